@@ -1,0 +1,1 @@
+"""The browser app: pages, timeline, media, accounts and jobs."""

@@ -1,0 +1,21 @@
+"""The errors that a person can cause and mend: each message says what was given, the rule, and the remedy."""
+
+
+class TempoError(Exception):
+    """Base of every error that may be shown to a person as it stands."""
+
+
+class InputError(TempoError):
+    """Something that was given (a file, a query, a number) breaks a stated rule."""
+
+
+class VideoError(InputError):
+    """A video file cannot be read, or cannot be read truthfully."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint or adapter folder is missing, damaged, or of the wrong kind."""
+
+
+class Cancelled(TempoError):
+    """The person who asked for this work asked for it to stop."""

@@ -1,0 +1,1 @@
+"""Learning: procedural videos, supervised fine-tuning and PIR-GRPO. Knows no page."""
