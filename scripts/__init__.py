@@ -1,0 +1,1 @@
+"""What `make` runs: preparing a machine, and refreshing the documented commands."""

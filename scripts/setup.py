@@ -1,0 +1,208 @@
+"""Prepares a machine: a virtual environment, the pinned packages, a browser for the tests.
+
+Uses nothing but the standard library, installs only what is missing, and turns every failure into one clear line.
+Run by the Makefile: `python scripts/setup.py runtime|dev [browser]`. A stamp inside the environment holds the hash of
+the requirement files, so that a run with nothing to do ends within a fraction of a second.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = {
+    "runtime": ("requirements.txt", "constraints.txt"),
+    "dev": ("requirements-dev.txt", "requirements.txt", "constraints.txt"),
+}
+NEEDED_BYTES = 4 * 2**30
+CPU_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+OFFLINE_SIGNS = (
+    "Failed to establish a new connection",
+    "NameResolutionError",
+    "Temporary failure in name resolution",
+    "Network is unreachable",
+    "Read timed out",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class SetupError(Exception):
+    """Something cannot be had; the message is the one line that a person reads."""
+
+
+def say(line: str) -> None:
+    print(f"tempo: {line}", flush=True)
+
+
+def venv_python(root: Path) -> Path:
+    return root / ".venv" / "bin" / "python"
+
+
+def fingerprint(root: Path, kind: str) -> str:
+    """The hash of the requirement files that `kind` stands on, and of the Python that runs."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for name in FILES[kind]:
+        digest.update((root / name).read_bytes())
+    return digest.hexdigest()
+
+
+def is_ready(root: Path, kind: str) -> bool:
+    """Whether the environment holds `kind`; everything that `dev` holds serves `runtime` too."""
+    kinds = ("runtime", "dev") if kind == "runtime" else ("dev",)
+    return venv_python(root).exists() and any(
+        (stamp := root / ".venv" / f".tempo-{held}").exists() and stamp.read_text() == fingerprint(root, held)
+        for held in kinds
+    )
+
+
+def ensure_venv(root: Path) -> None:
+    """Makes `.venv` with the running Python; one that no longer starts, or of another version, is made anew."""
+    version = f"Python {platform.python_version()}"
+    if venv_python(root).exists():
+        held = subprocess.run([venv_python(root), "-c", "import pip"], capture_output=True)
+        named = subprocess.run([venv_python(root), "--version"], capture_output=True, text=True)
+        if held.returncode == 0 and named.stdout.strip() == version:
+            return
+    say(f"making .venv with {version}")
+    command = [sys.executable, "-m", "venv", "--clear", root / ".venv"]
+    made = subprocess.run(command, capture_output=True, text=True)
+    if made.returncode:
+        raise SetupError(explain_pip(made.stdout + made.stderr))
+
+
+def check_space(root: Path) -> None:
+    """Raises SetupError when the disk cannot hold the packages (2.4 GB without CUDA)."""
+    free = shutil.disk_usage(root).free
+    if free < NEEDED_BYTES:
+        raise SetupError(
+            f"{root} has {free / 2**30:.1f} GB free and the packages need {NEEDED_BYTES / 2**30:.0f} GB. "
+            "Free some space and run this again."
+        )
+
+
+def explain_pip(output: str) -> str:
+    """One line that says why pip failed, from what it wrote to stderr."""
+    if "No space left on device" in output:
+        return "the disk is full. Free about 4 GB (TMPDIR may point to another disk) and run this again."
+    if any(sign in output for sign in OFFLINE_SIGNS):
+        return "the package registry cannot be reached. Check the network or pip's proxy, and run this again."
+    errors = [
+        line.removeprefix("ERROR: ").strip() for line in output.splitlines() if line.startswith("ERROR:")
+    ]
+    last = (errors or output.strip().splitlines() or ["it ended without a word"])[-1]
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return f"pip could not install the packages on {where}: {last}"
+
+
+def has_nvidia() -> bool:
+    return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+
+
+def torch_index() -> list[str]:
+    """pip's arguments for the CPU build of torch where the registry's own would bring gigabytes of CUDA in vain."""
+    if platform.system() != "Linux" or has_nvidia():
+        return []
+    try:
+        with urllib.request.urlopen(f"{CPU_TORCH_INDEX}/torch/", timeout=5):
+            return ["--extra-index-url", CPU_TORCH_INDEX]
+    except OSError:
+        return []
+
+
+def pip_install(root: Path, kind: str) -> None:
+    """Installs `kind`'s requirements; pip's own progress is shown, its errors become one SetupError."""
+    bar = "on" if sys.stdout.isatty() else "off"
+    command = [venv_python(root), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "3"]
+    command += [
+        "--progress-bar",
+        bar,
+        "--no-warn-script-location",
+        *torch_index(),
+        "-r",
+        root / FILES[kind][0],
+    ]
+    pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=root)
+    if pip.returncode:
+        raise SetupError(explain_pip(pip.stderr))
+
+
+def ensure_packages(root: Path, kind: str) -> None:
+    """Brings `.venv` to the pinned requirements of `kind`, unless its stamp says that it is there already."""
+    if is_ready(root, kind):
+        return
+    started = time.monotonic()
+    check_space(root)
+    ensure_venv(root)
+    say(f"installing the packages of {FILES[kind][0]} (2.4 GB on disk; minutes the first time)")
+    pip_install(root, kind)
+    (root / ".venv" / f".tempo-{kind}").write_text(fingerprint(root, kind))
+    say(f"packages ready after {time.monotonic() - started:.0f} s")
+
+
+def find_browser() -> str | None:
+    """A Chromium's path: TEMPO_CHROMIUM, one on PATH, or one that Playwright downloaded; None when there is none."""
+    named = os.environ.get("TEMPO_CHROMIUM")
+    if named:
+        return named
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            return found
+    caches = (Path.home() / ".cache" / "ms-playwright", Path.home() / "Library" / "Caches" / "ms-playwright")
+    patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
+    downloaded = [path for cache in caches for pattern in patterns for path in sorted(cache.glob(pattern))]
+    return str(downloaded[-1]) if downloaded else None
+
+
+def run_quietly(command: Iterable[str | Path]) -> bool:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run([*command], env=environment, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def ensure_browser(root: Path) -> None:
+    """Finds or installs a Chromium: from the system's packages as root on Debian, else Playwright's own download."""
+    if find_browser():
+        return
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        say("installing Chromium with apt-get")
+        run_quietly(["apt-get", "update", "-q"])
+        run_quietly(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"])
+    else:
+        say("downloading Chromium with Playwright")
+        run_quietly([venv_python(root), "-m", "playwright", "install", "chromium"])
+    if not find_browser():
+        raise SetupError(
+            "no Chromium for the browser tests. Install one (Debian, Ubuntu: sudo apt install chromium), or name it: "
+            "TEMPO_CHROMIUM=/path/to/chromium make test."
+        )
+
+
+def main(arguments: list[str], root: Path = ROOT) -> int:
+    try:
+        for wish in arguments:
+            if wish == "browser":
+                ensure_browser(root)
+            else:
+                ensure_packages(root, wish)
+    except SetupError as error:
+        say(str(error))
+        return 1
+    except OSError as error:
+        say(
+            f"{error.strerror or error}: {error.filename or root}. Check its permissions and its disk's space."
+        )
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; run it again to go on from here")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
