@@ -1,0 +1,161 @@
+"""From stamps, frame sizes and a query to token ids and m-rope positions. Pure functions on ints; no model,
+no torch.
+
+Context:  <|im_start|>user\\n per frame STAMP <|vision_start|> n x <|image_pad|> <|vision_end|>  END-STAMP \\n
+Question: [INSTRUCTION] "Query: " QUERY <|im_end|>\\n<|im_start|>assistant\\n
+Answer:   the grammar's pieces, then <|im_end|>
+
+Every piece is tokenised on its own and the ids are joined, so that the context can be encoded once and any
+question put behind it: no token ever spans a joint. Text that a person wrote can never become a special
+token.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tempo_core.errors import CheckpointError, InputError
+
+IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END, IMAGE_PAD = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
+MAX_QUERY_CHARACTERS = 500
+
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean_query(query: str) -> str:
+    """The query in NFC with every run of white space as one blank.
+
+    Any language is accepted. Raises InputError when it is empty, longer than MAX_QUERY_CHARACTERS, or holds
+    control characters, direction overrides, or halves of surrogate pairs.
+    """
+    if not isinstance(query, str):
+        raise InputError(f"A query is a sentence; got {type(query).__name__}.")
+    for character in query:
+        if character not in "\t\r\n" and (
+            unicodedata.category(character) in ("Cc", "Cs") or character in _BIDI_CONTROLS
+        ):
+            raise InputError(
+                f"The query holds the control character U+{ord(character):04X}. Remove it and ask again."
+            )
+    text = " ".join(unicodedata.normalize("NFC", query).split())
+    if not any(unicodedata.category(character) != "Cf" for character in text):
+        raise InputError("The query is empty. Write what to look for, for example 'a red circle appears'.")
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise InputError(
+            f"The query has {len(text)} characters; at most {MAX_QUERY_CHARACTERS} are read. Shorten it to "
+            "one sentence."
+        )
+    return text
+
+
+def special_id(tokenizer: Any, token: str) -> int:
+    """The id of one of Qwen2-VL's special tokens. Raises CheckpointError when the tokenizer does not have
+    it."""
+    token_id = tokenizer.convert_tokens_to_ids(token)
+    if token_id is None or token_id == tokenizer.unk_token_id:
+        raise CheckpointError(
+            f"The checkpoint's tokenizer has no token {token}: it is not a Qwen2-VL tokenizer."
+        )
+    return int(token_id)
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """The text's ids with nothing in it read as a special or added token."""
+    pieces = _cut_added_tokens(tokenizer, text)
+    encoded = tokenizer(pieces, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [int(token_id) for ids in encoded for token_id in ids]
+
+
+def context_ids(tokenizer: Any, stamps: Sequence[str], tokens: Sequence[int]) -> list[int]:
+    """The ids of the video: `stamps` are the T + 1 texts of `format_stamps`, `tokens` the T frames' vision
+    tokens (>= 1)."""
+    if len(stamps) != len(tokens) + 1:
+        raise InputError(
+            f"{len(tokens)} frames need {len(tokens) + 1} stamps, the last for the end; got {len(stamps)}."
+        )
+    if min(tokens) < 1:
+        raise InputError(f"Every frame needs at least one vision token; got {min(tokens)}.")
+    opened, pad, closed = (special_id(tokenizer, token) for token in (VISION_START, IMAGE_PAD, VISION_END))
+    stamp_ids = tokenizer(list(stamps), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = [special_id(tokenizer, IM_START), *plain_ids(tokenizer, "user\n")]
+    for text, n_tokens in zip(stamp_ids, tokens, strict=False):
+        ids += [*text, opened, *[pad] * int(n_tokens), closed]
+    return [*ids, *stamp_ids[-1], *plain_ids(tokenizer, "\n")]
+
+
+def question_ids(tokenizer: Any, query: str, instruction: str = "") -> list[int]:
+    """The ids that follow a context: an optional instruction, the query, and the opening of the answer.
+
+    Raises InputError as `clean_query` does.
+    """
+    before = plain_ids(tokenizer, instruction) if instruction else []
+    asked = [*plain_ids(tokenizer, "Query: "), *plain_ids(tokenizer, clean_query(query))]
+    start, end = special_id(tokenizer, IM_START), special_id(tokenizer, IM_END)
+    return [*before, *asked, end, *plain_ids(tokenizer, "\n"), start, *plain_ids(tokenizer, "assistant\n")]
+
+
+def answer_ids(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
+    """The ids of an answer's pieces (`answers.answer_pieces`), closed by <|im_end|>."""
+    encoded = tokenizer(list(pieces), add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [*(int(token_id) for ids in encoded for token_id in ids), special_id(tokenizer, IM_END)]
+
+
+def grid_sizes(sizes_px: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """(height, width) in merged vision tokens of frames given in pixels, multiples of 28."""
+    return [(int(height) // 28, int(width) // 28) for height, width in sizes_px]
+
+
+def mrope_positions(
+    ids: Sequence[int], grids: Sequence[tuple[int, int]], *, image_token_id: int, start: int = 0
+) -> NDArray[np.int64]:
+    """Positions (time, height, width) of every id, int64[3, L], equal to Qwen2-VL's `get_rope_index`.
+
+    `grids` are the images' (height, width) in merged tokens, in order. An image of h x w tokens advances the
+    position by max(h, w). `start` is the position of the first id, for a continuation of an earlier sequence.
+    Raises InputError when the placeholders do not match the grids.
+    """
+    is_image = np.asarray(ids, dtype=np.int64) == image_token_id
+    edges = np.flatnonzero(np.diff(is_image.astype(np.int8), prepend=0, append=0))
+    runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    if [stop - first for first, stop in runs] != [height * width for height, width in grids]:
+        raise InputError(
+            "The image placeholders in the prompt do not match the frames' sizes; build both from one "
+            "allocation."
+        )
+    positions = np.empty((3, len(is_image)), dtype=np.int64)
+    position, done = start, 0
+    for (first, stop), (height, width) in zip(runs, grids, strict=True):
+        positions[:, done:first] = position + np.arange(first - done)
+        position += first - done
+        positions[0, first:stop] = position
+        positions[1, first:stop] = position + np.repeat(np.arange(height), width)
+        positions[2, first:stop] = position + np.tile(np.arange(width), height)
+        position, done = position + max(height, width), stop
+    positions[:, done:] = position + np.arange(len(is_image) - done)
+    return positions
+
+
+def next_position(positions: NDArray[np.int64]) -> int:
+    """The position of the text token that follows. It is 0 after nothing."""
+    return int(positions.max()) + 1 if positions.size else 0
+
+
+def _cut_added_tokens(tokenizer: Any, text: str) -> list[str]:
+    """The text, cut inside every string that the tokenizer would take for an added token.
+
+    `split_special_tokens` alone spares added tokens that are not marked special, which foreign tokenizers
+    have.
+    """
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if len(token.content) > 1]
+    found = sorted((token for token in added if token in text), key=len, reverse=True)
+    if not found:
+        return [text]
+    cuts = {match.start() + 1 for token in found for match in re.finditer(re.escape(token), text)}
+    edges = [0, *sorted(cuts), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,124 @@
+"""A random two-layer Qwen2-VL with a small byte-level tokenizer, saved as a checkpoint folder like any
+other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+SPECIAL_TOKENS = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
+PAIRS_OF_DIGITS = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
+"""A stamp is always three tokens, 00|12|.0, as in the checkpoint that ships."""
+
+DIGIT_BY_DIGIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+"""How Qwen2 splits text: every digit alone, so that a stamp is six tokens."""
+
+CORPUS = [
+    "user\nassistant\nQuery: a red circle appears.",
+    "From 0012.0 to 0034.5, from 0050.0 to 0060.0. No relevant moment.",
+    *(f"{number:02d} .{number % 10}" for number in range(100)),
+] * 3
+
+
+def build_tokenizer(pattern: str = PAIRS_OF_DIGITS) -> Any:
+    """A byte-level BPE tokenizer with Qwen2-VL's special tokens; any text encodes."""
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=480,
+        show_progress=False,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=SPECIAL_TOKENS[1:],
+    )
+
+
+def tiny_config(tokenizer: Any, *, layers: int = 2) -> Any:
+    """A Qwen2-VL configuration of a few hundred thousand weights; every width is a multiple of 64 for NF4."""
+    from transformers import Qwen2VLConfig
+
+    token_ids = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}{suffix}|>")
+        for name, suffix in [("vision_start", ""), ("vision_end", ""), ("image", "_pad"), ("video", "_pad")]
+    }
+    return Qwen2VLConfig(
+        text_config={
+            "hidden_size": 128,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 256,
+            "vocab_size": 512,
+            "max_position_embeddings": 32768,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]},
+        },
+        vision_config={"depth": 2, "embed_dim": 64, "num_heads": 2, "mlp_ratio": 2, "hidden_size": 128},
+        tie_word_embeddings=True,
+        **token_ids,
+    )
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return build_tokenizer()
+
+
+@pytest.fixture(
+    scope="session", params=[PAIRS_OF_DIGITS, DIGIT_BY_DIGIT], ids=["pairs-of-digits", "digit-by-digit"]
+)
+def any_tokenizer(request: pytest.FixtureRequest) -> Any:
+    return build_tokenizer(request.param)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A checkpoint folder with random weights. Read only: copy it before damaging it."""
+    import torch
+    from transformers import Qwen2VLForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Qwen2VLForConditionalGeneration(tiny_config(tokenizer))
+        for parameter in model.parameters():  # wide enough for answers that differ between prompts
+            if parameter.dim() > 1:
+                parameter.data.mul_(4)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = {"max_frames": 40, "token_budget": 160, "min_tokens": 1, "max_tokens": 16, "instruction": ""}
+    (folder / "tempo.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rope_model(tokenizer: Any) -> Any:
+    """A Qwen2VLModel without weights, for its own position arithmetic."""
+    import torch
+    from transformers import Qwen2VLModel
+
+    with torch.device("meta"):
+        return Qwen2VLModel(tiny_config(tokenizer))
