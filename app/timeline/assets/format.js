@@ -1,0 +1,46 @@
+/** How times, counts and probabilities are written. */
+
+/** 83.4 -> "1:23.40"; hours only when there are any. */
+export function clock(seconds, digits = 2) {
+  const scale = 10 ** digits;
+  const units = Math.round(Math.max(0, seconds) * scale);
+  const whole = Math.floor(units / scale);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = String(whole % 60).padStart(2, "0");
+  const fraction = digits > 0 ? `.${String(units % scale).padStart(digits, "0")}` : "";
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}${fraction}` : `${minutes}:${rest}${fraction}`;
+}
+
+/** 24.3 -> "24.3", 30 -> "30.0". */
+export function secondsText(seconds, digits = 1) {
+  return seconds.toFixed(digits);
+}
+
+/** A probability as a whole percent that never rounds to a certainty it is not. */
+export function percent(p) {
+  if (p > 0 && p < 0.01) return "<1 %";
+  if (p < 1 && p > 0.99) return ">99 %";
+  return `${Math.round(p * 100)} %`;
+}
+
+/** The same for the ear. */
+export function spokenPercent(p) {
+  return percent(p).replace("<", "under ").replace(">", "over ").replace("%", "percent");
+}
+
+export function span(moment) {
+  return `${clock(moment.start_s, 1)} – ${clock(moment.end_s, 1)}`;
+}
+
+export function plural(count, one, many = `${one}s`) {
+  return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+}
+
+/** "Moment 1 of 2, 24.3 to 30.4 seconds, confidence 83 percent" */
+export function spokenMoment(moment, idx, count) {
+  return (
+    `Moment ${idx + 1} of ${count}, ${secondsText(moment.start_s)} to ${secondsText(moment.end_s)} seconds, ` +
+    `confidence ${spokenPercent(moment.confidence)}`
+  );
+}

@@ -1,0 +1,202 @@
+/**
+ * The lanes, top to bottom, on one time axis. A lane is a name, a height, a way to draw itself and what it says
+ * about a point. An editable lane joins by adding an entry here and, for DOM parts, a `place` function.
+ */
+
+import { el, setText } from "./dom.js";
+import { begin, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
+import { clock, percent, secondsText, span } from "./format.js";
+import { ticks } from "./view.js";
+
+const RANKED_ROWS = 5;
+
+export const LANES = [
+  { id: "ruler", label: "Time", height: 26, draw: drawRuler, says: () => null },
+  { id: "strip", label: "Film strip", height: 48, draw: drawStrip, says: () => null },
+  { id: "moments", label: "Predicted", note: momentsNote, height: 40, place: placeMoments, says: sayMoment },
+  { id: "ranked", label: "Alternatives", height: 34, draw: drawRanked, says: sayRanked },
+  { id: "tokens", label: "Tokens", note: tokensNote, height: 68, draw: drawTokens, says: sayFrame },
+  { id: "variation", label: "Variation", note: () => "0 to 1", height: 44, draw: drawVariation, says: sayFrame },
+  { id: "minimap", label: "Overview", height: 24, draw: drawMinimap, says: () => null },
+];
+
+/** The lanes' DOM: a label and a track each, and what is needed to redraw them. */
+export function buildLanes() {
+  return LANES.map((lane) => {
+    const canvas = lane.draw ? el("canvas", { className: "tl-canvas" }) : null;
+    const layer = lane.place ? el("div", { className: "tl-layer" }) : null;
+    const note = el("span", { className: "tl-note" });
+    const label = el("div", { className: "tl-label" }, el("span", { text: lane.label }), note);
+    const track = el("div", { className: "tl-track", attrs: { "data-lane": lane.id } }, canvas, layer);
+    track.style.height = `${lane.height}px`;
+    const row = el("div", { className: "tl-lane", attrs: { "data-row": lane.id } }, label, track);
+    return { ...lane, canvas, layer, note_node: note, track, row };
+  });
+}
+
+export function drawLane(lane, state, colours, strip) {
+  setText(lane.note_node, lane.note?.(state) ?? "");
+  lane.place?.(lane.layer, state);
+  const surface = lane.canvas && begin(lane.canvas);
+  if (surface && state.hasAxis) lane.draw(surface, state, colours, strip);
+}
+
+function drawRuler({ context, height }, { view }, colours) {
+  const { major_s, minor_s, digits } = ticks(view);
+  context.fillStyle = colours.line;
+  for (const time of minor_s) context.fillRect(Math.round(view.x(time)), height - 5, 1, 5);
+  context.fillStyle = colours.soft;
+  context.font = `11px ${getComputedStyle(context.canvas).fontFamily}`;
+  context.textBaseline = "middle";
+  for (const time of major_s) {
+    const x = Math.round(view.x(time));
+    const text = clock(time, digits);
+    context.fillRect(x, height - 9, 1, 9);
+    if (x + 4 + context.measureText(text).width <= view.width) context.fillText(text, x + 4, height / 2 - 2);
+  }
+}
+
+/** Tiles side by side while they are dense; at their own times, with nothing invented between, once there is room. */
+function drawStrip({ context, width, height }, { view }, colours, strip) {
+  if (!strip.ready) return;
+  const tileWidth = Math.max(8, height * strip.aspect);
+  const times = strip.times_s;
+  const usual_s = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : view.duration_s;
+  if ((usual_s / view.span_s) * view.width >= tileWidth) {
+    times.forEach((time, idx) => {
+      const x = view.x(time);
+      if (x > -tileWidth && x < width) strip.draw(context, idx, x, 0, tileWidth, height);
+    });
+    return;
+  }
+  const slot_s = (tileWidth / view.width) * view.span_s;
+  for (let slot = Math.floor(view.start_s / slot_s); slot * slot_s < view.end_s; slot += 1) {
+    const idx = strip.tileAt((slot + 0.5) * slot_s);
+    strip.draw(context, idx, view.x(slot * slot_s), 0, tileWidth + 0.5, height);
+  }
+}
+
+function momentsNote({ value, refused }) {
+  if (refused) return "none";
+  return value.state === "ready" ? String(value.moments.length) : "";
+}
+
+function placeMoments(layer, state) {
+  const { value, view, selected_idx, refused } = state;
+  while (layer.children.length > value.moments.length + 1) layer.lastChild.remove();
+  if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
+  setText(layer.firstChild, refused ? `No relevant moment · P(relevant) ${percent(value.refusal.relevance)}` : "");
+  value.moments.forEach((moment, idx) => {
+    const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
+    placeMoment(node, moment, idx, view, nextStart(value.moments, moment));
+    node.classList.toggle("tl-selected", idx === selected_idx);
+    node.classList.toggle("tl-running", state.playingRange?.idx === idx && state.playing);
+  });
+}
+
+function momentNode() {
+  return el("div", { className: "tl-moment" }, el("div", { className: "tl-fill" }), el("span", { className: "tl-tag" }));
+}
+
+function nextStart(moments, moment) {
+  return Math.min(Infinity, ...moments.filter((other) => other.start_s >= moment.end_s).map((other) => other.start_s));
+}
+
+/** The block is cut to the view so that its tag stays readable; a tag that has no room inside stands after it. */
+function placeMoment(node, moment, idx, view, next_s) {
+  const left = Math.max(-3, view.x(moment.start_s));
+  const right = Math.min(view.width + 3, view.x(moment.end_s));
+  node.hidden = right <= 0 || left >= view.width;
+  if (node.hidden) return;
+  const width = Math.max(3, right - left);
+  const room = Math.min(view.x(next_s), view.width) - right;
+  node.style.transform = `translateX(${left}px)`;
+  node.style.width = `${width}px`;
+  node.firstChild.style.opacity = String(0.2 + 0.7 * moment.confidence);
+  const full = `${idx + 1} · ${percent(moment.confidence)}`;
+  setText(node.lastChild, width >= 66 || room >= 66 ? full : String(idx + 1));
+  node.classList.toggle("tl-tag-after", width < 66 && room >= 66);
+  node.classList.toggle("tl-tag-none", width < 22 && room < 66);
+}
+
+function sayMoment(state, time_s) {
+  const idx = state.momentAt(time_s);
+  if (idx < 0) return null;
+  const moment = state.value.moments[idx];
+  return [`Moment ${idx + 1}: ${span(moment)}`, `confidence ${percent(moment.confidence)} · click to play it`];
+}
+
+function drawRanked({ context, height }, { value, view }, colours) {
+  const row = height / RANKED_ROWS;
+  value.ranked.slice(0, RANKED_ROWS).forEach((window, idx) => {
+    const left = view.x(window.start_s);
+    const width = Math.max(2, view.x(window.end_s) - left);
+    context.globalAlpha = 0.35 + 0.65 * window.score;
+    context.fillStyle = colours.ghost;
+    context.fillRect(left, idx * row + 1, width, row - 2);
+    context.globalAlpha = 1;
+    context.fillStyle = colours.ink;
+    context.fillRect(left, idx * row + 1, 1, row - 2);
+    context.fillRect(left + width - 1, idx * row + 1, 1, row - 2);
+  });
+}
+
+function sayRanked({ value }, time_s, share) {
+  const idx = Math.min(RANKED_ROWS - 1, Math.floor(share * RANKED_ROWS));
+  const window = value.ranked[idx];
+  if (!window) return null;
+  const inside = time_s >= window.start_s && time_s < window.end_s;
+  return [`Alternative ${idx + 1}: ${span(window)}`, `score ${window.score.toFixed(2)}${inside ? "" : " · elsewhere"}`];
+}
+
+function tokensNote({ value: { frames } }) {
+  return frames?.tokens.length ? `0 to ${Math.max(...frames.tokens)}` : "";
+}
+
+function drawTokens(surface, { value: { frames }, view, segments }, colours) {
+  if (!frames) return;
+  const most = Math.max(1, frames.uniform_tokens, ...frames.tokens);
+  const blank = hatch(surface.context, colours.hatch);
+  stepBars(surface, view, segments, (idx) => frames.tokens[idx] / most, { fill: colours.bar, blank });
+  const y = surface.height - (frames.uniform_tokens / most) * (surface.height - 4);
+  dashedLine(surface, y, colours.ink);
+}
+
+function drawVariation(surface, { value: { frames }, view, segments }, colours) {
+  if (!frames) return;
+  const blank = hatch(surface.context, colours.hatch);
+  const height = (idx) => Math.min(1, frames.variation[idx]);
+  stepLine(surface, view, segments, height, { stroke: colours.soft, fill: colours.sunken, blank });
+}
+
+function sayFrame(state, time_s) {
+  const part = state.segmentAt(time_s);
+  if (part) return frameLines(state.value.frames, part.idx);
+  return state.segments.length ? [`${clock(time_s)}`, "no sampled frame: the model did not look here"] : null;
+}
+
+/** Frame index, time, size, tokens, the uniform share. */
+export function frameLines(frames, idx) {
+  const [height, width] = frames.sizes_px[idx];
+  const tokens = frames.tokens[idx];
+  const change = Math.round((tokens / frames.uniform_tokens - 1) * 100);
+  return [
+    `Frame ${idx + 1} of ${frames.times_s.length} at ${secondsText(frames.times_s[idx], 2)} s`,
+    `${width} × ${height} px · ${tokens} tokens`,
+    `uniform share ${secondsText(frames.uniform_tokens)} (${change >= 0 ? "+" : "−"}${Math.abs(change)} %)`,
+    `variation ${frames.variation[idx].toFixed(2)}`,
+  ];
+}
+
+function drawMinimap({ context, width, height }, { value, view, duration_s }, colours) {
+  const scale = width / duration_s;
+  context.fillStyle = colours.line;
+  context.fillRect(0, height / 2 - 1, width, 2);
+  context.fillStyle = colours.accent;
+  for (const moment of value.moments) {
+    context.fillRect(moment.start_s * scale, height / 2 - 4, Math.max(2, (moment.end_s - moment.start_s) * scale), 8);
+  }
+  context.strokeStyle = colours.ink;
+  context.lineWidth = 2;
+  context.strokeRect(view.start_s * scale + 1, 2, Math.max(6, view.span_s * scale - 2), height - 4);
+}

@@ -1,0 +1,120 @@
+/** The words beside the picture: the query, the moments as buttons, the refusal, the alternatives. */
+
+import { el, setText } from "./dom.js";
+import { clock, percent, plural, secondsText, span, spokenMoment } from "./format.js";
+
+export function buildHead() {
+  const query = el("p", { className: "tl-query", attrs: { dir: "auto", tabindex: "-1" } });
+  const chip = el("span", { className: "tl-chip" });
+  const status = el("p", { className: "tl-hidden", attrs: { role: "status" } });
+  return { node: el("div", { className: "tl-head" }, query, chip, status), query, chip, status };
+}
+
+export function showHead(head, state) {
+  const { value } = state;
+  setText(head.query, value.query || "No question yet");
+  head.query.classList.toggle("tl-faint", !value.query);
+  const text = summary(state);
+  setText(head.chip, text);
+  head.chip.dataset.kind = state.refused ? "refused" : value.state;
+  setText(head.status, value.state === "empty" ? "" : spokenSummary(state, text));
+}
+
+function summary({ value, refused }) {
+  if (value.state === "empty") return "Waiting for a clip";
+  if (value.state === "loading") return "Working";
+  if (value.state === "error") return "Failed";
+  return refused ? "Refused" : plural(value.moments.length, "moment");
+}
+
+function spokenSummary({ value, refused }, text) {
+  if (value.state === "loading" || value.state === "error") return value.message ?? text;
+  if (refused) return "No relevant moment.";
+  return [`${text} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(" ");
+}
+
+export function buildAside(actions) {
+  const node = el("section", { className: "tl-aside", attrs: { "aria-label": "Answer" } });
+  return { node, actions, key: null };
+}
+
+/** Rebuilt only when the answer changes, so that focus stays where it is during playback. */
+export function showAside(aside, state) {
+  const { value } = state;
+  const key = JSON.stringify([value.rev, value.state, value.moments, value.ranked, value.refusal]);
+  if (aside.key !== key) {
+    aside.key = key;
+    aside.node.replaceChildren(...asideParts(aside, state));
+  }
+  aside.node.querySelectorAll(".tl-item").forEach((node, idx) => {
+    if (idx === state.selected_idx) node.setAttribute("aria-current", "true");
+    else node.removeAttribute("aria-current");
+  });
+}
+
+function asideParts(aside, state) {
+  const { value } = state;
+  if (value.state === "loading") return [el("h3", { text: "Moments" }), skeleton(), skeleton()];
+  if (value.state !== "ready") return [el("h3", { text: "Moments" }), el("p", { className: "tl-faint", text: "The model’s answer is listed here." })];
+  const answer = state.refused ? refusalCard(value.refusal) : momentList(aside, value);
+  return [...answer, ...rankedList(aside, value)];
+}
+
+function skeleton() {
+  return el("div", { className: "tl-item tl-skeleton", attrs: { "aria-hidden": "true" } });
+}
+
+function momentList(aside, { moments, refusal }) {
+  const items = moments.map((moment, idx) => {
+    const label = spokenMoment(moment, idx, moments.length);
+    const button = el(
+      "button",
+      { className: "tl-item", attrs: { type: "button", "aria-label": label, title: "Play exactly this moment" }, on: { click: () => aside.actions.playMoment(idx) } },
+      el("span", { className: "tl-index", text: String(idx + 1) }),
+      el("span", { className: "tl-span", text: span(moment) }),
+      el("span", { className: "tl-length", text: `${secondsText(moment.end_s - moment.start_s)} s` }),
+      meter(moment.confidence),
+    );
+    return el("li", {}, button);
+  });
+  const relevance = refusal ? el("span", { className: "tl-faint", text: `P(relevant) ${percent(refusal.relevance)}` }) : null;
+  return [
+    el("div", { className: "tl-row" }, el("h3", { text: "Moments" }), relevance),
+    el("ol", { className: "tl-list" }, ...items),
+  ];
+}
+
+/** A bar and its number; the number is always there. */
+function meter(p) {
+  const fill = el("span", { className: "tl-meter-fill" });
+  fill.style.width = `${Math.round(p * 100)}%`;
+  return el("span", { className: "tl-confidence" }, el("span", { className: "tl-meter", attrs: { "aria-hidden": "true" } }, fill), el("span", { className: "tl-number", text: percent(p) }));
+}
+
+function refusalCard({ relevance }) {
+  return [
+    el("h3", { text: "Moments" }),
+    el(
+      "div",
+      { className: "tl-refusal" },
+      el("strong", { text: "No relevant moment" }),
+      el("p", { text: "The model judges that nothing in this clip matches the question." }),
+      el("div", { className: "tl-row" }, el("span", { text: "P(relevant)" }), meter(relevance)),
+    ),
+  ];
+}
+
+function rankedList(aside, { ranked }) {
+  if (ranked.length === 0) return [];
+  const items = ranked.slice(0, 5).map((window, idx) => {
+    const label = `Alternative ${idx + 1}, ${secondsText(window.start_s)} to ${secondsText(window.end_s)} seconds, score ${window.score.toFixed(2)}`;
+    const button = el(
+      "button",
+      { className: "tl-alternative", attrs: { type: "button", "aria-label": label, title: "Play this window" }, on: { click: () => aside.actions.playWindow(window) } },
+      el("span", { text: `${clock(window.start_s, 1)} – ${clock(window.end_s, 1)}` }),
+      el("span", { text: window.score.toFixed(2) }),
+    );
+    return el("li", {}, button);
+  });
+  return [el("h3", { text: "Ranked windows" }), el("ol", { className: "tl-list tl-alternatives" }, ...items)];
+}

@@ -1,0 +1,113 @@
+/** Mouse, pen and fingers on the axis: click, scrub, pan, wheel, pinch. Reports actions; moves nothing itself. */
+
+const CLICK_PX = 4;
+const SCROLL_PAUSE_MS = 250;
+
+export function listen(axis, tracks, state, actions, signal) {
+  const gesture = new Gesture(axis, tracks, state, actions);
+  const on = (node, name, handler, options = {}) => node.addEventListener(name, handler, { signal, ...options });
+  on(axis, "pointerdown", (event) => gesture.down(event));
+  on(axis, "pointermove", (event) => gesture.move(event));
+  on(axis, "pointerup", (event) => gesture.up(event, true));
+  on(axis, "pointercancel", (event) => gesture.up(event, false));
+  on(axis, "pointerleave", () => actions.hover(null));
+  on(axis, "wheel", (event) => gesture.wheel(event), { passive: false });
+  on(window, "wheel", (event) => gesture.wheelElsewhere(event), { passive: true });
+}
+
+class Gesture {
+  #pointers = new Map();
+  #start = null;
+  #pinch_px = 0;
+  #scrolled_ms = -Infinity;
+
+  constructor(axis, tracks, state, actions) {
+    this.axis = axis;
+    this.tracks = tracks;
+    this.state = state;
+    this.actions = actions;
+  }
+
+  x(event) {
+    return event.clientX - this.tracks.getBoundingClientRect().left;
+  }
+
+  down(event) {
+    if (event.button !== 0 || !this.state.hasAxis) return;
+    const track = event.target.closest(".tl-track");
+    if (!track && !event.target.closest(".tl-playhead")) return;
+    this.axis.focus({ preventScroll: true });
+    this.axis.setPointerCapture(event.pointerId);
+    this.#pointers.set(event.pointerId, this.x(event));
+    this.#pinch_px = this.#spread();
+    const lane = track?.dataset.lane ?? "playhead";
+    this.#start = { x: this.x(event), time_s: this.state.view.time(this.x(event)), lane, mode: "press" };
+    if (lane === "minimap") this.#overview(event);
+  }
+
+  move(event) {
+    if (!this.#pointers.has(event.pointerId)) return this.#hover(event);
+    this.#pointers.set(event.pointerId, this.x(event));
+    if (this.#pointers.size === 2) return this.#pinch();
+    const start = this.#start;
+    if (start?.lane === "minimap") return this.#overview(event);
+    if (start?.mode === "press" && Math.abs(this.x(event) - start.x) >= CLICK_PX) start.mode = this.#dragMode(start.lane);
+    if (start?.mode === "scrub") this.actions.scrub(this.state.view.time(this.x(event)));
+    if (start?.mode === "pan") this.actions.pan(start.time_s - this.state.view.time(this.x(event)));
+    return undefined;
+  }
+
+  up(event, complete) {
+    if (!this.#pointers.delete(event.pointerId)) return;
+    const start = this.#start;
+    if (this.#pointers.size > 0) this.#start = null;
+    else if (complete && start?.mode === "press" && start.lane !== "minimap") this.actions.click(start.lane, start.time_s);
+  }
+
+  /** The ruler and the playhead scrub; elsewhere a drag moves the axis, or scrubs while all of it is in view. */
+  #dragMode(lane) {
+    return lane === "ruler" || lane === "playhead" || this.state.view.isFit ? "scrub" : "pan";
+  }
+
+  #overview(event) {
+    const { view } = this.state;
+    this.actions.pan((this.x(event) / view.width) * view.duration_s - view.span_s / 2 - view.start_s);
+  }
+
+  #spread() {
+    const [a, b] = [...this.#pointers.values()];
+    return b === undefined ? 0 : Math.max(1, Math.abs(a - b));
+  }
+
+  #pinch() {
+    const spread = this.#spread();
+    const [a, b] = [...this.#pointers.values()];
+    if (this.#pinch_px) this.actions.zoomAt(this.state.view.time((a + b) / 2), spread / this.#pinch_px);
+    this.#pinch_px = spread;
+    if (this.#start) this.#start.mode = "pinch";
+  }
+
+  #hover(event) {
+    const track = event.target.closest?.(".tl-track");
+    if (!track || event.pointerType === "touch") return this.actions.hover(null);
+    const box = track.getBoundingClientRect();
+    const time_s = this.state.view.time(this.x(event));
+    return this.actions.hover({ lane: track.dataset.lane, time_s, share: (event.clientY - box.top) / box.height, clientX: event.clientX, clientY: event.clientY });
+  }
+
+  /** A page that is being scrolled past goes on scrolling; so does zooming out of what is already all in view. */
+  wheel(event) {
+    const { view, hasAxis } = this.state;
+    if (!hasAxis || (event.timeStamp - this.#scrolled_ms < SCROLL_PAUSE_MS && !event.ctrlKey)) return;
+    const sideways = event.shiftKey ? event.deltaY || event.deltaX : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;
+    const unit = event.deltaMode === 1 ? 16 : 1;
+    if (sideways === 0 && event.deltaY > 0 && view.isFit && !event.ctrlKey) return;
+    event.preventDefault();
+    if (sideways) this.actions.pan(((sideways * unit) / view.width) * view.span_s);
+    else this.actions.zoomAt(view.time(this.x(event)), Math.exp(-event.deltaY * unit * (event.ctrlKey ? 0.01 : 0.002)));
+  }
+
+  wheelElsewhere(event) {
+    if (!event.defaultPrevented) this.#scrolled_ms = event.timeStamp;
+  }
+}

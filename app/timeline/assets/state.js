@@ -1,0 +1,106 @@
+/** What is shown: the value from Python, and what a person does with it. One render per screen refresh. */
+
+import { View } from "./view.js";
+
+const EMPTY = {
+  rev: null, state: "empty", message: null, query: "", video: null, strip: null, frames: null,
+  moments: [], ranked: [], refusal: null,
+};
+
+export class State {
+  value = EMPTY;
+  view = new View();
+  segments = [];
+  playhead_s = 0;
+  frame_idx = null;
+  playing = false;
+  selected_idx = -1;
+  playingRange = null;
+  playable = false;
+  hover = null;
+
+  #parts = new Set();
+  #scheduled = 0;
+  #render;
+
+  constructor(render) {
+    this.#render = render;
+  }
+
+  /** Ask for a redraw of some parts: value, view, playhead, player, hover, size, theme, strip. */
+  touch(...parts) {
+    for (const part of parts) this.#parts.add(part);
+    this.#scheduled ||= requestAnimationFrame(() => {
+      this.#scheduled = 0;
+      const dirty = this.#parts;
+      this.#parts = new Set();
+      this.#render(dirty);
+    });
+  }
+
+  stop() {
+    cancelAnimationFrame(this.#scheduled);
+    this.#scheduled = -1;
+  }
+
+  /** Take a value from Python. The view is kept while the clip stays the same. */
+  accept(value) {
+    const before = this.value;
+    this.value = { ...EMPTY, ...(value ?? {}) };
+    const sameClip = before.video?.url === this.value.video?.url && this.duration_s === this.view.duration_s;
+    if (!sameClip) {
+      this.view.reset(this.duration_s, this.value.video?.frame_rate);
+      this.playhead_s = 0;
+      this.frame_idx = null;
+    }
+    this.segments = segments(this.value.frames, this.duration_s);
+    this.selected_idx = -1;
+    this.hover = null;
+    this.touch("value", "view", "playhead", "player", "hover");
+  }
+
+  get duration_s() {
+    const { video, frames, moments } = this.value;
+    return video?.duration_s ?? frames?.end_s ?? Math.max(1, ...moments.map((moment) => moment.end_s));
+  }
+
+  get refused() {
+    return this.value.state === "ready" && Boolean(this.value.refusal?.refused);
+  }
+
+  get hasAxis() {
+    return Boolean(this.value.video || this.value.frames);
+  }
+
+  /** The index of the moment at a time, or -1. */
+  momentAt(time_s) {
+    return this.value.moments.findIndex((moment) => time_s >= moment.start_s && time_s < moment.end_s);
+  }
+
+  /** The sampled frame that stands for a time, or null where the model did not look. */
+  segmentAt(time_s) {
+    return this.segments.find((part) => part.idx >= 0 && time_s >= part.start_s && time_s < part.end_s) ?? null;
+  }
+}
+
+/**
+ * Cut the axis into parts that a sampled frame stands for (idx >= 0) and parts that none does (idx -1).
+ * A frame stands for the time until the next one, but never for more than one and a half usual steps.
+ */
+export function segments(frames, duration_s) {
+  const times = frames?.times_s ?? [];
+  if (times.length === 0) return [];
+  const gaps = times.slice(1).map((time, idx) => time - times[idx]).sort((a, b) => a - b);
+  const usual_s = gaps.length ? gaps[Math.floor(gaps.length / 2)] : frames.end_s - times[0];
+  const parts = [];
+  const blank = (start_s, end_s) => end_s - start_s > 1e-6 && parts.push({ idx: -1, start_s, end_s });
+  blank(0, times[0]);
+  times.forEach((start_s, idx) => {
+    const next_s = times[idx + 1] ?? Math.max(frames.end_s, start_s);
+    const end_s = next_s - start_s > usual_s * 1.5 + 1e-6 ? start_s + usual_s : next_s;
+    parts.push({ idx, start_s, end_s });
+    blank(end_s, next_s);
+  });
+  blank(Math.max(frames.end_s, times.at(-1)), duration_s);
+  return parts;
+}

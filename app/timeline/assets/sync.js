@@ -1,0 +1,186 @@
+/**
+ * The player: one <video>, or only a clock when it cannot play. Times go in as seconds; what comes out is the time
+ * of the frame that is really shown (requestVideoFrameCallback), so that the playhead never claims another.
+ */
+
+const SLACK_FRAMES = 0.05; // stamps are rounded to 0.1 s or 1 ms; a twentieth of a frame never reaches the neighbour
+
+export class Player {
+  video;
+  rate = null;
+  duration_s = 0;
+  failed = false;
+
+  #url = null;
+  #time_s = 0;
+  #seeking = false;
+  #queued_s = null;
+  #range = null;
+  #presented = 0;
+  #says;
+
+  /** `says` has: time(seconds, frameIdxOrNull), state(), failure(message). */
+  constructor(video, says, signal) {
+    this.video = video;
+    this.#says = says;
+    const on = (name, handler) => video.addEventListener(name, handler, { signal });
+    on("seeked", () => this.#seeked());
+    on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
+    on("timeupdate", () => this.#timeupdate());
+    on("error", () => this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."));
+    on("ended", () => (this.#range = null));
+    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
+    const listen = () => {
+      if (signal.aborted) return;
+      video.requestVideoFrameCallback?.((_, frame) => {
+        this.#show(frame.mediaTime);
+        listen();
+      });
+    };
+    listen();
+    signal.addEventListener("abort", () => this.#unload());
+  }
+
+  /** Load another file, or nothing. The same address again changes nothing, so that playback survives updates. */
+  load(spec, duration_s) {
+    this.duration_s = duration_s;
+    this.rate = spec?.frame_rate ?? null;
+    if ((spec?.url ?? null) === this.#url) return;
+    this.#url = spec?.url ?? null;
+    this.failed = false;
+    this.#range = this.#queued_s = null;
+    this.#seeking = false;
+    this.#time_s = 0;
+    if (this.#url) this.video.src = this.#url;
+    else this.#unload();
+  }
+
+  get playable() {
+    return Boolean(this.#url) && !this.failed;
+  }
+
+  get playing() {
+    return this.playable && !this.video.paused && !this.video.ended;
+  }
+
+  get range() {
+    return this.#range;
+  }
+
+  get time_s() {
+    return this.#queued_s ?? this.#time_s;
+  }
+
+  frameAt(time_s) {
+    return this.rate ? Math.max(0, Math.floor(time_s * this.rate + SLACK_FRAMES)) : null;
+  }
+
+  /** Go to the frame shown at a time. The playhead answers at once; quick repeats collapse into the last one. */
+  seek(time_s) {
+    this.#range = null;
+    this.#goTo(time_s);
+  }
+
+  /** Move by whole frames; without a known rate by 40 ms, without a playable file by `stops_s` (the film strip's). */
+  step(count, stops_s = []) {
+    this.pause();
+    if (!this.playable && stops_s.length) {
+      const here = stops_s.findLastIndex((stop) => stop <= this.time_s + 1e-6);
+      this.seek(stops_s[Math.min(stops_s.length - 1, Math.max(0, here + count))]);
+    } else if (this.rate) this.seek((this.frameAt(this.time_s) + count) / this.rate);
+    else this.seek(this.time_s + count * 0.04);
+  }
+
+  play() {
+    if (!this.playable) return;
+    if (this.#range === null && this.time_s >= this.duration_s - 0.05) this.#goTo(0);
+    this.video.play().catch((error) => {
+      if (error.name !== "AbortError") this.#says.failure(`The clip did not start: ${error.message}`);
+    });
+  }
+
+  pause() {
+    this.#range = null;
+    this.video.pause();
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  /** Play exactly [start, end): the first frame is the one shown at its start, the last the one before its end. */
+  playRange(range) {
+    this.#goTo(range.start_s);
+    if (!this.playable) return;
+    this.#range = range;
+    this.play();
+  }
+
+  #goTo(time_s) {
+    const target = Math.min(Math.max(0, time_s), this.duration_s);
+    this.#time_s = target;
+    this.#says.time(target, this.frameAt(target));
+    if (!this.playable) return;
+    if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
+    else this.#apply(target);
+  }
+
+  #apply(time_s) {
+    this.#queued_s = null;
+    this.#seeking = true;
+    this.#presented = null;
+    this.video.currentTime = this.#centre(time_s);
+  }
+
+  /** The middle of a frame: browsers may show the neighbour when asked for an edge. */
+  #centre(time_s) {
+    if (!this.rate) return Math.min(time_s, Math.max(0, this.duration_s - 0.02));
+    const last = Math.max(0, Math.ceil(this.duration_s * this.rate - SLACK_FRAMES) - 1);
+    return (Math.min(this.frameAt(time_s), last) + 0.5) / this.rate;
+  }
+
+  #seeked() {
+    this.#seeking = false;
+    if (this.#queued_s !== null) this.#apply(this.#queued_s);
+    else if (this.#presented !== null) this.#show(this.#presented);
+  }
+
+  #show(media_s) {
+    this.#presented = media_s;
+    if (this.#seeking || this.#queued_s !== null) return;
+    this.#time_s = media_s;
+    this.#says.time(media_s, this.rate ? Math.round(media_s * this.rate) : null);
+    this.#endRange(media_s);
+  }
+
+  #timeupdate() {
+    if (this.video.requestVideoFrameCallback && !document.hidden) return;
+    this.#show(this.video.currentTime);
+  }
+
+  #endRange(media_s) {
+    const range = this.#range;
+    if (!range || this.video.paused) return;
+    const step_s = this.rate ? 1 / this.rate : 0.04;
+    if (media_s + step_s * (1 + SLACK_FRAMES) < range.end_s) return;
+    const last = this.rate ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate : range.end_s - step_s;
+    this.pause();
+    this.#goTo(Math.max(range.start_s, last));
+  }
+
+  #fail(message) {
+    if (!this.#url) return;
+    this.failed = true;
+    this.#range = this.#queued_s = null;
+    this.#seeking = false;
+    this.#says.failure(message);
+    this.#says.state();
+  }
+
+  #unload() {
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+}

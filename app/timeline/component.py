@@ -1,0 +1,154 @@
+"""The Gradio side of the timeline: one `gr.HTML` subclass whose behaviour is a small ES module.
+
+The template is static, so that Gradio never redraws what the module builds (its <video>, canvases and
+listeners survive every update), and no text of a person or a model ever passes through a template.
+Constants stand in the script itself, because Gradio drops a component's extra props on updates;
+everything that changes travels in `value`, which starts as None because a constructor's value is
+baked into the page of every visitor. Return raw values from handlers, never `gr.update(...)`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app.timeline.value import TimelineValue, check_value, empty_value
+
+ASSETS = Path(__file__).parent / "assets"
+ASSETS_PREFIX = "/ui-assets"
+
+_LOAD = """
+const assets = %s, version = %s;
+import(`${assets}/timeline.js?v=${version}`).then(
+  (module) => module.mount(element, { props, watch, assets, version }),
+  (error) => {
+    const root = element.querySelector(".tl-root") ?? element;
+    root.textContent = `The timeline could not load its script (${error.message}). Reload the page.`;
+  },
+);
+"""
+
+
+class AssetFiles(StaticFiles):
+    """Static files that a browser keeps but revalidates: modules import each other without a version."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def assets_version() -> str:
+    """A short hash of every asset's content: it changes exactly when one of them does."""
+    digest = hashlib.sha256()
+    for path in sorted(ASSETS.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def mount_assets(app: FastAPI, prefix: str = ASSETS_PREFIX) -> None:
+    """Serve the timeline's modules and stylesheet under `prefix`. Call it before Gradio is mounted at "/".
+
+    Not "/static": that prefix would hide Gradio's own files.
+    """
+    app.mount(prefix, AssetFiles(directory=ASSETS), name="timeline-assets")
+
+
+class Timeline(gr.HTML):
+    """A clip with the model's answer and allocation on one time axis; read-only.
+
+    Its value is a `TimelineValue` (see `timeline_value`) or None. Use `show_progress="hidden"` on events
+    that write to it: it shows its own loading state.
+    """
+
+    def __init__(
+        self,
+        *,
+        label: str = "Timeline",
+        assets_prefix: str = ASSETS_PREFIX,
+        elem_id: str | None = None,
+        elem_classes: list[str] | str | None = None,
+        visible: bool = True,
+        render: bool = True,
+        key: int | str | None = None,
+    ) -> None:
+        super().__init__(
+            None,
+            label=label,
+            html_template='<div class="tl-root" style="min-height: 40rem"></div>',
+            js_on_load=_LOAD % (json.dumps(assets_prefix), json.dumps(assets_version())),
+            apply_default_css=False,
+            elem_id=elem_id,
+            elem_classes=elem_classes,
+            visible=visible,
+            render=render,
+            key=key,
+        )
+
+    def preprocess(self, payload: Any) -> TimelineValue | None:  # type: ignore[override]
+        """What the browser or an API caller sent, checked."""
+        return None if payload is None else check_value(payload)
+
+    def postprocess(self, value: Any) -> TimelineValue | None:  # type: ignore[override]
+        """What a handler returned, checked. Raises InputError when the component could not draw it."""
+        return None if value is None else check_value(value)
+
+    def example_payload(self) -> TimelineValue:
+        return empty_value()
+
+    def example_value(self) -> TimelineValue:
+        return empty_value()
+
+    def api_info(self) -> dict[str, Any]:
+        """The JSON schema of a TimelineValue, for the API page and its clients."""
+        return VALUE_SCHEMA
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_NUMBER, _INTEGER, _TEXT = {"type": "number"}, {"type": "integer"}, {"type": "string"}
+
+VALUE_SCHEMA = _object(
+    rev=_TEXT,
+    state={"type": "string", "enum": ["empty", "loading", "ready", "error"]},
+    message=_nullable(_TEXT),
+    query=_TEXT,
+    video=_nullable(
+        _object(url=_TEXT, duration_s=_NUMBER, frame_rate=_nullable(_NUMBER), width=_INTEGER, height=_INTEGER)
+    ),
+    strip=_nullable(
+        _object(
+            url=_TEXT, tile_width=_INTEGER, tile_height=_INTEGER, columns=_INTEGER, times_s=_list(_NUMBER)
+        )
+    ),
+    frames=_nullable(
+        _object(
+            times_s=_list(_NUMBER),
+            end_s=_NUMBER,
+            tokens=_list(_INTEGER),
+            variation=_list(_NUMBER),
+            sizes_px=_list(_list(_INTEGER)),
+            uniform_tokens=_NUMBER,
+            budget_tokens=_INTEGER,
+        )
+    ),
+    moments=_list(_object(start_s=_NUMBER, end_s=_NUMBER, confidence=_NUMBER)),
+    ranked=_list(_object(start_s=_NUMBER, end_s=_NUMBER, score=_NUMBER)),
+    refusal=_nullable(_object(refused={"type": "boolean"}, relevance=_NUMBER)),
+)
