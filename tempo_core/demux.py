@@ -1,0 +1,455 @@
+"""Read a video file's own index: when each picture is shown, on the player's clock. Runs in the sandbox's
+child.
+
+Every packet is read and none decoded, except the first picture. Nothing that a header merely promises is
+believed: duration, picture count and end are measured. The clock starts at the earliest of the video and the
+audio, so a video track that starts late keeps its delay; sound from before zero (an encoder's run-in) does
+not count.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+from tempo_core.errors import VideoError
+
+REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
+MAX_UNDATED_SHARE = 0.01
+ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of theirs on either side
+NO_PTS = np.iinfo(np.int64).min
+JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
+UPRIGHT = (1, 0, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One opened foreign file, as the child may use it."""
+
+    file: str
+    """A path that reopens the checked file."""
+    name: str
+    """The file's own name, for messages."""
+    demuxer: str
+    """The only demuxer that may parse it (libavformat's name, from the magic bytes)."""
+    max_pixels: int
+    """Largest picture, coded width times height."""
+    max_side_px: int
+    """Longest side of a picture."""
+    max_packets: int = 6_000_000
+    """More packets than this are refused: 240 pictures a second for nearly seven hours."""
+    threads: int = 2
+    """Decoder threads."""
+
+
+@dataclass(slots=True)
+class Oddities:
+    """How many packets of the video are out of the ordinary."""
+
+    discarded: int = 0
+    """Cut away by an edit list."""
+    undated: int = 0
+    """Without a presentation time."""
+    corrupt: int = 0
+    """Marked as damaged by the demuxer."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Index:
+    """What the container's packets say. Arrays have one entry per video packet, in file order."""
+
+    container: str
+    codec: str
+    pixel_format: str
+    stream: int
+    """Index of the video stream in the container."""
+    video_streams: int
+    time_base: Fraction
+    """Seconds per tick of `pts`."""
+    zero_s: float
+    """The player's zero on the container's clock."""
+    pts: np.ndarray
+    """Presentation time in ticks; NO_PTS where the container has none."""
+    key: np.ndarray
+    """Whether decoding can start at the packet."""
+    shown: np.ndarray
+    """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated.
+    """
+    last_duration: int
+    """Ticks for which the last shown picture stays; 0 where the container does not say."""
+    oddities: Oddities
+    out_of_order: bool
+    """Whether shown times repeat or decoding times run backwards (damage)."""
+    falls_back_s: float
+    """The furthest that the decoding clock falls back from one packet to the next (joined recordings)."""
+    header_end_s: float | None
+    """Where the header says that the video track ends, on the player's clock."""
+    has_duration: bool
+    audio_codec: str | None
+    audio_end_s: float
+    """Where the last audio packet ends on the player's clock; 0 without audio."""
+    average_rate: Fraction | None
+    coded_size: tuple[int, int]
+    """Height and width of the coded pictures."""
+    pixel_ratio: Fraction
+    """Width of one coded sample over its height."""
+    matrix: tuple[int, int, int, int] = UPRIGHT
+    """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y."""
+    notes: list[str] = field(default_factory=list)
+    times_s: np.ndarray = field(init=False)
+    """float64: shown times on the player's clock, sorted."""
+
+    def __post_init__(self) -> None:
+        self.times_s = self.seconds(np.sort(self.pts[self.shown]))
+
+    def seconds(self, pts: Any) -> Any:
+        """Ticks as seconds on the player's clock; the same arithmetic for one tick count and for an array."""
+        return pts * (self.time_base.numerator / self.time_base.denominator) - self.zero_s
+
+    @property
+    def end_s(self) -> float:
+        """Where the last shown picture ends; always after its start."""
+        stay_s = self.last_duration * float(self.time_base)
+        if stay_s <= 0:
+            gaps = np.diff(self.times_s)
+            rate = float(self.average_rate or 0)
+            stay_s = float(np.median(gaps)) if len(gaps) else 1 / rate if rate > 0 else 0.04
+        return float(self.times_s[-1]) + stay_s
+
+    @property
+    def turned(self) -> bool:
+        """Whether the shown picture is the coded one turned by a quarter."""
+        return self.matrix[0] == 0
+
+    @property
+    def rotation_deg(self) -> int:
+        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as
+        unturned.
+        """
+        return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
+
+    @property
+    def mirrored(self) -> bool:
+        a, b, c, d = self.matrix
+        return a * d - b * c < 0
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Height and width as a player shows them: square samples (never shrunk), turned upright."""
+        height, width = self.coded_size
+        if self.pixel_ratio >= 1:
+            width = max(1, round(width * self.pixel_ratio))
+        else:
+            height = max(1, round(height / self.pixel_ratio))
+        return (width, height) if self.turned else (height, width)
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether the gaps between shown pictures differ by more than a clock's rounding."""
+        gaps = np.diff(self.times_s)
+        return bool(len(gaps)) and float(gaps.max() - gaps.min()) > ROUNDING_S + 2 * float(self.time_base)
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Pictures per second (measured; the header's fraction where it agrees), None for one picture."""
+        if len(self.times_s) < 2:
+            return None
+        measured = (len(self.times_s) - 1) / float(self.times_s[-1] - self.times_s[0])
+        if self.average_rate and abs(float(self.average_rate) / measured - 1) < 0.005:
+            return self.average_rate
+        return Fraction(measured).limit_denominator(1001)
+
+    @property
+    def key_gap_s(self) -> float:
+        """The longest stretch between pictures at which decoding can start."""
+        keys = np.sort(self.seconds(self.pts[self.key & self.shown]))
+        return float(np.diff(np.append(keys, self.end_s)).max()) if len(keys) else self.end_s
+
+
+def open_container(source: Source) -> Any:
+    """The file as an open PyAV container, parsed by the one demuxer that its magic bytes call for.
+
+    Raises VideoError when it cannot be parsed. Only the file itself is opened: no references, no network.
+    """
+    try:
+        return av.open(
+            source.file,
+            format=source.demuxer,
+            options={"max_pixels": str(source.max_pixels)},
+            container_options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise VideoError(
+            f"'{source.name}' begins like a video ({source.demuxer}) but cannot be opened"
+            f" ({error.strerror}): it is cut short or damaged. {REMEDY}"
+        ) from error
+
+
+def best_video(container: Any, name: str) -> Any:
+    """The stream that a player would show. Raises VideoError when there is none that can be decoded."""
+    stream = container.streams.best("video")
+    cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    if stream is not None and stream.disposition & cover:
+        stream = next((s for s in container.streams.video if not s.disposition & cover), None)
+    if stream is None:
+        held = sorted({s.type for s in container.streams}) or ["nothing"]
+        raise VideoError(
+            f"'{name}' has no video that can be decoded (it holds: {', '.join(held)}). Give a file with"
+            " moving pictures."
+        )
+    return stream
+
+
+def read_index(source: Source) -> Index:
+    """Demux the whole file and decode its first picture.
+
+    Raises VideoError for what cannot be dated truthfully: no pictures, undated ones, clocks that jump back,
+    pictures over the limits.
+    """
+    with open_container(source) as container:
+        stream = best_video(container, source.name)
+        check_size(source, stream.codec_context.width, stream.codec_context.height)
+        index = _index_of(source, container, stream)
+    with open_container(source) as container:
+        _describe_first_picture(source, container, container.streams[index.stream], index)
+    _refuse_untruthful(source, index)
+    return index
+
+
+def check_size(source: Source, width: int, height: int) -> None:
+    """Raise VideoError when a picture is over the limits."""
+    if width * height > source.max_pixels or max(width, height) > source.max_side_px:
+        raise VideoError(
+            f"'{source.name}' has pictures of {width}x{height}; the limit is {source.max_pixels} pixels and"
+            f" {source.max_side_px} a side. Scale it down and try again."
+        )
+
+
+def _index_of(source: Source, container: Any, stream: Any) -> Index:
+    rows, oddities, audio_end = _walk(source, container, stream)
+    pts, dts, duration, shown = rows["pts"], rows["dts"], rows["duration"], rows["shown"]
+    if not shown.any():
+        raise VideoError(f"'{source.name}' holds no picture that is ever shown. {REMEDY}")
+    dated = np.sort(pts[shown])
+    tick_s = float(stream.time_base)
+    zero_s = min(
+        [
+            int(dated[0]) * (stream.time_base.numerator / stream.time_base.denominator),
+            *_audio_starts(container),
+        ]
+    )
+    known = dts[dts != NO_PTS]
+    last = int(np.flatnonzero(shown & (pts == dated[-1]))[-1])
+    return Index(
+        container=container.format.name,
+        codec=stream.codec_context.codec.canonical_name,
+        pixel_format=stream.codec_context.pix_fmt or "",
+        stream=stream.index,
+        video_streams=len(container.streams.video),
+        time_base=stream.time_base,
+        zero_s=zero_s,
+        pts=pts,
+        key=rows["key"],
+        shown=shown,
+        last_duration=int(duration[last]),
+        out_of_order=bool((np.diff(dated) == 0).any() or (np.diff(known) < 0).any()),
+        falls_back_s=float(-min(0, np.diff(known).min(initial=0)) * tick_s),
+        header_end_s=stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s
+        if stream.duration
+        else None,
+        has_duration=container.duration is not None,
+        audio_codec=next((s.codec_context.codec.canonical_name for s in _audio(container)), None),
+        audio_end_s=max(0.0, audio_end - zero_s),
+        average_rate=stream.average_rate or None,
+        coded_size=(stream.codec_context.height, stream.codec_context.width),
+        pixel_ratio=_pixel_ratio(stream),
+        oddities=oddities,
+    )
+
+
+def _audio(container: Any) -> list[Any]:
+    return [s for s in container.streams.audio if s.codec_context is not None]
+
+
+def _audio_starts(container: Any) -> Iterator[float]:
+    for stream in _audio(container):
+        if stream.start_time is not None:
+            yield max(0.0, float(stream.start_time * stream.time_base))
+
+
+def _pixel_ratio(stream: Any) -> Fraction:
+    ratio = stream.sample_aspect_ratio
+    return ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1)
+
+
+def _walk(source: Source, container: Any, stream: Any) -> tuple[dict[str, np.ndarray], Oddities, float]:
+    """Every packet once: the video's rows, what was odd about them, and where the sound ends (container's
+    clock).
+    """
+    rows: list[tuple[int, int, int, bool, bool]] = []
+    oddities = Oddities()
+    audio_end = 0.0
+    codec = stream.codec_context.codec.canonical_name
+    for packet in packets(container, stream, *_audio(container)):
+        if packet.stream_index != stream.index:
+            if packet.pts is not None:
+                audio_end = max(audio_end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            continue
+        oddities.discarded += packet.is_discard
+        oddities.corrupt += packet.is_corrupt
+        hidden = packet.is_discard or _is_hidden(codec, packet)
+        oddities.undated += packet.pts is None and not hidden
+        rows.append((
+            NO_PTS if packet.pts is None else packet.pts,
+            NO_PTS if packet.dts is None else packet.dts,
+            packet.duration or 0,
+            packet.is_keyframe,
+            packet.pts is not None and not hidden,
+        ))  # fmt: skip
+        if len(rows) > source.max_packets:
+            raise VideoError(
+                f"'{source.name}' holds more than {source.max_packets} pictures. Give a shorter video."
+            )
+    if not rows:
+        raise VideoError(f"'{source.name}' has a video track without a single picture. {REMEDY}")
+    names = ("pts", "dts", "duration", "key", "shown")
+    kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_)
+    columns = zip(names, kinds, zip(*rows, strict=True), strict=True)
+    return {name: np.array(column, dtype=kind) for name, kind, column in columns}, oddities, audio_end
+
+
+def packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The streams' packets until the end or the first unreadable byte: what a cut file still holds."""
+    try:
+        for packet in container.demux(*streams):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+
+
+def _is_hidden(codec: str, packet: Any) -> bool:
+    """Whether a VP8 or VP9 packet only feeds later pictures and is never shown (RFC 6386 9.1; VP9 bitstream
+    6.2).
+    """
+    if codec not in ("vp8", "vp9"):
+        return False
+    data = memoryview(packet)
+    first, last = data[0], data[-1]
+    if codec == "vp8":
+        return not first & 0x10
+    superframe, profile_3, shows_existing = last & 0xE0 == 0xC0, first & 0x30 == 0x30, first & 0x08
+    return not (superframe or profile_3 or shows_existing or first & 0x02)
+
+
+def _describe_first_picture(source: Source, container: Any, stream: Any, index: Index) -> None:
+    frame = next(iter(decoded(source, container, stream, Health())), None)
+    if frame is None:
+        raise VideoError(f"Not one picture of '{source.name}' ({index.codec}) can be decoded. {REMEDY}")
+    check_size(source, frame.width, frame.height)
+    index.coded_size = (frame.height, frame.width)
+    index.pixel_format = frame.format.name
+    index.matrix = display_matrix(frame, index.notes)
+    check_size(source, *index.shown_size[::-1])
+
+
+def display_matrix(frame: Any, notes: list[str]) -> tuple[int, int, int, int]:
+    """Signs of the frame's display matrix; anything but quarter turns and mirrors is ignored with a note."""
+    side = next((s for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), None)
+    if side is None:
+        return UPRIGHT
+    a, b, _, c, d = struct.unpack("=9i", bytes(side))[:5]
+    signs = tuple(
+        (abs(v) > 2000) * (1 if v > 0 else -1) for v in (a, b, c, d)
+    )  # 16.16 fixed point: 0.03 is noise
+    if signs[0] * signs[3] - signs[1] * signs[2] not in (1, -1) or sum(map(abs, signs)) != 2:
+        notes.append("The file asks for a turn that is not a quarter; its pictures are shown unturned.")
+        return UPRIGHT
+    return signs
+
+
+@dataclass(slots=True)
+class Health:
+    """What went wrong while decoding."""
+
+    good: int = 0
+    """Pictures that were decoded and dated."""
+    failed: int = 0
+    """Packets that the decoder refused, and pictures without a time of their own."""
+    corrupt: int = 0
+    """Pictures that the decoder patched up."""
+
+
+def decoded(source: Source, container: Any, stream: Any, health: Health) -> Iterator[Any]:
+    """Every picture of the stream in the order shown, past damaged packets, which `health` counts."""
+    prepare_decoder(source, stream)
+    for packet in packets(container, stream):
+        yield from decode_packet(stream, packet, health)
+    yield from decode_packet(stream, None, health)
+
+
+def prepare_decoder(source: Source, stream: Any) -> None:
+    """Threads and limits, before the first packet."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = source.threads
+    stream.codec_context.options = {"max_pixels": str(source.max_pixels)}
+
+
+def decode_packet(stream: Any, packet: Any, health: Health) -> list[Any]:
+    """The pictures that a packet (None: the end) sets free; a damaged packet is counted instead."""
+    try:
+        frames = stream.decode(packet)
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        health.failed += 1
+        return []
+    health.corrupt += sum(frame.is_corrupt for frame in frames)
+    return frames
+
+
+def _refuse_untruthful(source: Source, index: Index) -> None:
+    """Refuse what cannot be dated, and note what is odd but dated."""
+    pictures = len(index.times_s)
+    if index.falls_back_s > JOINED_S:
+        raise VideoError(
+            f"The clock of '{source.name}' jumps back by {index.falls_back_s:.1f} s on the way: two"
+            " recordings were joined,"
+            f" and their times cannot be told apart. {REMEDY}"
+        )
+    if index.oddities.undated > MAX_UNDATED_SHARE * (pictures + index.oddities.undated):
+        raise VideoError(
+            f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of '{source.name}'"
+            " carry no time,"
+            f" so nobody can say when they are shown. {REMEDY}"
+        )
+    if index.oddities.undated:
+        index.notes.append(f"{index.oddities.undated} pictures carry no time and are left out.")
+    if index.oddities.discarded:
+        index.notes.append(f"An edit list cuts {index.oddities.discarded} pictures; they are left out.")
+    if index.oddities.corrupt:
+        index.notes.append(f"{index.oddities.corrupt} packets are marked as damaged.")
+    if index.times_s[0] > 0.5:
+        index.notes.append(
+            f"No picture is shown before {index.times_s[0]:.3f} s; the first stands in for that time."
+        )
+    if is_cut_short(index):
+        index.notes.append(
+            f"The file is cut short: its header promises {index.header_end_s:.2f} s, {index.end_s:.2f} s"
+            " are there."
+        )
+
+
+def is_cut_short(index: Index) -> bool:
+    """Whether the header promises clearly more pictures than the file holds."""
+    return index.header_end_s is not None and index.end_s < index.header_end_s - max(
+        1.0, 0.05 * index.header_end_s
+    )

@@ -1,0 +1,323 @@
+"""Work on foreign files in a short-lived child process with limits; the child's death is a clear error here.
+
+The child is a fresh interpreter (never a fork), so it inherits no locks, models or sockets. It gets the
+opened file rather than its path, one JSON job, and a file to fill with bulk data; it answers in JSON lines.
+Memory, CPU seconds and wall seconds are limited, and the whole process group is killed when time is up or the
+person who asked has gone. It is NOT a security boundary against code execution: the child runs as the same
+user.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import resource
+import selectors
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tempo_core.errors import Cancelled, InputError, TempoError, VideoError
+
+logger = logging.getLogger(__name__)
+
+# `-I -S` keeps the environment and site hooks out and saves a third of the start-up.
+BOOT = (
+    "import json,sys;job=json.loads(sys.stdin.readline());sys.path[:]=job['sys_path'];"
+    "from tempo_core import sandbox;sandbox.child_main(job)"
+)
+POLL_S = 0.05
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+KINDS: dict[str, type[TempoError]] = {"video": VideoError, "input": InputError}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildLimits:
+    """What one child may use before it is ended."""
+
+    memory_bytes: int = 3 * 2**30
+    """Address space, decoder and output together."""
+    cpu_s: int = 900
+    """Processor seconds, all threads together."""
+    wall_s: float = 1200.0
+    """Seconds by the clock, counted from the start of the child."""
+    output_bytes: int = 2**30
+    """Bulk data handed back, or the largest file that the child may write."""
+
+
+class ChildDied(VideoError):
+    """The child ended without an answer: it crashed, or a limit ended it."""
+
+    crashed = False
+    """Whether a signal of the decoder's own ended it, so that another decoder may do better."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildAnswer:
+    """What a child handed back."""
+
+    result: dict[str, Any]
+    """The task's own JSON object."""
+    output: int
+    """An open file descriptor with the bulk data; the caller closes it."""
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """Open a regular file for reading and return its descriptor; the caller closes it.
+
+    Raises VideoError for a missing or unreadable file, a folder, a symbolic link, a pipe, a socket or a
+    device.
+    """
+    name = Path(path).name
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise VideoError(f"There is no file '{name}'. Give the path of an existing video file.") from None
+    except ValueError as error:
+        raise VideoError(f"{name!r} is not a file name ({error}). Give the path of a video file.") from None
+    except OSError as error:
+        if Path(path).is_symlink():
+            raise VideoError(f"'{name}' is a symbolic link. Give the file that it points to.") from None
+        raise VideoError(
+            f"'{name}' cannot be opened ({error.strerror}). Give a readable video file."
+        ) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise VideoError(f"'{name}' is a folder, pipe or device, not a regular file. Give a video file.")
+    return fd
+
+
+def run_child(
+    task: str,
+    job: dict[str, Any],
+    *,
+    name: str,
+    file: int | None = None,
+    limits: ChildLimits,
+    cancel: threading.Event | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> ChildAnswer:
+    """Run `task` ("module:function") with `job` in a child and return its answer.
+
+    The function is called as `function(job, report)`; `job["file"]` is a path to the opened `file`,
+    `job["output"]` the descriptor to fill, `report(fraction)` tells progress in [0, 1]. `name` stands for the
+    file in messages. Raises what the task raised (VideoError), ChildDied when it crashed or met a limit,
+    Cancelled when `cancel` was set.
+    """
+    output = _bulk_file()
+    try:
+        result = _converse(task, job, name, file, output, limits, cancel, progress)
+    except BaseException:
+        os.close(output)
+        raise
+    return ChildAnswer(result=result, output=output)
+
+
+def _converse(
+    task: str,
+    job: dict[str, Any],
+    name: str,
+    file: int | None,
+    output: int,
+    limits: ChildLimits,
+    cancel: threading.Event | None,
+    progress: Callable[[float], None] | None,
+) -> dict[str, Any]:
+    reader, writer = os.pipe()
+    fds = [writer, output] + ([file] if file is not None else [])
+    full = job | {
+        "task": task,
+        "sys_path": [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)],
+        "answers": writer,
+        "output": output,
+        "file": None if file is None else _reopenable(file),
+        "limits": [limits.memory_bytes, limits.cpu_s, limits.output_bytes],
+    }
+    with open(reader, "rb", buffering=0) as answers, _started(writer, fds) as child:
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(full).encode() + b"\n")
+            child.stdin.flush()
+        deadline = time.monotonic() + limits.wall_s
+        for message in _messages(answers.fileno(), name, deadline, limits, cancel):
+            if "progress" in message:
+                if progress is not None:
+                    progress(message["progress"])
+            elif "result" in message:
+                return message["result"]
+            else:
+                raise _error_of(message, name)
+        _end(child)
+        death = ChildDied(_death(child.returncode, name, limits))
+        death.crashed = -child.returncode in CRASHES
+        raise death
+
+
+@contextlib.contextmanager
+def _started(writer: int, fds: list[int]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running child whose whole process group is gone when the block is left."""
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", BOOT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=fds,
+        start_new_session=True,
+        env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"},
+    )
+    os.close(writer)
+    try:
+        yield child
+    finally:
+        _end(child, at_once=True)
+
+
+def _end(child: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
+    """Wait for a child that closed its answers, or kill it with everything that it started."""
+    if not at_once:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(5)
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if child.stdin is not None and not child.stdin.closed:
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+
+
+def _messages(
+    fd: int, name: str, deadline: float, limits: ChildLimits, cancel: threading.Event | None
+) -> Iterator[dict[str, Any]]:
+    """The child's JSON messages as they come, until it closes its end."""
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, selectors.EVENT_READ)
+        while True:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled(f"Reading '{name}' was stopped.")
+            if time.monotonic() > deadline:
+                raise ChildDied(
+                    f"'{name}' was not read within {limits.wall_s:g} s, the limit. Give a shorter or"
+                    " smaller video."
+                )
+            if not selector.select(POLL_S):
+                continue
+            chunk = os.read(fd, 1 << 20)
+            if not chunk:
+                return
+            *lines, pending = (pending + chunk).split(b"\n")
+            yield from (json.loads(line) for line in lines)
+
+
+def _error_of(message: dict[str, Any], name: str) -> Exception:
+    if message["error"] == "memory":
+        return ChildDied(
+            f"Reading '{name}' needs more memory than its limit. Give a video with smaller pictures, or"
+            " ask for fewer."
+        )
+    if message["error"] in KINDS:
+        return KINDS[message["error"]](message["message"])
+    logger.debug("The child failed on '%s':\n%s", name, message["traceback"])
+    return RuntimeError(f"A fault of ours while reading '{name}': {message['traceback']}")
+
+
+def _death(returncode: int, name: str, limits: ChildLimits) -> str:
+    """One sentence for a child that ended without an answer."""
+    remedy = "Re-encode it to an ordinary MP4 and try again."
+    if returncode == -signal.SIGXCPU:
+        return (
+            f"'{name}' took more than {limits.cpu_s} s of processor time, the limit. Give a shorter or"
+            " smaller video."
+        )
+    if returncode == -signal.SIGXFSZ:
+        return (
+            f"What was read from '{name}' is larger than {limits.output_bytes} bytes, the limit. Ask"
+            " for less."
+        )
+    if returncode == -signal.SIGKILL:
+        return f"Reading '{name}' was ended by the system, most likely for memory. Give a smaller video."
+    if returncode < 0:
+        return (
+            f"The decoder crashed on '{name}' ({signal.Signals(-returncode).name}): it is damaged. {remedy}"
+        )
+    return f"The decoder ended on '{name}' without an answer (code {returncode}). {remedy}"
+
+
+def _bulk_file() -> int:
+    """An anonymous file for bulk data: in memory where the system can, else an unlinked temporary file."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("tempo", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _reopenable(fd: int) -> str:
+    """A path by which the child opens the very file that was checked, with an offset of its own."""
+    return f"/proc/self/fd/{fd}" if Path("/proc/self/fd").is_dir() else f"/dev/fd/{fd}"
+
+
+# The child's side.
+
+
+def child_main(job: dict[str, Any]) -> None:
+    """Entry point of the child: set limits, run the task, answer in JSON lines, and leave."""
+    with open(job["answers"], "wb", buffering=0) as answers:
+        lock = threading.Lock()
+
+        def send(message: dict[str, Any]) -> None:
+            with lock:
+                answers.write(json.dumps(message).encode() + b"\n")
+
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+        send(_outcome(job, lambda fraction: send({"progress": round(min(1.0, fraction), 4)})))
+    os._exit(0)  # decoders' threads and destructors are not worth waiting for
+
+
+def _outcome(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
+    try:
+        _limit(*job["limits"])
+        module, function = job["task"].split(":")
+        return {"result": getattr(importlib.import_module(module), function)(job, report)}
+    except VideoError as error:
+        return {"error": "video", "message": str(error)}
+    except InputError as error:
+        return {"error": "input", "message": str(error)}
+    except MemoryError:
+        return {"error": "memory"}
+    except Exception:
+        return {"error": "internal", "traceback": traceback.format_exc()}
+
+
+def _limit(memory_bytes: int, cpu_s: int, output_bytes: int) -> None:
+    for what, amount in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, output_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        _, hard = resource.getrlimit(what)
+        soft = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        with contextlib.suppress(
+            ValueError, OSError
+        ):  # macOS refuses some of them; the wall clock still holds
+            resource.setrlimit(what, (soft, hard))
+
+
+def _leave_with_parent() -> None:
+    """End the child when its parent is gone: the parent keeps the other end of stdin open as long as it
+    cares.
+    """
+    sys.stdin.buffer.read()
+    os._exit(1)
