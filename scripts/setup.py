@@ -1,8 +1,8 @@
 """Prepares a machine: a virtual environment, the pinned packages, a browser for the tests.
 
-Uses nothing but the standard library, installs only what is missing, and turns every failure into one clear line.
-Run by the Makefile: `python scripts/setup.py runtime|dev [browser]`. A stamp inside the environment holds the hash of
-the requirement files, so that a run with nothing to do ends within a fraction of a second.
+Uses only the standard library, installs only what is missing, and turns every failure into one clear line.
+Run by the Makefile: `python scripts/setup.py runtime|dev [browser]`. A stamp inside the environment holds the
+hash of the requirement files, so that a run with nothing to do ends within a fraction of a second.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ def is_ready(root: Path, kind: str) -> bool:
 
 
 def ensure_venv(root: Path) -> None:
-    """Makes `.venv` with the running Python; one that no longer starts, or of another version, is made anew."""
+    """Makes `.venv` with the running Python; a broken one, or one of another version, is made anew."""
     version = f"Python {platform.python_version()}"
     if venv_python(root).exists():
         held = subprocess.run([venv_python(root), "-c", "import pip"], capture_output=True)
@@ -71,7 +71,7 @@ def ensure_venv(root: Path) -> None:
         if held.returncode == 0 and named.stdout.strip() == version:
             return
     say(f"making .venv with {version}")
-    command = [sys.executable, "-m", "venv", "--clear", root / ".venv"]
+    command = [sys.executable, "-m", "venv", "--clear", str(root / ".venv")]
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode:
         raise SetupError(explain_pip(made.stdout + made.stderr))
@@ -106,7 +106,7 @@ def has_nvidia() -> bool:
 
 
 def torch_index() -> list[str]:
-    """pip's arguments for the CPU build of torch where the registry's own would bring gigabytes of CUDA in vain."""
+    """pip's arguments for the CPU build of torch, where the registry's own would bring CUDA in vain."""
     if platform.system() != "Linux" or has_nvidia():
         return []
     try:
@@ -119,22 +119,15 @@ def torch_index() -> list[str]:
 def pip_install(root: Path, kind: str) -> None:
     """Installs `kind`'s requirements; pip's own progress is shown, its errors become one SetupError."""
     bar = "on" if sys.stdout.isatty() else "off"
-    command = [venv_python(root), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "3"]
-    command += [
-        "--progress-bar",
-        bar,
-        "--no-warn-script-location",
-        *torch_index(),
-        "-r",
-        root / FILES[kind][0],
-    ]
+    command = [str(venv_python(root)), "-m", "pip", "install", "--disable-pip-version-check", "--retries=3"]
+    command += [f"--progress-bar={bar}", *torch_index(), "-r", str(root / FILES[kind][0])]
     pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=root)
     if pip.returncode:
         raise SetupError(explain_pip(pip.stderr))
 
 
 def ensure_packages(root: Path, kind: str) -> None:
-    """Brings `.venv` to the pinned requirements of `kind`, unless its stamp says that it is there already."""
+    """Brings `.venv` to the pinned requirements of `kind`, unless its stamp says that it is there."""
     if is_ready(root, kind):
         return
     started = time.monotonic()
@@ -147,7 +140,7 @@ def ensure_packages(root: Path, kind: str) -> None:
 
 
 def find_browser() -> str | None:
-    """A Chromium's path: TEMPO_CHROMIUM, one on PATH, or one that Playwright downloaded; None when there is none."""
+    """A Chromium's path: TEMPO_CHROMIUM, one on PATH, or Playwright's own; None when there is none."""
     named = os.environ.get("TEMPO_CHROMIUM")
     if named:
         return named
@@ -166,7 +159,7 @@ def run_quietly(command: Iterable[str | Path]) -> bool:
 
 
 def ensure_browser(root: Path) -> None:
-    """Finds or installs a Chromium: from the system's packages as root on Debian, else Playwright's own download."""
+    """Finds a Chromium or installs one: with apt-get as root on Debian, else by Playwright's download."""
     if find_browser():
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
@@ -178,8 +171,8 @@ def ensure_browser(root: Path) -> None:
         run_quietly([venv_python(root), "-m", "playwright", "install", "chromium"])
     if not find_browser():
         raise SetupError(
-            "no Chromium for the browser tests. Install one (Debian, Ubuntu: sudo apt install chromium), or name it: "
-            "TEMPO_CHROMIUM=/path/to/chromium make test."
+            "no Chromium for the browser tests. Install one (Debian, Ubuntu: sudo apt install chromium), "
+            "or name it: TEMPO_CHROMIUM=/path/to/chromium make test."
         )
 
 
@@ -194,9 +187,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
         say(str(error))
         return 1
     except OSError as error:
-        say(
-            f"{error.strerror or error}: {error.filename or root}. Check its permissions and its disk's space."
-        )
+        say(f"{error.strerror or error}: {error.filename or root}. Check permissions and free disk space.")
         return 1
     except KeyboardInterrupt:
         say("stopped; run it again to go on from here")
