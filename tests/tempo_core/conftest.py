@@ -21,13 +21,16 @@ SPECIAL_TOKENS = [
 PAIRS_OF_DIGITS = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
 """A stamp is always three tokens, 00|12|.0, as in the checkpoint that ships."""
 
-DIGIT_BY_DIGIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+DIGIT_BY_DIGIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 """How Qwen2 splits text: every digit alone, so that a stamp is six tokens."""
 
 CORPUS = [
     "user\nassistant\nQuery: a red circle appears.",
     "From 0012.0 to 0034.5, from 0050.0 to 0060.0. No relevant moment.",
-    *(f"{number:02d} .{number % 10}" for number in range(100)),
+    *(f"{number:02d}.{number % 10}" for number in range(100)),
 ] * 3
 
 
