@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--corrected", metavar="G2.jsonl", help="a second ground truth, scored side by side")
     parser.add_argument(
-        "--by", action="append", default=[], metavar="FIELD", help="a table by a ground-truth field"
+        "--by", action="append", default=[], metavar="FIELD", help="a table by a field of G.jsonl"
     )
     parser.add_argument("--partial", action="store_true", help="score only the queries that were predicted")
     parser.add_argument(
@@ -81,22 +81,14 @@ def _evaluate(args: argparse.Namespace) -> "tuple[Evaluation, Evaluation | None]
     from tempo_core.metrics.reading import read_predictions, read_truth
 
     predictions = read_predictions(args.predictions)
-    found = []
-    for truth in (args.ground_truth, args.corrected):
-        if truth is not None:
-            found.append(
-                evaluate(
-                    predictions,
-                    read_truth(truth),
-                    rules=args.rules,
-                    by=args.by,
-                    partial=args.partial,
-                    samples=args.samples,
-                    seed=args.seed,
-                    files={"predictions": str(args.predictions), "ground_truth": str(truth)},
-                )
-            )
-    return found[0], found[1] if len(found) > 1 else None
+    options = {"rules": args.rules, "partial": args.partial, "samples": args.samples, "seed": args.seed}
+
+    def score(truth: str, **more: Any) -> "Evaluation":
+        files = {"predictions": str(args.predictions), "ground_truth": str(truth)}
+        return evaluate(predictions, read_truth(truth), files=files, **options, **more)
+
+    evaluation = score(args.ground_truth, by=args.by)
+    return evaluation, score(args.corrected) if args.corrected else None
 
 
 def _write_page(path: Path, evaluation: "Evaluation", corrected: "Evaluation | None") -> None:

@@ -107,7 +107,7 @@ def _retrieval_notes(ranked: Windows, truth: Windows) -> list[str]:
     if empty := int((ranked.counts == 0).sum()):
         notes.append(
             f"{empty} predictions have no window: the official evaluator stops there with IndexError, "
-            "so R1 is not defined where one is counted; mAP leaves them out, which flatters. Use --rules strict."
+            "so R1 is not defined where one counts; mAP leaves them out, which flatters. Use --rules strict."
         )
     if empty := int((truth.counts == 0).sum()):
         notes.append(

@@ -1,0 +1,183 @@
+"""The plots of an evaluation, as Plotly figures in plain JSON: traces and layout, without colours of text or
+paper.
+
+They are written by hand because importing Plotly's Python side costs more CPU than the whole evaluation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tempo_core.metrics.arrays import Floats
+from tempo_core.metrics.evaluation import Evaluation
+from tempo_core.metrics.refusal import calibrate
+
+BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+"""Colours that colour-blind readers tell apart (Okabe and Ito), legible on white and on near-black."""
+LENGTHS = {"short": "short, to 10 s", "middle": "middle, to 30 s", "long": "long", "full": "all"}
+EDGE_SPAN_S = 15
+"""Edge errors beyond this many seconds are counted in the outermost bins."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One plot with its heading and the sentence that says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    traces: Sequence[dict[str, Any]]
+    """Empty when there is nothing to plot; the caption then says why."""
+    layout: dict[str, Any]
+
+
+def figures(evaluation: Evaluation, corrected: Evaluation | None = None) -> list[Figure]:
+    """The plots of a report, in reading order."""
+    found = [length_figure(evaluation), iou_figure(evaluation), edge_figure(evaluation)]
+    found.append(calibration_figure(evaluation))
+    return [*found, corrected_figure(evaluation, corrected)]
+
+
+def length_figure(evaluation: Evaluation) -> Figure:
+    """Retrieval scores by the length of the moments, beside what the ground truth itself would score."""
+    scores, best = evaluation.scores, evaluation.ceiling
+    traces: list[dict[str, Any]] = []
+    if "full" in scores:
+        labels = list(LENGTHS.values())
+        for label, kind, key, colour in (
+            ("mAP", "MR-mAP", "average", BLUE),
+            ("R1@0.5", "MR-R1", "0.5", ORANGE),
+            ("R1@0.7", "MR-R1", "0.7", GREEN),
+        ):
+            traces.append(_bars(label, labels, [scores[name][kind][key] for name in LENGTHS], colour))
+        ceiling = [best[name]["MR-mAP"]["average"] for name in LENGTHS]
+        marker = {"symbol": "line-ew-open", "size": 26, "color": PINK, "line": {"width": 3}}
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "mAP ceiling",
+                "x": labels,
+                "y": ceiling,
+                "marker": marker,
+            }
+        )
+    return Figure(
+        name="length",
+        title="Score by moment length",
+        caption="Percent. The ceiling is the mAP that the ground truth itself gets under these rules."
+        if traces
+        else "The predictions hold no windows.",
+        traces=traces,
+        layout={"barmode": "group", "yaxis": {"title": {"text": "%"}, "range": [0, 104]}},
+    )
+
+
+def iou_figure(evaluation: Evaluation) -> Figure:
+    """How the IoU of the best-scored window spreads over the queries that have a moment."""
+    queries = evaluation.queries
+    counts, edges = np.histogram(queries.first_iou[queries.relevant], bins=20, range=(0, 1))
+    return Figure(
+        name="iou",
+        title="IoU of the top window",
+        caption="Queries that have a moment. A refusal, and a query without an answer, count as 0.",
+        traces=[_columns("queries", edges, counts.astype(np.float64), BLUE)],
+        layout={"bargap": 0.04, "xaxis": {"title": {"text": "IoU"}}, "yaxis": {"title": {"text": "queries"}}},
+    )
+
+
+def edge_figure(evaluation: Evaluation) -> Figure:
+    """How far the edges of matched moments lie from the true ones, with their sign."""
+    sets = evaluation.queries.sets
+    bins = np.linspace(-EDGE_SPAN_S - 0.5, EDGE_SPAN_S + 0.5, 2 * EDGE_SPAN_S + 2)
+    traces = []
+    for name, errors, colour in (("start", sets.start_error_s, BLUE), ("end", sets.end_error_s, ORANGE)):
+        counts, edges = np.histogram(np.clip(errors, -EDGE_SPAN_S, EDGE_SPAN_S), bins=bins)
+        traces.append(_columns(name, edges, counts.astype(np.float64), colour))
+    matched = len(sets.error_rows)
+    return Figure(
+        name="edges",
+        title="Boundary errors",
+        caption=f"{matched} matched moments, predicted minus true; the outermost bins hold all beyond."
+        if matched
+        else "No predicted moment overlaps a true one.",
+        traces=traces if matched else [],
+        layout={
+            "barmode": "group",
+            "xaxis": {"title": {"text": "seconds"}},
+            "yaxis": {"title": {"text": "moments"}},
+        },
+    )
+
+
+def calibration_figure(evaluation: Evaluation) -> Figure:
+    """What P(relevant) promises against what holds."""
+    queries = evaluation.queries
+    found = calibrate(queries.relevance, queries.relevant)
+    filled = found.counts > 0
+    weights = found.counts[filled] / max(1, int(found.counts.max()))
+    line = {"type": "scatter", "mode": "lines", "name": "ideal", "x": [0, 1], "y": [0, 1]}
+    points = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "observed",
+        "x": _numbers(found.said[filled]),
+        "y": _numbers(found.observed[filled]),
+        "text": [f"{count} queries" for count in found.counts[filled]],
+        "marker": {
+            "color": BLUE,
+            "size": _numbers(6 + 14 * np.sqrt(weights)),
+        },
+        "line": {"color": BLUE},
+    }
+    return Figure(
+        name="calibration",
+        title="Calibration of P(relevant)",
+        caption=f"Expected calibration error {found.error:.3f}; a larger dot holds more queries."
+        if filled.any()
+        else "The predictions do not say P(relevant).",
+        traces=[line | {"line": {"color": PINK, "dash": "dot"}}, points] if filled.any() else [],
+        layout={
+            "xaxis": {"title": {"text": "mean P(relevant) said"}, "range": [-0.03, 1.03]},
+            "yaxis": {"title": {"text": "share that has a moment"}, "range": [-0.03, 1.03]},
+        },
+    )
+
+
+def corrected_figure(evaluation: Evaluation, corrected: Evaluation | None) -> Figure:
+    """The same predictions on the original and on the corrected ground truth."""
+    traces = []
+    if corrected is not None:
+        names = [name for name in evaluation.scores["brief"] if name in corrected.scores["brief"]]
+        for label, found, colour in (("original", evaluation, BLUE), ("corrected", corrected, ORANGE)):
+            traces.append(_bars(label, names, [found.scores["brief"][name] for name in names], colour))
+    return Figure(
+        name="corrected",
+        title="Original against corrected ground truth",
+        caption="The same predictions on both, percent."
+        if traces
+        else "No corrected ground truth was given; --corrected adds it.",
+        traces=traces,
+        layout={"barmode": "group", "yaxis": {"title": {"text": "%"}, "range": [0, 104]}},
+    )
+
+
+def _bars(name: str, x: Sequence[str], y: Sequence[float | None], colour: str) -> dict[str, Any]:
+    return {"type": "bar", "name": name, "x": list(x), "y": list(y), "marker": {"color": colour}}
+
+
+def _columns(name: str, edges: Floats, counts: Floats, colour: str) -> dict[str, Any]:
+    middles = (edges[:-1] + edges[1:]) / 2
+    return {
+        "type": "bar",
+        "name": name,
+        "x": _numbers(middles),
+        "y": _numbers(counts),
+        "marker": {"color": colour},
+    }
+
+
+def _numbers(values: Floats) -> list[float]:
+    return [round(float(value), 6) for value in values]
