@@ -48,7 +48,7 @@ export function buildControls(actions) {
 }
 
 export function showTime(controls, state) {
-  setText(controls.time, `${clock(state.playhead_s)} / ${clock(state.duration_s)}`);
+  setText(controls.time, state.hasAxis ? `${clock(state.playhead_s)} / ${clock(state.duration_s)}` : "0:00.00");
   setText(controls.frame, state.frame_idx === null ? "" : `frame ${state.frame_idx}`);
 }
 

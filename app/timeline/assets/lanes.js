@@ -11,13 +11,13 @@ import { ticks } from "./view.js";
 const RANKED_ROWS = 5;
 
 export const LANES = [
-  { id: "ruler", label: "Time", height: 26, draw: drawRuler, says: () => null },
-  { id: "strip", label: "Film strip", height: 48, draw: drawStrip, says: () => null },
-  { id: "moments", label: "Predicted", note: momentsNote, height: 40, place: placeMoments, says: sayMoment },
-  { id: "ranked", label: "Alternatives", height: 34, draw: drawRanked, says: sayRanked },
-  { id: "tokens", label: "Tokens", note: tokensNote, height: 68, draw: drawTokens, says: sayFrame },
-  { id: "variation", label: "Variation", note: () => "0 to 1", height: 44, draw: drawVariation, says: sayFrame },
-  { id: "minimap", label: "Overview", height: 24, draw: drawMinimap, says: () => null },
+  { id: "ruler", label: "Time", height: 26, waits: (state) => !state.hasAxis, draw: drawRuler, says: () => null },
+  { id: "strip", label: "Film strip", height: 48, waits: ({ value }) => !value.strip, draw: drawStrip, says: () => null },
+  { id: "moments", label: "Predicted", note: momentsNote, height: 40, waits: () => true, place: placeMoments, says: sayMoment },
+  { id: "ranked", label: "Alternatives", height: 34, waits: () => true, draw: drawRanked, says: sayRanked },
+  { id: "tokens", label: "Tokens", note: tokensNote, height: 68, waits: ({ value }) => !value.frames, draw: drawTokens, says: sayFrame },
+  { id: "variation", label: "Variation", note: ({ value }) => (value.frames ? "0 to 1" : ""), height: 44, waits: ({ value }) => !value.frames, draw: drawVariation, says: sayFrame },
+  { id: "minimap", label: "Overview", height: 20, waits: () => false, draw: drawMinimap, says: () => null },
 ];
 
 /** The lanes' DOM: a label and a track each, and what is needed to redraw them. */
@@ -36,6 +36,7 @@ export function buildLanes() {
 
 export function drawLane(lane, state, colours, strip) {
   setText(lane.note_node, lane.note?.(state) ?? "");
+  lane.track.dataset.waiting = String(state.value.state === "loading" && lane.waits(state));
   lane.place?.(lane.layer, state);
   const surface = lane.canvas && begin(lane.canvas);
   if (surface && state.hasAxis) lane.draw(surface, state, colours, strip);
@@ -113,10 +114,16 @@ function placeMoment(node, moment, idx, view, next_s) {
   node.style.transform = `translateX(${left}px)`;
   node.style.width = `${width}px`;
   node.firstChild.style.opacity = String(0.2 + 0.7 * moment.confidence);
-  const full = `${idx + 1} · ${percent(moment.confidence)}`;
-  setText(node.lastChild, width >= 66 || room >= 66 ? full : String(idx + 1));
-  node.classList.toggle("tl-tag-after", width < 66 && room >= 66);
-  node.classList.toggle("tl-tag-none", width < 22 && room < 66);
+  const form = tagForm(width, room);
+  setText(node.lastChild, [idx + 1, percent(moment.confidence)].join(form === "stacked" ? "\n" : " · "));
+  for (const name of ["after", "stacked", "none"]) node.classList.toggle(`tl-tag-${name}`, form === name);
+}
+
+/** Number and confidence in one line, in two, after the block, or (no room at all) only in the list and on hover. */
+function tagForm(width, room) {
+  if (width >= 66) return "inside";
+  if (room >= 66) return "after";
+  return width >= 36 ? "stacked" : "none";
 }
 
 function sayMoment(state, time_s) {

@@ -41,6 +41,15 @@ function stylesheet(href) {
   });
 }
 
+function buildLegend() {
+  const entry = (sign, text) => el("span", {}, el("i", { className: sign }), el("span", { text }));
+  return el(
+    "div",
+    { className: "tl-legend", attrs: { "aria-hidden": "true" } },
+    entry("tl-dash", "uniform share"), entry("tl-blank", "no sampled frame"),
+  );
+}
+
 class Timeline {
   constructor(root, signal) {
     this.root = root;
@@ -78,12 +87,14 @@ class Timeline {
       this.tracks,
     );
     this.readout = el("p", { className: "tl-foot" });
+    this.legendNode = buildLegend();
+    const under = el("div", { className: "tl-under" }, this.readout, this.legendNode);
     this.tip = el("div", { className: "tl-tip", attrs: { "aria-hidden": "true" } });
     this.help = buildHelp();
     const left = el("div", { className: "tl-left" }, this.stage.node, this.controls.node);
     this.root.removeAttribute("style");
     this.root.replaceChildren(
-      this.head.node, el("div", { className: "tl-top" }, left, this.aside.node), this.axis, this.readout, this.tip, this.help,
+      this.head.node, el("div", { className: "tl-top" }, left, this.aside.node), this.axis, under, this.tip, this.help,
     );
   }
 
@@ -212,6 +223,8 @@ class Timeline {
     this.root.dataset.state = state.refused ? "refused" : state.value.state;
     this.axis.setAttribute("aria-valuemax", secondsText(state.duration_s, 2));
     this.axis.setAttribute("aria-disabled", String(!state.hasAxis));
+    this.root.dataset.axis = String(state.hasAxis);
+    this.legendNode.hidden = !state.value.frames;
     showHead(this.head, state);
     showAside(this.aside, state);
   }
