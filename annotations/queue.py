@@ -1,0 +1,290 @@
+"""The queue: what `suspicion` says of every row, kept beside the rows and renewed as answers arrive.
+
+Order of the queue: rows not adjudicated, fewest reviews first, then the highest suspicion score, then the
+oldest row. Order of the review queue: two or more annotators or a flag, least agreement first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, tuple_
+
+from annotations import reading, tables
+from annotations.records import Correction, Proposal, Query
+from annotations.resolution import latest_of_each, resolve
+from annotations.suspicion import REASONS, RowFacts, Suspicion, lowest_agreement, score, suspicions
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment
+
+LONGEST_PAGE = 1000
+_LENDING = 20260118
+"""Key of PostgreSQL's advisory lock; any number that nothing else uses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueFilter:
+    """Which rows of the queue are wanted; None means all."""
+
+    dataset: str | None = None
+    split: str | None = None
+    reason: str | None = None
+    """Rows that have this suspicion."""
+    with_video: bool = False
+    """Only rows whose video file is registered."""
+    unseen_by: str | None = None
+    """Rows that this annotator has not submitted."""
+    review: bool = False
+    """The review queue instead: what adjudicators look at."""
+
+    def __post_init__(self) -> None:
+        if self.reason is not None and self.reason not in REASONS:
+            raise InputError(f"reason is {self.reason!r}; it must be one of {', '.join(REASONS)}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueItem:
+    """One row of the queue with every reason for its place."""
+
+    query_id: int
+    dataset: str
+    qid: str
+    text: str
+    vid: str
+    split: str
+    score: float
+    reviews: int
+    """Annotators who submitted a version."""
+    agreement: float | None
+    """Lowest set IoU of two annotators' versions, or None below two annotators."""
+    flagged: bool
+    reasons: tuple[Suspicion, ...]
+
+
+def renew(connection: Connection, query_ids: Sequence[int]) -> None:
+    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`)."""
+    for some in reading.chunks(query_ids):
+        found = reading.queries(connection, some)
+        submitted = reading.corrections(connection, some)
+        proposed = reading.proposals(connection, some)
+        adopted = _adopted(connection, some)
+        twins = _duplicates(connection, some)
+        lines, reasons = [], []
+        for query_id, query in found.items():
+            facts = _facts(
+                query, submitted[query_id], adopted.get(query_id), proposed[query_id], twins.get(query_id, 0)
+            )
+            because = suspicions(facts)
+            lines.append(_line(query, facts, because, submitted[query_id], query_id in adopted))
+            reasons += [
+                {"query_id": query_id, "reason": each.reason, "number": each.number} for each in because
+            ]
+        for table, values in ((tables.suspicions, reasons), (tables.queue, lines)):
+            connection.execute(delete(table).where(table.c.query_id.in_(some)))
+            if values:
+                connection.execute(insert(table), values)
+
+
+def remove_dataset(connection: Connection, dataset: str) -> None:
+    """Take a dataset's rows out of the queue (its rows themselves stay)."""
+    ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
+    for table in (tables.suspicions, tables.queue):
+        connection.execute(delete(table).where(table.c.query_id.in_(ids)))
+
+
+def page(
+    connection: Connection, wanted: QueueFilter, *, limit: int, after: int | None = None
+) -> list[QueueItem]:
+    """The next `limit` rows of a queue, from its beginning or after a query of it. Read-only."""
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise InputError(f"A page holds 1 to {LONGEST_PAGE} rows; {limit} were asked for.")
+    statement = _narrow(_ordered(wanted.review), wanted)
+    if after is not None:
+        statement = statement.where(_beyond(connection, after, wanted.review))
+    places = connection.execute(statement.limit(limit)).mappings().all()
+    because = _reasons(connection, [place["query_id"] for place in places])
+    return [QueueItem(**place, reasons=because.get(place["query_id"], ())) for place in places]
+
+
+def candidate(
+    connection: Connection,
+    annotator: str,
+    wanted: QueueFilter,
+    *,
+    reviews_wanted: int,
+    besides: Sequence[int],
+    now_ms: int,
+) -> int | None:
+    """The first open row that this annotator has not done and that others do not have in hand already.
+
+    The caller must hold `lock_lending`, or two annotators could be given one row.
+    """
+    place, lease = tables.queue, tables.assignments
+    taken = (
+        select(func.count())
+        .where(
+            lease.c.query_id == place.c.query_id,
+            lease.c.annotator != annotator,
+            ~lease.c.finished,
+            lease.c.leased_until_ms > now_ms,
+        )
+        .scalar_subquery()
+    )
+    statement = (
+        _narrow(select(place.c.query_id).select_from(_joined(wanted)), wanted)
+        .where(
+            ~place.c.adjudicated, place.c.reviews < reviews_wanted, place.c.reviews + taken < reviews_wanted
+        )
+        .where(_unseen(annotator), place.c.query_id.not_in(list(besides)))
+        .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
+        .limit(1)
+    )
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def lock_lending(connection: Connection) -> None:
+    """Let one transaction lend at a time (SQLite's write transactions are alone anyway)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LENDING)))
+
+
+def _facts(
+    query: Query,
+    submitted: list[Correction],
+    adopted: Correction | None,
+    proposed: list[Proposal],
+    duplicates: int,
+) -> RowFacts:
+    row = query.row
+    return RowFacts(
+        windows=resolve(query, submitted, adopted).moments,
+        duration_s=row.duration_s,
+        vid=row.vid,
+        clip_ids=row.relevant_clip_ids or (),
+        saliency=row.saliency_scores or (),
+        proposal=_proposed(proposed[-1]) if proposed else None,
+        duplicates=duplicates,
+        versions=_versions(submitted),
+    )
+
+
+def _proposed(proposal: Proposal) -> list[tuple[Moment, float | None]]:
+    moments = proposal.prediction.moments
+    return [(Moment.from_ms(each.start_ms, each.end_ms), each.confidence) for each in moments]
+
+
+def _versions(submitted: list[Correction]) -> list[list[Moment]]:
+    newest = latest_of_each(submitted)
+    return [each.edit.windows for each in newest if each.edit.verdict != "cannot-judge"]
+
+
+def _line(
+    query: Query, facts: RowFacts, because: list[Suspicion], submitted: list[Correction], adjudicated: bool
+) -> dict[str, Any]:
+    newest = latest_of_each(submitted)
+    return {
+        "query_id": query.id,
+        "dataset": query.dataset,
+        "split": query.row.split,
+        "score": score(because),
+        "reviews": len(newest),
+        "agreement": lowest_agreement(facts.versions),
+        "flagged": any(each.edit.flagged for each in newest),
+        "adjudicated": adjudicated,
+    }
+
+
+def _adopted(connection: Connection, query_ids: Sequence[int]) -> dict[int, Correction]:
+    """The correction that each query's newest verdict names; adopted ones may also be an older version."""
+    newest = {
+        query_id: given[-1] for query_id, given in reading.verdicts(connection, query_ids).items() if given
+    }
+    return {
+        query_id: reading.correction(connection, given.correction_id) for query_id, given in newest.items()
+    }
+
+
+def _duplicates(connection: Connection, query_ids: Sequence[int]) -> dict[int, int]:
+    """How many other rows of the same dataset have a query's video and words."""
+    mine, other = tables.queries, tables.queries.alias()
+    same = and_(
+        other.c.vid == mine.c.vid,
+        other.c.text_key == mine.c.text_key,
+        other.c.dataset == mine.c.dataset,
+        other.c.id != mine.c.id,
+    )
+    statement = (
+        select(mine.c.id, func.count()).join(other, same).where(mine.c.id.in_(query_ids)).group_by(mine.c.id)
+    )
+    return {each[0]: each[1] for each in connection.execute(statement)}
+
+
+def _reasons(connection: Connection, query_ids: Sequence[int]) -> dict[int, tuple[Suspicion, ...]]:
+    table, grouped = tables.suspicions, {query_id: [] for query_id in query_ids}  # type: ignore[var-annotated]
+    for some in reading.chunks(query_ids):
+        for each in connection.execute(select(table).where(table.c.query_id.in_(some))):
+            grouped[each.query_id].append(Suspicion(each.reason, each.number))
+    ranked = {
+        reason: rank for rank, reason in enumerate(sorted(REASONS, key=lambda name: -REASONS[name].weight))
+    }
+    return {
+        query_id: tuple(sorted(found, key=lambda each: ranked[each.reason]))
+        for query_id, found in grouped.items()
+    }
+
+
+def _ordered(review: bool) -> Select[Any]:
+    place, query = tables.queue, tables.queries
+    statement = (
+        select(place, query.c.qid, query.c.text, query.c.vid)
+        .join(query, query.c.id == place.c.query_id)
+        .where(~place.c.adjudicated)
+    )
+    columns = [column for column in statement.selected_columns if column.name != "adjudicated"]
+    statement = statement.with_only_columns(*columns, maintain_column_froms=True)
+    if review:
+        wanted = or_(place.c.agreement.is_not(None), place.c.flagged)
+        return statement.where(wanted).order_by(func.coalesce(place.c.agreement, 0.0), place.c.query_id)
+    return statement.order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
+
+
+def _beyond(connection: Connection, query_id: int, review: bool) -> Any:
+    """What lies after a query in the order of `_ordered`."""
+    place = tables.queue
+    found = connection.execute(select(place).where(place.c.query_id == query_id)).one_or_none()
+    if found is None:
+        raise InputError(f"Query {query_id} is not in the queue; ask for the first page again.")
+    if review:
+        key = tuple_(func.coalesce(place.c.agreement, 0.0), place.c.query_id)
+        return key > (0.0 if found.agreement is None else found.agreement, query_id)
+    key = tuple_(place.c.reviews, -place.c.score, place.c.query_id)
+    return key > (found.reviews, -found.score, query_id)
+
+
+def _joined(wanted: QueueFilter) -> Any:
+    if not wanted.with_video:
+        return tables.queue
+    return tables.queue.join(tables.queries, tables.queries.c.id == tables.queue.c.query_id)
+
+
+def _narrow(statement: Select[Any], wanted: QueueFilter) -> Select[Any]:
+    place = tables.queue
+    for name in ("dataset", "split"):
+        if getattr(wanted, name) is not None:
+            statement = statement.where(place.c[name] == getattr(wanted, name))
+    if wanted.reason is not None:
+        table = tables.suspicions
+        having = (table.c.query_id == place.c.query_id) & (table.c.reason == wanted.reason)
+        statement = statement.where(select(table.c.reason).where(having).exists())
+    if wanted.with_video:
+        known = select(tables.videos.c.id).where(tables.videos.c.vid == tables.queries.c.vid)
+        statement = statement.where(known.exists())
+    return statement.where(_unseen(wanted.unseen_by)) if wanted.unseen_by else statement
+
+
+def _unseen(annotator: str) -> Any:
+    table = tables.corrections
+    mine = (
+        (table.c.query_id == tables.queue.c.query_id) & (table.c.annotator == annotator) & table.c.submitted
+    )
+    return ~select(table.c.id).where(mine).exists()

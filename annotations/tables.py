@@ -1,0 +1,260 @@
+"""The tables of the store. What people and models said is append-only: triggers refuse a change.
+
+Times of the day are integer milliseconds since 1970 in UTC (`_at_ms`); times in a video are integer
+milliseconds from its first shown frame, half-open. Columns of JSON hold what is read back whole and never
+searched.
+The migrations in `annotations/migrations` make these tables; a test holds the two equal.
+"""
+
+from sqlalchemy import JSON as AnyJSON
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from annotations.records import EDGE_SOURCES, ROLES
+from annotations.rows import SPLITS, VERDICTS
+
+JSON = AnyJSON(none_as_null=True)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _operation() -> Column[str]:
+    """The operation that wrote a row; checked at commit, as the operation with its result is written last."""
+    operation = ForeignKey("operations.op_id", deferrable=True, initially="DEFERRED")
+    return Column("op_id", operation, nullable=False, unique=True)
+
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("op_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("request_sha256", Text, nullable=False),  # of what the client sent: a retry sends the same
+    Column("result", JSON),
+    Column("actor", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("archived", Boolean, nullable=False),  # its rows stay, but leave the queue, snapshots and exports
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _operation(),
+    Column("dataset", ForeignKey("datasets.name"), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("imported_at_ms", BigInteger, nullable=False),
+)
+
+queries = Table(
+    "queries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source_id", ForeignKey("sources.id"), nullable=False, index=True),
+    Column("dataset", ForeignKey("datasets.name"), nullable=False),
+    Column("qid", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("text_key", Text, nullable=False),  # hash of the text without case and repeated spaces
+    Column("vid", Text, nullable=False),
+    Column("split", Text, nullable=False),
+    Column("duration_ms", BigInteger),
+    Column("content", JSON, nullable=False),  # the imported row's fields as given
+    Column("raw", Text),  # the imported line, byte for byte
+    Column("row_sha256", Text, nullable=False),  # of `content` and `raw`
+    UniqueConstraint("dataset", "qid"),
+    _one_of("split", SPLITS),
+    Index("ix_queries_vid_text_key", "vid", "text_key"),
+)
+
+videos = Table(
+    "videos",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("vid", Text, nullable=False, unique=True),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("path", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),  # with the size: whether a file must be hashed again
+    Column("registered_at_ms", BigInteger, nullable=False),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _operation(),
+    Column("query_id", ForeignKey("queries.id"), nullable=False, index=True),
+    Column("model_id", Text, nullable=False),
+    Column("adapter_id", Text),
+    Column("refused", Boolean, nullable=False),
+    Column("relevance", Float),  # P(some moment matches), 0..1
+    Column("moments", JSON, nullable=False),  # [[start_ms, end_ms, confidence or null], ...] best first
+    Column("allocation", JSON),
+    Column("timings", JSON),
+    Column("answer", JSON),  # the complete answer as the engine wrote it
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _operation(),
+    Column("query_id", ForeignKey("queries.id"), nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("revision", Integer, nullable=False),  # 1, 2, ... for each query and annotator
+    Column("parent_id", ForeignKey("corrections.id"), unique=True),
+    Column("submitted", Boolean, nullable=False),  # false: a draft, kept but not counted
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("categories", JSON, nullable=False),
+    Column("edited_text", Text),
+    Column("note", Text),
+    Column("flagged", Boolean, nullable=False),
+    Column("proposal_id", ForeignKey("proposals.id")),
+    Column("restores_id", ForeignKey("corrections.id")),
+    Column("arm", Text),
+    Column("active_ms", BigInteger),
+    Column("key_presses", Integer),
+    Column("moment_count", Integer, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("query_id", "annotator", "revision"),
+    _one_of("verdict", VERDICTS),
+    CheckConstraint("(parent_id IS NULL) = (revision = 1)", name="parent"),
+    Index("ix_corrections_annotator_created_at_ms", "annotator", "created_at_ms"),
+)
+
+correction_moments = Table(
+    "correction_moments",
+    metadata,
+    Column("correction_id", ForeignKey("corrections.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("start_source", Text, nullable=False),
+    Column("end_source", Text, nullable=False),
+    Column("start_uncertainty_ms", BigInteger),
+    Column("end_uncertainty_ms", BigInteger),
+    CheckConstraint("0 <= start_ms AND start_ms < end_ms", name="order"),
+    _one_of("start_source", EDGE_SOURCES),
+    _one_of("end_source", EDGE_SOURCES),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _operation(),
+    Column("query_id", ForeignKey("queries.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("parent_id", ForeignKey("verdicts.id"), unique=True),
+    Column("correction_id", ForeignKey("corrections.id"), nullable=False),  # the version that was adopted
+    Column("adjudicator", Text, nullable=False),
+    Column("note", Text),
+    Column("created_at_ms", BigInteger, nullable=False),
+    UniqueConstraint("query_id", "revision"),
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("query_id", ForeignKey("queries.id"), nullable=False),
+    Column("annotator", Text, nullable=False),
+    Column("arm", Text),
+    Column("leased_until_ms", BigInteger, nullable=False),
+    Column("finished", Boolean, nullable=False),
+    UniqueConstraint("query_id", "annotator"),
+    Index("ix_assignments_annotator_finished", "annotator", "finished"),
+)
+
+suspicions = Table(
+    "suspicions",
+    metadata,
+    Column("query_id", ForeignKey("queries.id"), primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("number", Float, nullable=False),
+    Index("ix_suspicions_reason_query_id", "reason", "query_id"),
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("query_id", ForeignKey("queries.id"), primary_key=True),
+    Column("dataset", Text, nullable=False),
+    Column("split", Text, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("reviews", Integer, nullable=False),  # annotators with a submitted version
+    Column("agreement", Float),  # lowest set IoU of two annotators' versions; null below two annotators
+    Column("flagged", Boolean, nullable=False),
+    Column("adjudicated", Boolean, nullable=False),
+    Index("ix_queue_open", "adjudicated", "reviews", Column("score").desc(), "query_id"),
+    Index("ix_queue_disagreement", "adjudicated", "agreement", "query_id"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("path", Text, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text),  # null: cannot sign in with a password
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    _one_of("role", ROLES),
+)
+
+APPEND_ONLY = (
+    "operations",
+    "sources",
+    "queries",
+    "proposals",
+    "corrections",
+    "correction_moments",
+    "verdicts",
+    "snapshots",
+)
+"""Tables whose rows can be neither changed nor removed."""

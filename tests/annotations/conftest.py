@@ -1,0 +1,146 @@
+"""Stores to test with: each test gets an empty one, on SQLite and on PostgreSQL."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from annotations.records import Edit, EditedMoment
+from annotations.rows import Row
+from annotations.store import Store
+from tests.annotations import postgresql
+
+
+class Clock:
+    """A clock that tests set: each reading is one millisecond later."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        self.now_ms += 1
+        return self.now_ms
+
+
+class Operations:
+    """Operation ids 1, 2, ... within one test."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"op-{next(self._numbers)}"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file: copying it is faster than migrating."""
+    file = tmp_path_factory.mktemp("template") / "empty.sqlite3"
+    Store(file).close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgresql_socket() -> Iterator[str]:
+    """The socket folder of a server that holds the migrated, empty database `template_cqvh`."""
+    with postgresql.server() as socket:
+        _execute(socket, "CREATE DATABASE template_cqvh")
+        Store(_url(socket, "template_cqvh")).close()
+        yield socket
+
+
+@pytest.fixture
+def new_postgresql(postgresql_socket: str, op: Operations) -> Iterator[Callable[[], str]]:
+    """Makes URLs of fresh, migrated databases."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{len(made)}"
+        _execute(postgresql_socket, f"CREATE DATABASE {name} TEMPLATE template_cqvh")
+        made.append(name)
+        return _url(postgresql_socket, name)
+
+    yield make
+    for name in made:
+        _execute(postgresql_socket, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh, migrated database of each kind."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_postgresql")()
+    template = request.getfixturevalue("sqlite_template")
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'cqvh.sqlite3')}"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def op() -> Operations:
+    return Operations()
+
+
+@pytest.fixture
+def store(url: str, clock: Clock) -> Iterator[Store]:
+    """An empty store."""
+    with Store(url, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def filled(store: Store, op: Operations) -> Store:
+    """A store with three rows, the second a refusal; their ids are 1, 2, 3 in both databases."""
+    store.import_rows(ROWS, dataset="qvh", op_id=op())
+    return store
+
+
+# fmt: off
+ROWS = [
+    Row(
+        qid="10",
+        qid_is_int=True,
+        query="A dog runs",
+        vid="a_b-C_60.0_210.0",
+        duration_s=150,
+        split="val",
+        windows=((10, 20), (22, 40)),
+        relevant_clip_ids=(5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+        saliency_scores=((4, 4, 3),) * 14,
+        raw='{"qid": 10, "query": "A dog runs", "odd":  "spacing"}',
+    ),
+    Row(
+        qid="11", qid_is_int=True, query="A cat sleeps", vid="x_0.0_150.0", duration_s=150, split="val",
+        windows=(),
+    ),
+    Row(
+        qid="12", qid_is_int=True, query="a  DOG runs", vid="a_b-C_60.0_210.0", duration_s=150.0,
+        split="train", windows=((0, 150),),
+    ),
+]
+# fmt: on
+
+
+def edit(*windows_ms: tuple[int, int], **changes: object) -> Edit:
+    """A submitted edit of these moments; without moments a refusal."""
+    moments = tuple(EditedMoment(start_ms=start, end_ms=end) for start, end in windows_ms)
+    verdict = "moments" if moments else "no-moment"
+    values = {"verdict": verdict, "reason": None if moments else "nothing there"}
+    return Edit(moments=moments, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def _url(socket: str, database: str) -> str:
+    return f"postgresql+psycopg://{postgresql.USER}@/{database}?host={socket}"
+
+
+def _execute(socket: str, statement: str) -> None:
+    engine = create_engine(_url(socket, "postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
