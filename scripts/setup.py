@@ -154,19 +154,37 @@ def find_browser() -> str | None:
 
 
 def run_quietly(command: Iterable[str | Path]) -> bool:
+    """Whether the command ended well; its output is not shown, its errors are."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     return subprocess.run([*command], env=environment, stdout=subprocess.DEVNULL).returncode == 0
 
 
+def apt_install(package: str) -> bool:
+    """Installs a system package as root on Debian; False where that is not possible."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    say(f"installing {package} with apt-get")
+    run_quietly(["apt-get", "update", "-q"])
+    return run_quietly(["apt-get", "install", "-q", "-y", "--no-install-recommends", package])
+
+
+def ensure_driver(root: Path) -> None:
+    """Playwright brings a Node of its own, which needs a library that a bare Debian lacks."""
+    command = [str(venv_python(root)), "-m", "playwright", "--version"]
+    driver = subprocess.run(command, capture_output=True, text=True)
+    if driver.returncode == 0:
+        return
+    if not ("libatomic" in driver.stderr and apt_install("libatomic1") and run_quietly(command)):
+        lines = driver.stderr.strip().splitlines() or ["no reason given"]
+        raise SetupError(
+            f"Playwright does not start: {lines[0]} (Debian, Ubuntu: sudo apt install libatomic1)"
+        )
+
+
 def ensure_browser(root: Path) -> None:
     """Finds a Chromium or installs one: with apt-get as root on Debian, else by Playwright's download."""
-    if find_browser():
-        return
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        say("installing Chromium with apt-get")
-        run_quietly(["apt-get", "update", "-q"])
-        run_quietly(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"])
-    else:
+    ensure_driver(root)
+    if not find_browser() and not apt_install("chromium"):
         say("downloading Chromium with Playwright")
         run_quietly([venv_python(root), "-m", "playwright", "install", "chromium"])
     if not find_browser():

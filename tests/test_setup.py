@@ -177,11 +177,27 @@ class TestBrowser:
         monkeypatch.delenv("TEMPO_CHROMIUM", raising=False)
         monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(setup, "ensure_driver", lambda _root: None)
         commands: list[list[str]] = []
         monkeypatch.setattr(setup, "run_quietly", lambda command: commands.append([str(c) for c in command]))
         assert setup.main(["browser"], tmp_path) == 1
         assert commands == [[str(setup.venv_python(tmp_path)), "-m", "playwright", "install", "chromium"]]
         assert "no Chromium for the browser tests. Install one" in capsys.readouterr().out
+
+    def test_a_driver_that_does_not_start_is_said(
+        self, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        python = setup.venv_python(checkout)
+        python.unlink()
+        python.write_text("#!/bin/sh\necho 'node: error while loading libatomic.so.1' >&2\nexit 127\n")
+        python.chmod(0o755)
+        wished: list[str] = []
+        monkeypatch.setattr(setup, "apt_install", lambda package: bool(wished.append(package)))
+        assert setup.main(["browser"], checkout) == 1
+        assert wished == ["libatomic1"]
+        assert (
+            "Playwright does not start: node: error while loading libatomic.so.1" in capsys.readouterr().out
+        )
 
 
 def test_every_requirement_is_pinned_and_earns_a_line() -> None:
