@@ -28,7 +28,8 @@ def found(self, *_, **__):
 def walk(parser, words):
     subs = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     options = [o for a in parser._actions for o in a.option_strings if o.startswith("--") and o != "--help"]
-    shown = {} if subs else {words: {"help": parser.format_help(), "options": options}}
+    here = {words: {"help": parser.format_help(), "options": options}}
+    shown = {} if subs and not options else here
     for sub in subs:
         for name, inner in sub.choices.items():
             shown |= walk(inner, f"{words} {name}".strip())

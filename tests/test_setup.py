@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,34 @@ class TestClearLines:
         monkeypatch.setattr(setup, "ensure_packages", refuse)
         assert setup.main(["runtime"], tmp_path) == 1
         assert capsys.readouterr().out.startswith(f"tempo: Permission denied: {tmp_path / '.venv'}")
+
+
+class TestTorch:
+    """The registry's build brings gigabytes of CUDA: PyTorch's CPU index is offered where that is in vain."""
+
+    @pytest.fixture(autouse=True)
+    def linux(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(setup.platform, "system", lambda: "Linux")
+
+    def test_with_an_accelerator_the_registry_decides(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(setup, "has_nvidia", lambda: True)
+        monkeypatch.setattr(
+            setup.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network")
+        )
+        assert setup.torch_index() == []
+
+    def test_without_one_the_cpu_index_is_offered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(setup, "has_nvidia", lambda: False)
+        monkeypatch.setattr(setup.urllib.request, "urlopen", lambda *_, **__: nullcontext())
+        assert setup.torch_index() == ["--extra-index-url", setup.CPU_TORCH_INDEX]
+
+    def test_an_index_out_of_reach_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("refused")
+
+        monkeypatch.setattr(setup, "has_nvidia", lambda: False)
+        monkeypatch.setattr(setup.urllib.request, "urlopen", refuse)
+        assert setup.torch_index() == []
 
 
 class TestBrowser:
