@@ -4,6 +4,7 @@
  */
 
 const SLACK_FRAMES = 0.05; // stamps are rounded to 0.1 s or 1 ms; a twentieth of a frame never reaches the neighbour
+const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
 
 export class Player {
   video;
@@ -16,7 +17,8 @@ export class Player {
   #seeking = false;
   #queued_s = null;
   #range = null;
-  #presented = 0;
+  #presented = null;
+  #startsAfterSeek = false;
   #says;
 
   /** `says` has: time(seconds, frameIdxOrNull), state(), failure(message). */
@@ -101,6 +103,7 @@ export class Player {
 
   pause() {
     this.#range = null;
+    this.#startsAfterSeek = false;
     this.video.pause();
   }
 
@@ -114,10 +117,11 @@ export class Player {
     this.#goTo(range.start_s);
     if (!this.playable) return;
     this.#range = range;
-    this.play();
+    this.#startsAfterSeek = true; // playing at once would drop the first frame
   }
 
   #goTo(time_s) {
+    this.#startsAfterSeek = false;
     const target = Math.min(Math.max(0, time_s), this.duration_s);
     this.#time_s = target;
     this.#says.time(target, this.frameAt(target));
@@ -144,6 +148,13 @@ export class Player {
     this.#seeking = false;
     if (this.#queued_s !== null) this.#apply(this.#queued_s);
     else if (this.#presented !== null) this.#show(this.#presented);
+    else setTimeout(() => this.#start(), UNSEEN_MS);
+  }
+
+  #start() {
+    if (!this.#startsAfterSeek || this.#seeking) return;
+    this.#startsAfterSeek = false;
+    this.play();
   }
 
   #show(media_s) {
@@ -151,6 +162,7 @@ export class Player {
     if (this.#seeking || this.#queued_s !== null) return;
     this.#time_s = media_s;
     this.#says.time(media_s, this.rate ? Math.round(media_s * this.rate) : null);
+    this.#start();
     this.#endRange(media_s);
   }
 

@@ -1,0 +1,199 @@
+"""The timeline's value: what the builder makes of an answer, and what the check refuses."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.timeline import Timeline, check_value, empty_value, error_value, loading_value, timeline_value
+from app.timeline.component import ASSETS, VALUE_SCHEMA, assets_version, mount_assets
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment
+from tests.app.timeline_harness import ready_value
+
+
+@dataclass(frozen=True)
+class Allocation:
+    tokens: Any = field(default_factory=lambda: np.array([4, 16, 4]))
+    sizes_px: Any = field(default_factory=lambda: np.array([[56, 56], [112, 112], [56, 56]]))
+    variation: Any = field(default_factory=lambda: np.array([0.0, 1.0, 0.25]))
+    budget_tokens: int = 24
+
+
+@dataclass(frozen=True)
+class Context:
+    times_s: Any = field(default_factory=lambda: np.array([0.0, 1.0, 2.0]))
+    end_s: float = 3.0
+    allocation: Allocation = field(default_factory=Allocation)
+
+
+@dataclass(frozen=True)
+class Info:
+    duration_s: float = 3.0
+    frame_rate: Fraction | None = Fraction(30000, 1001)
+    width: int = 320
+    height: int = 180
+    variable_rate: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    query: str = "a red disc"
+    moments: tuple[Moment, ...] = (Moment(1.0, 2.0),)
+    confidences: tuple[float, ...] = (0.9,)
+    relevance: float = 0.8
+    refused: bool = False
+    ranked: tuple[tuple[Moment, float], ...] = ((Moment(1.0, 2.0), 0.6), (Moment(0.0, 2.0), 0.3))
+
+
+STRIP = {"url": "/s.png", "tile_width": 96, "tile_height": 54, "columns": 4, "times_s": [0.0, 1.0]}
+
+
+def test_an_answer_becomes_plain_json() -> None:
+    value = timeline_value(Answer(), Context(), "/media/1.mp4", Info(), STRIP)
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    assert value == {
+        "rev": value["rev"],
+        "state": "ready",
+        "message": None,
+        "query": "a red disc",
+        "video": {
+            "url": "/media/1.mp4",
+            "duration_s": 3.0,
+            "frame_rate": 30000 / 1001,
+            "width": 320,
+            "height": 180,
+        },
+        "strip": STRIP,
+        "frames": {
+            "times_s": [0.0, 1.0, 2.0],
+            "end_s": 3.0,
+            "tokens": [4, 16, 4],
+            "variation": [0.0, 1.0, 0.25],
+            "sizes_px": [[56, 56], [112, 112], [56, 56]],
+            "uniform_tokens": 8.0,
+            "budget_tokens": 24,
+        },
+        "moments": [{"start_s": 1.0, "end_s": 2.0, "confidence": 0.9}],
+        "ranked": [
+            {"start_s": 1.0, "end_s": 2.0, "score": 0.6},
+            {"start_s": 0.0, "end_s": 2.0, "score": 0.3},
+        ],
+        "refusal": {"refused": False, "relevance": 0.8},
+    }
+
+
+def test_a_clip_without_even_frames_states_no_rate() -> None:
+    for info in (Info(variable_rate=True), Info(frame_rate=None)):
+        video = timeline_value(Answer(), None, "/v.mp4", info, None)["video"]
+        assert video is not None
+        assert video["frame_rate"] is None
+
+
+def test_two_equal_answers_differ_in_rev() -> None:
+    first, second = (timeline_value(Answer(), Context(), None, None, None) for _ in range(2))
+    assert first["rev"] != second["rev"]
+    assert {**first, "rev": ""} == {**second, "rev": ""}
+
+
+def test_loading_and_error_keep_what_is_known() -> None:
+    for make, state in ((loading_value, "loading"), (error_value, "error")):
+        value = make("Words", query="q", video_url="/v.mp4", info=Info(), strip=STRIP, context=Context())
+        assert (value["state"], value["message"], value["query"]) == (state, "Words", "q")
+        assert value["video"] is not None
+        assert value["frames"] is not None
+        assert value["strip"] == STRIP
+        assert value["moments"] == []
+
+
+def test_a_missing_confidence_is_not_made_up() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        timeline_value(Answer(confidences=()), Context(), None, None, None)
+
+
+def broken(path: str, replacement: Any) -> dict[str, Any]:
+    value = json.loads(json.dumps(ready_value()))
+    *parents, last = path.split(".")
+    node = value
+    for name in parents:
+        node = node[int(name)] if isinstance(node, list) else node[name]
+    node[int(last) if isinstance(node, list) else last] = replacement
+    return value
+
+
+@pytest.mark.parametrize(
+    ("path", "replacement", "says"),
+    [
+        ("state", "done", "state is one of"),
+        ("moments.0.end_s", 4.0, r"moments\[0\] must end after it starts"),
+        ("moments.0.confidence", 1.2, "at most 1"),
+        ("moments.0.confidence", math.nan, "finite"),
+        ("moments.0.start_s", -1.0, "at least 0"),
+        ("moments.0.start_s", "4", "finite number"),
+        ("ranked.1.score", True, "finite number"),
+        ("frames.tokens", [1, 2], "one length"),
+        ("frames.times_s.1", 0.0, "strictly increasing"),
+        ("frames.end_s", 3.0, "after the last frame"),
+        ("frames.variation.2", math.inf, r"frames.variation\[2\]"),
+        ("strip.columns", 0, "strip.columns must be above 0"),
+        ("video.duration_s", 0, "above 0"),
+        ("refusal.relevance", 2, "at most 1"),
+    ],
+)
+def test_a_value_that_cannot_be_drawn_is_refused(path: str, replacement: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        check_value(broken(path, replacement))
+
+
+def test_a_value_lacking_a_part_names_it() -> None:
+    value: dict[str, Any] = {**empty_value()}
+    del value["ranked"]
+    with pytest.raises(InputError, match="lacks ranked"):
+        check_value(value)
+    with pytest.raises(InputError, match="is an object"):
+        check_value("<p>Hello</p>")
+
+
+def test_the_schema_covers_exactly_the_value() -> None:
+    value = ready_value()
+    assert set(VALUE_SCHEMA["properties"]) == set(value)
+    for part in ("video", "strip", "frames", "refusal"):
+        schema = VALUE_SCHEMA["properties"][part]["anyOf"][0]
+        assert set(schema["properties"]) == set(value[part])  # type: ignore[literal-required]
+
+
+def test_the_component_bakes_no_value_and_no_text_into_the_page() -> None:
+    with gr.Blocks(analytics_enabled=False):
+        timeline = Timeline(elem_id="t", assets_prefix="/elsewhere")
+    config = timeline.get_config()
+    assert config["value"] is None
+    assert "{{" not in config["html_template"]
+    assert "${" not in config["html_template"]
+    assert f'"/elsewhere", version = "{assets_version()}"' in config["js_on_load"]
+    assert timeline.api_info() == VALUE_SCHEMA
+    assert timeline.postprocess(None) is None
+    assert timeline.preprocess(None) is None
+    assert timeline.preprocess(ready_value(rev="1")) == ready_value(rev="1")
+
+
+def test_assets_are_revalidated_and_nothing_else_is_served() -> None:
+    app = FastAPI()
+    mount_assets(app, "/ui-assets")
+    client = TestClient(app)
+    for path in sorted(ASSETS.iterdir()):
+        response = client.get(f"/ui-assets/{path.name}")
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-cache"
+        assert ("javascript" if path.suffix == ".js" else "css") in response.headers["content-type"]
+    again = client.get(
+        "/ui-assets/view.js", headers={"If-None-Match": client.get("/ui-assets/view.js").headers["etag"]}
+    )
+    assert again.status_code == 304
+    assert client.get("/ui-assets/../component.py").status_code == 404
