@@ -1,0 +1,148 @@
+"""Starts the app: `python -m app [--checkpoint DIR] [--adapter DIR] [--host H] [--port P] [--no-four-bit]
+[--home DIR]`.
+
+The page is served first; the model loads beside it. Exit code 2 and one line for what can be mended: a port
+in use, a folder that cannot be written, a damaged checkpoint.
+"""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from tempo_core.errors import InputError, TempoError
+
+DEFAULT_PORT = 7860
+
+
+def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve Tempo Studio in the browser.")
+    parser.add_argument(
+        "--checkpoint", metavar="DIR", help="a Qwen2-VL checkpoint folder (default: the shipped tempo-tiny)"
+    )
+    parser.add_argument("--adapter", metavar="DIR", help="a LoRA adapter made for that checkpoint")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="port to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--four-bit",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="load the weights as NF4 (default: on)",
+    )
+    parser.add_argument(
+        "--home", metavar="DIR", help="folder for clips and results (default: $TEMPO_HOME, else ./data)"
+    )
+    parser.add_argument(
+        "--allow-anonymous-visitors",
+        action="store_true",
+        help="admit anybody who can reach --host, as a visitor and nothing more",
+    )
+    return parser.parse_args(arguments)
+
+
+def say(line: str) -> None:
+    """Tell the terminal what is going on."""
+    print(f"tempo: {line}", flush=True)
+
+
+def claim_port(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises InputError when the port is taken or may not be used."""
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must lie between 0 and 65535; got {port}.")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(f"--host {host} is not an address of this machine. Use 127.0.0.1.") from error
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Stop what uses it, "
+            "or choose another with --port."
+        ) from error
+    return listener
+
+
+def prepare_surroundings(uploads: Path) -> None:
+    """Settings that Gradio and its libraries read from the environment: files stay in the home, nothing is
+    reported.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run until stopped; returns the exit code. Raises InputError for what can be mended."""
+    from app.accounts import accounts_for
+    from app.home import open_home
+
+    accounts = accounts_for(options.host, allow_anonymous_visitors=options.allow_anonymous_visitors)
+    home = open_home(options.home)
+    listener = claim_port(options.host, options.port)
+    say(f"clips and results are kept in {home.root}")
+    prepare_surroundings(home.uploads)
+    say("building the page")
+    with listener:
+        return _serve_on(listener, options, accounts, home)
+
+
+def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: Any, home: Any) -> int:
+    import uvicorn
+
+    from app.build import build_app
+    from app.engines import EngineProvider
+
+    failures: list[Exception] = []
+
+    def load() -> Any:
+        from tempo_core.loading import load_engine
+
+        say(f"loading {options.checkpoint or 'the shipped model'}{' as NF4' if options.four_bit else ''}")
+        engine = load_engine(options.checkpoint, adapter=options.adapter, four_bit=options.four_bit)
+        say(f"{engine.model_id} is ready")
+        return engine
+
+    def give_up(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    engines = EngineProvider(load, on_failure=give_up)
+    app = build_app(engines=engines, home=home, accounts=accounts)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+    host, port = listener.getsockname()[:2]
+    say(f"serving http://{f'[{host}]' if ':' in host else host}:{port} (stop with Ctrl-C)")
+    server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    options = read_arguments(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return serve(options)
+    except TempoError as error:
+        print(f"tempo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""The desk: takes a clip and a question together, and hands back the answer for exactly that pair.
+
+Page and HTTP API both come here. Everything heavy runs in two lanes, one for clips (normal copy, film
+strip) and one for the model, never on the event loop; what comes out is a stream of Progress and, last, one
+Outcome.
+"""
+
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.accounts import User
+from app.contexts import ContextStore, HeldContext
+from app.engines import EngineProvider
+from app.media import Clip, MediaLibrary
+from app.work import Job, Lane, Progress, result_of
+from tempo_core.allocation import ALLOCATORS
+from tempo_core.errors import InputError
+from tempo_core.prompt import clean_query
+
+STAGES = ("preparing", "decoding", "allocating", "encoding", "answering")
+MAX_N_BEST = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How to look at a clip; None leaves the choice to the checkpoint."""
+
+    token_budget: int | None = None
+    """Visual tokens for the whole clip."""
+    allocator: str = "saa"
+    step_s: float | None = None
+    """Seconds between sampled frames."""
+    n_best: int = 5
+    """Ranked windows to return, 1 to 20."""
+
+    def __post_init__(self) -> None:
+        if self.allocator not in ALLOCATORS:
+            raise InputError(f"Unknown allocator {self.allocator!r}. Use one of: {', '.join(ALLOCATORS)}.")
+        if self.token_budget is not None and self.token_budget < 1:
+            raise InputError(
+                f"The token budget must be 1 or more; got {self.token_budget}. Empty means the default."
+            )
+        if self.step_s is not None and not 0.1 <= self.step_s <= 600:
+            raise InputError(f"The sampling step must lie between 0.1 and 600 seconds; got {self.step_s}.")
+        if not 1 <= self.n_best <= MAX_N_BEST:
+            raise InputError(f"Ranked windows: 1 to {MAX_N_BEST}; got {self.n_best}.")
+
+    @classmethod
+    def read(cls, token_budget: Any, allocator: Any, step_s: Any, n_best: Any) -> "Settings":
+        """Settings from form values; None, "" and 0 mean the default. Raises InputError on what is no
+        number.
+        """
+        return cls(
+            token_budget=_whole("token budget", token_budget),
+            allocator=str(allocator or "saa"),
+            step_s=_number("sampling step", step_s),
+            n_best=_whole("number of ranked windows", n_best) or 5,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A clip and a question that belong together."""
+
+    source: Path
+    title: str
+    query: str
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """An answer with the clip and the context that it is about."""
+
+    clip: Clip
+    context_id: str
+    context: Any
+    """tempo_core.engine.VideoContext"""
+    answer: Any
+    """tempo_core.engine.Answer"""
+    reused: bool
+    """Whether the context of an earlier question was used, so that nothing was decoded or encoded again."""
+    elapsed_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer's documented JSON, with the clip and the allocation beside it."""
+        return {
+            **self.answer.to_dict(),
+            "clip": {
+                "title": self.clip.title,
+                "duration_s": self.clip.facts.duration_s,
+                "url": self.clip.url,
+            },
+            "allocation": {
+                "times_s": [float(t) for t in self.context.times_s],
+                "end_s": float(self.context.end_s),
+                **self.context.allocation.to_dict(),
+            },
+            "context_id": self.context_id,
+            "reused": self.reused,
+            "elapsed_s": round(self.elapsed_s, 3),
+        }
+
+
+def ground_with_engine(*given: Any, **named: Any) -> tuple[Any, Any]:
+    """`tempo_core.engine.ground`, imported when first needed: the page is up before torch is."""
+    from tempo_core.engine import ground
+
+    return ground(*given, **named)
+
+
+class Desk:
+    """Clips, contexts, engine and lanes of one running app."""
+
+    def __init__(
+        self,
+        engines: EngineProvider,
+        media: MediaLibrary,
+        *,
+        ground: Callable[..., tuple[Any, Any]],
+        contexts: ContextStore | None = None,
+        queue_limit: int = 16,
+    ) -> None:
+        self.engines, self.media = engines, media
+        self.contexts = contexts or ContextStore()
+        self._ground = ground
+        self.clip_lane = Lane("clips", limit=queue_limit)
+        self.model_lane = Lane("model", limit=queue_limit)
+
+    async def ground(
+        self, user: User, question: Question, cancel: threading.Event
+    ) -> AsyncIterator[Progress | Clip | Outcome]:
+        """Progress, the clip once it is known, and the Outcome. Raises TempoError for what a person can
+        mend.
+        """
+        began_s = time.monotonic()
+        query = clean_query(question.query)
+        self.engines.get()  # say "still loading" before anybody waits in a queue
+        clip: Clip | None = None
+        async for step in self._prepare(user, question, cancel):
+            if isinstance(step, Clip):
+                clip = step
+            yield step
+        assert clip is not None, "preparing a clip ends with the clip or with an error"
+        held = self.contexts.find(user.id, _key(clip, question.settings))
+        if held is not None:
+            async for again in self._ask(user, held, clip, query, question.settings.n_best, cancel, began_s):
+                yield again
+            return
+        job = self.model_lane.submit(
+            user.id, lambda job: self._run(job, clip, query, question.settings), cancel=cancel
+        )
+        async for step in self.model_lane.follow(job):
+            yield step
+        answer, context = result_of(job)
+        held = self.contexts.put(user.id, clip.id, _key(clip, question.settings), context)
+        yield _outcome(clip, held, answer, reused=False, began_s=began_s)
+
+    async def ask(
+        self, user: User, context_id: str, query: str, n_best: int, cancel: threading.Event
+    ) -> AsyncIterator[Progress | Clip | Outcome]:
+        """Another question about a clip that was already encoded; only for whoever asked the first one."""
+        began_s = time.monotonic()
+        query = clean_query(query)
+        held = self.contexts.get(user.id, context_id)
+        clip = self.media.get(held.clip_id, user.id)
+        async for step in self._ask(user, held, clip, query, n_best, cancel, began_s):
+            yield step
+
+    async def _prepare(
+        self, user: User, question: Question, cancel: threading.Event
+    ) -> AsyncIterator[Progress | Clip]:
+        def work(job: Job) -> Clip:
+            job.report("preparing")
+            return self.media.ingest(
+                question.source,
+                owner=user.id,
+                title=question.title,
+                cancel=job.cancel,
+                progress=lambda fraction: job.report("preparing", fraction),
+            )
+
+        job = self.clip_lane.submit(user.id, work, cancel=cancel)
+        async for step in self.clip_lane.follow(job):
+            yield step
+        yield result_of(job)
+
+    async def _ask(
+        self,
+        user: User,
+        held: HeldContext,
+        clip: Clip,
+        query: str,
+        n_best: int,
+        cancel: threading.Event,
+        began_s: float,
+    ) -> AsyncIterator[Progress | Clip | Outcome]:
+        def work(job: Job) -> Any:
+            job.report("answering")
+            return self.engines.get().ask(held.context, query, n_best=n_best, cancel=job.cancel)
+
+        job = self.model_lane.submit(user.id, work, cancel=cancel)
+        async for step in self.model_lane.follow(job):
+            yield step
+        yield _outcome(clip, held, result_of(job), reused=True, began_s=began_s)
+
+    def _run(self, job: Job, clip: Clip, query: str, settings: Settings) -> tuple[Any, Any]:
+        job.report("decoding")
+        return self._ground(
+            self.engines.get(),
+            clip.path,
+            query,
+            step_s=settings.step_s,
+            token_budget=settings.token_budget,
+            allocator=settings.allocator,
+            n_best=settings.n_best,
+            cancel=job.cancel,
+            progress=job.report,
+        )
+
+    def sweep(self) -> None:
+        """Forget what expired; called from time to time."""
+        self.contexts.sweep()
+        self.media.sweep()
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.clip_lane.close()
+        self.model_lane.close()
+
+
+def _key(clip: Clip, settings: Settings) -> Hashable:
+    return clip.id, settings.token_budget, settings.allocator, settings.step_s
+
+
+def _outcome(clip: Clip, held: HeldContext, answer: Any, *, reused: bool, began_s: float) -> Outcome:
+    return Outcome(
+        clip=clip,
+        context_id=held.id,
+        context=held.context,
+        answer=answer,
+        reused=reused,
+        elapsed_s=time.monotonic() - began_s,
+    )
+
+
+def _number(name: str, given: Any) -> float | None:
+    if given is None or given == "":
+        return None
+    try:
+        number = float(given)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The {name} must be a number; got {str(given)[:40]!r}. Leave it empty for the default."
+        ) from error
+    if not math.isfinite(number):
+        raise InputError(f"The {name} must be a finite number; got {number}. Leave it empty for the default.")
+    return number or None
+
+
+def _whole(name: str, given: Any) -> int | None:
+    number = _number(name, given)
+    if number is not None and number != int(number):
+        raise InputError(f"The {name} must be a whole number; got {number:g}.")
+    return None if number is None else int(number)

@@ -1,0 +1,133 @@
+"""Lanes: heavy work off the event loop, one job at a time, in order, with a cap and a place in the queue.
+
+A lane is not a general task queue: jobs live in this process, and a job that nobody follows any more is
+cancelled.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tempo_core.errors import Cancelled, InputError
+
+FOLLOW_EVERY_S = 0.1
+
+
+class Busy(InputError):
+    """The queue is full."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a piece of work stands."""
+
+    stage: str
+    """"queued", or the stage that the work itself named."""
+    fraction: float = 0.0
+    """Of the stage, 0 to 1."""
+    position: int = 0
+    """How many jobs are before this one; 0 when it runs."""
+
+
+class Job:
+    """One piece of work in a lane."""
+
+    def __init__(self, owner: str, cancel: threading.Event) -> None:
+        self.owner = owner
+        self.cancel = cancel
+        self._progress = Progress(stage="queued")
+        self.future: Future[Any] = Future()
+
+    def report(self, stage: str, fraction: float = 0.0) -> None:
+        """Say where the work stands; called from the lane's thread."""
+        self._progress = Progress(stage=stage, fraction=min(1.0, max(0.0, fraction)))
+
+    @property
+    def progress(self) -> Progress:
+        return self._progress
+
+
+class Lane:
+    """One worker thread and its queue."""
+
+    def __init__(self, name: str, *, limit: int = 16, per_owner: int = 4) -> None:
+        self.limit, self.per_owner = limit, per_owner
+        self._jobs: list[Job] = []
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tempo-{name}")
+
+    def submit(self, owner: str, work: Callable[[Job], Any], *, cancel: threading.Event | None = None) -> Job:
+        """Queue `work`. Raises Busy when the lane or this owner's share of it is full."""
+        job = Job(owner, cancel or threading.Event())
+        with self._lock:
+            if len(self._jobs) >= self.limit:
+                raise Busy(
+                    f"{len(self._jobs)} questions are already waiting, which is the limit. "
+                    "Try again in a minute."
+                )
+            if sum(other.owner == owner for other in self._jobs) >= self.per_owner:
+                raise Busy(
+                    f"You already have {self.per_owner} questions waiting. Let one finish, or cancel it."
+                )
+            self._jobs.append(job)
+            job.future = self._pool.submit(self._run, job, work)
+        return job
+
+    def _run(self, job: Job, work: Callable[[Job], Any]) -> Any:
+        try:
+            if job.cancel.is_set():
+                raise Cancelled("Cancelled before it began.")
+            return work(job)
+        finally:
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        with self._lock:
+            if job in self._jobs:
+                self._jobs.remove(job)
+
+    def position(self, job: Job) -> int:
+        """How many jobs are before this one."""
+        with self._lock:
+            return self._jobs.index(job) if job in self._jobs else 0
+
+    async def follow(self, job: Job) -> AsyncIterator[Progress]:
+        """Each change of the job's progress until it is done. Leaving early cancels the job."""
+        last = None
+        try:
+            while not job.future.done():
+                now = job.progress
+                if now.stage == "queued":
+                    now = Progress(stage="queued", position=self.position(job))
+                    self._drop_if_cancelled(job)
+                if now != last:
+                    yield now
+                    last = now
+                await asyncio.sleep(FOLLOW_EVERY_S)
+        finally:
+            if not job.future.done():
+                job.cancel.set()
+                self._drop_if_cancelled(job)
+
+    def _drop_if_cancelled(self, job: Job) -> None:
+        """Take a cancelled job that has not begun out of the queue at once."""
+        if job.cancel.is_set() and job.future.cancel():
+            self._forget(job)
+
+    def close(self) -> None:
+        """Cancel everything and let the thread end; does not wait for it."""
+        with self._lock:
+            for job in self._jobs:
+                job.cancel.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def result_of(job: Job) -> Any:
+    """What the finished job returned; raises what it raised, and Cancelled when it never began."""
+    try:
+        return job.future.result(timeout=0)
+    except CancelledError as error:
+        raise Cancelled("Cancelled before it began.") from error

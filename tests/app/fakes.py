@@ -1,0 +1,156 @@
+"""Stand-ins with the engine's contract, quick enough for tests of the page."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from app.media import ClipFacts, FilmStrip
+from tempo_core.allocation import Allocation
+from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.moments import Moment
+
+TILES = 8
+
+
+def write_clip(path: Path, *, seconds: int = 4, rate: int = 10, hue: int = 40) -> Path:
+    """A small H.264 clip of a bright square that crosses a coloured background."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for idx in range(seconds * rate):
+            picture = np.full((96, 160, 3), (hue, 90, 140), dtype=np.uint8)
+            left = idx * 120 // (seconds * rate)
+            picture[30:62, left : left + 32] = (240, 210, 60)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def light_prepare(
+    source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
+) -> ClipFacts:
+    """The file itself as the copy, once it looks like an mp4."""
+    head = source.read_bytes()[:16]
+    if b"ftyp" not in head:
+        raise VideoError(f"{source.name!r} is not a video that can be read. Try an mp4.")
+    (folder / "clip.mp4").write_bytes(source.read_bytes())
+    Image.new("RGB", (32 * TILES, 20), (30, 90, 140)).save(folder / "strip.jpg")
+    strip = FilmStrip(
+        tile_width=32, tile_height=20, columns=TILES, times_s=tuple(0.5 * i for i in range(TILES))
+    )
+    return ClipFacts(duration_s=4.0, frame_rate=10.0, width=160, height=96, strip=strip)
+
+
+@dataclass
+class FakeAnswer:
+    """The attributes of tempo_core.engine.Answer."""
+
+    query: str
+    moments: list[Moment]
+    confidences: list[float]
+    relevance: float
+    refused: bool
+    ranked: list[tuple[Moment, float]]
+    text: str = "From 0001.0 to 0002.0."
+    model_id: str = "fake-engine"
+    timings: dict[str, float] = field(default_factory=lambda: {"answer_s": 0.01})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "query": self.query,
+            "refused": self.refused,
+            "relevance": self.relevance,
+            "moments": [
+                {"start_s": m.start_s, "end_s": m.end_s, "confidence": c}
+                for m, c in zip(self.moments, self.confidences, strict=True)
+            ],
+            "model_id": self.model_id,
+        }
+
+
+@dataclass
+class FakeContext:
+    """The attributes of tempo_core.engine.VideoContext that the app reads."""
+
+    times_s: np.ndarray
+    end_s: float
+    allocation: Allocation
+    path: str
+
+
+class FakeEngine:
+    """Finds one moment, or refuses what is "purple"; waits while `gate` is cleared."""
+
+    model_id = "fake-engine"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.encoded: list[str] = []
+        self.cancelled = 0
+        self.broken: Exception | None = None
+
+    def ask(self, context: FakeContext, query: str, *, n_best: int = 5, cancel: Any = None) -> FakeAnswer:
+        if self.broken is not None:
+            raise self.broken
+        self.wait(cancel)
+        moment = Moment(1.0, 2.5)
+        refused = "purple" in query
+        return FakeAnswer(
+            query=query,
+            moments=[] if refused else [moment],
+            confidences=[] if refused else [0.87],
+            relevance=0.04 if refused else 0.95,
+            refused=refused,
+            ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)],
+        )
+
+    def wait(self, cancel: threading.Event | None) -> None:
+        while not self.gate.is_set():
+            if cancel is not None and cancel.is_set():
+                self.cancelled += 1
+                raise Cancelled("Cancelled.")
+            time.sleep(0.01)
+
+
+def fake_ground(
+    engine: FakeEngine,
+    path: Path,
+    query: str,
+    *,
+    step_s: float | None,
+    token_budget: int | None,
+    allocator: str,
+    n_best: int,
+    cancel: threading.Event,
+    progress: Callable[[str, float], None],
+) -> tuple[FakeAnswer, FakeContext]:
+    """The contract of tempo_core.engine.ground."""
+    for stage in ("decoding", "allocating", "encoding"):
+        progress(stage, 0.5)
+    if token_budget is not None and token_budget < 16:
+        raise InputError(
+            f"A budget of {token_budget} tokens cannot hold 8 frames of at least 2. Give 16 or more."
+        )
+    engine.encoded.append(str(path))
+    engine.wait(cancel)
+    tokens = np.array([2, 2, 4, 9, 4, 2, 2, 2])
+    allocation = Allocation(
+        tokens=tokens,
+        sizes_px=np.stack([np.full(8, 28), tokens * 28], axis=1),
+        variation=np.array([0.0, 0.1, 0.4, 1.0, 0.4, 0.1, 0.0, 0.0]),
+        allocator=allocator,
+        budget_tokens=token_budget or 32,
+    )
+    context = FakeContext(times_s=np.arange(8) * 0.5, end_s=4.0, allocation=allocation, path=str(path))
+    progress("answering", 0.0)
+    return engine.ask(context, query, n_best=n_best, cancel=cancel), context
