@@ -1,0 +1,147 @@
+"""Plotly figures for what people would rather study than scrub: allocation, variation, sizes of frames.
+
+Every figure takes the `frames` part of a timeline value (plain lists). Backgrounds are transparent and greys
+are of middle lightness, so that one figure reads on a light and on a dark page; the one colour is the accent.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median_low
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from app.timeline.value import FramesPart
+
+ACCENT = "#1a7fc1"
+GREY = "#7f8794"
+FAINT = "rgba(127, 135, 148, 0.25)"
+SHADE = "rgba(26, 127, 193, 0.16)"
+
+
+def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] = ()) -> go.Figure:
+    """Tokens per sampled frame (bars in true seconds; dashed: the uniform share) above their variation.
+
+    `moments` (with start_s and end_s) are shaded on both. A figure without frames says so.
+    """
+    if not frames["times_s"]:
+        return _empty_figure("No frame was sampled.")
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06)
+    figure.add_trace(_token_bars(frames), row=1, col=1)
+    figure.add_trace(_variation_steps(frames), row=2, col=1)
+    figure.add_hline(
+        y=frames["uniform_tokens"],
+        line={"color": GREY, "width": 1.5, "dash": "dash"},
+        annotation={"text": f"uniform share {frames['uniform_tokens']:.1f}", "font": {"color": GREY}},
+        annotation_position="top right",
+        row=1,
+        col=1,
+    )
+    for moment in moments:
+        figure.add_vrect(
+            x0=moment["start_s"], x1=moment["end_s"], fillcolor=SHADE, line={"width": 0}, layer="below"
+        )
+    figure.update_yaxes(title_text="tokens", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="variation", range=[0, 1.05], row=2, col=1)
+    figure.update_xaxes(title_text="seconds", range=[0, frames["end_s"]], row=2, col=1)
+    return _calm(figure, height=420)
+
+
+def sizes_figure(frames: FramesPart) -> go.Figure:
+    """How many frames have which size, small to large, with the tokens that each frame of that size costs."""
+    if not frames["times_s"]:
+        return _empty_figure("No frame was sampled.")
+    counts = Counter(
+        (tokens, width, height)
+        for tokens, (height, width) in zip(frames["tokens"], frames["sizes_px"], strict=True)
+    )
+    rows = sorted(counts)
+    names = [f"{width} × {height} px" for _, width, height in rows]
+    figure = go.Figure(
+        go.Bar(
+            x=[counts[row] for row in rows],
+            y=names,
+            orientation="h",
+            marker={"color": ACCENT},
+            text=[f"{tokens} tokens each" for tokens, _, _ in rows],
+            textposition="auto",
+            hovertemplate="%{y}: %{x} frames, %{text}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title_text="frames", rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return _calm(figure, height=max(180, 90 + 26 * len(rows)))
+
+
+def spending_text(frames: FramesPart) -> str:
+    """One sentence: tokens spent, the budget, and what the uniform share would be."""
+    spent, budget = sum(frames["tokens"]), frames["budget_tokens"]
+    share = f"{spent / budget:.0%} of a budget of {budget:,}" if budget else "without a budget"
+    low, high = min(frames["tokens"], default=0), max(frames["tokens"], default=0)
+    return (
+        f"{spent:,} tokens on {len(frames['tokens'])} frames, {share}; "
+        f"{low} to {high} a frame where uniform gives {frames['uniform_tokens']:.1f} to each."
+    )
+
+
+def shown_s(frames: FramesPart) -> list[float]:
+    """How long each frame stands for the video, in seconds: until the next one, at most 1.5 usual steps.
+
+    A longer gap counts as one usual step, and the rest of it as not looked at (the timeline hatches it).
+    """
+    gaps = [b - a for a, b in pairwise([*frames["times_s"], frames["end_s"]])]
+    usual = median_low(gaps[:-1] or gaps)
+    return [usual if gap > 1.5 * usual else gap for gap in gaps]
+
+
+def _token_bars(frames: FramesPart) -> go.Bar:
+    sizes = [f"{width} × {height} px" for height, width in frames["sizes_px"]]
+    return go.Bar(
+        x=frames["times_s"],
+        y=frames["tokens"],
+        width=shown_s(frames),
+        offset=0,
+        marker={"color": ACCENT, "line": {"width": 0}},
+        customdata=list(zip(range(1, len(sizes) + 1), sizes, strict=True)),
+        hovertemplate="frame %{customdata[0]} at %{x:.2f} s<br>%{y} tokens, %{customdata[1]}<extra></extra>",
+    )
+
+
+def _variation_steps(frames: FramesPart) -> go.Scatter:
+    return go.Scatter(
+        x=[*frames["times_s"], frames["end_s"]],
+        y=[*frames["variation"], frames["variation"][-1]],
+        mode="lines",
+        line={"shape": "hv", "color": GREY, "width": 1.5},
+        fill="tozeroy",
+        fillcolor=FAINT,
+        hovertemplate="%{x:.2f} s: variation %{y:.2f}<extra></extra>",
+    )
+
+
+def _calm(figure: go.Figure, *, height: int) -> go.Figure:
+    """No frame, no legend, no background: the same figure on a light and on a dark page."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 16, "t": 24, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY, "family": "system-ui, sans-serif", "size": 12},
+        showlegend=False,
+        bargap=0,
+        hoverlabel={"font": {"family": "system-ui, sans-serif"}},
+    )
+    figure.update_xaxes(gridcolor=FAINT, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=FAINT, zeroline=False, automargin=True)
+    return figure
+
+
+def _empty_figure(text: str) -> go.Figure:
+    figure = go.Figure()
+    figure.add_annotation(text=text, showarrow=False, font={"color": GREY, "size": 14})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _calm(figure, height=180)
