@@ -20,6 +20,14 @@ GREY = "#7f8794"
 FAINT = "rgba(127, 135, 148, 0.25)"
 SHADE = "rgba(26, 127, 193, 0.16)"
 
+CHARTS_CSS = """
+.js-plotly-plot :is(.xtick, .ytick, .x2tick, .y2tick, .annotation) text,
+.js-plotly-plot :is(text.xtitle, text.ytitle, text.x2title, text.y2title) {
+  fill: var(--body-text-color) !important;
+}
+"""
+"""For the page's stylesheet: no one grey reaches 4.5:1 on both themes, so text takes the page's colour."""
+
 
 def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] = ()) -> go.Figure:
     """Tokens per sampled frame (bars in true seconds; dashed: the uniform share) above their variation.
@@ -34,8 +42,6 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
     figure.add_hline(
         y=frames["uniform_tokens"],
         line={"color": GREY, "width": 1.5, "dash": "dash"},
-        annotation={"text": f"uniform share {frames['uniform_tokens']:.1f}", "font": {"color": GREY}},
-        annotation_position="top right",
         row=1,
         col=1,
     )
@@ -43,6 +49,10 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
         figure.add_vrect(
             x0=moment["start_s"], x1=moment["end_s"], fillcolor=SHADE, line={"width": 0}, layer="below"
         )
+    share = f"dashed: uniform, {frames['uniform_tokens']:.1f}"
+    figure.add_annotation(
+        text=share, xref="paper", yref="paper", x=1, y=1.0, yshift=18, showarrow=False, font={"color": GREY}
+    )
     figure.update_yaxes(title_text="tokens", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="variation", range=[0, 1.05], row=2, col=1)
     figure.update_xaxes(title_text="seconds", range=[0, frames["end_s"]], row=2, col=1)
@@ -50,7 +60,7 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
 
 
 def sizes_figure(frames: FramesPart) -> go.Figure:
-    """How many frames have which size, small to large, with the tokens that each frame of that size costs."""
+    """How many frames have which size, small to large, with the tokens that one frame of that size costs."""
     if not frames["times_s"]:
         return _empty_figure("No frame was sampled.")
     counts = Counter(
@@ -58,21 +68,19 @@ def sizes_figure(frames: FramesPart) -> go.Figure:
         for tokens, (height, width) in zip(frames["tokens"], frames["sizes_px"], strict=True)
     )
     rows = sorted(counts)
-    names = [f"{width} × {height} px" for _, width, height in rows]
+    names = [f"{width} × {height} px, {tokens} tokens" for tokens, width, height in rows]
     figure = go.Figure(
         go.Bar(
             x=[counts[row] for row in rows],
             y=names,
             orientation="h",
             marker={"color": ACCENT},
-            text=[f"{tokens} tokens each" for tokens, _, _ in rows],
-            textposition="auto",
-            hovertemplate="%{y}: %{x} frames, %{text}<extra></extra>",
+            hovertemplate="%{x} frames of %{y}<extra></extra>",
         )
     )
     figure.update_xaxes(title_text="frames", rangemode="tozero")
     figure.update_yaxes(type="category")
-    return _calm(figure, height=max(180, 90 + 26 * len(rows)))
+    return _calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
 
 
 def spending_text(frames: FramesPart) -> str:
@@ -109,29 +117,28 @@ def _token_bars(frames: FramesPart) -> go.Bar:
     )
 
 
-def _variation_steps(frames: FramesPart) -> go.Scatter:
-    return go.Scatter(
-        x=[*frames["times_s"], frames["end_s"]],
-        y=[*frames["variation"], frames["variation"][-1]],
-        mode="lines",
-        line={"shape": "hv", "color": GREY, "width": 1.5},
-        fill="tozeroy",
-        fillcolor=FAINT,
+def _variation_steps(frames: FramesPart) -> go.Bar:
+    return go.Bar(
+        x=frames["times_s"],
+        y=frames["variation"],
+        width=shown_s(frames),
+        offset=0,
+        marker={"color": GREY, "line": {"width": 0}},
         hovertemplate="%{x:.2f} s: variation %{y:.2f}<extra></extra>",
     )
 
 
-def _calm(figure: go.Figure, *, height: int) -> go.Figure:
+def _calm(figure: go.Figure, *, height: int, gap: float = 0.0) -> go.Figure:
     """No frame, no legend, no background: the same figure on a light and on a dark page."""
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 56, "r": 16, "t": 24, "b": 44},
+        margin={"l": 56, "r": 16, "t": 30, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "family": "system-ui, sans-serif", "size": 12},
         showlegend=False,
-        bargap=0,
+        bargap=gap,
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
     )
     figure.update_xaxes(gridcolor=FAINT, zeroline=False, automargin=True)

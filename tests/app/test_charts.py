@@ -44,8 +44,8 @@ def test_allocation_is_drawn_in_true_seconds() -> None:
         [1.0] * 4,
         0,
     )
-    assert steps.line.shape == "hv"
-    assert (steps.x[-1], steps.y[-1]) == (6.0, 0.0)
+    assert (list(steps.x), list(steps.y)) == (FRAMES["times_s"], FRAMES["variation"])
+    assert list(steps.width) == list(bars.width)
     lines = [shape for shape in figure.layout.shapes if shape.type == "line"]
     assert [shape.y0 for shape in lines] == [10.0]
     shaded = {(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "rect"}
@@ -54,9 +54,8 @@ def test_allocation_is_drawn_in_true_seconds() -> None:
 
 def test_sizes_are_counted_from_small_to_large() -> None:
     bars = sizes_figure(FRAMES).data[0]
-    assert list(bars.y) == ["56 × 56 px", "112 × 112 px"]
+    assert list(bars.y) == ["56 × 56 px, 4 tokens", "112 × 112 px, 16 tokens"]
     assert list(bars.x) == [2, 2]
-    assert list(bars.text) == ["4 tokens each", "16 tokens each"]
 
 
 def test_figures_are_plain_json_and_fit_both_themes() -> None:

@@ -72,7 +72,7 @@ def ready_value(**changes: Any) -> TimelineValue:
     """A full answer on the clip: two moments, three ranked windows, 24 frames with a hole at 8 to 9.5 s."""
     times_s = [t for t in np.arange(0, 11.5, 0.5).round(3).tolist() if not 8.0 < t < 9.5]
     variation = [round(float(np.exp(-(min(abs(t - 4), abs(t - 7)) ** 2))), 3) for t in times_s]
-    tokens = [8 + round(48 * v) for v in variation]
+    tokens = [8 + 2 * round(24 * v) for v in variation]
     value: dict[str, Any] = dict(empty_value())
     value.update(
         state="ready",
@@ -96,7 +96,7 @@ def ready_value(**changes: Any) -> TimelineValue:
             "end_s": 11.5,
             "tokens": tokens,
             "variation": variation,
-            "sizes_px": [[56, 28 * max(2, count // 2)] for count in tokens],
+            "sizes_px": [[56, 14 * count] for count in tokens],
             "uniform_tokens": sum(tokens) / len(tokens),
             "budget_tokens": 640,
         },
