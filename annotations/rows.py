@@ -117,7 +117,7 @@ class Row:
 
     def __post_init__(self) -> None:
         _check_verdict(self, self.windows, f"row {self.qid!r}")
-        if self.qid_is_int and not self.qid.removeprefix("-").isdecimal():
+        if self.qid_is_int and not (self.qid.isascii() and self.qid.removeprefix("-").isdecimal()):
             raise InputError(
                 f"Row {self.qid!r} says that its qid is a number; give digits, or qid_is_int=False."
             )

@@ -1,0 +1,188 @@
+"""What every format shares: the options of reading and writing, what went wrong where, and what came out.
+
+A format is a module with
+`read(path, options) -> Iterator[Row | Problem]`, `check(row, path, options) -> None` (raises FieldError for a
+row that it cannot carry), where needed `losses(row, path, options) -> Iterable[str]` (what else a carried row
+loses), and `write(rows, path, options) -> Written` (contents in memory; it touches no disk).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from annotations.rows import Row, Split
+from tempo_core.errors import InputError
+
+Snapping = Literal["outward", "nearest"]
+SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
+Adjudication = Literal["as-given", "latest", "majority"]
+
+SNAPPINGS: tuple[Snapping, ...] = ("outward", "nearest")
+SALIENCY_POLICIES: tuple[SaliencyPolicy, ...] = ("keep+neutral", "carry", "drop")
+ADJUDICATIONS: tuple[Adjudication, ...] = ("as-given", "latest", "majority")
+SHOWN_CHARS = 120
+SHOWN_PROBLEMS = 10
+
+
+class FieldError(InputError):
+    """One field of one row breaks a rule; the caller knows the file and the line."""
+
+    def __init__(self, field_name: str, value: object, rule: str) -> None:
+        self.field_name, self.value, self.rule = field_name, shorten(value), rule
+        super().__init__(f"{field_name} = {self.value}: {rule}")
+
+
+def shorten(value: object) -> str:
+    """The value as Python writes it, cut to a length that a message can bear."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One row that breaks a rule: which file, line, field and value, and which rule."""
+
+    file: str
+    line: int
+    """The line or item, counted from 1; on export, the row's place in the list; 0: the file as a whole."""
+    field: str
+    value: str
+    rule: str
+    raw: str | None = None
+    """The rejected line itself."""
+
+    @classmethod
+    def of(cls, error: FieldError, file: str, line: int, raw: str | None = None) -> "Problem":
+        return cls(file=file, line=line, field=error.field_name, value=error.value, rule=error.rule, raw=raw)
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.field} = {self.value}: {self.rule}"
+
+
+class RowsRejected(InputError):
+    """Rows break a rule, and nothing was read or written because of it."""
+
+    def __init__(self, problems: tuple[Problem, ...], what: str) -> None:
+        self.problems = problems
+        shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+        more = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        rows = "1 row breaks" if len(problems) == 1 else f"{len(problems)} rows break"
+        super().__init__(
+            f"{rows} a rule, so nothing was {what}:\n{shown}{more}\nMend them, or pass --keep-going."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadOptions:
+    """How a file is read."""
+
+    split: Split | None = None
+    """The rows' split; None takes it from the file where it says so, else from its name, else `unknown`."""
+    keep_going: bool = False
+    """True: leave bad rows out and report them; False: one bad row rejects the whole file."""
+    rejects_path: Path | None = None
+    """Where `keep_going` writes the bad rows as JSON lines; None: only in the result."""
+    durations: Mapping[str, float] | None = None
+    """Seconds by vid, for formats that do not hold them (Charades-STA)."""
+    frame_rate: float | None = None
+    """Frames per second, for Label Studio tasks that do not state their own."""
+    join_repeats: bool = True
+    """Charades-STA, TimeLens-Bench, ActivityNet without qids: read neighbouring entries that repeat a
+    sentence as one row with several moments. False: one row for each entry."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """How rows are written; the manifest records every field."""
+
+    snapping: Snapping = "outward"
+    """QVHighlights' 2-second grid: `outward` floors starts and ceils ends; `nearest` rounds both."""
+    saliency: SaliencyPolicy = "keep+neutral"
+    """Clips that a correction added: `keep+neutral` gives them [2, 2, 2], `carry` copies the nearest scored
+    clip; `drop` leaves the field out of every row, so that the file serves moment retrieval only."""
+    adjudication: Adjudication = "as-given"
+    """`as-given`: the row's own windows (the store has decided); `latest`: the newest annotator version;
+    `majority`: what more than half of the annotators marked (for three that overlap: the median edges)."""
+    keep_going: bool = False
+    """True: rows that the format cannot carry are left out and reported; False: they stop the export."""
+    rejects_path: Path | None = None
+    overwrite: bool = False
+    """False refuses to replace a file that exists."""
+    frame_rate: float | None = None
+    """Frames per second for Label Studio where a row's `extra["fps"]` does not say."""
+    predictions_of: str | None = None
+    """The model whose versions the predictions format writes; None: the only one there is."""
+    refusals: Literal["apart", "inline"] = "apart"
+    """Predictions: refused queries go to a `_no_moment` file, or stay in (the official evaluator fails)."""
+    licence: str = "cc-by-nc-sa-4.0"
+    """SPDX-like id of the source's licence, for the notice and the dataset card."""
+    manifest: bool = True
+    """False writes no manifest and no licence notice."""
+    created_at: str | None = None
+    """ISO 8601 time for the manifest; None leaves it out, so that equal data gives equal files."""
+    snapshot_sha: str | None = None
+    """The store snapshot that the rows came from."""
+
+    def __post_init__(self) -> None:
+        choices = (
+            ("snapping", self.snapping, SNAPPINGS),
+            ("saliency", self.saliency, SALIENCY_POLICIES),
+            ("adjudication", self.adjudication, ADJUDICATIONS),
+            ("refusals", self.refusals, ("apart", "inline")),
+        )
+        for name, value, allowed in choices:
+            if value not in allowed:
+                raise InputError(f"Export option {name} = {value!r}; it must be one of {', '.join(allowed)}.")
+
+    def recorded(self) -> dict[str, Any]:
+        """The options that shape the rows, as the manifest states them."""
+        plain = asdict(self)
+        for unrecorded in ("rejects_path", "overwrite", "manifest", "created_at", "snapshot_sha"):
+            del plain[unrecorded]
+        return plain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadResult:
+    """Rows of one source, and what was wrong with the others."""
+
+    format: str
+    path: Path
+    sha256: str
+    """Of the file's bytes; for a folder, of its files' names and hashes."""
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """The files that a format makes, before anything is on disk."""
+
+    files: Mapping[Path, bytes]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What the format did to how many rows (snapped, refused, passed through …)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportReport:
+    """What an export wrote, what it changed, and what it could not carry."""
+
+    format: str
+    rows: int
+    files: tuple[Path, ...]
+    counts: Mapping[str, int]
+    dropped: Mapping[str, int]
+    """Field → number of rows whose value the format cannot carry."""
+    problems: tuple[Problem, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """One JSON object: format, rows, files, counts, dropped, problems (as sentences)."""
+        return {
+            "format": self.format,
+            "rows": self.rows,
+            "files": [str(path) for path in self.files],
+            "counts": dict(self.counts),
+            "dropped": dict(self.dropped),
+            "problems": [str(problem) for problem in self.problems],
+        }

@@ -1,0 +1,108 @@
+"""The words that travel with an export: dataset card, licence notice, manifest."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from annotations.formats.base import ExportOptions, Written
+from annotations.rows import Row
+
+LICENCES = {
+    "cc-by-nc-sa-4.0": (
+        "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International",
+        "https://creativecommons.org/licenses/by-nc-sa/4.0/",
+    )
+}
+ATTRIBUTION = (
+    "QVHighlights: Jie Lei, Tamara L. Berg, Mohit Bansal, “QVHighlights: Detecting Moments and Highlights in "
+    "Videos via Natural Language Queries”, NeurIPS 2021, https://github.com/jayleicn/moment_detr"
+)
+COLUMNS = (
+    ("qid", "id of the query"),
+    ("query", "the sentence"),
+    ("vid", "id of the video"),
+    ("duration", "seconds of video"),
+    ("verdict", "moments, no-moment or cannot-judge; empty without ground truth"),
+    ("relevant_windows", "[start, end) in seconds, sorted; empty for no-moment"),
+    ("relevant_clip_ids, saliency_scores", "2-second clips with three scores 0..4, as the source gave them"),
+    ("original_windows", "the released windows, where they were corrected"),
+    (
+        "reason, n_annotators, mean_tiou, alpha_clip",
+        "why it was corrected, by how many, and how far they agree",
+    ),
+    ("annotations", "each party's own version under a pseudonym"),
+    ("model_version, row_rev", "whose proposals were shown; the store's revision"),
+    ("extra", "further fields of the source, as JSON"),
+)
+
+
+def changed(rows: Sequence[Row]) -> int:
+    """Rows whose windows or verdict are not the released ones."""
+    return sum(row.original_windows is not None and row.original_windows != row.windows for row in rows)
+
+
+def licence_notice(rows: Sequence[Row], options: ExportOptions) -> str:
+    """What a derivative must say: licence, attribution, and that changes were made."""
+    name, url = LICENCES.get(options.licence, (options.licence, ""))
+    corrected = changed(rows)
+    made = f"Changes were made: the moments of {corrected} of {len(rows)} queries were corrected."
+    nothing = f"No changes were made to the moments of these {len(rows)} queries."
+    attribution = f"Derived from {ATTRIBUTION}.\n" if options.licence == "cc-by-nc-sa-4.0" else ""
+    return (
+        f"{name}\n{url}\n\n{attribution}{made if corrected else nothing}\n"
+        "This derivative is offered under the same licence. The authors of the original do not endorse it.\n"
+    )
+
+
+def manifest(
+    form: str,
+    rows: Sequence[Row],
+    written: Written,
+    dropped: Mapping[str, int],
+    options: ExportOptions,
+    base: Path,
+) -> dict[str, Any]:
+    """What was exported, how, and the hash of every file; nothing in it depends on the clock unasked."""
+    verdicts = Counter(row.verdict or "no ground truth" for row in rows)
+    return {
+        "format": form,
+        "created_at": options.created_at,
+        "snapshot_sha": options.snapshot_sha,
+        "rows": len(rows),
+        "rows_by_split": dict(sorted(Counter(row.split for row in rows).items())),
+        "rows_by_verdict": dict(sorted(verdicts.items())),
+        "changed_rows": changed(rows),
+        "counts": dict(written.counts),
+        "dropped_fields": dict(dropped),
+        "options": options.recorded(),
+        "licence": {"id": options.licence, "notice": licence_notice(rows, options)},
+        "files": {
+            str(path.relative_to(base)): {
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for path, content in sorted(written.files.items())
+        },
+    }
+
+
+def dataset_card(sizes: Mapping[str, int], rows: Sequence[Row], options: ExportOptions) -> str:
+    """README.md with the YAML head that the hub and `datasets` read."""
+    splits = "".join(f"      - split: {split}\n        path: data/{split}-*.parquet\n" for split in sizes)
+    head = (
+        f"---\nlicense: {options.licence}\npretty_name: Corrected moments\nlanguage:\n  - en\n"
+        f"tags:\n  - video\n  - temporal-grounding\n  - moment-retrieval\n"
+        f"configs:\n  - config_name: default\n    data_files:\n{splits}---\n"
+    )
+    table = "".join(f"| {name} | {meaning} |\n" for name, meaning in COLUMNS)
+    counted = "".join(f"| {split} | {count} |\n" for split, count in sizes.items())
+    return (
+        f"{head}\n# Corrected moments\n\nWhen does it happen? Queries about videos, each with every moment "
+        f"that matches, or the verdict that none does.\n\n| split | queries |\n|---|---|\n{counted}\n"
+        f"{changed(rows)} queries differ from the release. "
+        "Rows of val and test are for scoring, never for training.\n"
+        f"\n## Columns\n\n| column | meaning |\n|---|---|\n{table}"
+        f"\n## Licence\n\n{licence_notice(rows, options)}"
+    )

@@ -1,0 +1,108 @@
+"""Charades-STA's text: `3MSZA 24.3 30.4##person turn a light on.`, one moment a line.
+
+The form has no query ids, no durations and no refusals. Durations go to and come from a neighbour,
+`NAME.durations.json` ({vid: seconds}); ids are made of the vid and a count. A query's further moments repeat
+its line; neighbouring lines that repeat a sentence are read as one row (`ReadOptions.join_repeats`).
+Form: jiyanggao/TALL, as the public loaders read it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from annotations.formats import checks
+from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
+from annotations.formats.disk import BYTE_ORDER_MARK, numbered_lines, read_text
+from annotations.formats.entries import Entry, joined, rows_of
+from annotations.formats.jsonl import loads, split_of
+from annotations.rows import Row
+
+SEPARATOR = "##"
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+    """Rows in the file's order, with durations from the options or from the neighbouring file."""
+    durations = options.durations if options.durations is not None else _neighbour(path)
+    found: list[Entry | Problem] = []
+    for line_number, line in numbered_lines(path):
+        try:
+            found.append(_entry(line, line_number, durations))
+        except FieldError as error:
+            found.append(Problem.of(error, path.name, line_number, line))
+    yield from (item for item in found if isinstance(item, Problem))
+    entries = [item for item in found if isinstance(item, Entry)]
+    yield from rows_of(joined(entries, options), path.name, split_of(path, options))
+
+
+def _entry(line: str, line_number: int, durations: Mapping[str, float]) -> Entry:
+    head, separator, sentence = line.partition(SEPARATOR)
+    parts = head.split()
+    if not separator or len(parts) != 3:
+        raise FieldError("line", line, "must be `VID START END##SENTENCE`")
+    vid = parts[0]
+    duration = durations.get(vid)
+    edges = [_seconds(part) for part in parts[1:]]
+    return Entry(
+        line=line_number,
+        vid=vid,
+        query=checks.text(sentence, "sentence"),
+        duration_s=None if duration is None else checks.duration_s(duration),
+        window=checks.window(edges, "window", duration),
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise FieldError("window", text, "must be a number of seconds") from error
+
+
+def durations_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.durations.json")
+
+
+def _neighbour(path: Path) -> dict[str, float]:
+    neighbour = durations_path(path)
+    if not neighbour.exists():
+        return {}
+    return {
+        vid: checks.duration_s(value)
+        for vid, value in checks.mapping(loads(read_text(neighbour)), "file").items()
+    }
+
+
+def check(row: Row, path: Path, options: ExportOptions) -> None:
+    """Raises FieldError for a row without moments, or whose text the line form would break."""
+    if not row.windows:
+        raise FieldError("windows", row.windows, "Charades-STA has no line for a query without moments")
+    if any(char in row.query for char in "\r\n"):
+        raise FieldError(
+            "query", row.query, "Charades-STA is one line a moment: a sentence cannot hold a newline"
+        )
+    if row.vid.split() != [row.vid] or SEPARATOR in row.vid or row.vid.startswith(BYTE_ORDER_MARK):
+        raise FieldError(
+            "vid", row.vid, f"Charades-STA ends the vid at a space: it can hold none, and no {SEPARATOR}"
+        )
+
+
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+    """The text, and known durations beside it. Times are the shortest decimals that read back equal."""
+    lines = [
+        f"{row.vid} {float(start_s)!r} {float(end_s)!r}{SEPARATOR}{row.query}"
+        for row in rows
+        for start_s, end_s in row.windows or ()
+    ]
+    files = {path: "".join(f"{line}\n" for line in lines).encode("utf-8")}
+    durations: dict[str, Any] = {row.vid: row.duration_s for row in rows if row.duration_s is not None}
+    if durations:
+        files[durations_path(path)] = json.dumps(durations).encode("ascii")
+    repeats = sum(same_query(*pair) for pair in pairwise(rows))
+    counts = {"lines": len(lines), "neighbouring queries that repeat a sentence, read back as one": repeats}
+    return Written(files=files, counts=counts)
+
+
+def same_query(before: Row, after: Row) -> bool:
+    return (before.vid, before.query) == (after.vid, after.query)

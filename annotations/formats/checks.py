@@ -1,0 +1,141 @@
+"""The rules for one field: each function returns the value in the row's form or raises FieldError."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annotations.formats.base import FieldError
+from annotations.rows import SPLITS, VERDICTS, Split, Verdict, Windows
+
+CLIP_S = 2
+"""Length of QVHighlights' clips, in seconds."""
+PAST_END_S = 0.05
+"""Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
+TOO_LARGE = 1e9
+
+
+def required(values: Mapping[str, Any], name: str) -> Any:
+    if name not in values:
+        raise FieldError(name, None, "the field is missing; every row needs it")
+    return values[name]
+
+
+def mapping(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FieldError(name, value, "must be a JSON object")
+    return value
+
+
+def sequence(value: object, name: str) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise FieldError(name, value, "must be a list")
+    return list(value)
+
+
+def text(value: object, name: str) -> str:
+    """Text with at least one visible character and no half of a surrogate pair; spaces are kept."""
+    if not isinstance(value, str) or not value.strip():
+        raise FieldError(name, value, "must be text, and not empty")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise FieldError(name, value, "holds half of a surrogate pair, which is not a character")
+    return value
+
+
+def qid(value: object) -> tuple[str, bool]:
+    """The id as text, and whether the source wrote a number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value), True
+    if isinstance(value, str) and value.strip():
+        return text(value, "qid"), False
+    raise FieldError("qid", value, "must be a whole number or a text that is not empty")
+
+
+def number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise FieldError(name, value, "must be a finite number")
+    return float(value)
+
+
+def whole(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FieldError(name, value, "must be a whole number")
+    return value
+
+
+def duration_s(value: object, name: str = "duration") -> float:
+    seconds = number(value, name)
+    if not 0 < seconds < TOO_LARGE:
+        raise FieldError(name, value, "must be seconds above 0")
+    return seconds
+
+
+def split(value: object) -> Split:
+    for known in SPLITS:
+        if value == known:
+            return known
+    raise FieldError("split", value, f"must be one of {', '.join(SPLITS)}")
+
+
+def verdict(value: object) -> Verdict:
+    for known in VERDICTS:
+        if value == known:
+            return known
+    raise FieldError("verdict", value, f"must be one of {', '.join(VERDICTS)}")
+
+
+def window(value: object, name: str, duration: float | None = None) -> tuple[float, float]:
+    """One [start, end): 0 <= start < end <= duration, the end allowed `PAST_END_S` beyond."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise FieldError(name, value, "each window must be a [start, end] pair in seconds")
+    start_s, end_s = number(value[0], name), number(value[1], name)
+    if start_s < 0:
+        raise FieldError(name, value, "a window cannot start before 0")
+    if end_s <= start_s:
+        raise FieldError(name, value, "a window must end after it starts")
+    if duration is not None and (start_s >= duration or end_s > duration + PAST_END_S):
+        raise FieldError(name, value, f"a window must lie inside the video, which lasts {duration:g} s")
+    return start_s, end_s
+
+
+def windows(value: object, name: str, duration: float | None = None) -> Windows:
+    """Ground truth: sorted here; windows may touch, but not overlap."""
+    pairs = sorted(window(pair, name, duration) for pair in sequence(value, name))
+    for before, after in itertools.pairwise(pairs):
+        if after[0] < before[1]:
+            raise FieldError(name, [before, after], "two windows of one query overlap; merge them")
+    return tuple(pairs)
+
+
+def any_windows(value: object, name: str) -> Windows:
+    """A party's version: the order is kept and windows may overlap, as a model's ranked ones do."""
+    return tuple(window(pair, name) for pair in sequence(value, name))
+
+
+def clip_ids(value: object, duration: float | None) -> tuple[int, ...]:
+    """Ids of 2-second clips: sorted, each once, inside the video."""
+    name = "relevant_clip_ids"
+    ids = tuple(whole(item, name) for item in sequence(value, name))
+    clips = TOO_LARGE if duration is None else max(1, int(duration / CLIP_S))
+    if any(not 0 <= clip < clips for clip in ids):
+        raise FieldError(name, value, f"each id must be in 0..{clips - 1:g}, the 2-second clips of the video")
+    if any(after <= before for before, after in itertools.pairwise(ids)):
+        raise FieldError(name, value, "ids must be sorted, each once")
+    return ids
+
+
+def saliency(value: object, clips: Sequence[int] | None) -> tuple[tuple[int, ...], ...]:
+    """One [a, b, c] of whole numbers 0..4 for each clip id."""
+    name = "saliency_scores"
+    triples = tuple(
+        tuple(whole(score, name) for score in sequence(item, name)) for item in sequence(value, name)
+    )
+    for triple in triples:
+        if len(triple) != 3 or not all(0 <= score <= 4 for score in triple):
+            raise FieldError(name, triple, "each clip needs exactly three scores 0..4")
+    if clips is None or len(triples) != len(clips):
+        given = 0 if clips is None else len(clips)
+        raise FieldError(
+            name, len(triples), f"there must be one triple for each of the {given} relevant_clip_ids"
+        )
+    return triples

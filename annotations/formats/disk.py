@@ -1,0 +1,105 @@
+"""Files for the formats: reading text with its faults named, and writing several files or none."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from annotations.formats.base import Problem
+from tempo_core.errors import InputError
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def read_text(path: Path) -> str:
+    """The file as UTF-8 text, newlines untouched, a byte order mark removed. Raises InputError."""
+    try:
+        return read_bytes(path).decode("utf-8").removeprefix(BYTE_ORDER_MARK)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path.name} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}. "
+            "Save it as UTF-8 and try again."
+        ) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank with their numbers from 1, split at \\n only, without \\n or \\r\\n."""
+    for line_number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if line.strip():
+            yield line_number, line
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, or of a folder's file names and hashes in sorted order."""
+    if path.is_file():
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    listing = (f"{item.relative_to(path)} {sha256_of(item)}\n" for item in files_below(path))
+    return hashlib.sha256("".join(listing).encode()).hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.rglob("*") if item.is_file())
+
+
+def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
+    """Write every file or, when one cannot be written, none; each appears whole or not at all.
+
+    Raises InputError where a file exists and `overwrite` is False.
+    """
+    existing = [path for path in files if path.exists()]
+    if existing and not overwrite:
+        raise InputError(
+            f"{existing[0]} exists already and would be replaced. Give another path, or pass --overwrite."
+        )
+    staged: dict[Path, Path] = {}
+    try:
+        for path, content in files.items():
+            staged[path] = _stage(path, content)
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be written: {error.strerror}.") from error
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _stage(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+        os.fchmod(stream.fileno(), 0o644)
+    return Path(name)
+
+
+def write_rejects(path: Path, problems: Iterable[Problem]) -> None:
+    """Rejected rows as JSON lines: file, line, field, value, rule, raw."""
+    write_all({path: json_lines(asdict(problem) for problem in problems)}, overwrite=True)
+
+
+def json_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
+    """Plain `json.dumps` per object, joined by newlines, none at the end, as QVHighlights is released."""
+    return "\n".join(json.dumps(item) for item in objects).encode("ascii")
+
+
+def safe_name(vid: str) -> str:
+    """A file name for a video id: characters that a file system may refuse become `%xx`; names stay apart."""
+    plain = "".join(char if char.isalnum() or char in "-_." else _percent(char) for char in vid)
+    return f"%2e{plain[1:]}" if plain.startswith(".") else plain
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in char.encode("utf-8"))

@@ -1,0 +1,87 @@
+"""QVHighlights' 2-second grid: snapping windows, the clips that they cover, and the scores of new clips.
+
+Arithmetic is in whole milliseconds, so that 82.0 s kept as 81.9999999 does not widen a window by a clip.
+"""
+
+from annotations.formats.base import FieldError, SaliencyPolicy, Snapping
+from annotations.formats.checks import CLIP_S
+from annotations.rows import Row, Windows
+from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
+
+CLIP_MS = CLIP_S * 1000
+NEUTRAL = (2, 2, 2)
+Triples = tuple[tuple[int, ...], ...]
+
+
+def clip_count(duration_s: float) -> int:
+    """Clips of a video as the official evaluator counts them: int(duration / 2)."""
+    return int(duration_s / CLIP_S)
+
+
+def needed_duration(row: Row) -> float:
+    """The row's duration; raises FieldError where it is unknown or shorter than one clip."""
+    if row.duration_s is None:
+        raise FieldError("duration", None, "QVHighlights needs the video's duration in seconds")
+    if clip_count(row.duration_s) < 1:
+        raise FieldError("duration", row.duration_s, "QVHighlights needs at least one 2-second clip")
+    return row.duration_s
+
+
+def clamped(windows: Windows, duration_s: float) -> Windows:
+    """Cut to the video, sorted, merged where they overlap or touch; sub-second edges stay."""
+    cut = clip_to(moments_from_pairs(windows), duration_s)
+    return tuple((moment.start_s, moment.end_s) for moment in merge(cut))
+
+
+def snapped(windows: Windows, duration_s: float, how: Snapping) -> Windows:
+    """Whole clips: `outward` floors starts and ceils ends, `nearest` rounds both (halves go up).
+
+    A window that rounding empties keeps the clip in which its middle lies. The result is inside the clips
+    that the video has, sorted and merged.
+    """
+    clips = clip_count(duration_s)
+    spans = []
+    for start_s, end_s in windows:
+        first, last = _clip_span(*Moment(start_s, end_s).to_ms(), how)
+        first, last = min(first, clips), min(last, clips)
+        if last <= first:
+            first = min(int((start_s + end_s) / 2 // CLIP_S), clips - 1)
+            last = first + 1
+        spans.append(Moment(first * CLIP_S, last * CLIP_S))
+    return tuple((moment.start_s, moment.end_s) for moment in merge(spans))
+
+
+def _clip_span(start_ms: int, end_ms: int, how: Snapping) -> tuple[int, int]:
+    if how == "outward":
+        return start_ms // CLIP_MS, -(-end_ms // CLIP_MS)
+    return (start_ms + CLIP_MS // 2) // CLIP_MS, (end_ms + CLIP_MS // 2) // CLIP_MS
+
+
+def covered_clips(windows: Windows) -> tuple[int, ...]:
+    """Ids of the clips inside windows that lie on the grid."""
+    return tuple(
+        clip for start_s, end_s in windows for clip in range(int(start_s) // CLIP_S, int(end_s) // CLIP_S)
+    )
+
+
+def on_grid(windows: Windows) -> bool:
+    return all(edge % CLIP_S == 0 for window in windows for edge in window)
+
+
+def scores_for(clips: tuple[int, ...], row: Row, policy: SaliencyPolicy) -> tuple[Triples | None, int]:
+    """Scores of `clips` from the row's own, and how many of them the policy filled in.
+
+    None where the policy is `drop` or the source had no scores: nothing is invented for a whole row.
+    """
+    if policy == "drop" or row.saliency_scores is None or not row.relevant_clip_ids:
+        return None, 0
+    known = dict(zip(row.relevant_clip_ids, row.saliency_scores, strict=True))
+    filled = [clip for clip in clips if clip not in known]
+    triples = tuple(known[clip] if clip in known else _fill(clip, known, policy) for clip in clips)
+    return triples, len(filled)
+
+
+def _fill(clip: int, known: dict[int, tuple[int, ...]], policy: SaliencyPolicy) -> tuple[int, ...]:
+    if policy == "keep+neutral":
+        return NEUTRAL
+    return known[min(known, key=lambda scored: (abs(scored - clip), scored))]

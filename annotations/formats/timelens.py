@@ -1,0 +1,127 @@
+"""TimeLens: the benchmark's JSON ({vid: {"duration", "spans", "queries"}}) and the 100K set's JSON lines.
+
+A path that ends in .jsonl is the second: {"source", "video_path", "duration", "events": [{"query", "span"}]},
+where an event has any number of spans. `qid` beside an event's fields, and `vid` beside a video's where the
+path does not say it, keep what the form lacks; other readers ignore them. Form: TencentARC/TimeLens.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from annotations.formats import activitynet, checks
+from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
+from annotations.formats.disk import json_lines, numbered_lines
+from annotations.formats.jsonl import loads, pairs, plain, split_of
+from annotations.rows import Row, SourceLine, Split
+
+SPANS, QUERIES = "spans", "queries"
+KNOWN_OF_VIDEO = ("vid", "duration", "events")
+KNOWN_OF_EVENT = ("qid", "query", "span")
+
+
+def _usual_path(vid: str) -> str:
+    return f"{vid}.mp4"
+
+
+def _is_lines(path: Path) -> bool:
+    return path.suffix == ".jsonl"
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+    """Rows in the file's order. Without ids an event is `VID/N`, N counting the video's events from 0."""
+    if not _is_lines(path):
+        yield from activitynet.read_parallel(path, options, times=SPANS, sentences=QUERIES)
+        return
+    split = split_of(path, options)
+    for line_number, line in numbered_lines(path):
+        try:
+            origin = SourceLine(file=path.name, line=line_number)
+            yield from _rows(checks.mapping(loads(line), "line"), split, origin)
+        except FieldError as error:
+            yield Problem.of(error, path.name, line_number, line)
+
+
+def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
+    path = checks.text(checks.required(video, "video_path"), "video_path")
+    vid = checks.text(video.get("vid", PurePosixPath(path).stem), "vid")
+    duration = checks.duration_s(checks.required(video, "duration"))
+    further = {name: value for name, value in video.items() if name not in KNOWN_OF_VIDEO}
+    if path == _usual_path(vid):
+        del further["video_path"]
+    events = checks.sequence(checks.required(video, "events"), "events")
+    rows = []
+    for place, item in enumerate(events):
+        event = checks.mapping(item, "events")
+        qid, qid_is_int = checks.qid(event.get("qid", f"{vid}/{place}"))
+        own = {name: value for name, value in event.items() if name not in KNOWN_OF_EVENT}
+        rows.append(
+            Row(
+                qid=qid,
+                qid_is_int=qid_is_int,
+                query=checks.text(checks.required(event, "query"), "query"),
+                vid=vid,
+                duration_s=duration,
+                split=split,
+                windows=checks.windows(checks.required(event, "span"), "span", duration),
+                extra={**further, "event": own} if own else further,
+                origin=origin,
+            )
+        )
+    return rows
+
+
+def check(row: Row, path: Path, options: ExportOptions) -> None:
+    """Raises FieldError for a row without ground truth or duration (the benchmark: or without moments)."""
+    if row.windows is None:
+        raise FieldError("windows", None, "TimeLens has no entry for a query without ground truth")
+    if not row.windows and not _is_lines(path):
+        raise FieldError(
+            "windows", row.windows, "the benchmark's JSON has no entry for a query without moments"
+        )
+    if row.duration_s is None:
+        raise FieldError("duration", None, "TimeLens needs the video's duration in seconds")
+
+
+def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
+    """The benchmark's JSON has no place for further fields."""
+    if row.extra and not _is_lines(path):
+        yield "extra"
+
+
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+    """One file: JSON lines when the path ends in .jsonl, else the benchmark's JSON."""
+    if not _is_lines(path):
+        return activitynet.write_parallel(rows, path, times=SPANS, sentences=QUERIES)
+    videos: dict[str, list[Row]] = {}
+    for row in rows:
+        videos.setdefault(json.dumps(_video(row)), []).append(row)
+    lines = [_line(json.loads(video), queries) for video, queries in videos.items()]
+    return Written(files={path: json_lines(lines)}, counts={"videos": len(lines)})
+
+
+def _video(row: Row) -> dict[str, Any]:
+    """A video's own fields: rows that agree in all of them share a line."""
+    further = {name: value for name, value in row.extra.items() if name not in ("event", *KNOWN_OF_VIDEO)}
+    path = further.pop("video_path", _usual_path(row.vid))
+    named = {} if PurePosixPath(str(path)).stem == row.vid else {"vid": row.vid}
+    return {
+        "source": further.pop("source", None),
+        "video_path": path,
+        **named,
+        **further,
+        "duration": plain(row.duration_s or 0),
+    }
+
+
+def _line(video: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    if video["source"] is None:
+        del video["source"]
+    return {**video, "events": [_event(row, place) for place, row in enumerate(rows)]}
+
+
+def _event(row: Row, place: int) -> dict[str, Any]:
+    made_up = not row.qid_is_int and row.qid == f"{row.vid}/{place}"
+    event: dict[str, Any] = {"query": row.query, "span": pairs(row.windows or ())}
+    return {**({} if made_up else {"qid": row.qid_value}), **event, **row.extra.get("event", {})}
