@@ -15,19 +15,16 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from tempo_core.demux import (
-    NO_PTS,
     Health,
-    Index,
-    Source,
     check_size,
     decode_packet,
     decoded,
-    is_cut_short,
     open_container,
     packets,
     prepare_decoder,
 )
 from tempo_core.errors import VideoError
+from tempo_core.picture_index import NO_PTS, Index, Source
 
 SHOWN_TOLERANCE_S = 0.0006  # clocks of whole milliseconds put a picture up to half of one late
 DECORD_CODECS = ("h264", "hevc", "vp8", "vp9")
@@ -82,7 +79,8 @@ def decord_objection(index: Index) -> str | None:
         (index.oddities.discarded > 0, "an edit list cuts pictures, which Decord does not honour"),
         (not index.has_duration, "the container states no duration, which Decord needs"),
         (index.oddities.undated > 0 or index.out_of_order, "some pictures carry no time, or a repeated one"),
-        (index.oddities.corrupt > 0 or is_cut_short(index), "the file is cut short or damaged"),
+        (index.oddities.corrupt > 0 or index.is_cut_short, "the file is cut short or damaged"),
+        (index.oddities.soft_keys > 0, "some key pictures do not stand alone, and Decord would seek to them"),
         (not index.shown.all(), "some packets are never shown, and Decord would count them"),
         (not index.key[0], "the file does not begin with a whole picture"),
         (min(height, width) < DECORD_MIN_SIDE_PX, "Decord cannot read pictures this small"),
@@ -199,15 +197,16 @@ class PyavReader:
             stream = container.streams[self.index.stream]
             prepare_decoder(self.source, stream)
             for frame in _stretches(container, stream, needed, health):
+                health.good += 1
                 if not queue or (frame.pts is not None and frame.pts > queue[-1]):
                     break
                 if frame.pts == queue[-1]:
-                    health.good += 1
                     queue.pop()
                     check_size(self.source, frame.width, frame.height)
                     yield frame
         if queue:
             raise Doubt("Skipping between key pictures did not give every picture; all were decoded instead.")
+        self.judge(health)
 
     def _picture(self, frame: Any, size: tuple[int, int]) -> Picture:
         height, width = size[::-1] if self.index.turned else size
@@ -239,13 +238,8 @@ def _plan(index: Index, times_s: Sequence[float]) -> tuple[list[int], np.ndarray
     Decoding towards a picture starts at the last key picture shown no later: pictures that follow a key
     picture in the file but are shown before it lean on the group before.
     """
-    if (
-        index.oddities.undated
-        or index.out_of_order
-        or index.oddities.corrupt
-        or index.oddities.discarded
-        or not index.key[0]
-    ):
+    odd = index.oddities
+    if index.out_of_order or odd.undated or odd.corrupt or odd.discarded or odd.soft_keys or not index.key[0]:
         return None
     pts = np.where(index.shown, index.pts, NO_PTS)
     order = np.argsort(pts, kind="stable")[np.count_nonzero(~index.shown) :]
@@ -294,7 +288,7 @@ class DecordReader:
         try:
             return decord.VideoReader(self.source.file, width=size[1], height=size[0], **options)
         except (decord.DECORDError, RuntimeError, AssertionError) as error:
-            raise Doubt(f"Decord cannot open it ({_first_line(error)})") from error
+            raise Doubt("Decord cannot open it") from error
 
     def shown_at(
         self, times_s: Sequence[float], size: tuple[int, int], report: Callable[[float], None]
@@ -324,13 +318,7 @@ class DecordReader:
         try:
             pictures = reader.get_batch(numbers).asnumpy()
         except (decord.DECORDError, RuntimeError) as error:
-            raise Doubt(f"Decord failed on the way ({_first_line(error)})") from error
+            raise Doubt("Decord failed on the way") from error
         if pictures.shape != (len(numbers), *size, 3):
             raise Doubt(f"Decord gave pictures of shape {pictures.shape}")
         return pictures
-
-
-def _first_line(error: Exception) -> str:
-    """A decoder's complaint without its C++ stack and without paths."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rsplit("] ", 1)[-1].split("/proc/")[0][:120].strip()

@@ -9,165 +9,20 @@ not count.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 
+from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes
 from tempo_core.errors import VideoError
+from tempo_core.picture_index import NO_PTS, UPRIGHT, Index, Oddities, Source
 
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
 MAX_UNDATED_SHARE = 0.01
-ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of theirs on either side
-NO_PTS = np.iinfo(np.int64).min
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
-UPRIGHT = (1, 0, 0, 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """One opened foreign file, as the child may use it."""
-
-    file: str
-    """A path that reopens the checked file."""
-    name: str
-    """The file's own name, for messages."""
-    demuxer: str
-    """The only demuxer that may parse it (libavformat's name, from the magic bytes)."""
-    max_pixels: int
-    """Largest picture, coded width times height."""
-    max_side_px: int
-    """Longest side of a picture."""
-    max_packets: int = 6_000_000
-    """More packets than this are refused: 240 pictures a second for nearly seven hours."""
-    threads: int = 2
-    """Decoder threads."""
-
-
-@dataclass(slots=True)
-class Oddities:
-    """How many packets of the video are out of the ordinary."""
-
-    discarded: int = 0
-    """Cut away by an edit list."""
-    undated: int = 0
-    """Without a presentation time."""
-    corrupt: int = 0
-    """Marked as damaged by the demuxer."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Index:
-    """What the container's packets say. Arrays have one entry per video packet, in file order."""
-
-    container: str
-    codec: str
-    pixel_format: str
-    stream: int
-    """Index of the video stream in the container."""
-    video_streams: int
-    time_base: Fraction
-    """Seconds per tick of `pts`."""
-    zero_s: float
-    """The player's zero on the container's clock."""
-    pts: np.ndarray
-    """Presentation time in ticks; NO_PTS where the container has none."""
-    key: np.ndarray
-    """Whether decoding can start at the packet."""
-    shown: np.ndarray
-    """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated.
-    """
-    last_duration: int
-    """Ticks for which the last shown picture stays; 0 where the container does not say."""
-    oddities: Oddities
-    out_of_order: bool
-    """Whether shown times repeat or decoding times run backwards (damage)."""
-    falls_back_s: float
-    """The furthest that the decoding clock falls back from one packet to the next (joined recordings)."""
-    header_end_s: float | None
-    """Where the header says that the video track ends, on the player's clock."""
-    has_duration: bool
-    audio_codec: str | None
-    audio_end_s: float
-    """Where the last audio packet ends on the player's clock; 0 without audio."""
-    average_rate: Fraction | None
-    coded_size: tuple[int, int]
-    """Height and width of the coded pictures."""
-    pixel_ratio: Fraction
-    """Width of one coded sample over its height."""
-    matrix: tuple[int, int, int, int] = UPRIGHT
-    """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y."""
-    notes: list[str] = field(default_factory=list)
-    times_s: np.ndarray = field(init=False)
-    """float64: shown times on the player's clock, sorted."""
-
-    def __post_init__(self) -> None:
-        self.times_s = self.seconds(np.sort(self.pts[self.shown]))
-
-    def seconds(self, pts: Any) -> Any:
-        """Ticks as seconds on the player's clock; the same arithmetic for one tick count and for an array."""
-        return pts * (self.time_base.numerator / self.time_base.denominator) - self.zero_s
-
-    @property
-    def end_s(self) -> float:
-        """Where the last shown picture ends; always after its start."""
-        stay_s = self.last_duration * float(self.time_base)
-        if stay_s <= 0:
-            gaps = np.diff(self.times_s)
-            rate = float(self.average_rate or 0)
-            stay_s = float(np.median(gaps)) if len(gaps) else 1 / rate if rate > 0 else 0.04
-        return float(self.times_s[-1]) + stay_s
-
-    @property
-    def turned(self) -> bool:
-        """Whether the shown picture is the coded one turned by a quarter."""
-        return self.matrix[0] == 0
-
-    @property
-    def rotation_deg(self) -> int:
-        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as
-        unturned.
-        """
-        return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
-
-    @property
-    def mirrored(self) -> bool:
-        a, b, c, d = self.matrix
-        return a * d - b * c < 0
-
-    @property
-    def shown_size(self) -> tuple[int, int]:
-        """Height and width as a player shows them: square samples (never shrunk), turned upright."""
-        height, width = self.coded_size
-        if self.pixel_ratio >= 1:
-            width = max(1, round(width * self.pixel_ratio))
-        else:
-            height = max(1, round(height / self.pixel_ratio))
-        return (width, height) if self.turned else (height, width)
-
-    @property
-    def variable_rate(self) -> bool:
-        """Whether the gaps between shown pictures differ by more than a clock's rounding."""
-        gaps = np.diff(self.times_s)
-        return bool(len(gaps)) and float(gaps.max() - gaps.min()) > ROUNDING_S + 2 * float(self.time_base)
-
-    @property
-    def frame_rate(self) -> Fraction | None:
-        """Pictures per second (measured; the header's fraction where it agrees), None for one picture."""
-        if len(self.times_s) < 2:
-            return None
-        measured = (len(self.times_s) - 1) / float(self.times_s[-1] - self.times_s[0])
-        if self.average_rate and abs(float(self.average_rate) / measured - 1) < 0.005:
-            return self.average_rate
-        return Fraction(measured).limit_denominator(1001)
-
-    @property
-    def key_gap_s(self) -> float:
-        """The longest stretch between pictures at which decoding can start."""
-        keys = np.sort(self.seconds(self.pts[self.key & self.shown]))
-        return float(np.diff(np.append(keys, self.end_s)).max()) if len(keys) else self.end_s
 
 
 def open_container(source: Source) -> Any:
@@ -295,6 +150,7 @@ def _walk(source: Source, container: Any, stream: Any) -> tuple[dict[str, np.nda
     """
     rows: list[tuple[int, int, int, bool, bool]] = []
     oddities = Oddities()
+    length_size = length_bytes(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
     audio_end = 0.0
     codec = stream.codec_context.codec.canonical_name
     for packet in packets(container, stream, *_audio(container)):
@@ -304,7 +160,8 @@ def _walk(source: Source, container: Any, stream: Any) -> tuple[dict[str, np.nda
             continue
         oddities.discarded += packet.is_discard
         oddities.corrupt += packet.is_corrupt
-        hidden = packet.is_discard or _is_hidden(codec, packet)
+        oddities.soft_keys += packet.is_keyframe and is_soft_key(codec, memoryview(packet), length_size)
+        hidden = packet.is_discard or is_hidden(codec, memoryview(packet))
         oddities.undated += packet.pts is None and not hidden
         rows.append((
             NO_PTS if packet.pts is None else packet.pts,
@@ -334,20 +191,6 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
-
-
-def _is_hidden(codec: str, packet: Any) -> bool:
-    """Whether a VP8 or VP9 packet only feeds later pictures and is never shown (RFC 6386 9.1; VP9 bitstream
-    6.2).
-    """
-    if codec not in ("vp8", "vp9"):
-        return False
-    data = memoryview(packet)
-    first, last = data[0], data[-1]
-    if codec == "vp8":
-        return not first & 0x10
-    superframe, profile_3, shows_existing = last & 0xE0 == 0xC0, first & 0x30 == 0x30, first & 0x08
-    return not (superframe or profile_3 or shows_existing or first & 0x02)
 
 
 def _describe_first_picture(source: Source, container: Any, stream: Any, index: Index) -> None:
@@ -437,19 +280,15 @@ def _refuse_untruthful(source: Source, index: Index) -> None:
         index.notes.append(f"An edit list cuts {index.oddities.discarded} pictures; they are left out.")
     if index.oddities.corrupt:
         index.notes.append(f"{index.oddities.corrupt} packets are marked as damaged.")
+    if index.video_streams > 1:
+        size = "{1}x{0}".format(*index.coded_size)
+        index.notes.append(f"There are {index.video_streams} video tracks; the default one, {size}, is read.")
     if index.times_s[0] > 0.5:
         index.notes.append(
             f"No picture is shown before {index.times_s[0]:.3f} s; the first stands in for that time."
         )
-    if is_cut_short(index):
+    if index.is_cut_short:
         index.notes.append(
             f"The file is cut short: its header promises {index.header_end_s:.2f} s, {index.end_s:.2f} s"
             " are there."
         )
-
-
-def is_cut_short(index: Index) -> bool:
-    """Whether the header promises clearly more pictures than the file holds."""
-    return index.header_end_s is not None and index.end_s < index.header_end_s - max(
-        1.0, 0.05 * index.header_end_s
-    )

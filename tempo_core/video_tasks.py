@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tempo_core.decoders import Reader, choose_reader
-from tempo_core.demux import Index, Source, read_index
+from tempo_core.demux import read_index
 from tempo_core.errors import VideoError
+from tempo_core.picture_index import UPRIGHT, Index, Source
 from tempo_core.sampling import fit_size, wanted_times
 
 Report = Callable[[float], None]
@@ -19,18 +20,18 @@ Report = Callable[[float], None]
 
 def probe_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Facts of the file, as `VideoInfo` holds them (without path and size in bytes)."""
-    source, digest = _source(job), _Digest(job["file"])
+    source, digest = source_of(job), _Digest(job["file"])
     index = read_index(source)
-    _check_duration(job, source, index)
+    check_duration(job, source, index)
     reader, why = choose_reader(source, index, force=job.get("force"))
     return describe(source, index, reader, why) | {"sha256": digest.wait()}
 
 
 def sample_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Fill the output with uint8[T, H, W, 3] and say which times it holds."""
-    source, digest = _source(job), _Digest(job["file"])
+    source, digest = source_of(job), _Digest(job["file"])
     index = read_index(source)
-    _check_duration(job, source, index)
+    check_duration(job, source, index)
     reader, _ = choose_reader(source, index, force=job.get("force"))
     times = wanted_times(index.end_s, source.name, **job["request"])
     size = fit_size(index.shown_size, job["size"], job["max_pixels"])
@@ -62,7 +63,7 @@ def describe(source: Source, index: Index, reader: Reader, why: str) -> dict[str
         "pixel_format": index.pixel_format,
         "container": index.container,
         "rotation_deg": index.rotation_deg,
-        "as_coded": index.shown_size == index.coded_size and index.matrix == (1, 0, 0, 1),
+        "as_coded": index.shown_size == index.coded_size and index.matrix == UPRIGHT,
         "has_audio": index.audio_codec is not None,
         "audio_codec": index.audio_codec,
         "variable_rate": index.variable_rate,
@@ -75,11 +76,13 @@ def describe(source: Source, index: Index, reader: Reader, why: str) -> dict[str
     }
 
 
-def _source(job: dict[str, Any]) -> Source:
+def source_of(job: dict[str, Any]) -> Source:
+    """The opened file that a job is about."""
     return Source(file=job["file"], **job["source"])
 
 
-def _check_duration(job: dict[str, Any], source: Source, index: Index) -> None:
+def check_duration(job: dict[str, Any], source: Source, index: Index) -> None:
+    """Refuse a video that is longer than the job's limit."""
     if index.end_s > job["max_duration_s"]:
         raise VideoError(
             f"'{source.name}' lasts {index.end_s / 3600:.1f} hours; the limit is"

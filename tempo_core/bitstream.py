@@ -1,0 +1,91 @@
+"""The few bits of coded pictures that a container does not tell, or tells wrongly."""
+
+from collections.abc import Iterator
+
+HEVC_RANDOM_ACCESS = range(16, 22)  # BLA, IDR and CRA pictures (ITU-T H.265, table 7-1)
+H264_IDR, H264_SEI = 5, 6
+SEI_RECOVERY_POINT = 6
+START_CODE = b"\0\0\1"
+
+
+def is_hidden(codec: str, packet: memoryview) -> bool:
+    """Whether a VP8 or VP9 packet only feeds later pictures and is never shown itself.
+
+    RFC 6386 section 9.1; VP9 bitstream specification 6.2 and annex B. Other codecs never hide a whole packet.
+    """
+    first, last = packet[0], packet[-1]
+    if codec == "vp8":
+        return not first & 0x10
+    if codec == "vp9":
+        superframe, profile_3, shows_existing = last & 0xE0 == 0xC0, first & 0x30 == 0x30, first & 0x08
+        return not (superframe or profile_3 or shows_existing or first & 0x02)
+    return False
+
+
+def length_bytes(codec: str, extradata: bytes | None) -> int:
+    """Bytes of the length before each NAL unit (ISO/IEC 14496-15); 0 where start codes part them."""
+    record = extradata or b""
+    position = {"h264": 4, "hevc": 21}.get(codec, 0)
+    return (record[position] & 3) + 1 if len(record) > position and record[0] == 1 else 0
+
+
+def is_soft_key(codec: str, packet: memoryview, length_size: int) -> bool:
+    """Whether a packet marked as a key picture does not stand alone, so that decoding from it starts
+    damaged.
+
+    H.264: no IDR slice, and no recovery point that is reached at once (ITU-T H.264 7.4.1 and D.2.8). HEVC: no
+    random access picture. Other codecs' keys are believed.
+    """
+    if codec == "h264":
+        units = list(_units(packet, length_size))
+        kinds = [unit[0] & 31 for unit in units]
+        return H264_IDR not in kinds and not any(
+            kind == H264_SEI and _recovers_at_once(unit) for kind, unit in zip(kinds, units, strict=True)
+        )
+    if codec == "hevc":
+        return not any((unit[0] >> 1) & 63 in HEVC_RANDOM_ACCESS for unit in _units(packet, length_size))
+    return False
+
+
+def _units(packet: memoryview, length_size: int) -> Iterator[memoryview]:
+    """The NAL units of a packet, after start codes (`length_size` 0) or after their lengths."""
+    if length_size:
+        position = 0
+        while position + length_size < len(packet):
+            start = position + length_size
+            position = start + int.from_bytes(packet[position:start], "big")
+            if unit := packet[start:position]:
+                yield unit
+        return
+    data = bytes(packet)
+    start = data.find(START_CODE)
+    while start >= 0:
+        after = data.find(START_CODE, start + 3)
+        if unit := packet[start + 3 : after if after >= 0 else len(data)]:
+            yield unit
+        start = after
+
+
+def _recovers_at_once(unit: memoryview) -> bool:
+    """Whether an SEI unit holds a recovery point with recovery_frame_cnt 0, which is coded as a first bit of
+    1.
+    """
+    position = 1
+    while position + 2 < len(unit):
+        kind, position = _sum_of_bytes(unit, position)
+        size, position = _sum_of_bytes(unit, position)
+        if kind == SEI_RECOVERY_POINT and position < len(unit):
+            return bool(unit[position] & 0x80)
+        position += size
+    return False
+
+
+def _sum_of_bytes(unit: memoryview, position: int) -> tuple[int, int]:
+    """An SEI number (bytes of 255 and a last one, added up) and the position after it."""
+    total = 0
+    while position < len(unit):
+        total += unit[position]
+        position += 1
+        if unit[position - 1] != 255:
+            break
+    return total, position

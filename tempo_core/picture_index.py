@@ -1,0 +1,163 @@
+"""When each picture of a video is shown and how it lies: what the packets say, and arithmetic on it."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+NO_PTS = np.iinfo(np.int64).min
+UPRIGHT = (1, 0, 0, 1)
+ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of theirs on either side
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """One opened foreign file, as the child may use it."""
+
+    file: str
+    """A path that reopens the checked file."""
+    name: str
+    """The file's own name, for messages."""
+    demuxer: str
+    """The only demuxer that may parse it (libavformat's name, from the magic bytes)."""
+    max_pixels: int
+    """Largest picture, coded width times height."""
+    max_side_px: int
+    """Longest side of a picture."""
+    max_packets: int = 6_000_000
+    """More packets than this are refused: 240 pictures a second for nearly seven hours."""
+    threads: int = 2
+    """Decoder threads."""
+
+
+@dataclass(slots=True)
+class Oddities:
+    """How many packets of the video are out of the ordinary."""
+
+    discarded: int = 0
+    """Cut away by an edit list."""
+    undated: int = 0
+    """Without a presentation time."""
+    corrupt: int = 0
+    """Marked as damaged by the demuxer."""
+    soft_keys: int = 0
+    """Marked as keys, yet decoding from them is whole only some pictures later (intra refresh)."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Index:
+    """What the container's packets say. Arrays have one entry per video packet, in file order."""
+
+    container: str
+    codec: str
+    pixel_format: str
+    stream: int
+    """Index of the video stream in the container."""
+    video_streams: int
+    time_base: Fraction
+    """Seconds per tick of `pts`."""
+    zero_s: float
+    """The player's zero on the container's clock."""
+    pts: np.ndarray
+    """Presentation time in ticks; NO_PTS where the container has none."""
+    key: np.ndarray
+    """Whether decoding can start at the packet."""
+    shown: np.ndarray
+    """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated.
+    """
+    last_duration: int
+    """Ticks for which the last shown picture stays; 0 where the container does not say."""
+    oddities: Oddities
+    out_of_order: bool
+    """Whether shown times repeat or decoding times run backwards (damage)."""
+    falls_back_s: float
+    """The furthest that the decoding clock falls back from one packet to the next (joined recordings)."""
+    header_end_s: float | None
+    """Where the header says that the video track ends, on the player's clock."""
+    has_duration: bool
+    audio_codec: str | None
+    audio_end_s: float
+    """Where the last audio packet ends on the player's clock; 0 without audio."""
+    average_rate: Fraction | None
+    coded_size: tuple[int, int]
+    """Height and width of the coded pictures."""
+    pixel_ratio: Fraction
+    """Width of one coded sample over its height."""
+    matrix: tuple[int, int, int, int] = UPRIGHT
+    """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y."""
+    notes: list[str] = field(default_factory=list)
+    times_s: np.ndarray = field(init=False)
+    """float64: shown times on the player's clock, sorted."""
+
+    def __post_init__(self) -> None:
+        self.times_s = self.seconds(np.sort(self.pts[self.shown]))
+
+    def seconds(self, pts: Any) -> Any:
+        """Ticks as seconds on the player's clock; the same arithmetic for one tick count and for an array."""
+        return pts * (self.time_base.numerator / self.time_base.denominator) - self.zero_s
+
+    @property
+    def end_s(self) -> float:
+        """Where the last shown picture ends; always after its start."""
+        stay_s = self.last_duration * float(self.time_base)
+        if stay_s <= 0:
+            gaps = np.diff(self.times_s)
+            rate = float(self.average_rate or 0)
+            stay_s = float(np.median(gaps)) if len(gaps) else 1 / rate if rate > 0 else 0.04
+        return float(self.times_s[-1]) + stay_s
+
+    @property
+    def turned(self) -> bool:
+        """Whether the shown picture is the coded one turned by a quarter."""
+        return self.matrix[0] == 0
+
+    @property
+    def rotation_deg(self) -> int:
+        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as
+        unturned.
+        """
+        return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
+
+    @property
+    def mirrored(self) -> bool:
+        a, b, c, d = self.matrix
+        return a * d - b * c < 0
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Height and width as a player shows them: square samples (never shrunk), turned upright."""
+        height, width = self.coded_size
+        if self.pixel_ratio >= 1:
+            width = max(1, round(width * self.pixel_ratio))
+        else:
+            height = max(1, round(height / self.pixel_ratio))
+        return (width, height) if self.turned else (height, width)
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether the gaps between shown pictures differ by more than a clock's rounding."""
+        gaps = np.diff(self.times_s)
+        return bool(len(gaps)) and float(gaps.max() - gaps.min()) > ROUNDING_S + 2 * float(self.time_base)
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Pictures per second (measured; the header's fraction where it agrees), None for one picture."""
+        if len(self.times_s) < 2:
+            return None
+        measured = (len(self.times_s) - 1) / float(self.times_s[-1] - self.times_s[0])
+        if self.average_rate and abs(float(self.average_rate) / measured - 1) < 0.005:
+            return self.average_rate
+        return Fraction(measured).limit_denominator(1001)
+
+    @property
+    def key_gap_s(self) -> float:
+        """The longest stretch between pictures at which decoding can start."""
+        keys = np.sort(self.seconds(self.pts[self.key & self.shown]))
+        return float(np.diff(np.append(keys, self.end_s)).max()) if len(keys) else self.end_s
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the header promises clearly more pictures than the file holds."""
+        promised_s = self.header_end_s
+        return promised_s is not None and self.end_s < promised_s - max(1.0, 0.05 * promised_s)

@@ -1,0 +1,95 @@
+"""The normal copy of an uploaded video, which the player and the model share.
+
+H.264 at a constant rate with a key picture at least every half second; rotation, edit list, start offset,
+mirror and sample shape are baked in, so that frame k is shown at k / rate for everyone. A file that is like
+that already needs no copy.
+"""
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tempo_core.errors import InputError
+from tempo_core.video import DEFAULT_LIMITS, VideoInfo, VideoLimits, probe, read_file
+
+SHORT_SIDE_PX = 448
+KEY_GAP_S = 0.5
+MAX_RATE = 60
+COPY_BYTES = 8 * 2**30
+"""Largest copy that may be written."""
+BROWSER_SOUND = ("aac", "mp3")
+
+
+def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
+    """Whether a file can be given to player and model as it is: everything that `normalise` would bake in
+    holds.
+    """
+    return (
+        info.codec == "h264"
+        and info.container.startswith("mov")
+        and info.index_first
+        and info.pixel_format == "yuv420p"
+        and info.as_coded
+        and not (info.variable_rate or info.edit_list or info.notes)
+        and info.start_s == 0
+        and info.frame_rate is not None
+        and info.frame_rate <= MAX_RATE
+        and info.key_gap_s <= KEY_GAP_S + 1 / info.frame_rate
+        and min(info.width, info.height) <= short_side_px
+        and info.audio_codec in (None, *BROWSER_SOUND)
+        and info.duration_s <= info.end_s + 0.1
+    )
+
+
+def normalise(
+    path: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    *,
+    short_side_px: int = SHORT_SIDE_PX,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    cancel: threading.Event | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> VideoInfo:
+    """Write the normal copy of a video to `out_path` and return its facts, with notes on what was changed or
+    lost.
+
+    The short side is at most `short_side_px` (never scaled up); sound is kept as AAC where it can be decoded
+    and ends with the pictures. `out_path` appears whole or not at all. Decoding and encoding happen in the
+    child. Raises VideoError, InputError when the copy cannot be written, Cancelled.
+    """
+    out = Path(out_path)
+    part = _part_beside(out, Path(path).name)
+    try:
+        answer, _ = read_file(
+            "normalise_task",
+            path,
+            {"out": str(part), "short_side_px": short_side_px, "force": "pyav"},
+            module="tempo_core.transcode",
+            limits=replace(limits, child=replace(limits.child, output_bytes=COPY_BYTES)),
+            cancel=cancel,
+            progress=progress,
+        )
+        os.close(answer.output)
+        info = probe(part, limits=limits, cancel=cancel)
+        part.replace(out)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+    return replace(info, path=out, notes=(*answer.result["notes"], *info.notes))
+
+
+def _part_beside(out: Path, name: str) -> Path:
+    """A new empty file in the folder of the copy."""
+    try:
+        fd, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem}.", suffix=".part")
+    except OSError as error:
+        raise InputError(
+            f"The copy of '{name}' cannot be written ({error.strerror}). Give a folder that exists and"
+            " can be written."
+        ) from None
+    os.close(fd)
+    return Path(part)

@@ -1,0 +1,185 @@
+"""Write the normal copy of a video. Runs in the sandbox's child; see `tempo_core.proxy`."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, turn
+from tempo_core.demux import Health, open_container, packets, read_index
+from tempo_core.errors import VideoError
+from tempo_core.picture_index import UPRIGHT, Index, Source
+from tempo_core.video_tasks import check_duration, source_of
+
+MAX_RATE = 60
+MIN_RATE = 2  # so that half a second holds a key picture even of a slide show
+SOUND_RATE = 48_000
+
+
+def normalise_task(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
+    """Write the copy to `job["out"]`; the answer holds notes on what was lost."""
+    source = source_of(job)
+    index = read_index(source)
+    check_duration(job, source, index)
+    reader = PyavReader(source, index)
+    try:
+        with av.open(job["out"], "w", format="mp4", options={"movflags": "+faststart"}) as out:
+            notes = _write(out, reader, _size(index, job["short_side_px"]), report)
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise VideoError(
+            f"The copy of '{source.name}' cannot be written ({error.strerror}). Free some disk space and"
+            " try again."
+        ) from error
+    return {"notes": [*index.notes, *reader.notes, *notes]}
+
+
+def copy_rate(index: Index) -> Fraction:
+    """The constant rate of the copy: the video's own where it has one, else the usual one that loses least.
+
+    Rates over MAX_RATE are divided, rates under MIN_RATE multiplied, so that the pictures' times stay exact.
+    """
+    rate = index.frame_rate
+    if rate is None:
+        return Fraction(25)
+    if index.variable_rate:
+        median = float(np.median(np.diff(index.times_s)))
+        return Fraction(30) if median > 1 / 40 else Fraction(60)
+    if rate > MAX_RATE:
+        return rate / -(-rate // MAX_RATE)
+    return rate * -(-MIN_RATE // rate) if rate < MIN_RATE else rate
+
+
+def _size(index: Index, short_side_px: int) -> tuple[int, int]:
+    """Even height and width with the short side at most `short_side_px`."""
+    height, width = index.shown_size
+    scale = min(1.0, short_side_px / min(height, width))
+    return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
+
+
+def _write(out: Any, reader: PyavReader, size: tuple[int, int], report: Callable[[float], None]) -> list[str]:
+    index, rate = reader.index, copy_rate(reader.index)
+    stream = _video_stream(out, rate, size)
+    sound = _Sound(out, reader.source, index)
+    scaler = VideoReformatter()
+    for number, frame in _at_rate(reader, rate):
+        picture = _upright(scaler, frame, index, size)
+        if number == 0:
+            _tag(stream, picture)
+        picture.pts, picture.time_base = number, 1 / rate
+        out.mux(stream.encode(picture))
+        sound.write_until(float((number + 1) / rate))
+        report(float(number / rate) / index.end_s)
+    out.mux(stream.encode(None))
+    sound.finish()
+    return sound.notes
+
+
+def _video_stream(out: Any, rate: Fraction, size: tuple[int, int]) -> Any:
+    gop = max(1, int(rate / 2))
+    stream = out.add_stream("libx264", rate=rate)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = stream.codec_context.time_base = 1 / rate
+    stream.codec_context.gop_size = gop
+    # No B-frames: decoding and showing times are one, so the copy needs no edit list of its own.
+    fixed = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=2"
+    stream.options = {"preset": "superfast", "crf": "20", "x264-params": fixed}
+    return stream
+
+
+def _tag(stream: Any, picture: Any) -> None:
+    """Carry the meaning of the colours over, so that player and model see the same ones."""
+    stream.codec_context.color_range = int(ColorRange.MPEG)
+    stream.codec_context.colorspace = picture.colorspace
+    stream.codec_context.color_primaries = picture.color_primaries
+    stream.codec_context.color_trc = picture.color_trc
+
+
+def _at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, Any]]:
+    """(k, frame shown at k / rate) for the whole length; the first frame stands in for the time before it."""
+    held, number, health = None, 0, Health()
+    total = max(1, round(reader.index.end_s * rate))
+    for time_s, frame in reader.all_frames(health):
+        while held is not None and number < total and time_s > float(number / rate) + SHOWN_TOLERANCE_S:
+            yield number, held
+            number += 1
+        held = frame
+    reader.judge(health)
+    if held is None:
+        raise VideoError(f"Not one picture of '{reader.source.name}' can be decoded. Give another copy.")
+    for rest in range(number, total):
+        yield rest, held
+
+
+def _upright(scaler: VideoReformatter, frame: Any, index: Index, size: tuple[int, int]) -> Any:
+    """The frame scaled, turned, and in the copy's pixel format."""
+    if index.matrix == UPRIGHT:
+        return scaler.reformat(
+            frame,
+            size[1],
+            size[0],
+            "yuv420p",
+            interpolation=Interpolation.BICUBIC,
+            dst_color_range=ColorRange.MPEG,
+        )
+    height, width = size[::-1] if index.turned else size
+    coded = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC).to_ndarray()
+    turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(turn(coded, index.matrix)), format="rgb24")
+    return turned.reformat(format="yuv420p")
+
+
+class _Sound:
+    """The sound as AAC beside the pictures, from a second pass over the same file, a little at a time."""
+
+    def __init__(self, out: Any, source: Source, index: Index) -> None:
+        self.notes: list[str] = []
+        self._out, self._index, self._reached_s = out, index, 0.0
+        self._frames = iter(()) if index.audio_codec is None else self._decoded(source)
+        self._next = self._advance()
+        if self._next is None and index.audio_codec is not None:
+            self.notes.append("The sound cannot be decoded and is left out.")
+        self._stream: Any = (
+            None if self._next is None else out.add_stream("aac", rate=SOUND_RATE, layout="stereo")
+        )
+
+    def write_until(self, time_s: float) -> None:
+        """Encode the sound up to a time on the player's clock."""
+        while self._next is not None and self._reached_s < time_s:
+            self._out.mux(self._stream.encode(self._next))
+            self._next = self._advance()
+
+    def finish(self) -> None:
+        """Flush the encoder; sound after the last picture is cut."""
+        if self._stream is not None:
+            self._out.mux(self._stream.encode(None))
+
+    def _advance(self) -> Any:
+        try:
+            return next(self._frames, None)
+        except av.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
+            self._frames = iter(())
+            self.notes.append(f"The sound is damaged after {self._reached_s:.1f} s and is cut there.")
+            return None
+
+    def _decoded(self, source: Source) -> Iterator[Any]:
+        """Resampled frames on the player's clock, none of it before zero."""
+        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SOUND_RATE)
+        with open_container(source) as container:
+            stream = next(s for s in container.streams.audio if s.codec_context is not None)
+            for packet in packets(container, stream):
+                for frame in stream.decode(packet):
+                    if frame.pts is None:
+                        continue
+                    start_s = float(frame.pts * frame.time_base) - self._index.zero_s
+                    if start_s < 0:
+                        continue
+                    frame.pts, frame.time_base = round(start_s * SOUND_RATE), Fraction(1, SOUND_RATE)
+                    self._reached_s = start_s
+                    yield from resampler.resample(frame)
