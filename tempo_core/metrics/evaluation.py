@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tempo_core.errors import InputError
-from tempo_core.metrics.arrays import Bools, Ints
+from tempo_core.metrics.arrays import Bools, Ints, Windows
 from tempo_core.metrics.bootstrap import (
     SAMPLES,
     Difference,
@@ -22,6 +22,7 @@ from tempo_core.metrics.bootstrap import (
 from tempo_core.metrics.measures import QueryScores, measure, score_queries, whole_clip
 from tempo_core.metrics.official import Scores, arrange, official_scores, retrieval_scores
 from tempo_core.metrics.pairing import Pairs, group_rows, pair, read_answers
+from tempo_core.metrics.ranking import MAX_WINDOWS
 from tempo_core.metrics.reading import read_predictions, read_truth
 from tempo_core.metrics.refusal import auroc, calibrate
 from tempo_core.metrics.rows import PredictionRow, Problem, TruthRow
@@ -186,8 +187,10 @@ def ceiling(pairs: Pairs, rules: Rules) -> Scores:
     """
     truth = pairs.truth_windows
     truth = truth.take(truth.counts > 0)
-    score = retrieval_scores if rules == "official" else strict_retrieval
-    return arrange(score(truth, truth)[0])
+    first_ten = Windows(edges=truth.edges[:, :MAX_WINDOWS], valid=truth.valid[:, :MAX_WINDOWS])
+    if rules == "strict":
+        return arrange(strict_retrieval(first_ten, truth)[0])
+    return arrange(retrieval_scores(truth, first_ten, truth)[0])
 
 
 def _counts(pairs: Pairs, queries: QueryScores, truth_rows: int, rejected: int) -> dict[str, int]:

@@ -83,6 +83,8 @@ def _tables(evaluation: Evaluation, corrected: Evaluation | None) -> str:
         ]
         for name in evaluation.measures
     ]
+    for name in ("auroc", "calibration_error"):
+        rows.append([name, *(cell for found in beside for cell in (share(getattr(found, name)), "-")), "-"])
     text += _table("Measures", ["", *(head for pair in heads for head in pair), "whole clip"], rows)
     for field, values in evaluation.groups.items():
         rows = [

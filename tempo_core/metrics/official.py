@@ -17,6 +17,7 @@ from tempo_core.metrics.arrays import Bools, Floats, Windows, cross_iou, pad
 from tempo_core.metrics.highlights import MIN_RATINGS, clip_average_precision, hit_at_one, pad_saliency, rate
 from tempo_core.metrics.pairing import Pairs
 from tempo_core.metrics.ranking import IOU_THRESHOLDS, LENGTH_RANGES_S, MAX_WINDOWS, average_precision
+from tempo_core.metrics.rows import ScoredWindow
 
 Scores = dict[str, Any]
 """The evaluator's own nesting: `brief`, `full`, `short`, `middle`, `long`, `HL-min-*`; percent."""
@@ -35,30 +36,42 @@ def official_scores(pairs: Pairs) -> tuple[Scores, dict[str, float | None], list
     mean_iou: dict[str, float | None] = {}
     notes: list[str] = []
     if any(row is not None and row.windows is not None for row in pairs.predictions):
-        ranked = pad([row.windows or () if row else () for row in pairs.predictions])
-        scores, mean_iou = retrieval_scores(ranked, pairs.truth_windows)
-        notes += _retrieval_notes(ranked, pairs.truth_windows)
+        listed = [row.windows or () if row else () for row in pairs.predictions]
+        scores, mean_iou = retrieval_scores(pad(listed), rank(listed), pairs.truth_windows)
+        notes += _retrieval_notes(pad(listed), pairs.truth_windows)
     highlight, highlight_notes = _highlight_scores(pairs)
     scores |= highlight
     return arrange(scores), mean_iou, notes + highlight_notes
 
 
-def retrieval_scores(ranked: Windows, truth: Windows) -> tuple[Scores, dict[str, float | None]]:
-    """Moment-retrieval scores of each length group, from windows [N, P] in the order of the file."""
+def rank(listed: Sequence[Sequence[ScoredWindow]]) -> Windows:
+    """The first ten windows of each query's list, and only then the best score first; equals keep their
+    order.
+    """
+    return pad([sorted(row[:MAX_WINDOWS], key=lambda window: -window[2]) for row in listed])
+
+
+def retrieval_scores(
+    listed: Windows, ranked: Windows, truth: Windows
+) -> tuple[Scores, dict[str, float | None]]:
+    """Moment-retrieval scores of each length group: recall from the windows in the order of the file, mAP
+    from `rank`.
+
+    The mean IoU of the first window, in percent, comes apart: the evaluator does not print it.
+    """
     scores: Scores = {}
     mean_iou: dict[str, float | None] = {}
     lengths_s = truth.lengths_s
     for name, (shortest, longest) in LENGTH_RANGES_S.items():
         within = truth.keep((shortest < lengths_s) & (lengths_s <= longest))
         rows = within.counts > 0
-        scores[name], mean_iou[name] = _group_scores(ranked.take(rows), within.take(rows))
-    scores["full"], mean_iou["full"] = _group_scores(ranked, truth)
+        scores[name], mean_iou[name] = _group_scores(listed.take(rows), ranked.take(rows), within.take(rows))
+    scores["full"], mean_iou["full"] = _group_scores(listed, ranked, truth)
     return scores, mean_iou
 
 
-def _group_scores(ranked: Windows, truth: Windows) -> tuple[Scores, float | None]:
-    ten = Windows(edges=ranked.edges[:, :MAX_WINDOWS], valid=ranked.valid[:, :MAX_WINDOWS])
-    return _score_layout(_mean_ap(ten, truth), first_iou(ranked, truth))
+def _group_scores(listed: Windows, ranked: Windows, truth: Windows) -> tuple[Scores, float | None]:
+    return _score_layout(_mean_ap(ranked, truth), first_iou(listed, truth))
 
 
 def _score_layout(mean_ap: Floats, iou: Floats | None) -> tuple[Scores, float | None]:

@@ -16,7 +16,7 @@ from tempo_core.metrics.arrays import Bools, Floats, Windows, any_along, cross_i
 from tempo_core.metrics.highlights import MIN_RATINGS, clip_average_precision, hit_at_one, pad_saliency, rate
 from tempo_core.metrics.official import Scores, arrange, percent
 from tempo_core.metrics.pairing import Answers, Pairs
-from tempo_core.metrics.ranking import IOU_THRESHOLDS, LENGTH_RANGES_S, MAX_WINDOWS, average_precision
+from tempo_core.metrics.ranking import IOU_THRESHOLDS, LENGTH_RANGES_S, average_precision
 
 
 def strict_scores(pairs: Pairs, answers: Answers) -> tuple[Scores, dict[str, float | None]]:
@@ -30,10 +30,10 @@ def strict_scores(pairs: Pairs, answers: Answers) -> tuple[Scores, dict[str, flo
 
 
 def strict_retrieval(ranked: Windows, truth: Windows) -> tuple[Scores, dict[str, float | None]]:
-    """Moment-retrieval scores of each length group, from windows [N, P] sorted by score and rows with ground
-    truth.
+    """Moment-retrieval scores of each length group, for queries that have a moment.
+
+    `ranked` holds at most ten windows of each, best score first.
     """
-    ranked = Windows(edges=ranked.edges[:, :MAX_WINDOWS], valid=ranked.valid[:, :MAX_WINDOWS])
     scores: Scores = {}
     mean_iou: dict[str, float | None] = {}
     ranges = LENGTH_RANGES_S | {"long": (LENGTH_RANGES_S["long"][0], np.inf), "full": (0.0, np.inf)}

@@ -1,0 +1,65 @@
+"""Set scores, by hand and against every possible matching."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tempo_core.metrics import plain
+from tempo_core.metrics.arrays import cross_iou, pad
+from tempo_core.metrics.sets import matched_counts, matched_moments, score_sets
+from tests.tempo_core.metrics.builders import possible_window
+
+Window = tuple[float, float]
+rows_of_sets = st.lists(
+    st.tuples(st.lists(possible_window, max_size=4), st.lists(possible_window, max_size=4)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows_of_sets, st.sampled_from([0.1, 0.3, 0.5, 0.7]))
+def test_the_most_pairs_are_made(rows: list[tuple[list[Window], list[Window]]], threshold: float) -> None:
+    near = cross_iou(pad([said for said, _ in rows]), pad([true for _, true in rows])) >= threshold
+    slow = [
+        plain.matched_count([[plain.iou(a, b) >= threshold for b in true] for a in said])
+        for said, true in rows
+    ]
+    assert matched_counts(near).tolist() == slow
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows_of_sets)
+def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list[Window]]]) -> None:
+    iou = cross_iou(pad([said for said, _ in rows]), pad([true for _, true in rows]))
+    queries, predicted, true = matched_moments(iou)
+    assert (
+        len({*zip(queries, predicted, strict=True)})
+        == len(queries)
+        == len({*zip(queries, true, strict=True)})
+    )
+    assert (np.diff(queries) >= 0).all()
+    for place, (said, moments) in enumerate(rows):
+        mine = queries == place
+        slow = plain.greatest_total([[plain.iou(a, b) for b in moments] for a in said])
+        assert iou[place, predicted[mine], true[mine]].sum() == pytest.approx(slow)
+
+
+def test_by_hand() -> None:
+    predicted = pad([[(0, 10), (20, 30)], [(0, 4)], [], []])
+    truth = pad([[(2, 10), (22, 34), (50, 60)], [(8, 12)], [(0, 5)], []])
+    scores = score_sets(predicted, truth)
+    assert scores.iou.tolist() == pytest.approx([16 / 34, 0, 0, 1])
+    # IoU .8 and 8/14: both pairs pass .3 and .5, one passes .7; five windows in all.
+    assert scores.f1.tolist() == [pytest.approx([0.8, 0.8, 0.4]), [0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    assert scores.count_correct.tolist() == [False, True, False, True]
+    assert scores.start_error_s.tolist() == [-2, -2]
+    assert scores.end_error_s.tolist() == [0, -4]
+    assert scores.error_rows.tolist() == [0, 0]
+
+
+def test_no_query_matches_nothing() -> None:
+    scores = score_sets(pad([]), pad([]))
+    assert scores.iou.shape == (0,)
+    assert scores.error_rows.shape == (0,)
