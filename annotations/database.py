@@ -57,11 +57,11 @@ class Database:
     def __init__(self, url: str | Path, *, migrate: bool = True) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
-        self.engine = _sqlite_engine(self.url, in_memory) if self.is_sqlite else create_engine(self.url)
+        self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
+        self.engine = _sqlite_engine(self.url, self.in_memory) if self.is_sqlite else create_engine(self.url)
         # Threads of one process wait here, in turn, rather than in SQLite's unfair busy handler.
         self._writing: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
-        self._reading: AbstractContextManager[Any] = self._writing if in_memory else nullcontext()
+        self._reading: AbstractContextManager[Any] = self._writing if self.in_memory else nullcontext()
         if migrate:
             self.migrate()
 

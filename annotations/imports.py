@@ -132,7 +132,7 @@ def _refuse_contradictions(rows: Iterable[Row], known: dict[str, Row], dataset: 
     if clashes:
         more = f" and {len(clashes) - SHOWN} more" if len(clashes) > SHOWN else ""
         raise InputError(
-            f"Dataset {dataset!r} already holds other content for {', '.join(clashes[:SHOWN])}{more}; nothing "
+            f"{dataset!r} already holds other content for {', '.join(clashes[:SHOWN])}{more}; nothing "
             "was imported. Originals are never overwritten: use another dataset name for this file."
         )
 
@@ -169,7 +169,8 @@ def _values(row: Row, dataset: str, source_id: int) -> dict[str, Any]:
 
 
 def _ids(connection: Connection, rows: Sequence[Row], dataset: str) -> dict[str, int]:
-    table, found = tables.queries, {}
+    table = tables.queries
+    found: dict[str, int] = {}
     for some in reading.chunks([row.qid for row in rows]):
         statement = select(table.c.qid, table.c.id).where(table.c.dataset == dataset, table.c.qid.in_(some))
         found.update((each.qid, each.id) for each in connection.execute(statement))

@@ -42,6 +42,9 @@ class QueueFilter:
             raise InputError(f"reason is {self.reason!r}; it must be one of {', '.join(REASONS)}.")
 
 
+ALL = QueueFilter()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueItem:
     """One row of the queue with every reason for its place."""

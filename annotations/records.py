@@ -238,6 +238,19 @@ class Query:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Video:
+    """A clip on disk, known by its content."""
+
+    vid: str
+    sha256: str
+    path: str
+    """Absolute."""
+    size_bytes: int
+    modified_ns: int
+    """Of the file, so that an unchanged one need not be hashed again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
     """A query lent to an annotator for a while, so that two people do not do the same work."""
 

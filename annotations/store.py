@@ -1,4 +1,4 @@
-"""The store of corrections: the only writer, and the questions that pages and commands ask.
+"""The store of corrections: the only writer (`annotations.reader` holds the questions that it answers).
 
 Every write carries an operation id made by the client (a retry with it is harmless and answers the same), is
 one transaction, and tells who did it. A write that adds a version names its parent; when somebody was faster
@@ -13,16 +13,17 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from annotations import imports, queue, reading, tables, writing
 from annotations.database import Database, default_url
 from annotations.errors import NotFound
 from annotations.imports import ImportReport
 from annotations.operations import once
-from annotations.queue import QueueFilter, QueueItem
+from annotations.queue import ALL, QueueFilter
+from annotations.reader import Reader
 from annotations.records import (
     ROLES,
     Account,
@@ -31,18 +32,14 @@ from annotations.records import (
     Edit,
     Prediction,
     Proposal,
-    Query,
     Verdict,
+    Video,
 )
-from annotations.resolution import Resolved, Rule, latest_of_each, resolve
 from annotations.rows import Row
 from tempo_core.errors import InputError
 
-T = TypeVar("T")
-
 LEASE_S = 900.0
 """How long a query stays with the annotator who got it."""
-_ANY = QueueFilter()
 
 
 def now_ms() -> int:
@@ -50,25 +47,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Store:
+class Store(Reader):
     """One database of queries, proposals, corrections and verdicts. Threads may share it."""
 
     def __init__(
         self, url: str | Path | None = None, *, migrate: bool = True, clock: Callable[[], int] = now_ms
     ) -> None:
         """Open a database, by default TEMPO_HOME's; made when it is not there, migrated when it is old."""
-        self.database = Database(url if url is not None else default_url(), migrate=migrate)
+        super().__init__(Database(url if url is not None else default_url(), migrate=migrate))
         self._clock = clock
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self.database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # Writing: originals and what models say
 
@@ -179,8 +166,7 @@ class Store:
 
         named = {"query_id": query_id, "correction_id": correction_id, "parent_id": parent_id, "note": note}
         verdict_id = self._operation(op_id, "adjudicate", adjudicator, named, work)
-        given = self._read(lambda connection: reading.verdicts(connection, [query_id]))[query_id]
-        return next(each for each in given if each.id == verdict_id)
+        return next(each for each in self.verdicts(query_id) if each.id == verdict_id)
 
     # Writing: who does what
 
@@ -193,7 +179,7 @@ class Store:
         lease_s: float = LEASE_S,
         besides: Sequence[int] = (),
         arm: str | None = None,
-        wanted: QueueFilter = _ANY,
+        wanted: QueueFilter = ALL,
     ) -> Assignment | None:
         """Lend an annotator the next row of the queue, or None when there is none left.
 
@@ -205,7 +191,7 @@ class Store:
         def work(connection: Connection) -> dict[str, Any] | None:
             queue.lock_lending(connection)
             at_ms = self._clock()
-            lent = writing.lent(connection, annotator, besides, at_ms) if wanted == _ANY else None
+            lent = writing.lent(connection, annotator, besides, at_ms) if wanted == ALL else None
             query_id = lent or queue.candidate(
                 connection, annotator, wanted, reviews_wanted=reviews_wanted, besides=besides, now_ms=at_ms
             )
@@ -242,6 +228,16 @@ class Store:
 
         self._operation(op_id, "archive", actor, [dataset, archived], work)
 
+    def renew_queue(self) -> None:
+        """Work out every row's suspicions and place again, as after a new version of the formula."""
+
+        def work(connection: Connection) -> None:
+            mine = tables.queries.join(tables.datasets, tables.datasets.c.name == tables.queries.c.dataset)
+            statement = select(tables.queries.c.id).select_from(mine).where(~tables.datasets.c.archived)
+            queue.renew(connection, list(connection.execute(statement).scalars()))
+
+        self.database.write(work)
+
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
         """Add an account, or change the role, hash or state of the one with its name."""
         if account.role not in ROLES:
@@ -257,6 +253,20 @@ class Store:
 
         self._operation(op_id, "account", actor, values, work)
 
+    def save_videos(self, found: Sequence[Video], *, op_id: str, actor: str) -> None:
+        """Register clips, or their new places (`annotations.videos` finds them)."""
+        table = tables.videos
+        clips = [dataclasses.asdict(video) for video in found]
+
+        def work(connection: Connection) -> None:
+            for clip in clips:
+                values = {**clip, "registered_at_ms": self._clock()}
+                statement = update(table).where(table.c.vid == clip["vid"]).values(**values)
+                if connection.execute(statement).rowcount == 0:
+                    connection.execute(insert(table), values)
+
+        self._operation(op_id, "videos", actor, clips, work)
+
     def record_snapshot(self, *, sha256: str, path: str, counts: dict[str, int], actor: str) -> None:
         """Note that a snapshot was written; the same content is noted once."""
         table = tables.snapshots
@@ -267,102 +277,6 @@ class Store:
                 connection.execute(insert(table), {**values, "created_at_ms": self._clock()})
 
         self.database.write(work)
-
-    # Reading
-
-    def query(self, query_id: int) -> Query:
-        """One query. Raises NotFound."""
-        return self._read(lambda connection: reading.require_query(connection, query_id))
-
-    def find(self, dataset: str, qid: str | int) -> Query:
-        """A query by its dataset and its own id. Raises NotFound."""
-        table = tables.queries
-        statement = select(table).where(table.c.dataset == dataset, table.c.qid == str(qid))
-        found = self._read(lambda connection: connection.execute(statement).mappings().one_or_none())
-        if found is None:
-            raise NotFound(f"Dataset {dataset!r} has no query with qid {qid}.")
-        return reading.query_of(found)
-
-    def corrections(self, query_id: int, *, drafts: bool = True) -> list[Correction]:
-        """Every version of a query, oldest first."""
-        return self._read(lambda connection: reading.corrections(connection, [query_id], drafts=drafts))[
-            query_id
-        ]
-
-    def versions(self, query_id: int) -> list[Correction]:
-        """Each annotator's newest submitted version."""
-        return latest_of_each(self.corrections(query_id, drafts=False))
-
-    def latest(self, query_id: int, annotator: str) -> Correction | None:
-        """An annotator's newest version of a query, draft or not: the parent of their next one."""
-        return self._read(lambda connection: reading.latest(connection, query_id, annotator))
-
-    def correction(self, correction_id: int) -> Correction:
-        """One correction. Raises NotFound."""
-        return self._read(lambda connection: reading.correction(connection, correction_id))
-
-    def proposals(self, query_id: int) -> list[Proposal]:
-        """Every proposal for a query, oldest first."""
-        return self._read(lambda connection: reading.proposals(connection, [query_id]))[query_id]
-
-    def proposal(self, proposal_id: int) -> Proposal:
-        """One proposal. Raises NotFound."""
-        statement = select(tables.proposals).where(tables.proposals.c.id == proposal_id)
-        found = self._read(lambda connection: connection.execute(statement).mappings().one_or_none())
-        if found is None:
-            raise NotFound(f"There is no proposal {proposal_id}.")
-        return reading.proposal_of(found)
-
-    def verdict(self, query_id: int) -> Verdict | None:
-        """The present verdict on a query, if it has been adjudicated."""
-        given = self._read(lambda connection: reading.verdicts(connection, [query_id]))[query_id]
-        return given[-1] if given else None
-
-    def resolved(self, query_id: int, rule: Rule = "latest") -> Resolved:
-        """The answer that a query has now (`annotations.resolution`)."""
-        query, verdict = self.query(query_id), self.verdict(query_id)
-        adopted = None if verdict is None else self.correction(verdict.correction_id)
-        return resolve(query, self.corrections(query_id, drafts=False), adopted, rule)
-
-    def queue(
-        self, wanted: QueueFilter = _ANY, *, limit: int = 50, after: int | None = None
-    ) -> list[QueueItem]:
-        """A page of the queue with the reasons for each row's place; `after` is the last row's query id."""
-        return self._read(lambda connection: queue.page(connection, wanted, limit=limit, after=after))
-
-    def search(self, text: str = "", *, dataset: str | None = None, limit: int = 50) -> list[Query]:
-        """Queries whose text, video or id holds `text` (any case), in the order of import."""
-        table = tables.queries
-        columns = (table.c.text, table.c.vid, table.c.qid)
-        matches = or_(*(column.icontains(text, autoescape=True) for column in columns))
-        statement = select(table).where(matches).order_by(table.c.id).limit(limit)
-        if dataset is not None:
-            statement = statement.where(table.c.dataset == dataset)
-        found = self._read(lambda connection: connection.execute(statement).mappings().all())
-        return [reading.query_of(each) for each in found]
-
-    def datasets(self) -> dict[str, bool]:
-        """Every dataset's name, and whether it is archived."""
-        statement = select(tables.datasets).order_by(tables.datasets.c.name)
-        return {each.name: each.archived for each in self._read(lambda c: c.execute(statement).all())}
-
-    def account(self, name: str) -> Account:
-        """One account. Raises NotFound."""
-        found = {account.name: account for account in self.accounts()}
-        if name not in found:
-            raise NotFound(f"There is no account {name!r}.")
-        return found[name]
-
-    def accounts(self) -> list[Account]:
-        """Every account, by name."""
-        statement = select(tables.accounts).order_by(tables.accounts.c.name)
-        found = self._read(lambda connection: connection.execute(statement).mappings().all())
-        names = [field.name for field in dataclasses.fields(Account)]
-        return [Account(**{name: each[name] for name in names}) for each in found]
-
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with self.database.read() as connection:
-            return work(connection)
 
     def _operation(
         self, op_id: str, kind: str, actor: str, request: Any, work: Callable[[Connection], Any]

@@ -111,7 +111,8 @@ class RowFacts:
     saliency: Sequence[Sequence[int]] = ()
     """Scores 0..4 of several raters for each of `clip_ids`."""
     proposal: Sequence[tuple[Moment, float | None]] | None = None
-    """The latest proposal's moments with their confidence; empty for a refusal, None without a proposal."""
+    """The latest proposal's moments, best first, with their confidence; empty for a refusal, None without a
+    proposal. Of a ranked list only moments of CONFIDENT or more count as its answer, or else the first."""
     duplicates: int = 0
     """Other rows with the same video and the same words."""
     versions: Sequence[Sequence[Moment]] = ()
@@ -204,7 +205,8 @@ def _proposal_reasons(facts: RowFacts) -> dict[str, float]:
 def _model_overlap(facts: RowFacts) -> float | None:
     if facts.windows is None or facts.proposal is None:
         return None
-    return set_iou([moment for moment, _ in facts.proposal], facts.windows)
+    sure = [moment for moment, confidence in facts.proposal if confidence is None or confidence >= CONFIDENT]
+    return set_iou(sure or [moment for moment, _ in facts.proposal[:1]], facts.windows)
 
 
 def _duration_difference_s(facts: RowFacts) -> float:

@@ -1,0 +1,85 @@
+"""`export`: the rows with the answers that hold, in any format."""
+
+import argparse
+from pathlib import Path
+
+from annotations import formats
+from annotations.commands import common
+from annotations.exporting import EXPORT_RULES, export_rows
+from annotations.formats import ADJUDICATIONS, SALIENCY_POLICIES, SNAPPINGS, ExportOptions
+from annotations.rows import SPLITS
+from annotations.snapshot import Snapshot, open_snapshot, take_snapshot
+from tempo_core.errors import InputError
+
+
+def add_parser(subparsers: common.Subparsers) -> None:
+    parser = common.add_parser(
+        subparsers,
+        "export",
+        run,
+        "Write the rows, with the answers that hold now, in a format.\n\n"
+        "Takes a snapshot first (or reads one). Rows that nobody changed pass through byte for byte.\n"
+        "The manifest beside the files records every option.",
+    )
+    parser.add_argument("--format", choices=formats.names(), required=True)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a file, or a folder where the format makes several"
+    )
+    parser.add_argument("--snapshot", type=Path, metavar="DIR", help="read this snapshot, not the store")
+    parser.add_argument("--dataset", metavar="NAME", help="needed when there are several")
+    parser.add_argument("--split", choices=SPLITS)
+    parser.add_argument(
+        "--adjudication", choices=EXPORT_RULES, default="latest", help="whose answer holds (default: latest)"
+    )
+    parser.add_argument("--edited-text", action="store_true", help="take the annotators' wording of queries")
+    parser.add_argument("--snapping", choices=SNAPPINGS, default=SNAPPINGS[0])
+    parser.add_argument("--saliency", choices=SALIENCY_POLICIES, default=SALIENCY_POLICIES[0])
+    parser.add_argument("--model", metavar="ID", help="predictions: the model whose answers are written")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="leave out rows that the format cannot carry"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files and say what was written."""
+    snapshot = _snapshot(args)
+    dataset = args.dataset or _only_dataset(snapshot)
+    rows = export_rows(
+        snapshot, rule=args.adjudication, dataset=dataset, split=args.split, edited_text=args.edited_text
+    )
+    options = ExportOptions(
+        snapping=args.snapping,
+        saliency=args.saliency,
+        adjudication=ADJUDICATIONS[0],
+        decided_by=args.adjudication,
+        keep_going=args.keep_going,
+        overwrite=args.overwrite,
+        predictions_of=args.model,
+        snapshot_sha=snapshot.sha256,
+    )
+    report = formats.write(rows, args.out, format=args.format, options=options)
+    answer = {**report.to_dict(), "dataset": dataset, "snapshot": snapshot.sha256}
+    lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
+    lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]
+    lines += [f"  {count} rows lose {name}" for name, count in report.dropped.items()]
+    common.show(args, answer, "\n".join([*lines, *(f"  left out: {each}" for each in report.problems)]))
+    return 0
+
+
+def _snapshot(args: argparse.Namespace) -> Snapshot:
+    if args.snapshot is not None:
+        return open_snapshot(args.snapshot)
+    chosen = None if args.dataset is None else [args.dataset]
+    with common.open_store(args) as store:
+        return take_snapshot(store, common.home() / "snapshots", actor=common.actor(), datasets=chosen)
+
+
+def _only_dataset(snapshot: Snapshot) -> str:
+    if len(snapshot.datasets) == 1:
+        return snapshot.datasets[0]
+    if not snapshot.datasets:
+        raise InputError("There are no rows to export; import some first.")
+    raise InputError(
+        f"There are datasets {', '.join(snapshot.datasets)}; say with --dataset which one is meant."
+    )

@@ -1,0 +1,81 @@
+"""`import`: rows of a file into the store."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from annotations import formats
+from annotations.commands import common
+from annotations.formats import ReadOptions
+from annotations.rows import SPLITS
+from annotations.store import Store
+from tempo_core.errors import InputError
+
+ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
+"""Formats that carry answers to rows which are often in the store already."""
+
+
+def add_parser(subparsers: common.Subparsers) -> None:
+    parser = common.add_parser(
+        subparsers,
+        "import",
+        run,
+        "Bring rows of a file into the store.\n\n"
+        "All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in\n"
+        "the file become proposals, annotators' answers become corrections.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--format", choices=formats.names(), help="default: detected")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="default: the format's name, or the only dataset there is"
+    )
+    parser.add_argument("--split", choices=SPLITS, help="default: from the file or its name")
+    parser.add_argument("--keep-going", action="store_true", help="leave bad rows out")
+    parser.add_argument("--rejects", type=Path, metavar="PATH", help="where --keep-going writes the bad rows")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import each file; the files before a bad one stay imported."""
+    options = ReadOptions(split=args.split, keep_going=args.keep_going, rejects_path=_rejects(args))
+    with common.open_store(args) as store:
+        for file in args.files:
+            read = formats.read(file, format=args.format, options=options)
+            dataset = args.dataset or _dataset(store, read.format)
+            report = store.import_rows(
+                read.rows,
+                dataset=dataset,
+                op_id=common.new_op_id(),
+                actor=common.actor(),
+                file_name=file.name,
+                format_name=read.format,
+            )
+            answer = {
+                "file": str(file),
+                "format": read.format,
+                "dataset": dataset,
+                **dataclasses.asdict(report),
+            }
+            answer["rejected"] = [str(problem) for problem in read.problems]
+            lines = [
+                f"{file.name} ({read.format}) → {dataset}: {report.added} added, {report.unchanged} known"
+            ]
+            lines[0] += f", {report.proposals} proposals, {report.corrections} corrections"
+            common.show(
+                args, answer, "\n".join([*lines, *(f"  left out: {each}" for each in answer["rejected"])])
+            )
+    return 0
+
+
+def _rejects(args: argparse.Namespace) -> Path | None:
+    if args.rejects is None and args.keep_going:
+        return Path(f"{args.files[0].name}.rejects.jsonl")
+    return args.rejects
+
+
+def _dataset(store: Store, format_name: str) -> str:
+    present = list(store.datasets())
+    if format_name not in ATTACHED or not present:
+        return format_name
+    if len(present) > 1:
+        raise InputError(f"There are datasets {', '.join(present)}; say with --dataset which one is meant.")
+    return present[0]
