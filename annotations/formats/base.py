@@ -123,6 +123,8 @@ class ExportOptions:
     """ISO 8601 time for the manifest; None leaves it out, so that equal data gives equal files."""
     snapshot_sha: str | None = None
     """The store snapshot that the rows came from."""
+    decided_by: str | None = None
+    """The store's rule behind rows `as-given`: latest, adjudicated or majority; None: not from a store."""
 
     def __post_init__(self) -> None:
         choices = (
