@@ -21,7 +21,7 @@ from tempo_core.metrics.bootstrap import (
 )
 from tempo_core.metrics.measures import QueryScores, measure, score_queries, whole_clip
 from tempo_core.metrics.official import Scores, arrange, official_scores, retrieval_scores
-from tempo_core.metrics.pairing import Pairs, group_rows, pair, read_answers
+from tempo_core.metrics.pairing import Answers, Pairs, group_rows, pair, read_answers
 from tempo_core.metrics.ranking import MAX_WINDOWS
 from tempo_core.metrics.reading import read_predictions, read_truth
 from tempo_core.metrics.refusal import auroc, calibrate
@@ -101,7 +101,7 @@ def evaluate(
     if rules == "official" and not partial:
         _need_same_queries(pairs)
     answers, rejected = read_answers(pairs, file=names["predictions"])
-    scores, mean_iou, notes = _score(pairs, rules, rejected)
+    scores, mean_iou, notes = _score(pairs, rules, answers, rejected)
     queries = score_queries(pairs, answers)
     groups = {
         field: {
@@ -166,10 +166,10 @@ def _need_same_queries(pairs: Pairs) -> None:
 
 
 def _score(
-    pairs: Pairs, rules: Rules, rejected: Sequence[Problem]
+    pairs: Pairs, rules: Rules, answers: Answers, rejected: Sequence[Problem]
 ) -> tuple[Scores, Mapping[str, float | None], tuple[str, ...]]:
     if rules == "strict":
-        scores, mean_iou = strict_scores(pairs, read_answers(pairs)[0])
+        scores, mean_iou = strict_scores(pairs, answers)
         return scores, mean_iou, pairs.notes
     scores, mean_iou, notes = official_scores(pairs)
     if rejected:
