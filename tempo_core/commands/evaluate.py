@@ -13,7 +13,7 @@ from tempo_core.errors import InputError
 if TYPE_CHECKING:  # numpy is imported when the command runs, not when its help is printed
     from tempo_core.metrics.evaluation import Evaluation
 
-PROBLEMS_SHOWN = 50
+PROBLEMS_SHOWN = 20
 
 
 def add_parser(subparsers: Any) -> None:
@@ -53,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, write the page if asked, print the report. Raises InputError on files that cannot be scored.
 
-    Where rows are broken, each is named on stderr (the first fifty) before the error is raised.
+    Where rows are broken, each is named on stderr (the first twenty) before the error is raised.
     """
     from tempo_core.metrics.rows import SubmissionError
 
