@@ -38,11 +38,11 @@ class GroundApi:
         self,
         video: str | None,
         query: str,
-        token_budget: float | None,
-        allocator: str,
-        step_s: float | None,
-        n_best: float,
-        request: gr.Request,
+        token_budget: float | None = None,
+        allocator: str = "saa",
+        step_s: float | None = None,
+        n_best: float = 5,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in; it must follow defaults
     ) -> dict[str, Any]:
         """When does `query` happen in `video`? Returns the answer's JSON; role visitor."""
         try:

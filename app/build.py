@@ -74,7 +74,7 @@ def _mount_pages(
     app: FastAPI, desk: Desk, accounts: Accounts, examples: list[Example], max_upload: str | int
 ) -> FastAPI:
     with gr.Blocks(
-        title="Tempo Studio", analytics_enabled=False, delete_cache=(3600, UPLOAD_AGE_S)
+        title="Tempo Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, UPLOAD_AGE_S)
     ) as blocks:
         page = GroundPage(desk, accounts, examples)
         GroundApi(desk, accounts).build(page.build(blocks))

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from app.accounts import Accounts, Role, User
+from app.charts import allocation_figure, sizes_figure
 from app.desk import Desk, Outcome, Question, Settings
 from app.examples import Example
 from app.incidents import message_for
@@ -58,7 +59,9 @@ class GroundPage:
         hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         running = {**hidden, "concurrency_limit": None}
         quick = {**hidden, "queue": False}
-        gr.on([view.ask.click, view.query.submit], self.ask, form, view.outputs, **running)
+        gr.on(
+            [view.ask.click, view.query.submit], self.ask, form, view.outputs, api_name="page_ask", **running
+        )
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.memory], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
@@ -144,11 +147,12 @@ class GroundPage:
 
     def _done(self, outcome: Outcome, memory: Memory) -> Changes:
         view = self.view
-        parts = _parts(outcome.clip)
+        shown = timeline_value(answer=outcome.answer, context=outcome.context, **_parts(outcome.clip))
+        assert shown["frames"] is not None, "an answer comes with the frames that were looked at"
         return {
-            view.timeline: timeline_value(
-                outcome.answer, outcome.context, parts["video_url"], parts["info"], parts["strip"]
-            ),
+            view.timeline: shown,
+            view.curves: allocation_figure(shown["frames"], shown["moments"]),
+            view.sizes: sizes_figure(shown["frames"]),
             view.status: status_html(done_line(outcome), done=True),
             view.result: result_html(outcome),
             view.memory: replace(memory, context_id=outcome.context_id),
@@ -156,7 +160,7 @@ class GroundPage:
         }
 
     def _buttons(self, *, again: bool) -> Changes:
-        label = "Ask another question" if again else "Ask"
+        label = "Ask another" if again else "Ask"
         return {
             self.view.ask: gr.update(interactive=True, value=label),
             self.view.cancel: gr.update(interactive=False),

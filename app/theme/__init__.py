@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from app.charts import CHARTS_CSS
+
 STYLE = Path(__file__).parent / "style.css"
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -26,4 +28,4 @@ def theme() -> gr.themes.Base:
 
 def style() -> str:
     """The app's own stylesheet."""
-    return STYLE.read_text(encoding="utf-8")
+    return STYLE.read_text(encoding="utf-8") + CHARTS_CSS

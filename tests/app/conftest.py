@@ -71,7 +71,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
             **parts,
         )
         listener = claim_port("127.0.0.1", 0)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

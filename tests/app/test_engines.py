@@ -1,0 +1,45 @@
+"""The engine provider."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from app.engines import EngineProvider, NotReady
+from tempo_core.errors import CheckpointError
+from tests.app.fakes import FakeEngine
+
+
+def test_loads_in_the_background() -> None:
+    gate = threading.Event()
+
+    def load() -> Any:
+        gate.wait(5)
+        return FakeEngine()
+
+    engines = EngineProvider(load)
+    engines.start()
+    engines.start()
+    assert engines.status.state == "loading"
+    with pytest.raises(NotReady, match="loading"):
+        engines.get()
+    gate.set()
+    assert engines.wait(5)
+    assert engines.status.state == "ready"
+    assert engines.get().model_id == "fake-engine"
+
+
+def test_says_that_loading_failed_without_saying_where() -> None:
+    failures: list[Exception] = []
+
+    def load() -> Any:
+        raise CheckpointError("/secret/path/config.json is damaged.")
+
+    engines = EngineProvider(load, on_failure=failures.append)
+    engines.start()
+    assert engines.wait(5)
+    assert engines.status.state == "failed"
+    assert "/secret" not in engines.status.message
+    assert str(failures[0]) == "/secret/path/config.json is damaged."
+    with pytest.raises(NotReady, match="could not be loaded"):
+        engines.get()

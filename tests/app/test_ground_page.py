@@ -1,0 +1,255 @@
+"""The ground page in Chromium: one form, streaming progress, cancel, errors, and no request to another host."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app.conftest import RunningApp
+from tests.app.fakes import write_clip
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
+]
+
+SLOW_MS = 30_000
+
+
+def visit(page: Any, running: RunningApp, query: str = "") -> None:
+    page.goto(f"{running.url}/{query}")
+    expect(page.get_by_text("fake-engine is ready.")).to_be_visible(timeout=SLOW_MS)
+
+
+def upload(page: Any, clip: Path) -> None:
+    page.locator("#ground-clip input[type=file]").set_input_files(str(clip))
+    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
+
+
+def ask(page: Any, query: str) -> None:
+    page.locator("#ground-query textarea").fill(query)
+    page.locator("#ground-ask").click()
+
+
+def status(page: Any) -> Any:
+    return page.locator("#ground-status .tempo-status")
+
+
+def test_answers_and_asks_another_from_the_same_context(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a <b>yellow</b> ${square}")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    timeline = page.locator("#ground-timeline")
+    expect(timeline.get_by_text("0:01.0 – 0:02.5").first).to_be_visible()
+    expect(timeline.get_by_text("a <b>yellow</b> ${square}").first).to_be_visible()
+    expect(page.locator("#ground-result")).to_contain_text("27 of 32")
+    expect(page.locator("#ground-result")).to_contain_text("uniform would give each 3.4")
+    expect(page.locator("#ground-ask")).to_have_text("Ask another")
+    ask(page, "a purple dog")
+    expect(status(page)).to_contain_text("nothing was decoded or encoded again", timeout=SLOW_MS)
+    expect(timeline.get_by_text("No relevant moment").first).to_be_visible()
+    assert len(running.engine.encoded) == 1
+
+
+def test_the_answer_can_be_downloaded(page: Any, serve: Callable[..., RunningApp], clip: Path) -> None:
+    visit(page, serve())
+    upload(page, clip)
+    ask(page, "a yellow square")
+    link = page.get_by_role("link", name="Download the answer as JSON")
+    expect(link).to_be_visible(timeout=SLOW_MS)
+    answer = json.loads(base64.b64decode(link.get_attribute("href").split(",", 1)[1]))
+    assert answer["query"] == "a yellow square"
+    with page.expect_download() as download:
+        link.click()
+    assert download.value.suggested_filename == "tempo-answer.json"
+    assert json.loads(Path(download.value.path()).read_text()) == answer
+
+
+def test_shows_charts(page: Any, serve: Callable[..., RunningApp], clip: Path) -> None:
+    visit(page, serve())
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    page.get_by_role("tab", name="Charts").click()
+    expect(page.locator("#ground-curves .js-plotly-plot")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("#ground-sizes .js-plotly-plot")).to_be_visible(timeout=SLOW_MS)
+
+
+def test_cancel_really_stops_the_engine(page: Any, serve: Callable[..., RunningApp], clip: Path) -> None:
+    running = serve()
+    running.engine.gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page).locator("li.now")).to_have_text("Encoding", timeout=SLOW_MS)
+    expect(page.locator("#ground-ask")).to_be_disabled()
+    page.locator("#ground-cancel").click()
+    expect(status(page)).to_contain_text("Cancelled", timeout=SLOW_MS)
+    expect(page.locator("#ground-ask")).to_be_enabled()
+    assert running.engine.cancelled == 1
+    running.engine.gate.set()
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+
+
+def test_closing_the_tab_stops_the_engine(page: Any, serve: Callable[..., RunningApp], clip: Path) -> None:
+    running = serve()
+    running.engine.gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page).locator("li.now")).to_have_text("Encoding", timeout=SLOW_MS)
+    other = page.context.new_page()
+    page.close()
+    for _ in range(150):
+        if running.engine.cancelled:
+            break
+        other.wait_for_timeout(100)
+    assert running.engine.cancelled == 1
+
+
+def test_another_clip_clears_the_result_and_forgets_the_context(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, other_clip: Path
+) -> None:
+    running = serve()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    assert len(running.app.state.desk.contexts) == 1
+    page.locator("#ground-clip").get_by_label("Clear").click()
+    expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
+    expect(page.locator("#ground-result")).not_to_contain_text("Visual tokens")
+    assert len(running.app.state.desk.contexts) == 0
+    upload(page, other_clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    assert len(set(running.engine.encoded)) == 2
+
+
+def test_another_clip_stops_a_running_question(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    running.engine.gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page).locator("li.now")).to_have_text("Encoding", timeout=SLOW_MS)
+    page.locator("#ground-clip").get_by_label("Clear").click()
+    expect(page.locator("#ground-ask")).to_be_enabled(timeout=SLOW_MS)
+    assert running.engine.cancelled == 1
+    assert len(running.app.state.desk.contexts) == 0
+
+
+def test_the_second_in_the_queue_sees_its_place(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, other_clip: Path
+) -> None:
+    running = serve()
+    running.engine.gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page).locator("li.now")).to_have_text("Encoding", timeout=SLOW_MS)
+    second = page.context.new_page()
+    visit(second, running)
+    upload(second, other_clip)
+    ask(second, "a yellow square")
+    expect(status(second)).to_contain_text("1 question is before yours", timeout=SLOW_MS)
+    running.engine.gate.set()
+    expect(status(second)).to_contain_text("1 moment found", timeout=SLOW_MS)
+
+
+def test_bad_input_is_explained_in_place(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, tmp_path: Path
+) -> None:
+    running = serve()
+    visit(page, running)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("There is no clip yet", timeout=SLOW_MS)
+    upload(page, clip)
+    ask(page, "   ")
+    expect(status(page)).to_contain_text("query is empty", timeout=SLOW_MS)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Token budget").fill("3")
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("cannot hold 8 frames", timeout=SLOW_MS)
+    expect(status(page)).to_have_attribute("role", "alert")
+    page.get_by_label("Token budget").fill("")
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+
+
+def test_a_refused_question_leaves_the_last_answer_alone(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    visit(page, serve())
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    ask(page, "")
+    expect(status(page)).to_contain_text("query is empty", timeout=SLOW_MS)
+    expect(page.locator("#ground-result")).to_contain_text("27 of 32")
+
+
+def test_a_break_shows_an_incident_and_nothing_else(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    running.engine.broken = RuntimeError("cannot open /home/secret/model.bin")
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text(re.compile("incident [0-9a-f]{8}"), timeout=SLOW_MS)
+    assert "secret" not in page.content()
+    running.engine.broken = None
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+
+
+def test_examples_fill_the_form(page: Any, serve: Callable[..., RunningApp], tmp_path: Path) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    rows = []
+    for name, title in (("a.mp4", "Shapes & <i>light</i>"), ("b.mp4", "Second")):
+        write_clip(folder / name, seconds=2, hue=len(rows) * 90)
+        rows.append({"file": name, "title": title, "questions": [f"{title} ${{1+1}}?", "a purple dog"]})
+    (folder / "manifest.json").write_text(json.dumps(rows))
+    running = serve(examples_folder=folder)
+    visit(page, running)
+    page.get_by_role("button", name="Shapes & <i>light</i>").click()
+    query = page.locator("#ground-query textarea")
+    expect(query).to_have_value("Shapes & <i>light</i> ${1+1}?", timeout=SLOW_MS)
+    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_role("button", name="a purple dog").click()
+    expect(query).to_have_value("a purple dog", timeout=SLOW_MS)
+    page.locator("#ground-ask").click()
+    expect(status(page)).to_contain_text("Nothing in this clip matches", timeout=SLOW_MS)
+
+
+@pytest.mark.parametrize("width", [390, 768, 1024, 1440, 1920])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_fits_every_width_and_does_not_jump(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, width: int, theme: str
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    visit(page, serve(), f"?__theme={theme}")
+    top_of = "document.querySelector('#ground-result').getBoundingClientRect().top + scrollY"
+    upload(page, clip)
+    expect(page.locator("#ground-timeline .tl-root > *").first).to_be_visible(timeout=SLOW_MS)
+    before = page.evaluate(top_of)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert abs(page.evaluate(top_of) - before) <= 24

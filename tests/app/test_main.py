@@ -1,0 +1,113 @@
+"""`python -m app`: one clear line and exit code 2 for what can be mended."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import claim_port, main, read_arguments
+from tempo_core.errors import InputError
+
+
+def stated_error(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_arguments(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for option in (
+        "--checkpoint",
+        "--adapter",
+        "--host",
+        "--port",
+        "--no-four-bit",
+        "--home",
+        "--allow-anonymous-visitors",
+    ):
+        assert option in said
+
+
+def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port), "--home", str(tmp_path)]) == 2
+    assert f"Cannot listen on 127.0.0.1:{port}" in stated_error(capsys)
+
+
+@pytest.mark.parametrize("port", ["-1", "70000"])
+def test_a_port_that_is_none(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", port, "--home", str(tmp_path)]) == 2
+    assert "between 0 and 65535" in stated_error(capsys)
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["--port", "0", "--home", str(tmp_path / "file")]) == 2
+    assert "cannot write to its folder" in stated_error(capsys)
+
+
+def test_an_open_host_without_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--host", "0.0.0.0", "--port", "0", "--home", str(tmp_path)]) == 2
+    assert "--allow-anonymous-visitors" in stated_error(capsys)
+
+
+def test_an_unknown_host() -> None:
+    with pytest.raises(InputError, match="not an address"):
+        claim_port("no such host", 0)
+
+
+def run(home: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", "--port", "0", "--home", str(home), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_a_damaged_checkpoint_ends_the_app_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "config.json").write_text("{ this is not")
+    process = run(tmp_path / "home", "--checkpoint", str(tmp_path / "checkpoint"))
+    said, complained = process.communicate(timeout=120)
+    assert process.returncode == 2, complained
+    assert complained.startswith("tempo: ")
+    assert len(complained.splitlines()) == 1, complained
+    assert "building the page" in said
+
+
+def test_serves_before_the_model_is_there_and_stops_when_told(tmp_path: Path) -> None:
+    process = run(tmp_path / "home")
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if "serving http" in line:
+                break
+        url = line.split()[2]
+        deadline_s = time.monotonic() + 60
+        while time.monotonic() < deadline_s:
+            try:
+                with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
+                    status = json.load(answer)
+                break
+            except OSError:
+                time.sleep(0.1)
+        assert status["state"] in ("loading", "ready", "failed")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode in (0, 2, 130)

@@ -1,0 +1,46 @@
+"""The local account answers to this machine's own pages only."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.shield import Shield
+
+
+def home(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("in")
+
+
+def client(*, local_only: bool) -> TestClient:
+    inner = Starlette(routes=[Route("/", home, methods=["GET", "POST"])])
+    return TestClient(Shield(inner, local_only=local_only), base_url="http://127.0.0.1:7860")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860"])
+def test_takes_its_own_names(host: str) -> None:
+    assert client(local_only=True).get("/", headers={"host": host}).text == "in"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", "0.0.0.0:7860", "[broken"])
+def test_refuses_a_name_that_was_pointed_at_it(host: str) -> None:
+    assert client(local_only=True).get("/", headers={"host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+def test_refuses_requests_from_other_sites(origin: str) -> None:
+    assert client(local_only=True).post("/", headers={"origin": origin}).status_code == 403
+
+
+def test_takes_requests_from_its_own_pages() -> None:
+    assert client(local_only=True).post("/", headers={"origin": "http://localhost:7860"}).text == "in"
+
+
+def test_a_public_app_answers_to_any_name_and_keeps_the_page_on_its_host() -> None:
+    answer = client(local_only=False).get("/", headers={"host": "tempo.example"})
+    assert answer.text == "in"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "http" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
