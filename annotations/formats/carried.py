@@ -14,6 +14,7 @@ from annotations.formats.base import FieldError
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows, verdict_of
 from tempo_core.errors import InputError
 
+Value = TypeVar("Value")
 Shown = TypeVar("Shown", bound="tuple[int, int]")
 LEFT_OUT = ("raw", "origin")
 
@@ -57,11 +58,11 @@ def row_of(note: object, origin: SourceLine | None = None) -> Row:
             if "saliency_scores" in values
             else None,
             original_windows=_windows(values, "original_windows", duration),
-            reason=values.get("reason"),
-            mean_tiou=values.get("mean_tiou"),
-            alpha_clip=values.get("alpha_clip"),
-            model_version=values.get("model_version"),
-            row_rev=values.get("row_rev"),
+            reason=_optional(values, "reason", checks.text),
+            mean_tiou=_optional(values, "mean_tiou", checks.number),
+            alpha_clip=_optional(values, "alpha_clip", checks.number),
+            model_version=_optional(values, "model_version", checks.text),
+            row_rev=_optional(values, "row_rev", checks.whole),
             annotations=_versions(values),
             extra=checks.mapping(values.get("extra", {}), "extra"),
             origin=origin,
@@ -95,16 +96,20 @@ def version_of(item: object) -> AnnotatorVersion:
             scores=_numbers(values, "scores"),
             saliency=_numbers(values, "saliency"),
             verdict=checks.verdict(values["verdict"]) if values.get("verdict") else None,
-            reason=values.get("reason"),
-            arm=values.get("arm"),
-            active_ms=values.get("active_ms"),
-            updated_at=values.get("updated_at"),
-            revision=values.get("revision"),
+            reason=_optional(values, "reason", checks.text),
+            arm=_optional(values, "arm", checks.text),
+            active_ms=_optional(values, "active_ms", checks.whole),
+            updated_at=_optional(values, "updated_at", checks.text),
+            revision=_optional(values, "revision", checks.whole),
         )
     except FieldError:
         raise
     except InputError as error:
         raise FieldError("annotations", item, str(error)) from error
+
+
+def _optional(values: dict[str, Any], name: str, check: Callable[[object, str], Value]) -> Value | None:
+    return None if values.get(name) is None else check(values[name], name)
 
 
 def _numbers(values: dict[str, Any], name: str) -> tuple[float, ...] | None:

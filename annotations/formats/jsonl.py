@@ -127,7 +127,7 @@ def grounding_object(
         written["saliency_scores"] = [list(triple) for triple in scores]
     if windows is not None:
         written["relevant_windows"] = pairs(windows)
-    return {**written, **row.extra}
+    return {**written, **{name: value for name, value in row.extra.items() if name not in KNOWN}}
 
 
 def plain(seconds: float) -> int | float:

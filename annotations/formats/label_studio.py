@@ -147,11 +147,11 @@ def _settled(exact: Windows, shown: list[Frames], fps: float) -> Windows:
 
 
 def _agreeing(windows: Windows, verdict: Verdict | None) -> Verdict:
-    if verdict != "cannot-judge" and (verdict == "moments") != bool(windows):
+    if verdict is None or (verdict != "cannot-judge" and (verdict == "moments") != bool(windows)):
         raise FieldError(
             "verdict", verdict, "contradicts the ranges; an empty annotation must choose no-moment"
         )
-    return verdict or "moments"
+    return verdict
 
 
 def _shown(item: dict[str, Any]) -> tuple[list[Frames], Verdict | None]:

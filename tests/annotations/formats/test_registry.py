@@ -1,0 +1,166 @@
+"""The registry: all or nothing, rejects, detection, lazy imports, and the table in docs/formats.md."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from annotations.formats import FORMATS, ExportOptions, ReadOptions, RowsRejected, detect, names, read, write
+from annotations.formats.base import SHOWN_PROBLEMS
+from annotations.rows import AnnotatorVersion, Row
+from tempo_core.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = {"qid": 1, "query": "q", "duration": 10.0, "vid": "v", "relevant_windows": [[0.5, 2.5]]}
+BAD = {**GOOD, "qid": 2, "relevant_windows": [[3, 1]]}
+
+
+def lines(path: Path, *objects: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in objects), "utf-8")
+    return path
+
+
+def a_row(**changes: object) -> Row:
+    return Row(
+        **{"qid": "1", "query": "q", "vid": "v", "duration_s": 10.0, "windows": ((0.5, 2.5),), **changes}
+    )  # type: ignore[arg-type]
+
+
+def test_one_bad_row_rejects_the_file(tmp_path: Path) -> None:
+    with pytest.raises(RowsRejected, match=r"1 row breaks a rule, so nothing was imported") as caught:
+        read(lines(tmp_path / "x.jsonl", GOOD, BAD))
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.field, problem.value) == (
+        "x.jsonl",
+        2,
+        "relevant_windows",
+        "[3, 1]",
+    )
+    assert problem.rule == "a window must end after it starts"
+
+
+def test_keep_going_leaves_the_bad_row_out_and_writes_it(tmp_path: Path) -> None:
+    rejects = tmp_path / "rejects.jsonl"
+    options = ReadOptions(keep_going=True, rejects_path=rejects)
+    result = read(lines(tmp_path / "x.jsonl", GOOD, BAD), options=options)
+    assert [row.qid for row in result.rows] == ["1"]
+    told = json.loads(rejects.read_text("utf-8"))
+    assert told["line"] == 2
+    assert json.loads(told["raw"]) == BAD
+
+
+def test_a_repeated_id_names_its_first_line(tmp_path: Path) -> None:
+    with pytest.raises(RowsRejected, match=r"line 3: qid = 1: was given already in x\.jsonl, line 1"):
+        read(lines(tmp_path / "x.jsonl", GOOD, {**GOOD, "qid": 5}, GOOD))
+
+
+def test_many_problems_are_counted(tmp_path: Path) -> None:
+    bad = [{**BAD, "qid": place} for place in range(SHOWN_PROBLEMS + 3)]
+    with pytest.raises(RowsRejected, match=r"13 rows break a rule(.|\n)*and 3 more") as caught:
+        read(lines(tmp_path / "x.jsonl", *bad))
+    assert len(caught.value.problems) == SHOWN_PROBLEMS + 3
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ('{"qid": 1', "not valid JSON"),
+        ('{"qid": 1, "qid": 2}', "given twice"),
+        ('{"qid": NaN}', "NaN is not a JSON number"),
+        ("[1]", "JSON object"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"qid": 1, "query": "\\ud800", "vid": "v", "duration": 3}', "surrogate"),
+    ],
+)
+def test_broken_json_is_a_bad_row(tmp_path: Path, line: str, rule: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(line, "utf-8")
+    with pytest.raises(RowsRejected, match=rule):
+        read(path, format="lighthouse")
+
+
+def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"qid": "\xff"}')
+    with pytest.raises(InputError, match=r"x\.jsonl is not UTF-8 text: byte 9 is 0xff"):
+        read(path, format="lighthouse")
+
+
+def test_an_export_is_all_or_nothing(tmp_path: Path) -> None:
+    rows = [a_row(), a_row(qid="2", windows=())]
+    with pytest.raises(RowsRejected, match=r"nothing was written(.|\n)*qid '2': windows"):
+        write(rows, tmp_path / "x.txt", format="charades-sta")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_keeps_going_reports_the_rest(tmp_path: Path) -> None:
+    rows = [a_row(), a_row(qid="2", windows=())]
+    options = ExportOptions(keep_going=True, rejects_path=tmp_path / "rejects.jsonl")
+    report = write(rows, tmp_path / "x.txt", format="charades-sta", options=options)
+    assert report.rows == 1
+    assert [problem.line for problem in report.problems] == [2]
+    assert (tmp_path / "rejects.jsonl").exists()
+    assert json.loads(json.dumps(report.to_dict()))["rows"] == 1
+
+
+def test_a_file_is_not_replaced_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write([a_row()], path, format="csv")
+    with pytest.raises(InputError, match=r"exists already"):
+        write([a_row()], path, format="csv")
+    write([a_row(query="other")], path, format="csv", options=ExportOptions(overwrite=True))
+    assert read(path).rows[0].query == "other"
+
+
+def test_what_is_lost_is_counted(tmp_path: Path) -> None:
+    version = AnnotatorVersion(annotator="ann", windows=((0.0, 1.0),))
+    row = a_row(qid_is_int=True, split="val", annotations=(version,), extra={"fps": 30})
+    report = write([row, a_row(qid="2")], tmp_path / "x.json", format="activitynet")
+    assert report.dropped == {"annotations": 1, "extra": 1, "split": 1}
+
+
+def test_a_file_name_carries_its_split(tmp_path: Path) -> None:
+    path = tmp_path / "mine_val_2.json"
+    assert write([a_row(split="val")], path, format="activitynet").dropped == {}
+    assert read(path).rows[0].split == "val"
+
+
+def test_nothing_to_write_and_unknown_names_are_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no rows to write"):
+        write([], tmp_path / "x.csv", format="csv")
+    with pytest.raises(InputError, match=r"no format 'didemo'. The formats are qvhighlights, "):
+        write([a_row()], tmp_path / "x.csv", format="didemo")
+    with pytest.raises(InputError, match="does not exist"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="snapping = 'up'"):
+        ExportOptions(snapping="up")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", [name for name in FORMATS if name != "predictions"])
+def test_every_export_is_recognised(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"rows{FORMATS[form].suffix}"
+    write([a_row()], path, format=form, options=ExportOptions(frame_rate=30.0))
+    assert detect(path) == form
+    if FORMATS[form].folder:
+        write([a_row()], tmp_path / "folder", format=form)
+        assert detect(tmp_path / "folder") == form
+
+
+def test_an_unknown_file_is_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello", "utf-8")
+    with pytest.raises(InputError, match=r"notes\.txt is in no format known here"):
+        detect(path)
+
+
+def test_pyarrow_is_imported_only_when_used() -> None:
+    code = "import sys, annotations.formats as f; f.names(); sys.exit('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_every_format_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "formats.md").read_text("utf-8")
+    for name in names():
+        assert f"| `{name}` |" in text

@@ -1,0 +1,189 @@
+"""Import → export → import gives equal rows: on made rows here, on real ones below."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from annotations.formats import ExportOptions, ReadOptions, is_folder, read, write
+from annotations.rows import AnnotatorVersion, Row
+from tests.annotations.formats.made_rows import bare, rows, several, versions
+
+fast = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def again(
+    given_rows: list[Row] | tuple[Row, ...],
+    form: str,
+    name: str,
+    read_options: ReadOptions | None = None,
+    **options: object,
+) -> list[Row]:
+    """The rows after an export to a fresh folder and an import, sorted by id."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write(given_rows, path, format=form, options=ExportOptions(**options))  # type: ignore[arg-type]
+        result = read(path, format=form, options=read_options)
+    return by_id(result.rows)
+
+
+def by_id(found: list[Row] | tuple[Row, ...]) -> list[Row]:
+    return sorted(found, key=lambda row: row.qid)
+
+
+CARRY_ALL = [
+    ("parquet", "rows.parquet", {}),
+    ("parquet", "folder", {}),
+    ("label-studio", "rows.json", {"frame_rate": 29.97}),
+    ("webvtt", "rows.vtt", {}),
+    ("webvtt", "folder", {}),
+    ("elan", "folder", {}),
+]
+
+
+@pytest.mark.parametrize(("form", "name", "options"), CARRY_ALL)
+def test_a_format_that_carries_all_gives_every_field_back(
+    form: str, name: str, options: dict[str, object]
+) -> None:
+    @fast
+    @given(several())
+    def check(made: list[Row]) -> None:
+        made = [replace(row, extra={k: v for k, v in row.extra.items() if k != "fps"}) for row in made]
+        assert again(made, form, name, **options) == by_id(made)
+
+    check()
+
+
+@fast
+@given(several())
+def test_lighthouse(made: list[Row]) -> None:
+    kept = [bare(row, reason=row.reason, extra=row.extra) for row in made]
+    assert again(kept, "lighthouse", "rows.jsonl", refusals="inline") == by_id(kept)
+
+
+@fast
+@given(several())
+def test_csv(made: list[Row]) -> None:
+    kept = [
+        bare(
+            row,
+            split=row.split,
+            reason=row.reason,
+            row_rev=row.row_rev,
+            original_windows=row.original_windows,
+            annotations=tuple(replace(version, saliency=None) for version in row.annotations or ()) or None,
+        )
+        for row in made
+    ]
+    assert again(kept, "csv", "rows.csv", frame_rate=30.0) == by_id(kept)
+
+
+@fast
+@given(st.data())
+def test_predictions(data: st.DataObject) -> None:
+    version = data.draw(versions(100.0, 0))
+    scores = tuple(0.5 for _ in version.windows) or None
+    said = AnnotatorVersion(
+        annotator="model", source="model", windows=version.windows, scores=scores, saliency=version.saliency
+    )
+    row = data.draw(rows())
+    kept = bare(row, windows=None, verdict=None, annotations=(said,), extra=row.extra)
+    assert again([kept], "predictions", "rows.jsonl", refusals="inline") == [kept]
+
+
+@pytest.mark.parametrize(("form", "name"), [("activitynet", "rows.json"), ("timelens", "rows.json")])
+def test_parallel_arrays(form: str, name: str) -> None:
+    @fast
+    @given(several(least=1))
+    def check(made: list[Row]) -> None:
+        kept = [bare(row, vid=f"{row.vid}{place}") for place, row in enumerate(made)]
+        assert again(kept, form, name) == by_id(kept)
+
+    check()
+
+
+@fast
+@given(several(labelled=True))
+def test_timelens_lines(made: list[Row]) -> None:
+    kept = [bare(row, extra=row.extra) for row in made]
+    assert again(kept, "timelens", "rows.jsonl") == by_id(kept)
+
+
+@fast
+@given(several(least=1))
+def test_charades_sta_keeps_all_but_ids(made: list[Row]) -> None:
+    kept = [
+        bare(row, vid=f"V{place}", query=" ".join(row.query.splitlines()) + ".")
+        for place, row in enumerate(made)
+    ]
+    named = [replace(row, qid=f"{row.vid}/0", qid_is_int=False) for row in kept]
+    assert again(kept, "charades-sta", "rows.txt") == by_id(named)
+
+
+@fast
+@given(several())
+def test_qvhighlights_folder_keeps_the_raw_edges(made: list[Row]) -> None:
+    kept = [bare(row, split=row.split, extra=row.extra) for row in made]
+    first = again(kept, "qvhighlights", "folder")
+    said = [replace(row, relevant_clip_ids=None, saliency_scores=None) for row in first]
+    assert said == by_id(kept)
+    assert again(first, "qvhighlights", "folder") == first
+
+
+REAL = [
+    "qvhighlights/highlight_val_release.jsonl",
+    "qvhighlights/highlight_test_release.jsonl",
+    "other_datasets/charades_test_release.jsonl",
+    "other_datasets/activitynet_val_release.jsonl",
+    "other_datasets/tacos_test_release.first400.jsonl",
+    "eval/sample_val_preds.jsonl",
+]
+
+
+@pytest.mark.parametrize("source", REAL)
+@pytest.mark.parametrize(("form", "name", "options"), [*CARRY_ALL, ("same", "rows", {})])
+def test_real_rows(
+    shared_data: Path, tmp_path: Path, source: str, form: str, name: str, options: dict[str, object]
+) -> None:
+    found = read(shared_data / source)
+    some = found.rows[:: max(1, len(found.rows) // 1000)] if form != "same" else found.rows
+    form = found.format if form == "same" else form
+    whole = form == found.format and not is_folder(form, tmp_path / name)
+    path = tmp_path / (f"{name}_{some[0].split}.jsonl" if whole else name)
+    split = ReadOptions(split=some[0].split)
+    report = write(some, path, format=form, options=ExportOptions(**options))  # type: ignore[arg-type]
+    assert not report.dropped
+    assert by_id(read(path, format=form, options=split).rows) == by_id(some)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [("activitynet", "r.json"), ("timelens", "r.json"), ("timelens", "r.jsonl"), ("csv", "r.csv")],
+)
+@pytest.mark.parametrize("source", ["charades_test_release.jsonl", "tacos_test_release.first400.jsonl"])
+def test_real_moments_without_saliency(shared_data: Path, form: str, name: str, source: str) -> None:
+    found = read(shared_data / "other_datasets" / source)
+    assert again(found.rows, form, name, ReadOptions(split="test")) == by_id(found.rows)
+
+
+def test_charades_text_of_the_real_split_is_stable(shared_data: Path, tmp_path: Path) -> None:
+    found = read(shared_data / "other_datasets" / "charades_test_release.jsonl")
+    first, second = tmp_path / "test_1.txt", tmp_path / "test_2.txt"
+    report = write(found.rows, first, format="charades-sta")
+    assert report.dropped == {"qid": 3720, "qid_is_int": 3720}
+    assert first.read_text("utf-8").startswith("3MSZA 24.3 30.4##person turn a light on.\n")
+    once = read(first)
+    assert once.format == "charades-sta"
+    write(once.rows, second, format="charades-sta")
+    assert second.read_bytes() == first.read_bytes()
+    assert read(second).rows == once.rows
+    told = [(row.vid, row.query, row.windows, row.duration_s, row.split) for row in found.rows]
+    assert [(row.vid, row.query, row.windows, row.duration_s, row.split) for row in once.rows] == told
