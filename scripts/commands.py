@@ -1,7 +1,8 @@
 """Reads every command and option from the parsers themselves, and keeps docs/commands.md beside them.
 
 `python -m scripts.commands docs/commands.md` (or `make docs`) replaces the help text of each documented
-command and adds a section for a new one; prose stays. tests/test_docs.py fails while one is undocumented.
+command, adds a section for a new one and drops one that is gone; prose stays. tests/test_docs.py fails while
+one is undocumented.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tempo_core", "annotations", "train", "app", "benchmarks")
+PACKAGES = ("tempo_core", "annotations", "train", "app")
 
 # Runs a package's __main__ up to where it would parse its arguments, and reads the parser instead.
 _READ_PARSER = """
@@ -37,9 +38,11 @@ def walk(parser, words):
 
 argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = found
 try:
-    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+    module, *words = sys.argv.pop(1).split()
+    sys.argv[1:] = words
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 except Found as reached:
-    print(json.dumps(walk(reached.args[0], "")))
+    print(json.dumps(walk(reached.args[0], " ".join(words))))
 """
 
 
@@ -50,52 +53,48 @@ class Command(TypedDict):
     options: list[str]
 
 
-def read_commands(package: str) -> dict[str, Command]:
-    """Every command of `python -m package` by its whole line ("python -m app accounts add").
+def read_commands(line: str) -> dict[str, Command]:
+    """Every command that begins with `line` ("app", "benchmarks store") by its whole line as it is typed.
 
-    Raises RuntimeError when the package does not start or does not parse arguments with argparse.
+    Raises RuntimeError when it does not start or does not parse its arguments with argparse.
     """
     done = subprocess.run(
-        [sys.executable, "-c", _READ_PARSER, package],
+        [sys.executable, "-c", _READ_PARSER, line],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,
         text=True,
     )
     if done.returncode or not done.stdout.strip():
-        raise RuntimeError(
-            f"python -m {package} has no argument parser that can be read: {done.stderr.strip()}"
-        )
+        raise RuntimeError(f"python -m {line} has no argument parser that can be read: {done.stderr.strip()}")
     read: dict[str, Command] = json.loads(done.stdout.strip().splitlines()[-1])
+    package = line.split()[0]
     return {f"python -m {package} {words}".strip(): command for words, command in read.items()}
 
 
 def all_commands() -> dict[str, Command]:
-    packages = [package for package in PACKAGES if (ROOT / package / "__main__.py").exists()]
-    return {line: command for package in packages for line, command in read_commands(package).items()}
+    """Every command of the project. Each benchmark is a module that reads its own arguments."""
+    lines = [package for package in PACKAGES if (ROOT / package / "__main__.py").exists()]
+    benchmarks = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
+    lines += [f"benchmarks {name}" for name in benchmarks]
+    return {name: command for line in lines for name, command in read_commands(line).items()}
 
 
 def sections(document: str) -> dict[str, str]:
-    """The document's `## `python -m …`` sections by their command line, heading included."""
-    parts = re.split(r"^(?=##+ )", document, flags=re.MULTILINE)
-    headed = ((re.match(r"##+ `(python -m [^`]+)`", part), part) for part in parts)
-    return {heading[1]: part for heading, part in headed if heading}
+    """The document's sections headed `## `python -m …`` by their command line, heading included."""
+    parts = re.split(r"^(?=## `python -m )", document, flags=re.MULTILINE)[1:]
+    return {part.split("`")[1]: part for part in parts}
 
 
 def refresh(document: str, commands: dict[str, Command]) -> str:
-    """The document with today's help texts; a command without a section gets one at the end."""
+    """The document with today's commands, in their order, and today's help texts; prose stays."""
+    held = sections(document)
+    parts = [re.split(r"^## `python -m ", document, flags=re.MULTILINE)[0].rstrip()]
     for line, command in commands.items():
-        block = f"```text\n{command['help'].rstrip()}\n```"
-        section = sections(document).get(line)
-        if section is None:
-            document = f"{document.rstrip()}\n\n## `{line}`\n\n{block}\n"
-        elif "```text\n" in section:
-            before, _, rest = section.partition("```text\n")
-            after = rest.partition("```")[2]
-            document = document.replace(section, f"{before}{block}{after}")
-        else:
-            document = document.replace(section, f"{section.rstrip()}\n\n{block}\n\n")
-    return document
+        before, _, rest = held.get(line, f"## `{line}`").partition("```text\n")
+        after = rest.partition("```")[2].strip()
+        parts += [before.rstrip(), f"```text\n{command['help'].rstrip()}\n```", *([after] if after else [])]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> int:

@@ -78,19 +78,28 @@ def test_every_command_and_option_is_documented() -> None:
     assert missing == {}, "run `make docs`"
 
 
-def test_refreshing_keeps_prose_and_adds_what_is_new() -> None:
-    document = "# Commands\n\n## `python -m app`\n\nServes.\n\n```text\nold\n```\n\nMore.\n"
-    fresh = refresh(
-        document,
-        {
-            "python -m app": {"help": "usage: \\1 new", "options": []},
-            "python -m train sft": {"help": "usage: sft", "options": []},
-        },
+def test_refreshing_keeps_prose_adds_what_is_new_and_drops_what_is_gone() -> None:
+    document = (
+        "# Commands\n\n## `python -m app`\n\nServes.\n\n```text\nold\n```\n\nMore.\n\n"
+        "## `python -m gone`\n\n```text\nold\n```\n"
     )
+    commands: dict[str, Command] = {
+        "python -m train sft": {"help": "usage: sft", "options": []},
+        "python -m app": {"help": "usage: \\1 new", "options": []},
+    }
+    fresh = refresh(document, commands)
     assert fresh == (
-        "# Commands\n\n## `python -m app`\n\nServes.\n\n```text\nusage: \\1 new\n```\n\nMore.\n\n"
-        "## `python -m train sft`\n\n```text\nusage: sft\n```\n"
+        "# Commands\n\n## `python -m train sft`\n\n```text\nusage: sft\n```\n\n"
+        "## `python -m app`\n\nServes.\n\n```text\nusage: \\1 new\n```\n\nMore.\n"
     )
+    assert refresh(fresh, commands) == fresh
+
+
+def test_every_command_says_what_it_is_for() -> None:
+    """Prose beside the help text: at least one sentence."""
+    documented = sections((ROOT / "docs" / "commands.md").read_text())
+    bare = [line for line, part in documented.items() if not part.split("```")[0].partition("\n")[2].strip()]
+    assert bare == []
 
 
 def test_the_readme_begins_as_promised() -> None:
