@@ -1,1 +1,29 @@
-"""Grounding a sentence in a video: sampling, allocation, prompt, model, answer. Knows no database, no page, no trainer."""
+"""Grounding a sentence in a video: sampling, allocation, prompt, model, answer. Knows no database, no page,
+no trainer.
+
+    from tempo_core import ground, load_engine
+
+`load_engine`, `ground` and `Moment` are here for convenience; torch is imported when the first of them is
+used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tempo_core.engine import ground, load_engine
+    from tempo_core.moments import Moment
+
+__all__ = ["Moment", "ground", "load_engine"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a convenience name when it is first asked for."""
+    if name == "Moment":
+        from tempo_core.moments import Moment
+
+        return Moment
+    if name in __all__:
+        from tempo_core import engine
+
+        return getattr(engine, name)
+    raise AttributeError(f"module 'tempo_core' has no attribute {name!r}")

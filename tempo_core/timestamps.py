@@ -7,7 +7,7 @@ of the video, because a moment ends at the stamp of the first frame after it.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from tempo_core.errors import InputError
 
@@ -20,7 +20,7 @@ MIN_DIGITS = 4
 _STAMP = re.compile(r"[0-9]{4,}\.[0-9]")
 
 
-def format_stamps(times_s: Sequence[float], end_s: float) -> list[str]:
+def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
     """The T frame times and the end of the video as T + 1 texts of one width.
 
     `times_s` must be finite, not negative, strictly increasing and at least about 0.1 s apart, `end_s` larger

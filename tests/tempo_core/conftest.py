@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -77,6 +78,8 @@ def tiny_config(tokenizer: Any, *, layers: int = 2) -> Any:
             "vocab_size": 512,
             "max_position_embeddings": 32768,
             "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]},
         },
         vision_config={"depth": 2, "embed_dim": 64, "num_heads": 2, "mlp_ratio": 2, "hidden_size": 128},
@@ -125,3 +128,41 @@ def rope_model(tokenizer: Any) -> Any:
 
     with torch.device("meta"):
         return Qwen2VLModel(tiny_config(tokenizer))
+
+
+def make_video(
+    seed: int = 0, *, count: int = 8, height: int = 60, width: int = 80, step_s: float = 1.0
+) -> Any:
+    """A sampled video of moving colour blocks, without a file."""
+    from tempo_core.video import SampledVideo
+
+    rng = np.random.default_rng(seed)
+    frames = np.empty((count, height, width, 3), dtype=np.uint8)
+    for idx in range(count):
+        if idx == 0 or rng.random() < 0.4:
+            block = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        frames[idx] = np.kron(block, np.ones((height // 4, width // 4, 1), dtype=np.uint8))
+    return SampledVideo(
+        times_s=np.arange(count) * step_s,
+        frames=frames,
+        end_s=count * step_s,
+        reader="pyav",
+        notes=(),
+        sha256=f"{seed:064d}",
+    )
+
+
+@pytest.fixture(scope="session")
+def engine(checkpoint: Path) -> Any:
+    """A random model in full precision."""
+    from tempo_core.engine import load_engine
+
+    return load_engine(checkpoint, four_bit=False, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def engine_nf4(checkpoint: Path) -> Any:
+    """The same model as the app loads it, in four bits."""
+    from tempo_core.engine import load_engine
+
+    return load_engine(checkpoint, four_bit=True, device="cpu")

@@ -1,0 +1,188 @@
+"""A checkpoint or adapter folder on disk: found, looked through before anything heavy is loaded,
+fingerprinted.
+
+Safetensors only: a pickle can run code. Nothing here imports torch.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tempo_core.defaults import read_json
+from tempo_core.errors import CheckpointError
+
+SHIPPED = Path(__file__).parent / "checkpoints" / "tempo-tiny"
+ARCHITECTURE = "qwen2_vl"
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG, ADAPTER_LINEAGE = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "tempo_adapter.json",
+)
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_WHOLE_BYTES = 64 << 20
+_EDGE_BYTES = 1 << 20
+
+
+def find_checkpoint(checkpoint: str | Path | None) -> Path:
+    """The folder of a checkpoint: the shipped one for None, a folder, or else a hub name, which is
+    downloaded.
+
+    Raises CheckpointError when there is neither such a folder nor such a name, or when the hub cannot be
+    reached.
+    """
+    if checkpoint is None:
+        if not SHIPPED.is_dir():
+            raise CheckpointError(
+                f"The shipped checkpoint is missing from {SHIPPED}. Install again, or name another one."
+            )
+        return SHIPPED
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(
+            f"{folder} is a file. Name the checkpoint's folder, which holds config.json and {WEIGHTS}."
+        )
+    if not _HUB_NAME.fullmatch(str(checkpoint)):
+        raise CheckpointError(
+            f"There is no checkpoint folder {folder}. Name a folder, or a hub name like "
+            "Qwen/Qwen2-VL-2B-Instruct."
+        )
+    return _download(str(checkpoint))
+
+
+def _download(name: str) -> Path:
+    """A hub checkpoint's folder in the hub client's cache."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # the client raises its own, its transport's, and the system's errors
+        raise CheckpointError(
+            f"{name!r} is no folder here and could not be fetched from the hub ({type(error).__name__}). "
+            "Check the name and the network, or name a downloaded folder."
+        ) from error
+
+
+def check_checkpoint(folder: Path) -> dict[str, Any]:
+    """The configuration of a whole, safe Qwen2-VL checkpoint folder. Raises CheckpointError for any other
+    folder."""
+    config = read_config(folder)
+    for path in weight_files(folder):
+        check_safetensors(path)
+    if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
+        raise CheckpointError(f"{folder} has no tokenizer (tokenizer.json). Copy it beside the weights.")
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's configuration. Raises CheckpointError when it is missing, damaged or not Qwen2-VL's."""
+    config = read_json(folder / "config.json")
+    kind = config.get("model_type")
+    if kind != ARCHITECTURE:
+        raise CheckpointError(
+            f"{folder} holds a {kind!r} model; this needs a Qwen2-VL checkpoint ({ARCHITECTURE!r})."
+        )
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The checkpoint's safetensors files, in order. Raises CheckpointError when they are missing or
+    pickled."""
+    if (folder / WEIGHTS_INDEX).is_file():
+        shards = read_json(folder / WEIGHTS_INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise CheckpointError(f"{folder / WEIGHTS_INDEX} names no weights. Copy or download it again.")
+        names = sorted(set(map(str, shards.values())))
+        if bad := [name for name in names if Path(name).name != name]:
+            raise CheckpointError(f"{folder / WEIGHTS_INDEX} names the file {bad[0]!r} outside its folder.")
+        files = [folder / name for name in names]
+    else:
+        files = [folder / WEIGHTS]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} lacks the weights {', '.join(missing)}. {_pickle_hint(folder)}")
+    return files
+
+
+def check_safetensors(path: Path) -> dict[str, list[int]]:
+    """Names and shapes in a safetensors file. Raises CheckpointError when it is truncated or no such file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as tensors:
+            return {name: list(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or incomplete ({error}). Copy or download it again."
+        ) from error
+
+
+def check_adapter(folder: Path, base_fingerprint: str) -> dict[str, list[int]]:
+    """Names and shapes of a LoRA adapter's tensors.
+
+    Raises CheckpointError when the folder is incomplete, pickled, not LoRA, or its `tempo_adapter.json` names
+    another base (`base_fingerprint`); adapters made elsewhere have no such file and are held by their shapes.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"There is no adapter folder {folder}.")
+    config = read_json(folder / ADAPTER_CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise CheckpointError(
+            f"{folder} holds a {config.get('peft_type')!r} adapter; only LoRA is supported."
+        )
+    path = folder / ADAPTER_WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{folder} lacks the weights {ADAPTER_WEIGHTS}. {_pickle_hint(folder)}")
+    if (folder / ADAPTER_LINEAGE).is_file():
+        base = read_json(folder / ADAPTER_LINEAGE).get("base_fingerprint")
+        if base != base_fingerprint:
+            raise CheckpointError(
+                f"The adapter {folder} was made for another base: {str(base)[:12]}, not "
+                f"{base_fingerprint[:12]}. "
+                "Load it on the checkpoint it was trained from."
+            )
+    return check_safetensors(path)
+
+
+def fingerprint(folder: Path) -> str:
+    """A sha256 in hex of the folder's weights: whole files up to 64 MiB, of larger ones the header and both
+    edges."""
+    files = weight_files(folder) if (folder / "config.json").is_file() else [folder / ADAPTER_WEIGHTS]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(json.dumps([path.name, path.stat().st_size]).encode())
+        for chunk in _telling_bytes(path):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _telling_bytes(path: Path) -> Iterator[bytes]:
+    """The bytes that stand for a file: all of a small one, header and edges of a large one."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            yield file.read()
+            return
+        header = int.from_bytes(file.read(8), "little")
+        yield file.read(min(header, _WHOLE_BYTES))
+        yield file.read(_EDGE_BYTES)
+        file.seek(-_EDGE_BYTES, 2)
+        yield file.read()
+
+
+def _pickle_hint(folder: Path) -> str:
+    """What to do about missing safetensors, with a word on pickles when some lie there."""
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        return (
+            f"{pickles[0]} is a pickle, which can run code and is refused: convert it to safetensors first."
+        )
+    return "Copy or download the folder again."

@@ -1,0 +1,180 @@
+"""One video, encoded once: its frames' tokens and its stamps in the language model's cache.
+
+A context belongs to whoever asked for it and is never changed by a question.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tempo_core.allocation import Allocation, allocate
+from tempo_core.errors import Cancelled
+from tempo_core.loading import LoadedModel
+from tempo_core.memory import PREFILL_TOKENS
+from tempo_core.prompt import IMAGE_PAD, context_ids, grid_sizes, mrope_positions, next_position, special_id
+from tempo_core.timestamps import format_stamps
+from tempo_core.vision import encode_frames
+
+if TYPE_CHECKING:
+    from tempo_core.video import SampledVideo
+
+Progress = Callable[[str, float], None]
+"""Called with a stage ("decoding", "allocating", "encoding", "answering") and the share of it that is
+done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoContext:
+    """A video that can be asked about without looking at it again."""
+
+    times_s: npt.NDArray[np.float64]
+    """float64[T]: the sampled frames' presentation times."""
+    end_s: float
+    stamps: list[str]
+    """T + 1 texts, the last for the end."""
+    allocation: Allocation
+    model_id: str
+    """The model that encoded it; no other can continue it."""
+    prefix_tokens: int
+    """Text and vision tokens in the cache."""
+    position: int
+    """m-rope position of the next token."""
+    cache: Any
+    timings: dict[str, float]
+    """Seconds per stage."""
+    sha256: str
+    """Of the video file."""
+
+    @property
+    def stamp_times_s(self) -> list[float]:
+        """The true times behind the stamps."""
+        return [*(float(time_s) for time_s in self.times_s), float(self.end_s)]
+
+    def cache_bytes(self) -> int:
+        """What holding on to this context costs."""
+        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """A video's prompt before any model has seen it."""
+
+    stamps: list[str]
+    allocation: Allocation
+    ids: list[int]
+    positions: npt.NDArray[np.int64]
+    """int64[3, L]"""
+
+
+def lay_out(
+    loaded: LoadedModel, video: "SampledVideo", *, token_budget: int | None, allocator: str
+) -> Layout:
+    """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot
+    be."""
+    defaults = loaded.defaults
+    stamps = format_stamps(video.times_s, video.end_s)
+    allocation = allocate(
+        video.frames,
+        budget_tokens=defaults.budget_for(len(video.times_s)) if token_budget is None else token_budget,
+        min_tokens=defaults.min_tokens,
+        max_tokens=defaults.max_tokens,
+        allocator=allocator,
+    )
+    ids = context_ids(loaded.tokenizer, stamps, allocation.tokens.tolist())
+    pad = special_id(loaded.tokenizer, IMAGE_PAD)
+    positions = mrope_positions(ids, grid_sizes(allocation.sizes_px), image_token_id=pad)
+    return Layout(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
+
+
+@torch.inference_mode()
+def encode_video(
+    loaded: LoadedModel,
+    video: "SampledVideo",
+    *,
+    token_budget: int | None = None,
+    allocator: str = "saa",
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> VideoContext:
+    """Run a sampled video through the vision tower and the language model, once.
+
+    Raises InputError for a budget that cannot hold the frames' minimum, Cancelled between steps.
+    """
+    report: Progress = progress or (lambda stage, share: None)
+    clock = Clock()
+    report("allocating", 0.0)
+    layout = lay_out(loaded, video, token_budget=token_budget, allocator=allocator)
+    clock.lap("allocating_s")
+    sizes = layout.allocation.sizes_px
+    vision = encode_frames(
+        loaded.model,
+        video.frames,
+        sizes,
+        loaded.normaliser,
+        cancel=cancel,
+        progress=lambda share: report("encoding", share / 2),
+    )
+    clock.lap("vision_s")
+    cache = _prefill(loaded, layout, vision, cancel, lambda share: report("encoding", 0.5 + share / 2))
+    clock.lap("prefix_s")
+    return VideoContext(
+        times_s=np.asarray(video.times_s, dtype=np.float64),
+        end_s=float(video.end_s),
+        stamps=layout.stamps,
+        allocation=layout.allocation,
+        model_id=loaded.model_id,
+        prefix_tokens=len(layout.ids),
+        position=next_position(layout.positions),
+        cache=cache,
+        timings=clock.laps,
+        sha256=video.sha256,
+    )
+
+
+def _prefill(
+    loaded: LoadedModel,
+    layout: Layout,
+    vision: torch.Tensor,
+    cancel: threading.Event | None,
+    progress: Callable[[float], None],
+) -> Any:
+    """The cache of a context, filled piece by piece. `vision` [N, width] are its image tokens in order."""
+    from transformers import DynamicCache
+
+    model = loaded.model
+    ids = torch.tensor(layout.ids, device=model.device)
+    embedded = model.get_input_embeddings()(ids)
+    embedded[ids == special_id(loaded.tokenizer, IMAGE_PAD)] = vision.to(embedded.dtype)
+    positions = torch.from_numpy(layout.positions).to(model.device)[:, None]
+    cache = DynamicCache(config=model.config.get_text_config())
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while reading the video.")
+        piece = slice(start, start + PREFILL_TOKENS)
+        model.model.language_model(
+            inputs_embeds=embedded[None, piece],
+            position_ids=positions[:, :, piece],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        progress(min(1.0, piece.stop / len(ids)))
+    return cache
+
+
+class Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Note the seconds since the last lap under this name, rounded to a tenth of a millisecond."""
+        now = time.perf_counter()
+        self.laps[name], self._last = round(now - self._last, 4), now

@@ -1,0 +1,205 @@
+"""Answers token by token: one search for greedy and n-best, over a scorer that reuses a cache or over one
+that does not.
+
+`search` of width 1 is greedy decoding. Stretches where the grammar leaves no choice cost no model call: their
+tokens are fed together with the next choice. Probabilities are renormalised over what the grammar allows, so
+that those of all answers sum to one.
+"""
+
+import copy
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from tempo_core.errors import Cancelled, CheckpointError
+from tempo_core.grammar import AnswerGrammar, GrammarState
+
+ROOM = 1e-9
+"""Beams whose probability differs by less are told apart by their tokens, so that order never depends on
+chance."""
+
+
+class Scorer(Protocol):
+    """Logits of the next token after each of several beginnings of an answer."""
+
+    def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
+        """Logits float32[B, V]. `parents[b]` is the row of the call before that prefix b continues; prefixes
+        have one length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """An answer or its beginning."""
+
+    state: GrammarState
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Log-probability of each id under the grammar; 0 where there was no choice."""
+
+    @property
+    def logprob(self) -> float:
+        return sum(self.logprobs)
+
+
+class CachedScorer:
+    """Next-token logits behind a cached prompt. The cache that it is given is never changed."""
+
+    def __init__(self, model: Any, cache: Any, logits: torch.Tensor, position: int) -> None:
+        """`logits` [1, V] are those after the prompt's last token, `position` is the next token's."""
+        self._model, self._cache, self._position = model, share_cache(cache), position
+        self._logits, self._fed, self._rows = logits, 0, 1
+
+    def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
+        if list(parents) != list(range(self._rows)):
+            self._cache.batch_select_indices(torch.tensor(parents, device=self._logits.device))
+            self._logits = self._logits[list(parents)]
+        self._rows = len(prefixes)
+        pending = [list(prefix[self._fed :]) for prefix in prefixes]
+        if pending[0]:
+            start = self._position + self._fed
+            self._logits = feed(self._model, torch.tensor(pending), start, self._cache)
+            self._fed += len(pending[0])
+        return self._logits
+
+
+def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
+    """Text ids [B, N] behind the cache, which grows; logits float32[B, V] after the last. `start` is their
+    position."""
+    ids = ids.to(model.device)
+    positions = torch.arange(start, start + ids.shape[1], device=ids.device).expand(3, ids.shape[0], -1)
+    output = model.model.language_model(
+        inputs_embeds=model.get_input_embeddings()(ids),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    logits: torch.Tensor = model.lm_head(output.last_hidden_state[:, -1]).float()
+    return logits
+
+
+def share_cache(cache: Any) -> Any:
+    """A cache that continues another one without changing it.
+
+    A DynamicCache grows by making new tensors, so that sharing the old ones costs nothing; a test holds it to
+    that.
+    """
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    return twin
+
+
+def search(
+    grammar: AnswerGrammar,
+    scorer: Scorer,
+    *,
+    width: int = 1,
+    opened: Hypothesis | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Hypothesis]:
+    """The most probable complete answers found with `width` beams, best first, at most `width` of them.
+
+    `opened` is where to begin (default: nowhere). Raises Cancelled between steps when `cancel` is set,
+    CheckpointError when the model's numbers are not finite.
+    """
+    live, parents = [opened or Hypothesis(GrammarState(), (), ())], [0]
+    finished: list[Hypothesis] = []
+    while live:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while answering.")
+        live = _follow(grammar, live)
+        settled = [beam.state.choice == "done" for beam in live]
+        finished += [_finish(grammar, beam) for beam, done in zip(live, settled, strict=True) if done]
+        parents = [parent for parent, done in zip(parents, settled, strict=True) if not done]
+        live = [beam for beam, done in zip(live, settled, strict=True) if not done]
+        if live:
+            grown = _grow(grammar, live, scorer([beam.ids for beam in live], parents))
+            live, parents, complete = _select(grown, width)
+            finished += [_finish(grammar, beam) for beam in complete]
+        finished = sorted(finished, key=_order)[:width]
+        if len(finished) == width and live and finished[-1].logprob >= live[0].logprob:
+            break
+    return finished
+
+
+def _select(
+    grown: Sequence[tuple[Hypothesis, int]], width: int
+) -> tuple[list[Hypothesis], list[int], list[Hypothesis]]:
+    """The best `width` open beams with their rows, and the complete answers that are better than the last of
+    them."""
+    live: list[Hypothesis] = []
+    parents: list[int] = []
+    complete: list[Hypothesis] = []
+    for beam, row in grown:
+        if beam.state.choice == "done":
+            complete.append(beam)
+            continue
+        live.append(beam)
+        parents.append(row)
+        if len(live) == width:
+            break
+    return live, parents, complete
+
+
+def _grow(
+    grammar: AnswerGrammar, live: Sequence[Hypothesis], logits: torch.Tensor
+) -> list[tuple[Hypothesis, int]]:
+    """Every allowed continuation of every beam by one token, with its beam's row, the most probable first."""
+    grown = []
+    for row, beam in enumerate(live):
+        options = grammar.options(beam.state)
+        logprobs = torch.log_softmax(logits[row, options].double(), dim=-1).tolist()
+        if not all(value == value for value in logprobs):
+            raise CheckpointError(
+                "The model's numbers are not finite: its weights are damaged. Copy or download them again."
+            )
+        for token, logprob in zip(options, logprobs, strict=True):
+            state = grammar.advance(beam.state, token)
+            grown.append((Hypothesis(state, (*beam.ids, token), (*beam.logprobs, logprob)), row))
+    return sorted(grown, key=lambda item: _order(item[0]))
+
+
+def _order(beam: Hypothesis) -> tuple[float, tuple[int, ...]]:
+    """Sorts the most probable first; near-equals by their tokens."""
+    return -round(beam.logprob / ROOM) * ROOM, beam.ids
+
+
+def _follow(grammar: AnswerGrammar, live: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """The beams with the tokens that every one of them must say next; they stay equally long."""
+    beams = list(live)
+    while all(beam.state.choice != "done" and len(grammar.options(beam.state)) == 1 for beam in beams):
+        beams = [_append(grammar, beam) for beam in beams]
+    return beams
+
+
+def _append(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
+    token = grammar.options(beam.state)[0]
+    return Hypothesis(grammar.advance(beam.state, token), (*beam.ids, token), (*beam.logprobs, 0.0))
+
+
+def _finish(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
+    """A beam that has nothing left to choose, to its end."""
+    while not beam.state.done:
+        beam = _append(grammar, beam)
+    return beam
+
+
+def free_ids(
+    scorer: Scorer, *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
+) -> Hypothesis:
+    """Greedy decoding without the grammar, up to a stop token (left out) or the limit; its state says
+    nothing."""
+    ids: list[int] = []
+    logprobs: list[float] = []
+    while len(ids) < max_new_tokens:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while answering.")
+        scores = torch.log_softmax(scorer([ids], [0])[0].double(), dim=-1)
+        token = int(scores.argmax())
+        if token in stop:
+            break
+        ids.append(token)
+        logprobs.append(float(scores[token]))
+    return Hypothesis(GrammarState(), tuple(ids), tuple(logprobs))

@@ -1,0 +1,410 @@
+"""The engine: a loaded model that encodes a video once and answers any number of queries about it.
+
+    engine = load_engine()
+    answer, context = ground(engine, "clip.mp4", "a red circle appears")
+    again = engine.ask(context, "a blue square appears")
+
+It holds no state between calls: contexts belong to their askers. `ask` reuses the context's cache; its plain
+twin `ask_plain` runs the whole model from the pixels for every token, through the model's own forward.
+"""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tempo_core.answers import MAX_MOMENTS, REFUSAL, answer_pieces, moments_of, parse_answer
+from tempo_core.context import Clock, Progress, VideoContext, encode_video, lay_out
+from tempo_core.decoding import CachedScorer, Hypothesis, Scorer, feed, free_ids, search, share_cache
+from tempo_core.defaults import GroundingDefaults
+from tempo_core.errors import InputError
+from tempo_core.grammar import AnswerGrammar
+from tempo_core.loading import LoadedModel, load_model
+from tempo_core.moments import Moment
+from tempo_core.prompt import IM_END, IMAGE_PAD, answer_ids, clean_query, question_ids, special_id
+from tempo_core.vision import PATCH_PX, pixel_values, resize_frame
+
+if TYPE_CHECKING:
+    from tempo_core.video import SampledVideo
+
+MAX_N_BEST = 20
+MAX_RANKED = 10
+"""Ranked windows that an answer carries: as many as the official QVHighlights score looks at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a model says about one query: moments with confidences, or the refusal."""
+
+    moments: list[Moment]
+    """In time order, apart; none when refused."""
+    confidences: list[float]
+    """Per moment, the probability of its two stamps given what was said before, among all stamps that could
+    follow."""
+    relevance: float
+    """P(relevant): the probability that the answer opens with a moment rather than the refusal."""
+    refused: bool
+    text: str
+    """The answer as the model wrote it."""
+    ranked: list[tuple[Moment, float]]
+    """Windows of the n best answers with a moment, best first, refused or not; a score is the probability of
+    the answers that hold the window."""
+    model_id: str
+    timings: dict[str, float]
+    """Seconds per stage."""
+    query: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The one documented JSON object of an answer, the same in the CLI, the HTTP API and the store."""
+        return {
+            "query": self.query,
+            "refused": self.refused,
+            "relevance": self.relevance,
+            "moments": [
+                {"start_s": moment.start_s, "end_s": moment.end_s, "confidence": confidence}
+                for moment, confidence in zip(self.moments, self.confidences, strict=True)
+            ],
+            "ranked": [
+                {"start_s": moment.start_s, "end_s": moment.end_s, "score": score}
+                for moment, score in self.ranked
+            ],
+            "text": self.text,
+            "model_id": self.model_id,
+            "timings": self.timings,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Answer":
+        """The answer that `to_dict` described. Raises InputError when a part is missing or broken."""
+        try:
+            return cls(
+                moments=[Moment(row["start_s"], row["end_s"]) for row in data["moments"]],
+                confidences=[float(row["confidence"]) for row in data["moments"]],
+                relevance=float(data["relevance"]),
+                refused=bool(data["refused"]),
+                text=str(data["text"]),
+                ranked=[
+                    (Moment(row["start_s"], row["end_s"]), float(row["score"])) for row in data["ranked"]
+                ],
+                model_id=str(data["model_id"]),
+                timings={str(stage): float(seconds) for stage, seconds in data["timings"].items()},
+                query=str(data["query"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
+
+
+class Engine:
+    """A model that can be asked. Safe to share: it keeps nothing of what it was asked."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.model_id, self.defaults = loaded.model_id, loaded.defaults
+
+    def describe(self) -> dict[str, Any]:
+        """What this engine is, as plain JSON values."""
+        model = self.loaded.model
+        return {
+            "model_id": self.model_id,
+            "checkpoint": self.loaded.folder.name,
+            "adapter": None if self.loaded.adapter is None else self.loaded.adapter.name,
+            "fingerprint": self.loaded.fingerprint,
+            "four_bit": self.loaded.four_bit,
+            "device": self.loaded.device,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "weight_bytes": int(model.get_memory_footprint()),
+            "defaults": {
+                name: getattr(self.defaults, name) for name in GroundingDefaults.__dataclass_fields__
+            },
+        }
+
+    def encode(
+        self,
+        video: "SampledVideo",
+        *,
+        token_budget: int | None = None,
+        allocator: str = "saa",
+        cancel: threading.Event | None = None,
+        progress: Progress | None = None,
+    ) -> VideoContext:
+        """Encode a video once, for any number of questions.
+
+        `token_budget` defaults to the checkpoint's. Raises InputError for a budget that cannot hold the
+        frames' minimum or frames closer than a tenth of a second; Cancelled between steps.
+        """
+        return encode_video(
+            self.loaded,
+            video,
+            token_budget=token_budget,
+            allocator=allocator,
+            cancel=cancel,
+            progress=progress,
+        )
+
+    @torch.inference_mode()
+    def ask(
+        self,
+        context: VideoContext,
+        query: str,
+        *,
+        n_best: int = 5,
+        cancel: threading.Event | None = None,
+        constrained: bool = True,
+    ) -> Answer:
+        """Answer one query about an encoded video; the context stays as it was.
+
+        `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Unconstrained decoding raises
+        AnswerError when the model leaves the grammar. Raises InputError for a bad query or another model's
+        context.
+        """
+        self._check(context, n_best)
+        clock = Clock()
+        asked = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
+        cache = share_cache(context.cache)
+        logits = feed(self.loaded.model, torch.tensor([asked]), context.position, cache)
+        clock.lap("question_s")
+        position = context.position + len(asked)
+
+        def scorer() -> Scorer:
+            return CachedScorer(self.loaded.model, cache, logits, position)
+
+        return self._answer(
+            query, context.stamps, context.stamp_times_s, scorer, n_best, cancel, constrained, clock
+        )
+
+    @torch.inference_mode()
+    def ask_plain(
+        self,
+        video: "SampledVideo",
+        query: str,
+        *,
+        token_budget: int | None = None,
+        allocator: str = "saa",
+        n_best: int = 0,
+        cancel: threading.Event | None = None,
+        constrained: bool = True,
+    ) -> Answer:
+        """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for
+        tests."""
+        layout = lay_out(self.loaded, video, token_budget=token_budget, allocator=allocator)
+        ids = [*layout.ids, *question_ids(self.loaded.tokenizer, query, self.defaults.instruction)]
+        pixels = _pixels(self.loaded, video, layout.allocation.sizes_px)
+
+        def score(prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
+            return torch.cat([_whole_forward(self.loaded, [*ids, *prefix], *pixels) for prefix in prefixes])
+
+        times = [*(float(time_s) for time_s in video.times_s), float(video.end_s)]
+        return self._answer(query, layout.stamps, times, lambda: score, n_best, cancel, constrained, Clock())
+
+    def _check(self, context: VideoContext, n_best: int) -> None:
+        if context.model_id != self.model_id:
+            raise InputError(
+                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
+                "again."
+            )
+        if not 0 <= n_best <= MAX_N_BEST:
+            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+
+    def _answer(
+        self,
+        query: str,
+        stamps: list[str],
+        times_s: list[float],
+        scorer: Any,
+        n_best: int,
+        cancel: threading.Event | None,
+        constrained: bool,
+        clock: Clock,
+    ) -> Answer:
+        """Decode, rank and describe. `scorer()` makes a fresh scorer behind the prompt."""
+        grammar = self.grammar(stamps)
+        opening = _relevance(grammar, scorer()([()], [0]))
+        if constrained:
+            best = search(grammar, scorer(), cancel=cancel)[0]
+            text, pairs = grammar.text(best.state), list(best.state.pairs)
+        else:
+            best, text, pairs = self._freely(stamps, scorer(), cancel)
+        clock.lap("answer_s")
+        ranked = _ranked(grammar, scorer(), opening, n_best, best if constrained else None, cancel)
+        clock.lap("ranking_s")
+        return Answer(
+            moments=moments_of(pairs, times_s),
+            confidences=_confidences(grammar, best, pairs),
+            relevance=opening,
+            refused=not pairs,
+            text=text,
+            ranked=[(moments_of([pair], times_s)[0], score) for pair, score in ranked],
+            model_id=self.model_id,
+            timings=clock.laps,
+            query=clean_query(query),
+        )
+
+    def grammar(self, stamps: Sequence[str]) -> AnswerGrammar:
+        """The answers about a video with these stamps that fit the checkpoint's longest answer."""
+        per_moment = AnswerGrammar(self.loaded.tokenizer, stamps).moment_tokens()
+        fit = max(1, (self.defaults.max_new_tokens - 2) // per_moment)
+        return AnswerGrammar(self.loaded.tokenizer, stamps, max_moments=min(MAX_MOMENTS, fit))
+
+    def _freely(
+        self, stamps: list[str], scorer: Scorer, cancel: threading.Event | None
+    ) -> tuple[Hypothesis, str, list[tuple[int, int]]]:
+        """Greedy text without the grammar. Raises AnswerError when it is no answer; nothing is guessed."""
+        tokenizer = self.loaded.tokenizer
+        stop = [special_id(tokenizer, IM_END), *([tokenizer.eos_token_id] if tokenizer.eos_token_id else [])]
+        said = free_ids(scorer, stop=stop, max_new_tokens=self.defaults.max_new_tokens, cancel=cancel)
+        text = tokenizer.decode(said.ids)
+        pairs = parse_answer(text, stamps)
+        usual = tuple(answer_ids(tokenizer, answer_pieces(pairs, stamps)))[:-1]
+        spread = said.logprobs if said.ids == usual else (said.logprob, *[0.0] * len(usual))
+        return Hypothesis(said.state, said.ids, spread), text, pairs
+
+
+def load_engine(
+    checkpoint: str | Path | None = None,
+    *,
+    adapter: str | Path | None = None,
+    four_bit: bool = True,
+    device: str | None = None,
+) -> Engine:
+    """An engine on a Qwen2-VL checkpoint folder or hub name (None: the one that ships). Raises
+    CheckpointError."""
+    return Engine(load_model(checkpoint, adapter=adapter, four_bit=four_bit, device=device))
+
+
+def ground(
+    engine: Engine,
+    path: str | Path,
+    query: str,
+    *,
+    step_s: float | None = None,
+    fps: float | None = None,
+    token_budget: int | None = None,
+    allocator: str = "saa",
+    n_best: int = 5,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> tuple[Answer, VideoContext]:
+    """From a video file and a query to the answer, and the context for the next query.
+
+    Without `step_s` and `fps`, frames are sampled as the checkpoint wants them. `progress` hears the stages
+    "decoding", "allocating", "encoding" and "answering". Raises InputError and its kin for whatever a person
+    can mend, Cancelled.
+    """
+    report: Progress = progress or (lambda stage, share: None)
+    clean_query(query)  # before minutes go into a video that nobody can ask about
+    clock = Clock()
+    report("decoding", 0.0)
+    video = sample_for(engine.defaults, path, step_s=step_s, fps=fps, cancel=cancel, progress=report)
+    clock.lap("decoding_s")
+    context = engine.encode(
+        video, token_budget=token_budget, allocator=allocator, cancel=cancel, progress=report
+    )
+    report("answering", 0.0)
+    answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
+    report("answering", 1.0)
+    answer.timings.update({**clock.laps, **context.timings})
+    return answer, context
+
+
+def sample_for(
+    defaults: GroundingDefaults,
+    path: str | Path,
+    *,
+    step_s: float | None = None,
+    fps: float | None = None,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> "SampledVideo":
+    """The frames that a checkpoint with these defaults sees of a video file.
+
+    Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read
+    truthfully.
+    """
+    from tempo_core.video import probe, round_step_s, sample
+
+    if step_s is None and fps is None:
+        step_s = round_step_s(
+            probe(path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s
+        )
+    report = None if progress is None else (lambda share: progress("decoding", share))
+    return sample(
+        path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, progress=report
+    )
+
+
+def _relevance(grammar: AnswerGrammar, logits: torch.Tensor) -> float:
+    """P(relevant) from the first choice, renormalised over a moment and the refusal."""
+    gap = float(logits[0, grammar.refusal_token].double() - logits[0, grammar.opening_token].double())
+    return 1 / (1 + math.exp(min(gap, 700.0)))
+
+
+def _confidences(grammar: AnswerGrammar, best: Hypothesis, pairs: list[tuple[int, int]]) -> list[float]:
+    """Per moment, the product of its stamps' token probabilities."""
+    return [
+        math.exp(sum(best.logprobs[idx] for span in spans for idx in span))
+        for spans in grammar.stamp_spans(pairs)
+    ]
+
+
+def _ranked(
+    grammar: AnswerGrammar,
+    scorer: Scorer,
+    relevance: float,
+    n_best: int,
+    greedy: Hypothesis | None,
+    cancel: threading.Event | None,
+) -> list[tuple[tuple[int, int], float]]:
+    """Windows of the n best answers with a moment (the greedy one always among them), by summed
+    probability."""
+    if n_best == 0:
+        return []
+    logprob = math.log(max(relevance, 1e-300))
+    opened = Hypothesis(grammar.replay([grammar.opening_token]), (grammar.opening_token,), (logprob,))
+    found = {beam.ids: beam for beam in search(grammar, scorer, width=n_best, opened=opened, cancel=cancel)}
+    if greedy is not None and greedy.state.pairs:
+        found.setdefault(greedy.ids, greedy)
+    scores: dict[tuple[int, int], float] = {}
+    for beam in found.values():
+        for pair in beam.state.pairs:
+            scores[pair] = scores.get(pair, 0.0) + math.exp(beam.logprob)
+    return sorted(((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda r: (-r[1], r[0]))[
+        :MAX_RANKED
+    ]
+
+
+def _pixels(loaded: LoadedModel, video: "SampledVideo", sizes_px: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """`pixel_values` and `image_grid_thw` of all frames, for the model's own forward."""
+    pieces = [
+        torch.from_numpy(pixel_values(resize_frame(frame, size), loaded.normaliser))
+        for frame, size in zip(video.frames, sizes_px, strict=True)
+    ]
+    grids = torch.tensor([[1, int(height) // PATCH_PX, int(width) // PATCH_PX] for height, width in sizes_px])
+    return torch.cat(pieces).to(loaded.model.device), grids.to(loaded.model.device)
+
+
+def _whole_forward(
+    loaded: LoadedModel, ids: list[int], pixels: torch.Tensor, grids: torch.Tensor
+) -> torch.Tensor:
+    """Logits float32[1, V] after the last id, from the model's own forward and positions, without a cache."""
+    model = loaded.model
+    row = torch.tensor([ids], device=model.device)
+    types = (row == special_id(loaded.tokenizer, IMAGE_PAD)).int()
+    positions, _ = model.model.get_rope_index(row, types, image_grid_thw=grids)
+    output = model(
+        input_ids=row,
+        pixel_values=pixels,
+        image_grid_thw=grids,
+        mm_token_type_ids=types,
+        position_ids=positions,
+        use_cache=False,
+        logits_to_keep=1,
+    )
+    logits: torch.Tensor = output.logits[:, -1].float()
+    return logits
+
+
+__all__ = ["REFUSAL", "Answer", "Engine", "VideoContext", "ground", "load_engine", "sample_for"]

@@ -1,0 +1,323 @@
+"""Loading: what fits is loaded as it stands on disk, what does not is named."""
+
+import json
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tempo_core.checkpoint import find_checkpoint, fingerprint
+from tempo_core.defaults import GroundingDefaults, read_defaults
+from tempo_core.errors import CheckpointError, InputError
+from tempo_core.loading import load_model, read_normaliser
+from tempo_core.memory import quantisable_layers
+from tests.tempo_core.conftest import make_video
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    """A checkpoint folder to damage."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "model"))
+
+
+def _load(folder: Path, **options: Any) -> Any:
+    return load_model(folder, **{"four_bit": False, "device": "cpu", **options})
+
+
+def _edit(path: Path, **changes: Any) -> None:
+    data = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({key: value for key, value in {**data, **changes}.items() if value is not ...})
+    )
+
+
+def test_a_folder_is_loaded_as_it_stands(checkpoint: Path) -> None:
+    loaded = _load(checkpoint)
+    assert loaded.model_id == f"{checkpoint.name}@{fingerprint(checkpoint)[:12]}/float32"
+    assert loaded.defaults.max_frames == 40
+    assert not loaded.model.training
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    stored = load_file(checkpoint / "model.safetensors")
+    held = {
+        name.replace("model.language_model.", "model."): t for name, t in loaded.model.state_dict().items()
+    }
+    held = {name.replace("model.visual.", "visual."): tensor for name, tensor in held.items()}
+    assert stored
+    assert all(torch.equal(held[name], tensor) for name, tensor in stored.items())
+
+
+def test_four_bits_take_the_language_models_layers_only(checkpoint: Path) -> None:
+    import bitsandbytes
+
+    loaded = _load(checkpoint, four_bit=True)
+    held = {
+        name
+        for name, module in loaded.model.named_modules()
+        if isinstance(module, bitsandbytes.nn.Linear4bit)
+    }
+    assert held == set(quantisable_layers(_load(checkpoint).model))
+    assert len(held) == 2 * 7
+    layer = loaded.model.model.language_model.layers[0].mlp.up_proj
+    assert layer.weight.quant_type == "nf4"
+    assert layer.weight.quant_state.nested
+    assert loaded.model_id.endswith("/nf4")
+    assert loaded.model.get_memory_footprint() < 0.7 * _load(checkpoint).model.get_memory_footprint()
+
+
+def test_loading_is_quiet(
+    checkpoint: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _load(checkpoint, four_bit=True)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_missing_folder_and_a_file(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint folder"):
+        _load(tmp_path / "nothing" / "here")
+    (tmp_path / "weights").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is a file"):
+        _load(tmp_path / "weights")
+
+
+def test_a_hub_name_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def refuse(*given: Any, **named: Any) -> str:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(CheckpointError, match="could not be fetched from the hub"):
+        find_checkpoint("Qwen/Qwen2-VL-2B-Instruct")
+
+
+def test_a_hub_name_is_fetched_without_pickles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked: list[Any] = []
+
+    def fetch(name: str, allow_patterns: list[str]) -> str:
+        asked.extend([name, *allow_patterns])
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert find_checkpoint("Qwen/Qwen2-VL-2B-Instruct") == tmp_path
+    assert asked[0] == "Qwen/Qwen2-VL-2B-Instruct"
+    assert not [pattern for pattern in asked if pattern.endswith((".bin", ".pt"))]
+
+
+def test_a_folder_wins_over_a_hub_name(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Qwen").mkdir()
+    (tmp_path / "Qwen" / "local").symlink_to(checkpoint)
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint("Qwen/local") == Path("Qwen/local")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_missing_files_are_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        _load(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tempo.json", "tokenizer.json"])
+def test_damaged_json_is_named(copy: Path, name: str) -> None:
+    (copy / name).write_text('{"model_type": "qwen2_vl", ')
+    with pytest.raises(CheckpointError, match=r"config\.json|tempo\.json|tokenizer"):
+        _load(copy)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 5_000, -1])
+def test_truncated_weights_are_refused(copy: Path, kept: int) -> None:
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="damaged or incomplete"):
+        _load(copy)
+
+
+def test_pickles_are_refused(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="is a pickle"):
+        _load(copy)
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "llama", None, 3])
+def test_another_architecture_is_refused(copy: Path, kind: Any) -> None:
+    _edit(copy / "config.json", model_type=kind)
+    with pytest.raises(CheckpointError, match="needs a Qwen2-VL checkpoint"):
+        _load(copy)
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_missing_weights_are_named(copy: Path, four_bit: bool) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    gone = next(name for name in tensors if "layers.1.mlp.up_proj" in name)
+    save_file({name: t for name, t in tensors.items() if name != gone}, copy / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"lacks 1 weights.*up_proj"):
+        _load(copy, four_bit=four_bit)
+
+
+def test_weights_of_another_size_are_refused(copy: Path) -> None:
+    data = json.loads((copy / "config.json").read_text())
+    data["text_config"]["intermediate_size"] = 320
+    (copy / "config.json").write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match="could not be loaded|lacks"):
+        _load(copy)
+
+
+def test_a_missing_shard_is_named(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"lacks the weights model-00001-of-00002\.safetensors"):
+        _load(copy)
+
+
+def test_shards_outside_the_folder_are_refused(copy: Path) -> None:
+    index = {"weight_map": {"a": "../elsewhere.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        _load(copy)
+
+
+def test_a_device_that_is_not_there(checkpoint: Path) -> None:
+    with pytest.raises(InputError, match="not available|Unknown device"):
+        _load(checkpoint, device="tpu")
+
+
+# --- pixels and defaults
+
+
+def test_pixel_statistics_come_from_the_checkpoint(copy: Path) -> None:
+    values = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "patch_size": 14}
+    (copy / "preprocessor_config.json").write_text(json.dumps(values))
+    assert read_normaliser(copy).mean == (0.5, 0.5, 0.5)
+    assert read_normaliser(copy).std == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize("change", [{"patch_size": 16}, {"image_std": [0, 1, 1]}, {"image_mean": "grey"}])
+def test_other_pixels_are_refused(copy: Path, change: dict[str, Any]) -> None:
+    (copy / "preprocessor_config.json").write_text(json.dumps(change))
+    with pytest.raises(CheckpointError, match="preprocessor_config"):
+        read_normaliser(copy)
+
+
+def test_without_tempo_json_the_big_models_defaults_hold(tmp_path: Path) -> None:
+    defaults = read_defaults(tmp_path)
+    assert (defaults.max_frames, defaults.token_budget, defaults.min_tokens, defaults.max_tokens) == (
+        150,
+        3584,
+        4,
+        256,
+    )
+    assert "No relevant moment." in defaults.instruction
+    assert defaults.budget_for(10) == 3584
+
+
+def test_a_budget_may_follow_the_number_of_frames() -> None:
+    defaults = GroundingDefaults(token_budget=100, tokens_per_frame=4.0, min_tokens=1)
+    assert (defaults.budget_for(10), defaults.budget_for(60)) == (40, 100)
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_frames": 0}, {"token_budget": "many"}, {"min_tokens": 300}, {"finest_step_s": -1}]
+)
+def test_broken_defaults_are_named(copy: Path, change: dict[str, Any]) -> None:
+    _edit(copy / "tempo.json", max_tokens=256, **change)
+    with pytest.raises(CheckpointError, match=next(iter(change))):
+        read_defaults(copy)
+
+
+# --- adapters
+
+
+@pytest.fixture(scope="module")
+def adapter(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter with random weights for the test checkpoint."""
+    from peft import LoraConfig, get_peft_model
+
+    model = _load(checkpoint).model
+    folder = tmp_path_factory.mktemp("adapters") / "random"
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "up_proj"]))
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:
+                parameter.data.normal_(std=0.5)
+        tuned.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_an_adapter_changes_the_answers(checkpoint: Path, adapter: Path, four_bit: bool) -> None:
+    from tempo_core.engine import load_engine
+
+    plain = load_engine(checkpoint, four_bit=four_bit, device="cpu")
+    tuned = load_engine(checkpoint, adapter=adapter, four_bit=four_bit, device="cpu")
+    assert f"+random@{fingerprint(adapter)[:12]}" in tuned.model_id
+    video = make_video(0)
+    before, after = (engine.ask(engine.encode(video), "a red circle") for engine in (plain, tuned))
+    assert before.relevance != after.relevance
+    assert tuned.ask_plain(video, "a red circle").text == after.text
+
+
+def test_an_adapter_for_another_base_is_refused(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(adapter, tmp_path / "other"))
+    tensors = load_file(other / "adapter_model.safetensors")
+    wide = {
+        name: torch.zeros(t.shape[0], t.shape[1] * 2) if "lora_A" in name else t
+        for name, t in tensors.items()
+    }
+    save_file(wide, other / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="made for another base"):
+        _load(checkpoint, adapter=other)
+    save_file(
+        {f"base_model.model.deeper.{n}": t for n, t in tensors.items()}, other / "adapter_model.safetensors"
+    )
+    with pytest.raises(CheckpointError, match="has no layer for"):
+        _load(checkpoint, adapter=other)
+
+
+def test_an_adapters_lineage_is_held(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(adapter, tmp_path / "other"))
+    (other / "tempo_adapter.json").write_text(json.dumps({"base_fingerprint": fingerprint(checkpoint)}))
+    assert _load(checkpoint, adapter=other).adapter == other
+    (other / "tempo_adapter.json").write_text(json.dumps({"base_fingerprint": "0" * 64}))
+    with pytest.raises(CheckpointError, match="made for another base: 000000000000"):
+        _load(checkpoint, adapter=other)
+
+
+def test_broken_adapters_are_named(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no adapter folder"):
+        _load(checkpoint, adapter=tmp_path / "none")
+    other = Path(shutil.copytree(adapter, tmp_path / "other"))
+    (other / "adapter_model.safetensors").rename(other / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="is a pickle"):
+        _load(checkpoint, adapter=other)
+    (other / "adapter_model.safetensors").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="damaged or incomplete"):
+        _load(checkpoint, adapter=other)
+    _edit(other / "adapter_config.json", peft_type="IA3")
+    with pytest.raises(CheckpointError, match="only LoRA"):
+        _load(checkpoint, adapter=other)
+
+
+def test_the_fingerprint_is_of_the_weights(copy: Path) -> None:
+    before = fingerprint(copy)
+    (copy / "README.md").write_text("a card")
+    assert fingerprint(copy) == before
+    tensors = load_file(copy / "model.safetensors")
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name] + 1}, copy / "model.safetensors")
+    assert fingerprint(copy) != before
