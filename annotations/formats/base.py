@@ -115,8 +115,9 @@ class ExportOptions:
     """The model whose versions the predictions format writes; None: the only one there is."""
     refusals: Literal["apart", "inline"] = "apart"
     """Predictions: refused queries go to a `_no_moment` file, or stay in (the official evaluator fails)."""
-    licence: str = "cc-by-nc-sa-4.0"
-    """SPDX-like id of the source's licence, for the notice and the dataset card."""
+    licence: str | None = None
+    """Id of the source's licence, for the notice and the dataset card. None: QVHighlights' where a video is
+    one of its clips, else `other`, which tells the reader to follow the original dataset's."""
     manifest: bool = True
     """False writes no manifest and no licence notice."""
     created_at: str | None = None

@@ -1,6 +1,7 @@
 """The words that travel with an export: dataset card, licence notice, manifest."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import Any
 from annotations.formats.base import ExportOptions, Written
 from annotations.rows import Row
 
+QVHIGHLIGHTS = "cc-by-nc-sa-4.0"
+YOUTUBE_CLIP = re.compile(r".+_\d+\.\d_\d+\.\d")
+"""The vid of a QVHighlights clip: YouTube id, start and end in seconds with one decimal."""
 LICENCES = {
-    "cc-by-nc-sa-4.0": (
+    "other": ("The licence of the dataset that these rows come from applies; see its release.", ""),
+    QVHIGHLIGHTS: (
         "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International",
         "https://creativecommons.org/licenses/by-nc-sa/4.0/",
-    )
+    ),
 }
 ATTRIBUTION = (
     "QVHighlights: Jie Lei, Tamara L. Berg, Mohit Bansal, “QVHighlights: Detecting Moments and Highlights in "
@@ -38,6 +43,13 @@ COLUMNS = (
 )
 
 
+def licence_of(rows: Sequence[Row], options: ExportOptions) -> str:
+    """The licence that was given, or QVHighlights' where a row's video is one of its clips, else `other`."""
+    if options.licence is not None:
+        return options.licence
+    return QVHIGHLIGHTS if any(YOUTUBE_CLIP.fullmatch(row.vid) for row in rows) else "other"
+
+
 def changed(rows: Sequence[Row]) -> int:
     """Rows whose windows or verdict are not the released ones."""
     return sum(row.original_windows is not None and row.original_windows != row.windows for row in rows)
@@ -45,14 +57,16 @@ def changed(rows: Sequence[Row]) -> int:
 
 def licence_notice(rows: Sequence[Row], options: ExportOptions) -> str:
     """What a derivative must say: licence, attribution, and that changes were made."""
-    name, url = LICENCES.get(options.licence, (options.licence, ""))
+    licence = licence_of(rows, options)
+    name, url = LICENCES.get(licence, (licence, ""))
     corrected = changed(rows)
     made = f"Changes were made: the moments of {corrected} of {len(rows)} queries were corrected."
     nothing = f"No changes were made to the moments of these {len(rows)} queries."
-    attribution = f"Derived from {ATTRIBUTION}.\n" if options.licence == "cc-by-nc-sa-4.0" else ""
+    attribution = f"Derived from {ATTRIBUTION}.\n" if licence == QVHIGHLIGHTS else ""
+    head = f"{name}\n{url}\n" if url else f"{name}\n"
     return (
-        f"{name}\n{url}\n\n{attribution}{made if corrected else nothing}\n"
-        "This derivative is offered under the same licence. The authors of the original do not endorse it.\n"
+        f"{head}\n{attribution}{made if corrected else nothing}\n"
+        "This copy is offered under the same licence. The authors of the original do not endorse it.\n"
     )
 
 
@@ -77,7 +91,7 @@ def manifest(
         "counts": dict(written.counts),
         "dropped_fields": dict(dropped),
         "options": options.recorded(),
-        "licence": {"id": options.licence, "notice": licence_notice(rows, options)},
+        "licence": {"id": licence_of(rows, options), "notice": licence_notice(rows, options)},
         "files": {
             str(path.relative_to(base)): {
                 "bytes": len(content),
@@ -92,7 +106,7 @@ def dataset_card(sizes: Mapping[str, int], rows: Sequence[Row], options: ExportO
     """README.md with the YAML head that the hub and `datasets` read."""
     splits = "".join(f"      - split: {split}\n        path: data/{split}-*.parquet\n" for split in sizes)
     head = (
-        f"---\nlicense: {options.licence}\npretty_name: Corrected moments\nlanguage:\n  - en\n"
+        f"---\nlicense: {licence_of(rows, options)}\npretty_name: Corrected moments\nlanguage:\n  - en\n"
         f"tags:\n  - video\n  - temporal-grounding\n  - moment-retrieval\n"
         f"configs:\n  - config_name: default\n    data_files:\n{splits}---\n"
     )

@@ -11,6 +11,7 @@ import pytest
 from annotations.formats import ExportOptions, RowsRejected, read, write
 from annotations.rows import AnnotatorVersion, Row
 from tempo_core.errors import InputError
+from tempo_core.metrics import evaluate_files
 
 RELEASES = ["highlight_val_release", "highlight_test_with_gt", "highlight_test_release"]
 
@@ -240,3 +241,40 @@ def test_the_export_of_a_majority(tmp_path: Path) -> None:
     )
     folder = exported(tmp_path, row, adjudication="majority")
     assert lines_of(folder / "highlight_val_raw.jsonl")[0]["relevant_windows"] == [[5, 10]]
+
+
+@pytest.mark.parametrize("saliency", ["keep+neutral", "carry", "drop"])
+@pytest.mark.parametrize("snapping", ["outward", "nearest"])
+def test_official_rules_score_every_export(
+    shared_data: Path, tmp_path: Path, saliency: str, snapping: str
+) -> None:
+    source = read(shared_data / "qvhighlights" / "highlight_val_release.jsonl").rows[:60]
+    rows = [_edited(place, row) for place, row in enumerate(source)]
+    folder = exported(tmp_path, *rows, saliency=saliency, snapping=snapping)
+    for kind in ("corrected", "raw"):
+        truth = read(folder / f"highlight_val_{kind}.jsonl", format="qvhighlights").rows
+        assert len(truth) == 54
+        predictions = tmp_path / f"{kind}_predictions.jsonl"
+        write([_identity(row) for row in truth], predictions, format="predictions")
+        evaluation = evaluate_files(
+            predictions, folder / f"highlight_val_{kind}.jsonl", rules="official", samples=10
+        )
+        assert evaluation.scores["brief"]["MR-full-R1@0.7"] == 100
+
+
+def _edited(place: int, row: Row) -> Row:
+    """Every tenth row refused, the next one moved off the grid, the others as released."""
+    windows = row.windows or ()
+    if place % 10 == 0:
+        return row.corrected((), reason="event absent")
+    return row.corrected(((windows[0][0] + 0.3, windows[-1][1] - 0.4),)) if place % 10 == 1 else row
+
+
+def _identity(row: Row) -> Row:
+    """The ground truth as a model would say it."""
+    windows = row.windows or ()
+    clips = tuple(1.0 for _ in range(int((row.duration_s or 0) / 2)))
+    version = AnnotatorVersion(
+        annotator="model", source="model", windows=windows, scores=tuple(1.0 for _ in windows), saliency=clips
+    )
+    return Row(qid=row.qid, qid_is_int=True, query=row.query, vid=row.vid, annotations=(version,))

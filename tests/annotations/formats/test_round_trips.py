@@ -13,7 +13,7 @@ from annotations.rows import AnnotatorVersion, Row
 from tests.annotations.formats.made_rows import bare, rows, several, versions
 
 fast = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -154,7 +154,7 @@ def test_real_rows(
     shared_data: Path, tmp_path: Path, source: str, form: str, name: str, options: dict[str, object]
 ) -> None:
     found = read(shared_data / source)
-    some = found.rows[:: max(1, len(found.rows) // 1000)] if form != "same" else found.rows
+    some = found.rows[:: max(1, len(found.rows) // 300)] if form != "same" else found.rows
     form = found.format if form == "same" else form
     whole = form == found.format and not is_folder(form, tmp_path / name)
     path = tmp_path / (f"{name}_{some[0].split}.jsonl" if whole else name)

@@ -221,7 +221,8 @@ def test_bad_csv_names_line_and_column(tmp_path: Path, line: str, rule: str) -> 
 def test_the_dataset_card(tmp_path: Path) -> None:
     write([ROW.corrected(((1.0, 2.0),), split="val")], tmp_path / "set", format="parquet")
     card = (tmp_path / "set" / "README.md").read_text("utf-8")
-    assert card.startswith("---\nlicense: cc-by-nc-sa-4.0\n")
+    assert card.startswith("---\nlicense: other\n")
+    assert "QVHighlights" not in card
     assert "path: data/val-*.parquet" in card
     assert "Changes were made: the moments of 1 of 1" in card
     assert (tmp_path / "set" / "data" / "val-00000-of-00001.parquet").exists()
