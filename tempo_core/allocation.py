@@ -74,7 +74,9 @@ def allocate(
     if allocator not in ALLOCATORS:
         raise InputError(f"Unknown allocator {allocator!r}. Use one of: {', '.join(ALLOCATORS)}.")
     if frames.ndim != 4 or frames.shape[0] == 0:
-        raise InputError(f"Allocation needs frames of shape [T, H, W, 3] with T of 1 or more; got {frames.shape}.")
+        raise InputError(
+            f"Allocation needs frames of shape [T, H, W, 3] with T of 1 or more; got {frames.shape}."
+        )
     count, height, width = frames.shape[:3]
     ladder = size_ladder(height, width, min_tokens=min_tokens, max_tokens=max_tokens)
     areas = np.array([h * w for h, w in ladder], dtype=np.int64)
@@ -123,7 +125,9 @@ def frame_changes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     small = np.stack([_small_picture(frame) for frame in frames])
     difference = np.abs(np.diff(small, axis=0)).sum(axis=-1)
     cells = _SMALL_PX // _CELL_PX
-    grid = difference.reshape(-1, cells, _CELL_PX, cells, _CELL_PX).mean(axis=(2, 4)).reshape(-1, cells * cells)
+    grid = (
+        difference.reshape(-1, cells, _CELL_PX, cells, _CELL_PX).mean(axis=(2, 4)).reshape(-1, cells * cells)
+    )
     top = np.partition(grid, -_TOP_CELLS, axis=1)[:, -_TOP_CELLS:]
     return np.asarray(np.clip(top.mean(axis=1), 0.0, 1.0), dtype=np.float64)
 
@@ -185,7 +189,9 @@ def _round_to_ladder(
     left = budget_tokens - int(areas[rungs].sum())
     while True:
         can_rise = rungs < len(areas) - 1
-        price = np.where(can_rise, areas[np.minimum(rungs + 1, len(areas) - 1)] - areas[rungs], budget_tokens + 1)
+        price = np.where(
+            can_rise, areas[np.minimum(rungs + 1, len(areas) - 1)] - areas[rungs], budget_tokens + 1
+        )
         missed = np.where(price <= left, (ideal - areas[rungs]) / price, -np.inf)
         best = int(missed.argmax())
         if missed[best] == -np.inf:

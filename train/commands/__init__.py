@@ -1,0 +1,5 @@
+"""One module per command: `add_parser` says what it takes, `run` does it."""
+
+from train.commands import sft, shapeworld
+
+COMMANDS = (shapeworld, sft)

@@ -1,0 +1,98 @@
+"""tempo-tiny: a Qwen2-VL of a few million parameters, and how its weights begin."""
+
+import numpy as np
+import torch
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+)
+
+from train.shapeworld.render import render
+from train.shapeworld.scene import PLAIN, RICH, sample_scene
+
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Qwen2-VL's image normalisation (its preprocessor_config.json)."""
+
+PATCH_PX = 14
+
+
+def tiny_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2VLConfig:
+    """Six layers of 256 over a vision tower of four layers of 192; every matrix fits NF4's blocks of 64."""
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in
+           ("vision_start", "vision_end", "vision_pad", "image_pad", "video_pad", "im_end", "endoftext")}  # fmt: skip
+    return Qwen2VLConfig(
+        text_config={
+            "hidden_size": 256,
+            "intermediate_size": 512,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "vocab_size": len(tokenizer),
+            "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]},
+            "tie_word_embeddings": True,
+            "bos_token_id": ids["endoftext"],
+            "eos_token_id": ids["im_end"],
+            "pad_token_id": ids["endoftext"],
+        },
+        vision_config={
+            "depth": 4,
+            "embed_dim": 192,
+            "num_heads": 6,
+            "mlp_ratio": 3,
+            "hidden_size": 256,
+            "patch_size": PATCH_PX,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+        tie_word_embeddings=True,
+    )
+
+
+def new_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2VLForConditionalGeneration:
+    """A model with random weights, whose patch embedding starts as the principal components of shapeworld's patches."""
+    torch.manual_seed(seed)
+    model = Qwen2VLForConditionalGeneration(tiny_config(tokenizer)).float()
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        eos_token_id=[
+            tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        ],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _whiten_patch_embedding(model, seed)
+    return model
+
+
+def _whiten_patch_embedding(model: Qwen2VLForConditionalGeneration, seed: int) -> None:
+    """Principal components, whitened: without them shapes take minutes longer to emerge."""
+    patches = np.concatenate([_sample_patches(seed * 1000 + i) for i in range(160)])
+    centred = patches - patches.mean(axis=0)
+    _, values, components = np.linalg.svd(centred, full_matrices=False)
+    keep = model.config.vision_config.embed_dim
+    scale = values[:keep] / np.sqrt(len(centred))
+    weights = components[:keep] / np.maximum(scale, 0.05)[:, None]
+    kernel = torch.tensor(weights, dtype=torch.float32).view(keep, 3, 1, PATCH_PX, PATCH_PX)
+    with torch.no_grad():
+        model.model.visual.patch_embed.proj.weight.copy_(kernel.expand(-1, -1, 2, -1, -1) / 2)
+
+
+def _sample_patches(seed: int) -> np.ndarray:
+    """Normalised patches float64[N, 588] in (channel, row, column) order of a few frames at two sizes."""
+    scene = sample_scene(seed, RICH if seed % 2 else PLAIN, ticks=12, aspect=(1, 1))
+    out = []
+    for side in (56, 112):
+        frames = render(scene, short_side_px=side, times=np.array([2.0, 6.0, 9.0]))
+        pixels = (frames / 255 - IMAGE_MEAN) / IMAGE_STD
+        grid = side // PATCH_PX
+        cut = pixels.reshape(3, grid, PATCH_PX, grid, PATCH_PX, 3).transpose(0, 1, 3, 5, 2, 4)
+        out.append(cut.reshape(-1, 3 * PATCH_PX * PATCH_PX))
+    return np.concatenate(out)

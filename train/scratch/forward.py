@@ -1,0 +1,153 @@
+"""The fast twin of Qwen2-VL's forward pass, on the same weights: many equal frames at once, packed rows, chosen layers.
+
+The model's own forward loops over images, duplicates each into two temporal slots and puts one question in a row. Here
+frames of one size form a batch, the temporal slots are folded into the kernel, and all questions about a video share
+one row. A test holds both equal.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Qwen2VLForConditionalGeneration
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision, rotate_half
+from transformers.vision_utils import get_vision_position_ids
+
+from train.scratch.architecture import IMAGE_MEAN, IMAGE_STD, PATCH_PX
+
+# F frames of one size, N merged tokens of a frame (4 N patches); B videos of P context tokens, K questions of S tokens
+# behind each; D hidden size, H heads of size d
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one pass leaves behind; every list has one entry per layer."""
+
+    context: list[Tensor]
+    """[B, P, D] after each layer."""
+    questions: list[Tensor]
+    """[B, K, S, D] after each layer."""
+    last: Tensor
+    """[B, K, S, D] after the final norm: what the answer is read from."""
+    pointing: dict[int, tuple[Tensor, Tensor]]
+    """Layer -> (rotated queries [B, K, H, S, d] of the questions, rotated keys [B, H, P, d] of the context)."""
+
+
+def see(model: Qwen2VLForConditionalGeneration, frames: Tensor) -> Tensor:
+    """Visual tokens [F, N, D] of frames uint8[F, H, W, 3] of one size."""
+    visual = model.model.visual
+    count, height, width = frames.shape[:3]
+    rows, columns = height // PATCH_PX, width // PATCH_PX
+    x = embed_patches(model, to_patches(frames))
+    grid = torch.tensor([[1, rows, columns]])
+    cos, sin = visual.rotary_pos_emb(x, get_vision_position_ids(grid, visual.spatial_merge_size, kwargs={}))
+    for block in visual.blocks:
+        attention = block.attn
+        q, k, v = (
+            attention.qkv(block.norm1(x)).view(count, rows * columns, 3, attention.num_heads, -1).unbind(2)
+        )
+        q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)
+        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        x = x + attention.proj(mixed.transpose(1, 2).reshape(count, rows * columns, -1))
+        x = x + block.mlp(block.norm2(x))
+    return visual.merger(x).view(count, rows * columns // 4, -1)
+
+
+def to_patches(frames: Tensor) -> Tensor:
+    """Normalised patches [F, 4 N, 588] in the order of the 2 x 2 merge, each as (channel, row, column)."""
+    count, height, width = frames.shape[:3]
+    mean, std = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
+    pixels = (frames.float() / 255 - mean) / std
+    rows, columns = height // (2 * PATCH_PX), width // (2 * PATCH_PX)
+    cut = pixels.view(count, rows, 2, PATCH_PX, columns, 2, PATCH_PX, 3)
+    return cut.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, rows * columns * 4, 3 * PATCH_PX * PATCH_PX)
+
+
+def embed_patches(model: Qwen2VLForConditionalGeneration, patches: Tensor) -> Tensor:
+    """The patch embedding with its two temporal slots folded: a still image fills both alike."""
+    weight = model.model.visual.patch_embed.proj.weight
+    return F.linear(patches, weight.sum(2).flatten(1))
+
+
+def read(
+    model: Qwen2VLForConditionalGeneration,
+    context: Tensor,
+    context_positions: Tensor,
+    questions: Tensor,
+    question_positions: Tensor,
+    context_mask: Tensor,
+    watch: tuple[int, ...] = (),
+) -> Reading:
+    """Run the language model over contexts [B, P, D] with K questions behind each, [B, K, S, D].
+
+    Positions are [3, B, P] and [3, B * K, S]; `context_mask` bool[B, P] is false on padding, which stands at the end.
+    A question sees its context and itself, never another question; nothing is computed twice for the context.
+    """
+    language = model.model.language_model
+    rows, per_row = questions.shape[:2]
+    turn_context = _turner(language, context, context_positions)
+    turn_questions = _turner(language, questions, question_positions)
+    x, y = context, questions.flatten(0, 1)
+    out = Reading(context=[], questions=[], last=y, pointing={})
+    for i, layer in enumerate(language.layers):
+        q, k, v = _project(layer, x, turn_context)
+        q2, k2, v2 = _project(layer, y, turn_questions)
+        if i in watch:
+            out.pointing[i] = (q2.unflatten(0, (rows, per_row)), k)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed2 = _attend_both(q2, k2, v2, k, v, context_mask)
+        x, y = _finish(layer, x, mixed), _finish(layer, y, mixed2)
+        out.context.append(x)
+        out.questions.append(y.unflatten(0, (rows, per_row)))
+    out.last = language.norm(y).unflatten(0, (rows, per_row))
+    return out
+
+
+Turn = tuple[Tensor, Tensor]
+
+
+def _turner(language: nn.Module, embeds: Tensor, positions: Tensor) -> Turn:
+    cos, sin = language.rotary_emb(embeds, positions)
+    return cos[:, None], sin[:, None]
+
+
+def _project(layer: nn.Module, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotated queries and keys and the values, [rows, H, L, d] each, keys and values repeated to all heads."""
+    attention, normed = layer.self_attn, layer.input_layernorm(x)
+    q, k, v = (
+        project(normed).view(*x.shape[:2], -1, attention.head_dim).transpose(1, 2)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    cos, sin = turn
+    kind = q.dtype
+    q, k = ((t * cos + rotate_half(t) * sin).to(kind) for t in (q, k))
+    k, v = (t.repeat_interleave(attention.num_key_value_groups, dim=1) for t in (k, v))
+    return q, k, v
+
+
+def _attend_both(
+    q: Tensor, k: Tensor, v: Tensor, seen_k: Tensor, seen_v: Tensor, seen_mask: Tensor
+) -> Tensor:
+    """Attention of questions [B * K, H, S, d] over their video's context [B, H, P, d] and causally over themselves.
+
+    One softmax over both parts; the context is never repeated per question, which is why this beats a masked kernel.
+    """
+    rows, (total, heads, length, size) = len(seen_k), q.shape
+    per_row = total // rows
+    side_by_side = q.view(rows, per_row, heads, length, size).transpose(1, 2).reshape(rows, heads, -1, size)
+    over_context = side_by_side @ seen_k.transpose(-1, -2)
+    over_context = over_context.masked_fill(~seen_mask[:, None, None], float("-inf"))
+    over_context = over_context.view(rows, heads, per_row, length, -1).transpose(1, 2).flatten(0, 1)
+    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    over_self = (q @ k.transpose(-1, -2)).masked_fill(later, float("-inf"))
+    weights = (torch.cat([over_context, over_self], dim=-1).float() * size**-0.5).softmax(-1).to(v.dtype)
+    of_context, of_self = weights.split([seen_k.shape[2], length], dim=-1)
+    of_context = of_context.reshape(rows, per_row, heads, length, -1).transpose(1, 2).flatten(2, 3)
+    mixed = (of_context @ seen_v).view(rows, heads, per_row, length, size).transpose(1, 2).flatten(0, 1)
+    return mixed + of_self @ v
+
+
+def _finish(layer: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
+    x = x + layer.self_attn.o_proj(mixed.transpose(1, 2).reshape(*x.shape[:2], -1))
+    return x + layer.mlp(layer.post_attention_layernorm(x))

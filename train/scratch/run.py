@@ -1,0 +1,260 @@
+"""The run: vision stage, joint stage, 4-bit finish. Resumable, with curves; the same command goes on where it stopped.
+
+It is NOT a trainer for other models. Everything that matters is in the recipe; the state after every few hundred steps
+is in `state.pt`, a line of curves every 20 steps in `curves.jsonl`.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
+
+from train.scratch import four_bit
+from train.scratch.architecture import new_model
+from train.scratch.batches import Batches, Mixture, still_frames, videos
+from train.scratch.forward import see
+from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
+from train.scratch.tokenizer import build_tokenizer
+
+log = logging.getLogger(__name__)
+Progress = Callable[[dict], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phase:
+    """From `first_step` of the joint stage on, batches are drawn from this mixture."""
+
+    first_step: int
+    mixture: Mixture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScratchRecipe:
+    """Everything that decides what a run makes."""
+
+    name: str
+    seed: int = 0
+    vision_steps: int
+    vision_frames: int = 192
+    vision_rich_share: float = 0.7
+    joint_steps: int
+    phases: tuple[Phase, ...]
+    vision_rates: tuple[float, float] = (1.2e-2, 3e-3)
+    """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""
+    joint_rates: tuple[float, float] = (5e-3, 2e-3)
+    """The same of the joint stage."""
+    warmup_steps: int = 20
+    decay_share: float = 0.4
+    """Share of each stage's end over which the rate falls to nothing."""
+    four_bit_share: float = 0.12
+    """Share of the joint stage's end that is trained with NF4 rounding."""
+    weight_decay: float = 0.01
+    bf16: bool = True
+    """bfloat16 autocast: four times faster where the processor has it, three times slower where it has not."""
+    threads: int = 2
+
+
+@dataclass(slots=True)
+class _State:
+    model: Qwen2VLForConditionalGeneration
+    heads: Heads
+    tokenizer: PreTrainedTokenizerBase
+    optimizers: list[torch.optim.Optimizer]
+    stage: str = "vision"
+    step: int = 0
+    """Steps done in this stage."""
+    seconds: float = 0.0
+
+
+def run(
+    recipe: ScratchRecipe, folder: Path, *, progress: Progress = lambda _: None
+) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:
+    """Train from random weights (or from `folder`'s state); returns the model, its weights exact, and its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(recipe.threads)
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    state = _begin(recipe)
+    _resume(state, recipe, folder)
+    if state.stage == "vision":
+        _stage(state, recipe, folder, recipe.vision_steps, _vision_batches(recipe), _vision_step, progress)
+        state.stage, state.step = "joint", 0
+        state.optimizers = _optimizers(state, recipe)
+        _save(state, folder)
+    _stage(
+        state,
+        recipe,
+        folder,
+        recipe.joint_steps,
+        _joint_batches(recipe, state.tokenizer),
+        _joint_step,
+        progress,
+    )
+    _save(state, folder)
+    four_bit.exact_weights(state.model)
+    return state.model.eval(), state.tokenizer
+
+
+def _begin(recipe: ScratchRecipe) -> _State:
+    tokenizer = build_tokenizer(recipe.seed)
+    model = new_model(tokenizer, seed=recipe.seed)
+    heads = Heads(model.config.text_config.hidden_size, tokenizer)
+    state = _State(model=model, heads=heads, tokenizer=tokenizer, optimizers=[])
+    state.optimizers = _optimizers(state, recipe)
+    return state
+
+
+def _optimizers(state: _State, recipe: ScratchRecipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the towers, AdamW for embeddings, norms, biases and heads."""
+    named = [*state.model.named_parameters(), *state.heads.named_parameters(prefix="heads")]
+    matrices = [p for n, p in named if p.ndim == 2 and "embed_tokens" not in n and not n.startswith("heads")]
+    chosen = {id(p) for p in matrices}
+    others = [p for _, p in named if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=1e-3, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def _vision_batches(recipe: ScratchRecipe) -> Callable[[int], object]:
+    return partial(
+        still_frames, seed=recipe.seed, count=recipe.vision_frames, rich_share=recipe.vision_rich_share
+    )
+
+
+def _joint_batches(recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> Callable[[int], object]:
+    return partial(_joint_batch, recipe=recipe, tokenizer=tokenizer)
+
+
+def _joint_batch(step: int, *, recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> object:
+    phase = [p for p in recipe.phases if p.first_step <= step][-1]
+    return videos(step, seed=recipe.seed, mixture=phase.mixture, tokenizer=tokenizer)
+
+
+def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
+    seen = [see(state.model, frames.pixels) for frames in batch]  # type: ignore[attr-defined]
+    parts, scores = vision_losses(state.heads, batch, seen)  # type: ignore[arg-type]
+    loss = parts["looks"] + 0.3 * parts["surroundings"]
+    return loss, {k: float(v.detach()) for k, v in parts.items()} | scores
+
+
+def _joint_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
+    losses, scores = joint_losses(state.model, state.heads, batch)  # type: ignore[arg-type]
+    total = torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
+    return total, {name: float(value.detach()) for name, value in losses.items()} | scores
+
+
+def _stage(
+    state: _State, recipe: ScratchRecipe, folder: Path, steps: int, make: Callable[[int], object],
+    advance: Callable[[_State, object], tuple[Tensor, dict[str, float]]], progress: Progress,
+) -> None:  # fmt: skip
+    """Train from the state's step to `steps`, saving every 200 steps."""
+    if state.step >= steps:
+        return
+    loader = DataLoader(
+        Batches(make, state.step, steps), batch_size=None, num_workers=1, prefetch_factor=6,
+        multiprocessing_context="spawn",
+    )  # fmt: skip
+    gathered: list[dict[str, float]] = []
+    since = time.monotonic()
+    for batch in loader:
+        if state.stage == "joint" and state.step >= steps * (1 - recipe.four_bit_share):
+            four_bit.round_weights(state.model)
+        _set_rates(state, recipe, steps)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bf16), parametrize.cached():
+            loss, scores = advance(state, batch)
+        loss.backward()
+        _update(state)
+        gathered.append(scores)
+        state.step += 1
+        if state.step % 20 == 0 or state.step == steps:
+            now = time.monotonic()
+            state.seconds, since = state.seconds + now - since, now
+            _record(state, folder, gathered, steps, progress)
+            gathered = []
+        if state.step % 200 == 0:
+            _save(state, folder)
+
+
+def _update(state: _State) -> None:
+    parameters = [
+        p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]
+    ]
+    nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], 1.0)
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def _set_rates(state: _State, recipe: ScratchRecipe, steps: int) -> None:
+    """Warm up, hold, fall linearly to nothing."""
+    decay = max(1.0, steps * recipe.decay_share)
+    factor = min(1.0, (state.step + 1) / recipe.warmup_steps, (steps - state.step) / decay)
+    rates = recipe.vision_rates if state.stage == "vision" else recipe.joint_rates
+    for optimizer, rate in zip(state.optimizers, rates, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+
+
+def _record(
+    state: _State, folder: Path, gathered: list[dict[str, float]], steps: int, progress: Progress
+) -> None:
+    names = sorted({name for scores in gathered for name in scores})
+    means = {n: round(_mean([s[n] for s in gathered if n in s]), 4) for n in names}
+    line = {
+        "stage": state.stage,
+        "step": state.step,
+        "steps": steps,
+        "seconds": round(state.seconds, 1),
+        **means,
+    }
+    with (folder / "curves.jsonl").open("a") as curves:
+        curves.write(json.dumps(line) + "\n")
+    progress(line)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _save(state: _State, folder: Path) -> None:
+    """Write the whole state, then put it in place in one step: a kill leaves the old one or the new one."""
+    rounded = [p for p in state.model.modules() if parametrize.is_parametrized(p)]
+    four_bit.exact_weights(state.model)
+    new = folder / "state.new"
+    torch.save(
+        {
+            "model": state.model.state_dict(),
+            "heads": state.heads.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+            "stage": state.stage,
+            "step": state.step,
+            "seconds": state.seconds,
+        },
+        new,
+    )
+    os.replace(new, folder / "state.pt")
+    if rounded:
+        four_bit.round_weights(state.model)
+
+
+def _resume(state: _State, recipe: ScratchRecipe, folder: Path) -> None:
+    path = folder / "state.pt"
+    if not path.exists():
+        return
+    saved = torch.load(path, weights_only=True)
+    state.stage, state.step, state.seconds = saved["stage"], saved["step"], saved["seconds"]
+    state.model.load_state_dict(saved["model"])
+    state.heads.load_state_dict(saved["heads"])
+    for optimizer, old in zip(state.optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(old)
+    log.info("resuming %s at %s step %d", recipe.name, state.stage, state.step)

@@ -1,0 +1,66 @@
+"""A small byte-level tokenizer with Qwen2-VL's special tokens; every stamp is three tokens, `00|12|.0`."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, TO
+from train.shapeworld.english import FreeEnglish
+from train.shapeworld.queries import QueryMix, dress, sample_queries
+from train.shapeworld.scene import RICH, sample_scene
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+    "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
+VOCABULARY = 1024
+
+_PIECES = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
+"""Two digits, point and digit, punctuation, words, blanks: a stamp always falls into the same three pieces."""
+
+
+def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
+    """Train the tokenizer on shapeworld's English; all 256 bytes are in it, so any text encodes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(seed), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        padding_side="left",
+        model_max_length=32768,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in ("<|im_end|>", "<|endoftext|>")],
+    )
+
+
+def _corpus(seed: int) -> Iterator[str]:
+    """Stamps often enough to become whole tokens, the answer grammar, and what people ask."""
+    rng = np.random.default_rng(seed)
+    digits = [f"{a}{b}" for a, b in itertools.product(range(10), repeat=2)]
+    for _ in range(300):
+        yield from digits
+        yield from (f".{d}" for d in range(10))
+        yield from (REFUSAL, OPENING, TO, NEXT, CLOSING, "user\n", "assistant\n", "Query:")
+    english = FreeEnglish(held_out=False)
+    scenes = [sample_scene(int(rng.integers(2**31)), RICH, motion=0.2) for _ in range(400)]
+    mix = QueryMix(hard_share=0.3, hard_kinds=("order", "several", "motion"))
+    for scene in scenes:
+        yield from (query.text for query in sample_queries(rng, scene, 10, mix, scenes[:20]))
+        yield from (dress(rng, english.sentence(rng)) for _ in range(6))

@@ -1,0 +1,114 @@
+"""Shapeworld on disk: video files with rows in QVHighlights form, resumable, from seeds that training never uses."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+
+from train.shapeworld.queries import HARD_KINDS, Query, QueryMix, sample_queries
+from train.shapeworld.render import canvas_size, render
+from train.shapeworld.scene import TIERS, Scene, sample_scene
+
+HELD_OUT_SEEDS = 2**40
+"""Training draws seeds below 2**31; sets on disk start here."""
+
+CLIPS_RATE = 4
+"""Pictures a second in the files: every beat falls on a picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetPlan:
+    """A set of clips to make."""
+
+    clips: int
+    queries: int = 5
+    tier: str = "rich"
+    seed: int = 0
+    short_side_px: int = 224
+    mix: QueryMix = field(
+        default_factory=lambda: QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
+    )
+    motion: float = 0.0
+
+
+MIXES: dict[str, QueryMix] = {
+    "main": QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True),
+    "hard": QueryMix(hard_share=1.0, hard_kinds=HARD_KINDS, held_out_words=True),
+    "unseen-pairs": QueryMix(hard_share=0.0, hard_kinds=(), irrelevant=0.0, held_out_pairs="only"),
+}
+"""Which questions a set asks: the ten main kinds, the hard ones, or colour-shape pairs never asked in training."""
+
+
+def make_set(
+    plan: SetPlan, folder: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Path:
+    """Render `plan.clips` clips into `folder/videos` and their rows into `folder/rows.jsonl`; returns the rows' path.
+
+    Clips that are already there are kept, so that a stopped run goes on. Deterministic in the plan.
+    """
+    videos = folder / "videos"
+    videos.mkdir(parents=True, exist_ok=True)
+    rows: list[dict] = []
+    number = 0
+    for scene in _scenes(plan):
+        rng = np.random.default_rng([scene.seed, 3])
+        others = [sample_scene(scene.seed + 10**9 * i, scene.tier, ticks=scene.ticks) for i in (1, 2, 3)]
+        queries = sample_queries(rng, scene, plan.queries, plan.mix, others)
+        if len(queries) < min(plan.queries, 1 if plan.mix.held_out_pairs == "only" else plan.queries):
+            continue
+        name = f"{plan.tier}-{scene.seed - HELD_OUT_SEEDS:08d}"
+        if not (videos / f"{name}.mp4").exists():
+            write_clip(scene, videos / f"{name}.mp4", short_side_px=plan.short_side_px)
+        rows += [row_of(scene, query, name, qid=len(rows) + i) for i, query in enumerate(queries)]
+        number += 1
+        progress(number, plan.clips)
+        if number == plan.clips:
+            break
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+def _scenes(plan: SetPlan) -> Iterator[Scene]:
+    for number in range(20 * plan.clips):
+        yield sample_scene(
+            HELD_OUT_SEEDS + plan.seed * 100_000 + number, TIERS[plan.tier], motion=plan.motion
+        )
+
+
+def row_of(scene: Scene, query: Query, vid: str, *, qid: int) -> dict:
+    """A QVHighlights row; `kind`, `tier` and `negative` say what was asked, no window means no matching moment."""
+    return {
+        "qid": qid,
+        "query": query.text,
+        "duration": scene.duration_s,
+        "vid": vid,
+        "relevant_windows": [[start * scene.step_s, end * scene.step_s] for start, end in query.runs],
+        "verdict": "moments" if query.runs else "no-moment",
+        "kind": query.kind,
+        "tier": scene.tier.name,
+        "negative": query.negative,
+    }
+
+
+def write_clip(
+    scene: Scene, path: Path, *, short_side_px: int, rate: int = CLIPS_RATE, crf: int = 26
+) -> None:
+    """Encode a scene as H.264 at `rate` pictures a second; the file appears whole or not at all."""
+    per_tick = scene.step_s * rate
+    part = path.with_suffix(".part.mp4")
+    with av.open(str(part), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = canvas_size(scene, short_side_px)
+        stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", rate * 2
+        stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1"}
+        for tick in range(scene.ticks):
+            times = tick + np.arange(round(per_tick)) / per_tick
+            for frame in render(scene, short_side_px=short_side_px, times=times, compress=False):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    os.replace(part, path)

@@ -1,0 +1,58 @@
+"""Free English that shapeworld does not know: questions about people, animals and objects that are never in a clip.
+
+A fixed fifth of every word list is held out for evaluation, so that refusing is measured on words never trained on.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+_WORDS: dict[str, list[str]] = json.loads(Path(__file__).with_name("english.json").read_text())
+
+
+class FreeEnglish:
+    """Sentences that nothing in shapeworld can make true. `held_out` draws from the words kept for evaluation."""
+
+    def __init__(self, *, held_out: bool) -> None:
+        self._who = _part(_WORDS["who"], held_out)
+        self._does = _part(_WORDS["does"], held_out)
+        self._where = _part(_WORDS["where"], held_out)
+        self._adjectives = _WORDS["adjectives"]
+        self._things = _part(_WORDS["things"], held_out)
+
+    def noun_phrase(self, rng: np.random.Generator) -> str:
+        noun = str(rng.choice(self._things if rng.random() < 0.6 else self._who))
+        adjective = f"{rng.choice(_WORDS['adjectives'])} " if rng.random() < 0.6 else ""
+        phrase = adjective + noun
+        article = "the" if rng.random() < 0.3 else ("an" if phrase[0] in "aeiou" else "a")
+        return f"{article} {phrase}"
+
+    def sentence(self, rng: np.random.Generator) -> str:
+        """One clause, sometimes two, such as QVHighlights' annotators write."""
+        who = str(rng.choice(self._who))
+        adjective = f"{rng.choice(_WORDS['adjectives'])} " if rng.random() < 0.3 else ""
+        article = str(rng.choice(["the", "a", "one", "two" if rng.random() < 0.2 else "a"]))
+        verb = str(rng.choice(self._does))
+        if rng.random() < 0.35:
+            verb = _continuous(verb)
+        text = f"{article} {adjective}{who} {verb}"
+        if rng.random() < 0.5:
+            text += f" {rng.choice(self._where)}"
+        if rng.random() < 0.2:
+            joint = rng.choice(["while", "and then", "because", "before"])
+            text += f" {joint} {self.noun_phrase(rng)} {rng.choice(self._does)}"
+        return text
+
+
+def _part(words: list[str], held_out: bool) -> list[str]:
+    """Every fifth word is held out."""
+    return [word for i, word in enumerate(words) if (i % 5 == 4) == held_out]
+
+
+def _continuous(verb: str) -> str:
+    """'walks home' -> 'is walking home'; crude English is part of what users type."""
+    head, _, rest = verb.partition(" ")
+    stem = head[:-2] if head.endswith(("shes", "ches", "sses")) else head.removesuffix("s")
+    stem = stem[:-1] if stem.endswith("e") and not stem.endswith("ee") else stem
+    return f"is {stem}ing {rest}".rstrip()
