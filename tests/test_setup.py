@@ -1,5 +1,6 @@
 """Preparing a machine: what is found is kept, what is missing is named in one line."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -242,6 +243,29 @@ def test_every_requirement_is_pinned_and_earns_a_line() -> None:
             assert f"**{package}**" in decisions, (
                 f"{package} has no line in docs/decisions/0001-dependencies.md"
             )
+
+
+def pinned(name: str) -> set[str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return {line.split("==")[0].split("[")[0] for line in lines if "==" in line and not line.startswith("#")}
+
+
+def test_what_the_product_imports_is_pinned_and_nothing_else() -> None:
+    """Packages that transformers asks for by itself are the exception."""
+    modules = set()
+    for floor in ("tempo_core", "annotations", "train", "app"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                modules |= {name.split(".")[0] for name in names}
+    ours = {"tempo_core", "annotations", "train", "app", ""}
+    foreign = {name.replace("_", "-") for name in modules - sys.stdlib_module_names - ours}
+    imported = {{"PIL": "pillow", "argon2": "argon2-cffi"}.get(name, name) for name in foreign}
+    optional = {"psycopg"}
+    asked_by_others = {"accelerate", "bitsandbytes"}
+    assert imported - optional <= pinned("requirements.txt")
+    assert pinned("requirements.txt") - asked_by_others <= imported
 
 
 def test_the_installed_packages_are_the_pinned_ones() -> None:
