@@ -166,3 +166,21 @@ def engine_nf4(checkpoint: Path) -> Any:
     from tempo_core.engine import load_engine
 
     return load_engine(checkpoint, four_bit=True, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of a square that jumps once, as H.264."""
+    import av
+
+    path = tmp_path_factory.mktemp("clips") / "jump.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 112, 84, "yuv420p"
+        for idx in range(60):
+            picture = np.full((84, 112, 3), (30, 90, 140), dtype=np.uint8)
+            left = 10 if idx < 30 else 70
+            picture[30:60, left : left + 30] = (240, 210, 60)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path

@@ -1,0 +1,214 @@
+"""`python -m tempo_core predict`: answer every query of a ground-truth file, resumably.
+
+One line a query, in QVHighlights' prediction format and more: `pred_relevant_windows` [[start_s, end_s,
+score], ...] ranks the windows of the best answers, `moments` [[start_s, end_s], ...] is the answer itself,
+`relevance` is P(relevant), and `refused` says whether the model refused. `run` names model and settings; a
+file is never continued with others.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tempo_core.commands.options import (
+    add_budget_options,
+    add_model_options,
+    open_engine,
+    writable,
+    write_json,
+)
+from tempo_core.errors import InputError, VideoError
+
+if TYPE_CHECKING:
+    from tempo_core.engine import Answer, Engine
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+N_BEST = 10
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to an argparse subparsers object."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="answer every query of a ground-truth file",
+        description="Answer every query of a ground-truth file. A run that was stopped goes on where it was: "
+        "queries that OUT already answers are left out.",
+    )
+    parser.add_argument(
+        "--ground-truth", required=True, metavar="ROWS.jsonl", help="rows with qid, query and vid"
+    )
+    parser.add_argument(
+        "--videos", required=True, metavar="DIR", help="the folder with a video file for every vid"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="PREDICTIONS.jsonl", help="where answers are appended"
+    )
+    add_model_options(parser)
+    add_budget_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object when done")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer what is missing in the output. Raises InputError and its kin on bad input, before any work where
+    it can."""
+    rows = read_rows(Path(args.ground_truth))
+    videos = find_videos(Path(args.videos), [row["vid"] for row in rows])
+    out = writable(args.out)
+    engine = open_engine(args)
+    settings = {
+        "model_id": engine.model_id,
+        "allocator": args.allocator,
+        "token_budget": args.token_budget,
+        "fps": args.fps,
+    }
+    done = read_done(out, settings)
+    left = [row for row in rows if _key(row["qid"]) not in done]
+    answer_rows(engine, left, videos, out, settings)
+    summary = {"out": str(out), "answered": len(left), "already_there": len(rows) - len(left), **settings}
+    if args.json:
+        write_json(summary)
+    else:
+        sys.stdout.write(f"{len(left)} queries answered, {len(rows) - len(left)} were there; see {out}\n")
+    return 0
+
+
+def answer_rows(
+    engine: "Engine",
+    rows: list[dict[str, Any]],
+    videos: dict[str, Path],
+    out: Path,
+    settings: dict[str, Any],
+) -> None:
+    """Append an answer for every row, video by video, each line on disk before the next is begun."""
+    from tqdm import tqdm
+
+    from tempo_core.engine import sample_for
+
+    by_video: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_video.setdefault(row["vid"], []).append(row)
+    with out.open("a", encoding="utf-8") as file, tqdm(total=len(rows), unit="query", file=sys.stderr) as bar:
+        for vid, asked in by_video.items():
+            try:
+                video = sample_for(engine.defaults, videos[vid], fps=settings["fps"])
+            except VideoError as error:
+                raise VideoError(f"Video {vid!r}: {error} The answers so far are in {out}.") from error
+            context = engine.encode(
+                video, token_budget=settings["token_budget"], allocator=settings["allocator"]
+            )
+            for row in asked:
+                answer = engine.ask(context, row["query"], n_best=N_BEST)
+                file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                bar.update()
+
+
+def prediction(row: dict[str, Any], answer: "Answer", settings: dict[str, Any]) -> dict[str, Any]:
+    """One line of the output."""
+    return {
+        "qid": row["qid"],
+        "query": row["query"],
+        "vid": row["vid"],
+        "pred_relevant_windows": [[m.start_s, m.end_s, round(score, 6)] for m, score in answer.ranked],
+        "moments": [[m.start_s, m.end_s] for m in answer.moments],
+        "confidences": [round(confidence, 6) for confidence in answer.confidences],
+        "relevance": answer.relevance,
+        "refused": answer.refused,
+        "run": settings,
+    }
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows with qid, query and vid. Raises InputError naming the line of the first broken one."""
+    from tempo_core.prompt import clean_query
+
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+    for number, row in _read_lines(path):
+        for field, kinds in [("qid", (int, str)), ("query", (str,)), ("vid", (str,))]:
+            if not isinstance(row.get(field), kinds) or isinstance(row.get(field), bool):
+                raise InputError(f"{path}, line {number}: {field!r} is {row.get(field)!r}; it must be there.")
+        try:
+            clean_query(row["query"])
+        except InputError as error:
+            raise InputError(f"{path}, line {number} (qid {row['qid']}): {error}") from error
+        if (first := seen.setdefault(_key(row["qid"]), number)) != number:
+            raise InputError(
+                f"{path}, line {number}: qid {row['qid']!r} was already in line {first}. Make it unique."
+            )
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path} holds no rows.")
+    return rows
+
+
+def find_videos(folder: Path, vids: list[str]) -> dict[str, Path]:
+    """The file of every vid. Raises InputError naming the first that is missing, and how many are."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder of videos {folder}.")
+    there = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    found: dict[str, Path] = {}
+    missing: list[str] = []
+    for vid in dict.fromkeys(vids):
+        names = (vid, *(vid + suffix for suffix in VIDEO_SUFFIXES))
+        path = next((there[name] for name in names if name in there), None)
+        if path is None:
+            missing.append(vid)
+        else:
+            found[vid] = path
+    if missing:
+        more = f" (and {len(missing) - 1} more videos)" if len(missing) > 1 else ""
+        raise InputError(f"{folder} has no video {missing[0]!r}{more}, such as {missing[0]}.mp4.")
+    return found
+
+
+def read_done(out: Path, settings: dict[str, Any]) -> set[str]:
+    """The qids that the output answers; a last line cut short by a crash is removed from the file.
+
+    Raises InputError when another model or other settings made a row.
+    """
+    content = out.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        with out.open("rb+") as file:
+            file.truncate(len(whole))
+    done = set()
+    for number, row in _read_lines(out):
+        if row.get("run") != settings:
+            raise InputError(
+                f"{out}, line {number} was made by {row.get('run')}, not by {settings}. Give another --out, "
+                "or the "
+                "same model and flags."
+            )
+        done.add(_key(row.get("qid")))
+    return done
+
+
+def _key(qid: Any) -> str:
+    """A qid as it is compared: 7 and "7" are different queries."""
+    return json.dumps(qid)
+
+
+def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Numbered JSON objects of a file, blank lines left out. Raises InputError."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: a text may hold U+2028
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}.") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number} is no JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number} must be a JSON object; it is a {type(row).__name__}.")
+        rows.append((number, row))
+    return rows

@@ -1,0 +1,254 @@
+"""The commands, through their one entry: answers on stdout, one clear line and exit code 2 on bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tempo_core.__main__ import COMMANDS, main
+from tempo_core.answers import parse_answer
+from tempo_core.commands.options import clock
+from tempo_core.commands.predict import find_videos, read_done, read_rows
+from tempo_core.engine import Answer
+from tempo_core.errors import InputError
+from tempo_core.timestamps import format_stamps
+
+QUERIES = ["a yellow square jumps", "a dog barks", "a yellow square stays left"]
+
+
+@pytest.fixture
+def no_line(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command that must fail: exit code 2, nothing on stdout, one line on stderr, which is
+    returned."""
+
+    def run(*argv: Any) -> str:
+        assert main([str(part) for part in argv]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) == 1
+        return err
+
+    return run
+
+
+@pytest.fixture
+def rows(tmp_path: Path, clip: Path) -> Path:
+    """Three queries about one video, and its folder."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(clip, tmp_path / "videos" / "v1.mp4")
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"qid": idx, "query": query, "vid": "v1"}) for idx, query in enumerate(QUERIES)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_ground_prints_json_that_reads_back(
+    checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ground", str(clip), QUERIES[0], "--checkpoint", str(checkpoint), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    answer = Answer.from_dict(told)
+    frames = told["allocation"]
+    assert frames["times_s"] == [0, 1, 2, 3, 4, 5]
+    assert frames["spent_tokens"] == sum(frames["tokens"]) <= 160
+    parse_answer(answer.text, format_stamps(frames["times_s"], frames["end_s"]))
+    assert answer.model_id.endswith("/nf4")
+
+
+def test_ground_prints_a_table(checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["ground", str(clip), "  a yellow   square ", "--checkpoint", str(checkpoint), "--no-four-bit"]
+    assert main([*argv, "--fps", "2", "--allocator", "uniform", "--token-budget", "60"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "a yellow square"
+    assert "12 frames" in lines[-1]
+    assert "(uniform)" in lines[-1]
+
+
+def test_a_dry_run_prints_the_plan(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ground", "--dry-run", "--checkpoint", str(checkpoint), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert len(made["quantised_modules"]) == 14
+    assert main(["ground", "--dry-run", "--checkpoint", "Qwen2-VL-7B-Instruct"]) == 0
+    assert "8,291.4 M" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("query", ["", " \t", "long " * 2000, "bell\x07", "\x00"])
+def test_bad_queries(no_line: Any, checkpoint: Path, clip: Path, query: str) -> None:
+    assert "The query" in no_line("ground", clip, query, "--checkpoint", checkpoint)
+
+
+def test_bad_videos(no_line: Any, checkpoint: Path, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("no video at all " * 100)
+    (tmp_path / "short.mp4").write_bytes(clip.read_bytes()[:700])
+    for name in ("missing.mp4", "empty.mp4", "text.mp4", "short.mp4"):
+        for command in (["ground", tmp_path / name, "a dog"], ["allocate", tmp_path / name]):
+            assert name in no_line(*command, "--checkpoint", checkpoint)
+
+
+def test_bad_numbers_and_places(no_line: Any, checkpoint: Path, clip: Path, tmp_path: Path) -> None:
+    here = ["--checkpoint", checkpoint]
+    assert "cannot hold 6 frames" in no_line("ground", clip, "a dog", *here, "--token-budget", 2)
+    assert "cannot hold 6 frames" in no_line("allocate", clip, *here, "--token-budget", -5)
+    assert "frames" in no_line("ground", clip, "a dog", *here, "--fps", 10)
+    assert no_line("ground", clip, "a dog", *here, "--fps", 0)
+    assert "no checkpoint folder" in no_line("ground", clip, "a dog", "--checkpoint", tmp_path / "none")
+    assert "no adapter folder" in no_line("ground", clip, "a dog", *here, "--adapter", tmp_path / "none")
+    assert "Give a video file and a query" in no_line("ground", clip)
+    assert "Cannot write" in no_line("allocate", clip, *here, "--plot", tmp_path / "no" / "plot.html")
+
+
+def test_allocate_tells_and_plots(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "plot.html"
+    argv = ["allocate", str(clip), "--checkpoint", str(checkpoint), "--token-budget", "48"]
+    assert main([*argv, "--plot", str(page), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sum(told["tokens"]) <= 48
+    assert max(told["tokens"][2:4]) > min(told["tokens"]), "the jump at 3 s gets more than a still frame"
+    html = page.read_text(encoding="utf-8")
+    assert '"shape":"hv"' in html
+    assert "<script src=" not in html
+    assert main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert lines[-1].startswith("6 frames")
+
+
+def _predict(rows: Path, checkpoint: Path, *more: str) -> list[str]:
+    out = rows.parent / "out.jsonl"
+    videos = str(rows.parent / "videos")
+    argv = ["predict", "--ground-truth", str(rows), "--videos", videos, "--out", str(out)]
+    return [*argv, "--checkpoint", str(checkpoint), *more]
+
+
+def test_predict_answers_and_resumes(
+    rows: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = rows.parent / "out.jsonl"
+    assert main(_predict(rows, checkpoint)) == 0
+    assert "3 queries answered" in capsys.readouterr().out
+    first = out.read_text()
+    made = [json.loads(line) for line in first.splitlines()]
+    assert [row["qid"] for row in made] == [0, 1, 2]
+    for row in made:
+        assert {"qid", "query", "vid", "pred_relevant_windows", "relevance", "refused", "moments"} <= set(row)
+        assert all(start < end and 0 <= score <= 1 for start, end, score in row["pred_relevant_windows"])
+        assert row["refused"] == (row["moments"] == [])
+    lines = first.splitlines(keepends=True)
+    out.write_text(lines[0] + lines[1][:-20])  # what a crash leaves
+    assert main(_predict(rows, checkpoint, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["answered"] == 2
+    assert out.read_text() == first
+    assert main(_predict(rows, checkpoint)) == 0
+    assert out.read_text() == first
+
+
+def test_predict_encodes_a_video_once(
+    rows: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tempo_core.engine import Engine
+
+    encoded, encode = [], Engine.encode
+
+    def count(self: Any, video: Any, **named: Any) -> Any:
+        encoded.append(video.sha256)
+        return encode(self, video, **named)
+
+    monkeypatch.setattr(Engine, "encode", count)
+    assert main(_predict(rows, checkpoint)) == 0
+    assert len(encoded) == 1
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_predict_never_mixes_settings(
+    rows: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(_predict(rows, checkpoint)) == 0
+    assert main(_predict(rows, checkpoint, "--allocator", "uniform")) == 2
+    assert "Give another --out" in capsys.readouterr().err
+
+
+def test_a_missing_video_is_named(no_line: Any, rows: Path, checkpoint: Path) -> None:
+    with rows.open("a") as file:
+        file.write(json.dumps({"qid": "x", "query": "a dog", "vid": "gone"}) + "\n")
+    assert "no video 'gone'" in no_line(*_predict(rows, checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "is no JSON"),
+        ("[1]", "must be a JSON object"),
+        ('{"qid": 9, "query": "a"}', "'vid'"),
+        ('{"qid": 9, "query": "", "vid": "v1"}', "empty"),
+        ('{"qid": 0, "query": "a", "vid": "v1"}', "already in line 1"),
+    ],
+)
+def test_broken_rows_are_named(no_line: Any, rows: Path, checkpoint: Path, line: str, says: str) -> None:
+    with rows.open("a") as file:
+        file.write(line + "\n")
+    told = no_line(*_predict(rows, checkpoint))
+    assert "line 4" in told
+    assert says in told
+
+
+def test_rows_may_hold_line_separators(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"qid": "a", "query": "one\u2028two", "vid": "v"}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_rows(path) == [row]
+
+
+def test_no_rows_no_folder_no_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n")
+    with pytest.raises(InputError, match="holds no rows"):
+        read_rows(tmp_path / "rows.jsonl")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_rows(tmp_path / "none.jsonl")
+    with pytest.raises(InputError, match="no folder of videos"):
+        find_videos(tmp_path / "none", ["v"])
+    (tmp_path / "out.jsonl").write_bytes(b'{"qid": 1, "run')
+    assert read_done(tmp_path / "out.jsonl", {}) == set()
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+def test_every_command_has_help() -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+
+
+@pytest.mark.parametrize("argv", [[], ["sing"], ["ground", "--tune"]])
+def test_unknown_words_exit_with_two(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+
+
+def test_importing_the_package_is_light() -> None:
+    """Help and the page's first paint must not wait for torch."""
+    code = (
+        "import sys, tempo_core, tempo_core.__main__ as m; m.build_parser(); "
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules; tempo_core.Moment(0, 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_package_exposes_three_names() -> None:
+    import tempo_core
+
+    assert [getattr(tempo_core, name).__name__ for name in tempo_core.__all__] == tempo_core.__all__
+    with pytest.raises(AttributeError, match="no attribute 'sing'"):
+        tempo_core.sing  # noqa: B018
+
+
+def test_the_clock_reads_like_a_players() -> None:
+    assert [clock(s) for s in (0, 59.96, 62.5, 3602.5)] == ["0:00.0", "1:00.0", "1:02.5", "1:00:02.5"]
