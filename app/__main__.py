@@ -109,7 +109,7 @@ def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: An
     failures: list[Exception] = []
 
     def load() -> Any:
-        from tempo_core.loading import load_engine
+        from tempo_core.engine import load_engine
 
         say(f"loading {options.checkpoint or 'the shipped model'}{' as NF4' if options.four_bit else ''}")
         engine = load_engine(options.checkpoint, adapter=options.adapter, four_bit=options.four_bit)

@@ -15,13 +15,13 @@ from fastapi import FastAPI
 
 from app.accounts import Accounts, VisitorCookies
 from app.api import GroundApi, api_routes
-from app.clips import prepare_clip
+from app.clips import draw_strip, prepare_clip
 from app.contexts import ContextStore
 from app.desk import Desk, ground_with_engine
 from app.engines import EngineProvider
 from app.examples import SHIPPED, Example, example_routes, read_examples
 from app.home import Home
-from app.media import MediaLibrary, PrepareClip, media_routes
+from app.media import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.pages.ground import GroundPage
 from app.shield import Shield
 from app.theme import style, theme
@@ -39,6 +39,7 @@ def build_app(
     accounts: Accounts,
     examples_folder: Path | None = SHIPPED,
     prepare: PrepareClip = prepare_clip,
+    draw: DrawStrip = draw_strip,
     ground: Callable[..., tuple[Any, Any]] = ground_with_engine,
     contexts: ContextStore | None = None,
     max_upload: str | int = MAX_UPLOAD,
@@ -51,7 +52,7 @@ def build_app(
     `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
-    media = MediaLibrary(home.media, prepare)
+    media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
     app = FastAPI(
         title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None

@@ -8,7 +8,6 @@ import math
 import shutil
 import threading
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +16,19 @@ from PIL import Image
 from app.media import ClipFacts, FilmStrip
 from tempo_core.errors import VideoError
 from tempo_core.proxy import conforms, normalise
-from tempo_core.video import VideoInfo, probe, sample
+from tempo_core.video import probe, sample
 
 MAX_CLIP_S = 30 * 60.0
 """The page's limit; the command line takes longer videos."""
 TILE_HEIGHT_PX = 72
 STRIP_TILES = 48
 STRIP_COLUMNS = 8
-COPY_SHARE = 0.85
-"""How much of the preparing the normal copy is, for the progress bar."""
 
 
 def prepare_clip(
     source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
 ) -> ClipFacts:
-    """Write `clip.mp4` and `strip.jpg` into `folder`.
+    """Write `clip.mp4` into `folder`: the file itself where it is normal already, else a normal copy.
 
     Raises VideoError for what is not a video or longer than MAX_CLIP_S, Cancelled when `cancel` is set.
     """
@@ -46,23 +43,20 @@ def prepare_clip(
         shutil.copyfile(source, copy)
         info = found
     else:
-        info = normalise(source, copy, cancel=cancel, progress=lambda part: progress(COPY_SHARE * part))
-    strip = write_strip(copy, folder / "strip.jpg", info, cancel=cancel)
-    progress(1.0)
+        info = normalise(source, copy, cancel=cancel, progress=progress)
     return ClipFacts(
         duration_s=info.duration_s,
-        frame_rate=None if info.frame_rate is None else float(Fraction(info.frame_rate)),
+        frame_rate=None if info.frame_rate is None else float(info.frame_rate),
         width=info.width,
         height=info.height,
-        strip=strip,
         notes=info.notes,
     )
 
 
-def write_strip(clip: Path, target: Path, info: VideoInfo, *, cancel: threading.Event) -> FilmStrip:
+def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event) -> FilmStrip:
     """Write one JPEG with up to STRIP_TILES small frames, evenly spaced, and say where each is in time."""
-    width = max(8, 2 * round(TILE_HEIGHT_PX * info.width / info.height / 2))
-    spacing_s = info.duration_s / STRIP_TILES
+    width = max(8, 2 * round(TILE_HEIGHT_PX * facts.width / facts.height / 2))
+    spacing_s = facts.duration_s / STRIP_TILES
     at = [(tile + 0.5) * spacing_s for tile in range(STRIP_TILES)]
     taken = sample(clip, at=at, size=(TILE_HEIGHT_PX, width), cancel=cancel)
     count = len(taken.times_s)

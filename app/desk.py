@@ -5,6 +5,8 @@ strip) and one for the model, never on the event loop; what comes out is a strea
 Outcome.
 """
 
+import asyncio
+import logging
 import math
 import threading
 import time
@@ -16,14 +18,18 @@ from typing import Any
 from app.accounts import User
 from app.contexts import ContextStore, HeldContext
 from app.engines import EngineProvider
-from app.media import Clip, MediaLibrary
+from app.media import Clip, FilmStrip, MediaLibrary
 from app.work import Job, Lane, Progress, result_of
 from tempo_core.allocation import ALLOCATORS
-from tempo_core.errors import InputError
+from tempo_core.errors import InputError, TempoError
 from tempo_core.prompt import clean_query
+from tempo_core.video import round_step_s
+
+log = logging.getLogger(__name__)
 
 STAGES = ("preparing", "decoding", "allocating", "encoding", "answering")
 MAX_N_BEST = 20
+STRIP_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +84,8 @@ class Outcome:
     """An answer with the clip and the context that it is about."""
 
     clip: Clip
+    strip: FilmStrip | None
+    """The clip's film strip, once it is drawn."""
     context_id: str
     context: Any
     """tempo_core.engine.VideoContext"""
@@ -130,6 +138,7 @@ class Desk:
         self.contexts = contexts or ContextStore()
         self._ground = ground
         self.clip_lane = Lane("clips", limit=queue_limit)
+        self.strip_lane = Lane("strips", limit=4 * queue_limit, per_owner=4 * queue_limit)
         self.model_lane = Lane("model", limit=queue_limit)
 
     async def ground(
@@ -147,19 +156,13 @@ class Desk:
                 clip = step
             yield step
         assert clip is not None, "preparing a clip ends with the clip or with an error"
-        held = self.contexts.find(user.id, _key(clip, question.settings))
-        if held is not None:
-            async for again in self._ask(user, held, clip, query, question.settings.n_best, cancel, began_s):
-                yield again
-            return
-        job = self.model_lane.submit(
-            user.id, lambda job: self._run(job, clip, query, question.settings), cancel=cancel
-        )
-        async for step in self.model_lane.follow(job):
-            yield step
-        answer, context = result_of(job)
-        held = self.contexts.put(user.id, clip.id, _key(clip, question.settings), context)
-        yield _outcome(clip, held, answer, reused=False, began_s=began_s)
+        key = _key(clip, question.settings)
+        held = self.contexts.find(user.id, key)
+        work = self._again(held, query, question.settings.n_best)
+        if held is None:
+            work = self._first(clip, query, question.settings)
+        async for later in self._answer(user, clip, held or key, work, cancel, began_s):
+            yield later
 
     async def ask(
         self, user: User, context_id: str, query: str, n_best: int, cancel: threading.Event
@@ -169,7 +172,8 @@ class Desk:
         query = clean_query(query)
         held = self.contexts.get(user.id, context_id)
         clip = self.media.get(held.clip_id, user.id)
-        async for step in self._ask(user, held, clip, query, n_best, cancel, began_s):
+        work = self._again(held, query, n_best)
+        async for step in self._answer(user, clip, held, work, cancel, began_s):
             yield step
 
     async def _prepare(
@@ -190,38 +194,68 @@ class Desk:
             yield step
         yield result_of(job)
 
-    async def _ask(
+    async def _answer(
         self,
         user: User,
-        held: HeldContext,
         clip: Clip,
-        query: str,
-        n_best: int,
+        held: HeldContext | Hashable,
+        work: Callable[[Job], tuple[Any, Any]],
         cancel: threading.Event,
         began_s: float,
     ) -> AsyncIterator[Progress | Clip | Outcome]:
-        def work(job: Job) -> Any:
-            job.report("answering")
-            return self.engines.get().ask(held.context, query, n_best=n_best, cancel=job.cancel)
-
+        """Run the model and, beside it, draw the film strip. `held` is the context in use, or the key of a
+        new one.
+        """
+        strip_job = self.strip_lane.submit(
+            user.id, lambda job: self.media.strip_of(clip, cancel=job.cancel), cancel=cancel
+        )
         job = self.model_lane.submit(user.id, work, cancel=cancel)
         async for step in self.model_lane.follow(job):
             yield step
-        yield _outcome(clip, held, result_of(job), reused=True, began_s=began_s)
-
-    def _run(self, job: Job, clip: Clip, query: str, settings: Settings) -> tuple[Any, Any]:
-        job.report("decoding")
-        return self._ground(
-            self.engines.get(),
-            clip.path,
-            query,
-            step_s=settings.step_s,
-            token_budget=settings.token_budget,
-            allocator=settings.allocator,
-            n_best=settings.n_best,
-            cancel=job.cancel,
-            progress=job.report,
+        answer, context = result_of(job)
+        reused = isinstance(held, HeldContext)
+        if not isinstance(held, HeldContext):
+            held = self.contexts.put(user.id, clip.id, held, context)
+        yield Outcome(
+            clip=clip,
+            strip=await _strip_within(strip_job, STRIP_PATIENCE_S),
+            context_id=held.id,
+            context=context,
+            answer=answer,
+            reused=reused,
+            elapsed_s=time.monotonic() - began_s,
         )
+
+    def _first(self, clip: Clip, query: str, settings: Settings) -> Callable[[Job], tuple[Any, Any]]:
+        """The work of a first question: from the clip's file to the answer and its context."""
+
+        def work(job: Job) -> tuple[Any, Any]:
+            engine = self.engines.get()
+            job.report("decoding")
+            return self._ground(
+                engine,
+                clip.path,
+                query,
+                step_s=settings.step_s or _usual_step_s(engine, clip),
+                token_budget=settings.token_budget,
+                allocator=settings.allocator,
+                n_best=settings.n_best,
+                cancel=job.cancel,
+                progress=job.report,
+            )
+
+        return work
+
+    def _again(self, held: HeldContext | None, query: str, n_best: int) -> Callable[[Job], tuple[Any, Any]]:
+        """The work of another question on a context that is there already."""
+
+        def work(job: Job) -> tuple[Any, Any]:
+            assert held is not None
+            job.report("answering")
+            answer = self.engines.get().ask(held.context, query, n_best=n_best, cancel=job.cancel)
+            return answer, held.context
+
+        return work
 
     def sweep(self) -> None:
         """Forget what expired; called from time to time."""
@@ -230,23 +264,33 @@ class Desk:
 
     def close(self) -> None:
         """Stop all work."""
-        self.clip_lane.close()
-        self.model_lane.close()
+        for lane in (self.clip_lane, self.strip_lane, self.model_lane):
+            lane.close()
 
 
 def _key(clip: Clip, settings: Settings) -> Hashable:
     return clip.id, settings.token_budget, settings.allocator, settings.step_s
 
 
-def _outcome(clip: Clip, held: HeldContext, answer: Any, *, reused: bool, began_s: float) -> Outcome:
-    return Outcome(
-        clip=clip,
-        context_id=held.id,
-        context=held.context,
-        answer=answer,
-        reused=reused,
-        elapsed_s=time.monotonic() - began_s,
-    )
+def _usual_step_s(engine: Any, clip: Clip) -> float:
+    """The step that the checkpoint samples such a clip with; the clip's length is known, so it is not
+    probed again.
+    """
+    defaults = engine.defaults
+    return round_step_s(clip.facts.duration_s, defaults.max_frames, finest=defaults.finest_step_s)
+
+
+async def _strip_within(job: Job, patience_s: float) -> FilmStrip | None:
+    """The drawn strip, or None when it is late or could not be drawn: an answer does not wait for
+    decoration.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(job.future), patience_s)
+    except (TimeoutError, asyncio.CancelledError, TempoError) as error:
+        if isinstance(error, asyncio.CancelledError) and not job.future.cancelled():
+            raise
+        log.info("no film strip: %s", error)
+        return None
 
 
 def _number(name: str, given: Any) -> float | None:

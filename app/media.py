@@ -47,7 +47,6 @@ class ClipFacts:
     frame_rate: float | None
     width: int
     height: int
-    strip: FilmStrip
     notes: tuple[str, ...] = ()
     """Plain sentences for the page, such as which frames were repaired."""
 
@@ -81,11 +80,19 @@ class Clip:
 
 
 class PrepareClip(Protocol):
-    """Writes `clip.mp4` and `strip.jpg` into a folder; raises VideoError for what cannot be one."""
+    """Writes `clip.mp4` into a folder; raises VideoError for what cannot be one."""
 
     def __call__(
         self, source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
     ) -> ClipFacts: ...
+
+
+class DrawStrip(Protocol):
+    """Writes the film strip of a normal copy to a JPEG and says where each tile is in time."""
+
+    def __call__(
+        self, clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event
+    ) -> FilmStrip: ...
 
 
 class MediaLibrary:
@@ -95,13 +102,14 @@ class MediaLibrary:
         self,
         folder: Path,
         prepare: PrepareClip,
+        draw: DrawStrip,
         *,
         ttl_s: float = 24 * 3600.0,
         per_owner: int = 40,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder, self.ttl_s, self.per_owner = folder, ttl_s, per_owner
-        self._prepare, self._clock = prepare, clock
+        self._prepare, self._draw, self._clock = prepare, draw, clock
         self._lock = threading.Lock()
         self._clips: dict[str, Clip] = {}
         self._used_at_s: dict[str, float] = {}
@@ -144,6 +152,16 @@ class MediaLibrary:
             raise
         self._make_room(owner)
         return clip
+
+    def strip_of(self, clip: Clip, *, cancel: threading.Event | None = None) -> FilmStrip:
+        """The clip's film strip, drawn when it is first asked for. Raises VideoError, Cancelled."""
+        known = clip.folder / "strip.json"
+        if known.is_file():
+            row = json.loads(known.read_text())
+            return FilmStrip(**{**row, "times_s": tuple(row["times_s"])})
+        strip = self._draw(clip.path, clip.strip_path, clip.facts, cancel=cancel or threading.Event())
+        known.write_text(json.dumps(asdict(strip)))
+        return strip
 
     def get(self, clip_id: str, owner: str) -> Clip:
         """The clip, if it is this owner's or everybody's. Raises InputError, the same for unknown and for
@@ -214,8 +232,7 @@ class MediaLibrary:
 
 def _clip_from(folder: Path) -> Clip:
     row: dict[str, Any] = json.loads((folder / "clip.json").read_text())
-    strip = FilmStrip(**{**row["facts"]["strip"], "times_s": tuple(row["facts"]["strip"]["times_s"])})
-    facts = ClipFacts(**{**row["facts"], "strip": strip, "notes": tuple(row["facts"]["notes"])})
+    facts = ClipFacts(**{**row["facts"], "notes": tuple(row["facts"]["notes"])})
     return Clip(**{**row, "id": folder.name, "folder": folder, "facts": facts})
 
 
@@ -234,6 +251,8 @@ def media_routes(media: MediaLibrary, accounts: Accounts) -> APIRouter:
         try:
             user = accounts.require(request, Role.VISITOR)
             path = pick(media.get(clip_id, user.id))
+            if not path.is_file():
+                raise InputError("This clip has no film strip yet.")
         except NotAllowed as error:
             return JSONResponse({"error": str(error)}, status_code=401)
         except InputError as error:

@@ -6,7 +6,7 @@ tab: a new question, the Cancel button, another clip and a closed tab all stop i
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from app.charts import allocation_figure, sizes_figure
 from app.desk import Desk, Outcome, Question, Settings
 from app.examples import Example
 from app.incidents import message_for
-from app.media import Clip
+from app.media import Clip, FilmStrip
 from app.pages.ground_layout import GroundView, Memory, lay_out
 from app.pages.ground_view import (
     EMPTY_RESULT,
@@ -147,7 +147,9 @@ class GroundPage:
 
     def _done(self, outcome: Outcome, memory: Memory) -> Changes:
         view = self.view
-        shown = timeline_value(answer=outcome.answer, context=outcome.context, **_parts(outcome.clip))
+        shown = timeline_value(
+            answer=outcome.answer, context=outcome.context, **_parts(outcome.clip, outcome.strip)
+        )
         assert shown["frames"] is not None, "an answer comes with the frames that were looked at"
         return {
             view.timeline: shown,
@@ -245,17 +247,9 @@ class GroundPage:
             self.tabs.cancel(user, request)
 
 
-def _parts(clip: Clip) -> dict[str, Any]:
+def _parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
     """The clip as the timeline wants it."""
-    strip = clip.facts.strip
-    return {
-        "video_url": clip.url,
-        "info": clip.facts,
-        "strip": {
-            "url": clip.strip_url,
-            "tile_width": strip.tile_width,
-            "tile_height": strip.tile_height,
-            "columns": strip.columns,
-            "times_s": list(strip.times_s),
-        },
-    }
+    drawn = None
+    if strip is not None:
+        drawn = {**asdict(strip), "times_s": list(strip.times_s), "url": clip.strip_url}
+    return {"video_url": clip.url, "info": clip.facts, "strip": drawn}

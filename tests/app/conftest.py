@@ -16,7 +16,7 @@ from app.__main__ import claim_port, prepare_surroundings
 from app.accounts import Accounts
 from app.engines import EngineProvider
 from app.home import Home, open_home
-from tests.app.fakes import FakeEngine, fake_ground, light_prepare, write_clip
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 
 
 @dataclass
@@ -63,7 +63,13 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         home = open_home(tmp_path / f"home-{len(stops)}")
         prepare_surroundings(home.uploads)
         engine = engine or FakeEngine()
-        parts = {"prepare": light_prepare, "ground": fake_ground, "examples_folder": None, **parts}
+        parts = {
+            "prepare": light_prepare,
+            "draw": light_draw,
+            "ground": fake_ground,
+            "examples_folder": None,
+            **parts,
+        }
         app = build_app(
             engines=engines or EngineProvider.of(engine),
             home=home,

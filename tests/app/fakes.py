@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.media import ClipFacts, FilmStrip
 from tempo_core.allocation import Allocation
+from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.moments import Moment
 
@@ -43,11 +44,14 @@ def light_prepare(
     if b"ftyp" not in head:
         raise VideoError(f"{source.name!r} is not a video that can be read. Try an mp4.")
     (folder / "clip.mp4").write_bytes(source.read_bytes())
-    Image.new("RGB", (32 * TILES, 20), (30, 90, 140)).save(folder / "strip.jpg")
-    strip = FilmStrip(
-        tile_width=32, tile_height=20, columns=TILES, times_s=tuple(0.5 * i for i in range(TILES))
-    )
-    return ClipFacts(duration_s=4.0, frame_rate=10.0, width=160, height=96, strip=strip)
+    return ClipFacts(duration_s=4.0, frame_rate=10.0, width=160, height=96)
+
+
+def light_draw(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event) -> FilmStrip:
+    """A strip of one colour."""
+    Image.new("RGB", (32 * TILES, 20), (30, 90, 140)).save(target)
+    times_s = tuple(0.5 * tile for tile in range(TILES))
+    return FilmStrip(tile_width=32, tile_height=20, columns=TILES, times_s=times_s)
 
 
 @dataclass
@@ -91,6 +95,7 @@ class FakeEngine:
     """Finds one moment, or refuses what is "purple"; waits while `gate` is cleared."""
 
     model_id = "fake-engine"
+    defaults = GroundingDefaults()
 
     def __init__(self) -> None:
         self.gate = threading.Event()

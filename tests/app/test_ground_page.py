@@ -1,4 +1,4 @@
-"""The ground page in Chromium: one form, streaming progress, cancel, errors, and no request to another host."""
+"""The ground page in Chromium: one form, streaming progress, cancel, errors, no request to another host."""
 
 import base64
 import json

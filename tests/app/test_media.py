@@ -12,13 +12,13 @@ from starlette.testclient import TestClient
 from app.accounts import VISITOR_COOKIE, Accounts, Role, VisitorCookies
 from app.media import EVERYBODY, MediaLibrary, media_routes
 from tempo_core.errors import Cancelled, InputError, VideoError
-from tests.app.fakes import light_prepare
+from tests.app.fakes import light_draw, light_prepare
 
 
 @pytest.fixture
 def media(tmp_path: Path) -> MediaLibrary:
     (tmp_path / "media").mkdir()
-    return MediaLibrary(tmp_path / "media", light_prepare)
+    return MediaLibrary(tmp_path / "media", light_prepare, light_draw)
 
 
 def test_the_same_bytes_are_prepared_once_per_owner(
@@ -45,14 +45,14 @@ def test_a_restart_keeps_whole_clips_and_removes_unfinished_ones(media: MediaLib
     (media.folder / "unfinished").mkdir()
     (media.folder / "broken").mkdir()
     (media.folder / "broken" / "clip.json").write_text(json.dumps({"owner": "alice"}))
-    again = MediaLibrary(media.folder, light_prepare)
+    again = MediaLibrary(media.folder, light_prepare, light_draw)
     assert again.get(kept.id, "alice") == kept
     assert sorted(path.name for path in media.folder.iterdir()) == [kept.id]
 
 
 def test_unused_clips_are_removed(tmp_path: Path, clip: Path, other_clip: Path) -> None:
     now = [0.0]
-    media = MediaLibrary(tmp_path, light_prepare, ttl_s=100, clock=lambda: now[0])
+    media = MediaLibrary(tmp_path, light_prepare, light_draw, ttl_s=100, clock=lambda: now[0])
     old = media.ingest(clip, owner="alice", title="old")
     now[0] = 90
     new = media.ingest(other_clip, owner="alice", title="new")
@@ -64,7 +64,7 @@ def test_unused_clips_are_removed(tmp_path: Path, clip: Path, other_clip: Path) 
 
 def test_one_owner_keeps_a_limited_number(tmp_path: Path, clip: Path, other_clip: Path) -> None:
     now = [0.0]
-    media = MediaLibrary(tmp_path, light_prepare, per_owner=1, clock=lambda: now[0])
+    media = MediaLibrary(tmp_path, light_prepare, light_draw, per_owner=1, clock=lambda: now[0])
     old = media.ingest(clip, owner="alice", title="old")
     now[0] = 1
     media.ingest(other_clip, owner="alice", title="new")
@@ -85,7 +85,7 @@ def test_nothing_is_left_of_a_cancelled_clip(tmp_path: Path, clip: Path) -> None
         raise Cancelled("Cancelled.")
 
     (tmp_path / "media").mkdir()
-    media = MediaLibrary(tmp_path / "media", cancelled)
+    media = MediaLibrary(tmp_path / "media", cancelled, light_draw)
     with pytest.raises(Cancelled):
         media.ingest(clip, owner="alice", title="square.mp4", cancel=threading.Event())
     assert list(media.folder.iterdir()) == []
@@ -117,6 +117,9 @@ def test_the_route_serves_ranges_to_the_owner_only(media: MediaLibrary, clip: Pa
         assert (part.status_code, part.content) == (206, b"ftyp")
         assert part.headers["content-range"] == f"bytes 4-7/{clip.stat().st_size}"
         assert alice.get(found.url, headers={"range": "bytes=999999999-"}).status_code == 416
+        assert alice.get(found.strip_url).status_code == 404
+        strip = media.strip_of(found)
+        assert media.strip_of(found) == strip
         assert alice.get(found.strip_url).headers["content-type"] == "image/jpeg"
         for url in (found.url, found.strip_url, "/media/unknown", "/media/..%2f..%2fetc%2fpasswd"):
             assert bob.get(url).status_code == 404
