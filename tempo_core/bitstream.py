@@ -1,10 +1,12 @@
-"""The few bits of coded pictures that a container does not tell, or tells wrongly."""
+"""The few bits of containers and coded pictures that libavformat does not tell, or tells wrongly."""
 
 from collections.abc import Iterator
+from os import SEEK_END
 
 HEVC_RANDOM_ACCESS = range(16, 22)  # BLA, IDR and CRA pictures (ITU-T H.265, table 7-1)
 H264_IDR, H264_SEI = 5, 6
 SEI_RECOVERY_POINT = 6
+MAX_BOXES = 1000
 START_CODE = b"\0\0\1"
 
 
@@ -25,8 +27,10 @@ def is_hidden(codec: str, packet: memoryview) -> bool:
 def length_bytes(codec: str, extradata: bytes | None) -> int:
     """Bytes of the length before each NAL unit (ISO/IEC 14496-15); 0 where start codes part them."""
     record = extradata or b""
-    position = {"h264": 4, "hevc": 21}.get(codec, 0)
-    return (record[position] & 3) + 1 if len(record) > position and record[0] == 1 else 0
+    position = {"h264": 4, "hevc": 21}.get(codec)
+    if position is None or len(record) <= position or record[0] != 1:
+        return 0
+    return (record[position] & 3) + 1
 
 
 def is_soft_key(codec: str, packet: memoryview, length_size: int) -> bool:
@@ -89,3 +93,21 @@ def _sum_of_bytes(unit: memoryview, position: int) -> tuple[int, int]:
         if unit[position - 1] != 255:
             break
     return total, position
+
+
+def top_boxes(file: str) -> list[bytes]:
+    """The kinds of an MP4's outermost boxes, in file order, without their contents (ISO/IEC 14496-12 4.2)."""
+    kinds: list[bytes] = []
+    with open(file, "rb") as stream:
+        position, end = 0, stream.seek(0, SEEK_END)
+        while position + 8 <= end and len(kinds) < MAX_BOXES:
+            stream.seek(position)
+            head = stream.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            kinds.append(head[4:8])
+            if length < 8:  # 0: to the end of the file; the rest cannot be
+                break
+            position += length
+    return kinds

@@ -81,6 +81,8 @@ def decord_objection(index: Index) -> str | None:
         (index.oddities.undated > 0 or index.out_of_order, "some pictures carry no time, or a repeated one"),
         (index.oddities.corrupt > 0 or index.is_cut_short, "the file is cut short or damaged"),
         (index.oddities.soft_keys > 0, "some key pictures do not stand alone, and Decord would seek to them"),
+        (index.open_groups, "pictures lean on the group before theirs, and Decord seeks past that"),
+        (index.fragmented, "the MP4 is in fragments, in which Decord loses pictures"),
         (not index.shown.all(), "some packets are never shown, and Decord would count them"),
         (not index.key[0], "the file does not begin with a whole picture"),
         (min(height, width) < DECORD_MIN_SIDE_PX, "Decord cannot read pictures this small"),
@@ -317,7 +319,7 @@ class DecordReader:
 
         try:
             pictures = reader.get_batch(numbers).asnumpy()
-        except (decord.DECORDError, RuntimeError) as error:
+        except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
             raise Doubt("Decord failed on the way") from error
         if pictures.shape != (len(numbers), *size, 3):
             raise Doubt(f"Decord gave pictures of shape {pictures.shape}")

@@ -16,7 +16,7 @@ from typing import Any
 import av
 import numpy as np
 
-from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes
+from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, top_boxes
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import NO_PTS, UPRIGHT, Index, Oddities, Source
 
@@ -88,6 +88,7 @@ def check_size(source: Source, width: int, height: int) -> None:
 
 
 def _index_of(source: Source, container: Any, stream: Any) -> Index:
+    boxes = top_boxes(source.file) if source.demuxer == "mov" else []
     rows, oddities, audio_end = _walk(source, container, stream)
     pts, dts, duration, shown = rows["pts"], rows["dts"], rows["duration"], rows["shown"]
     if not shown.any():
@@ -119,6 +120,8 @@ def _index_of(source: Source, container: Any, stream: Any) -> Index:
         header_end_s=stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s
         if stream.duration
         else None,
+        fragmented=b"moof" in boxes,
+        index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
         has_duration=container.duration is not None,
         audio_codec=next((s.codec_context.codec.canonical_name for s in _audio(container)), None),
         audio_end_s=max(0.0, audio_end - zero_s),
@@ -196,7 +199,11 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
 def _describe_first_picture(source: Source, container: Any, stream: Any, index: Index) -> None:
     frame = next(iter(decoded(source, container, stream, Health())), None)
     if frame is None:
-        raise VideoError(f"Not one picture of '{source.name}' ({index.codec}) can be decoded. {REMEDY}")
+        raise VideoError(
+            f"Not one picture of '{source.name}' ({index.codec}) can be decoded: it is damaged, or its"
+            " pictures are"
+            f" over the limit of {source.max_pixels} pixels. {REMEDY}"
+        )
     check_size(source, frame.width, frame.height)
     index.coded_size = (frame.height, frame.width)
     index.pixel_format = frame.format.name

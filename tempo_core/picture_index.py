@@ -76,6 +76,10 @@ class Index:
     header_end_s: float | None
     """Where the header says that the video track ends, on the player's clock."""
     has_duration: bool
+    fragmented: bool
+    """Whether an MP4's samples are listed piece by piece (moof boxes)."""
+    index_first: bool
+    """Whether an MP4's index stands before its data."""
     audio_codec: str | None
     audio_end_s: float
     """Where the last audio packet ends on the player's clock; 0 without audio."""
@@ -146,9 +150,18 @@ class Index:
         if len(self.times_s) < 2:
             return None
         measured = (len(self.times_s) - 1) / float(self.times_s[-1] - self.times_s[0])
-        if self.average_rate and abs(float(self.average_rate) / measured - 1) < 0.005:
-            return self.average_rate
+        whole = Fraction(max(1, round(measured)))
+        for usual in (self.average_rate, whole, whole * Fraction(1000, 1001)):
+            if usual and abs(float(usual) / measured - 1) < 0.0005:
+                return usual
         return Fraction(measured).limit_denominator(1001)
+
+    @property
+    def open_groups(self) -> bool:
+        """Whether a picture follows a key picture in the file but is shown before it."""
+        pts = np.where(self.shown, self.pts, np.iinfo(np.int64).max)
+        earliest_later = np.minimum.accumulate(pts[::-1])[::-1]
+        return bool((earliest_later < pts)[self.key & self.shown].any())
 
     @property
     def key_gap_s(self) -> float:

@@ -8,6 +8,7 @@ user.
 """
 
 import contextlib
+import errno
 import importlib
 import json
 import logging
@@ -86,7 +87,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
     except ValueError as error:
         raise VideoError(f"{name!r} is not a file name ({error}). Give the path of a video file.") from None
     except OSError as error:
-        if Path(path).is_symlink():
+        if error.errno == errno.ELOOP:
             raise VideoError(f"'{name}' is a symbolic link. Give the file that it points to.") from None
         raise VideoError(
             f"'{name}' cannot be opened ({error.strerror}). Give a readable video file."
@@ -294,6 +295,10 @@ def _outcome(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, 
     except InputError as error:
         return {"error": "input", "message": str(error)}
     except MemoryError:
+        return {"error": "memory"}
+    except ImportError as error:  # a library that does not fit is reported as one that cannot be loaded
+        if "failed to map segment" not in str(error) and "cannot allocate memory" not in str(error):
+            return {"error": "internal", "traceback": traceback.format_exc()}
         return {"error": "memory"}
     except Exception:
         return {"error": "internal", "traceback": traceback.format_exc()}

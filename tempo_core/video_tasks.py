@@ -4,7 +4,6 @@ import hashlib
 import mmap
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +68,7 @@ def describe(source: Source, index: Index, reader: Reader, why: str) -> dict[str
         "variable_rate": index.variable_rate,
         "edit_list": index.oddities.discarded > 0,
         "key_gap_s": index.key_gap_s,
-        "index_first": index.container.startswith("mov") and _index_first(source.file),
+        "index_first": index.index_first,
         "reader": reader.name,
         "why_reader": why,
         "notes": [*index.notes, *reader.notes],
@@ -133,22 +132,3 @@ class _Digest:
     def wait(self) -> str:
         self._thread.join()
         return self._sum.hexdigest()
-
-
-def _index_first(file: str) -> bool:
-    """Whether an MP4's index stands before its data, so that a browser can start at once."""
-    size = Path(file).stat().st_size
-    with open(file, "rb") as stream:
-        position = 0
-        while position + 8 <= size:
-            stream.seek(position)
-            head = stream.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if kind in (b"moov", b"mdat"):
-                return kind == b"moov"
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8:
-                return False
-            position += length
-    return False
