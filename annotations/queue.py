@@ -1,14 +1,14 @@
 """The queue: what `suspicion` says of every row, kept beside the rows and renewed as answers arrive.
 
 Order of the queue: rows not adjudicated, fewest reviews first, then the highest suspicion score, then the
-oldest row. Order of the review queue: two or more annotators or a flag, least agreement first.
+oldest row. Order of the review queue: flagged rows first, then two or more annotators, least agreement first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_
 
 from annotations import reading, tables
 from annotations.records import Correction, Proposal, Query
@@ -68,7 +68,7 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
     """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`)."""
     for some in reading.chunks(query_ids):
         found = reading.queries(connection, some)
-        submitted = reading.corrections(connection, some)
+        submitted = reading.newest_submitted(connection, some)
         proposed = reading.proposals(connection, some)
         adopted = _adopted(connection, some)
         twins = _duplicates(connection, some)
@@ -185,14 +185,17 @@ def _line(
     query: Query, facts: RowFacts, because: list[Suspicion], submitted: list[Correction], adjudicated: bool
 ) -> dict[str, Any]:
     newest = latest_of_each(submitted)
+    agreement = lowest_agreement(facts.versions)
+    flagged = any(each.edit.flagged for each in newest)
     return {
         "query_id": query.id,
         "dataset": query.dataset,
         "split": query.row.split,
         "score": score(because),
         "reviews": len(newest),
-        "agreement": lowest_agreement(facts.versions),
-        "flagged": any(each.edit.flagged for each in newest),
+        "agreement": agreement,
+        "flagged": flagged,
+        "review_rank": 0.0 if flagged else agreement,
         "adjudicated": adjudicated,
     }
 
@@ -243,11 +246,13 @@ def _ordered(review: bool) -> Select[Any]:
         .join(query, query.c.id == place.c.query_id)
         .where(~place.c.adjudicated)
     )
-    columns = [column for column in statement.selected_columns if column.name != "adjudicated"]
+    columns = [
+        column for column in statement.selected_columns if column.name not in ("adjudicated", "review_rank")
+    ]
     statement = statement.with_only_columns(*columns, maintain_column_froms=True)
     if review:
-        wanted = or_(place.c.agreement.is_not(None), place.c.flagged)
-        return statement.where(wanted).order_by(func.coalesce(place.c.agreement, 0.0), place.c.query_id)
+        known = statement.where(place.c.review_rank.is_not(None))
+        return known.order_by(place.c.review_rank, place.c.query_id)
     return statement.order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
 
 
@@ -258,8 +263,7 @@ def _beyond(connection: Connection, query_id: int, review: bool) -> Any:
     if found is None:
         raise InputError(f"Query {query_id} is not in the queue; ask for the first page again.")
     if review:
-        key = tuple_(func.coalesce(place.c.agreement, 0.0), place.c.query_id)
-        return key > (0.0 if found.agreement is None else found.agreement, query_id)
+        return tuple_(place.c.review_rank, place.c.query_id) > (found.review_rank, query_id)
     key = tuple_(place.c.reviews, -place.c.score, place.c.query_id)
     return key > (found.reviews, -found.score, query_id)
 

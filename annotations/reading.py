@@ -91,6 +91,21 @@ def corrections(
     statement = select(tables.corrections).order_by(tables.corrections.c.id)
     if not drafts:
         statement = statement.where(tables.corrections.c.submitted)
+    return _corrections(connection, statement, query_ids)
+
+
+def newest_submitted(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Correction]]:
+    """Each annotator's newest submitted version of each query, without building the versions before it."""
+    table, later = tables.corrections, tables.corrections.alias()
+    newer = (later.c.query_id == table.c.query_id) & (later.c.annotator == table.c.annotator)
+    newer &= later.c.submitted & (later.c.revision > table.c.revision)
+    last = table.c.submitted & ~select(later.c.id).where(newer).exists()
+    return _corrections(connection, select(table).where(last).order_by(table.c.id), query_ids)
+
+
+def _corrections(
+    connection: Connection, statement: Select[Any], query_ids: Sequence[int]
+) -> dict[int, list[Correction]]:
     found = list(_of_ids(connection, statement, tables.corrections.c.query_id, query_ids))
     moments = correction_moments(connection, [each["id"] for each in found if each["moment_count"]])
     grouped: dict[int, list[Correction]] = {query_id: [] for query_id in query_ids}

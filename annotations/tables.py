@@ -219,9 +219,10 @@ queue = Table(
     Column("reviews", Integer, nullable=False),  # annotators with a submitted version
     Column("agreement", Float),  # lowest set IoU of two annotators' versions; null below two annotators
     Column("flagged", Boolean, nullable=False),
+    Column("review_rank", Float),  # place in the review queue: agreement, 0 if flagged; null: not in it
     Column("adjudicated", Boolean, nullable=False),
     Index("ix_queue_open", "adjudicated", "reviews", Column("score").desc(), "query_id"),
-    Index("ix_queue_disagreement", "adjudicated", "agreement", "query_id"),
+    Index("ix_queue_review", "adjudicated", "review_rank", "query_id"),
 )
 
 snapshots = Table(

@@ -228,11 +228,12 @@ def upgrade() -> None:
         sa.Column("reviews", sa.Integer(), nullable=False),
         sa.Column("agreement", sa.Float(), nullable=True),
         sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column("review_rank", sa.Float(), nullable=True),
         sa.Column("adjudicated", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=op.f("fk_queue_query_id")),
         sa.PrimaryKeyConstraint("query_id", name=op.f("pk_queue")),
     )
-    op.create_index("ix_queue_disagreement", "queue", ["adjudicated", "agreement", "query_id"], unique=False)
+    op.create_index("ix_queue_review", "queue", ["adjudicated", "review_rank", "query_id"], unique=False)
     op.create_index(
         "ix_queue_open",
         "queue",

@@ -1,0 +1,110 @@
+"""What happens to the store when processes are killed, and when many write at once."""
+
+import multiprocessing
+import random
+import shutil
+import time
+from multiprocessing.context import ForkServerContext as ForkServer
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from annotations import checks
+from annotations.rows import Row
+from annotations.store import Store
+from tests.annotations import writer
+
+QUERIES = 40
+KILLS = 210
+TOGETHER = 3
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServer:
+    """Makes processes that start in milliseconds, everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.annotations.writer"])
+    return context
+
+
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> Path:
+    """A SQLite store of QUERIES rows."""
+    file = Path(shutil.copy(sqlite_template, tmp_path / "cqvh.sqlite3"))
+    rows = [
+        Row(qid=str(number), query=f"q{number}", vid=f"v{number}", duration_s=150, windows=((0, 2),))
+        for number in range(QUERIES)
+    ]
+    with Store(file) as store:
+        store.import_rows(rows, dataset="d", op_id="import")
+    return file
+
+
+def test_every_acknowledged_correction_survives_sigkill(
+    processes: ForkServer, database: Path, tmp_path: Path
+) -> None:
+    """210 writers, three at a time, each killed at a random moment of its start, its writes or its commits."""
+    seeded = random.Random(20_260_117)
+    acknowledged = tmp_path / "acknowledged"
+    for first in range(0, KILLS, TOGETHER):
+        writers = [
+            processes.Process(
+                target=writer.write_until_killed,
+                args=(str(database), str(acknowledged), f"w{first + place}", QUERIES),
+                daemon=True,
+            )
+            for place in range(TOGETHER)
+        ]
+        for each in writers:
+            each.start()
+        for each in writers:
+            time.sleep(seeded.uniform(0, 0.12))
+            each.kill()
+        for each in writers:
+            each.join()
+            assert each.exitcode == -9
+        assert writer.file_is_sound(database)
+    sent = acknowledged.read_text().split()
+    with Store(database) as store:
+        assert checks.problems(store) == []
+        kept = [each for query_id in range(1, QUERIES + 1) for each in store.corrections(query_id)]
+    assert len(sent) > KILLS  # the writers did get to write
+    assert set(sent) <= {each.op_id for each in kept}
+    assert all(each.edit.note == each.op_id and each.edit.moments for each in kept)
+
+
+def test_eight_writers_lose_nothing_and_see_no_lock(
+    processes: ForkServer, database: Path, tmp_path: Path
+) -> None:
+    """8 processes × 500 corrections; two of them write as one annotator, so that conflicts happen."""
+    names = [f"w{number}" for number in range(8)]
+    annotators = {"w0": "both", "w1": "both"}
+    writers = [
+        processes.Process(
+            target=writer.write_many,
+            args=(
+                str(database),
+                str(tmp_path / name),
+                name,
+                annotators.get(name, name),
+                5,
+                500,
+            ),
+        )
+        for name in names
+    ]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join()
+    assert [each.exitcode for each in writers] == [0] * 8
+    conflicts = {name: int((tmp_path / name).read_text()) for name in names}
+    assert conflicts["w0"] + conflicts["w1"] > 0
+    assert all(conflicts[name] == 0 for name in names[2:])
+    with Store(database) as store:
+        assert checks.problems(store) == []
+        with store.database.read() as connection:
+            op_ids = connection.execute(text("SELECT op_id FROM corrections")).scalars().all()
+    assert sorted(op_ids) == sorted(f"{name}-{number}" for name in names for number in range(500))
