@@ -77,6 +77,7 @@ class FakeAnswer:
                 {"start_s": m.start_s, "end_s": m.end_s, "confidence": c}
                 for m, c in zip(self.moments, self.confidences, strict=True)
             ],
+            "text": self.text,
             "model_id": self.model_id,
         }
 
