@@ -1,0 +1,82 @@
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tempo_core.commands import frames
+from tempo_core.errors import InputError, VideoError
+from tests.videos import constant, number_of, write_clip
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    frames.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["frames", *words])
+    return args.run(args)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+@pytest.fixture(name="clip")
+def _clip(tmp_path: Path) -> str:
+    return str(write_clip(tmp_path / "clip.mp4", constant(75)))
+
+
+def test_frames_are_written_with_their_true_times(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "frames"
+    assert run(clip, "--at", "0.5", "2.99", "--out", str(out), "--json") == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest == json.loads((out / "manifest.json").read_text())
+    assert {key: manifest[key] for key in ("video", "reader", "end_s", "notes")} == {
+        "video": "clip.mp4",
+        "reader": "decord",
+        "end_s": 3.0,
+        "notes": [],
+    }
+    assert [(row["file"], row["time_s"]) for row in manifest["frames"]] == [
+        ("00000_000000.480s.png", 0.48),
+        ("00001_000002.960s.png", 2.96),
+    ]
+    assert [number_of(pixels(out / row["file"])) for row in manifest["frames"]] == [12, 74]
+
+
+def test_one_frame_a_second_unless_told_otherwise(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(clip, "--out", str(tmp_path / "a")) == 0
+    assert f"3 frames of 'clip.mp4' are in {tmp_path / 'a'}, read with decord." in capsys.readouterr().out
+    assert run(clip, "--fps", "5", "--max-pixels", "3072", "--out", str(tmp_path / "b")) == 0
+    written = sorted((tmp_path / "b").glob("*.png"))
+    assert len(written) == 15
+    assert pixels(written[0]).shape == (48, 64, 3)
+
+
+def test_bad_input_writes_nothing(clip: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "old.png").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        run(clip, "--out", str(tmp_path / "full"))
+    with pytest.raises(InputError, match="cannot be used as a folder"):
+        run(clip, "--out", clip)
+    out = tmp_path / "out"
+    with pytest.raises(VideoError, match="no file"):
+        run(str(tmp_path / "none.mp4"), "--out", str(out))
+    with pytest.raises(InputError, match="Times must lie in"):
+        run(clip, "--at", "99", "--out", str(out))
+    with pytest.raises(InputError, match="fps must be a positive number"):
+        run(clip, "--fps", "0", "--out", str(out))
+    assert list(out.iterdir()) == []
+
+
+def test_a_rate_and_times_exclude_each_other(clip: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(clip, "--fps", "1", "--at", "1", "--out", str(tmp_path / "out"))
+    assert caught.value.code == 2

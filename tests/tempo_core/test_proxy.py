@@ -1,0 +1,147 @@
+"""The normal copy: frame k shows the picture of the original at k / rate, and both share one clock."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.proxy import conforms, normalise
+from tempo_core.video import probe, sample
+from tests.videos import constant, number_of, numbers_of, picture, trimmed, write_clip
+
+CFR = constant(60)
+LATE = constant(25, start_s=1.5)
+VFR = (
+    np.round(np.cumsum([0.0] + [1 / 25 if (k // 10) % 2 == 0 else 0.3 for k in range(40)]) * 12_800) / 12_800
+)
+
+
+def edited(path: Path) -> Path:
+    whole = write_clip(
+        path.with_name("whole.mp4"), constant(97), gop=50, options={"x264-params": "scenecut=0"}
+    )
+    return trimmed(whole, path, 1.48)
+
+
+def on_its_side(path: Path) -> Path:
+    return write_clip(
+        path,
+        CFR,
+        size=(128, 96),
+        draw=lambda n: np.rot90(picture(n), 1),
+        prepare=lambda stream: stream.set_display_rotation(-90),
+    )
+
+
+# name: (writer, true times of the original's frames, number of the first, the copy's rate)
+CASES: dict[str, tuple[Callable[[Path], Path], object, int, float]] = {
+    "plain.mp4": (lambda p: write_clip(p, CFR, audio_s=2.4), CFR, 0, 25),
+    "vfr.mp4": (lambda p: write_clip(p, VFR), VFR, 0, 30),
+    "late.mp4": (lambda p: write_clip(p, LATE, audio_s=2.5), LATE, 0, 25),
+    "edited.mp4": (edited, CFR, 37, 25),
+    "turned.mp4": (on_its_side, CFR, 0, 25),
+    "stream.ts": (lambda p: write_clip(p, CFR, container="mpegts"), CFR, 0, 25),
+    "fast.mp4": (
+        lambda p: write_clip(p, constant(240, 240), ticks=24_000, rate=240),
+        constant(240, 240),
+        0,
+        60,
+    ),
+    "slides.mp4": (lambda p: write_clip(p, constant(3, 0.5)), constant(3, 0.5), 0, 2),
+    "odd.mp4": (lambda p: write_clip(p, CFR, size=(97, 131), pixels="yuv444p"), CFR, 0, 25),
+    "drawn.gif": (
+        lambda p: write_clip(p, constant(20, 10), codec="gif", pixels="rgb8", ticks=100, rate=10),
+        constant(20, 10),
+        0,
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frame_k_shows_the_original_at_that_time(tmp_path: Path, name: str) -> None:
+    write, times, first, rate = CASES[name]
+    path, out = write(tmp_path / name), tmp_path / "copy" / "out.mp4"
+    out.parent.mkdir()
+    original, told = probe(path), list[float]()
+    info = normalise(path, out, progress=told.append)
+    assert info.path == out
+    assert conforms(probe(out)), info
+    assert info.frame_rate == rate
+    assert (info.codec, info.start_s, info.reader) == ("h264", 0.0, "decord")
+    assert abs(info.end_s - original.end_s) <= 0.5 / rate + 1e-6
+    assert info.has_audio == original.has_audio
+    assert told == sorted(told)
+    copied = sample(out, fps=rate)
+    k = np.arange(info.frame_count)
+    np.testing.assert_allclose(copied.times_s, k / rate, atol=1e-6)
+    shown = np.searchsorted(np.asarray(times), k / rate + 6e-4, side="right") - 1
+    assert numbers_of(copied.frames) == (np.maximum(shown, 0) + first).tolist()
+    grid = [int(info.frame_count * share) / rate for share in (0.0, 0.31, 0.77)]
+    ours = [number_of(sample(out, at=[time_s]).frames[0]) for time_s in grid]
+    assert ours == [number_of(sample(path, at=[time_s]).frames[0]) for time_s in grid]
+    assert os.listdir(out.parent) == ["out.mp4"]
+
+
+def test_the_sound_stays_where_it_was(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "late.mp4", LATE, audio_s=2.5)
+    normalise(path, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        sound = container.streams.audio[0]
+        frames = [(float(f.time or 0), np.abs(f.to_ndarray()).max()) for f in container.decode(sound)]
+    assert frames[0][0] == pytest.approx(0, abs=0.03)
+    assert frames[-1][0] == pytest.approx(2.48, abs=0.05)
+    assert max(level for _, level in frames[2:-2]) == pytest.approx(0.1, abs=0.03)
+
+
+def test_large_pictures_are_scaled_and_colours_kept(tmp_path: Path) -> None:
+    green = np.zeros((600, 902, 3), np.uint8) + np.array([40, 160, 90], np.uint8)
+    path = write_clip(tmp_path / "large.mp4", constant(5), size=(600, 902), draw=lambda _: green)
+    info = normalise(path, tmp_path / "out.mp4", short_side_px=200)
+    assert (info.height, info.width) == (200, 300)
+    frame = sample(info.path, at=[0.0]).frames[0]
+    np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), [40, 160, 90], atol=6)
+
+
+def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
+    info = normalise(write_clip(tmp_path / "clip.mp4", CFR, audio_s=2.4), tmp_path / "out.mp4")
+    assert conforms(info)
+    assert not conforms(info, short_side_px=64)
+    for change in (
+        {"codec": "hevc"},
+        {"container": "matroska,webm"},
+        {"index_first": False},
+        {"pixel_format": "yuv444p"},
+        {"as_coded": False},
+        {"variable_rate": True},
+        {"edit_list": True},
+        {"notes": ("cut short",)},
+        {"start_s": 0.1},
+        {"frame_rate": None},
+        {"frame_rate": Fraction(120)},
+        {"key_gap_s": 2.0},
+        {"audio_codec": "opus"},
+        {"duration_s": info.end_s + 3},
+    ):
+        assert not conforms(replace(info, **change)), change  # type: ignore[arg-type]
+
+
+def test_a_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, out, cancel = write_clip(tmp_path / "clip.mp4", CFR), tmp_path / "out", threading.Event()
+    out.mkdir()
+    with pytest.raises(Cancelled):
+        normalise(path, out / "a.mp4", cancel=cancel, progress=lambda _: cancel.set())
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
+    with pytest.raises(VideoError):
+        normalise(bad, out / "b.mp4")
+    assert os.listdir(out) == []
+    with pytest.raises(InputError, match=r"The copy of 'clip\.mp4' cannot be written .No such file"):
+        normalise(path, tmp_path / "none" / "c.mp4")
