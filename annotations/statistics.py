@@ -119,4 +119,4 @@ def _duration_s(query: Query, versions: list[Correction]) -> float:
 
 def _grouped(connection: Connection, column: Any, *where: Any) -> dict[str, int]:
     statement = select(column, func.count()).where(*where).group_by(column).order_by(column)
-    return dict(connection.execute(statement).tuples().all())
+    return {each[0]: each[1] for each in connection.execute(statement)}

@@ -45,28 +45,33 @@ def database(sqlite_template: Path, tmp_path: Path) -> Path:
 def test_every_acknowledged_correction_survives_sigkill(
     processes: ForkServer, database: Path, tmp_path: Path
 ) -> None:
-    """210 writers, three at a time, each killed at a random moment of its start, its writes or its commits."""
+    """210 writers, three at a time, each killed at a random moment: every fourth wherever it is by then
+    (starting, opening), the others a little after their first acknowledged correction."""
     seeded = random.Random(20_260_117)
-    acknowledged = tmp_path / "acknowledged"
+    notes = [tmp_path / f"w{number}" for number in range(KILLS)]
     for first in range(0, KILLS, TOGETHER):
+        together = notes[first : first + TOGETHER]
         writers = [
             processes.Process(
                 target=writer.write_until_killed,
-                args=(str(database), str(acknowledged), f"w{first + place}", QUERIES),
+                args=(str(database), str(note), note.name, QUERIES),
                 daemon=True,
             )
-            for place in range(TOGETHER)
+            for note in together
         ]
         for each in writers:
             each.start()
-        for each in writers:
-            time.sleep(seeded.uniform(0, 0.12))
+        for note, each in zip(together, writers, strict=True):
+            waits = seeded.random() < 0.75
+            while waits and not (note.exists() and note.stat().st_size):
+                time.sleep(0.002)
+            time.sleep(seeded.uniform(0, 0.03))
             each.kill()
         for each in writers:
             each.join()
             assert each.exitcode == -9
         assert writer.file_is_sound(database)
-    sent = acknowledged.read_text().split()
+    sent = [op_id for note in notes if note.exists() for op_id in note.read_text().split()]
     with Store(database) as store:
         assert checks.problems(store) == []
         kept = [each for query_id in range(1, QUERIES + 1) for each in store.corrections(query_id)]

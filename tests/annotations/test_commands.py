@@ -1,0 +1,108 @@
+"""The commands as people run them (tests/test_docs.py holds their documentation to their parsers)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from annotations.__main__ import main
+from annotations.store import Store
+from tests.annotations.conftest import edit
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State in a folder of the test's own; the commands act as `ada`."""
+    monkeypatch.setenv("TEMPO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TEMPO_ACTOR", "ada")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A file of two rows in QVHighlights' form."""
+    lines = [
+        '{"qid": 1, "query": "a", "duration": 150, "vid": "v_0.0_150.0", "relevant_windows": [[0, 4], [6, 8]]}',
+        '{"qid": 2, "query": "b", "duration": 150, "vid": "w_0.0_150.0", "relevant_windows": [[10, 20]]}',
+    ]
+    file = tmp_path / "highlight_val_tiny.jsonl"
+    file.write_text("\n".join(lines))
+    return file
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, object]:
+    """One command's JSON answer."""
+    capsys.readouterr()
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_real_rows_pass_through_byte_for_byte(shared_data: Path, tmp_path: Path) -> None:
+    release = shared_data / "qvhighlights" / "highlight_val_release.jsonl"
+    assert main(["import", str(release)]) == 0
+    assert main(["export", "--format", "qvhighlights", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "highlight_val_corrected.jsonl").read_bytes() == release.read_bytes()
+    assert main(["verify"]) == 0
+
+
+def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = ask(capsys, "import", rows, "--dataset", "d")
+    assert (first["added"], first["unchanged"]) == (2, 0)
+    assert ask(capsys, "import", rows, "--dataset", "d")["unchanged"] == 2
+    queue = ask(capsys, "queue")
+    assert [row["qid"] for row in queue["rows"]] == ["1", "2"]  # type: ignore[index, attr-defined]
+    with Store(home / "cqvh.sqlite3") as store:
+        ada = store.submit(1, edit((0, 8_000)), annotator="ada", parent_id=None, op_id="1")
+    reverted = ask(capsys, "revert", "d:1", "--to", "original")
+    assert reverted["revision"] == 2
+    ask(capsys, "revert", "1", "--to", ada.id)
+    events = ask(capsys, "history", "1")["history"]
+    assert [event["kind"] for event in events] == ["original", *["correction"] * 3]  # type: ignore[attr-defined]
+    assert ask(capsys, "stats")["corrections"] == 3
+    report = ask(capsys, "agreement")["original against corrected"]
+    assert report["pairs"] == 1  # type: ignore[index]
+    snapshot = ask(capsys, "snapshot")
+    assert Path(str(snapshot["folder"])).is_dir()
+    out = tmp_path / "out"
+    exported = ask(
+        capsys, "export", "--format", "qvhighlights", "--out", out, "--snapshot", snapshot["folder"]
+    )
+    assert exported["snapshot"] == snapshot["sha256"]
+    written = [json.loads(line) for line in (out / "highlight_val_corrected.jsonl").read_text().split("\n")]
+    assert [row["relevant_windows"] for row in written] == [[[0, 8]], [[10, 20]]]
+    manifest = json.loads((out / "MANIFEST.json").read_text())
+    assert manifest["options"]["decided_by"] == "latest"
+    assert ask(capsys, "videos", "missing")["missing"] == {
+        "v_0.0_150.0": "v_0.0_150.0.mp4",
+        "w_0.0_150.0": "w_0.0_150.0.mp4",
+    }
+    assert ask(capsys, "migrate") == {"schema": "0001", "changed": False}
+    assert ask(capsys, "verify") == {"problems": []}
+
+
+@pytest.mark.parametrize("command", ["queue", "stats", "agreement", "verify", "migrate", "snapshot"])
+def test_answers_for_people_work_on_an_empty_store(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "none.jsonl"], "none.jsonl does not exist"),
+        (["history", "17"], "There is no query 17"),
+        (["history", "abc"], "names no query"),
+        (["history", "d:1"], "has no query with qid 1"),
+        (["revert", "1", "--to", "x"], "--to is 'x'"),
+        (["export", "--format", "csv", "--out", "x.csv"], "no rows to export"),
+        (["queue", "--database", "://"], "is no database URL"),
+        (["queue", "--limit", "0"], "1 to 1000 rows"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error

@@ -1,0 +1,152 @@
+"""Snapshots: immutable, equal for equal data on every database, complete, and exported from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from annotations.errors import NotFound
+from annotations.exporting import export_rows
+from annotations.records import Prediction, ProposedMoment
+from annotations.rows import Row
+from annotations.snapshot import Snapshot, open_snapshot, take_snapshot
+from annotations.store import Store
+from tempo_core.errors import InputError
+from tests.annotations.conftest import ROWS, Clock, Operations, edit
+
+
+def fill(store: Store, op: Operations) -> None:
+    """One of everything."""
+    store.import_rows(ROWS, dataset="qvh", op_id=op())
+    moment = ProposedMoment(start_ms=10_000, end_ms=41_000, confidence=0.5)
+    proposal = store.propose(1, Prediction(model_id="m", moments=(moment,)), op_id=op())
+    ada = store.submit(
+        1, edit((10_000, 40_500), proposal_id=proposal.id), annotator="ada", parent_id=None, op_id=op()
+    )
+    store.submit(1, edit((1, 2), submitted=False), annotator="ada", parent_id=ada.id, op_id=op())
+    store.submit(1, edit((10_000, 20_000)), annotator="bo", parent_id=None, op_id=op())
+    store.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
+    store.submit(3, edit(edited_text="Another dog runs"), annotator="bo", parent_id=None, op_id=op())
+
+
+def test_equal_data_has_one_hash_on_both_databases(
+    tmp_path: Path, sqlite_template: Path, new_postgresql: Callable[[], str]
+) -> None:
+    taken = []
+    for url in (f"sqlite:///{tmp_path / 'a.sqlite3'}", new_postgresql(), "sqlite://"):
+        with Store(url, clock=Clock()) as store:
+            fill(store, Operations())
+            taken.append(take_snapshot(store, tmp_path / str(len(taken)), actor="ada"))
+    assert len({snapshot.sha256 for snapshot in taken}) == 1
+
+
+def test_a_snapshot_is_taken_once_and_changes_with_the_data(
+    store: Store, op: Operations, tmp_path: Path
+) -> None:
+    fill(store, op)
+    first, again = (take_snapshot(store, tmp_path, actor="ada") for _ in range(2))
+    assert first == again
+    store.submit(2, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
+    second = take_snapshot(store, tmp_path, actor="ada")
+    assert second.sha256 != first.sha256
+    assert sorted(
+        each.name for each in tmp_path.iterdir() if each.is_dir() and each.name[0] != "."
+    ) == sorted([first.sha256[:16], second.sha256[:16]])
+    assert first.problems() == second.problems() == []
+    assert dict(first.counts) == {"rows": 3, "corrections": 4, "proposals": 1, "verdicts": 1, "videos": 0}
+
+
+def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, tmp_path: Path) -> None:
+    fill(store, op)
+    snapshot = take_snapshot(store, tmp_path, actor="ada")
+    rows = list(snapshot.rows())
+    assert [each.row for each in rows] == ROWS
+    assert [each.row.raw for each in rows] == [each.raw for each in ROWS]
+    assert [each.split for each in rows] == ["val", "val", "train"]
+    assert [each.row.qid for each in snapshot.rows(splits=["train"])] == ["12"]
+    assert [each.annotator for each in rows[0].versions] == ["ada", "bo"]
+    assert rows[0].resolved().source == "verdict"
+    assert rows[0].resolved().moments == store.resolved(1).moments
+    said = list(snapshot.records("corrections"))
+    assert [each["edit"]["submitted"] for each in said] == [True, False, True, True]
+    assert said[0]["proposal"] == next(snapshot.records("proposals"))["op_id"]
+    assert said[1]["parent"] == said[0]["op_id"]
+    assert next(snapshot.records("verdicts"))["correction"] == said[0]["op_id"]
+
+
+def test_tampering_is_found(store: Store, op: Operations, tmp_path: Path) -> None:
+    fill(store, op)
+    snapshot = take_snapshot(store, tmp_path, actor="ada")
+    file = snapshot.folder / "rows.jsonl"
+    file.chmod(0o644)
+    file.write_text(file.read_text().replace("A dog", "A cat"))
+    assert snapshot.problems() == [f"{file} is not what was written: its hash differs from the manifest's."]
+    file.unlink()
+    assert snapshot.problems() == [f"{file} is missing."]
+    with pytest.raises(InputError, match="is no snapshot"):
+        open_snapshot(tmp_path)
+
+
+def test_archived_datasets_stay_out(store: Store, op: Operations, tmp_path: Path) -> None:
+    fill(store, op)
+    store.import_rows([ROWS[1]], dataset="other", op_id=op())
+    store.archive("qvh", op_id=op(), actor="ada")
+    snapshot = take_snapshot(store, tmp_path, actor="ada")
+    assert (snapshot.datasets, snapshot.counts["rows"]) == (("other",), 1)
+    with pytest.raises(InputError, match="no dataset 'none'"):
+        take_snapshot(store, tmp_path, actor="ada", datasets=["none"])
+    with pytest.raises(NotFound):
+        store.find("none", 1)
+
+
+@pytest.fixture
+def exported(store: Store, op: Operations, tmp_path: Path) -> Snapshot:
+    fill(store, op)
+    return take_snapshot(store, tmp_path, actor="ada")
+
+
+def windows(rows: list[Row]) -> list[object]:
+    return [row.windows for row in rows]
+
+
+def test_rules_decide_whose_answer_is_exported(exported: Snapshot) -> None:
+    latest, adjudicated, majority = (
+        list(export_rows(exported, rule=rule)) for rule in ("latest", "adjudicated", "majority")
+    )
+    assert windows(latest) == [((10, 40.5),), (), ()]
+    assert windows(adjudicated) == [((10, 40.5),), (), ((0, 150),)]
+    assert [row.verdict for row in majority] == ["moments", "no-moment", "no-moment"]
+    assert [row.raw is None for row in latest] == [True, True, True]  # the second had no line to begin with
+    assert latest[0].original_windows == ((10, 20), (22, 40))
+    assert latest[2].reason == "nothing there"
+    assert latest[0].mean_tiou == pytest.approx(10 / 30.5)
+    assert [version.annotator for version in latest[0].annotations or ()] == ["m", "ada", "bo"]
+    with pytest.raises(InputError, match="The rule is 'loudest'"):
+        list(export_rows(exported, rule="loudest"))  # type: ignore[arg-type]
+
+
+def test_edited_text_is_taken_only_on_request(exported: Snapshot) -> None:
+    plain, edited = (list(export_rows(exported, edited_text=wanted))[2].query for wanted in (False, True))
+    assert (plain, edited) == ("a  DOG runs", "Another dog runs")
+
+
+def test_an_untouched_row_keeps_its_raw_line(store: Store, op: Operations, tmp_path: Path) -> None:
+    store.import_rows(ROWS, dataset="qvh", op_id=op())
+    confirmed = edit((10_000, 20_000), (22_000, 40_000))
+    store.submit(1, confirmed, annotator="ada", parent_id=None, op_id=op())
+    row = next(export_rows(take_snapshot(store, tmp_path, actor="ada")))
+    assert row.raw == ROWS[0].raw
+
+
+def test_files_are_json_lines_that_any_program_reads(exported: Snapshot) -> None:
+    answers = [
+        json.loads(line)["answer"] for line in (exported.folder / "rows.jsonl").read_text().splitlines()
+    ]
+    assert answers[0] == {
+        "source": "verdict",
+        "verdict": "moments",
+        "windows": [[10.0, 40.5]],
+        "by": "ada",
+        "op_id": "op-3",
+    }
