@@ -124,13 +124,17 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
     ),
     "ten_bit.mp4": (lambda p: write_clip(p, CFR, pixels="yuv420p10le"), CFR, "decord", {}),
     "vp8.webm": (
-        lambda p: write_clip(p, CFR, codec="libvpx", ticks=1000, options={"deadline": "realtime"}),
+        lambda p: write_clip(
+            p, CFR, codec="libvpx", ticks=1000, options={"deadline": "realtime", "cpu-used": "8"}
+        ),
         CFR,
         "decord",
         {"codec": "vp8"},
     ),
     "vp9.webm": (
-        lambda p: write_clip(p, CFR, codec="libvpx-vp9", ticks=1000, options={"cpu-used": "5"}),
+        lambda p: write_clip(
+            p, CFR, codec="libvpx-vp9", ticks=1000, options={"deadline": "realtime", "cpu-used": "8"}
+        ),
         CFR,
         "decord",
         {"codec": "vp9"},
