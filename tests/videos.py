@@ -77,6 +77,7 @@ def write_clip(
         stream.height, stream.width = size
         stream.pix_fmt = pixels
         stream.gop_size = gop
+        stream.codec_context.thread_count = 1  # libvpx's helpers spin, which stalls a busy machine
         stream.time_base = stream.codec_context.time_base = Fraction(1, ticks)
         stream.options = options or {}
         if prepare is not None:
