@@ -25,8 +25,8 @@ from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment
-from tempo_core.prompt import IM_END, IMAGE_PAD, answer_ids, clean_query, question_ids, special_id
-from tempo_core.vision import PATCH_PX, pixel_values, resize_frame
+from tempo_core.plain import plain_scorer
+from tempo_core.prompt import IM_END, answer_ids, clean_query, question_ids, special_id
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
@@ -191,12 +191,8 @@ class Engine:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for
         tests."""
         layout = lay_out(self.loaded, video, token_budget=token_budget, allocator=allocator)
-        ids = [*layout.ids, *question_ids(self.loaded.tokenizer, query, self.defaults.instruction)]
-        pixels = _pixels(self.loaded, video, layout.allocation.sizes_px)
-
-        def score(prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
-            return torch.cat([_whole_forward(self.loaded, [*ids, *prefix], *pixels) for prefix in prefixes])
-
+        asked = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
+        score = plain_scorer(self.loaded, video, layout, asked)
         times = [*(float(time_s) for time_s in video.times_s), float(video.end_s)]
         return self._answer(query, layout.stamps, times, lambda: score, n_best, cancel, constrained, Clock())
 
@@ -374,37 +370,6 @@ def _ranked(
     return sorted(((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda r: (-r[1], r[0]))[
         :MAX_RANKED
     ]
-
-
-def _pixels(loaded: LoadedModel, video: "SampledVideo", sizes_px: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """`pixel_values` and `image_grid_thw` of all frames, for the model's own forward."""
-    pieces = [
-        torch.from_numpy(pixel_values(resize_frame(frame, size), loaded.normaliser))
-        for frame, size in zip(video.frames, sizes_px, strict=True)
-    ]
-    grids = torch.tensor([[1, int(height) // PATCH_PX, int(width) // PATCH_PX] for height, width in sizes_px])
-    return torch.cat(pieces).to(loaded.model.device), grids.to(loaded.model.device)
-
-
-def _whole_forward(
-    loaded: LoadedModel, ids: list[int], pixels: torch.Tensor, grids: torch.Tensor
-) -> torch.Tensor:
-    """Logits float32[1, V] after the last id, from the model's own forward and positions, without a cache."""
-    model = loaded.model
-    row = torch.tensor([ids], device=model.device)
-    types = (row == special_id(loaded.tokenizer, IMAGE_PAD)).int()
-    positions, _ = model.model.get_rope_index(row, types, image_grid_thw=grids)
-    output = model(
-        input_ids=row,
-        pixel_values=pixels,
-        image_grid_thw=grids,
-        mm_token_type_ids=types,
-        position_ids=positions,
-        use_cache=False,
-        logits_to_keep=1,
-    )
-    logits: torch.Tensor = output.logits[:, -1].float()
-    return logits
 
 
 __all__ = ["REFUSAL", "Answer", "Engine", "VideoContext", "ground", "load_engine", "sample_for"]

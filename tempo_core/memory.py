@@ -18,6 +18,9 @@ NF4_BITS_PER_WEIGHT = 4 + 8 / 64 + 32 / (64 * 256)
 TOKENS_PER_STAMP = 6
 """Qwen2 writes a stamp digit by digit; the vision marks around a frame are two more tokens."""
 
+PREFILL_TOKENS = 1024
+"""Tokens of a context that are encoded in one go; between pieces a person can cancel."""
+
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Qwen2-VL-2B-Instruct": {
         "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
@@ -191,17 +194,13 @@ def _on_meta(config: Any) -> Any:
 
 
 def _activations(config: Any, context: int, width: int) -> int:
-    """Four tensors of the widest layer for one piece of the context, or for one batch of the vision tower."""
+    """The widest layer's tensors for one piece of the context, or for one batch of the vision tower."""
     from tempo_core.vision import MAX_BATCH_PATCHES
 
     text, vision = config.text_config, config.vision_config
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
     tower = MAX_BATCH_PATCHES * round(vision.embed_dim * (vision.mlp_ratio + 4))
     return max(prefill, tower) * width
-
-
-PREFILL_TOKENS = 1024
-"""Tokens of a context that are encoded in one go; between pieces a person can cancel."""
 
 
 def _size(n_bytes: float) -> str:

@@ -1,0 +1,122 @@
+"""The engine: what reusing a context saves, whether answers stay equal, and how many of N answers parse.
+
+    python -m benchmarks engine [--checkpoint DIR] [--answers 1000] [--random-weights] [--no-four-bit]
+
+Videos and queries are random. With --random-weights the checkpoint's weights are replaced by noise: a model
+that knows nothing must still answer in the grammar.
+"""
+
+import argparse
+import json
+import random
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from tempo_core.answers import AnswerError, parse_answer
+from tempo_core.engine import Engine, load_engine
+from tempo_core.video import SampledVideo
+
+WORDS = [
+    "red",
+    "circle",
+    "appears",
+    "two",
+    "squares",
+    "night",
+    "fade",
+    "left",
+    "dog",
+    "before",
+    "the",
+    "green",
+]
+QUERIES_PER_VIDEO = 10
+
+
+def run(arguments: list[str]) -> int:
+    """Measure and print one JSON object; 0 when every answer parsed and every compared one was equal."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks engine")
+    parser.add_argument("--checkpoint", metavar="DIR")
+    parser.add_argument("--answers", type=int, default=1000)
+    parser.add_argument("--frames", type=int, default=20, help="sampled frames of each video")
+    parser.add_argument("--compared", type=int, default=20, help="answers that are repeated without reuse")
+    parser.add_argument("--random-weights", action="store_true")
+    parser.add_argument("--four-bit", action=argparse.BooleanOptionalAction, default=True)
+    args = parser.parse_args(arguments)
+    engine = load_engine(args.checkpoint, four_bit=args.four_bit)
+    if args.random_weights:
+        randomise(engine)
+    result = {"model_id": engine.model_id, "random_weights": args.random_weights}
+    result |= parsed(engine, args.answers, args.frames)
+    result |= reuse(engine, args.compared, args.frames)
+    print(json.dumps(result, indent=1))
+    return 0 if result["parsed"] == result["answers"] and result["equal"] == result["compared"] else 1
+
+
+def parsed(engine: Engine, answers: int, frames: int) -> dict[str, Any]:
+    """How many of so many answers parse, and the seconds that one takes on an encoded video."""
+    good = refused = 0
+    spent_s = 0.0
+    for number in range(answers):
+        if number % QUERIES_PER_VIDEO == 0:
+            context = engine.encode(video(number, frames))
+        began_s = time.perf_counter()
+        answer = engine.ask(context, query(number))
+        spent_s += time.perf_counter() - began_s
+        refused += answer.refused
+        try:
+            good += len(parse_answer(answer.text, context.stamps)) == len(answer.moments)
+        except AnswerError as error:
+            print(error)
+    return {"answers": answers, "parsed": good, "refused": refused, "ask_s": round(spent_s / answers, 4)}
+
+
+def reuse(engine: Engine, compared: int, frames: int) -> dict[str, Any]:
+    """Answers with and without reuse: how many are equal, and the ratio of their seconds."""
+    equal, fast_s, plain_s = 0, 0.0, 0.0
+    for number in range(compared):
+        clip = video(number, frames)
+        context = engine.encode(clip)
+        began_s = time.perf_counter()
+        fast = engine.ask(context, query(number), n_best=0)
+        middle_s = time.perf_counter()
+        plain = engine.ask_plain(clip, query(number))
+        fast_s, plain_s = fast_s + middle_s - began_s, plain_s + time.perf_counter() - middle_s
+        equal += fast.text == plain.text
+    ratio = round(plain_s / fast_s, 1) if fast_s else None
+    return {"compared": compared, "equal": equal, "plain_over_reuse": ratio}
+
+
+def randomise(engine: Engine) -> None:
+    """Noise for every weight that is not quantised; words weak beside what the layers add, so that answers
+    vary."""
+    torch.manual_seed(0)
+    model = engine.loaded.model
+    words = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.is_floating_point() and parameter.dim() > 1:
+                parameter.normal_(std=0.02 if id(parameter) in words else 0.2)
+
+
+def video(seed: int, frames: int) -> SampledVideo:
+    """Blocks of colour that change now and then, one frame a second."""
+    rng = np.random.default_rng(seed)
+    pictures = np.empty((frames, 112, 112, 3), dtype=np.uint8)
+    for idx in range(frames):
+        if idx == 0 or rng.random() < 0.4:
+            block = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        pictures[idx] = np.kron(block, np.ones((28, 28, 1), dtype=np.uint8))
+    times_s = np.arange(frames, dtype=np.float64)
+    return SampledVideo(
+        times_s=times_s, frames=pictures, end_s=float(frames), reader="pyav", notes=(), sha256=f"{seed:064d}"
+    )
+
+
+def query(seed: int) -> str:
+    """A few words in no order."""
+    rng = random.Random(seed)
+    return " ".join(rng.choices(WORDS, k=rng.randrange(1, 7)))
