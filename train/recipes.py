@@ -9,15 +9,19 @@ def tempo_tiny(seed: int = 0) -> ScratchRecipe:
 
     Short clips first, then all lengths; plain pictures first, then mostly rich ones; 4-bit rounding at the end.
     """
+    short = Mixture(videos=10, questions=8, ticks=(8, 14), rich_share=0.5)
+    middle = Mixture(videos=8, questions=8, ticks=(10, 24), rich_share=0.6)
+    long = Mixture(videos=7, questions=8, ticks=(10, 40), rich_share=0.65)
     return ScratchRecipe(
         name="tempo-tiny",
         seed=seed,
         vision_steps=600,
-        joint_steps=3000,
+        joint_steps=2100,
         phases=(
-            Phase(first_step=0, mixture=Mixture(videos=10, questions=8, ticks=(8, 14), rich_share=0.5)),
-            Phase(first_step=500, mixture=Mixture(videos=8, questions=8, ticks=(10, 24), rich_share=0.6)),
-            Phase(first_step=1200, mixture=Mixture(videos=7, questions=8, ticks=(10, 40), rich_share=0.7)),
+            Phase(first_step=0, mixture=short),
+            Phase(first_step=500, mixture=middle),
+            Phase(first_step=600, mixture=middle, rate=0.7, vision_rate=0.25, vision_weight=0.6),
+            Phase(first_step=1200, mixture=long, rate=0.7, vision_rate=0.25, vision_weight=0.4),
         ),
     )
 

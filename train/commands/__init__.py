@@ -1,5 +1,5 @@
 """One module per command: `add_parser` says what it takes, `run` does it."""
 
-from train.commands import sft, shapeworld
+from train.commands import curves, sft, shapeworld
 
-COMMANDS = (shapeworld, sft)
+COMMANDS = (shapeworld, sft, curves)

@@ -1,7 +1,7 @@
 """The run: vision stage, joint stage, 4-bit finish. Resumable, with curves; the same command goes on where it stopped.
 
 It is NOT a trainer for other models. Everything that matters is in the recipe; the state after every few hundred steps
-is in `state.pt`, a line of curves every 20 steps in `curves.jsonl`.
+is in `state.pt`, a line of curves every so many in `curves.jsonl`.
 """
 
 import json
@@ -36,6 +36,12 @@ class Phase:
 
     first_step: int
     mixture: Mixture
+    rate: float = 1.0
+    """Factor on every learning rate."""
+    vision_rate: float = 1.0
+    """Further factor on the vision tower's: at full rate it forgets shapes while the language model learns."""
+    vision_weight: float = 0.15
+    """Weight of the vision losses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +68,12 @@ class ScratchRecipe:
     bf16: bool = True
     """bfloat16 autocast: four times faster where the processor has it, three times slower where it has not."""
     threads: int = 2
+    save_every: int = 200
+    record_every: int = 20
+
+    def phase(self, step: int) -> Phase:
+        """The joint stage's phase at a step."""
+        return [phase for phase in self.phases if phase.first_step <= step][-1]
 
 
 @dataclass(slots=True)
@@ -96,7 +108,7 @@ def run(
         folder,
         recipe.joint_steps,
         _joint_batches(recipe, state.tokenizer),
-        _joint_step,
+        partial(_joint_step, recipe=recipe),
         progress,
     )
     _save(state, folder)
@@ -116,12 +128,21 @@ def _begin(recipe: ScratchRecipe) -> _State:
 def _optimizers(state: _State, recipe: ScratchRecipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the towers, AdamW for embeddings, norms, biases and heads."""
     named = [*state.model.named_parameters(), *state.heads.named_parameters(prefix="heads")]
-    matrices = [p for n, p in named if p.ndim == 2 and "embed_tokens" not in n and not n.startswith("heads")]
-    chosen = {id(p) for p in matrices}
-    others = [p for _, p in named if id(p) not in chosen]
+    matrices = [n for n, p in named if p.ndim == 2 and "embed_tokens" not in n and not n.startswith("heads")]
+    others = [n for n, _ in named if n not in set(matrices)]
+    parameters = dict(named)
+
+    def groups(names: list[str]) -> list[dict]:
+        parts = {
+            seeing: [parameters[n] for n in names if (".visual." in n) == seeing] for seeing in (True, False)
+        }
+        return [{"params": part, "vision": seeing} for seeing, part in parts.items()]
+
     return [
-        torch.optim.Muon(matrices, lr=1e-3, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(
+            groups(matrices), lr=1e-3, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(groups(others), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
@@ -136,8 +157,7 @@ def _joint_batches(recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _joint_batch(step: int, *, recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> object:
-    phase = [p for p in recipe.phases if p.first_step <= step][-1]
-    return videos(step, seed=recipe.seed, mixture=phase.mixture, tokenizer=tokenizer)
+    return videos(step, seed=recipe.seed, mixture=recipe.phase(step).mixture, tokenizer=tokenizer)
 
 
 def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
@@ -147,9 +167,10 @@ def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]
     return loss, {k: float(v.detach()) for k, v in parts.items()} | scores
 
 
-def _joint_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
+def _joint_step(state: _State, batch: object, *, recipe: ScratchRecipe) -> tuple[Tensor, dict[str, float]]:
     losses, scores = joint_losses(state.model, state.heads, batch)  # type: ignore[arg-type]
-    total = torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
+    weights = WEIGHTS | {"vision": recipe.phase(state.step).vision_weight}
+    total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
     return total, {name: float(value.detach()) for name, value in losses.items()} | scores
 
 
@@ -157,7 +178,7 @@ def _stage(
     state: _State, recipe: ScratchRecipe, folder: Path, steps: int, make: Callable[[int], object],
     advance: Callable[[_State, object], tuple[Tensor, dict[str, float]]], progress: Progress,
 ) -> None:  # fmt: skip
-    """Train from the state's step to `steps`, saving every 200 steps."""
+    """Train from the state's step to `steps`, recording and saving as the recipe says."""
     if state.step >= steps:
         return
     loader = DataLoader(
@@ -176,12 +197,12 @@ def _stage(
         _update(state)
         gathered.append(scores)
         state.step += 1
-        if state.step % 20 == 0 or state.step == steps:
+        if state.step % recipe.record_every == 0 or state.step == steps:
             now = time.monotonic()
             state.seconds, since = state.seconds + now - since, now
             _record(state, folder, gathered, steps, progress)
             gathered = []
-        if state.step % 200 == 0:
+        if state.step % recipe.save_every == 0:
             _save(state, folder)
 
 
@@ -199,10 +220,13 @@ def _set_rates(state: _State, recipe: ScratchRecipe, steps: int) -> None:
     """Warm up, hold, fall linearly to nothing."""
     decay = max(1.0, steps * recipe.decay_share)
     factor = min(1.0, (state.step + 1) / recipe.warmup_steps, (steps - state.step) / decay)
-    rates = recipe.vision_rates if state.stage == "vision" else recipe.joint_rates
+    seeing, rates = 1.0, recipe.vision_rates
+    if state.stage == "joint":
+        phase = recipe.phase(state.step)
+        factor, seeing, rates = factor * phase.rate, phase.vision_rate, recipe.joint_rates
     for optimizer, rate in zip(state.optimizers, rates, strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = rate * factor
+            group["lr"] = rate * factor * (seeing if group["vision"] else 1.0)
 
 
 def _record(
@@ -257,4 +281,14 @@ def _resume(state: _State, recipe: ScratchRecipe, folder: Path) -> None:
     state.heads.load_state_dict(saved["heads"])
     for optimizer, old in zip(state.optimizers, saved["optimizers"], strict=True):
         optimizer.load_state_dict(old)
+    _forget_curves(folder / "curves.jsonl", state)
     log.info("resuming %s at %s step %d", recipe.name, state.stage, state.step)
+
+
+def _forget_curves(path: Path, state: _State) -> None:
+    """Drop the lines of steps that were made after the saved state and will be made again."""
+    if not path.exists():
+        return
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [line for line in lines if line["stage"] != state.stage or line["step"] <= state.step]
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -1,0 +1,68 @@
+"""Render the app's example clips and their questions into app/examples, from fixed seeds; run it again to get the same.
+
+    python -m scripts.examples [--natural FILE]
+
+`--natural` adds Blender's Big Buck Bunny (CC BY 3.0) from a copy that you have, to show what the small model refuses.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tempo_core.proxy import normalise
+from train.shapeworld.clips import HELD_OUT_SEEDS, write_clip
+from train.shapeworld.queries import QueryMix, sample_queries
+from train.shapeworld.scene import TIERS, sample_scene
+
+FOLDER = Path(__file__).resolve().parents[1] / "app" / "examples"
+
+CLIPS = (
+    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes, 40 seconds"),
+    ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture"),
+    ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things"),
+)
+"""Name, tier, seed, beats, aspect and title."""
+
+UNKNOWN = ("a man flips a pancake", "the dog jumps over a fence")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--natural", type=Path, help="Big Buck Bunny, to be cut down")
+    natural = parser.parse_args().natural
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    entries = [_shapeworld(*clip) for clip in CLIPS]
+    if natural:
+        entries.append(_bunny(natural))
+    (FOLDER / "manifest.json").write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def _shapeworld(name: str, tier: str, seed: int, ticks: int, aspect: tuple[int, int], title: str) -> dict:
+    scene = sample_scene(HELD_OUT_SEEDS + seed, TIERS[tier], ticks=ticks, aspect=aspect)
+    write_clip(scene, FOLDER / f"{name}.mp4", short_side_px=240, crf=30)
+    mix = QueryMix(irrelevant=0.0, hard_share=0.0)
+    queries = sample_queries(np.random.default_rng(seed), scene, 4, mix, [])
+    return {
+        "file": f"{name}.mp4",
+        "title": title,
+        "questions": [query.text for query in queries] + [UNKNOWN[seed % len(UNKNOWN)]],
+        "licence": "MIT",
+        "source": "rendered by train/shapeworld",
+    }
+
+
+def _bunny(path: Path) -> dict:
+    normalise(path, FOLDER / "bunny.mp4", short_side_px=240)
+    return {
+        "file": "bunny.mp4",
+        "title": "A real film, which the small model does not know",
+        "questions": ["a rabbit comes out of its burrow", "a butterfly lands on an apple", "somebody plays the piano"],
+        "licence": "CC BY 3.0",
+        "source": "Big Buck Bunny, (c) copyright Blender Foundation, www.bigbuckbunny.org; scaled down",
+    }
+
+
+if __name__ == "__main__":
+    main()

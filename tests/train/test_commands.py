@@ -1,0 +1,109 @@
+"""The training commands: bad input is one line, curves are shown, a tiny run trains, resumes and ships a checkpoint."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tempo_core.engine import load_engine
+from train.__main__ import main
+from train.recipes import RECIPES, tempo_tiny
+from train.scratch.batches import Mixture
+from train.scratch.export import export
+from train.scratch.run import Phase, ScratchRecipe, run
+
+
+def small_recipe() -> ScratchRecipe:
+    """Twelve steps of everything: both stages, two phases, 4-bit rounding at the end."""
+    few = Mixture(videos=2, questions=2, ticks=(8, 9), rich_share=0.5)
+    return replace(
+        tempo_tiny(),
+        vision_steps=4,
+        vision_frames=12,
+        joint_steps=8,
+        phases=(
+            Phase(first_step=0, mixture=few),
+            Phase(first_step=4, mixture=few, rate=0.5, vision_rate=0.5),
+        ),
+        four_bit_share=0.3,
+        bf16=False,
+        threads=1,
+        save_every=3,
+        record_every=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, torch.Tensor], object, object]:
+    folder = tmp_path_factory.mktemp("run")
+    model, tokenizer = run(small_recipe(), folder)
+    return folder, {k: v.clone() for k, v in model.state_dict().items()}, model, tokenizer
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_weights(whole_run, tmp_path: Path) -> None:
+    _, weights, _, _ = whole_run
+
+    class Kill(Exception):
+        pass
+
+    def killer(line: dict) -> None:
+        if line["stage"] == "joint" and line["step"] == 4:
+            raise Kill
+
+    with pytest.raises(Kill):
+        run(small_recipe(), tmp_path, progress=killer)
+    model, _ = run(small_recipe(), tmp_path)
+    again = model.state_dict()
+    assert weights.keys() == again.keys()
+    for name, value in weights.items():
+        torch.testing.assert_close(again[name], value, msg=name, rtol=1e-5, atol=1e-6)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 2, 4, 6, 8]
+
+
+@pytest.mark.slow
+def test_the_checkpoint_loads_like_any_other(whole_run, tmp_path: Path) -> None:
+    _, _, model, tokenizer = whole_run
+    folder = export(model, tokenizer, small_recipe(), tmp_path / "checkpoint")
+    engine = load_engine(folder, four_bit=True)
+    assert engine.defaults.max_tokens == 16
+    assert engine.describe()["four_bit"] is True
+    assert sum(p.stat().st_size for p in folder.iterdir()) < 20e6
+
+
+@pytest.mark.slow
+def test_curves_are_shown(whole_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = whole_run[0]
+    assert main(["curves", str(folder), "--plot", str(tmp_path / "c.html"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 8
+    assert "Training curves" in (tmp_path / "c.html").read_text()
+
+
+def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
+    for name, make in RECIPES.items():
+        recipe = make(3)
+        assert recipe.name == name
+        assert recipe.seed == 3
+        assert recipe.phase(0) is recipe.phases[0]
+        assert recipe.phase(recipe.joint_steps - 1) is recipe.phases[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sft", "--recipe", "magic", "--out", "x"], "There is no recipe 'magic'"),
+        (["curves", "nowhere"], "nowhere/curves.jsonl does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    shutil.rmtree("x", ignore_errors=True)
