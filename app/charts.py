@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.timeline.value import FramesPart
+from app.timeline.parts import FramesPart
 
 ACCENT = "#1a7fc1"
 GREY = "#7f8794"

@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.timeline.value import TimelineValue, check_value, empty_value
+from app.timeline.parts import TimelineValue, check_value
+from app.timeline.value import empty_value
 
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"

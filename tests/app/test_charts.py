@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.charts import allocation_figure, shown_s, sizes_figure, spending_text
-from app.timeline.value import FramesPart
+from app.timeline.parts import FramesPart
 
 FRAMES: FramesPart = {
     "times_s": [0.0, 1.0, 2.0, 5.0],

@@ -13,22 +13,40 @@ const ICONS = {
   zoomOut: "M3 7.2h10v1.6H3z",
   zoomIn: "M7.2 3h1.6v4.2H13v1.6H8.8V13H7.2V8.8H3V7.2h4.2z",
   fit: "M2 3h1.5v10H2zM12.5 3H14v10h-1.5zM4.5 8l2.6-2.4v1.6h1.8V5.6L11.5 8 8.9 10.4V8.8H7.1v1.6z",
-  sound: "M2 6v4h2.5L8 13V3L4.5 6zM10 5.3a3.6 3.6 0 0 1 0 5.4v-1.8a2 2 0 0 0 0-1.8zM10 2.5a6 6 0 0 1 0 11v-1.5a4.6 4.6 0 0 0 0-8z",
-  silent: "M2 6v4h2.5L8 13V3L4.5 6zM9.5 6.200l1-1 1.5 1.6 1.5-1.6 1 1L13 7.800l1.5 1.6-1 1-1.5-1.6-1.5 1.6-1-1L11 7.800z",
+  sound:
+    "M2 6v4h2.5L8 13V3L4.5 6zM10 5.3a3.6 3.6 0 0 1 0 5.4v-1.8a2 2 0 0 0 0-1.8zM10 2.5a6 6 0 0 1 0 11v-1.5a4.6 4.6 0 0 0 0-8z",
+  silent:
+    "M2 6v4h2.5L8 13V3L4.5 6zM9.5 6.200l1-1 1.5 1.6 1.5-1.6 1 1L13 7.800l1.5 1.6-1 1-1.5-1.6-1.5 1.6-1-1L11 7.800z",
 };
 
 const RATES = [0.25, 0.5, 1, 1.5, 2];
 
 export function buildControls(actions) {
   const button = (name, label, run) =>
-    el("button", { className: "tl-button", attrs: { type: "button", "aria-label": label, title: label }, on: { click: run } }, icon(ICONS[name]));
+    el(
+      "button",
+      {
+        className: "tl-button",
+        attrs: { type: "button", "aria-label": label, title: label },
+        on: { click: run },
+      },
+      icon(ICONS[name]),
+    );
   const play = button("play", "Play", actions.toggle);
   play.classList.add("tl-main");
   const mute = button("sound", "Mute", actions.mute);
   const time = el("span", { className: "tl-time" });
   const frame = el("span", { className: "tl-frame" });
-  const rate = el("select", { className: "tl-rate", attrs: { "aria-label": "Playback speed" }, on: { change: () => actions.rate(Number(rate.value)) } });
-  rate.append(...RATES.map((speed) => el("option", { text: `${speed}×`, attrs: { value: speed, selected: speed === 1 } })));
+  const rate = el("select", {
+    className: "tl-rate",
+    attrs: { "aria-label": "Playback speed" },
+    on: { change: () => actions.rate(Number(rate.value)) },
+  });
+  rate.append(
+    ...RATES.map((speed) =>
+      el("option", { text: `${speed}×`, attrs: { value: speed, selected: speed === 1 } }),
+    ),
+  );
   const previous = button("previous", "Previous moment (Up)", actions.previousMoment);
   const next = button("next", "Next moment (Down)", actions.nextMoment);
   const frameBack = button("frameBack", "One frame back (Left)", () => actions.step(-1));
@@ -36,7 +54,12 @@ export function buildControls(actions) {
   const zoomOut = button("zoomOut", "Zoom out (−)", () => actions.zoom(1 / 1.6));
   const zoomIn = button("zoomIn", "Zoom in (+)", () => actions.zoom(1.6));
   const fit = button("fit", "Fit the whole clip (F)", actions.fit);
-  const help = el("button", { className: "tl-button", text: "?", attrs: { type: "button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" }, on: { click: actions.help } });
+  const help = el("button", {
+    className: "tl-button",
+    text: "?",
+    attrs: { type: "button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" },
+    on: { click: actions.help },
+  });
   const node = el(
     "div",
     { className: "tl-controls", attrs: { role: "group", "aria-label": "Playback and zoom" } },
@@ -44,7 +67,17 @@ export function buildControls(actions) {
     el("div", { className: "tl-readout" }, time, frame),
     el("div", { className: "tl-group tl-right" }, rate, mute, zoomOut, zoomIn, fit, help),
   );
-  return { node, play, mute, time, frame, rate, moments: [previous, next], media: [play, mute, rate], axis: [frameBack, frameOn, zoomOut, zoomIn, fit] };
+  return {
+    node,
+    play,
+    mute,
+    time,
+    frame,
+    rate,
+    moments: [previous, next],
+    media: [play, mute, rate],
+    axis: [frameBack, frameOn, zoomOut, zoomIn, fit],
+  };
 }
 
 export function showTime(controls, state) {

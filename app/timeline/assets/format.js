@@ -9,7 +9,9 @@ export function clock(seconds, digits = 2) {
   const minutes = Math.floor(whole / 60) % 60;
   const rest = String(whole % 60).padStart(2, "0");
   const fraction = digits > 0 ? `.${String(units % scale).padStart(digits, "0")}` : "";
-  return hours > 0 ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}${fraction}` : `${minutes}:${rest}${fraction}`;
+  return hours > 0
+    ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}${fraction}`
+    : `${minutes}:${rest}${fraction}`;
 }
 
 /** 24.3 -> "24.3", 30 -> "30.0". */

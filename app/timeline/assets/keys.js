@@ -6,11 +6,22 @@ export const BINDINGS = [
   { shows: "Space", says: "Play or pause", code: "Space", run: (actions) => actions.toggle() },
   { shows: "←  →", says: "One frame back or on", key: "ArrowLeft", run: (actions) => actions.step(-1) },
   { key: "ArrowRight", run: (actions) => actions.step(1) },
-  { shows: "Shift + ←  →", says: "One second back or on", key: "ArrowLeft", shift: true, run: (actions) => actions.seekBy(-1) },
+  {
+    shows: "Shift + ←  →",
+    says: "One second back or on",
+    key: "ArrowLeft",
+    shift: true,
+    run: (actions) => actions.seekBy(-1),
+  },
   { key: "ArrowRight", shift: true, run: (actions) => actions.seekBy(1) },
   { shows: "Home  End", says: "Start or end of the clip", key: "Home", run: (actions) => actions.seekTo(0) },
   { key: "End", run: (actions) => actions.seekTo(Infinity) },
-  { shows: "↑  ↓", says: "Previous or next moment", key: "ArrowUp", run: (actions) => actions.previousMoment() },
+  {
+    shows: "↑  ↓",
+    says: "Previous or next moment",
+    key: "ArrowUp",
+    run: (actions) => actions.previousMoment(),
+  },
   { key: "ArrowDown", run: (actions) => actions.nextMoment() },
   { shows: "Enter", says: "Play exactly this moment", key: "Enter", run: (actions) => actions.playSelected() },
   { shows: "F", says: "Fit the whole clip", key: "f", run: (actions) => actions.fit() },
@@ -50,8 +61,15 @@ function matches(entry, event) {
 
 /** The help, as a dialog that Escape closes. */
 export function buildHelp() {
-  const rows = [...BINDINGS.filter((entry) => entry.shows).map((entry) => [entry.shows, entry.says]), ...POINTER_HELP];
-  const body = el("dl", {}, ...rows.flatMap(([keys, says]) => [el("dt", {}, el("kbd", { text: keys })), el("dd", { text: says })]));
+  const rows = [
+    ...BINDINGS.filter((entry) => entry.shows).map((entry) => [entry.shows, entry.says]),
+    ...POINTER_HELP,
+  ];
+  const body = el(
+    "dl",
+    {},
+    ...rows.flatMap(([keys, says]) => [el("dt", {}, el("kbd", { text: keys })), el("dd", { text: says })]),
+  );
   const close = el("button", { className: "tl-button tl-close", text: "Close", attrs: { type: "button" } });
   const dialog = el(
     "dialog",

@@ -11,12 +11,50 @@ import { ticks } from "./view.js";
 const RANKED_ROWS = 5;
 
 export const LANES = [
-  { id: "ruler", label: "Time", height: 26, waits: (state) => !state.hasAxis, draw: drawRuler, says: () => null },
-  { id: "strip", label: "Film strip", height: 48, waits: ({ value }) => !value.strip, draw: drawStrip, says: () => null },
-  { id: "moments", label: "Predicted", note: momentsNote, height: 40, waits: () => true, place: placeMoments, says: sayMoment },
+  {
+    id: "ruler",
+    label: "Time",
+    height: 26,
+    waits: (state) => !state.hasAxis,
+    draw: drawRuler,
+    says: () => null,
+  },
+  {
+    id: "strip",
+    label: "Film strip",
+    height: 48,
+    waits: ({ value }) => !value.strip,
+    draw: drawStrip,
+    says: () => null,
+  },
+  {
+    id: "moments",
+    label: "Predicted",
+    note: momentsNote,
+    height: 40,
+    waits: () => true,
+    place: placeMoments,
+    says: sayMoment,
+  },
   { id: "ranked", label: "Alternatives", height: 34, waits: () => true, draw: drawRanked, says: sayRanked },
-  { id: "tokens", label: "Tokens", note: tokensNote, height: 68, waits: ({ value }) => !value.frames, draw: drawTokens, says: sayFrame },
-  { id: "variation", label: "Variation", note: ({ value }) => (value.frames ? "0 to 1" : ""), height: 44, waits: ({ value }) => !value.frames, draw: drawVariation, says: sayFrame },
+  {
+    id: "tokens",
+    label: "Tokens",
+    note: tokensNote,
+    height: 68,
+    waits: ({ value }) => !value.frames,
+    draw: drawTokens,
+    says: sayFrame,
+  },
+  {
+    id: "variation",
+    label: "Variation",
+    note: ({ value }) => (value.frames ? "0 to 1" : ""),
+    height: 44,
+    waits: ({ value }) => !value.frames,
+    draw: drawVariation,
+    says: sayFrame,
+  },
   { id: "minimap", label: "Overview", height: 20, waits: () => false, draw: drawMinimap, says: () => null },
 ];
 
@@ -86,7 +124,10 @@ function placeMoments(layer, state) {
   const { value, view, selected_idx, refused } = state;
   while (layer.children.length > value.moments.length + 1) layer.lastChild.remove();
   if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
-  setText(layer.firstChild, refused ? `No relevant moment · P(relevant) ${percent(value.refusal.relevance)}` : "");
+  setText(
+    layer.firstChild,
+    refused ? `No relevant moment · P(relevant) ${percent(value.refusal.relevance)}` : "",
+  );
   value.moments.forEach((moment, idx) => {
     const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
     placeMoment(node, moment, idx, view, nextStart(value.moments, moment));
@@ -96,11 +137,19 @@ function placeMoments(layer, state) {
 }
 
 function momentNode() {
-  return el("div", { className: "tl-moment" }, el("div", { className: "tl-fill" }), el("span", { className: "tl-tag" }));
+  return el(
+    "div",
+    { className: "tl-moment" },
+    el("div", { className: "tl-fill" }),
+    el("span", { className: "tl-tag" }),
+  );
 }
 
 function nextStart(moments, moment) {
-  return Math.min(Infinity, ...moments.filter((other) => other.start_s >= moment.end_s).map((other) => other.start_s));
+  return Math.min(
+    Infinity,
+    ...moments.filter((other) => other.start_s >= moment.end_s).map((other) => other.start_s),
+  );
 }
 
 /** The block is cut to the view so that its tag stays readable; a tag that has no room inside stands after it. */
@@ -153,7 +202,10 @@ function sayRanked({ value }, time_s, share) {
   const window = value.ranked[idx];
   if (!window) return null;
   const inside = time_s >= window.start_s && time_s < window.end_s;
-  return [`Alternative ${idx + 1}: ${span(window)}`, `score ${window.score.toFixed(2)}${inside ? "" : " · elsewhere"}`];
+  return [
+    `Alternative ${idx + 1}: ${span(window)}`,
+    `score ${window.score.toFixed(2)}${inside ? "" : " · elsewhere"}`,
+  ];
 }
 
 function tokensNote({ value: { frames } }) {
@@ -201,7 +253,12 @@ function drawMinimap({ context, width, height }, { value, view, duration_s }, co
   context.fillRect(0, height / 2 - 1, width, 2);
   context.fillStyle = colours.accent;
   for (const moment of value.moments) {
-    context.fillRect(moment.start_s * scale, height / 2 - 4, Math.max(2, (moment.end_s - moment.start_s) * scale), 8);
+    context.fillRect(
+      moment.start_s * scale,
+      height / 2 - 4,
+      Math.max(2, (moment.end_s - moment.start_s) * scale),
+      8,
+    );
   }
   context.strokeStyle = colours.ink;
   context.lineWidth = 2;

@@ -1,7 +1,7 @@
 /** The words beside the picture: the query, the moments as buttons, the refusal, the alternatives. */
 
 import { el, setText } from "./dom.js";
-import { clock, percent, plural, secondsText, span, spokenMoment } from "./format.js";
+import { percent, plural, secondsText, span, spokenMoment, spokenPercent } from "./format.js";
 
 export function buildHead() {
   const query = el("p", { className: "tl-query", attrs: { dir: "auto", tabindex: "-1" } });
@@ -30,7 +30,9 @@ function summary({ value, refused }) {
 function spokenSummary({ value, refused }, text) {
   if (value.state === "loading" || value.state === "error") return value.message ?? text;
   if (refused) return "No relevant moment.";
-  return [`${text} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(" ");
+  return [`${text} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(
+    " ",
+  );
 }
 
 export function buildAside(actions) {
@@ -55,7 +57,12 @@ export function showAside(aside, state) {
 function asideParts(aside, state) {
   const { value } = state;
   if (value.state === "loading") return [el("h3", { text: "Moments" }), skeleton(), skeleton()];
-  if (value.state !== "ready") return [el("h3", { text: "Moments" }), el("p", { className: "tl-faint", text: "The model’s answer is listed here." })];
+  if (value.state !== "ready") {
+    return [
+      el("h3", { text: "Moments" }),
+      el("p", { className: "tl-faint", text: "The model’s answer is listed here." }),
+    ];
+  }
   const answer = state.refused ? refusalCard(value.refusal) : momentList(aside, value);
   return [...answer, ...rankedList(aside, value)];
 }
@@ -66,29 +73,38 @@ function skeleton() {
 
 function momentList(aside, { moments, refusal }) {
   const items = moments.map((moment, idx) => {
-    const label = spokenMoment(moment, idx, moments.length);
     const button = el(
       "button",
-      { className: "tl-item", attrs: { type: "button", "aria-label": label, title: "Play exactly this moment" }, on: { click: () => aside.actions.playMoment(idx) } },
-      el("span", { className: "tl-index", text: String(idx + 1) }),
-      el("span", { className: "tl-span", text: span(moment) }),
-      el("span", { className: "tl-length", text: `${secondsText(moment.end_s - moment.start_s)} s` }),
+      { className: "tl-item", attrs: { type: "button" }, on: { click: () => aside.actions.playMoment(idx) } },
+      el("span", { className: "tl-hidden", text: spokenMoment(moment, idx, moments.length) }),
+      seen("tl-index", String(idx + 1)),
+      seen("tl-span", span(moment)),
+      seen("tl-length", `${secondsText(moment.end_s - moment.start_s)} s`),
       meter(moment.confidence),
     );
     return el("li", {}, button);
   });
-  const relevance = refusal ? el("span", { className: "tl-faint", text: `P(relevant) ${percent(refusal.relevance)}` }) : null;
+  const relevance = refusal
+    ? el("span", { className: "tl-faint", text: `P(relevant) ${percent(refusal.relevance)}` })
+    : null;
   return [
     el("div", { className: "tl-row" }, el("h3", { text: "Moments" }), relevance),
     el("ol", { className: "tl-list" }, ...items),
   ];
 }
 
+/** Text for the eye, inside a control whose hidden text says the same for the ear. */
+function seen(className, text) {
+  return el("span", { className, text, attrs: { "aria-hidden": "true" } });
+}
+
 /** A bar and its number; the number is always there. */
 function meter(p) {
   const fill = el("span", { className: "tl-meter-fill" });
   fill.style.width = `${Math.round(p * 100)}%`;
-  return el("span", { className: "tl-confidence" }, el("span", { className: "tl-meter", attrs: { "aria-hidden": "true" } }, fill), el("span", { className: "tl-number", text: percent(p) }));
+  const bar = el("span", { className: "tl-meter" }, fill);
+  const number = el("span", { className: "tl-number", text: percent(p) });
+  return el("span", { className: "tl-confidence", attrs: { "aria-hidden": "true" } }, bar, number);
 }
 
 function refusalCard({ relevance }) {
@@ -99,7 +115,8 @@ function refusalCard({ relevance }) {
       { className: "tl-refusal" },
       el("strong", { text: "No relevant moment" }),
       el("p", { text: "The model judges that nothing in this clip matches the question." }),
-      el("div", { className: "tl-row" }, el("span", { text: "P(relevant)" }), meter(relevance)),
+      el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
+      el("div", { className: "tl-row" }, seen("", "P(relevant)"), meter(relevance)),
     ),
   ];
 }
@@ -107,12 +124,20 @@ function refusalCard({ relevance }) {
 function rankedList(aside, { ranked }) {
   if (ranked.length === 0) return [];
   const items = ranked.slice(0, 5).map((window, idx) => {
-    const label = `Alternative ${idx + 1}, ${secondsText(window.start_s)} to ${secondsText(window.end_s)} seconds, score ${window.score.toFixed(2)}`;
+    const times = `${secondsText(window.start_s)} to ${secondsText(window.end_s)} seconds`;
     const button = el(
       "button",
-      { className: "tl-alternative", attrs: { type: "button", "aria-label": label, title: "Play this window" }, on: { click: () => aside.actions.playWindow(window) } },
-      el("span", { text: `${clock(window.start_s, 1)} – ${clock(window.end_s, 1)}` }),
-      el("span", { text: window.score.toFixed(2) }),
+      {
+        className: "tl-alternative",
+        attrs: { type: "button" },
+        on: { click: () => aside.actions.playWindow(window) },
+      },
+      el("span", {
+        className: "tl-hidden",
+        text: `Window ${idx + 1}, ${times}, score ${window.score.toFixed(2)}`,
+      }),
+      seen("", span(window)),
+      seen("", window.score.toFixed(2)),
     );
     return el("li", {}, button);
   });

@@ -5,7 +5,8 @@ const SCROLL_PAUSE_MS = 250;
 
 export function listen(axis, tracks, state, actions, signal) {
   const gesture = new Gesture(axis, tracks, state, actions);
-  const on = (node, name, handler, options = {}) => node.addEventListener(name, handler, { signal, ...options });
+  const on = (node, name, handler, options = {}) =>
+    node.addEventListener(name, handler, { signal, ...options });
   on(axis, "pointerdown", (event) => gesture.down(event));
   on(axis, "pointermove", (event) => gesture.move(event));
   on(axis, "pointerup", (event) => gesture.up(event, true));
@@ -51,7 +52,8 @@ class Gesture {
     if (this.#pointers.size === 2) return this.#pinch();
     const start = this.#start;
     if (start?.lane === "minimap") return this.#overview(event);
-    if (start?.mode === "press" && Math.abs(this.x(event) - start.x) >= CLICK_PX) start.mode = this.#dragMode(start.lane);
+    if (start?.mode === "press" && Math.abs(this.x(event) - start.x) >= CLICK_PX)
+      start.mode = this.#dragMode(start.lane);
     if (start?.mode === "scrub") this.actions.scrub(this.state.view.time(this.x(event)));
     if (start?.mode === "pan") this.actions.pan(start.time_s - this.state.view.time(this.x(event)));
     return undefined;
@@ -61,7 +63,8 @@ class Gesture {
     if (!this.#pointers.delete(event.pointerId)) return;
     const start = this.#start;
     if (this.#pointers.size > 0) this.#start = null;
-    else if (complete && start?.mode === "press" && start.lane !== "minimap") this.actions.click(start.lane, start.time_s);
+    else if (complete && start?.mode === "press" && start.lane !== "minimap")
+      this.actions.click(start.lane, start.time_s);
   }
 
   /** The ruler and the playhead scrub; elsewhere a drag moves the axis, or scrubs while all of it is in view. */
@@ -92,19 +95,33 @@ class Gesture {
     if (!track || event.pointerType === "touch") return this.actions.hover(null);
     const box = track.getBoundingClientRect();
     const time_s = this.state.view.time(this.x(event));
-    return this.actions.hover({ lane: track.dataset.lane, time_s, share: (event.clientY - box.top) / box.height, clientX: event.clientX, clientY: event.clientY });
+    return this.actions.hover({
+      lane: track.dataset.lane,
+      time_s,
+      share: (event.clientY - box.top) / box.height,
+      clientX: event.clientX,
+      clientY: event.clientY,
+    });
   }
 
   /** A page that is being scrolled past goes on scrolling; so does zooming out of what is already all in view. */
   wheel(event) {
     const { view, hasAxis } = this.state;
     if (!hasAxis || (event.timeStamp - this.#scrolled_ms < SCROLL_PAUSE_MS && !event.ctrlKey)) return;
-    const sideways = event.shiftKey ? event.deltaY || event.deltaX : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;
+    const sideways = event.shiftKey
+      ? event.deltaY || event.deltaX
+      : Math.abs(event.deltaX) > Math.abs(event.deltaY)
+        ? event.deltaX
+        : 0;
     const unit = event.deltaMode === 1 ? 16 : 1;
     if (sideways === 0 && event.deltaY > 0 && view.isFit && !event.ctrlKey) return;
     event.preventDefault();
     if (sideways) this.actions.pan(((sideways * unit) / view.width) * view.span_s);
-    else this.actions.zoomAt(view.time(this.x(event)), Math.exp(-event.deltaY * unit * (event.ctrlKey ? 0.01 : 0.002)));
+    else
+      this.actions.zoomAt(
+        view.time(this.x(event)),
+        Math.exp(-event.deltaY * unit * (event.ctrlKey ? 0.01 : 0.002)),
+      );
   }
 
   wheelElsewhere(event) {

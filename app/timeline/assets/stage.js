@@ -6,11 +6,21 @@ import { begin } from "./draw.js";
 const EMPTY_TEXT = "Choose a clip and ask when something happens. The answer appears here, on one time axis.";
 
 export function buildStage() {
-  const video = el("video", { className: "tl-video", attrs: { preload: "auto", playsinline: true, tabindex: "-1", "aria-label": "Clip" } });
+  const video = el("video", {
+    className: "tl-video",
+    attrs: { preload: "auto", playsinline: true, tabindex: "-1", "aria-label": "Clip" },
+  });
   const still = el("canvas", { className: "tl-still", attrs: { "aria-hidden": "true" } });
   const busy = el("div", { className: "tl-busy", attrs: { "aria-hidden": "true" } });
   const note = el("p", { className: "tl-stage-note", attrs: { dir: "auto" } });
-  return { node: el("div", { className: "tl-stage" }, video, still, busy, note), video, still, busy, note, drawn: null };
+  return {
+    node: el("div", { className: "tl-stage" }, video, still, busy, note),
+    video,
+    still,
+    busy,
+    note,
+    drawn: null,
+  };
 }
 
 export function showStage(stage, state, player, failure, strip) {
@@ -40,5 +50,12 @@ function drawStill(stage, state, strip) {
   const { context, width, height } = surface;
   const scale = Math.min(width / strip.aspect, height);
   const [tileWidth, tileHeight] = [scale * strip.aspect, scale];
-  strip.draw(context, strip.tileAt(state.playhead_s), (width - tileWidth) / 2, (height - tileHeight) / 2, tileWidth, tileHeight);
+  strip.draw(
+    context,
+    strip.tileAt(state.playhead_s),
+    (width - tileWidth) / 2,
+    (height - tileHeight) / 2,
+    tileWidth,
+    tileHeight,
+  );
 }

@@ -3,8 +3,16 @@
 import { View } from "./view.js";
 
 const EMPTY = {
-  rev: null, state: "empty", message: null, query: "", video: null, strip: null, frames: null,
-  moments: [], ranked: [], refusal: null,
+  rev: null,
+  state: "empty",
+  message: null,
+  query: "",
+  video: null,
+  strip: null,
+  frames: null,
+  moments: [],
+  ranked: [],
+  refusal: null,
 };
 
 export class State {
@@ -90,7 +98,10 @@ export class State {
 export function segments(frames, duration_s) {
   const times = frames?.times_s ?? [];
   if (times.length === 0) return [];
-  const gaps = times.slice(1).map((time, idx) => time - times[idx]).sort((a, b) => a - b);
+  const gaps = times
+    .slice(1)
+    .map((time, idx) => time - times[idx])
+    .sort((a, b) => a - b);
   const usual_s = gaps.length ? gaps[Math.floor(gaps.length / 2)] : frames.end_s - times[0];
   const parts = [];
   const blank = (start_s, end_s) => end_s - start_s > 1e-6 && parts.push({ idx: -1, start_s, end_s });

@@ -29,7 +29,9 @@ export class Player {
     on("seeked", () => this.#seeked());
     on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
     on("timeupdate", () => this.#timeupdate());
-    on("error", () => this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."));
+    on("error", () =>
+      this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
+    );
     on("ended", () => (this.#range = null));
     for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
     const listen = () => {
@@ -176,7 +178,9 @@ export class Player {
     if (!range || this.video.paused) return;
     const step_s = this.rate ? 1 / this.rate : 0.04;
     if (media_s + step_s * (1 + SLACK_FRAMES) < range.end_s) return;
-    const last = this.rate ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate : range.end_s - step_s;
+    const last = this.rate
+      ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate
+      : range.end_s - step_s;
     this.pause();
     this.#goTo(Math.max(range.start_s, last));
   }

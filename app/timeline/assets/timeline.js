@@ -33,10 +33,15 @@ export async function mount(element, { props, watch, assets, version }) {
 }
 
 function stylesheet(href) {
-  const known = [...document.querySelectorAll("link[data-tl]")].find((link) => link.getAttribute("href") === href);
+  const known = [...document.querySelectorAll("link[data-tl]")].find(
+    (link) => link.getAttribute("href") === href,
+  );
   if (known) return Promise.resolve();
   return new Promise((resolve) => {
-    const link = el("link", { attrs: { rel: "stylesheet", href, "data-tl": true }, on: { load: resolve, error: resolve } });
+    const link = el("link", {
+      attrs: { rel: "stylesheet", href, "data-tl": true },
+      on: { load: resolve, error: resolve },
+    });
     document.head.append(link);
   });
 }
@@ -46,7 +51,8 @@ function buildLegend() {
   return el(
     "div",
     { className: "tl-legend", attrs: { "aria-hidden": "true" } },
-    entry("tl-dash", "uniform share"), entry("tl-blank", "no sampled frame"),
+    entry("tl-dash", "uniform share"),
+    entry("tl-blank", "no sampled frame"),
   );
 }
 
@@ -82,7 +88,16 @@ class Timeline {
     this.tracks = el("div", { className: "tl-overlay" }, this.pointerLine, this.playhead);
     this.axis = el(
       "div",
-      { className: "tl-axis", attrs: { tabindex: "0", role: "slider", "aria-label": "Playhead", "aria-valuemin": "0", "aria-keyshortcuts": "Space ArrowLeft ArrowRight ArrowUp ArrowDown Enter F ?" } },
+      {
+        className: "tl-axis",
+        attrs: {
+          tabindex: "0",
+          role: "slider",
+          "aria-label": "Playhead",
+          "aria-valuemin": "0",
+          "aria-keyshortcuts": "Space ArrowLeft ArrowRight ArrowUp ArrowDown Enter F ?",
+        },
+      },
       ...this.lanes.map((lane) => lane.row),
       this.tracks,
     );
@@ -94,7 +109,12 @@ class Timeline {
     const left = el("div", { className: "tl-left" }, this.stage.node, this.controls.node);
     this.root.removeAttribute("style");
     this.root.replaceChildren(
-      this.head.node, el("div", { className: "tl-top" }, left, this.aside.node), this.axis, under, this.tip, this.help,
+      this.head.node,
+      el("div", { className: "tl-top" }, left, this.aside.node),
+      this.axis,
+      under,
+      this.tip,
+      this.help,
     );
   }
 
@@ -128,7 +148,11 @@ class Timeline {
       rate: (speed) => (this.player.video.playbackRate = speed),
       previousMoment: go(() => this.selectMoment(this.neighbour(-1))),
       nextMoment: go(() => this.selectMoment(this.neighbour(1))),
-      playSelected: go(() => this.playMoment(state.selected_idx >= 0 ? state.selected_idx : Math.max(0, state.momentAt(this.player.time_s)))),
+      playSelected: go(() =>
+        this.playMoment(
+          state.selected_idx >= 0 ? state.selected_idx : Math.max(0, state.momentAt(this.player.time_s)),
+        ),
+      ),
       playMoment: (idx) => this.playMoment(idx),
       playWindow: (window) => this.play({ ...window, idx: -1 }),
       click: (lane, time_s) => this.click(lane, time_s),
@@ -176,7 +200,10 @@ class Timeline {
     const { selected_idx } = this.state;
     if (selected_idx >= 0) return Math.min(moments.length - 1, Math.max(0, selected_idx + direction));
     const here = this.player.time_s;
-    const idx = direction > 0 ? moments.findIndex((m) => m.start_s >= here - 1e-6) : moments.findLastIndex((m) => m.start_s <= here + 1e-6);
+    const idx =
+      direction > 0
+        ? moments.findIndex((m) => m.start_s >= here - 1e-6)
+        : moments.findLastIndex((m) => m.start_s <= here + 1e-6);
     return idx >= 0 ? idx : direction > 0 ? moments.length - 1 : 0;
   }
 
@@ -184,7 +211,8 @@ class Timeline {
     this.state.selected_idx = idx;
     this.player.pause();
     this.seekVisibly(this.state.value.moments[idx].start_s);
-    if (this.aside.node.contains(document.activeElement)) this.aside.node.querySelectorAll("button.tl-item")[idx]?.focus();
+    if (this.aside.node.contains(document.activeElement))
+      this.aside.node.querySelectorAll("button.tl-item")[idx]?.focus();
     this.state.touch("view", "value");
   }
 
@@ -285,7 +313,12 @@ class Timeline {
   drawHover() {
     const { hover, view } = this.state;
     const lane = hover && this.lanes.find((entry) => entry.id === hover.lane);
-    const shown = Boolean(lane) && this.state.hasAxis && lane.id !== "minimap" && hover.time_s >= 0 && hover.time_s <= view.duration_s;
+    const shown =
+      Boolean(lane) &&
+      this.state.hasAxis &&
+      lane.id !== "minimap" &&
+      hover.time_s >= 0 &&
+      hover.time_s <= view.duration_s;
     this.pointerLine.hidden = this.tip.hidden = !shown;
     if (!shown) return;
     this.pointerLine.style.transform = `translateX(${view.x(hover.time_s)}px)`;

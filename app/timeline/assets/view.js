@@ -1,6 +1,8 @@
 /** The visible part of the time axis, and the ticks that suit it. */
 
-const STEPS_S = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+const STEPS_S = [
+  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+];
 
 export class View {
   duration_s = 1;
@@ -67,7 +69,11 @@ export function ticks(view, room_px = 76) {
   const perPixel = view.span_s / Math.max(view.width, 1);
   const major = STEPS_S.find((step) => step >= perPixel * room_px) ?? STEPS_S.at(-1);
   const minor = STEPS_S.find((step) => step >= perPixel * 8 && isMultiple(major, step)) ?? major;
-  return { major_s: range(view, major), minor_s: range(view, minor), digits: major >= 1 ? 0 : major >= 0.1 ? 1 : 2 };
+  return {
+    major_s: range(view, major),
+    minor_s: range(view, minor),
+    digits: major >= 1 ? 0 : major >= 0.1 ? 1 : 2,
+  };
 }
 
 function isMultiple(a, b) {
