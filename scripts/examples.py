@@ -58,7 +58,11 @@ def _bunny(path: Path) -> dict:
     return {
         "file": "bunny.mp4",
         "title": "A real film, which the small model does not know",
-        "questions": ["a rabbit comes out of its burrow", "a butterfly lands on an apple", "somebody plays the piano"],
+        "questions": [
+            "a rabbit comes out of its burrow",
+            "a butterfly lands on an apple",
+            "somebody plays the piano",
+        ],
         "licence": "CC BY 3.0",
         "source": "Big Buck Bunny, (c) copyright Blender Foundation, www.bigbuckbunny.org; scaled down",
     }

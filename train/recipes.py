@@ -1,7 +1,6 @@
 """Recipes: functions that return a full configuration. A run is a recipe, a seed and a folder."""
 
-from train.scratch.batches import Mixture
-from train.scratch.run import Phase, ScratchRecipe
+from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 
 
 def tempo_tiny(seed: int = 0) -> ScratchRecipe:

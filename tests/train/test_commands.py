@@ -11,9 +11,9 @@ import torch
 from tempo_core.engine import load_engine
 from train.__main__ import main
 from train.recipes import RECIPES, tempo_tiny
-from train.scratch.batches import Mixture
 from train.scratch.export import export
-from train.scratch.run import Phase, ScratchRecipe, run
+from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+from train.scratch.run import run
 
 
 def small_recipe() -> ScratchRecipe:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _page(curves) -> str:  # type: ignore[no-untyped-def]
+def _page(curves) -> str:
     """Both panels over minutes, the stages one after the other."""
     from plotly.subplots import make_subplots
 

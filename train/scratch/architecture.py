@@ -9,6 +9,7 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
+from tempo_core.prompt import special_id
 from train.shapeworld.render import render
 from train.shapeworld.scene import PLAIN, RICH, sample_scene
 
@@ -17,15 +18,16 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 """Qwen2-VL's image normalisation (its preprocessor_config.json)."""
 
 PATCH_PX = 14
+HIDDEN = 256
 
 
 def tiny_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2VLConfig:
     """Six layers of 256 over a vision tower of four layers of 192; every matrix fits NF4's blocks of 64."""
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in
+    ids = {name: special_id(tokenizer, f"<|{name}|>") for name in
            ("vision_start", "vision_end", "vision_pad", "image_pad", "video_pad", "im_end", "endoftext")}  # fmt: skip
     return Qwen2VLConfig(
         text_config={
-            "hidden_size": 256,
+            "hidden_size": HIDDEN,
             "intermediate_size": 512,
             "num_hidden_layers": 6,
             "num_attention_heads": 8,
@@ -43,7 +45,7 @@ def tiny_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2VLConfig:
             "embed_dim": 192,
             "num_heads": 6,
             "mlp_ratio": 3,
-            "hidden_size": 256,
+            "hidden_size": HIDDEN,
             "patch_size": PATCH_PX,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
@@ -77,7 +79,7 @@ def _whiten_patch_embedding(model: Qwen2VLForConditionalGeneration, seed: int) -
     patches = np.concatenate([_sample_patches(seed * 1000 + i) for i in range(160)])
     centred = patches - patches.mean(axis=0)
     _, values, components = np.linalg.svd(centred, full_matrices=False)
-    keep = model.config.vision_config.embed_dim
+    keep = model.model.visual.patch_embed.embed_dim
     scale = values[:keep] / np.sqrt(len(centred))
     weights = components[:keep] / np.maximum(scale, 0.05)[:, None]
     kernel = torch.tensor(weights, dtype=torch.float32).view(keep, 3, 1, PATCH_PX, PATCH_PX)

@@ -4,7 +4,7 @@ Because batch i depends on nothing but its number, a run that was killed goes on
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,15 +16,19 @@ from transformers import PreTrainedTokenizerBase
 from tempo_core.allocation import TOKEN_PX, Allocation, allocate
 from tempo_core.answers import answer_pieces
 from tempo_core.prompt import (
+    IMAGE_PAD,
+    VISION_END,
     answer_ids,
     context_ids,
     grid_sizes,
     mrope_positions,
     next_position,
     question_ids,
+    special_id,
 )
 from tempo_core.timestamps import format_stamps
 from train.scratch import labels
+from train.scratch.recipe import Mixture
 from train.shapeworld.queries import Query, QueryMix, sample_queries
 from train.shapeworld.render import render
 from train.shapeworld.scene import TIERS, Scene, Tier, sample_scene, sample_still
@@ -80,21 +84,6 @@ class Videos:
     """int64[B, K, 2]: first moment's start frame and end stamp index, IGNORED for irrelevant questions."""
     points: Tensor
     """int64[M, 4]: (b, k, question position, context position) where attention should point."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mixture:
-    """What a batch of videos is drawn from."""
-
-    videos: int
-    questions: int
-    ticks: tuple[int, int]
-    rich_share: float
-    query_mix: QueryMix = field(default_factory=QueryMix)
-    tokens_per_frame: float = 4.0
-    uniform_share: float = 0.2
-    motion: float = 0.0
-    max_tokens: int = 16
 
 
 class Batches(IterableDataset):
@@ -228,8 +217,8 @@ def _clock(rng: np.random.Generator, scene: Scene) -> tuple[list[float], float]:
 
 
 def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
-    pad = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    vision_end = tokenizer.convert_tokens_to_ids("<|vision_end|>")
+    pad = special_id(tokenizer, IMAGE_PAD)
+    vision_end = special_id(tokenizer, VISION_END)
     longest = max(len(clip.context) for clip in clips)
     context = np.full((len(clips), longest), tokenizer.pad_token_id)
     positions = np.zeros((3, len(clips), longest), dtype=np.int64)

@@ -4,12 +4,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from tempo_core.defaults import FILE_NAME, GroundingDefaults
 from train.scratch.architecture import IMAGE_MEAN, IMAGE_STD, PATCH_PX
-from train.scratch.run import ScratchRecipe
+from train.scratch.recipe import ScratchRecipe
 
 DEFAULTS = GroundingDefaults(
     max_frames=40,
@@ -32,7 +31,7 @@ def export(
 ) -> Path:
     """Write the checkpoint; returns its folder. The model is converted to bfloat16 in place."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write(folder / FILE_NAME, asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed})
     _write(

@@ -6,10 +6,11 @@ one row. A test holds both equal.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision, rotate_half
 from transformers.vision_utils import get_vision_position_ids
@@ -36,7 +37,7 @@ class Reading:
 
 def see(model: Qwen2VLForConditionalGeneration, frames: Tensor) -> Tensor:
     """Visual tokens [F, N, D] of frames uint8[F, H, W, 3] of one size."""
-    visual = model.model.visual
+    visual: Any = model.model.visual
     count, height, width = frames.shape[:3]
     rows, columns = height // PATCH_PX, width // PATCH_PX
     x = embed_patches(model, to_patches(frames))
@@ -84,7 +85,7 @@ def read(
     Positions are [3, B, P] and [3, B * K, S]; `context_mask` bool[B, P] is false on padding, which stands at the end.
     A question sees its context and itself, never another question; nothing is computed twice for the context.
     """
-    language = model.model.language_model
+    language: Any = model.model.language_model
     rows, per_row = questions.shape[:2]
     turn_context = _turner(language, context, context_positions)
     turn_questions = _turner(language, questions, question_positions)
@@ -107,12 +108,12 @@ def read(
 Turn = tuple[Tensor, Tensor]
 
 
-def _turner(language: nn.Module, embeds: Tensor, positions: Tensor) -> Turn:
+def _turner(language: Any, embeds: Tensor, positions: Tensor) -> Turn:
     cos, sin = language.rotary_emb(embeds, positions)
     return cos[:, None], sin[:, None]
 
 
-def _project(layer: nn.Module, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+def _project(layer: Any, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
     """Rotated queries and keys and the values, [rows, H, L, d] each, keys and values repeated to all heads."""
     attention, normed = layer.self_attn, layer.input_layernorm(x)
     q, k, v = (
@@ -148,6 +149,6 @@ def _attend_both(
     return mixed + of_self @ v
 
 
-def _finish(layer: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
+def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:
     x = x + layer.self_attn.o_proj(mixed.transpose(1, 2).reshape(*x.shape[:2], -1))
     return x + layer.mlp(layer.post_attention_layernorm(x))

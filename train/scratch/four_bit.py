@@ -16,6 +16,9 @@ BLOCK = 64
 class RoundToNF4(nn.Module):
     """A weight as NF4 stores it: each block of 64 scaled by its largest magnitude, rounded to one of 16 values."""
 
+    values: Tensor
+    borders: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         values = get_4bit_type("nf4", device="cpu").float().sort().values

@@ -29,6 +29,9 @@ WEIGHTS = {
 class Heads(nn.Module):
     """Linear read-outs of hidden states of size D."""
 
+    stamp_class: Tensor
+    """int64[V]: class of each token that a stamp can be made of, else IGNORED."""
+
     def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         self.looks = nn.Linear(hidden, LOOKS)

@@ -20,60 +20,15 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from train.scratch import four_bit
-from train.scratch.architecture import new_model
-from train.scratch.batches import Batches, Mixture, still_frames, videos
+from train.scratch.architecture import HIDDEN, new_model
+from train.scratch.batches import Batches, still_frames, videos
 from train.scratch.forward import see
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
+from train.scratch.recipe import ScratchRecipe
 from train.scratch.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
 Progress = Callable[[dict], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Phase:
-    """From `first_step` of the joint stage on, batches are drawn from this mixture."""
-
-    first_step: int
-    mixture: Mixture
-    rate: float = 1.0
-    """Factor on every learning rate."""
-    vision_rate: float = 1.0
-    """Further factor on the vision tower's: at full rate it forgets shapes while the language model learns."""
-    vision_weight: float = 0.15
-    """Weight of the vision losses."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScratchRecipe:
-    """Everything that decides what a run makes."""
-
-    name: str
-    seed: int = 0
-    vision_steps: int
-    vision_frames: int = 192
-    vision_rich_share: float = 0.7
-    joint_steps: int
-    phases: tuple[Phase, ...]
-    vision_rates: tuple[float, float] = (1.2e-2, 3e-3)
-    """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""
-    joint_rates: tuple[float, float] = (5e-3, 2e-3)
-    """The same of the joint stage."""
-    warmup_steps: int = 20
-    decay_share: float = 0.4
-    """Share of each stage's end over which the rate falls to nothing."""
-    four_bit_share: float = 0.12
-    """Share of the joint stage's end that is trained with NF4 rounding."""
-    weight_decay: float = 0.01
-    bf16: bool = True
-    """bfloat16 autocast: four times faster where the processor has it, three times slower where it has not."""
-    threads: int = 2
-    save_every: int = 200
-    record_every: int = 20
-
-    def phase(self, step: int) -> Phase:
-        """The joint stage's phase at a step."""
-        return [phase for phase in self.phases if phase.first_step <= step][-1]
 
 
 @dataclass(slots=True)
@@ -119,7 +74,7 @@ def run(
 def _begin(recipe: ScratchRecipe) -> _State:
     tokenizer = build_tokenizer(recipe.seed)
     model = new_model(tokenizer, seed=recipe.seed)
-    heads = Heads(model.config.text_config.hidden_size, tokenizer)
+    heads = Heads(HIDDEN, tokenizer)
     state = _State(model=model, heads=heads, tokenizer=tokenizer, optimizers=[])
     state.optimizers = _optimizers(state, recipe)
     return state

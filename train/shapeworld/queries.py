@@ -332,7 +332,7 @@ def say(rng: np.random.Generator, predicate: Predicate) -> str:
         text = _pick(rng, _TEMPLATES["count"]).format(np=noun)
     elif head == "pair":
         looks = [predicate[1], predicate[2]]
-        rng.shuffle(looks)  # type: ignore[arg-type]
+        rng.shuffle(looks)
         text = _pick(rng, _TEMPLATES["pair"]).format(
             a=_phrase(rng, tuple(looks[0])), b=_phrase(rng, tuple(looks[1]))
         )

@@ -6,10 +6,11 @@ import torch
 
 from tempo_core.prompt import grid_sizes, mrope_positions
 from train.scratch.architecture import new_model
-from train.scratch.batches import IGNORED, LONGEST_QUESTION, Mixture, Videos, still_frames, videos
+from train.scratch.batches import IGNORED, LONGEST_QUESTION, Videos, still_frames, videos
 from train.scratch.forward import read, see, to_patches
 from train.scratch.four_bit import exact_weights, quantised_layers, round_weights
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
+from train.scratch.recipe import Mixture
 from train.scratch.tokenizer import build_tokenizer
 
 

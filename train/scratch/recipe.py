@@ -1,0 +1,66 @@
+"""What decides a run from random weights: mixtures, phases, rates. Data only; importing it needs no torch."""
+
+from dataclasses import dataclass, field
+
+from train.shapeworld.queries import QueryMix
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """What a batch of videos is drawn from."""
+
+    videos: int
+    questions: int
+    ticks: tuple[int, int]
+    rich_share: float
+    query_mix: QueryMix = field(default_factory=QueryMix)
+    tokens_per_frame: float = 4.0
+    uniform_share: float = 0.2
+    motion: float = 0.0
+    max_tokens: int = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phase:
+    """From `first_step` of the joint stage on, batches are drawn from this mixture."""
+
+    first_step: int
+    mixture: Mixture
+    rate: float = 1.0
+    """Factor on every learning rate."""
+    vision_rate: float = 1.0
+    """Further factor on the vision tower's: at full rate it forgets shapes while the language model learns."""
+    vision_weight: float = 0.15
+    """Weight of the vision losses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScratchRecipe:
+    """Everything that decides what a run makes."""
+
+    name: str
+    seed: int = 0
+    vision_steps: int
+    vision_frames: int = 192
+    vision_rich_share: float = 0.7
+    joint_steps: int
+    phases: tuple[Phase, ...]
+    vision_rates: tuple[float, float] = (1.2e-2, 3e-3)
+    """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""
+    joint_rates: tuple[float, float] = (5e-3, 2e-3)
+    """The same of the joint stage."""
+    warmup_steps: int = 20
+    decay_share: float = 0.4
+    """Share of each stage's end over which the rate falls to nothing."""
+    four_bit_share: float = 0.12
+    """Share of the joint stage's end that is trained with NF4 rounding."""
+    weight_decay: float = 0.01
+    bf16: bool = True
+    """bfloat16 autocast: four times faster where the processor has it, three times slower where it has not."""
+    threads: int = 2
+    save_every: int = 200
+    record_every: int = 20
+
+    def phase(self, step: int) -> Phase:
+        """The joint stage's phase at a step."""
+        return [phase for phase in self.phases if phase.first_step <= step][-1]
