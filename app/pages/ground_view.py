@@ -93,7 +93,7 @@ def done_line(outcome: Outcome) -> str:
         count = len(outcome.answer.moments)
         found = f"{count} {'moment' if count == 1 else 'moments'} found"
     how = " from the same context; nothing was decoded or encoded again" if outcome.reused else ""
-    return f"{found} in {outcome.elapsed_s:.1f} s{how}."
+    return f"{found}. Answered in {outcome.elapsed_s:.1f} s{how}."
 
 
 EMPTY_RESULT = (
