@@ -75,13 +75,14 @@ def claim_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare_surroundings(uploads: Path) -> None:
+def prepare_surroundings(uploads: Path, checkpoint: str | None) -> None:
     """Settings that Gradio and its libraries read from the environment: files stay in the home, nothing is
-    reported.
+    reported. The hub is reached only for a checkpoint that was named and is no folder here.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    if checkpoint is None or Path(checkpoint).expanduser().exists():
+        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
@@ -94,7 +95,7 @@ def serve(options: argparse.Namespace) -> int:
     home = open_home(options.home)
     listener = claim_port(options.host, options.port)
     say(f"clips and results are kept in {home.root}")
-    prepare_surroundings(home.uploads)
+    prepare_surroundings(home.uploads, options.checkpoint)
     say("building the page")
     with listener:
         return _serve_on(listener, options, accounts, home)
