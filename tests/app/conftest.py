@@ -61,7 +61,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         from app.build import build_app
 
         home = open_home(tmp_path / f"home-{len(stops)}")
-        prepare_surroundings(home.uploads)
+        prepare_surroundings(home.uploads, None)
         engine = engine or FakeEngine()
         parts = {
             "prepare": light_prepare,
