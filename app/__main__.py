@@ -75,7 +75,7 @@ def claim_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare_surroundings(uploads: Path, checkpoint: str | None) -> None:
+def prepare_surroundings(uploads: Path, checkpoint: str | None = None) -> None:
     """Settings that Gradio and its libraries read from the environment: files stay in the home, nothing is
     reported. The hub is reached only for a checkpoint that was named and is no folder here.
     """
@@ -86,6 +86,14 @@ def prepare_surroundings(uploads: Path, checkpoint: str | None) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
+def look_through(checkpoint: str | None) -> None:
+    """Raise CheckpointError for a folder that cannot be a checkpoint, before anything heavy is imported."""
+    if checkpoint is not None and Path(checkpoint).expanduser().exists():
+        from tempo_core.checkpoint import check_checkpoint, find_checkpoint
+
+        check_checkpoint(find_checkpoint(checkpoint))
+
+
 def serve(options: argparse.Namespace) -> int:
     """Run until stopped; returns the exit code. Raises InputError for what can be mended."""
     from app.accounts import accounts_for
@@ -93,6 +101,7 @@ def serve(options: argparse.Namespace) -> int:
 
     accounts = accounts_for(options.host, allow_anonymous_visitors=options.allow_anonymous_visitors)
     home = open_home(options.home)
+    look_through(options.checkpoint)
     listener = claim_port(options.host, options.port)
     say(f"clips and results are kept in {home.root}")
     prepare_surroundings(home.uploads, options.checkpoint)
