@@ -124,8 +124,8 @@ def _shape_mask(
 ) -> tuple[slice, slice, np.ndarray]:
     """Where a thing is drawn and its coverage float32[h, w] in [0, 1] (signed distance, one pixel of softness)."""
     r = thing.radius * unit_px
-    top, bottom = max(0, int(y - r - 2)), min(size[0], int(y + r + 3))
-    left, right = max(0, int(x - r - 2)), min(size[1], int(x + r + 3))
+    top, left = min(size[0], max(0, int(y - r - 2))), min(size[1], max(0, int(x - r - 2)))
+    bottom, right = max(top, min(size[0], int(y + r + 3))), max(left, min(size[1], int(x + r + 3)))
     v, u = np.mgrid[top:bottom, left:right].astype(np.float32) + 0.5
     u, v = u - x, v - y
     if thing.shape == "circle":

@@ -10,7 +10,16 @@ from tempo_core.video import probe, sample
 from train.__main__ import main
 from train.shapeworld.clips import HELD_OUT_SEEDS, SetPlan, make_set, write_clip
 from train.shapeworld.render import canvas_size, render
-from train.shapeworld.scene import MAX_SHARE, PLAIN, RICH, sample_interval, sample_scene, step_for
+from train.shapeworld.scene import (
+    MAX_SHARE,
+    PLAIN,
+    RICH,
+    Motion,
+    Thing,
+    sample_interval,
+    sample_scene,
+    step_for,
+)
 
 
 @pytest.mark.parametrize("tier", [PLAIN, RICH])
@@ -26,6 +35,27 @@ def test_rendering_is_deterministic_and_shows_changes(tier) -> None:
 def test_a_large_picture_can_be_drawn_too() -> None:
     scene = sample_scene(5, RICH, ticks=10, aspect=(9, 16))
     assert render(scene, short_side_px=360, times=np.array([0.0, 3.5])).shape == (2, 360, 640, 3)
+
+
+def test_a_thing_that_slides_out_of_the_picture_is_drawn_as_far_as_it_shows() -> None:
+    scene = sample_scene(3, PLAIN, ticks=12)
+    slide = Motion(direction="left", start=2, end=10, distance=6.0)
+    scene.things = [
+        Thing(
+            colour="red",
+            shape="circle",
+            size="large",
+            radius=0.16,
+            x=0.5,
+            y=0.5,
+            start=2,
+            end=10,
+            motion=slide,
+        )
+    ]
+    frames = render(scene, short_side_px=56, compress=False)
+    still = render(sample_scene(3, PLAIN, ticks=12), short_side_px=56, compress=False)
+    assert frames.shape == still.shape
 
 
 def test_intervals_cover_a_fair_share() -> None:
