@@ -69,13 +69,17 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
     for some in reading.chunks(query_ids):
         found = reading.queries(connection, some)
         submitted = reading.newest_submitted(connection, some)
-        proposed = reading.proposals(connection, some)
+        proposed = reading.newest_proposals(connection, some)
         adopted = _adopted(connection, some)
         twins = _duplicates(connection, some)
         lines, reasons = [], []
         for query_id, query in found.items():
             facts = _facts(
-                query, submitted[query_id], adopted.get(query_id), proposed[query_id], twins.get(query_id, 0)
+                query,
+                submitted[query_id],
+                adopted.get(query_id),
+                proposed.get(query_id),
+                twins.get(query_id, 0),
             )
             because = suspicions(facts)
             lines.append(_line(query, facts, because, submitted[query_id], query_id in adopted))
@@ -155,7 +159,7 @@ def _facts(
     query: Query,
     submitted: list[Correction],
     adopted: Correction | None,
-    proposed: list[Proposal],
+    proposal: Proposal | None,
     duplicates: int,
 ) -> RowFacts:
     row = query.row
@@ -165,7 +169,7 @@ def _facts(
         vid=row.vid,
         clip_ids=row.relevant_clip_ids or (),
         saliency=row.saliency_scores or (),
-        proposal=_proposed(proposed[-1]) if proposed else None,
+        proposal=None if proposal is None else _proposed(proposal),
         duplicates=duplicates,
         versions=_versions(submitted),
     )

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from annotations import tables
 from annotations.errors import NotFound
@@ -163,6 +163,14 @@ def proposals(connection: Connection, query_ids: Sequence[int]) -> dict[int, lis
     for each in _of_ids(connection, statement, tables.proposals.c.query_id, query_ids):
         grouped[each["query_id"]].append(proposal_of(each))
     return grouped
+
+
+def newest_proposals(connection: Connection, query_ids: Sequence[int]) -> dict[int, Proposal]:
+    """The newest proposal of each query that has one."""
+    table = tables.proposals
+    newest = select(func.max(table.c.id)).where(table.c.query_id.in_(query_ids)).group_by(table.c.query_id)
+    found = connection.execute(select(table).where(table.c.id.in_(newest))).mappings()
+    return {each["query_id"]: proposal_of(each) for each in found}
 
 
 def proposal_of(found: RowMapping) -> Proposal:
