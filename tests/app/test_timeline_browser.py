@@ -307,7 +307,7 @@ def test_hovering_a_bar_tells_its_frame(screen: Screen) -> None:
     expect(screen.page.locator(".tl-tip")).to_contain_text("Frame 9 of 21 at 4.00 s")
     assert screen.page.locator(".tl-tip").inner_text().split("\n")[1:] == [
         "784 × 56 px · 56 tokens",
-        "uniform share 23.6 (+138 %)",
+        "uniform share 23.8 (+135 %)",
         "variation 1.00",
     ]
     screen.page.mouse.move(box["x"] + box["width"] * 9.0 / 12, box["y"] + 30)
