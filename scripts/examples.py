@@ -19,7 +19,7 @@ from train.shapeworld.scene import TIERS, sample_scene
 FOLDER = Path(__file__).resolve().parents[1] / "app" / "examples"
 
 CLIPS = (
-    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes, 40 seconds"),
+    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes"),
     ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture"),
     ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things"),
 )
