@@ -171,7 +171,7 @@ def test_weights_of_another_size_are_refused(copy: Path) -> None:
     data = json.loads((copy / "config.json").read_text())
     data["text_config"]["intermediate_size"] = 320
     (copy / "config.json").write_text(json.dumps(data))
-    with pytest.raises(CheckpointError, match="could not be loaded|lacks"):
+    with pytest.raises(CheckpointError, match=r"could not be loaded|lacks"):
         _load(copy)
 
 
@@ -191,7 +191,7 @@ def test_shards_outside_the_folder_are_refused(copy: Path) -> None:
 
 
 def test_a_device_that_is_not_there(checkpoint: Path) -> None:
-    with pytest.raises(InputError, match="not available|Unknown device"):
+    with pytest.raises(InputError, match=r"not available|Unknown device"):
         _load(checkpoint, device="tpu")
 
 
