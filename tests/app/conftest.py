@@ -1,7 +1,6 @@
 """A running app on a free port, and a Chromium that may not leave the host."""
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from app.__main__ import claim_port, prepare_surroundings
 from app.accounts import Accounts
 from app.engines import EngineProvider
 from app.home import Home, open_home
+from scripts.setup import find_browser
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 
 
@@ -101,11 +101,13 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless Chromium of this machine."""
+    """A headless Chromium of this machine, one a module: Playwright's loop must not run on beside other tests."""
     sync_api = pytest.importorskip("playwright.sync_api")
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("needs Chromium, which `make test` installs")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser

@@ -1,19 +1,17 @@
 """The timeline in Chromium, on a clip whose pictures carry their number: what is shown is what is said."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app.timeline_harness import DURATION_S, RATE, STATES, build, read_number, serving
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
@@ -35,12 +33,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
-        yield browser
-        browser.close()
+def browser(chromium: Browser) -> Browser:
+    return chromium
 
 
 class Screen:
@@ -221,7 +215,9 @@ def test_up_down_and_enter_go_through_the_moments(screen: Screen) -> None:
     screen.press("ArrowDown")
     assert screen.number() == 237
     screen.press("Enter")
-    screen.page.wait_for_function("() => document.querySelector('.tl-video').paused")
+    screen.page.wait_for_function(
+        "() => { const v = document.querySelector('.tl-video'); return v.paused && v.currentTime > 9.9; }"
+    )
     screen.settle()
     assert screen.number() == 249
     screen.press("ArrowUp")
