@@ -36,6 +36,13 @@ def add_parser(subparsers: common.Subparsers) -> None:
     parser.add_argument("--saliency", choices=SALIENCY_POLICIES, default=SALIENCY_POLICIES[0])
     parser.add_argument("--model", metavar="ID", help="predictions: the model whose answers are written")
     parser.add_argument(
+        "--refusals", choices=("apart", "inline"), default="apart", help="predictions: where refusals go"
+    )
+    parser.add_argument(
+        "--frame-rate", type=float, metavar="F", help="label-studio: frames a second of the videos"
+    )
+    parser.add_argument("--licence", metavar="ID", help="of the source; default: QVHighlights' for its clips")
+    parser.add_argument(
         "--keep-going", action="store_true", help="leave out rows that the format cannot carry"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -43,6 +50,8 @@ def add_parser(subparsers: common.Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and say what was written."""
+    if args.frame_rate is not None and not 0 < args.frame_rate <= 1000:
+        raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {args.frame_rate}.")
     snapshot = _snapshot(args)
     dataset = args.dataset or _only_dataset(snapshot)
     rows = export_rows(
@@ -56,6 +65,9 @@ def run(args: argparse.Namespace) -> int:
         keep_going=args.keep_going,
         overwrite=args.overwrite,
         predictions_of=args.model,
+        refusals=args.refusals,
+        frame_rate=args.frame_rate,
+        licence=args.licence,
         snapshot_sha=snapshot.sha256,
     )
     report = formats.write(rows, args.out, format=args.format, options=options)

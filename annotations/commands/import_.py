@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 from annotations import formats
@@ -30,13 +31,21 @@ def add_parser(subparsers: common.Subparsers) -> None:
         "--dataset", metavar="NAME", help="default: the format's name, or the only dataset there is"
     )
     parser.add_argument("--split", choices=SPLITS, help="default: from the file or its name")
+    parser.add_argument(
+        "--durations", type=Path, metavar="JSON", help="charades-sta: {vid: seconds}; default: the neighbour"
+    )
     parser.add_argument("--keep-going", action="store_true", help="leave bad rows out")
     parser.add_argument("--rejects", type=Path, metavar="PATH", help="where --keep-going writes the bad rows")
 
 
 def run(args: argparse.Namespace) -> int:
     """Import each file; the files before a bad one stay imported."""
-    options = ReadOptions(split=args.split, keep_going=args.keep_going, rejects_path=_rejects(args))
+    options = ReadOptions(
+        split=args.split,
+        keep_going=args.keep_going,
+        rejects_path=_rejects(args),
+        durations=None if args.durations is None else _durations(args.durations),
+    )
     with common.open_store(args) as store:
         for file in args.files:
             read = formats.read(file, format=args.format, options=options)
@@ -64,6 +73,20 @@ def run(args: argparse.Namespace) -> int:
                 args, answer, "\n".join([*lines, *(f"  left out: {each}" for each in answer["rejected"])])
             )
     return 0
+
+
+def _durations(path: Path) -> dict[str, float]:
+    """Seconds by vid. Raises InputError for anything but a JSON object of positive numbers."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--durations {path} cannot be read as JSON ({error}).") from error
+    if not isinstance(data, dict) or not all(
+        isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        for value in data.values()
+    ):
+        raise InputError(f"--durations {path} must be an object of positive seconds by vid.")
+    return {str(vid): float(value) for vid, value in data.items()}
 
 
 def _rejects(args: argparse.Namespace) -> Path | None:

@@ -106,3 +106,43 @@ def test_bad_input_is_one_clear_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_every_format_goes_out_by_the_command(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(capsys, "import", rows, "--dataset", "d")
+    for name in ("charades-sta", "activitynet", "timelens", "lighthouse", "parquet", "webvtt", "elan", "csv"):
+        assert ask(capsys, "export", "--format", name, "--out", tmp_path / name / "out")["rows"] == 2, name
+    labels = tmp_path / "labels.json"
+    ask(
+        capsys,
+        "export",
+        "--format",
+        "label-studio",
+        "--out",
+        labels,
+        "--frame-rate",
+        "25",
+        "--licence",
+        "cc0-1.0",
+    )
+    ranges = json.loads(labels.read_text())[0]["annotations"][0]["result"][0]["value"]["ranges"]
+    assert ranges == [{"start": 1, "end": 100}]
+
+
+def test_durations_come_from_a_named_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, durations = tmp_path / "charades_sta_test.txt", tmp_path / "seconds.json"
+    text.write_text("3MSZA 24.3 30.4##person turn a light on.")
+    durations.write_text('{"3MSZA": 30.96}')
+    added = ask(capsys, "import", text, "--format", "charades-sta", "--durations", durations)
+    assert added["added"] == 1
+    durations.write_text('{"3MSZA": -1}')
+    assert main(["import", str(text), "--format", "charades-sta", "--durations", str(durations)]) == 2
+    assert "must be an object of positive seconds by vid" in capsys.readouterr().err
+
+
+def test_a_frame_rate_must_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "labels.json")
+    assert main(["export", "--format", "label-studio", "--out", out, "--frame-rate", "0"]) == 2
+    assert "--frame-rate must lie above 0" in capsys.readouterr().err
