@@ -13,12 +13,19 @@ STYLE = Path(__file__).parent / "style.css"
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
+ACCENT = gr.themes.Color(
+    name="tempo",
+    c50="#eef6fb", c100="#d6eaf6", c200="#add5ed", c300="#85c0e3", c400="#56b4e9", c500="#0072b2",
+    c600="#0072b2", c700="#005f94", c800="#004d78", c900="#003a5c", c950="#00263d",
+)  # fmt: skip
+"""The one accent colour, Okabe and Ito's blue, as the timeline has it."""
+
 
 def theme() -> gr.themes.Base:
     """The app's Gradio theme."""
     return gr.themes.Default(
-        primary_hue=gr.themes.colors.indigo,
-        secondary_hue=gr.themes.colors.indigo,
+        primary_hue=ACCENT,
+        secondary_hue=ACCENT,
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
         font=SANS,
