@@ -453,3 +453,14 @@ def test_ticks_fit_every_zoom(screen: Screen) -> None:
         assert 1 <= major <= width / 76 + 1
         assert major <= minor <= width / 8 + 1
         assert nested
+
+
+def test_the_whole_picture_is_shown(screen: Screen) -> None:
+    screen.show("ready")
+    sizes = screen.page.evaluate(
+        """() => ['.tl-video', '.tl-stage'].map(name => {
+             const box = document.querySelector(name).getBoundingClientRect();
+             return [Math.round(box.width), Math.round(box.height)];
+           })"""
+    )
+    assert sizes[0] == sizes[1]
