@@ -7,7 +7,7 @@ from train.shapeworld.queries import QueryMix
 
 
 def tempo_tiny(seed: int = 0) -> ScratchRecipe:
-    """The model that ships: shapeworld from random weights, about an hour and a half on two cores.
+    """tempo-tiny: shapeworld from random weights, about an hour and a half on two cores.
 
     Short clips first, then all lengths; plain pictures first, then mostly rich ones; 4-bit rounding at the end.
     """

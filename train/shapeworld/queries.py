@@ -2,6 +2,7 @@
 
 A predicate is a small tuple; `truth` evaluates it per tick. Kinds that a scratch-trained model finds hard (motion,
 order, several moments) are labelled so that they can be reported apart.
+Long because its wordings are data that stand beside the predicates which they say.
 """
 
 from collections.abc import Callable
