@@ -104,7 +104,7 @@ class Batches(IterableDataset):
 def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list[Frames]:
     """A batch for the vision stage: single pictures crowded with things, all of one size per group."""
     rng = np.random.default_rng([seed, 1, step])
-    shapes = [((56, 56), 0.5), ((112, 112), 0.17), ((84, 84), 0.2), ((28, 28), 0.05), ((56, 84), 0.08)]
+    shapes = [((56, 56), 0.42), ((112, 112), 0.2), ((84, 84), 0.24), ((28, 28), 0.04), ((56, 84), 0.1)]
     out = []
     for size, share in shapes:
         made = [
@@ -155,14 +155,16 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
     tier = TIERS["rich" if rng.random() < mixture.rich_share else "plain"]
     ticks = int(rng.integers(mixture.ticks[0], mixture.ticks[1] + 1))
     aspect = tier.aspects[int(rng.integers(len(tier.aspects)))]
-    budget = round(ticks * (mixture.tokens_per_frame if rng.random() < 0.85 else rng.uniform(2.5, 7.0)))
+    per_frame, least = mixture.tokens_per_frame, mixture.min_tokens
+    if rng.random() < mixture.other_budgets:
+        per_frame, least = rng.uniform(3.0, 10.0), 1
     allocator = "uniform" if rng.random() < mixture.uniform_share else "saa"
     scenes = [
         sample_scene(int(rng.integers(2**31)), tier, ticks=ticks, aspect=aspect, motion=mixture.motion)
         for _ in range(mixture.videos)
     ]
     clips = [
-        _clip(rng, scene, budget, allocator, mixture, [s for s in scenes if s is not scene], tokenizer)
+        _clip(rng, scene, (round(ticks * per_frame), least), allocator, mixture, scenes, tokenizer)
         for scene in scenes
     ]
     return _pack(clips, tokenizer)
@@ -179,19 +181,25 @@ class _Clip:
 
 
 def _clip(
-    rng: np.random.Generator, scene: Scene, budget: int, allocator: str, mixture: Mixture, others: list[Scene],
-    tokenizer: PreTrainedTokenizerBase,
+    rng: np.random.Generator, scene: Scene, budget: tuple[int, int], allocator: str, mixture: Mixture,
+    scenes: list[Scene], tokenizer: PreTrainedTokenizerBase,
 ) -> _Clip:  # fmt: skip
+    """One of the batch's scenes with its questions; `budget` is of tokens in all and the least of a frame."""
     frames = render(scene, short_side_px=112)
+    others = [s for s in scenes if s is not scene]
     allocation = allocate(
-        frames, budget_tokens=budget, min_tokens=1, max_tokens=mixture.max_tokens, allocator=allocator
+        frames,
+        budget_tokens=budget[0],
+        min_tokens=budget[1],
+        max_tokens=mixture.max_tokens,
+        allocator=allocator,
     )
     stamps = format_stamps(*_clock(rng, scene))
     mix = mixture.query_mix if rng.random() < 0.8 else replace(mixture.query_mix, irrelevant=0.5)
     questions = []
     queries = sample_queries(rng, scene, mixture.questions + 2, mix, others)
     for query in queries or sample_queries(
-        rng, scene, 2, QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0)), []
+        rng, scene, 2, QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0)), []
     ):
         asked, answer = (
             question_ids(tokenizer, query.text),

@@ -21,7 +21,8 @@ POINTING_HEADS = 2
 _MATCH = 64
 
 WEIGHTS = {
-    "answer": 0.3, "pointing": 0.7, "inside": 1.5, "bounds": 0.3, "facts": 8.0, "stamps": 0.2, "vision": 0.15
+    "answer": 0.3, "decision": 0.5, "pointing": 0.7, "inside": 1.5, "bounds": 0.3, "facts": 8.0,
+    "stamps": 0.2, "vision": 0.15,
 }  # fmt: skip
 """Weight of each loss in the joint stage."""
 
@@ -89,8 +90,8 @@ def joint_losses(
         model, context, batch.context_positions, embed(batch.questions), batch.question_positions,
         batch.context_mask, watch=(POINTING_LAYER,),
     )  # fmt: skip
-    answer, scores = _answer_loss(embed.weight, reading.last, batch)
-    losses = {"answer": answer, "pointing": _pointing_loss(reading, batch)}
+    losses, scores = _answer_losses(embed.weight, reading.last, batch)
+    losses["pointing"] = _pointing_loss(reading, batch)
     losses |= _frame_losses(heads, reading, batch) | _match_losses(heads, reading, batch)
     parts, looks = vision_losses(heads, batch.frames, seen)
     return losses | {"vision": parts["looks"] + 0.1 * parts["surroundings"]}, scores | looks
@@ -106,19 +107,26 @@ def _with_pictures(
     return out
 
 
-def _answer_loss(embedding: Tensor, last: Tensor, batch: Videos) -> tuple[Tensor, dict[str, float]]:
-    """Cross entropy summed over an answer's tokens, averaged over questions."""
+def _answer_losses(
+    embedding: Tensor, last: Tensor, batch: Videos
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Cross entropy summed over an answer's tokens, and of the token that decides for moments or refusal."""
     wanted = batch.targets != IGNORED
     logits = F.linear(last[wanted], embedding).float()
     targets = batch.targets[wanted]
-    loss = F.cross_entropy(logits, targets, reduction="sum") / batch.targets.shape[:2].numel()
+    each = torch.zeros(batch.targets.shape)
+    each[wanted] = F.cross_entropy(logits, targets, reduction="none")
+    losses = {
+        "answer": each.sum() / each.shape[:2].numel(),
+        "decision": each.gather(-1, batch.asked[..., None]).mean(),
+    }
     right = torch.ones_like(batch.targets, dtype=torch.bool)
     right[wanted] = logits.argmax(-1) == targets
     whole = right.all(-1)
     relevant = batch.bounds[..., 0] != IGNORED
     decided = right.gather(-1, batch.asked[..., None])[..., 0]
     share = {"exact": whole[relevant], "answers": decided[relevant], "refuses": decided[~relevant]}
-    return loss, {name: float(value.float().mean()) for name, value in share.items() if value.numel()}
+    return losses, {name: float(value.float().mean()) for name, value in share.items() if value.numel()}
 
 
 def _pointing_loss(reading: Reading, batch: Videos) -> Tensor:

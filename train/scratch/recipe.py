@@ -14,7 +14,10 @@ class Mixture:
     ticks: tuple[int, int]
     rich_share: float
     query_mix: QueryMix = field(default_factory=QueryMix)
-    tokens_per_frame: float = 4.0
+    tokens_per_frame: float = 8.0
+    min_tokens: int = 4
+    other_budgets: float = 0.3
+    """Share of batches with another budget: one token a frame at least, three to ten on average."""
     uniform_share: float = 0.2
     motion: float = 0.0
     max_tokens: int = 16
@@ -29,7 +32,7 @@ class Phase:
     rate: float = 1.0
     """Factor on every learning rate."""
     vision_rate: float = 1.0
-    """Further factor on the vision tower's: at full rate it forgets shapes while the language model learns."""
+    """Further factor on the vision tower's."""
     vision_weight: float = 0.15
     """Weight of the vision losses."""
 
@@ -47,10 +50,11 @@ class ScratchRecipe:
     phases: tuple[Phase, ...]
     vision_rates: tuple[float, float] = (1.2e-2, 3e-3)
     """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""
-    joint_rates: tuple[float, float] = (5e-3, 2e-3)
+    joint_rates: tuple[float, float] = (3.5e-3, 1.5e-3)
     """The same of the joint stage."""
     warmup_steps: int = 20
-    decay_share: float = 0.4
+    vision_decay_share: float = 0.4
+    joint_decay_share: float = 0.65
     """Share of each stage's end over which the rate falls to nothing."""
     four_bit_share: float = 0.12
     """Share of the joint stage's end that is trained with NF4 rounding."""

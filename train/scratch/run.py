@@ -173,7 +173,8 @@ def _update(state: _State) -> None:
 
 def _set_rates(state: _State, recipe: ScratchRecipe, steps: int) -> None:
     """Warm up, hold, fall linearly to nothing."""
-    decay = max(1.0, steps * recipe.decay_share)
+    share = recipe.vision_decay_share if state.stage == "vision" else recipe.joint_decay_share
+    decay = max(1.0, steps * share)
     factor = min(1.0, (state.step + 1) / recipe.warmup_steps, (steps - state.step) / decay)
     seeing, rates = 1.0, recipe.vision_rates
     if state.stage == "joint":

@@ -31,7 +31,7 @@ from train.shapeworld.scene import (
 Predicate = tuple
 KINDS = ("existence", "colour", "shape", "size", "count", "pair", "scene", "light", "cut", "fade")
 HARD_KINDS = ("motion", "order", "several")
-NEGATIVES = ("edited", "shuffled", "unknown")
+NEGATIVES = ("edited", "shuffled", "unknown", "absent")
 
 HELD_OUT_PAIRS = (("green", "triangle"), ("purple", "square"), ("white", "cross"))
 """Colour and shape together are never asked for in training: the control for composing attributes."""
@@ -219,6 +219,34 @@ def _slots(predicate: Predicate) -> list[tuple[tuple[int, ...], tuple]]:
     return slots
 
 
+def any_predicate(rng: np.random.Generator, kind: str) -> Predicate:
+    """A predicate of one of KINDS about anything that the world has, whether a scene shows it or not."""
+    colour, shape, size = _pick(rng, COLOURS), _pick(rng, SHAPES), _pick(rng, SIZES)
+    one = {
+        "scene": ("wall", WALLS),
+        "cut": ("shot", SHOTS),
+        "light": ("light", LIGHTS),
+        "fade": ("fade", FADES),
+    }
+    if kind in one:
+        return (one[kind][0], _pick(rng, one[kind][1]))
+    looks: dict[str, list[Predicate]] = {
+        "existence": [(colour, shape, None)],
+        "colour": [(colour, None, None)],
+        "shape": [(None, shape, None)],
+        "size": [(None, shape, size), (colour, None, size), (colour, shape, size)],
+        "count": [(None, shape, None), (colour, None, None), (None, None, None)],
+        "pair": [(colour, shape, None), (colour, None, None)],
+    }
+    look = looks[kind][int(rng.integers(len(looks[kind])))]
+    if kind == "count":
+        return ("count", int(rng.integers(2, 4 if any(look) else 5)), look)
+    if kind == "pair":
+        other = _pick(rng, tuple(c for c in COLOURS if c != colour)), _pick(rng, SHAPES)
+        return ("pair", look, (*other, None) if look[1] else (None, other[1], None))
+    return ("thing", look)
+
+
 # ---------------------------------------------------------------------------------------------- English
 
 _COLOUR_WORDS = {
@@ -370,8 +398,8 @@ class QueryMix:
 
     irrelevant: float = 0.30
     """Share of irrelevant queries."""
-    negatives: tuple[float, float, float] = (0.5, 0.25, 0.25)
-    """Shares of edited, shuffled and unknown among the irrelevant ones."""
+    negatives: tuple[float, float, float, float] = (0.5, 0.25, 0.25, 0.0)
+    """Shares of NEGATIVES among the irrelevant ones; `absent` is drawn from the whole world, every kind alike."""
     hard_share: float = 0.12
     """Share of relevant queries of the hard kinds (where the clip has some)."""
     hard_kinds: tuple[str, ...] = ("order", "several")
@@ -432,20 +460,22 @@ def _irrelevant(
         if rng.random() < 0.45:
             text = _pick(rng, _SHOWS).format(np=english.noun_phrase(rng))
         return Query(text=dress(rng, text), kind="unknown", runs=(), predicate=None, negative=negative)
-    source = (
-        relevant
-        if negative == "edited"
-        else askable(others[int(rng.integers(len(others)))])
-        if others
-        else relevant
-    )
-    kinds = [k for k in (*KINDS, *mix.hard_kinds) if source[k]]
-    if not kinds:
-        return None
-    kind = kinds[int(rng.integers(len(kinds)))]
-    predicate = source[kind][int(rng.integers(len(source[kind])))][0]
-    if negative == "edited":
-        predicate = edit(rng, predicate)
+    if negative == "absent":
+        kind = _pick(rng, KINDS)
+        predicate = any_predicate(rng, kind)
+    else:
+        source = (
+            relevant
+            if negative == "edited" or not others
+            else askable(others[int(rng.integers(len(others)))])
+        )
+        kinds = [k for k in (*KINDS, *mix.hard_kinds) if source[k]]
+        if not kinds:
+            return None
+        kind = kinds[int(rng.integers(len(kinds)))]
+        predicate = source[kind][int(rng.integers(len(source[kind])))][0]
+        if negative == "edited":
+            predicate = edit(rng, predicate)
     if not _admits(mix, predicate) or _nearly_holds(scene, predicate):
         return None
     return Query(text=say(rng, predicate), kind=kind, runs=(), predicate=predicate, negative=negative)
