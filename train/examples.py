@@ -1,0 +1,230 @@
+"""Training rows: from a snapshot's folder or a JSON-lines file to Examples. Trainers see these and never the store.
+
+    gathered = read_examples(Path("data/snapshots/0123456789abcdef"))
+    gathered.training     # may teach
+    gathered.held_out     # val and test: may only measure
+    gathered.left_out     # reason -> row ids
+
+A row of val or test never becomes a training example, whatever way it comes in: by the row's own split, by the
+file's or folder's name, by another row about the same clip (same name, same content, or an overlapping stretch of
+the same source video). `require_training` is the lock on the trainers' side.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotations.rows import SPLITS
+from annotations.suspicion import vid_range_s
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment
+
+HELD_OUT = ("val", "test")
+
+GONE = "its video is gone"
+CHANGED = "its video is not the one that was annotated"
+ALSO_HELD_OUT = "its clip is held out for measuring"
+UNJUDGED = "nobody could judge it"
+UNKNOWN_TRUTH = "nobody said what is true"
+UNREADABLE = "its query cannot be asked"
+NOT_TRAINING = "its split is not one for training"
+OUTSIDE = "its moments lie outside the video"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One query about one video with what is true."""
+
+    row_id: str
+    """Unique: dataset (or file) and qid."""
+    video: Path
+    query: str
+    duration_s: float
+    """Seconds as annotated; where nobody annotated it, as the file says."""
+    moments: tuple[Moment, ...]
+    """Sorted and apart; empty: nothing matches, refusing is right."""
+    split: str = "train"
+    source: str = ""
+    """Where the truth is from: original, correction, verdict or file."""
+    weight: float = 1.0
+    """How far the row is trusted, above 0 up to 1: the agreement of those who answered it."""
+    negative: str | None = None
+    """Of an irrelevant pair, how it was made: annotated, shuffled, edited, same-video, given."""
+    kind: str | None = None
+    """What is asked, where the data say so."""
+    thinking: str | None = None
+    """A trace to write before the answer, where the data hold one."""
+    clip_id: str = ""
+    """Name of the clip in its data set."""
+    content: str | None = None
+    """sha256 of the clip, where it is known."""
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise InputError(
+                f"Row {self.row_id} has split {self.split!r}; it must be one of {', '.join(SPLITS)}."
+            )
+        if not (math.isfinite(self.weight) and 0 < self.weight <= 1):
+            raise InputError(f"Row {self.row_id} has weight {self.weight!r}; it must lie in (0, 1].")
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
+            raise InputError(f"Row {self.row_id} lasts {self.duration_s!r} s; a video lasts longer than 0.")
+
+    @property
+    def relevant(self) -> bool:
+        return bool(self.moments)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """What a source holds, sorted by what it may be used for."""
+
+    training: tuple[Example, ...] = ()
+    held_out: tuple[Example, ...] = ()
+    left_out: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Reason -> ids of the rows that are not used, in their order."""
+
+    def describe(self) -> dict[str, object]:
+        """Counts as plain JSON values, for a plan or a page."""
+        return {
+            "training": counts(self.training),
+            "held_out": counts(self.held_out),
+            "left_out": {reason: len(rows) for reason, rows in self.left_out.items()},
+        }
+
+    def with_training(self, others: Iterable[Example]) -> "Gathered":
+        """Further training rows (replay), kept apart from what is held out here."""
+        kept, refused = keep_apart(others, self.held_out)
+        return dataclasses.replace(
+            self, training=(*self.training, *kept), left_out=_joined(self.left_out, refused)
+        )
+
+
+def counts(examples: Sequence[Example]) -> dict[str, int]:
+    """How many rows there are: in all, by relevance, by source, and clips."""
+    found = {"rows": len(examples), "clips": len({example.video for example in examples})}
+    found["with moments"] = sum(example.relevant for example in examples)
+    found["no moment"] = len(examples) - found["with moments"]
+    for source in ("original", "correction", "verdict", "file"):
+        found[source] = sum(example.source == source for example in examples)
+    return found
+
+
+def read_examples(
+    source: Path,
+    *,
+    videos: Path | None = None,
+    held_out_share: float = 0.2,
+    original_weight: float = 1.0,
+) -> Gathered:
+    """Every row of a snapshot's folder or a JSON-lines file in QVHighlights form, sorted by its use.
+
+    `videos` is a folder to look for clips in, besides where the source says they lie. Of a snapshot's rows
+    without a split, the clips of a `held_out_share` are held out, chosen by the clip alone so that later
+    snapshots hold out the same ones; a file's rows without a split are training rows. `original_weight` weighs
+    rows that nobody corrected. Raises InputError for a source that cannot be read; a row whose video is gone
+    is no error (see `left_out`).
+    """
+    from train.example_files import read_file, read_snapshot
+
+    if videos is not None and not videos.is_dir():
+        raise InputError(f"There is no folder of videos {videos}. Name the one that holds the clips.")
+    if not source.exists():
+        raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
+    if source.is_dir():
+        found = read_snapshot(source, videos, held_out_share=held_out_share, original_weight=original_weight)
+    else:
+        found = read_file(source, videos)
+    return _sorted_by_use(found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A row that cannot be used, and why."""
+
+    row_id: str
+    reason: str
+    held_out: Example | None = None
+    """Its clip must stay out of training all the same (a held-out row whose file is gone, say)."""
+
+
+def keep_apart(
+    examples: Iterable[Example], held_out: Iterable[Example]
+) -> tuple[list[Example], dict[str, tuple[str, ...]]]:
+    """The examples that may teach beside what is held out, and the others' ids by reason. Pure."""
+    locked, kept = _Clips(held_out), []
+    refused: list[Refused] = []
+    for example in examples:
+        if example.split in HELD_OUT:
+            refused.append(Refused(row_id=example.row_id, reason=NOT_TRAINING))
+        elif example in locked:
+            refused.append(Refused(row_id=example.row_id, reason=ALSO_HELD_OUT))
+        else:
+            kept.append(example)
+    return kept, _by_reason(refused)
+
+
+def require_training(examples: Iterable[Example], held_out: Iterable[Example] = ()) -> None:
+    """Raise InputError when a row of val or test, or a clip of one, is about to teach."""
+    _, refused = keep_apart(examples, held_out)
+    for reason, rows in refused.items():
+        raise InputError(f"Row {rows[0]} must not be trained on: {reason}. Take it out of the training rows.")
+
+
+class _Clips:
+    """The clips of some examples: by file, content, name, and stretch of a source video."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self._keys: set[object] = set()
+        self._stretches: dict[str, list[tuple[float, float]]] = {}
+        for example in examples:
+            self._keys.update(_keys(example))
+            if named := vid_range_s(example.clip_id):
+                self._stretches.setdefault(named[0], []).append(named[1:])
+
+    def __contains__(self, example: Example) -> bool:
+        if not self._keys.isdisjoint(_keys(example)):
+            return True
+        named = vid_range_s(example.clip_id)
+        return named is not None and any(
+            start_s < named[2] and named[1] < end_s for start_s, end_s in self._stretches.get(named[0], ())
+        )
+
+
+def _keys(example: Example) -> Iterator[tuple[str, str]]:
+    if example.video != Path():
+        yield "file", str(example.video.resolve())
+    if example.content:
+        yield "content", example.content
+    if example.clip_id:
+        yield "name", example.clip_id
+
+
+def _sorted_by_use(found: Iterable[Example | Refused]) -> Gathered:
+    examples: list[Example] = []
+    refused: list[Refused] = []
+    for item in found:
+        if isinstance(item, Example):
+            examples.append(item)
+        else:
+            refused.append(item)
+    held_out = [example for example in examples if example.split in HELD_OUT]
+    locked = [*held_out, *(each.held_out for each in refused if each.held_out is not None)]
+    training, apart = keep_apart((each for each in examples if each.split not in HELD_OUT), locked)
+    return Gathered(
+        training=tuple(training), held_out=tuple(held_out), left_out=_joined(_by_reason(refused), apart)
+    )
+
+
+def _by_reason(refused: Iterable[Refused]) -> dict[str, tuple[str, ...]]:
+    gathered: dict[str, list[str]] = {}
+    for each in refused:
+        gathered.setdefault(each.reason, []).append(each.row_id)
+    return {reason: tuple(rows) for reason, rows in gathered.items()}
+
+
+def _joined(
+    first: dict[str, tuple[str, ...]], second: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {reason: (*first.get(reason, ()), *second.get(reason, ())) for reason in {**first, **second}}
