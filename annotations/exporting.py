@@ -3,9 +3,12 @@
 import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from annotations import formats
 from annotations.agreement import Version, agreement
+from annotations.formats import ADJUDICATIONS, ExportOptions, ExportReport
 from annotations.formats.adjudication import adjudicated
 from annotations.records import Correction
 from annotations.rows import AnnotatorVersion, Row, Split
@@ -14,6 +17,44 @@ from tempo_core.errors import InputError
 
 ExportRule = Literal["latest", "adjudicated", "majority"]
 EXPORT_RULES: tuple[ExportRule, ...] = get_args(ExportRule)
+
+
+def export_to(
+    snapshot: Snapshot,
+    path: Path,
+    *,
+    format: str,
+    rule: ExportRule = "latest",
+    dataset: str | None = None,
+    split: Split | None = None,
+    edited_text: bool = False,
+    options: ExportOptions | None = None,
+) -> ExportReport:
+    """Write a snapshot's rows in a format; the command and the page both come here, so both write the same.
+
+    `dataset` None takes the only one. The manifest records rule, options and snapshot. Raises RowsRejected,
+    InputError.
+    """
+    name = dataset or only_dataset(snapshot)
+    rows = export_rows(snapshot, rule=rule, dataset=name, split=split, edited_text=edited_text)
+    settled = dataclasses.replace(
+        options or ExportOptions(),
+        adjudication=ADJUDICATIONS[0],
+        decided_by=rule,
+        snapshot_sha=snapshot.sha256,
+    )
+    return formats.write(rows, path, format=format, options=settled)
+
+
+def only_dataset(snapshot: Snapshot) -> str:
+    """The dataset that is meant when none is named. Raises InputError unless there is exactly one."""
+    if len(snapshot.datasets) == 1:
+        return snapshot.datasets[0]
+    if not snapshot.datasets:
+        raise InputError("There are no rows to export; import some first.")
+    raise InputError(
+        f"There are datasets {', '.join(snapshot.datasets)}; say which one is meant (on the command line: --dataset)."
+    )
 
 
 def export_rows(

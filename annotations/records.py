@@ -28,6 +28,9 @@ ERROR_CATEGORIES = {
 }
 """What was wrong with a row: TimeLens's error taxonomy (arXiv 2512.14698), and four kinds more."""
 
+ADJUDICATION = "adjudication"
+"""The arm of a correction that an adjudicator made in order to decide; agreement figures leave it out."""
+
 LONGEST_TEXT = 10_000
 """Characters allowed in a reason, a note or an edited query."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from annotations import reading, tables
 from annotations.agreement import AgreementReport, Version, agreement
-from annotations.records import Correction, Query
+from annotations.records import ADJUDICATION, Correction, Query
 from annotations.resolution import latest_of_each, resolve
 from annotations.store import Store
 
@@ -50,7 +50,7 @@ def agreement_between_annotators(store: Store, *, dataset: str | None = None) ->
     """Agreement of the annotators' newest submitted versions of each query."""
     with store.database.read() as connection:
         return agreement(
-            (_duration_s(query, versions), [_version(each) for each in versions])
+            (_duration_s(query, versions), [_version(each) for each in _annotated(versions)])
             for query, versions, _ in _reviewed(connection, dataset)
         )
 
@@ -70,8 +70,9 @@ def agreement_of_each(store: Store, *, dataset: str | None = None) -> dict[str, 
     found: dict[str, list[tuple[float, list[Version]]]] = {}
     with store.database.read() as connection:
         for query, versions, _ in _reviewed(connection, dataset):
-            for mine in versions:
-                pairs = [[_version(mine), _version(other)] for other in versions if other is not mine]
+            answers = _annotated(versions)
+            for mine in answers:
+                pairs = [[_version(mine), _version(other)] for other in answers if other is not mine]
                 duration_s = _duration_s(query, versions)
                 found.setdefault(mine.annotator, []).extend((duration_s, pair) for pair in pairs)
     return {annotator: agreement(items) for annotator, items in sorted(found.items())}
@@ -93,6 +94,11 @@ def _reviewed(
             named = decided[query_id][-1].correction_id if decided[query_id] else None
             adopted = next((each for each in versions[query_id] if each.id == named), None)
             yield queries[query_id], latest_of_each(versions[query_id]), adopted
+
+
+def _annotated(versions: list[Correction]) -> list[Correction]:
+    """The versions without those that adjudicators made after looking at the others."""
+    return [each for each in versions if each.edit.arm != ADJUDICATION]
 
 
 def _before_and_after(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from annotations import formats
 from annotations.commands import common
-from annotations.exporting import EXPORT_RULES, export_rows
-from annotations.formats import ADJUDICATIONS, SALIENCY_POLICIES, SNAPPINGS, ExportOptions
+from annotations.exporting import EXPORT_RULES, export_to, only_dataset
+from annotations.formats import SALIENCY_POLICIES, SNAPPINGS, ExportOptions
 from annotations.rows import SPLITS
 from annotations.snapshot import Snapshot, open_snapshot, take_snapshot
 from tempo_core.errors import InputError
@@ -53,24 +53,27 @@ def run(args: argparse.Namespace) -> int:
     if args.frame_rate is not None and not 0 < args.frame_rate <= 1000:
         raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {args.frame_rate}.")
     snapshot = _snapshot(args)
-    dataset = args.dataset or _only_dataset(snapshot)
-    rows = export_rows(
-        snapshot, rule=args.adjudication, dataset=dataset, split=args.split, edited_text=args.edited_text
-    )
+    dataset = args.dataset or only_dataset(snapshot)
     options = ExportOptions(
         snapping=args.snapping,
         saliency=args.saliency,
-        adjudication=ADJUDICATIONS[0],
-        decided_by=args.adjudication,
         keep_going=args.keep_going,
         overwrite=args.overwrite,
         predictions_of=args.model,
         refusals=args.refusals,
         frame_rate=args.frame_rate,
         licence=args.licence,
-        snapshot_sha=snapshot.sha256,
     )
-    report = formats.write(rows, args.out, format=args.format, options=options)
+    report = export_to(
+        snapshot,
+        args.out,
+        format=args.format,
+        rule=args.adjudication,
+        dataset=dataset,
+        split=args.split,
+        edited_text=args.edited_text,
+        options=options,
+    )
     answer = {**report.to_dict(), "dataset": dataset, "snapshot": snapshot.sha256}
     lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
     lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]
@@ -85,13 +88,3 @@ def _snapshot(args: argparse.Namespace) -> Snapshot:
     chosen = None if args.dataset is None else [args.dataset]
     with common.open_store(args) as store:
         return take_snapshot(store, common.home() / "snapshots", actor=common.actor(), datasets=chosen)
-
-
-def _only_dataset(snapshot: Snapshot) -> str:
-    if len(snapshot.datasets) == 1:
-        return snapshot.datasets[0]
-    if not snapshot.datasets:
-        raise InputError("There are no rows to export; import some first.")
-    raise InputError(
-        f"There are datasets {', '.join(snapshot.datasets)}; say with --dataset which one is meant."
-    )

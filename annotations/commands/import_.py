@@ -7,13 +7,9 @@ from pathlib import Path
 
 from annotations import formats
 from annotations.commands import common
-from annotations.formats import ReadOptions
+from annotations.importing import import_file
 from annotations.rows import SPLITS
-from annotations.store import Store
 from tempo_core.errors import InputError
-
-ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
-"""Formats that carry answers to rows which are often in the store already."""
 
 
 def add_parser(subparsers: common.Subparsers) -> None:
@@ -40,33 +36,31 @@ def add_parser(subparsers: common.Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import each file; the files before a bad one stay imported."""
-    options = ReadOptions(
-        split=args.split,
-        keep_going=args.keep_going,
-        rejects_path=_rejects(args),
-        durations=None if args.durations is None else _durations(args.durations),
-    )
+    durations = None if args.durations is None else _durations(args.durations)
     with common.open_store(args) as store:
         for file in args.files:
-            read = formats.read(file, format=args.format, options=options)
-            dataset = args.dataset or _dataset(store, read.format)
-            report = store.import_rows(
-                read.rows,
-                dataset=dataset,
+            done = import_file(
+                store,
+                file,
                 op_id=common.new_op_id(),
                 actor=common.actor(),
-                file_name=file.name,
-                format_name=read.format,
+                format=args.format,
+                dataset=args.dataset,
+                split=args.split,
+                keep_going=args.keep_going,
+                rejects_path=_rejects(args),
+                durations=durations,
             )
+            report, dataset = done.report, done.dataset
             answer = {
                 "file": str(file),
-                "format": read.format,
+                "format": done.format,
                 "dataset": dataset,
                 **dataclasses.asdict(report),
             }
-            answer["rejected"] = [str(problem) for problem in read.problems]
+            answer["rejected"] = [str(problem) for problem in done.problems]
             lines = [
-                f"{file.name} ({read.format}) → {dataset}: {report.added} added, {report.unchanged} known"
+                f"{file.name} ({done.format}) → {dataset}: {report.added} added, {report.unchanged} known"
             ]
             lines[0] += f", {report.proposals} proposals, {report.corrections} corrections"
             common.show(
@@ -93,12 +87,3 @@ def _rejects(args: argparse.Namespace) -> Path | None:
     if args.rejects is None and args.keep_going:
         return Path(f"{args.files[0].name}.rejects.jsonl")
     return args.rejects
-
-
-def _dataset(store: Store, format_name: str) -> str:
-    present = list(store.datasets())
-    if format_name not in ATTACHED or not present:
-        return format_name
-    if len(present) > 1:
-        raise InputError(f"There are datasets {', '.join(present)}; say with --dataset which one is meant.")
-    return present[0]

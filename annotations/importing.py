@@ -1,0 +1,67 @@
+"""A file into the store: the format's reader, the right dataset, and a report that names what was left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotations import formats
+from annotations.formats import Problem, ReadOptions
+from annotations.imports import ImportReport
+from annotations.rows import Split
+from annotations.store import Store
+from tempo_core.errors import InputError
+
+ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
+"""Formats that carry answers to rows which are often in the store already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What came of one file."""
+
+    file_name: str
+    format: str
+    dataset: str
+    report: ImportReport
+    problems: tuple[Problem, ...]
+    """Rows that were left out (only with `keep_going`)."""
+
+
+def import_file(
+    store: Store,
+    path: Path,
+    *,
+    op_id: str,
+    actor: str,
+    format: str | None = None,
+    dataset: str | None = None,
+    split: Split | None = None,
+    keep_going: bool = False,
+    rejects_path: Path | None = None,
+    durations: Mapping[str, float] | None = None,
+) -> Imported:
+    """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
+
+    With `keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
+    """
+    options = ReadOptions(split=split, keep_going=keep_going, rejects_path=rejects_path, durations=durations)
+    read = formats.read(path, format=format, options=options)
+    name = dataset or usual_dataset(store, read.format)
+    report = store.import_rows(
+        read.rows, dataset=name, op_id=op_id, actor=actor, file_name=path.name, format_name=read.format
+    )
+    return Imported(
+        file_name=path.name, format=read.format, dataset=name, report=report, problems=read.problems
+    )
+
+
+def usual_dataset(store: Store, format_name: str) -> str:
+    """Where rows of a format go when nobody says: to the only dataset, or to one named after the format."""
+    present = list(store.datasets())
+    if format_name not in ATTACHED or not present:
+        return format_name
+    if len(present) > 1:
+        raise InputError(
+            f"There are datasets {', '.join(present)}; say which one is meant (on the command line: --dataset)."
+        )
+    return present[0]

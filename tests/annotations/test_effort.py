@@ -1,0 +1,52 @@
+"""What corrections cost."""
+
+import pytest
+
+from annotations.effort import cost_by_model, pace_by_annotator, repairs
+from annotations.records import Prediction, ProposedMoment
+from annotations.store import Store
+from tests.annotations.conftest import Operations, edit
+
+
+def test_seconds_and_keys_of_each_models_proposals(filled: Store, op: Operations) -> None:
+    moment = ProposedMoment(start_ms=10_000, end_ms=20_000, confidence=0.8)
+    said = filled.propose(1, Prediction(model_id="tiny", moments=(moment,)), op_id=op())
+    none = filled.propose(2, Prediction(model_id="tiny", adapter_id="a1"), op_id=op())
+    seen = {"proposal_id": said.id, "arm": "model-first"}
+    first = filled.submit(
+        1, edit((1, 2), **seen, active_ms=90_000), annotator="ada", parent_id=None, op_id=op()
+    )
+    filled.submit(
+        1, edit((10_000, 20_000), **seen, active_ms=2_000, key_presses=2), annotator="ada",
+        parent_id=first.id, op_id=op(),
+    )  # fmt: skip
+    filled.submit(
+        1, edit((10_000, 15_000), **seen, active_ms=8_000, key_presses=6), annotator="bob", parent_id=None,
+        op_id=op(),
+    )  # fmt: skip
+    filled.submit(2, edit(proposal_id=none.id), annotator="bob", parent_id=None, op_id=op())
+    filled.submit(3, edit((0, 150_000)), annotator="bob", parent_id=None, op_id=op())
+
+    found = repairs(filled)
+    assert [(each.query_id, each.annotator, each.accepted) for each in found] == [
+        (1, "ada", True), (1, "bob", False), (2, "bob", True),
+    ]  # fmt: skip
+    assert found[1].tiou == pytest.approx(0.5)
+    tiny, adapted = cost_by_model(found)
+    assert (tiny.name, tiny.answers, tiny.unchanged) == ("tiny", 2, 0.5)
+    assert (tiny.seconds_median, tiny.seconds_p75, tiny.keys_median) == (5.0, 8.0, 4.0)
+    assert adapted.name == "tiny+a1"
+    assert adapted.seconds_median is None
+    assert adapted.mean_tiou == 1.0
+
+
+def test_each_annotators_pace_against_the_released_moments(filled: Store, op: Operations) -> None:
+    filled.submit(1, edit((10_000, 20_000), (22_000, 40_000)), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(2, edit(active_ms=3_000, flagged=True), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(3, edit(verdict="cannot-judge", reason="dark"), annotator="bob", parent_id=None, op_id=op())
+    ada, bob = pace_by_annotator(filled, dataset="qvh")
+    assert (ada.cost.name, ada.cost.answers, ada.cost.unchanged, ada.cost.mean_tiou) == ("ada", 2, 1.0, 1.0)
+    assert (ada.refusals, ada.flagged, ada.cannot_judge) == (1, 1, 0)
+    assert (bob.cost.answers, bob.cannot_judge) == (0, 1)
+    assert pace_by_annotator(filled, dataset="other") == []
+    assert repairs(filled) == []
