@@ -1,5 +1,5 @@
 """Starts the app: `python -m app [--checkpoint DIR] [--adapter DIR] [--host H] [--port P] [--no-four-bit]
-[--home DIR]`.
+[--home DIR] [--database URL]`; `python -m app accounts` says who may sign in (`app.commands`).
 
 The page is served first; the model loads beside it. Exit code 2 and one line for what can be mended: a port
 in use, a folder that cannot be written, a damaged checkpoint.
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from app.commands import COMMANDS
 from tempo_core.errors import InputError, TempoError
 
 DEFAULT_PORT = 7860
@@ -24,7 +25,11 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="a Qwen2-VL checkpoint folder (default: the shipped tempo-tiny)"
     )
-    parser.add_argument("--adapter", metavar="DIR", help="a LoRA adapter made for that checkpoint")
+    parser.add_argument(
+        "--adapter",
+        metavar="DIR",
+        help="a LoRA adapter made for that checkpoint (default: the promoted one, if any; none: no adapter)",
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
     )
@@ -41,10 +46,21 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--home", metavar="DIR", help="folder for clips and results (default: $TEMPO_HOME, else ./data)"
     )
     parser.add_argument(
+        "--database", metavar="URL", help="the store of corrections (default: cqvh.sqlite3 in the home)"
+    )
+    parser.add_argument(
+        "--sign-in",
+        action="store_true",
+        help="ask everybody to sign in, on this machine too (for a reverse proxy in front)",
+    )
+    parser.add_argument(
         "--allow-anonymous-visitors",
         action="store_true",
-        help="admit anybody who can reach --host, as a visitor and nothing more",
+        help="admit anybody who can reach --host without sign-in, as a visitor and nothing more",
     )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="other commands")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
     return parser.parse_args(arguments)
 
 
@@ -96,18 +112,40 @@ def look_through(checkpoint: str | None) -> None:
 
 def serve(options: argparse.Namespace) -> int:
     """Run until stopped; returns the exit code. Raises InputError for what can be mended."""
-    from app.accounts import accounts_for
+    from annotations.store import Store
     from app.home import open_home
 
-    accounts = accounts_for(options.host, allow_anonymous_visitors=options.allow_anonymous_visitors)
     home = open_home(options.home)
     look_through(options.checkpoint)
     listener = claim_port(options.host, options.port)
     say(f"clips and results are kept in {home.root}")
     prepare_surroundings(home.uploads, options.checkpoint)
-    say("building the page")
-    with listener:
+    with listener, Store(options.database or home.database) as store:
+        accounts = open_accounts(options, home, store)
+        say("building the page")
         return _serve_on(listener, options, accounts, home)
+
+
+def open_accounts(options: argparse.Namespace, home: Any, store: Any) -> Any:
+    """The accounts of this installation. Makes the first one and says its password, once."""
+    from app.accounts import accounts_for
+    from app.members import LOCAL, Members
+    from app.sessions import Sessions
+
+    members = Members(store, Sessions(home.sessions))
+    password = members.add_first()
+    accounts = accounts_for(
+        options.host,
+        allow_anonymous_visitors=options.allow_anonymous_visitors,
+        sign_in=options.sign_in,
+        members=members,
+    )
+    if password is not None:
+        where = "needed on other addresses than this machine's" if accounts.is_local else "needed to sign in"
+        say(
+            f"made the account {LOCAL!r} (administrator). Its password, {where} and shown only now: {password}"
+        )
+    return accounts
 
 
 def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: Any, home: Any) -> int:
@@ -119,10 +157,14 @@ def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: An
     failures: list[Exception] = []
 
     def load() -> Any:
+        from tempo_core.checkpoint import choose_adapter
         from tempo_core.engine import load_engine
 
-        say(f"loading {options.checkpoint or 'the shipped model'}{' as NF4' if options.four_bit else ''}")
-        engine = load_engine(options.checkpoint, adapter=options.adapter, four_bit=options.four_bit)
+        adapter = choose_adapter(options.checkpoint, options.adapter, home.adapters)
+        with_it = f" with adapter {adapter.name}" if adapter is not None else ""
+        form = " as NF4" if options.four_bit else ""
+        say(f"loading {options.checkpoint or 'the shipped model'}{with_it}{form}")
+        engine = load_engine(options.checkpoint, adapter=adapter, four_bit=options.four_bit)
         say(f"{engine.model_id} is ready")
         return engine
 
@@ -146,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = read_arguments(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return serve(options)
+        return int(options.run(options)) if options.command else serve(options)
     except TempoError as error:
         print(f"tempo: {error}", file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
-from app.accounts import Accounts, VisitorCookies
+from app.accounts import Accounts
 from app.api import GroundApi, api_routes
 from app.clips import draw_strip, prepare_clip
 from app.contexts import ContextStore
@@ -23,7 +23,7 @@ from app.examples import SHIPPED, Example, example_routes, read_examples
 from app.home import Home
 from app.media import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.pages.ground import GroundPage
-from app.shield import Shield
+from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
 
@@ -58,9 +58,7 @@ def build_app(
         title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.desk = desk
-    app.add_middleware(Shield, local_only=not accounts.anonymous)
-    if accounts.anonymous:
-        app.add_middleware(VisitorCookies)
+    guard(app, accounts)
     for router in (
         media_routes(media, accounts),
         example_routes(examples, accounts),

@@ -46,6 +46,11 @@ class Home:
         """The embedded database, where no other one is named."""
         return self.root / "cqvh.sqlite3"
 
+    @property
+    def sessions(self) -> Path:
+        """Who is signed in from which browser."""
+        return self.root / "sessions.sqlite3"
+
 
 def open_home(path: str | Path | None = None) -> Home:
     """The home at `path`, else $TEMPO_HOME, else ./data; creates what is missing.

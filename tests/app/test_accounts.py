@@ -10,8 +10,16 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.accounts import VISITOR_COOKIE, Accounts, NotAllowed, Role, VisitorCookies, accounts_for, is_loopback
-from tempo_core.errors import InputError
+from app.accounts import (
+    VISITOR_COOKIE,
+    Accounts,
+    NotAllowed,
+    NotSignedIn,
+    Role,
+    VisitorCookies,
+    accounts_for,
+    is_loopback,
+)
 
 COOKIE = "a" * 43
 
@@ -45,9 +53,11 @@ def test_the_local_account_has_every_role() -> None:
         assert accounts.require(asking(None), role).id == "local"
 
 
-def test_refuses_an_open_host_without_the_flag() -> None:
-    with pytest.raises(InputError, match=r"--host 0\.0\.0\.0 .*--allow-anonymous-visitors"):
-        accounts_for("0.0.0.0", allow_anonymous_visitors=False)
+def test_an_open_host_asks_everybody_to_sign_in() -> None:
+    accounts = accounts_for("0.0.0.0", allow_anonymous_visitors=False)
+    assert accounts.resolve(asking(None)) is None
+    with pytest.raises(NotSignedIn, match="Sign in"):
+        accounts.require(asking(None), Role.VISITOR)
 
 
 def test_anonymous_visitors_are_visitors_and_nothing_more() -> None:

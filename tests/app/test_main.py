@@ -34,7 +34,10 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--port",
         "--no-four-bit",
         "--home",
+        "--database",
+        "--sign-in",
         "--allow-anonymous-visitors",
+        "accounts",
     ):
         assert option in said
 
@@ -56,11 +59,6 @@ def test_a_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "file").write_text("")
     assert main(["--port", "0", "--home", str(tmp_path / "file")]) == 2
     assert "cannot write to its folder" in stated_error(capsys)
-
-
-def test_an_open_host_without_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--host", "0.0.0.0", "--port", "0", "--home", str(tmp_path)]) == 2
-    assert "--allow-anonymous-visitors" in stated_error(capsys)
 
 
 def test_an_unknown_host() -> None:

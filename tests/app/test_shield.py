@@ -35,7 +35,34 @@ def test_refuses_requests_from_other_sites(origin: str) -> None:
 
 
 def test_takes_requests_from_its_own_pages() -> None:
-    assert client(local_only=True).post("/", headers={"origin": "http://localhost:7860"}).text == "in"
+    own = {"host": "localhost:7860", "origin": "http://localhost:7860"}
+    assert client(local_only=True).post("/", headers=own).text == "in"
+    assert client(local_only=True).post("/", headers={"sec-fetch-site": "same-origin"}).text == "in"
+
+
+@pytest.mark.parametrize("local_only", [True, False])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"origin": "http://127.0.0.1:3000"},  # another program's page on this machine
+        {"origin": "null"},
+        {"origin": "http://[broken"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1:7860"},
+    ],
+)
+def test_changes_are_taken_from_its_own_pages_only(local_only: bool, sent: dict[str, str]) -> None:
+    assert client(local_only=local_only).post("/", headers=sent).status_code == 403
+
+
+def test_a_public_app_behind_a_proxy_takes_its_own_pages_requests() -> None:
+    forwarded = {"origin": "https://tempo.example", "x-forwarded-host": "tempo.example"}
+    assert client(local_only=False).post("/", headers=forwarded).text == "in"
+    assert client(local_only=False).get("/", headers={"sec-fetch-site": "cross-site"}).text == "in"
+
+
+def test_programs_may_post() -> None:
+    assert client(local_only=False).post("/").text == "in"
 
 
 def test_a_public_app_answers_to_any_name_and_keeps_the_page_on_its_host() -> None:

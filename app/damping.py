@@ -1,0 +1,112 @@
+"""Damping of guesses: after some failed sign-ins every further one has to wait, and each wait is longer.
+
+Counted for the name together with the address, for the name alone and for the address alone. The name alone
+waits least, so that a stranger who guesses at a colleague's password hardly keeps the colleague out.
+"""
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MOST_KEYS = 20_000
+"""Names and addresses remembered; the one that was quiet longest is forgotten first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """How patient the door is with one kind of key."""
+
+    free: int
+    """Failures in a row that cost nothing."""
+    first_wait_s: float = 2.0
+    """Wait after the next one; doubled by each further one."""
+    longest_wait_s: float = 300.0
+    forget_after_s: float = 3600.0
+    """Quiet time after which a key starts afresh."""
+
+
+RULES = {
+    "pair": Rule(free=5),
+    "name": Rule(free=30, longest_wait_s=60.0),
+    "address": Rule(free=20, longest_wait_s=900.0),
+}
+
+
+@dataclass(slots=True)
+class _Count:
+    failures: int = 0
+    last_at_s: float = 0.0
+    closed_until_s: float = 0.0
+
+
+class Damping:
+    """Counts in memory: a restart forgives. Threads may share it."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._counts: OrderedDict[tuple[str, ...], _Count] = OrderedDict()
+
+    def attempt(self, name: str, address: str) -> float:
+        """Seconds that this attempt must wait; 0 lets it in and counts it as a failure until `succeeded`.
+
+        Counting comes first, so that attempts side by side cannot slip through together.
+        """
+        with self._lock:
+            now_s = self._clock()
+            counts = {key: self._count(key, now_s) for key in _keys(name, address)}
+            wait_s = max(count.closed_until_s for count in counts.values()) - now_s
+            if wait_s > 0:
+                return wait_s
+            for (kind, *_), count in counts.items():
+                _fail(count, RULES[kind], now_s)
+            return 0.0
+
+    def succeeded(self, name: str, address: str) -> None:
+        """Take the attempt back: the password was right. The name starts afresh; of the address only this
+        attempt is forgiven, as it may hold a guesser who has an account too.
+        """
+        with self._lock:
+            for kind, *rest in _keys(name, address):
+                count = self._counts.get((kind, *rest))
+                if count is not None:
+                    count.failures = max(0, count.failures - 1) if kind == "address" else 0
+                    count.closed_until_s = 0.0
+
+    def _count(self, key: tuple[str, ...], now_s: float) -> _Count:
+        count = self._counts.setdefault(key, _Count())
+        self._counts.move_to_end(key)
+        while len(self._counts) > MOST_KEYS:
+            self._counts.popitem(last=False)
+        if now_s - count.last_at_s > RULES[key[0]].forget_after_s:
+            count.failures, count.closed_until_s = 0, 0.0
+        return count
+
+
+def _fail(count: _Count, rule: Rule, now_s: float) -> None:
+    count.failures += 1
+    count.last_at_s = now_s
+    beyond = count.failures - rule.free
+    if beyond > 0:
+        wait_s = rule.first_wait_s * 2.0 ** min(beyond - 1, 30)
+        count.closed_until_s = now_s + min(wait_s, rule.longest_wait_s)
+
+
+def _keys(name: str, address: str) -> list[tuple[str, ...]]:
+    where = network_of(address)
+    return [("pair", name, where), ("name", name), ("address", where)]
+
+
+def network_of(address: str) -> str:
+    """What one person commands: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
