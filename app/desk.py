@@ -149,14 +149,14 @@ class Desk:
         """
         began_s = time.monotonic()
         query = clean_query(question.query)
-        self.engines.get()  # say "still loading" before anybody waits in a queue
+        model_id = self.engines.get().model_id  # says "still loading" before anybody waits in a queue
         clip: Clip | None = None
         async for step in self._prepare(user, question, cancel):
             if isinstance(step, Clip):
                 clip = step
             yield step
         assert clip is not None, "preparing a clip ends with the clip or with an error"
-        key = _key(clip, question.settings)
+        key = model_id, _key(clip, question.settings)  # another adapter's context is of no use
         held = self.contexts.find(user.id, key)
         work = self._again(held, query, question.settings.n_best)
         if held is None:

@@ -1,4 +1,4 @@
-"""The engine provider: loads the model in the background while the page is already up."""
+"""The engine provider: loads the model in the background while the page is already up, and again on request."""
 
 import logging
 import threading
@@ -36,6 +36,9 @@ class EngineProvider:
         self._status = EngineStatus(state="loading", message="The model is loading.")
         self._settled = threading.Event()
         self._thread: threading.Thread | None = None
+        self._reloading: threading.Thread | None = None
+        self._wanted = 0
+        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, engine: Any) -> "EngineProvider":
@@ -53,6 +56,45 @@ class EngineProvider:
         if self._thread is None and not self._settled.is_set():
             self._thread = threading.Thread(target=self._run, name="tempo-load", daemon=True)
             self._thread.start()
+
+    def reload(self) -> None:
+        """Load again in the background, for example after another adapter was promoted; returns at once.
+
+        The present engine answers until the new one is there, and goes on if it cannot be loaded. A reload
+        asked for while one runs follows it.
+        """
+        with self._lock:
+            self._wanted += 1
+            if self._reloading is None or not self._reloading.is_alive():
+                self._reloading = threading.Thread(target=self._reload, name="tempo-reload", daemon=True)
+                self._reloading.start()
+
+    def _reload(self) -> None:
+        while True:
+            with self._lock:
+                wanted = self._wanted
+            try:
+                engine = self._load()
+                self._engine = engine
+                name = str(engine.model_id)
+                self._status = EngineStatus(state="ready", message=f"{name} is ready.", model_id=name)
+            except Exception as error:  # as in _run: a thread has no caller
+                log.error("loading the model again failed; the present one goes on", exc_info=error)
+                if self._engine is not None:
+                    name = str(self._engine.model_id)
+                    message = f"{name} answers: the promoted adapter could not be loaded."
+                    self._status = EngineStatus(state="ready", message=message, model_id=name)
+            with self._lock:
+                if self._wanted == wanted:
+                    self._reloading = None
+                    return
+
+    def wait_reloaded(self, timeout_s: float | None = None) -> bool:
+        """Whether no reload runs within `timeout_s` seconds."""
+        thread = self._reloading
+        if thread is not None:
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether loading ended, well or badly, within `timeout_s` seconds."""

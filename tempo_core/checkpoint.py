@@ -6,6 +6,7 @@ Safetensors only: a pickle can run code. Nothing here imports torch.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ ADAPTER_WEIGHTS, ADAPTER_CONFIG, ADAPTER_LINEAGE = (
     "adapter_config.json",
     "tempo_adapter.json",
 )
+PROMOTED = "promoted.json"
+"""In a folder of adapters, which one each base is served with (`train.registry` writes it)."""
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -150,6 +153,50 @@ def check_adapter(folder: Path, base_fingerprint: str) -> dict[str, list[int]]:
                 "Load it on the checkpoint it was trained from."
             )
     return check_safetensors(path)
+
+
+def adapters_folder() -> Path:
+    """Where adapters are kept: TEMPO_HOME's, else ./data's; it need not exist."""
+    return Path(os.environ.get("TEMPO_HOME") or "data").expanduser() / "adapters"
+
+
+def promoted_adapter(base_fingerprint: str, adapters: Path | None = None) -> Path | None:
+    """The folder of the adapter that a base is served with, None for the bare base. Read-only.
+
+    Raises CheckpointError when it is promoted but not there.
+    """
+    adapters = adapters_folder() if adapters is None else adapters
+    if not (adapters / PROMOTED).is_file():
+        return None
+    try:
+        name = read_json(adapters / PROMOTED)["bases"].get(base_fingerprint, {}).get("name")
+    except (KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{adapters / PROMOTED} is damaged. Delete it to use the bare model."
+        ) from error
+    if name is None:
+        return None
+    if Path(str(name)).name != name or not (adapters / name).is_dir():
+        raise CheckpointError(
+            f"The promoted adapter {name!r} is missing from {adapters}. Roll back with "
+            "`python -m train adapters rollback`, or use --adapter none."
+        )
+    return adapters / str(name)
+
+
+def choose_adapter(
+    checkpoint: str | Path | None, adapter: str | Path | None, adapters: Path | None = None
+) -> Path | None:
+    """What `--adapter` means: a folder; the word "none"; or, when it was not given, the promoted adapter.
+
+    Raises CheckpointError.
+    """
+    if adapter is not None:
+        return None if str(adapter) == "none" else Path(adapter).expanduser()
+    adapters = adapters_folder() if adapters is None else adapters
+    if not (adapters / PROMOTED).is_file():
+        return None
+    return promoted_adapter(fingerprint(find_checkpoint(checkpoint)), adapters)
 
 
 def fingerprint(folder: Path) -> str:

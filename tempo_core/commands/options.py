@@ -20,7 +20,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a Qwen2-VL checkpoint folder or hub name; default: the one that ships",
     )
-    parser.add_argument("--adapter", metavar="DIR", help="a LoRA adapter made for that checkpoint")
+    parser.add_argument(
+        "--adapter",
+        metavar="DIR",
+        help="a LoRA adapter made for it; default: the one promoted in TEMPO_HOME, if any; none: no adapter",
+    )
     parser.add_argument(
         "--four-bit",
         action=argparse.BooleanOptionalAction,
@@ -45,9 +49,11 @@ def add_budget_options(parser: argparse.ArgumentParser) -> None:
 
 def open_engine(args: argparse.Namespace) -> "Engine":
     """The engine that the flags describe."""
+    from tempo_core.checkpoint import choose_adapter
     from tempo_core.engine import load_engine
 
-    return load_engine(args.checkpoint, adapter=args.adapter, four_bit=args.four_bit)
+    adapter = choose_adapter(args.checkpoint, args.adapter)
+    return load_engine(args.checkpoint, adapter=adapter, four_bit=args.four_bit)
 
 
 def defaults_for(checkpoint: str | None) -> "GroundingDefaults":

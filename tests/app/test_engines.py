@@ -43,3 +43,32 @@ def test_says_that_loading_failed_without_saying_where() -> None:
     assert str(failures[0]) == "/secret/path/config.json is damaged."
     with pytest.raises(NotReady, match="could not be loaded"):
         engines.get()
+
+
+def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None:
+    made: list[Any] = []
+    gate = threading.Event()
+
+    def load() -> Any:
+        if len(made) == 2:
+            raise CheckpointError("The adapter is damaged.")
+        if made:
+            gate.wait(5)
+        engine = FakeEngine()
+        engine.model_id = f"fake-{len(made)}"  # type: ignore[misc]
+        made.append(engine)
+        return engine
+
+    engines = EngineProvider(load)
+    engines.start()
+    assert engines.wait(5)
+    engines.reload()
+    assert engines.get().model_id == "fake-0"  # answers go on meanwhile
+    gate.set()
+    assert engines.wait_reloaded(5)
+    assert (engines.get().model_id, engines.status.model_id) == ("fake-1", "fake-1")
+    engines.reload()
+    assert engines.wait_reloaded(5)
+    assert engines.get().model_id == "fake-1"
+    assert engines.status.state == "ready"
+    assert "could not be loaded" in engines.status.message
