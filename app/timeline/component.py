@@ -10,7 +10,7 @@ baked into the page of every visitor. Return raw values from handlers, never `gr
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 from fastapi import FastAPI
@@ -25,9 +25,9 @@ ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
 
 _LOAD = """
-const assets = %s, version = %s;
+const assets = %s, version = %s, mode = %s, workspace = %s;
 import(`${assets}/timeline.js?v=${version}`).then(
-  (module) => module.mount(element, { props, watch, assets, version }),
+  (module) => module.mount(element, { props, watch, assets, version, mode, workspace }),
   (error) => {
     const root = element.querySelector(".tl-root") ?? element;
     root.textContent = `The timeline could not load its script (${error.message}). Reload the page.`;
@@ -61,17 +61,24 @@ def mount_assets(app: FastAPI, prefix: str = ASSETS_PREFIX) -> None:
     app.mount(prefix, AssetFiles(directory=ASSETS), name="timeline-assets")
 
 
-class Timeline(gr.HTML):
-    """A clip with the model's answer and allocation on one time axis; read-only.
+Mode = Literal["ground", "annotate", "review"]
 
-    Its value is a `TimelineValue` (see `timeline_value`) or None. Use `show_progress="hidden"` on events
-    that write to it: it shows its own loading state.
+
+class Timeline(gr.HTML):
+    """A clip with the model's answer and allocation on one time axis.
+
+    `mode="ground"` is read-only: the value is a `TimelineValue` (see `timeline_value`) or None. Use
+    `show_progress="hidden"` on events that write to it: it shows its own loading state.
+    In the other modes moments can be edited, and the value stays None: `workspace`, a module among the assets,
+    gets the root element in its `start(root, ...)` and opens items with `root.timeline.load(item, {history})`.
     """
 
     def __init__(
         self,
         *,
         label: str = "Timeline",
+        mode: Mode = "ground",
+        workspace: str | None = None,
         assets_prefix: str = ASSETS_PREFIX,
         elem_id: str | None = None,
         elem_classes: list[str] | str | None = None,
@@ -83,7 +90,8 @@ class Timeline(gr.HTML):
             None,
             label=label,
             html_template='<div class="tl-root" style="min-height: 40rem"></div>',
-            js_on_load=_LOAD % (json.dumps(assets_prefix), json.dumps(assets_version())),
+            js_on_load=_LOAD
+            % tuple(json.dumps(part) for part in (assets_prefix, assets_version(), mode, workspace)),
             apply_default_css=False,
             elem_id=elem_id,
             elem_classes=elem_classes,

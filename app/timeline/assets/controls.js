@@ -19,7 +19,7 @@ const ICONS = {
     "M2 6v4h2.5L8 13V3L4.5 6zM9.5 6.200l1-1 1.5 1.6 1.5-1.6 1 1L13 7.800l1.5 1.6-1 1-1.5-1.6-1.5 1.6-1-1L11 7.800z",
 };
 
-const RATES = [0.25, 0.5, 1, 1.5, 2];
+export const RATES = [0.25, 0.5, 1, 1.5, 2, 3, 4];
 
 export function buildControls(actions) {
   const button = (name, label, run) =>

@@ -59,8 +59,8 @@ export const LANES = [
 ];
 
 /** The lanes' DOM: a label and a track each, and what is needed to redraw them. */
-export function buildLanes() {
-  return LANES.map((lane) => {
+export function buildLanes(lanes = LANES) {
+  return lanes.map((lane) => {
     const canvas = lane.draw ? el("canvas", { className: "tl-canvas" }) : null;
     const layer = lane.place ? el("div", { className: "tl-layer" }) : null;
     const note = el("span", { className: "tl-note" });

@@ -21,6 +21,7 @@ export class State {
   segments = [];
   playhead_s = 0;
   frame_idx = null;
+  truth = null; // "exact", "approximate", or null while a seek is under way
   playing = false;
   selected_idx = -1;
   playingRange = null;

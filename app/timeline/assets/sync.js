@@ -18,10 +18,15 @@ export class Player {
   #queued_s = null;
   #range = null;
   #presented = null;
+  #wanted_idx = null;
   #startsAfterSeek = false;
   #says;
 
-  /** `says` has: time(seconds, frameIdxOrNull), state(), failure(message). */
+  /**
+   * `says` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
+   * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
+   * null while a seek is under way.
+   */
   constructor(video, says, signal) {
     this.video = video;
     this.#says = says;
@@ -32,7 +37,7 @@ export class Player {
     on("error", () =>
       this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
     );
-    on("ended", () => (this.#range = null));
+    on("ended", () => this.#endOfClip());
     for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
     const listen = () => {
       if (signal.aborted) return;
@@ -110,8 +115,14 @@ export class Player {
   }
 
   toggle() {
-    if (this.playing) this.pause();
+    if (this.playing) this.hold();
     else this.play();
+  }
+
+  /** Pause on the frame that was last reported: the browser may have drawn one more since. */
+  hold() {
+    this.pause();
+    this.#goTo(this.#time_s);
   }
 
   /** Play exactly [start, end): the first frame is the one shown at its start, the last the one before its end. */
@@ -126,7 +137,8 @@ export class Player {
     this.#startsAfterSeek = false;
     const target = Math.min(Math.max(0, time_s), this.duration_s);
     this.#time_s = target;
-    this.#says.time(target, this.frameAt(target));
+    this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
+    this.#says.time(target, this.frameAt(target), null);
     if (!this.playable) return;
     if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
     else this.#apply(target);
@@ -163,9 +175,18 @@ export class Player {
     this.#presented = media_s;
     if (this.#seeking || this.#queued_s !== null) return;
     this.#time_s = media_s;
-    this.#says.time(media_s, this.rate ? Math.round(media_s * this.rate) : null);
+    const frame_idx = this.rate ? Math.round(media_s * this.rate) : null;
+    this.#says.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
     this.#start();
     this.#endRange(media_s);
+  }
+
+  /** While playing nothing was asked for, so that only the frame's place on the clip's own clock counts. */
+  #truthOf(media_s, frame_idx) {
+    if (frame_idx === null || !this.video.requestVideoFrameCallback) return "approximate";
+    if (Math.abs(media_s * this.rate - frame_idx) > SLACK_FRAMES) return "approximate";
+    if (!this.video.paused) this.#wanted_idx = null;
+    return this.#wanted_idx === null || this.#wanted_idx === frame_idx ? "exact" : "approximate";
   }
 
   #timeupdate() {
@@ -173,6 +194,7 @@ export class Player {
     this.#show(this.video.currentTime);
   }
 
+  /** A range that loops begins again; any other stops on its last frame. */
   #endRange(media_s) {
     const range = this.#range;
     if (!range || this.video.paused) return;
@@ -182,7 +204,17 @@ export class Player {
       ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate
       : range.end_s - step_s;
     this.pause();
+    if (range.loop) return this.playRange(range);
     this.#goTo(Math.max(range.start_s, last));
+    range.ended?.();
+    return undefined;
+  }
+
+  #endOfClip() {
+    const range = this.#range;
+    this.#range = null;
+    if (range?.loop) this.playRange(range);
+    else range?.ended?.();
   }
 
   #fail(message) {

@@ -1,35 +1,41 @@
-/** Mounting, wiring and taking down. Gradio gives no unmount hook, so leaving the document is watched for. */
+/** Mounting and taking down. Gradio gives no unmount hook, so leaving the document is watched for. */
 
-import { buildControls, showPlayer, showTime } from "./controls.js";
-import { el, setText } from "./dom.js";
-import { clock, plural, secondsText } from "./format.js";
-import { buildHelp, onKey } from "./keys.js";
-import { buildLanes, drawLane, frameLines } from "./lanes.js";
-import { buildAside, buildHead, showAside, showHead } from "./panel.js";
-import { listen } from "./pointer.js";
-import { buildStage, showStage } from "./stage.js";
-import { State } from "./state.js";
-import { Strip } from "./strip.js";
-import { Player } from "./sync.js";
-import { followTheme, readColours } from "./theme.js";
+import { el } from "./dom.js";
+import { Timeline } from "./shell.js";
 
 const mounted = new WeakMap();
 
-/** Build the timeline inside Gradio's element and keep it in step with `props.value`. Mounting again replaces it. */
-export async function mount(element, { props, watch, assets, version }) {
+/**
+ * Build the timeline inside Gradio's element and keep it in step with `props.value`. Mounting again replaces it.
+ * `mode` is "ground" (read-only), "annotate" or "review"; `workspace` names a module of the same folder whose
+ * `start(root, { assets, version, mode, signal })` runs once `root.timeline` is there.
+ */
+export async function mount(element, { props, watch, assets, version, mode = "ground", workspace = null }) {
   const root = element.querySelector(".tl-root");
   mounted.get(element)?.abort();
   const controller = new AbortController();
   mounted.set(element, controller);
   await stylesheet(`${assets}/timeline.css?v=${version}`);
+  const Board = mode === "ground" ? Timeline : (await import("./workbench.js")).Workbench;
   if (controller.signal.aborted) return;
-  const timeline = new Timeline(root, controller.signal);
-  const update = () => timeline.state.accept(props.value);
-  watch("value", () => controller.signal.aborted || update());
-  update();
+  const timeline = new Board(root, controller.signal, mode);
+  timeline.start();
+  root.timeline = timeline;
+  if (mode === "ground") {
+    const update = () => timeline.state.accept(props.value);
+    watch("value", () => controller.signal.aborted || update());
+    update();
+  }
   const leaving = new MutationObserver(() => element.isConnected || controller.abort());
   leaving.observe(document, { childList: true, subtree: true });
-  controller.signal.addEventListener("abort", () => leaving.disconnect());
+  controller.signal.addEventListener("abort", () => {
+    leaving.disconnect();
+    delete root.timeline;
+  });
+  if (workspace) {
+    const { start } = await import(`./${workspace}`);
+    if (!controller.signal.aborted) await start(root, { assets, version, mode, signal: controller.signal });
+  }
 }
 
 function stylesheet(href) {
@@ -44,288 +50,4 @@ function stylesheet(href) {
     });
     document.head.append(link);
   });
-}
-
-function buildLegend() {
-  const entry = (sign, text) => el("span", {}, el("i", { className: sign }), el("span", { text }));
-  return el(
-    "div",
-    { className: "tl-legend", attrs: { "aria-hidden": "true" } },
-    entry("tl-dash", "uniform share"),
-    entry("tl-blank", "no sampled frame"),
-  );
-}
-
-class Timeline {
-  constructor(root, signal) {
-    this.root = root;
-    this.state = new State((parts) => this.render(parts));
-    this.strip = new Strip(() => this.state.touch("view", "playhead"));
-    this.actions = this.buildActions();
-    this.buildDom();
-    this.player = new Player(this.stage.video, this.playerSays(), signal);
-    listen(this.axis, this.tracks, this.state, this.actions, signal);
-    root.addEventListener("keydown", (event) => onKey(event, this.actions), { signal });
-    this.stage.video.addEventListener("click", () => this.clickVideo(), { signal });
-    const resized = new ResizeObserver(() => this.state.touch("view", "playhead"));
-    resized.observe(this.tracks);
-    followTheme(root, () => this.state.touch("theme", "view", "playhead"), signal);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      this.state.stop();
-      root.replaceChildren();
-    });
-  }
-
-  buildDom() {
-    this.head = buildHead();
-    this.stage = buildStage();
-    this.controls = buildControls(this.actions);
-    this.aside = buildAside(this.actions);
-    this.lanes = buildLanes();
-    this.playhead = el("div", { className: "tl-playhead" }, el("div", { className: "tl-grip" }));
-    this.pointerLine = el("div", { className: "tl-pointer" });
-    this.tracks = el("div", { className: "tl-overlay" }, this.pointerLine, this.playhead);
-    this.axis = el(
-      "div",
-      {
-        className: "tl-axis",
-        attrs: {
-          tabindex: "0",
-          role: "slider",
-          "aria-label": "Playhead",
-          "aria-valuemin": "0",
-          "aria-keyshortcuts": "Space ArrowLeft ArrowRight ArrowUp ArrowDown Enter F ?",
-        },
-      },
-      ...this.lanes.map((lane) => lane.row),
-      this.tracks,
-    );
-    this.readout = el("p", { className: "tl-foot" });
-    this.legendNode = buildLegend();
-    const under = el("div", { className: "tl-under" }, this.readout, this.legendNode);
-    this.tip = el("div", { className: "tl-tip", attrs: { "aria-hidden": "true" } });
-    this.help = buildHelp();
-    const left = el("div", { className: "tl-left" }, this.stage.node, this.controls.node);
-    this.root.removeAttribute("style");
-    this.root.replaceChildren(
-      this.head.node,
-      el("div", { className: "tl-top" }, left, this.aside.node),
-      this.axis,
-      under,
-      this.tip,
-      this.help,
-    );
-  }
-
-  playerSays() {
-    return {
-      time: (time_s, frame_idx) => {
-        this.state.playhead_s = time_s;
-        this.state.frame_idx = frame_idx;
-        if (this.state.playing && this.state.view.follow(time_s)) this.state.touch("view");
-        this.state.touch("playhead");
-      },
-      state: () => this.state.touch("player"),
-      failure: (message) => {
-        this.failure = message;
-        this.state.touch("player", "playhead");
-      },
-    };
-  }
-
-  buildActions() {
-    const { state } = this;
-    const moved = () => state.touch("view", "playhead");
-    const go = (run) => () => state.value.moments.length > 0 && run();
-    return {
-      toggle: () => this.player.toggle(),
-      step: (count) => this.player.step(count, this.stops()),
-      seekTo: (time_s) => this.seekVisibly(time_s),
-      seekBy: (delta_s) => this.seekVisibly(this.player.time_s + delta_s),
-      scrub: (time_s) => this.player.seek(time_s),
-      mute: () => (this.player.video.muted = !this.player.video.muted),
-      rate: (speed) => (this.player.video.playbackRate = speed),
-      previousMoment: go(() => this.selectMoment(this.neighbour(-1))),
-      nextMoment: go(() => this.selectMoment(this.neighbour(1))),
-      playSelected: go(() =>
-        this.playMoment(
-          state.selected_idx >= 0 ? state.selected_idx : Math.max(0, state.momentAt(this.player.time_s)),
-        ),
-      ),
-      playMoment: (idx) => this.playMoment(idx),
-      playWindow: (window) => this.play({ ...window, idx: -1 }),
-      click: (lane, time_s) => this.click(lane, time_s),
-      fit: () => (state.view.fit(), moved()),
-      pan: (delta_s) => (state.view.panBy(delta_s), moved()),
-      zoomAt: (time_s, factor) => (state.view.zoomAt(time_s, factor), moved()),
-      zoom: (factor) => {
-        const { view, playhead_s } = state;
-        const seen = playhead_s >= view.start_s && playhead_s <= view.end_s;
-        view.zoomAt(seen ? playhead_s : (view.start_s + view.end_s) / 2, factor);
-        moved();
-      },
-      hover: (hover) => {
-        if (hover === null && state.hover === null) return;
-        state.hover = hover;
-        state.touch("hover");
-      },
-      help: () => (this.help.open ? this.help.close() : this.help.showModal()),
-    };
-  }
-
-  stops() {
-    return this.strip.ready ? this.strip.times_s : (this.state.value.frames?.times_s ?? []);
-  }
-
-  seekVisibly(time_s) {
-    this.player.seek(time_s);
-    if (this.state.view.follow(this.player.time_s)) this.state.touch("view", "playhead");
-  }
-
-  click(lane, time_s) {
-    const idx = lane === "moments" ? this.state.momentAt(time_s) : -1;
-    if (idx >= 0) this.playMoment(idx);
-    else this.player.seek(time_s);
-  }
-
-  clickVideo() {
-    this.axis.focus({ preventScroll: true });
-    this.player.toggle();
-  }
-
-  /** The moment before or after the selected one, or else before or after the playhead; it stops at the ends. */
-  neighbour(direction) {
-    const { moments } = this.state.value;
-    const { selected_idx } = this.state;
-    if (selected_idx >= 0) return Math.min(moments.length - 1, Math.max(0, selected_idx + direction));
-    const here = this.player.time_s;
-    const idx =
-      direction > 0
-        ? moments.findIndex((m) => m.start_s >= here - 1e-6)
-        : moments.findLastIndex((m) => m.start_s <= here + 1e-6);
-    return idx >= 0 ? idx : direction > 0 ? moments.length - 1 : 0;
-  }
-
-  selectMoment(idx) {
-    this.state.selected_idx = idx;
-    this.player.pause();
-    this.seekVisibly(this.state.value.moments[idx].start_s);
-    if (this.aside.node.contains(document.activeElement))
-      this.aside.node.querySelectorAll("button.tl-item")[idx]?.focus();
-    this.state.touch("view", "value");
-  }
-
-  playMoment(idx) {
-    const moment = this.state.value.moments[idx];
-    if (!moment) return;
-    this.state.selected_idx = idx;
-    this.play({ ...moment, idx });
-  }
-
-  play(range) {
-    this.player.playRange(range);
-    if (this.state.view.follow(range.start_s)) this.state.touch("view");
-    this.state.touch("value", "player");
-  }
-
-  render(parts) {
-    const { state } = this;
-    if (parts.has("value")) this.takeValue();
-    if (parts.has("value") || parts.has("player")) this.drawPlayer();
-    if (parts.has("theme") || !this.colours) this.colours = readColours(this.root);
-    if (parts.has("view") || parts.has("value") || parts.has("theme")) this.drawAxis();
-    if (parts.has("playhead") || parts.has("view")) this.drawPlayhead();
-    if (parts.has("hover") || parts.has("view")) this.drawHover();
-    if (parts.has("player") && !state.playing) this.speak();
-  }
-
-  takeValue() {
-    const { state } = this;
-    if (this.player.time_s > state.duration_s) this.player.seek(0);
-    const changed = this.url !== (state.value.video?.url ?? null);
-    this.url = state.value.video?.url ?? null;
-    if (changed) this.failure = null;
-    this.player.load(state.value.video, state.duration_s);
-    this.strip.load(state.value.strip);
-    this.root.dataset.state = state.refused ? "refused" : state.value.state;
-    this.axis.setAttribute("aria-valuemax", secondsText(state.duration_s, 2));
-    this.axis.setAttribute("aria-disabled", String(!state.hasAxis));
-    this.root.dataset.axis = String(state.hasAxis);
-    this.legendNode.hidden = !state.value.frames;
-    showHead(this.head, state);
-    showAside(this.aside, state);
-  }
-
-  drawPlayer() {
-    const { state } = this;
-    state.playing = this.player.playing;
-    state.playingRange = this.player.range;
-    state.playable = this.player.playable;
-    showPlayer(this.controls, state, this.player);
-    showStage(this.stage, state, this.player, this.failure, this.strip);
-    this.drawAxisParts((lane) => lane.place);
-  }
-
-  drawAxis() {
-    this.state.view.width = Math.max(1, this.tracks.clientWidth);
-    this.root.dataset.zoomed = String(!this.state.view.isFit);
-    this.drawAxisParts(() => true);
-  }
-
-  drawAxisParts(wanted) {
-    this.colours ??= readColours(this.root);
-    for (const lane of this.lanes) if (wanted(lane)) drawLane(lane, this.state, this.colours, this.strip);
-  }
-
-  drawPlayhead() {
-    const { state } = this;
-    const x = state.view.x(state.playhead_s);
-    this.playhead.hidden = !state.hasAxis || x < -1 || x > state.view.width + 1;
-    this.playhead.style.transform = `translateX(${x}px)`;
-    showTime(this.controls, state);
-    showStage(this.stage, state, this.player, this.failure, this.strip);
-    setText(this.readout, this.foot());
-    if (!state.playing) this.speak();
-  }
-
-  foot() {
-    const { value, playhead_s, segments } = this.state;
-    if (!value.frames) return "";
-    const part = this.state.segmentAt(playhead_s);
-    if (part) return frameLines(value.frames, part.idx).join(" · ");
-    return segments.length ? "At the playhead: no sampled frame, the model did not look here" : "";
-  }
-
-  /** The playhead for a screen reader, only while nothing plays. */
-  speak() {
-    const { playhead_s, frame_idx, value } = this.state;
-    const part = this.state.segmentAt(playhead_s);
-    const inside = this.state.momentAt(playhead_s);
-    const words = [`${secondsText(playhead_s, 2)} seconds`];
-    if (frame_idx !== null) words.push(`frame ${frame_idx}`);
-    if (inside >= 0) words.push(`in moment ${inside + 1}`);
-    if (part) words.push(plural(value.frames.tokens[part.idx], "token"));
-    this.axis.setAttribute("aria-valuenow", secondsText(playhead_s, 2));
-    this.axis.setAttribute("aria-valuetext", words.join(", "));
-  }
-
-  drawHover() {
-    const { hover, view } = this.state;
-    const lane = hover && this.lanes.find((entry) => entry.id === hover.lane);
-    const shown =
-      Boolean(lane) &&
-      this.state.hasAxis &&
-      lane.id !== "minimap" &&
-      hover.time_s >= 0 &&
-      hover.time_s <= view.duration_s;
-    this.pointerLine.hidden = this.tip.hidden = !shown;
-    if (!shown) return;
-    this.pointerLine.style.transform = `translateX(${view.x(hover.time_s)}px)`;
-    const lines = lane.says(this.state, hover.time_s, hover.share) ?? [clock(hover.time_s)];
-    this.tip.replaceChildren(...lines.map((line) => el("div", { text: line })));
-    const box = this.root.getBoundingClientRect();
-    const left = Math.min(Math.max(4, hover.clientX - box.left + 14), box.width - this.tip.offsetWidth - 4);
-    this.tip.style.transform = `translate(${left}px, ${hover.clientY - box.top + 18}px)`;
-  }
 }
