@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tempo_core.allocation import Allocation, allocate
+from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled
 from tempo_core.loading import LoadedModel
 from tempo_core.memory import PREFILL_TOKENS
@@ -61,6 +62,15 @@ class VideoContext:
         return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
 
 
+class Reader(Protocol):
+    """What decides a layout: a loaded model, or a trainer's encoder."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def defaults(self) -> GroundingDefaults: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """A video's prompt before any model has seen it."""
@@ -72,9 +82,7 @@ class Layout:
     """int64[3, L]"""
 
 
-def lay_out(
-    loaded: LoadedModel, video: "SampledVideo", *, token_budget: int | None, allocator: str
-) -> Layout:
+def lay_out(loaded: Reader, video: "SampledVideo", *, token_budget: int | None, allocator: str) -> Layout:
     """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot
     be."""
     defaults = loaded.defaults
@@ -101,15 +109,17 @@ def encode_video(
     allocator: str = "saa",
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
+    layout: Layout | None = None,
 ) -> VideoContext:
     """Run a sampled video through the vision tower and the language model, once.
 
-    Raises InputError for a budget that cannot hold the frames' minimum, Cancelled between steps.
+    `layout` stands for `lay_out`'s, for experiments that write the context otherwise. Raises InputError for a budget
+    that cannot hold the frames' minimum, Cancelled between steps.
     """
     report: Progress = progress or (lambda stage, share: None)
     clock = Clock()
     report("allocating", 0.0)
-    layout = lay_out(loaded, video, token_budget=token_budget, allocator=allocator)
+    layout = layout or lay_out(loaded, video, token_budget=token_budget, allocator=allocator)
     clock.lap("allocating_s")
     sizes = layout.allocation.sizes_px
     vision = encode_frames(
