@@ -46,6 +46,7 @@ def parse_url(url: str | Path) -> URL:
         return URL.create("sqlite", database=str(url))
     try:
         parsed = make_url(url)
+        parsed.get_dialect()
     except ArgumentError as error:
         raise InputError(f"{url!r} is no database URL; give one like sqlite:///data/cqvh.sqlite3.") from error
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
