@@ -15,7 +15,7 @@ app: ## prepare the environment and serve the app on http://127.0.0.1:7860
 	@$(VENV) -m app $(ARGS)
 
 test: ## prepare the environment and a browser, then run every test
-	@$(SETUP) dev browser
+	@$(SETUP) dev browser axe
 	@echo "tempo: running the tests"
 	@$(VENV) -m pytest $(ARGS)
 

@@ -1,16 +1,20 @@
 """Prepares a machine: a virtual environment, the pinned packages, a browser for the tests.
 
 Uses only the standard library, installs only what is missing, and turns every failure into one clear line.
-Run by the Makefile: `python scripts/setup.py runtime|dev [browser]`. A stamp inside the environment holds the
+Run by the Makefile: `python scripts/setup.py runtime|dev [browser] [axe]`. A stamp inside the environment holds the
 hash of the requirement files, so that a run with nothing to do ends within a fraction of a second.
 """
 
+import base64
 import hashlib
+import io
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterable
@@ -31,6 +35,11 @@ OFFLINE_SIGNS = (
     "Read timed out",
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+AXE_VERSION = "4.14.1"
+AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+"""axe-core looks for barriers in the tests' browser; as the npm registry has it (MPL-2.0), never shipped."""
+AXE_PACKAGE = f"https://registry.npmjs.org/axe-core/-/axe-core-{AXE_VERSION}.tgz"
 
 
 class SetupError(Exception):
@@ -194,11 +203,56 @@ def ensure_browser(root: Path) -> None:
         )
 
 
+def axe_path(root: Path = ROOT) -> Path:
+    """Where axe-core lies once it was fetched."""
+    return root / ".venv" / f"axe-core-{AXE_VERSION}" / "axe.min.js"
+
+
+def fetch_axe() -> bytes:
+    """The package from the npm registry: by npm where there is one, with its settings, else directly."""
+    npm = shutil.which("npm")
+    if npm is None:
+        with urllib.request.urlopen(AXE_PACKAGE, timeout=30) as answer:
+            fetched: bytes = answer.read()
+            return fetched
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", f"axe-core@{AXE_VERSION}", "--silent", "--pack-destination", folder]
+        packed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        made = list(Path(folder).glob("*.tgz"))
+        if packed.returncode or not made:
+            lines = packed.stderr.strip().splitlines() or ["npm ended without a word"]
+            raise OSError(lines[-1])
+        return made[0].read_bytes()
+
+
+def ensure_axe(root: Path) -> None:
+    """Fetches axe-core once; where it cannot be had, says so, and its tests are skipped."""
+    target = axe_path(root)
+    if target.exists():
+        return
+    try:
+        package = fetch_axe()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"axe-core cannot be fetched ({error}); the accessibility tests will be skipped")
+        return
+    if base64.b64encode(hashlib.sha512(package).digest()).decode() != AXE_SHA512:
+        raise SetupError(
+            f"axe-core {AXE_VERSION} is not what was tested (its hash differs); it was not kept."
+        )
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        member = archive.extractfile("package/axe.min.js")
+        script = member.read() if member is not None else b""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(script)
+
+
 def main(arguments: list[str], root: Path = ROOT) -> int:
     try:
         for wish in arguments:
             if wish == "browser":
                 ensure_browser(root)
+            elif wish == "axe":
+                ensure_axe(root)
             else:
                 ensure_packages(root, wish)
     except SetupError as error:

@@ -1,10 +1,14 @@
 """Preparing a machine: what is found is kept, what is missing is named in one line."""
 
 import ast
+import base64
+import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -228,6 +232,57 @@ class TestBrowser:
         assert (
             "Playwright does not start: node: error while loading libatomic.so.1" in capsys.readouterr().out
         )
+
+
+def archive(**files: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as packed:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"package/{name}.min.js")
+            entry.size = len(content)
+            packed.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+class TestAxe:
+    def test_it_is_fetched_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        package = archive(other=b"no", axe=b"axe")
+        digest = base64.b64encode(hashlib.sha512(package).digest()).decode()
+        monkeypatch.setattr(setup, "AXE_SHA512", digest)
+        monkeypatch.setattr(setup, "fetch_axe", lambda: package)
+        assert setup.main(["axe"], tmp_path) == 0
+        assert setup.axe_path(tmp_path).read_bytes() == b"axe"
+        monkeypatch.setattr(setup, "fetch_axe", lambda: pytest.fail("fetched again"))
+        assert setup.main(["axe"], tmp_path) == 0
+
+    def test_another_one_is_not_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(setup, "fetch_axe", lambda: archive(axe=b"something else"))
+        assert setup.main(["axe"], tmp_path) == 1
+        assert "is not what was tested" in capsys.readouterr().out
+        assert not setup.axe_path(tmp_path).exists()
+
+    def test_without_a_network_the_tests_go_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("Network is unreachable")
+
+        monkeypatch.setattr(setup.shutil, "which", lambda _name: None)
+        monkeypatch.setattr(setup.urllib.request, "urlopen", refuse)
+        assert setup.main(["axe"], tmp_path) == 0
+        assert "will be skipped" in capsys.readouterr().out
+
+    def test_npms_own_failure_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        npm = tmp_path / "npm"
+        npm.write_text("#!/bin/sh\necho 'npm error ENOTFOUND' >&2\nexit 1\n")
+        npm.chmod(0o755)
+        monkeypatch.setattr(setup.shutil, "which", lambda _name: str(npm))
+        assert setup.main(["axe"], tmp_path) == 0
+        assert "ENOTFOUND" in capsys.readouterr().out
 
 
 def test_every_requirement_is_pinned_and_earns_a_line() -> None:

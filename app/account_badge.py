@@ -1,0 +1,45 @@
+"""Who is signed in, and the way in or out, at the top of every page.
+
+It asks GET /account by itself, so that it neither waits for the queue nor bakes a name into the page.
+"""
+
+import gradio as gr
+
+TEMPLATE = '<div class="tempo-account" aria-live="polite"></div>'
+
+# Names are set as text: they come from a form.
+SCRIPT = """
+const root = element.querySelector(".tempo-account");
+const make = (tag, text, attributes = {}) => {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+};
+const show = (account) => {
+  const parts = [make("span", account.name, { title: "Roles: " + account.roles.join(", ") })];
+  if (account.signed_in) {
+    const form = make("form", "", { method: "post", action: "/sign-out" });
+    form.append(make("button", "Sign out"));
+    parts.push(form);
+  } else if (account.may_sign_in) {
+    const here = encodeURIComponent(location.pathname + location.search);
+    parts.push(make("a", "Sign in", { href: "/sign-in?next=" + here }));
+  }
+  root.replaceChildren(...parts);
+};
+fetch("/account", { headers: { accept: "application/json" } })
+  .then((answer) => (answer.ok ? answer.json().then(show) : location.assign("/sign-in")))
+  .catch(() => root.replaceChildren());
+"""
+
+
+def account_badge() -> gr.HTML:
+    """Make the component inside the current page."""
+    return gr.HTML(
+        html_template=TEMPLATE,
+        js_on_load=SCRIPT,
+        apply_default_css=False,
+        padding=False,
+        elem_classes="tempo-account-holder",
+    )
