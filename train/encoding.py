@@ -27,12 +27,11 @@ from tempo_core.moments import Moment
 from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
 from tempo_core.vision import PATCH_PX, Normaliser, patchify, pixel_values, resize_frame
 from train.examples import Example
+from train.rewards import THINK_CLOSE, THINK_OPEN
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-"""Around an optional trace before the answer (TVG-R1)."""
 
 Sampler = Callable[[Example], "SampledVideo"]
 
