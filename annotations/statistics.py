@@ -46,6 +46,21 @@ def stats(store: Store) -> dict[str, Any]:
         }
 
 
+def standing(store: Store) -> dict[str, dict[str, int]]:
+    """For each dataset that is not archived: rows that are open, answered (but not decided) and decided."""
+    place = tables.queue
+    columns = {
+        "open": (place.c.reviews == 0) & ~place.c.adjudicated,
+        "answered": (place.c.reviews > 0) & ~place.c.adjudicated,
+        "decided": place.c.adjudicated,
+    }
+    counts = [func.count().filter(where).label(name) for name, where in columns.items()]
+    statement = select(place.c.dataset, *counts).group_by(place.c.dataset).order_by(place.c.dataset)
+    with store.database.read() as connection:
+        found = connection.execute(statement).mappings().all()
+    return {each["dataset"]: {name: each[name] for name in columns} for each in found}
+
+
 def agreement_between_annotators(store: Store, *, dataset: str | None = None) -> AgreementReport:
     """Agreement of the annotators' newest submitted versions of each query."""
     with store.database.read() as connection:

@@ -21,7 +21,7 @@ FAINT = "rgba(127, 135, 148, 0.25)"
 SHADE = "rgba(26, 127, 193, 0.16)"
 
 CHARTS_CSS = """
-.js-plotly-plot :is(.xtick, .ytick, .x2tick, .y2tick, .annotation) text,
+.js-plotly-plot :is(.xtick, .ytick, .x2tick, .y2tick, .annotation, .legend) text,
 .js-plotly-plot :is(text.xtitle, text.ytitle, text.x2title, text.y2title) {
   fill: var(--body-text-color) !important;
 }
@@ -35,7 +35,7 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
     `moments` (with start_s and end_s) are shaded on both. A figure without frames says so.
     """
     if not frames["times_s"]:
-        return _empty_figure("No frame was sampled.")
+        return empty_figure("No frame was sampled.")
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06)
     figure.add_trace(_token_bars(frames), row=1, col=1)
     figure.add_trace(_variation_steps(frames), row=2, col=1)
@@ -56,13 +56,13 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
     figure.update_yaxes(title_text="tokens", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="variation", range=[0, 1.05], row=2, col=1)
     figure.update_xaxes(title_text="seconds", range=[0, frames["end_s"]], row=2, col=1)
-    return _calm(figure, height=420)
+    return calm(figure, height=420)
 
 
 def sizes_figure(frames: FramesPart) -> go.Figure:
     """How many frames have which size, small to large, with the tokens that one frame of that size costs."""
     if not frames["times_s"]:
-        return _empty_figure("No frame was sampled.")
+        return empty_figure("No frame was sampled.")
     counts = Counter(
         (tokens, width, height)
         for tokens, (height, width) in zip(frames["tokens"], frames["sizes_px"], strict=True)
@@ -80,7 +80,7 @@ def sizes_figure(frames: FramesPart) -> go.Figure:
     )
     figure.update_xaxes(title_text="frames", rangemode="tozero")
     figure.update_yaxes(type="category")
-    return _calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
+    return calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
 
 
 def spending_text(frames: FramesPart) -> str:
@@ -128,8 +128,8 @@ def _variation_steps(frames: FramesPart) -> go.Bar:
     )
 
 
-def _calm(figure: go.Figure, *, height: int, gap: float = 0.0) -> go.Figure:
-    """No frame, no legend, no background: the same figure on a light and on a dark page."""
+def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = False) -> go.Figure:
+    """No frame and no background: the same figure on a light and on a dark page. Changes it and returns it."""
     figure.update_layout(
         template="none",
         height=height,
@@ -137,7 +137,8 @@ def _calm(figure: go.Figure, *, height: int, gap: float = 0.0) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "family": "system-ui, sans-serif", "size": 12},
-        showlegend=False,
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         bargap=gap,
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
     )
@@ -146,9 +147,10 @@ def _calm(figure: go.Figure, *, height: int, gap: float = 0.0) -> go.Figure:
     return figure
 
 
-def _empty_figure(text: str) -> go.Figure:
+def empty_figure(text: str) -> go.Figure:
+    """A figure that says why there is nothing to see."""
     figure = go.Figure()
     figure.add_annotation(text=text, showarrow=False, font={"color": GREY, "size": 14})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    return _calm(figure, height=180)
+    return calm(figure, height=180)

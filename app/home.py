@@ -42,6 +42,11 @@ class Home:
         return self.root / "snapshots"
 
     @property
+    def exports(self) -> Path:
+        """Files that the data page made for somebody to take away."""
+        return self.root / "exports"
+
+    @property
     def database(self) -> Path:
         """The embedded database, where no other one is named."""
         return self.root / "cqvh.sqlite3"
@@ -60,7 +65,7 @@ def open_home(path: str | Path | None = None) -> Home:
     root = Path(path or os.environ.get("TEMPO_HOME") or DEFAULT_HOME).expanduser().absolute()
     home = Home(root=root)
     try:
-        for folder in (root, home.media, home.uploads, home.adapters, home.snapshots):
+        for folder in (root, home.media, home.uploads, home.adapters, home.snapshots, home.exports):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass  # only a real write tells: mode bits say nothing about read-only mounts and quotas

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app.charts import CHARTS_CSS
 
-STYLE = Path(__file__).parent / "style.css"
+STYLES = Path(__file__).parent
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -34,5 +34,6 @@ def theme() -> gr.themes.Base:
 
 
 def style() -> str:
-    """The app's own stylesheet."""
-    return STYLE.read_text(encoding="utf-8") + CHARTS_CSS
+    """The app's own stylesheets: every file beside this one, in the order of their names."""
+    sheets = (path.read_text(encoding="utf-8") for path in sorted(STYLES.glob("*.css")))
+    return "\n".join([*sheets, CHARTS_CSS])
