@@ -123,7 +123,7 @@ def serve(options: argparse.Namespace) -> int:
     with listener, Store(options.database or home.database) as store:
         accounts = open_accounts(options, home, store)
         say("building the page")
-        return _serve_on(listener, options, accounts, home)
+        return _serve_on(listener, options, accounts, home, store)
 
 
 def open_accounts(options: argparse.Namespace, home: Any, store: Any) -> Any:
@@ -148,7 +148,9 @@ def open_accounts(options: argparse.Namespace, home: Any, store: Any) -> Any:
     return accounts
 
 
-def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: Any, home: Any) -> int:
+def _serve_on(
+    listener: socket.socket, options: argparse.Namespace, accounts: Any, home: Any, store: Any
+) -> int:
     import uvicorn
 
     from app.build import build_app
@@ -173,7 +175,7 @@ def _serve_on(listener: socket.socket, options: argparse.Namespace, accounts: An
         server.should_exit = True
 
     engines = EngineProvider(load, on_failure=give_up)
-    app = build_app(engines=engines, home=home, accounts=accounts)
+    app = build_app(engines=engines, home=home, accounts=accounts, store=store)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     host, port = listener.getsockname()[:2]
     say(f"serving http://{f'[{host}]' if ':' in host else host}:{port} (stop with Ctrl-C)")

@@ -5,7 +5,8 @@ working threads begin with the server and end with it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import warnings
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from annotations.store import Store
 from app.accounts import Accounts
 from app.api import GroundApi, api_routes
 from app.clips import draw_strip, prepare_clip
 from app.contexts import ContextStore
 from app.desk import Desk, ground_with_engine
 from app.engines import EngineProvider
-from app.examples import SHIPPED, Example, example_routes, read_examples
+from app.examples import SHIPPED, example_routes, read_examples
 from app.home import Home
 from app.media import DrawStrip, MediaLibrary, PrepareClip, media_routes
+from app.pages.annotate import AnnotatePage
 from app.pages.ground import GroundPage
+from app.pages.page import Page, PageGate
 from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
@@ -37,6 +41,7 @@ def build_app(
     engines: EngineProvider,
     home: Home,
     accounts: Accounts,
+    store: Store | None = None,
     examples_folder: Path | None = SHIPPED,
     prepare: PrepareClip = prepare_clip,
     draw: DrawStrip = draw_strip,
@@ -47,6 +52,7 @@ def build_app(
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `accounts` says who may do what.
 
+    `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
     lighter ones. Raises InputError on a broken examples folder. GRADIO_TEMP_DIR must already point to
     `home.uploads` (see app.__main__).
@@ -54,50 +60,70 @@ def build_app(
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
+    ground_page = GroundPage(desk, accounts, examples)
+    others = [] if store is None else _pages_of_the_store(accounts)
+    pages: list[Page] = [ground_page, *others]
     app = FastAPI(
         title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None
     )
     app.state.desk = desk
+    app.add_middleware(PageGate, pages=pages, accounts=accounts)
     guard(app, accounts)
-    for router in (
-        media_routes(media, accounts),
-        example_routes(examples, accounts),
-        api_routes(desk, accounts),
-    ):
+    routers = [media_routes(media, accounts), example_routes(examples, accounts), api_routes(desk, accounts)]
+    routers += [router for page in pages if (router := page.routes()) is not None]
+    for router in routers:
         app.include_router(router)
     mount_assets(app)
-    return _mount_pages(app, desk, accounts, examples, max_upload)
+    blocks = _lay_out(ground_page, others, GroundApi(desk, accounts))
+    return _mount(app, blocks, accounts, [str(example.path) for example in examples], max_upload)
 
 
-def _mount_pages(
-    app: FastAPI, desk: Desk, accounts: Accounts, examples: list[Example], max_upload: str | int
-) -> FastAPI:
+def _pages_of_the_store(accounts: Accounts) -> list[Page]:
+    """The pages that need a store, in the order of the navigation bar."""
+    return [AnnotatePage()]
+
+
+def _lay_out(ground: GroundPage, others: Sequence[Page], api: GroundApi) -> gr.Blocks:
+    """Every page in one Blocks."""
     with gr.Blocks(
         title="Tempo Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, UPLOAD_AGE_S)
     ) as blocks:
-        page = GroundPage(desk, accounts, examples)
-        GroundApi(desk, accounts).build(page.build(blocks))
+        gr.Navbar(main_page_name=ground.title, visible=bool(others))
+        ground.build(blocks)
+        api.build(ground.view)
+    for page in others:
+        with blocks.route(page.title, page.path):
+            gr.Navbar(main_page_name=ground.title)
+            page.build(blocks)
     blocks.queue(default_concurrency_limit=8, max_size=64, api_open=False)
+    return blocks
 
+
+def _mount(
+    app: FastAPI, blocks: gr.Blocks, accounts: Accounts, allowed_paths: list[str], max_upload: str | int
+) -> FastAPI:
     def user_id(request: Any) -> str | None:
         user = accounts.resolve(request)
         return user.id if user is not None else None
 
-    mounted = gr.mount_gradio_app(
-        app,
-        blocks,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        auth_dependency=user_id,
-        allowed_paths=[str(example.path) for example in examples],
-        show_error=False,
-        max_file_size=max_upload,
-        ssr_mode=False,
-        theme=theme(),
-        css=style(),
-    )
+    with warnings.catch_warnings():
+        # Gradio 6.31 says of every app with several pages that it turns its rendering on the server off; it is.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported", category=UserWarning)
+        mounted = gr.mount_gradio_app(
+            app,
+            blocks,
+            path="/",
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            auth_dependency=user_id,
+            allowed_paths=allowed_paths,
+            show_error=False,
+            max_file_size=max_upload,
+            ssr_mode=False,
+            theme=theme(),
+            css=style(),
+        )
     # Gradio 6.31 refuses files that nobody uploaded only once a Blocks "has launched", and
     # mounting does not say so (gradio/processing_utils.py, _check_allowed).
     blocks.has_launched = True

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from app.accounts import User
+from app.accounts import Role, User
 
 STYLE = """
 :root { color-scheme: light dark; --page: #f8fafc; --card: #ffffff; --text: #0f172a; --soft: #475569; --line: #cbd5e1;
@@ -66,6 +66,20 @@ def signed_in_page(user: User, *, next_path: str) -> str:
 <p>as {escape(user.name)}</p>
 <a class="go" href="{escape(next_path)}">Go on</a>
 <form method="post" action="/sign-out"><button class="second">Sign out</button></form>""",
+    )
+
+
+def no_role_page(user: User | None, *, page: str, role: Role) -> str:
+    """What somebody sees who may not open a page: which role it needs, and the ways on."""
+    who = f"You are here as {escape(user.name)}. " if user is not None else ""
+    way = "Ask whoever runs this app for it." if user is not None and user.signed_in else "Sign in to go on."
+    sign_in = "" if user is not None and user.signed_in else '<a class="go" href="/sign-in">Sign in</a>'
+    return _page(
+        escape(page),
+        f"""<h1>{escape(page)} needs the role {escape(role)}</h1>
+<p>{who}{way}</p>
+{sign_in}
+<p class="foot"><a href="/">Back to Ground</a></p>""",
     )
 
 

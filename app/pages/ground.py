@@ -40,12 +40,17 @@ Changes = dict[Any, Any]
 class GroundPage:
     """The page's handlers; `build` lays it out and wires them."""
 
+    title, path, role = "Ground", "/", Role.VISITOR
+
     def __init__(self, desk: Desk, accounts: Accounts, examples: list[Example]) -> None:
         self.desk, self.accounts, self.examples = desk, accounts, examples
         self.tabs = Tabs()
         self.view: GroundView
 
-    def build(self, blocks: gr.Blocks) -> GroundView:
+    def routes(self) -> None:
+        """None: the routes are those of `app.api`."""
+
+    def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside `blocks` and connect every event."""
         view = self.view = lay_out(self.examples)
         form = [
@@ -68,7 +73,6 @@ class GroundPage:
         view.ticker.tick(self.model_status, None, [view.head, view.ticker], **quick)
         blocks.load(self.arrive, None, [view.head, view.ticker, *view.outputs], **quick)
         blocks.unload(self.leave)
-        return view
 
     async def ask(
         self,
