@@ -15,6 +15,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from annotations.store import Store
+from app.account_badge import account_badge
 from app.accounts import Accounts
 from app.api import GroundApi, api_routes
 from app.clips import draw_strip, prepare_clip
@@ -89,11 +90,13 @@ def _lay_out(ground: GroundPage, others: Sequence[Page], api: GroundApi) -> gr.B
         title="Tempo Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, UPLOAD_AGE_S)
     ) as blocks:
         gr.Navbar(main_page_name=ground.title, visible=bool(others))
+        account_badge()
         ground.build(blocks)
         api.build(ground.view)
     for page in others:
         with blocks.route(page.title, page.path):
             gr.Navbar(main_page_name=ground.title)
+            account_badge()
             page.build(blocks)
     blocks.queue(default_concurrency_limit=8, max_size=64, api_open=False)
     return blocks
