@@ -255,6 +255,7 @@ const REFUSALS = {
   setEdge: "The edge cannot go further.",
   nudgeEdge: "The edge cannot go further.",
   toLimit: "The edge is at its limit.",
+  markEdge: "Another moment is here; move or remove that one first.",
   takeEdge: "There is no such edge to take, or it is taken already.",
   newMoment: "There is no free room for a moment here.",
   split: "Put the playhead inside the moment to split it.",

@@ -41,6 +41,25 @@ export function moveEdge(moments, idx, edge, ms, source, clock, push = false) {
   return push ? pushed(list, idx, clock) : list;
 }
 
+/**
+ * An edge put at the playhead. Beyond its own moment's other edge the moment comes along, in its length, as far as
+ * there is room; inside another moment nothing changes.
+ */
+export function markEdge(moments, idx, edge, ms, clock) {
+  const moment = moments[idx];
+  const within = edge === "start" ? ms < moment.end_ms : ms > moment.start_ms;
+  if (within) return moveEdge(moments, idx, edge, ms, "hand", clock);
+  const rest = moments.toSpliced(idx, 1);
+  const room = freeAround(rest, edge === "start" ? ms : clock.stepped(ms, -1), clock);
+  if (!room) return moments;
+  const length_ms = moment.end_ms - moment.start_ms;
+  const [start_ms, end_ms] =
+    edge === "start"
+      ? [ms, Math.min(room[1], clock.boundary(ms + length_ms))]
+      : [Math.max(room[0], clock.boundary(ms - length_ms)), ms];
+  return end_ms > start_ms ? placed(rest, shifted(moment, start_ms, end_ms)) : moments;
+}
+
 /** Neighbours make way: first their near edge, then, a frame long, the whole of them. */
 function pushed(moments, idx, clock) {
   const list = [...moments];

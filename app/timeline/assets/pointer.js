@@ -1,4 +1,7 @@
-/** Mouse, pen and fingers on the axis: click, scrub, pan, wheel, pinch. Reports actions; moves nothing itself. */
+/**
+ * Mouse, pen and fingers on the axis: click, scrub, pan, wheel, pinch. Reports actions; moves nothing itself.
+ * `actions.grab`, where there is one, may take a press over with a drag of its own ({ move, end, cancel }).
+ */
 
 const CLICK_PX = 4;
 const SCROLL_PAUSE_MS = 250;
@@ -14,11 +17,13 @@ export function listen(axis, tracks, state, actions, signal) {
   on(axis, "pointerleave", () => actions.hover(null));
   on(axis, "wheel", (event) => gesture.wheel(event), { passive: false });
   on(window, "wheel", (event) => gesture.wheelElsewhere(event), { passive: true });
+  return gesture;
 }
 
 class Gesture {
   #pointers = new Map();
   #start = null;
+  #drag = null;
   #pinch_px = 0;
   #scrolled_ms = -Infinity;
 
@@ -37,11 +42,14 @@ class Gesture {
     if (event.button !== 0 || !this.state.hasAxis) return;
     const track = event.target.closest(".tl-track");
     if (!track && !event.target.closest(".tl-playhead")) return;
-    this.axis.focus({ preventScroll: true });
+    this.actions.focus?.() ?? this.axis.focus({ preventScroll: true });
     this.axis.setPointerCapture(event.pointerId);
     this.#pointers.set(event.pointerId, this.x(event));
     this.#pinch_px = this.#spread();
     const lane = track?.dataset.lane ?? "playhead";
+    this.#drag?.cancel();
+    const alone = this.#pointers.size === 1;
+    this.#drag = (alone && this.actions.grab?.({ event, lane, x: this.x(event) })) || null;
     this.#start = { x: this.x(event), time_s: this.state.view.time(this.x(event)), lane, mode: "press" };
     if (lane === "minimap") this.#overview(event);
   }
@@ -50,6 +58,7 @@ class Gesture {
     if (!this.#pointers.has(event.pointerId)) return this.#hover(event);
     this.#pointers.set(event.pointerId, this.x(event));
     if (this.#pointers.size === 2) return this.#pinch();
+    if (this.#drag) return this.#drag.move(this.x(event), event);
     const start = this.#start;
     if (start?.lane === "minimap") return this.#overview(event);
     if (start?.mode === "press" && Math.abs(this.x(event) - start.x) >= CLICK_PX)
@@ -60,11 +69,22 @@ class Gesture {
   }
 
   up(event, complete) {
-    if (!this.#pointers.delete(event.pointerId)) return;
+    if (!this.#pointers.delete(event.pointerId)) return undefined;
     const start = this.#start;
+    const drag = this.#drag;
+    this.#drag = null;
+    if (drag) return complete ? drag.end() : drag.cancel();
     if (this.#pointers.size > 0) this.#start = null;
     else if (complete && start?.mode === "press" && start.lane !== "minimap")
       this.actions.click(start.lane, start.time_s);
+    return undefined;
+  }
+
+  /** Escape: the drag under way ends as if it had not been. */
+  drop() {
+    this.#drag?.cancel();
+    this.#drag = null;
+    if (this.#start) this.#start.mode = "dropped";
   }
 
   /** The ruler and the playhead scrub; elsewhere a drag moves the axis, or scrubs while all of it is in view. */

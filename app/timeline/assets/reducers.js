@@ -3,7 +3,16 @@
  * The same document comes back when a command changes nothing. Context: { clock, original, model }.
  */
 
-import { counterpart, edgeLimits, freeAround, makeMoment, moveEdge, placed, slipped } from "./moments.js";
+import {
+  counterpart,
+  edgeLimits,
+  freeAround,
+  makeMoment,
+  markEdge,
+  moveEdge,
+  placed,
+  slipped,
+} from "./moments.js";
 
 const NOTHING = { moments: [], refused: false };
 
@@ -230,6 +239,7 @@ const REDUCERS = {
   setEdge: onMoment(setEdge),
   nudgeEdge: onMoment(nudgeEdge),
   toLimit: onMoment(toLimit),
+  markEdge: onMoment((moments, idx, { edge, ms }, { clock }) => markEdge(moments, idx, edge, clock.boundary(ms), clock)),
   takeEdge: onMoment(takeEdge),
   slip: onMoment((moments, idx, { delta_ms }, { clock }) => slipped(moments, idx, delta_ms, clock)),
   deleteMoment: onMoment((moments, idx) => moments.toSpliced(idx, 1)),

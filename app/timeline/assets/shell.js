@@ -37,7 +37,7 @@ export class Timeline {
     this.actions = this.buildActions();
     this.buildDom();
     this.player = new Player(this.stage.video, this.playerSays(), signal);
-    listen(this.axis, this.tracks, this.state, this.actions, signal);
+    this.gesture = listen(this.axis, this.tracks, this.state, this.actions, signal);
     this.listenToKeys();
     this.stage.video.addEventListener("click", () => this.clickVideo(), { signal });
     const resized = new ResizeObserver(() => this.state.touch("view", "playhead"));

@@ -1,0 +1,77 @@
+/** Below the lanes: whether the picture is exact, what an edge snapped to, what plays; and buttons for fingers. */
+
+import { button } from "./edit_panel.js";
+import { el, setText } from "./dom.js";
+import { originWords } from "./edit_lanes.js";
+import { clock } from "./format.js";
+import { snapWords } from "./snapping.js";
+
+export function buildBar(bench) {
+  const truth = el("span", { className: "tl-badge" });
+  const snap = el("button", {
+    className: "tl-chip tl-snap",
+    attrs: { type: "button", "aria-pressed": "true", title: "Snapping (S)" },
+    on: { click: () => bench.actions.snap() },
+  });
+  const slip = el("button", {
+    className: "tl-chip",
+    text: "Whole moments locked",
+    attrs: { type: "button", "aria-pressed": "false", title: "Drag whole moments (Shift + S)" },
+    on: { click: () => bench.actions.slip() },
+  });
+  const doing = el("span", { className: "tl-doing" });
+  const says = el("p", { className: "tl-says", attrs: { role: "status", "aria-live": "polite" } });
+  const node = el("div", { className: "tl-status" }, truth, snap, slip, doing, says);
+  return { node, truth, snap, slip, doing, says };
+}
+
+export function showBar(bar, bench) {
+  const { state, editor } = bench;
+  const frame = state.frame_idx === null ? "" : ` · frame ${state.frame_idx}`;
+  bar.truth.dataset.truth = state.truth ?? "waiting";
+  if (state.truth) setText(bar.truth, state.hasAxis ? `${state.truth}${frame}` : "");
+  setText(bar.snap, snapText(bench));
+  bar.snap.setAttribute("aria-pressed", String(bench.snapping));
+  bar.slip.setAttribute("aria-pressed", String(bench.slip));
+  setText(bar.slip, bench.slip ? "Whole moments move" : "Whole moments locked");
+  setText(bar.doing, editor.item ? bench.transport.words : "");
+}
+
+/** It always says what the edge in hand snapped to. */
+function snapText({ snapping, target, editor, snaps }) {
+  const { edge } = editor.selection;
+  const moment = editor.selected;
+  if (target) return `Snapped to ${snapWords(target)} at ${clock(target.ms / 1000)}`;
+  if (moment && edge) return `${snapping ? "Snap on" : "Snap off"} · ${originWords(moment, edge, snaps)}`;
+  return snapping ? "Snap on" : "Snap off";
+}
+
+/** The same for thumbs: shown where a finger is the pointer, and for everybody on narrow screens. */
+export function buildThumbs(bench) {
+  const { actions, transport } = bench;
+  const edge = (name) => () => (bench.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name));
+  const press = (text, label, run) => button(text, "", run, { label, className: "tl-thumb" });
+  const nudge = (change) => () => {
+    if (bench.editor.selection.edge) actions.nudge(change);
+    else if (change.frames) actions.step(change.frames);
+    else actions.seekBy(change.ms / 1000);
+  };
+  return el(
+    "div",
+    { className: "tl-thumbs", attrs: { role: "group", "aria-label": "Editing" } },
+    press("⟸ 1 s", "One second back", nudge({ ms: -1000 })),
+    press("◀ 1 f", "One frame back", nudge({ frames: -1 })),
+    press("1 f ▶", "One frame on", nudge({ frames: 1 })),
+    press("1 s ⟹", "One second on", nudge({ ms: 1000 })),
+    press("Start edge", "Work on the start", edge("start")),
+    press("End edge", "Work on the end", edge("end")),
+    press("Start now", "Start at the playhead", () => transport.mark("start")),
+    press("End now", "End at the playhead", () => transport.mark("end")),
+    press("Play start", "Loop around the start", () => (actions.selectEdge("start"), transport.auditionEdge())),
+    press("Play end", "Loop around the end", () => (actions.selectEdge("end"), transport.auditionEdge())),
+    press("New", "New moment at the playhead", () => actions.add()),
+    press("Undo", "Undo", () => actions.undo()),
+    press("Redo", "Redo", () => actions.redo()),
+    press("No moment", "No matching moment", () => bench.askWhy()),
+  );
+}

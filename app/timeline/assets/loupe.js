@@ -1,0 +1,85 @@
+/** The twin-edge loupe: the last frame on one side of an edge beside the first on the other, and eight more each way. */
+
+import { el, setText } from "./dom.js";
+
+const REACH = 8;
+const STRIP_PAUSE_MS = 140;
+
+export function buildLoupe(place) {
+  const side = (name) => {
+    const canvas = el("canvas", { className: "tl-loupe-main", attrs: { "data-side": name } });
+    const caption = el("figcaption", {});
+    const strip = Array.from({ length: REACH }, () =>
+      el("canvas", { className: "tl-loupe-tile", on: { click: (event) => place(Number(event.target.dataset.frame)) } }),
+    );
+    const figure = el("figure", { attrs: { "data-side": name } }, canvas, caption, el("div", { className: "tl-loupe-strip" }, ...strip));
+    return { canvas, caption, strip, figure };
+  };
+  const title = el("span", { className: "tl-loupe-title" });
+  const truth = el("span", { className: "tl-badge" });
+  const [left, right] = [side("before"), side("after")];
+  const hint = el("p", { className: "tl-loupe-hint" }, "Press ", el("kbd", { text: "[" }), " or ", el("kbd", { text: "]" }), " to work on an edge: the last frame on one side, the first on the other.");
+  const pair = el("div", { className: "tl-loupe-pair" }, left.figure, right.figure);
+  const node = el("section", { className: "tl-loupe", attrs: { "aria-label": "Frames at the edge" } }, el("div", { className: "tl-row" }, title, truth), pair, hint);
+  return { node, title, truth, left, right, hint, timer: 0, key: null };
+}
+
+/** Draw what there is of the frames around an edge and ask for the rest: the two in the middle first. */
+export function showLoupe(loupe, bench) {
+  const { editor, grabber } = bench;
+  const { edge } = editor.selection;
+  const moment = editor.selected;
+  const active = Boolean(moment && edge);
+  if (loupe.node.dataset.active !== String(active)) loupe.node.dataset.active = String(active);
+  if (!active) {
+    loupe.key = null;
+    setText(loupe.title, "Edge loupe");
+    setText(loupe.truth, "");
+    return;
+  }
+  const { clock } = editor;
+  const first = clock.frame(moment[`${edge}_ms`]);
+  setText(loupe.title, `${edge === "start" ? "Start" : "End"} of moment ${editor.moments.indexOf(moment) + 1}`);
+  const [before, after] = edge === "start" ? ["Last out", "First in"] : ["Last in", "First out"];
+  setText(loupe.left.caption, first > 0 ? `${before} · ${first - 1}` : "nothing before");
+  setText(loupe.right.caption, first < clock.count ? `${after} · ${first}` : "the clip’s end");
+  draw(loupe, grabber, first, clock.count);
+  const key = `${bench.videoUrl} ${first}`;
+  if (loupe.key === key) return;
+  loupe.key = key;
+  grabber.want([first, first - 1]);
+  clearTimeout(loupe.timer);
+  loupe.timer = setTimeout(() => grabber.want(around(first)), STRIP_PAUSE_MS);
+}
+
+/** From the edge outwards. */
+function around(first) {
+  return Array.from({ length: REACH }, (_, k) => [first + k, first - 1 - k]).flat();
+}
+
+function draw({ left, right, truth }, grabber, first, count) {
+  const middle = [paint(left.canvas, grabber, first - 1), paint(right.canvas, grabber, first)];
+  // Four in the upper row, four in the lower one, in reading order.
+  left.strip.forEach((tile, k) => paint(tile, grabber, first - REACH + k));
+  right.strip.forEach((tile, k) => paint(tile, grabber, first + k));
+  const wanted = [first - 1, first].map((idx) => idx >= 0 && idx < count);
+  const missing = middle.some((picture, k) => wanted[k] && !picture);
+  const exact = middle.every((picture, k) => !wanted[k] || picture?.exact);
+  truth.dataset.truth = missing ? "waiting" : exact ? "exact" : "approximate";
+  setText(truth, missing ? "" : exact ? "exact" : "approximate");
+}
+
+function paint(canvas, grabber, idx) {
+  const picture = grabber.get(idx);
+  if (canvas.dataset.frame === String(idx) && canvas.picture === picture) return picture;
+  canvas.dataset.frame = String(idx);
+  canvas.picture = picture;
+  if (!picture) {
+    if (canvas.width) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    return null;
+  }
+  canvas.width = picture.canvas.width;
+  canvas.height = picture.canvas.height;
+  canvas.getContext("2d").drawImage(picture.canvas, 0, 0);
+  return picture;
+}

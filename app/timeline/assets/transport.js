@@ -1,0 +1,171 @@
+/** Playing for the sake of an edge: shuttle, audition loops, marking at the playhead, reviewing gaps. */
+
+import { RATES } from "./controls.js";
+import { percent, secondsText } from "./format.js";
+import { likelyWindows, reviewOrder } from "./gaps.js";
+
+const LEAD_MS = 1000;
+const GAP_RATE = 2;
+const NEW_MS = 2000;
+
+export class Transport {
+  #braking = false;
+  #stepped = false;
+  #review = null;
+
+  constructor(bench) {
+    this.bench = bench;
+  }
+
+  get #player() {
+    return this.bench.player;
+  }
+
+  get reviewing() {
+    return this.#review !== null;
+  }
+
+  /** What is going on, for the chip, or "". */
+  get words() {
+    if (this.#review) {
+      const { list, at } = this.#review;
+      const { start_ms, end_ms, p } = list[at];
+      const times = `${secondsText(start_ms / 1000)}–${secondsText(end_ms / 1000)} s`;
+      return `Gap ${at + 1} of ${list.length} · ${times} · ${percent(p)} likely · N adds · G next · Esc stops`;
+    }
+    return this.#player.range?.loop ? "Looping · Esc stops" : "";
+  }
+
+  toggle() {
+    if (this.#review || this.#player.range?.loop) this.stop();
+    else this.#player.toggle();
+  }
+
+  /** K: stops at once; starts only when it comes up again without J or L in between. */
+  brake(down) {
+    if (down) {
+      this.#stepped = this.#player.playing;
+      if (this.#player.playing) this.#hold();
+      this.#braking = true;
+    } else if (this.#braking) {
+      this.#braking = false;
+      if (!this.#stepped) this.#player.toggle();
+    }
+  }
+
+  slower() {
+    if (this.#braking) return this.#step(-1);
+    if (!this.#player.playing) return this.bench.actions.step(-1);
+    const slower = RATES.findLast((rate) => rate < this.#player.video.playbackRate);
+    return slower ? this.#rate(slower) : this.#hold();
+  }
+
+  faster() {
+    if (this.#braking) return this.#step(1);
+    if (!this.#player.playing) {
+      this.#rate(1);
+      return this.#player.play();
+    }
+    return this.#rate(RATES.find((rate) => rate > this.#player.video.playbackRate) ?? RATES.at(-1));
+  }
+
+  #step(count) {
+    this.#stepped = true;
+    this.bench.actions.step(count);
+  }
+
+  #rate(rate) {
+    this.#player.video.playbackRate = rate;
+    this.bench.say(`${rate}×`);
+  }
+
+  #hold() {
+    this.#player.hold();
+  }
+
+  /** Stop whatever is playing; says whether anything was. */
+  stop() {
+    const busy = this.reviewing || this.#player.playing || Boolean(this.#player.range);
+    if (this.#review) this.#player.video.playbackRate = this.#review.rate;
+    this.#review = null;
+    if (busy) this.#hold();
+    this.bench.state.touch("edit", "player");
+    return busy;
+  }
+
+  /** Loop around the active edge, by default the end: ends are harder to hear and see than starts. */
+  auditionEdge() {
+    const { editor } = this.bench;
+    const moment = editor.selected ?? editor.moments[0];
+    if (!moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
+    const edge = editor.selection.edge ?? "end";
+    const ms = moment[`${edge}_ms`];
+    return this.#loop(ms - LEAD_MS, ms + LEAD_MS);
+  }
+
+  auditionMoment(moment = this.bench.editor.selected ?? this.bench.editor.moments[0]) {
+    if (!moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
+    return this.#loop(moment.start_ms, moment.end_ms);
+  }
+
+  #loop(start_ms, end_ms) {
+    if (this.#player.range?.loop && this.#player.playing) return this.stop();
+    const { clock } = this.bench.editor;
+    const range = { start_s: Math.max(0, start_ms) / 1000, end_s: Math.min(clock.end_ms, end_ms) / 1000 };
+    this.bench.play({ ...range, idx: -1, loop: true });
+    return this.bench.state.touch("edit");
+  }
+
+  /** Set the start or the end at the playhead, earlier by the reaction time while playing. */
+  mark(edge) {
+    const { bench } = this;
+    const { editor, reaction } = bench;
+    const playing = this.#player.playing;
+    const { video } = this.#player;
+    const made = editor.selected?.id ?? editor.doc.next_id;
+    const ms = playing
+      ? reaction.meant(video.currentTime * 1000, video.playbackRate, `${made}:${edge}`)
+      : bench.markAt(edge);
+    const done = editor.selected
+      ? editor.apply({ type: "markEdge", id: editor.selected.id, edge, ms })
+      : editor.apply({ type: "newMoment", ...this.#around(edge, ms), at_ms: edge === "start" ? ms : ms - 1 });
+    if (done && playing && reaction.on) bench.say(`Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`);
+  }
+
+  #around(edge, ms) {
+    return edge === "start" ? { start_ms: ms, end_ms: ms + NEW_MS } : { start_ms: ms - NEW_MS, end_ms: ms };
+  }
+
+  /** Begin the review of gaps, or go on to the next one. */
+  gaps() {
+    if (this.#review) return this.#nextGap();
+    const { bench } = this;
+    const { editor } = bench;
+    const windows = likelyWindows(editor.item, bench.state.value.ranked);
+    const list = reviewOrder(editor.moments, editor.clock.end_ms, windows);
+    if (list.length === 0) return bench.say("Everything is marked: there is no gap to review.");
+    this.#review = { list, at: -1, rate: this.#player.video.playbackRate };
+    return this.#nextGap();
+  }
+
+  #nextGap() {
+    const review = this.#review;
+    review.at += 1;
+    if (review.at >= review.list.length) {
+      this.stop();
+      return this.bench.say("All gaps were reviewed.");
+    }
+    const { start_ms, end_ms } = review.list[review.at];
+    this.#player.video.playbackRate = GAP_RATE;
+    const ended = () => this.#review === review && this.#nextGap();
+    this.bench.play({ start_s: start_ms / 1000, end_s: end_ms / 1000, idx: -1, ended });
+    this.bench.state.touch("edit");
+    return this.bench.say(`Gap ${review.at + 1} of ${review.list.length}.`);
+  }
+
+  /** During a review of gaps: the likely window at a time, so that one key adds it. */
+  likelyHere(ms) {
+    const span = this.#review?.list[this.#review.at]?.span;
+    return span && ms >= span.start_ms && ms < span.end_ms ? span : null;
+  }
+}

@@ -1,0 +1,463 @@
+/**
+ * The timeline in which moments are edited. `load(item, { history })` opens a workspace item; `editor` holds what
+ * stands. Events on the root (they bubble): tl-submit { editor, edit }, tl-previous, tl-skip, tl-ask { editor }
+ * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
+ */
+
+import { buildComment, buildKeySheet, buildReasons, buildWording } from "./dialogs.js";
+import { el, setText } from "./dom.js";
+import { editActions } from "./edit_actions.js";
+import { buildBar, buildThumbs, showBar } from "./edit_bar.js";
+import { buildEditHead, showEditHead } from "./edit_head.js";
+import { BINDINGS } from "./edit_keys.js";
+import { editLanes, spokenEdge } from "./edit_lanes.js";
+import { buildPanel, showPanel } from "./edit_panel.js";
+import { cursorAt, grab } from "./edit_pointer.js";
+import { Editor } from "./editor.js";
+import { FrameGrabber } from "./grabber.js";
+import { handleKeys } from "./key_presses.js";
+import { KeyMap } from "./key_map.js";
+import { Reaction } from "./reaction.js";
+import { Timeline } from "./shell.js";
+import { candidates } from "./snapping.js";
+import { Transport } from "./transport.js";
+
+const SETTLE_MS = 500;
+const TWICE_MS = 350;
+const EDGE_REACH_S = 2;
+const MARGIN = 0.1;
+
+export class Workbench extends Timeline {
+  editor = new Editor();
+  keys = new KeyMap(BINDINGS);
+  reaction = new Reaction();
+  transport = new Transport(this);
+  snapping = true;
+  slip = false;
+  fine = false;
+  touch = matchMedia("(pointer: coarse)").matches;
+  dragging = false;
+  target = null;
+  snaps = [];
+  zoomed = 0;
+
+  #drag = null;
+  #settling = 0;
+  #press = { id: null, at_ms: -Infinity };
+  #quiet = false;
+
+  constructor(root, signal, mode) {
+    super(root, signal);
+    this.mode = mode;
+    this.state.bench = this;
+  }
+
+  start() {
+    this.grabber = new FrameGrabber(() => this.state.touch("edit"), this.signal);
+    super.start();
+    this.root.classList.add("tl-workbench");
+    this.root.append(this.grabber.video);
+    this.slots = { head: this.head.slot, side: this.aside.slot, foot: this.foot_slot };
+    const { editor, signal } = this;
+    editor.addEventListener("change", () => this.state.touch("edit"), { signal });
+    editor.addEventListener("commit", ({ detail }) => this.#committed(detail), { signal });
+    editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
+    this.axis.addEventListener("mousedown", (event) => event.target.closest(".tl-track") && event.preventDefault(), { signal });
+    this.axis.addEventListener("focusin", (event) => this.#focused(event), { signal });
+    this.axis.addEventListener("click", (event) => this.#clickedGhost(event), { signal });
+    this.root.addEventListener("pointerdown", (event) => this.#pointer(event), { signal, capture: true });
+    this.root.addEventListener("pointermove", (event) => this.#cursor(event), { signal });
+    window.addEventListener("pagehide", () => editor.settle(), { signal });
+  }
+
+  /** Open an item: a timeline value whose `edit` is the editing part; null shows the empty state. */
+  load(item, { history = null } = {}) {
+    this.#learn();
+    this.transport.stop();
+    this.state.accept(item);
+    if (!item?.edit) return this.state.touch("edit");
+    this.editor.load(item.edit, history);
+    this.#refreshSnaps();
+    this.grabber.load(item.video?.url ?? null, this.editor.clock);
+    this.zoomed = 0;
+    const first = this.editor.moments[0];
+    this.player.seek(first ? first.start_ms / 1000 : 0);
+    this.state.touch("value", "view", "edit");
+    return undefined;
+  }
+
+  /** The model's proposal, when it comes after the item. */
+  setModel(model) {
+    this.editor.setModel(model);
+    this.#refreshSnaps();
+    this.state.touch("view", "edit");
+  }
+
+  #refreshSnaps() {
+    this.snaps = candidates(this.editor.item, this.editor.clock);
+  }
+
+  // ---- parts
+
+  get laneSet() {
+    return editLanes(this.mode);
+  }
+
+  /** The ruler carries the playhead, because edges are sliders too and a slider must not hold another. */
+  get slider() {
+    return this.lanes[0].track;
+  }
+
+  get shortcuts() {
+    return "Space ArrowLeft ArrowRight ArrowUp ArrowDown ?";
+  }
+
+  buildHead() {
+    return buildEditHead(this);
+  }
+
+  buildSide() {
+    return buildPanel(this);
+  }
+
+  buildHelp() {
+    this.reasons = buildReasons(this.editor, () => this.focusTimeline());
+    this.comment = buildComment(this.editor, () => this.focusTimeline());
+    this.wording = buildWording(this.editor, () => this.focusTimeline());
+    return buildKeySheet(this.keys, this.reaction);
+  }
+
+  arrangement() {
+    this.bar = buildBar(this);
+    this.foot_slot = el("div", { className: "tl-slot tl-slot-foot" });
+    this.axis.setAttribute("role", "group");
+    this.axis.setAttribute("aria-label", "Timeline");
+    this.stage.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
+    this.under.classList.add("tl-hidden");
+    const dialogs = [this.help, this.reasons, this.comment, this.wording];
+    return [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.foot_slot, this.under, this.tip, ...dialogs];
+  }
+
+  buildActions() {
+    const shared = super.buildActions();
+    this.edits = editActions(this);
+    return {
+      ...shared,
+      ...this.edits,
+      toggle: () => this.transport.toggle(),
+      grab: (press) => grab(this, press),
+      focus: () => (this.focusTimeline(), true),
+      click: (lane, time_s) => this.#clicked(lane, time_s),
+      help: () => (this.help.open ? this.help.close() : this.help.open_()),
+    };
+  }
+
+  listenToKeys() {
+    handleKeys(this);
+  }
+
+  // ---- what is asked of the workbench by its parts
+
+  get videoId() {
+    return this.stage.video.id;
+  }
+
+  get videoUrl() {
+    return this.state.value.video?.url ?? "";
+  }
+
+  get queryText() {
+    return this.editor.doc.edited_text ?? this.editor.item?.query ?? "";
+  }
+
+  get playhead_ms() {
+    const { frame_idx, playhead_s } = this.state;
+    const { clock } = this.editor;
+    return frame_idx === null ? clock.boundary(playhead_s * 1000) : clock.ms(frame_idx);
+  }
+
+  /** The playhead as an edge; on the last frame an end means the end of the clip. */
+  markAt(edge) {
+    const { clock } = this.editor;
+    const last = clock.frame(this.playhead_ms) >= clock.count - 1;
+    return edge === "end" && last ? clock.end_ms : this.playhead_ms;
+  }
+
+  get noModelWords() {
+    if (this.editor.item?.arm === "blind") return "The model’s moments are hidden until you submit.";
+    return this.editor.item?.model ? "The model found no moment." : "The model’s proposal is not there yet.";
+  }
+
+  get mode_() {
+    return this.editor.selection.edge ? "edge" : null;
+  }
+
+  /** Go to the frame that starts at a boundary; at the end of the clip its last frame is shown. */
+  seekMs(ms) {
+    const { clock } = this.editor;
+    this.seekVisibly(Math.min(clock.frame(ms), clock.count) / clock.fps);
+  }
+
+  /** One polite sentence, never while something is dragged. */
+  say(words) {
+    if (this.dragging || !words) return;
+    setText(this.bar.says, words);
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => setText(this.bar.says, ""), 6000);
+  }
+
+  play(range) {
+    this.player.playRange(range);
+    if (this.state.view.follow(range.start_s)) this.state.touch("view");
+    this.state.touch("player");
+  }
+
+  placeEdge(frame) {
+    const { id, edge } = this.editor.selection;
+    if (!edge || !Number.isFinite(frame)) return;
+    this.editor.apply({ type: "setEdge", id, edge, ms: this.editor.clock.ms(frame) });
+    this.seekMs(this.editor.selected[`${edge}_ms`]);
+  }
+
+  focusTimeline() {
+    this.#quiet = true;
+    this.slider.focus({ preventScroll: true });
+    this.#quiet = false;
+  }
+
+  focusEdge(id, edge) {
+    if (!edge) return this.focusTimeline();
+    this.#drawEdits();
+    this.#quiet = true;
+    this.axis.querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`)?.focus({ preventScroll: true });
+    this.#quiet = false;
+    return undefined;
+  }
+
+  focusGhost(idx) {
+    this.#drawEdits();
+    this.#quiet = true;
+    this.axis.querySelector(`[data-lane=model] [data-key="${idx}"]`)?.focus({ preventScroll: true });
+    this.#quiet = false;
+  }
+
+  /** A held key's gesture ends when the key comes up; at the latest half a second after its last repeat. */
+  settleSoon() {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.editor.settle(), SETTLE_MS);
+  }
+
+  pressedTwice(id) {
+    const now = performance.now();
+    const twice = this.#press.id === id && now - this.#press.at_ms < TWICE_MS;
+    this.#press = { id: twice ? null : id, at_ms: now };
+    return twice;
+  }
+
+  askWhy() {
+    const event = new CustomEvent("tl-ask", { bubbles: true, cancelable: true, detail: { editor: this.editor } });
+    if (this.root.dispatchEvent(event)) this.reasons.showModal();
+  }
+
+  submit() {
+    const { editor } = this;
+    editor.settle();
+    if (!editor.item) return;
+    if (editor.obstacle) return this.say(editor.obstacle);
+    this.#learn();
+    this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
+    return undefined;
+  }
+
+  reopen() {
+    this.editor.settle();
+    this.#emit("tl-previous", { editor: this.editor });
+  }
+
+  skip() {
+    this.editor.settle();
+    this.#emit("tl-skip", { editor: this.editor });
+  }
+
+  #emit(name, detail) {
+    this.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+
+  /** What became of edges that were set during playback tells the reaction time. */
+  #learn() {
+    if (!this.editor.item) return;
+    this.reaction.learn((key) => {
+      const [id, edge] = key.split(":");
+      return this.editor.moments.find((m) => m.id === Number(id))?.[`${edge}_ms`] ?? null;
+    });
+  }
+
+  cycleZoom() {
+    const { view } = this.state;
+    const moment = this.editor.selected;
+    const { edge } = this.editor.selection;
+    const at_s = edge && moment ? moment[`${edge}_ms`] / 1000 : this.state.playhead_s;
+    const presets = [
+      () => view.fit(),
+      moment && (() => {
+        const [start_s, end_s] = [moment.start_ms / 1000, moment.end_ms / 1000];
+        const margin = (end_s - start_s) * MARGIN;
+        view.show(start_s - margin, end_s + margin);
+      }),
+      () => view.show(at_s - EDGE_REACH_S, at_s + EDGE_REACH_S),
+    ].filter(Boolean);
+    this.zoomed = (this.zoomed + 1) % presets.length;
+    presets[this.zoomed]();
+    this.state.touch("view", "playhead");
+  }
+
+  // ---- dragging
+
+  startDrag(drag) {
+    this.#drag = drag;
+    this.dragging = true;
+    this.transport.stop();
+  }
+
+  /** While dragging: the picture follows the edge, the chip says what it snapped to. */
+  dragged(id, edge, target) {
+    this.target = target;
+    const moment = this.editor.moments.find((m) => m.id === id);
+    if (moment) this.player.seek(this.editor.clock.frame(moment[`${edge}_ms`]) / this.editor.clock.fps);
+    this.state.touch("edit");
+  }
+
+  endDrag(keep) {
+    this.dragging = false;
+    this.target = null;
+    this.#drag = null;
+    if (keep) this.editor.settle();
+    else this.editor.cancel();
+    this.state.touch("edit", "hover");
+  }
+
+  cancelDrag() {
+    if (!this.#drag) return false;
+    this.gesture.drop();
+    return true;
+  }
+
+  // ---- pointer and focus
+
+  #pointer(event) {
+    const touch = event.pointerType === "touch";
+    this.editor.note();
+    if (touch === this.touch || event.pointerType === "pen") return;
+    this.touch = touch || (this.touch && event.pointerType !== "mouse");
+    this.state.touch("view", "edit");
+  }
+
+  #cursor(event) {
+    const track = event.target.closest?.("[data-lane=mine]");
+    if (!track || event.pointerType === "touch" || this.dragging) return;
+    const x = event.clientX - this.tracks.getBoundingClientRect().left;
+    const cursor = cursorAt(this, x);
+    if (track.style.cursor !== cursor) track.style.cursor = cursor;
+  }
+
+  #clicked(lane, time_s) {
+    const ms = time_s * 1000;
+    if (lane === "model") return undefined; // ghosts are buttons: their own click selects them
+    if (lane !== "mine" || !this.editor.item) return this.seekVisibly(time_s);
+    const moment = this.editor.moments.find((m) => ms >= m.start_ms && ms < m.end_ms);
+    return moment ? this.edits.pressMoment(moment.id, time_s) : this.edits.pressEmpty(time_s);
+  }
+
+  #clickedGhost(event) {
+    const track = event.target.closest("[data-lane=model]");
+    const ghosts = this.editor.item?.model?.moments ?? [];
+    if (!track || (this.editor.item?.arm === "blind")) return;
+    const x = event.clientX - this.tracks.getBoundingClientRect().left;
+    const ms = this.state.view.time(x) * 1000;
+    const node = document.activeElement?.closest?.(".tl-ghost");
+    const idx = event.detail === 0 && node ? Number(node.dataset.key) : ghosts.findIndex((g) => ms >= g.start_ms && ms < g.end_ms);
+    if (idx < 0) return void this.seekVisibly(ms / 1000);
+    if (this.pressedTwice(`ghost ${idx}`)) return void this.transport.auditionMoment(ghosts[idx]);
+    this.edits.selectGhost(idx);
+  }
+
+  /** Focus that comes by Tab or by a screen reader selects what it lands on. */
+  #focused(event) {
+    if (this.#quiet || this.dragging) return;
+    const slider = event.target.closest("[data-lane=mine] [data-edge]");
+    const ghost = event.target.closest(".tl-ghost");
+    if (slider) this.edits.selectEdge(slider.dataset.edge, Number(slider.closest("[data-key]").dataset.key));
+    else if (ghost) this.edits.selectGhost(Number(ghost.dataset.key));
+  }
+
+  #committed({ command }) {
+    const { selected, selection } = this.editor;
+    this.#refreshList();
+    const edge = selection.edge ?? command.edge;
+    if (selected && edge) this.say(`${edge === "start" ? "Start" : "End"}: ${spokenEdge(selected, edge, this.editor.clock, this.snaps)}`);
+    else this.say(SAYS[command.type]);
+  }
+
+  /** Focus that was on something which is gone comes back to the timeline. */
+  #refreshList() {
+    requestAnimationFrame(() => {
+      const lost = document.activeElement === document.body || document.activeElement === null;
+      if (lost && this.hadFocus) this.focusTimeline();
+    });
+  }
+
+  get hadFocus() {
+    return this.editor.item !== null && document.querySelector("dialog[open]") === null;
+  }
+
+  // ---- drawing
+
+  showWords() {
+    this.#drawEdits();
+  }
+
+  render(parts) {
+    if (parts.has("value") || parts.has("view")) this.#drawLanesPresent();
+    super.render(parts);
+    if (parts.has("edit") && !parts.has("view")) this.#drawEdits();
+    if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showBar(this.bar, this);
+  }
+
+  #drawLanesPresent() {
+    for (const lane of this.lanes) lane.row.hidden = lane.present ? !lane.present(this.state) : false;
+  }
+
+  /** Only what an edit changes: the lanes of moments, the overview, the words. */
+  #drawEdits() {
+    if (!this.editor.item) return showEditHead(this.head, this);
+    const { state } = this;
+    for (const lane of this.lanes) {
+      if (lane.edits) {
+        lane.place(lane.layer, state);
+        setText(lane.note_node, lane.note?.(state) ?? "");
+      } else if (lane.id === "model" && !this.dragging) lane.place(lane.layer, state);
+    }
+    if (!this.dragging) showEditHead(this.head, this);
+    showPanel(this.aside, this);
+    return undefined;
+  }
+
+  foot() {
+    return "";
+  }
+}
+
+const SAYS = {
+  undo: "Undone.",
+  redo: "Redone.",
+  deleteMoment: "Moment removed.",
+  newMoment: "New moment.",
+  split: "Split.",
+  merge: "Merged.",
+  acceptModel: "Taken from the model.",
+  acceptAll: "All of the model’s moments taken.",
+  setVerdict: "Verdict changed.",
+  setNote: "Comment kept.",
+  setText: "Wording proposed.",
+  setFlag: "Flag changed.",
+};

@@ -1,0 +1,167 @@
+"""The workbench on a bare page: a rendered clip whose pictures carry their number, and items to edit.
+
+Run `python -m tests.app.edit_harness PORT` to look at it by hand (?item=crowded&theme=dark&mode=review).
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from annotations.records import ERROR_CATEGORIES
+from app.timeline import mount_assets
+from tests.app.timeline_harness import (
+    DURATION_S,
+    RATE,
+    crowded_value,
+    ready_value,
+    render_clip,
+    render_strip,
+)
+
+PAGE = """<!doctype html><html lang="en" class="{theme}"><head><meta charset="utf-8"><title>Annotate</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body {{ margin: 16px; font-family: system-ui, sans-serif; background: {paper}; }}
+body.dark {{ color-scheme: dark; }}</style></head>
+<body class="gradio-container {theme}"><main id="host"><div class="tl-root"></div></main>
+<script type="module">
+const {{ mount }} = await import("/ui-assets/timeline.js");
+const given = await (await fetch("/items/{item}")).json();
+const host = document.getElementById("host");
+await mount(host, {{ props: {{ value: null }}, watch() {{}}, assets: "/ui-assets", version: "0", mode: "{mode}" }});
+window.bench = host.querySelector(".tl-root").timeline;
+window.commits = [];
+window.submits = [];
+bench.editor.addEventListener("commit", (event) => commits.push(event.detail));
+document.addEventListener("tl-submit", (event) => submits.push(event.detail.edit));
+const kept = sessionStorage.getItem("history");
+bench.load(given, {{ history: kept && JSON.parse(kept) }});
+document.body.dataset.ready = "true";
+</script></body></html>"""
+
+
+def edit_part(**changes: Any) -> dict[str, Any]:
+    """The editing part of an item: two original moments, two of the model, shots and a grid."""
+    part: dict[str, Any] = {
+        "query_id": 7,
+        "qid": "2579",
+        "dataset": "discs",
+        "vid": "disc_0.0_12.0",
+        "query": "When is the disc orange?",
+        "annotator": "ada",
+        "parent_id": None,
+        "edit": None,
+        "arm": "original-first",
+        "original": {
+            "moments": [{"start_ms": 2000, "end_ms": 4000}, {"start_ms": 6000, "end_ms": 8000}],
+            "refused": False,
+        },
+        "model": {
+            "proposal_id": 3,
+            "model_id": "tempo-tiny",
+            "moments": [
+                {"start_ms": 2120, "end_ms": 4400, "confidence": 0.83},
+                {"start_ms": 9000, "end_ms": 10000, "confidence": 0.41},
+            ],
+            "refused": False,
+            "relevance": 0.94,
+        },
+        "others": [],
+        "frame_rate": RATE,
+        "frame_count": int(RATE * DURATION_S),
+        "grid_ms": 2000,
+        "shots_ms": [3960, 7000],
+        "saliency": [[k * 2000, k * 2000 + 2000, 1 + k % 4] for k in range(1, 5)],
+        "reasons": [{"kind": "hole", "text": "One-clip hole between 4 s and 6 s"}],
+        "error_categories": ERROR_CATEGORIES,
+        "progress": {"done": 3, "left": 9},
+        "missing_video": None,
+    }
+    return part | changes
+
+
+def item(part: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return {**ready_value(), "edit": part or edit_part(), **changes}
+
+
+def crowded() -> dict[str, Any]:
+    """150 bars, 20 moments of one's own, 20 of the model, every lane."""
+    spans = [{"start_ms": 120 + 580 * k, "end_ms": 480 + 580 * k} for k in range(20)]
+    model = {
+        **edit_part()["model"],
+        "moments": [{**span, "confidence": 0.05 * k + 0.02} for k, span in enumerate(spans)],
+    }
+    saliency = [[k * 400, k * 400 + 400, k % 5] for k in range(30)]
+    part = edit_part(
+        original={"moments": spans, "refused": False},
+        model=model,
+        saliency=saliency,
+        grid_ms=400,
+        shots_ms=np.arange(300, 12000, 700).tolist(),
+    )
+    return {**crowded_value(), "edit": part}
+
+
+def reviewed() -> dict[str, Any]:
+    others = [
+        {"name": "ada", "moments": [{"start_ms": 2040, "end_ms": 4000}], "verdict": "moments"},
+        {"name": "grace", "moments": [{"start_ms": 2400, "end_ms": 4400}], "verdict": "moments"},
+        {"name": "edsger", "moments": [], "verdict": "no-moment"},
+    ]
+    return item(edit_part(others=others))
+
+
+def refused() -> dict[str, Any]:
+    model = {**edit_part()["model"], "moments": [], "refused": True, "relevance": 0.06}
+    return item(edit_part(model=model))
+
+
+def hostile() -> dict[str, Any]:
+    text = "<img src=x onerror='document.body.dataset.hit=1'> ${document.body.dataset.hit=2} שלום 🎈 " * 110
+    return item(edit_part(query=text, reasons=[{"kind": "x", "text": text[:90]}]))
+
+
+ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
+    "ready": item,
+    "blind": lambda: item(edit_part(arm="blind", model=None)),
+    "model-first": lambda: item(edit_part(arm="model-first")),
+    "waiting": lambda: item(edit_part(model=None)),
+    "empty": lambda: item(edit_part(original={"moments": [], "refused": True})),
+    "crowded": crowded,
+    "reviewed": reviewed,
+    "refused": refused,
+    "hostile": hostile,
+}
+
+
+def build(folder: Path) -> FastAPI:
+    """The page at /?item=NAME&theme=light|dark&mode=annotate|review."""
+    render_clip(folder / "clip.mp4")
+    render_strip(folder / "strip.png", np.arange(0, 12, 0.5).tolist(), 6)
+    app = FastAPI()
+    mount_assets(app)
+    app.get("/clip.mp4")(lambda: FileResponse(folder / "clip.mp4"))
+    app.get("/strip.png")(lambda: FileResponse(folder / "strip.png"))
+
+    @app.get("/items/{name}")
+    def one(name: str) -> JSONResponse:
+        return JSONResponse(json.loads(json.dumps(ITEMS[name]())))
+
+    @app.get("/", response_class=HTMLResponse)
+    def page(item: str = "ready", theme: str = "light", mode: str = "annotate") -> str:
+        paper = "#0f141b" if theme == "dark" else "#f7f8fa"
+        return PAGE.format(item=item, theme=theme, mode=mode, paper=paper)
+
+    return app
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        uvicorn.run(build(Path(name)), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
