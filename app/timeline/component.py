@@ -10,7 +10,7 @@ baked into the page of every visitor. Return raw values from handlers, never `gr
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -20,9 +20,11 @@ from starlette.types import Scope
 
 from app.timeline.parts import TimelineValue, check_value
 from app.timeline.value import empty_value
+from tempo_core.errors import InputError
 
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
+MODES = ("ground", "annotate", "review")
 
 _LOAD = """
 const assets = %s, version = %s, mode = %s, workspace = %s;
@@ -61,9 +63,6 @@ def mount_assets(app: FastAPI, prefix: str = ASSETS_PREFIX) -> None:
     app.mount(prefix, AssetFiles(directory=ASSETS), name="timeline-assets")
 
 
-Mode = Literal["ground", "annotate", "review"]
-
-
 class Timeline(gr.HTML):
     """A clip with the model's answer and allocation on one time axis.
 
@@ -77,7 +76,7 @@ class Timeline(gr.HTML):
         self,
         *,
         label: str = "Timeline",
-        mode: Mode = "ground",
+        mode: str = "ground",
         workspace: str | None = None,
         assets_prefix: str = ASSETS_PREFIX,
         elem_id: str | None = None,
@@ -86,6 +85,8 @@ class Timeline(gr.HTML):
         render: bool = True,
         key: int | str | None = None,
     ) -> None:
+        if mode not in MODES:
+            raise InputError(f"A timeline's mode is one of {', '.join(MODES)}; got {mode!r}.")
         super().__init__(
             None,
             label=label,
