@@ -20,14 +20,19 @@ from app.accounts import Accounts
 from app.api import GroundApi, api_routes
 from app.clips import draw_strip, prepare_clip
 from app.contexts import ContextStore
+from app.data import DataDesk
 from app.desk import Desk, ground_with_engine
+from app.downloads import Downloads
 from app.engines import EngineProvider
 from app.examples import SHIPPED, example_routes, read_examples
 from app.home import Home
 from app.media import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.pages.annotate import AnnotatePage
+from app.pages.data import DataPage
 from app.pages.ground import GroundPage
 from app.pages.page import Page, PageGate
+from app.pages.review import ReviewPage
+from app.review import ReviewDesk
 from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
@@ -62,7 +67,7 @@ def build_app(
     media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
     ground_page = GroundPage(desk, accounts, examples)
-    others = [] if store is None else _pages_of_the_store(accounts)
+    others = [] if store is None else _pages_of_the_store(store, home, accounts)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
         title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None
@@ -79,9 +84,13 @@ def build_app(
     return _mount(app, blocks, accounts, [str(example.path) for example in examples], max_upload)
 
 
-def _pages_of_the_store(accounts: Accounts) -> list[Page]:
+def _pages_of_the_store(store: Store, home: Home, accounts: Accounts) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
-    return [AnnotatePage()]
+    return [
+        AnnotatePage(),
+        ReviewPage(ReviewDesk(store), accounts),
+        DataPage(DataDesk(store, Downloads(home.exports), home.snapshots), accounts),
+    ]
 
 
 def _lay_out(ground: GroundPage, others: Sequence[Page], api: GroundApi) -> gr.Blocks:

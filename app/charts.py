@@ -138,7 +138,7 @@ def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = Fal
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "family": "system-ui, sans-serif", "size": 12},
         showlegend=legend,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
         bargap=gap,
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
     )

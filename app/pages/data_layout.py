@@ -25,15 +25,11 @@ STATE_NAMES = {
     "flagged": "Flagged",
     "adjudicated": "Decided",
 }
-ORDER_NAMES = {
-    "import": "Order of import",
-    "suspicion": "Most suspect first",
-    "disagreement": "Least agreement first",
-}
+ORDER_NAMES = {"import": "As imported", "suspicion": "Most suspect", "disagreement": "Least agreement"}
 RULE_NAMES = {
-    "latest": "Decided, else newest answer",
-    "adjudicated": "Decided answers only",
-    "majority": "Decided, else what most say",
+    "latest": "Decided, else newest",
+    "adjudicated": "Decided only",
+    "majority": "Decided, else majority",
 }
 
 
@@ -204,15 +200,10 @@ def _import() -> dict[str, Any]:
 def _export() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            with gr.Row():
-                dataset = gr.Dropdown([], label="Dataset", min_width=150, elem_id="data-export-dataset")
-                form = gr.Dropdown(
-                    _formats(""),
-                    value="qvhighlights",
-                    label="Format",
-                    min_width=200,
-                    elem_id="data-export-format",
-                )
+            dataset = gr.Dropdown([], label="Dataset", elem_id="data-export-dataset")
+            form = gr.Dropdown(
+                _formats(""), value="qvhighlights", label="Format", elem_id="data-export-format"
+            )
             with gr.Row():
                 rule = gr.Dropdown(
                     [(RULE_NAMES[name], name) for name in EXPORT_RULES],

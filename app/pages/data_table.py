@@ -40,7 +40,8 @@ const build = (value) => {
   const name = (textContent, i) => make("th", { scope: "col", textContent, className: `c${i}` });
   const head = make("tr", {}, ...names.map(name));
   const rows = value.rows.map((row) => {
-    const open = make("button", { type: "button", textContent: row.text, dir: "auto", title: "Show the history" });
+    const open = make("button", { type: "button", dir: "auto", title: "Show the history" },
+      make("span", { textContent: row.text }));
     const tr = make("tr", { className: row.query_id === value.chosen ? "chosen" : "" });
     open.addEventListener("click", () => {
       for (const other of element.querySelectorAll("tr.chosen")) other.classList.remove("chosen");

@@ -69,7 +69,7 @@ def import_html(outcome: ImportOutcome) -> str:
 def export_html(outcome: ExportOutcome) -> str:
     """The files to take away, the manifest first, and what the format did to the rows."""
     report = outcome.report
-    facts = [f"{count:,} rows: {name}" for name, count in report.counts.items()]
+    facts = [f"{count:,} rows: {name}" for name, count in report.counts.items() if count]
     facts += [
         f"{count:,} rows lose {name}, which the format cannot carry" for name, count in report.dropped.items()
     ]

@@ -30,6 +30,12 @@ def theme() -> gr.themes.Base:
         radius_size=gr.themes.sizes.radius_md,
         font=SANS,
         font_mono=MONO,
+    ).set(  # the defaults do not reach a contrast of 4.5:1
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        link_text_color_dark="*primary_400",
+        link_text_color_visited_dark="*primary_400",
+        link_text_color_hover_dark="*primary_300",
     )
 
 

@@ -1,0 +1,276 @@
+/**
+ * The Review page's run: the query on screen, everybody's answers below it, and where decisions go.
+ *
+ * Keys: 1 to 9 adopt a row as it is and go on, Shift with the digit starts the own lane from that row, Ctrl+Enter
+ * decides for the own lane, Ctrl+Shift+Enter opens the decision before again. A decision is kept here until the
+ * server has it; the same operation id makes sending it twice harmless.
+ */
+
+import { el, setText } from "./dom.js";
+import { secondsText } from "./format.js";
+import { Queue, buildQueue } from "./review_queue.js";
+import { buildRows } from "./review_rows.js";
+
+const API = "/review/api/";
+const KEPT = "tempo-review";
+const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=false])";
+
+class Refused extends Error {
+  constructor(status, answer) {
+    super(answer?.error ?? `The server answered ${status}.`);
+    Object.assign(this, { status, answer });
+  }
+}
+
+async function ask(path, message) {
+  const options = message
+    ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(message) }
+    : {};
+  const response = await fetch(API + path, options);
+  const answer = await response.json().catch(() => null);
+  if (!response.ok || !answer) throw new Refused(response.status, answer);
+  return answer;
+}
+
+export async function start(root, { signal }) {
+  const review = new Review(root, signal);
+  root.review = review;
+  await review.begin();
+}
+
+class Review {
+  current = null; // { item, review } of the query on screen
+  ahead = null; // the promise of the next one
+  before = []; // decided here, newest last
+  busy = false;
+
+  constructor(root, signal) {
+    this.root = root;
+    this.board = root.timeline;
+    this.queue = new Queue(ask);
+    this.rows = buildRows({ adopt: (each) => this.adopt(each), begin: (each) => this.beginFrom(each) });
+    this.list = buildQueue(this.queue, { open: (id) => this.open(id), choose: (name) => this.choose(name) });
+    this.line = el("p", { className: "rv-line", attrs: { role: "status" } });
+    this.conflict = el("div", { className: "rv-conflict", attrs: { role: "alert", hidden: true } });
+    const { head, foot } = this.board.slots;
+    head.append(this.line);
+    foot.append(this.conflict, el("div", { className: "rv-below" }, this.rows.node, this.list.node));
+    root.classList.add("rv-root");
+    this.board.editor.addEventListener("change", () => this.#changed(), { signal });
+    this.board.editor.addEventListener("commit", () => this.#keep(), { signal });
+    root.addEventListener("tl-submit", ({ detail }) => this.decide(detail.edit), { signal });
+    root.addEventListener("tl-previous", () => this.reopen(), { signal });
+    root.addEventListener("tl-skip", () => this.skip(), { signal });
+    document.addEventListener("keydown", (event) => this.#key(event), { signal, capture: true });
+  }
+
+  async begin() {
+    try {
+      await this.queue.load();
+      const wanted = Number(new URLSearchParams(location.search).get("query"));
+      await this.open(wanted > 0 ? wanted : (await this.queue.next())?.query_id);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  get review() {
+    return this.current?.review ?? null;
+  }
+
+  /** Show a query; nothing is written. */
+  async open(query_id) {
+    if (!query_id) return this.#show(null);
+    try {
+      const ahead = this.ahead?.query_id === query_id ? this.ahead.answer : ask(`queries/${query_id}`);
+      this.#show(await ahead);
+    } catch (error) {
+      this.#failed(error);
+    }
+    return undefined;
+  }
+
+  #show(found) {
+    this.current = found;
+    this.conflict.hidden = true;
+    this.ahead = null;
+    if (found) this.board.load(found.item, { history: this.#kept(found) });
+    else this.board.load({ state: "empty", message: "Nothing to decide. Rows come here when two people answered one, or when somebody flagged it." });
+    this.#changed();
+    this.list.show(found?.review.query_id ?? null);
+    this.#say(found ? this.#standing(found.review) : "");
+    if (found) this.#lookAhead(found.review.query_id);
+    return undefined;
+  }
+
+  #standing({ agreement, verdict, consensus }) {
+    if (verdict) return `Decided by ${verdict.adjudicator}; another decision replaces it.`;
+    const words = agreement === null ? "One answer." : `Least IoU of two answers: ${agreement.toFixed(2)}.`;
+    return consensus.voters > 1 ? `${words} Your lane holds their median.` : words;
+  }
+
+  async #lookAhead(query_id) {
+    const next = await this.queue.next(query_id).catch(() => null);
+    if (!next || this.review?.query_id !== query_id) return;
+    const answer = ask(`queries/${next.query_id}`);
+    answer.catch(() => (this.ahead = null)); // asked again, and shown, when it is needed
+    this.ahead = { query_id: next.query_id, answer };
+  }
+
+  choose(dataset) {
+    return this.queue.load(dataset).then(async () => this.open((await this.queue.next())?.query_id), (error) => this.#failed(error));
+  }
+
+  /** Adopt a row as it is. */
+  adopt(candidate) {
+    const { active_ms, key_presses } = this.board.editor.edit();
+    return this.#send({ adopt: { kind: candidate.kind, id: candidate.id }, active_ms, key_presses }, candidate.name);
+  }
+
+  /** Decide for the own lane. */
+  decide(edit) {
+    return this.#send({ edit }, "your own answer");
+  }
+
+  async #send(decision, name) {
+    if (!this.current || this.busy) return;
+    const { query_id, verdict, parent_id } = this.review;
+    const message = { op_id: crypto.randomUUID(), verdict_parent_id: verdict?.id ?? null, parent_id, note: null, ...decision };
+    await this.#deliver(query_id, message, name);
+  }
+
+  async #deliver(query_id, message, name) {
+    this.busy = true;
+    this.#say("Saving…");
+    try {
+      await ask(`queries/${query_id}/verdict`, message);
+      this.before.push(query_id);
+      sessionStorage.removeItem(`${KEPT}-${query_id}`);
+      this.queue.remove(query_id);
+      const next = await this.queue.next(query_id);
+      this.busy = false;
+      await this.open(next?.query_id);
+      this.#say(`Saved: ${name}. Ctrl+Shift+Enter opens it again.`);
+    } catch (error) {
+      this.busy = false;
+      if (error.status === 409) this.#clash(query_id, message, name, error.answer);
+      else this.#unsent(query_id, message, name, error);
+    }
+  }
+
+  /** The decision could not be sent; it stays here, and nothing else has changed. */
+  #unsent(query_id, message, name, error) {
+    const words = error instanceof Refused ? error.message : "The server cannot be reached. Your decision is kept here.";
+    this.#offer(words, [["Send again", () => this.#deliver(query_id, message, name)]]);
+  }
+
+  /** Somebody else decided: both answers, and the choice. */
+  #clash(query_id, message, name, { error, theirs, yours }) {
+    const who = theirs?.adjudicator ?? theirs?.annotator ?? "Somebody";
+    const chosen = this.review.candidates.find(({ id, kind }) => message.adopt && kind === message.adopt.kind && id === message.adopt.id);
+    const mine = message.edit ?? chosen ?? yours;
+    const sides = el(
+      "dl",
+      {},
+      el("dt", { text: who }),
+      el("dd", { text: answerText(theirs?.edit) }),
+      el("dt", { text: "You" }),
+      el("dd", { text: answerText(mine) }),
+    );
+    const again = async () => {
+      const { review } = await ask(`queries/${query_id}`);
+      const parents = { verdict_parent_id: review.verdict?.id ?? null, parent_id: review.parent_id };
+      await this.#deliver(query_id, { ...message, ...parents, op_id: crypto.randomUUID() }, name);
+    };
+    const leave = async () => {
+      sessionStorage.removeItem(`${KEPT}-${query_id}`);
+      this.queue.remove(query_id);
+      await this.open((await this.queue.next(query_id))?.query_id);
+    };
+    const guarded = (run) => () => run().catch((failure) => this.#failed(failure));
+    this.#offer(error, [["Keep theirs and go on", guarded(leave)], ["Replace it with mine", guarded(again)]], sides);
+  }
+
+  #offer(words, choices, more = null) {
+    const buttons = choices.map(([text, run]) =>
+      el("button", { className: "rv-choice", text, attrs: { type: "button" }, on: { click: () => ((this.conflict.hidden = true), run()) } }),
+    );
+    this.conflict.replaceChildren(...[el("p", { text: words }), more, el("div", {}, ...buttons)].filter(Boolean));
+    this.conflict.hidden = false;
+    this.#say("Not saved yet.");
+    buttons[0].focus();
+  }
+
+  /** The own lane begins anew from a row; undo brings back what was there. */
+  beginFrom(candidate) {
+    const { item, review } = this.current;
+    const { verdict, reason, moments, confidences } = candidate;
+    const source = candidate.kind === "annotator" ? "hand" : candidate.kind;
+    const edges = moments.map(({ start_ms, end_ms }) => ({ start_ms, end_ms, start_source: source, end_source: source }));
+    const start = { ...review.start, verdict, reason: verdict === "moments" ? null : (reason ?? candidate.name), moments: edges };
+    sessionStorage.removeItem(`${KEPT}-${review.query_id}`);
+    this.board.load({ ...item, edit: { ...item.edit, edit: start } });
+    this.#say(`Your lane now starts from ${candidate.name}.${confidences.length ? " Edges are the model’s." : ""}`);
+  }
+
+  async skip() {
+    if (!this.current) return;
+    const { query_id } = this.review;
+    this.queue.remove(query_id);
+    await this.open((await this.queue.next(query_id))?.query_id);
+  }
+
+  async reopen() {
+    const query_id = this.before.pop();
+    if (query_id) {
+      this.queue.restore(query_id);
+      await this.open(query_id);
+    } else this.#say("Nothing was decided here yet.");
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !this.current || this.root.offsetParent === null) return;
+    if (!this.conflict.hidden || event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
+    const inside = this.root.contains(event.target) || event.target === document.body;
+    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
+    const candidate = digit && inside ? this.review.candidates[Number(digit[1]) - 1] : null;
+    if (digit && inside) event.preventDefault(); // the workbench has other uses for digits
+    if (!candidate) return;
+    this.board.editor.note({ key: true });
+    if (event.shiftKey) this.beginFrom(candidate);
+    else this.adopt(candidate);
+  }
+
+  #changed() {
+    const { editor } = this.board;
+    this.rows.show(this.review, this.current && editor.item ? editor.moments : []);
+  }
+
+  #keep() {
+    if (!this.current) return;
+    const kept = { verdict: this.review.verdict?.id ?? null, history: this.board.editor.history() };
+    sessionStorage.setItem(`${KEPT}-${this.review.query_id}`, JSON.stringify(kept));
+  }
+
+  /** What was edited here and not decided, unless another decision came since. */
+  #kept({ review }) {
+    const kept = JSON.parse(sessionStorage.getItem(`${KEPT}-${review.query_id}`) ?? "null");
+    return kept?.verdict === (review.verdict?.id ?? null) ? kept?.history : null;
+  }
+
+  #say(words) {
+    setText(this.line, words);
+  }
+
+  #failed(error) {
+    this.#say(error instanceof Refused ? error.message : "The server cannot be reached. Reload the page to try again.");
+    if (!(error instanceof Refused)) console.warn(error);
+  }
+}
+
+function answerText(edit) {
+  if (!edit) return "–";
+  if (edit.verdict !== "moments") return [edit.verdict.replace("-", " "), edit.reason].filter(Boolean).join(": ");
+  const times = (moment) => `${secondsText(moment.start_ms / 1000, 2)}–${secondsText(moment.end_ms / 1000, 2)} s`;
+  return edit.moments.map(times).join(", ");
+}
