@@ -7,9 +7,15 @@ import gradio as gr
 
 TEMPLATE = '<div class="tempo-account" aria-live="polite"></div>'
 
-# Names are set as text: they come from a form.
+# Names are set as text: they come from a form. The badge moves into the navigation bar, which has no place
+# for components of ours; one that an earlier mount left there goes.
 SCRIPT = """
 const root = element.querySelector(".tempo-account");
+const bar = document.querySelector(".nav-holder");
+if (bar) {
+  bar.querySelectorAll(".tempo-account").forEach((old) => old.remove());
+  bar.prepend(root);
+}
 const make = (tag, text, attributes = {}) => {
   const made = document.createElement(tag);
   made.textContent = text;

@@ -1,0 +1,100 @@
+"""Takes a picture of every page in every state: `python -m scripts.screenshots OUT [--only NAME ...]`.
+
+Starts the app on a temporary home with the shipped model and the sample project, drives a headless Chromium
+through `scripts.scenes`, in light and in dark, 1440 and 390 pixels wide, and writes OUT/NAME-THEME-WIDTH.png.
+Exit code 2 and one line for bad input; 1 when a scene could not be reached (the others are still taken).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from scripts.scenes import SCENES, Scene
+from scripts.stage import Served, StageError, browsing, serving
+
+THEMES = ("light", "dark")
+WIDTHS = {1440: 1000, 390: 844}
+"""Width and height of the window."""
+
+
+def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line. Exits with 2 on an unknown scene, theme or width."""
+    names = [scene.name for scene in SCENES]
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.screenshots", description=__doc__.partition("\n\n")[2].strip()
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the pictures; made when missing")
+    parser.add_argument(
+        "--only", metavar="NAME", nargs="+", choices=names, default=names, help=f"scenes: {', '.join(names)}"
+    )
+    parser.add_argument("--themes", nargs="+", choices=THEMES, default=THEMES, help="default: both")
+    parser.add_argument(
+        "--widths", nargs="+", type=int, choices=tuple(WIDTHS), default=tuple(WIDTHS), help="default: both"
+    )
+    return parser.parse_args(arguments)
+
+
+def say(line: str) -> None:
+    print(f"screenshots: {line}", flush=True)
+
+
+def take(browser: Any, served: Served, scene: Scene, theme: str, width: int, out: Path) -> str | None:
+    """One picture; why there is none, else None."""
+    context = browser.new_context(
+        viewport={"width": width, "height": WIDTHS[width]},
+        color_scheme=theme,
+        reduced_motion="reduce",
+        has_touch=width < 600,
+        is_mobile=width < 600,
+    )
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    problem = None
+    try:
+        scene.act(page, served)
+    except Exception as error:  # whatever went wrong, the picture shows it and the others go on
+        problem = str(error).strip().splitlines()[0]
+    suffix = "-unreached" if problem else ""
+    page.screenshot(
+        path=out / f"{scene.name}-{theme}-{width}{suffix}.png", full_page=True, animations="disabled"
+    )
+    context.close()
+    return problem
+
+
+def take_all(options: argparse.Namespace) -> int:
+    """Every picture that was asked for; how many scenes could not be reached."""
+    missed = 0
+    with browsing() as browser:
+        for needs_sign_in in (False, True):
+            scenes = [
+                each for each in SCENES if each.name in options.only and each.needs_sign_in == needs_sign_in
+            ]
+            if not scenes:
+                continue
+            with serving(*(["--sign-in"] if needs_sign_in else [])) as served:
+                for scene, theme, width in product(scenes, options.themes, options.widths):
+                    problem = take(browser, served, scene, theme, width, options.out)
+                    missed += problem is not None
+                    say(f"{scene.name} {theme} {width}{f': {problem}' if problem else ''}")
+    return missed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    options = read_arguments(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        return 1 if take_all(options) else 0
+    except OSError as error:
+        print(f"screenshots: {options.out} cannot be written: {error.strerror or error}.", file=sys.stderr)
+    except StageError as error:
+        print(f"screenshots: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
