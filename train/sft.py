@@ -8,6 +8,7 @@ killed goes on from its last whole state and ends with the same weights as one t
 random weights: that is `train.scratch`.
 """
 
+import json
 import logging
 import os
 import threading
@@ -23,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from tempo_core.checkpoint import ADAPTER_WEIGHTS
+from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_weights
 from tempo_core.prompt import IMAGE_PAD, special_id
@@ -123,10 +124,12 @@ def save_trained(model: Any, tokenizer: Any, folder: Path) -> None:
     """An adapter as peft's files, or a whole model with its tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "peft_config"):
-        for config in model.peft_config.values():
-            config.base_model_name_or_path = None  # a path of this machine; tempo_adapter.json names the base
         model.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)
+        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = None  # a path of this machine; tempo_adapter.json names the base
+        config["target_modules"] = sorted(config["target_modules"])
+        write_json(folder / ADAPTER_CONFIG, config)
     else:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
