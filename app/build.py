@@ -18,6 +18,7 @@ from annotations.store import Store
 from app.account_badge import account_badge
 from app.accounts import Accounts
 from app.api import GroundApi, api_routes
+from app.clip_shelf import ClipShelf
 from app.clips import draw_strip, prepare_clip
 from app.contexts import ContextStore
 from app.data import DataDesk
@@ -32,10 +33,13 @@ from app.pages.data import DataPage
 from app.pages.ground import GroundPage
 from app.pages.page import Page, PageGate
 from app.pages.review import ReviewPage
+from app.proposals import Proposals
 from app.review import ReviewDesk
+from app.sample_project import SampleProject
 from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
+from app.workspace import Workspace
 
 MAX_UPLOAD = "2gb"
 SWEEP_EVERY_S = 600.0
@@ -67,7 +71,7 @@ def build_app(
     media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
     ground_page = GroundPage(desk, accounts, examples)
-    others = [] if store is None else _pages_of_the_store(store, home, accounts)
+    others = [] if store is None else _pages_of_the_store(store, desk, home, accounts)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
         title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None
@@ -84,10 +88,13 @@ def build_app(
     return _mount(app, blocks, accounts, [str(example.path) for example in examples], max_upload)
 
 
-def _pages_of_the_store(store: Store, home: Home, accounts: Accounts) -> list[Page]:
+def _pages_of_the_store(store: Store, desk: Desk, home: Home, accounts: Accounts) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
+    shelf = ClipShelf(store, desk.media, desk.clip_lane, home.videos)
+    proposals = Proposals(store, desk)
+    sample = SampleProject(store, shelf, proposals, desk.clip_lane)
     return [
-        AnnotatePage(),
+        AnnotatePage(Workspace(store, shelf, proposals), sample, accounts),
         ReviewPage(ReviewDesk(store), accounts),
         DataPage(DataDesk(store, Downloads(home.exports), home.snapshots), accounts),
     ]

@@ -50,6 +50,7 @@ def prepare_clip(
         width=info.width,
         height=info.height,
         notes=info.notes,
+        frame_count=info.frame_count,
     )
 
 

@@ -226,6 +226,10 @@ class Desk:
             elapsed_s=time.monotonic() - began_s,
         )
 
+    def first_look(self, clip: Clip, query: str) -> Callable[[Job], tuple[Any, Any]]:
+        """The work of asking about a clip with the usual settings, for the model lane; raises TempoError."""
+        return self._first(clip, clean_query(query), Settings())
+
     def _first(self, clip: Clip, query: str, settings: Settings) -> Callable[[Job], tuple[Any, Any]]:
         """The work of a first question: from the clip's file to the answer and its context."""
 

@@ -27,6 +27,11 @@ class Home:
         return self.root / "media"
 
     @property
+    def videos(self) -> Path:
+        """Clips of datasets, as their owners put them here; any folders below it."""
+        return self.root / "videos"
+
+    @property
     def uploads(self) -> Path:
         """Files as they were uploaded, until the clean-up takes them."""
         return self.root / "uploads"
@@ -65,7 +70,15 @@ def open_home(path: str | Path | None = None) -> Home:
     root = Path(path or os.environ.get("TEMPO_HOME") or DEFAULT_HOME).expanduser().absolute()
     home = Home(root=root)
     try:
-        for folder in (root, home.media, home.uploads, home.adapters, home.snapshots, home.exports):
+        for folder in (
+            root,
+            home.media,
+            home.videos,
+            home.uploads,
+            home.adapters,
+            home.snapshots,
+            home.exports,
+        ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass  # only a real write tells: mode bits say nothing about read-only mounts and quotas

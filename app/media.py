@@ -1,7 +1,8 @@
 """The media library: normal copies of clips and their film strips, each belonging to whoever brought it.
 
 A clip's address is an unguessable id AND its owner: /media/<id> answers only its owner (everybody, for
-shared examples), with byte ranges. Clips that nobody used for a while are removed.
+shared examples; every annotator, for clips of datasets), with byte ranges. Clips that nobody used for a while
+are removed.
 """
 
 import hashlib
@@ -25,6 +26,10 @@ from tempo_core.errors import InputError, VideoError
 log = logging.getLogger(__name__)
 
 EVERYBODY = "*"
+DATASETS = "datasets"
+"""Owner of the copies of datasets' clips: whoever may annotate may see them."""
+DATASET_TTL_S = 30 * 24 * 3600.0
+"""Copies of datasets' clips that nobody opened for this long are removed; they can be made again."""
 MIN_FREE_BYTES = 512 * 2**20
 
 
@@ -49,6 +54,8 @@ class ClipFacts:
     height: int
     notes: tuple[str, ...] = ()
     """Plain sentences for the page, such as which frames were repaired."""
+    frame_count: int | None = None
+    """Frames of the copy; None in copies that were made before this was counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,13 +170,17 @@ class MediaLibrary:
         known.write_text(json.dumps(asdict(strip)))
         return strip
 
-    def get(self, clip_id: str, owner: str) -> Clip:
-        """The clip, if it is this owner's or everybody's. Raises InputError, the same for unknown and for
-        foreign ids.
+    def find(self, owner: str, sha256: str) -> Clip | None:
+        """The owner's copy of a file with this content, if it is there."""
+        return self._find(owner, sha256)
+
+    def get(self, clip_id: str, *owners: str) -> Clip:
+        """The clip, if it is one of these owners' or everybody's. Raises InputError, the same for unknown and
+        for foreign ids.
         """
         with self._lock:
             clip = self._clips.get(clip_id)
-            if clip is None or clip.owner not in (owner, EVERYBODY):
+            if clip is None or clip.owner not in (*owners, EVERYBODY):
                 raise InputError("There is no such clip, or it is no longer kept. Choose or upload it again.")
             self._used_at_s[clip_id] = self._clock()
         (clip.folder / "clip.json").touch()
@@ -179,12 +190,15 @@ class MediaLibrary:
         """Remove clips unused for `ttl_s` seconds and folders that no clip owns; returns how many clips
         went.
         """
-        oldest_s = self._clock() - self.ttl_s
+        now_s = self._clock()
         with self._lock:
-            old = [key for key, used in self._used_at_s.items() if used < oldest_s]
+            old = [key for key, used in self._used_at_s.items() if now_s - used > self._ttl_of(key)]
         for clip_id in old:
             self._remove(clip_id)
         return len(old)
+
+    def _ttl_of(self, clip_id: str) -> float:
+        return DATASET_TTL_S if self._clips[clip_id].owner == DATASETS else self.ttl_s
 
     def _find(self, owner: str, digest: str) -> Clip | None:
         with self._lock:
@@ -194,7 +208,7 @@ class MediaLibrary:
         return self.get(found[0].id, owner) if found else None
 
     def _make_room(self, owner: str) -> None:
-        if owner == EVERYBODY:
+        if owner in (EVERYBODY, DATASETS):
             return
         with self._lock:
             mine = sorted(
@@ -243,14 +257,15 @@ def _sha256(path: Path) -> str:
 
 def media_routes(media: MediaLibrary, accounts: Accounts) -> APIRouter:
     """GET /media/<id> (the clip, with ranges) and /media/<id>/strip; role visitor, and only the clip's
-    owner.
+    owner, or role annotator for a dataset's clip.
     """
     router = APIRouter()
 
     def serve(request: Request, clip_id: str, pick: Callable[[Clip], Path], media_type: str) -> Response:
         try:
             user = accounts.require(request, Role.VISITOR)
-            path = pick(media.get(clip_id, user.id))
+            owners = (user.id, DATASETS) if Role.ANNOTATOR in user.roles else (user.id,)
+            path = pick(media.get(clip_id, *owners))
             if not path.is_file():
                 raise InputError("This clip has no film strip yet.")
         except NotAllowed as error:

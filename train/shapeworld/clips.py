@@ -96,15 +96,27 @@ def row_of(scene: Scene, query: Query, vid: str, *, qid: int) -> dict:
 
 
 def write_clip(
-    scene: Scene, path: Path, *, short_side_px: int, rate: int = CLIPS_RATE, crf: int = 26
+    scene: Scene,
+    path: Path,
+    *,
+    short_side_px: int,
+    rate: int = CLIPS_RATE,
+    crf: int = 26,
+    for_editing: bool = False,
 ) -> None:
-    """Encode a scene as H.264 at `rate` pictures a second; the file appears whole or not at all."""
+    """Encode a scene as H.264 at `rate` pictures a second; the file appears whole or not at all.
+
+    `for_editing` puts a key picture at every half second and the index first, so that players seek at once.
+    """
     per_tick = scene.step_s * rate
     part = path.with_suffix(".part.mp4")
-    with av.open(str(part), "w") as container:
+    with av.open(str(part), "w", options={"movflags": "+faststart"} if for_editing else {}) as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = canvas_size(scene, short_side_px)
-        stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", rate * 2
+        stream.pix_fmt, stream.codec_context.gop_size = (
+            "yuv420p",
+            max(1, rate // 2) if for_editing else rate * 2,
+        )
         stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1"}
         for tick in range(scene.ticks):
             times = tick + np.arange(round(per_tick)) / per_tick
