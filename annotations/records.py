@@ -110,6 +110,11 @@ class Edit:
                 )
         for name in ("reason", "edited_text", "note", "arm"):
             check_text(name, getattr(self, name))
+        for name in ("flagged", "submitted"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(f"{name} is {str(getattr(self, name))[:40]!r}; give true or false.")
+        for name in ("proposal_id", "active_ms", "key_presses"):
+            _require_count(name, getattr(self, name))
 
     def _check_verdict(self) -> None:
         if (self.verdict == "moments") != bool(self.moments) and self.submitted:
@@ -284,6 +289,11 @@ def check_text(name: str, value: object) -> None:
         raise InputError(f"{name} has {len(value)} characters; at most {LONGEST_TEXT} are kept. Shorten it.")
     if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise InputError(f"{name} holds a NUL character or half a surrogate pair; remove it.")
+
+
+def _require_count(name: str, value: object) -> None:
+    if value is not None and (type(value) is not int or not 0 <= value < 2**53):
+        raise InputError(f"{name} is {str(value)[:40]!r}; give a whole number of 0 or more, or None.")
 
 
 def _require_one_of(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -31,6 +31,8 @@ from tempo_core.moments import Moment, merge
 
 MOST_CANDIDATES = 9
 """Rows that a digit key can adopt."""
+LONGEST_OP_ID = 190
+"""Characters; a decision's own correction adds a few to its operation id."""
 
 Kind = Literal["annotator", "model", "original"]
 
@@ -142,11 +144,17 @@ def decide(
     `verdict_parent_id` is the verdict and `parent_id` the adjudicator's own version that they saw (None: none).
     Raises Conflict, before anything is written, when another verdict was given since.
     """
+    if not 0 < len(op_id) <= LONGEST_OP_ID:
+        raise InputError(
+            f"An operation id has 1 to {LONGEST_OP_ID} characters; got {len(op_id)}. Send a UUID."
+        )
     present = store.verdict(query_id)
-    if present is not None and present.op_id != op_id and present.id != verdict_parent_id:
+    again = present is not None and present.op_id == op_id
+    if not again and verdict_parent_id != (None if present is None else present.id):
+        who = "nobody" if present is None else present.adjudicator
         raise Conflict(
-            f"{present.adjudicator} decided on query {query_id} while you did. "
-            "Compare both decisions; yours was not saved.",
+            f"The decision on query {query_id} is not the one that you saw: it is by {who}. "
+            "Compare both; yours was not saved.",
             yours=edit,
             theirs=present,
             parent_id=verdict_parent_id,

@@ -13,6 +13,7 @@ import { buildRows } from "./review_rows.js";
 
 const API = "/review/api/";
 const KEPT = "tempo-review";
+const LOOK_AGAIN_MS = 1500;
 const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=false])";
 
 class Refused extends Error {
@@ -52,9 +53,8 @@ class Review {
     this.list = buildQueue(this.queue, { open: (id) => this.open(id), choose: (name) => this.choose(name) });
     this.line = el("p", { className: "rv-line", attrs: { role: "status" } });
     this.conflict = el("div", { className: "rv-conflict", attrs: { role: "alert", hidden: true } });
-    const { head, foot } = this.board.slots;
-    head.append(this.line);
-    foot.append(this.conflict, el("div", { className: "rv-below" }, this.rows.node, this.list.node));
+    const answers = el("section", { attrs: { "aria-label": "Answers" } }, this.line, this.conflict, this.rows.node);
+    this.board.slots.foot.append(el("div", { className: "rv-below" }, answers, this.list.node));
     root.classList.add("rv-root");
     this.board.editor.addEventListener("change", () => this.#changed(), { signal });
     this.board.editor.addEventListener("commit", () => this.#keep(), { signal });
@@ -100,7 +100,19 @@ class Review {
     this.list.show(found?.review.query_id ?? null);
     this.#say(found ? this.#standing(found.review) : "");
     if (found) this.#lookAhead(found.review.query_id);
+    if (found?.item.state === "loading") setTimeout(() => this.#lookAgain(found.review.query_id), LOOK_AGAIN_MS);
     return undefined;
+  }
+
+  /** The clip is being prepared; the row is loaded again until it is there, and what was edited stays. */
+  async #lookAgain(query_id) {
+    if (this.review?.query_id !== query_id || this.busy) return;
+    const found = await ask(`queries/${query_id}`).catch(() => null);
+    if (this.review?.query_id !== query_id || this.busy) return;
+    if (found && found.item.state !== "loading") {
+      this.current = { ...found, review: { ...found.review, verdict: this.review.verdict, parent_id: this.review.parent_id } };
+      this.board.load(found.item, { history: this.board.editor.history() });
+    } else setTimeout(() => this.#lookAgain(query_id), LOOK_AGAIN_MS);
   }
 
   #standing({ agreement, verdict, consensus }) {
