@@ -43,3 +43,5 @@ class Conflict(TempoError):
         self.yours = yours
         self.theirs = theirs
         self.parent_id = parent_id
+        self.adopted: Correction | None = None
+        """Of a verdict in `theirs`: the version that it names, where somebody looked it up."""

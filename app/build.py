@@ -95,7 +95,7 @@ def _pages_of_the_store(store: Store, desk: Desk, home: Home, accounts: Accounts
     sample = SampleProject(store, shelf, proposals, desk.clip_lane)
     return [
         AnnotatePage(Workspace(store, shelf, proposals), sample, accounts),
-        ReviewPage(ReviewDesk(store), accounts),
+        ReviewPage(ReviewDesk(store, shelf), accounts),
         DataPage(DataDesk(store, Downloads(home.exports), home.snapshots), accounts),
     ]
 

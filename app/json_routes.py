@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from annotations.errors import Conflict, NotFound
-from annotations.records import Correction, Edit
+from annotations.records import Correction, Edit, Verdict
 from app.accounts import NotAllowed
 from app.incidents import message_for
 from app.sign_in import refusal
@@ -107,6 +107,22 @@ def _conflict(error: Conflict) -> dict[str, Any]:
     return {
         "error": str(error),
         "yours": yours.to_dict() if isinstance(yours, Edit) else yours,
-        "theirs": correction_part(theirs) if isinstance(theirs, Correction) else None,
+        "theirs": verdict_part(theirs, error.adopted) if isinstance(theirs, Verdict) else _version(theirs),
         "parent_id": error.parent_id,
     }
+
+
+def verdict_part(given: Verdict, adopted: Correction | None = None) -> dict[str, Any]:
+    """A decision as JSON values, with the version that it names where that is known."""
+    return {
+        "id": given.id,
+        "adjudicator": given.adjudicator,
+        "decided_at_ms": given.created_at_ms,
+        "note": given.note,
+        "correction_id": given.correction_id,
+        **(correction_part(adopted) if adopted is not None else {}),
+    }
+
+
+def _version(theirs: Correction | Verdict | None) -> dict[str, Any] | None:
+    return correction_part(theirs) if isinstance(theirs, Correction) else None

@@ -8,41 +8,26 @@ from fastapi.responses import JSONResponse
 
 from annotations.errors import Conflict
 from annotations.queue import QueueFilter, QueueItem
-from annotations.records import ADJUDICATION, ERROR_CATEGORIES, Edit, Query, Verdict
-from annotations.reviewing import adopt, decide, item_values, review_item
+from annotations.records import ADJUDICATION, Edit, Query, Verdict
+from annotations.reviewing import ReviewItem, adopt, decide, item_values, review_item
 from annotations.store import Store
+from annotations.workload import Workload, reasons
 from app.accounts import Accounts, Role, User
-from app.replies import reply, side, sides, whole
-from app.timeline import empty_value
+from app.clip_shelf import ClipShelf
+from app.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
+from app.workspace_item import Desktop, item_of
 from tempo_core.errors import InputError
 
 PAGE_ROWS = 50
-
-Workspace = Callable[[User, Query], dict[str, Any]]
-"""The timeline value of a query with its clip, strip and frames, and an `edit` part with what belongs to the clip."""
-
 USUAL_RATE = 25.0
 """Frames a second where no clip says."""
 
 
-def bare_workspace(user: User, query: Query) -> dict[str, Any]:
-    """A query without its clip: the timeline alone, as long as the row says."""
-    ends = [moment.end_s for moment in query.original or ()]
-    duration_s = query.row.duration_s or max(ends, default=60.0)
-    edit: dict[str, Any] = {
-        "frame_rate": USUAL_RATE,
-        "frame_count": max(1, round(duration_s * USUAL_RATE)),
-        "grid_ms": None,
-    }
-    edit |= {"shots_ms": [], "saliency": [], "reasons": [], "missing_video": None}
-    return {**empty_value(), "state": "ready", "query": query.row.query, "edit": edit}
-
-
 class ReviewDesk:
-    """Adjudication on one store. `workspace` shows a query the way the Annotate page does."""
+    """Adjudication on one store, with the clips of a shelf."""
 
-    def __init__(self, store: Store, workspace: Workspace = bare_workspace) -> None:
-        self.store, self.workspace = store, workspace
+    def __init__(self, store: Store, shelf: ClipShelf) -> None:
+        self.store, self.shelf = store, shelf
 
     def queue(self, dataset: str | None, after: int | None) -> dict[str, Any]:
         """The next rows to decide on: flagged ones, then those on which people agree least."""
@@ -54,55 +39,68 @@ class ReviewDesk:
     def item(self, user: User, query_id: int) -> dict[str, Any]:
         """A query with every answer, and the adjudicator's own lane begun. Raises NotFound."""
         found = review_item(self.store, query_id, user.id)
-        review = item_values(found)
-        value = self.workspace(user, found.query)
-        edit = {
-            **value["edit"],
-            **_part(found.query, review),
-            "annotator": user.id,
-            "parent_id": found.parent_id,
-        }
-        return {"item": {**value, "edit": edit}, "review": review}
+        review, value = item_values(found), self._value(user, found)
+        part = {**value["edit"], **_part(found.query, review), "parent_id": found.parent_id}
+        if value["video"] is None:  # the answers can be compared and adopted without it
+            ends_s = [moment.end_s for each in found.candidates for moment in each.edit.windows]
+            duration_s = found.query.row.duration_s or max(ends_s, default=60.0)
+            part |= {"frame_rate": USUAL_RATE, "frame_count": max(2, round(duration_s * USUAL_RATE))}
+        if found.verdict is None:
+            review["start"]["moments"] = _on_frames(found, part["frame_rate"])
+        return {"item": {**value, "edit": part}, "review": review}
+
+    def _value(self, user: User, found: ReviewItem) -> dict[str, Any]:
+        """The query as the Annotate page shows it."""
+        query = found.query
+        proposals = self.store.proposals(query.id)
+        return item_of(
+            Desktop(
+                query=query,
+                annotator=user.id,
+                latest=None,
+                arm=ADJUDICATION,
+                reasons=reasons(self.store, query.id),
+                proposal=proposals[-1] if proposals else None,
+                shelved=self.shelf.look(query.row.vid),
+                workload=Workload(done=0, left=0),
+            )
+        )
 
     def decide(self, user: User, query_id: int, message: dict[str, Any]) -> dict[str, Any]:
         """Store a decision: `adopt` a candidate as it is, or `edit`, the adjudicator's own answer.
 
         Raises Conflict when somebody decided since `verdict_parent_id`; it says what they decided.
         """
-        op_id, note = message.get("op_id"), message.get("note")
-        if not isinstance(op_id, str) or not isinstance(note, str | None):
-            raise InputError("A decision needs an op_id, which is a text, and a note that is a text or null.")
+        note = None if message.get("note") is None else text_of(message, "note")
         common: dict[str, Any] = {
             "adjudicator": user.id,
-            "verdict_parent_id": whole(message, "verdict_parent_id", optional=True),
-            "parent_id": whole(message, "parent_id", optional=True),
-            "op_id": op_id,
+            "verdict_parent_id": number_of(message, "verdict_parent_id"),
+            "parent_id": number_of(message, "parent_id"),
+            "op_id": text_of(message, "op_id"),
             "note": note,
         }
+        try:
+            return {"verdict": verdict_part(self._decide(query_id, message, common))}
+        except Conflict as conflict:
+            if isinstance(conflict.theirs, Verdict):
+                conflict.adopted = self.store.correction(conflict.theirs.correction_id)
+            raise
+
+    def _decide(self, query_id: int, message: dict[str, Any], common: dict[str, Any]) -> Verdict:
         chosen, edit = message.get("adopt"), message.get("edit")
         if isinstance(chosen, dict) and edit is None:
-            given = adopt(
+            return adopt(
                 self.store,
                 query_id,
                 kind=chosen.get("kind"),  # type: ignore[arg-type]  # an unknown one is refused there
-                candidate_id=whole(chosen, "id", optional=True),
-                active_ms=whole(message, "active_ms", optional=True),
-                key_presses=whole(message, "key_presses", optional=True),
+                candidate_id=number_of(chosen, "id"),
+                active_ms=number_of(message, "active_ms"),
+                key_presses=number_of(message, "key_presses"),
                 **common,
             )
-        elif isinstance(edit, dict) and chosen is None:
-            given = decide(self.store, query_id, Edit.from_dict({**edit, "submitted": True}), **common)
-        else:
-            raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
-        return {"verdict": side(given)}
-
-    def both_sides(self, conflict: Conflict) -> dict[str, Any]:
-        """A conflict as JSON values; where somebody else decided, with the answer that they chose."""
-        told = sides(conflict)
-        if isinstance(conflict.theirs, Verdict):
-            chosen = self.store.correction(conflict.theirs.correction_id)
-            told["theirs"] |= {"annotator": chosen.annotator, "edit": chosen.edit.to_dict()}
-        return told
+        if isinstance(edit, dict) and chosen is None:
+            return decide(self.store, query_id, Edit.from_dict({**edit, "submitted": True}), **common)
+        raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
 
 
 def review_routes(desk: ReviewDesk, accounts: Accounts) -> APIRouter:
@@ -111,23 +109,49 @@ def review_routes(desk: ReviewDesk, accounts: Accounts) -> APIRouter:
 
     @router.get("/queue")
     async def queue(request: Request, dataset: str = "", after: int | None = None) -> JSONResponse:
-        return await reply(request, accounts, Role.ADJUDICATOR, lambda user, body: desk.queue(dataset, after))
+        return await read(request, lambda user: desk.queue(dataset, after))
 
     @router.get("/queries/{query_id}")
     async def item(request: Request, query_id: int) -> JSONResponse:
-        return await reply(request, accounts, Role.ADJUDICATOR, lambda user, body: desk.item(user, query_id))
+        return await read(request, lambda user: desk.item(user, query_id))
 
     @router.post("/queries/{query_id}/verdict")
     async def verdict(request: Request, query_id: int) -> JSONResponse:
-        return await reply(
-            request,
-            accounts,
-            Role.ADJUDICATOR,
-            lambda user, body: desk.decide(user, query_id, body),
-            explain=desk.both_sides,
-        )
+        try:
+            user = accounts.require(request, Role.ADJUDICATOR)
+            message = await read_object(request)
+        except Exception as error:
+            return error_answer(error)
+        return await answer(desk.decide, user, query_id, message)
+
+    async def read(request: Request, work: Callable[[User], dict[str, Any]]) -> JSONResponse:
+        try:
+            user = accounts.require(request, Role.ADJUDICATOR)
+        except Exception as error:
+            return error_answer(error)
+        return await answer(work, user)
 
     return router
+
+
+def _on_frames(found: ReviewItem, frame_rate: float) -> list[dict[str, Any]]:
+    """The moments that the own lane begins with, each edge where a frame begins unless somebody set it there."""
+    known = {
+        ms
+        for each in found.candidates
+        for moment in each.edit.moments
+        for ms in (moment.start_ms, moment.end_ms)
+    }
+
+    def placed(ms: int) -> int:
+        return ms if ms in known else round(round(ms * frame_rate / 1000) * 1000 / frame_rate)
+
+    moments = []
+    for moment in found.start.to_dict()["moments"]:
+        start_ms, end_ms = placed(moment["start_ms"]), placed(moment["end_ms"])
+        kept = end_ms > start_ms
+        moments.append({**moment, "start_ms": start_ms, "end_ms": end_ms} if kept else moment)
+    return moments
 
 
 def _part(query: Query, review: dict[str, Any]) -> dict[str, Any]:
@@ -138,12 +162,6 @@ def _part(query: Query, review: dict[str, Any]) -> dict[str, Any]:
     model = next(iter(kinds["model"]), None)
     original = next(iter(kinds["original"]), None)
     return {
-        "query_id": query.id,
-        "qid": query.row.qid,
-        "dataset": query.dataset,
-        "vid": query.row.vid,
-        "query": query.row.query,
-        "arm": ADJUDICATION,
         "edit": review["start"],
         "others": [
             {name: each[name] for name in ("key", "name", "moments", "verdict")}
@@ -154,7 +172,6 @@ def _part(query: Query, review: dict[str, Any]) -> dict[str, Any]:
             "refused": original is not None and original["verdict"] == "no-moment",
         },
         "model": None if model is None else _model(model),
-        "error_categories": ERROR_CATEGORIES,
     }
 
 

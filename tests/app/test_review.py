@@ -15,9 +15,13 @@ from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
 from app.accounts import Role
+from app.clip_shelf import ClipShelf
+from app.media import MediaLibrary
 from app.pages.review import ReviewPage
 from app.pages.review_view import costs_html, people_html
 from app.review import ReviewDesk, review_routes
+from app.work import Lane
+from tests.app.fakes import light_draw, light_prepare
 from tests.app.test_data import NASTY, OneUser, asked_by
 
 
@@ -52,13 +56,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+def desk(store: Store) -> ReviewDesk:
+    """A desk whose clips are all missing."""
+    folder = Path(store.database.url.database or "").parent / "clips"
+    folder.mkdir(exist_ok=True)
+    media = MediaLibrary(folder, light_prepare, light_draw)
+    return ReviewDesk(store, ClipShelf(store, media, Lane("clips"), folder))
+
+
 def client(store: Store, *roles: Role, name: str = "eve") -> TestClient:
     accounts = OneUser(anonymous=False)
     stand_in = SimpleNamespace(
         require=lambda request, role: accounts.require(asked_by(*roles, name=name), role)
     )
     app = FastAPI()
-    app.include_router(review_routes(ReviewDesk(store), stand_in))  # type: ignore[arg-type]
+    app.include_router(review_routes(desk(store), stand_in))  # type: ignore[arg-type]
     return TestClient(app)
 
 
@@ -95,6 +107,8 @@ def test_an_item_shows_everybody_and_starts_from_their_median(store: Store) -> N
     assert part["model"] is None
     assert [each["key"] for each in review["candidates"]] == [1, 2, 3]
     assert part["arm"] == "adjudication"
+    assert part["frame_count"] == 60 * 25
+    assert "v2.mp4 is not here" in found["item"]["message"]
     first = client(store, Role.ADJUDICATOR).get("/review/api/queries/1").json()
     assert first["item"]["edit"]["model"]["moments"][0]["confidence"] == 0.8
 
@@ -178,7 +192,7 @@ def test_only_adjudicators_are_answered(store: Store, role: Role) -> None:
 
 
 def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> None:
-    page = ReviewPage(ReviewDesk(store), OneUser(anonymous=False))
+    page = ReviewPage(desk(store), OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
     view = page.view

@@ -70,7 +70,8 @@ export class State {
 
   get duration_s() {
     const { video, frames, moments } = this.value;
-    return video?.duration_s ?? frames?.end_s ?? Math.max(1, ...moments.map((moment) => moment.end_s));
+    const last_s = () => (this.#countsFrames ? this.value.edit.frame_count / this.value.edit.frame_rate : 1);
+    return video?.duration_s ?? frames?.end_s ?? Math.max(last_s(), ...moments.map((moment) => moment.end_s));
   }
 
   get refused() {
@@ -78,7 +79,12 @@ export class State {
   }
 
   get hasAxis() {
-    return Boolean(this.value.video || this.value.frames);
+    return Boolean(this.value.video || this.value.frames || this.#countsFrames);
+  }
+
+  /** A row without its clip still has an axis to compare answers on, where its length is known. */
+  get #countsFrames() {
+    return this.value.edit?.frame_count > 1;
   }
 
   /** The index of the moment at a time, or -1. */
