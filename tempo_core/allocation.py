@@ -17,8 +17,10 @@ from tempo_core.errors import InputError
 TOKEN_PX = 28
 """Side of the square of pixels that one visual token covers."""
 
-ALLOCATORS = ("saa", "uniform", "random")
-"""Known ways to share a budget; `random` is SAA's own sharing on shuffled frames, a control for experiments."""
+ALLOCATORS = ("saa", "uniform", "random", "shifted")
+"""Known ways to share a budget. Two are controls for experiments: `random` is SAA's own sharing on shuffled frames,
+`shifted` gives each frame what SAA gives the one two before it: into the events, away from where they begin and end."""
+_SHIFT_FRAMES = 2
 
 _SMALL_PX = 32
 """Frames are compared as 32 x 32 pictures: compression noise goes, a small new object stays."""
@@ -89,6 +91,8 @@ def allocate(
     weights = np.ones(count) if allocator == "uniform" else _BASE_WEIGHT + (1 - _BASE_WEIGHT) * variation
     if allocator == "random":
         weights = np.random.default_rng(seed).permutation(weights)
+    elif allocator == "shifted":
+        weights = np.roll(weights, _SHIFT_FRAMES)
     ideal = water_fill(weights, total=budget_tokens, low=float(areas[0]), high=float(areas[-1]))
     rungs = _round_to_ladder(ideal, areas, budget_tokens)
     sizes = np.array(ladder, dtype=np.int64)[rungs] * TOKEN_PX

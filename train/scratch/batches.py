@@ -19,7 +19,6 @@ from tempo_core.prompt import (
     IMAGE_PAD,
     VISION_END,
     answer_ids,
-    context_ids,
     grid_sizes,
     mrope_positions,
     next_position,
@@ -29,6 +28,7 @@ from tempo_core.prompt import (
 from tempo_core.timestamps import format_stamps
 from train.scratch import labels
 from train.scratch.recipe import Mixture
+from train.scratch.stamp_styles import styled_context, written
 from train.shapeworld.queries import Query, QueryMix, sample_queries
 from train.shapeworld.render import render
 from train.shapeworld.scene import TIERS, Scene, Tier, sample_scene, sample_still
@@ -158,7 +158,8 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
     per_frame, least = mixture.tokens_per_frame, mixture.min_tokens
     if rng.random() < mixture.other_budgets:
         per_frame, least = rng.uniform(3.0, 10.0), 1
-    allocator = "uniform" if rng.random() < mixture.uniform_share else "saa"
+    names, shares = zip(*mixture.allocators, strict=True)
+    allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
     scenes = [
         sample_scene(int(rng.integers(2**31)), tier, ticks=ticks, aspect=aspect, motion=mixture.motion)
         for _ in range(mixture.videos)
@@ -176,6 +177,8 @@ class _Clip:
     frames: np.ndarray
     allocation: Allocation
     stamps: list[str]
+    widths: list[int]
+    """Tokens of each stamp as the answer writes it."""
     context: list[int]
     questions: list[tuple[Query, list[int], list[int]]]
 
@@ -194,7 +197,7 @@ def _clip(
         max_tokens=mixture.max_tokens,
         allocator=allocator,
     )
-    stamps = format_stamps(*_clock(rng, scene))
+    stamps = format_stamps(*_clock(rng, scene, mixture))
     mix = mixture.query_mix if rng.random() < 0.8 else replace(mixture.query_mix, irrelevant=0.5)
     questions = []
     queries = sample_queries(rng, scene, mixture.questions + 2, mix, others)
@@ -203,25 +206,29 @@ def _clip(
     ):
         asked, answer = (
             question_ids(tokenizer, query.text),
-            answer_ids(tokenizer, answer_pieces(query.runs, stamps)),
+            answer_ids(tokenizer, answer_pieces(query.runs, written(stamps, mixture.stamps))),
         )
         if len(asked) + len(answer) <= LONGEST_QUESTION:
             questions.append((query, asked, answer))
     chosen = [questions[i % len(questions)] for i in range(mixture.questions)]
-    return _Clip(
-        scene, frames, allocation, stamps, context_ids(tokenizer, stamps, allocation.tokens.tolist()), chosen
-    )
+    context = styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps)
+    widths = [
+        len(ids) for ids in tokenizer(written(stamps, mixture.stamps), add_special_tokens=False)["input_ids"]
+    ]
+    return _Clip(scene, frames, allocation, stamps, widths, context, chosen)
 
 
-def _clock(rng: np.random.Generator, scene: Scene) -> tuple[list[float], float]:
+def _clock(rng: np.random.Generator, scene: Scene, mixture: Mixture) -> tuple[list[float], float]:
     """Frame times and end: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short."""
     step = (
-        scene.step_s
-        if rng.random() < 0.8
+        mixture.beat_s or scene.step_s
+        if rng.random() < 1 - mixture.odd_clocks
         else float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
     )
     times = [i * step for i in range(scene.ticks)]
-    return times, times[-1] + step * (1.0 if rng.random() < 0.8 else float(rng.uniform(0.3, 1.0)))
+    return times, times[-1] + step * (
+        1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
+    )
 
 
 def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
@@ -306,7 +313,9 @@ def _pack_questions(clips: list[_Clip], positions: np.ndarray, closing: list[lis
             if query.runs:
                 bounds[b, k] = query.runs[0]
             stamps = [stamp for run in query.runs for stamp in run]
-            points += [(b, k, s, closing[b][stamp]) for s, stamp in _pointing(len(asked), stamps)]
+            points += [
+                (b, k, s, closing[b][stamp]) for s, stamp in _pointing(len(asked), stamps, clip.widths)
+            ]
     return {
         "questions": torch.from_numpy(ids),
         "question_positions": torch.from_numpy(where.reshape(3, -1, longest)),
@@ -318,13 +327,13 @@ def _pack_questions(clips: list[_Clip], positions: np.ndarray, closing: list[lis
     }
 
 
-def _pointing(asked: int, stamps: list[int]) -> Iterator[tuple[int, int]]:
-    """(question position, stamp index): the positions that write each of a stamp's three tokens.
+def _pointing(asked: int, stamps: list[int], widths: list[int]) -> Iterator[tuple[int, int]]:
+    """(question position, stamp index): the positions that write each of a stamp's tokens (three of an ETA stamp).
 
-    An answer is From, blank, 3 tokens, to, blank, 3 tokens, then `,` and `from` for each further moment.
+    An answer is From, blank, stamp, to, blank, stamp, then `,` and `from` for each further moment.
     """
     position = asked
     for i, stamp in enumerate(stamps):
         position += 1 if i == 0 or i % 2 == 1 else 2
-        yield from ((position + n, stamp) for n in range(3))
-        position += 4
+        yield from ((position + n, stamp) for n in range(widths[stamp]))
+        position += widths[stamp] + 1

@@ -18,7 +18,14 @@ class Mixture:
     min_tokens: int = 4
     other_budgets: float = 0.3
     """Share of batches with another budget: one token a frame at least, three to ten on average."""
-    uniform_share: float = 0.2
+    allocators: tuple[tuple[str, float], ...] = (("uniform", 0.2), ("saa", 0.8))
+    """Share of batches with each allocator."""
+    stamps: str = "interleaved"
+    """One of `stamp_styles.STYLES`."""
+    odd_clocks: float = 0.2
+    """Share of clips whose frames are not a beat apart, and of those whose last frame is cut short."""
+    beat_s: float | None = None
+    """Seconds of every beat, or None: the scene's own."""
     motion: float = 0.0
     max_tokens: int = 16
 
@@ -43,6 +50,8 @@ class ScratchRecipe:
 
     name: str
     seed: int = 0
+    tokenizer_seed: int | None = None
+    """Seed of the text that the tokenizer is made from, or None: the run's own."""
     vision_steps: int
     vision_frames: int = 192
     vision_rich_share: float = 0.7
@@ -62,6 +71,8 @@ class ScratchRecipe:
     bf16: bool = True
     """bfloat16 autocast: four times faster where the processor has it, three times slower where it has not."""
     threads: int = 2
+    loader_processes: int = 1
+    """1 makes batches beside the training, 0 in between; the batches are the same."""
     save_every: int = 200
     record_every: int = 20
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,14 +45,20 @@ class _State:
 
 
 def run(
-    recipe: ScratchRecipe, folder: Path, *, progress: Progress = lambda _: None
-) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:
-    """Train from random weights (or from `folder`'s state); returns the model, its weights exact, and its tokenizer."""
+    recipe: ScratchRecipe, folder: Path, *, start: Path | None = None, fresh_language: bool = False,
+    progress: Progress = lambda _: None,
+) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:  # fmt: skip
+    """Train from random weights (or from `folder`'s state); returns the model, its weights exact, and its tokenizer.
+
+    `start` names the state of another run whose weights the joint stage begins with, all of them or, with
+    `fresh_language`, the vision tower's and its read-outs'.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.threads)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     state = _begin(recipe)
-    _resume(state, recipe, folder)
+    if not _resume(state, recipe, folder) and start is not None:
+        _start_from(state, recipe, start, fresh_language=fresh_language)
     if state.stage == "vision":
         _stage(state, recipe, folder, recipe.vision_steps, _vision_batches(recipe), _vision_step, progress)
         state.stage, state.step = "joint", 0
@@ -72,7 +79,7 @@ def run(
 
 
 def _begin(recipe: ScratchRecipe) -> _State:
-    tokenizer = build_tokenizer(recipe.seed)
+    tokenizer = build_tokenizer(recipe.seed if recipe.tokenizer_seed is None else recipe.tokenizer_seed)
     model = new_model(tokenizer, seed=recipe.seed)
     heads = Heads(HIDDEN, tokenizer)
     state = _State(model=model, heads=heads, tokenizer=tokenizer, optimizers=[])
@@ -136,10 +143,9 @@ def _stage(
     """Train from the state's step to `steps`, recording and saving as the recipe says."""
     if state.step >= steps:
         return
-    loader = DataLoader(
-        Batches(make, state.step, steps), batch_size=None, num_workers=1, prefetch_factor=6,
-        multiprocessing_context="spawn",
-    )  # fmt: skip
+    beside: dict[str, Any] = {"num_workers": 1, "prefetch_factor": 6, "multiprocessing_context": "spawn"}
+    batches = Batches(make, state.step, steps)
+    loader = DataLoader(batches, batch_size=None, **(beside if recipe.loader_processes else {}))
     gathered: list[dict[str, float]] = []
     since = time.monotonic()
     for batch in loader:
@@ -227,10 +233,22 @@ def _save(state: _State, folder: Path) -> None:
         four_bit.round_weights(state.model)
 
 
-def _resume(state: _State, recipe: ScratchRecipe, folder: Path) -> None:
+def _start_from(state: _State, recipe: ScratchRecipe, start: Path, *, fresh_language: bool) -> None:
+    saved = torch.load(start, weights_only=True)
+    parts = ((state.model, saved["model"], ".visual."), (state.heads, saved["heads"], "looks"))
+    for module, weights, seeing in parts:
+        also = "surroundings" if seeing == "looks" else seeing
+        kept = {n: w for n, w in weights.items() if not fresh_language or seeing in n or also in n}
+        module.load_state_dict(kept, strict=not fresh_language)
+    state.stage = "joint"
+    state.optimizers = _optimizers(state, recipe)
+
+
+def _resume(state: _State, recipe: ScratchRecipe, folder: Path) -> bool:
+    """Take up the folder's state, if it has one."""
     path = folder / "state.pt"
     if not path.exists():
-        return
+        return False
     saved = torch.load(path, weights_only=True)
     state.stage, state.step, state.seconds = saved["stage"], saved["step"], saved["seconds"]
     state.model.load_state_dict(saved["model"])
@@ -239,6 +257,7 @@ def _resume(state: _State, recipe: ScratchRecipe, folder: Path) -> None:
         optimizer.load_state_dict(old)
     _forget_curves(folder / "curves.jsonl", state)
     log.info("resuming %s at %s step %d", recipe.name, state.stage, state.step)
+    return True
 
 
 def _forget_curves(path: Path, state: _State) -> None:

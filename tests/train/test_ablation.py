@@ -1,0 +1,102 @@
+"""The ablations' parts: controls that differ in one thing only, and a whole run at toy size."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tempo_core.allocation import allocate
+from tempo_core.errors import InputError
+from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
+from train.experiments.world import Reading, WorldPlan, held_out, truth_rows
+from train.scratch.batches import IGNORED, videos
+from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+from train.scratch.run import run
+from train.scratch.stamp_styles import STYLES, styled_context
+from train.scratch.tokenizer import build_tokenizer
+
+STAMPS = ["0000.0", "0002.0", "0004.0", "0006.0"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer(0)
+
+
+def test_shifted_spends_what_saa_spends_two_frames_later():
+    frames = np.zeros((12, 56, 56, 3), dtype=np.uint8)
+    frames[6:] = 200
+    budget = {"budget_tokens": 48, "min_tokens": 1, "max_tokens": 16}
+    saa, shifted = (allocate(frames, allocator=name, **budget) for name in ("saa", "shifted"))
+    assert saa.tokens[6] > saa.tokens[9]
+    np.testing.assert_array_equal(
+        np.flatnonzero(saa.tokens == saa.tokens.max()) + 2, np.flatnonzero(shifted.tokens >= 9)
+    )
+    assert shifted.tokens.sum() == saa.tokens.sum()
+
+
+def test_styles_say_the_time_each_in_its_way(tokenizer):
+    texts = {style: tokenizer.decode(styled_context(tokenizer, STAMPS, [1, 1, 1], style)) for style in STYLES}
+    assert texts["interleaved"].count("0002.0<|vision_start|>") == 1
+    assert texts["unpadded"].count("2.0<|vision_start|>") == 1
+    assert "0002.0" not in texts["unpadded"]
+    assert "0000.0 0002.0 0004.0 0006.0 <|vision_start|>" in texts["once"]
+    assert "." not in texts["none"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_attention_points_at_the_frame_whose_stamp_is_written(tokenizer, style):
+    mixture = Mixture(videos=2, questions=4, ticks=(8, 8), rich_share=0.0, stamps=style)
+    batch = videos(3, seed=0, mixture=mixture, tokenizer=tokenizer)
+    pieces = set(tokenizer.convert_tokens_to_ids([f"{n:02d}" for n in range(100)]))
+    pieces |= set(tokenizer.convert_tokens_to_ids([str(n) for n in range(10)] + [f".{n}" for n in range(10)]))
+    written = batch.targets[batch.points[:, 0], batch.points[:, 1], batch.points[:, 2]]
+    assert len(batch.points)
+    assert set(written.tolist()) <= pieces - {IGNORED}
+
+
+def test_arms_differ_in_nothing_but_the_arm():
+    for ablation in ABLATIONS.values():
+        recipes = [recipe_of(ablation, reading, 1, 10) for _, reading in ablation.arms]
+        mixtures = [recipe.phases[0].mixture for recipe in recipes]
+        assert len({(m.allocators, m.stamps) for m in mixtures}) == len(ablation.arms)
+        assert (
+            len({(m.tokens_per_frame, m.min_tokens, m.max_tokens, m.ticks, m.beat_s) for m in mixtures}) == 1
+        )
+
+
+def test_held_out_clips_know_how_large_the_things_are_that_they_ask_for():
+    clips = held_out(WorldPlan(clips=6))
+    sizes = [row.fields["size"] for row in truth_rows(clips)]
+    assert len(sizes) == 30
+    assert {"none"} < set(sizes) <= {"none", "tiny", "small", "large"}
+    assert all(row.fields["size"] == "none" for row in truth_rows(clips) if not row.windows)
+
+
+def test_a_start_without_state_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no state\.pt"):
+        run_ablation(ABLATIONS["stamps"], tmp_path, tmp_path, seeds=[0], clips=1)
+
+
+@pytest.mark.slow
+def test_a_whole_ablation_at_toy_size(tmp_path):
+    torch.manual_seed(0)
+    tiny = Mixture(videos=1, questions=2, ticks=(8, 8), rich_share=0.0)
+    first = ScratchRecipe(
+        name="toy",
+        vision_steps=1,
+        vision_frames=16,
+        joint_steps=1,
+        phases=(Phase(first_step=0, mixture=tiny),),
+    )
+    run(first, tmp_path / "first")
+    arms = tuple((style, Reading(stamps=style)) for style in ("interleaved", "none"))
+    toy = Ablation(name="toy", arms=arms, steps=1, fresh_language=True, ticks=(8, 8), beat_s=1.0)
+    whole = run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0, 1], clips=2)
+    assert set(whole["arms"]["rich"]) == {"interleaved", "none"}
+    assert set(whole["differences"]["rich"]) == {"interleaved - none"}
+    assert json.loads((tmp_path / "out" / "toy.json").read_text()) == whole
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
+    assert run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0, 1], clips=2) == whole
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}

@@ -1,0 +1,194 @@
+"""Do SAA and ETA help? The same run with one thing changed, several seeds, scored on the same held-out clips.
+
+`allocation`: every arm goes on from the same trained model with its own allocator, then reads held-out clips with it:
+SAA, uniform, SAA's sharing on random frames, SAA's sharing two frames late (resolution inside the events, no cue where
+they begin and end). `stamps`: every arm starts from the same vision tower and a language model of random weights.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tempo_core.errors import InputError
+from tempo_core.metrics.evaluation import compare
+from tempo_core.metrics.rows import PredictionRow, TruthRow
+from train.experiments.world import (
+    MEASURES,
+    Reading,
+    WorldPlan,
+    headline,
+    held_out,
+    loaded,
+    score,
+    truth_rows,
+)
+from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+from train.scratch.run import run as train
+from train.shapeworld.queries import QueryMix
+
+Report = Callable[[str], None]
+_MIX = QueryMix(irrelevant=0.42, negatives=(0.4, 0.2, 0.15, 0.25))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ablation:
+    """Arms that differ in one thing; the first is what ships, and the others are compared with it."""
+
+    name: str
+    arms: tuple[tuple[str, Reading], ...]
+    steps: int
+    fresh_language: bool
+    ticks: tuple[int, int]
+    beat_s: float | None = None
+    rate: float = 1.0
+
+
+ABLATIONS = {
+    "allocation": Ablation(
+        name="allocation",
+        arms=tuple(
+            (name, Reading(allocator=name, tokens_per_frame=4.0, min_tokens=1))
+            for name in ("saa", "uniform", "random", "shifted")
+        ),
+        steps=250,
+        fresh_language=False,
+        ticks=(10, 40),
+        rate=0.4,
+    ),
+    "stamps": Ablation(
+        name="stamps",
+        arms=tuple((name, Reading(stamps=name)) for name in ("interleaved", "unpadded", "once", "none")),
+        steps=900,
+        fresh_language=True,
+        ticks=(8, 16),
+        beat_s=1.0,
+    ),
+}
+
+
+def recipe_of(
+    ablation: Ablation, reading: Reading, seed: int, steps: int, *, tokenizer_seed: int = 0
+) -> ScratchRecipe:
+    """The arm's training: every batch is read as the arm reads; the tokenizer stays the one of the run before."""
+    mixture = Mixture(
+        videos=8, questions=8, ticks=ablation.ticks, rich_share=0.7, query_mix=_MIX,
+        tokens_per_frame=reading.tokens_per_frame, min_tokens=reading.min_tokens, max_tokens=reading.max_tokens,
+        other_budgets=0.0, allocators=((reading.allocator, 1.0),), stamps=reading.stamps, beat_s=ablation.beat_s,
+        odd_clocks=0.0 if ablation.beat_s else 0.2,
+    )  # fmt: skip
+    phase = Phase(first_step=0, mixture=mixture, rate=ablation.rate, vision_rate=0.25, vision_weight=0.5)
+    return ScratchRecipe(
+        name=f"ablation-{ablation.name}", seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0,
+        joint_steps=steps, phases=(phase,), four_bit_share=0.0,
+        loader_processes=int(steps > 10),
+    )  # fmt: skip
+
+
+def run_ablation(
+    ablation: Ablation, start: Path, out: Path, *, seeds: Sequence[int], clips: int, steps: int | None = None,
+    tiers: Sequence[str] = ("rich",), report: Report = lambda line: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run.
+
+    Finished arms are kept in `out`, so that the same command goes on. Returns (and writes to
+    `out/NAME.json`) the arms' figures, means and spreads, and paired differences from the first arm.
+    """
+    state = start / "state.pt"
+    if not state.is_file():
+        raise InputError(
+            f"{start} holds no state.pt. Name the --out folder of a finished `train sft --recipe` run."
+        )
+    worlds = {
+        tier: held_out(WorldPlan(clips=clips, tier=tier, beat_s=ablation.beat_s, mix=_asked()))
+        for tier in tiers
+    }
+    found: dict[str, Any] = {}
+    for seed in seeds:
+        for arm, reading in ablation.arms:
+            folder = out / ablation.name / f"{arm}-{seed}"
+            result = folder / "result.json"
+            if not result.exists():
+                _run_arm(ablation, arm, reading, seed, steps or ablation.steps, state, worlds, folder, report)
+            found[f"{arm}-{seed}"] = json.loads(result.read_text())
+    whole = {
+        "ablation": ablation.name,
+        "arms": {tier: _summary(ablation, found, seeds, tier) for tier in tiers},
+        "differences": {
+            tier: _differences(ablation, found, seeds, truth_rows(worlds[tier]), tier) for tier in tiers
+        },
+    }
+    (out / f"{ablation.name}.json").write_text(json.dumps(whole, indent=1))
+    return whole
+
+
+def _asked() -> QueryMix:
+    return QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
+
+
+def _run_arm(
+    ablation: Ablation, arm: str, reading: Reading, seed: int, steps: int, state: Path, worlds: dict[str, Any],
+    folder: Path, report: Report,
+) -> None:  # fmt: skip
+    report(f"{arm}, seed {seed}: {steps} steps")
+    before = json.loads((state.parent / "recipe.json").read_text())["seed"]
+    recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=before)
+    model, tokenizer = train(recipe, folder, start=state, fresh_language=ablation.fresh_language)
+    scored = {}
+    for tier, clips in worlds.items():
+        rows, evaluation = score(loaded(model, tokenizer, reading), clips, reading)
+        scored[tier] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
+        report(f"{arm}, seed {seed}, {tier}: mIoU {scored[tier]['measures']['miou']['value']:.3f}")
+    (folder / "result.json").write_text(json.dumps(scored))
+    (folder / "state.pt").unlink()
+
+
+def _summary(ablation: Ablation, found: dict[str, Any], seeds: Sequence[int], tier: str) -> dict[str, Any]:
+    """Per arm: mean and standard deviation over seeds of each measure, in all and by size."""
+    out: dict[str, Any] = {}
+    for arm, _ in ablation.arms:
+        runs = [found[f"{arm}-{seed}"][tier] for seed in seeds]
+        sizes = sorted(set.intersection(*(set(run["groups"]["size"]) for run in runs)))
+        out[arm] = {
+            name: _spread([run["measures"][name]["value"] for run in runs]) for name in runs[0]["measures"]
+        }
+        for size in sizes:
+            ious = [run["groups"]["size"][size]["miou"]["value"] for run in runs]
+            out[arm][f"miou, {size}"] = _spread(ious)
+    return out
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return {"mean": float(np.mean(known)), "sd": float(np.std(known, ddof=1)) if len(known) > 1 else 0.0}
+
+
+def _differences(
+    ablation: Ablation, found: dict[str, Any], seeds: Sequence[int], truth: list[TruthRow], tier: str
+) -> dict[str, Any]:
+    """Each further arm against the first: a paired bootstrap over videos, all seeds' answers together."""
+    whole = [replace(row, qid=f"{seed}-{row.qid}") for seed in seeds for row in truth]
+
+    def said(arm: str) -> list[PredictionRow]:
+        rows = [(seed, row) for seed in seeds for row in found[f"{arm}-{seed}"][tier]["predictions"]]
+        return [PredictionRow(**row | _tuples(row) | {"qid": f"{seed}-{row['qid']}"}) for seed, row in rows]
+
+    first, *others = (arm for arm, _ in ablation.arms)
+    out: dict[str, Any] = {}
+    for arm in others:
+        gaps = compare(said(arm), said(first), whole)
+        out[f"{first} - {arm}"] = {
+            name: {"gain": gap.second - gap.first, "low": gap.low, "high": gap.high, "p": gap.p_value}
+            for name, gap in gaps.items()
+            if name in MEASURES
+        }
+    return out
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(map(tuple, row[name])) for name in ("windows", "moments")}
