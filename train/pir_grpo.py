@@ -1,0 +1,368 @@
+"""PIR-GRPO: reinforcement on relevant and irrelevant pairs, on transformers' Trainer.
+
+Refusing is learned together with grounding.
+
+    model = adapt(loaded.model, config)                       # train.sft's, also an SFT adapter to go on from
+    model = run_pir_grpo(model, tokenizer, encoder, examples, config, folder)
+
+One item of the loader is one group: its video is looked at once, its prompt read once for all rollouts
+(`train.rollouts`) and once for the gradient (`train.group_forward`). Trainer brings devices, accelerate, optimizer
+states and resuming. Order and sampling depend on seed and place alone, so that a killed run ends as one that was not.
+Source: Tempo-R0 (2507.04702) names the method; rewards, loss and normalisation are decided here, see their modules.
+"""
+
+import copy
+import os
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from tempo_core.errors import Cancelled, InputError
+from train.checkpoints import Curves, last_state, open_run, read_curves, rows_digest
+from train.configuration import as_dict
+from train.difficulty import plateaued
+from train.encoding import Encoded, EncodedVideo, Encoder
+from train.examples import Example, require_training
+from train.group_forward import PackedRow, group_logprobs, look, pack, unwrapped
+from train.group_order import Groups, only
+from train.lineage import write_json
+from train.losses import advantages, group_loss, has_spread
+from train.pir_config import PirGrpoConfig
+from train.rewards import Reward, reward
+from train.rollouts import Rollout, distinct, prefill, sample_group
+from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained
+
+__all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
+
+ROLLOUT_SEED = 7
+"""Keeps the sampling's random numbers apart from the order's."""
+
+COUNTED = ("groups", "relevant", "irrelevant", "live", "rollouts", "reward", "tiou", "refusal", "over_refusal",
+           "broken", "length", "spread", "distinct", "scored", "kl", "clipped", "loss")  # fmt: skip
+"""Sums that a record is made of, in the order in which processes add them up."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Group:
+    """One query's rollouts, ready to learn from."""
+
+    encoded: Encoded
+    seen: Tensor | None
+    """Vision tokens of the frozen tower; None: the tower learns."""
+    row: PackedRow
+    """The different completions."""
+    weights: Tensor
+    """float32[C]: advantage times how many rollouts wrote it, over G."""
+    sizes: Tensor
+    """float32[C]: how many rollouts wrote it, over G."""
+    live: bool
+    """Whether the rewards differ."""
+    old: Tensor | None = None
+    """float32[N]: log-probabilities when it was sampled, kept for a second update."""
+    reference: Tensor | None = None
+
+
+class PirGrpoTrainer(Trainer):
+    """Trainer whose step samples a group and learns from it."""
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self, *, config: PirGrpoConfig, tokenizer: Any, groups: Groups, max_new_tokens: int, **options: Any
+    ) -> None:
+        super().__init__(train_dataset=groups, data_collator=only, **options)
+        self.groups, self.config, self.tokenizer = groups, config, tokenizer
+        self._max_new_tokens = max_new_tokens
+        self._seen: OrderedDict[int, tuple[EncodedVideo, Tensor]] = OrderedDict()
+        self._kept: dict[int, Group] = {}
+        self._start = self._frozen_copy()
+        self.counts = dict.fromkeys(COUNTED, 0.0)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Sample the group (or take it from the step before) and learn from it, unless it cannot teach."""
+        group = self._group(model, inputs["place"], inputs["encoded"])
+        alone = self.accelerator.num_processes == 1  # several wait for each other's gradients
+        if alone and self.config.drop_constant and not group.live and self.config.beta == 0:
+            return torch.zeros((), device=self.args.device)
+        return super().training_step(model, {"group": group}, num_items_in_batch)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The loss of a group, weighed by how far its row is trusted."""
+        group, config = inputs["group"], self.config
+        logprobs = group_logprobs(model, group.encoded, group.row, group.seen, temperature=config.temperature)
+        if group.old is None:
+            group.old = logprobs.detach()
+        if config.beta > 0 and group.reference is None:
+            group.reference = self._reference(model, group)
+        found = group_loss(
+            logprobs, group.row.owner, group.weights, group.sizes, old=group.old, reference=group.reference,
+            kind=config.loss, constant=config.constant, clip=config.clip, beta=config.beta,
+        )  # fmt: skip
+        if not torch.isfinite(found.loss):
+            raise InputError(
+                f"The loss of row {group.encoded.example.row_id} is not finite. Lower the learning rate, or start "
+                "from undamaged weights."
+            )
+        self._count(scored=1, kl=found.kl, clipped=found.clipped, loss=float(found.loss.detach()))
+        loss = found.loss * group.encoded.example.weight
+        return (loss, logprobs) if return_outputs else loss
+
+    def _group(self, model: nn.Module, place: int, encoded: Encoded) -> Group:
+        """The rollouts of a place: sampled at the first of its updates, then kept."""
+        if place in self._kept:
+            return self._kept[place]
+        group = self._sample(model, place, encoded)
+        if self.config.updates > 1:
+            stale = place // self.groups_a_step * self.groups_a_step
+            self._kept = {each: kept for each, kept in self._kept.items() if each >= stale} | {place: group}
+        return group
+
+    @property
+    def groups_a_step(self) -> int:
+        """Groups in an optimizer step, on all devices."""
+        return self.config.groups * self.accelerator.num_processes
+
+    def _sample(self, model: nn.Module, place: int, encoded: Encoded) -> Group:
+        config, base = self.config, unwrapped(model)
+        model.eval()  # a checkpointed forward in training mode drops the cache
+        seen = self._look(base, encoded.video)
+        rollouts = sample_group(
+            prefill(base, encoded, seen), encoded, self.tokenizer,
+            np.random.default_rng([config.seed, ROLLOUT_SEED, place]), size=config.rollouts,
+            temperature=config.temperature, constrained=config.constrained, max_new_tokens=self._max_new_tokens,
+        )  # fmt: skip
+        kept, which = distinct(rollouts)
+        earned = [self._judge(rollout, encoded) for rollout in kept]
+        self._note(encoded, [earned[idx] for idx in which], kept, which)
+        totals = [earned[idx].total for idx in which]
+        gains, counts = advantages(totals, config.loss), np.bincount(which, minlength=len(kept))
+        first = [which.index(idx) for idx in range(len(kept))]
+        weights = torch.tensor([gains[at] for at in first]) * torch.from_numpy(counts) / len(which)
+        return Group(
+            encoded=encoded,
+            seen=None if config.train_vision else seen,
+            row=pack(encoded, [rollout.completion for rollout in kept], base.device),
+            weights=weights.float().to(base.device),
+            sizes=(torch.from_numpy(counts).float() / len(which)).to(base.device),
+            live=has_spread(totals),
+        )
+
+    def _judge(self, rollout: Rollout, encoded: Encoded) -> Reward:
+        return reward(
+            rollout.text,
+            encoded.truth,
+            stamps=encoded.stamps,
+            stamp_times_s=encoded.video.stamp_times_s,
+            weights=self.config.rewards,
+            thinking=self.config.thinking,
+        )
+
+    def _look(self, base: Any, video: EncodedVideo) -> Tensor:
+        """The video's vision tokens; a frozen tower looks at each video once."""
+        if self.config.train_vision:
+            return look(base, video)
+        if id(video) not in self._seen:
+            self._seen[id(video)] = (video, look(base, video))  # holding the video keeps its id its own
+            while len(self._seen) > 1 and sum(seen.nbytes for _, seen in self._seen.values()) > SEEN_BYTES:
+                self._seen.popitem(last=False)
+        self._seen.move_to_end(id(video))
+        return self._seen[id(video)][1]
+
+    def _frozen_copy(self) -> Any:
+        """The model at the start, where KL is measured from it: with an adapter, the model without it serves."""
+        if self.config.beta == 0 or hasattr(self.model, "peft_config"):
+            return None
+        frozen: Any = copy.deepcopy(self.model)
+        return frozen.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def _reference(self, model: Any, group: Group) -> Tensor:
+        peft = getattr(model, "module", model)
+        other = self._start if self._start is not None else peft
+        seen = group.seen if group.seen is not None else look(other, group.encoded.video)
+        with peft.disable_adapter() if self._start is None else nullcontext():
+            return group_logprobs(other, group.encoded, group.row, seen, temperature=self.config.temperature)
+
+    def _note(self, encoded: Encoded, earned: list[Reward], kept: list[Rollout], which: list[int]) -> None:
+        totals = [each.total for each in earned]
+        relevant = encoded.example.relevant
+        refused = sum(each.refused for each in earned) / len(earned)
+        self._count(
+            groups=1, relevant=relevant, irrelevant=not relevant, live=has_spread(totals), rollouts=len(earned),
+            reward=sum(totals), spread=float(np.std(totals)), distinct=len(kept),
+            broken=sum(each.moments is None for each in earned),
+            length=sum(len(kept[idx].completion.ids) for idx in which),
+            tiou=sum(each.parts.get("tiou", 0.0) for each in earned) / len(earned) if relevant else 0.0,
+            refusal=0.0 if relevant else refused, over_refusal=refused if relevant else 0.0,
+        )  # fmt: skip
+
+    def _count(self, **more: float) -> None:
+        for name, value in more.items():
+            self.counts[name] += float(value)
+
+
+class Watch(Recorder):
+    """Records rewards, stops on a plateau, and only ever stops between blocks of updates."""
+
+    _trainer: Any
+    _config: Any
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Record; then save and stop where it was asked for."""
+        step, config = state.global_step, self._config
+        if step % config.record_every == 0 or step == self._steps:
+            self._record(step, state)
+        if step == self._steps:
+            control.should_save = False  # the result itself is saved
+        elif step % config.updates == 0 and self._stops(step):
+            control.should_save = control.should_training_stop = True
+
+    def _stops(self, step: int) -> bool:
+        if self._cancel is not None and self._cancel.is_set():
+            return True
+        patience = self._config.patience
+        if patience is None or step % self._config.record_every:
+            return False
+        return plateaued(
+            read_curves(self._curves.path), patience=patience, least_gain=self._config.least_gain
+        )
+
+    def _record(self, step: int, state: Any) -> None:
+        trainer = self._trainer
+        counts, trainer.counts = trainer.counts, dict.fromkeys(COUNTED, 0.0)
+        sums = torch.tensor(
+            [counts[name] for name in COUNTED], dtype=torch.float64, device=trainer.args.device
+        )
+        total = dict(zip(COUNTED, trainer.accelerator.reduce(sums, "sum").tolist(), strict=True))
+        if state.is_world_process_zero:
+            line = {
+                "stage": "pir-grpo",
+                "step": step,
+                "steps": self._steps,
+                "seconds": round(self._before_s + time.monotonic() - self._since, 2),
+                **_means(total),
+            }
+            line["learning_rate"] = trainer.lr_scheduler.get_last_lr()[0]
+            self._curves.add(line)
+            self._progress(line)
+
+
+def _means(total: dict[str, float]) -> dict[str, float]:
+    """A record's numbers; a mean over nothing is left out."""
+    over = {
+        "reward": "rollouts", "tiou": "relevant", "refusal": "irrelevant", "over_refusal": "relevant",
+        "broken": "rollouts", "length": "rollouts", "spread": "groups", "live": "groups", "distinct": "rollouts",
+        "kl": "scored", "clipped": "scored", "loss": "scored",
+    }  # fmt: skip
+    return {name: round(total[name] / total[by], 5) for name, by in over.items() if total[by]}
+
+
+def run_pir_grpo(
+    model: Any,
+    tokenizer: Any,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    config: PirGrpoConfig,
+    out_dir: Path,
+    *,
+    weights: Sequence[float] | None = None,
+    progress: Progress = lambda line: None,
+    cancel: threading.Event | None = None,
+) -> Any:
+    """Train `model` (see `train.sft.adapt`) and return it; its weights are then in `out_dir`/adapter or /checkpoint.
+
+    `weights` draw rows by difficulty (`train.difficulty`). Goes on where a killed or cancelled run stopped; one that
+    has ended is loaded. `progress` hears each line of the curves. Raises InputError without rows or with rows of
+    val or test, Cancelled after saving the state.
+    """
+    if not examples:
+        raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
+    require_training(examples)
+    drawn = None if weights is None else [float(weight) for weight in weights]
+    decides = {"kind": "pir-grpo", "config": as_dict(config), "rows": rows_digest(examples), "weights": drawn}
+    final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
+    if open_run(out_dir, decides):
+        return load_trained(model, final)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, drawn, progress, cancel)
+    state = last_state(out_dir)
+    if state is not None and config.method == "full":
+        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
+        load_trained(model, state).train()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    finally:
+        trainer.groups.close()
+    if cancel is not None and cancel.is_set() and trainer.state.global_step < config.steps:
+        raise Cancelled(
+            f"Stopped at step {trainer.state.global_step} of {config.steps}; it can go on from there."
+        )
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.is_world_process_zero():
+        save_trained(model, tokenizer, final)
+        write_json(out_dir / "done.json", {"steps": trainer.state.global_step, "result": final.name})
+    return model.eval()
+
+
+def _prepare(
+    model: Any, tokenizer: Any, encoder: Encoder, examples: Sequence[Example], config: PirGrpoConfig, out_dir: Path,
+    weights: list[float] | None, progress: Progress, cancel: threading.Event | None,
+) -> PirGrpoTrainer:  # fmt: skip
+    attention = unwrapped(model).config.get_text_config()._attn_implementation
+    if attention != "sdpa":
+        raise InputError(
+            f"Group-shared training needs sdpa attention; the model uses {attention}. Load it with sdpa."
+        )
+    devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
+    trainer = PirGrpoTrainer(
+        model=model, config=config, tokenizer=tokenizer,
+        groups=Groups(examples, encoder, config, devices=devices, weights=weights),
+        args=_arguments(config, out_dir, on_cpu=model.device.type == "cpu"),
+        max_new_tokens=config.max_new_tokens,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    curves = Curves(out_dir / "curves.jsonl")
+    trainer.add_callback(Watch(trainer, config, curves, config.steps, progress, cancel))  # type: ignore[arg-type]
+    return trainer
+
+
+def _arguments(config: PirGrpoConfig, out_dir: Path, *, on_cpu: bool) -> TrainingArguments:
+    """Trainer's settings: one group is one item, a step gathers `groups` of them."""
+    checkpointing: dict[str, Any] = {}
+    if config.gradient_checkpointing:
+        checkpointing = {
+            "activation_checkpointing": True,
+            "activation_checkpointing_kwargs": {"use_reentrant": False},
+        }
+    return TrainingArguments(
+        output_dir=str(out_dir / "states"), per_device_train_batch_size=1, max_steps=config.steps, seed=config.seed,
+        gradient_accumulation_steps=config.groups, train_sampling_strategy="sequential",
+        learning_rate=config.learning_rate, lr_scheduler_type="constant_with_warmup",
+        warmup_steps=round(config.warmup_share * config.steps), optim="adamw_torch",
+        weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm, use_cpu=on_cpu, bf16=not on_cpu,
+        logging_strategy="no", save_strategy="steps", save_steps=config.save_every, save_total_limit=2,
+        remove_unused_columns=False, report_to=[], disable_tqdm=True, log_level="error",
+        dataloader_pin_memory=False, ddp_find_unused_parameters=False, **checkpointing,
+    )  # fmt: skip
