@@ -1,0 +1,88 @@
+/** What this browser keeps of a person's work: operations not saved yet, and the undo history of each query. */
+
+const NAME = "tempo-annotate";
+const VERSION = 1;
+
+/** Open the store. Where a browser keeps nothing (private windows may), everything lives in memory until the tab closes. */
+export async function openKept() {
+  try {
+    return new Kept(await openDatabase());
+  } catch {
+    return new Kept(null);
+  }
+}
+
+function openDatabase() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(NAME, VERSION);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("operations", { keyPath: "op_id" });
+      request.result.createObjectStore("histories", { keyPath: ["annotator", "query_id"] });
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+    request.onblocked = () => reject(new Error("another tab holds an older store"));
+  });
+}
+
+class Kept {
+  #database;
+  #memory = new Map();
+
+  constructor(database) {
+    this.#database = database;
+    if (database) database.onversionchange = () => database.close();
+  }
+
+  get durable() {
+    return this.#database !== null;
+  }
+
+  /** Every operation of an annotator, oldest first. */
+  async operations(annotator) {
+    if (!this.#database) return [];
+    const found = await this.#read("operations", (store) => store.getAll());
+    return found.filter((op) => op.annotator === annotator).sort((a, b) => a.order - b.order);
+  }
+
+  async history(annotator, query_id) {
+    const key = JSON.stringify([annotator, query_id]);
+    if (!this.#database) return this.#memory.get(key) ?? null;
+    return (await this.#read("histories", (store) => store.get([annotator, query_id]))) ?? null;
+  }
+
+  /** Write some and drop some, all or nothing. Resolves once the browser has it. */
+  write({ operations = [], dropped = [], history = null }) {
+    if (!this.#database) {
+      if (history) this.#memory.set(JSON.stringify([history.annotator, history.query_id]), history);
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      const names = history ? ["operations", "histories"] : ["operations"];
+      const transaction = this.#database.transaction(names, "readwrite");
+      transaction.oncomplete = () => resolve();
+      transaction.onerror = transaction.onabort = () => reject(transaction.error);
+      const store = transaction.objectStore("operations");
+      for (const operation of operations) store.put(operation);
+      for (const op_id of dropped) store.delete(op_id);
+      if (history) transaction.objectStore("histories").put(history);
+      transaction.commit?.();
+    });
+  }
+
+  async forget(annotator, query_id) {
+    this.#memory.delete(JSON.stringify([annotator, query_id]));
+    if (!this.#database) return;
+    const transaction = this.#database.transaction("histories", "readwrite");
+    transaction.objectStore("histories").delete([annotator, query_id]);
+    await new Promise((resolve) => (transaction.oncomplete = transaction.onabort = resolve));
+  }
+
+  #read(name, ask) {
+    return new Promise((resolve, reject) => {
+      const request = ask(this.#database.transaction(name).objectStore(name));
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * Saving without anybody waiting: each finished gesture is kept in this browser at once and sent in order.
+ *
+ * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
+ * one after loading follows what the server had; each later one follows the answer to the one before. What the server
+ * refuses because somebody else was faster waits for a person (`conflict`); nothing is dropped without being told.
+ * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, submitted }).
+ */
+
+import { openKept } from "./kept.js";
+import { newId, pause, write } from "./server.js";
+
+const SOONEST_MS = 400;
+const LATEST_MS = 10_000;
+
+export class Saver extends EventTarget {
+  #kept;
+  #annotator;
+  #signal;
+  #send;
+  #tab = newId();
+  #queue = [];
+  #heads = new Map();
+  #conflicts = new Map();
+  #writes = Promise.resolve();
+  #running = false;
+  #wake = null;
+  #trouble = null;
+  #saved_ms = null;
+  #refused = null;
+
+  static async open(annotator, { signal, send = write } = {}) {
+    const saver = new Saver();
+    saver.#annotator = annotator;
+    saver.#signal = signal;
+    saver.#send = send;
+    saver.#kept = await openKept();
+    await saver.#adopt();
+    const again = () => saver.#wake?.();
+    addEventListener("online", again, { signal });
+    document.addEventListener("visibilitychange", again, { signal });
+    saver.#run();
+    return saver;
+  }
+
+  /** Take over what closed tabs left behind; open ones hold a lock and send their own. */
+  async #adopt() {
+    const living = await livingTabs(this.#tab, this.#signal);
+    const left = (await this.#kept.operations(this.#annotator)).filter((op) => !living.has(op.tab));
+    this.#queue = left.map((op) => ({ ...op, tab: this.#tab }));
+    for (const { query_id, theirs, yours } of this.#queue)
+      if (theirs !== undefined) this.#conflicts.set(query_id, { yours, theirs });
+    if (left.length > 0) this.#store({ operations: this.#queue });
+  }
+
+  /** { kind, count, saved_ms, message, query_id }: kind is saved, saving, offline, person, conflict or refused. */
+  get status() {
+    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#kept.durable };
+    const [first] = this.#conflicts.keys();
+    if (first !== undefined) return { ...common, kind: "conflict", query_id: first };
+    if (this.#trouble) return { ...common, ...this.#trouble };
+    if (this.#queue.length > 0) return { ...common, kind: "saving" };
+    if (this.#refused) return { ...common, kind: "refused", message: this.#refused };
+    return { ...common, kind: "saved" };
+  }
+
+  /** An item came from the server with its newest version. */
+  opened(query_id, head) {
+    if (this.pending(query_id).length === 0) this.#heads.set(query_id, head);
+  }
+
+  pending(query_id) {
+    return this.#queue.filter((op) => op.query_id === query_id);
+  }
+
+  /** Queries with a submission that the server has not confirmed: they are not open any more. */
+  get submitting() {
+    return [...new Set(this.#queue.filter((op) => op.edit.submitted).map((op) => op.query_id))];
+  }
+
+  /** Keep one edit. `history` is what the editor needs to go on after a reload. */
+  keep(query_id, edit, history) {
+    const chained = this.pending(query_id).length > 0;
+    const op = {
+      op_id: newId(),
+      order: Date.now() + this.#queue.length / 1e4,
+      annotator: this.#annotator,
+      tab: this.#tab,
+      query_id,
+      edit,
+      parent_id: chained ? undefined : (this.#heads.get(query_id) ?? null),
+    };
+    const last = this.#queue.at(-1);
+    if (last && op.order <= last.order) op.order = last.order + 1e-3;
+    this.#queue.push(op);
+    this.#refused = null;
+    const place = { annotator: this.#annotator, query_id, history, after: op.op_id, head: null };
+    const done = this.#store({ operations: [op], history: history ? place : null });
+    this.#tell();
+    this.#run();
+    return done;
+  }
+
+  /** The undo history of a query, if it belongs to what the server has plus what waits here. */
+  async history(query_id, head) {
+    const found = await this.#kept.history(this.#annotator, query_id);
+    if (!found) return null;
+    const waiting = this.pending(query_id).at(-1);
+    if (waiting) return found.after === waiting.op_id ? found.history : null;
+    return found.head === head ? found.history : null;
+  }
+
+  /** The newest version of a query that waits here, or null. */
+  newest(query_id) {
+    return this.pending(query_id).at(-1)?.edit ?? null;
+  }
+
+  conflict(query_id) {
+    return this.#conflicts.get(query_id) ?? null;
+  }
+
+  /** Settle a conflict: "mine" is sent again on top of theirs, "theirs" drops what waits here. */
+  async resolve(query_id, choice) {
+    const { theirs } = this.#conflicts.get(query_id);
+    const waiting = this.pending(query_id);
+    const head = theirs?.correction_id ?? null;
+    this.#conflicts.delete(query_id);
+    this.#queue = this.#queue.filter((op) => op.query_id !== query_id);
+    this.#heads.set(query_id, head);
+    await this.#store({ dropped: waiting.map((op) => op.op_id) });
+    if (choice === "mine") await this.keep(query_id, waiting.at(-1).edit, null);
+    else await this.#kept.forget(this.#annotator, query_id);
+    this.#tell();
+    this.#run();
+  }
+
+  #store(change) {
+    const write = () => this.#kept.write(change).catch(() => this.#say({ kind: "offline", message: "This browser cannot keep edits; leave the page open." }));
+    this.#writes = this.#writes.then(write);
+    return this.#writes;
+  }
+
+  #tell() {
+    this.dispatchEvent(new CustomEvent("status"));
+  }
+
+  #say(trouble) {
+    this.#trouble = trouble;
+    this.#tell();
+  }
+
+  get #next() {
+    return this.#queue.find((op) => !this.#conflicts.has(op.query_id)) ?? null;
+  }
+
+  async #run() {
+    if (this.#running) return;
+    this.#running = true;
+    let wait_ms = SOONEST_MS;
+    while (this.#next && !this.#signal?.aborted) {
+      const op = this.#next;
+      if (op.parent_id === undefined) op.parent_id = this.#heads.get(op.query_id) ?? null;
+      await this.#writes;
+      if (await this.#attempt(op)) wait_ms = SOONEST_MS;
+      else if (!this.#signal?.aborted) {
+        await this.#rest(wait_ms);
+        wait_ms = Math.min(2 * wait_ms, LATEST_MS);
+      }
+    }
+    this.#running = false;
+    this.#tell();
+  }
+
+  #rest(ms) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      pause(ms, this.#signal).then(resolve);
+    });
+  }
+
+  /** Send one operation; false when it must be tried again later. */
+  async #attempt(op) {
+    try {
+      const { op_id, parent_id, edit } = op;
+      const answer = await this.#send(`/queries/${op.query_id}/edits`, { op_id, parent_id, edit }, this.#signal);
+      await this.#saved(op, answer);
+      return true;
+    } catch (failure) {
+      if (failure.kind === "conflict") return this.#clashed(op, failure.body);
+      if (failure.kind === "refused") return this.#turnedDown(op, failure.message);
+      if (failure.kind === "stopped") return false;
+      if (!failure.kind) throw failure;
+      this.#say({ kind: failure.kind === "person" ? "person" : "offline", message: failure.message });
+      return false;
+    }
+  }
+
+  async #saved(op, { correction_id, saved_at_ms }) {
+    this.#heads.set(op.query_id, correction_id);
+    this.#saved_ms = saved_at_ms;
+    this.#trouble = null;
+    await this.#settle(op, correction_id);
+    this.dispatchEvent(
+      new CustomEvent("saved", { detail: { query_id: op.query_id, submitted: op.edit.submitted, correction_id } }),
+    );
+    this.#tell();
+  }
+
+  /** Take an operation out; the next one of its query follows `head`, and that is written down with it. */
+  async #settle(op, head) {
+    this.#queue = this.#queue.filter((other) => other !== op);
+    const follower = this.#queue.find((other) => other.query_id === op.query_id);
+    if (follower) follower.parent_id = head;
+    const found = follower ? null : await this.#kept.history(this.#annotator, op.query_id);
+    const history = found?.after === op.op_id ? { ...found, head } : null;
+    await this.#store({ operations: follower ? [follower] : [], dropped: [op.op_id], history });
+  }
+
+  #clashed(op, body) {
+    op.theirs = body?.theirs ?? null;
+    op.yours = this.newest(op.query_id);
+    this.#trouble = null;
+    this.#conflicts.set(op.query_id, { yours: op.yours, theirs: op.theirs });
+    this.#store({ operations: [op] });
+    this.dispatchEvent(new CustomEvent("conflict", { detail: { query_id: op.query_id } }));
+    this.#tell();
+    return true;
+  }
+
+  async #turnedDown(op, message) {
+    this.#refused = message;
+    this.#trouble = null;
+    await this.#settle(op, op.parent_id);
+    this.#tell();
+    return true;
+  }
+}
+
+/** Ids of tabs that are open: each holds a lock for as long as it lives. Without locks nobody else is known. */
+async function livingTabs(tab, signal) {
+  if (!navigator.locks) return new Set();
+  const held = new Promise((resolve) => {
+    const stay = () => new Promise((leave) => (resolve(), signal?.addEventListener("abort", leave, { once: true })));
+    navigator.locks.request(`tempo-tab-${tab}`, stay).catch(resolve);
+  });
+  await held;
+  const { held: locks = [] } = await navigator.locks.query();
+  return new Set(locks.map(({ name }) => name.replace("tempo-tab-", "")).filter((name) => name !== tab));
+}
