@@ -1,5 +1,11 @@
 """Recipes: functions that return a full configuration. A run is a recipe, a seed and a folder."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from train.configuration import SftConfig
+from train.pir_config import PirGrpoConfig
+from train.refresh_config import RefreshConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.shapeworld.queries import QueryMix
 
@@ -28,3 +34,69 @@ def tempo_tiny(seed: int = 0) -> ScratchRecipe:
 
 
 RECIPES = {"tempo-tiny": tempo_tiny}
+
+
+def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
+    """tempo-tiny learns from corrections on two cores, in minutes: LoRA on the NF4 base that is served."""
+    sft = SftConfig(
+        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-3, epochs=3.0, questions=8, rows=4,
+        save_every=10, record_every=2, threads=2,
+    )  # fmt: skip
+    pir = PirGrpoConfig(
+        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-4, steps=20, groups=4, rollouts=8,
+        save_every=10, record_every=2, threads=2,
+    )  # fmt: skip
+    return RefreshConfig(name="tempo-tiny-refresh", seed=seed, sft=sft, pir=pir)
+
+
+def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
+    """Qwen2-VL-2B-Instruct with QLoRA on one GPU of 24 GB. Rates: TVG-R1 (2507.18100) for RL, QLoRA's for SFT."""
+    sft = SftConfig(
+        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-4, epochs=2.0, questions=6, rows=1,
+        accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
+    )  # fmt: skip
+    pir = PirGrpoConfig(
+        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=300, groups=8, rollouts=8,
+        gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+    )  # fmt: skip
+    return RefreshConfig(name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, world_clips=0)
+
+
+def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
+    """Qwen2-VL-7B-Instruct with QLoRA on one GPU of 40 GB or more."""
+    sft = SftConfig(
+        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-5, epochs=2.0, questions=6, rows=1,
+        accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
+    )  # fmt: skip
+    pir = PirGrpoConfig(
+        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=300, groups=8, rollouts=8,
+        gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+    )  # fmt: skip
+    return RefreshConfig(name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, world_clips=0)
+
+
+def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
+    """Qwen2-VL-7B-Instruct on several GPUs, whole base in bfloat16, one adapter: launch with accelerate.
+
+    accelerate launch --config_file train/configs/ddp.yaml -m train sft --recipe qwen2-vl-7b-gpus ...
+    """
+    one = qwen2_vl_7b(seed)
+    return replace(
+        one,
+        name="qwen2-vl-7b-gpus",
+        four_bit=False,
+        sft=replace(one.sft, name="qwen2-vl-7b-gpus", accumulate=2),
+        pir=None if one.pir is None else replace(one.pir, name="qwen2-vl-7b-gpus", groups=2),
+    )
+
+
+FINE_TUNING = {
+    "tempo-tiny-refresh": tempo_tiny_refresh,
+    "qwen2-vl-2b": qwen2_vl_2b,
+    "qwen2-vl-7b": qwen2_vl_7b,
+    "qwen2-vl-7b-gpus": qwen2_vl_7b_gpus,
+}
+"""Recipes for further training: `train sft`, `train pir-grpo` and `train refresh` take them."""
+
+CONFIGS = Path(__file__).parent / "configs"
+"""accelerate's configuration files, one for each way to use several GPUs."""

@@ -1,35 +1,59 @@
-"""`python -m train sft`: supervised fine-tuning by recipe; tempo-tiny's recipe starts from random weights."""
+"""`python -m train sft`: supervised training, from random weights by recipe, or on rows from a checkpoint."""
 
 import argparse
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tempo_core.errors import InputError
-from train.recipes import RECIPES
+from train.commands.options import (
+    add_data_options,
+    curve_bar,
+    device_of_this_process,
+    fine_tuning,
+    gather,
+    show_plan,
+)
+from train.recipes import FINE_TUNING, RECIPES
+
+BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = subparsers.add_parser(
         "sft",
-        help="train by a recipe, resumable",
-        description="Train into OUT. The same command resumes; curves.jsonl grows meanwhile; the checkpoint is "
-        "OUT/checkpoint.",
+        help="supervised training, resumable",
+        description="Train into OUT; the same command resumes, and curves.jsonl grows meanwhile. Without --data: the "
+        "recipe's model from random weights, into OUT/checkpoint. With --data: fine-tune a checkpoint on the rows, "
+        "into OUT/adapter (or OUT/checkpoint with --full).",
     )
-    command.add_argument("--recipe", required=True, help=f"one of: {', '.join(sorted(RECIPES))}")
-    command.add_argument("--out", type=Path, required=True, help="folder for state, curves and checkpoint")
+    names = ", ".join((*sorted(RECIPES), *sorted(FINE_TUNING)))
+    command.add_argument("--recipe", help=f"one of: {names} (with --data: tempo-tiny-refresh)")
+    command.add_argument("--out", type=Path, required=True, help="folder for state, curves and the result")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
         "--json", action="store_true", help="print curves as JSON lines instead of a progress bar"
     )
+    add_data_options(command, required=False)
+    command.add_argument("--full", action="store_true", help="train every weight, not an adapter")
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.data is not None:
+        return _fine_tune(args)
+    if args.recipe is None:
+        raise InputError("Give --data to fine-tune on rows, or --recipe to train from random weights.")
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}. Use one of: {', '.join(sorted(RECIPES))}.")
+    return _from_scratch(args)
+
+
+def _from_scratch(args: argparse.Namespace) -> int:
     from train.scratch.export import export
     from train.scratch.run import run as train
 
@@ -46,4 +70,34 @@ def run(args: argparse.Namespace) -> int:
 
         model, tokenizer = train(recipe, args.out, progress=show)
     print(f"checkpoint: {export(model, tokenizer, recipe, args.out / 'checkpoint')}")
+    return 0
+
+
+def _fine_tune(args: argparse.Namespace) -> int:
+    recipe = fine_tuning(args.recipe or "tempo-tiny-refresh", args.seed)
+    sft = replace(recipe.sft, steps=args.steps or recipe.sft.steps, method="full" if args.full else "lora")
+    recipe = replace(recipe, sft=sft, four_bit=recipe.four_bit and not args.full)
+    found = gather(args, recipe)
+    if args.dry_run:
+        return show_plan(args, found, recipe, ("sft",))
+    from tempo_core.checkpoint import check_adapter
+    from tempo_core.loading import load_model
+    from train.encoding import Encoder
+    from train.sft import adapt, run_sft
+
+    loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
+    if args.adapter is not None:
+        check_adapter(args.adapter, loaded.fingerprint)
+    encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
+    bar, show = curve_bar(args.json)
+    with bar:
+        model = adapt(loaded.model, sft, parent=args.adapter)
+        run_sft(model, loaded.tokenizer, encoder, found.training, sft, args.out, progress=show)
+    if args.full:
+        for name in BESIDE_WEIGHTS:
+            if (loaded.folder / name).is_file():
+                shutil.copyfile(loaded.folder / name, args.out / "checkpoint" / name)
+    print(
+        f"{'checkpoint' if args.full else 'adapter'}: {args.out / ('checkpoint' if args.full else 'adapter')}"
+    )
     return 0

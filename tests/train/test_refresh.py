@@ -1,0 +1,298 @@
+"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tempo_core.checkpoint import fingerprint
+from tempo_core.errors import Cancelled, InputError
+from tests.train.people import QUICK, SFT_ONLY, Project
+from train.gate import Decision, decide
+from train.refresh import Outcome, Refresh, refresh_folder
+from train.refresh_config import Gate, RefreshConfig
+from train.registry import Registry
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path / "project")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "home" / "adapters")
+
+
+def refresh(
+    project: Project,
+    registry: Registry,
+    checkpoint: Path,
+    config: RefreshConfig = QUICK,
+    *,
+    run: str = "run",
+    **more: Any,
+) -> Outcome:
+    folder = registry.folder.parent / run
+    return Refresh(project.snapshot(), config, folder, registry, checkpoint=checkpoint, **more).run()
+
+
+def state(registry: Registry, run: str = "run") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((registry.folder.parent / run / "state.json").read_text())
+    return found
+
+
+def test_corrections_become_an_adapter_with_its_lineage(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    heard: list[dict[str, Any]] = []
+    outcome = refresh(project, registry, checkpoint, hear=lambda each: heard.append(dict(each)))
+    assert outcome.state in ("kept", "promoted")
+    assert outcome.adapter is not None
+    entry = registry.entry(outcome.adapter)
+    lineage = entry.lineage
+    assert lineage.base_fingerprint == fingerprint(checkpoint)
+    assert lineage.snapshot_sha256 is not None
+    assert lineage.snapshot_sha256.startswith(project.snapshot().name)
+    assert lineage.parent is None
+    assert lineage.recipe["sft"]["steps"] == 4
+    assert (lineage.rows["training"]["rows"], lineage.rows["held_out"]["rows"]) == (4, 4)
+    assert lineage.scores["corrected"]["rows"] == 4
+    assert {"ra_iou", "set_iou", "refused_f1"} <= lineage.scores["corrected"]["differences"].keys()
+    assert list(dict.fromkeys(each["stage"] for each in heard)) == [
+        "reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding",
+    ]  # fmt: skip
+    assert state(registry)["state"] == "done"
+    rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
+    assert [each["row_id"] for each in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
+    assert refresh(project, registry, checkpoint) == outcome  # it has ended
+
+
+def test_the_same_seed_twice_is_the_same_adapter(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    names = [refresh(project, registry, checkpoint, run=run).adapter for run in ("one", "two")]
+    assert names[0] == names[1]
+    other = replace(QUICK, seed=1, sft=replace(QUICK.sft, seed=1))
+    assert refresh(project, registry, checkpoint, other, run="three").adapter != names[0]
+
+
+def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpoint: Path) -> None:
+    """Another answer on a held-out row changes the scores' truth and not the adapter."""
+    project.correct_all(["0-0", "1-1", "2-0"])
+    first = refresh(project, registry, checkpoint, SFT_ONLY, run="one").adapter
+    project.correct_all(["3-0", "3-1"])
+    assert refresh(project, registry, checkpoint, SFT_ONLY, run="two").adapter == first
+
+
+@pytest.mark.slow
+def test_a_stopped_refresh_ends_with_the_same_adapter(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    whole = refresh(project, registry, checkpoint).adapter
+    for stage in ("checking", "sft", "pir-grpo", "comparing"):
+        cancel = threading.Event()
+
+        def stop(each: dict[str, Any], stage: str = stage, cancel: threading.Event = cancel) -> None:
+            if each["stage"] == stage and each["step"] >= 1:
+                cancel.set()
+
+        with pytest.raises(Cancelled):
+            refresh(project, registry, checkpoint, run=stage, hear=stop, cancel=cancel)
+        assert state(registry, stage)["state"] == "cancelled"
+        assert refresh(project, registry, checkpoint, run=stage).adapter == whole
+
+
+def test_it_goes_on_from_the_promoted_adapter(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct_all()
+    parent = refresh(project, registry, checkpoint, SFT_ONLY, promote=False).adapter
+    assert parent is not None
+    registry.promote(parent, by="test")
+    child = refresh(project, registry, checkpoint, SFT_ONLY, run="child").adapter
+    assert child not in (None, parent)
+    assert registry.entry(str(child)).lineage.parent == parent
+    registry.rollback(fingerprint(checkpoint), by="test")
+    assert refresh(project, registry, checkpoint, SFT_ONLY, run="child").adapter == child
+
+
+def test_no_corrections(project: Project, registry: Registry, checkpoint: Path) -> None:
+    outcome = refresh(project, registry, checkpoint)
+    assert (outcome.state, outcome.adapter) == ("nothing", None)
+    assert outcome.message == (
+        "There are no corrections to learn from, so no adapter was made. (8 left out: nobody corrected it.)"
+    )
+    assert registry.entries() == []
+
+
+def test_one_correction(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct("0-0", (2000, 3000))
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "kept"
+    assert "0 corrected held-out rows cannot tell" in outcome.message
+
+
+def test_a_held_out_correction_alone(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct("3-0", (2000, 3000))
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "1 corrected rows are held out" in outcome.message
+
+
+def test_only_refusals(project: Project, registry: Registry, checkpoint: Path, tmp_path: Path) -> None:
+    project.correct_all(["0-1", "1-1", "3-1"])
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "All 2 corrections say that nothing matches" in outcome.message
+    rows = [
+        {"qid": n, "query": "a square", "duration": 4, "vid": "clip0", "relevant_windows": [[0, 2]]}
+        for n in range(4)
+    ]
+    file = tmp_path / "replay.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(SFT_ONLY, replay_share=0.5, least_replay_rows=2)
+    outcome = refresh(
+        project, registry, checkpoint, config, run="with replay", replay=file, videos=project.clips
+    )
+    assert outcome.state == "kept"
+    summary = json.loads((registry.folder.parent / "with replay" / "rows.json").read_text())["summary"]
+    assert (summary["training"]["rows"], summary["replay"]) == (4, 2)
+
+
+def test_videos_that_are_gone_or_broken(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct_all()
+    (project.clips / "clip0.mp4").unlink()
+    broken = project.clips / "clip1.mp4"
+    broken.write_bytes(b"x" * broken.stat().st_size)
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "2 left out: its video is gone" in outcome.message
+    assert "2 left out: its video cannot be decoded" in outcome.message
+
+
+def test_replay_that_is_held_out_does_not_teach(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A replay row about a held-out clip is left out, whatever its file says."""
+    project.correct_all()
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "clip3", "relevant_windows": [[0, 2]]}
+    file = tmp_path / "replay.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
+    assert rows["left_out"] == {"its clip is held out for measuring": ["replay/replay/1"]}
+
+
+def test_a_folder_belongs_to_one_refresh(project: Project, registry: Registry, checkpoint: Path) -> None:
+    refresh(project, registry, checkpoint)
+    with pytest.raises(InputError, match="differs in config"):
+        refresh(project, registry, checkpoint, SFT_ONLY)
+    project.correct_all()
+    with pytest.raises(InputError, match="differs in data"):
+        refresh(project, registry, checkpoint)
+    with pytest.raises(InputError, match="does not exist"):
+        Refresh(
+            project.folder / "nowhere", QUICK, registry.folder.parent / "x", registry, checkpoint=checkpoint
+        ).run()
+
+
+def test_several_processes_are_refused(
+    project: Project, registry: Registry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="accelerate"):
+        refresh(project, registry, checkpoint)
+
+
+def test_equal_refreshes_meet_in_one_folder(project: Project, checkpoint: Path, tmp_path: Path) -> None:
+    folder = refresh_folder(tmp_path, project.snapshot(), QUICK, checkpoint)
+    assert folder == refresh_folder(tmp_path, project.snapshot(), QUICK, checkpoint)
+    assert folder != refresh_folder(tmp_path, project.snapshot(), replace(QUICK, seed=1), checkpoint)
+
+
+def gap(first: float, second: float, low: float) -> dict[str, float]:
+    return {"first": first, "second": second, "low": low, "high": 2 * (second - first) - low, "p_value": 0.01}
+
+
+def scored(rows: int = 50, **gaps: dict[str, float]) -> dict[str, Any]:
+    usual = {
+        "ra_iou": gap(0.5, 0.6, 0.02),
+        "refused_f1": gap(0.8, 0.8, -0.1),
+        "relevant_f1": gap(0.9, 0.9, -0.1),
+    }
+    return {"rows": rows, "differences": {**usual, **gaps}}
+
+
+@pytest.mark.parametrize(
+    ("corrected", "kept", "says"),
+    [
+        (scored(), scored(), None),
+        (scored(), None, None),
+        (None, scored(), "0 corrected held-out rows"),
+        (scored(rows=19), None, "19 corrected held-out rows"),
+        (scored(ra_iou=gap(0.5, 0.6, -0.01)), None, "no significant gain"),
+        (scored(ra_iou=gap(0.6, 0.5, -0.2)), None, "no significant gain"),
+        (scored(refused_f1=gap(0.8, 0.7, -0.2)), None, "refused_f1 0.800 → 0.700 (difference -0.200 to"),
+        (scored(), scored(refused_f1=gap(0.8, 0.7, -0.2)), "on what was known before is a loss"),
+        (scored(), scored(ra_iou=gap(0.8, 0.75, -0.1)), "ra_iou 0.800 → 0.750"),
+    ],
+)  # fmt: skip
+def test_the_gate(corrected: Any, kept: Any, says: str | None) -> None:
+    found: Decision = decide(Gate(), corrected, kept)
+    assert found.promote == (says is None)
+    assert says is None or says in " ".join(found.reasons)
+
+
+def run_command(project: Project, home: Path, checkpoint: Path, out: str) -> list[str]:
+    return [
+        sys.executable, "-m", "train", "refresh", "--data", str(project.snapshot()), "--checkpoint", str(checkpoint),
+        "--adapters", str(home / "adapters"), "--out", str(home / out), "--steps", "6", "--json",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
+    project: Project, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The command is killed with SIGKILL again and again, a little later each time, until it ends."""
+    project.correct_all()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    home = tmp_path / "killed"
+    whole = subprocess.run(
+        run_command(project, tmp_path / "whole", checkpoint, "run"),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert whole.returncode == 0, whole.stderr
+    command, patience_s, kills = run_command(project, home, checkpoint, "run"), 6.0, 0
+    while True:
+        child = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            out, error = child.communicate(timeout=patience_s)
+            break
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.communicate()
+            kills, patience_s = kills + 1, patience_s + 0.7
+        time.sleep(0.1)
+    assert child.returncode == 0, error
+    assert kills >= 2
+    assert json.loads(out)["adapter"] == json.loads(whole.stdout)["adapter"]

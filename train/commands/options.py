@@ -1,0 +1,95 @@
+"""Flags that the fine-tuning commands share, and what they open."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tempo_core.errors import InputError
+from train.examples import Gathered, read_examples
+from train.recipes import FINE_TUNING
+from train.refresh_config import RefreshConfig
+
+
+def add_data_options(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """--data, --videos, --checkpoint, --adapter, --no-four-bit, --dry-run."""
+    command.add_argument(
+        "--data",
+        type=Path,
+        required=required,
+        metavar="SNAPSHOT|JSONL",
+        help="a snapshot's folder or a file of rows",
+    )
+    command.add_argument("--videos", type=Path, metavar="DIR", help="folder with the rows' clips")
+    command.add_argument("--checkpoint", metavar="DIR", help="the base (default: the shipped tempo-tiny)")
+    command.add_argument("--adapter", type=Path, metavar="DIR", help="go on from this adapter")
+    command.add_argument("--steps", type=int, help="optimizer steps instead of the recipe's")
+    command.add_argument(
+        "--dry-run", action="store_true", help="print rows, tokens, memory and time; train nothing"
+    )
+
+
+def fine_tuning(name: str, seed: int) -> RefreshConfig:
+    """A recipe for further training. Raises InputError."""
+    if name not in FINE_TUNING:
+        raise InputError(f"There is no recipe {name!r}. Use one of: {', '.join(sorted(FINE_TUNING))}.")
+    return FINE_TUNING[name](seed)
+
+
+def gather(args: argparse.Namespace, config: RefreshConfig) -> Gathered:
+    """The rows of --data; what is left out is said on stderr. Raises InputError without a training row."""
+    found = read_examples(
+        args.data,
+        videos=args.videos,
+        held_out_share=config.held_out_share,
+        original_weight=config.original_weight,
+    )
+    for reason, rows in found.left_out.items():
+        print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
+    if not found.training:
+        held = f" {len(found.held_out)} rows are of val or test." if found.held_out else ""
+        raise InputError(f"{args.data} has no row to train on.{held}")
+    return found
+
+
+def show_plan(
+    args: argparse.Namespace, found: Gathered, config: RefreshConfig, stages: tuple[str, ...]
+) -> int:
+    """Print the dry run."""
+    from train.dry_run import dry_run
+
+    device = "cpu" if not _has_gpu() and args.checkpoint is None else "cuda"
+    planned = dry_run(found.training, config, checkpoint=args.checkpoint, device=device, stages=stages)
+    print(json.dumps(planned.to_dict()) if args.json else planned.describe())
+    return 0
+
+
+def device_of_this_process() -> str | None:
+    """The GPU that accelerate gave this process, or None to choose."""
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if rank is not None and _has_gpu() else None
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def curve_bar(as_json: bool) -> tuple[Any, Callable[[dict[str, Any]], None]]:
+    """A progress bar (or JSON lines) and the function that feeds it a run's lines."""
+    bar = tqdm(unit="step", file=sys.stderr, disable=as_json)
+
+    def show(line: dict[str, Any]) -> None:
+        bar.total = line["steps"]
+        bar.update(line["step"] - bar.n)
+        bar.set_postfix({name: line[name] for name in ("loss", "exact", "reward", "tiou") if name in line})
+        if as_json:
+            print(json.dumps(line), flush=True)
+
+    return bar, show

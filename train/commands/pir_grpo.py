@@ -1,0 +1,59 @@
+"""`python -m train pir-grpo`: reinforcement learning on relevant and irrelevant pairs, after supervised training."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from tempo_core.errors import InputError
+from train.commands.options import (
+    add_data_options,
+    curve_bar,
+    device_of_this_process,
+    fine_tuning,
+    gather,
+    show_plan,
+)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = subparsers.add_parser(
+        "pir-grpo",
+        help="reward right answers and right refusals, resumable",
+        description="Train an adapter by PIR-GRPO into OUT/adapter; the same command resumes, and curves.jsonl grows "
+        "meanwhile.",
+    )
+    command.add_argument("--recipe", default="tempo-tiny-refresh", help="(tempo-tiny-refresh)")
+    command.add_argument("--out", type=Path, required=True, help="folder for state, curves and the adapter")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--json", action="store_true", help="print curves as JSON lines instead of a progress bar"
+    )
+    add_data_options(command, required=True)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    recipe = fine_tuning(args.recipe, args.seed)
+    if recipe.pir is None:
+        raise InputError(f"The recipe {args.recipe} has no PIR-GRPO stage. Choose another.")
+    pir = replace(recipe.pir, steps=args.steps or recipe.pir.steps)
+    recipe = replace(recipe, pir=pir)
+    found = gather(args, recipe)
+    if args.dry_run:
+        return show_plan(args, found, recipe, ("pir-grpo",))
+    from tempo_core.checkpoint import check_adapter
+    from tempo_core.loading import load_model
+    from train.encoding import Encoder
+    from train.pir_grpo import run_pir_grpo
+    from train.sft import adapt
+
+    loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
+    if args.adapter is not None:
+        check_adapter(args.adapter, loaded.fingerprint)
+    encoder = Encoder.of(loaded, token_budget=pir.token_budget, thinking=pir.thinking)
+    bar, show = curve_bar(args.json)
+    with bar:
+        model = adapt(loaded.model, recipe.sft, parent=args.adapter)
+        run_pir_grpo(model, loaded.tokenizer, encoder, found.training, pir, args.out, progress=show)
+    print(f"adapter: {args.out / 'adapter'}")
+    return 0

@@ -1,0 +1,140 @@
+"""What a run would take, before it starts: rows, tokens, memory and time. Nothing is decoded, no weight is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tempo_core.checkpoint import find_checkpoint
+from tempo_core.defaults import GroundingDefaults, read_defaults
+from tempo_core.memory import PUBLISHED, plan, published_config
+from train.examples import Example, counts
+from train.refresh_config import RefreshConfig
+
+CPU_FLOPS = 4e10
+"""Of two cores in float32, as measured on tempo-tiny; a guess for any other machine."""
+GPU_FLOPS = 1.5e14
+"""Of one GPU of the H100's class in bfloat16 at 15 % of its peak, as LoRA training with checkpointing reaches."""
+ANSWER_TOKENS = 15
+STATE_BYTES = 16
+"""Of a trained weight: itself, its gradient and Adam's two moments, float32 each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRun:
+    """The plan of a run; all figures are estimates but the rows."""
+
+    rows: dict[str, int]
+    steps: dict[str, int]
+    """Optimizer steps of each stage."""
+    tokens: dict[str, int]
+    """Through the language model, forward, in each stage."""
+    weight_bytes: int
+    trained: int
+    """Weights that learn."""
+    state_bytes: int
+    """For those: weights, gradients, optimizer."""
+    activation_bytes: int
+    seconds: dict[str, float]
+    device: str
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.weight_bytes + self.state_bytes + self.activation_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {**found, "memory_bytes": self.memory_bytes}
+
+    def describe(self) -> str:
+        """The plan in a few lines for a terminal."""
+        rows, clips, refusals = (self.rows[name] for name in ("rows", "clips", "no moment"))
+        lines = [f"rows        {rows} about {clips} clips, {refusals} of them without a moment"]
+        for stage, steps in self.steps.items():
+            tokens = self.tokens[stage] / 1e6
+            lines.append(
+                f"{stage:<12}{steps} steps, {tokens:,.2f} M tokens, about {_time(self.seconds[stage])}"
+            )
+        lines.append(f"learns      {self.trained / 1e6:,.2f} M weights")
+        lines.append(
+            f"memory      about {_size(self.memory_bytes)} on {self.device}: weights {_size(self.weight_bytes)}, "
+            f"learning {_size(self.state_bytes)}, activations {_size(self.activation_bytes)}"
+        )
+        return "\n".join(lines)
+
+
+def dry_run(
+    examples: Sequence[Example],
+    config: RefreshConfig,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+    stages: Sequence[str] = ("sft", "pir-grpo"),
+    devices: int = 1,
+) -> DryRun:
+    """The plan of a recipe's stages on these rows. `checkpoint` is a folder or a name in tempo_core's PUBLISHED.
+
+    Raises CheckpointError.
+    """
+    from train.packing import Pack, plan_batches
+
+    model_config, defaults = _base(checkpoint)
+    memory = plan(model_config, four_bit=config.four_bit, device=device, defaults=defaults)
+    steps: dict[str, int] = {}
+    tokens: dict[str, int] = {}
+    longest = 1
+    batches: list[tuple[Pack, ...]] = []
+    if examples:
+        batches, steps["sft"] = plan_batches(examples, config.sft, defaults, devices=devices)
+        tokens["sft"] = sum(pack.tokens for batch in batches for pack in batch)
+        longest = max(sum(pack.tokens for pack in batch) for batch in batches)
+    if config.pir is not None and examples:
+        mean = tokens["sft"] / sum(len(batch) for batch in batches)
+        steps["pir-grpo"] = config.pir.steps
+        groups = config.pir.steps * config.pir.groups * devices
+        tokens["pir-grpo"] = round(groups * 2 * (mean + config.pir.rollouts * ANSWER_TOKENS))
+    steps, tokens = ({name: each[name] for name in stages if name in each} for each in (steps, tokens))
+    text = model_config.text_config
+    body = memory.quantised_parameters or memory.parameters
+    trained = _lora_weights(text, config.sft.rank) if config.sft.method == "lora" else body
+    rate = (CPU_FLOPS if device == "cpu" else GPU_FLOPS) * devices
+    kept = 1 if config.sft.gradient_checkpointing else 12
+    width = 4 if device == "cpu" else 2
+    return DryRun(
+        rows=counts(examples), steps=steps, tokens=tokens, weight_bytes=memory.weight_bytes, trained=trained,
+        state_bytes=STATE_BYTES * trained,
+        activation_bytes=memory.activation_bytes + longest * text.hidden_size * text.num_hidden_layers * width * kept,
+        seconds={name: round(6 * body * count / rate, 1) for name, count in tokens.items()}, device=device,
+    )  # fmt: skip
+
+
+def _base(checkpoint: str | Path | None) -> tuple[Any, GroundingDefaults]:
+    from transformers import Qwen2VLConfig
+
+    from tempo_core.checkpoint import read_config
+
+    name = str(checkpoint).rpartition("/")[2]
+    if name in PUBLISHED and not Path(str(checkpoint)).is_dir():
+        return published_config(name), GroundingDefaults()
+    folder = find_checkpoint(checkpoint)
+    return Qwen2VLConfig.from_dict(read_config(folder)), read_defaults(folder)
+
+
+def _lora_weights(text: Any, rank: int) -> int:
+    """Weights of LoRA matrices on all seven linear layers of every block."""
+    hidden, wide = text.hidden_size, text.intermediate_size
+    head = hidden // text.num_attention_heads
+    kv = text.num_key_value_heads * head
+    ends = (hidden + hidden) * 2 + (hidden + kv) * 2 + (hidden + wide) * 3
+    return int(rank * ends * text.num_hidden_layers)
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

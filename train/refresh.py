@@ -1,0 +1,423 @@
+"""From corrections to a better model: snapshot, replay, SFT, PIR-GRPO, old against new, and perhaps promotion.
+
+    outcome = Refresh(snapshot, config, folder, registry).run()
+
+Everything is written into one folder, stage by stage, so that a refresh that was killed at any moment goes on and
+ends with the same adapter; `state.json` says where it stands, for a page to show:
+
+    <folder>/begun.json     base, parent, snapshot, configuration: fixed when the refresh begins
+    <folder>/rows.json      what it uses, what it leaves out and why
+    <folder>/sft/, pir/     the stages' runs (`train.checkpoints`)
+    <folder>/answers/       what old and new say of every held-out row
+    <folder>/state.json     stage and progress
+    <folder>/outcome.json   how it ended
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from annotations.snapshot import open_snapshot
+from tempo_core.checkpoint import find_checkpoint, fingerprint
+from tempo_core.errors import Cancelled, InputError, VideoError
+from train.checkpoints import rows_digest
+from train.configuration import as_dict
+from train.examples import Example, Gathered, counts, read_examples, require_training
+from train.lineage import Lineage, code_version, write_json
+from train.refresh_config import RefreshConfig
+from train.registry import Registry
+from train.replay import file_replay, knows_shapeworld, shapeworld_held_out, shapeworld_replay, wanted_rows
+
+log = logging.getLogger(__name__)
+
+STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
+UNREADABLE = "its video cannot be decoded"
+UNCORRECTED = "nobody corrected it"
+
+Hear = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a refresh ended."""
+
+    state: Literal["promoted", "kept", "nothing"]
+    """promoted: the new adapter is served; kept: it is in the registry and is not; nothing: none was made."""
+    message: str
+    adapter: str | None = None
+    """Its name in the registry."""
+    reasons: tuple[str, ...] = ()
+    scores: dict[str, Any] | None = None
+    """Old against new by held-out set (`train.gate.compare_on`)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what `from_dict` reads."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Outcome":
+        return cls(**{**values, "reasons": tuple(values["reasons"])})
+
+
+class Refresh:
+    """One refresh, in its folder."""
+
+    def __init__(
+        self,
+        snapshot: Path,
+        config: RefreshConfig,
+        folder: Path,
+        registry: Registry,
+        *,
+        checkpoint: str | Path | None = None,
+        videos: Path | None = None,
+        replay: Path | None = None,
+        cache: Path | None = None,
+        promote: bool = True,
+        by: str = "refresh",
+        hear: Hear = lambda state: None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """`snapshot` is a snapshot's folder (or a file of rows), `cache` keeps rendered clips between refreshes.
+
+        `replay` is a file of rows that the model knew before; tempo-tiny renders its own. `hear` gets each state.
+        """
+        self.snapshot, self.config, self.folder, self.registry = snapshot, config, folder, registry
+        self.checkpoint = find_checkpoint(checkpoint)
+        self.videos, self.replay, self.promote, self.by = videos, replay, promote, by
+        self.cache = cache or registry.folder.parent / "cache" / "shapeworld"
+        self.hear, self.cancel = hear, cancel
+        self._state: dict[str, Any] = {}
+        self._replayed: frozenset[str] = frozenset()
+
+    def run(self) -> Outcome:
+        """Begin or go on; one that has ended says again how. Raises InputError, Cancelled (it can go on later)."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError(
+                "A refresh runs on one device. On several, launch `train sft` and `train pir-grpo` with accelerate."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        begun = self._begin()
+        if (self.folder / "outcome.json").is_file():
+            return Outcome.from_dict(_read(self.folder / "outcome.json"))
+        try:
+            outcome = self._stages(begun)
+        except Cancelled as stop:
+            self._say(state="cancelled", message=str(stop))
+            raise
+        except InputError as error:
+            self._say(state="failed", message=str(error))
+            raise
+        except BaseException:
+            self._say(
+                state="failed",
+                message="It stopped unexpectedly; its log says why. Starting it again goes on.",
+            )
+            raise
+        write_json(self.folder / "outcome.json", outcome.to_dict())
+        self._say(state="done", message=outcome.message)
+        return outcome
+
+    def _begin(self) -> dict[str, Any]:
+        """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
+        path = self.folder / "begun.json"
+        base = fingerprint(self.checkpoint)
+        wanted = json.loads(
+            json.dumps({"base": base, "data": data_hash(self.snapshot), "config": as_dict(self.config)})
+        )
+        if path.is_file():
+            there = _read(path)
+            differing = [name for name in wanted if there.get(name) != wanted[name]]
+            if differing:
+                raise InputError(
+                    f"{self.folder} holds another refresh (it differs in {', '.join(differing)}). Give another folder."
+                )
+            return there
+        parent = self.registry.promoted(base)
+        begun = {**wanted, "parent": None if parent is None else parent.name, "by": self.by}
+        write_json(path, begun)
+        return begun
+
+    def _stages(self, begun: dict[str, Any]) -> Outcome:
+        self._say(state="running", stage="reading", message="Reading the snapshot.")
+        gathered = self._gather()
+        if (empty := self._useless(gathered)) is not None:
+            return Outcome(state="nothing", message=empty)
+        gathered, kept = self._with_replay(gathered)
+        loaded, encoder = self._load()
+        gathered = self._readable(gathered, encoder)
+        self._note(gathered, kept)
+        if (empty := self._useless(gathered)) is not None:
+            return Outcome(state="nothing", message=empty)
+        trained = self._train(loaded, encoder, gathered.training, begun)
+        scores = self._compare(begun, trained, gathered.held_out, kept)
+        return self._decide(begun, trained, gathered, scores)
+
+    def _gather(self) -> Gathered:
+        found = read_examples(
+            self.snapshot,
+            videos=self.videos,
+            held_out_share=self.config.held_out_share,
+            original_weight=self.config.original_weight,
+        )
+        return corrected_only(found, use_uncorrected=self.config.uncorrected == "use")
+
+    def _useless(self, gathered: Gathered) -> str | None:
+        """Why training cannot help, as a sentence; None when it may."""
+        left = "; ".join(f"{len(rows)} left out: {reason}" for reason, rows in gathered.left_out.items())
+        left = f" ({left}.)" if left else ""
+        corrected = [each for each in gathered.training if each.row_id not in self._replayed]
+        if not corrected:
+            held = len(gathered.held_out)
+            beside = f" {held} corrected rows are held out for measuring and may not teach." if held else ""
+            return f"There are no corrections to learn from, so no adapter was made.{beside}{left}"
+        has_replay = self.config.replay_share > 0 and (self.replay or knows_shapeworld(self.checkpoint))
+        if not any(example.relevant for example in corrected) and not has_replay:
+            return (
+                f"All {len(corrected)} corrections say that nothing matches; learned alone they would teach to "
+                f"refuse everything, so no adapter was made. Correct rows with moments too, or give --replay.{left}"
+            )
+        return None
+
+    def _with_replay(self, gathered: Gathered) -> tuple[Gathered, tuple[Example, ...]]:
+        """Training rows with replay among them, and held-out rows of what was known before."""
+        rows = wanted_rows(len(gathered.training), self.config.replay_share, self.config.least_replay_rows)
+        self._say(stage="replay", message="Preparing rows of what the model knew before.")
+        if self.replay is not None:
+            chosen, whole = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
+            self._replayed = frozenset(example.row_id for example in chosen)
+            return gathered.with_training(chosen), whole.held_out
+        if not knows_shapeworld(self.checkpoint):
+            return gathered, ()
+        made = (
+            shapeworld_replay(rows, self.cache, seed=self.config.seed, progress=self._counted) if rows else []
+        )
+        self._replayed = frozenset(example.row_id for example in made)
+        clips = self.config.world_clips
+        kept = shapeworld_held_out(clips, self.cache, progress=self._counted) if clips else []
+        return gathered.with_training(made), tuple(kept)
+
+    def _load(self) -> tuple[Any, Any]:
+        from tempo_core.loading import load_model
+        from train.encoding import Encoder
+
+        loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
+        sft = self.config.sft
+        return loaded, Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
+
+    def _readable(self, gathered: Gathered, encoder: Any) -> Gathered:
+        """Without rows whose clip cannot be decoded or whose truth cannot be written; each clip is looked at once."""
+        self._say(stage="checking", message="Looking at every clip.")
+        wrong: dict[str, list[str]] = {}
+        kept: dict[bool, list[Example]] = {True: [], False: []}
+        every = [(True, each) for each in gathered.training] + [(False, each) for each in gathered.held_out]
+        for number, (teaches, example) in enumerate(every, start=1):
+            self._stop_if_asked()
+            try:
+                encoder.encode(example)
+                kept[teaches].append(example)
+            except VideoError:
+                wrong.setdefault(UNREADABLE, []).append(example.row_id)
+            except InputError as error:
+                wrong.setdefault(str(error), []).append(example.row_id)
+            self._counted(number, len(every))
+        left = dict(gathered.left_out)
+        for reason, rows in wrong.items():
+            left[reason] = (*left.get(reason, ()), *rows)
+        return Gathered(training=tuple(kept[True]), held_out=tuple(kept[False]), left_out=left)
+
+    def _note(self, gathered: Gathered, kept: Sequence[Example]) -> None:
+        replay = sum(example.row_id in self._replayed for example in gathered.training)
+        summary = {**gathered.describe(), "replay": replay, "kept": counts(kept)}
+        held = [held_out_row(example, "corrected") for example in gathered.held_out]
+        held += [held_out_row(example, "kept") for example in kept]
+        write_json(
+            self.folder / "rows.json", {"summary": summary, "left_out": gathered.left_out, "held_out": held}
+        )
+
+    def _train(self, loaded: Any, encoder: Any, rows: Sequence[Example], begun: dict[str, Any]) -> Path:
+        """Both stages; returns the folder of peft's files."""
+        from train.sft import adapt, run_sft
+
+        require_training(rows)
+        sft, pir = self.config.sft, self.config.pir
+        parent = None if begun["parent"] is None else self.registry.entry(begun["parent"]).folder
+        self._say(stage="sft", message="Learning the corrected answers.")
+        model = adapt(loaded.model, sft, parent=parent)
+        model = run_sft(
+            model,
+            loaded.tokenizer,
+            encoder,
+            rows,
+            sft,
+            self.folder / "sft",
+            progress=self._curve,
+            cancel=self.cancel,
+        )
+        if pir is None:
+            return self.folder / "sft" / "adapter"
+        from train.pir_grpo import run_pir_grpo
+
+        self._say(
+            stage="pir-grpo",
+            message="Practising: several answers a question, rewarded by how right they are.",
+        )
+        run_pir_grpo(
+            model,
+            loaded.tokenizer,
+            encoder,
+            rows,
+            pir,
+            self.folder / "pir",
+            progress=self._curve,
+            cancel=self.cancel,
+        )
+        return self.folder / "pir" / "adapter"
+
+    def _compare(
+        self, begun: dict[str, Any], trained: Path, corrected: Sequence[Example], kept: Sequence[Example]
+    ) -> dict[str, Any]:
+        """Old and new on each held-out set, as they would be served."""
+        from tempo_core.engine import load_engine
+        from train.gate import answer_rows, compare_on
+
+        path = self.folder / "scores.json"
+        if path.is_file():
+            return _read(path)
+        self._say(stage="comparing", message="Asking the old and the new model about held-out clips.")
+        sets = {name: rows for name, rows in (("corrected", corrected), ("kept", kept)) if rows}
+        answers: dict[tuple[str, str], Any] = {}
+        parent = None if begun["parent"] is None else self.registry.entry(begun["parent"]).folder
+        total, done = 2 * sum(map(len, sets.values())), 0
+        (self.folder / "answers").mkdir(exist_ok=True)
+        for who, adapter in (("old", parent), ("new", trained)):
+            engine = load_engine(self.checkpoint, adapter=adapter, four_bit=self.config.four_bit)
+            for name, rows in sets.items():
+                file = self.folder / "answers" / f"{name}-{who}.jsonl"
+                hear = _offset(self._counted, done, total)
+                answers[name, who] = answer_rows(engine, rows, file, progress=hear, cancel=self.cancel)
+                done += len(rows)
+        scores = {
+            name: compare_on(rows, answers[name, "old"], answers[name, "new"], self.config.gate)
+            for name, rows in sets.items()
+        }
+        write_json(path, scores)
+        return scores
+
+    def _decide(
+        self, begun: dict[str, Any], trained: Path, gathered: Gathered, scores: dict[str, Any]
+    ) -> Outcome:
+        from train.gate import decide
+
+        self._say(stage="deciding", message="Weighing old against new.")
+        decision = decide(self.config.gate, scores.get("corrected"), scores.get("kept"))
+        entry = self.registry.add(trained, self._lineage(begun, gathered, scores))
+        if decision.promote and self.promote:
+            self.registry.promote(entry.name, by=begun["by"])
+            return Outcome(
+                state="promoted", message=f"{entry.name} is better and is served now.", adapter=entry.name,
+                reasons=decision.reasons, scores=scores,
+            )  # fmt: skip
+        why = (
+            "It may be promoted." if decision.promote else "It is not promoted: " + " ".join(decision.reasons)
+        )
+        return Outcome(
+            state="kept", message=f"{entry.name} was made. {why}", adapter=entry.name, reasons=decision.reasons,
+            scores=scores,
+        )  # fmt: skip
+
+    def _lineage(self, begun: dict[str, Any], gathered: Gathered, scores: dict[str, Any]) -> Lineage:
+        return Lineage(
+            base=self.checkpoint.resolve().name,
+            base_fingerprint=begun["base"],
+            parent=begun["parent"],
+            snapshot_sha256=begun["data"],
+            recipe=begun["config"],
+            seeds={
+                "refresh": self.config.seed, "sft": self.config.sft.seed,
+                **({} if self.config.pir is None else {"pir": self.config.pir.seed}),
+            },
+            code_version=code_version(),
+            rows={**gathered.describe(), "digest": rows_digest(gathered.training)},
+            scores=scores,
+            made_at_ms=time.time_ns() // 1_000_000,
+        )  # fmt: skip
+
+    def _curve(self, line: dict[str, Any]) -> None:
+        self._say(step=line["step"], steps=line["steps"])
+
+    def _counted(self, done: int, total: int) -> None:
+        self._stop_if_asked()
+        if done == total or done % 5 == 0:
+            self._say(step=done, steps=total)
+
+    def _stop_if_asked(self) -> None:
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled("Stopped; it can go on from there.")
+
+    def _say(self, **changes: Any) -> None:
+        fresh = {"step": 0, "steps": 0} if "stage" in changes else {}
+        self._state = {"stages": list(STAGES), **self._state, **fresh, **changes, "pid": os.getpid()}
+        self._state["at_ms"] = time.time_ns() // 1_000_000
+        write_json(self.folder / "state.json", self._state)
+        self.hear(self._state)
+
+
+def corrected_only(found: Gathered, *, use_uncorrected: bool) -> Gathered:
+    """Training rows that somebody corrected (or all), and held-out rows that somebody corrected: the truth."""
+    if all(example.source == "file" for example in (*found.training, *found.held_out)):
+        return found  # a file of rows says nothing about who made them
+    training = tuple(each for each in found.training if use_uncorrected or each.source != "original")
+    held_out = tuple(each for each in found.held_out if each.source != "original")
+    unused = tuple(each.row_id for each in found.training if each not in training)
+    unmeasured = tuple(each.row_id for each in found.held_out if each.source == "original")
+    left = {**found.left_out}
+    if unused or unmeasured:
+        left[UNCORRECTED] = (*unused, *unmeasured)
+    return replace(found, training=training, held_out=held_out, left_out=left)
+
+
+def held_out_row(example: Example, where: str) -> dict[str, Any]:
+    """What a page needs to show old against new on a held-out row."""
+    return {
+        "set": where,
+        "row_id": example.row_id,
+        "query": example.query,
+        "video": str(example.video),
+        "duration_s": example.duration_s,
+        "moments": [[moment.start_s, moment.end_s] for moment in example.moments],
+    }
+
+
+def data_hash(source: Path) -> str:
+    """The content hash of a snapshot, or of a file of rows. Raises InputError."""
+    import hashlib
+
+    if source.is_dir():
+        return open_snapshot(source).sha256
+    if not source.is_file():
+        raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def refresh_folder(root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path) -> Path:
+    """Where a refresh belongs below `root`: equal data, base and recipe meet in one folder, and so go on there."""
+    import hashlib
+
+    decides = json.dumps([data_hash(snapshot), fingerprint(checkpoint), as_dict(config)], sort_keys=True)
+    return root / f"{config.name}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
+
+
+def _offset(count: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
+    return lambda done, _: count(before + done, total)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values

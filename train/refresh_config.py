@@ -1,0 +1,60 @@
+"""What decides a refresh: its two stages, what they learn from, and when the result may be served. Imports no torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from train.configuration import SftConfig, require
+from train.pir_config import PirGrpoConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """When a new adapter may be promoted by itself."""
+
+    measure: str = "ra_iou"
+    """What must rise on the corrected held-out rows, with a 95 % interval above 0."""
+    refusal: tuple[str, ...] = ("refused_f1", "relevant_f1")
+    """What may not fall anywhere by more than `tolerance`."""
+    kept: tuple[str, ...] = ("ra_iou",)
+    """What may not fall on the replay's own held-out rows by more than `tolerance`."""
+    tolerance: float = 0.02
+    least_rows: int = 20
+    """Corrected held-out rows without which nothing is promoted."""
+    samples: int = 2000
+    """Draws of the paired bootstrap over videos."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.tolerance < 1, self, "tolerance", "at least 0 and below 1")
+        require(self.least_rows > 0, self, "least_rows", "a positive whole number")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefreshConfig:
+    """From a snapshot of corrections to a new adapter, or to the finding that there should be none."""
+
+    name: str
+    seed: int = 0
+    sft: SftConfig
+    pir: PirGrpoConfig | None = None
+    """PIR-GRPO after SFT; None: none."""
+    four_bit: bool = True
+    """Train on the base in NF4, as it is served."""
+    uncorrected: Literal["leave", "use"] = "leave"
+    """Whether training rows that nobody corrected teach too."""
+    original_weight: float = 0.5
+    """Weight of those, if they do."""
+    replay_share: float = 0.5
+    """Share of the training rows that are replay, so that nothing old is forgotten. 0: none."""
+    least_replay_rows: int = 40
+    """Replay rows at least, however few corrections there are."""
+    held_out_share: float = 0.2
+    """Of the clips without a split, the share that is kept for measuring."""
+    world_clips: int = 24
+    """Shapeworld clips on which old and new are compared (tempo-tiny only)."""
+    gate: Gate = field(default_factory=Gate)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.replay_share < 1, self, "replay_share", "at least 0 and below 1")
+        require(0 <= self.held_out_share < 1, self, "held_out_share", "at least 0 and below 1")
+        require(0 < self.original_weight <= 1, self, "original_weight", "above 0 and at most 1")
+        require(self.uncorrected in ("leave", "use"), self, "uncorrected", "leave or use")

@@ -1,0 +1,97 @@
+"""Replay: rows of what a model knew before, mixed in so that it is not forgotten, and held-out ones to see that.
+
+For the model that ships they are shapeworld clips, rendered once into a cache folder from seeds of their own; for
+any other model, a file of rows.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tempo_core.checkpoint import find_checkpoint
+from tempo_core.defaults import FILE_NAME, read_json
+from train.examples import Example, Gathered, read_examples
+from train.shapeworld.clips import SetPlan, make_set
+from train.shapeworld.queries import QueryMix
+
+TEACHING_SEED = 2_000_000
+"""Sets of clips from here on teach; the command makes sets below 1,000,000, and experiments use those."""
+MEASURING_SEED = 1_500_000
+QUESTIONS = 6
+"""About each replay clip."""
+SHORT_SIDE_PX = 112
+"""tempo-tiny sees at most 16 tokens a frame, 112 pixels square."""
+
+Report = Callable[[int, int], None]
+
+
+def knows_shapeworld(checkpoint: str | Path | None) -> bool:
+    """Whether a checkpoint was trained on shapeworld: its `tempo.json` names a recipe of `train.scratch`."""
+    from train.recipes import RECIPES
+
+    path = find_checkpoint(checkpoint) / FILE_NAME
+    return path.is_file() and read_json(path).get("recipe") in RECIPES
+
+
+def shapeworld_replay(
+    rows: int, cache: Path, *, seed: int, progress: Report = lambda done, total: None
+) -> list[Example]:
+    """At least `rows` training rows about rendered clips, a share of them refusals; the seed decides."""
+    clips = max(1, math.ceil(rows / QUESTIONS))
+    mix = QueryMix(hard_share=0.0, hard_kinds=())
+    return [
+        replace(example, split="train")
+        for example in _rendered(clips, TEACHING_SEED + seed, mix, cache, progress)
+    ]
+
+
+def shapeworld_held_out(
+    clips: int, cache: Path, *, progress: Report = lambda done, total: None
+) -> list[Example]:
+    """Rows about `clips` clips that nothing ever trains on, always the same."""
+    mix = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
+    return [
+        replace(example, split="test") for example in _rendered(clips, MEASURING_SEED, mix, cache, progress)
+    ]
+
+
+def _rendered(clips: int, seed: int, mix: QueryMix, cache: Path, progress: Report) -> list[Example]:
+    """Half plain, half rich pictures."""
+    found: list[Example] = []
+    halves = (("plain", clips // 2), ("rich", clips - clips // 2))
+    for tier, count in halves:
+        if not count:
+            continue
+        plan = SetPlan(
+            clips=count, queries=QUESTIONS, tier=tier, seed=seed, mix=mix, short_side_px=SHORT_SIDE_PX
+        )
+        named = hashlib.sha256(repr(plan).encode()).hexdigest()[:12]
+        folder = cache / f"{tier}-{named}"
+        if not (folder / "complete").is_file():
+            before = len(found) // QUESTIONS
+            make_set(plan, folder, progress=partial(_later, progress, before, clips))
+            (folder / "complete").touch()
+        found += read_examples(folder / "rows.jsonl").training
+    return [replace(example, row_id=f"shapeworld-{seed}/{number}") for number, example in enumerate(found)]
+
+
+def _later(progress: Report, before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)
+
+
+def file_replay(path: Path, rows: int, videos: Path | None, *, seed: int) -> tuple[list[Example], Gathered]:
+    """`rows` training rows of a file, drawn without repeats, and everything that the file holds."""
+    gathered = read_examples(path, videos=videos)
+    order = np.random.default_rng([seed, 11]).permutation(len(gathered.training))[:rows]
+    chosen = [gathered.training[place] for place in sorted(order.tolist())]
+    return [replace(example, row_id=f"replay/{example.row_id}") for example in chosen], gathered
+
+
+def wanted_rows(taught: int, share: float, least: int) -> int:
+    """How many replay rows make up `share` of all, `least` at least; none for a share of 0."""
+    return 0 if share == 0 else max(least, round(taught * share / (1 - share)))
