@@ -65,7 +65,9 @@ export function buildReasons(editor, done) {
 
 /** Q: a comment, and what was wrong with the row. */
 export function buildComment(editor, done) {
-  const words = el("textarea", { attrs: { rows: "4", maxlength: "10000", "aria-label": "Comment", dir: "auto" } });
+  const words = el("textarea", {
+    attrs: { rows: "4", maxlength: "10000", "aria-label": "Comment", dir: "auto" },
+  });
   const boxes = el("fieldset", {}, el("legend", { text: "What was wrong with the row" }));
   const save = () => {
     editor.apply({ type: "setNote", value: words.value });
@@ -79,7 +81,10 @@ export function buildComment(editor, done) {
   node.open_ = () => {
     words.value = editor.doc.note ?? "";
     const legend = boxes.firstChild;
-    boxes.replaceChildren(legend, ...Object.entries(editor.item?.error_categories ?? {}).map((entry) => category(entry, editor)));
+    boxes.replaceChildren(
+      legend,
+      ...Object.entries(editor.item?.error_categories ?? {}).map((entry) => category(entry, editor)),
+    );
     boxes.hidden = boxes.children.length < 2;
     node.showModal();
     words.focus();
@@ -88,22 +93,35 @@ export function buildComment(editor, done) {
 }
 
 function category([key, text], editor) {
-  const box = el("input", { attrs: { type: "checkbox", value: key, checked: editor.doc.categories.includes(key) } });
+  const box = el("input", {
+    attrs: { type: "checkbox", value: key, checked: editor.doc.categories.includes(key) },
+  });
   return el("label", {}, box, el("span", { text }));
 }
 
 /** A better wording of the query; the imported text stays as it is. */
 export function buildWording(editor, done) {
-  const words = el("textarea", { attrs: { rows: "4", maxlength: "10000", "aria-label": "Better wording", dir: "auto" } });
+  const words = el("textarea", {
+    attrs: { rows: "4", maxlength: "10000", "aria-label": "Better wording", dir: "auto" },
+  });
   const save = () => {
     const value = words.value.trim() === editor.item.query.trim() ? "" : words.value;
     editor.apply({ type: "setText", value });
     node.close();
     done();
   };
-  const back = el("button", { className: "tl-small", text: "Back to the original", attrs: { type: "button" } });
+  const back = el("button", {
+    className: "tl-small",
+    text: "Back to the original",
+    attrs: { type: "button" },
+  });
   back.addEventListener("click", () => (words.value = editor.item.query));
-  const node = dialog("Propose a better wording", el("p", { className: "tl-faint", text: "It is kept beside the released text, as a proposal." }), words, saveRow(save, back));
+  const node = dialog(
+    "Propose a better wording",
+    el("p", { className: "tl-faint", text: "It is kept beside the released text, as a proposal." }),
+    words,
+    saveRow(save, back),
+  );
   saveByKey(node, save);
   node.open_ = () => {
     words.value = editor.doc.edited_text ?? editor.item.query;
@@ -114,8 +132,19 @@ export function buildWording(editor, done) {
 }
 
 function saveRow(save, ...others) {
-  const keep = el("button", { className: "tl-small tl-strong", text: "Save", attrs: { type: "button" }, on: { click: save } });
-  return el("div", { className: "tl-row tl-save" }, ...others, el("small", { className: "tl-faint", text: "Ctrl + Enter saves, Esc leaves it" }), keep);
+  const keep = el("button", {
+    className: "tl-small tl-strong",
+    text: "Save",
+    attrs: { type: "button" },
+    on: { click: save },
+  });
+  return el(
+    "div",
+    { className: "tl-row tl-save" },
+    ...others,
+    el("small", { className: "tl-faint", text: "Ctrl + Enter saves, Esc leaves it" }),
+    keep,
+  );
 }
 
 function saveByKey(node, save) {
@@ -128,7 +157,10 @@ function saveByKey(node, save) {
 }
 
 const POINTER_HELP = [
-  ["Drag an edge", "Move it; the picture follows. Alt: do not snap. Shift: a pixel is a frame, neighbours make way"],
+  [
+    "Drag an edge",
+    "Move it; the picture follows. Alt: do not snap. Shift: a pixel is a frame, neighbours make way",
+  ],
   ["Drag in the empty lane", "A new moment"],
   ["Double click", "Loop the moment"],
   ["Wheel, pinch", "Zoom at the pointer; with Shift, move along"],
@@ -138,15 +170,36 @@ const POINTER_HELP = [
 export function buildKeySheet(keys, reaction) {
   const lists = el("div", { className: "tl-keys" });
   const note = el("p", { className: "tl-faint", attrs: { role: "status" } });
-  const singles = check("Single keys work (off: only those with Ctrl)", keys.singles, (on) => (keys.singles = on));
+  const singles = check(
+    "Single keys work (off: only those with Ctrl)",
+    keys.singles,
+    (on) => (keys.singles = on),
+  );
   const lag = check("", reaction.on, (on) => (reaction.on = on));
-  const reset = el("button", { className: "tl-small", text: "All keys as they came", attrs: { type: "button" } });
-  const print = el("button", { className: "tl-small", text: "Print", attrs: { type: "button" }, on: { click: () => window.print() } });
-  const node = dialog("Keys and pointer", el("div", { className: "tl-switches" }, singles, lag), lists, note, el("div", { className: "tl-row" }, reset, print));
+  const reset = el("button", {
+    className: "tl-small",
+    text: "All keys as they came",
+    attrs: { type: "button" },
+  });
+  const print = el("button", {
+    className: "tl-small",
+    text: "Print",
+    attrs: { type: "button" },
+    on: { click: () => window.print() },
+  });
+  const node = dialog(
+    "Keys and pointer",
+    el("div", { className: "tl-switches" }, singles, lag),
+    lists,
+    note,
+    el("div", { className: "tl-row" }, reset, print),
+  );
   node.classList.add("tl-sheet");
   const show = () => {
     lists.replaceChildren(...GROUPS.map((group) => keyGroup(group, keys, note, show)), pointerGroup());
-    const how = reaction.measured ? "measured from your corrections" : "usual, until five corrections are known";
+    const how = reaction.measured
+      ? "measured from your corrections"
+      : "usual, until five corrections are known";
     setText(lag.lastChild, `I and O while playing count ${reaction.lag_ms} ms earlier (${how})`);
   };
   reset.addEventListener("click", () => (keys.reset(), show()));
@@ -154,7 +207,11 @@ export function buildKeySheet(keys, reaction) {
     event.stopPropagation();
     if (event.key === "?" && !event.target.closest("[data-waiting]")) node.close();
   });
-  node.open_ = () => (show(), setText(note, "Press a key’s button to choose another key for it."), node.showModal());
+  node.open_ = () => (
+    show(),
+    setText(note, "Press a key’s button to choose another key for it."),
+    node.showModal()
+  );
   return node;
 }
 
@@ -167,7 +224,11 @@ function check(text, checked, change) {
 function keyGroup({ title, bindings }, keys, note, show) {
   const rows = bindings.flatMap(([id, , says]) => {
     const name = keys.chords(id).map(chordText).join("  ") || "none";
-    const change = el("button", { className: "tl-key", text: name, attrs: { type: "button", "aria-label": `${says}: ${name}. Change`, "data-id": id } });
+    const change = el("button", {
+      className: "tl-key",
+      text: name,
+      attrs: { type: "button", "aria-label": `${says}: ${name}. Change`, "data-id": id },
+    });
     change.addEventListener("click", () => listenForKey(change, id, keys, note, show));
     return [el("dt", {}, change), el("dd", { text: says })];
   });
@@ -191,7 +252,7 @@ function listenForKey(change, id, keys, note, show) {
     const other = event.key === "Escape" ? null : keys.rebind(id, chord);
     stop();
     show();
-    change.getRootNode().querySelector(`.tl-key[data-id="${id}"]`)?.focus();
+    note.parentNode.querySelector(`.tl-key[data-id="${id}"]`)?.focus();
     setText(note, other ? `${chordText(chord)} was taken from “${other.says}”.` : "");
   };
   const stop = () => {

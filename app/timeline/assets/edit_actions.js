@@ -135,7 +135,8 @@ export function editActions(bench) {
 
   function acceptAll() {
     if (!editor.item?.model) return bench.say(bench.noModelWords);
-    if (editor.apply({ type: "acceptAll", source: "model" }) && editor.moments[0]) selectMoment(editor.moments[0]);
+    if (editor.apply({ type: "acceptAll", source: "model" }) && editor.moments[0])
+      selectMoment(editor.moments[0]);
     return undefined;
   }
 
@@ -236,7 +237,8 @@ export function editActions(bench) {
       if (editor.selected) seekMs(editor.selected[`${edge}_ms`]);
     },
     pressMoment: (id, time_s) => {
-      if (bench.pressedTwice(id)) return bench.transport.auditionMoment(editor.moments.find((m) => m.id === id));
+      if (bench.pressedTwice(id))
+        return bench.transport.auditionMoment(editor.moments.find((m) => m.id === id));
       editor.select({ id });
       return bench.seekMs(time_s * 1000);
     },

@@ -2,8 +2,8 @@
 
 import { button } from "./edit_panel.js";
 import { el, setText } from "./dom.js";
-import { originWords } from "./edit_lanes.js";
 import { clock } from "./format.js";
+import { originWords } from "./own_lane.js";
 import { snapWords } from "./snapping.js";
 
 export function buildBar(bench) {
@@ -49,7 +49,8 @@ function snapText({ snapping, target, editor, snaps }) {
 /** The same for thumbs: shown where a finger is the pointer, and for everybody on narrow screens. */
 export function buildThumbs(bench) {
   const { actions, transport } = bench;
-  const edge = (name) => () => (bench.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name));
+  const edge = (name) => () =>
+    bench.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name);
   const press = (text, label, run) => button(text, "", run, { label, className: "tl-thumb" });
   const nudge = (change) => () => {
     if (bench.editor.selection.edge) actions.nudge(change);
@@ -67,11 +68,29 @@ export function buildThumbs(bench) {
     press("End edge", "Work on the end", edge("end")),
     press("Start now", "Start at the playhead", () => transport.mark("start")),
     press("End now", "End at the playhead", () => transport.mark("end")),
-    press("Play start", "Loop around the start", () => (actions.selectEdge("start"), transport.auditionEdge())),
+    press(
+      "Play start",
+      "Loop around the start",
+      () => (actions.selectEdge("start"), transport.auditionEdge()),
+    ),
     press("Play end", "Loop around the end", () => (actions.selectEdge("end"), transport.auditionEdge())),
+    sticky(bench, "Fine + push", "A pixel is a frame, neighbours make way", "fine"),
+    sticky(bench, "Snap", "Snapping", "snapping"),
     press("New", "New moment at the playhead", () => actions.add()),
     press("Undo", "Undo", () => actions.undo()),
     press("Redo", "Redo", () => actions.redo()),
     press("No moment", "No matching moment", () => bench.askWhy()),
   );
+}
+
+/** A switch that stands for a modifier key. */
+function sticky(bench, text, label, name) {
+  const node = button(text, "", () => show(!bench[name]), { label, className: "tl-thumb" });
+  const show = (on) => {
+    bench[name] = on;
+    node.setAttribute("aria-pressed", String(on));
+    bench.state.touch("edit");
+  };
+  node.setAttribute("aria-pressed", String(bench[name]));
+  return node;
 }

@@ -3,7 +3,8 @@
 import { matchedTiou, setF1 } from "./agreement.js";
 import { el, icon, setText } from "./dom.js";
 
-const PENCIL = "M11.5 1.500 14.500 4.500 5.500 13.500 2 14 2.500 10.500zM3.800 11.100 3.500 12.500 4.900 12.200 12.300 4.800 11.200 3.700z";
+const PENCIL =
+  "M11.5 1.500 14.500 4.500 5.500 13.500 2 14 2.500 10.500zM3.800 11.100 3.500 12.500 4.900 12.200 12.300 4.800 11.200 3.700z";
 
 export function buildEditHead(bench) {
   const query = el("p", { className: "tl-query", attrs: { dir: "auto" } });
@@ -20,8 +21,22 @@ export function buildEditHead(bench) {
   const chips = el("div", { className: "tl-chips" });
   const agreement = el("span", { className: "tl-agreement" });
   const slot = el("div", { className: "tl-slot" });
-  const words = el("div", { className: "tl-head-words" }, el("div", { className: "tl-query-row" }, query, pencil), released, el("div", { className: "tl-chip-row" }, chips, agreement));
-  return { node: el("div", { className: "tl-head" }, words, slot), query, pencil, released, chips, agreement, slot };
+  const words = el(
+    "div",
+    { className: "tl-head-words" },
+    el("div", { className: "tl-query-row" }, query, pencil),
+    released,
+    el("div", { className: "tl-chip-row" }, chips, agreement),
+  );
+  return {
+    node: el("div", { className: "tl-head" }, words, slot),
+    query,
+    pencil,
+    released,
+    chips,
+    agreement,
+    slot,
+  };
 }
 
 export function showEditHead(head, { editor, state }) {
@@ -48,7 +63,9 @@ function showChips(chips, item, doc) {
   const key = JSON.stringify(list);
   if (chips.dataset.key === key) return;
   chips.dataset.key = key;
-  chips.replaceChildren(...list.map(([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind } })));
+  chips.replaceChildren(
+    ...list.map(([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind } })),
+  );
 }
 
 /** "Yours against the original: tIoU 0.83 · F1@.5 1.00 · F1@.7 0.50" */

@@ -1,10 +1,10 @@
 /** Beside the picture: the loupe, the active edge with its alternatives, and every moment with its times as numbers. */
 
 import { el, setText } from "./dom.js";
-import { originWords } from "./edit_lanes.js";
 import { secondsText } from "./format.js";
 import { buildLoupe, showLoupe } from "./loupe.js";
 import { counterpart } from "./moments.js";
+import { originWords } from "./own_lane.js";
 
 const MERGE_GAP_MS = 2000;
 
@@ -31,7 +31,11 @@ export function buildPanel(bench) {
 export function button(text, keys, run, { label = null, className = "" } = {}) {
   return el(
     "button",
-    { className: `tl-small ${className}`, attrs: { type: "button", "aria-label": label }, on: { click: run } },
+    {
+      className: `tl-small ${className}`,
+      attrs: { type: "button", "aria-label": label },
+      on: { click: run },
+    },
     el("span", { text }),
     keys ? el("kbd", { text: keys, attrs: { "aria-hidden": "true" } }) : null,
   );
@@ -49,7 +53,8 @@ function buildEdgeCard(bench) {
     button(text, "", () => bench.actions.nudge(change), { label: `Edge ${says}` }),
   );
   const value = el("output", { className: "tl-edge-value" });
-  const take = (source, keys) => button("", keys, () => bench.actions.take(source, bench.editor.selection.edge));
+  const take = (source, keys) =>
+    button("", keys, () => bench.actions.take(source, bench.editor.selection.edge));
   const choices = { original: take("original", "3"), model: take("model", "1") };
   const origin = el("span", { className: "tl-origin" });
   const node = el(
@@ -74,7 +79,10 @@ function showEdge(card, { editor, snaps, dragging }) {
   for (const node of card.nudges) node.disabled = !active;
   setText(card.value, active ? `${secondsText(moment[`${edge}_ms`] / 1000, 2)} s` : "–");
   setText(card.origin, active ? originWords(moment, edge, snaps) : "no edge active");
-  for (const [source, keys] of [["original", { start: "3", end: "4" }], ["model", { start: "1", end: "2" }]]) {
+  for (const [source, keys] of [
+    ["original", { start: "3", end: "4" }],
+    ["model", { start: "1", end: "2" }],
+  ]) {
     const node = card.choices[source];
     const spans = editor.item?.arm === "blind" ? [] : (editor.item?.[source]?.moments ?? []);
     const span = active && !dragging ? counterpart(moment, spans, edge) : null;
@@ -105,7 +113,10 @@ function showList(list, bench) {
 function buildRow(id, bench) {
   const field = (edge) => {
     const input = el("input", { attrs: { type: "number", min: "0", "data-edge": edge } });
-    input.addEventListener("change", () => input.value !== "" && bench.actions.setTime(id, edge, Number(input.value)));
+    input.addEventListener(
+      "change",
+      () => input.value !== "" && bench.actions.setTime(id, edge, Number(input.value)),
+    );
     input.addEventListener("focus", () => bench.editor.select({ id, edge }));
     input.addEventListener("keydown", (event) => leaveField(event, input, bench));
     return input;
@@ -115,10 +126,30 @@ function buildRow(id, bench) {
     attrs: { type: "button" },
     on: { click: () => bench.actions.selectMoment(bench.editor.moments.find((m) => m.id === id)) },
   });
-  const remove = button("×", "", () => bench.editor.apply({ type: "deleteMoment", id }), { className: "tl-remove" });
-  const merge = button("Merge with the next", "M", () => bench.editor.apply({ type: "merge", id }), { className: "tl-merge" });
-  const row = el("li", { attrs: { "data-key": id } }, pick, field("start"), el("span", { text: "–" }), field("end"), el("span", { className: "tl-length" }), remove, merge);
-  Object.assign(row, { pick, remove, merge, fields: [...row.querySelectorAll("input")], length: row.querySelector(".tl-length") });
+  const remove = button("×", "", () => bench.editor.apply({ type: "deleteMoment", id }), {
+    className: "tl-remove",
+  });
+  const merge = button("Merge with the next", "M", () => bench.editor.apply({ type: "merge", id }), {
+    className: "tl-merge",
+  });
+  const row = el(
+    "li",
+    { attrs: { "data-key": id } },
+    pick,
+    field("start"),
+    el("span", { text: "–" }),
+    field("end"),
+    el("span", { className: "tl-length" }),
+    remove,
+    merge,
+  );
+  row.parts = {
+    pick,
+    remove,
+    merge,
+    fields: [...row.querySelectorAll("input")],
+    length: row.querySelector(".tl-length"),
+  };
   return row;
 }
 
@@ -134,22 +165,26 @@ function leaveField(event, input, bench) {
 }
 
 function showRow(row, moment, idx, { editor, dragging }) {
+  const { parts } = row;
   const next = editor.moments[idx + 1];
-  setText(row.pick, String(idx + 1));
+  setText(parts.pick, String(idx + 1));
   row.classList.toggle("tl-current", editor.selected?.id === moment.id);
-  for (const input of row.fields) {
+  for (const input of parts.fields) {
     const { edge } = input.dataset;
     const text = secondsText(moment[`${edge}_ms`] / 1000, 2);
     if (input.defaultValue !== text) input.defaultValue = input.value = text;
     input.dataset.source = moment[`${edge}_source`];
   }
-  setText(row.length, `${secondsText((moment.end_ms - moment.start_ms) / 1000)} s`);
+  setText(parts.length, `${secondsText((moment.end_ms - moment.start_ms) / 1000)} s`);
   if (dragging) return;
-  for (const input of row.fields) {
+  for (const input of parts.fields) {
     input.step = String(Number((1 / editor.clock.fps).toFixed(4)));
-    input.setAttribute("aria-label", `${input.dataset.edge === "start" ? "Start" : "End"} of moment ${idx + 1}, seconds`);
+    input.setAttribute(
+      "aria-label",
+      `${input.dataset.edge === "start" ? "Start" : "End"} of moment ${idx + 1}, seconds`,
+    );
   }
-  row.pick.setAttribute("aria-label", `Go to moment ${idx + 1}`);
-  row.remove.setAttribute("aria-label", `Remove moment ${idx + 1}`);
-  row.merge.hidden = !next || next.start_ms - moment.end_ms > MERGE_GAP_MS;
+  parts.pick.setAttribute("aria-label", `Go to moment ${idx + 1}`);
+  parts.remove.setAttribute("aria-label", `Remove moment ${idx + 1}`);
+  parts.merge.hidden = !next || next.start_ms - moment.end_ms > MERGE_GAP_MS;
 }

@@ -12,14 +12,20 @@ const PAN_SHARE = 0.02; // of the view, each refresh, while the pointer is beyon
 /** The boxes of one's own moments on the screen. */
 export function boxesOf({ editor, state }) {
   const { view } = state;
-  return editor.moments.map((m) => ({ id: m.id, left: view.x(m.start_ms / 1000), right: view.x(m.end_ms / 1000) }));
+  return editor.moments.map((m) => ({
+    id: m.id,
+    left: view.x(m.start_ms / 1000),
+    right: view.x(m.end_ms / 1000),
+  }));
 }
 
 /** What a press in a lane takes hold of, or null where the timeline's own gestures apply. */
 export function grab(bench, { event, lane, x }) {
   const handle = event.target.closest(".tl-handle");
-  if (handle && bench.editor.selected) return edgeDrag(bench, bench.editor.selected.id, handle.dataset.edge, x);
-  if (lane !== "mine" || event.pointerType === "touch" || bench.editor.doc.verdict === "cannot-judge") return null;
+  if (handle && bench.editor.selected)
+    return edgeDrag(bench, bench.editor.selected.id, handle.dataset.edge, x);
+  if (lane !== "mine" || event.pointerType === "touch" || bench.editor.doc.verdict === "cannot-judge")
+    return null;
   const hit = hitAt(x, boxesOf(bench), bench.editor.selection.id);
   if (hit?.edge) return edgeDrag(bench, hit.id, hit.edge, x);
   if (hit) return bench.slip ? bodyDrag(bench, hit.id, x) : null;
@@ -105,10 +111,11 @@ function edgeDrag(bench, id, edge, x) {
   const value = () => editor.moments.find((m) => m.id === id)?.[`${edge}_ms`] ?? 0;
   const offset = x - state.view.x(value() / 1000);
   let fine = null;
+  let before = x;
   const aimed = (at, event) => {
     let target = null;
-    if (event.shiftKey) {
-      fine ??= { x: at, frame: editor.clock.frame(value()) };
+    if (event.shiftKey || bench.fine) {
+      fine ??= { x: before, frame: editor.clock.frame(value()) };
       const ms = editor.clock.ms(fine.frame + Math.round(at - fine.x));
       editor.preview({ type: "setEdge", id, edge, ms, source: "hand", push: true });
     } else {
@@ -117,6 +124,7 @@ function edgeDrag(bench, id, edge, x) {
       target = place.target;
       editor.preview({ type: "setEdge", id, edge, ms: place.ms, source: place.source, exact: place.exact });
     }
+    before = at;
     editor.select({ id, edge });
     bench.dragged(id, edge, target);
   };
@@ -154,7 +162,7 @@ function newDrag(bench, x) {
       at_ms: anchor.ms,
     });
     const made = editor.moments.find((m) => m.id === editor.doc.next_id - 1);
-    if (made) bench.dragged(made.id, other === start ? "start" : "end", other.target);
+    if (made && editor.previewing) bench.dragged(made.id, other === start ? "start" : "end", other.target);
   };
   return new Drag(bench, x, { aimed, press: () => bench.actions.pressEmpty(bench.state.view.time(x)) });
 }

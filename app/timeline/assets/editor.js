@@ -209,8 +209,7 @@ export class Editor extends EventTarget {
   /** Somebody did something: working time without stretches longer than 15 s, and key presses. */
   note({ key = false, at_ms = Date.now() } = {}) {
     const { last_ms } = this.#activity;
-    if (last_ms !== null && at_ms > last_ms)
-      this.#activity.active_ms += Math.min(at_ms - last_ms, IDLE_MS);
+    if (last_ms !== null && at_ms > last_ms) this.#activity.active_ms += Math.min(at_ms - last_ms, IDLE_MS);
     this.#activity.last_ms = at_ms;
     if (key) this.#activity.key_presses += 1;
   }

@@ -80,7 +80,8 @@ function leave(bench) {
 export function handleKeys(bench) {
   const { root, signal, keys } = bench;
   const run = commands(bench);
-  const ours = (target) => root.contains(target) || target === document.body || target === document.documentElement;
+  const ours = (target) =>
+    root.contains(target) || target === document.body || target === document.documentElement;
   const press = (event) => {
     if (event.defaultPrevented || event.isComposing || !ours(event.target) || !bench.editor.item) return;
     if (document.querySelector("dialog[open]")) return;

@@ -10,17 +10,40 @@ export function buildLoupe(place) {
     const canvas = el("canvas", { className: "tl-loupe-main", attrs: { "data-side": name } });
     const caption = el("figcaption", {});
     const strip = Array.from({ length: REACH }, () =>
-      el("canvas", { className: "tl-loupe-tile", on: { click: (event) => place(Number(event.target.dataset.frame)) } }),
+      el("canvas", {
+        className: "tl-loupe-tile",
+        on: { click: (event) => place(Number(event.target.dataset.frame)) },
+      }),
     );
-    const figure = el("figure", { attrs: { "data-side": name } }, canvas, caption, el("div", { className: "tl-loupe-strip" }, ...strip));
+    const figure = el(
+      "figure",
+      { attrs: { "data-side": name } },
+      canvas,
+      caption,
+      el("div", { className: "tl-loupe-strip" }, ...strip),
+    );
     return { canvas, caption, strip, figure };
   };
   const title = el("span", { className: "tl-loupe-title" });
   const truth = el("span", { className: "tl-badge" });
   const [left, right] = [side("before"), side("after")];
-  const hint = el("p", { className: "tl-loupe-hint" }, "Press ", el("kbd", { text: "[" }), " or ", el("kbd", { text: "]" }), " to work on an edge: the last frame on one side, the first on the other.");
+  const hint = el(
+    "p",
+    { className: "tl-loupe-hint" },
+    "Press ",
+    el("kbd", { text: "[" }),
+    " or ",
+    el("kbd", { text: "]" }),
+    " to work on an edge: the last frame on one side, the first on the other.",
+  );
   const pair = el("div", { className: "tl-loupe-pair" }, left.figure, right.figure);
-  const node = el("section", { className: "tl-loupe", attrs: { "aria-label": "Frames at the edge" } }, el("div", { className: "tl-row" }, title, truth), pair, hint);
+  const node = el(
+    "section",
+    { className: "tl-loupe", attrs: { "aria-label": "Frames at the edge" } },
+    el("div", { className: "tl-row" }, title, truth),
+    pair,
+    hint,
+  );
   return { node, title, truth, left, right, hint, timer: 0, key: null };
 }
 
@@ -39,7 +62,10 @@ export function showLoupe(loupe, bench) {
   }
   const { clock } = editor;
   const first = clock.frame(moment[`${edge}_ms`]);
-  setText(loupe.title, `${edge === "start" ? "Start" : "End"} of moment ${editor.moments.indexOf(moment) + 1}`);
+  setText(
+    loupe.title,
+    `${edge === "start" ? "Start" : "End"} of moment ${editor.moments.indexOf(moment) + 1}`,
+  );
   const [before, after] = edge === "start" ? ["Last out", "First in"] : ["Last in", "First out"];
   setText(loupe.left.caption, first > 0 ? `${before} · ${first - 1}` : "nothing before");
   setText(loupe.right.caption, first < clock.count ? `${after} · ${first}` : "the clip’s end");

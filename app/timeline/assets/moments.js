@@ -35,7 +35,8 @@ export function moveEdge(moments, idx, edge, ms, source, clock, push = false) {
   const placed = Math.min(most, Math.max(least, ms));
   const moment = moments[idx];
   const kept = placed === ms || source === "hand" ? source : "hand"; // stopped on the way: no longer its source's value
-  if (moment[`${edge}_ms`] === placed && (kept === "hand" || moment[`${edge}_source`] === kept)) return moments;
+  if (moment[`${edge}_ms`] === placed && (kept === "hand" || moment[`${edge}_source`] === kept))
+    return moments;
   const moved = { ...moment, [`${edge}_ms`]: placed, [`${edge}_source`]: kept };
   const list = moments.with(idx, moved);
   return push ? pushed(list, idx, clock) : list;

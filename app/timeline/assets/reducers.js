@@ -239,7 +239,9 @@ const REDUCERS = {
   setEdge: onMoment(setEdge),
   nudgeEdge: onMoment(nudgeEdge),
   toLimit: onMoment(toLimit),
-  markEdge: onMoment((moments, idx, { edge, ms }, { clock }) => markEdge(moments, idx, edge, clock.boundary(ms), clock)),
+  markEdge: onMoment((moments, idx, { edge, ms }, { clock }) =>
+    markEdge(moments, idx, edge, clock.boundary(ms), clock),
+  ),
   takeEdge: onMoment(takeEdge),
   slip: onMoment((moments, idx, { delta_ms }, { clock }) => slipped(moments, idx, delta_ms, clock)),
   deleteMoment: onMoment((moments, idx) => moments.toSpliced(idx, 1)),

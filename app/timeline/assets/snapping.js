@@ -16,7 +16,13 @@ const KINDS = {
  */
 export function candidates({ shots_ms = [], grid_ms, original, model, arm }, clock) {
   const found = shots_ms.map((ms) => ({ ms: clock.boundary(ms), kind: "shot" }));
-  const shown = arm === "blind" ? [] : [["original", original], ["model", model]];
+  const shown =
+    arm === "blind"
+      ? []
+      : [
+          ["original", original],
+          ["model", model],
+        ];
   for (const [kind, proposal] of shown)
     for (const span of proposal?.moments ?? [])
       found.push({ ms: span.start_ms, kind, edge: "start" }, { ms: span.end_ms, kind, edge: "end" });

@@ -4,6 +4,7 @@
  */
 
 const SLACK_FRAMES = 0.05; // stamps are rounded to 0.1 s or 1 ms; a twentieth of a frame never reaches the neighbour
+const SAME_S = 1e-4; // browsers keep microseconds
 const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
 
 export class Player {
@@ -127,18 +128,16 @@ export class Player {
 
   /** Play exactly [start, end): the first frame is the one shown at its start, the last the one before its end. */
   playRange(range) {
-    this.#goTo(range.start_s);
-    if (!this.playable) return;
-    this.#range = range;
-    this.#startsAfterSeek = true; // playing at once would drop the first frame
+    this.#range = this.playable ? range : null;
+    this.#goTo(range.start_s, this.playable); // playing at once would drop the first frame
   }
 
-  #goTo(time_s) {
-    this.#startsAfterSeek = false;
+  #goTo(time_s, starts = false) {
+    this.#startsAfterSeek = starts;
     const target = Math.min(Math.max(0, time_s), this.duration_s);
     this.#time_s = target;
     this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
-    this.#says.time(target, this.frameAt(target), null);
+    this.#says.time(target, this.#wanted_idx, null);
     if (!this.playable) return;
     if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
     else this.#apply(target);
@@ -146,9 +145,18 @@ export class Player {
 
   #apply(time_s) {
     this.#queued_s = null;
+    const centre_s = this.#centre(time_s);
+    if (this.#standsAt(centre_s)) return this.#show(this.#presented);
     this.#seeking = true;
     this.#presented = null;
-    this.video.currentTime = this.#centre(time_s);
+    this.video.currentTime = centre_s;
+    return undefined;
+  }
+
+  /** A seek to where the video stands already would present no frame. */
+  #standsAt(centre_s) {
+    const { paused, seeking, currentTime } = this.video;
+    return paused && !seeking && this.#presented !== null && Math.abs(currentTime - centre_s) < SAME_S;
   }
 
   /** The middle of a frame: browsers may show the neighbour when asked for an edge. */

@@ -129,7 +129,10 @@ export class Transport {
     const done = editor.selected
       ? editor.apply({ type: "markEdge", id: editor.selected.id, edge, ms })
       : editor.apply({ type: "newMoment", ...this.#around(edge, ms), at_ms: edge === "start" ? ms : ms - 1 });
-    if (done && playing && reaction.on) bench.say(`Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`);
+    if (done && playing && reaction.on)
+      bench.say(
+        `Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`,
+      );
   }
 
   #around(edge, ms) {

@@ -10,13 +10,14 @@ import { editActions } from "./edit_actions.js";
 import { buildBar, buildThumbs, showBar } from "./edit_bar.js";
 import { buildEditHead, showEditHead } from "./edit_head.js";
 import { BINDINGS } from "./edit_keys.js";
-import { editLanes, spokenEdge } from "./edit_lanes.js";
+import { editLanes } from "./edit_lanes.js";
 import { buildPanel, showPanel } from "./edit_panel.js";
 import { cursorAt, grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
 import { FrameGrabber } from "./grabber.js";
 import { handleKeys } from "./key_presses.js";
 import { KeyMap } from "./key_map.js";
+import { spokenEdge } from "./own_lane.js";
 import { Reaction } from "./reaction.js";
 import { Timeline } from "./shell.js";
 import { candidates } from "./snapping.js";
@@ -62,9 +63,12 @@ export class Workbench extends Timeline {
     editor.addEventListener("change", () => this.state.touch("edit"), { signal });
     editor.addEventListener("commit", ({ detail }) => this.#committed(detail), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
-    this.axis.addEventListener("mousedown", (event) => event.target.closest(".tl-track") && event.preventDefault(), { signal });
+    this.axis.addEventListener(
+      "mousedown",
+      (event) => event.target.closest(".tl-track") && event.preventDefault(),
+      { signal },
+    );
     this.axis.addEventListener("focusin", (event) => this.#focused(event), { signal });
-    this.axis.addEventListener("click", (event) => this.#clickedGhost(event), { signal });
     this.root.addEventListener("pointerdown", (event) => this.#pointer(event), { signal, capture: true });
     this.root.addEventListener("pointermove", (event) => this.#cursor(event), { signal });
     window.addEventListener("pagehide", () => editor.settle(), { signal });
@@ -80,8 +84,8 @@ export class Workbench extends Timeline {
     this.#refreshSnaps();
     this.grabber.load(item.video?.url ?? null, this.editor.clock);
     this.zoomed = 0;
-    const first = this.editor.moments[0];
-    this.player.seek(first ? first.start_ms / 1000 : 0);
+    this.player.load(item.video, this.state.duration_s);
+    this.seekMs(this.editor.moments[0]?.start_ms ?? 0);
     this.state.touch("value", "view", "edit");
     return undefined;
   }
@@ -135,7 +139,17 @@ export class Workbench extends Timeline {
     this.stage.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
     this.under.classList.add("tl-hidden");
     const dialogs = [this.help, this.reasons, this.comment, this.wording];
-    return [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.foot_slot, this.under, this.tip, ...dialogs];
+    return [
+      this.head.node,
+      this.top,
+      this.axis,
+      this.bar.node,
+      buildThumbs(this),
+      this.foot_slot,
+      this.under,
+      this.tip,
+      ...dialogs,
+    ];
   }
 
   buildActions() {
@@ -229,7 +243,9 @@ export class Workbench extends Timeline {
     if (!edge) return this.focusTimeline();
     this.#drawEdits();
     this.#quiet = true;
-    this.axis.querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`)?.focus({ preventScroll: true });
+    this.axis
+      .querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`)
+      ?.focus({ preventScroll: true });
     this.#quiet = false;
     return undefined;
   }
@@ -255,7 +271,11 @@ export class Workbench extends Timeline {
   }
 
   askWhy() {
-    const event = new CustomEvent("tl-ask", { bubbles: true, cancelable: true, detail: { editor: this.editor } });
+    const event = new CustomEvent("tl-ask", {
+      bubbles: true,
+      cancelable: true,
+      detail: { editor: this.editor },
+    });
     if (this.root.dispatchEvent(event)) this.reasons.showModal();
   }
 
@@ -299,11 +319,12 @@ export class Workbench extends Timeline {
     const at_s = edge && moment ? moment[`${edge}_ms`] / 1000 : this.state.playhead_s;
     const presets = [
       () => view.fit(),
-      moment && (() => {
-        const [start_s, end_s] = [moment.start_ms / 1000, moment.end_ms / 1000];
-        const margin = (end_s - start_s) * MARGIN;
-        view.show(start_s - margin, end_s + margin);
-      }),
+      moment &&
+        (() => {
+          const [start_s, end_s] = [moment.start_ms / 1000, moment.end_ms / 1000];
+          const margin = (end_s - start_s) * MARGIN;
+          view.show(start_s - margin, end_s + margin);
+        }),
       () => view.show(at_s - EDGE_REACH_S, at_s + EDGE_REACH_S),
     ].filter(Boolean);
     this.zoomed = (this.zoomed + 1) % presets.length;
@@ -362,23 +383,19 @@ export class Workbench extends Timeline {
 
   #clicked(lane, time_s) {
     const ms = time_s * 1000;
-    if (lane === "model") return undefined; // ghosts are buttons: their own click selects them
+    if (lane === "model") return this.#clickGhostAt(time_s);
     if (lane !== "mine" || !this.editor.item) return this.seekVisibly(time_s);
     const moment = this.editor.moments.find((m) => ms >= m.start_ms && ms < m.end_ms);
     return moment ? this.edits.pressMoment(moment.id, time_s) : this.edits.pressEmpty(time_s);
   }
 
-  #clickedGhost(event) {
-    const track = event.target.closest("[data-lane=model]");
-    const ghosts = this.editor.item?.model?.moments ?? [];
-    if (!track || (this.editor.item?.arm === "blind")) return;
-    const x = event.clientX - this.tracks.getBoundingClientRect().left;
-    const ms = this.state.view.time(x) * 1000;
-    const node = document.activeElement?.closest?.(".tl-ghost");
-    const idx = event.detail === 0 && node ? Number(node.dataset.key) : ghosts.findIndex((g) => ms >= g.start_ms && ms < g.end_ms);
-    if (idx < 0) return void this.seekVisibly(ms / 1000);
-    if (this.pressedTwice(`ghost ${idx}`)) return void this.transport.auditionMoment(ghosts[idx]);
-    this.edits.selectGhost(idx);
+  #clickGhostAt(time_s) {
+    const ms = time_s * 1000;
+    const ghosts = this.editor.item?.arm === "blind" ? [] : (this.editor.item?.model?.moments ?? []);
+    const idx = ghosts.findIndex((ghost) => ms >= ghost.start_ms && ms < ghost.end_ms);
+    if (idx < 0) return this.seekVisibly(time_s);
+    if (this.pressedTwice(`ghost ${idx}`)) return this.transport.auditionMoment(ghosts[idx]);
+    return this.edits.selectGhost(idx);
   }
 
   /** Focus that comes by Tab or by a screen reader selects what it lands on. */
@@ -394,7 +411,10 @@ export class Workbench extends Timeline {
     const { selected, selection } = this.editor;
     this.#refreshList();
     const edge = selection.edge ?? command.edge;
-    if (selected && edge) this.say(`${edge === "start" ? "Start" : "End"}: ${spokenEdge(selected, edge, this.editor.clock, this.snaps)}`);
+    if (selected && edge)
+      this.say(
+        `${edge === "start" ? "Start" : "End"}: ${spokenEdge(selected, edge, this.editor.clock, this.snaps)}`,
+      );
     else this.say(SAYS[command.type]);
   }
 
