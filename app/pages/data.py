@@ -63,7 +63,7 @@ class DataPage:
             "concurrency_limit": None,
         }
         table = [view.rows, view.count, view.back, view.forward, view.memory]
-        changed = [each.input for each in view.filters]
+        changed = [view.text.change, *(each.input for each in view.filters if each is not view.text)]
         gr.on(
             changed,
             self.narrow,
