@@ -56,7 +56,12 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
     stops: list[Callable[[], None]] = []
 
     def start(
-        *, anonymous: bool = False, engine: Any = None, engines: Any = None, **parts: Any
+        *,
+        anonymous: bool = False,
+        accounts: Accounts | None = None,
+        engine: Any = None,
+        engines: Any = None,
+        **parts: Any,
     ) -> RunningApp:
         from app.build import build_app
 
@@ -73,7 +78,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         app = build_app(
             engines=engines or EngineProvider.of(engine),
             home=home,
-            accounts=Accounts(anonymous=anonymous),
+            accounts=accounts or Accounts(anonymous=anonymous),
             **parts,
         )
         listener = claim_port("127.0.0.1", 0)

@@ -50,11 +50,13 @@ const NUDGES = [
 
 function buildEdgeCard(bench) {
   const nudges = NUDGES.map(([text, says, , change]) =>
-    button(text, "", () => bench.actions.nudge(change), { label: `Edge ${says}` }),
+    button(text, "", () => bench.actions.nudge(change), { label: `${text}: edge ${says}` }),
   );
   const value = el("output", { className: "tl-edge-value" });
   const take = (source, keys) =>
-    button("", keys, () => bench.actions.take(source, bench.editor.selection.edge));
+    button(source === "model" ? "Model" : "Original", keys, () =>
+      bench.actions.take(source, bench.editor.selection.edge),
+    );
   const choices = { original: take("original", "3"), model: take("model", "1") };
   const origin = el("span", { className: "tl-origin" });
   const node = el(
@@ -186,5 +188,6 @@ function showRow(row, moment, idx, { editor, dragging }) {
   }
   parts.pick.setAttribute("aria-label", `Go to moment ${idx + 1}`);
   parts.remove.setAttribute("aria-label", `Remove moment ${idx + 1}`);
-  parts.merge.hidden = !next || next.start_ms - moment.end_ms > MERGE_GAP_MS;
+  const near = next && next.start_ms - moment.end_ms <= (editor.item.grid_ms ?? MERGE_GAP_MS);
+  parts.merge.hidden = !near || editor.selected?.id !== moment.id;
 }

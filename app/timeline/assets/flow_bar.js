@@ -11,7 +11,8 @@ export function buildFlowBar(bench, showConflict) {
   const chip = el("button", { className: "fl-chip", attrs: { type: "button", "data-kind": "saved", "aria-live": "polite" }, on: { click: () => chip.dataset.kind === "conflict" && showConflict() } });
   const previous = button("Previous", "", () => bench.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
   const skip = button("Skip", "", () => bench.skip());
-  const submit = button("Submit", "Ctrl + ↵", () => bench.submit(), { className: "tl-strong", label: "Submit and go on (Ctrl + Enter)" });
+  const submit = button("Submit", "Ctrl + ↵", () => bench.submit(), { className: "tl-strong" });
+  submit.title = "Submit and go on (Ctrl + Enter)";
   const node = el("div", { className: "fl-bar" }, progress, chip, previous, skip, submit);
   let late = 0;
 

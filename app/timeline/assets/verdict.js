@@ -43,7 +43,6 @@ export function buildVerdict(bench) {
     for (const button of choices) {
       const on = doc.verdict === button.dataset.verdict;
       button.setAttribute("aria-checked", String(on));
-      button.setAttribute("aria-pressed", String(on));
       button.tabIndex = on ? 0 : -1;
       button.disabled = !item;
     }

@@ -1,0 +1,149 @@
+"""axe-core, run in Chromium on every page in light and in dark: nothing serious, nothing critical.
+
+axe-core comes from the npm registry into the environment (`scripts/setup.py axe`, part of `make test`).
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.rows import Row
+from annotations.store import Store
+from app.accounts import Accounts
+from scripts.setup import axe_path
+from tests.app.conftest import RunningApp
+from tests.app.people import PASSWORD, People
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
+    pytest.mark.skipif(
+        not axe_path().exists(), reason="needs axe-core, which `make test` fetches from the npm registry"
+    ),
+]
+
+SLOW_MS = 90_000
+# Gradio's upload button shows other words than the ones it is named by; it is not ours to mend.
+NOT_OURS = '[aria-label="Click to upload or drop files"]'
+RUN_AXE = """async (notOurs) => {
+  const ours = (node) => !node.element?.matches(notOurs);
+  const found = await axe.run(document, { resultTypes: ['violations'], elementRef: true });
+  const wrong = found.violations.map((each) => ({ ...each, nodes: each.nodes.filter(ours) }));
+  return wrong.filter((each) => ['serious', 'critical'].includes(each.impact) && each.nodes.length).map((each) =>
+    `${each.id} (${each.impact}): ${each.help}: ` + each.nodes.map((node) => node.target.join(' ') + ' ' +
+      node.failureSummary.replaceAll(/\\s+/g, ' ')).join(' | '));
+}"""
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def themed(chromium: Any, theme: str) -> Iterator[Any]:
+    """A page in one theme, with motion reduced so that nothing is seen half faded."""
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
+    )
+    page = context.new_page()
+    page.set_default_timeout(SLOW_MS)
+    yield page
+    context.close()
+
+
+def serious(page: Any) -> list[str]:
+    """What axe finds on the page as it is, one line for each kind."""
+    page.add_script_tag(content=axe_path().read_text())
+    found: list[str] = page.evaluate(RUN_AXE, NOT_OURS)
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path, clip: Path) -> Iterator[Store]:
+    """Rows to annotate and review, one of them with a clip."""
+    with Store(tmp_path / "rows.sqlite3") as store:
+        rows = [
+            Row(
+                qid=str(number),
+                query=f"a yellow square crosses {number}",
+                vid="square",
+                duration_s=4.0,
+                windows=((0.0, 2.0),),
+                split="val",
+            )
+            for number in range(3)
+        ]
+        store.import_rows(rows, dataset="squares", op_id="rows")
+        yield store
+
+
+PAGES = ("/annotate", "/review", "/data", "/train")
+
+
+def test_every_page(themed: Any, serve: Callable[..., RunningApp], store: Store, clip: Path) -> None:
+    running = serve(store=store)
+    found = {}
+    themed.goto(running.url)
+    expect(themed.get_by_text("fake-engine is ready.")).to_be_visible()
+    found["ground"] = serious(themed)
+    themed.locator("#ground-clip input[type=file]").set_input_files(str(clip))
+    expect(themed.locator("#ground-clip video")).to_be_visible()
+    themed.locator("#ground-query textarea").fill("a yellow square")
+    themed.locator("#ground-ask").click()
+    expect(themed.locator("#ground-result .tempo-facts")).to_be_visible()
+    found["ground, answered"] = serious(themed)
+    for path in PAGES:
+        if themed.request.get(f"{running.url}{path}").status != 404:
+            themed.goto(f"{running.url}{path}")
+            expect(themed.locator(".nav-holder .tempo-account")).to_contain_text("Local account")
+            themed.wait_for_timeout(2000)
+            found[path] = serious(themed)
+    report = "\n".join(f"{name}: {line}" for name, lines in found.items() for line in lines)
+    assert not report, report
+    assert {"/annotate", "/review", "/data"} <= set(found)
+
+
+def test_signing_in(themed: Any, serve: Callable[..., RunningApp], store: Store) -> None:
+    people = People().add(ada="annotator")
+    running = serve(store=store, accounts=Accounts(anonymous=True, members=people.members))
+    themed.goto(f"{running.url}/sign-in?next=/review")
+    assert serious(themed) == []
+    themed.get_by_label("Name").fill("ada")
+    themed.get_by_label("Password").fill("wrong")
+    themed.keyboard.press("Enter")
+    expect(themed.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    assert serious(themed) == []
+    themed.get_by_label("Password").fill(PASSWORD)
+    themed.keyboard.press("Enter")
+    expect(themed.get_by_role("heading")).to_have_text("Review needs the role adjudicator")
+    assert serious(themed) == []
+    themed.goto(f"{running.url}/sign-in")
+    expect(themed.get_by_role("heading")).to_have_text("You are signed in")
+    assert serious(themed) == []
+    themed.get_by_role("button", name="Sign out").click()
+    expect(themed.get_by_role("heading")).to_have_text("Sign in")
+
+
+def test_the_badge_says_who_is_here_and_signs_out(
+    themed: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    people = People().add(ada="annotator")
+    running = serve(store=store, accounts=Accounts(anonymous=True, members=people.members))
+    themed.goto(running.url)
+    badge = themed.locator(".nav-holder .tempo-account")
+    expect(badge).to_contain_text("Visitor")
+    badge.get_by_role("link", name="Sign in").click()
+    themed.get_by_label("Name").fill("ada")
+    themed.get_by_label("Password").fill(PASSWORD)
+    themed.get_by_role("button", name="Sign in").click()
+    expect(badge).to_contain_text("ada")
+    badge.get_by_role("button", name="Sign out").click()
+    expect(themed.get_by_role("heading", name="Sign in")).to_be_visible()
+    themed.goto(running.url)
+    expect(badge).to_contain_text("Visitor")
