@@ -25,6 +25,11 @@ export async function start(root, { assets, version, signal }) {
   await flow.begin();
 }
 
+/** Keep the row in the address, for a reload. Spelt out, because Gradio sets a base that fragments would resolve to. */
+function remember(fragment) {
+  history.replaceState(history.state, "", `${location.pathname}${location.search}${fragment}`);
+}
+
 function stylesheet(href) {
   return new Promise((resolve) => {
     document.head.append(el("link", { attrs: { rel: "stylesheet", href }, on: { load: resolve, error: resolve } }));
@@ -55,6 +60,11 @@ class Flow {
     this.bench.slots.side.append(this.verdict.node);
     this.bench.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.sample.link));
     this.#listen();
+  }
+
+  /** The row that comes next, while it is on its way: { item, ready }. */
+  get ahead() {
+    return this.#upcoming[0] ?? null;
   }
 
   #listen() {
@@ -141,7 +151,7 @@ class Flow {
   }
 
   #nothing({ empty }) {
-    history.replaceState(null, "", "#");
+    remember("");
     if (empty) return this.sample.offer();
     const again = [["Look again", () => (this.#skipped.clear(), this.advance()), true]];
     if (this.#visited.length > 0) again.push(["Previous query", () => this.previous(), false]);
@@ -161,7 +171,7 @@ class Flow {
     this.cards.hide();
     this.bench.load(item, { history: kept });
     this.bench.focusTimeline();
-    history.replaceState(null, "", `#q=${query_id}`);
+    remember(`#q=${query_id}`);
     this.#progress = item.edit.progress;
     this.#showProgress();
     this.#enable();
@@ -245,6 +255,7 @@ class Flow {
     if (strip) ahead.picture = Object.assign(new Image(), { src: strip.url });
     if (!video) return;
     ahead.clip = Object.assign(document.createElement("video"), { preload: "auto", muted: true, src: video.url });
+    ahead.clip.addEventListener("canplay", () => (ahead.ready = true), { once: true });
   }
 
   // ---- what a person does

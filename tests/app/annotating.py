@@ -1,0 +1,168 @@
+"""A workspace on real clips and a small store, for tests of the Annotate page."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.testclient import TestClient
+
+from annotations.rows import Row
+from annotations.store import Store
+from app.__main__ import claim_port
+from app.accounts import GRANTS, Accounts, Role, User
+from app.clip_shelf import ClipShelf, no_shots
+from app.desk import Desk
+from app.engines import EngineProvider
+from app.home import Home, open_home
+from app.media import MediaLibrary, media_routes
+from app.pages.annotate import AnnotatePage
+from app.proposals import Proposals
+from app.sample_project import SampleProject
+from app.timeline import mount_assets
+from app.workspace import Workspace
+from app.workspace_item import drawn_arm
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
+
+NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
+
+
+class HeaderUsers(Accounts):
+    """Accounts in which a request says who it is from: `x-user: name/role`."""
+
+    __slots__ = ()
+
+    def resolve(self, request: Any) -> User | None:
+        name, _, role = request.headers.get("x-user", "").partition("/")
+        return User(id=name, name=name, roles=GRANTS[Role(role)]) if name else None
+
+
+def row(qid: int, vid: str, query: str = "a square crosses", **fields: Any) -> Row:
+    """A row about a clip of four seconds."""
+    given: dict[str, Any] = {"windows": ((1.0, 2.0),), "duration_s": 4.0, **fields}
+    return Row(qid=str(qid), qid_is_int=True, query=query, vid=vid, **given)
+
+
+def fill(store: Store, home: Home, rows: list[Row], *, without: tuple[str, ...] = ()) -> None:
+    """Import rows and put a clip for each vid into the home's videos."""
+    store.import_rows(rows, dataset="small", op_id=str(uuid4()))
+    for number, vid in enumerate(dict.fromkeys(each.vid for each in rows)):
+        if vid not in without:
+            write_clip(home.videos / f"{vid}.mp4", hue=20 + 15 * number)
+
+
+def annotator_with(arm: str, query_id: int = 1, stem: str = "ada") -> str:
+    """A name whose arm for a row is this one."""
+    return next(name for k in range(500) if drawn_arm(name := f"{stem}{k}", query_id) == arm)
+
+
+@dataclass
+class Bench:
+    """The routes of the Annotate page with everything behind them."""
+
+    client: TestClient
+    app: FastAPI
+    store: Store
+    home: Home
+    engine: FakeEngine
+    workspace: Workspace
+    sample: SampleProject
+
+    def get(self, path: str, *, who: str | None = "ada/annotator") -> Any:
+        headers = {} if who is None else {"x-user": who}
+        return self.client.get(f"/annotate/api{path}", headers=headers)
+
+    def post(self, path: str, body: Any, *, who: str | None = "ada/annotator", **headers: str) -> Any:
+        given = {**({} if who is None else {"x-user": who}), **headers}
+        return self.client.post(f"/annotate/api{path}", json=body, headers=given)
+
+    def save(
+        self,
+        query_id: int,
+        edit: dict[str, Any],
+        parent_id: int | None = None,
+        op_id: str | None = None,
+        **named: Any,
+    ) -> Any:
+        body = {"op_id": op_id or str(uuid4()), "parent_id": parent_id, "edit": edit}
+        return self.post(f"/queries/{query_id}/edits", body, **named)
+
+    def ready(self, query_id: int, *, who: str = "ada/annotator") -> dict[str, Any]:
+        """The row's item, once its clip is there."""
+        return until(
+            lambda: self.get(f"/queries/{query_id}", who=who).json(), lambda item: item["state"] == "ready"
+        )
+
+
+def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 60.0) -> Any:
+    """The first answer that holds."""
+    give_up_s = time.monotonic() + patience_s
+    while not holds(found := ask()):
+        assert time.monotonic() < give_up_s, f"still {found}"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def bench(folder: Path, **parts: Any) -> Iterator[Bench]:
+    """A running workspace; `parts` go to the sample project."""
+    home, engine = open_home(folder), FakeEngine()
+    with Store(home.database) as store:
+        media = MediaLibrary(home.media, light_prepare, light_draw)
+        desk = Desk(EngineProvider.of(engine), media, ground=fake_ground)
+        shelf = ClipShelf(store, media, desk.clip_lane, home.videos, shots=no_shots, clock=lambda: 0.0)
+        proposals = Proposals(store, desk)
+        sample = SampleProject(store, shelf, proposals, desk.clip_lane, **parts)
+        workspace, accounts = Workspace(store, shelf, proposals), HeaderUsers(anonymous=False)
+        app = FastAPI()
+        app.include_router(AnnotatePage(workspace, sample, accounts).routes())
+        app.include_router(media_routes(media, accounts))
+        mount_assets(app)
+        app.get("/annotate")(lambda: HTMLResponse(PAGE))
+        with TestClient(app) as client:
+            yield Bench(client, app, store, home, engine, workspace, sample)
+        desk.close()
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Annotate</title><link rel="icon" href="data:,">
+<body><main id="annotate"><div class="tl-root"></div></main><script type="module">
+import { mount } from "/ui-assets/timeline.js";
+const element = document.querySelector("#annotate"), assets = "/ui-assets";
+mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annotate", workspace: "flow.js" });
+</script></body></html>"""
+"""The page without Gradio around it, which takes long to come up."""
+
+
+@contextmanager
+def serving(desk: Bench, port: int = 0) -> Iterator[str]:
+    """The bench's page and routes on a port of this machine; gives the address."""
+    listener = claim_port("127.0.0.1", port)
+    server = uvicorn.Server(uvicorn.Config(desk.app, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    until(lambda: server.started, bool)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+def edit_of(*spans: tuple[int, int], submitted: bool = False, **fields: Any) -> dict[str, Any]:
+    """The JSON of an edit with moments set by hand."""
+    moments = [{"start_ms": a, "end_ms": b, "start_source": "hand", "end_source": "hand"} for a, b in spans]
+    return {"verdict": "moments", "moments": moments, "submitted": submitted, **fields}
+
+
+if __name__ == "__main__":  # python -m tests.app.annotating FOLDER PORT: a server that a test may kill
+    with bench(Path(sys.argv[1])) as made, serving(made, int(sys.argv[2])):
+        sys.stdout.write("serving\n")
+        sys.stdout.flush()
+        threading.Event().wait()
