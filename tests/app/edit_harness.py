@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from annotations.records import ERROR_CATEGORIES
 from app.timeline import mount_assets
+from tests import videos
 from tests.app.timeline_harness import (
     DURATION_S,
     RATE,
@@ -138,14 +139,46 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "reviewed": reviewed,
     "refused": refused,
     "hostile": hostile,
+    "numbered": lambda: numbered(),
 }
+
+
+NTSC = 30_000 / 1001
+NTSC_FRAMES = 45
+
+
+def numbered() -> dict[str, Any]:
+    """A short clip at 29.97 frames a second, all of it one moment."""
+    duration_s = NTSC_FRAMES / NTSC
+    span = {"start_ms": 0, "end_ms": round(1000 * duration_s)}
+    part = edit_part(
+        original={"moments": [span], "refused": False},
+        model=None,
+        frame_rate=NTSC,
+        frame_count=NTSC_FRAMES,
+        grid_ms=None,
+        shots_ms=[],
+        saliency=[],
+    )
+    video = {
+        "url": "/numbered.mp4",
+        "duration_s": duration_s,
+        "frame_rate": NTSC,
+        "width": 128,
+        "height": 96,
+    }
+    return {**item(part), "video": video, "frames": None, "strip": None, "moments": [], "ranked": []}
 
 
 def build(folder: Path) -> FastAPI:
     """The page at /?item=NAME&theme=light|dark&mode=annotate|review."""
+    videos.write_clip(
+        folder / "numbered.mp4", videos.constant(NTSC_FRAMES, fps=NTSC), ticks=30_000, rate=30, gop=12
+    )
+    app = FastAPI()
+    app.get("/numbered.mp4")(lambda: FileResponse(folder / "numbered.mp4"))
     render_clip(folder / "clip.mp4")
     render_strip(folder / "strip.png", np.arange(0, 12, 0.5).tolist(), 6)
-    app = FastAPI()
     mount_assets(app)
     app.get("/clip.mp4")(lambda: FileResponse(folder / "clip.mp4"))
     app.get("/strip.png")(lambda: FileResponse(folder / "strip.png"))

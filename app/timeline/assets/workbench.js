@@ -139,17 +139,8 @@ export class Workbench extends Timeline {
     this.stage.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
     this.under.classList.add("tl-hidden");
     const dialogs = [this.help, this.reasons, this.comment, this.wording];
-    return [
-      this.head.node,
-      this.top,
-      this.axis,
-      this.bar.node,
-      buildThumbs(this),
-      this.foot_slot,
-      this.under,
-      this.tip,
-      ...dialogs,
-    ];
+    const parts = [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.foot_slot];
+    return [el("div", { className: "tl-column" }, ...parts), this.under, this.tip, ...dialogs];
   }
 
   buildActions() {
