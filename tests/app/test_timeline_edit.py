@@ -768,7 +768,7 @@ def test_the_keyboard_alone_reaches_everything(bench: Bench) -> None:
 def test_review_shows_everybody(chromium: Browser, address: str) -> None:
     bench = Bench(chromium, address, "item=reviewed&mode=review")
     assert bench.page.locator(".tl-other").count() == 2
-    bench.page.mouse.move(*bench.x(3.0, "others"))
+    bench.page.mouse.move(*bench.x(3.0, "other-2"))
     expect(bench.page.locator(".tl-tip")).to_contain_text("grace")
     bench.run("bench.editor.apply({ type: 'adopt', moments: bench.editor.item.others[1].moments })")
     assert bench.times() == [[2400, 4400]]

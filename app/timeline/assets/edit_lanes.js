@@ -19,7 +19,7 @@ export function editLanes(mode) {
     SALIENCY,
     ORIGINAL,
     MODEL,
-    ...(mode === "review" ? [OTHERS] : []),
+    ...(mode === "review" ? OTHERS : []),
     MINE,
     HANDLES,
     { ...shared.minimap, draw: drawOverview },

@@ -36,15 +36,21 @@ export const MODEL = {
   says: sayModel,
 };
 
-export const OTHERS = {
-  id: "others",
-  label: "Others",
-  height: 24,
-  present: (state) => Boolean(part(state)?.others?.length),
+const MOST_OTHERS = 9;
+
+/** Other people's answers, a lane each; the number is the key that adopts it on the review page. */
+export const OTHERS = Array.from({ length: MOST_OTHERS }, (_, place) => ({
+  id: `other-${place + 1}`,
+  label: String(place + 1),
+  note: (state) => otherAt(state, place)?.name ?? "",
+  height: 22,
+  present: (state) => Boolean(otherAt(state, place)),
   waits: () => true,
-  place: placeOthers,
-  says: sayOthers,
-};
+  place: (layer, state) => placeOther(layer, state, otherAt(state, place)),
+  says: (state, time_s) => sayOther(otherAt(state, place), time_s),
+}));
+
+const otherAt = (state, place) => part(state)?.others?.[place] ?? null;
 
 function placeOriginal(layer, state) {
   const item = part(state);
@@ -134,30 +140,22 @@ function spokenGhost(entry, idx, count, rejected) {
   return `Model moment ${idx + 1} of ${count}, ${times}${sure}${rejected ? ", rejected" : ""}. Enter takes it, X rejects it`;
 }
 
-/** One thin row per person; their names are in the tip and the list beside the picture. */
-function placeOthers(layer, state) {
-  const others = part(state)?.others ?? [];
-  const row = 100 / Math.max(1, others.length);
-  const list = others.flatMap((other, idx) => other.moments.map((moment) => ({ ...moment, other: idx })));
+function placeOther(layer, state, other) {
+  const spans = other?.moments ?? [];
+  const verdict = other?.verdict === "cannot-judge" ? "Cannot judge" : "No matching moment";
+  attr(layer, "role", "img");
+  attr(layer, "aria-label", other ? namesOf(`Moments of ${other.name}`, spans) : "");
   keyed(
     layer,
-    list,
-    (entry, idx) => idx,
-    () => el("div", { className: "tl-other" }),
-    (node, entry) => {
-      box(node, state.view, entry.start_ms, entry.end_ms);
-      style(node, "top", `calc(${entry.other * row}% + 2px)`);
-      style(node, "height", `calc(${row}% - 4px)`);
-    },
+    spans.length || !other ? spans : wordsOf(verdict),
+    (entry, idx) => (entry.words ? "words" : idx),
+    (entry) => spanNode("tl-other", entry),
+    showSpan(state),
   );
 }
 
-function sayOthers(state, time_s, share) {
-  const others = part(state)?.others ?? [];
-  const other = others[Math.min(others.length - 1, Math.floor(share * others.length))];
-  return other
-    ? [other.name, ...(saySpan(other.name, other.moments, time_s) ?? ["nothing here"]).slice(0, 1)]
-    : null;
+function sayOther(other, time_s) {
+  return other ? (saySpan(other.name, other.moments, time_s) ?? [`${other.name}: nothing here`]) : null;
 }
 
 function sayModel(state, time_s) {

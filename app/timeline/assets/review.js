@@ -213,16 +213,13 @@ class Review {
     buttons[0].focus();
   }
 
-  /** The own lane begins anew from a row; undo brings back what was there. */
-  beginFrom(candidate) {
-    const { item, review } = this.current;
-    const { verdict, reason, moments, confidences } = candidate;
-    const source = candidate.kind === "annotator" ? "hand" : candidate.kind;
-    const edges = moments.map(({ start_ms, end_ms }) => ({ start_ms, end_ms, start_source: source, end_source: source }));
-    const start = { ...review.start, verdict, reason: verdict === "moments" ? null : (reason ?? candidate.name), moments: edges };
-    sessionStorage.removeItem(`${KEPT}-${review.query_id}`);
-    this.board.load({ ...item, edit: { ...item.edit, edit: start } });
-    this.#say(`Your lane now starts from ${candidate.name}.${confidences.length ? " Edges are the model’s." : ""}`);
+  /** The own lane takes a row's answer over; undo brings back what was there. */
+  beginFrom({ kind, name, verdict, reason, moments }) {
+    const source = kind === "annotator" ? "hand" : kind;
+    const command =
+      verdict === "moments" ? { type: "adopt", moments, source } : { type: "setVerdict", verdict, reason: reason ?? name };
+    const changed = this.board.editor.apply(command);
+    this.#say(changed ? `Your lane starts from ${name}; Ctrl+Enter decides.` : `Your lane is the same as ${name}’s already.`);
   }
 
   async skip() {
