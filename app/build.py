@@ -33,16 +33,19 @@ from app.pages.data import DataPage
 from app.pages.ground import GroundPage
 from app.pages.page import Page, PageGate
 from app.pages.review import ReviewPage
+from app.pages.train import TrainPage
 from app.proposals import Proposals
 from app.review import ReviewDesk
 from app.sample_project import SampleProject
 from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
+from app.training import PromotionWatch, TrainingDesk
 from app.workspace import Workspace
 
 MAX_UPLOAD = "2gb"
 SWEEP_EVERY_S = 600.0
+WATCH_EVERY_S = 2.0
 UPLOAD_AGE_S = 6 * 3600
 
 
@@ -57,6 +60,7 @@ def build_app(
     draw: DrawStrip = draw_strip,
     ground: Callable[..., tuple[Any, Any]] = ground_with_engine,
     contexts: ContextStore | None = None,
+    training: TrainingDesk | None = None,
     max_upload: str | int = MAX_UPLOAD,
     queue_limit: int = 16,
 ) -> FastAPI:
@@ -71,10 +75,14 @@ def build_app(
     media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
     ground_page = GroundPage(desk, accounts, examples)
-    others = [] if store is None else _pages_of_the_store(store, desk, home, accounts)
+    others = [] if store is None else _pages_of_the_store(store, desk, home, accounts, training)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
-        title="Tempo Studio", lifespan=_lifespan(desk), docs_url=None, redoc_url=None, openapi_url=None
+        title="Tempo Studio",
+        lifespan=_lifespan(desk, PromotionWatch(home.adapters, desk.engines.reload)),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     app.state.desk = desk
     app.add_middleware(PageGate, pages=pages, accounts=accounts)
@@ -88,7 +96,9 @@ def build_app(
     return _mount(app, blocks, accounts, [str(example.path) for example in examples], max_upload)
 
 
-def _pages_of_the_store(store: Store, desk: Desk, home: Home, accounts: Accounts) -> list[Page]:
+def _pages_of_the_store(
+    store: Store, desk: Desk, home: Home, accounts: Accounts, training: TrainingDesk | None
+) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
     shelf = ClipShelf(store, desk.media, desk.clip_lane, home.videos)
     proposals = Proposals(store, desk)
@@ -97,6 +107,7 @@ def _pages_of_the_store(store: Store, desk: Desk, home: Home, accounts: Accounts
         AnnotatePage(Workspace(store, shelf, proposals), sample, accounts),
         ReviewPage(ReviewDesk(store, shelf), accounts),
         DataPage(DataDesk(store, Downloads(home.exports), home.snapshots), accounts),
+        TrainPage(training or TrainingDesk(store, home, desk.engines), desk, accounts),
     ]
 
 
@@ -149,23 +160,27 @@ def _mount(
     return mounted
 
 
-def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
+def _lifespan(desk: Desk, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         desk.engines.start()
-        sweeping = asyncio.create_task(_sweep_for_ever(desk))
+        chores = [
+            asyncio.create_task(_for_ever(desk.sweep, SWEEP_EVERY_S)),
+            asyncio.create_task(_for_ever(promotions.look, WATCH_EVERY_S)),
+        ]
         try:
             yield
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            for chore in chores:
+                chore.cancel()
+                with suppress(asyncio.CancelledError):
+                    await chore
             desk.close()
 
     return lifespan
 
 
-async def _sweep_for_ever(desk: Desk) -> None:
+async def _for_ever(work: Callable[[], Any], every_s: float) -> None:
     while True:
-        await asyncio.to_thread(desk.sweep)
-        await asyncio.sleep(SWEEP_EVERY_S)
+        await asyncio.to_thread(work)
+        await asyncio.sleep(every_s)

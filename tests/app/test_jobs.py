@@ -1,0 +1,157 @@
+"""Training jobs: one at a time, cancelled and resumed, and alive when the app is not."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.home import Home, open_home
+from app.jobs import NOTHING_YET, JobStatus, TrainingJobs, Wish, refresh_command
+from app.training_figures import curves_figure, sides_figure
+from app.work import Busy
+from tempo_core.errors import InputError
+from tests.app.training import FakeJob, failing
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeJob:
+    return FakeJob(tmp_path)
+
+
+def wish(home: Home, name: str = "run") -> Wish:
+    return Wish(
+        snapshot=home.snapshots / "s",
+        folder=home.root / "training" / name,
+        recipe="quick",
+        checkpoint=None,
+        by="ada",
+    )
+
+
+def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 30.0) -> JobStatus:
+    until = time.monotonic() + patience_s
+    while not good(status := jobs.status()):
+        assert time.monotonic() < until, status
+        time.sleep(0.02)
+    return status
+
+
+def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    assert jobs.status() == JobStatus(state="idle", message=NOTHING_YET)
+    assert jobs.curves() == []
+    assert jobs.start(wish(home)).state == "running"
+    status = wait(jobs, lambda now: now.stage == "sft" and now.step == 3)
+    assert (status.state, status.steps, status.by, status.recipe) == ("running", 3, "ada", "quick")
+    assert jobs.running()
+    assert [line["step"] for line in jobs.curves()] == [1, 2, 3]
+    fake.release()
+    status = wait(jobs, lambda now: now.state == "done")
+    assert status.message == "An adapter was made."
+    assert not status.can_resume
+    assert len(jobs.curves()) == 6
+    assert (jobs.report("outcome") or {})["state"] == "kept"
+    assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
+
+
+def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:
+    jobs, others = TrainingJobs(home, command=fake), TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    with pytest.raises(Busy, match="runs already"):
+        others.start(wish(home, "another"))
+    assert others.status().folder == jobs.status().folder
+    fake.release()
+    wait(others, lambda now: now.state == "done")
+    wait(jobs, lambda now: not jobs.running())
+    others.start(wish(home, "another"))
+    wait(others, lambda now: now.state == "done")
+
+
+def test_cancel_and_resume(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    with pytest.raises(InputError, match="nothing to cancel"):
+        jobs.cancel()
+    with pytest.raises(InputError, match="no job to go on with"):
+        jobs.resume("ada")
+    jobs.start(wish(home))
+    wait(jobs, lambda now: now.step == 3)
+    jobs.cancel()
+    status = wait(jobs, lambda now: now.state == "cancelled" and not jobs.running())
+    assert status.can_resume
+    jobs.resume("eva")
+    fake.release()
+    status = wait(jobs, lambda now: now.state == "done")
+    assert status.by == "eva"
+
+
+def test_a_killed_job_is_seen_and_resumed(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    wait(jobs, lambda now: now.step == 3)
+    pid = json.loads((home.root / "training" / "current.json").read_text())["pid"]
+    os.killpg(pid, signal.SIGKILL)
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "It was interrupted. It can go on from its last saved state."
+    assert status.can_resume
+    fake.release()
+    jobs.resume("ada")
+    wait(jobs, lambda now: now.state == "done")
+
+
+def test_a_job_outlives_the_app(home: Home, fake: FakeJob) -> None:
+    """The child is no part of the app's process group, and a fresh app finds it by its lock."""
+    TrainingJobs(home, command=fake).start(wish(home))
+    pid = json.loads((home.root / "training" / "current.json").read_text())["pid"]
+    assert os.getpgid(pid) != os.getpgid(0)
+    assert os.getsid(pid) != os.getsid(0)
+    later = TrainingJobs(home, command=fake)
+    wait(later, lambda now: now.state == "running" and now.step == 3)
+    later.cancel()
+    wait(later, lambda now: now.state == "cancelled" and not later.running())
+
+
+def test_a_job_that_fails_at_once_says_why(home: Home) -> None:
+    jobs = TrainingJobs(home, command=failing)
+    jobs.start(wish(home))
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "There is no such recipe."
+
+
+def test_the_command_of_a_refresh(home: Home) -> None:
+    command = refresh_command(wish(home), home)
+    assert command[1:4] == ["-m", "train", "refresh"]
+    assert command[command.index("--by") + 1] == "ada"
+    assert "--checkpoint" not in command
+
+
+def test_figures_draw_what_there_is() -> None:
+    assert curves_figure([]).layout.annotations[0].text.startswith("Curves appear")
+    lines = [
+        {"stage": "sft", "step": 2, "loss": 1.0, "exact": 0.5, "length": 9},
+        {
+            "stage": "pir-grpo",
+            "step": 1,
+            "loss": 7.0,
+            "reward": 0.4,
+            "tiou": 0.3,
+            "refusal": 1.0,
+            "length": 8,
+        },
+    ]
+    figure = curves_figure(lines)
+    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert drawn["loss"] == ([2], [1.0])
+    assert drawn["mean reward"] == ([3], [0.4])
+    assert drawn["length"] == ([2, 3], [9, 8])
+    sides = sides_figure({"Truth": [[1, 2]], "Old": [], "New": [[0, 1], [2, 3]]}, 4.0)
+    assert [list(trace.x) for trace in sides.data] == [[1], [0], [1, 1]]
+    assert [each.text for each in sides.layout.annotations] == ["no moment"]
