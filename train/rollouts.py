@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tempo_core.answers import AnswerError
-from tempo_core.decoding import CachedScorer
+from tempo_core.decoding import CachedScorer, Scorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.memory import PREFILL_TOKENS
@@ -90,7 +90,7 @@ def prefill(
 
 @torch.no_grad()
 def sample_group(
-    scorer: CachedScorer,
+    scorer: Scorer,
     encoded: Encoded,
     tokenizer: Any,
     rng: np.random.Generator,
