@@ -103,6 +103,9 @@ def run_sft(
         torch.set_num_threads(config.threads)
     trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, progress, cancel)
     state = last_state(out_dir)
+    if state is not None and config.method == "full":
+        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
+        load_trained(model, state).train()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")

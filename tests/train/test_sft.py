@@ -104,6 +104,15 @@ def test_a_stopped_run_ends_with_the_same_adapter(
     assert [line["step"] for line in read_curves(tmp_path / "curves.jsonl")] == [2, 4, 6]
 
 
+def test_a_stopped_run_of_every_weight_ends_with_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
+    config = replace(QUICK, method="full", learning_rate=1e-3)
+    cancel = threading.Event()
+    with pytest.raises(Cancelled):
+        train(checkpoint, tmp_path / "stopped", config, progress=lambda line: cancel.set(), cancel=cancel)
+    stopped = train(checkpoint, tmp_path / "stopped", config)
+    assert_same(stopped.state_dict(), train(checkpoint, tmp_path / "whole", config).state_dict())
+
+
 def test_a_state_that_a_kill_cut_short_is_not_used(whole: Path, checkpoint: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
 
