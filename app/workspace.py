@@ -4,7 +4,7 @@ Everything is a question to the store or a write with an operation id; nothing h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from annotations.queue import QueueFilter
@@ -121,8 +121,11 @@ class Workspace:
 
     def standing(self, user: User) -> dict[str, Any]:
         """How far the user is, and whether there is anything at all."""
-        load = workload(self.store, user.id, reviews_wanted=self.reviews_wanted)
-        return {"progress": {"done": load.done, "left": load.left}, "empty": is_empty(self.store)}
+        return {"progress": self.progress(user), "empty": is_empty(self.store)}
+
+    def progress(self, user: User) -> dict[str, int]:
+        """{"done", "left"}: rows that the user submitted, and rows that the queue has for them."""
+        return asdict(workload(self.store, user.id, reviews_wanted=self.reviews_wanted))
 
     def _own(self, query_id: int, user: User) -> list[Correction]:
         return [each for each in self.store.corrections(query_id) if each.annotator == user.id]

@@ -105,11 +105,8 @@ class AnnotatePage:
         saved = self.workspace.save(
             user, query_id, given, parent_id=number_of(body, "parent_id"), op_id=text_of(body, "op_id")
         )
-        return {
-            "correction_id": saved.id,
-            "revision": saved.revision,
-            "saved_at_ms": saved.created_at_ms,
-        }
+        said = {"correction_id": saved.id, "revision": saved.revision, "saved_at_ms": saved.created_at_ms}
+        return {**said, "progress": self.workspace.progress(user)} if saved.edit.submitted else said
 
     async def _read(self, request: Request, work: Any, role: Role = Role.ANNOTATOR) -> JSONResponse:
         try:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.accounts import VISITOR_COOKIE, Accounts, Role, VisitorCookies
-from app.media import EVERYBODY, MediaLibrary, media_routes
+from app.media import DATASET_TTL_S, DATASETS, EVERYBODY, MediaLibrary, media_routes
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tests.app.fakes import light_draw, light_prepare
 
@@ -38,6 +38,26 @@ def test_a_clip_belongs_to_its_owner(media: MediaLibrary, clip: Path, other_clip
     assert media.get(shared.id, "bob") is shared
     with pytest.raises(InputError, match="no such clip"):
         media.get(mine.id, "bob")
+
+
+def test_a_datasets_clip_is_for_those_who_ask_as_annotators(media: MediaLibrary, clip: Path) -> None:
+    shared = media.ingest(clip, owner=DATASETS, title="vid")
+    assert media.get(shared.id, "ada", DATASETS) is shared
+    assert media.find(DATASETS, shared.source_sha256) is shared
+    with pytest.raises(InputError, match="no such clip"):
+        media.get(shared.id, "visitor")
+
+
+def test_a_datasets_clip_outlives_a_persons(tmp_path: Path, clip: Path, other_clip: Path) -> None:
+    now_s = 1000.0
+    media = MediaLibrary(tmp_path, light_prepare, light_draw, clock=lambda: now_s)
+    media.ingest(clip, owner="alice", title="square.mp4")
+    shared = media.ingest(other_clip, owner=DATASETS, title="vid")
+    now_s += 2 * 24 * 3600
+    assert media.sweep() == 1
+    assert media.find(DATASETS, shared.source_sha256) is shared
+    now_s += DATASET_TTL_S + 1
+    assert media.sweep() == 1
 
 
 def test_a_restart_keeps_whole_clips_and_removes_unfinished_ones(media: MediaLibrary, clip: Path) -> None:

@@ -86,7 +86,7 @@ class Flow {
     this.saver = await Saver.open(me.annotator, { signal: this.signal });
     this.saver.addEventListener("status", () => this.bar.showStatus(this.saver.status));
     this.saver.addEventListener("conflict", () => this.#settleConflicts());
-    this.saver.addEventListener("saved", ({ detail }) => detail.submitted && this.#counted());
+    this.saver.addEventListener("saved", ({ detail }) => detail.progress && this.#count(detail.progress));
     this.bar.showStatus(this.saver.status);
     if (this.saver.status.kind === "conflict") this.#settleConflicts();
     this.sample.begin(me.makes_projects);
@@ -120,7 +120,9 @@ class Flow {
     const turn = ++this.#turn;
     try {
       const item = await this.#persist(() => read(`/queries/${query_id}`, this.signal));
-      if (item && turn === this.#turn) await this.#show(item);
+      if (!item || turn !== this.#turn) return true;
+      this.#count(item.edit.progress);
+      await this.#show(item);
       return true;
     } catch (failure) {
       if (failure.kind === "refused") return false;
@@ -145,8 +147,7 @@ class Flow {
   async #ask(besides = []) {
     const busy = [...besides, ...this.#skipped, ...(this.saver?.submitting ?? [])];
     const found = await write("/next", { op_id: newId(), besides: [...new Set(busy)].slice(-200) }, this.signal);
-    this.#progress = found.progress;
-    this.#showProgress();
+    this.#count(found.progress);
     return found;
   }
 
@@ -172,7 +173,7 @@ class Flow {
     this.bench.load(item, { history: kept });
     this.bench.focusTimeline();
     remember(`#q=${query_id}`);
-    this.#progress = item.edit.progress;
+    setText(this.bench.bar.says, "");
     this.#showProgress();
     this.#enable();
     this.verdict.show();
@@ -295,7 +296,8 @@ class Flow {
     this.#visited.push(query_id);
   }
 
-  #counted() {
+  #count(progress) {
+    this.#progress = progress;
     this.#showProgress();
   }
 

@@ -4,7 +4,7 @@
  * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
  * one after loading follows what the server had; each later one follows the answer to the one before. What the server
  * refuses because somebody else was faster waits for a person (`conflict`); nothing is dropped without being told.
- * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, submitted }).
+ * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, progress }).
  */
 
 import { openKept } from "./kept.js";
@@ -195,14 +195,12 @@ export class Saver extends EventTarget {
     }
   }
 
-  async #saved(op, { correction_id, saved_at_ms }) {
+  async #saved(op, { correction_id, saved_at_ms, progress = null }) {
     this.#heads.set(op.query_id, correction_id);
     this.#saved_ms = saved_at_ms;
     this.#trouble = null;
     await this.#settle(op, correction_id);
-    this.dispatchEvent(
-      new CustomEvent("saved", { detail: { query_id: op.query_id, submitted: op.edit.submitted, correction_id } }),
-    );
+    this.dispatchEvent(new CustomEvent("saved", { detail: { query_id: op.query_id, correction_id, progress } }));
     this.#tell();
   }
 
