@@ -21,6 +21,7 @@ export function boxesOf({ editor, state }) {
 
 /** What a press in a lane takes hold of, or null where the timeline's own gestures apply. */
 export function grab(bench, { event, lane, x }) {
+  if (!bench.editor.item) return null;
   const handle = event.target.closest(".tl-handle");
   if (handle && bench.editor.selected)
     return edgeDrag(bench, bench.editor.selected.id, handle.dataset.edge, x);

@@ -43,6 +43,16 @@ export class Editor extends EventTarget {
     this.#changed();
   }
 
+  /** Nothing is open any more. */
+  close() {
+    this.item = null;
+    this.#gesture = null;
+    this.#start = this.#doc = initialDocument({ arm: "blind" });
+    this.#history = emptyHistory();
+    this.#selection = NOBODY;
+    this.#changed();
+  }
+
   /** The model's proposal has come after the item. An untouched model-first document starts from it. */
   setModel(model) {
     this.item = { ...this.item, model };
@@ -103,6 +113,7 @@ export class Editor extends EventTarget {
 
   /** One finished gesture. Says whether anything changed. */
   apply(command) {
+    if (!this.item) return false;
     this.settle();
     const next = reduce(this.#doc, command, this.#context);
     if (next === this.#doc) return this.#refuse(command);
@@ -112,6 +123,7 @@ export class Editor extends EventTarget {
 
   /** A gesture under way: each preview starts from the document before it. `ongoing` builds on the last preview. */
   preview(command, { ongoing = false } = {}) {
+    if (!this.item) return;
     const from = ongoing ? this.doc : this.#doc;
     const doc = reduce(from, command, this.#context);
     if (doc === this.doc) return;

@@ -43,13 +43,13 @@ function mineNote({ bench }) {
 /** Your moments: a group each, with an edge at either side that is a slider. */
 function placeMine(layer, state) {
   const { bench } = state;
-  if (!bench?.editor.item) return;
+  if (!bench) return;
   const { editor } = bench;
   const { moments, selection } = editor;
   attr(layer, "role", "group");
   attr(layer, "aria-label", `Your moments for: ${bench.queryText}`);
   const words = mineWords(editor);
-  const list = words ? wordsOf(words) : moments;
+  const list = words ? wordsOf(words) : moments; // without an item there is neither
   const stop = moments.find((m) => m.id === selection.id)?.id ?? moments[0]?.id;
   keyed(
     layer,
@@ -81,7 +81,8 @@ function placeMine(layer, state) {
   );
 }
 
-function mineWords({ doc, moments }) {
+function mineWords({ item, doc, moments }) {
+  if (!item) return "";
   if (doc.verdict === "no-moment") return `No matching moment${doc.reason ? ` · ${doc.reason}` : ""}`;
   if (doc.verdict === "cannot-judge") return `Cannot judge${doc.reason ? ` · ${doc.reason}` : ""}`;
   return moments.length ? "" : "Drag here, or press N, for a moment · 0 for no matching moment";

@@ -79,7 +79,7 @@ export class Workbench extends Timeline {
     this.#learn();
     this.transport.stop();
     this.state.accept(item);
-    if (!item?.edit) return this.state.touch("edit");
+    if (!item?.edit) return this.editor.close();
     this.editor.load(item.edit, history);
     this.#refreshSnaps();
     this.grabber.load(item.video?.url ?? null, this.editor.clock);
@@ -92,6 +92,7 @@ export class Workbench extends Timeline {
 
   /** The model's proposal, when it comes after the item. */
   setModel(model) {
+    if (!this.editor.item) return;
     this.editor.setModel(model);
     this.#refreshSnaps();
     this.state.touch("view", "edit");
@@ -427,6 +428,11 @@ export class Workbench extends Timeline {
     this.#drawEdits();
   }
 
+  drawPlayer() {
+    super.drawPlayer();
+    for (const node of this.controls.moments) node.disabled = this.editor.moments.length === 0;
+  }
+
   render(parts) {
     if (parts.has("value") || parts.has("view")) this.#drawLanesPresent();
     super.render(parts);
@@ -440,7 +446,6 @@ export class Workbench extends Timeline {
 
   /** Only what an edit changes: the lanes of moments, the overview, the words. */
   #drawEdits() {
-    if (!this.editor.item) return showEditHead(this.head, this);
     const { state } = this;
     for (const lane of this.lanes) {
       if (lane.edits) {
