@@ -271,7 +271,7 @@ def _value(row: HeldOutRow, side: str, sides: dict[str, Any], clip: Clip, strip:
     drawn = (
         None if strip is None else {**asdict(strip), "times_s": list(strip.times_s), "url": clip.strip_url}
     )
-    return timeline_value(Answer.from_dict(said), None, clip.url, clip.facts, drawn)
+    return timeline_value(Answer.from_dict({**said, "query": row.query}), None, clip.url, clip.facts, drawn)
 
 
 def _whole(seed: float | None) -> int:

@@ -32,6 +32,69 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         )
         ablation.add_argument("--tiers", default="rich", help="plain, rich or both, separated by a comma")
         ablation.set_defaults(run=_run_ablation)
+    _add_loop(names)
+
+
+def _add_loop(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "damaged labels, corrected through the store in suspicion and in random order, a refresh after each batch"
+    loop = names.add_parser("loop", help=about, description=f"{about}.")
+    loop.add_argument("--out", type=Path, required=True, help="folder for everything; the same one goes on")
+    loop.add_argument("--checkpoint", metavar="DIR", help="the base (default: the shipped tempo-tiny)")
+    loop.add_argument("--seeds", default="0", help="seeds, separated by commas (0)")
+    loop.add_argument(
+        "--clips", type=int, default=24, help="clips with damaged labels, six questions each (24)"
+    )
+    loop.add_argument("--held-out-clips", type=int, default=24, help="clean clips (24)")
+    loop.add_argument("--batches", type=int, default=4, help="refreshes (4)")
+    loop.add_argument("--batch-rows", type=int, default=24, help="corrections before each (24)")
+    loop.add_argument("--json", action="store_true", help="print the curve as one JSON object")
+    loop.set_defaults(run=_run_loop)
+
+
+def _run_loop(args: argparse.Namespace) -> int:
+    from train.experiments.loop import MEASURES, LoopPlan, run_loop
+
+    plan = LoopPlan(
+        clips=args.clips, held_out_clips=args.held_out_clips, batches=args.batches, batch_rows=args.batch_rows
+    )
+    result = run_loop(plan, args.out, seeds=_seeds(args.seeds), checkpoint=args.checkpoint, say=_report)
+    if args.json:
+        print(json.dumps({"points": result["points"], "differences": result["differences"]}))
+        return 0
+    for point in result["points"]:
+        shown = "  ".join(f"{name} {point[name]:.3f}" for name in MEASURES if point[name] is not None)
+        print(f"seed {point['seed']}  {point['order']:10s} {point['corrections']:5d} corrections  {shown}")
+    print(f"curve: {args.out / 'curve.html'}")
+    return 0
+    _add_stages(names)
+
+
+def _add_stages(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = (
+        "PIR-GRPO after a cold start that saw relevant pairs only, against the same minutes of further SFT"
+    )
+    stages = names.add_parser("stages", help=about, description=f"{about}.")
+    stages.add_argument(
+        "--start", type=Path, required=True,
+        help="folder of a finished `sft --recipe` run, or a checkpoint to take as the cold model",
+    )  # fmt: skip
+    stages.add_argument("--out", type=Path, required=True, help="folder for the arms and their figures")
+    stages.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
+    stages.add_argument("--minutes", type=float, default=12.0, help="processor minutes of every arm")
+    stages.add_argument("--clips", type=int, default=200, help="held-out clips of five questions each")
+    stages.set_defaults(run=_run_stages)
+
+
+def _run_stages(args: argparse.Namespace) -> int:
+    from train.experiments.stages import Stages, run_stages
+
+    plan = Stages(minutes=args.minutes, held_out_clips=args.clips)
+    whole = run_stages(args.start, args.out, plan, seeds=_seeds(args.seeds), report=_report)
+    for arm, values in whole["arms"].items():
+        print(f"{arm:14}" + json.dumps(values))
+    for pair, gaps in whole["differences"].items():
+        print(f"  {pair}: " + json.dumps(gaps))
+    return 0
 
 
 def _run_ablation(args: argparse.Namespace) -> int:

@@ -1,0 +1,69 @@
+"""The loop experiment: damage is what it says it is, and a toy run closes the loop through the real store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment
+from tests.train.people import SFT
+from train.examples import Example
+from train.experiments.loop import ORDERS, LoopPlan, damage, run_loop
+
+
+def rows(count: int) -> list[Example]:
+    kinds: list[tuple[Moment, ...]] = [(Moment(4, 9),), (Moment(1, 3), Moment(8, 12)), ()]
+    return [
+        Example(row_id=str(n), video=Path("a"), query="q", duration_s=20.0, moments=kinds[n % 3])
+        for n in range(count)
+    ]
+
+
+def test_damage_changes_a_share_of_the_rows_and_stays_inside_the_clip() -> None:
+    truth = rows(300)
+    found = damage(truth, 0.3, np.random.default_rng(0))
+    assert len(found) == 90
+    for row_id, moments in found.items():
+        row = truth[int(row_id)]
+        assert moments != row.moments
+        assert all(0 <= moment.start_s < moment.end_s <= row.duration_s for moment in moments)
+    refused = sum(not moments for row_id, moments in found.items() if truth[int(row_id)].moments)
+    invented = sum(bool(moments) for row_id, moments in found.items() if not truth[int(row_id)].moments)
+    assert refused > 5
+    assert invented == sum(not truth[int(row_id)].moments for row_id in found)
+    assert damage(truth, 0.3, np.random.default_rng(0)) == found
+
+
+def test_a_plan_checks_itself() -> None:
+    with pytest.raises(InputError, match="more than 144 rows"):
+        LoopPlan(batches=7)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        LoopPlan(damaged=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None:
+    plan = LoopPlan(clips=3, questions=4, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
+    said: list[str] = []
+    result = run_loop(plan, tmp_path, checkpoint=checkpoint, say=said.append)
+    assert len(said) == 4
+    assert [(p["order"], p["corrections"]) for p in result["points"]] == [
+        (order, count) for order in ORDERS for count in (0, 3, 6)
+    ]
+    start = [point["ra_iou"] for point in result["points"] if point["corrections"] == 0]
+    assert start[0] == start[1]  # both begin with the same model
+    batches: dict[str, list[Any]] = {
+        order: [json.loads((tmp_path / "seed-0" / order / f"batch-{n}.json").read_text()) for n in (1, 2)]
+        for order in ORDERS
+    }
+    for order in ORDERS:
+        shown = [row for batch in batches[order] for row in batch]
+        assert len(set(shown)) == 6  # nobody is asked twice
+    assert batches["suspicion"] != batches["random"]
+    assert (tmp_path / "curve.html").is_file()
+    again = run_loop(plan, tmp_path, checkpoint=checkpoint)
+    assert again["points"] == result["points"]

@@ -1,0 +1,134 @@
+"""Recipes for further training: whole configurations, plans without training, and commands that say what is wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.train.test_examples import line, video, write_rows
+from train.__main__ import main
+from train.dry_run import dry_run
+from train.examples import Example
+from train.recipes import CONFIGS, FINE_TUNING, RECIPES, tempo_tiny_refresh
+
+ROWS = [
+    Example(
+        row_id=str(n), video=Path(f"v{n // 4}"), query="q", duration_s=150.0, moments=(), clip_id=f"v{n // 4}"
+    )
+    for n in range(40)
+]
+
+
+@pytest.mark.parametrize("name", FINE_TUNING)
+def test_every_recipe_says_its_name_and_takes_its_seed(name: str) -> None:
+    recipe = FINE_TUNING[name](3)
+    assert name not in RECIPES
+    assert recipe.name == recipe.sft.name == name
+    assert recipe.seed == recipe.sft.seed == 3
+    assert recipe.pir is not None
+    assert (recipe.pir.name, recipe.pir.seed, recipe.pir.rank) == (name, 3, recipe.sft.rank)
+    assert FINE_TUNING[name](3) == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "checkpoint", "gigabytes"),
+    [
+        ("tempo-tiny-refresh", None, (0.0, 1.0)),
+        ("qwen2-vl-2b", "Qwen2-VL-2B-Instruct", (1.5, 24.0)),
+        ("qwen2-vl-7b", "Qwen2-VL-7B-Instruct", (5.0, 40.0)),
+        ("qwen2-vl-7b-gpus", "Qwen2-VL-7B-Instruct", (15.0, 80.0)),
+    ],
+)
+def test_a_plan_fits_the_machine_that_the_recipe_is_for(
+    recipe: str, checkpoint: str | None, gigabytes: tuple[float, float]
+) -> None:
+    device = "cpu" if checkpoint is None else "cuda"
+    planned = dry_run(ROWS, FINE_TUNING[recipe](0), checkpoint=checkpoint, device=device)
+    assert planned.rows["rows"] == 40
+    assert planned.steps.keys() == planned.tokens.keys() == planned.seconds.keys() == {"sft", "pir-grpo"}
+    assert gigabytes[0] < planned.memory_bytes / 1e9 < gigabytes[1]
+    assert json.loads(json.dumps(planned.to_dict()))["memory_bytes"] == planned.memory_bytes
+    assert "memory" in planned.describe()
+
+
+def test_a_plan_counts_what_the_run_does() -> None:
+    config = replace(tempo_tiny_refresh(), pir=None)
+    one, two = (
+        dry_run(ROWS, replace(config, sft=replace(config.sft, epochs=epochs)), device="cpu")
+        for epochs in (1.0, 2.0)
+    )
+    assert two.tokens["sft"] == pytest.approx(2 * one.tokens["sft"], rel=0.01)
+    assert one.steps["sft"] == 3  # ten clips, four rows a batch
+    assert dry_run([], config, device="cpu").steps == {}
+
+
+def test_the_lora_weights_are_counted_as_peft_makes_them() -> None:
+    import torch
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    from tempo_core.checkpoint import SHIPPED, read_config
+    from train.sft import adapt
+
+    config = Qwen2VLConfig.from_dict(read_config(SHIPPED))
+    with torch.device("meta"):
+        model = Qwen2VLForConditionalGeneration(config)
+    sft = tempo_tiny_refresh().sft
+    made = adapt(model, sft)
+    learns = sum(value.numel() for name, value in made.named_parameters() if "lora" in name)
+    assert dry_run(ROWS, tempo_tiny_refresh(), device="cpu").trained == learns
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_its_configurations(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config: Any = load_config_from_file(str(path))
+    assert config.num_processes == 4
+    assert yaml.safe_load(path.read_text())["mixed_precision"] == "bf16"
+
+
+def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(tmp_path / "videos", "a")
+    rows = write_rows(tmp_path / "rows.jsonl", line(1), line(2, vid="gone"))
+    for command, stages in (("sft", ["sft"]), ("pir-grpo", ["pir-grpo"])):
+        assert (
+            main([command, "--data", str(rows), "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+        )
+        shown = capsys.readouterr()
+        assert list(json.loads(shown.out)["steps"]) == stages
+        assert "1 rows left out: its video is gone (first: rows/2)" in shown.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sft", "--out", "x"], "Give --data to fine-tune on rows, or --recipe"),
+        (["sft", "--data", "nowhere", "--out", "x"], "nowhere does not exist"),
+        (
+            ["sft", "--data", "nowhere", "--recipe", "tempo-tiny", "--out", "x"],
+            "There is no recipe 'tempo-tiny'",
+        ),
+        (["pir-grpo", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "There is no recipe 'magic'"),
+        (["refresh", "--data", "nowhere", "--adapters", "{tmp}/adapters"], "nowhere does not exist"),
+        (["refresh", "--adapter", "x"], "Leave --adapter out"),
+        (["experiment", "loop", "--out", "{tmp}", "--batches", "99"], "are more than 144 rows"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word.replace("{tmp}", str(tmp_path)) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_file_without_training_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(tmp_path / "videos", "a")
+    rows = write_rows(tmp_path / "rows.jsonl", line(1, split="val"))
+    assert main(["sft", "--data", str(rows), "--out", str(tmp_path / "out")]) == 2
+    assert "has no row to train on. 1 rows are of val or test." in capsys.readouterr().err
