@@ -33,6 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ablation.add_argument("--tiers", default="rich", help="plain, rich or both, separated by a comma")
         ablation.set_defaults(run=_run_ablation)
     _add_loop(names)
+    _add_stages(names)
 
 
 def _add_loop(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -66,7 +67,6 @@ def _run_loop(args: argparse.Namespace) -> int:
         print(f"seed {point['seed']}  {point['order']:10s} {point['corrections']:5d} corrections  {shown}")
     print(f"curve: {args.out / 'curve.html'}")
     return 0
-    _add_stages(names)
 
 
 def _add_stages(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
