@@ -129,7 +129,8 @@ class DataPage:
         """The datasets that there are, in every dropdown that asks for one."""
         view = self.view
         names = [name for name, archived in self.desk.store.datasets().items() if not archived]
-        first = names[0] if names else None
+        counts = {name: sum(each.values()) for name, each in standing(self.desk.store).items()}
+        first = max(names, key=lambda name: counts.get(name, 0), default=None)
         return {
             view.dataset: gr.update(choices=[("All", ALL), *((name, name) for name in names)], value=ALL),
             view.export_dataset: gr.update(choices=names, value=first),
@@ -199,7 +200,7 @@ class DataPage:
             user = self.accounts.require(request, self.role)
             query_id = _whole(event._data, "query_id")
             return {
-                view.history: history_json(self.desk.history(query_id), me=user.id),
+                view.history: history_json(self.desk.history(query_id), user),
                 view.history_line: "",
                 view.memory: replace(memory, chosen=query_id),
             }
@@ -219,7 +220,7 @@ class DataPage:
             except Conflict as conflict:
                 line = status_html(f"{conflict} The history below is up to date.", error=True)
             return {
-                view.history: history_json(self.desk.history(query_id), me=user.id),
+                view.history: history_json(self.desk.history(query_id), user),
                 view.history_line: line,
             }
         except Exception as error:

@@ -14,6 +14,7 @@ import gradio as gr
 from annotations.browsing import BrowsePage
 from annotations.history import HistoryEntry
 from annotations.records import Correction, Query, Verdict
+from app.accounts import Role, User
 from tempo_core.moments import Moment
 
 _BEGIN = """
@@ -79,7 +80,8 @@ const build = (value) => {
     return make("li", { className: entry.kind }, head, ...lines, back);
   });
   const title = make("h3", { textContent: value.query, dir: "auto" });
-  return [title, make("p", { className: "where", textContent: value.where }), make("ol", {}, ...entries)];
+  const links = value.links.map(([textContent, href]) => make("a", { textContent, href }));
+  return [title, make("p", { className: "where" }, value.where, ...links), make("ol", {}, ...entries)];
 };
 draw();
 """
@@ -129,13 +131,15 @@ def rows_json(page: BrowsePage, *, chosen: int | None = None, empty: str) -> str
     return json.dumps({"rows": rows, "chosen": chosen, "empty": empty})
 
 
-def history_json(entries: Sequence[HistoryEntry], *, me: str) -> str:
-    """The history's value, newest first; `me` is who would restore: their present version is the parent."""
+def history_json(entries: Sequence[HistoryEntry], user: User) -> str:
+    """The history's value, newest first; `user` is who would restore: their present version is the parent."""
     query = entries[0].record
     assert isinstance(query, Query), "a history begins with the original"
     corrections = [each.record for each in entries if isinstance(each.record, Correction)]
     mine = max(
-        (each for each in corrections if each.annotator == me), key=lambda each: each.revision, default=None
+        (each for each in corrections if each.annotator == user.id),
+        key=lambda each: each.revision,
+        default=None,
     )
     decided = next((each.record for each in reversed(entries) if isinstance(each.record, Verdict)), None)
     shown = [_entry(each, mine, decided) for each in reversed(entries)]
@@ -145,6 +149,7 @@ def history_json(entries: Sequence[HistoryEntry], *, me: str) -> str:
             "query": query.row.query,
             "where": f"{query.dataset} · {query.row.qid} · {query.row.vid} · {query.row.split}",
             "parent_id": None if mine is None else mine.id,
+            "links": [["Review", f"/review?query={query.id}"]] if Role.ADJUDICATOR in user.roles else [],
             "entries": shown,
         }
     )

@@ -11,7 +11,9 @@ from annotations.__main__ import main
 from annotations.importing import import_file
 from annotations.records import Edit, EditedMoment
 from annotations.store import Store
+from scripts.setup import axe_path
 from tests.app.conftest import RunningApp
+from tests.app.test_accessibility import serious
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -160,3 +162,32 @@ def test_figures_and_comparison_are_drawn(data: Any, store: Store) -> None:
     answer = data.request.get(f"{data.running.url}{page_link.get_attribute('href')}")
     assert "text/html" in answer.headers["content-type"]
     assert "things corrected" in answer.text()
+
+
+@pytest.mark.skipif(not axe_path().exists(), reason="needs axe-core, which `make test` fetches")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_tab(
+    chromium: Any, serve: Callable[..., RunningApp], store: Store, theme: str
+) -> None:
+    running = serve(store=store)
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
+    )
+    page = context.new_page()
+    page.set_default_timeout(SLOW_MS)
+    page.goto(f"{running.url}/data")
+    page.locator("#data-rows td.c1 button").nth(4).click()
+    expect(page.locator("#data-history li")).to_have_count(1, timeout=SLOW_MS)
+    assert serious(page) == []
+    for name, button, shown in (
+        ("Import", "#data-import", "#data-import-line [role=alert]"),
+        ("Export", "#data-export", "#data-export-files a"),
+        ("Before and after", "#data-compare", "#data-compare-result table"),
+    ):
+        tab(page, name)
+        page.locator(button).click()
+        expect(page.locator(shown).first).to_be_visible(timeout=SLOW_MS)
+        expect(page.locator(button)).to_be_enabled()
+        page.mouse.move(0, 0)
+        assert serious(page) == [], name
+    context.close()

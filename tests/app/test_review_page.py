@@ -11,8 +11,10 @@ from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
 from app.accounts import SESSION_COOKIE, Accounts
+from scripts.setup import axe_path
 from tests.app.conftest import RunningApp
 from tests.app.people import People
+from tests.app.test_accessibility import serious
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -188,6 +190,23 @@ def test_figures_unfold(page: Any, serve: Callable[..., RunningApp], store: Stor
     page.locator("#review-figures > button").click()
     expect(page.locator("#review-annotators th[scope=row]")).to_have_text(["ada", "bob"], timeout=SLOW_MS)
     expect(page.locator("#review-agreement .js-plotly-plot")).to_be_visible(timeout=SLOW_MS)
+
+
+@pytest.mark.skipif(not axe_path().exists(), reason="needs axe-core, which `make test` fetches")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_rows_or_figures(
+    chromium: Any, serve: Callable[..., RunningApp], store: Store, theme: str
+) -> None:
+    running = serve(store=store)
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
+    )
+    page = opened(context.new_page(), running, 1)
+    assert serious(page) == []
+    page.locator("#review-figures > button").click()
+    expect(page.locator("#review-agreement .js-plotly-plot")).to_be_visible(timeout=SLOW_MS)
+    assert serious(page) == []
+    context.close()
 
 
 def test_nothing_to_decide_is_said(page: Any, serve: Callable[..., RunningApp], tmp_path: Path) -> None:

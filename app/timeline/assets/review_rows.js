@@ -32,16 +32,19 @@ export function buildRows({ adopt, begin }) {
 
 function row(candidate, mine, { adopt, begin }) {
   const { key, kind, name, verdict, reason, note } = candidate;
+  const whose = (words) => el("span", { className: "tl-hidden", text: `${words} of ${name}` });
   const take = el(
     "button",
-    { className: "rv-adopt", attrs: { type: "button", "aria-label": `Adopt the answer of ${name}` }, on: { click: () => adopt(candidate) } },
+    { className: "rv-adopt", attrs: { type: "button" }, on: { click: () => adopt(candidate) } },
     el("kbd", { text: String(key) }),
     el("span", { text: "Adopt" }),
+    whose("the answer"),
   );
   const edit = el(
     "button",
-    { className: "rv-begin", attrs: { type: "button", "aria-label": `Edit from the answer of ${name}`, title: `Shift+${key}` }, on: { click: () => begin(candidate) } },
+    { className: "rv-begin", attrs: { type: "button", title: `Shift+${key}` }, on: { click: () => begin(candidate) } },
     el("span", { text: "Edit from it" }),
+    whose(": the answer"),
   );
   const who = el("span", { className: "rv-who" }, el("b", { text: name, attrs: { dir: "auto" } }), el("small", { text: kindWords(candidate) }));
   const said =
