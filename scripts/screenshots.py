@@ -12,7 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from scripts.scenes import SCENES, Scene
+from scripts.scene import Scene
+from scripts.scenes import SCENES
 from scripts.stage import Served, StageError, browsing, serving
 
 THEMES = ("light", "dark")
@@ -59,8 +60,9 @@ def take(browser: Any, served: Served, scene: Scene, theme: str, width: int, out
         problem = str(error).strip().splitlines()[0]
     suffix = "-unreached" if problem else ""
     page.screenshot(
-        path=out / f"{scene.name}-{theme}-{width}{suffix}.png", full_page=True, animations="disabled"
+        path=out / f"{scene.name}-{theme}-{width}{suffix}.png", full_page=scene.whole, animations="disabled"
     )
+    page.unroute_all(behavior="ignoreErrors")
     context.close()
     return problem
 
@@ -69,13 +71,11 @@ def take_all(options: argparse.Namespace) -> int:
     """Every picture that was asked for; how many scenes could not be reached."""
     missed = 0
     with browsing() as browser:
-        for needs_sign_in in (False, True):
-            scenes = [
-                each for each in SCENES if each.name in options.only and each.needs_sign_in == needs_sign_in
-            ]
+        for signed_out in (False, True):
+            scenes = [each for each in SCENES if each.name in options.only and each.signed_out == signed_out]
             if not scenes:
                 continue
-            with serving(*(["--sign-in"] if needs_sign_in else [])) as served:
+            with serving(*(["--allow-anonymous-visitors"] if signed_out else [])) as served:
                 for scene, theme, width in product(scenes, options.themes, options.widths):
                     problem = take(browser, served, scene, theme, width, options.out)
                     missed += problem is not None

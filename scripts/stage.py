@@ -26,6 +26,7 @@ class Served:
     """An app that answers."""
 
     url: str
+    home: Path
     account: str
     password: str
     """Of the first account, as the app printed it."""
@@ -44,19 +45,19 @@ def serving(*options: str) -> Iterator[Served]:
             text=True,
         )
         try:
-            yield _when_served(process)
+            yield _when_served(process, Path(home))
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
 
 
-def _when_served(process: subprocess.Popen[str]) -> Served:
+def _when_served(process: subprocess.Popen[str], home: Path) -> Served:
     password = ""
     for line in process.stdout or ():
         if "shown only now: " in line:
             password = line.rsplit(" ", 1)[1].strip()
         if "serving http" in line:
-            return Served(url=line.split()[2], account="local", password=password)
+            return Served(url=line.split()[2], home=home, account="local", password=password)
     raise StageError(f"the app ended with exit code {process.wait()} before it served; its message is above.")
 
 

@@ -1,0 +1,157 @@
+"""The Annotate page: first run, a row in each state, saving, and the end of the queue."""
+
+import json
+from typing import Any
+
+from scripts.scene import Scene, api, make_sample, new_id, settle, visit
+from scripts.stage import PATIENCE_MS, Served, StageError
+
+EDGE = "]"
+API = "/annotate/api"
+
+
+def first_run(page: Any, served: Served) -> None:
+    visit(page, served, "/annotate")
+    page.get_by_role("heading", name="Start with a sample project").wait_for(timeout=PATIENCE_MS)
+
+
+def _row(served: Served, arm: str) -> dict[str, Any]:
+    """The first row of the sample that this annotator sees in this way; any row when none is."""
+    items = []
+    for query_id in range(1, 40):
+        try:
+            items.append(api(served, f"{API}/queries/{query_id}"))
+        except OSError:
+            break
+    if not items:
+        raise StageError("the sample project has no rows.")
+    found: dict[str, Any] = next((each for each in items if each["edit"]["arm"] == arm), items[0])
+    return found
+
+
+def _open(page: Any, served: Served, arm: str = "original-first") -> dict[str, Any]:
+    """A row that is ready to be edited, with the model's proposal if it is to be seen."""
+    make_sample(served)
+    row = _row(served, arm)
+    visit(page, served, f"/annotate#q={row['edit']['query_id']}")
+    page.locator(".tl-root[data-state=ready], .tl-root .tl-span").first.wait_for(timeout=PATIENCE_MS)
+    if arm != "blind":
+        page.wait_for_function(
+            "() => document.querySelector('.tl-root')?.timeline?.editor?.item?.model", timeout=PATIENCE_MS
+        )
+    settle(page)
+    return row
+
+
+def ready(page: Any, served: Served) -> None:
+    _open(page, served)
+
+
+def blind(page: Any, served: Served) -> None:
+    _open(page, served, "blind")
+
+
+def editing(page: Any, served: Served) -> None:
+    _open(page, served)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(EDGE)
+    page.keyboard.press("Shift+ArrowLeft")
+    settle(page)
+
+
+def offline(page: Any, served: Served) -> None:
+    _open(page, served)
+    page.context.set_offline(True)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(EDGE)
+    page.keyboard.press("ArrowLeft")
+    page.locator(".fl-chip[data-kind=offline]").wait_for(timeout=PATIENCE_MS)
+
+
+def conflict(page: Any, served: Served) -> None:
+    """Another window of the same person saves first."""
+    shown = _open(page, served)
+    query_id = shown["edit"]["query_id"]
+    now = api(served, f"{API}/queries/{query_id}")["edit"]
+    theirs = {"verdict": "no-moment", "moments": [], "reason": "The scene never shows it", "submitted": False}
+    body = {"op_id": new_id(), "parent_id": now["parent_id"], "edit": {**theirs, "arm": now["arm"]}}
+    api(served, f"{API}/queries/{query_id}/edits", body)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(EDGE)
+    page.keyboard.press("ArrowLeft")
+    page.locator("dialog.fl-conflict").wait_for(timeout=PATIENCE_MS)
+
+
+def reasons(page: Any, served: Served) -> None:
+    _open(page, served)
+    page.keyboard.press("0")
+    page.locator("dialog[open]").wait_for()
+
+
+def comment(page: Any, served: Served) -> None:
+    _open(page, served)
+    page.keyboard.press("q")
+    page.locator("dialog[open]").wait_for()
+
+
+def keys(page: Any, served: Served) -> None:
+    _open(page, served)
+    page.keyboard.press("?")
+    page.locator("dialog[open]").wait_for()
+
+
+def loading(page: Any, served: Served) -> None:
+    make_sample(served)
+    page.route(f"**{API}/next", lambda route: None)
+    visit(page, served, "/annotate")
+    page.get_by_text("Looking for the next row").wait_for(timeout=PATIENCE_MS)
+
+
+def missing(page: Any, served: Served) -> None:
+    """A row whose clip nobody has put into the videos folder."""
+    make_sample(served)
+    row = _row(served, "original-first")
+    query_id = row["edit"]["query_id"]
+    says = "The clip NUsG9BgSes0_210.0_360.0 is not here. Put NUsG9BgSes0_210.0_360.0.mp4 into the folder videos."
+    gone = {"state": "error", "message": says, "video": None, "strip": None, "frames": None}
+    item = {**row, **gone, "edit": {**row["edit"], "missing_video": says, "model": None}}
+    answer = {"content_type": "application/json", "body": json.dumps(item)}
+    page.route(f"**{API}/queries/{query_id}", lambda route: route.fulfill(**answer))
+    visit(page, served, f"/annotate#q={query_id}")
+    page.get_by_text("is not here").first.wait_for(timeout=PATIENCE_MS)
+    settle(page)
+
+
+def done(page: Any, served: Served) -> None:
+    make_sample(served)
+    body = json.dumps({"item": None, "empty": False, "progress": {"done": 12, "left": 0}})
+    page.route(f"**{API}/next", lambda route: route.fulfill(content_type="application/json", body=body))
+    visit(page, served, "/annotate")
+    page.get_by_role("heading", name="Nothing left in the queue").wait_for(timeout=PATIENCE_MS)
+
+
+def signed_out(page: Any, served: Served) -> None:
+    """The session ended while the page was open."""
+    make_sample(served)
+    body = json.dumps({"error": "You are signed out. Sign in and try again."})
+    refuse = {"status": 401, "content_type": "application/json", "body": body}
+    page.route(f"**{API}/me", lambda route: route.fulfill(**refuse))
+    visit(page, served, "/annotate")
+    page.get_by_role("heading", name="You are signed out").wait_for(timeout=PATIENCE_MS)
+
+
+SCENES = (
+    Scene(name="annotate-first-run", act=first_run),
+    Scene(name="annotate-ready", act=ready),
+    Scene(name="annotate-blind", act=blind),
+    Scene(name="annotate-editing", act=editing),
+    Scene(name="annotate-offline", act=offline),
+    Scene(name="annotate-conflict", act=conflict, whole=False),
+    Scene(name="annotate-reasons", act=reasons, whole=False),
+    Scene(name="annotate-comment", act=comment, whole=False),
+    Scene(name="annotate-keys", act=keys, whole=False),
+    Scene(name="annotate-loading", act=loading),
+    Scene(name="annotate-missing", act=missing),
+    Scene(name="annotate-done", act=done),
+    Scene(name="annotate-signed-out", act=signed_out),
+)
