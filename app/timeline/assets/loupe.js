@@ -27,14 +27,11 @@ export function buildLoupe(place) {
   const title = el("span", { className: "tl-loupe-title" });
   const truth = el("span", { className: "tl-badge" });
   const [left, right] = [side("before"), side("after")];
+  const keys = ["Press ", el("kbd", { text: "[" }), " or ", el("kbd", { text: "]" })];
   const hint = el(
-    "p",
+    "div",
     { className: "tl-loupe-hint" },
-    "Press ",
-    el("kbd", { text: "[" }),
-    " or ",
-    el("kbd", { text: "]" }),
-    " to work on an edge: the last frame on one side, the first on the other.",
+    el("p", {}, ...keys, " to work on an edge: the last frame on one side, the first on the other."),
   );
   const pair = el("div", { className: "tl-loupe-pair" }, left.figure, right.figure);
   const node = el(
