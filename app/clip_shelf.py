@@ -1,7 +1,7 @@
 """Clips of datasets: from a row's vid to the normal copy that everybody works on, made when first needed.
 
-A dataset's files lie below TEMPO_HOME/videos, or wherever `python -m annotations videos` registered them. The
-folder is looked through when the app starts, and again when somebody opens a row whose file is not known.
+A dataset's files lie below TEMPO_HOME/videos, or wherever `python -m annotations videos add` registered them.
+The folder is looked through when somebody opens a row whose file is not known.
 """
 
 import json

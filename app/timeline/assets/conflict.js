@@ -21,7 +21,7 @@ export function askConflict(root, { yours, theirs, query }) {
       node.remove();
       resolve(choice);
     };
-    const when = theirs ? new Date(theirs.saved_at_ms).toLocaleTimeString() : "";
+    const when = theirs ? new Date(theirs.saved_at_ms).toLocaleTimeString("en-GB") : "";
     const keep = el("button", { className: "tl-small tl-strong", text: "Keep mine", attrs: { type: "button" }, on: { click: choose("mine") } });
     const take = el("button", { className: "tl-small", text: "Take theirs", attrs: { type: "button" }, on: { click: choose("theirs") } });
     const node = el(
