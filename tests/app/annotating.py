@@ -20,6 +20,7 @@ from annotations.store import Store
 from app.__main__ import claim_port
 from app.accounts import GRANTS, Accounts, Role, User
 from app.clip_shelf import ClipShelf, no_shots
+from app.clips import draw_strip, prepare_clip
 from app.desk import Desk
 from app.engines import EngineProvider
 from app.home import Home, open_home
@@ -27,6 +28,7 @@ from app.media import MediaLibrary, media_routes
 from app.pages.annotate import AnnotatePage
 from app.proposals import Proposals
 from app.sample_project import SampleProject
+from app.shots import find_shots
 from app.timeline import mount_assets
 from app.workspace import Workspace
 from app.workspace_item import drawn_arm
@@ -112,13 +114,16 @@ def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: floa
 
 
 @contextmanager
-def bench(folder: Path, **parts: Any) -> Iterator[Bench]:
-    """A running workspace; `parts` go to the sample project."""
+def bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Bench]:
+    """A running workspace; `real` prepares clips as the app does, `parts` go to the sample project."""
     home, engine = open_home(folder), FakeEngine()
+    prepare, draw, shots = (
+        (prepare_clip, draw_strip, find_shots) if real else (light_prepare, light_draw, no_shots)
+    )
     with Store(home.database) as store:
-        media = MediaLibrary(home.media, light_prepare, light_draw)
+        media = MediaLibrary(home.media, prepare, draw)
         desk = Desk(EngineProvider.of(engine), media, ground=fake_ground)
-        shelf = ClipShelf(store, media, desk.clip_lane, home.videos, shots=no_shots, clock=lambda: 0.0)
+        shelf = ClipShelf(store, media, desk.clip_lane, home.videos, shots=shots, clock=lambda: 0.0)
         proposals = Proposals(store, desk)
         sample = SampleProject(store, shelf, proposals, desk.clip_lane, **parts)
         workspace, accounts = Workspace(store, shelf, proposals), HeaderUsers(anonymous=False)

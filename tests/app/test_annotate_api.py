@@ -1,11 +1,13 @@
 """The routes of the Annotate page without a browser: who may, what is refused, what is stored."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from annotations.importing import import_file
 from app.workspace_item import drawn_arm
 from tests.app.annotating import NASTY, Bench, annotator_with, bench, edit_of, fill, row, until
 
@@ -242,6 +244,26 @@ def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(desk: Be
     assert str(desk.home.videos) in missing
     assert said["item"]["message"] == missing
     assert desk.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
+
+
+def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -> None:
+    release = shared_data / "qvhighlights" / "highlight_val_release.jsonl"
+    with bench(tmp_path / "home") as desk:
+        import_file(desk.store, release, op_id="val", actor="test", format="qvhighlights")
+        who = f"{annotator_with('original-first', 3)}/annotator"
+        said = desk.post("/next", {"op_id": "n"}, who=who).json()
+        item = desk.get("/queries/3", who=who).json()
+    assert (said["progress"], said["empty"]) == ({"done": 0, "left": 1550}, False)
+    assert said["item"]["edit"]["query_id"] != 3  # the most suspect row, not the first
+    row = json.loads(release.read_text().splitlines()[2])
+    edit = item["edit"]
+    windows = [{"start_ms": a * 1000, "end_ms": b * 1000} for a, b in sorted(row["relevant_windows"])]
+    assert edit["original"]["moments"] == windows
+    assert [start_ms // 2000 for start_ms, _, _ in edit["saliency"]] == row["relevant_clip_ids"]
+    means = [sum(scores) / 3 for scores in row["saliency_scores"]]
+    assert [score for _, _, score in edit["saliency"]] == pytest.approx(means)
+    assert f"{row['vid']}.mp4" in edit["missing_video"]
+    assert edit["grid_ms"] == 2000
 
 
 def test_two_annotators_get_different_rows(desk: Bench) -> None:

@@ -226,6 +226,27 @@ def test_theirs_can_be_taken(desk: Bench, served: str, page: Any) -> None:
     assert spans(desk.store.corrections(1)) == [[(300, 3000)], [(300, 3100)]]
 
 
+@pytest.mark.parametrize("name", ["kinetics_flipping_a_pancake.mkv", "charades_3MSZA.mp4"])
+def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
+    tmp_path: Path, shared_data: Path, page: Any, name: str
+) -> None:
+    with bench(tmp_path / "home", real=True) as made, serving(made) as url:
+        made.store.import_rows([row(1, "real", duration_s=None)], dataset="real", op_id="r")
+        file = shared_data / "videos" / name
+        (made.home.videos / f"real{file.suffix}").write_bytes(file.read_bytes())
+        sit_down(page, url, annotator_with("original-first", 1))
+        page.keyboard.press("]")
+        page.keyboard.press("ArrowRight")
+        wait_saved(page)
+        ready = made.workspace.shelf.look("real").ready
+        assert ready is not None
+        end_ms = made.store.corrections(1)[0].edit.moments[0].end_ms
+        frame = round(end_ms * ready.frame_rate / 1000)
+        assert end_ms == pytest.approx(frame * 1000 / ready.frame_rate, abs=0.51)
+        assert 2000 < end_ms <= 2000 + 2 * 1000 / ready.frame_rate
+        assert len(ready.clip.strip_path.read_bytes()) > 1000
+
+
 def test_skip_and_previous_lead_there_and_back(desk: Bench, served: str, page: Any) -> None:
     sit_down(page, served, "ada")
     first = shown_query(page)
@@ -234,6 +255,28 @@ def test_skip_and_previous_lead_there_and_back(desk: Bench, served: str, page: A
     wait_ready(page)
     page.keyboard.press("Control+Shift+Enter")
     page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item?.query_id === {first}")
+
+
+def test_going_back_keeps_what_was_done_to_the_row_one_came_from(desk: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, "ada")
+    first = shown_query(page)
+    page.click(".fl-bar >> text=Skip")
+    page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item?.query_id !== {first}")
+    wait_ready(page)
+    second = shown_query(page)
+    page.keyboard.press("f")
+    wait_saved(page)
+    for way, there in (("Previous", first), ("Skip", second)):
+        page.click(f".fl-bar >> text={way}")
+        page.wait_for_function(
+            f"document.querySelector('.tl-root').timeline.editor.item?.query_id === {there}"
+        )
+        wait_ready(page)
+    assert page.evaluate("document.querySelector('.tl-root').timeline.editor.doc.flagged") is True
+    page.keyboard.press("f")
+    wait_saved(page)
+    until(lambda: len(desk.store.corrections(second)), lambda count: count == 2)
+    assert [each.edit.flagged for each in desk.store.corrections(second)] == [True, False]
 
 
 def test_a_refusal_needs_a_reason_and_is_stored(desk: Bench, served: str, page: Any) -> None:

@@ -62,7 +62,7 @@ class Flow {
     this.#listen();
   }
 
-  /** The row that comes next, while it is on its way: { item, ready }. */
+  /** The row that comes next, on its way or seen before: { item, ready } or { query_id }. */
   get ahead() {
     return this.#upcoming[0] ?? null;
   }
@@ -133,7 +133,8 @@ class Flow {
   /** The next row: the one fetched before, or else whatever the queue gives now. */
   async advance() {
     const ready = this.#upcoming.shift();
-    if (ready) return this.#show(ready.item);
+    if (ready?.item) return this.#show(ready.item);
+    if (ready) return this.open(ready.query_id);
     const turn = ++this.#turn;
     this.bench.load(null);
     this.#item = null;
@@ -287,7 +288,8 @@ class Flow {
   async previous() {
     const query_id = this.#visited.pop();
     if (query_id === undefined) return this.bench.say("This is the first row of the session.");
-    if (this.#item) this.#upcoming.unshift({ item: this.#item });
+    // By number alone: the item was fetched before what has been done to it since.
+    if (this.#item) this.#upcoming.unshift({ query_id: this.#item.edit.query_id });
     return this.open(query_id);
   }
 

@@ -8,7 +8,7 @@ const PATIENCE_MS = 300;
 
 export function buildFlowBar(bench, showConflict) {
   const progress = el("span", { className: "fl-progress" });
-  const chip = el("button", { className: "fl-chip", attrs: { type: "button", "data-kind": "saved", "aria-live": "polite" }, on: { click: () => chip.dataset.kind === "conflict" && showConflict() } });
+  const chip = el("button", { className: "fl-chip", attrs: { type: "button", "data-kind": "saved" }, on: { click: () => chip.dataset.kind === "conflict" && showConflict() } });
   const previous = button("Previous", "", () => bench.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
   const skip = button("Skip", "", () => bench.skip());
   const submit = button("Submit", "Ctrl + ↵", () => bench.submit(), { className: "tl-strong" });
@@ -27,6 +27,7 @@ export function buildFlowBar(bench, showConflict) {
   function write(status) {
     chip.dataset.kind = status.kind;
     chip.title = status.message ?? "";
+    chip.setAttribute("aria-live", status.kind === "saved" ? "off" : "polite");
     setText(chip, statusWords(status));
   }
 

@@ -28,6 +28,7 @@ export class Cards {
     this.#node = el("section", { className: "fl-card", attrs: { "aria-label": title } }, el("h2", { text: title }), line, bar, el("div", { className: "fl-buttons" }, ...actions));
     this.#root.append(this.#node);
     this.#root.classList.add("fl-covered");
+    this.#node.querySelector(".tl-strong")?.focus({ preventScroll: true });
     return {
       say: (text) => setText(line, text),
       progress: (share) => {
