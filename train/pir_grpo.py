@@ -237,14 +237,14 @@ class Watch(Recorder):
             control.should_save = control.should_training_stop = True
 
     def _stops(self, step: int) -> bool:
-        if self._cancel is not None and self._cancel.is_set():
-            return True
-        patience = self._config.patience
-        if patience is None or step % self._config.record_every:
-            return False
-        return plateaued(
-            read_curves(self._curves.path), patience=patience, least_gain=self._config.least_gain
-        )
+        """Whether any process was told to stop or sees a plateau; all of them learn it together."""
+        stops = self._cancel is not None and self._cancel.is_set()
+        patience, trainer = self._config.patience, self._trainer
+        if patience is not None and step % self._config.record_every == 0 and trainer.is_world_process_zero():
+            lines = read_curves(self._curves.path)
+            stops = stops or plateaued(lines, patience=patience, least_gain=self._config.least_gain)
+        told = torch.tensor(float(stops), device=trainer.args.device)
+        return bool(trainer.accelerator.reduce(told, "sum") > 0)
 
     def _record(self, step: int, state: Any) -> None:
         trainer = self._trainer

@@ -35,6 +35,7 @@ from train.encoding import EncodedVideo, Encoder
 from train.examples import Example, require_training
 from train.lineage import write_json
 from train.packing import IGNORED, Batches, mask_of, plan_batches
+from train.pir_config import PirGrpoConfig
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ SEEN_BYTES = 256 * 2**20
 """Vision tokens kept between steps while the vision tower is frozen."""
 
 
-def adapt(model: Any, config: SftConfig, *, parent: Path | None = None) -> Any:
+def adapt(model: Any, config: SftConfig | PirGrpoConfig, *, parent: Path | None = None) -> Any:
     """The model made trainable: a new LoRA adapter, the parent's, or (method `full`) its own weights.
 
     Deterministic in the seed. The base stays as it is with LoRA.

@@ -51,7 +51,7 @@ def config_of(**options: Any) -> PirGrpoConfig:
 
 
 def model_of(engine: Any, config: PirGrpoConfig) -> Any:
-    return adapt(copy.deepcopy(engine.loaded.model), config)  # type: ignore[arg-type]
+    return adapt(copy.deepcopy(engine.loaded.model), config)
 
 
 def trained(
