@@ -14,6 +14,9 @@ import { buildRows } from "./review_rows.js";
 const API = "/review/api/";
 const KEPT = "tempo-review";
 const LOOK_AGAIN_MS = 1500;
+const KEYS =
+  "On this page 1 to 9 adopt a row as it is and go on, and Shift with a digit starts your lane from that row; digits take no " +
+  "edges here (the buttons beside the picture do). Ctrl + Enter decides for your lane, Ctrl + Shift + Enter opens the decision before again.";
 const TYPING = "input, textarea, select, [contenteditable]:not([contenteditable=false])";
 
 class Refused extends Error {
@@ -56,6 +59,7 @@ class Review {
     const answers = el("section", { attrs: { "aria-label": "Answers" } }, this.line, this.conflict, this.rows.node);
     this.board.slots.foot.append(el("div", { className: "rv-below" }, answers, this.list.node));
     root.classList.add("rv-root");
+    this.board.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
     this.board.editor.addEventListener("change", () => this.#changed(), { signal });
     this.board.editor.addEventListener("commit", () => this.#keep(), { signal });
     root.addEventListener("tl-submit", ({ detail }) => this.decide(detail.edit), { signal });
@@ -239,7 +243,7 @@ class Review {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !this.current || this.root.offsetParent === null) return;
-    if (!this.conflict.hidden || event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
+    if (!this.board.keys.singles || !this.conflict.hidden || event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
     const inside = this.root.contains(event.target) || event.target === document.body;
     const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
     const candidate = digit && inside ? this.review.candidates[Number(digit[1]) - 1] : null;
