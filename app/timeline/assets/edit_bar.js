@@ -51,7 +51,7 @@ export function buildThumbs(bench) {
   const { actions, transport } = bench;
   const edge = (name) => () =>
     bench.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name);
-  const press = (text, label, run) => button(text, "", run, { label, className: "tl-thumb" });
+  const press = (text, label, run) => titled(button(text, "", run, { className: "tl-thumb" }), label);
   const nudge = (change) => () => {
     if (bench.editor.selection.edge) actions.nudge(change);
     else if (change.frames) actions.step(change.frames);
@@ -83,9 +83,15 @@ export function buildThumbs(bench) {
   );
 }
 
+/** What a button does, said beside its name, which is the text on it. */
+function titled(node, says) {
+  node.title = says;
+  return node;
+}
+
 /** A switch that stands for a modifier key. */
 function sticky(bench, text, label, name) {
-  const node = button(text, "", () => show(!bench[name]), { label, className: "tl-thumb" });
+  const node = titled(button(text, "", () => show(!bench[name]), { className: "tl-thumb" }), label);
   const show = (on) => {
     bench[name] = on;
     node.setAttribute("aria-pressed", String(on));
