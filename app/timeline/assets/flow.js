@@ -7,7 +7,7 @@
 
 import { askConflict } from "./conflict.js";
 import { el, setText } from "./dom.js";
-import { buildFlowBar } from "./flow_bar.js";
+import { buildFlowBar, statusWords } from "./flow_bar.js";
 import { Cards } from "./flow_cards.js";
 import { SampleCard } from "./flow_sample.js";
 import { Saver } from "./saving.js";
@@ -46,6 +46,7 @@ class Flow {
   #turn = 0;
   #fetching = null;
   #asking = false;
+  #ending = null;
 
   constructor(root, signal) {
     this.root = root;
@@ -84,10 +85,10 @@ class Flow {
     this.me = me;
     this.#visited = [...me.done_ids].reverse();
     this.saver = await Saver.open(me.annotator, { signal: this.signal });
-    this.saver.addEventListener("status", () => this.bar.showStatus(this.saver.status));
+    this.saver.addEventListener("status", () => this.#showStatus());
     this.saver.addEventListener("conflict", () => this.#settleConflicts());
     this.saver.addEventListener("saved", ({ detail }) => detail.progress && this.#count(detail.progress));
-    this.bar.showStatus(this.saver.status);
+    this.#showStatus();
     if (this.saver.status.kind === "conflict") this.#settleConflicts();
     this.sample.begin(me.makes_projects);
     const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("q"));
@@ -157,8 +158,14 @@ class Flow {
     if (empty) return this.sample.offer();
     const again = [["Look again", () => (this.#skipped.clear(), this.advance()), true]];
     if (this.#visited.length > 0) again.push(["Previous query", () => this.previous(), false]);
-    const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped in this session.` : "";
-    return this.cards.show("Nothing left in the queue", `${this.#progress.done} rows are done by you.${skipped}`, again);
+    if (this.me.makes_projects) again.push(["Export on the Data page", () => location.assign("/data"), false]);
+    if (this.sample.present) again.push(["Remove the sample project", () => this.sample.remove(), false]);
+    this.#ending = this.cards.show("Nothing left in the queue", "", again);
+    return this.#showProgress();
+  }
+
+  get #skippedWords() {
+    return this.#skipped.size ? ` ${this.#skipped.size} skipped in this session.` : "";
   }
 
   async #show(item) {
@@ -170,6 +177,7 @@ class Flow {
     const newest = this.saver.newest(query_id);
     if (newest) item.edit.edit = newest;
     this.#item = item;
+    this.#ending = null;
     this.cards.hide();
     this.bench.load(item, { history: kept });
     this.bench.focusTimeline();
@@ -303,7 +311,14 @@ class Flow {
     this.#showProgress();
   }
 
+  #showStatus() {
+    const { status } = this.saver;
+    this.bar.showStatus(status);
+    this.cards.saving(status.count > 0 || status.saved_ms !== null ? statusWords(status) : "");
+  }
+
   #showProgress() {
+    this.#ending?.say(`${this.#progress.done} rows are done by you.${this.#skippedWords}`);
     this.bar.showProgress({ ...this.#progress, session: this.#session.size });
   }
 

@@ -6,6 +6,7 @@ import { el, setText } from "./dom.js";
 export class Cards {
   #root;
   #node = null;
+  #saving = el("small", { className: "fl-saving tl-faint" });
 
   constructor(root) {
     this.#root = root;
@@ -25,7 +26,7 @@ export class Cards {
     const actions = buttons.map(([text, run, strong]) =>
       el("button", { className: `tl-small ${strong ? "tl-strong" : ""}`, text, attrs: { type: "button" }, on: { click: run } }),
     );
-    this.#node = el("section", { className: "fl-card", attrs: { "aria-label": title } }, el("h2", { text: title }), line, bar, el("div", { className: "fl-buttons" }, ...actions));
+    this.#node = el("section", { className: "fl-card", attrs: { "aria-label": title } }, el("h2", { text: title }), line, bar, el("div", { className: "fl-buttons" }, ...actions), this.#saving);
     this.#root.append(this.#node);
     this.#root.classList.add("fl-covered");
     this.#node.querySelector(".tl-strong")?.focus({ preventScroll: true });
@@ -39,7 +40,8 @@ export class Cards {
     };
   }
 
-  get shown() {
-    return this.#node !== null;
+  /** Whether work is saved matters most when the row is gone from sight. */
+  saving(words) {
+    setText(this.#saving, words);
   }
 }

@@ -19,7 +19,7 @@ export class SampleCard {
     this.#cards = cards;
     this.#signal = signal;
     this.#done = done;
-    this.link = el("button", { className: "fl-link", text: "Remove the sample project", attrs: { type: "button", hidden: true }, on: { click: () => this.#remove() } });
+    this.link = el("button", { className: "fl-link", text: "Remove the sample project", attrs: { type: "button", hidden: true }, on: { click: () => this.remove() } });
   }
 
   async begin(mayMake) {
@@ -27,6 +27,10 @@ export class SampleCard {
     if (!mayMake) return;
     const { state } = await this.#ask(() => read("/sample", this.#signal));
     this.link.hidden = state !== "present";
+  }
+
+  get present() {
+    return !this.link.hidden;
   }
 
   /** The store is empty. */
@@ -62,7 +66,8 @@ export class SampleCard {
     else if (now.state === "absent") this.offer();
   }
 
-  async #remove() {
+  /** Its rows leave the queue and its clips go; what was said of them stays in the store. */
+  async remove() {
     const standing = await this.#ask(() => write("/sample/remove", {}, this.#signal));
     if (standing.state === "failed") return;
     this.link.hidden = standing.state === "present";
