@@ -181,7 +181,7 @@ class Review {
   }
 
   /** Somebody else decided: both answers, and the choice. */
-  #clash(query_id, message, name, { error, theirs, yours }) {
+  #clash(query_id, message, name, { theirs, yours }) {
     const who = theirs?.adjudicator ?? theirs?.annotator ?? "Somebody";
     const chosen = this.review.candidates.find(({ id, kind }) => message.adopt && kind === message.adopt.kind && id === message.adopt.id);
     const mine = message.edit ?? chosen ?? yours;
@@ -204,7 +204,8 @@ class Review {
       await this.open((await this.queue.next(query_id))?.query_id);
     };
     const guarded = (run) => () => run().catch((failure) => this.#failed(failure));
-    this.#offer(error, [["Keep theirs and go on", guarded(leave)], ["Replace it with mine", guarded(again)]], sides);
+    const words = `${who} decided on this query after you opened it. Your decision was not saved.`;
+    this.#offer(words, [["Keep theirs and go on", guarded(leave)], ["Replace it with mine", guarded(again)]], sides);
   }
 
   #offer(words, choices, more = null) {
