@@ -255,11 +255,15 @@ class _Maker:
     def _edited_exactly(
         self, scene: Scene, predicate: Predicate, count: int
     ) -> tuple[str, tuple[str, ...], Check] | None:
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             edited = predicate
             for _ in range(count):
                 edited = edit(self.rng, edited)
-            if edited != predicate and not held_out(edited):
+            changed = sum(a != b for a, b in zip(_parts(edited), _parts(predicate), strict=True))
+            enough = changed == count or (
+                changed > 0 and attempt >= TRIES // 2
+            )  # some have fewer parts to exchange
+            if enough and not held_out(edited):
                 check = check_in_world(scene, edited)
                 if check == "proved":
                     return say(self.rng, edited), (f"predicate: {predicate} -> {edited}",), check
@@ -294,6 +298,11 @@ class _Maker:
 
     def _known(self, clip: Example, asked: Example) -> tuple[Scene | None, Predicate | None]:
         return (None, None) if self.world is None else (self.world.scene(clip), self.world.predicate(asked))
+
+
+def _parts(predicate: Predicate) -> list[object]:
+    """A predicate's elements, flat."""
+    return [part for piece in predicate for part in (piece if isinstance(piece, tuple) else (piece,))]
 
 
 def _clip(example: Example) -> object:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.configuration import SftConfig
+from train.negatives import NegativeShares
 from train.pir_config import PirGrpoConfig
 from train.refresh_config import RefreshConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
@@ -37,7 +38,11 @@ RECIPES = {"tempo-tiny": tempo_tiny}
 
 
 def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
-    """tempo-tiny learns from corrections on two cores, in minutes: LoRA on the NF4 base that is served."""
+    """tempo-tiny learns from corrections on two cores, in minutes: LoRA on the NF4 base that is served.
+
+    No negatives are made: shapeworld is so dense that a query with one word exchanged still holds somewhere in more
+    than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
+    """
     sft = SftConfig(
         name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-3, epochs=3.0, questions=8, rows=4,
         save_every=10, record_every=2, threads=2,
@@ -59,7 +64,9 @@ def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
         name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=300, groups=8, rollouts=8,
         gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
-    return RefreshConfig(name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, world_clips=0)
+    return RefreshConfig(
+        name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
+    )
 
 
 def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
@@ -72,7 +79,9 @@ def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
         name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=300, groups=8, rollouts=8,
         gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
-    return RefreshConfig(name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, world_clips=0)
+    return RefreshConfig(
+        name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
+    )
 
 
 def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:

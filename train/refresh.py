@@ -30,6 +30,7 @@ from train.checkpoints import rows_digest
 from train.configuration import as_dict
 from train.examples import Example, Gathered, counts, read_examples, require_training
 from train.lineage import Lineage, code_version, write_json
+from train.negatives import with_negatives
 from train.refresh_config import RefreshConfig
 from train.registry import Registry
 from train.replay import file_replay, knows_shapeworld, shapeworld_held_out, shapeworld_replay, wanted_rows
@@ -272,13 +273,22 @@ class Refresh:
             model,
             loaded.tokenizer,
             encoder,
-            rows,
+            self._pairs(rows),
             pir,
             self.folder / "pir",
             progress=self._curve,
             cancel=self.cancel,
         )
         return self.folder / "pir" / "adapter"
+
+    def _pairs(self, rows: Sequence[Example]) -> Sequence[Example]:
+        """What PIR-GRPO learns from: made irrelevant pairs too, if the recipe asks; what they are is kept on file."""
+        if self.config.negatives is None:
+            return rows
+        mixed = with_negatives(rows, self.config.negatives, seed=self.config.seed)
+        pairs = [asdict(pair) for pair in mixed.report.made]
+        write_json(self.folder / "negatives.json", {**mixed.report.to_dict(), "pairs": pairs})
+        return mixed.examples
 
     def _compare(
         self, begun: dict[str, Any], trained: Path, corrected: Sequence[Example], kept: Sequence[Example]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from train.configuration import SftConfig, require
+from train.negatives import NegativeShares
 from train.pir_config import PirGrpoConfig
 
 
@@ -37,6 +38,8 @@ class RefreshConfig:
     sft: SftConfig
     pir: PirGrpoConfig | None = None
     """PIR-GRPO after SFT; None: none."""
+    negatives: NegativeShares | None = None
+    """Irrelevant pairs that are made for PIR-GRPO; None: only those that annotators and replay hold."""
     four_bit: bool = True
     """Train on the base in NF4, as it is served."""
     uncorrected: Literal["leave", "use"] = "leave"

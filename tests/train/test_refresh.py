@@ -18,6 +18,7 @@ from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.people import QUICK, SFT_ONLY, Project
 from train.gate import Decision, decide
+from train.negatives import NegativeShares
 from train.refresh import Outcome, Refresh, refresh_folder
 from train.refresh_config import Gate, RefreshConfig
 from train.registry import Registry
@@ -78,6 +79,19 @@ def test_corrections_become_an_adapter_with_its_lineage(
     rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
     assert [each["row_id"] for each in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
     assert refresh(project, registry, checkpoint) == outcome  # it has ended
+
+
+def test_made_pairs_are_practised_on_and_kept_on_file(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    config = replace(QUICK, negatives=NegativeShares(irrelevant=0.8))
+    outcome = refresh(project, registry, checkpoint, config)
+    assert outcome.adapter is not None
+    assert registry.entry(outcome.adapter).lineage.recipe["negatives"]["irrelevant"] == 0.8
+    found = json.loads((registry.folder.parent / "run" / "negatives.json").read_text())
+    assert 0 < len(found["pairs"]) == found["made"]
+    assert all(pair["changes"] and pair["check"] in ("proved", "unchecked") for pair in found["pairs"])
 
 
 def test_the_same_seed_twice_is_the_same_adapter(
