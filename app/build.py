@@ -106,7 +106,7 @@ def _pages_of_the_store(
     return [
         AnnotatePage(Workspace(store, shelf, proposals), sample, accounts),
         ReviewPage(ReviewDesk(store, shelf), accounts),
-        DataPage(DataDesk(store, Downloads(home.exports), home.snapshots), accounts),
+        DataPage(DataDesk(store, Downloads(home.exports), home.snapshots, desk.data_lane), accounts),
         TrainPage(training or TrainingDesk(store, home, desk.engines), desk, accounts),
     ]
 

@@ -112,9 +112,8 @@ class ComparisonOutcome:
 class DataDesk:
     """The store's heavy work for the data page."""
 
-    def __init__(self, store: Store, downloads: Downloads, snapshots: Path, *, queue_limit: int = 16) -> None:
-        self.store, self.downloads, self.snapshots = store, downloads, snapshots
-        self.lane = Lane("data", limit=queue_limit)
+    def __init__(self, store: Store, downloads: Downloads, snapshots: Path, lane: Lane) -> None:
+        self.store, self.downloads, self.snapshots, self.lane = store, downloads, snapshots, lane
 
     def browse(self, wanted: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
         """A page of the table."""
@@ -150,10 +149,6 @@ class DataDesk:
         return self.lane.submit(
             user.id, lambda job: self._compare(job, user, dataset, split, rule, reviewed_only=reviewed_only)
         )
-
-    def close(self) -> None:
-        """Stop all work."""
-        self.lane.close()
 
     def _import(self, job: Job, user: User, wish: ImportWish) -> ImportOutcome:
         imported, refused = [], []

@@ -140,6 +140,7 @@ class Desk:
         self.clip_lane = Lane("clips", limit=queue_limit)
         self.strip_lane = Lane("strips", limit=4 * queue_limit, per_owner=4 * queue_limit)
         self.model_lane = Lane("model", limit=queue_limit)
+        self.data_lane = Lane("data", limit=queue_limit)
 
     async def ground(
         self, user: User, question: Question, cancel: threading.Event
@@ -268,7 +269,7 @@ class Desk:
 
     def close(self) -> None:
         """Stop all work."""
-        for lane in (self.clip_lane, self.strip_lane, self.model_lane):
+        for lane in (self.clip_lane, self.strip_lane, self.model_lane, self.data_lane):
             lane.close()
 
 

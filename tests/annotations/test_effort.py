@@ -4,6 +4,7 @@ import pytest
 
 from annotations.effort import cost_by_model, pace_by_annotator, repairs
 from annotations.records import Prediction, ProposedMoment
+from annotations.statistics import standing
 from annotations.store import Store
 from tests.annotations.conftest import Operations, edit
 
@@ -50,3 +51,10 @@ def test_each_annotators_pace_against_the_released_moments(filled: Store, op: Op
     assert (bob.cost.answers, bob.cannot_judge) == (0, 1)
     assert pace_by_annotator(filled, dataset="other") == []
     assert repairs(filled) == []
+
+
+def test_where_the_rows_of_each_dataset_stand(filled: Store, op: Operations) -> None:
+    given = filled.submit(1, edit((10_000, 20_000)), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(2, edit(), annotator="ada", parent_id=None, op_id=op())
+    filled.adjudicate(1, correction_id=given.id, adjudicator="eve", parent_id=None, op_id=op())
+    assert standing(filled) == {"qvh": {"open": 1, "answered": 1, "decided": 1}}

@@ -22,7 +22,7 @@ from app.data import DataDesk, ExportWish, ImportWish
 from app.downloads import ZIP, Downloads, download_routes
 from app.pages.data import DataPage
 from app.pages.data_layout import Memory
-from app.work import result_of
+from app.work import Lane, result_of
 from tempo_core.errors import InputError
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
@@ -68,9 +68,9 @@ def desk(tmp_path: Path) -> Iterator[DataDesk]:
     with Store(tmp_path / "cqvh.sqlite3") as store:
         store.import_rows(rows, dataset="qvh", op_id="import")
         (tmp_path / "exports").mkdir()
-        desk = DataDesk(store, Downloads(tmp_path / "exports"), tmp_path / "snapshots")
-        yield desk
-        desk.close()
+        lane = Lane("data")
+        yield DataDesk(store, Downloads(tmp_path / "exports"), tmp_path / "snapshots", lane)
+        lane.close()
 
 
 @pytest.fixture
