@@ -52,11 +52,13 @@ def blind(page: Any, served: Served) -> None:
 
 
 def editing(page: Any, served: Served) -> None:
+    """The start of a moment under work: the loupe shows the last frame out and the first one in."""
     _open(page, served)
     page.keyboard.press("ArrowDown")
-    page.keyboard.press(EDGE)
-    page.keyboard.press("Shift+ArrowLeft")
-    settle(page)
+    page.keyboard.press("[")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    settle(page, 1500)
 
 
 def offline(page: Any, served: Served) -> None:
