@@ -45,7 +45,7 @@ class ReviewDesk:
             ends_s = [moment.end_s for each in found.candidates for moment in each.edit.windows]
             duration_s = found.query.row.duration_s or max(ends_s, default=60.0)
             part |= {"frame_rate": USUAL_RATE, "frame_count": max(2, round(duration_s * USUAL_RATE))}
-        if found.verdict is None:
+        if found.verdict is None and value["video"] is not None:
             review["start"]["moments"] = _on_frames(found, part["frame_rate"])
         return {"item": {**value, "edit": part}, "review": review}
 

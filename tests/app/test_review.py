@@ -1,6 +1,8 @@
 """The review desk and its routes, without a browser."""
 
 import json
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -209,3 +211,19 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
     none = page.figures("none", asked_by(Role.ADJUDICATOR))
     assert "0 pairs" in none[view.line]
     assert people_html([], {}) == costs_html([]) == ""
+
+
+def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store, clip: Path) -> None:
+    reviewing = desk(store)
+    shutil.copy(clip, reviewing.shelf.folder / "v2.mp4")
+    eve = asked_by(Role.ADJUDICATOR, name="eve").user
+    while (found := reviewing.item(eve, 2))["item"]["state"] == "loading":
+        time.sleep(0.02)
+    part = found["item"]["edit"]
+    assert part["frame_rate"] == 10.0
+    assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_500, 20_000)]
+    store.submit(2, edit((10_030, 20_000)), annotator="cleo", parent_id=None, op_id="c2")
+    store.submit(2, edit((10_060, 20_000)), annotator="dora", parent_id=None, op_id="d2")
+    part = reviewing.item(eve, 2)["item"]["edit"]  # between 10,030 and 10,060 lies no frame of ten a second
+    assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_000, 20_000)]
+    reviewing.shelf.lane.close()
