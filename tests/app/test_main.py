@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import claim_port, main, read_arguments
+from annotations.store import Store
+from app.__main__ import claim_port, main, open_accounts, read_arguments
+from app.home import open_home
 from tempo_core.errors import InputError
 
 
@@ -106,3 +108,22 @@ def test_serves_before_the_model_is_there_and_stops_when_told(tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode in (0, 2, 130)
+
+
+def test_the_first_start_makes_the_local_account_and_says_its_password_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = read_arguments(["--host", "0.0.0.0"])
+    home = open_home(tmp_path / "home")
+    with Store(home.database) as store:
+        accounts = open_accounts(options, home, store)
+        said = capsys.readouterr().out
+        assert "made the account 'local'" in said
+        assert "needed to sign in" in said
+        password = said.split()[-1]
+        assert accounts.members.sign_in("local", password, "192.0.2.1")
+        assert not accounts.is_local
+        open_accounts(options, home, store)
+        assert capsys.readouterr().out == ""
+        assert open_accounts(read_arguments([]), home, store).is_local
+        assert not open_accounts(read_arguments(["--sign-in"]), home, store).is_local
