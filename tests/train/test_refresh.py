@@ -283,7 +283,7 @@ def run_command(project: Project, home: Path, checkpoint: Path, out: str) -> lis
 def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     project: Project, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The command is killed with SIGKILL in every stage, some more than once, and then left to end."""
+    """The command is killed with SIGKILL in each long stage, after a saved state, and then left to end."""
     project.correct_all()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     home = tmp_path / "killed"
@@ -295,7 +295,7 @@ def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     )
     assert whole.returncode == 0, whole.stderr
     command, state_file = run_command(project, home, checkpoint, "run"), home / "run" / "state.json"
-    moments = [("checking", 1), ("sft", 2), ("sft", 12), ("pir-grpo", 2), ("pir-grpo", 12), ("comparing", 1)]
+    moments = [("sft", 10), ("pir-grpo", 10), ("comparing", 1)]
     for stage, step in moments:
         child = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import numpy as np
 
@@ -195,7 +195,7 @@ class _Loop:
             self._fill(store)
             answers = [self._answers(now, folder / "clean-0.jsonl")]
             for number in range(1, self.plan.batches + 1):
-                self._propose(store, now, number)
+                self._propose(store, now)
                 for row_id in self._next(store, order, number):
                     self._correct(store, row_id)
                 now = self._refresh(store, folder, registry, now, number)
@@ -235,9 +235,9 @@ class _Loop:
         ]  # fmt: skip
         store.import_rows(rows, dataset=DATASET, op_id=self._op("import"))
         clips = next(iter(self.truth.values())).video.parent
-        add_folder(store, clips, op_id=self._op("clips"), actor="loop")
+        add_folder(store, clips, op_id=str(uuid4()), actor="loop")  # the second time it finds nothing to add
 
-    def _propose(self, store: Store, adapter: Path, number: int) -> None:
+    def _propose(self, store: Store, adapter: Path) -> None:
         """What the present model says of every row: suspicion looks for rows that it contradicts."""
         rows = list(self.truth.values())
         path = self.folder / f"proposals-{adapter.name}.jsonl"
@@ -282,6 +282,9 @@ class _Loop:
         store.submit(query.id, edit, annotator="oracle", parent_id=None, op_id=self._op("correct", row_id))
 
     def _refresh(self, store: Store, folder: Path, registry: Registry, now: Path, number: int) -> Path:
+        done = folder / f"refresh-{number}" / "outcome.json"
+        if done.is_file():  # the store has gone on since: its snapshot would be another now
+            return registry.entry(json.loads(done.read_text())["adapter"]).folder
         registry.promote(now.name, by="loop")
         config = RefreshConfig(
             name="loop", seed=self.seed, sft=replace(self.plan.sft, seed=self.seed), pir=self.plan.pir,
