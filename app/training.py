@@ -18,7 +18,7 @@ from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import InputError
 from train.examples import Gathered, counts, read_examples
 from train.recipes import FINE_TUNING
-from train.refresh import corrected_only, refresh_folder
+from train.refresh_data import corrected_only, refresh_folder
 from train.registry import Entry, Registry
 from train.replay import knows_shapeworld
 

@@ -19,11 +19,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from annotations.snapshot import open_snapshot
 from tempo_core.checkpoint import find_checkpoint, fingerprint
 from tempo_core.errors import Cancelled, InputError, VideoError
 from train.checkpoints import rows_digest
@@ -32,6 +31,7 @@ from train.examples import Example, Gathered, counts, read_examples, require_tra
 from train.lineage import Lineage, code_version, write_json
 from train.negatives import with_negatives
 from train.refresh_config import RefreshConfig
+from train.refresh_data import corrected_only, data_hash, held_out_row
 from train.registry import Registry
 from train.replay import file_replay, knows_shapeworld, shapeworld_held_out, shapeworld_replay, wanted_rows
 
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
 UNREADABLE = "its video cannot be decoded"
-UNCORRECTED = "nobody corrected it"
 
 Hear = Callable[[dict[str, Any]], None]
 
@@ -377,51 +376,6 @@ class Refresh:
         self._state["at_ms"] = time.time_ns() // 1_000_000
         write_json(self.folder / "state.json", self._state)
         self.hear(self._state)
-
-
-def corrected_only(found: Gathered, *, use_uncorrected: bool) -> Gathered:
-    """Training rows that somebody corrected (or all), and held-out rows that somebody corrected: the truth."""
-    if all(example.source == "file" for example in (*found.training, *found.held_out)):
-        return found  # a file of rows says nothing about who made them
-    training = tuple(each for each in found.training if use_uncorrected or each.source != "original")
-    held_out = tuple(each for each in found.held_out if each.source != "original")
-    unused = tuple(each.row_id for each in found.training if each not in training)
-    unmeasured = tuple(each.row_id for each in found.held_out if each.source == "original")
-    left = {**found.left_out}
-    if unused or unmeasured:
-        left[UNCORRECTED] = (*unused, *unmeasured)
-    return replace(found, training=training, held_out=held_out, left_out=left)
-
-
-def held_out_row(example: Example, where: str) -> dict[str, Any]:
-    """What a page needs to show old against new on a held-out row."""
-    return {
-        "set": where,
-        "row_id": example.row_id,
-        "query": example.query,
-        "video": str(example.video),
-        "duration_s": example.duration_s,
-        "moments": [[moment.start_s, moment.end_s] for moment in example.moments],
-    }
-
-
-def data_hash(source: Path) -> str:
-    """The content hash of a snapshot, or of a file of rows. Raises InputError."""
-    import hashlib
-
-    if source.is_dir():
-        return open_snapshot(source).sha256
-    if not source.is_file():
-        raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
-    return hashlib.sha256(source.read_bytes()).hexdigest()
-
-
-def refresh_folder(root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path) -> Path:
-    """Where a refresh belongs below `root`: equal data, base and recipe meet in one folder, and so go on there."""
-    import hashlib
-
-    decides = json.dumps([data_hash(snapshot), fingerprint(checkpoint), as_dict(config)], sort_keys=True)
-    return root / f"{config.name}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
 
 
 def _offset(count: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:

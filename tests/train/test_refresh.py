@@ -19,8 +19,9 @@ from tempo_core.errors import Cancelled, InputError
 from tests.train.people import QUICK, SFT_ONLY, Project
 from train.gate import Decision, decide
 from train.negatives import NegativeShares
-from train.refresh import Outcome, Refresh, refresh_folder
+from train.refresh import Outcome, Refresh
 from train.refresh_config import Gate, RefreshConfig
+from train.refresh_data import refresh_folder
 from train.registry import Registry
 
 

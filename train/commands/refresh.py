@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             "A refresh goes on from the promoted adapter; promote the one you mean. Leave --adapter out."
         )
-    from train.refresh import Refresh, refresh_folder
+    from train.refresh import Refresh
+    from train.refresh_data import refresh_folder
 
     config = fine_tuning(args.recipe, args.seed)
     config = replace(

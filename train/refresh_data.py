@@ -1,0 +1,57 @@
+"""What a refresh is made from: which rows of a snapshot, and the folder in which equal refreshes meet."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from annotations.snapshot import open_snapshot
+from tempo_core.checkpoint import fingerprint
+from tempo_core.errors import InputError
+from train.configuration import as_dict
+from train.examples import Example, Gathered
+from train.refresh_config import RefreshConfig
+
+UNCORRECTED = "nobody corrected it"
+
+
+def corrected_only(found: Gathered, *, use_uncorrected: bool) -> Gathered:
+    """Training rows that somebody corrected (or all), and held-out rows that somebody corrected: the truth."""
+    if all(example.source == "file" for example in (*found.training, *found.held_out)):
+        return found  # a file of rows says nothing about who made them
+    training = tuple(each for each in found.training if use_uncorrected or each.source != "original")
+    held_out = tuple(each for each in found.held_out if each.source != "original")
+    unused = tuple(each.row_id for each in found.training if each not in training)
+    unmeasured = tuple(each.row_id for each in found.held_out if each.source == "original")
+    left = {**found.left_out}
+    if unused or unmeasured:
+        left[UNCORRECTED] = (*unused, *unmeasured)
+    return replace(found, training=training, held_out=held_out, left_out=left)
+
+
+def held_out_row(example: Example, where: str) -> dict[str, Any]:
+    """What a page needs to show old against new on a held-out row."""
+    return {
+        "set": where,
+        "row_id": example.row_id,
+        "query": example.query,
+        "video": str(example.video),
+        "duration_s": example.duration_s,
+        "moments": [[moment.start_s, moment.end_s] for moment in example.moments],
+    }
+
+
+def data_hash(source: Path) -> str:
+    """The content hash of a snapshot, or of a file of rows. Raises InputError."""
+    if source.is_dir():
+        return open_snapshot(source).sha256
+    if not source.is_file():
+        raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def refresh_folder(root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path) -> Path:
+    """Where a refresh belongs below `root`: equal data, base and recipe meet in one folder, and so go on there."""
+    decides = json.dumps([data_hash(snapshot), fingerprint(checkpoint), as_dict(config)], sort_keys=True)
+    return root / f"{config.name}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
