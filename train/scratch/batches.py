@@ -109,7 +109,7 @@ def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list
     for size, share in shapes:
         made = [
             _still(rng, size, TIERS["rich" if rng.random() < rich_share else "plain"])
-            for _ in range(round(count * share))
+            for _ in range(max(1, round(count * share)))
         ]
         out.append(_stack(made))
     return out
