@@ -35,7 +35,8 @@ RUN_AXE = """async (notOurs) => {
   const found = await axe.run(document, { resultTypes: ['violations'], elementRef: true });
   const wrong = found.violations.map((each) => ({ ...each, nodes: each.nodes.filter(ours) }));
   return wrong.filter((each) => ['serious', 'critical'].includes(each.impact) && each.nodes.length).map((each) =>
-    `${each.id} (${each.impact}): ${each.help}: ` + each.nodes.map((node) => node.target.join(' ') + ' ' + node.html.slice(0, 160) + ' ' +
+    `${each.id} (${each.impact}): ${each.help}: ` + each.nodes.map((node) =>
+      node.target.join(' ') + ' ' + node.html.slice(0, 160) + ' ' +
       node.failureSummary.replaceAll(/\\s+/g, ' ')).join(' | '));
 }"""
 

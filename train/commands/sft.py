@@ -58,9 +58,7 @@ def _from_scratch(args: argparse.Namespace) -> int:
     from train.scratch.run import run as train
 
     recipe = RECIPES[args.recipe](args.seed)
-    with tqdm(
-        total=recipe.steps, unit="step", file=sys.stderr, disable=args.json
-    ) as bar:
+    with tqdm(total=recipe.steps, unit="step", file=sys.stderr, disable=args.json) as bar:
 
         def show(line: dict) -> None:
             bar.update(line["step"] + recipe.before(line["stage"]) - bar.n)

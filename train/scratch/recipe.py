@@ -92,4 +92,6 @@ class ScratchRecipe:
 
     def before(self, stage: str) -> int:
         """Steps before a stage: vision, joint or finish."""
-        return {"vision": 0, "joint": self.vision_steps, "finish": self.vision_steps + self.joint_steps}[stage]
+        return {"vision": 0, "joint": self.vision_steps, "finish": self.vision_steps + self.joint_steps}[
+            stage
+        ]
