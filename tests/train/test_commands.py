@@ -17,7 +17,7 @@ from train.scratch.run import run
 
 
 def small_recipe() -> ScratchRecipe:
-    """Fourteen steps of everything: three stages, two phases, 4-bit rounding at the end."""
+    """Twelve steps of everything: both stages, two phases, 4-bit rounding at the end."""
     few = Mixture(videos=2, questions=2, ticks=(8, 9), rich_share=0.5)
     return replace(
         tempo_tiny(),
@@ -28,8 +28,6 @@ def small_recipe() -> ScratchRecipe:
             Phase(first_step=0, mixture=few),
             Phase(first_step=4, mixture=few, rate=0.5, vision_rate=0.5),
         ),
-        finish_steps=2,
-        finish=Phase(first_step=0, mixture=few, rate=0.2),
         four_bit_share=0.3,
         bf16=False,
         threads=1,
@@ -66,7 +64,7 @@ def test_a_killed_run_ends_with_the_same_weights(whole_run, tmp_path: Path) -> N
     for name, value in weights.items():
         torch.testing.assert_close(again[name], value, msg=name, rtol=1e-5, atol=1e-6)
     steps = [json.loads(line)["step"] for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 2, 4, 6, 8, 2]
+    assert steps == [2, 4, 2, 4, 6, 8]
 
 
 @pytest.mark.slow
@@ -83,8 +81,7 @@ def test_the_checkpoint_loads_like_any_other(whole_run, tmp_path: Path) -> None:
 def test_curves_are_shown(whole_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = whole_run[0]
     assert main(["curves", str(folder), "--plot", str(tmp_path / "c.html"), "--json"]) == 0
-    last = json.loads(capsys.readouterr().out)
-    assert (last["stage"], last["step"]) == ("finish", 2)
+    assert json.loads(capsys.readouterr().out)["step"] == 8
     assert "Training curves" in (tmp_path / "c.html").read_text()
 
 
@@ -95,8 +92,6 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
         assert recipe.seed == 3
         assert recipe.phase(0) is recipe.phases[0]
         assert recipe.phase(recipe.joint_steps - 1) is recipe.phases[-1]
-        assert recipe.phase(recipe.joint_steps) is recipe.finish
-        assert recipe.before("finish") + recipe.finish_steps == recipe.steps
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,12 @@ def _from_scratch(args: argparse.Namespace) -> int:
     from train.scratch.run import run as train
 
     recipe = RECIPES[args.recipe](args.seed)
-    with tqdm(total=recipe.steps, unit="step", file=sys.stderr, disable=args.json) as bar:
+    with tqdm(
+        total=recipe.vision_steps + recipe.joint_steps, unit="step", file=sys.stderr, disable=args.json
+    ) as bar:
 
         def show(line: dict) -> None:
-            bar.update(line["step"] + recipe.before(line["stage"]) - bar.n)
+            bar.update(line["step"] + (recipe.vision_steps if line["stage"] == "joint" else 0) - bar.n)
             bar.set_postfix({k: line[k] for k in ("exact", "refuses", "shape_f1") if k in line})
             if args.json:
                 print(json.dumps(line), flush=True)

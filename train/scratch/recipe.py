@@ -61,9 +61,6 @@ class ScratchRecipe:
     """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""
     joint_rates: tuple[float, float] = (3.5e-3, 1.5e-3)
     """The same of the joint stage."""
-    finish_steps: int = 0
-    finish: Phase | None = None
-    """A last stage under NF4 rounding, its rate falling all the way: for what the joint stage has left over."""
     warmup_steps: int = 20
     vision_decay_share: float = 0.4
     joint_decay_share: float = 0.65
@@ -80,18 +77,5 @@ class ScratchRecipe:
     record_every: int = 20
 
     def phase(self, step: int) -> Phase:
-        """The phase at a step, counted from the joint stage's first; the finish follows its last."""
-        if self.finish is not None and step >= self.joint_steps:
-            return self.finish
+        """The joint stage's phase at a step."""
         return [phase for phase in self.phases if phase.first_step <= step][-1]
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages."""
-        return self.vision_steps + self.joint_steps + self.finish_steps
-
-    def before(self, stage: str) -> int:
-        """Steps before a stage: vision, joint or finish."""
-        return {"vision": 0, "joint": self.vision_steps, "finish": self.vision_steps + self.joint_steps}[
-            stage
-        ]

@@ -1,4 +1,4 @@
-"""The run: vision stage, joint stage, finish under 4-bit rounding; with curves, resumed by the same command.
+"""The run: vision stage, joint stage, 4-bit finish. Resumable, with curves; the same command goes on where it stopped.
 
 It is NOT a trainer for other models. Everything that matters is in the recipe; the state after every few hundred steps
 is in `state.pt`, a line of curves every so many in `curves.jsonl`.
@@ -25,7 +25,7 @@ from train.scratch.architecture import HIDDEN, new_model
 from train.scratch.batches import Batches, still_frames, videos
 from train.scratch.forward import see
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
-from train.scratch.recipe import Phase, ScratchRecipe
+from train.scratch.recipe import ScratchRecipe
 from train.scratch.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
@@ -64,19 +64,15 @@ def run(
         state.stage, state.step = "joint", 0
         state.optimizers = _optimizers(state, recipe)
         _save(state, folder)
-    if state.stage == "joint":
-        _stage(
-            state, recipe, folder, recipe.joint_steps, _joint_batches(recipe, state.tokenizer, 0),
-            partial(_joint_step, recipe=recipe), progress,
-        )  # fmt: skip
-        if recipe.finish_steps:
-            state.stage, state.step = "finish", 0
-            state.optimizers = _optimizers(state, recipe)
-    if state.stage == "finish":
-        _stage(
-            state, recipe, folder, recipe.finish_steps, _joint_batches(recipe, state.tokenizer, recipe.joint_steps),
-            partial(_joint_step, recipe=recipe), progress,
-        )  # fmt: skip
+    _stage(
+        state,
+        recipe,
+        folder,
+        recipe.joint_steps,
+        _joint_batches(recipe, state.tokenizer),
+        partial(_joint_step, recipe=recipe),
+        progress,
+    )
     _save(state, folder)
     four_bit.exact_weights(state.model)
     return state.model.eval(), state.tokenizer
@@ -112,28 +108,18 @@ def _optimizers(state: _State, recipe: ScratchRecipe) -> list[torch.optim.Optimi
     ]
 
 
-def _phase(state: _State, recipe: ScratchRecipe) -> Phase:
-    return recipe.phase(state.step + (recipe.joint_steps if state.stage == "finish" else 0))
-
-
 def _vision_batches(recipe: ScratchRecipe) -> Callable[[int], object]:
     return partial(
         still_frames, seed=recipe.seed, count=recipe.vision_frames, rich_share=recipe.vision_rich_share
     )
 
 
-def _joint_batches(
-    recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase, before: int
-) -> Callable[[int], object]:
-    return partial(_joint_batch, recipe=recipe, tokenizer=tokenizer, before=before)
+def _joint_batches(recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> Callable[[int], object]:
+    return partial(_joint_batch, recipe=recipe, tokenizer=tokenizer)
 
 
-def _joint_batch(
-    step: int, *, recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase, before: int = 0
-) -> object:
-    """The batch of a stage's step, `before` steps after the joint stage began: no batch comes twice."""
-    mixture = recipe.phase(before + step).mixture
-    return videos(before + step, seed=recipe.seed, mixture=mixture, tokenizer=tokenizer)
+def _joint_batch(step: int, *, recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> object:
+    return videos(step, seed=recipe.seed, mixture=recipe.phase(step).mixture, tokenizer=tokenizer)
 
 
 def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
@@ -145,7 +131,7 @@ def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]
 
 def _joint_step(state: _State, batch: object, *, recipe: ScratchRecipe) -> tuple[Tensor, dict[str, float]]:
     losses, scores = joint_losses(state.model, state.heads, batch)  # type: ignore[arg-type]
-    weights = WEIGHTS | {"vision": _phase(state, recipe).vision_weight}
+    weights = WEIGHTS | {"vision": recipe.phase(state.step).vision_weight}
     total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
     return total, {name: float(value.detach()) for name, value in losses.items()} | scores
 
@@ -163,8 +149,7 @@ def _stage(
     gathered: list[dict[str, float]] = []
     since = time.monotonic()
     for batch in loader:
-        late = state.stage == "joint" and state.step >= steps * (1 - recipe.four_bit_share)
-        if late or state.stage == "finish":
+        if state.stage == "joint" and state.step >= steps * (1 - recipe.four_bit_share):
             four_bit.round_weights(state.model)
         _set_rates(state, recipe, steps)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bf16), parametrize.cached():
@@ -194,12 +179,12 @@ def _update(state: _State) -> None:
 
 def _set_rates(state: _State, recipe: ScratchRecipe, steps: int) -> None:
     """Warm up, hold, fall linearly to nothing."""
-    shares = {"vision": recipe.vision_decay_share, "joint": recipe.joint_decay_share, "finish": 1.0}
-    decay = max(1.0, steps * shares[state.stage])
+    share = recipe.vision_decay_share if state.stage == "vision" else recipe.joint_decay_share
+    decay = max(1.0, steps * share)
     factor = min(1.0, (state.step + 1) / recipe.warmup_steps, (steps - state.step) / decay)
     seeing, rates = 1.0, recipe.vision_rates
-    if state.stage != "vision":
-        phase = _phase(state, recipe)
+    if state.stage == "joint":
+        phase = recipe.phase(state.step)
         factor, seeing, rates = factor * phase.rate, phase.vision_rate, recipe.joint_rates
     for optimizer, rate in zip(state.optimizers, rates, strict=True):
         for group in optimizer.param_groups:

@@ -399,9 +399,7 @@ class QueryMix:
     irrelevant: float = 0.30
     """Share of irrelevant queries."""
     negatives: tuple[float, float, float, float] = (0.5, 0.25, 0.25, 0.0)
-    """Shares of NEGATIVES among the irrelevant ones; `absent` is drawn from the whole world."""
-    absent_kinds: tuple[str, ...] = KINDS
-    """Kinds that `absent` ones are drawn from, each as often as it stands here."""
+    """Shares of NEGATIVES among the irrelevant ones; `absent` is drawn from the whole world, every kind alike."""
     hard_share: float = 0.12
     """Share of relevant queries of the hard kinds (where the clip has some)."""
     hard_kinds: tuple[str, ...] = ("order", "several")
@@ -463,7 +461,7 @@ def _irrelevant(
             text = _pick(rng, _SHOWS).format(np=english.noun_phrase(rng))
         return Query(text=dress(rng, text), kind="unknown", runs=(), predicate=None, negative=negative)
     if negative == "absent":
-        kind = _pick(rng, mix.absent_kinds)
+        kind = _pick(rng, KINDS)
         predicate = any_predicate(rng, kind)
     else:
         source = (
