@@ -2,117 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
+from tests.app.edit_bench import LOUPE, Bench, number_in
 from tests.app.edit_harness import build
-from tests.app.timeline_harness import DURATION_S, RATE, read_number, serving
+from tests.app.timeline_harness import RATE, serving
 
 pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
-
-GRAB = """() => {
-  const video = document.querySelector(".tl-video");
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-  const context = canvas.getContext("2d");
-  context.drawImage(video, 0, 0);
-  return Array.from(context.getImageData(0, 14, canvas.width, 1).data);
-}"""
-
-LOUPE = """(side) => {
-  const canvas = document.querySelector(`.tl-loupe [data-side=${side}] canvas.tl-loupe-main`);
-  const sheet = document.createElement("canvas");
-  [sheet.width, sheet.height] = [320, 180];
-  sheet.getContext("2d").drawImage(canvas, 0, 0, 320, 180);
-  return Array.from(sheet.getContext("2d").getImageData(0, 14, 320, 1).data);
-}"""
-
-
-def number_in(data: list[int]) -> int:
-    row = np.array(data, np.uint8).reshape(1, -1, 4)[..., :3]
-    return read_number(np.repeat(row, 15, axis=0))
-
-
-class Bench:
-    """One page with an item open, and the few things that tests do on it."""
-
-    def __init__(self, browser: Browser, address: str, query: str = "", **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1440, "height": 1000}, **options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
-        self.faults: list[str] = []
-        self.hosts: set[str] = set()
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
-        self.address = address
-        self.open(query)
-
-    def open(self, query: str) -> None:
-        self.page.goto(f"{self.address}/?{query}")
-        self.ready()
-
-    def ready(self) -> None:
-        self.page.wait_for_selector("body[data-ready=true]", timeout=60_000)
-        self.page.wait_for_function("() => document.querySelector('.tl-video').readyState >= 2")
-        self.settle()
-
-    def settle(self) -> None:
-        """Until no seek is under way, the shown frame is known, and two refreshes have passed."""
-        still = "() => !document.querySelector('.tl-video').seeking && bench.state.truth !== null"
-        self.page.wait_for_function(still)
-        self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
-        self.page.wait_for_function(still)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.keyboard.press(key)
-        self.settle()
-
-    def run(self, expression: str) -> Any:
-        return self.page.evaluate(f"() => {expression}")
-
-    def times(self) -> list[list[int]]:
-        return list(self.run("bench.editor.moments.map((m) => [m.start_ms, m.end_ms])"))
-
-    def sources(self) -> list[list[str]]:
-        return list(self.run("bench.editor.moments.map((m) => [m.start_source, m.end_source])"))
-
-    def commits(self) -> list[str]:
-        return list(self.run("commits.map((c) => c.command.type)"))
-
-    def number(self) -> int:
-        """The number of the picture that the video really shows."""
-        return number_in(self.page.evaluate(GRAB))
-
-    def edge(self, idx: int, edge: str) -> Any:
-        return self.page.locator(f"[data-lane=mine] .tl-own >> nth={idx}").locator(f"[data-edge={edge}]")
-
-    def x(self, time_s: float, lane: str = "mine") -> tuple[float, float]:
-        box = self.page.locator(f"[data-lane={lane}]").bounding_box()
-        assert box is not None
-        start_s, span_s = self.run("[bench.state.view.start_s, bench.state.view.span_s]")
-        return box["x"] + box["width"] * (time_s - start_s) / span_s, box["y"] + box["height"] / 2
-
-    def px_s(self) -> float:
-        return float(self.run("bench.state.view.span_s / bench.state.view.width"))
-
-    def drag(self, from_s: float, to_s: float, *, modifiers: tuple[str, ...] = (), drop: bool = True) -> None:
-        self.page.mouse.move(*self.x(from_s))
-        self.page.mouse.down()
-        for key in modifiers:
-            self.page.keyboard.down(key)
-        self.page.mouse.move(*self.x(to_s), steps=6)
-        if drop:
-            self.page.mouse.up()
-        for key in modifiers:
-            self.page.keyboard.up(key)
-        if drop:
-            self.settle()
 
 
 @pytest.fixture(scope="module")
@@ -775,5 +675,50 @@ def test_review_shows_everybody(chromium: Browser, address: str) -> None:
     bench.context.close()
 
 
-def test_the_clip_has_the_length_it_says() -> None:
-    assert RATE * DURATION_S == 300
+def test_zoom_presets_go_round(bench: Bench) -> None:
+    spans = []
+    bench.press("]")
+    for _ in range(3):
+        bench.press("z")
+        spans.append(
+            bench.run(
+                "[bench.state.view.start_s, bench.state.view.end_s].map((t) => Math.round(t * 10) / 10)"
+            )
+        )
+    assert spans == [[1.8, 4.2], [2, 6], [0, 12]]
+
+
+def test_moments_are_a_captions_track(bench: Bench) -> None:
+    cues = "[...document.querySelector('.tl-video').textTracks[0].cues].map((c) => [c.startTime, c.endTime, c.text])"
+    assert bench.run(cues) == [[2, 4, "Moment 1 of 2"], [6, 8, "Moment 2 of 2"]]
+    bench.press("2")
+    assert bench.run(cues)[0] == [2, 4.4, "Moment 1 of 2"]
+
+
+def test_what_was_typed_counts_before_it_is_submitted(bench: Bench) -> None:
+    bench.page.get_by_label("End of moment 2, seconds").fill("9.2")
+    bench.press("Control+Enter")
+    assert bench.run("submits[0].moments[1].end_ms") == 9200
+
+
+def test_a_page_may_ask_why_itself_and_hears_where_to_go(bench: Bench) -> None:
+    bench.run(
+        """(() => { window.heard = [];
+        document.addEventListener("tl-ask", (event) => (event.preventDefault(), heard.push(event.type)));
+        for (const name of ["tl-previous", "tl-skip"])
+          document.addEventListener(name, (event) => heard.push(event.type)); })()"""
+    )
+    bench.press("0", "Control+Shift+Enter")
+    bench.run("bench.skip()")
+    assert bench.run("heard") == ["tl-ask", "tl-previous", "tl-skip"]
+    expect(bench.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_an_item_can_be_closed(bench: Bench) -> None:
+    bench.run("bench.load(null)")
+    bench.settle_nothing()
+    bench.page.keyboard.press("n")
+    bench.run("bench.actions.add()")
+    assert bench.times() == []
+    assert bench.page.locator(".tl-own").count() == 0
+    assert bench.commits() == []

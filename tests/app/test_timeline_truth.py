@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tempo_core.video import sample
+from tests.app.edit_bench import Bench
 from tests.app.edit_harness import NTSC, NTSC_FRAMES, build
 from tests.app.edit_speed import measure, share
-from tests.app.test_timeline_edit import Bench
 from tests.app.timeline_harness import serving
 from tests.videos import number_of, numbers_of
 

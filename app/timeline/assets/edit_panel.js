@@ -177,7 +177,10 @@ function showRow(row, moment, idx, { editor, dragging }) {
     if (input.defaultValue !== text) input.defaultValue = input.value = text;
     input.dataset.source = moment[`${edge}_source`];
   }
-  setText(parts.length, `${secondsText((moment.end_ms - moment.start_ms) / 1000)} s`);
+  const length_ms = moment.end_ms - moment.start_ms;
+  const short = length_ms < (editor.item.grid_ms ?? 0);
+  setText(parts.length, `${short ? "⚠ " : ""}${secondsText(length_ms / 1000)} s`);
+  parts.length.title = short ? "Shorter than one clip of the dataset" : "";
   if (dragging) return;
   for (const input of parts.fields) {
     input.step = String(Number((1 / editor.clock.fps).toFixed(4)));

@@ -86,7 +86,9 @@ export function handleKeys(bench) {
     if (event.defaultPrevented || event.isComposing || !ours(event.target) || !bench.editor.item) return;
     if (document.querySelector("dialog[open]")) return;
     const chord = chordOf(event);
-    if (event.target.closest(TYPING) && !/^Ctrl\+(Shift\+)?key:Enter$/.test(chord ?? "")) return;
+    const field = event.target.closest(TYPING);
+    if (field && !/^Ctrl\+(Shift\+)?key:Enter$/.test(chord ?? "")) return;
+    field?.blur(); // what was typed counts before it is submitted
     if (pressesButton(event, chord)) return;
     const binding = keys.find(chord, bench.mode_);
     if (!binding) return;

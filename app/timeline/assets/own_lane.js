@@ -1,7 +1,7 @@
 /** One's own moments: solid, a group each, with a slider at either edge; finger-sized handles below the selected one. */
 
 import { el, setText } from "./dom.js";
-import { plural, secondsText } from "./format.js";
+import { clock, plural, secondsText } from "./format.js";
 import { attr, box, keyed, length, part, saySpan, style, wordsOf } from "./lane_parts.js";
 import { edgeLimits } from "./moments.js";
 import { snapWords, standingAt } from "./snapping.js";
@@ -18,7 +18,7 @@ export const MINE = {
   waits: () => true,
   draw: drawGrid,
   place: placeMine,
-  says: (state, time_s) => saySpan("Mine", state.bench?.editor.moments, time_s),
+  says: sayMine,
 };
 
 export const HANDLES = {
@@ -150,6 +150,12 @@ export function originWords(moment, edge, snaps) {
     snaps.filter((s) => s.kind === "shot" || s.kind === "grid"),
   );
   return target ? `snapped to ${snapWords(target)}` : "snapped";
+}
+
+function sayMine({ bench }, time_s) {
+  const { clock: frames, moments } = bench.editor;
+  const here = `${clock(time_s)} · frame ${Math.min(frames.count - 1, Math.floor(time_s * frames.fps + 1e-6))}`;
+  return [...(saySpan("Mine", moments, time_s) ?? []), here];
 }
 
 /** Finger-sized handles below the selected moment: start to the left of its edge, end to the right. */

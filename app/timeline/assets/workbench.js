@@ -4,6 +4,8 @@
  * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
  */
 
+import { Answering } from "./answering.js";
+import { captionsOf } from "./captions.js";
 import { buildComment, buildKeySheet, buildReasons, buildWording } from "./dialogs.js";
 import { el, setText } from "./dom.js";
 import { editActions } from "./edit_actions.js";
@@ -12,7 +14,8 @@ import { buildEditHead, showEditHead } from "./edit_head.js";
 import { BINDINGS } from "./edit_keys.js";
 import { editLanes } from "./edit_lanes.js";
 import { buildPanel, showPanel } from "./edit_panel.js";
-import { cursorAt, grab } from "./edit_pointer.js";
+import { EditInput } from "./edit_input.js";
+import { grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
 import { FrameGrabber } from "./grabber.js";
 import { handleKeys } from "./key_presses.js";
@@ -22,11 +25,9 @@ import { Reaction } from "./reaction.js";
 import { Timeline } from "./shell.js";
 import { candidates } from "./snapping.js";
 import { Transport } from "./transport.js";
+import { nextZoom } from "./zooming.js";
 
 const SETTLE_MS = 500;
-const TWICE_MS = 350;
-const EDGE_REACH_S = 2;
-const MARGIN = 0.1;
 
 export class Workbench extends Timeline {
   editor = new Editor();
@@ -41,11 +42,11 @@ export class Workbench extends Timeline {
   target = null;
   snaps = [];
   zoomed = 0;
+  focusing = false;
+  answering = new Answering(this);
 
   #drag = null;
   #settling = 0;
-  #press = { id: null, at_ms: -Infinity };
-  #quiet = false;
 
   constructor(root, signal, mode) {
     super(root, signal);
@@ -63,20 +64,14 @@ export class Workbench extends Timeline {
     editor.addEventListener("change", () => this.state.touch("edit"), { signal });
     editor.addEventListener("commit", ({ detail }) => this.#committed(detail), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
-    this.axis.addEventListener(
-      "mousedown",
-      (event) => event.target.closest(".tl-track") && event.preventDefault(),
-      { signal },
-    );
-    this.axis.addEventListener("focusin", (event) => this.#focused(event), { signal });
-    this.root.addEventListener("pointerdown", (event) => this.#pointer(event), { signal, capture: true });
-    this.root.addEventListener("pointermove", (event) => this.#cursor(event), { signal });
+    this.input = new EditInput(this);
+    this.captions = captionsOf(this.stage.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
 
   /** Open an item: a timeline value whose `edit` is the editing part; null shows the empty state. */
   load(item, { history = null } = {}) {
-    this.#learn();
+    this.answering.learn();
     this.transport.stop();
     this.state.accept(item);
     if (!item?.edit) return this.editor.close();
@@ -153,7 +148,7 @@ export class Workbench extends Timeline {
       toggle: () => this.transport.toggle(),
       grab: (press) => grab(this, press),
       focus: () => (this.focusTimeline(), true),
-      click: (lane, time_s) => this.#clicked(lane, time_s),
+      click: (lane, time_s) => this.input.clicked(lane, time_s),
       help: () => (this.help.open ? this.help.close() : this.help.open_()),
     };
   }
@@ -226,27 +221,27 @@ export class Workbench extends Timeline {
   }
 
   focusTimeline() {
-    this.#quiet = true;
+    this.focusing = true;
     this.slider.focus({ preventScroll: true });
-    this.#quiet = false;
+    this.focusing = false;
   }
 
   focusEdge(id, edge) {
     if (!edge) return this.focusTimeline();
     this.#drawEdits();
-    this.#quiet = true;
+    this.focusing = true;
     this.axis
       .querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`)
       ?.focus({ preventScroll: true });
-    this.#quiet = false;
+    this.focusing = false;
     return undefined;
   }
 
   focusGhost(idx) {
     this.#drawEdits();
-    this.#quiet = true;
+    this.focusing = true;
     this.axis.querySelector(`[data-lane=model] [data-key="${idx}"]`)?.focus({ preventScroll: true });
-    this.#quiet = false;
+    this.focusing = false;
   }
 
   /** A held key's gesture ends when the key comes up; at the latest half a second after its last repeat. */
@@ -256,72 +251,27 @@ export class Workbench extends Timeline {
   }
 
   pressedTwice(id) {
-    const now = performance.now();
-    const twice = this.#press.id === id && now - this.#press.at_ms < TWICE_MS;
-    this.#press = { id: twice ? null : id, at_ms: now };
-    return twice;
-  }
-
-  askWhy() {
-    const event = new CustomEvent("tl-ask", {
-      bubbles: true,
-      cancelable: true,
-      detail: { editor: this.editor },
-    });
-    if (this.root.dispatchEvent(event)) this.reasons.showModal();
-  }
-
-  submit() {
-    const { editor } = this;
-    editor.settle();
-    if (!editor.item) return;
-    if (editor.obstacle) return this.say(editor.obstacle);
-    this.#learn();
-    this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
-    return undefined;
-  }
-
-  reopen() {
-    this.editor.settle();
-    this.#emit("tl-previous", { editor: this.editor });
-  }
-
-  skip() {
-    this.editor.settle();
-    this.#emit("tl-skip", { editor: this.editor });
-  }
-
-  #emit(name, detail) {
-    this.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
-  }
-
-  /** What became of edges that were set during playback tells the reaction time. */
-  #learn() {
-    if (!this.editor.item) return;
-    this.reaction.learn((key) => {
-      const [id, edge] = key.split(":");
-      return this.editor.moments.find((m) => m.id === Number(id))?.[`${edge}_ms`] ?? null;
-    });
+    return this.input.pressedTwice(id);
   }
 
   cycleZoom() {
-    const { view } = this.state;
-    const moment = this.editor.selected;
-    const { edge } = this.editor.selection;
-    const at_s = edge && moment ? moment[`${edge}_ms`] / 1000 : this.state.playhead_s;
-    const presets = [
-      () => view.fit(),
-      moment &&
-        (() => {
-          const [start_s, end_s] = [moment.start_ms / 1000, moment.end_ms / 1000];
-          const margin = (end_s - start_s) * MARGIN;
-          view.show(start_s - margin, end_s + margin);
-        }),
-      () => view.show(at_s - EDGE_REACH_S, at_s + EDGE_REACH_S),
-    ].filter(Boolean);
-    this.zoomed = (this.zoomed + 1) % presets.length;
-    presets[this.zoomed]();
-    this.state.touch("view", "playhead");
+    this.zoomed = nextZoom(this, this.zoomed);
+  }
+
+  askWhy() {
+    this.answering.askWhy();
+  }
+
+  submit() {
+    this.answering.submit();
+  }
+
+  reopen() {
+    this.answering.leave("tl-previous");
+  }
+
+  skip() {
+    this.answering.leave("tl-skip");
   }
 
   // ---- dragging
@@ -355,49 +305,7 @@ export class Workbench extends Timeline {
     return true;
   }
 
-  // ---- pointer and focus
-
-  #pointer(event) {
-    const touch = event.pointerType === "touch";
-    this.editor.note();
-    if (touch === this.touch || event.pointerType === "pen") return;
-    this.touch = touch || (this.touch && event.pointerType !== "mouse");
-    this.state.touch("view", "edit");
-  }
-
-  #cursor(event) {
-    const track = event.target.closest?.("[data-lane=mine]");
-    if (!track || event.pointerType === "touch" || this.dragging) return;
-    const x = event.clientX - this.tracks.getBoundingClientRect().left;
-    const cursor = cursorAt(this, x);
-    if (track.style.cursor !== cursor) track.style.cursor = cursor;
-  }
-
-  #clicked(lane, time_s) {
-    const ms = time_s * 1000;
-    if (lane === "model") return this.#clickGhostAt(time_s);
-    if (lane !== "mine" || !this.editor.item) return this.seekVisibly(time_s);
-    const moment = this.editor.moments.find((m) => ms >= m.start_ms && ms < m.end_ms);
-    return moment ? this.edits.pressMoment(moment.id, time_s) : this.edits.pressEmpty(time_s);
-  }
-
-  #clickGhostAt(time_s) {
-    const ms = time_s * 1000;
-    const ghosts = this.editor.item?.arm === "blind" ? [] : (this.editor.item?.model?.moments ?? []);
-    const idx = ghosts.findIndex((ghost) => ms >= ghost.start_ms && ms < ghost.end_ms);
-    if (idx < 0) return this.seekVisibly(time_s);
-    if (this.pressedTwice(`ghost ${idx}`)) return this.transport.auditionMoment(ghosts[idx]);
-    return this.edits.selectGhost(idx);
-  }
-
-  /** Focus that comes by Tab or by a screen reader selects what it lands on. */
-  #focused(event) {
-    if (this.#quiet || this.dragging) return;
-    const slider = event.target.closest("[data-lane=mine] [data-edge]");
-    const ghost = event.target.closest(".tl-ghost");
-    if (slider) this.edits.selectEdge(slider.dataset.edge, Number(slider.closest("[data-key]").dataset.key));
-    else if (ghost) this.edits.selectGhost(Number(ghost.dataset.key));
-  }
+  // ---- answering
 
   #committed({ command }) {
     const { selected, selection } = this.editor;
@@ -453,7 +361,10 @@ export class Workbench extends Timeline {
         setText(lane.note_node, lane.note?.(state) ?? "");
       } else if (lane.id === "model" && !this.dragging) lane.place(lane.layer, state);
     }
-    if (!this.dragging) showEditHead(this.head, this);
+    if (!this.dragging) {
+      showEditHead(this.head, this);
+      this.captions?.(this.editor.moments);
+    }
     showPanel(this.aside, this);
     return undefined;
   }
