@@ -97,7 +97,7 @@ class ExportOptions:
     """How rows are written; the manifest records every field."""
 
     snapping: Snapping = "outward"
-    """QVHighlights' 2-second grid: `outward` floors starts and ceils ends; `nearest` rounds both."""
+    """QVHighlights' 2-second grid: `outward` floors starts and ceils ends (`grid.NEAR_MS` aside); `nearest` rounds."""
     saliency: SaliencyPolicy = "keep+neutral"
     """Clips that a correction added: `keep+neutral` gives them [2, 2, 2], `carry` copies the nearest scored
     clip; `drop` leaves the field out of every row, so that the file serves moment retrieval only."""

@@ -9,6 +9,9 @@ from annotations.rows import Row, Windows
 from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
 
 CLIP_MS = CLIP_S * 1000
+NEAR_MS = 25
+"""An edge this near to the grid lies on it: at 29.97 frames a second the frame of 2 s begins at 2.002 s; half a frame of
+20 a second is 25 ms."""
 NEUTRAL = (2, 2, 2)
 Triples = tuple[tuple[int, ...], ...]
 
@@ -34,7 +37,7 @@ def clamped(windows: Windows, duration_s: float) -> Windows:
 
 
 def snapped(windows: Windows, duration_s: float, how: Snapping) -> Windows:
-    """Whole clips: `outward` floors starts and ceils ends, `nearest` rounds both (halves go up).
+    """Whole clips: `outward` floors starts and ceils ends but for NEAR_MS, `nearest` rounds both (halves go up).
 
     A window that rounding empties keeps the clip in which its middle lies. The result is inside the clips
     that the video has, sorted and merged.
@@ -53,7 +56,7 @@ def snapped(windows: Windows, duration_s: float, how: Snapping) -> Windows:
 
 def _clip_span(start_ms: int, end_ms: int, how: Snapping) -> tuple[int, int]:
     if how == "outward":
-        return start_ms // CLIP_MS, -(-end_ms // CLIP_MS)
+        return (start_ms + NEAR_MS) // CLIP_MS, -((NEAR_MS - end_ms) // CLIP_MS)
     return (start_ms + CLIP_MS // 2) // CLIP_MS, (end_ms + CLIP_MS // 2) // CLIP_MS
 
 
