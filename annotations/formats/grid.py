@@ -10,8 +10,8 @@ from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
 
 CLIP_MS = CLIP_S * 1000
 NEAR_MS = 25
-"""An edge this near to the grid lies on it: at 29.97 frames a second the frame of 2 s begins at 2.002 s; half a frame of
-20 a second is 25 ms."""
+"""An edge this near to the grid lies on it: at 29.97 frames a second the frame of 2 s begins at 2.002 s; half a frame
+of 20 a second is 25 ms."""
 NEUTRAL = (2, 2, 2)
 Triples = tuple[tuple[int, ...], ...]
 
