@@ -44,11 +44,11 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
     than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
     """
     sft = SftConfig(
-        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-3, epochs=3.0, questions=8, rows=4,
+        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=2e-4, epochs=3.0, questions=8, rows=4,
         save_every=10, record_every=2, threads=2,
     )  # fmt: skip
     pir = PirGrpoConfig(
-        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-4, steps=20, groups=4, rollouts=8,
+        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=2e-5, steps=20, groups=4, rollouts=8,
         save_every=10, record_every=2, threads=2,
     )  # fmt: skip
     return RefreshConfig(name="tempo-tiny-refresh", seed=seed, sft=sft, pir=pir)
