@@ -98,6 +98,7 @@ def test_every_page(themed: Any, serve: Callable[..., RunningApp], store: Store,
     themed.locator("#ground-query textarea").fill("a yellow square")
     themed.locator("#ground-ask").click()
     expect(themed.locator("#ground-result .tempo-facts")).to_be_visible()
+    expect(themed.locator("#ground-ask")).to_be_enabled()
     found["ground, answered"] = serious(themed)
     for path in PAGES:
         if themed.request.get(f"{running.url}{path}").status != 404:
