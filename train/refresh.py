@@ -307,6 +307,11 @@ class Refresh:
         (self.folder / "answers").mkdir(exist_ok=True)
         for who, adapter in (("old", parent), ("new", trained)):
             engine = load_engine(self.checkpoint, adapter=adapter, four_bit=self.config.four_bit)
+            if engine.loaded.fingerprint != begun["base"]:
+                raise InputError(
+                    f"{self.checkpoint.name} was replaced while the refresh ran, so old and new cannot be compared. "
+                    "Put the old one back and go on, or start another refresh."
+                )
             for name, rows in sets.items():
                 file = self.folder / "answers" / f"{name}-{who}.jsonl"
                 hear = _offset(self._counted, done, total)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
@@ -130,6 +132,24 @@ def test_a_stopped_refresh_ends_with_the_same_adapter(
             refresh(project, registry, checkpoint, run=stage, hear=stop, cancel=cancel)
         assert state(registry, stage)["state"] == "cancelled"
         assert refresh(project, registry, checkpoint, run=stage).adapter == whole
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all()
+    mine = tmp_path / "mine"
+    shutil.copytree(checkpoint, mine)
+
+    def replace_it(each: dict[str, Any]) -> None:
+        if each["stage"] == "comparing":
+            weights = load_file(mine / "model.safetensors")
+            save_file({name: value + 1 for name, value in weights.items()}, mine / "model.safetensors")
+
+    with pytest.raises(InputError, match="was replaced while the refresh ran"):
+        refresh(project, registry, mine, SFT_ONLY, hear=replace_it)
+    assert state(registry)["state"] == "failed"
+    assert registry.entries() == []
 
 
 def test_it_goes_on_from_the_promoted_adapter(project: Project, registry: Registry, checkpoint: Path) -> None:

@@ -161,9 +161,12 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
     names, shares = zip(*mixture.allocators, strict=True)
     allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
     scenes = [
-        sample_scene(int(rng.integers(2**31)), tier, ticks=ticks, aspect=aspect, motion=mixture.motion)
+        sample_scene(
+            int(rng.integers(2**31)), tier, ticks=ticks, aspect=aspect, motion=mixture.motion,
+            wall_chances=mixture.wall_chances,
+        )
         for _ in range(mixture.videos)
-    ]
+    ]  # fmt: skip
     clips = [
         _clip(rng, scene, (round(ticks * per_frame), least), allocator, mixture, scenes, tokenizer)
         for scene in scenes

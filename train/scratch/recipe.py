@@ -27,6 +27,8 @@ class Mixture:
     beat_s: float | None = None
     """Seconds of every beat, or None: the scene's own."""
     motion: float = 0.0
+    wall_chances: tuple[float, float] = (0.45, 0.15)
+    """Chances that the wall changes, and once more: only two changes make the wall's colour worth reading."""
     max_tokens: int = 16
 
 

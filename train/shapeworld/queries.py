@@ -399,7 +399,11 @@ class QueryMix:
     irrelevant: float = 0.30
     """Share of irrelevant queries."""
     negatives: tuple[float, float, float, float] = (0.5, 0.25, 0.25, 0.0)
-    """Shares of NEGATIVES among the irrelevant ones; `absent` is drawn from the whole world, every kind alike."""
+    """Shares of NEGATIVES among the irrelevant ones."""
+    absent_kinds: tuple[str, ...] = KINDS
+    """Kinds that `absent` ones are drawn from, each as often as it stands here."""
+    absent_near: float = 0.0
+    """Share of `absent` ones made of what the clip does show, only never so: two things that never meet."""
     hard_share: float = 0.12
     """Share of relevant queries of the hard kinds (where the clip has some)."""
     hard_kinds: tuple[str, ...] = ("order", "several")
@@ -461,8 +465,9 @@ def _irrelevant(
             text = _pick(rng, _SHOWS).format(np=english.noun_phrase(rng))
         return Query(text=dress(rng, text), kind="unknown", runs=(), predicate=None, negative=negative)
     if negative == "absent":
-        kind = _pick(rng, KINDS)
-        predicate = any_predicate(rng, kind)
+        kind = _pick(rng, mix.absent_kinds)
+        near = candidates(scene)[kind] if rng.random() < mix.absent_near else []
+        predicate = near[int(rng.integers(len(near)))] if near else any_predicate(rng, kind)
     else:
         source = (
             relevant

@@ -151,10 +151,12 @@ def sample_scene(
     ticks: int | None = None,
     aspect: tuple[int, int] | None = None,
     motion: float = 0.0,
+    wall_chances: tuple[float, float] = (0.45, 0.15),
 ) -> Scene:
     """A random scene; the same seed and arguments give the same scene.
 
-    `ticks` fixes the length in beats (otherwise 10 to 40), `motion` is the chance that a thing slides for a while.
+    `ticks` fixes the length in beats (otherwise 10 to 40), `motion` is the chance that a thing slides for a while,
+    `wall_chances` those that the wall changes, and that it changes once more.
     """
     rng = np.random.default_rng(seed)
     if ticks is None:
@@ -176,7 +178,7 @@ def sample_scene(
         shots=np.full(ticks, NONE),
         lights=np.full(ticks, NONE),
     )
-    _add_surroundings(scene, rng)
+    _add_surroundings(scene, rng, wall_chances)
     _add_things(scene, rng, count=int(rng.integers(3, 8)), motion=motion)
     return scene
 
@@ -223,10 +225,11 @@ def sample_interval(rng: np.random.Generator, ticks: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _add_surroundings(scene: Scene, rng: np.random.Generator) -> None:
+def _add_surroundings(scene: Scene, rng: np.random.Generator, wall_chances: tuple[float, float]) -> None:
     """Wall, light, fade and shot changes: each happens in some clips; their intervals do not touch."""
     taken = np.zeros(scene.ticks + 1, dtype=bool)
-    chances = {"wall": 0.45, "light": 0.4, "fade": 0.35, "shot": 0.35, "wall again": 0.15}
+    first, second = wall_chances
+    chances = {"wall": first, "light": 0.4, "fade": 0.35, "shot": 0.35, "wall again": second}
     for what in rng.permutation(list(chances)):
         if rng.random() > chances[what]:
             continue

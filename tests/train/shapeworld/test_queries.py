@@ -10,6 +10,7 @@ from train.shapeworld.queries import (
     KINDS,
     QueryMix,
     askable,
+    candidates,
     edit,
     held_out,
     runs_of,
@@ -97,6 +98,36 @@ def test_every_relevant_query_holds_exactly_in_its_runs_and_every_irrelevant_one
     assert {q.kind for _, q in pairs if not q.negative} == {*KINDS, *HARD_KINDS}
     assert {q.negative for _, q in pairs} == {None, "edited", "shuffled", "unknown"}
     assert 0.2 < np.mean([q.negative is not None for _, q in pairs]) < 0.45
+
+
+def test_what_the_world_has_and_the_clip_has_not_holds_nowhere_in_it() -> None:
+    kinds = ("scene", "pair", "count")
+    mix = QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 0.0, 1.0), absent_kinds=kinds, absent_near=0.5)
+    pairs = sampled(mix)
+    assert {query.kind for _, query in pairs} == set(kinds)
+    assert {query.negative for _, query in pairs} == {"absent"}
+    assert not any(truth(scene, query.predicate).any() for scene, query in pairs)
+
+
+def test_near_absent_pairs_are_of_things_that_the_clip_shows() -> None:
+    mix = QueryMix(
+        irrelevant=1.0, negatives=(0.0, 0.0, 0.0, 1.0), absent_kinds=("pair",), absent_near=1.0,
+        held_out_pairs="any",
+    )  # fmt: skip
+    pairs = [(scene, query) for scene, query in sampled(mix, count=40) if candidates(scene)["pair"]]
+    assert len(pairs) > 100
+    assert all(query.predicate in candidates(scene)["pair"] for scene, query in pairs)
+
+
+def test_walls_change_as_often_as_is_asked() -> None:
+    def changes(chances: tuple[float, float]) -> list[int]:
+        scenes = [sample_scene(i, PLAIN, wall_chances=chances) for i in range(60)]
+        return [len(set(scene.walls.tolist())) - 1 for scene in scenes]
+
+    assert max(changes((0.0, 0.0))) == 0
+    assert sum(count == 2 for count in changes((1.0, 1.0))) > 3 * sum(
+        count == 2 for count in changes((0.45, 0.15))
+    )
 
 
 def test_moments_are_short_so_that_the_whole_clip_is_a_poor_answer() -> None:
