@@ -59,9 +59,11 @@ def take(browser: Any, served: Served, scene: Scene, theme: str, width: int, out
     except Exception as error:  # whatever went wrong, the picture shows it and the others go on
         problem = str(error).strip().splitlines()[0]
     suffix = "-unreached" if problem else ""
-    page.screenshot(
-        path=out / f"{scene.name}-{theme}-{width}{suffix}.png", full_page=scene.whole, animations="disabled"
-    )
+    path = out / f"{scene.name}-{theme}-{width}{suffix}.png"
+    try:
+        page.screenshot(path=path, full_page=scene.whole, animations="disabled")
+    except Exception as error:  # a tab that crashed has no picture
+        problem = problem or str(error).strip().splitlines()[0]
     page.unroute_all(behavior="ignoreErrors")
     context.close()
     return problem

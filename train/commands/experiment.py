@@ -8,6 +8,9 @@ from typing import Any
 
 from tempo_core.errors import InputError
 
+SCENARIO_NAMES = ("stages", "few-1", "few-5", "noisy", "hard", "transfer")
+"""Of train.experiments.scenarios, which the command line is not to load."""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = subparsers.add_parser(
@@ -33,7 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ablation.add_argument("--tiers", default="rich", help="plain, rich or both, separated by a comma")
         ablation.set_defaults(run=_run_ablation)
     _add_loop(names)
-    _add_stages(names)
+    _add_gains(names)
 
 
 def _add_loop(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,31 +72,44 @@ def _run_loop(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_stages(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    about = (
-        "PIR-GRPO after a cold start that saw relevant pairs only, against the same minutes of further SFT"
+def _add_gains(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "PIR-GRPO against the same minutes of further SFT, in one scenario"
+    gains = names.add_parser("gains", help=about, description=f"{about}.")
+    gains.add_argument(
+        "scenario", metavar="SCENARIO", choices=SCENARIO_NAMES, help=f"one of {', '.join(SCENARIO_NAMES)}"
     )
-    stages = names.add_parser("stages", help=about, description=f"{about}.")
-    stages.add_argument(
+    gains.add_argument(
         "--start", type=Path, required=True,
         help="folder of a finished `sft --recipe` run, or a checkpoint to take as the cold model",
     )  # fmt: skip
-    stages.add_argument("--out", type=Path, required=True, help="folder for the arms and their figures")
-    stages.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
-    stages.add_argument("--minutes", type=float, default=12.0, help="processor minutes of every arm")
-    stages.add_argument("--clips", type=int, default=200, help="held-out clips of five questions each")
-    stages.set_defaults(run=_run_stages)
+    gains.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for cold starts, arms and figures; scenarios may share it",
+    )
+    gains.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
+    gains.add_argument("--minutes", type=float, default=12.0, help="processor minutes of every arm")
+    gains.add_argument(
+        "--clips", type=int, help="held-out clips in every world (default: the scenario's own)"
+    )
+    gains.set_defaults(run=_run_gains)
 
 
-def _run_stages(args: argparse.Namespace) -> int:
-    from train.experiments.stages import Stages, run_stages
+def _run_gains(args: argparse.Namespace) -> int:
+    from train.experiments.gains import Effort, run_scenario
+    from train.experiments.scenarios import SCENARIOS
 
-    plan = Stages(minutes=args.minutes, held_out_clips=args.clips)
-    whole = run_stages(args.start, args.out, plan, seeds=_seeds(args.seeds), report=_report)
-    for arm, values in whole["arms"].items():
-        print(f"{arm:14}" + json.dumps(values))
-    for pair, gaps in whole["differences"].items():
-        print(f"  {pair}: " + json.dumps(gaps))
+    effort = Effort(minutes=args.minutes, held_out_clips=args.clips)
+    whole = run_scenario(
+        SCENARIOS[args.scenario], args.start, args.out, effort, seeds=_seeds(args.seeds), report=_report
+    )
+    for world, arms in whole["arms"].items():
+        print(f"{world}:")
+        for arm, values in arms.items():
+            print(f"  {arm:14}" + json.dumps(values))
+        for pair, gaps in whole["differences"][world].items():
+            print(f"  {pair}: " + json.dumps(gaps))
     return 0
 
 

@@ -11,6 +11,7 @@ from tempo_core.moments import Moment
 from tempo_core.video import SampledVideo
 from train.encoding import Encoder
 from train.examples import Example
+from train.experiments.world import ticks_for
 from train.shapeworld.queries import Predicate, QueryMix, sample_queries
 from train.shapeworld.render import render
 from train.shapeworld.scene import TIERS, Scene, sample_scene
@@ -28,6 +29,9 @@ class PairsPlan:
     queries: int = 5
     rich_share: float = 0.7
     seed: int = 0
+    motion: float = 0.0
+    ticks: tuple[int, int] | None = None
+    """Beats of a clip, from and to; None: as the world has them."""
     mix: QueryMix = field(default_factory=lambda: RELEVANT_ONLY)
 
 
@@ -41,7 +45,8 @@ class ShapePairs:
         for number in range(plan.clips):
             rng = np.random.default_rng([plan.seed, 5, number])
             tier = TIERS["rich" if rng.random() < plan.rich_share else "plain"]
-            scene = sample_scene(TEACHING_SEEDS + plan.seed * 100_000 + number, tier)
+            seed = TEACHING_SEEDS + plan.seed * 100_000 + number
+            scene = sample_scene(seed, tier, ticks=ticks_for(seed, plan.ticks), motion=plan.motion)
             name = f"shapeworld-{tier.name}-{scene.seed}"
             self._scenes[name] = scene
             for idx, query in enumerate(sample_queries(rng, scene, plan.queries, plan.mix, [])):
@@ -59,6 +64,10 @@ class ShapePairs:
     def scene(self, example: Example) -> Scene | None:
         """What happens in the example's clip."""
         return self._scenes.get(example.clip_id)
+
+    def beat_s(self, example: Example) -> float:
+        """Seconds between the clip's frames."""
+        return self._scenes[example.clip_id].step_s
 
     def predicate(self, example: Example) -> Predicate | None:
         """What the example's query means; None for words that the world does not know, and for made rows."""

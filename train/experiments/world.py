@@ -42,6 +42,8 @@ class WorldPlan:
         default_factory=lambda: QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
     )
     motion: float = 0.0
+    ticks: tuple[int, int] | None = None
+    """Beats of a clip, from and to; None: as the world has them."""
     beat_s: float | None = None
 
 
@@ -68,16 +70,20 @@ def held_out(plan: WorldPlan) -> list[HeldClip]:
     out: list[HeldClip] = []
     number = 0
     while len(out) < plan.clips:
-        scene = sample_scene(
-            HELD_OUT_SEEDS + plan.seed * 100_000 + number, TIERS[plan.tier], motion=plan.motion
-        )
+        seed = HELD_OUT_SEEDS + plan.seed * 100_000 + number
+        scene = sample_scene(seed, TIERS[plan.tier], ticks=ticks_for(seed, plan.ticks), motion=plan.motion)
         number += 1
         rng = np.random.default_rng([scene.seed, 3])
         others = [sample_scene(scene.seed + 10**9 * i, scene.tier, ticks=scene.ticks) for i in (1, 2, 3)]
         queries = sample_queries(rng, scene, plan.queries, plan.mix, others)
-        if len(queries) == plan.queries:
+        if len(queries) == plan.queries or (queries and plan.mix.held_out_pairs == "only"):
             out.append(HeldClip(scene=scene, video=_video(scene, plan.beat_s), queries=queries))
     return out
+
+
+def ticks_for(seed: int, ticks: tuple[int, int] | None) -> int | None:
+    """Beats of the clip with that seed, between the two; None where nothing is asked."""
+    return None if ticks is None else int(np.random.default_rng([seed, 4]).integers(ticks[0], ticks[1] + 1))
 
 
 def _video(scene: Scene, beat_s: float | None) -> SampledVideo:

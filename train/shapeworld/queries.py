@@ -328,6 +328,9 @@ _SHOT_WORDS = {
 }
 
 
+_WORDINGS = {"even": slice(0, None, 2), "odd": slice(1, None, 2)}
+
+
 def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[int(rng.integers(len(words)))]
 
@@ -351,33 +354,32 @@ def _phrase(rng: np.random.Generator, look: Predicate) -> str:
     return f"{article} {noun}"
 
 
-def say(rng: np.random.Generator, predicate: Predicate) -> str:
-    """The predicate in English; the same predicate has hundreds of wordings."""
+def say(rng: np.random.Generator, predicate: Predicate, wordings: str = "all") -> str:
+    """The predicate in one of hundreds of English wordings; no sentence is in both the `even` and the `odd` half."""
     head = predicate[0]
+
+    def frame(name: str) -> str:
+        known = _SHOWS if name == "thing" else _TEMPLATES[name]
+        return _pick(rng, known if wordings == "all" else tuple(dict.fromkeys(known))[_WORDINGS[wordings]])
+
     if head == "thing":
-        text = _pick(rng, _SHOWS).format(np=_phrase(rng, predicate[1]))
+        text = frame("thing").format(np=_phrase(rng, predicate[1]))
     elif head == "count":
         noun = f"{_pick(rng, _NUMBERS[predicate[1]])} {_noun(rng, predicate[2], plural=True)}"
-        text = _pick(rng, _TEMPLATES["count"]).format(np=noun)
+        text = frame("count").format(np=noun)
     elif head == "pair":
         looks = [predicate[1], predicate[2]]
         rng.shuffle(looks)
-        text = _pick(rng, _TEMPLATES["pair"]).format(
-            a=_phrase(rng, tuple(looks[0])), b=_phrase(rng, tuple(looks[1]))
-        )
+        text = frame("pair").format(a=_phrase(rng, tuple(looks[0])), b=_phrase(rng, tuple(looks[1])))
     elif head == "order":
-        text = _pick(rng, _TEMPLATES["first" if predicate[1] == 0 else "last"]).format(
-            np=_phrase(rng, predicate[2])
-        )
+        text = frame("first" if predicate[1] == 0 else "last").format(np=_phrase(rng, predicate[2]))
     elif head == "motion":
-        text = _pick(rng, _TEMPLATES["motion"]).format(
-            np=_phrase(rng, predicate[1]), w=_pick(rng, _WAY[predicate[2]])
-        )
+        text = frame("motion").format(np=_phrase(rng, predicate[1]), w=_pick(rng, _WAY[predicate[2]]))
     elif head == "light":
-        text = _pick(rng, _TEMPLATES[predicate[1]])
+        text = frame(predicate[1])
     else:
         word = _pick(rng, _SHOT_WORDS[predicate[1]]) if head == "shot" else predicate[1]
-        text = _pick(rng, _TEMPLATES[head]).format(w=word)
+        text = frame(head).format(w=word)
     return dress(rng, text)
 
 
@@ -409,6 +411,8 @@ class QueryMix:
     hard_kinds: tuple[str, ...] = ("order", "several")
     held_out_pairs: str = "never"
     """`never` asks for the held-out pairs, `only` asks for nothing else, `any` does not care."""
+    wordings: str = "all"
+    """`even` and `odd` ask in one half of the sentences that the world has, `all` in any."""
     held_out_words: bool = False
     """Whether unknown English comes from the words kept for evaluation."""
 
@@ -446,7 +450,7 @@ def _relevant(rng: np.random.Generator, relevant: dict, mix: QueryMix) -> Query 
         return None
     kind = kinds[int(rng.integers(len(kinds)))]
     predicate, runs = relevant[kind][int(rng.integers(len(relevant[kind])))]
-    return Query(text=say(rng, predicate), kind=kind, runs=runs, predicate=predicate)
+    return Query(text=say(rng, predicate, mix.wordings), kind=kind, runs=runs, predicate=predicate)
 
 
 def _irrelevant(
@@ -483,7 +487,9 @@ def _irrelevant(
             predicate = edit(rng, predicate)
     if not _admits(mix, predicate) or _nearly_holds(scene, predicate):
         return None
-    return Query(text=say(rng, predicate), kind=kind, runs=(), predicate=predicate, negative=negative)
+    return Query(
+        text=say(rng, predicate, mix.wordings), kind=kind, runs=(), predicate=predicate, negative=negative
+    )
 
 
 def _nearly_holds(scene: Scene, predicate: Predicate) -> bool:

@@ -1,0 +1,125 @@
+"""The experiment on PIR-GRPO's place: fair arms, exact rows, known noise, and whole runs at toy size."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tempo_core.errors import InputError
+from train.commands.experiment import SCENARIO_NAMES
+from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
+from train.experiments.pairs import PairsPlan, ShapePairs
+from train.experiments.scenarios import EASY, HARD, SCENARIOS, Noise, Scenario
+from train.experiments.world import WorldPlan, held_out
+from train.negatives import with_negatives
+from train.shapeworld.queries import held_out as unseen
+from train.shapeworld.queries import runs_of, say, truth
+
+
+def test_rows_are_exact_and_their_clips_are_drawn_alike() -> None:
+    pairs, again = (ShapePairs(PairsPlan(clips=12, seed=3)) for _ in range(2))
+    assert pairs.examples == again.examples
+    assert all(example.relevant for example in pairs.examples)
+    for example in pairs.examples:
+        scene, predicate = pairs.scene(example), pairs.predicate(example)
+        assert scene is not None
+        assert predicate is not None
+        runs = [(m.start_s / scene.step_s, m.end_s / scene.step_s) for m in example.moments]
+        assert runs == runs_of(truth(scene, predicate))
+    video = pairs.sample(pairs.examples[0])
+    assert np.array_equal(video.frames, again.sample(pairs.examples[0]).frames)
+    assert video.end_s == pairs.examples[0].duration_s
+
+
+@pytest.mark.parametrize(("shares", "kinds"), [(HARD, {"edited", "shuffled"}), (EASY, {"shuffled"})])
+def test_arms_differ_in_their_negatives_only(shares: Any, kinds: set[str]) -> None:
+    pairs = ShapePairs(PairsPlan(clips=12))
+    mixed = with_negatives(pairs.examples, shares, seed=0, world=pairs)
+    assert {pair.negative for pair in mixed.report.made} == kinds
+    assert {pair.check for pair in mixed.report.made} == {"proved"}
+    assert mixed.examples[: len(pairs.examples)] == pairs.examples
+
+
+def test_noise_moves_every_edge_a_little_and_turns_a_share_of_the_verdicts() -> None:
+    pairs = ShapePairs(replace(SCENARIOS["noisy"].teach, clips=60))
+    noisy = with_noise(pairs.examples, Noise(jitter_frames=2, wrong_verdicts=0.2), pairs.beat_s, seed=1)
+    turned = [new.relevant != old.relevant for old, new in zip(pairs.examples, noisy, strict=True)]
+    assert 0.14 < np.mean(turned) < 0.26
+    shifts = [
+        abs(new.moments[0].start_s - old.moments[0].start_s) / pairs.beat_s(old)
+        for old, new in zip(pairs.examples, noisy, strict=True)
+        if old.relevant and new.relevant and old.moments[0].start_s > 3 * pairs.beat_s(old)
+    ]
+    assert set(shifts) == {1.0, 2.0}
+    for old, new in zip(pairs.examples, noisy, strict=True):
+        assert (old.row_id, old.query) == (new.row_id, new.query)
+        assert all(0 <= m.start_s < m.end_s <= new.duration_s for m in new.moments)
+    assert with_noise(pairs.examples, Noise(), pairs.beat_s, seed=1) == list(pairs.examples)
+
+
+def test_every_scenario_can_be_named_and_asks_of_other_clips_than_it_teaches() -> None:
+    assert tuple(SCENARIOS) == SCENARIO_NAMES
+    for scenario in SCENARIOS.values():
+        taught = {example.clip_id for example in ShapePairs(replace(scenario.teach, clips=3)).examples}
+        for _, world in scenario.worlds:
+            asked = {clip.video.sha256 for clip in held_out(replace(world, clips=2))}
+            assert not asked & taught
+        assert {arm.method for arm in scenario.arms} == {"pir", "sft"}
+
+
+def test_other_worlds_differ_from_home_in_one_thing() -> None:
+    worlds = {name: held_out(replace(plan, clips=12)) for name, plan in SCENARIOS["transfer"].worlds}
+    assert all(8 <= clip.scene.ticks <= 14 for clip in worlds["home"])
+    assert all(24 <= clip.scene.ticks <= 40 for clip in worlds["lengths"])
+    assert {clip.scene.tier.name for clip in worlds["pictures"]} == {"rich"}
+    for predicate in (("light", "dim"), ("thing", ("red", None, None)), ("wall", "teal"), ("fade", "black")):
+        even, odd = ({_said(predicate, half, seed) for seed in range(300)} for half in ("even", "odd"))
+        assert min(len(even), len(odd)) >= 3
+        assert not even & odd
+    assert all(unseen(query.predicate) for clip in worlds["pairs"] for query in clip.queries)
+
+
+def _said(predicate: tuple[Any, ...], half: str, seed: int) -> str:
+    return say(np.random.default_rng(seed), predicate, half).lower().rstrip(".?").replace("an ", "a ")
+
+
+def test_the_cold_start_sees_no_refusal() -> None:
+    cold = SCENARIOS["stages"].cold
+    assert cold is not None
+    recipe = cold_recipe(cold, 900, tokenizer_seed=0)
+    assert all(phase.mixture.query_mix.irrelevant == 0 for phase in recipe.phases)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("stages", r"neither a checkpoint nor the state\.pt"), ("hard", "starts from a checkpoint")],
+)
+def test_a_start_that_is_none_is_named(name: str, rule: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rule):
+        run_scenario(SCENARIOS[name], tmp_path, tmp_path / "out", Effort(held_out_clips=1), seeds=[0])
+
+
+def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(checkpoint: Path, tmp_path: Path) -> None:
+    scenario = _toy(SCENARIOS["stages"])
+    arms = [arm.name for arm in scenario.arms]
+    effort = Effort(minutes=0.01, groups=2)
+    said: list[str] = []
+    whole = run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append)
+    assert list(whole["arms"]["rich"]) == ["cold", *arms]
+    assert set(whole["differences"]["rich"]) == {f"pir-hard - {arm}" for arm in ("cold", *arms[1:])}
+    assert json.loads((tmp_path / "stages.json").read_text()) == whole
+    assert len(said) == 1 + 2 * len(arms)
+    said.clear()
+    assert run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append) == whole
+    assert said == []
+
+
+def _toy(scenario: Scenario) -> Scenario:
+    return replace(
+        scenario,
+        teach=replace(scenario.teach, clips=4),
+        worlds=tuple((name, WorldPlan(clips=2, seed=plan.seed)) for name, plan in scenario.worlds),
+    )

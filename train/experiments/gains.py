@@ -1,0 +1,268 @@
+"""PIR-GRPO against the same processor minutes of further supervised training, in one of `scenarios.SCENARIOS`.
+
+Arms start from the same cold model. Scored on held-out clips with tempo_core.metrics; paired bootstrap over clips.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tempo_core.errors import InputError
+from tempo_core.loading import LoadedModel, load_model
+from tempo_core.metrics.evaluation import compare
+from tempo_core.metrics.rows import PredictionRow, TruthRow
+from tempo_core.moments import Moment, merge
+from train.configuration import SftConfig
+from train.examples import Example
+from train.experiments.pairs import ShapePairs
+from train.experiments.scenarios import Arm, Cold, Noise, Scenario
+from train.experiments.world import MEASURES, HeldClip, Reading, headline, held_out, score, truth_rows
+from train.negatives import with_negatives
+from train.pir_config import PirGrpoConfig
+from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+
+Report = Callable[[str], None]
+
+COLD = Arm(name="cold", method="none")
+PILOT_STEPS = 4
+"""Steps from which an arm's processor seconds a step are known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effort:
+    """The experiment's size."""
+
+    minutes: float = 12.0
+    """Processor minutes of every arm."""
+    held_out_clips: int | None = None
+    """In every world; None: the scenario's own."""
+    cold_steps: int = 900
+    """Steps of the cold start from random language weights."""
+    learning_rate: float = 3e-5
+    sft_rate: float = 2e-4
+    groups: int = 16
+
+
+def cold_recipe(cold: Cold, steps: int, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
+    """The cold start; where its world has relevant pairs only, the model never once saw a refusal."""
+    mixture = Mixture(
+        videos=8, questions=8, ticks=cold.ticks, rich_share=cold.rich_share, query_mix=cold.mix, other_budgets=0.0
+    )  # fmt: skip
+    phase = Phase(first_step=0, mixture=mixture, vision_rate=0.25, vision_weight=0.5)
+    return ScratchRecipe(
+        name=cold.name, seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0, joint_steps=steps,
+        phases=(phase,), four_bit_share=0.0, loader_processes=int(steps > 10),
+    )  # fmt: skip
+
+
+def run_scenario(
+    scenario: Scenario, start: Path, out: Path, effort: Effort, *, seeds: Sequence[int],
+    report: Report = lambda line: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Every arm with every seed; finished ones are kept in `out`, so that the same command goes on.
+
+    `start` is the folder of a finished from-scratch run (its vision tower is used) or a checkpoint folder to be taken
+    as the cold model. The cold start is made once; seeds decide rows, their order and rollouts. Returns, and writes
+    to `out/SCENARIO.json`, figures per world and arm and differences from the first arm.
+    """
+    worlds = {
+        name: held_out(plan if effort.held_out_clips is None else replace(plan, clips=effort.held_out_clips))
+        for name, plan in scenario.worlds
+    }
+    cold = _cold(scenario, start, out, effort, report)
+    found: dict[str, Any] = {}
+    arms = (COLD, *scenario.arms)
+    for seed in seeds:
+        for arm in arms:
+            folder = out / scenario.name / (arm.name if arm is COLD else f"{arm.name}-{seed}")
+            if not (folder / "result.json").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                _run_arm(scenario, arm, cold, effort, seed, worlds, folder, report)
+            found[f"{arm.name}-{seed}"] = json.loads((folder / "result.json").read_text())
+    whole = {
+        "scenario": scenario.name,
+        "effort": asdict(effort),
+        "seeds": list(seeds),
+        "arms": {
+            world: {
+                arm.name: {
+                    name: [found[f"{arm.name}-{seed}"]["worlds"][world]["measures"][name]["value"] for seed in seeds]
+                    for name in MEASURES
+                }
+                for arm in arms
+            }
+            for world in worlds
+        },
+        "cpu_seconds": {arm.name: [found[f"{arm.name}-{seed}"]["cpu_seconds"] for seed in seeds] for arm in arms},
+        "differences": {
+            world: _differences(found, scenario.arms, seeds, truth_rows(clips), world)
+            for world, clips in worlds.items()
+        },
+    }  # fmt: skip
+    (out / f"{scenario.name}.json").write_text(json.dumps(whole, indent=1))
+    return whole
+
+
+def _run_arm(
+    scenario: Scenario, arm: Arm, cold: LoadedModel, effort: Effort, seed: int,
+    worlds: dict[str, list[HeldClip]], folder: Path, report: Report,
+) -> None:  # fmt: skip
+    made, facts = _train_arm(scenario, arm, cold, effort, seed, folder, report)
+    facts["worlds"] = {}
+    for world, clips in worlds.items():
+        rows, evaluation = score(made, clips, _reading(made))
+        facts["worlds"][world] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
+        report(f"{arm.name}, seed {seed}, {world}: " + _figures(facts["worlds"][world]["measures"]))
+    (folder / "result.json").write_text(json.dumps(facts))
+
+
+def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Report) -> LoadedModel:
+    """The model that all arms start from."""
+    if (start / "config.json").is_file():
+        return load_model(start, four_bit=False, device="cpu")
+    if scenario.cold is None:
+        raise InputError(f"The scenario {scenario.name} starts from a checkpoint; {start} holds none.")
+    if not (start / "state.pt").is_file():
+        raise InputError(
+            f"{start} holds neither a checkpoint nor the state.pt of a finished `train sft --recipe` run."
+        )
+    from train.scratch.export import export
+    from train.scratch.run import run as train
+
+    folder = out / f"cold-{scenario.cold.name}"
+    if not (folder / "checkpoint" / "config.json").is_file():
+        report(f"cold start, {scenario.cold.name}: {effort.cold_steps} steps")
+        before = json.loads((start / "recipe.json").read_text())["seed"]
+        recipe = cold_recipe(scenario.cold, effort.cold_steps, tokenizer_seed=before)
+        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=True)
+        export(model, tokenizer, recipe, folder / "checkpoint")
+    return load_model(folder / "checkpoint", four_bit=False, device="cpu")
+
+
+def with_noise(
+    examples: Sequence[Example], noise: Noise, beat_s: Callable[[Example], float], *, seed: int
+) -> list[Example]:
+    """The rows with their edges moved by whole frames and some verdicts turned round, as the noise says."""
+    rng = np.random.default_rng([seed, 19])
+    out = []
+    for example in examples:
+        moments = example.moments
+        if rng.random() < noise.wrong_verdicts:
+            moments = () if moments else (_anywhere(example, beat_s(example), rng),)
+        elif noise.jitter_frames and moments:
+            moments = _jittered(example, beat_s(example), noise.jitter_frames, rng)
+        out.append(replace(example, moments=moments))
+    return out
+
+
+def _anywhere(example: Example, beat_s: float, rng: np.random.Generator) -> Moment:
+    start_s = beat_s * int(rng.integers(0, max(1, round(example.duration_s / beat_s) - 4)))
+    return Moment(start_s, min(example.duration_s, start_s + beat_s * int(rng.integers(2, 5))))
+
+
+def _jittered(example: Example, beat_s: float, frames: int, rng: np.random.Generator) -> tuple[Moment, ...]:
+    def moved(edge_s: float) -> float:
+        return edge_s + beat_s * float(rng.choice([-1, 1])) * int(rng.integers(1, frames + 1))
+
+    found = []
+    for moment in example.moments:
+        start_s = min(max(0.0, moved(moment.start_s)), example.duration_s - beat_s)
+        found.append(Moment(start_s, max(start_s + beat_s, min(example.duration_s, moved(moment.end_s)))))
+    return tuple(merge(found))
+
+
+def _train_arm(
+    scenario: Scenario, arm: Arm, cold: LoadedModel, effort: Effort, seed: int, folder: Path, report: Report
+) -> tuple[LoadedModel, dict[str, Any]]:
+    """The arm's model, and what it cost."""
+    if arm is COLD:
+        return cold, {"cpu_seconds": 0.0}
+    pairs = ShapePairs(replace(scenario.teach, seed=seed))
+    rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
+    if arm.negatives is not None:
+        rows = with_negatives(rows, arm.negatives, seed=seed, world=pairs).examples
+    _, pilot_s = _steps(arm, cold, pairs, rows, effort, seed, PILOT_STEPS, folder / "pilot")
+    steps = max(1, round(effort.minutes * 60 / (pilot_s / PILOT_STEPS)))
+    report(f"{arm.name}, seed {seed}: {steps} steps on {len(rows)} rows")
+    model, cpu_s = _steps(arm, cold, pairs, rows, effort, seed, steps, folder / "run")
+    facts = {"cpu_seconds": round(cpu_s, 1), "steps": steps, "rows": len(rows)}
+    return replace(cold, model=model.eval()), facts
+
+
+def _steps(
+    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, steps: int,
+    folder: Path,
+) -> tuple[Any, float]:  # fmt: skip
+    """So many steps of an arm from the cold model, and the processor seconds they took."""
+    from train.pir_grpo import run_pir_grpo
+    from train.sft import adapt, run_sft
+
+    encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
+    config: Any = _sft(effort, seed, steps) if arm.method == "sft" else _pir(effort, seed, steps)
+    model = adapt(copy.deepcopy(cold.model), config)
+    train: Any = run_sft if arm.method == "sft" else run_pir_grpo
+    began_s = time.process_time()
+    model = train(model, cold.tokenizer, encoder, rows, config, folder)
+    return model, time.process_time() - began_s
+
+
+def _sft(effort: Effort, seed: int, steps: int) -> SftConfig:
+    return SftConfig(
+        method="full", seed=seed, learning_rate=effort.sft_rate, steps=steps, questions=10, rows=8,
+        save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
+    )  # fmt: skip
+
+
+def _pir(effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
+    return PirGrpoConfig(
+        method="full", seed=seed, learning_rate=effort.learning_rate, steps=steps, groups=effort.groups, rollouts=8,
+        save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
+    )  # fmt: skip
+
+
+def _reading(model: LoadedModel) -> Reading:
+    """Held-out clips are read as the model's own defaults say."""
+    defaults = model.defaults
+    return Reading(
+        tokens_per_frame=defaults.tokens_per_frame or 8.0, min_tokens=defaults.min_tokens,
+        max_tokens=defaults.max_tokens,
+    )  # fmt: skip
+
+
+def _differences(
+    found: dict[str, Any], arms: Sequence[Arm], seeds: Sequence[int], truth: list[TruthRow], world: str
+) -> dict[str, Any]:
+    """The first arm's gain over the cold model and every other arm: a paired bootstrap over clips, seeds together."""
+    whole = [replace(row, qid=f"{seed}-{row.qid}") for seed in seeds for row in truth]
+
+    def said(arm: Arm) -> list[PredictionRow]:
+        return [
+            PredictionRow(
+                **row
+                | {name: tuple(map(tuple, row[name])) for name in ("windows", "moments")}
+                | {"qid": f"{seed}-{row['qid']}"}
+            )
+            for seed in seeds
+            for row in found[f"{arm.name}-{seed}"]["worlds"][world]["predictions"]
+        ]
+
+    out: dict[str, Any] = {}
+    for arm in (COLD, *arms[1:]):
+        gaps = compare(said(arm), said(arms[0]), whole)
+        out[f"{arms[0].name} - {arm.name}"] = {
+            name: {"gain": gap.second - gap.first, "low": gap.low, "high": gap.high, "p": gap.p_value}
+            for name, gap in gaps.items()
+            if name in MEASURES
+        }
+    return out
+
+
+def _figures(measures: dict[str, Any]) -> str:
+    shown = {name: measures[name]["value"] for name in ("miou", "refused_f1", "over_refusal")}
+    return ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shown.items())

@@ -1,0 +1,137 @@
+"""Where PIR-GRPO is meant to pay: what each scenario starts from, learns from and is measured on. Data only.
+
+METHOD.md's question is always the same: does PIR-GRPO gain more than the same minutes of further supervised training?
+"""
+
+from dataclasses import dataclass, field, replace
+
+from train.experiments.pairs import RELEVANT_ONLY, PairsPlan
+from train.experiments.world import WorldPlan
+from train.negatives import NegativeShares
+from train.shapeworld.queries import QueryMix
+
+HARD = NegativeShares(edited=1.0, same_video=0.0, shuffled=0.25)
+EASY = NegativeShares(edited=0.0, same_video=0.0, shuffled=1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One way to spend the minutes."""
+
+    name: str
+    method: str
+    """`pir` or `sft`."""
+    negatives: NegativeShares | None = None
+    """Irrelevant pairs made for it; None: the rows as they are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cold:
+    """The world that the cold start learns from random language weights."""
+
+    name: str
+    mix: QueryMix
+    rich_share: float
+    ticks: tuple[int, int] = (10, 24)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noise:
+    """What is wrong with the labels."""
+
+    jitter_frames: int = 0
+    """Every edge is moved by up to so many frames, never by none."""
+    wrong_verdicts: float = 0.0
+    """Share of rows whose verdict is turned round."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scenario:
+    """The first arm is the claim; every other one, and the cold model, is what it is compared with."""
+
+    name: str
+    about: str
+    cold: Cold | None
+    """None: the model that `start` names, as it is."""
+    arms: tuple[Arm, ...]
+    teach: PairsPlan
+    worlds: tuple[tuple[str, WorldPlan], ...]
+    noise: Noise = field(default_factory=Noise)
+
+
+_PIR, _SFT = Arm(name="pir", method="pir"), Arm(name="sft", method="sft")
+_ASKED = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
+_TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
+_EVEN = replace(_TAUGHT, wordings="even")
+_SHORT = (8, 14)
+_PLAIN = Cold(name="plain", mix=_TAUGHT, rich_share=0.0, ticks=(10, 24))
+_RICH_WORLD = (("rich", WorldPlan(seed=11)),)
+
+_AT_HOME = WorldPlan(tier="plain", ticks=_SHORT, mix=replace(_ASKED, wordings="even"), seed=11, clips=80)
+
+SCENARIOS = {
+    each.name: each
+    for each in (
+        Scenario(
+            name="stages",
+            about="after a cold start that saw relevant pairs only (Tempo-R0's two stages)",
+            cold=Cold(name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.6),
+            arms=(
+                Arm(name="pir-hard", method="pir", negatives=HARD),
+                Arm(name="pir-shuffled", method="pir", negatives=EASY),
+                Arm(name="sft-relevant", method="sft"),
+                Arm(name="sft-hard", method="sft", negatives=HARD),
+            ),
+            teach=PairsPlan(),
+            worlds=_RICH_WORLD,
+        ),
+        Scenario(
+            name="few-1",
+            about="20 labels (1 %) of a new world: plain pictures known, rich ones asked",
+            cold=_PLAIN, arms=(_PIR, _SFT), teach=PairsPlan(clips=4, rich_share=1.0, mix=_TAUGHT), worlds=_RICH_WORLD,
+        ),
+        Scenario(
+            name="few-5",
+            about="100 labels (5 %) of a new world: plain pictures known, rich ones asked",
+            cold=_PLAIN, arms=(_PIR, _SFT), teach=PairsPlan(clips=20, rich_share=1.0, mix=_TAUGHT), worlds=_RICH_WORLD,
+        ),
+        Scenario(
+            name="noisy",
+            about="labels of a new world with edges one or two frames off and a fifth of the verdicts wrong",
+            cold=_PLAIN, arms=(_PIR, _SFT), teach=PairsPlan(clips=100, rich_share=1.0, mix=_TAUGHT),
+            noise=Noise(jitter_frames=2, wrong_verdicts=0.2), worlds=_RICH_WORLD,
+        ),
+        Scenario(
+            name="hard",
+            about="motion, order and several moments, from the model that `--start` names",
+            cold=None, arms=(_PIR, _SFT),
+            teach=PairsPlan(
+                rich_share=0.7, motion=0.5,
+                mix=replace(_TAUGHT, hard_share=0.75, hard_kinds=("motion", "order", "several")),
+            ),
+            worlds=(
+                ("hard", WorldPlan(
+                    tier="plain", seed=11, motion=0.4,
+                    mix=replace(_ASKED, hard_share=1.0, hard_kinds=("motion", "order", "several")),
+                )),
+            ),
+        ),
+        Scenario(
+            name="transfer",
+            about="taught short plain clips in half of the wordings; asked other pictures, lengths, wordings, pairs",
+            cold=Cold(name="home", mix=_EVEN, rich_share=0.0, ticks=_SHORT),
+            arms=(_PIR, _SFT),
+            teach=PairsPlan(clips=400, rich_share=0.0, ticks=_SHORT, mix=_EVEN),
+            worlds=(
+                ("home", _AT_HOME),
+                ("pictures", replace(_AT_HOME, tier="rich")),
+                ("lengths", replace(_AT_HOME, ticks=(24, 40))),
+                ("wordings", replace(_AT_HOME, mix=replace(_ASKED, wordings="odd"))),
+                ("pairs", replace(
+                    _AT_HOME, queries=3,
+                    mix=replace(_ASKED, wordings="even", irrelevant=0.0, held_out_pairs="only"),
+                )),
+            ),
+        ),
+    )
+}  # fmt: skip
