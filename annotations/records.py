@@ -241,8 +241,10 @@ class Query:
 
     @property
     def original(self) -> list[Moment] | None:
-        """The released moments; None without ground truth."""
-        return None if self.row.windows is None else moments_from_pairs(self.row.windows)
+        """The released moments, none where the release says that nothing matches; None without ground truth."""
+        if self.row.windows is None:
+            return [] if self.row.verdict == "no-moment" else None
+        return moments_from_pairs(self.row.windows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,5 @@
 """Starts the app: `python -m app [--checkpoint DIR] [--adapter DIR] [--host H] [--port P] [--no-four-bit]
-[--home DIR] [--database URL]`; `python -m app accounts` says who may sign in (`app.commands`).
+[--home DIR] [--database URL] [--reviews-wanted N]`; `python -m app accounts` says who may sign in (`app.commands`).
 
 The page is served first; the model loads beside it. Exit code 2 and one line for what can be mended: a port
 in use, a folder that cannot be written, a damaged checkpoint.
@@ -17,6 +17,8 @@ from app.commands import COMMANDS
 from tempo_core.errors import InputError, TempoError
 
 DEFAULT_PORT = 7860
+DEFAULT_REVIEWS = 3
+"""The same as app.workspace.REVIEWS_WANTED, which is heavy to import before the command line is read."""
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -47,6 +49,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--database", metavar="URL", help="the store of corrections (default: cqvh.sqlite3 in the home)"
+    )
+    parser.add_argument(
+        "--reviews-wanted",
+        type=int,
+        default=DEFAULT_REVIEWS,
+        metavar="N",
+        help="annotators who are to answer each row; every row is done once first (default: %(default)s)",
     )
     parser.add_argument(
         "--sign-in",
@@ -115,6 +124,8 @@ def serve(options: argparse.Namespace) -> int:
     from annotations.store import Store
     from app.home import open_home
 
+    if options.reviews_wanted < 1:
+        raise InputError(f"--reviews-wanted must be at least 1; got {options.reviews_wanted}.")
     home = open_home(options.home)
     look_through(options.checkpoint)
     listener = claim_port(options.host, options.port)
@@ -175,7 +186,9 @@ def _serve_on(
         server.should_exit = True
 
     engines = EngineProvider(load, on_failure=give_up)
-    app = build_app(engines=engines, home=home, accounts=accounts, store=store)
+    app = build_app(
+        engines=engines, home=home, accounts=accounts, store=store, reviews_wanted=options.reviews_wanted
+    )
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     host, port = listener.getsockname()[:2]
     say(f"serving http://{f'[{host}]' if ':' in host else host}:{port} (stop with Ctrl-C)")

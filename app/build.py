@@ -41,7 +41,7 @@ from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
 from app.training import PromotionWatch, TrainingDesk
-from app.workspace import Workspace
+from app.workspace import REVIEWS_WANTED, Workspace
 
 MAX_UPLOAD = "2gb"
 SWEEP_EVERY_S = 600.0
@@ -63,19 +63,22 @@ def build_app(
     training: TrainingDesk | None = None,
     max_upload: str | int = MAX_UPLOAD,
     queue_limit: int = 16,
+    reviews_wanted: int = REVIEWS_WANTED,
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `accounts` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
-    lighter ones. Raises InputError on a broken examples folder. GRADIO_TEMP_DIR must already point to
-    `home.uploads` (see app.__main__).
+    lighter ones. `reviews_wanted` annotators are to answer each row. Raises InputError on a broken examples
+    folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
     desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
     ground_page = GroundPage(desk, accounts, examples)
-    others = [] if store is None else _pages_of_the_store(store, desk, home, accounts, training)
+    others: list[Page] = []
+    if store is not None:
+        others = _pages_of_the_store(store, desk, home, accounts, training, reviews_wanted)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
         title="Tempo Studio",
@@ -97,14 +100,19 @@ def build_app(
 
 
 def _pages_of_the_store(
-    store: Store, desk: Desk, home: Home, accounts: Accounts, training: TrainingDesk | None
+    store: Store,
+    desk: Desk,
+    home: Home,
+    accounts: Accounts,
+    training: TrainingDesk | None,
+    reviews_wanted: int,
 ) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
     shelf = ClipShelf(store, desk.media, desk.clip_lane, home.videos)
     proposals = Proposals(store, desk)
     sample = SampleProject(store, shelf, proposals, desk.clip_lane)
     return [
-        AnnotatePage(Workspace(store, shelf, proposals), sample, accounts),
+        AnnotatePage(Workspace(store, shelf, proposals, reviews_wanted=reviews_wanted), sample, accounts),
         ReviewPage(ReviewDesk(store, shelf), accounts),
         DataPage(DataDesk(store, Downloads(home.exports), home.snapshots, desk.data_lane), accounts),
         TrainPage(training or TrainingDesk(store, home, desk.engines), desk, accounts),

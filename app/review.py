@@ -14,6 +14,7 @@ from annotations.store import Store
 from annotations.workload import Workload, reasons
 from app.accounts import Accounts, Role, User
 from app.clip_shelf import ClipShelf
+from app.frame_edges import check_edges
 from app.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
 from app.workspace_item import Desktop, item_of
 from tempo_core.errors import InputError
@@ -69,7 +70,8 @@ class ReviewDesk:
     def decide(self, user: User, query_id: int, message: dict[str, Any]) -> dict[str, Any]:
         """Store a decision: `adopt` a candidate as it is, or `edit`, the adjudicator's own answer.
 
-        Raises Conflict when somebody decided since `verdict_parent_id`; it says what they decided.
+        Raises Conflict when somebody decided since `verdict_parent_id`; it says what they decided. InputError
+        for an edge of one's own that is no frame of the clip.
         """
         note = None if message.get("note") is None else text_of(message, "note")
         common: dict[str, Any] = {
@@ -80,13 +82,13 @@ class ReviewDesk:
             "note": note,
         }
         try:
-            return {"verdict": verdict_part(self._decide(query_id, message, common))}
+            return {"verdict": verdict_part(self._decide(user, query_id, message, common))}
         except Conflict as conflict:
             if isinstance(conflict.theirs, Verdict):
                 conflict.adopted = self.store.correction(conflict.theirs.correction_id)
             raise
 
-    def _decide(self, query_id: int, message: dict[str, Any], common: dict[str, Any]) -> Verdict:
+    def _decide(self, user: User, query_id: int, message: dict[str, Any], common: dict[str, Any]) -> Verdict:
         chosen, edit = message.get("adopt"), message.get("edit")
         if isinstance(chosen, dict) and edit is None:
             return adopt(
@@ -99,8 +101,16 @@ class ReviewDesk:
                 **common,
             )
         if isinstance(edit, dict) and chosen is None:
-            return decide(self.store, query_id, Edit.from_dict({**edit, "submitted": True}), **common)
+            given = Edit.from_dict({**edit, "submitted": True})
+            self._check_edges(user, query_id, given)
+            return decide(self.store, query_id, given, **common)
         raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
+
+    def _check_edges(self, user: User, query_id: int, edit: Edit) -> None:
+        """As on the Annotate page; the median that the own lane began with may lie between frames too."""
+        found = review_item(self.store, query_id, user.id)
+        offered = {ms for moment in found.consensus.moments for ms in moment.to_ms()}
+        check_edges(self.store, self.shelf, found.query, edit, offered=offered)
 
 
 def review_routes(desk: ReviewDesk, accounts: Accounts) -> APIRouter:

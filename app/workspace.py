@@ -8,19 +8,20 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from annotations.queue import QueueFilter
-from annotations.records import Assignment, Correction, Edit, Query
+from annotations.records import Assignment, Correction, Edit
 from annotations.store import Store
 from annotations.workload import is_empty, reasons, submitted_by, workload
 from app.accounts import User
-from app.clip_shelf import ClipShelf, ReadyClip
+from app.clip_shelf import ClipShelf
+from app.frame_edges import check_edges
 from app.proposals import Proposals, ProposalState
 from app.workspace_item import REVEALED, Desktop, drawn_arm, evidence, item_of, model_part
 from tempo_core.errors import InputError
 
 REVIEWS_WANTED = 3
-"""Annotators for each row: the knee of agreement with a held-out annotator. Every row is done once first."""
+"""Annotators for each row unless told otherwise: the knee of agreement with a held-out annotator. Every row is
+done once first."""
 LONGEST_BESIDES = 200
-OFF_GRID_MS = 1
 
 
 class Workspace:
@@ -34,6 +35,8 @@ class Workspace:
         *,
         reviews_wanted: int = REVIEWS_WANTED,
     ) -> None:
+        if reviews_wanted < 1:
+            raise InputError(f"Every row wants at least one annotator; got {reviews_wanted}. Use 1 or more.")
         self.store, self.shelf, self.proposals, self.reviews_wanted = store, shelf, proposals, reviews_wanted
 
     def next_item(self, user: User, *, op_id: str, besides: Sequence[int] = ()) -> dict[str, Any] | None:
@@ -107,7 +110,7 @@ class Workspace:
         # so that a retry is the same request.
         edit = replace(edit, arm=_arm(user, query_id, known))
         if not any(each.op_id == op_id for each in mine):
-            self._check_edges(query, edit)
+            check_edges(self.store, self.shelf, query, edit)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def skip(self, user: User, query_id: int, *, op_id: str) -> None:
@@ -130,29 +133,6 @@ class Workspace:
     def _own(self, query_id: int, user: User) -> list[Correction]:
         return [each for each in self.store.corrections(query_id) if each.annotator == user.id]
 
-    def _check_edges(self, query: Query, edit: Edit) -> None:
-        """Edges set by hand lie where a frame begins, inside the clip; those of earlier versions may stay."""
-        ready = self.shelf.look(query.row.vid).ready
-        edges = {(each.start_ms, each.start_source) for each in edit.moments}
-        edges |= {(each.end_ms, each.end_source) for each in edit.moments}
-        wrong = [] if ready is None else [ms for ms, _ in sorted(edges) if not _fits(ms, ready)]
-        if ready is None or not wrong:
-            return
-        unknown = [ms for ms in wrong if ms not in self._known_edges(query)]
-        if unknown:
-            raise InputError(
-                f"An edge at {unknown[0]} ms is no frame of this clip, which has {ready.frame_count} frames, "
-                f"{ready.frame_rate:g} a second. Reload the page and set it again."
-            )
-
-    def _known_edges(self, query: Query) -> set[int]:
-        spans = [moment.to_ms() for moment in query.original or ()]
-        for version in self.store.corrections(query.id):
-            spans += [(each.start_ms, each.end_ms) for each in version.edit.moments]
-        for proposal in self.store.proposals(query.id):
-            spans += [(each.start_ms, each.end_ms) for each in proposal.prediction.moments]
-        return {ms for span in spans for ms in span}
-
 
 def _arm(user: User, query_id: int, versions: Sequence[Correction]) -> str:
     """The arm of the version that follows these: a blind annotator sees everything once they have submitted."""
@@ -167,12 +147,6 @@ def _standing(found: ProposalState) -> dict[str, Any]:
         "model": model_part(found.proposal, hidden=False),
         **evidence(found.proposal, hidden=False),
     }
-
-
-def _fits(ms: int, ready: ReadyClip) -> bool:
-    frame = round(ms * ready.frame_rate / 1000)
-    nearest_ms = frame * 1000 / ready.frame_rate
-    return 0 <= frame <= ready.frame_count and abs(ms - nearest_ms) <= OFF_GRID_MS
 
 
 _TYPES: dict[str, tuple[type, ...]] = {

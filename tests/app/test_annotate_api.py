@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from annotations.importing import import_file
+from app.accounts import GRANTS, Role, User
+from app.workspace import Workspace
 from app.workspace_item import drawn_arm
+from tempo_core.errors import InputError
 from tests.app.annotating import NASTY, Bench, annotator_with, bench, edit_of, fill, row, until
 
 READS = ("/me", "/sample", "/queries/1", "/queries/1/proposal")
@@ -328,3 +331,16 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         desk.post("/sample", {}, who=who)
         again = until(lambda: desk.get("/sample").json(), lambda said: said["state"] != "making")
         assert again["dataset"] == "sample-2"
+
+
+@pytest.mark.parametrize(("wanted", "left"), [(1, 2), (2, 3)])
+def test_how_many_annotators_a_row_wants_can_be_set(desk: Bench, wanted: int, left: int) -> None:
+    assert desk.save(1, edit_of((0, 1000), submitted=True)).status_code == 200
+    workspace = Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=wanted)
+    bob = User(id="bob", name="bob", roles=GRANTS[Role.ANNOTATOR])
+    assert workspace.progress(bob) == {"done": 0, "left": left}
+
+
+def test_a_row_wants_an_annotator(desk: Bench) -> None:
+    with pytest.raises(InputError, match="at least one annotator"):
+        Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=0)

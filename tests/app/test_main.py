@@ -15,6 +15,7 @@ import pytest
 from annotations.store import Store
 from app.__main__ import claim_port, main, open_accounts, read_arguments
 from app.home import open_home
+from app.workspace import REVIEWS_WANTED
 from tempo_core.errors import InputError
 
 
@@ -37,6 +38,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--no-four-bit",
         "--home",
         "--database",
+        "--reviews-wanted",
         "--sign-in",
         "--allow-anonymous-visitors",
         "accounts",
@@ -55,6 +57,12 @@ def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_port_that_is_none(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", port, "--home", str(tmp_path)]) == 2
     assert "between 0 and 65535" in stated_error(capsys)
+
+
+def test_a_row_wants_at_least_one_annotator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--reviews-wanted", "0", "--port", "0", "--home", str(tmp_path)]) == 2
+    assert "--reviews-wanted must be at least 1; got 0" in stated_error(capsys)
+    assert read_arguments([]).reviews_wanted == REVIEWS_WANTED
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,3 +227,48 @@ def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store,
     part = reviewing.item(eve, 2)["item"]["edit"]  # between 10,030 and 10,060 lies no frame of ten a second
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_000, 20_000)]
     reviewing.shelf.lane.close()
+
+
+def test_edges_that_are_no_frame_are_refused_and_nothing_is_stored(store: Store, clip: Path) -> None:
+    eve = client(store, Role.ADJUDICATOR)
+    shutil.copy(clip, Path(store.database.url.database or "").parent / "clips" / "v2.mp4")
+    while eve.get("/review/api/queries/2").json()["item"]["state"] == "loading":
+        time.sleep(0.02)
+    address = "/review/api/queries/2/verdict"
+    for number, (span, at_ms) in enumerate([((1_033, 2_000), 1_033), ((1_000, 9_000), 9_000)]):
+        answer = eve.post(address, json=decision(f"off{number}", edit=edit(span).to_dict()))
+        assert answer.status_code == 400
+        assert (
+            f"An edge at {at_ms} ms is no frame of this clip, which has 40 frames" in answer.json()["error"]
+        )
+    assert store.verdicts(2) == []
+    assert store.latest(2, "eve") is None
+    for number, span in enumerate(
+        [(1_000, 2_000), (10_000, 20_000), (10_500, 20_000)]
+    ):  # frames, a person's, the median
+        parents = {
+            "verdict_parent_id": number or None,
+            "parent_id": (number and store.latest(2, "eve").id) or None,
+        }  # type: ignore[union-attr]
+        message = decision(f"on{number}", edit=edit(span).to_dict()) | parents
+        answers = [eve.post(address, json=message) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+
+
+def test_agreeing_that_nothing_matches_is_adopted_like_any_row(store: Store) -> None:
+    rows = [
+        Row(qid="9", query="nothing", vid="v9", windows=()),
+        Row(qid="10", query="none", vid="v9", verdict="no-moment"),
+    ]
+    store.import_rows(rows, dataset="empty", op_id="e")
+    eve = client(store, Role.ADJUDICATOR)
+    for qid in ("9", "10"):
+        query_id = store.find("empty", qid).id
+        candidates = eve.get(f"/review/api/queries/{query_id}").json()["review"]["candidates"]
+        assert [(each["kind"], each["verdict"]) for each in candidates] == [("original", "no-moment")]
+        answer = eve.post(
+            f"/review/api/queries/{query_id}/verdict",
+            json=decision(qid, adopt={"kind": "original", "id": None}),
+        )
+        assert answer.status_code == 200, answer.text
+        assert store.resolved(query_id).correction.edit.verdict == "no-moment"  # type: ignore[union-attr]
