@@ -45,7 +45,29 @@ def tempo_tiny(seed: int = 0) -> ScratchRecipe:
     )
 
 
-RECIPES = {"tempo-tiny": tempo_tiny}
+def tempo_tiny_motion(seed: int = 0) -> ScratchRecipe:
+    """Motion, order and several moments, on from a finished run of tempo-tiny: about twenty minutes.
+
+    Half of the relevant questions are of the hard kinds, and half of the things slide; the rest is what the run before
+    learned, so that it is not forgotten.
+    """
+    before = tempo_tiny(seed)
+    long = before.phases[-1].mixture
+    mix = replace(long.query_mix, hard_share=0.5, hard_kinds=("motion", "motion", "order", "several"))
+    moving = replace(long, query_mix=mix, motion=0.5, wall_chances=(0.45, 0.15))
+    return replace(
+        before,
+        name="tempo-tiny-motion",
+        follows="tempo-tiny",
+        vision_steps=0,
+        joint_steps=1200,
+        batches_from=before.joint_steps,
+        phases=(Phase(first_step=0, mixture=moving, rate=0.4, vision_rate=0.25, vision_weight=0.4),),
+        four_bit_share=0.3,
+    )
+
+
+RECIPES = {"tempo-tiny": tempo_tiny, "tempo-tiny-motion": tempo_tiny_motion}
 
 
 def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:

@@ -85,6 +85,28 @@ def test_curves_are_shown(whole_run, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "Training curves" in (tmp_path / "c.html").read_text()
 
 
+def test_a_recipe_that_follows_takes_only_the_run_it_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state.pt").touch()
+    (tmp_path / "recipe.json").write_text(json.dumps({"name": "tempo-tiny", "seed": 7}))
+    words = ["sft", "--recipe", "tempo-tiny-motion", "--start", str(tmp_path), "--out", str(tmp_path / "x")]
+    assert main(words) == 2
+    assert "is a run of tempo-tiny with seed 7" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_that_follows_begins_with_the_weights_before_and_other_clips(whole_run, tmp_path: Path) -> None:
+    before = whole_run[0] / "state.pt"
+    recipe = replace(small_recipe(), follows="tempo-tiny", vision_steps=0, joint_steps=2, batches_from=8)
+    seen: list[dict] = []
+    model, _ = run(recipe, tmp_path, start=before, progress=seen.append)
+    assert [line["stage"] for line in seen] == ["joint"]
+    old = torch.load(before, weights_only=True)["model"]
+    shifts = [float((value - old[name]).abs().mean()) for name, value in model.state_dict().items()]
+    assert 0 < max(shifts) < 0.05
+
+
 def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
     for name, make in RECIPES.items():
         recipe = make(3)
@@ -98,6 +120,19 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
     ("words", "message"),
     [
         (["sft", "--recipe", "magic", "--out", "x"], "There is no recipe 'magic'"),
+        (
+            ["sft", "--recipe", "tempo-tiny", "--start", "y", "--out", "x"],
+            "begins with random weights. Leave it out",
+        ),
+        (
+            ["sft", "--recipe", "tempo-tiny-motion", "--out", "x"],
+            "No --start was given. tempo-tiny-motion goes on from",
+        ),
+        (["sft", "--recipe", "tempo-tiny-motion", "--start", "y", "--out", "x"], "y holds no state.pt"),
+        (
+            ["sft", "--data", "z", "--start", "y", "--out", "x"],
+            "--start belongs to recipes from random weights",
+        ),
         (["curves", "nowhere"], "nowhere/curves.jsonl does not exist"),
     ],
 )

@@ -19,6 +19,7 @@ from train.commands.options import (
     show_plan,
 )
 from train.recipes import FINE_TUNING, RECIPES
+from train.scratch.recipe import ScratchRecipe
 
 BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
 
@@ -34,6 +35,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     names = ", ".join((*sorted(RECIPES), *sorted(FINE_TUNING)))
     command.add_argument("--recipe", help=f"one of: {names} (with --data: tempo-tiny-refresh)")
     command.add_argument("--out", type=Path, required=True, help="folder for state, curves and the result")
+    command.add_argument(
+        "--start",
+        metavar="RUN",
+        type=Path,
+        help="folder of the finished run that a recipe such as tempo-tiny-motion follows",
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument(
         "--json", action="store_true", help="print curves as JSON lines instead of a progress bar"
@@ -45,6 +52,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     if args.data is not None:
+        if args.start is not None:
+            raise InputError(
+                "--start belongs to recipes from random weights; with --data, give --checkpoint or --adapter."
+            )
         return _fine_tune(args)
     if args.recipe is None:
         raise InputError("Give --data to fine-tune on rows, or --recipe to train from random weights.")
@@ -58,6 +69,7 @@ def _from_scratch(args: argparse.Namespace) -> int:
     from train.scratch.run import run as train
 
     recipe = RECIPES[args.recipe](args.seed)
+    start = _start(args.start, recipe)
     with tqdm(
         total=recipe.vision_steps + recipe.joint_steps, unit="step", file=sys.stderr, disable=args.json
     ) as bar:
@@ -68,9 +80,30 @@ def _from_scratch(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(line), flush=True)
 
-        model, tokenizer = train(recipe, args.out, progress=show)
+        model, tokenizer = train(recipe, args.out, start=start, progress=show)
     print(f"checkpoint: {export(model, tokenizer, recipe, args.out / 'checkpoint')}")
     return 0
+
+
+def _start(folder: Path | None, recipe: ScratchRecipe) -> Path | None:
+    """The state to begin with. Raises InputError unless --start names a run that the recipe follows."""
+    if recipe.follows is None:
+        if folder is not None:
+            raise InputError(
+                f"--start was given, but {recipe.name} begins with random weights. Leave it out."
+            )
+        return None
+    remedy = (
+        f"{recipe.name} goes on from a finished `sft --recipe {recipe.follows}` run: name its --out folder."
+    )
+    if folder is None:
+        raise InputError(f"No --start was given. {remedy}")
+    if not (folder / "state.pt").is_file() or not (folder / "recipe.json").is_file():
+        raise InputError(f"{folder} holds no state.pt with its recipe.json. {remedy}")
+    found = json.loads((folder / "recipe.json").read_text())
+    if (found["name"], found["seed"]) != (recipe.follows, recipe.seed):
+        raise InputError(f"{folder} is a run of {found['name']} with seed {found['seed']}. {remedy}")
+    return folder / "state.pt"
 
 
 def _fine_tune(args: argparse.Namespace) -> int:

@@ -52,12 +52,16 @@ class ScratchRecipe:
 
     name: str
     seed: int = 0
+    follows: str | None = None
+    """Recipe whose finished run this one goes on from; None: it begins with random weights."""
     tokenizer_seed: int | None = None
     """Seed of the text that the tokenizer is made from, or None: the run's own."""
     vision_steps: int
     vision_frames: int = 192
     vision_rich_share: float = 0.7
     joint_steps: int
+    batches_from: int = 0
+    """Number of the joint stage's first batch: a recipe that follows another draws other clips."""
     phases: tuple[Phase, ...]
     vision_rates: tuple[float, float] = (1.2e-2, 3e-3)
     """Learning rates of the vision stage: matrices (Muon with arXiv 2502.16982's RMS matching) and everything else."""

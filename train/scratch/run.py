@@ -119,7 +119,8 @@ def _joint_batches(recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _joint_batch(step: int, *, recipe: ScratchRecipe, tokenizer: PreTrainedTokenizerBase) -> object:
-    return videos(step, seed=recipe.seed, mixture=recipe.phase(step).mixture, tokenizer=tokenizer)
+    number = recipe.batches_from + step
+    return videos(number, seed=recipe.seed, mixture=recipe.phase(step).mixture, tokenizer=tokenizer)
 
 
 def _vision_step(state: _State, batch: object) -> tuple[Tensor, dict[str, float]]:
