@@ -17,14 +17,15 @@ export class Answering {
   submit() {
     const { editor } = this.bench;
     editor.settle();
-    if (!editor.item) return;
+    if (!editor.item || this.bench.drill.took("submit")) return;
     if (editor.obstacle) return void this.bench.say(editor.obstacle);
     this.learn();
     this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
   }
 
   leave(name) {
-    const { editor } = this.bench;
+    const { drill, editor } = this.bench;
+    if (drill.running) return void this.bench.say("Leave the drill first: Esc.");
     editor.settle();
     this.#emit(name, { editor });
   }

@@ -166,8 +166,8 @@ const POINTER_HELP = [
   ["Wheel, pinch", "Zoom at the pointer; with Shift, move along"],
 ];
 
-/** Every key, and the way to change it. Printing the page prints this sheet alone. */
-export function buildKeySheet(keys, reaction) {
+/** Every key, the way to change it, and the way to the drill if there is one. Printing the page prints this sheet alone. */
+export function buildKeySheet(keys, reaction, drill = null) {
   const lists = el("div", { className: "tl-keys" });
   const note = el("p", { className: "tl-faint", attrs: { role: "status" } });
   const singles = check(
@@ -187,12 +187,18 @@ export function buildKeySheet(keys, reaction) {
     attrs: { type: "button" },
     on: { click: () => window.print() },
   });
+  const practise = el("button", {
+    className: "tl-small tl-strong",
+    text: "Try them in 90 seconds",
+    attrs: { type: "button", title: "A drill on the open row; nothing of it is kept" },
+    on: { click: () => (node.close(), drill.start()) },
+  });
   const node = dialog(
     "Keys and pointer",
-    el("div", { className: "tl-switches" }, singles, lag),
+    el("div", { className: "tl-switches" }, singles, lag, drill && practise),
     lists,
     note,
-    el("div", { className: "tl-row" }, reset, print),
+    el("div", { className: "tl-sheet-foot" }, reset, print),
   );
   node.classList.add("tl-sheet");
   const show = () => {
@@ -210,7 +216,9 @@ export function buildKeySheet(keys, reaction) {
   node.open_ = () => (
     show(),
     setText(note, "Press a key’s button to choose another key for it."),
-    node.showModal()
+    (practise.disabled = !drill?.ready),
+    node.showModal(),
+    (node.scrollTop = 0)
   );
   return node;
 }
@@ -223,12 +231,10 @@ function check(text, checked, change) {
 
 function keyGroup({ title, bindings }, keys, note, show) {
   const rows = bindings.flatMap(([id, , says]) => {
-    const name = keys.chords(id).map(chordText).join("  ") || "none";
-    const change = el("button", {
-      className: "tl-key",
-      text: name,
-      attrs: { type: "button", "aria-label": `${says}: ${name}. Change`, "data-id": id },
-    });
+    const name = keys.text(id) || "none";
+    const parts = name.split(/( or )/).map((part) => el(part === " or " ? "small" : "span", { text: part }));
+    const attrs = { type: "button", "aria-label": `${says}: ${name}. Change`, "data-id": id };
+    const change = el("button", { className: "tl-key", attrs }, ...parts);
     change.addEventListener("click", () => listenForKey(change, id, keys, note, show));
     return [el("dt", {}, change), el("dd", { text: says })];
   });

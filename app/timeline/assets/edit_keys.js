@@ -78,6 +78,11 @@ export const GROUPS = [
     ],
   },
   {
+    title: "During the drill",
+    when: "drill",
+    bindings: [["drillOn", [shift(key("ArrowDown"))], "On to the next step"]],
+  },
+  {
     title: "Answer",
     bindings: [
       ["noMoment", [code("Digit0")], "No matching moment, or cannot judge: choose why"],

@@ -3,7 +3,8 @@
  *
  * `apply(command)` is a finished gesture; `preview(command)` shows one under way and `settle()` ends it, or `cancel()`
  * takes it back. Events: `change` (anything shown differs), `commit` (detail { edit, command, at_ms }: exactly once per
- * gesture, undo and redo included), `refused` (detail { command, message }: it would have changed nothing).
+ * gesture, undo and redo included), `refused` (detail { command, message }: it would have changed nothing),
+ * `rehearsed` in place of `commit` between `rehearse()` and `resume()`.
  */
 
 import { FrameClock } from "./frames.js";
@@ -22,6 +23,7 @@ export class Editor extends EventTarget {
   #history = emptyHistory();
   #selection = NOBODY;
   #gesture = null;
+  #aside = null;
   #activity = { active_ms: 0, key_presses: 0, last_ms: null };
 
   /**
@@ -31,7 +33,7 @@ export class Editor extends EventTarget {
   load(item, history = null) {
     this.item = "query_id" in item ? item : item.edit;
     this.clock = new FrameClock(this.item.frame_rate, this.item.frame_count);
-    this.#gesture = null;
+    this.#gesture = this.#aside = null;
     const kept = history?.version === 1 && history.query_id === this.item.query_id ? history : null;
     this.#start = initialDocument(this.item);
     this.#doc = kept?.doc ?? this.#start;
@@ -46,7 +48,7 @@ export class Editor extends EventTarget {
   /** Nothing is open any more. */
   close() {
     this.item = null;
-    this.#gesture = null;
+    this.#gesture = this.#aside = null;
     this.#start = this.#doc = initialDocument({ arm: "blind" });
     this.#history = emptyHistory();
     this.#selection = NOBODY;
@@ -62,6 +64,47 @@ export class Editor extends EventTarget {
       this.#selection = first ? { id: first.id, edge: null, lane: "mine" } : NOBODY;
     }
     this.#changed();
+  }
+
+  get rehearsing() {
+    return this.#aside !== null;
+  }
+
+  /**
+   * Go on with a copy of what stands (or with `edit`, and with another `item`) whose changes nobody is told of as
+   * commits. `resume()` gives back the document, history, selection and counts of before; so does `load`, with its own.
+   */
+  rehearse({ item = this.item, edit = null } = {}) {
+    this.settle();
+    this.#aside = {
+      item: this.item,
+      doc: this.#doc,
+      history: this.#history,
+      selection: this.#selection,
+      activity: { ...this.#activity, last_ms: null },
+    };
+    this.#open(item, edit ? initialDocument({ ...item, edit }) : this.#doc);
+    const first = this.moments[0];
+    this.#selection = this.selected ? this.#selection : { ...NOBODY, id: first?.id ?? null };
+    this.#changed();
+  }
+
+  resume() {
+    if (!this.#aside) return;
+    const { item, doc, history, selection, activity } = this.#aside;
+    this.#aside = null;
+    this.#open(item, doc, { history, activity });
+    this.#selection = selection;
+    this.#changed();
+  }
+
+  #open(item, doc, { history = emptyHistory(), activity = { active_ms: 0, key_presses: 0, last_ms: null } } = {}) {
+    this.item = item;
+    this.clock = new FrameClock(item.frame_rate, item.frame_count);
+    this.#gesture = null;
+    this.#doc = doc;
+    this.#history = history;
+    this.#activity = activity;
   }
 
   /** The document with the gesture under way, if any. */
@@ -109,6 +152,11 @@ export class Editor extends EventTarget {
 
   get #context() {
     return { clock: this.clock, original: this.item.original, model: this.item.model };
+  }
+
+  /** Whether a command would change anything. */
+  can(command) {
+    return Boolean(this.item) && reduce(this.doc, command, this.#context) !== this.doc;
   }
 
   /** One finished gesture. Says whether anything changed. */
@@ -204,7 +252,9 @@ export class Editor extends EventTarget {
   #tell(command) {
     this.#changed();
     this.dispatchEvent(
-      new CustomEvent("commit", { detail: { edit: this.edit(), command, at_ms: Date.now() } }),
+      new CustomEvent(this.#aside ? "rehearsed" : "commit", {
+        detail: { edit: this.edit(), command, at_ms: Date.now() },
+      }),
     );
   }
 

@@ -7,6 +7,7 @@
 
 import { askConflict } from "./conflict.js";
 import { el, setText } from "./dom.js";
+import { offerDrill } from "./drill_offer.js";
 import { buildFlowBar, statusWords } from "./flow_bar.js";
 import { Cards } from "./flow_cards.js";
 import { SampleCard } from "./flow_sample.js";
@@ -60,6 +61,7 @@ class Flow {
     this.bench.slots.head.append(this.bar.node);
     this.bench.slots.side.append(this.verdict.node);
     this.bench.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.sample.link));
+    offerDrill(this.bench);
     this.#listen();
   }
 
@@ -201,7 +203,7 @@ class Flow {
       const next = await this.#quietly(() => read(`/queries/${item.edit.query_id}`, this.signal));
       if (turn !== this.#turn || !next) continue;
       if (next.state === "ready") return void this.#show(next);
-      if (next.message !== this.bench.state.value.message) this.bench.state.accept({ ...item, ...next, edit: item.edit });
+      if (next.message !== this.bench.state.value.message) this.bench.update({ ...item, ...next, edit: item.edit });
     }
   }
 
@@ -210,7 +212,7 @@ class Flow {
     this.#prefetch();
     const found = await this.#proposalOf(item, () => turn === this.#turn);
     if (!found || turn !== this.#turn) return;
-    this.bench.state.accept(item);
+    this.bench.update(item);
     this.bench.setModel(item.edit.model);
   }
 

@@ -70,6 +70,15 @@ export class KeyMap {
     return this.#kept.chords[id] ?? this.bindings.find((binding) => binding.id === id).chords;
   }
 
+  /** A binding's keys as people write them, "" for none; `usable` leaves out those that are switched off. */
+  text(id, { usable = false } = {}) {
+    const off = (chord) => usable && !this.singles && isSingle(chord);
+    return this.chords(id)
+      .filter((chord) => !off(chord))
+      .map(chordText)
+      .join(" or ");
+  }
+
   get singles() {
     return this.#kept.singles;
   }

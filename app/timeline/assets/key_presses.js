@@ -89,7 +89,7 @@ export function handleKeys(bench) {
     const field = event.target.closest(TYPING);
     if (field && !/^Ctrl\+(Shift\+)?key:Enter$/.test(chord ?? "")) return;
     field?.blur(); // what was typed counts before it is submitted
-    if (pressesButton(event, chord)) return;
+    if (bench.drill.press(event, chord) || pressesButton(event, chord)) return;
     const binding = keys.find(chord, bench.mode_);
     if (!binding) return;
     event.preventDefault();

@@ -8,6 +8,7 @@ import { Answering } from "./answering.js";
 import { captionsOf } from "./captions.js";
 import { buildComment, buildKeySheet, buildReasons, buildWording } from "./dialogs.js";
 import { el, setText } from "./dom.js";
+import { Drill } from "./drill.js";
 import { editActions } from "./edit_actions.js";
 import { buildBar, buildThumbs, showBar } from "./edit_bar.js";
 import { buildEditHead, showEditHead } from "./edit_head.js";
@@ -44,6 +45,7 @@ export class Workbench extends Timeline {
   zoomed = 0;
   focusing = false;
   answering = new Answering(this);
+  drill = new Drill(this);
 
   #drag = null;
   #settling = 0;
@@ -63,6 +65,7 @@ export class Workbench extends Timeline {
     const { editor, signal } = this;
     editor.addEventListener("change", () => this.state.touch("edit"), { signal });
     editor.addEventListener("commit", ({ detail }) => this.#committed(detail), { signal });
+    editor.addEventListener("rehearsed", ({ detail }) => this.#committed(detail), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.input = new EditInput(this);
     this.captions = captionsOf(this.stage.video);
@@ -71,12 +74,13 @@ export class Workbench extends Timeline {
 
   /** Open an item: a timeline value whose `edit` is the editing part; null shows the empty state. */
   load(item, { history = null } = {}) {
+    this.drill.leave();
     this.answering.learn();
     this.transport.stop();
     this.state.accept(item);
     if (!item?.edit) return this.editor.close();
     this.editor.load(item.edit, history);
-    this.#refreshSnaps();
+    this.refreshSnaps();
     this.grabber.load(item.video?.url ?? null, this.editor.clock);
     this.zoomed = 0;
     this.player.load(item.video, this.state.duration_s);
@@ -85,15 +89,22 @@ export class Workbench extends Timeline {
     return undefined;
   }
 
+  /** What was learnt of the open item since: its clip, frames, windows. The answer stays as it is. */
+  update(item) {
+    if (this.drill.running) this.drill.afterwards(() => this.update(item));
+    else this.state.accept(item);
+  }
+
   /** The model's proposal, when it comes after the item. */
   setModel(model) {
+    if (this.drill.running) return void this.drill.afterwards(() => this.setModel(model));
     if (!this.editor.item) return;
     this.editor.setModel(model);
-    this.#refreshSnaps();
+    this.refreshSnaps();
     this.state.touch("view", "edit");
   }
 
-  #refreshSnaps() {
+  refreshSnaps() {
     this.snaps = candidates(this.editor.item, this.editor.clock);
   }
 
@@ -124,7 +135,7 @@ export class Workbench extends Timeline {
     this.reasons = buildReasons(this.editor, () => this.focusTimeline());
     this.comment = buildComment(this.editor, () => this.focusTimeline());
     this.wording = buildWording(this.editor, () => this.focusTimeline());
-    return buildKeySheet(this.keys, this.reaction);
+    return buildKeySheet(this.keys, this.reaction, this.mode === "annotate" ? this.drill : null);
   }
 
   arrangement() {
@@ -146,6 +157,7 @@ export class Workbench extends Timeline {
       ...shared,
       ...this.edits,
       toggle: () => this.transport.toggle(),
+      step: (count) => (shared.step(count), this.drill.took("step")),
       grab: (press) => grab(this, press),
       focus: () => (this.focusTimeline(), true),
       click: (lane, time_s) => this.input.clicked(lane, time_s),
@@ -322,12 +334,9 @@ export class Workbench extends Timeline {
   #refreshList() {
     requestAnimationFrame(() => {
       const lost = document.activeElement === document.body || document.activeElement === null;
-      if (lost && this.hadFocus) this.focusTimeline();
+      const open = this.editor.item !== null && document.querySelector("dialog[open]") === null;
+      if (lost && open) this.focusTimeline();
     });
-  }
-
-  get hadFocus() {
-    return this.editor.item !== null && document.querySelector("dialog[open]") === null;
   }
 
   // ---- drawing

@@ -1,0 +1,94 @@
+/** The drill's card: what to do next, which steps are over, the time. It lies over the page and moves nothing. */
+
+import { el, setText } from "./dom.js";
+import { button } from "./edit_panel.js";
+
+const SIGNS = { done: "✓", "left out": "–" };
+const NARROW_PX = 820;
+
+export class DrillCard {
+  #bench;
+  #began_ms = performance.now();
+  #stopped_s = null;
+
+  constructor(bench, { on, leave }) {
+    this.#bench = bench;
+    this.steps = el("ol", { className: "tl-drill-steps", attrs: { "aria-label": "Steps" } });
+    this.timer = el("span", { className: "tl-drill-time", attrs: { role: "timer", "aria-label": "Time" }, text: "0:00" });
+    this.says = el("p", { className: "tl-drill-says" });
+    this.why = el("p", { className: "tl-faint" });
+    const words = el("div", { attrs: { role: "status", "aria-live": "polite" } }, this.why, this.says);
+    this.on = button("Skip", bench.keys.text("drillOn"), on);
+    this.leave = button("Leave", "Esc", leave);
+    const head = el("div", { className: "tl-drill-head" }, el("strong", { text: "Drill" }), this.steps, this.timer, this.on, this.leave);
+    const card = el("section", { className: "tl-drill-card", attrs: { "aria-label": "Drill" } }, head, words);
+    this.node = el("div", { className: "tl-drill" }, card);
+    const low = bench.root.clientWidth < NARROW_PX; // the buttons for fingers and Submit stay free
+    this.node.classList.toggle("tl-drill-low", low);
+    if (low) bench.root.append(this.node);
+    else bench.root.prepend(this.node);
+  }
+
+  /** Count the seconds until `signal`. */
+  run(signal) {
+    const timer = setInterval(() => setText(this.timer, clock(this.seconds)), 250);
+    signal.addEventListener("abort", () => clearInterval(timer));
+  }
+
+  get seconds() {
+    return this.#stopped_s ?? Math.round((performance.now() - this.#began_ms) / 1000);
+  }
+
+  stop() {
+    this.#stopped_s = this.seconds;
+    return this.#stopped_s;
+  }
+
+  remove() {
+    this.node.remove();
+  }
+
+  show({ step, names, marks, reasons }) {
+    this.steps.replaceChildren(...names.map((name, idx) => stepMark(name, idx, marks)));
+    setText(this.why, reasons.join(" ") || "Try it here: nothing of it is kept or sent.");
+    this.says.replaceChildren(...(step ? this.#sentence(step) : [this.#result(marks)]));
+    this.on.hidden = !step;
+    if (step) return;
+    setText(this.leave.firstChild, "Back to the row");
+    setText(this.leave.lastChild, "Enter");
+    this.leave.classList.add("tl-strong");
+    this.leave.focus({ preventScroll: true });
+  }
+
+  #result(marks) {
+    const left = marks.filter((mark) => mark !== "done").length;
+    const skipped = left ? ` ${left} of ${marks.length} steps were left out.` : "";
+    return `Done in ${this.seconds} s.${skipped} Enter brings the row back as it was.`;
+  }
+
+  /** The step's sentence with this person's keys in it; without keys for a finger, or where they are switched off. */
+  #sentence(step) {
+    const { keys, touch } = this.#bench;
+    const parts = step.says(this.#bench).split(/\{(\w+)\}/);
+    const named = parts.filter((_, idx) => idx % 2 === 1).map((id) => keys.text(id, { usable: true }));
+    if (touch || named.some((text) => !text)) return [step.hand];
+    return parts.map((part, idx) => (idx % 2 ? el("kbd", { text: named[(idx - 1) / 2] }) : part));
+  }
+}
+
+function stepMark(name, idx, marks) {
+  const mark = marks[idx];
+  const now = idx === marks.length;
+  const text = SIGNS[mark] ?? String(idx + 1);
+  const says = `${name}${mark ? `: ${mark}` : ""}`;
+  return el(
+    "li",
+    { attrs: { title: says, "data-mark": mark ?? null, "aria-current": now ? "step" : null } },
+    el("span", { text, attrs: { "aria-hidden": "true" } }),
+    el("span", { className: "tl-hidden", text: says }),
+  );
+}
+
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
