@@ -105,6 +105,8 @@ WEIGHTS: dict[str, Callable[[Scores], Scores]] = {
     "timelens2": timelens2,
     "time-r1": time_r1,
 }
+EVERY_EPOCH = ("time-r1",)
+"""Rules that want the difficulty measured again before every epoch; the others once, before the run."""
 
 
 def sampling_weights(found: Sequence[Difficulty], rule: str) -> list[float]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from train.configuration import Method, require
+from train.difficulty import WEIGHTS
 from train.rewards import RewardWeights
 
 
@@ -54,6 +55,8 @@ class PirGrpoConfig:
     gradient_checkpointing: bool = False
     token_budget: int | None = None
     """Vision tokens of a clip; None: the checkpoint's."""
+    difficulty: str | None = None
+    """How rows are drawn by how hard they are for the model: one of `difficulty.WEIGHTS`; None: all alike."""
     patience: int | None = None
     """Stop when neither mean reward nor within-group spread has moved over so many records; None: never."""
     least_gain: float = 0.005
@@ -98,4 +101,6 @@ class PirGrpoConfig:
         require(not (self.thinking and self.constrained), self, "thinking", "false under the grammar")
         both = self.save_every % self.updates == 0 and self.save_every % self.record_every == 0
         require(both, self, "save_every", "a multiple of updates and of record_every")
+        names = ", ".join(WEIGHTS)
+        require(self.difficulty is None or self.difficulty in WEIGHTS, self, "difficulty", f"one of {names}")
         require(self.patience is None or self.patience > 1, self, "patience", "at least 2, or None")

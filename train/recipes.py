@@ -1,5 +1,6 @@
 """Recipes: functions that return a full configuration. A run is a recipe, a seed and a folder."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from train.configuration import SftConfig
 from train.negatives import NegativeShares
 from train.pir_config import PirGrpoConfig
 from train.refresh_config import RefreshConfig
+from train.rewards import TVG_R1
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.shapeworld.queries import QueryMix
 
@@ -132,8 +134,26 @@ def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
     )
 
 
-FINE_TUNING = {
+def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> RefreshConfig:
+    """TVG-R1's two stages (2507.18100) on another recipe's model: a cold start on curated rows, then RL on rows that
+    are neither solved nor hopeless, 0.9 tIoU + 0.1 format, eight answers at temperature 1, no KL.
+
+    Its answers are free text, so that the format is something to earn; relevant rows alone, as in the paper. Its
+    learning rate of 1e-6 is for full weights: an adapter needs about ten times as much (decided here).
+    """
+    one = base(seed)
+    assert one.pir is not None
+    pir = replace(
+        one.pir, name=name, rewards=TVG_R1, difficulty="tvg-r1", constrained=False, rollouts=8, temperature=1.0,
+        loss="grpo", beta=0.0, learning_rate=1e-5,
+    )  # fmt: skip
+    return replace(one, name=name, sft=replace(one.sft, name=name), pir=pir, negatives=None)
+
+
+FINE_TUNING: dict[str, Callable[..., RefreshConfig]] = {
     "tempo-tiny-refresh": tempo_tiny_refresh,
+    "tempo-tiny-tvg-r1": lambda seed=0: tvg_r1(tempo_tiny_refresh, "tempo-tiny-tvg-r1", seed),
+    "qwen2-vl-7b-tvg-r1": lambda seed=0: tvg_r1(qwen2_vl_7b, "qwen2-vl-7b-tvg-r1", seed),
     "qwen2-vl-2b": qwen2_vl_2b,
     "qwen2-vl-7b": qwen2_vl_7b,
     "qwen2-vl-7b-gpus": qwen2_vl_7b_gpus,

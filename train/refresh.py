@@ -262,13 +262,13 @@ class Refresh:
         )
         if pir is None:
             return self.folder / "sft" / "adapter"
-        from train.pir_grpo import run_pir_grpo
+        from train.curriculum import run_curriculum
 
         self._say(
             stage="pir-grpo",
             message="Practising: several answers a question, rewarded by how right they are.",
         )
-        run_pir_grpo(
+        run_curriculum(
             model,
             loaded.tokenizer,
             encoder,
@@ -276,6 +276,7 @@ class Refresh:
             pir,
             self.folder / "pir",
             progress=self._curve,
+            counted=self._counted,
             cancel=self.cancel,
         )
         return self.folder / "pir" / "adapter"

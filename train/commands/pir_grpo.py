@@ -13,6 +13,7 @@ from train.commands.options import (
     gather,
     show_plan,
 )
+from train.difficulty import WEIGHTS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,6 +29,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument(
         "--json", action="store_true", help="print curves as JSON lines instead of a progress bar"
     )
+    command.add_argument(
+        "--difficulty", choices=(*WEIGHTS, "none"),
+        help="draw rows by how hard they are for the model, by this paper's rule (default: the recipe's)",
+    )  # fmt: skip
     add_data_options(command, required=True)
     command.set_defaults(run=run)
 
@@ -37,14 +42,16 @@ def run(args: argparse.Namespace) -> int:
     if recipe.pir is None:
         raise InputError(f"The recipe {args.recipe} has no PIR-GRPO stage. Choose another.")
     pir = replace(recipe.pir, steps=args.steps or recipe.pir.steps)
+    if args.difficulty is not None:
+        pir = replace(pir, difficulty=None if args.difficulty == "none" else args.difficulty)
     recipe = replace(recipe, pir=pir)
     found = gather(args, recipe)
     if args.dry_run:
         return show_plan(args, found, recipe, ("pir-grpo",))
     from tempo_core.checkpoint import check_adapter
     from tempo_core.loading import load_model
+    from train.curriculum import run_curriculum
     from train.encoding import Encoder
-    from train.pir_grpo import run_pir_grpo
     from train.sft import adapt
 
     loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
@@ -54,6 +61,6 @@ def run(args: argparse.Namespace) -> int:
     bar, show = curve_bar(args.json)
     with bar:
         model = adapt(loaded.model, recipe.sft, parent=args.adapter)
-        run_pir_grpo(model, loaded.tokenizer, encoder, found.training, pir, args.out, progress=show)
+        run_curriculum(model, loaded.tokenizer, encoder, found.training, pir, args.out, progress=show)
     print(f"adapter: {args.out / 'adapter'}")
     return 0

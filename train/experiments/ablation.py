@@ -84,7 +84,7 @@ def recipe_of(
     return ScratchRecipe(
         name=f"ablation-{ablation.name}", seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0,
         joint_steps=steps, phases=(phase,), four_bit_share=0.0,
-        loader_processes=int(steps > 10),
+        loader_processes=int(steps > 10), threads=1,
     )  # fmt: skip
 
 

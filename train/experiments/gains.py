@@ -57,7 +57,7 @@ def cold_recipe(cold: Cold, steps: int, *, tokenizer_seed: int, seed: int = 0) -
     phase = Phase(first_step=0, mixture=mixture, vision_rate=0.25, vision_weight=0.5)
     return ScratchRecipe(
         name=cold.name, seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0, joint_steps=steps,
-        phases=(phase,), four_bit_share=0.0, loader_processes=int(steps > 10),
+        phases=(phase,), four_bit_share=0.0, loader_processes=int(steps > 10), threads=1,
     )  # fmt: skip
 
 

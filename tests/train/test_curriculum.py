@@ -1,0 +1,124 @@
+"""Difficulty-controlled PIR-GRPO: rows are drawn as they were measured, once or every epoch; a stop changes nothing."""
+
+import copy
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tempo_core.errors import Cancelled, InputError
+from tests.train.conftest import example_of, sampled
+from train.curriculum import rounds, run_curriculum
+from train.difficulty import Difficulty, sampling_weights
+from train.encoding import Encoder
+from train.pir_config import PirGrpoConfig
+from train.sft import adapt
+
+pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+    "ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning",
+)
+
+ROWS = [
+    example_of(1, moments=[(1, 4)]),
+    example_of(1, query="night"),
+    example_of(2, moments=[(0, 2), (5, 8)]),
+    example_of(3, query="two squares"),
+]
+
+
+def config_of(rule: str | None, **options: Any) -> PirGrpoConfig:
+    usual = {
+        "steps": 4,
+        "groups": 2,
+        "rollouts": 4,
+        "rank": 4,
+        "save_every": 1,
+        "record_every": 1,
+        "threads": 1,
+    }
+    return PirGrpoConfig(difficulty=rule, learning_rate=1e-2, **{**usual, **options})
+
+
+def run(engine: Any, rule: str | None, folder: Path, **options: Any) -> Any:
+    encoder = Encoder.of(engine.loaded, sample=sampled)
+    config = config_of(rule)
+    model = adapt(copy.deepcopy(engine.loaded.model), config)
+    return run_curriculum(model, encoder.tokenizer, encoder, ROWS, config, folder, **options)
+
+
+def adapter(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def measured(folder: Path) -> list[list[Difficulty]]:
+    """Every measurement that the run made, rows in their order."""
+    files = sorted((folder / "difficulty").glob("*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
+    return [[Difficulty(**json.loads(line)) for line in file.read_text().splitlines()] for file in files]
+
+
+@pytest.mark.parametrize(
+    ("rule", "examples", "devices", "steps"),
+    [
+        ("timelens", 3, 1, [10]), ("time-r1", 99, 1, [10]),
+        ("time-r1", 6, 1, [3, 3, 3, 1]), ("time-r1", 6, 2, [2, 2, 2, 2, 2]),
+    ],
+)  # fmt: skip
+def test_a_rule_that_measures_every_epoch_has_a_round_for_each(
+    rule: str, examples: int, devices: int, steps: list[int]
+) -> None:
+    plan = rounds(config_of(rule, steps=10), examples, devices=devices)
+    assert [each.steps for each in plan] == steps
+    assert len({each.seed for each in plan}) == len(plan)
+
+
+def test_rows_are_drawn_as_they_were_measured(engine: Any, tmp_path: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    run(engine, "timelens2", tmp_path, counted=lambda done, total: heard.append((done, total)))
+    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    (found,) = measured(tmp_path)
+    assert [each.row_id for each in found] == [row.row_id for row in ROWS]
+    decided = json.loads((tmp_path / "run.json").read_text())
+    assert decided["weights"] == sampling_weights(found, "timelens2")
+    assert len(set(decided["weights"])) > 1
+
+
+def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
+    engine: Any, tmp_path: Path
+) -> None:
+    lines: list[dict[str, Any]] = []
+    run(engine, "time-r1", tmp_path / "whole", progress=lines.append)
+    assert [line["round"] for line in lines] == [1, 1, 2, 2]
+    first, second = measured(tmp_path / "whole")
+    assert first != second
+    whole = adapter(tmp_path / "whole")
+    assert whole.keys() == adapter(tmp_path / "whole" / "round-2").keys()
+
+    cancel = threading.Event()
+
+    def stop(line: dict[str, Any]) -> None:
+        if (line["round"], line["step"]) == (2, 1):
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        run(engine, "time-r1", tmp_path / "stopped", progress=stop, cancel=cancel)
+    assert not (tmp_path / "stopped" / "adapter").exists()
+    run(engine, "time-r1", tmp_path / "stopped")
+    again = adapter(tmp_path / "stopped")
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
+    assert measured(tmp_path / "stopped") == [first, second]
+
+
+def test_without_a_rule_nothing_is_measured(engine: Any, tmp_path: Path) -> None:
+    run(engine, None, tmp_path)
+    assert not (tmp_path / "difficulty").exists()
+    assert (tmp_path / "adapter").is_dir()
+
+
+def test_an_unknown_rule_is_named() -> None:
+    with pytest.raises(InputError, match=r"difficulty.*tvg-r1"):
+        config_of("hardest")
