@@ -102,6 +102,15 @@ def keys(page: Any, served: Served) -> None:
     page.locator("dialog[open]").wait_for()
 
 
+def drill(page: Any, served: Served) -> None:
+    """The drill at its fourth step: the end of a moment is to be moved."""
+    _open(page, served)
+    page.evaluate("document.querySelector('.tl-root').timeline.drill.start()")
+    for key in ("Shift+ArrowDown", ".", EDGE):
+        page.keyboard.press(key)
+    settle(page)
+
+
 def loading(page: Any, served: Served) -> None:
     make_sample(served)
     page.route(f"**{API}/next", lambda route: None)
@@ -152,6 +161,7 @@ SCENES = (
     Scene(name="annotate-reasons", act=reasons, whole=False),
     Scene(name="annotate-comment", act=comment, whole=False),
     Scene(name="annotate-keys", act=keys, whole=False),
+    Scene(name="annotate-drill", act=drill, whole=False),
     Scene(name="annotate-loading", act=loading),
     Scene(name="annotate-missing", act=missing),
     Scene(name="annotate-done", act=done),

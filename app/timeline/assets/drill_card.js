@@ -1,4 +1,4 @@
-/** The drill's card: what to do next, which steps are over, the time. It lies over the page and moves nothing. */
+/** The drill's card: what to do next, which steps are over, the time. It lies over the page, in the top layer, and moves nothing. */
 
 import { el, setText } from "./dom.js";
 import { button } from "./edit_panel.js";
@@ -15,22 +15,29 @@ export class DrillCard {
     this.#bench = bench;
     this.steps = el("ol", { className: "tl-drill-steps", attrs: { "aria-label": "Steps" } });
     this.timer = el("span", { className: "tl-drill-time", attrs: { role: "timer", "aria-label": "Time" }, text: "0:00" });
-    this.says = el("p", { className: "tl-drill-says" });
+    this.says = el("p", { className: "tl-drill-says", attrs: { "aria-atomic": "true" } });
     this.why = el("p", { className: "tl-faint" });
-    const words = el("div", { attrs: { role: "status", "aria-live": "polite" } }, this.why, this.says);
-    this.on = button("Skip", bench.keys.text("drillOn"), on);
+    const words = el("div", { attrs: { role: "status", "aria-live": "polite", "aria-atomic": "false" } }, this.why, this.says);
+    this.on = button("Skip step", bench.keys.text("drillOn"), on);
     this.leave = button("Leave", "Esc", leave);
     const head = el("div", { className: "tl-drill-head" }, el("strong", { text: "Drill" }), this.steps, this.timer, this.on, this.leave);
-    const card = el("section", { className: "tl-drill-card", attrs: { "aria-label": "Drill" } }, head, words);
-    this.node = el("div", { className: "tl-drill" }, card);
-    const low = bench.root.clientWidth < NARROW_PX; // the buttons for fingers and Submit stay free
-    this.node.classList.toggle("tl-drill-low", low);
-    if (low) bench.root.append(this.node);
-    else bench.root.prepend(this.node);
+    this.node = el("section", { className: "tl-drill", attrs: { "aria-label": "Drill", popover: "manual" } }, head, words);
+    bench.root.prepend(this.node);
+    this.node.showPopover();
+    this.#place();
   }
 
-  /** Count the seconds until `signal`. */
+  /** At the top, beside the buttons of the page; on a narrow one at the bottom, so that those stay free. */
+  #place() {
+    const { left, top, width } = this.#bench.root.getBoundingClientRect();
+    const low = width < NARROW_PX;
+    this.node.classList.toggle("tl-drill-low", low);
+    Object.assign(this.node.style, { left: `${left}px`, top: low ? "auto" : `${Math.max(4, top)}px`, width: low ? `${width}px` : "" });
+  }
+
+  /** Count the seconds, and stay in place, until `signal`. */
   run(signal) {
+    for (const name of ["scroll", "resize"]) window.addEventListener(name, () => this.#place(), { signal, passive: true });
     const timer = setInterval(() => setText(this.timer, clock(this.seconds)), 250);
     signal.addEventListener("abort", () => clearInterval(timer));
   }
@@ -50,7 +57,8 @@ export class DrillCard {
 
   show({ step, names, marks, reasons }) {
     this.steps.replaceChildren(...names.map((name, idx) => stepMark(name, idx, marks)));
-    setText(this.why, reasons.join(" ") || "Try it here: nothing of it is kept or sent.");
+    const always = step ? "Try it here: nothing of it is kept or sent." : "The row comes back as it was.";
+    setText(this.why, reasons.join(" ") || always);
     this.says.replaceChildren(...(step ? this.#sentence(step) : [this.#result(marks)]));
     this.on.hidden = !step;
     if (step) return;
@@ -62,8 +70,7 @@ export class DrillCard {
 
   #result(marks) {
     const left = marks.filter((mark) => mark !== "done").length;
-    const skipped = left ? ` ${left} of ${marks.length} steps were left out.` : "";
-    return `Done in ${this.seconds} s.${skipped} Enter brings the row back as it was.`;
+    return `Done in ${this.seconds} s.${left ? ` ${left} of ${marks.length} steps were left out.` : ""}`;
   }
 
   /** The step's sentence with this person's keys in it; without keys for a finger, or where they are switched off. */

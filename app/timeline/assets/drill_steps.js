@@ -25,21 +25,21 @@ export const STEPS = [
   {
     name: "Work on an edge",
     says: () => "Take the end of your moment in hand with {endEdge}.",
-    hand: "Take the end of your moment in hand: press it in the lane “Mine”.",
+    hand: "Take the end of your moment in hand: press it in the lane “Mine”, or End edge.",
     enter: ({ editor, actions }) => editor.selection.edge && actions.leaveEdge(),
     done: ({ editor }) => editor.selection.edge === "end",
   },
   {
     name: "Move the edge",
     says: () => "Move it by one frame with {edgeBack}, or by half a second with {edgeHalfBack}.",
-    hand: "Move it with −1 f.",
+    hand: "Move it with −1 f, or ◀ 1 f.",
     enter: (bench) => bench.editor.selection.edge || bench.actions.selectEdge("end"),
     done: ({ editor }, _, before) => times(editor) !== before.times,
   },
   {
     name: "New moment",
     says: () => "Make a new moment at the playhead with {add}.",
-    hand: "Make a new moment at the playhead: press New moment.",
+    hand: "Make a new moment at the playhead: press New moment, or New.",
     cannot: ({ editor }) => (freeMs(editor) === null ? "your moments leave no room" : null),
     enter: toRoom,
     done: ({ editor }, _, before) => editor.moments.length > before.count,
@@ -64,7 +64,7 @@ export const STEPS = [
   {
     name: "No matching moment",
     says: () => "Say that nothing matches with {noMoment}, and choose a reason.",
-    hand: "Say that nothing matches: press No moment, and choose a reason.",
+    hand: "Say that nothing matches: press No matching moment, or No moment, and choose a reason.",
     done: ({ editor }) => editor.doc.verdict !== "moments",
   },
   {

@@ -1,0 +1,353 @@
+"""The drill in Chromium: done by keyboard, on whatever row is open, and nothing of it stays."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import func, select
+
+from annotations import tables
+from scripts.setup import axe_path
+from tests.app.annotating import Bench as Desk
+from tests.app.annotating import annotator_with, bench, fill, row, until
+from tests.app.annotating import serving as serving_desk
+from tests.app.edit_bench import Bench
+from tests.app.edit_harness import build
+from tests.app.test_accessibility import serious
+from tests.app.timeline_harness import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+PATIENCE_MS = 60_000
+STANDS = """(() => {
+  const { editor, state, player, stage, snapping, slip, fine, zoomed } = document.querySelector(".tl-root").timeline;
+  const { start_s, end_s } = state.view;
+  return JSON.stringify([editor.history(), editor.selection, editor.item, [start_s, end_s], player.time_s,
+    stage.video.playbackRate, [snapping, slip, fine, zoomed], state.value]);
+})()"""
+KEYS = [
+    ("Press Space to play", ["Space", "played", "Space"]),
+    ("Go on by one frame with . or →", ["."]),
+    ("the end of your moment in hand with ]", ["]"]),
+    ("by one frame with ←", ["ArrowLeft"]),
+    ("a new moment at the playhead with N", ["n"]),
+    ("Take that back with Ctrl + Z", ["Control+z"]),
+    ("where the model has it with 2", ["2"]),
+    ("nothing matches with 0", ["0", "1"]),
+    ("Bring your moments back with Ctrl + Z", ["Control+z"]),
+    ("Submit with Ctrl + Enter", ["Control+Enter"]),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(build(tmp_path_factory.mktemp("drill"))) as url:
+        yield url
+
+
+@pytest.fixture
+def timeline(chromium: Browser, address: str) -> Iterator[Bench]:
+    bench = Bench(chromium, address)
+    yield bench
+    bench.context.close()
+    assert bench.faults == []
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with bench(tmp_path / "home", clips=2, rate=2) as made:
+        fill(made.store, made.home, [row(k + 1, f"clip-{k}") for k in range(2)])
+        yield made
+
+
+@pytest.fixture
+def served(desk: Desk) -> Iterator[str]:
+    with serving_desk(desk) as url:
+        yield url
+
+
+def begin(page: Page) -> None:
+    """`?`, Tab to the button, Enter."""
+    page.keyboard.press("?")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Try them in 90 seconds")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tl-drill")).to_be_visible()
+
+
+def says(page: Page) -> Any:
+    return page.locator(".tl-drill-says")
+
+
+def marks(page: Page) -> list[str]:
+    script = "nodes => nodes.map((node) => node.dataset.mark ?? '')"
+    return list(page.locator(".tl-drill-steps li").evaluate_all(script))
+
+
+def do(page: Page, keys: list[str]) -> None:
+    for key in keys:
+        if key == "played":
+            page.wait_for_function("document.querySelector('.tl-video').currentTime > 0.02")
+            page.wait_for_function("!document.querySelector('.tl-video').paused")
+        else:
+            page.keyboard.press(key)
+
+
+def go_through(page: Page) -> None:
+    for text, keys in KEYS:
+        expect(says(page)).to_contain_text(text)
+        do(page, keys)
+    expect(says(page)).to_contain_text(re.compile(r"^Done in \d+ s\."))
+
+
+def written(desk: Desk) -> tuple[int, int]:
+    """How many corrections and how many operations the store holds."""
+    with desk.store.database.read() as connection:
+        counts = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (tables.corrections, tables.operations)
+        ]
+    return counts[0], counts[1]
+
+
+def sit_down(page: Page, url: str, name: str) -> None:
+    page.context.set_extra_http_headers({"x-user": f"{name}/annotator"})
+    page.goto(f"{url}/annotate#q=1")
+    page.wait_for_selector('.tl-root[data-state="ready"]:not(.fl-covered)', timeout=PATIENCE_MS)
+
+
+# ---- on the Annotate page
+
+
+def test_the_whole_of_it_by_keyboard_changes_nothing(desk: Desk, served: str, page: Page) -> None:
+    sit_down(page, served, annotator_with("original-first", 1))
+    page.wait_for_function("document.querySelector('.tl-root').flow.ahead?.item?.edit.model")
+    for key in ("]", "ArrowLeft", "Escape", "z", "s"):
+        page.keyboard.press(key)
+    until(lambda: written(desk)[0], lambda count: count == 1)
+    page.keyboard.press("?")
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.querySelector('.tl-video').seeking")
+    before, counts = page.evaluate(STANDS), written(desk)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.evaluate("document.querySelector('.tl-root').timeline.help.open_()")
+    page.get_by_role("button", name="Try them in 90 seconds").press("Enter")
+    go_through(page)
+    assert marks(page) == ["done"] * 10
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("x")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tl-drill")).to_have_count(0)
+    assert page.evaluate(STANDS) == before
+    expect(page.locator("[data-lane=ruler]")).to_be_focused()
+    page.wait_for_timeout(1000)
+    assert [url for url in sent if "/annotate/api" in url] == []
+    assert written(desk) == counts
+    page.keyboard.press("Control+z")
+    until(lambda: written(desk)[0], lambda count: count == 2)
+    assert desk.store.corrections(1)[1].edit.moments[0].end_ms == 2000
+
+
+def test_it_is_offered_once(desk: Desk, served: str, page: Page) -> None:
+    name = annotator_with("original-first", 1)
+    sit_down(page, served, name)
+    offer = page.get_by_text("First time here?")
+    expect(offer).to_be_visible()
+    page.reload()
+    expect(offer).to_be_visible()
+    page.get_by_role("button", name="No, thanks").click()
+    expect(offer).to_have_count(0)
+    expect(page.locator("[data-lane=ruler]")).to_be_focused()
+    page.reload()
+    page.wait_for_selector('.tl-root[data-state="ready"]:not(.fl-covered)', timeout=PATIENCE_MS)
+    expect(offer).to_have_count(0)
+
+
+def test_the_offer_begins_it_and_escape_leaves_it(desk: Desk, served: str, page: Page) -> None:
+    sit_down(page, served, annotator_with("model-first", 1))
+    page.get_by_role("button", name="Try the keys, 90 s").press("Enter")
+    expect(page.get_by_text("First time here?")).to_have_count(0)
+    do(page, ["]", "d", "0", "1"])
+    page.keyboard.press("Escape")
+    expect(page.locator(".tl-drill")).to_have_count(0)
+    assert page.evaluate("document.querySelector('.tl-root').timeline.editor.doc.verdict") == "moments"
+    page.reload()
+    page.wait_for_selector('.tl-root[data-state="ready"]:not(.fl-covered)', timeout=PATIENCE_MS)
+    expect(page.get_by_text("First time here?")).to_have_count(0)
+    assert written(desk)[0] == 0
+
+
+def test_work_goes_on_beside_the_offer_and_ends_it(desk: Desk, served: str, page: Page) -> None:
+    sit_down(page, served, annotator_with("original-first", 1))
+    page.keyboard.press("Control+Enter")
+    until(lambda: written(desk)[0], lambda count: count == 1)
+    expect(page.get_by_text("First time here?")).to_have_count(0)
+
+
+def test_without_a_clip_it_plays_nothing_but_goes_on(desk: Desk, served: str, page: Page) -> None:
+    desk.store.archive("small", op_id="gone", actor="test")
+    desk.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
+    name = annotator_with("original-first", 3)
+    page.context.set_extra_http_headers({"x-user": f"{name}/annotator"})
+    page.goto(f"{served}/annotate")
+    page.wait_for_selector("text=lost.mp4", timeout=PATIENCE_MS)
+    before = page.evaluate(STANDS)
+    page.get_by_role("button", name="Try the keys, 90 s").press("Enter")
+    expect(page.locator(".tl-drill")).to_contain_text(
+        "Play and pause is left out: there is no clip to play here."
+    )
+    do(page, [".", "]", "a", "n", "Control+z"])
+    expect(says(page)).to_have_text("Take the end where the original has it with 4.")
+    do(page, ["4"])
+    do(page, ["0", "1", "Control+z", "Control+Enter"])
+    expect(says(page)).to_contain_text("Done in")
+    assert marks(page) == ["left out", *["done"] * 9]
+    page.keyboard.press("Escape")
+    assert page.evaluate(STANDS) == before
+
+
+# ---- on the timeline alone
+
+
+def test_the_sentences_have_this_persons_keys(timeline: Bench) -> None:
+    page = timeline.page
+    timeline.run("(bench.keys.rebind('toggle', 'key:w'), bench.keys.rebind('frameOn', 'key:e'))")
+    begin(page)
+    expect(says(page)).to_have_text("Press W to play, and again to pause.")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(says(page)).to_have_text("Go on by one frame with E.")
+    page.keyboard.press("e")
+    expect(says(page)).to_contain_text("with ]")
+    page.keyboard.press("?")
+    page.get_by_label("Single keys work").uncheck()
+    page.keyboard.press("Escape")
+    expect(says(page)).to_contain_text("press it in the lane")
+    assert marks(page)[:3] == ["left out", "done", ""]
+
+
+def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(chromium: Browser, address: str) -> None:
+    for item, reason in (("blind", "hidden until you submit"), ("empty", None)):
+        timeline = Bench(chromium, address, f"item={item}")
+        page = timeline.page
+        before = page.evaluate(STANDS)
+        timeline.run("bench.drill.start()")
+        expect(page.locator("[data-lane=mine] .tl-own")).to_have_count(1)
+        do(page, ["Shift+ArrowDown", ".", "]", "a", "n", "Control+z"])
+        if reason:
+            expect(page.locator(".tl-drill")).to_contain_text(reason)
+            assert marks(page)[6] == "left out"
+        else:
+            expect(says(page)).to_contain_text("model has it")
+        page.keyboard.press("Escape")
+        assert page.evaluate(STANDS) == before
+        assert timeline.commits() == []
+        timeline.context.close()
+
+
+def test_the_original_stands_in_where_there_is_no_proposal(chromium: Browser, address: str) -> None:
+    timeline = Bench(chromium, address, "item=waiting")
+    timeline.run("bench.drill.start()")
+    do(timeline.page, ["Shift+ArrowDown", ".", "]", "a", "n", "Control+z"])
+    expect(says(timeline.page)).to_have_text("Take the end where the original has it with 4.")
+    timeline.press("4")
+    expect(says(timeline.page)).to_contain_text("nothing matches")
+    timeline.context.close()
+
+
+def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: Bench) -> None:
+    begin(timeline.page)
+    for _ in range(9):
+        timeline.page.keyboard.press("Shift+ArrowDown")
+        if "Submit with" in timeline.page.inner_text(".tl-drill-says"):
+            break
+    timeline.page.keyboard.down("Control")
+    for _ in range(4):
+        timeline.page.keyboard.down("Enter")
+    timeline.page.keyboard.up("Control")
+    timeline.page.keyboard.down("Enter")
+    timeline.page.keyboard.up("Enter")
+    expect(says(timeline.page)).to_contain_text("steps were left out")
+    timeline.press("Control+Enter", "Escape")
+    assert (timeline.commits(), timeline.run("submits.length")) == ([], 0)
+    timeline.press("Control+Enter")
+    assert timeline.run("submits.length") == 1
+
+
+def test_what_comes_for_the_row_meanwhile_waits(chromium: Browser, address: str) -> None:
+    timeline = Bench(chromium, address, "item=waiting")
+    timeline.run("bench.drill.start()")
+    moment = "{ start_ms: 2120, end_ms: 4400, confidence: 0.8 }"
+    model = f"{{ proposal_id: 3, model_id: 'm', refused: false, relevance: 0.9, moments: [{moment}] }}"
+    timeline.run(f"bench.setModel({model})")
+    assert timeline.run("bench.editor.item.model") is None
+    timeline.press("Escape")
+    assert timeline.run("bench.editor.item.model.proposal_id") == 3
+    timeline.run("bench.drill.start()")
+    timeline.run("bench.load(bench.state.value)")
+    assert timeline.run("[bench.drill.running, bench.editor.rehearsing]") == [False, False]
+    timeline.context.close()
+
+
+def test_nothing_on_the_page_moves(timeline: Bench) -> None:
+    box = "(name) => JSON.stringify(document.querySelector(name).getBoundingClientRect())"
+    script = f"['.tl-stage', '.tl-axis', '.tl-status'].map({box})"
+    before = timeline.run(script)
+    begin(timeline.page)
+    card = timeline.page.locator(".tl-drill").bounding_box()
+    for text, keys in KEYS[:4]:
+        assert timeline.run(script) == before, text
+        assert timeline.page.locator(".tl-drill").bounding_box() == card
+        do(timeline.page, keys)
+        timeline.settle()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.skipif(
+    not axe_path().exists(), reason="needs axe-core, which `make test` fetches from the npm registry"
+)
+def test_axe_finds_nothing_serious(chromium: Browser, address: str, theme: str, width: int) -> None:
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900}, reduced_motion="reduce", bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(f"{address}/?theme={theme}")
+    page.wait_for_selector("body[data-ready=true]")
+    page.keyboard.press("?")
+    assert serious(page) == []
+    page.get_by_role("button", name="Try them in 90 seconds").click()
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowDown")
+    assert serious(page) == []
+    for _ in range(8):
+        page.keyboard.press("Shift+ArrowDown")
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
+# ---- the sheet of keys
+
+
+def test_the_sheet_shows_its_last_row_and_prints_on_one_page(timeline: Bench) -> None:
+    page = timeline.page
+    timeline.press("?")
+    sheet = page.get_by_role("dialog", name="Keys and pointer")
+    expect(sheet.get_by_role("button", name="One frame on: . or →. Change")).to_be_visible()
+    below = sheet.evaluate("(node) => node.scrollHeight - node.clientHeight")
+    assert below == 0
+    last = sheet.get_by_text("Zoom at the pointer; with Shift, move along").bounding_box()
+    foot = sheet.get_by_role("button", name="Print").bounding_box()
+    assert last
+    assert foot
+    assert last["y"] + last["height"] <= foot["y"]
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
+    page.emulate_media(media="print")
+    expect(page.locator(".tl-axis")).to_be_hidden()
+    expect(sheet.get_by_role("button", name="Print")).to_be_hidden()
+    expect(sheet.get_by_text("Zoom at the pointer; with Shift, move along")).to_be_visible()
