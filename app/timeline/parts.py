@@ -1,10 +1,10 @@
 """The timeline's value as plain JSON: its parts, and the check that guards it in both directions."""
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, cast
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
+from app.timeline.edit_part import EditPart, check_edit_part
+from app.timeline.rules import check_number, check_times
 from tempo_core.errors import InputError
 
 STATES = ("empty", "loading", "ready", "error")
@@ -78,13 +78,16 @@ class TimelineValue(TypedDict):
     moments: list[MomentPart]
     ranked: list[RankedPart]
     refusal: RefusalPart | None
+    edit: NotRequired[EditPart | None]
+    """What the workbench edits; the read-only timeline does without."""
 
 
 def check_value(value: Any) -> TimelineValue:
     """The value itself, once it is sure that the component can draw it.
 
     Rules: the keys of TimelineValue; a known state; finite numbers; frame lists of one length with strictly
-    increasing times before `end_s`; moments that end after they start; probabilities in 0..1.
+    increasing times before `end_s`; moments that end after they start; probabilities in 0..1; those of
+    `check_edit_part`, where there is a row to edit.
     Raises InputError naming the first rule that is broken.
     """
     if not isinstance(value, Mapping):
@@ -95,7 +98,7 @@ def check_value(value: Any) -> TimelineValue:
     if value["state"] not in STATES:
         raise InputError(f"A timeline's state is one of {', '.join(STATES)}; got {value['state']!r}.")
     if value["video"] is not None:
-        _check_number("video.duration_s", value["video"]["duration_s"], above=0.0)
+        check_number("video.duration_s", value["video"]["duration_s"], above=0.0)
     if value["frames"] is not None:
         _check_frames(value["frames"])
     if value["strip"] is not None:
@@ -104,54 +107,38 @@ def check_value(value: Any) -> TimelineValue:
         for idx, part in enumerate(value[name]):
             _check_window(f"{name}[{idx}]", part, score)
     if value["refusal"] is not None:
-        _check_number("refusal.relevance", value["refusal"]["relevance"], at_most=1.0)
+        check_number("refusal.relevance", value["refusal"]["relevance"], at_most=1.0)
+    if value.get("edit") is not None:
+        check_edit_part(value["edit"])
     return cast(TimelineValue, dict(value))
-
-
-def _check_number(
-    name: str, number: Any, *, above: float | None = None, at_most: float | None = None
-) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise InputError(f"{name} must be a finite number; got {number!r}.")
-    if number < 0 or (above is not None and number <= above):
-        raise InputError(f"{name} must be {'above' if above is not None else 'at least'} 0; got {number}.")
-    if at_most is not None and number > at_most:
-        raise InputError(f"{name} must be at most {at_most:g}; got {number}.")
-
-
-def _check_times(name: str, times_s: Sequence[Any]) -> None:
-    for idx, time_s in enumerate(times_s):
-        _check_number(f"{name}[{idx}]", time_s)
-    if any(b <= a for a, b in itertools.pairwise(times_s)):
-        raise InputError(f"{name} must be strictly increasing.")
 
 
 def _check_frames(frames: Mapping[str, Any]) -> None:
     lengths = {name: len(frames[name]) for name in ("times_s", "tokens", "variation", "sizes_px")}
     if len(set(lengths.values())) != 1:
         raise InputError(f"A timeline's frame lists must have one length; got {lengths}.")
-    _check_times("frames.times_s", frames["times_s"])
-    _check_number("frames.end_s", frames["end_s"], above=0.0)
+    check_times("frames.times_s", frames["times_s"])
+    check_number("frames.end_s", frames["end_s"], above=0.0)
     if frames["times_s"] and frames["times_s"][-1] >= frames["end_s"]:
         last_s, end_s = frames["times_s"][-1], frames["end_s"]
         raise InputError(f"frames.end_s must come after the last frame; got {end_s} after {last_s}.")
     for name in ("tokens", "variation"):
         for idx, number in enumerate(frames[name]):
-            _check_number(f"frames.{name}[{idx}]", number)
+            check_number(f"frames.{name}[{idx}]", number)
     for name in ("uniform_tokens", "budget_tokens"):
-        _check_number(f"frames.{name}", frames[name])
+        check_number(f"frames.{name}", frames[name])
 
 
 def _check_strip(strip: Mapping[str, Any]) -> None:
     for name in ("tile_width", "tile_height", "columns"):
-        _check_number(f"strip.{name}", strip[name], above=0.0)
-    _check_times("strip.times_s", strip["times_s"])
+        check_number(f"strip.{name}", strip[name], above=0.0)
+    check_times("strip.times_s", strip["times_s"])
 
 
 def _check_window(name: str, window: Mapping[str, Any], score: str) -> None:
     for key in ("start_s", "end_s"):
-        _check_number(f"{name}.{key}", window[key])
-    _check_number(f"{name}.{score}", window[score], at_most=1.0)
+        check_number(f"{name}.{key}", window[key])
+    check_number(f"{name}.{score}", window[score], at_most=1.0)
     if window["end_s"] <= window["start_s"]:
         raise InputError(
             f"{name} must end after it starts; got {window['start_s']} to {window['end_s']} seconds."

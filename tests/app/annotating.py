@@ -30,6 +30,7 @@ from app.proposals import Proposals
 from app.sample_project import SampleProject
 from app.shots import find_shots
 from app.timeline import mount_assets
+from app.timeline.parts import check_value
 from app.workspace import Workspace
 from app.workspace_item import drawn_arm
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
@@ -98,10 +99,11 @@ class Bench:
         return self.post(f"/queries/{query_id}/edits", body, **named)
 
     def ready(self, query_id: int, *, who: str = "ada/annotator") -> dict[str, Any]:
-        """The row's item, once its clip is there."""
-        return until(
+        """The row's item, once its clip is there; one that the workbench can show."""
+        item = until(
             lambda: self.get(f"/queries/{query_id}", who=who).json(), lambda item: item["state"] == "ready"
         )
+        return dict(check_value(item))
 
 
 def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 60.0) -> Any:

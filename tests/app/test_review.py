@@ -22,6 +22,7 @@ from app.media import MediaLibrary
 from app.pages.review import ReviewPage
 from app.pages.review_view import costs_html, people_html
 from app.review import ReviewDesk, review_routes
+from app.timeline.parts import check_value
 from app.work import Lane
 from tests.app.fakes import light_draw, light_prepare
 from tests.app.test_data import NASTY, OneUser, asked_by
@@ -102,6 +103,7 @@ def test_least_agreement_comes_first_and_a_decided_row_is_gone(store: Store) -> 
 
 def test_an_item_shows_everybody_and_starts_from_their_median(store: Store) -> None:
     found = client(store, Role.ADJUDICATOR).get("/review/api/queries/2").json()
+    assert check_value(found["item"]) == found["item"]
     part, review = found["item"]["edit"], found["review"]
     assert [each["name"] for each in part["others"]] == ["ada", "bob"]
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_500, 20_000)]
