@@ -128,6 +128,80 @@ def test_rows_show_what_remains_and_the_own_lane_decides(
     expect(page.locator(".rv-line")).to_contain_text("Decided by local")
 
 
+KEPT = """() => new Promise((resolve) => {
+  const asked = indexedDB.open("tempo-annotate");
+  asked.onsuccess = () => {
+    const all = asked.result.transaction("histories").objectStore("histories").getAllKeys();
+    all.onsuccess = () => resolve(all.result);
+  };
+})"""
+
+
+def test_a_closed_tab_loses_no_edit_and_a_decision_clears_it(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    running = serve(store=store)
+    opened(page, running, 2)
+    page.keyboard.press("BracketRight")
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(page.locator(".rv-delta").nth(1)).to_have_text("Δ0.10")
+    page.wait_for_function(f"({KEPT})().then((keys) => keys.length === 1)")
+    other = page.context.new_page()
+    page.close()
+    opened(other, running, 2)
+    expect(other.locator(".rv-delta").nth(1)).to_have_text("Δ0.10")
+    other.keyboard.press("Control+z")
+    expect(other.locator(".rv-delta").nth(1)).to_have_text("Δ0.90")
+    assert other.evaluate(KEPT) == [["review/local", 2]]
+    other.keyboard.press("1")
+    expect(query_text(other)).to_have_text("flagged")
+    assert other.evaluate(KEPT) == []
+
+
+def test_two_quick_presses_decide_once_and_a_released_refusal_is_one_key(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    store.import_rows(
+        [Row(qid="9", query="nothing here", vid="none9", windows=())], dataset="empty", op_id="e"
+    )
+    query_id = store.find("empty", 9).id
+    store.submit(query_id, edit((1000, 2000), flagged=True), annotator="ada", parent_id=None, op_id="a9")
+    running = serve(store=store)
+    opened(page, running, query_id)
+    expect(page.locator(".rv-verdict")).to_contain_text("No matching moment")
+    page.keyboard.press("2")
+    page.keyboard.press("2")
+    expect(query_text(page)).not_to_have_text("nothing here")
+    expect(page.locator(".rv-line")).to_contain_text("Saved: empty")
+    made = store.latest(query_id, "local")
+    assert made is not None
+    assert (made.edit.verdict, made.edit.moments) == ("no-moment", ())
+    assert len(store.verdicts(query_id)) == 1
+    expect(page.locator(".rv-conflict")).to_be_hidden()
+
+
+def test_a_refused_answer_is_said_and_can_be_mended(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    running = serve(store=store)
+    opened(page, running, 2)
+    expect(page.locator("#review video").first).to_have_js_property("readyState", 4, timeout=SLOW_MS)
+    page.evaluate(
+        """() => { const { editor } = document.querySelector("#review .tl-root").timeline;
+        editor.apply({ type: "setEdge", id: editor.moments[0].id, edge: "end", ms: 1433, exact: true }); }"""
+    )
+    page.keyboard.press("Control+Enter")
+    panel = page.locator(".rv-conflict")
+    expect(panel).to_contain_text("An edge at 1433 ms is no frame of this clip")
+    assert store.verdict(2) is None
+    panel.get_by_role("button", name="Go on editing").click()
+    page.keyboard.press("BracketRight")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Control+Enter")
+    expect(query_text(page)).not_to_have_text(NASTY)
+    assert store.verdict(2) is not None
+
+
 def test_starting_from_a_row_decides_nothing(
     page: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:

@@ -3,16 +3,17 @@
  *
  * Keys: 1 to 9 adopt a row as it is and go on, Shift with the digit starts the own lane from that row, Ctrl+Enter
  * decides for the own lane, Ctrl+Shift+Enter opens the decision before again. A decision is kept here until the
- * server has it; the same operation id makes sending it twice harmless.
+ * server has it; the same operation id makes sending it twice harmless. Edits that were not decided are kept in this
+ * browser (kept.js), so that a closed tab loses nothing.
  */
 
 import { el, setText } from "./dom.js";
 import { secondsText } from "./format.js";
+import { openKept } from "./kept.js";
 import { Queue, buildQueue } from "./review_queue.js";
 import { buildRows } from "./review_rows.js";
 
 const API = "/review/api/";
-const KEPT = "tempo-review";
 const LOOK_AGAIN_MS = 1500;
 const KEYS =
   "On this page 1 to 9 adopt a row as it is and go on, and Shift with a digit starts your lane from that row; digits take no " +
@@ -47,6 +48,7 @@ class Review {
   ahead = null; // the promise of the next one
   before = []; // decided here, newest last
   busy = false;
+  #turn = 0;
 
   constructor(root, signal) {
     this.root = root;
@@ -70,6 +72,7 @@ class Review {
 
   async begin() {
     try {
+      this.kept = await openKept();
       await this.queue.load();
       const wanted = Number(new URLSearchParams(location.search).get("query"));
       await this.open(wanted > 0 ? wanted : (await this.queue.next())?.query_id);
@@ -87,18 +90,21 @@ class Review {
     if (!query_id) return this.#show(null);
     try {
       const ahead = this.ahead?.query_id === query_id ? this.ahead.answer : ask(`queries/${query_id}`);
-      this.#show(await ahead);
+      await this.#show(await ahead);
     } catch (error) {
       this.#failed(error);
     }
     return undefined;
   }
 
-  #show(found) {
+  async #show(found) {
+    const turn = ++this.#turn;
+    const history = found && (await this.#edited(found));
+    if (turn !== this.#turn) return undefined;
     this.current = found;
     this.conflict.hidden = true;
     this.ahead = null;
-    if (found) this.board.load(found.item, { history: this.#kept(found) });
+    if (found) this.board.load(found.item, { history });
     else this.board.load({ state: "empty", message: "Nothing to decide. Rows come here when two people answered one, or when somebody flagged it." });
     this.#changed();
     this.list.show(found?.review.query_id ?? null);
@@ -115,7 +121,8 @@ class Review {
     if (this.review?.query_id !== query_id || this.busy) return;
     if (found && found.item.state !== "loading") {
       this.current = { ...found, review: { ...found.review, verdict: this.review.verdict, parent_id: this.review.parent_id } };
-      this.board.load(found.item, { history: this.board.editor.history() });
+      const { editor } = this.board;
+      this.board.load(found.item, { history: editor.touched ? editor.history() : null });
     } else setTimeout(() => this.#lookAgain(query_id), LOOK_AGAIN_MS);
   }
 
@@ -161,11 +168,10 @@ class Review {
     try {
       await ask(`queries/${query_id}/verdict`, message);
       this.before.push(query_id);
-      sessionStorage.removeItem(`${KEPT}-${query_id}`);
+      await this.#forget(query_id);
       this.queue.remove(query_id);
-      const next = await this.queue.next(query_id);
+      await this.open((await this.queue.next(query_id))?.query_id); // busy until then: a key would decide on this row again
       this.busy = false;
-      await this.open(next?.query_id);
       this.#say(`Saved: ${name}. Ctrl+Shift+Enter opens it again.`);
     } catch (error) {
       this.busy = false;
@@ -177,7 +183,9 @@ class Review {
   /** The decision could not be sent; it stays here, and nothing else has changed. */
   #unsent(query_id, message, name, error) {
     const words = error instanceof Refused ? error.message : "The server cannot be reached. Your decision is kept here.";
-    this.#offer(words, [["Send again", () => this.#deliver(query_id, message, name)]]);
+    const again = ["Send again", () => this.#deliver(query_id, message, name)];
+    const back = ["Go on editing", () => this.board.focusTimeline()];
+    this.#offer(words, [error.status === 400 ? back : again]); // what was refused for its content stays refused
   }
 
   /** Somebody else decided: both answers, and the choice. */
@@ -199,7 +207,7 @@ class Review {
       await this.#deliver(query_id, { ...message, ...parents, op_id: crypto.randomUUID() }, name);
     };
     const leave = async () => {
-      sessionStorage.removeItem(`${KEPT}-${query_id}`);
+      await this.#forget(query_id);
       this.queue.remove(query_id);
       await this.open((await this.queue.next(query_id))?.query_id);
     };
@@ -262,14 +270,25 @@ class Review {
 
   #keep() {
     if (!this.current) return;
-    const kept = { verdict: this.review.verdict?.id ?? null, history: this.board.editor.history() };
-    sessionStorage.setItem(`${KEPT}-${this.review.query_id}`, JSON.stringify(kept));
+    const { query_id, verdict } = this.review;
+    const history = { annotator: this.#who, query_id, verdict: verdict?.id ?? null, history: this.board.editor.history() };
+    const lost = () => this.#say("This browser cannot keep edits; leave the page open until you have decided.");
+    this.kept.write({ history }).catch(lost);
+  }
+
+  /** Apart from what the same person annotates. */
+  get #who() {
+    return `review/${this.current.item.edit.annotator}`;
   }
 
   /** What was edited here and not decided, unless another decision came since. */
-  #kept({ review }) {
-    const kept = JSON.parse(sessionStorage.getItem(`${KEPT}-${review.query_id}`) ?? "null");
-    return kept?.verdict === (review.verdict?.id ?? null) ? kept?.history : null;
+  async #edited({ item, review }) {
+    const kept = await this.kept.history(`review/${item.edit.annotator}`, review.query_id).catch(() => null);
+    return kept?.verdict === (review.verdict?.id ?? null) ? kept.history : null;
+  }
+
+  #forget(query_id) {
+    return this.kept.forget(this.#who, query_id).catch(() => null); // the decision counts; the next one replaces it
   }
 
   #say(words) {
