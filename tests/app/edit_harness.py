@@ -138,6 +138,8 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "crowded": crowded,
     "reviewed": reviewed,
     "refused": refused,
+    "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
+    "unanswered": lambda: item(moments=[]),
     "hostile": hostile,
     "numbered": lambda: numbered(),
 }

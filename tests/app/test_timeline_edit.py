@@ -722,3 +722,114 @@ def test_an_item_can_be_closed(bench: Bench) -> None:
     assert bench.times() == []
     assert bench.page.locator(".tl-own").count() == 0
     assert bench.commits() == []
+
+
+def test_the_buttons_under_the_picture_do_what_they_say(chromium: Browser, address: str) -> None:
+    bench = Bench(chromium, address, "item=unanswered")
+    bench.page.get_by_role("button", name="Next moment (Down)").click()
+    bench.settle()
+    assert (bench.run("bench.editor.selection.id"), bench.number()) == (2, 150)
+    bench.page.get_by_role("button", name="Previous moment (Up)").click()
+    bench.settle()
+    assert (bench.run("bench.editor.selection.id"), bench.number()) == (1, 50)
+    bench.page.get_by_role("button", name="Fit the whole clip (Z goes round)").click()
+    bench.run("bench.focusTimeline()")
+    rate = bench.page.get_by_label("Playback speed")
+    for keys, speed in (("ll", "1.5"), ("j", "1"), ("jj", "0.25"), ("kg", "2")):
+        for key in keys:
+            bench.page.keyboard.press(key)
+        expect(rate).to_have_value(speed)
+    bench.context.close()
+
+
+def test_a_loop_goes_on_around_the_edge_that_moves(bench: Bench) -> None:
+    around = "[bench.player.range?.start_s, bench.player.range?.end_s, bench.player.range?.loop]"
+    bench.press("]")
+    bench.page.keyboard.press("p")
+    bench.page.wait_for_function("() => bench.player.playing")
+    for keys, expected in (
+        (("Shift+ArrowRight",), [4, 6, True]),
+        (("d", "ArrowRight"), [4.56, 6.56, True]),
+        (("2",), [3.4, 5.4, True]),
+        (("Control+z",), [4.56, 6.56, True]),
+        (("[",), [1, 3, True]),
+    ):
+        for key in keys:
+            bench.page.keyboard.press(key)
+        assert bench.run(around) == expected, keys
+    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.keyboard.press("Shift+P")  # stops what loops
+    bench.settle()
+    assert bench.run("bench.player.playing") is False
+    bench.page.keyboard.press("Shift+P")
+    bench.page.keyboard.press("ArrowRight")
+    assert bench.run(around) == [2.04, 5.56, True]
+    bench.page.keyboard.press("Escape")
+    bench.settle()
+
+
+def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(bench: Bench) -> None:
+    bench.press("]")
+    bench.page.keyboard.press("p")
+    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.mouse.click(*bench.x(10.0, "original"))
+    bench.settle()
+    assert bench.number() == 250
+    assert bench.run("[bench.player.playing, bench.player.range]") == [False, None]
+    bench.page.keyboard.press("g")  # 4 to 6 s
+    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.mouse.click(*bench.x(5.0, "original"))
+    assert bench.run("[bench.player.range.start_s, bench.player.range.end_s]") == [
+        pytest.approx(5, abs=0.02),
+        6,
+    ]
+    assert bench.run("bench.transport.reviewing") is True
+    bench.page.mouse.click(*bench.x(11.0, "original"))
+    assert bench.run("[bench.transport.reviewing, bench.player.playing]") == [False, False]
+
+
+def test_the_edge_that_lost_stays_as_a_tick_and_says_whose_it_is(bench: Bench) -> None:
+    ticks = bench.page.locator("[data-lane=mine] .tl-lost")
+    says = "bench.lanes.find((l) => l.id === 'mine').says(bench.state, %s)"
+    expect(ticks).to_have_count(2)  # of the model, which starts and ends later
+    bench.press("2")
+    assert [tick.get_attribute("data-source") for tick in ticks.all()] == ["original", "model"]
+    box = ticks.first.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] / 2 == pytest.approx(bench.x(4.0)[0], abs=1)
+    assert "The original’s end: 0:04.00" in bench.run(says % 4.0)
+    assert "The model’s start: 0:02.12" in bench.run(says % 2.12)
+    bench.press("1", "ArrowDown")  # the second moment is the original's, and the model has none there
+    expect(ticks).to_have_count(0)
+    bench.page.mouse.move(*bench.x(9.5, "model"))
+    expect(bench.page.locator(".tl-tip")).to_contain_text("confidence 41 %")
+
+
+@pytest.mark.parametrize("name", ["refused-model-first", "empty"])
+def test_agreeing_that_nothing_matches_is_one_key(chromium: Browser, address: str, name: str) -> None:
+    bench = Bench(chromium, address, f"item={name}")
+    expect(bench.page.locator("[data-lane=mine]")).to_contain_text("No matching moment · event absent")
+    bench.press("Control+Enter")
+    (edit,) = bench.run("submits")
+    assert (edit["verdict"], edit["reason"], edit["moments"]) == ("no-moment", "event absent", [])
+    bench.press("n")
+    assert len(bench.times()) == 1
+    bench.context.close()
+
+
+def test_reviewers_snap_to_other_peoples_edges(chromium: Browser, address: str) -> None:
+    bench = Bench(chromium, address, "item=reviewed&mode=review")
+    bench.drag(4.0, 4.4 + 3 * bench.px_s(), drop=False)
+    expect(bench.page.locator(".tl-snap")).to_have_text("Snapped to the model’s edge at 0:04.40")
+    bench.page.mouse.move(*bench.x(2.5), steps=6)
+    bench.page.mouse.up()
+    bench.settle()
+    bench.drag(2.0, 2.4 + 3 * bench.px_s(), drop=False)
+    expect(bench.page.locator(".tl-snap")).to_have_text("Snapped to grace’s edge at 0:02.40")
+    bench.page.mouse.up()
+    bench.settle()
+    assert bench.sources()[0][0] == "snap"
+    expect(bench.edge(0, "start")).to_have_attribute(
+        "aria-valuetext", "2.40 seconds, frame 60, snapped to grace’s edge"
+    )
+    bench.context.close()

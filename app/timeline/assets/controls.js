@@ -71,6 +71,7 @@ export function buildControls(actions) {
     node,
     play,
     mute,
+    fit,
     time,
     frame,
     rate,
@@ -88,6 +89,8 @@ export function showTime(controls, state) {
 export function showPlayer(controls, state, player) {
   swap(controls.play, state.playing ? "pause" : "play", state.playing ? "Pause (Space)" : "Play (Space)");
   swap(controls.mute, player.video.muted ? "silent" : "sound", player.video.muted ? "Unmute" : "Mute");
+  const rate = String(player.video.playbackRate);
+  if (controls.rate.value !== rate) controls.rate.value = rate; // keys change it too, and a new clip starts at 1
   for (const node of controls.media) node.disabled = !player.playable;
   for (const node of controls.axis) node.disabled = !state.hasAxis;
   for (const node of controls.moments) node.disabled = state.value.moments.length === 0;
@@ -97,6 +100,10 @@ function swap(button, name, label) {
   if (button.dataset.icon === name) return;
   button.dataset.icon = name;
   button.replaceChildren(icon(ICONS[name]));
+  nameButton(button, label);
+}
+
+export function nameButton(button, label) {
   button.setAttribute("aria-label", label);
   button.title = label;
 }

@@ -23,7 +23,7 @@ export function editActions(bench) {
     const moment = id === null ? current() : editor.moments.find((m) => m.id === id);
     if (!moment) return;
     editor.select({ id: moment.id, edge });
-    seekMs(moment[`${edge}_ms`]);
+    bench.showEdge(edge, moment[`${edge}_ms`]);
     focusEdge();
   }
 
@@ -48,7 +48,7 @@ export function editActions(bench) {
     editor.preview({ type: "nudgeEdge", id, edge, ...change }, { ongoing: held });
     const after = editor.selected[`${edge}_ms`];
     if (after === before) bench.say("The edge cannot go further.");
-    seekMs(after);
+    bench.showEdge(edge, after);
     bench.settleSoon();
   }
 
@@ -56,7 +56,7 @@ export function editActions(bench) {
     const { id, edge } = editor.selection;
     if (!editor.selected || !edge) return bench.say("Choose an edge first: [ or ].");
     editor.apply({ id, edge, ...command });
-    return seekMs(editor.selected[`${edge}_ms`]);
+    return bench.showEdge(edge, editor.selected[`${edge}_ms`]);
   }
 
   function take(source, edge) {
@@ -64,7 +64,7 @@ export function editActions(bench) {
     const moment = current();
     if (!moment) return undefined;
     const done = editor.apply({ type: "takeEdge", id: moment.id, edge, source });
-    if (done) seekMs(editor.selected[`${edge}_ms`]);
+    if (done) bench.showEdge(edge, editor.selected[`${edge}_ms`]);
     return undefined;
   }
 
@@ -189,7 +189,7 @@ export function editActions(bench) {
   function travel(way) {
     if (!editor[way]()) return;
     const { edge } = editor.selection;
-    if (editor.selected) seekMs(editor.selected[`${edge ?? "start"}_ms`]);
+    if (editor.selected) bench.showEdge(edge ?? "start", editor.selected[`${edge ?? "start"}_ms`]);
     if (edge) focusEdge();
   }
 
@@ -234,7 +234,7 @@ export function editActions(bench) {
       if (!moment || !Number.isFinite(ms) || moment[`${edge}_ms`] === ms) return;
       editor.apply({ type: "setEdge", id, edge, ms });
       editor.select({ id, edge });
-      if (editor.selected) seekMs(editor.selected[`${edge}_ms`]);
+      if (editor.selected) bench.showEdge(edge, editor.selected[`${edge}_ms`]);
     },
     pressMoment: (id, time_s) => {
       if (bench.pressedTwice(id))

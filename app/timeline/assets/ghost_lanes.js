@@ -162,5 +162,8 @@ function sayModel(state, time_s) {
   if (modelWords(state)) return [modelWords(state)];
   const item = part(state);
   const lines = saySpan("Model", item?.model?.moments, time_s);
-  return lines && [...lines, "click to select · Enter takes it · X rejects it"];
+  const found = item?.model?.moments.find((m) => time_s * 1000 >= m.start_ms && time_s * 1000 < m.end_ms);
+  const sure = found?.confidence ?? null;
+  const facts = sure === null ? [] : [`confidence ${percent(sure)}`];
+  return lines && [...lines, ...facts, "click to select · Enter takes it · X rejects it"];
 }

@@ -1,6 +1,7 @@
 /**
  * Pictures of single frames, from a second, unseen <video> of the same clip. A picture is kept under the number of the
- * frame that the browser says it presented (requestVideoFrameCallback), never under the one that was asked for.
+ * frame that the browser says it presented (requestVideoFrameCallback); where no browser says, under the one that was
+ * asked for, and it does not count as exact.
  */
 
 const KEPT = 160;
@@ -60,14 +61,15 @@ export class FrameGrabber {
     const { video } = this;
     if (this.#asked !== null || video.readyState < 2 || !this.#url) return;
     const idx = this.#queue.find((frame) => !this.#pictures.has(frame));
-    if (idx === undefined || !video.requestVideoFrameCallback) return;
+    if (idx === undefined) return;
     this.#asked = idx;
     const answered = (media_s) => {
       clearTimeout(this.#timer);
       if (this.#asked !== idx) return;
       this.#take(idx, media_s);
     };
-    video.requestVideoFrameCallback((_, frame) => answered(frame.mediaTime));
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => answered(frame.mediaTime));
+    else video.addEventListener("seeked", () => requestAnimationFrame(() => answered(null)), { once: true });
     this.#timer = setTimeout(() => answered(null), PATIENCE_MS);
     // A second try asks a little later: a seek to where the video stands already presents nothing.
     video.currentTime = (idx + 0.5 + this.#tries * 0.2) / this.#clock.fps;

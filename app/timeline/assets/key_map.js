@@ -1,25 +1,30 @@
 /**
  * From a key press to an action's name. Places on the keyboard (brackets, digits, comma) are matched by `event.code`,
- * letters and signs by `event.key`, so that AZERTY and QWERTZ work. A chord is text such as "Ctrl+key:z", "key:i",
+ * letters and signs by `event.key`, so that AZERTY and QWERTZ work, and so do boards without Latin letters. A chord is text such as "Ctrl+key:z", "key:i",
  * "code:BracketLeft". What a person changed is kept in this browser.
  */
 
 const KEY = "tempo.keys";
 const SIGNS = new Set(["?", "+", "-", "=", "*", "/"]); // typed with Shift on some layouts and without on others
 const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead"]);
+const PLACES = new Set(["BracketLeft", "BracketRight"]); // ü and + in German, a dead ^ and $ in French: the place counts
 
 /** The chord of a key press, or null for a modifier alone. */
 export function chordOf(event) {
-  if (MODIFIERS.has(event.key)) return null;
+  const placed = PLACES.has(event.code);
+  if (MODIFIERS.has(event.key) && !placed) return null;
   const command = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
   const alt = event.altKey ? "Alt+" : "";
-  const shift = event.shiftKey && !SIGNS.has(event.key) ? "Shift+" : "";
+  const shift = event.shiftKey && (placed || !SIGNS.has(event.key)) ? "Shift+" : "";
   return `${command}${alt}${shift}${nameOf(event)}`;
 }
 
 function nameOf({ key, code }) {
   if (/^(Digit|Numpad)[0-9]$/.test(code)) return `code:Digit${code.at(-1)}`;
+  if (PLACES.has(code)) return `code:${code}`;
   if (key.length > 1) return `key:${key}`;
+  // Cyrillic, Greek and others type no such letters: there the place of the letter on a Latin board counts.
+  if (/^\p{L}$/u.test(key) && !/^[a-z]$/i.test(key) && /^Key[A-Z]$/.test(code)) return `key:${code.at(-1).toLowerCase()}`;
   if (/^\p{L}$/u.test(key)) return `key:${key.toLowerCase()}`;
   if (SIGNS.has(key)) return `key:${key}`;
   return code ? `code:${code}` : `key:${key}`;

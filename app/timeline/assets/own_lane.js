@@ -3,6 +3,7 @@
 import { el, setText } from "./dom.js";
 import { clock, plural, secondsText } from "./format.js";
 import { attr, box, keyed, length, part, saySpan, style, wordsOf } from "./lane_parts.js";
+import { lostEdges, sayLost } from "./lost_edges.js";
 import { edgeLimits } from "./moments.js";
 import { snapWords, standingAt } from "./snapping.js";
 
@@ -49,15 +50,16 @@ function placeMine(layer, state) {
   attr(layer, "role", "group");
   attr(layer, "aria-label", `Your moments for: ${bench.queryText}`);
   const words = mineWords(editor);
-  const list = words ? wordsOf(words) : moments; // without an item there is neither
+  const list = words ? wordsOf(words) : [...moments, ...lostEdges(editor)]; // without an item there is neither
   const stop = moments.find((m) => m.id === selection.id)?.id ?? moments[0]?.id;
   keyed(
     layer,
     list,
-    (entry) => entry.id ?? "words",
+    (entry) => entry.id ?? entry.lost ?? "words",
     ownNode,
     (node, entry, idx) => {
       if (entry.words) return setText(node, entry.words);
+      if (entry.lost) return style(node, "transform", `translateX(${state.view.x(entry.ms / 1000).toFixed(2)}px)`);
       const width = box(node, state.view, entry.start_ms, entry.end_ms);
       const chosen = selection.lane === "mine" && entry.id === selection.id;
       node.classList.toggle("tl-selected", chosen);
@@ -90,6 +92,8 @@ function mineWords({ item, doc, moments }) {
 
 function ownNode(entry) {
   if (entry.words) return el("span", { className: "tl-lane-text" });
+  if (entry.lost)
+    return el("i", { className: "tl-lost", attrs: { "data-source": entry.source, "aria-hidden": "true" } });
   const edge = (name) =>
     el(
       "div",
@@ -147,15 +151,15 @@ export function originWords(moment, edge, snaps) {
   if (source !== "snap") return SOURCES[source];
   const target = standingAt(
     moment[`${edge}_ms`],
-    snaps.filter((s) => s.kind === "shot" || s.kind === "grid"),
+    snaps.filter(({ kind }) => kind === "shot" || kind === "grid" || kind === "other"),
   );
   return target ? `snapped to ${snapWords(target)}` : "snapped";
 }
 
-function sayMine({ bench }, time_s) {
+function sayMine({ bench, view }, time_s) {
   const { clock: frames, moments } = bench.editor;
   const here = `${clock(time_s)} · frame ${Math.min(frames.count - 1, Math.floor(time_s * frames.fps + 1e-6))}`;
-  return [...(saySpan("Mine", moments, time_s) ?? []), here];
+  return [...(saySpan("Mine", moments, time_s) ?? []), ...sayLost(bench.editor, view, time_s), here];
 }
 
 /** Finger-sized handles below the selected moment: start to the left of its edge, end to the right. */

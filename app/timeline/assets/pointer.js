@@ -21,7 +21,7 @@ export function listen(axis, tracks, state, actions, signal) {
 }
 
 class Gesture {
-  #pointers = new Map();
+  #pointers = new Map(); // { x, y } by pointer
   #start = null;
   #drag = null;
   #pinch_px = 0;
@@ -44,7 +44,7 @@ class Gesture {
     if (!track && !event.target.closest(".tl-playhead")) return;
     this.actions.focus?.() ?? this.axis.focus({ preventScroll: true });
     this.axis.setPointerCapture(event.pointerId);
-    this.#pointers.set(event.pointerId, this.x(event));
+    this.#pointers.set(event.pointerId, { x: this.x(event), y: event.clientY });
     this.#pinch_px = this.#spread();
     const lane = track?.dataset.lane ?? "playhead";
     this.#drag?.cancel();
@@ -56,7 +56,7 @@ class Gesture {
 
   move(event) {
     if (!this.#pointers.has(event.pointerId)) return this.#hover(event);
-    this.#pointers.set(event.pointerId, this.x(event));
+    this.#pointers.set(event.pointerId, { x: this.x(event), y: event.clientY });
     if (this.#pointers.size === 2) return this.#pinch();
     if (this.#drag) return this.#drag.move(this.x(event), event);
     const start = this.#start;
@@ -99,13 +99,13 @@ class Gesture {
 
   #spread() {
     const [a, b] = [...this.#pointers.values()];
-    return b === undefined ? 0 : Math.max(1, Math.abs(a - b));
+    return b === undefined ? 0 : Math.max(1, Math.hypot(a.x - b.x, a.y - b.y));
   }
 
   #pinch() {
     const spread = this.#spread();
     const [a, b] = [...this.#pointers.values()];
-    if (this.#pinch_px) this.actions.zoomAt(this.state.view.time((a + b) / 2), spread / this.#pinch_px);
+    if (this.#pinch_px) this.actions.zoomAt(this.state.view.time((a.x + b.x) / 2), spread / this.#pinch_px);
     this.#pinch_px = spread;
     if (this.#start) this.#start.mode = "pinch";
   }

@@ -15,6 +15,7 @@ import {
 } from "./moments.js";
 
 const NOTHING = { moments: [], refused: false };
+const USUAL_REASON = "event absent"; // why nothing matches, unless somebody says otherwise
 
 /** The document that an annotator starts from: their own version, or what the arm gives them. */
 export function initialDocument({ edit, arm, original, model }) {
@@ -32,7 +33,8 @@ export function initialDocument({ edit, arm, original, model }) {
   };
   if (arm === "blind") return empty;
   const source = arm === "model-first" && model ? "model" : "original";
-  return copied(empty, (source === "model" ? model : original) ?? NOTHING, source);
+  const given = (source === "model" ? model : original) ?? NOTHING;
+  return given.refused ? { ...empty, verdict: "no-moment", reason: USUAL_REASON } : copied(empty, given, source);
 }
 
 function fromEdit(edit) {
@@ -189,7 +191,7 @@ function acceptAll(doc, { source = "model" }, context) {
   const given = context[source];
   if (!given) return doc;
   if (given.refused || given.moments.length === 0) {
-    return setVerdict(doc, { verdict: "no-moment", reason: doc.reason ?? "event absent" });
+    return setVerdict(doc, { verdict: "no-moment", reason: doc.reason ?? USUAL_REASON });
   }
   const next = copied(doc, given, source);
   return same(next.moments, doc.moments) && doc.verdict === "moments" ? doc : next;

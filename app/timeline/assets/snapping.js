@@ -7,14 +7,15 @@ const KINDS = {
   shot: { rank: 0, says: "shot cut", source: "snap" },
   model: { rank: 1, says: "the model’s edge", source: "model" },
   original: { rank: 2, says: "the original’s edge", source: "original" },
+  other: { rank: 2, says: "another answer’s edge", source: "snap" },
   grid: { rank: 3, says: "the grid", source: "snap" },
 };
 
 /**
- * Everything there is to snap to, in order of time: { ms, kind }. Proposals count only where they are shown; those
- * keep their own exact time, shots and the grid lie on frames.
+ * Everything there is to snap to, in order of time: { ms, kind }. Proposals and other people's answers count only where
+ * they are shown; those keep their own exact time, shots and the grid lie on frames.
  */
-export function candidates({ shots_ms = [], grid_ms, original, model, arm }, clock) {
+export function candidates({ shots_ms = [], grid_ms, original, model, others = [], arm }, clock) {
   const found = shots_ms.map((ms) => ({ ms: clock.boundary(ms), kind: "shot" }));
   const shown =
     arm === "blind"
@@ -22,10 +23,13 @@ export function candidates({ shots_ms = [], grid_ms, original, model, arm }, clo
       : [
           ["original", original],
           ["model", model],
+          ...others.map((other) => ["other", other]),
         ];
   for (const [kind, proposal] of shown)
-    for (const span of proposal?.moments ?? [])
-      found.push({ ms: span.start_ms, kind, edge: "start" }, { ms: span.end_ms, kind, edge: "end" });
+    for (const span of proposal?.moments ?? []) {
+      const { name } = proposal;
+      found.push({ ms: span.start_ms, kind, name, edge: "start" }, { ms: span.end_ms, kind, name, edge: "end" });
+    }
   if (grid_ms)
     for (let ms = 0; ms <= clock.end_ms; ms += grid_ms)
       found.push({ ms: clock.boundary(ms), kind: "grid", grid_ms });
@@ -59,6 +63,7 @@ export function snapSource(target) {
 
 /** "shot cut", "the model’s edge", "the 2-second grid" */
 export function snapWords(target) {
+  if (target.kind === "other") return `${target.name}’s edge`;
   if (target.kind === "grid") return `the ${target.grid_ms / 1000}-second grid`;
   return KINDS[target.kind].says;
 }

@@ -12,6 +12,7 @@ export class Transport {
   #braking = false;
   #stepped = false;
   #review = null;
+  #looped = null; // what the loop under way goes around: "edge", "moment", or null for a ghost
 
   constructor(bench) {
     this.bench = bench;
@@ -95,25 +96,58 @@ export class Transport {
 
   /** Loop around the active edge, by default the end: ends are harder to hear and see than starts. */
   auditionEdge() {
-    const { editor } = this.bench;
-    const moment = editor.selected ?? editor.moments[0];
-    if (!moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
-    const edge = editor.selection.edge ?? "end";
-    const ms = moment[`${edge}_ms`];
-    return this.#loop(ms - LEAD_MS, ms + LEAD_MS);
+    if (!this.#moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
+    return this.#loop("edge", this.#reach);
   }
 
-  auditionMoment(moment = this.bench.editor.selected ?? this.bench.editor.moments[0]) {
+  auditionMoment(moment = this.#moment) {
     if (!moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
-    return this.#loop(moment.start_ms, moment.end_ms);
+    return this.#loop(moment.id === this.#moment?.id ? "moment" : null, moment);
   }
 
-  #loop(start_ms, end_ms) {
+  get #moment() {
+    return this.bench.editor.selected ?? this.bench.editor.moments[0] ?? null;
+  }
+
+  get #edge() {
+    return this.bench.editor.selection.edge ?? "end";
+  }
+
+  get #reach() {
+    const ms = this.#moment[`${this.#edge}_ms`];
+    return { start_ms: ms - LEAD_MS, end_ms: ms + LEAD_MS };
+  }
+
+  #loop(around, stretch) {
     if (this.#player.range?.loop && this.#player.playing) return this.stop();
+    this.#looped = around;
+    return this.#repeat(stretch);
+  }
+
+  #repeat({ start_ms, end_ms }) {
     const { clock } = this.bench.editor;
     const range = { start_s: Math.max(0, start_ms) / 1000, end_s: Math.min(clock.end_ms, end_ms) / 1000 };
     this.bench.play({ ...range, idx: -1, loop: true });
     return this.bench.state.touch("edit");
+  }
+
+  /** An edge has moved: a loop around it, or around its moment, begins anew where it is. Says whether there was one. */
+  follow(edge) {
+    const looping = Boolean(this.#player.range?.loop) && this.#moment !== null;
+    if (!looping || !this.#looped || (this.#looped === "edge" && edge !== this.#edge)) return false;
+    this.#repeat(this.#looped === "edge" ? this.#reach : this.#moment);
+    return true;
+  }
+
+  /** A seek leaves a loop, and stands; inside the gap under review it goes on from there. Says whether it has. */
+  seeks(time_s) {
+    const { range } = this.#player;
+    if (range?.loop) this.#player.pause();
+    if (!this.#review || !range) return false;
+    const { start_ms, end_ms } = this.#review.list[this.#review.at];
+    if (time_s * 1000 >= start_ms && time_s * 1000 < end_ms) this.bench.play({ ...range, start_s: time_s });
+    else this.stop();
+    return this.#review !== null;
   }
 
   /** Set the start or the end at the playhead, earlier by the reaction time while playing. */

@@ -15,6 +15,7 @@ import { buildEditHead, showEditHead } from "./edit_head.js";
 import { BINDINGS } from "./edit_keys.js";
 import { editLanes } from "./edit_lanes.js";
 import { buildPanel, showPanel } from "./edit_panel.js";
+import { nameButton } from "./controls.js";
 import { EditInput } from "./edit_input.js";
 import { grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
@@ -145,6 +146,7 @@ export class Workbench extends Timeline {
     this.axis.setAttribute("aria-label", "Timeline");
     this.stage.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
     this.under.classList.add("tl-hidden");
+    nameButton(this.controls.fit, "Fit the whole clip (Z goes round)"); // F flags here
     const dialogs = [this.help, this.reasons, this.comment, this.wording];
     const parts = [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.foot_slot];
     return [el("div", { className: "tl-column" }, ...parts), this.under, this.tip, ...dialogs];
@@ -156,6 +158,9 @@ export class Workbench extends Timeline {
     return {
       ...shared,
       ...this.edits,
+      previousMoment: this.edits.previous,
+      nextMoment: this.edits.next,
+      scrub: (time_s) => (this.transport.seeks(time_s), this.player.seek(time_s)),
       toggle: () => this.transport.toggle(),
       step: (count) => (shared.step(count), this.drill.took("step")),
       grab: (press) => grab(this, press),
@@ -205,6 +210,15 @@ export class Workbench extends Timeline {
     return this.editor.selection.edge ? "edge" : null;
   }
 
+  seekVisibly(time_s) {
+    if (!this.transport.seeks(time_s)) super.seekVisibly(time_s);
+  }
+
+  /** An edge was chosen or has moved: its frame is shown, or the loop around it goes on where it is now. */
+  showEdge(edge, ms) {
+    if (!this.transport.follow(edge)) this.seekMs(ms);
+  }
+
   /** Go to the frame that starts at a boundary; at the end of the clip its last frame is shown. */
   seekMs(ms) {
     const { clock } = this.editor;
@@ -229,7 +243,7 @@ export class Workbench extends Timeline {
     const { id, edge } = this.editor.selection;
     if (!edge || !Number.isFinite(frame)) return;
     this.editor.apply({ type: "setEdge", id, edge, ms: this.editor.clock.ms(frame) });
-    this.seekMs(this.editor.selected[`${edge}_ms`]);
+    this.showEdge(edge, this.editor.selected[`${edge}_ms`]);
   }
 
   focusTimeline() {

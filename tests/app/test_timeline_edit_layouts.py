@@ -1,0 +1,150 @@
+"""Keyboards and fingers other than the usual ones: places on other boards, real touches, a browser without frames."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.app.edit_bench import Bench
+from tests.app.edit_harness import build
+from tests.app.timeline_harness import serving
+
+pytestmark = pytest.mark.browser
+
+expect.set_options(timeout=15_000)
+
+PRESS = """([code, key, shiftKey]) => document.activeElement.dispatchEvent(
+  new KeyboardEvent("keydown", { code, key, shiftKey, bubbles: true, cancelable: true }))"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(build(tmp_path_factory.mktemp("layouts"))) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(chromium: Browser, address: str) -> Iterator[Bench]:
+    bench = Bench(chromium, address)
+    bench.page.locator("[data-lane=ruler]").focus()
+    yield bench
+    bench.context.close()
+    assert bench.faults == []
+
+
+@pytest.mark.parametrize(
+    ("board", "start", "end"),
+    [
+        ("German", "ü", "+"),
+        ("French", "Dead", "$"),
+        ("Italian", "è", "+"),
+        ("Spanish", "Dead", "+"),
+        ("Dvorak", "/", "="),
+        ("Russian", "х", "ъ"),
+    ],
+)
+def test_the_places_of_the_brackets_lead_to_the_edges(bench: Bench, board: str, start: str, end: str) -> None:
+    for code, key, edge in (("BracketLeft", start, "start"), ("BracketRight", end, "end")):
+        bench.page.evaluate(PRESS, [code, key, False])
+        assert bench.run("bench.editor.selection.edge") == edge, board
+
+
+def test_letters_of_other_scripts_count_by_their_place(bench: Bench) -> None:
+    bench.page.evaluate(PRESS, ["KeyF", "а", False])  # Russian
+    bench.page.evaluate(PRESS, ["KeyB", "β", False])  # Greek: nothing to split here
+    bench.page.evaluate(PRESS, ["KeyI", "ı", False])  # Turkish: the start is where the playhead is already
+    bench.page.evaluate(PRESS, ["KeyP", "З", True])
+    assert bench.run("bench.editor.doc.flagged") is True
+    assert bench.run("bench.player.range.end_s") == 4
+    assert bench.run("[bench.keys.find('key:f', null).id, bench.keys.find('key:i', null).id]") == [
+        "flag",
+        "markStart",
+    ]
+
+
+class Fingers:
+    """Touches as the browser gets them from a screen."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.cdp = bench, bench.context.new_cdp_session(bench.page)
+
+    def __call__(self, kind: str, *points: tuple[float, float]) -> None:
+        given = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+        self.cdp.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": given})
+        self.bench.page.wait_for_timeout(16)
+
+    def pinch(self, x: float, y: float, dx: float, dy: float, by: float) -> None:
+        """Two fingers at (dx, dy) on either side of a point go apart until they are `by` times as far."""
+        ends = [1 + (by - 1) * k / 8 for k in range(9)]
+        self("Start", (x - dx, y - dy))
+        self("Start", (x - dx, y - dy), (x + dx, y + dy))
+        for far in ends[1:]:
+            self("Move", (x - dx * far, y - dy * far), (x + dx * far, y + dy * far))
+        self("End")
+        self.bench.settle()
+
+
+@pytest.fixture
+def phone(chromium: Browser, address: str) -> Iterator[Bench]:
+    bench = Bench(chromium, address, has_touch=True, is_mobile=True)
+    bench.page.set_viewport_size({"width": 390, "height": 844})
+    bench.page.locator("[data-lane=strip]").scroll_into_view_if_needed()
+    bench.settle()
+    yield bench
+    bench.context.close()
+    assert bench.faults == []
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(20.0, 0.0), (18.0, 40.0), (4.0, 45.0)])
+def test_two_fingers_zoom_by_how_far_they_part_and_around_their_middle(
+    phone: Bench, dx: float, dy: float
+) -> None:
+    x, y = phone.x(4.0, "original")
+    Fingers(phone).pinch(x, y, dx, dy, by=2.0)
+    span_s = phone.run("bench.state.view.span_s")
+    assert span_s == pytest.approx(6.0, abs=0.6)
+    assert phone.run("bench.state.view.x(4)") == pytest.approx(
+        phone.run(f"{x} - bench.tracks.getBoundingClientRect().left"), abs=6
+    )
+    assert phone.run("visualViewport.scale") == 1
+    assert (phone.commits(), phone.times()) == ([], [[2000, 4000], [6000, 8000]])
+    Fingers(phone).pinch(x, y, 2 * dx, 2 * dy, by=0.5)
+    assert phone.run("bench.state.view.span_s") == pytest.approx(12.0, abs=0.8)
+
+
+def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: Bench) -> None:
+    phone.run("(bench.state.view.show(2, 8), bench.state.touch('view'))")
+    phone.settle()
+    x, y = phone.x(5.0, "model")
+    finger, before = Fingers(phone), phone.run("scrollY")
+    for way in ((0, -15), (-15, 0)):
+        finger("Start", (x, y))
+        for k in range(1, 9):
+            finger("Move", (x + k * way[0], y + k * way[1]))
+        finger("End")
+        phone.settle()
+        if way[0] == 0:
+            assert phone.run("scrollY") > before + 60
+            assert phone.run("bench.state.view.start_s") == 2
+            x, y = phone.x(5.0, "model")
+    assert phone.run("bench.state.view.start_s") > 3
+    assert phone.commits() == []
+
+
+def test_the_loupe_shows_stills_that_do_not_count_as_exact_where_no_browser_tells(
+    chromium: Browser, address: str
+) -> None:
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback")
+    page.goto(f"{address}/?item=ready")
+    page.wait_for_selector("body[data-ready=true]")
+    page.keyboard.press("BracketRight")
+    for badge in (page.locator(".tl-loupe .tl-badge"), page.locator(".tl-status .tl-badge")):
+        expect(badge).to_have_attribute("data-truth", "approximate")
+    drawn: Any = page.evaluate(
+        "document.querySelector('.tl-loupe-main').getContext('2d').getImageData(20, 20, 1, 1).data[3]"
+    )
+    assert drawn == 255
+    context.close()
