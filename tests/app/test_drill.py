@@ -271,7 +271,7 @@ def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: Benc
     timeline.page.keyboard.up("Control")
     timeline.page.keyboard.down("Enter")
     timeline.page.keyboard.up("Enter")
-    expect(says(timeline.page)).to_contain_text("steps were left out")
+    expect(says(timeline.page)).to_contain_text("steps left out")
     timeline.press("Control+Enter", "Escape")
     assert (timeline.commits(), timeline.run("submits.length")) == ([], 0)
     timeline.press("Control+Enter")

@@ -70,7 +70,7 @@ export class DrillCard {
 
   #result(marks) {
     const left = marks.filter((mark) => mark !== "done").length;
-    return `Done in ${this.seconds} s.${left ? ` ${left} of ${marks.length} steps were left out.` : ""}`;
+    return `Done in ${this.seconds} s.${left ? ` ${left} of ${marks.length} steps left out.` : ""}`;
   }
 
   /** The step's sentence with this person's keys in it; without keys for a finger, or where they are switched off. */
