@@ -189,6 +189,32 @@ def test_work_goes_on_beside_the_offer_and_ends_it(desk: Desk, served: str, page
     expect(page.get_by_text("First time here?")).to_have_count(0)
 
 
+def test_a_finger_does_it_too_on_a_phone(desk: Desk, served: str, chromium: Browser) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    sit_down(page, served, annotator_with("original-first", 1))
+    page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.model")
+    page.get_by_role("button", name="Try the keys, 90 s").tap()
+    thumb = page.locator(".tl-thumb")
+    expect(says(page)).to_have_text("Press the play button, and again to pause.")
+    page.locator(".tl-main").tap()
+    page.wait_for_function("!document.querySelector('.tl-video').paused")
+    page.locator(".tl-main").tap()
+    for text in ("1 f ▶", "End edge", "◀ 1 f", "New", "Undo"):
+        thumb.get_by_text(text, exact=True).tap()
+    page.locator(".tl-choices button:enabled", has_text="Model").tap()
+    thumb.get_by_text("No moment").tap()
+    page.locator(".tl-reason").first.tap()
+    thumb.get_by_text("Undo").tap()
+    page.locator(".fl-bar").get_by_role("button", name="Submit").tap()
+    expect(says(page)).to_contain_text("Done in")
+    assert marks(page) == ["done"] * 10
+    page.get_by_role("button", name="Back to the row").tap()
+    expect(page.locator(".tl-drill")).to_have_count(0)
+    assert written(desk)[0] == 0
+    context.close()
+
+
 def test_without_a_clip_it_plays_nothing_but_goes_on(desk: Desk, served: str, page: Page) -> None:
     desk.store.archive("small", op_id="gone", actor="test")
     desk.store.import_rows([row(9, "lost")], dataset="other", op_id="o")

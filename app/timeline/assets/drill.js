@@ -65,6 +65,7 @@ export class Drill {
     this.#enter(0);
     bench.focusTimeline();
     bench.axis.scrollIntoView({ block: "nearest" });
+    requestAnimationFrame(() => this.running && this.#say()); // a live region speaks of what changes after it is there
   }
 
   /** Everything is as it was before the drill. */
@@ -96,7 +97,8 @@ export class Drill {
   press(event, chord) {
     if (!this.running || this.bench.dragging) return false;
     const { keys } = this.bench;
-    const leaves = chord === "key:Escape" || keys.chords("leave").includes(chord) || (this.finished && chord === "key:Enter");
+    const ends = this.finished && chord === "key:Enter";
+    const leaves = ends || chord === "key:Escape" || keys.chords("leave").includes(chord);
     if (!leaves && (this.finished || !keys.chords("drillOn").includes(chord))) return false;
     event.preventDefault();
     if (event.repeat) return true;

@@ -1,4 +1,4 @@
-/** The drill's card: what to do next, which steps are over, the time. It lies over the page, in the top layer, and moves nothing. */
+/** The drill's card: what to do next, which steps are over, the time. It lies over the page and moves nothing. */
 
 import { el, setText } from "./dom.js";
 import { button } from "./edit_panel.js";
@@ -17,11 +17,14 @@ export class DrillCard {
     this.timer = el("span", { className: "tl-drill-time", attrs: { role: "timer", "aria-label": "Time" }, text: "0:00" });
     this.says = el("p", { className: "tl-drill-says", attrs: { "aria-atomic": "true" } });
     this.why = el("p", { className: "tl-faint" });
-    const words = el("div", { attrs: { role: "status", "aria-live": "polite", "aria-atomic": "false" } }, this.why, this.says);
+    const polite = { role: "status", "aria-live": "polite", "aria-atomic": "false" };
+    const words = el("div", { attrs: polite }, this.why, this.says);
     this.on = button("Skip step", bench.keys.text("drillOn"), on);
     this.leave = button("Leave", "Esc", leave);
-    const head = el("div", { className: "tl-drill-head" }, el("strong", { text: "Drill" }), this.steps, this.timer, this.on, this.leave);
-    this.node = el("section", { className: "tl-drill", attrs: { "aria-label": "Drill", popover: "manual" } }, head, words);
+    const title = el("strong", { text: "Drill" });
+    const head = el("div", { className: "tl-drill-head" }, title, this.steps, this.timer, this.on, this.leave);
+    const attrs = { "aria-label": "Drill", popover: "manual" };
+    this.node = el("section", { className: "tl-drill", attrs }, head, words);
     bench.root.prepend(this.node);
     this.node.showPopover();
     this.#place();
@@ -32,7 +35,11 @@ export class DrillCard {
     const { left, top, width } = this.#bench.root.getBoundingClientRect();
     const low = width < NARROW_PX;
     this.node.classList.toggle("tl-drill-low", low);
-    Object.assign(this.node.style, { left: `${left}px`, top: low ? "auto" : `${Math.max(4, top)}px`, width: low ? `${width}px` : "" });
+    Object.assign(this.node.style, {
+      left: `${left}px`,
+      top: low ? "auto" : `${Math.max(4, top)}px`,
+      width: low ? `${width}px` : "",
+    });
   }
 
   /** Count the seconds, and stay in place, until `signal`. */
