@@ -65,9 +65,12 @@ class QueueItem:
 
 
 def renew(connection: Connection, query_ids: Sequence[int]) -> None:
-    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`)."""
+    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`).
+
+    Rows of an archived dataset get none, also when something is said of them afterwards.
+    """
     for some in reading.chunks(query_ids):
-        found = reading.queries(connection, some)
+        found = reading.queries(connection, _in_use(connection, some))
         submitted = reading.newest_submitted(connection, some)
         proposed = reading.newest_proposals(connection, some)
         adopted = _adopted(connection, some)
@@ -90,6 +93,13 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
             connection.execute(delete(table).where(table.c.query_id.in_(some)))
             if values:
                 connection.execute(insert(table), values)
+
+
+def _in_use(connection: Connection, query_ids: Sequence[int]) -> list[int]:
+    """Those whose dataset is not archived."""
+    mine = tables.queries.join(tables.datasets, tables.datasets.c.name == tables.queries.c.dataset)
+    wanted = select(tables.queries.c.id).select_from(mine).where(~tables.datasets.c.archived)
+    return list(connection.execute(wanted.where(tables.queries.c.id.in_(query_ids))).scalars())
 
 
 def remove_dataset(connection: Connection, dataset: str) -> None:

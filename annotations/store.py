@@ -232,9 +232,7 @@ class Store(Reader):
         """Work out every row's suspicions and place again, as after a new version of the formula."""
 
         def work(connection: Connection) -> None:
-            mine = tables.queries.join(tables.datasets, tables.datasets.c.name == tables.queries.c.dataset)
-            statement = select(tables.queries.c.id).select_from(mine).where(~tables.datasets.c.archived)
-            queue.renew(connection, list(connection.execute(statement).scalars()))
+            queue.renew(connection, list(connection.execute(select(tables.queries.c.id)).scalars()))
 
         self.database.write(work)
 

@@ -48,6 +48,8 @@ class ReasonRule:
     """The number at which the reason has full strength; smaller numbers count in proportion."""
     text: str
     """What to tell an annotator; `{}` stands for the number."""
+    one: str | None = None
+    """The same for exactly one, where it reads differently."""
     counts_down: bool = False
     """True where a smaller number is worse: strength 1 at 0, falling to 0 at `full_at`."""
 
@@ -58,18 +60,39 @@ class ReasonRule:
 
 
 REASONS: dict[Reason, ReasonRule] = {
-    "one-clip-hole": ReasonRule(weight=0.7, full_at=1, text="{:.0f} hole(s) of one clip between moments"),
-    "one-clip-window": ReasonRule(weight=0.4, full_at=1, text="{:.0f} moment(s) of one clip only"),
-    "touches-border": ReasonRule(weight=0.1, full_at=2, text="{:.0f} edge(s) on the video's border"),
+    "one-clip-hole": ReasonRule(
+        weight=0.7,
+        full_at=1,
+        text="{:.0f} holes of one clip between moments",
+        one="a hole of one clip between moments",
+    ),
+    "one-clip-window": ReasonRule(
+        weight=0.4, full_at=1, text="{:.0f} moments of one clip only", one="a moment of one clip only"
+    ),
+    "touches-border": ReasonRule(
+        weight=0.1, full_at=2, text="{:.0f} edges on the video's border", one="an edge on the video's border"
+    ),
     "many-windows": ReasonRule(weight=0.4, full_at=8, text="{:.0f} moments for one query"),
     "whole-video": ReasonRule(weight=0.4, full_at=1, text="one moment covers {:.0%} of the video"),
-    "low-saliency-inside": ReasonRule(weight=0.4, full_at=4, text="{:.0f} clip(s) inside rated 1 or less"),
-    "high-saliency-outside": ReasonRule(weight=0.6, full_at=2, text="{:.0f} clip(s) outside rated 3 or more"),
+    "low-saliency-inside": ReasonRule(
+        weight=0.4, full_at=4, text="{:.0f} clips inside rated 1 or less", one="a clip inside rated 1 or less"
+    ),
+    "high-saliency-outside": ReasonRule(
+        weight=0.6,
+        full_at=2,
+        text="{:.0f} clips outside rated 3 or more",
+        one="a clip outside rated 3 or more",
+    ),
     "proposal-outside": ReasonRule(weight=0.6, full_at=1, text="the model is {:.0%} sure of another moment"),
     "model-disagrees": ReasonRule(
         weight=0.6, full_at=0.5, counts_down=True, text="the model and this row overlap by {:.0%}"
     ),
-    "duplicate-query": ReasonRule(weight=0.5, full_at=1, text="{:.0f} other row(s) ask this of this video"),
+    "duplicate-query": ReasonRule(
+        weight=0.5,
+        full_at=1,
+        text="{:.0f} other rows ask this of this video",
+        one="another row asks this of this video",
+    ),
     "duration-differs": ReasonRule(weight=0.3, full_at=10, text="duration and video id differ by {:.1f} s"),
     "annotators-disagree": ReasonRule(
         weight=0.8, full_at=0.5, counts_down=True, text="two annotators overlap by {:.0%} only"
@@ -96,7 +119,8 @@ class Suspicion:
     @property
     def text(self) -> str:
         """One line for an annotator."""
-        return REASONS[self.reason].text.format(self.number)
+        rule = REASONS[self.reason]
+        return rule.one if rule.one is not None and round(self.number) == 1 else rule.text.format(self.number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

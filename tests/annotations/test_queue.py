@@ -7,6 +7,7 @@ import pytest
 from annotations.queue import QueueFilter
 from annotations.records import Prediction, ProposedMoment, Video
 from annotations.store import Store
+from annotations.workload import is_empty
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
@@ -105,3 +106,16 @@ def test_pages_join_to_the_whole(store: Store, op: Operations, review: bool) -> 
     assert len(set(whole)) == 12
     with pytest.raises(InputError, match="1 to 1000 rows"):
         store.queue(limit=0)
+
+
+def test_what_is_said_of_an_archived_row_does_not_bring_it_back(filled: Store, op: Operations) -> None:
+    dataset = filled.query(1).dataset
+    filled.archive(dataset, op_id=op(), actor="ada")
+    filled.propose(1, Prediction(model_id="late"), op_id=op())  # a model that was still at work
+    made = filled.submit(2, edit((10_000, 40_000)), annotator="ada", parent_id=None, op_id=op())
+    filled.adjudicate(2, correction_id=made.id, adjudicator="eve", parent_id=None, op_id=op())
+    filled.renew_queue()
+    assert filled.queue() == []
+    assert is_empty(filled)
+    filled.archive(dataset, op_id=op(), actor="ada", archived=False)
+    assert sorted(order(filled)) == [1, 3]  # 2 is decided

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotations.suspicion import REASONS, RowFacts, Suspicion, score, suspicions, vid_range_s
+from annotations.suspicion import REASONS, Reason, RowFacts, Suspicion, score, suspicions, vid_range_s
 from tempo_core.moments import Moment, moments_from_pairs
 
 PLAIN = RowFacts(windows=[Moment(10, 20)], duration_s=150, vid="a_b-c_60.0_210.0")
@@ -113,3 +113,10 @@ def test_counts_on_the_real_validation_rows(shared_data: Path) -> None:
     assert counts["high-saliency-outside"] == 0
     assert counts["many-windows"] / len(lines) == pytest.approx(0.06, abs=0.005)
     assert counts["low-saliency-inside"] / len(lines) == pytest.approx(0.14, abs=0.01)
+
+
+@pytest.mark.parametrize("reason", [reason for reason, rule in REASONS.items() if rule.one is not None])
+def test_reasons_are_said_of_one_and_of_several(reason: Reason) -> None:
+    assert Suspicion(reason, 1).text == REASONS[reason].one
+    assert Suspicion(reason, 3).text.startswith("3 ")
+    assert "(s)" not in Suspicion(reason, 3).text
