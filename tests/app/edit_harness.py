@@ -139,6 +139,7 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "reviewed": reviewed,
     "refused": refused,
     "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
+    "coming": lambda: item(edit_part(arm="model-first", model=None), frames=None, ranked=[]),
     "unanswered": lambda: item(moments=[]),
     "hostile": hostile,
     "numbered": lambda: numbered(),

@@ -833,3 +833,28 @@ def test_reviewers_snap_to_other_peoples_edges(chromium: Browser, address: str) 
         "aria-valuetext", "2.40 seconds, frame 60, snapped to grace’s edge"
     )
     bench.context.close()
+
+
+def test_nothing_moves_on_the_page_when_the_proposal_comes(chromium: Browser, address: str) -> None:
+    bench = Bench(chromium, address, "item=coming")
+    late = "(([model, frames]) => (bench.update({ ...bench.state.value, frames }), bench.setModel(model)))"
+    given = bench.page.evaluate(
+        """async () => { const { edit, frames } = await (await fetch("/items/ready")).json();
+        return [edit.model, frames]; }"""
+    )
+    tops = """[...document.querySelectorAll(".tl-lane:not([hidden])")]
+      .map((row) => [row.dataset.row, row.getBoundingClientRect().top])"""
+    before = bench.run(tops)
+    expect(bench.page.locator("[data-row=tokens] .tl-note")).to_have_text("not there yet")
+    bench.press("]")
+    bench.page.evaluate(late, given)
+    bench.settle()
+    assert bench.run(tops) == before
+    assert bench.times() == [[2000, 4000], [6000, 8000]]
+    expect(bench.page.locator(".tl-says")).to_have_text(
+        "The model has answered: Shift + Enter takes its moments."
+    )
+    expect(bench.page.locator("[data-row=tokens] .tl-note")).to_contain_text("0 to")
+    bench.press("d")
+    assert bench.times()[0] == [2000, 4520]
+    bench.context.close()

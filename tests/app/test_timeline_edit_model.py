@@ -91,6 +91,13 @@ def test_a_proposal_that_comes_late_fills_only_an_untouched_document(sheet: Page
     assert edit(sheet, touched, arm="model-first", model=None) == [[2000, 4000], [6000, 8000]]
 
 
+def test_a_proposal_that_comes_late_leaves_an_edge_in_hand_alone(sheet: Page) -> None:
+    late = """editor.select({ id: 1, edge: "end" });
+    return [editor.setModel(item.model), times(), editor.selection.edge];"""
+    kept = [False, [[2000, 4000], [6000, 8000]], "end"]
+    assert edit(sheet, late, arm="model-first", model=None) == kept
+
+
 def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
     said = edit(
         sheet,

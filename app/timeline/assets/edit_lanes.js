@@ -14,8 +14,8 @@ export function editLanes(mode) {
   return [
     shared.ruler,
     { ...shared.strip, height: 44 },
-    { ...shared.tokens, height: 40, present: ({ value }) => Boolean(value.frames) },
-    { ...shared.variation, height: 26, present: ({ value }) => Boolean(value.frames) },
+    { ...shared.tokens, height: 40, present: hasFrames, note: (state) => shared.tokens.note(state) || awaited(state) },
+    { ...shared.variation, height: 26, present: hasFrames },
     SALIENCY,
     ORIGINAL,
     MODEL,
@@ -24,6 +24,15 @@ export function editLanes(mode) {
     HANDLES,
     { ...shared.minimap, draw: drawOverview },
   ];
+}
+
+/** Their room is kept while the proposal is on its way, so that nothing moves under the pointer when it comes. */
+const hasFrames = (state) => Boolean(state.value.frames) || awaited(state) !== "";
+
+function awaited(state) {
+  const item = part(state);
+  const coming = state.bench?.mode === "annotate" && state.value.video && item && !item.model && item.arm !== "blind";
+  return coming ? "not there yet" : "";
 }
 
 const SALIENCY = {

@@ -55,15 +55,21 @@ export class Editor extends EventTarget {
     this.#changed();
   }
 
-  /** The model's proposal has come after the item. An untouched model-first document starts from it. */
+  /**
+   * The model's proposal has come after the item. A model-first document starts from it, unless somebody has begun to
+   * work on it: nothing is changed under an edge that is in hand. Says whether it has.
+   */
   setModel(model) {
     this.item = { ...this.item, model };
-    if (this.item.arm === "model-first" && !this.item.edit && !this.touched && !this.#gesture) {
+    const begun = this.item.edit || this.touched || this.#gesture || this.#selection.edge;
+    const starts = this.item.arm === "model-first" && !begun;
+    if (starts) {
       this.#start = this.#doc = initialDocument(this.item);
       const first = this.moments[0];
       this.#selection = first ? { id: first.id, edge: null, lane: "mine" } : NOBODY;
     }
     this.#changed();
+    return starts;
   }
 
   get rehearsing() {

@@ -100,9 +100,11 @@ export class Workbench extends Timeline {
   setModel(model) {
     if (this.drill.running) return void this.drill.afterwards(() => this.setModel(model));
     if (!this.editor.item) return;
-    this.editor.setModel(model);
+    const starts = this.editor.setModel(model);
     this.refreshSnaps();
     this.state.touch("view", "edit");
+    if (starts) this.say("The model has answered: yours start from its moments.");
+    else this.say(`The model has answered: ${this.keys.text("acceptAll")} takes its moments.`);
   }
 
   refreshSnaps() {
