@@ -69,17 +69,22 @@ def import_html(outcome: ImportOutcome) -> str:
 def export_html(outcome: ExportOutcome) -> str:
     """The files to take away, the manifest first, and what the format did to the rows."""
     report = outcome.report
-    facts = [f"{count:,} rows: {name}" for name, count in report.counts.items() if count]
+    facts = [f"{_rows(count)}: {name}" for name, count in report.counts.items() if count]
     facts += [
-        f"{count:,} rows lose {name}, which the format cannot carry" for name, count in report.dropped.items()
+        f"{_rows(count)} {'loses' if count == 1 else 'lose'} {name}, which the format cannot carry"
+        for name, count in report.dropped.items()
     ]
     notes = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     return (
-        f"<p><b>{report.rows:,} rows</b> as {escape(report.format)} from snapshot "
+        f"<p><b>{_rows(report.rows)}</b> as {escape(report.format)} from snapshot "
         f"<code>{escape(outcome.snapshot_sha256[:16])}</code></p>"
         f"{links_html(outcome.parcel, outcome.names)}"
         f'<ul class="tempo-notes">{notes}</ul>{_problems(report.problems)}'
     )
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def links_html(parcel: Parcel, names: Sequence[str]) -> str:

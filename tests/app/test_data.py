@@ -22,6 +22,7 @@ from app.data import DataDesk, ExportWish, ImportWish
 from app.downloads import ZIP, Downloads, download_routes
 from app.pages.data import DataPage
 from app.pages.data_layout import Memory
+from app.pages.data_view import export_html
 from app.work import Lane, result_of
 from tempo_core.errors import InputError
 
@@ -328,3 +329,15 @@ def test_old_parcels_go(tmp_path: Path) -> None:
     assert not old.folder.exists() or downloads.sweep() == 1
     with pytest.raises(InputError):
         downloads.file(old.id, "x")
+
+
+def test_an_export_counts_one_row_as_one() -> None:
+    report = SimpleNamespace(
+        counts={"no moment": 1, "unchanged": 2}, dropped={"notes": 1}, rows=1, format="csv", problems=[]
+    )
+    outcome = SimpleNamespace(
+        report=report, snapshot_sha256="0" * 64, parcel=SimpleNamespace(folder=Path("none")), names=[]
+    )
+    said = export_html(outcome)  # type: ignore[arg-type]
+    for words in ("<b>1 row</b>", "1 row: no moment", "2 rows: unchanged", "1 row loses notes"):
+        assert words in said
