@@ -105,7 +105,9 @@ def test_every_page(themed: Any, serve: Callable[..., RunningApp], store: Store,
             themed.goto(f"{running.url}{path}")
             expect(themed.locator(".nav-holder .tempo-account")).to_contain_text("Local account")
             themed.wait_for_timeout(2000)
-            expect(themed.locator('[aria-label="Empty value"]')).to_have_count(0)  # charts are still on their way
+            expect(themed.locator('[aria-label="Empty value"]')).to_have_count(
+                0
+            )  # charts are still on their way
             found[path] = serious(themed)
     report = "\n".join(f"{name}: {line}" for name, lines in found.items() for line in lines)
     assert not report, report
