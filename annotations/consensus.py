@@ -29,6 +29,7 @@ class Consensus:
 def median_consensus(versions: Sequence[Version]) -> Consensus:
     """The verdict that most chose, with the median start and end of each moment that at least half of them have.
 
+    Where no moment has so many, those with the most stand in: they say that there is something, and one is needed.
     Who could not judge does not vote; a tie between moments and none is for moments, which are easier to
     remove than to find. Moments of several annotators belong together when they are matched by overlap,
     beginning with the annotator whom the others agree with most. Medians that overlap become one moment.
@@ -39,7 +40,9 @@ def median_consensus(versions: Sequence[Version]) -> Consensus:
         return Consensus(verdict="cannot-judge", voters=len(versions))
     if 2 * len(marked) < len(judged):
         return Consensus(verdict="no-moment", voters=len(judged) - len(marked))
-    groups = [group for group in _groups(marked) if 2 * len(group) >= len(marked)]
+    every = _groups(marked)
+    most = max(map(len, every))
+    groups = [group for group in every if len(group) >= min(most, len(marked) / 2)]
     found = _apart(sorted((_median(group), len(group)) for group in groups))
     return Consensus(
         verdict="moments",

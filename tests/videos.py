@@ -5,7 +5,9 @@ A picture is a 4x4 grid of black and white cells: bit k of its number is cell k,
 back tells which frame it is, whatever its size, codec or orientation did to it.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,16 @@ def constant(count: int, fps: float = 25, start_s: float = 0.0) -> list[float]:
     return [start_s + k / fps for k in range(count)]
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """For root, libsvtav1 puts the calling thread above everything else on the machine, and leaves it there."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_clip(
     path: Path,
     times_s: Sequence[float],
@@ -72,7 +84,10 @@ def write_clip(
     `audio_s` adds that many seconds of a tone from time 0. `draw` replaces the pictures, `numbers` what they
     carry, `prepare` may change the stream before the first frame.
     """
-    with av.open(str(path), "w", format=container, options=container_options or {}) as out:
+    with (
+        usual_priority(),
+        av.open(str(path), "w", format=container, options=container_options or {}) as out,
+    ):
         stream: Any = out.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = pixels

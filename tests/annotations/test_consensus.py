@@ -56,6 +56,12 @@ spans = st.lists(st.integers(0, 60_000), min_size=2, max_size=8, unique=True).ma
 )
 
 
+def test_moments_that_no_half_agrees_on_are_those_with_the_most() -> None:
+    answers = [(0, 2), (10, 12), (10.5, 12), (30, 32), (40, 42)]
+    found = median_consensus([said(answer) for answer in answers])
+    assert (found.moments, found.support) == ((Moment(10.25, 12),), (2,))
+
+
 @given(st.lists(spans, min_size=1, max_size=5))
 def test_the_consensus_can_always_be_stored_and_is_what_equal_annotators_say(
     answers: list[list[tuple[int, int]]],

@@ -226,6 +226,11 @@ def assert_true(sampled: SampledVideo, times_s: object, expected: list[int]) -> 
     assert sampled.end_s > sampled.times_s[-1]
 
 
+def test_an_encoder_leaves_the_priority_as_it_was(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", constant(10), codec="libsvtav1", options={"preset": "8"})
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_frames_shown_at_true_times(tmp_path: Path, name: str) -> None:
     write, times, reader, facts = CASES[name]
