@@ -19,6 +19,7 @@ export class Player {
   #queued_s = null;
   #range = null;
   #presented = null;
+  #reported = false;
   #wanted_idx = null;
   #startsAfterSeek = false;
   #says;
@@ -148,6 +149,7 @@ export class Player {
     const centre_s = this.#centre(time_s);
     if (this.#standsAt(centre_s)) return this.#show(this.#presented);
     this.#seeking = true;
+    this.#reported = false;
     this.#presented = null;
     this.video.currentTime = centre_s;
     return undefined;
@@ -169,8 +171,20 @@ export class Player {
   #seeked() {
     this.#seeking = false;
     if (this.#queued_s !== null) this.#apply(this.#queued_s);
-    else if (this.#presented !== null) this.#show(this.#presented);
-    else setTimeout(() => this.#start(), UNSEEN_MS);
+    else if (this.#isWanted(this.#presented)) this.#show(this.#presented);
+    else setTimeout(() => this.#settle(), UNSEEN_MS);
+  }
+
+  /** The frame of an earlier seek can be presented during this one: it tells nothing of where this one arrived. */
+  #isWanted(media_s) {
+    return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#wanted_idx);
+  }
+
+  /** What was presented by now is what the browser has to show. */
+  #settle() {
+    if (this.#seeking) return;
+    if (!this.#reported && this.#presented !== null) this.#show(this.#presented);
+    this.#start();
   }
 
   #start() {
@@ -182,6 +196,7 @@ export class Player {
   #show(media_s) {
     this.#presented = media_s;
     if (this.#seeking || this.#queued_s !== null) return;
+    this.#reported = true;
     this.#time_s = media_s;
     const frame_idx = this.rate ? Math.round(media_s * this.rate) : null;
     this.#says.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
