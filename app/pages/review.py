@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from fastapi import APIRouter
 
+from annotations.anchoring import by_annotator, by_arm, judged
 from annotations.effort import cost_by_model, pace_by_annotator, repairs
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
 from app.accounts import Accounts, Role
@@ -15,7 +16,7 @@ from app.figures import agreement_figure, edges_figure, pace_figure, repair_figu
 from app.incidents import message_for
 from app.pages.data_view import status_html
 from app.pages.review_layout import FiguresView, lay_out_figures
-from app.pages.review_view import costs_html, people_html
+from app.pages.review_view import anchoring_html, costs_html, people_html
 from app.review import ReviewDesk, review_routes
 from app.timeline import Timeline
 
@@ -54,6 +55,7 @@ class ReviewPage:
             view.pace,
             view.repair,
             view.costs,
+            view.anchoring,
         ]
         view.fold.expand(self.figures, view.dataset, shown, **quick)
         view.dataset.input(self.figures, view.dataset, shown, **quick)
@@ -68,6 +70,7 @@ class ReviewPage:
             between = agreement_between_annotators(store, dataset=name)
             released = agreement_with_original(store, dataset=name)
             paces, found = pace_by_annotator(store, dataset=name), repairs(store, dataset=name)
+            decided = judged(store, dataset=name)
             names = [name for name, archived in store.datasets().items() if not archived]
         except Exception as error:
             return {view.line: status_html(message_for(error), error=True)}
@@ -80,4 +83,5 @@ class ReviewPage:
             view.pace: pace_figure(paces),
             view.repair: repair_figure(found),
             view.costs: costs_html(cost_by_model(found)),
+            view.anchoring: anchoring_html(by_arm(decided), by_annotator(decided)),
         }

@@ -21,6 +21,7 @@ class FiguresView:
     pace: Any
     repair: Any
     costs: Any
+    anchoring: Any
 
 
 def lay_out_figures() -> FiguresView:
@@ -37,6 +38,7 @@ def lay_out_figures() -> FiguresView:
             pace = gr.Plot(label="Pace", elem_id="review-pace", min_width=330)
             repair = gr.Plot(label="Repair cost of each proposal", elem_id="review-repair", min_width=330)
         costs = gr.HTML("", elem_id="review-costs")
+        anchoring = gr.HTML("", elem_id="review-anchoring")
     return FiguresView(
         fold=fold,
         dataset=dataset,
@@ -47,4 +49,5 @@ def lay_out_figures() -> FiguresView:
         pace=pace,
         repair=repair,
         costs=costs,
+        anchoring=anchoring,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from annotations.agreement import AgreementReport
+from annotations.anchoring import RIGHT_TIOU, Anchoring
 from annotations.effort import Cost, Pace
 
 
@@ -59,6 +60,25 @@ def costs_html(costs: Sequence[Cost]) -> str:
     return _table("Models", heads, rows)
 
 
+def anchoring_html(arms: Sequence[Anchoring], people: Sequence[Anchoring]) -> str:
+    """What the adjudicated answers say of what was shown before answering: one line an arm, then one an annotator."""
+    heads = ["Answers", "tIoU with decision", "Shown right", "Kept", "Shown wrong", "Kept"]
+    parts = []
+    for name, found in (("Shown before answering", arms), ("Decided rows of", people)):
+        rows = [
+            [
+                escape(each.name), str(each.answers), _number(each.mean_tiou), str(each.right),
+                _part(each.right_kept, each.right), str(each.wrong), _part(each.wrong_kept, each.wrong),
+            ]
+            for each in found
+        ]  # fmt: skip
+        parts.append(_table(name, [name, *heads], rows))
+    if not any(parts):
+        return ""
+    rule = f"Right: tIoU with the adjudicated answer of at least {RIGHT_TIOU}. Kept: the answer is what was shown."
+    return "".join(parts) + f'<p class="tempo-line">{rule}</p>'
+
+
 def _table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
@@ -75,6 +95,10 @@ def _table(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> st
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _part(kept: int, shown: int) -> str:
+    return _share(kept / shown) if shown else "–"
 
 
 def _share(value: float) -> str:

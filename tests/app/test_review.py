@@ -13,14 +13,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
+from annotations.records import ADJUDICATION, Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
 from app.accounts import Role
 from app.clip_shelf import ClipShelf
 from app.media import MediaLibrary
 from app.pages.review import ReviewPage
-from app.pages.review_view import costs_html, people_html
+from app.pages.review_view import anchoring_html, costs_html, people_html
 from app.review import ReviewDesk, review_routes
 from app.timeline.parts import check_value
 from app.work import Lane
@@ -208,11 +208,31 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
     assert '<th scope="row">ada</th><td>3</td><td>0.45</td>' in shown[view.table]
     assert "&lt;img src=x" in shown[view.costs]
     assert "<img" not in shown[view.costs]
+    assert shown[view.anchoring] == ""
     json.dumps(shown[view.repair].to_plotly_json(), default=list)
     assert list(page.figures("", asked_by(Role.ANNOTATOR))) == [view.line]
     none = page.figures("none", asked_by(Role.ADJUDICATOR))
     assert "0 pairs" in none[view.line]
     assert people_html([], {}) == costs_html([]) == ""
+
+
+def test_what_was_shown_before_answering_is_told_of_decided_rows(store: Store) -> None:
+    page = ReviewPage(desk(store), OneUser(anonymous=False))
+    with gr.Blocks() as blocks:
+        page.build(blocks)
+    kept = store.submit(
+        2, edit((10_000, 20_000), arm="original-first"), annotator=NASTY, parent_id=None, op_id="n"
+    )
+    own = store.submit(
+        2, edit((30_000, 40_000), arm=ADJUDICATION), annotator="eve", parent_id=None, op_id="e"
+    )
+    store.adjudicate(2, correction_id=own.id, adjudicator="eve", parent_id=None, op_id="d")
+    told = page.figures("", asked_by(Role.ADJUDICATOR))[page.view.anchoring]
+    assert kept.edit.arm == "original-first"
+    assert "<td>1</td><td>0.00</td><td>0</td><td>–</td><td>1</td><td>100%</td>" in told
+    assert "tIoU with the adjudicated answer of at least 0.7" in told
+    assert "<img" not in told
+    assert anchoring_html([], []) == ""
 
 
 def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store, clip: Path) -> None:

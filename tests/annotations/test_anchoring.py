@@ -1,0 +1,71 @@
+"""What seeing a proposal does to an answer, told by the rows that somebody decided."""
+
+import pytest
+
+from annotations.anchoring import by_annotator, by_arm, judged
+from annotations.records import ADJUDICATION, Prediction, ProposedMoment
+from annotations.store import Store
+from tests.annotations.conftest import Operations, edit
+
+
+def decide(
+    store: Store, query_id: int, *windows_ms: tuple[int, int], op: Operations, **changes: object
+) -> None:
+    own = store.submit(
+        query_id, edit(*windows_ms, arm=ADJUDICATION, **changes), annotator="eve", parent_id=None, op_id=op()
+    )
+    store.adjudicate(query_id, correction_id=own.id, adjudicator="eve", parent_id=None, op_id=op())
+
+
+def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) -> None:
+    moment = ProposedMoment(start_ms=60_000, end_ms=70_000, confidence=0.8)
+    said = filled.propose(1, Prediction(model_id="tiny", moments=(moment,)), op_id=op())
+    none = filled.propose(2, Prediction(model_id="tiny"), op_id=op())
+    seen = {"proposal_id": said.id, "arm": "model-first"}
+    filled.submit(1, edit((60_000, 70_000), **seen), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(1, edit((80_000, 90_000), **seen), annotator="bob", parent_id=None, op_id=op())
+    filled.submit(1, edit((82_000, 90_000), arm="blind"), annotator="cyd", parent_id=None, op_id=op())
+    filled.submit(
+        2, edit(proposal_id=none.id, arm="model-first"), annotator="ada", parent_id=None, op_id=op()
+    )
+    filled.submit(3, edit((0, 150_000), arm="blind"), annotator="ada", parent_id=None, op_id=op())
+    decide(filled, 1, (80_000, 90_000), op=op)
+    decide(filled, 2, op=op)
+
+    found = judged(filled)
+    assert [(each.query_id, each.annotator, each.right_start, each.kept) for each in found] == [
+        (1, "ada", False, True), (1, "bob", False, False), (1, "cyd", None, False), (2, "ada", True, True),
+    ]  # fmt: skip
+    blind, shown = by_arm(found)
+    assert (blind.name, blind.answers, blind.right, blind.wrong) == ("blind", 1, 0, 0)
+    assert blind.mean_tiou == pytest.approx(0.8)
+    assert (shown.name, shown.right, shown.right_kept, shown.wrong, shown.wrong_kept) == (
+        "model-first",
+        1,
+        1,
+        2,
+        1,
+    )
+    ada, bob, _ = by_annotator(found)
+    assert (ada.name, ada.mean_tiou, ada.wrong_kept) == ("ada", 0.5, 1)
+    assert (bob.mean_tiou, bob.wrong, bob.wrong_kept) == (1.0, 1, 0)
+    assert ada.to_dict()["wrong"] == 1
+
+
+def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Operations) -> None:
+    filled.submit(2, edit(arm="original-first"), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
+    decide(filled, 2, (5_000, 9_000), op=op)
+    assert [(each.right_start, each.kept, each.tiou) for each in judged(filled, dataset="qvh")] == [
+        (False, True, 0.0), (False, False, 1.0),
+    ]  # fmt: skip
+    assert judged(filled, dataset="other") == []
+
+
+def test_a_decision_or_an_answer_that_judges_nothing_tells_nothing(filled: Store, op: Operations) -> None:
+    filled.submit(1, edit((10_000, 20_000), arm="blind"), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(3, edit(verdict="cannot-judge", reason="dark"), annotator="ada", parent_id=None, op_id=op())
+    decide(filled, 1, op=op, verdict="cannot-judge", reason="dark")
+    decide(filled, 3, (0, 9_000), op=op)
+    assert judged(filled) == []
+    assert (by_arm([]), by_annotator([])) == ([], [])
