@@ -134,3 +134,25 @@ def page(chromium: Any) -> Iterator[Any]:
 
 def _leaves(url: str) -> bool:
     return not url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:"))
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page with nothing but the workbench, its items and their clip."""
+    from tests.app.edit_harness import build
+    from tests.app.timeline_harness import serving
+
+    with serving(build(tmp_path_factory.mktemp("bench"))) as url:
+        yield url
+
+
+@pytest.fixture
+def bench(chromium: Any, address: str) -> Iterator[Any]:
+    """The workbench with its first item open; afterwards nothing has failed and no other host was asked."""
+    from tests.app.edit_bench import Bench
+
+    bench = Bench(chromium, address)
+    yield bench
+    bench.context.close()
+    assert bench.faults == []
+    assert bench.hosts == {address.removeprefix("http://")}

@@ -7,8 +7,6 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.app.edit_bench import Bench
-from tests.app.edit_harness import build
-from tests.app.timeline_harness import serving
 
 pytestmark = pytest.mark.browser
 
@@ -18,19 +16,10 @@ PRESS = """([code, key, shiftKey]) => document.activeElement.dispatchEvent(
   new KeyboardEvent("keydown", { code, key, shiftKey, bubbles: true, cancelable: true }))"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(build(tmp_path_factory.mktemp("layouts"))) as url:
-        yield url
-
-
 @pytest.fixture
-def bench(chromium: Browser, address: str) -> Iterator[Bench]:
-    bench = Bench(chromium, address)
+def bench(bench: Bench) -> Bench:
     bench.page.locator("[data-lane=ruler]").focus()
-    yield bench
-    bench.context.close()
-    assert bench.faults == []
+    return bench
 
 
 @pytest.mark.parametrize(

@@ -52,19 +52,22 @@ export function showEditHead(head, { editor, state }) {
   if (!head.agreement.hidden) setText(head.agreement, agreementText(editor));
 }
 
+/** The last two keep their places while they say nothing, so that nothing moves when a row is flagged. */
 function showChips(chips, item, doc) {
   const reasons = (item?.reasons ?? []).map(({ text }) => [text, "reason"]);
   const list = [
     ...reasons,
     ...(item?.arm === "blind" ? [["Blind: original and model are hidden until you submit", "blind"]] : []),
-    ...(doc.flagged ? [["Flagged for adjudication", "flag"]] : []),
-    ...(doc.note ? [["Has a comment", "note"]] : []),
+    ["Flagged", "flag", !doc.flagged],
+    ["Comment", "note", !doc.note],
   ];
   const key = JSON.stringify(list);
   if (chips.dataset.key === key) return;
   chips.dataset.key = key;
   chips.replaceChildren(
-    ...list.map(([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind } })),
+    ...list.map(([text, kind, off = false]) =>
+      el("span", { className: "tl-chip", text, attrs: { "data-kind": kind, "data-off": off } }),
+    ),
   );
 }
 
