@@ -78,9 +78,7 @@ def conflict(page: Any, served: Served) -> None:
     theirs = {"verdict": "no-moment", "moments": [], "reason": "The scene never shows it", "submitted": False}
     body = {"op_id": new_id(), "parent_id": now["parent_id"], "edit": {**theirs, "arm": now["arm"]}}
     api(served, f"{API}/queries/{query_id}/edits", body)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press(EDGE)
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("f")
     page.locator("dialog.fl-conflict").wait_for(timeout=PATIENCE_MS)
 
 

@@ -40,7 +40,10 @@ def _moved(moments: Any, offset_ms: int, duration_s: float) -> Edit:
 
 def review_empty(page: Any, served: Served) -> None:
     make_sample(served)
-    page.route("**/review/api/queue*", lambda route: route.fulfill(json={"rows": [], "left": 0}))
+    page.route(
+        "**/review/api/queue*",
+        lambda route: route.fulfill(json={"rows": [], "more": False, "datasets": ["sample"]}),
+    )
     visit(page, served, "/review")
     settle(page, 2000)
 

@@ -30,6 +30,7 @@ from tempo_core.errors import Cancelled, InputError
 
 Changes = dict[Any, Any]
 """New values by component: what a handler yields."""
+NOTHING_CHOSEN = "Choose a held-out row: its clip appears here, with the answer before or after the refresh."
 
 
 class TrainPage:
@@ -83,7 +84,7 @@ class TrainPage:
                 view.promote: gr.update(visible=may),
                 view.rollback: gr.update(visible=may),
                 view.preview: status_html("Counting."),
-                view.timeline: empty_value(),
+                view.timeline: empty_value(NOTHING_CHOSEN),
                 **await asyncio.to_thread(self._standing, ""),
             }
             yield {view.preview: await asyncio.to_thread(self._preview, user)}
@@ -178,7 +179,10 @@ class TrainPage:
             rows = await asyncio.to_thread(self.training.compared)
             row = next((each for each in rows if each.row_id == row_id), None)
             if row is None:
-                yield {view.lanes: empty_figure("Choose a held-out row."), view.timeline: empty_value()}
+                yield {
+                    view.lanes: empty_figure("Choose a held-out row."),
+                    view.timeline: empty_value(NOTHING_CHOSEN),
+                }
                 return
             sides = _sides(row)
             yield {

@@ -66,12 +66,12 @@ class InfoLike(Protocol):
     def height(self) -> int: ...
 
 
-def empty_value() -> TimelineValue:
-    """The value before anything was asked."""
+def empty_value(message: str | None = None) -> TimelineValue:
+    """The value before anything was asked; `message` says what will be here, in place of the usual words."""
     return {
         "rev": secrets.token_hex(6),
         "state": "empty",
-        "message": None,
+        "message": message,
         "query": "",
         "video": None,
         "strip": None,

@@ -290,3 +290,24 @@ def test_nothing_to_decide_is_said(page: Any, serve: Callable[..., RunningApp], 
         page.goto(f"{running.url}/review")
         expect(page.locator(".rv-queue h3")).to_have_text("Nothing to decide", timeout=SLOW_MS)
         expect(page.locator("#review")).to_contain_text("Rows come here when two people answered one")
+
+
+def test_a_fault_of_the_page_does_not_pass_for_a_missing_server(
+    chromium: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    faults: list[str] = []
+    running = serve(store=store)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.route("**/review/api/queue*", lambda route: route.fulfill(json={"unheard": "of"}))
+    page.goto(f"{running.url}/review")
+    line = page.locator(".rv-line")
+    expect(line).to_have_text("This page has met a fault of its own. Reload it.", timeout=SLOW_MS)
+    assert len(faults) == 1
+    page.unroute("**/review/api/queue*")
+    page.route("**/review/api/queue*", lambda route: route.abort())
+    page.reload()
+    expect(line).to_have_text("The server cannot be reached. Reload the page to try again.", timeout=SLOW_MS)
+    assert len(faults) == 1
+    context.close()

@@ -128,7 +128,7 @@ def test_flagging_and_commenting_moves_nothing(bench: Bench, width: int) -> None
     tops = """[...document.querySelectorAll(".tl-lane:not([hidden]), .tl-stage")]
       .map((part) => part.getBoundingClientRect().top)"""
     before = bench.run(tops)
-    chips = bench.page.locator(".tl-chips .tl-chip:visible")
+    chips = bench.page.locator(".tl-chip-row .tl-chip:visible")
     expect(chips.filter(has_text="Flagged")).to_have_count(0)
     bench.press("f")
     expect(chips.filter(has_text="Flagged")).to_be_visible()

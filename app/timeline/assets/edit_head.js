@@ -20,13 +20,15 @@ export function buildEditHead(bench) {
   const released = el("p", { className: "tl-released", attrs: { dir: "auto" } });
   const chips = el("div", { className: "tl-chips" });
   const agreement = el("span", { className: "tl-agreement" });
+  const flag = mark("Flagged", "flag");
+  const note = mark("Comment", "note");
   const slot = el("div", { className: "tl-slot" });
   const words = el(
     "div",
     { className: "tl-head-words" },
     el("div", { className: "tl-query-row" }, query, pencil),
     released,
-    el("div", { className: "tl-chip-row" }, chips, agreement),
+    el("div", { className: "tl-chip-row" }, chips, agreement, flag, note),
   );
   return {
     node: el("div", { className: "tl-head" }, words, slot),
@@ -35,8 +37,15 @@ export function buildEditHead(bench) {
     released,
     chips,
     agreement,
+    flag,
+    note,
     slot,
   };
+}
+
+/** A chip that keeps its place while it says nothing, so that nothing moves when it does. */
+function mark(text, kind) {
+  return el("span", { className: "tl-chip", text, attrs: { "data-kind": kind, "data-off": true } });
 }
 
 export function showEditHead(head, { editor, state }) {
@@ -47,27 +56,21 @@ export function showEditHead(head, { editor, state }) {
   head.released.hidden = !proposed;
   setText(head.released, proposed ? `Released as: ${imported}` : "");
   head.pencil.disabled = !item;
-  showChips(head.chips, item, doc);
+  showChips(head.chips, item);
+  head.flag.toggleAttribute("data-off", !doc.flagged);
+  head.note.toggleAttribute("data-off", !doc.note);
   head.agreement.hidden = !item || item.arm === "blind" || !item.original;
   if (!head.agreement.hidden) setText(head.agreement, agreementText(editor));
 }
 
-/** The last two keep their places while they say nothing, so that nothing moves when a row is flagged. */
-function showChips(chips, item, doc) {
-  const reasons = (item?.reasons ?? []).map(({ text }) => [text, "reason"]);
-  const list = [
-    ...reasons,
-    ...(item?.arm === "blind" ? [["Blind: original and model are hidden until you submit", "blind"]] : []),
-    ["Flagged", "flag", !doc.flagged],
-    ["Comment", "note", !doc.note],
-  ];
+function showChips(chips, item) {
+  const list = (item?.reasons ?? []).map(({ text }) => [text, "reason"]);
+  if (item?.arm === "blind") list.push(["Blind: original and model are hidden until you submit", "blind"]);
   const key = JSON.stringify(list);
   if (chips.dataset.key === key) return;
   chips.dataset.key = key;
   chips.replaceChildren(
-    ...list.map(([text, kind, off = false]) =>
-      el("span", { className: "tl-chip", text, attrs: { "data-kind": kind, "data-off": off } }),
-    ),
+    ...list.map(([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind } })),
   );
 }
 

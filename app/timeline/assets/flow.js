@@ -109,7 +109,7 @@ class Flow {
         const title = failure.kind === "person" ? "You are signed out" : "The server does not answer";
         const kept = this.saver?.status.count ? ` ${this.saver.status.count} edits are kept in this browser.` : "";
         const buttons = failure.kind === "person" ? [["Sign in", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`), true]] : [];
-        this.cards.show(title, `${failure.message} It is asked again every few seconds.${kept}`, buttons);
+        this.cards.show(title, `${failure.kind === "person" ? "Sign in and go on where you were." : failure.message} It is asked again every few seconds.${kept}`, buttons);
         await pause(AGAIN_MS, this.signal);
       }
     }

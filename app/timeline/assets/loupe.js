@@ -89,7 +89,7 @@ function draw({ left, right, truth }, grabber, first, count) {
   const missing = middle.some((picture, k) => wanted[k] && !picture);
   const exact = middle.every((picture, k) => !wanted[k] || picture?.exact);
   truth.dataset.truth = missing ? "waiting" : exact ? "exact" : "approximate";
-  setText(truth, missing ? "" : exact ? "exact" : "approximate");
+  setText(truth, missing ? "waiting" : exact ? "exact" : "approximate");
 }
 
 function paint(canvas, grabber, idx) {
@@ -97,6 +97,7 @@ function paint(canvas, grabber, idx) {
   if (canvas.dataset.frame === String(idx) && canvas.picture === picture) return picture;
   canvas.dataset.frame = String(idx);
   canvas.picture = picture;
+  canvas.toggleAttribute("data-empty", !picture);
   if (!picture) {
     if (canvas.width) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
     return null;

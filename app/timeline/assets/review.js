@@ -27,11 +27,15 @@ class Refused extends Error {
   }
 }
 
+class Unreached extends Error {}
+
 async function ask(path, message) {
   const options = message
     ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(message) }
     : {};
-  const response = await fetch(API + path, options);
+  const response = await fetch(API + path, options).catch((error) => {
+    throw new Unreached("The server cannot be reached.", { cause: error });
+  });
   const answer = await response.json().catch(() => null);
   if (!response.ok || !answer) throw new Refused(response.status, answer);
   return answer;
@@ -182,7 +186,8 @@ class Review {
 
   /** The decision could not be sent; it stays here, and nothing else has changed. */
   #unsent(query_id, message, name, error) {
-    const words = error instanceof Refused ? error.message : "The server cannot be reached. Your decision is kept here.";
+    if (isFault(error)) return void this.#failed(error);
+    const words = error instanceof Refused ? error.message : `${error.message} Your decision is kept here.`;
     const again = ["Send again", () => this.#deliver(query_id, message, name)];
     const back = ["Go on editing", () => this.board.focusTimeline()];
     this.#offer(words, [error.status === 400 ? back : again]); // what was refused for its content stays refused
@@ -296,9 +301,16 @@ class Review {
   }
 
   #failed(error) {
-    this.#say(error instanceof Refused ? error.message : "The server cannot be reached. Reload the page to try again.");
-    if (!(error instanceof Refused)) console.warn(error);
+    if (error instanceof Refused) return this.#say(error.message);
+    this.#say(isFault(error) ? "This page has met a fault of its own. Reload it." : `${error.message} Reload the page to try again.`);
+    if (isFault(error)) reportError(error);
+    return undefined;
   }
+}
+
+/** Neither the server's word nor its silence: a mistake in this page, which must not pass for either. */
+function isFault(error) {
+  return !(error instanceof Refused || error instanceof Unreached);
 }
 
 function answerText(edit) {
