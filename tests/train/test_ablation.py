@@ -1,6 +1,7 @@
 """The ablations' parts: controls that differ in one thing only, and a whole run at toy size."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +93,14 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
     )
     run(first, tmp_path / "first")
     arms = tuple((style, Reading(stamps=style)) for style in ("interleaved", "none"))
-    toy = Ablation(name="toy", arms=arms, steps=1, fresh_language=True, ticks=(8, 8), beat_s=1.0)
+    toy = Ablation(
+        name="toy",
+        arms=arms,
+        steps=1,
+        mixture=replace(tiny, beat_s=1.0, odd_clocks=0.0),
+        tiers=("rich",),
+        fresh_language=True,
+    )
     whole = run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0, 1], clips=2)
     assert set(whole["arms"]["rich"]) == {"interleaved", "none"}
     assert set(whole["differences"]["rich"]) == {"interleaved - none"}

@@ -108,8 +108,8 @@ def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(checkpoint: Path,
     effort = Effort(minutes=0.01, groups=2)
     said: list[str] = []
     whole = run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append)
-    assert list(whole["arms"]["rich"]) == ["cold", *arms]
-    assert set(whole["differences"]["rich"]) == {f"pir-hard - {arm}" for arm in ("cold", *arms[1:])}
+    assert list(whole["arms"]["plain"]) == ["cold", *arms]
+    assert set(whole["differences"]["plain"]) == {f"pir-hard - {arm}" for arm in ("cold", *arms[1:])}
     assert json.loads((tmp_path / "stages.json").read_text()) == whole
     assert len(said) == 1 + 2 * len(arms)
     said.clear()

@@ -33,7 +33,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ablation.add_argument(
             "--steps", type=int, help="training steps of each arm (default: the experiment's own)"
         )
-        ablation.add_argument("--tiers", default="rich", help="plain, rich or both, separated by a comma")
         ablation.set_defaults(run=_run_ablation)
     _add_loop(names)
     _add_gains(names)
@@ -118,7 +117,7 @@ def _run_ablation(args: argparse.Namespace) -> int:
 
     whole = run_ablation(
         ABLATIONS[args.experiment], args.start, args.out, seeds=_seeds(args.seeds), clips=args.clips,
-        steps=args.steps, tiers=args.tiers.split(","), report=_report,
+        steps=args.steps, report=_report,
     )  # fmt: skip
     for tier, arms in whole["arms"].items():
         print(f"{tier}:")

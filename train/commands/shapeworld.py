@@ -24,7 +24,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("--clips", type=int, default=200, help="number of clips (200)")
     command.add_argument("--queries", type=int, default=5, help="questions a clip (5)")
     command.add_argument(
-        "--tier", choices=sorted(TIERS), default="rich", help="plain or rich pictures (rich)"
+        "--tier",
+        choices=sorted(TIERS),
+        default="rich",
+        help="how hard the pictures are; sparse: little happens, and it is small (rich)",
     )
     command.add_argument(
         "--questions", choices=sorted(MIXES), default="main", help="which kinds are asked (main)"

@@ -26,12 +26,12 @@ from train.experiments.world import (
     score,
     truth_rows,
 )
+from train.recipes import tempo_tiny
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run as train
 from train.shapeworld.queries import QueryMix
 
 Report = Callable[[str], None]
-_MIX = QueryMix(irrelevant=0.42, negatives=(0.4, 0.2, 0.15, 0.25))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,9 +41,11 @@ class Ablation:
     name: str
     arms: tuple[tuple[str, Reading], ...]
     steps: int
-    fresh_language: bool
-    ticks: tuple[int, int]
-    beat_s: float | None = None
+    mixture: Mixture
+    """What every arm learns from, read as the arm reads."""
+    tiers: tuple[str, ...]
+    """Scored on clips of these."""
+    fresh_language: bool = False
     rate: float = 1.0
 
 
@@ -55,42 +57,44 @@ ABLATIONS = {
             for name in ("saa", "uniform", "random", "shifted")
         ),
         steps=250,
-        fresh_language=False,
-        ticks=(10, 40),
-        rate=0.4,
+        mixture=replace(tempo_tiny().phases[-1].mixture, rich_share=0.5, sparse_share=0.5),
+        tiers=("rich", "sparse"),
+        rate=0.15,
     ),
     "stamps": Ablation(
         name="stamps",
         arms=tuple((name, Reading(stamps=name)) for name in ("interleaved", "unpadded", "once", "none")),
         steps=900,
+        mixture=Mixture(
+            videos=8, questions=8, ticks=(8, 16), rich_share=0.7, beat_s=1.0, odd_clocks=0.0,
+            query_mix=QueryMix(irrelevant=0.42, negatives=(0.4, 0.2, 0.15, 0.25)),
+        ),
+        tiers=("rich",),
         fresh_language=True,
-        ticks=(8, 16),
-        beat_s=1.0,
     ),
-}
+}  # fmt: skip
 
 
 def recipe_of(
     ablation: Ablation, reading: Reading, seed: int, steps: int, *, tokenizer_seed: int = 0
 ) -> ScratchRecipe:
     """The arm's training: every batch is read as the arm reads; the tokenizer stays the one of the run before."""
-    mixture = Mixture(
-        videos=8, questions=8, ticks=ablation.ticks, rich_share=0.7, query_mix=_MIX,
-        tokens_per_frame=reading.tokens_per_frame, min_tokens=reading.min_tokens, max_tokens=reading.max_tokens,
-        other_budgets=0.0, allocators=((reading.allocator, 1.0),), stamps=reading.stamps, beat_s=ablation.beat_s,
-        odd_clocks=0.0 if ablation.beat_s else 0.2,
+    mixture = replace(
+        ablation.mixture, tokens_per_frame=reading.tokens_per_frame, min_tokens=reading.min_tokens,
+        max_tokens=reading.max_tokens, other_budgets=0.0, allocators=((reading.allocator, 1.0),),
+        stamps=reading.stamps,
     )  # fmt: skip
     phase = Phase(first_step=0, mixture=mixture, rate=ablation.rate, vision_rate=0.25, vision_weight=0.5)
     return ScratchRecipe(
         name=f"ablation-{ablation.name}", seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0,
-        joint_steps=steps, phases=(phase,), four_bit_share=0.0,
+        joint_steps=steps, batches_from=100_000, phases=(phase,), four_bit_share=0.0,
         loader_processes=int(steps > 10), threads=1,
     )  # fmt: skip
 
 
 def run_ablation(
     ablation: Ablation, start: Path, out: Path, *, seeds: Sequence[int], clips: int, steps: int | None = None,
-    tiers: Sequence[str] = ("rich",), report: Report = lambda line: None,
+    report: Report = lambda line: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run.
 
@@ -103,8 +107,8 @@ def run_ablation(
             f"{start} holds no state.pt. Name the --out folder of a finished `train sft --recipe` run."
         )
     worlds = {
-        tier: held_out(WorldPlan(clips=clips, tier=tier, beat_s=ablation.beat_s, mix=_asked()))
-        for tier in tiers
+        tier: held_out(WorldPlan(clips=clips, tier=tier, beat_s=ablation.mixture.beat_s, mix=_asked()))
+        for tier in ablation.tiers
     }
     found: dict[str, Any] = {}
     for seed in seeds:
@@ -116,9 +120,10 @@ def run_ablation(
             found[f"{arm}-{seed}"] = json.loads(result.read_text())
     whole = {
         "ablation": ablation.name,
-        "arms": {tier: _summary(ablation, found, seeds, tier) for tier in tiers},
+        "arms": {tier: _summary(ablation, found, seeds, tier) for tier in ablation.tiers},
         "differences": {
-            tier: _differences(ablation, found, seeds, truth_rows(worlds[tier]), tier) for tier in tiers
+            tier: _differences(ablation, found, seeds, truth_rows(worlds[tier]), tier)
+            for tier in ablation.tiers
         },
     }
     (out / f"{ablation.name}.json").write_text(json.dumps(whole, indent=1))

@@ -42,7 +42,7 @@ class Effort:
     """Processor minutes of every arm."""
     held_out_clips: int | None = None
     """In every world; None: the scenario's own."""
-    cold_steps: int = 900
+    cold_steps: int = 1500
     """Steps of the cold start from random language weights."""
     learning_rate: float = 3e-5
     sft_rate: float = 2e-4

@@ -1,9 +1,10 @@
 """Held-out shapeworld in memory: clips that training never draws, asked and scored without writing a video file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
@@ -174,9 +175,10 @@ def predict(
 
 def _layout(model: LoadedModel, video: SampledVideo, reading: Reading) -> Layout:
     stamps = format_stamps(video.times_s, video.end_s)
+    budget = replace(model.defaults, tokens_per_frame=reading.tokens_per_frame).budget_for(len(stamps) - 1)
     allocation = allocate(
-        video.frames, budget_tokens=model.defaults.budget_for(len(stamps) - 1), min_tokens=reading.min_tokens,
-        max_tokens=reading.max_tokens, allocator=reading.allocator,
+        video.frames, budget_tokens=budget, min_tokens=reading.min_tokens,
+        max_tokens=reading.max_tokens, allocator=reading.allocator, seed=crc32(video.sha256.encode()),
     )  # fmt: skip
     ids = styled_context(model.tokenizer, stamps, allocation.tokens.tolist(), reading.stamps)
     pad = special_id(model.tokenizer, IMAGE_PAD)

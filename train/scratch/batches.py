@@ -152,7 +152,7 @@ def resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase) -> Videos:
     """B videos of one length, aspect and token budget, with K questions each."""
     rng = np.random.default_rng([seed, 2, step])
-    tier = TIERS["rich" if rng.random() < mixture.rich_share else "plain"]
+    tier = _tier(rng.random(), mixture)
     ticks = int(rng.integers(mixture.ticks[0], mixture.ticks[1] + 1))
     aspect = tier.aspects[int(rng.integers(len(tier.aspects)))]
     per_frame, least = mixture.tokens_per_frame, mixture.min_tokens
@@ -172,6 +172,12 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
         for scene in scenes
     ]
     return _pack(clips, tokenizer)
+
+
+def _tier(draw: float, mixture: Mixture) -> Tier:
+    if draw < mixture.rich_share:
+        return TIERS["rich"]
+    return TIERS["sparse" if draw < mixture.rich_share + mixture.sparse_share else "plain"]
 
 
 @dataclass(slots=True)
@@ -199,6 +205,7 @@ def _clip(
         min_tokens=budget[1],
         max_tokens=mixture.max_tokens,
         allocator=allocator,
+        seed=scene.seed,
     )
     stamps = format_stamps(*_clock(rng, scene, mixture))
     mix = mixture.query_mix if rng.random() < 0.8 else replace(mixture.query_mix, irrelevant=0.5)

@@ -13,6 +13,8 @@ class Mixture:
     questions: int
     ticks: tuple[int, int]
     rich_share: float
+    """Share of batches of the rich tier; what is left is plain."""
+    sparse_share: float = 0.0
     query_mix: QueryMix = field(default_factory=QueryMix)
     tokens_per_frame: float = 8.0
     min_tokens: int = 4

@@ -3,7 +3,7 @@
 Ticks are whole beats of the clip; `scene.step_s` seconds each. All intervals are half-open in ticks.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Tier:
     """Share of clips that go through lossy compression while training."""
     aspects: tuple[tuple[int, int], ...]
     """Height : width ratios."""
+    things: tuple[int, int] = (3, 7)
+    """Fewest and most things of a clip."""
+    still: bool = False
+    """Wall, light and shot never change: only things come and go."""
 
 
 PLAIN = Tier(
@@ -65,7 +69,12 @@ RICH = Tier(
     compression=0.4,
     aspects=((1, 1), (1, 1), (3, 4), (9, 16)),
 )
-TIERS = {"plain": PLAIN, "rich": RICH}
+SPARSE = replace(
+    RICH, name="sparse", sizes={"tiny": (0.024, 0.034), "small": (0.04, 0.06), "large": (0.14, 0.185)},
+    size_shares=(0.5, 0.5, 0.0), things=(2, 3), still=True,
+)  # fmt: skip
+"""Little happens, and what happens is small, as before a camera that watches a room."""
+TIERS = {"plain": PLAIN, "rich": RICH, "sparse": SPARSE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,8 +187,10 @@ def sample_scene(
         shots=np.full(ticks, NONE),
         lights=np.full(ticks, NONE),
     )
-    _add_surroundings(scene, rng, wall_chances)
-    _add_things(scene, rng, count=int(rng.integers(3, 8)), motion=motion)
+    if not tier.still:
+        _add_surroundings(scene, rng, wall_chances)
+    fewest, most = tier.things
+    _add_things(scene, rng, count=int(rng.integers(fewest, most + 1)), motion=motion)
     return scene
 
 
