@@ -12,6 +12,7 @@ from tempo_core.errors import InputError
 from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
 from train.experiments.world import Reading, WorldPlan, held_out, truth_rows
 from train.scratch.batches import IGNORED, videos
+from train.scratch.export import export
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
 from train.scratch.stamp_styles import STYLES, styled_context
@@ -91,7 +92,8 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
         joint_steps=1,
         phases=(Phase(first_step=0, mixture=tiny),),
     )
-    run(first, tmp_path / "first")
+    model, tokenizer = run(first, tmp_path / "first")
+    export(model, tokenizer, first, tmp_path / "first" / "checkpoint")
     arms = tuple((style, Reading(stamps=style)) for style in ("interleaved", "none"))
     toy = Ablation(
         name="toy",
@@ -101,10 +103,20 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
         tiers=("rich",),
         fresh_language=True,
     )
-    whole = run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0, 1], clips=2)
-    assert set(whole["arms"]["rich"]) == {"interleaved", "none"}
-    assert set(whole["differences"]["rich"]) == {"interleaved - none"}
+    whole = run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=1)
+    assert set(whole["trained"]["rich"]["arms"]) == {"interleaved", "none"}
+    assert set(whole["trained"]["rich"]["differences"]) == {"interleaved - none"}
+    assert "untrained" not in whole
     assert json.loads((tmp_path / "out" / "toy.json").read_text()) == whole
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
-    assert run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0, 1], clips=2) == whole
+    assert run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=1) == whole
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
+
+    kept = replace(
+        toy, name="kept", arms=ABLATIONS["allocation"].arms[:2], tiers=("sparse",), fresh_language=False
+    )
+    whole = run_ablation(kept, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
+    for when in ("trained", "untrained"):
+        table = whole[when]["sparse"]
+        assert set(table["arms"]) == {"saa", "uniform"}
+        assert set(table["differences, tiny and small"]) == {"saa - uniform"}

@@ -113,18 +113,20 @@ def _run_gains(args: argparse.Namespace) -> int:
 
 
 def _run_ablation(args: argparse.Namespace) -> int:
-    from train.experiments.ablation import ABLATIONS, run_ablation
+    from train.experiments.ablation import ABLATIONS, UNTRAINED, run_ablation
 
     whole = run_ablation(
         ABLATIONS[args.experiment], args.start, args.out, seeds=_seeds(args.seeds), clips=args.clips,
         steps=args.steps, report=_report,
     )  # fmt: skip
-    for tier, arms in whole["arms"].items():
-        print(f"{tier}:")
-        for arm, values in arms.items():
-            print(f"  {arm:12s}" + "  ".join(f"{name} {_shown(value)}" for name, value in values.items()))
-        for pair, gaps in whole["differences"][tier].items():
-            print(f"  {pair}: " + json.dumps(gaps))
+    for when in ("trained", UNTRAINED):
+        for tier, table in whole.get(when, {}).items():
+            print(f"{tier}, {when}:")
+            for arm, values in table.pop("arms").items():
+                print(f"  {arm:12s}" + "  ".join(f"{name} {_shown(value)}" for name, value in values.items()))
+            for name, pairs in table.items():
+                for pair, gaps in pairs.items():
+                    print(f"  {name}: {pair}: " + json.dumps(gaps))
     return 0
 
 

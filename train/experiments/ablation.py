@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from tempo_core.errors import InputError
-from tempo_core.metrics.evaluation import compare
+from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from train.experiments.world import (
-    MEASURES,
+    HeldClip,
     Reading,
     WorldPlan,
+    gains,
     headline,
     held_out,
     loaded,
@@ -32,6 +33,9 @@ from train.scratch.run import run as train
 from train.shapeworld.queries import QueryMix
 
 Report = Callable[[str], None]
+
+UNTRAINED = "untrained"
+"""The start as it is, read as each arm reads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +103,8 @@ def run_ablation(
     """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run.
 
     Finished arms are kept in `out`, so that the same command goes on. Returns (and writes to
-    `out/NAME.json`) the arms' figures, means and spreads, and paired differences from the first arm.
+    `out/NAME.json`) for each tier the arms' figures, means and spreads, and paired differences from the first arm; and
+    where the language model is not made anew also those of the start itself, read as each arm reads (`untrained`).
     """
     state = start / "state.pt"
     if not state.is_file():
@@ -118,14 +123,16 @@ def run_ablation(
             if not result.exists():
                 _run_arm(ablation, arm, reading, seed, steps or ablation.steps, state, worlds, folder, report)
             found[f"{arm}-{seed}"] = json.loads(result.read_text())
-    whole = {
-        "ablation": ablation.name,
-        "arms": {tier: _summary(ablation, found, seeds, tier) for tier in ablation.tiers},
-        "differences": {
-            tier: _differences(ablation, found, seeds, truth_rows(worlds[tier]), tier)
-            for tier in ablation.tiers
-        },
-    }
+    whole = {"ablation": ablation.name, "trained": _table(ablation, found, seeds, worlds)}
+    if not ablation.fresh_language:
+        before = load_model(start / "checkpoint", four_bit=False, device="cpu")
+        for arm, reading in ablation.arms:
+            result = out / ablation.name / f"{arm}-{UNTRAINED}" / "result.json"
+            if not result.exists():
+                result.parent.mkdir(parents=True, exist_ok=True)
+                result.write_text(json.dumps(_scored(before, arm, reading, worlds, report)))
+            found[f"{arm}-{UNTRAINED}"] = json.loads(result.read_text())
+        whole[UNTRAINED] = _table(ablation, found, [UNTRAINED], worlds)
     (out / f"{ablation.name}.json").write_text(json.dumps(whole, indent=1))
     return whole
 
@@ -135,23 +142,48 @@ def _asked() -> QueryMix:
 
 
 def _run_arm(
-    ablation: Ablation, arm: str, reading: Reading, seed: int, steps: int, state: Path, worlds: dict[str, Any],
-    folder: Path, report: Report,
+    ablation: Ablation, arm: str, reading: Reading, seed: int, steps: int, state: Path,
+    worlds: dict[str, list[HeldClip]], folder: Path, report: Report,
 ) -> None:  # fmt: skip
     report(f"{arm}, seed {seed}: {steps} steps")
     before = json.loads((state.parent / "recipe.json").read_text())["seed"]
     recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=before)
     model, tokenizer = train(recipe, folder, start=state, fresh_language=ablation.fresh_language)
-    scored = {}
-    for tier, clips in worlds.items():
-        rows, evaluation = score(loaded(model, tokenizer, reading), clips, reading)
-        scored[tier] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
-        report(f"{arm}, seed {seed}, {tier}: mIoU {scored[tier]['measures']['miou']['value']:.3f}")
+    scored = _scored(loaded(model, tokenizer, reading), f"{arm}, seed {seed}", reading, worlds, report)
     (folder / "result.json").write_text(json.dumps(scored))
     (folder / "state.pt").unlink()
 
 
-def _summary(ablation: Ablation, found: dict[str, Any], seeds: Sequence[int], tier: str) -> dict[str, Any]:
+def _scored(
+    model: LoadedModel, name: str, reading: Reading, worlds: dict[str, list[HeldClip]], report: Report
+) -> dict[str, Any]:
+    scored = {}
+    for tier, clips in worlds.items():
+        rows, evaluation = score(model, clips, reading)
+        scored[tier] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
+        report(f"{name}, {tier}: mIoU {scored[tier]['measures']['miou']['value']:.3f}")
+    return scored
+
+
+def _table(
+    ablation: Ablation, found: dict[str, Any], seeds: Sequence[int | str], worlds: dict[str, list[HeldClip]]
+) -> dict[str, Any]:
+    """Per tier: the arms' figures, and what the first arm gains on each other one, in all and on small things."""
+    out: dict[str, Any] = {}
+    for tier, clips in worlds.items():
+        truth = truth_rows(clips)
+        small = [row for row in truth if row.fields["size"] in ("tiny", "small")]
+        out[tier] = {
+            "arms": _summary(ablation, found, seeds, tier),
+            "differences": _differences(ablation, found, seeds, truth, tier),
+            "differences, tiny and small": _differences(ablation, found, seeds, small, tier) if small else {},
+        }
+    return out
+
+
+def _summary(
+    ablation: Ablation, found: dict[str, Any], seeds: Sequence[int | str], tier: str
+) -> dict[str, Any]:
     """Per arm: mean and standard deviation over seeds of each measure, in all and by size."""
     out: dict[str, Any] = {}
     for arm, _ in ablation.arms:
@@ -174,24 +206,24 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
 
 
 def _differences(
-    ablation: Ablation, found: dict[str, Any], seeds: Sequence[int], truth: list[TruthRow], tier: str
+    ablation: Ablation, found: dict[str, Any], seeds: Sequence[int | str], truth: list[TruthRow], tier: str
 ) -> dict[str, Any]:
     """Each further arm against the first: a paired bootstrap over videos, all seeds' answers together."""
     whole = [replace(row, qid=f"{seed}-{row.qid}") for seed in seeds for row in truth]
 
     def said(arm: str) -> list[PredictionRow]:
         rows = [(seed, row) for seed in seeds for row in found[f"{arm}-{seed}"][tier]["predictions"]]
-        return [PredictionRow(**row | _tuples(row) | {"qid": f"{seed}-{row['qid']}"}) for seed, row in rows]
+        known = {row.qid for row in truth}
+        return [
+            PredictionRow(**row | _tuples(row) | {"qid": f"{seed}-{row['qid']}"})
+            for seed, row in rows
+            if row["qid"] in known
+        ]
 
     first, *others = (arm for arm, _ in ablation.arms)
     out: dict[str, Any] = {}
     for arm in others:
-        gaps = compare(said(arm), said(first), whole)
-        out[f"{first} - {arm}"] = {
-            name: {"gain": gap.second - gap.first, "low": gap.low, "high": gap.high, "p": gap.p_value}
-            for name, gap in gaps.items()
-            if name in MEASURES
-        }
+        out[f"{first} - {arm}"] = gains(said(arm), said(first), whole)
     return out
 
 

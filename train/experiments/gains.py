@@ -15,14 +15,13 @@ import numpy as np
 
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
-from tempo_core.metrics.evaluation import compare
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.moments import Moment, merge
 from train.configuration import SftConfig
 from train.examples import Example
 from train.experiments.pairs import ShapePairs
 from train.experiments.scenarios import Arm, Cold, Noise, Scenario
-from train.experiments.world import MEASURES, HeldClip, Reading, headline, held_out, score, truth_rows
+from train.experiments.world import MEASURES, HeldClip, Reading, gains, headline, held_out, score, truth_rows
 from train.negatives import with_negatives
 from train.pir_config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
@@ -254,12 +253,7 @@ def _differences(
 
     out: dict[str, Any] = {}
     for arm in (COLD, *arms[1:]):
-        gaps = compare(said(arm), said(arms[0]), whole)
-        out[f"{arms[0].name} - {arm.name}"] = {
-            name: {"gain": gap.second - gap.first, "low": gap.low, "high": gap.high, "p": gap.p_value}
-            for name, gap in gaps.items()
-            if name in MEASURES
-        }
+        out[f"{arms[0].name} - {arm.name}"] = gains(said(arm), said(arms[0]), whole)
     return out
 
 

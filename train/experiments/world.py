@@ -14,7 +14,7 @@ from tempo_core.context import Layout, encode_video
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.engine import Engine
 from tempo_core.loading import LoadedModel
-from tempo_core.metrics.evaluation import Evaluation, evaluate
+from tempo_core.metrics.evaluation import Evaluation, compare, evaluate, number
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.prompt import IMAGE_PAD, grid_sizes, mrope_positions, special_id
 from tempo_core.timestamps import format_stamps
@@ -156,7 +156,7 @@ def predict(
     """Every query answered, greedily under the grammar, in the order of `truth_rows`."""
     engine = Engine(model)
     rows: list[PredictionRow] = []
-    for number, clip in enumerate(clips, start=1):
+    for done, clip in enumerate(clips, start=1):
         layout = _layout(model, clip.video, reading)
         context = encode_video(model, clip.video, layout=layout)
         for query in clip.queries:
@@ -169,15 +169,17 @@ def predict(
                     moments=moments, saliency=None, relevance=answer.relevance, refused=answer.refused,
                 )
             )  # fmt: skip
-        progress(number, len(clips))
+        progress(done, len(clips))
     return rows
 
 
 def _layout(model: LoadedModel, video: SampledVideo, reading: Reading) -> Layout:
     stamps = format_stamps(video.times_s, video.end_s)
-    budget = replace(model.defaults, tokens_per_frame=reading.tokens_per_frame).budget_for(len(stamps) - 1)
+    read_as = replace(
+        model.defaults, tokens_per_frame=reading.tokens_per_frame, min_tokens=reading.min_tokens
+    )
     allocation = allocate(
-        video.frames, budget_tokens=budget, min_tokens=reading.min_tokens,
+        video.frames, budget_tokens=read_as.budget_for(len(stamps) - 1), min_tokens=reading.min_tokens,
         max_tokens=reading.max_tokens, allocator=reading.allocator, seed=crc32(video.sha256.encode()),
     )  # fmt: skip
     ids = styled_context(model.tokenizer, stamps, allocation.tokens.tolist(), reading.stamps)
@@ -205,3 +207,20 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
     }
     measures = {name: report["measures"][name] for name in MEASURES}
     return {"measures": measures, "groups": groups, "auroc": report["auroc"]}
+
+
+def gains(
+    before: Sequence[PredictionRow], after: Sequence[PredictionRow], truth: Sequence[TruthRow]
+) -> dict[str, dict[str, float | None]]:
+    """What `after` gains on `before` in each measure, with the interval and p of a paired bootstrap over clips.
+
+    None where a measure means nothing on these rows, such as refusals where every query is relevant.
+    """
+    return {
+        name: {
+            "gain": number(gap.second - gap.first), "low": number(gap.low), "high": number(gap.high),
+            "p": number(gap.p_value),
+        }
+        for name, gap in compare(before, after, truth).items()
+        if name in MEASURES
+    }  # fmt: skip

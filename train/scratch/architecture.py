@@ -58,8 +58,13 @@ def tiny_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2VLConfig:
     )
 
 
-def new_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2VLForConditionalGeneration:
-    """A model with random weights, whose patch embedding starts as the principal components of shapeworld's patches."""
+def new_model(
+    tokenizer: PreTrainedTokenizerBase, *, seed: int, whitened: bool = True
+) -> Qwen2VLForConditionalGeneration:
+    """A model with random weights, whose patch embedding starts as the principal components of shapeworld's patches.
+
+    They take seconds to find; `whitened` is off where other weights come in their place.
+    """
     torch.manual_seed(seed)
     model = Qwen2VLForConditionalGeneration(tiny_config(tokenizer)).float()
     model.generation_config = GenerationConfig(
@@ -70,7 +75,8 @@ def new_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen2VLForCon
         ],
         pad_token_id=tokenizer.pad_token_id,
     )
-    _whiten_patch_embedding(model, seed)
+    if whitened:
+        _whiten_patch_embedding(model, seed)
     return model
 
 

@@ -56,7 +56,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.threads)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    state = _begin(recipe)
+    state = _begin(recipe, whitened=start is None and not (folder / "state.pt").exists())
     if not _resume(state, recipe, folder) and start is not None:
         _start_from(state, recipe, start, fresh_language=fresh_language)
     if state.stage == "vision":
@@ -78,9 +78,9 @@ def run(
     return state.model.eval(), state.tokenizer
 
 
-def _begin(recipe: ScratchRecipe) -> _State:
+def _begin(recipe: ScratchRecipe, *, whitened: bool) -> _State:
     tokenizer = build_tokenizer(recipe.seed if recipe.tokenizer_seed is None else recipe.tokenizer_seed)
-    model = new_model(tokenizer, seed=recipe.seed)
+    model = new_model(tokenizer, seed=recipe.seed, whitened=whitened)
     heads = Heads(HIDDEN, tokenizer)
     state = _State(model=model, heads=heads, tokenizer=tokenizer, optimizers=[])
     state.optimizers = _optimizers(state, recipe)
