@@ -68,12 +68,12 @@ ABLATIONS = {
     "stamps": Ablation(
         name="stamps",
         arms=tuple((name, Reading(stamps=name)) for name in ("interleaved", "unpadded", "once", "none")),
-        steps=900,
+        steps=600,
         mixture=Mixture(
-            videos=8, questions=8, ticks=(8, 16), rich_share=0.7, beat_s=1.0, odd_clocks=0.0,
+            videos=8, questions=8, ticks=(8, 16), rich_share=0.0, beat_s=1.0, odd_clocks=0.0,
             query_mix=QueryMix(irrelevant=0.42, negatives=(0.4, 0.2, 0.15, 0.25)),
         ),
-        tiers=("rich",),
+        tiers=("plain",),
         fresh_language=True,
     ),
 }  # fmt: skip
@@ -111,10 +111,9 @@ def run_ablation(
         raise InputError(
             f"{start} holds no state.pt. Name the --out folder of a finished `train sft --recipe` run."
         )
-    worlds = {
-        tier: held_out(WorldPlan(clips=clips, tier=tier, beat_s=ablation.mixture.beat_s, mix=_asked()))
-        for tier in ablation.tiers
-    }
+    mixture = ablation.mixture
+    plan = WorldPlan(clips=clips, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
+    worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
     found: dict[str, Any] = {}
     for seed in seeds:
         for arm, reading in ablation.arms:
