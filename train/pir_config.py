@@ -30,6 +30,9 @@ class PirGrpoConfig:
     temperature: float = 1.0
     constrained: bool = True
     """Sample under the answer grammar; log-probabilities are renormalised over what it allows."""
+    show_refusals: bool = False
+    """Where nobody in an irrelevant group refuses, one rollout becomes the refusal: after a cold start on relevant rows
+    alone it would never be sampled, and what is never sampled is never rewarded."""
     thinking: bool = False
     """Let a <think> trace stand before the answer; needs free sampling."""
     max_new_tokens: int = 256
@@ -99,6 +102,7 @@ class PirGrpoConfig:
         require(self.loss in ("grpo", "dr_grpo"), self, "loss", "grpo or dr_grpo")
         require(self.method == "full" or not self.train_vision, self, "train_vision", "false with LoRA")
         require(not (self.thinking and self.constrained), self, "thinking", "false under the grammar")
+        require(self.constrained or not self.show_refusals, self, "show_refusals", "false for free answers")
         both = self.save_every % self.updates == 0 and self.save_every % self.record_every == 0
         require(both, self, "save_every", "a multiple of updates and of record_every")
         names = ", ".join(WEIGHTS)

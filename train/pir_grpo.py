@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from tempo_core.answers import REFUSAL
 from tempo_core.errors import Cancelled, InputError
 from train.checkpoints import Curves, last_state, open_run, read_curves, rows_digest
 from train.configuration import as_dict
@@ -40,7 +41,7 @@ from train.lineage import write_json
 from train.losses import advantages, group_loss, has_spread
 from train.pir_config import PirGrpoConfig
 from train.rewards import Reward, reward
-from train.rollouts import Rollout, distinct, prefill, sample_group
+from train.rollouts import Rollout, distinct, prefill, sample_group, shown_refusal
 from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained
 
 __all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
@@ -150,6 +151,8 @@ class PirGrpoTrainer(Trainer):
             np.random.default_rng([config.seed, ROLLOUT_SEED, place]), size=config.rollouts,
             temperature=config.temperature, constrained=config.constrained, max_new_tokens=self._max_new_tokens,
         )  # fmt: skip
+        if config.show_refusals and not encoded.truth and all(each.text != REFUSAL for each in rollouts):
+            rollouts[-1] = shown_refusal(encoded)
         kept, which = distinct(rollouts)
         earned = [self._judge(rollout, encoded) for rollout in kept]
         self._note(encoded, [earned[idx] for idx in which], kept, which)

@@ -133,6 +133,19 @@ def sample_group(
     return [_rollout(found[member], grammar, tokenizer, stop) for member in range(size)]
 
 
+def shown_refusal(encoded: Encoded) -> Rollout:
+    """The refusal as if it had been sampled under the grammar, with certainty."""
+    grammar = encoded.video.grammar
+    start = GrammarState()
+    branch = _Branch((0,), start).grow(
+        grammar.refusal_token,
+        tuple(grammar.options(start)),
+        0.0,
+        state=grammar.advance(start, grammar.refusal_token),
+    )
+    return _rollout(_finish(grammar, branch), grammar, None, set())
+
+
 def distinct(rollouts: Sequence[Rollout]) -> tuple[list[Rollout], list[int]]:
     """The different answers of a group, in order, and for each rollout which of them it is."""
     where: dict[tuple[int, ...], int] = {}

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tempo_core.answers import answer_pieces
 from tempo_core.errors import InputError
+from tempo_core.prompt import answer_ids
 from train.commands.experiment import SCENARIO_NAMES
 from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
 from train.experiments.pairs import PairsPlan, ShapePairs
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Noise, Scenario
 from train.experiments.world import WorldPlan, held_out
 from train.negatives import with_negatives
+from train.scratch.batches import videos
+from train.scratch.tokenizer import build_tokenizer
 from train.shapeworld.queries import held_out as unseen
 from train.shapeworld.queries import runs_of, say, truth
 
@@ -89,8 +93,13 @@ def _said(predicate: tuple[Any, ...], half: str, seed: int) -> str:
 def test_the_cold_start_sees_no_refusal() -> None:
     cold = SCENARIOS["stages"].cold
     assert cold is not None
-    recipe = cold_recipe(cold, 900, tokenizer_seed=0)
-    assert all(phase.mixture.query_mix.irrelevant == 0 for phase in recipe.phases)
+    tokenizer = build_tokenizer(0)
+    refusal = answer_ids(tokenizer, answer_pieces((), []))
+    for mixed, refuses in ((cold.mix, False), (replace(cold.mix, irrelevant=0.3), True)):
+        recipe = cold_recipe(replace(cold, mix=mixed), 900, tokenizer_seed=0)
+        mixture = replace(recipe.phases[0].mixture, videos=4)
+        targets = [videos(step, seed=0, mixture=mixture, tokenizer=tokenizer).targets for step in range(6)]
+        assert any(bool((each == refusal[0]).any()) for each in targets) == refuses
 
 
 @pytest.mark.parametrize(

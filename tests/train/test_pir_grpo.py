@@ -141,6 +141,7 @@ def test_it_learns_what_is_rewarded(engine: Any, tmp_path: Path) -> None:
         {"method": "full", "constrained": False, "max_new_tokens": 12},
         {"method": "full", "constrained": False, "thinking": True, "max_new_tokens": 12},
         {"method": "full", "train_vision": True},
+        {"method": "full", "show_refusals": True},
         {"method": "full", "drop_constant": False, "loss": "grpo"},
     ],
     ids=lambda options: "-".join(f"{name}" for name in options),
@@ -274,6 +275,7 @@ def test_rows_that_must_not_teach_are_refused(engine: Any, tmp_path: Path, rows:
         {"temperature": 0},
         {"beta": -1},
         {"thinking": True},
+        {"show_refusals": True, "constrained": False},
         {"clip": (1.5, 0.2)},
     ],
 )

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.answers import parse_answer
+from tempo_core.answers import REFUSAL, parse_answer
 from tempo_core.decoding import CachedScorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tests.train.conftest import example_of
 from train.encoding import Encoded, Encoder
 from train.group_forward import look
-from train.rollouts import prefill, sample_group
+from train.rollouts import prefill, sample_group, shown_refusal
 
 
 @pytest.fixture
@@ -105,3 +105,16 @@ def test_sampling_can_be_stopped_and_refuses_broken_numbers(encoded: Encoded, en
     coin._logits[:] = float("nan")
     with pytest.raises(CheckpointError, match="not finite"):
         group(coin, encoded, encoder, size=2)
+
+
+def test_a_refusal_that_is_shown_is_one_that_could_have_been_sampled(
+    scorer, encoded: Encoded, encoder: Encoder
+) -> None:
+    shown = shown_refusal(encoded)
+    assert shown.text == REFUSAL
+    assert encoded.video.grammar.is_complete(shown.completion.ids)
+    assert len(shown.completion.choices) == 1
+    assert all(
+        token in options
+        for token, options in zip(shown.completion.ids, shown.completion.options, strict=True)
+    )

@@ -45,7 +45,8 @@ class Effort:
     """Steps of the cold start from random language weights."""
     learning_rate: float = 3e-5
     sft_rate: float = 2e-4
-    groups: int = 16
+    groups: int = 64
+    """In a PIR-GRPO step. At 16, six of which can teach, Adam follows noise: reward falls (docs/experiments.md)."""
 
 
 def cold_recipe(cold: Cold, steps: int, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
@@ -221,6 +222,7 @@ def _sft(effort: Effort, seed: int, steps: int) -> SftConfig:
 def _pir(effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
     return PirGrpoConfig(
         method="full", seed=seed, learning_rate=effort.learning_rate, steps=steps, groups=effort.groups, rollouts=8,
+        show_refusals=True,
         save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
     )  # fmt: skip
 

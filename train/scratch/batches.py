@@ -208,7 +208,9 @@ def _clip(
         seed=scene.seed,
     )
     stamps = format_stamps(*_clock(rng, scene, mixture))
-    mix = mixture.query_mix if rng.random() < 0.8 else replace(mixture.query_mix, irrelevant=0.5)
+    mix = mixture.query_mix
+    if rng.random() >= 0.8 and mix.irrelevant > 0:
+        mix = replace(mix, irrelevant=0.5)
     questions = []
     queries = sample_queries(rng, scene, mixture.questions + 2, mix, others)
     for query in queries or sample_queries(
