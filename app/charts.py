@@ -133,7 +133,7 @@ def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = Fal
     figure.update_layout(
         template="none",
         height=height,
-        margin={"l": 56, "r": 16, "t": 64 if legend else 30, "b": 44},
+        margin={"l": 56, "r": 16, "t": 80 if legend else 30, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY, "family": "system-ui, sans-serif", "size": 12},
