@@ -204,7 +204,7 @@ def _steps(
     from train.sft import adapt, run_sft
 
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    config: Any = _sft(effort, seed, steps) if arm.method == "sft" else _pir(effort, seed, steps)
+    config: Any = _sft(effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
     model = adapt(copy.deepcopy(cold.model), config)
     train: Any = run_sft if arm.method == "sft" else run_pir_grpo
     began_s = time.process_time()
@@ -219,10 +219,10 @@ def _sft(effort: Effort, seed: int, steps: int) -> SftConfig:
     )  # fmt: skip
 
 
-def _pir(effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
+def _pir(arm: Arm, effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
     return PirGrpoConfig(
         method="full", seed=seed, learning_rate=effort.learning_rate, steps=steps, groups=effort.groups, rollouts=8,
-        show_refusals=True,
+        beta=arm.beta, show_refusals=True,
         save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
     )  # fmt: skip
 

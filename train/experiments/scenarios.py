@@ -26,6 +26,8 @@ class Arm:
     """`pir` or `sft`."""
     negatives: NegativeShares | None = None
     """Irrelevant pairs made for it; None: the rows as they are."""
+    beta: float = 0.0
+    """PIR-GRPO's pull back to the cold model (KL)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +64,7 @@ class Scenario:
     noise: Noise = field(default_factory=Noise)
 
 
-_PIR, _SFT = Arm(name="pir", method="pir"), Arm(name="sft", method="sft")
+_PIR, _SFT = Arm(name="pir", method="pir", beta=0.05), Arm(name="sft", method="sft")
 _ASKED = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
 _TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
 _EVEN = replace(_TAUGHT, wordings="even")
