@@ -97,7 +97,7 @@ def _requests(connection: Connection, op_ids: list[str]) -> dict[str, str]:
 
 
 def _request(each: Correction) -> str:
-    return digest(["submit", each.annotator, [each.query_id, each.edit.to_dict(), each.parent_id]])
+    return digest(["submit", each.annotator, [each.query_id, each.edit.to_request(), each.parent_id]])
 
 
 def _queue(connection: Connection) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -47,6 +47,11 @@ class EditedMoment:
     start_uncertainty_ms: int | None = None
     """Half the width of a gradual start, or None for a hard one."""
     end_uncertainty_ms: int | None = None
+    start_frame: int | None = field(default=None, compare=False)
+    """The frame that begins at start_ms in the clip that was on screen; None where there was none, or where
+    an edge came from elsewhere and lies between frames."""
+    end_frame: int | None = field(default=None, compare=False)
+    """The first frame after the moment."""
 
     def __post_init__(self) -> None:
         for name in ("start_ms", "end_ms"):
@@ -59,10 +64,11 @@ class EditedMoment:
             )
         for name in ("start_source", "end_source"):
             _require_one_of(name, getattr(self, name), EDGE_SOURCES)
-        for name in ("start_uncertainty_ms", "end_uncertainty_ms"):
+        for name in ("start_uncertainty_ms", "end_uncertainty_ms", "start_frame", "end_frame"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 0):
-                raise InputError(f"{name} is {value!r}; give whole milliseconds of 0 or more, or None.")
+                unit = "milliseconds" if name.endswith("_ms") else "frames"
+                raise InputError(f"{name} is {value!r}; give whole {unit} of 0 or more, or None.")
 
     @property
     def moment(self) -> Moment:
@@ -136,6 +142,13 @@ class Edit:
             "moments": [dataclasses.asdict(moment) for moment in self.moments],
             "categories": list(self.categories),
         }
+
+    def to_request(self) -> dict[str, Any]:
+        """What makes a repetition the same request: all but frames, which are known once a clip is ready."""
+        values = self.to_dict()
+        for moment in values["moments"]:
+            del moment["start_frame"], moment["end_frame"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Edit":

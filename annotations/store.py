@@ -113,7 +113,7 @@ class Store(Reader):
 
         Raises Conflict when it is not, NotFound, InputError, OperationReused.
         """
-        request = [query_id, edit.to_dict(), parent_id]
+        request = [query_id, edit.to_request(), parent_id]
 
         def work(connection: Connection) -> int:
             return writing.append_correction(

@@ -167,6 +167,8 @@ correction_moments = Table(
     Column("end_source", Text, nullable=False),
     Column("start_uncertainty_ms", BigInteger),
     Column("end_uncertainty_ms", BigInteger),
+    Column("start_frame", BigInteger),
+    Column("end_frame", BigInteger),
     CheckConstraint("0 <= start_ms AND start_ms < end_ms", name="order"),
     _one_of("start_source", EDGE_SOURCES),
     _one_of("end_source", EDGE_SOURCES),

@@ -1,6 +1,7 @@
 """Whether the edges of an edit lie where a frame of the clip begins. Annotating and reviewing ask the same."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from annotations.records import Edit, Query
 from annotations.store import Store
@@ -22,7 +23,7 @@ def check_edges(
     if ready is None:
         return
     edges = {ms for each in edit.moments for ms in (each.start_ms, each.end_ms)}
-    wrong = sorted(ms for ms in edges if not _fits(ms, ready))
+    wrong = sorted(ms for ms in edges if _frame(ms, ready) is None)
     unknown = sorted(set(wrong) - _known(store, query).union(offered)) if wrong else []
     if unknown:
         raise InputError(
@@ -31,10 +32,23 @@ def check_edges(
         )
 
 
-def _fits(ms: int, ready: ReadyClip) -> bool:
+def with_frames(shelf: ClipShelf, query: Query, edit: Edit) -> Edit:
+    """The edit with the frame that begins at each edge, as far as there is a clip and the edge lies on its grid."""
+    ready = shelf.look(query.row.vid).ready
+    moments = tuple(
+        replace(each, start_frame=_frame(each.start_ms, ready), end_frame=_frame(each.end_ms, ready))
+        for each in edit.moments
+    )
+    return replace(edit, moments=moments)
+
+
+def _frame(ms: int, ready: ReadyClip | None) -> int | None:
+    """The frame that begins at a time; None where none does."""
+    if ready is None:
+        return None
     frame = round(ms * ready.frame_rate / 1000)
-    nearest_ms = frame * 1000 / ready.frame_rate
-    return 0 <= frame <= ready.frame_count and abs(ms - nearest_ms) <= OFF_GRID_MS
+    near = abs(ms - frame * 1000 / ready.frame_rate) <= OFF_GRID_MS
+    return frame if near and 0 <= frame <= ready.frame_count else None
 
 
 def _known(store: Store, query: Query) -> set[int]:

@@ -14,7 +14,7 @@ from annotations.store import Store
 from annotations.workload import Workload, reasons
 from app.accounts import Accounts, Role, User
 from app.clip_shelf import ClipShelf
-from app.frame_edges import check_edges
+from app.frame_edges import check_edges, with_frames
 from app.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
 from app.workspace_item import Desktop, item_of
 from tempo_core.errors import InputError
@@ -102,15 +102,16 @@ class ReviewDesk:
             )
         if isinstance(edit, dict) and chosen is None:
             given = Edit.from_dict({**edit, "submitted": True})
-            self._check_edges(user, query_id, given)
+            given = self._checked(user, query_id, given)
             return decide(self.store, query_id, given, **common)
         raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
 
-    def _check_edges(self, user: User, query_id: int, edit: Edit) -> None:
+    def _checked(self, user: User, query_id: int, edit: Edit) -> Edit:
         """As on the Annotate page; the median that the own lane began with may lie between frames too."""
         found = review_item(self.store, query_id, user.id)
         offered = {ms for moment in found.consensus.moments for ms in moment.to_ms()}
         check_edges(self.store, self.shelf, found.query, edit, offered=offered)
+        return with_frames(self.shelf, found.query, edit)
 
 
 def review_routes(desk: ReviewDesk, accounts: Accounts) -> APIRouter:

@@ -13,7 +13,7 @@ from annotations.store import Store
 from annotations.workload import is_empty, reasons, submitted_by, workload
 from app.accounts import User
 from app.clip_shelf import ClipShelf
-from app.frame_edges import check_edges
+from app.frame_edges import check_edges, with_frames
 from app.proposals import Proposals, ProposalState
 from app.workspace_item import REVEALED, Desktop, drawn_arm, evidence, item_of, model_part
 from tempo_core.errors import InputError
@@ -111,6 +111,7 @@ class Workspace:
         edit = replace(edit, arm=_arm(user, query_id, known))
         if not any(each.op_id == op_id for each in mine):
             check_edges(self.store, self.shelf, query, edit)
+        edit = with_frames(self.shelf, query, edit)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def skip(self, user: User, query_id: int, *, op_id: str) -> None:

@@ -5,11 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, text
 
 from annotations import checks, migrations
 from annotations.database import Database, parse_url
@@ -53,6 +54,23 @@ def test_opening_migrates_once_and_refuses_a_newer_schema(url: str) -> None:
     with pytest.raises(DatabaseTooNew, match="has schema '9999'"):
         database.migrate()
     database.close()
+
+
+def test_a_store_of_the_first_schema_goes_on(tmp_path: Path, op: Operations) -> None:
+    path = tmp_path / "old.sqlite3"
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(migrations.FOLDER))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        columns = {each["name"] for each in inspect(connection).get_columns("correction_moments")}
+    engine.dispose()
+    assert "start_frame" not in columns
+    with Store(path) as store:
+        store.import_rows(ROWS, dataset="qvh", op_id=op())
+        store.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
+        assert store.corrections(1)[0].edit.moments[0].start_frame is None
 
 
 def test_simultaneous_first_openings_migrate_once(tmp_path: Path) -> None:

@@ -97,6 +97,21 @@ def test_a_correction_keeps_everything_that_was_said(filled: Store, op: Operatio
     assert filled.query(1).row.query == "A dog runs"
 
 
+def test_frames_are_kept_and_do_not_make_a_retry_another_request(filled: Store) -> None:
+    bare = EditedMoment(start_ms=1000, end_ms=2000)
+    framed = dataclasses.replace(bare, start_frame=25, end_frame=50)
+    kept = [
+        filled.submit(
+            1, Edit(verdict="moments", moments=(each,)), annotator="ada", parent_id=None, op_id="mine"
+        )
+        for each in (framed, bare)
+    ]
+    assert [(m.start_frame, m.end_frame) for each in kept for m in each.edit.moments] == [(25, 50), (25, 50)]
+    assert kept[0].edit.to_dict()["moments"][0]["end_frame"] == 50
+    with pytest.raises(InputError, match="start_frame is -1; give whole frames"):
+        dataclasses.replace(bare, start_frame=-1)
+
+
 def test_a_retry_is_harmless_and_answers_the_same(filled: Store) -> None:
     def send() -> object:
         return filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id="mine")
@@ -279,7 +294,7 @@ def test_raw_sql_cannot_change_or_remove_what_was_said(filled: Store, op: Operat
 
 def test_raw_sql_cannot_add_a_moment_to_an_old_correction(filled: Store, op: Operations) -> None:
     filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
-    late = "INSERT INTO correction_moments VALUES (1, 1, 5, 6, 'hand', 'hand', NULL, NULL)"
+    late = "INSERT INTO correction_moments VALUES (1, 1, 5, 6, 'hand', 'hand', NULL, NULL, NULL, NULL)"
     with pytest.raises(DBAPIError, match="append-only"), filled.database.engine.begin() as connection:
         connection.execute(text(late))
 

@@ -106,6 +106,16 @@ def test_a_wrong_edit_is_explained_and_not_stored(desk: Bench, change: dict[str,
     assert desk.store.corrections(1) == []
 
 
+def test_the_store_holds_the_frame_of_every_edge(desk: Bench) -> None:
+    desk.ready(1)
+    rate = desk.get("/queries/1").json()["edit"]["frame_rate"]
+    edit = edit_of((1000, 2000))
+    edit["moments"][0]["start_frame"] = 7  # what a page says of frames counts nothing
+    assert desk.save(1, edit).status_code == 200
+    kept = desk.store.corrections(1, drafts=True)[0].edit.moments[0]
+    assert (kept.start_frame, kept.end_frame) == (round(rate), round(2 * rate))
+
+
 @pytest.mark.parametrize("path", ["/queries/99", "/queries/99/proposal"])
 def test_an_unknown_row_is_not_found(desk: Bench, path: str) -> None:
     answer = desk.get(path)
