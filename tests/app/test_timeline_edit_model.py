@@ -108,7 +108,7 @@ def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
         return editor.edit();""",
     )
     stored = Edit.from_dict(said)
-    assert stored.to_dict() == said
+    assert stored.to_request() == said
     assert (stored.submitted, stored.proposal_id, stored.arm) == (False, 3, "original-first")
     assert (stored.active_ms, stored.key_presses) == (17_000, 2)
     assert stored.moments[0].end_source == "model"
