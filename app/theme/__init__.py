@@ -30,9 +30,11 @@ def theme() -> gr.themes.Base:
         radius_size=gr.themes.sizes.radius_md,
         font=SANS,
         font_mono=MONO,
-    ).set(  # the defaults do not reach a contrast of 4.5:1
+    ).set(  # the defaults do not reach a contrast of 4.5:1 for words and 3:1 for what is pressed
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         link_text_color_dark="*primary_400",
         link_text_color_visited_dark="*primary_400",
         link_text_color_hover_dark="*primary_300",

@@ -127,6 +127,15 @@ def test_moments_are_a_captions_track(bench: Bench) -> None:
     assert bench.run(cues)[0] == [2, 4.4, "Moment 1 of 2"]
 
 
+def test_an_edit_is_shown_whole_when_the_view_changes_in_the_same_frame(bench: Bench) -> None:
+    take = "bench.editor.apply({ type: 'takeEdge', id: 1, edge: 'end', source: 'model' })"
+    bench.run(f"(bench.state.touch('view'), {take}, null)")
+    bench.settle()
+    cue = "document.querySelector('.tl-video').textTracks[0].cues[0].endTime"
+    assert (bench.run(cue), bench.times()[0]) == (4.4, [2000, 4400])
+    expect(bench.page.get_by_label("End of moment 1, seconds")).to_have_value("4.40")
+
+
 def test_a_loop_goes_on_around_the_edge_that_moves(bench: Bench) -> None:
     around = "[bench.player.range?.start_s, bench.player.range?.end_s, bench.player.range?.loop]"
     bench.press("]")

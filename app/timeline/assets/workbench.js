@@ -369,7 +369,7 @@ export class Workbench extends Timeline {
   render(parts) {
     if (parts.has("value") || parts.has("view")) this.#drawLanesPresent();
     super.render(parts);
-    if (parts.has("edit") && !parts.has("view")) this.#drawEdits();
+    if (parts.has("edit")) this.#drawEdits();
     if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showBar(this.bar, this);
   }
 
