@@ -10,8 +10,8 @@ from train.experiments.world import WorldPlan
 from train.negatives import NegativeShares
 from train.shapeworld.queries import QueryMix
 
-HARD = NegativeShares(edited=0.5, same_video=0.0, shuffled=0.125)
-EASY = NegativeShares(edited=0.0, same_video=0.0, shuffled=0.625)
+HARD = NegativeShares(irrelevant=5 / 13, edited=0.8, same_video=0.0, shuffled=0.2)
+EASY = NegativeShares(irrelevant=5 / 13, edited=0.0, same_video=0.0, shuffled=1.0)
 """Five irrelevant pairs to eight relevant ones. A refusal earns 1 on every irrelevant pair and an answer its tIoU on
 every relevant one, so that a model which cannot tell them apart yet does best to refuse everything once irrelevant
 pairs are more than relevant ones times mean tIoU (docs/experiments.md tells of a run that went there)."""
