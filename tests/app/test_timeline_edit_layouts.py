@@ -52,6 +52,18 @@ def test_letters_of_other_scripts_count_by_their_place(bench: Bench) -> None:
     ]
 
 
+RESTS = """() => new Promise((done) => {
+  let [last, still] = [scrollY, 0];
+  const look = () => {
+    still = scrollY === last ? still + 1 : 0;
+    last = scrollY;
+    still < 20 ? requestAnimationFrame(look) : done();
+  };
+  requestAnimationFrame(look);
+})"""
+"""A flung page glides on after the finger has left it."""
+
+
 class Fingers:
     """Touches as the browser gets them from a screen."""
 
@@ -112,6 +124,7 @@ def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: Be
         for k in range(1, 9):
             finger("Move", (x + k * way[0], y + k * way[1]))
         finger("End")
+        phone.page.evaluate(RESTS)
         phone.settle()
         if way[0] == 0:
             assert phone.run("scrollY") > before + 60

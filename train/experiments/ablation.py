@@ -112,7 +112,7 @@ def run_ablation(
             f"{start} holds no state.pt. Name the --out folder of a finished `train sft --recipe` run."
         )
     mixture = ablation.mixture
-    plan = WorldPlan(clips=clips, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
+    plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
     worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
     found: dict[str, Any] = {}
     for seed in seeds:

@@ -70,7 +70,7 @@ _TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share
 _EVEN = replace(_TAUGHT, wordings="even")
 _SHORT = (8, 14)
 _HOME = Cold(name="home", mix=_EVEN, rich_share=0.0, ticks=_SHORT)
-_AT_HOME = WorldPlan(tier="plain", ticks=_SHORT, mix=replace(_ASKED, wordings="even"), seed=11, clips=80)
+_AT_HOME = WorldPlan(tier="plain", ticks=_SHORT, mix=replace(_ASKED, wordings="even"), seed=12, clips=80)
 _RICH_PAIRS = PairsPlan(rich_share=1.0, ticks=_SHORT, mix=_EVEN)
 _RICH_WORLD = (("rich", replace(_AT_HOME, tier="rich", clips=200)),)
 
@@ -88,7 +88,7 @@ SCENARIOS = {
                 Arm(name="sft-hard", method="sft", negatives=HARD),
             ),
             teach=PairsPlan(rich_share=0.0, ticks=_SHORT),
-            worlds=(("plain", WorldPlan(tier="plain", ticks=_SHORT, mix=_ASKED, seed=11)),),
+            worlds=(("plain", WorldPlan(tier="plain", ticks=_SHORT, mix=_ASKED, seed=12)),),
         ),
         Scenario(
             name="few-1",
@@ -116,7 +116,7 @@ SCENARIOS = {
             ),
             worlds=(
                 ("hard", WorldPlan(
-                    tier="plain", seed=11, motion=0.4,
+                    tier="plain", seed=12, motion=0.4,
                     mix=replace(_ASKED, hard_share=1.0, hard_kinds=("motion", "order", "several")),
                 )),
             ),
