@@ -31,8 +31,8 @@ class PirGrpoConfig:
     constrained: bool = True
     """Sample under the answer grammar; log-probabilities are renormalised over what it allows."""
     show_refusals: bool = False
-    """Where nobody in an irrelevant group refuses, one rollout becomes the refusal: after a cold start on relevant rows
-    alone it would never be sampled, and what is never sampled is never rewarded."""
+    """Where nobody in a group refuses, one rollout becomes the refusal: after a cold start on relevant rows alone it
+    would never be sampled, and what is never sampled is never rewarded. In relevant groups too, or it only rises."""
     thinking: bool = False
     """Let a <think> trace stand before the answer; needs free sampling."""
     max_new_tokens: int = 256

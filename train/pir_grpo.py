@@ -151,11 +151,12 @@ class PirGrpoTrainer(Trainer):
             np.random.default_rng([config.seed, ROLLOUT_SEED, place]), size=config.rollouts,
             temperature=config.temperature, constrained=config.constrained, max_new_tokens=self._max_new_tokens,
         )  # fmt: skip
-        if config.show_refusals and not encoded.truth and all(each.text != REFUSAL for each in rollouts):
-            rollouts[-1] = shown_refusal(encoded)
+        sampled = len(rollouts)
+        if config.show_refusals and all(each.text != REFUSAL for each in rollouts):
+            rollouts[-1], sampled = shown_refusal(encoded), sampled - 1
         kept, which = distinct(rollouts)
         earned = [self._judge(rollout, encoded) for rollout in kept]
-        self._note(encoded, [earned[idx] for idx in which], kept, which)
+        self._note(encoded, [earned[idx] for idx in which[:sampled]], kept, which[:sampled])
         totals = [earned[idx].total for idx in which]
         gains, counts = advantages(totals, config.loss), np.bincount(which, minlength=len(kept))
         first = [which.index(idx) for idx in range(len(kept))]
@@ -211,7 +212,7 @@ class PirGrpoTrainer(Trainer):
         refused = sum(each.refused for each in earned) / len(earned)
         self._count(
             groups=1, relevant=relevant, irrelevant=not relevant, live=has_spread(totals), rollouts=len(earned),
-            reward=sum(totals), spread=float(np.std(totals)), distinct=len(kept),
+            reward=sum(totals), spread=float(np.std(totals)), distinct=len(set(which)),
             broken=sum(each.moments is None for each in earned),
             length=sum(len(kept[idx].completion.ids) for idx in which),
             tiou=sum(each.parts.get("tiou", 0.0) for each in earned) / len(earned) if relevant else 0.0,

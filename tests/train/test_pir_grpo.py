@@ -171,6 +171,34 @@ def test_every_setting_runs_and_changes_only_what_it_should(
         assert lines[-1]["kl"] > 0
 
 
+def test_a_refusal_is_shown_where_nobody_refuses_and_is_not_counted_as_the_models(
+    engine: Any, tmp_path: Path
+) -> None:
+    """A model that would never refuse: irrelevant groups teach that it should, relevant ones that it should not."""
+    encoder = Encoder.of(engine.loaded, sample=sampled)
+    grammar = encoder.encode(ROWS[0]).video.grammar
+    trainer = trainer_of(engine, config_of(show_refusals=True, groups=4), tmp_path)
+    model = cast(Any, trainer.model)
+    head, hidden = model.lm_head, model.lm_head.forward
+
+    def never_refuses(states: torch.Tensor) -> torch.Tensor:
+        logits = hidden(states)
+        logits[..., grammar.refusal_token] = -30.0
+        return logits
+
+    head.forward = never_refuses
+    for place in range(4):
+        item = trainer.groups[place]
+        group = trainer._group(model, item["place"], item["encoded"])
+        choices = torch.bincount(group.row.owner).tolist()
+        assert choices.count(1) == 1  # only the refusal is decided by a single choice
+        gain = float(group.weights[choices.index(1)])
+        assert gain < 0 if item["encoded"].truth else gain > 0
+    assert trainer.counts["groups"] == 4
+    assert (trainer.counts["refusal"], trainer.counts["over_refusal"]) == (0, 0)
+    assert trainer.counts["rollouts"] == 4 * (trainer.config.rollouts - 1)
+
+
 def test_four_bits_with_an_adapter(engine_nf4: Any, tmp_path: Path) -> None:
     config = config_of(method="lora", beta=0.01)
     model = trained(engine_nf4, config, tmp_path)

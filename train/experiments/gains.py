@@ -41,20 +41,21 @@ class Effort:
     """Processor minutes of every arm."""
     held_out_clips: int | None = None
     """In every world; None: the scenario's own."""
-    cold_steps: int = 1500
-    """Steps of the cold start from random language weights."""
+    cold_steps: int | None = None
+    """Steps of the cold start; None: the scenario's own."""
     learning_rate: float = 3e-5
     sft_rate: float = 2e-4
     groups: int = 64
     """In a PIR-GRPO step. At 16, six of which can teach, Adam follows noise: reward falls (docs/experiments.md)."""
 
 
-def cold_recipe(cold: Cold, steps: int, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
+def cold_recipe(cold: Cold, steps: int | None, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
     """The cold start; where its world has relevant pairs only, the model never once saw a refusal."""
     mixture = Mixture(
         videos=8, questions=8, ticks=cold.ticks, rich_share=cold.rich_share, query_mix=cold.mix, other_budgets=0.0
     )  # fmt: skip
-    phase = Phase(first_step=0, mixture=mixture, vision_rate=0.25, vision_weight=0.5)
+    phase = Phase(first_step=0, mixture=mixture, rate=cold.rate, vision_rate=0.25, vision_weight=0.5)
+    steps = steps or cold.steps
     return ScratchRecipe(
         name=cold.name, seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0, joint_steps=steps,
         phases=(phase,), four_bit_share=0.0, loader_processes=int(steps > 10), threads=1,
@@ -137,10 +138,11 @@ def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Re
 
     folder = out / f"cold-{scenario.cold.name}"
     if not (folder / "checkpoint" / "config.json").is_file():
-        report(f"cold start, {scenario.cold.name}: {effort.cold_steps} steps")
         before = json.loads((start / "recipe.json").read_text())["seed"]
         recipe = cold_recipe(scenario.cold, effort.cold_steps, tokenizer_seed=before)
-        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=True)
+        report(f"cold start, {scenario.cold.name}: {recipe.joint_steps} steps")
+        fresh = scenario.cold.fresh_language
+        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=fresh)
         export(model, tokenizer, recipe, folder / "checkpoint")
     return load_model(folder / "checkpoint", four_bit=False, device="cpu")
 

@@ -32,12 +32,16 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cold:
-    """The world that the cold start learns from random language weights."""
+    """What the cold start learns, from random language weights or on from a model that knows the whole world."""
 
     name: str
     mix: QueryMix
     rich_share: float
     ticks: tuple[int, int]
+    fresh_language: bool = True
+    steps: int = 1500
+    rate: float = 1.0
+    """Factor on the learning rates of training from random weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
