@@ -12,9 +12,10 @@ from tempo_core.answers import answer_pieces
 from tempo_core.errors import InputError
 from tempo_core.prompt import answer_ids
 from train.commands.experiment import SCENARIO_NAMES
+from train.difficulty import Difficulty
 from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
 from train.experiments.pairs import PairsPlan, ShapePairs
-from train.experiments.scenarios import EASY, HARD, SCENARIOS, Noise, Scenario
+from train.experiments.scenarios import EASY, HARD, SCENARIOS, Arm, Noise, Scenario
 from train.experiments.world import WorldPlan, held_out
 from train.negatives import with_negatives
 from train.scratch.batches import videos
@@ -124,6 +125,26 @@ def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(checkpoint: Path,
     said.clear()
     assert run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append) == whole
     assert said == []
+
+
+def test_an_arm_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TVG-R1's rule: neither solved nor hopeless rows."""
+    scenario = _toy(SCENARIOS["stages"])
+    scenario = replace(scenario, arms=(Arm(name="pir", method="pir", difficulty="tvg-r1"),))
+    seen: list[str] = []
+
+    def measured(model: Any, encoder: Any, rows: Any, **_: Any) -> list[Difficulty]:
+        seen.extend(row.row_id for row in rows)
+        return [
+            Difficulty(row_id=row.row_id, mean=(0.0, 0.5, 1.0)[n % 3], spread=0) for n, row in enumerate(rows)
+        ]
+
+    monkeypatch.setattr("train.difficulty.measure", measured)
+    run_scenario(scenario, checkpoint, tmp_path, Effort(minutes=0.01, groups=2), seeds=[0])
+    facts = json.loads((tmp_path / "stages" / "pir-0" / "result.json").read_text())
+    assert facts["rows"] == len(seen[1::3]) > 0
 
 
 def _toy(scenario: Scenario) -> Scenario:

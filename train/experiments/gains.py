@@ -43,7 +43,7 @@ class Effort:
     """In every world; None: the scenario's own."""
     cold_steps: int | None = None
     """Steps of the cold start; None: the scenario's own."""
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
     sft_rate: float = 2e-4
     groups: int = 64
     """In a PIR-GRPO step. At 16, six of which can teach, Adam follows noise: reward falls (docs/experiments.md)."""
@@ -189,12 +189,32 @@ def _train_arm(
     rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
     if arm.negatives is not None:
         rows = with_negatives(rows, arm.negatives, seed=seed, world=pairs).examples
+    rows, measured_s = _filtered(arm, cold, pairs, rows, effort, seed, folder)
     _, pilot_s = _steps(arm, cold, pairs, rows, effort, seed, PILOT_STEPS, folder / "pilot")
-    steps = max(1, round(effort.minutes * 60 / (pilot_s / PILOT_STEPS)))
+    steps = max(1, round((effort.minutes * 60 - measured_s) / (pilot_s / PILOT_STEPS)))
     report(f"{arm.name}, seed {seed}: {steps} steps on {len(rows)} rows")
     model, cpu_s = _steps(arm, cold, pairs, rows, effort, seed, steps, folder / "run")
-    facts = {"cpu_seconds": round(cpu_s, 1), "steps": steps, "rows": len(rows)}
+    facts = {"cpu_seconds": round(measured_s + cpu_s, 1), "steps": steps, "rows": len(rows)}
     return replace(cold, model=model.eval()), facts
+
+
+def _filtered(
+    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, folder: Path
+) -> tuple[Sequence[Example], float]:  # fmt: skip
+    """The rows that the arm's rule leaves, and the processor seconds of measuring them."""
+    if arm.difficulty is None:
+        return rows, 0.0
+    from train.difficulty import measure, sampling_weights
+
+    began_s = time.process_time()
+    encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
+    found = measure(
+        cold.model, encoder, rows, model_id=cold.fingerprint, cache=folder / "difficulty", seed=seed
+    )
+    weights = sampling_weights(found, arm.difficulty)
+    return [
+        row for row, weight in zip(rows, weights, strict=True) if weight > 0
+    ], time.process_time() - began_s
 
 
 def _steps(
@@ -206,7 +226,7 @@ def _steps(
     from train.sft import adapt, run_sft
 
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    config: Any = _sft(effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
+    config: Any = _sft(arm, effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
     model = adapt(copy.deepcopy(cold.model), config)
     train: Any = run_sft if arm.method == "sft" else run_pir_grpo
     began_s = time.process_time()
@@ -214,17 +234,17 @@ def _steps(
     return model, time.process_time() - began_s
 
 
-def _sft(effort: Effort, seed: int, steps: int) -> SftConfig:
+def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:
     return SftConfig(
-        method="full", seed=seed, learning_rate=effort.sft_rate, steps=steps, questions=10, rows=8,
+        method="full", seed=seed, learning_rate=arm.rate or effort.sft_rate, steps=steps, questions=10, rows=8,
         save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
     )  # fmt: skip
 
 
 def _pir(arm: Arm, effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
     return PirGrpoConfig(
-        method="full", seed=seed, learning_rate=effort.learning_rate, steps=steps, groups=effort.groups, rollouts=8,
-        beta=arm.beta, show_refusals=True,
+        method="full", seed=seed, learning_rate=arm.rate or effort.learning_rate, steps=steps,
+        groups=effort.groups, rollouts=8, beta=arm.beta, show_refusals=True,
         save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
     )  # fmt: skip
 

@@ -28,6 +28,10 @@ class Arm:
     """Irrelevant pairs made for it; None: the rows as they are."""
     beta: float = 0.0
     """PIR-GRPO's pull back to the cold model (KL)."""
+    rate: float | None = None
+    """Learning rate; None: the effort's for the method."""
+    difficulty: str | None = None
+    """Rows to which this rule of `train.difficulty` gives no weight are left out, measured on the cold model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +87,10 @@ SCENARIOS = {
     for each in (
         Scenario(
             name="stages",
-            about="after a cold start that saw relevant pairs only (Tempo-R0's two stages)",
-            cold=Cold(name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT),
+            about="a trained model that saw relevant pairs only until it refused nothing (Tempo-R0's two stages)",
+            cold=Cold(
+                name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT, fresh_language=False, steps=400
+            ),
             arms=(
                 Arm(name="pir-hard", method="pir", negatives=HARD),
                 Arm(name="pir-shuffled", method="pir", negatives=EASY),
