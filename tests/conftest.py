@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+LONGEST_FIRST = ("tests/train/", "tests/app/")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -13,3 +14,8 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the shared test data, which is not part of the project: {SHARED} does not exist")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with the longest files begin, so that side by side the last ones to end are short."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST_FIRST])
