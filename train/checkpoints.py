@@ -38,6 +38,12 @@ def open_run(folder: Path, decides: dict[str, Any]) -> bool:
     return (folder / "done.json").is_file()
 
 
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def last_state(folder: Path) -> Path | None:
     """The newest whole state of a run; states that a kill cut short are removed."""
     whole: list[tuple[int, Path]] = []

@@ -91,6 +91,7 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
         vision_frames=16,
         joint_steps=1,
         phases=(Phase(first_step=0, mixture=tiny),),
+        loader_processes=0,
     )
     model, tokenizer = run(first, tmp_path / "first")
     export(model, tokenizer, first, tmp_path / "first" / "checkpoint")
@@ -111,6 +112,8 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
     assert run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=1) == whole
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("result.json")}
+    with pytest.raises(InputError, match="differs in asked"):
+        run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
 
     kept = replace(
         toy, name="kept", arms=ABLATIONS["allocation"].arms[:2], tiers=("sparse",), fresh_language=False

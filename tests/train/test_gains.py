@@ -1,6 +1,7 @@
 """The experiment on PIR-GRPO's place: fair arms, exact rows, known noise, and whole runs at toy size."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,22 @@ def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(checkpoint: Path,
     said.clear()
     assert run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append) == whole
     assert said == []
+    with pytest.raises(InputError, match="differs in effort"):
+        run_scenario(scenario, checkpoint, tmp_path, replace(effort, minutes=1), seeds=[0])
+    _goes_on_after_its_pilot(scenario, checkpoint, tmp_path, effort)
+
+
+def _goes_on_after_its_pilot(scenario: Scenario, checkpoint: Path, out: Path, effort: Effort) -> None:
+    """As if it had been killed when the pilot had ended: the minutes are not measured again."""
+    arm = out / scenario.name / "sft-hard-0"
+    before = json.loads((arm / "result.json").read_text())
+    (arm / "result.json").unlink()
+    shutil.rmtree(arm / "run")
+    run_scenario(scenario, checkpoint, out, effort, seeds=[0])
+    after = json.loads((arm / "result.json").read_text())
+    assert after["steps"] == before["steps"]
+    assert after["worlds"] == before["worlds"]
+    assert after["cpu_seconds"] > before["cpu_seconds"]  # what was lost was spent as well
 
 
 def test_an_arm_with_a_rule_learns_from_the_rows_that_the_rule_leaves(

@@ -2,7 +2,8 @@
 
 `allocation`: every arm goes on from the same trained model with its own allocator, then reads held-out clips with it:
 SAA, uniform, SAA's sharing on random frames, SAA's sharing two frames late (resolution inside the events, no cue where
-they begin and end). `stamps`: every arm starts from the same vision tower and a language model of random weights.
+they begin and end). That model learned with SAA in four fifths of its batches and with uniform in one fifth, which
+favours SAA. `stamps`: every arm starts from the same vision tower and a language model of random weights.
 """
 
 import json
@@ -16,6 +17,7 @@ import numpy as np
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
+from train.checkpoints import file_digest, open_run
 from train.experiments.world import (
     HeldClip,
     Reading,
@@ -102,7 +104,8 @@ def run_ablation(
 ) -> dict[str, Any]:  # fmt: skip
     """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run.
 
-    Finished arms are kept in `out`, so that the same command goes on. Returns (and writes to
+    Finished arms are kept in `out`, so that the same command goes on; results of another start or other clips are
+    refused (InputError). Returns (and writes to
     `out/NAME.json`) for each tier the arms' figures, means and spreads, and paired differences from the first arm; and
     where the language model is not made anew also those of the start itself, read as each arm reads (`untrained`).
     """
@@ -114,21 +117,25 @@ def run_ablation(
     mixture = ablation.mixture
     plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
     worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
+    begins = file_digest(state)
     found: dict[str, Any] = {}
     for seed in seeds:
         for arm, reading in ablation.arms:
             folder = out / ablation.name / f"{arm}-{seed}"
             result = folder / "result.json"
+            before = json.loads((start / "recipe.json").read_text())["seed"]
+            recipe = recipe_of(ablation, reading, seed, steps or ablation.steps, tokenizer_seed=before)
+            open_run(folder, {"recipe": asdict(recipe), "start": begins, "asked": asdict(plan)})
             if not result.exists():
-                _run_arm(ablation, arm, reading, seed, steps or ablation.steps, state, worlds, folder, report)
+                _run_arm(ablation, f"{arm}, seed {seed}", reading, recipe, state, worlds, folder, report)
             found[f"{arm}-{seed}"] = json.loads(result.read_text())
     whole = {"ablation": ablation.name, "trained": _table(ablation, found, seeds, worlds)}
     if not ablation.fresh_language:
         before = load_model(start / "checkpoint", four_bit=False, device="cpu")
         for arm, reading in ablation.arms:
             result = out / ablation.name / f"{arm}-{UNTRAINED}" / "result.json"
+            open_run(result.parent, {"start": begins, "asked": asdict(plan)})
             if not result.exists():
-                result.parent.mkdir(parents=True, exist_ok=True)
                 result.write_text(json.dumps(_scored(before, arm, reading, worlds, report)))
             found[f"{arm}-{UNTRAINED}"] = json.loads(result.read_text())
         whole[UNTRAINED] = _table(ablation, found, [UNTRAINED], worlds)
@@ -141,14 +148,12 @@ def _asked() -> QueryMix:
 
 
 def _run_arm(
-    ablation: Ablation, arm: str, reading: Reading, seed: int, steps: int, state: Path,
+    ablation: Ablation, name: str, reading: Reading, recipe: ScratchRecipe, state: Path,
     worlds: dict[str, list[HeldClip]], folder: Path, report: Report,
 ) -> None:  # fmt: skip
-    report(f"{arm}, seed {seed}: {steps} steps")
-    before = json.loads((state.parent / "recipe.json").read_text())["seed"]
-    recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=before)
+    report(f"{name}: {recipe.joint_steps} steps")
     model, tokenizer = train(recipe, folder, start=state, fresh_language=ablation.fresh_language)
-    scored = _scored(loaded(model, tokenizer, reading), f"{arm}, seed {seed}", reading, worlds, report)
+    scored = _scored(loaded(model, tokenizer, reading), name, reading, worlds, report)
     (folder / "result.json").write_text(json.dumps(scored))
     (folder / "state.pt").unlink()
 

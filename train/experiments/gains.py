@@ -5,6 +5,7 @@ Arms start from the same cold model. Scored on held-out clips with tempo_core.me
 
 import copy
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,11 +18,13 @@ from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.moments import Moment, merge
+from train.checkpoints import file_digest, open_run
 from train.configuration import SftConfig
 from train.examples import Example
 from train.experiments.pairs import ShapePairs
 from train.experiments.scenarios import Arm, Cold, Noise, Scenario
 from train.experiments.world import MEASURES, HeldClip, Reading, gains, headline, held_out, score, truth_rows
+from train.lineage import write_json
 from train.negatives import with_negatives
 from train.pir_config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
@@ -70,20 +73,27 @@ def run_scenario(
 
     `start` is the folder of a finished from-scratch run (its vision tower is used) or a checkpoint folder to be taken
     as the cold model. The cold start is made once; seeds decide rows, their order and rollouts. Returns, and writes
-    to `out/SCENARIO.json`, figures per world and arm and differences from the first arm.
+    to `out/SCENARIO.json`, figures per world and arm and differences from the first arm. Raises InputError where `out`
+    holds results of another start or effort.
     """
-    worlds = {
-        name: held_out(plan if effort.held_out_clips is None else replace(plan, clips=effort.held_out_clips))
+    plans = {
+        name: plan if effort.held_out_clips is None else replace(plan, clips=effort.held_out_clips)
         for name, plan in scenario.worlds
     }
+    worlds = {name: held_out(plan) for name, plan in plans.items()}
     cold = _cold(scenario, start, out, effort, report)
     found: dict[str, Any] = {}
     arms = (COLD, *scenario.arms)
     for seed in seeds:
         for arm in arms:
             folder = out / scenario.name / (arm.name if arm is COLD else f"{arm.name}-{seed}")
+            asked = {"cold": cold.fingerprint, "worlds": {name: asdict(plan) for name, plan in plans.items()}}
+            taught = {
+                "arm": asdict(arm), "effort": asdict(effort), "teach": asdict(scenario.teach),
+                "noise": asdict(scenario.noise), "seed": seed,
+            }  # fmt: skip
+            open_run(folder, asked if arm is COLD else asked | taught)
             if not (folder / "result.json").exists():
-                folder.mkdir(parents=True, exist_ok=True)
                 _run_arm(scenario, arm, cold, effort, seed, worlds, folder, report)
             found[f"{arm.name}-{seed}"] = json.loads((folder / "result.json").read_text())
     whole = {
@@ -137,9 +147,10 @@ def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Re
     from train.scratch.run import run as train
 
     folder = out / f"cold-{scenario.cold.name}"
+    before = json.loads((start / "recipe.json").read_text())["seed"]
+    recipe = cold_recipe(scenario.cold, effort.cold_steps, tokenizer_seed=before)
+    open_run(folder, {"recipe": asdict(recipe), "start": file_digest(start / "state.pt")})
     if not (folder / "checkpoint" / "config.json").is_file():
-        before = json.loads((start / "recipe.json").read_text())["seed"]
-        recipe = cold_recipe(scenario.cold, effort.cold_steps, tokenizer_seed=before)
         report(f"cold start, {scenario.cold.name}: {recipe.joint_steps} steps")
         fresh = scenario.cold.fresh_language
         model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=fresh)
@@ -189,39 +200,77 @@ def _train_arm(
     rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
     if arm.negatives is not None:
         rows = with_negatives(rows, arm.negatives, seed=seed, world=pairs).examples
-    rows, measured_s = _filtered(arm, cold, pairs, rows, effort, seed, folder)
-    _, pilot_s = _steps(arm, cold, pairs, rows, effort, seed, PILOT_STEPS, folder / "pilot")
-    steps = max(1, round((effort.minutes * 60 - measured_s) / (pilot_s / PILOT_STEPS)))
-    report(f"{arm.name}, seed {seed}: {steps} steps on {len(rows)} rows")
-    model, cpu_s = _steps(arm, cold, pairs, rows, effort, seed, steps, folder / "run")
-    facts = {"cpu_seconds": round(measured_s + cpu_s, 1), "steps": steps, "rows": len(rows)}
-    return replace(cold, model=model.eval()), facts
+    budget = _budget(arm, cold, pairs, rows, effort, seed, folder)
+    rows = [row for row, left in zip(rows, budget["left"], strict=True) if left]
+    report(f"{arm.name}, seed {seed}: {budget['steps']} steps on {len(rows)} rows")
+    spent = Spent(folder / "spent.json")
+    model = _steps(arm, cold, pairs, rows, effort, seed, budget["steps"], folder / "run", spent)
+    cpu_s = round(budget["measured_s"] + spent.seconds, 1)
+    return replace(cold, model=model.eval()), {
+        "cpu_seconds": cpu_s,
+        "steps": budget["steps"],
+        "rows": len(rows),
+    }
 
 
-def _filtered(
+class Spent:
+    """Processor seconds of a run, also of one that was killed and goes on: what it had recorded counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before_s = float(json.loads(path.read_text())) if path.is_file() else 0.0
+        self._began_s = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        return self._before_s + time.process_time() - self._began_s
+
+    def note(self, _: dict[str, Any]) -> None:
+        write_json(self._path, round(self.seconds, 2))
+
+
+def _budget(
     arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, folder: Path
-) -> tuple[Sequence[Example], float]:  # fmt: skip
-    """The rows that the arm's rule leaves, and the processor seconds of measuring them."""
+) -> dict[str, Any]:  # fmt: skip
+    """Which rows the arm's rule leaves, and the steps that the minutes are enough for; measured once, then kept."""
+    path = folder / "budget.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    for name in ("pilot", "run", "difficulty"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "spent.json").unlink(missing_ok=True)
+    began_s = time.process_time()
+    left = _left(arm, cold, pairs, rows, seed, folder / "difficulty")
+    measured_s = time.process_time() - began_s if arm.difficulty else 0.0
+    kept = [row for row, stays in zip(rows, left, strict=True) if stays]
+    began_s = time.process_time()
+    _steps(arm, cold, pairs, kept, effort, seed, PILOT_STEPS, folder / "pilot")
+    a_step_s = (time.process_time() - began_s) / PILOT_STEPS
+    steps = max(1, round((effort.minutes * 60 - measured_s) / a_step_s))
+    budget = {"steps": steps, "measured_s": round(measured_s, 2), "left": left}
+    write_json(path, budget)
+    return budget
+
+
+def _left(
+    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], seed: int, cache: Path
+) -> list[bool]:
+    """Whether the arm's rule leaves each row."""
     if arm.difficulty is None:
-        return rows, 0.0
+        return [True] * len(rows)
     from train.difficulty import measure, sampling_weights
 
-    began_s = time.process_time()
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    found = measure(
-        cold.model, encoder, rows, model_id=cold.fingerprint, cache=folder / "difficulty", seed=seed
-    )
-    weights = sampling_weights(found, arm.difficulty)
-    return [
-        row for row, weight in zip(rows, weights, strict=True) if weight > 0
-    ], time.process_time() - began_s
+    found = measure(cold.model, encoder, rows, model_id=cold.fingerprint, cache=cache, seed=seed)
+    return [weight > 0 for weight in sampling_weights(found, arm.difficulty)]
 
 
 def _steps(
     arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, steps: int,
-    folder: Path,
-) -> tuple[Any, float]:  # fmt: skip
-    """So many steps of an arm from the cold model, and the processor seconds they took."""
+    folder: Path, spent: Spent | None = None,
+) -> Any:  # fmt: skip
+    """So many steps of an arm from the cold model."""
     from train.pir_grpo import run_pir_grpo
     from train.sft import adapt, run_sft
 
@@ -229,9 +278,8 @@ def _steps(
     config: Any = _sft(arm, effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
     model = adapt(copy.deepcopy(cold.model), config)
     train: Any = run_sft if arm.method == "sft" else run_pir_grpo
-    began_s = time.process_time()
-    model = train(model, cold.tokenizer, encoder, rows, config, folder)
-    return model, time.process_time() - began_s
+    note = (lambda line: None) if spent is None else spent.note
+    return train(model, cold.tokenizer, encoder, rows, config, folder, progress=note)
 
 
 def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:

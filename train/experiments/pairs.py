@@ -49,7 +49,8 @@ class ShapePairs:
             scene = sample_scene(seed, tier, ticks=ticks_for(seed, plan.ticks), motion=plan.motion)
             name = f"shapeworld-{tier.name}-{scene.seed}"
             self._scenes[name] = scene
-            for idx, query in enumerate(sample_queries(rng, scene, plan.queries, plan.mix, [])):
+            others = [sample_scene(seed + 10**9 * i, tier, ticks=scene.ticks) for i in (1, 2, 3)]
+            for idx, query in enumerate(sample_queries(rng, scene, plan.queries, plan.mix, others)):
                 row_id = f"{name}/{idx}"
                 self._meant[row_id] = query.predicate
                 moments = tuple(Moment(start * scene.step_s, end * scene.step_s) for start, end in query.runs)

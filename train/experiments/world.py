@@ -192,8 +192,9 @@ def score(
     model: LoadedModel, clips: Sequence[HeldClip], reading: Reading
 ) -> tuple[list[PredictionRow], Evaluation]:
     """Predictions and their strict evaluation, by kind, kind of negative and size."""
-    rows = predict(model, clips, reading)
-    return rows, evaluate(rows, truth_rows(clips), by=("kind", "negative", "size"))
+    rows, truth = predict(model, clips, reading), truth_rows(clips)
+    fields = ("kind", "negative", "size")
+    return rows, evaluate(rows, truth, by=[name for name in fields if any(row.fields[name] for row in truth)])
 
 
 def headline(evaluation: Evaluation) -> dict[str, Any]:
