@@ -56,8 +56,8 @@ def read_snapshot(
         row_id = f"{each.dataset}/{each.row.qid}"
         split = each.row.split
         if split == "unknown":
-            key = each.video_sha256 or each.row.vid
-            split = "val" if _share_of(key) < held_out_share else "train"
+            named = vid_range_s(each.row.vid)  # stretches of one source stay together
+            split = "val" if _share_of(named[0] if named else each.row.vid) < held_out_share else "train"
         yield _snapshot_row(each, row_id, split, clips, original_weight)
 
 

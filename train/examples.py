@@ -84,6 +84,8 @@ class Gathered:
     held_out: tuple[Example, ...] = ()
     left_out: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Reason -> ids of the rows that are not used, in their order."""
+    locked: tuple[Example, ...] = ()
+    """Everything whose clip may not teach: what is held out, and held-out rows that cannot be used themselves."""
 
     def describe(self) -> dict[str, object]:
         """Counts as plain JSON values, for a plan or a page."""
@@ -95,10 +97,15 @@ class Gathered:
 
     def with_training(self, others: Iterable[Example]) -> "Gathered":
         """Further training rows (replay), kept apart from what is held out here."""
-        kept, refused = keep_apart(others, self.held_out)
+        kept, refused = keep_apart(others, (*self.held_out, *self.locked))
         return dataclasses.replace(
             self, training=(*self.training, *kept), left_out=_joined(self.left_out, refused)
         )
+
+    def without(self, locked: Iterable[Example]) -> "Gathered":
+        """Without training rows about the clips of others that are held out elsewhere."""
+        kept, refused = keep_apart(self.training, locked)
+        return dataclasses.replace(self, training=tuple(kept), left_out=_joined(self.left_out, refused))
 
 
 def counts(examples: Sequence[Example]) -> dict[str, int]:
@@ -213,8 +220,9 @@ def _sorted_by_use(found: Iterable[Example | Refused]) -> Gathered:
     locked = [*held_out, *(each.held_out for each in refused if each.held_out is not None)]
     training, apart = keep_apart((each for each in examples if each.split not in HELD_OUT), locked)
     return Gathered(
-        training=tuple(training), held_out=tuple(held_out), left_out=_joined(_by_reason(refused), apart)
-    )
+        training=tuple(training), held_out=tuple(held_out), left_out=_joined(_by_reason(refused), apart),
+        locked=tuple(locked),
+    )  # fmt: skip
 
 
 def _by_reason(refused: Iterable[Refused]) -> dict[str, tuple[str, ...]]:

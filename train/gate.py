@@ -116,12 +116,16 @@ class Decision:
 
 
 def decide(gate: Gate, corrected: dict[str, Any] | None, kept: dict[str, Any] | None) -> Decision:
-    """Promote only on a significant gain on corrected rows, and no loss in refusal or in what was known before."""
+    """Promote only on a significant gain on corrected rows, and no loss in refusal or in what was known before.
+
+    What was not measured counts as a reason against: somebody who knows better may still promote by hand.
+    """
     against: list[str] = []
-    rows = 0 if corrected is None else corrected["rows"]
-    if rows < gate.least_rows or corrected is None:
+    rows, clips = (0, 0) if corrected is None else (corrected["rows"], corrected["clips"])
+    if rows < gate.least_rows or clips < gate.least_clips or corrected is None:
         against.append(
-            f"{rows} corrected held-out rows cannot tell whether it is better; at least {gate.least_rows} are needed."
+            f"{rows} corrected held-out rows about {clips} clips cannot tell whether it is better; at least "
+            f"{gate.least_rows} about {gate.least_clips} clips are needed."
         )
         gain = None
     else:
@@ -138,9 +142,22 @@ def decide(gate: Gate, corrected: dict[str, Any] | None, kept: dict[str, Any] | 
                 continue
             if gap["second"] < gap["first"] - gate.tolerance:
                 against.append(f"{_shown(name, gap)} on {where} is a loss.")
+    against += _unmeasured(gate, corrected, kept)
     if against:
         return Decision(promote=False, reasons=tuple(against))
     return Decision(promote=True, reasons=(f"{_shown(gate.measure, gain)} on {rows} corrected rows.",))
+
+
+def _unmeasured(gate: Gate, corrected: dict[str, Any] | None, kept: dict[str, Any] | None) -> list[str]:
+    """What nobody could see getting worse."""
+    found = []
+    if kept is None:
+        found.append("Whether it forgot what it knew before was not measured, for want of replay rows.")
+    for name in gate.refusal:
+        gaps = [measures["differences"].get(name) for measures in (corrected, kept) if measures is not None]
+        if all(gap is None or None in (gap["first"], gap["second"]) for gap in gaps):
+            found.append(f"{name} was not measured: the held-out rows do not hold both kinds of query.")
+    return found
 
 
 def _shown(name: str, gap: dict[str, Any] | None) -> str:

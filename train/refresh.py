@@ -7,19 +7,22 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
 
     <folder>/begun.json     base, parent, snapshot, configuration: fixed when the refresh begins
     <folder>/rows.json      what it uses, what it leaves out and why
+    <folder>/training.json  the rows that teach: one that goes on must find them all
     <folder>/sft/, pir/     the stages' runs (`train.checkpoints`)
     <folder>/answers/       what old and new say of every held-out row
     <folder>/state.json     stage and progress
     <folder>/outcome.json   how it ended
 """
 
+import fcntl
 import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,9 +106,24 @@ class Refresh:
                 "A refresh runs on one device. On several, launch `train sft` and `train pir-grpo` with accelerate."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = self._begin()
-        if (self.folder / "outcome.json").is_file():
-            return Outcome.from_dict(_read(self.folder / "outcome.json"))
+        with _alone(self.folder):
+            begun = self._begin()
+            if (self.folder / "outcome.json").is_file():
+                return self._said_before()
+            return self._run(begun)
+
+    def _said_before(self) -> Outcome:
+        """How it ended, with what has become of its adapter since."""
+        outcome = Outcome.from_dict(_read(self.folder / "outcome.json"))
+        if outcome.state == "promoted" and not self.registry.entry(str(outcome.adapter)).promoted:
+            return replace(
+                outcome,
+                state="kept",
+                message=f"{outcome.adapter} was better and was promoted; it is not served now.",
+            )
+        return outcome
+
+    def _run(self, begun: dict[str, Any]) -> Outcome:
         try:
             outcome = self._stages(begun)
         except Cancelled as stop:
@@ -151,7 +169,7 @@ class Refresh:
             return Outcome(state="nothing", message=empty)
         gathered, kept = self._with_replay(gathered)
         loaded, encoder = self._load()
-        gathered = self._readable(gathered, encoder)
+        gathered, kept = self._readable(gathered, kept, encoder)
         self._note(gathered, kept)
         if (empty := self._useless(gathered)) is not None:
             return Outcome(state="nothing", message=empty)
@@ -192,7 +210,7 @@ class Refresh:
         if self.replay is not None:
             chosen, whole = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
             self._replayed = frozenset(example.row_id for example in chosen)
-            return gathered.with_training(chosen), whole.held_out
+            return gathered.without(whole.locked).with_training(chosen), whole.held_out
         if not knows_shapeworld(self.checkpoint):
             return gathered, ()
         made = (
@@ -211,17 +229,20 @@ class Refresh:
         sft = self.config.sft
         return loaded, Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
 
-    def _readable(self, gathered: Gathered, encoder: Any) -> Gathered:
+    def _readable(
+        self, gathered: Gathered, before: Sequence[Example], encoder: Any
+    ) -> tuple[Gathered, tuple[Example, ...]]:
         """Without rows whose clip cannot be decoded or whose truth cannot be written; each clip is looked at once."""
         self._say(stage="checking", message="Looking at every clip.")
         wrong: dict[str, list[str]] = {}
-        kept: dict[bool, list[Example]] = {True: [], False: []}
-        every = [(True, each) for each in gathered.training] + [(False, each) for each in gathered.held_out]
-        for number, (teaches, example) in enumerate(every, start=1):
+        sets = {"training": gathered.training, "held out": gathered.held_out, "before": before}
+        kept: dict[str, list[Example]] = {name: [] for name in sets}
+        every = [(name, each) for name, rows in sets.items() for each in rows]
+        for number, (name, example) in enumerate(every, start=1):
             self._stop_if_asked()
             try:
                 encoder.encode(example)
-                kept[teaches].append(example)
+                kept[name].append(example)
             except VideoError:
                 wrong.setdefault(UNREADABLE, []).append(example.row_id)
             except InputError as error:
@@ -230,7 +251,24 @@ class Refresh:
         left = dict(gathered.left_out)
         for reason, rows in wrong.items():
             left[reason] = (*left.get(reason, ()), *rows)
-        return Gathered(training=tuple(kept[True]), held_out=tuple(kept[False]), left_out=left)
+        self._nothing_gone([example.row_id for example in kept["training"]])
+        found = replace(
+            gathered, training=tuple(kept["training"]), held_out=tuple(kept["held out"]), left_out=left
+        )
+        return found, tuple(kept["before"])
+
+    def _nothing_gone(self, rows: list[str]) -> None:
+        """A refresh that goes on needs the clips that it began with; without them it would be another one."""
+        path = self.folder / "training.json"
+        if not path.is_file():
+            write_json(path, rows)
+            return
+        gone = sorted(set(json.loads(path.read_text(encoding="utf-8"))) - set(rows))
+        if gone:
+            raise InputError(
+                f"{len(gone)} training rows have lost their clips since this refresh began (first: {gone[0]}). Put the "
+                "clips back and go on, or begin another refresh in another folder."
+            )
 
     def _note(self, gathered: Gathered, kept: Sequence[Example]) -> None:
         replay = sum(example.row_id in self._replayed for example in gathered.training)
@@ -333,17 +371,24 @@ class Refresh:
         self._say(stage="deciding", message="Weighing old against new.")
         decision = decide(self.config.gate, scores.get("corrected"), scores.get("kept"))
         entry = self.registry.add(trained, self._lineage(begun, gathered, scores))
+        reasons = decision.reasons
         if decision.promote and self.promote:
-            self.registry.promote(entry.name, by=begun["by"])
+            try:
+                self.registry.promote(entry.name, by=begun["by"], instead_of=(begun["parent"], entry.name))
+            except InputError as error:
+                return Outcome(
+                    state="kept", message=f"{entry.name} was made. It is not promoted: {error}", adapter=entry.name,
+                    reasons=(*reasons, str(error)), scores=scores,
+                )  # fmt: skip
             return Outcome(
                 state="promoted", message=f"{entry.name} is better and is served now.", adapter=entry.name,
-                reasons=decision.reasons, scores=scores,
+                reasons=reasons, scores=scores,
             )  # fmt: skip
         why = (
             "It may be promoted." if decision.promote else "It is not promoted: " + " ".join(decision.reasons)
         )
         return Outcome(
-            state="kept", message=f"{entry.name} was made. {why}", adapter=entry.name, reasons=decision.reasons,
+            state="kept", message=f"{entry.name} was made. {why}", adapter=entry.name, reasons=reasons,
             scores=scores,
         )  # fmt: skip
 
@@ -382,6 +427,19 @@ class Refresh:
         self._state["at_ms"] = time.time_ns() // 1_000_000
         write_json(self.folder / "state.json", self._state)
         self.hear(self._state)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time works in a refresh's folder. Raises InputError while another does."""
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"A refresh is running in {folder} already. Wait until it ends, or stop it first."
+            ) from error
+        yield
 
 
 def _offset(count: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:

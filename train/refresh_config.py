@@ -21,12 +21,15 @@ class Gate:
     tolerance: float = 0.02
     least_rows: int = 20
     """Corrected held-out rows without which nothing is promoted."""
+    least_clips: int = 8
+    """Clips that these rows must be about: within a clip, answers rise and fall together."""
     samples: int = 2000
     """Draws of the paired bootstrap over videos."""
 
     def __post_init__(self) -> None:
         require(0 <= self.tolerance < 1, self, "tolerance", "at least 0 and below 1")
         require(self.least_rows > 0, self, "least_rows", "a positive whole number")
+        require(self.least_clips > 1, self, "least_clips", "a whole number above 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

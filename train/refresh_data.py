@@ -20,9 +20,10 @@ def corrected_only(found: Gathered, *, use_uncorrected: bool) -> Gathered:
     """Training rows that somebody corrected (or all), and held-out rows that somebody corrected: the truth."""
     if all(example.source == "file" for example in (*found.training, *found.held_out)):
         return found  # a file of rows says nothing about who made them
-    training = tuple(each for each in found.training if use_uncorrected or each.source != "original")
+    used = [use_uncorrected or each.source != "original" for each in found.training]
+    training = tuple(each for each, teaches in zip(found.training, used, strict=True) if teaches)
+    unused = tuple(each.row_id for each, teaches in zip(found.training, used, strict=True) if not teaches)
     held_out = tuple(each for each in found.held_out if each.source != "original")
-    unused = tuple(each.row_id for each in found.training if each not in training)
     unmeasured = tuple(each.row_id for each in found.held_out if each.source == "original")
     left = {**found.left_out}
     if unused or unmeasured:

@@ -117,10 +117,18 @@ class Registry:
         name = self._state()["bases"].get(base_fingerprint, {}).get("name")
         return None if name is None else self.entry(name)
 
-    def promote(self, name: str, *, by: str) -> Entry:
-        """Serve the adapter's base with it from now on. Raises InputError, CheckpointError."""
+    def promote(self, name: str, *, by: str, instead_of: tuple[str | None, ...] | None = None) -> Entry:
+        """Serve the adapter's base with it from now on. Raises InputError, CheckpointError.
+
+        With `instead_of`, only where one of these is served (None: the bare base): else InputError.
+        """
         with self._locked():
             entry = self.entry(name)
+            served = self._state()["bases"].get(entry.lineage.base_fingerprint, {}).get("name")
+            if instead_of is not None and served not in instead_of:
+                raise InputError(
+                    f"{served or 'The bare model'} is served now, with which it was not compared."
+                )
             check_adapter(entry.folder, entry.lineage.base_fingerprint)
             if not entry.promoted:
                 self._set(entry.lineage.base_fingerprint, name, "promote", by)
@@ -158,7 +166,7 @@ class Registry:
         if action == "promote":
             now["before"] = [*now["before"], *([now["name"]] if now["name"] else [])]
         else:
-            now["before"] = now["before"][: now["before"].index(name)] if name is not None else []
+            now["before"] = now["before"][: _last(now["before"], name)] if name is not None else []
         now["name"] = name
         step = {"at_ms": time.time_ns() // 1_000_000, "action": action, "base": base, "name": name, "by": by}
         write_json(self.folder / PROMOTED, {**state, "history": [*state["history"], step]})
@@ -197,6 +205,11 @@ class Registry:
         with (self.folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _last(names: list[str], name: str) -> int:
+    """Where a name stands for the last time."""
+    return len(names) - 1 - names[::-1].index(name)
 
 
 def _move(partial: Path, target: Path) -> None:

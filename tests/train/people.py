@@ -30,7 +30,12 @@ PIR = PirGrpoConfig(
     threads=1,
 )
 QUICK = RefreshConfig(
-    name="quick", sft=SFT, pir=PIR, replay_share=0.0, world_clips=0, gate=Gate(least_rows=2, samples=50)
+    name="quick",
+    sft=SFT,
+    pir=PIR,
+    replay_share=0.0,
+    world_clips=0,
+    gate=Gate(least_rows=2, least_clips=2, samples=50),
 )
 SFT_ONLY = replace(QUICK, pir=None)
 

@@ -177,7 +177,7 @@ def test_one_correction(project: Project, registry: Registry, checkpoint: Path) 
     project.correct("0-0", (2000, 3000))
     outcome = refresh(project, registry, checkpoint)
     assert outcome.state == "kept"
-    assert "0 corrected held-out rows cannot tell" in outcome.message
+    assert "0 corrected held-out rows about 0 clips cannot tell" in outcome.message
 
 
 def test_a_held_out_correction_alone(project: Project, registry: Registry, checkpoint: Path) -> None:
@@ -232,6 +232,104 @@ def test_replay_that_is_held_out_does_not_teach(
     assert rows["left_out"] == {"its clip is held out for measuring": ["replay/replay/1"]}
 
 
+def test_an_uncorrected_clip_of_val_does_not_teach_through_replay(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-0", "1-1"])  # nobody corrected the held-out clips
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "clip3", "relevant_windows": [[0, 2]]}
+    file = tmp_path / "replay.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    left = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
+    assert left["its clip is held out for measuring"] == ["replay/replay/1"]
+
+
+def test_a_correction_about_a_clip_that_replay_holds_out_does_not_teach(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-0", "1-0"])
+    rows = [
+        {
+            "qid": n,
+            "query": "a square",
+            "duration": 4,
+            "vid": f"clip{n}",
+            "relevant_windows": [[0, 2]],
+            "split": split,
+        }
+        for n, split in ((0, "train"), (1, "val"))
+    ]
+    file = tmp_path / "replay.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    rows_used = json.loads((registry.folder.parent / "run" / "training.json").read_text())
+    assert rows_used == ["set/0-0", "replay/replay/0"]
+
+
+def test_a_clip_that_vanishes_while_a_refresh_is_stopped_is_named(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    cancel = threading.Event()
+
+    def stop(each: dict[str, Any]) -> None:
+        if each["stage"] == "sft":
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        refresh(project, registry, checkpoint, hear=stop, cancel=cancel)
+    clip = project.clips / "clip0.mp4"
+    kept = clip.read_bytes()
+    clip.unlink()
+    with pytest.raises(InputError, match=r"2 training rows have lost their clips .* \(first: set/0-0\)"):
+        refresh(project, registry, checkpoint)
+    clip.write_bytes(kept)
+    assert refresh(project, registry, checkpoint).adapter is not None
+
+
+def test_what_was_promoted_meanwhile_is_not_overruled_and_an_ended_refresh_says_what_is_served(
+    project: Project, registry: Registry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.correct_all()
+    other = refresh(project, registry, checkpoint, SFT_ONLY, promote=False).adapter
+    assert other is not None
+    monkeypatch.setattr("train.gate.decide", lambda *_: Decision(promote=True, reasons=("better",)))
+
+    def promote_the_other(each: dict[str, Any]) -> None:
+        if each["stage"] == "deciding":
+            registry.promote(other, by="somebody")
+
+    seed = replace(SFT_ONLY, seed=1, sft=replace(SFT_ONLY.sft, seed=1))
+    outcome = refresh(project, registry, checkpoint, seed, run="late", hear=promote_the_other)
+    assert outcome.state == "kept"
+    assert f"{other} is served now, with which it was not compared" in outcome.message
+    assert registry.entry(other).promoted
+    third = replace(SFT_ONLY, seed=2, sft=replace(SFT_ONLY.sft, seed=2))
+    assert refresh(project, registry, checkpoint, third, run="third").state == "promoted"
+    registry.rollback(fingerprint(checkpoint), by="somebody")
+    again = refresh(project, registry, checkpoint, third, run="third")
+    assert again.state == "kept"
+    assert "was better and was promoted; it is not served now." in again.message
+
+
+def test_two_at_once_in_one_folder_are_refused(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    refused: list[str] = []
+
+    def second(each: dict[str, Any]) -> None:
+        if each["stage"] == "checking" and not refused:
+            with pytest.raises(InputError, match="is running in") as error:
+                refresh(project, registry, checkpoint, SFT_ONLY)
+            refused.append(str(error.value))
+
+    refresh(project, registry, checkpoint, SFT_ONLY, hear=second)
+    assert len(refused) == 1
+
+
 def test_a_folder_belongs_to_one_refresh(project: Project, registry: Registry, checkpoint: Path) -> None:
     refresh(project, registry, checkpoint)
     with pytest.raises(InputError, match="differs in config"):
@@ -263,25 +361,31 @@ def gap(first: float, second: float, low: float) -> dict[str, float]:
     return {"first": first, "second": second, "low": low, "high": 2 * (second - first) - low, "p_value": 0.01}
 
 
-def scored(rows: int = 50, **gaps: dict[str, float]) -> dict[str, Any]:
+def scored(rows: int = 50, clips: int = 20, **gaps: Any) -> dict[str, Any]:
     usual = {
         "ra_iou": gap(0.5, 0.6, 0.02),
         "refused_f1": gap(0.8, 0.8, -0.1),
         "relevant_f1": gap(0.9, 0.9, -0.1),
     }
-    return {"rows": rows, "differences": {**usual, **gaps}}
+    return {"rows": rows, "clips": clips, "differences": {**usual, **gaps}}
+
+
+NOT_DEFINED = {"first": None, "second": None, "low": None, "high": None, "p_value": None}
 
 
 @pytest.mark.parametrize(
     ("corrected", "kept", "says"),
     [
         (scored(), scored(), None),
-        (scored(), None, None),
+        (scored(), None, "Whether it forgot what it knew before was not measured"),
         (None, scored(), "0 corrected held-out rows"),
-        (scored(rows=19), None, "19 corrected held-out rows"),
-        (scored(ra_iou=gap(0.5, 0.6, -0.01)), None, "no significant gain"),
-        (scored(ra_iou=gap(0.6, 0.5, -0.2)), None, "no significant gain"),
-        (scored(refused_f1=gap(0.8, 0.7, -0.2)), None, "refused_f1 0.800 → 0.700 (difference -0.200 to"),
+        (scored(rows=19), scored(), "19 corrected held-out rows"),
+        (scored(clips=1), scored(), "about 1 clips cannot tell"),
+        (scored(ra_iou=gap(0.5, 0.6, -0.01)), scored(), "no significant gain"),
+        (scored(ra_iou=gap(0.6, 0.5, -0.2)), scored(), "no significant gain"),
+        (scored(refused_f1=gap(0.8, 0.7, -0.2)), scored(), "refused_f1 0.800 → 0.700 (difference -0.200 to"),
+        (scored(refused_f1=NOT_DEFINED), scored(), None),
+        (scored(refused_f1=NOT_DEFINED), scored(refused_f1=NOT_DEFINED), "refused_f1 was not measured"),
         (scored(), scored(refused_f1=gap(0.8, 0.7, -0.2)), "on what was known before is a loss"),
         (scored(), scored(ra_iou=gap(0.8, 0.75, -0.1)), "ra_iou 0.800 → 0.750"),
     ],

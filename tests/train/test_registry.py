@@ -74,6 +74,16 @@ def test_promote_and_roll_back_to_the_bare_base(registry: Registry, tmp_path: Pa
     ]  # fmt: skip
 
 
+def test_rolling_back_goes_through_an_adapter_that_was_promoted_twice(
+    registry: Registry, tmp_path: Path
+) -> None:
+    a, b, c = (add(registry, tmp_path, value).name for value in (1.0, 2.0, 3.0))
+    for name in (a, b, a, c):
+        registry.promote(name, by="ada")
+    found = [registry.rollback(BASE, by="eva") for _ in range(4)]
+    assert [each.name if each else None for each in found] == [a, b, a, None]
+
+
 def test_bases_are_served_apart(registry: Registry, tmp_path: Path) -> None:
     mine = add(registry, tmp_path, 1.0).name
     other = add(registry, tmp_path, 2.0, base="big", base_fingerprint="f" * 64).name
