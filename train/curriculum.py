@@ -30,13 +30,15 @@ def run_curriculum(
     out_dir: Path,
     *,
     progress: Progress = lambda line: None,
+    cache: Path | None = None,
     counted: Counted = lambda done, total: None,
     cancel: threading.Event | None = None,
 ) -> Any:
     """`run_pir_grpo` with rows drawn as `config.difficulty` says; result, resuming and errors are the same.
 
-    `counted` hears (rows measured, rows). What was measured is kept in `out_dir`/difficulty, so a run that goes on
-    draws the same rows. With rounds, the last one's result is in `out_dir`/adapter (or /checkpoint) as well.
+    `counted` hears (rows measured, rows). What was measured is kept in `cache` (None: `out_dir`/difficulty) by the
+    model's weights and the rows, so a run that goes on draws the same rows and another one need not measure again.
+    With rounds, the last one's result is in `out_dir`/adapter (or /checkpoint) as well.
     """
     from train.pir_grpo import run_pir_grpo
 
@@ -48,7 +50,7 @@ def run_curriculum(
     plan = rounds(config, len(examples), devices=int(os.environ.get("WORLD_SIZE", "1")))
     for number, each in enumerate(plan):
         folder = out_dir / f"round-{number + 1}" if len(plan) > 1 else out_dir
-        weights = _weights(model, encoder, examples, each, out_dir, number, counted, cancel)
+        weights = _weights(model, encoder, examples, each, cache or out_dir / "difficulty", counted, cancel)
         model = run_pir_grpo(
             model, tokenizer, encoder, examples, each, folder, weights=weights, cancel=cancel,
             progress=_in_round(number + 1, progress),
@@ -75,17 +77,19 @@ def _in_round(number: int, progress: Progress) -> Progress:
 
 
 def _weights(
-    model: Any, encoder: Encoder, examples: Sequence[Example], config: PirGrpoConfig, out_dir: Path, number: int,
-    counted: Counted, cancel: threading.Event | None,
+    model: Any, encoder: Encoder, examples: Sequence[Example], config: PirGrpoConfig, cache: Path, counted: Counted,
+    cancel: threading.Event | None,
 ) -> list[float]:  # fmt: skip
     from accelerate import PartialState
+
+    from train.sft import weights_digest
 
     assert config.difficulty is not None
     with PartialState().main_process_first():  # the others find the file
         found = measure(
-            model.eval(), encoder, examples, model_id=f"{config.name}-round-{number + 1}",
-            cache=out_dir / "difficulty", rollouts=config.rollouts, temperature=config.temperature, seed=config.seed,
-            progress=counted, cancel=cancel,
+            model.eval(), encoder, examples, model_id=weights_digest(model), cache=cache, rollouts=config.rollouts,
+            temperature=config.temperature, constrained=config.constrained, max_new_tokens=config.max_new_tokens,
+            thinking=config.thinking, seed=config.seed, progress=counted, cancel=cancel,
         )  # fmt: skip
     return sampling_weights(found, config.difficulty)
 

@@ -1,8 +1,9 @@
 """How hard each row is for a model, and what that says about which rows to train on and when to stop.
 
 Difficulty comes from offline rollouts: the mean score of sampled answers and its spread. A score is RA-IoU: the set
-IoU of a relevant pair, and for an irrelevant pair 1 for the refusal and 0 otherwise. Measuring is cached by model and
-data and goes on where it was stopped. Weights are pure functions of the mean scores; sources in each docstring.
+IoU of a relevant pair, for an irrelevant pair 1 for the refusal and 0 otherwise, and 0 for a text that is no answer.
+Measuring is cached by model and data and goes on where it was stopped. Weights are pure functions of the mean scores;
+sources in each docstring.
 """
 
 import hashlib
@@ -49,6 +50,9 @@ def measure(
     cache: Path,
     rollouts: int = 8,
     temperature: float = 1.0,
+    constrained: bool = True,
+    max_new_tokens: int = 256,
+    thinking: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     cancel: threading.Event | None = None,
@@ -58,15 +62,16 @@ def measure(
     Kept in a file under `cache` that is named by `model_id` (which must change with the weights), the rows and the
     other arguments, so that a second call costs nothing and a stopped one goes on. Raises Cancelled.
     """
-    path = _cache_path(cache, examples, model_id, [rollouts, temperature, seed])
+    how: dict[str, Any] = {
+        "size": rollouts, "temperature": temperature, "constrained": constrained, "max_new_tokens": max_new_tokens,
+    }  # fmt: skip
+    path = _cache_path(cache, examples, model_id, [*how.values(), thinking, seed])
     known = _read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         for number, example in enumerate(examples):
             if example.row_id not in known:
-                scores = _sampled_scores(
-                    model, encoder, example, [seed, number], rollouts, temperature, cancel
-                )
+                scores = _sampled_scores(model, encoder, example, [seed, number], how, thinking, cancel)
                 found = Difficulty(
                     row_id=example.row_id, mean=float(scores.mean()), spread=float(scores.std())
                 )
@@ -148,13 +153,13 @@ def _sampled_scores(
     encoder: "Encoder",
     example: "Example",
     seeds: list[int],
-    rollouts: int,
-    temperature: float,
+    how: dict[str, Any],
+    thinking: bool,
     cancel: threading.Event | None,
 ) -> Scores:
-    from tempo_core.answers import moments_of, parse_answer
     from tempo_core.moments import set_iou
     from train.group_forward import look
+    from train.rewards import reward
     from train.rollouts import prefill, sample_group
 
     encoded = encoder.encode(example)
@@ -163,13 +168,17 @@ def _sampled_scores(
         encoded,
         encoder.tokenizer,
         np.random.default_rng(seeds),
-        size=rollouts,
-        temperature=temperature,
         cancel=cancel,
+        **how,
     )
-    times_s = encoded.video.stamp_times_s
-    said = [moments_of(parse_answer(answer.text, encoded.stamps), times_s) for answer in answers]
-    return np.array([set_iou(moments, encoded.truth) for moments in said])
+    said = [
+        reward(
+            answer.text, encoded.truth, stamps=encoded.stamps, stamp_times_s=encoded.video.stamp_times_s,
+            thinking=thinking,
+        ).moments
+        for answer in answers
+    ]  # fmt: skip
+    return np.array([0.0 if moments is None else set_iou(moments, encoded.truth) for moments in said])
 
 
 def _gaussian(scores: Scores, centre: float, width: float) -> Scores:

@@ -42,7 +42,7 @@ from train.losses import advantages, group_loss, has_spread
 from train.pir_config import PirGrpoConfig
 from train.rewards import Reward, reward
 from train.rollouts import Rollout, distinct, prefill, sample_group, shown_refusal
-from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained
+from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained, weights_digest
 
 __all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
 
@@ -302,7 +302,10 @@ def run_pir_grpo(
         raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
     require_training(examples)
     drawn = None if weights is None else [float(weight) for weight in weights]
-    decides = {"kind": "pir-grpo", "config": as_dict(config), "rows": rows_digest(examples), "weights": drawn}
+    decides = {
+        "kind": "pir-grpo", "config": as_dict(config), "rows": rows_digest(examples), "weights": drawn,
+        "start": weights_digest(model),
+    }  # fmt: skip
     final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
     if open_run(out_dir, decides):
         return load_trained(model, final)
@@ -310,6 +313,8 @@ def run_pir_grpo(
         torch.set_num_threads(config.threads)
     trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, drawn, progress, cancel)
     state = last_state(out_dir)
+    if state is not None and _had_settled(state, out_dir, config):
+        return _finish(load_trained(model, state), trainer, out_dir, final, _step_of(state))
     if state is not None and config.method == "full":
         # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
         load_trained(model, state).train()
@@ -324,9 +329,25 @@ def run_pir_grpo(
             f"Stopped at step {trainer.state.global_step} of {config.steps}; it can go on from there."
         )
     model = trainer.accelerator.unwrap_model(trainer.model)
+    return _finish(model, trainer, out_dir, final, trainer.state.global_step)
+
+
+def _had_settled(state: Path, out_dir: Path, config: PirGrpoConfig) -> bool:
+    """Whether the run was killed after a plateau had stopped it at that state, before its result was written."""
+    if config.patience is None:
+        return False
+    lines = [line for line in read_curves(out_dir / "curves.jsonl") if line["step"] <= _step_of(state)]
+    return plateaued(lines, patience=config.patience, least_gain=config.least_gain)
+
+
+def _step_of(state: Path) -> int:
+    return int(state.name.rpartition("-")[2])
+
+
+def _finish(model: Any, trainer: "PirGrpoTrainer", out_dir: Path, final: Path, steps: int) -> Any:
     if trainer.is_world_process_zero():
-        save_trained(model, tokenizer, final)
-        write_json(out_dir / "done.json", {"steps": trainer.state.global_step, "result": final.name})
+        save_trained(model, trainer.tokenizer, final)
+        write_json(out_dir / "done.json", {"steps": steps, "result": final.name})
     return model.eval()
 
 

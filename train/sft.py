@@ -8,6 +8,7 @@ killed goes on from its last whole state and ends with the same weights as one t
 random weights: that is `train.scratch`.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -96,7 +97,9 @@ def run_sft(
     if not examples:
         raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
     require_training(examples)
-    decides = {"kind": "sft", "config": as_dict(config), "rows": rows_digest(examples)}
+    decides = {
+        "kind": "sft", "config": as_dict(config), "rows": rows_digest(examples), "start": weights_digest(model),
+    }  # fmt: skip
     final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
     if open_run(out_dir, decides):
         return load_trained(model, final)
@@ -122,6 +125,16 @@ def run_sft(
         save_trained(model, tokenizer, final)
         write_json(out_dir / "done.json", {"steps": trainer.state.global_step, "result": final.name})
     return model.eval()
+
+
+def weights_digest(model: Any) -> str:
+    """A hash of what training begins with: every weight that learns, and the input embeddings as the base's mark."""
+    digest = hashlib.sha256()
+    learning = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    for name, weight in [*learning, ("embeddings", model.get_input_embeddings().weight)]:
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def save_trained(model: Any, tokenizer: Any, folder: Path) -> None:

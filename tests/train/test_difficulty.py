@@ -104,6 +104,14 @@ def test_rows_are_measured_once_for_a_model_and_again_for_another(
     assert len(list(tmp_path.iterdir())) == len(files) + 2
 
 
+def test_free_texts_that_are_no_answers_score_nothing(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
+    free: dict[str, Any] = {"constrained": False, "max_new_tokens": 3, "rollouts": 4}
+    found = measure(engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path, **free)
+    bound = measure(engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path, rollouts=4)
+    assert [each.mean for each in found] == [0.0] * len(ROWS)
+    assert any(each.mean > 0 for each in bound)
+
+
 def test_a_stopped_measurement_goes_on(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
     whole = measure(engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path / "whole", rollouts=4)
     cancel, seen = threading.Event(), []

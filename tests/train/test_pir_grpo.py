@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -248,9 +249,29 @@ def test_a_run_can_be_stopped_and_goes_on(engine: Any, tmp_path: Path) -> None:
     assert all(torch.equal(stopped[name], value) for name, value in whole.items())
 
 
-def test_it_stops_on_a_plateau(engine: Any, tmp_path: Path) -> None:
-    trained(engine, config_of(steps=40, patience=2, least_gain=10.0, save_every=40), tmp_path)
-    assert json.loads((tmp_path / "done.json").read_text())["steps"] == 4
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_it_stops_on_a_plateau_also_when_it_is_killed_before_the_result_is_written(
+    engine: Any, tmp_path: Path, method: str
+) -> None:
+    config = config_of(steps=40, patience=2, least_gain=10.0, save_every=40, method=method)
+    first = learned(trained(engine, config, tmp_path))
+    done = tmp_path / "done.json"
+    assert json.loads(done.read_text())["steps"] == 4
+    done.unlink()
+    shutil.rmtree(tmp_path / ("checkpoint" if method == "full" else "adapter"))
+    again = dict(trained(engine, config, tmp_path).named_parameters())
+    assert json.loads(done.read_text())["steps"] == 4
+    assert all(torch.equal(again[name], value) for name, value in first.items())
+
+
+def test_a_run_belongs_to_the_weights_that_it_began_with(engine: Any, tmp_path: Path) -> None:
+    config = config_of(method="lora", steps=2)
+    trained(engine, config, tmp_path)
+    encoder = Encoder.of(engine.loaded, sample=sampled)
+    other = model_of(engine, config)
+    next(p for p in other.parameters() if p.requires_grad).data.add_(1)
+    with pytest.raises(InputError, match="differs in start"):
+        run_pir_grpo(other, encoder.tokenizer, encoder, ROWS, config, tmp_path)
 
 
 def test_groups_that_agree_change_nothing(engine: Any, tmp_path: Path) -> None:
