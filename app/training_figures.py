@@ -14,9 +14,8 @@ PANELS: dict[str, Mapping[str, str]] = {
     "reward (PIR-GRPO)": {"reward": "mean reward", "spread": "spread within a group"},
     "tIoU of relevant rollouts": {"tiou": "tIoU"},
     "refusal": {
-        "refused_right": "right refusals",
         "over_refusal": "over-refusals",
-        "refusal": "refusal reward",
+        "refusal": "right refusals",
     },
     "answer length in tokens": {"length": "length"},
 }

@@ -12,7 +12,8 @@ that a row proves is `proved`, and all others are counted as `unchecked`.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -21,8 +22,9 @@ from annotations.suspicion import vid_range_s
 from tempo_core.errors import InputError
 from train.examples import Example
 from train.lexical import KINDS, edit_words, words_of
+from train.lineage import write_json
 from train.shapeworld.queries import Predicate, edit, held_out, say, truth
-from train.shapeworld.scene import Scene
+from train.shapeworld.scene import COLOURS, SHAPES, SIZES, Scene
 
 Check = Literal["proved", "unchecked", "refuted"]
 MADE = ("edited", "same-video", "shuffled")
@@ -138,6 +140,19 @@ def with_negatives(
     return Mixed(examples=(*examples, *(example for example, _ in made)), report=report)
 
 
+def practised_pairs(
+    examples: Sequence[Example], shares: NegativeShares | None, folder: Path, *, seed: int
+) -> Sequence[Example]:
+    """What PIR-GRPO learns from: made pairs too, if a recipe asks; `folder`/negatives.json tells what they are."""
+    if shares is None:
+        return examples
+    mixed = with_negatives(examples, shares, seed=seed)
+    pairs = [asdict(pair) for pair in mixed.report.made]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "negatives.json", {**mixed.report.to_dict(), "pairs": pairs})
+    return mixed.examples
+
+
 def check_by_rows(example: Example, query: str, rows: Sequence[Example]) -> Check:
     """What the rows say about a query's irrelevance for an example's clip.
 
@@ -150,7 +165,8 @@ def check_by_rows(example: Example, query: str, rows: Sequence[Example]) -> Chec
         said = _words(row.query)
         if row.relevant and _alike(asked, said) >= ALIKE and not _opposed(asked, said):
             return "refuted"
-    if any(not row.relevant and _words(row.query) == asked for row in about):
+    in_order = [word.lower() for word in words_of(query)]
+    if any(not row.relevant and [word.lower() for word in words_of(row.query)] == in_order for row in about):
         return "proved"
     return "unchecked"
 
@@ -266,7 +282,8 @@ class _Maker:
             if enough and not held_out(edited):
                 check = check_in_world(scene, edited)
                 if check == "proved":
-                    return say(self.rng, edited), (f"predicate: {predicate} -> {edited}",), check
+                    whole = f"predicate: {predicate} -> {edited}"
+                    return say(self.rng, edited), (*_exchanged(predicate, edited), whole), check
                 self.refuted += 1
         return None
 
@@ -303,6 +320,20 @@ class _Maker:
 def _parts(predicate: Predicate) -> list[object]:
     """A predicate's elements, flat."""
     return [part for piece in predicate for part in (piece if isinstance(piece, tuple) else (piece,))]
+
+
+def _exchanged(old: Predicate, new: Predicate) -> tuple[str, ...]:
+    """Each exchanged element with its kind: what it is of a thing, or else what the query is about."""
+    kinds = {
+        **dict.fromkeys(COLOURS, "colour"),
+        **dict.fromkeys(SHAPES, "shape"),
+        **dict.fromkeys(SIZES, "size"),
+    }
+    return tuple(
+        f"{kinds.get(before, old[0])}: {before} -> {after}"  # type: ignore[call-overload]
+        for before, after in zip(_parts(old), _parts(new), strict=True)
+        if before != after
+    )
 
 
 def _clip(example: Example) -> object:

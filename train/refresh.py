@@ -32,7 +32,7 @@ from train.checkpoints import rows_digest
 from train.configuration import as_dict
 from train.examples import Example, Gathered, counts, read_examples, require_training
 from train.lineage import Lineage, code_version, write_json
-from train.negatives import with_negatives
+from train.negatives import practised_pairs
 from train.refresh_config import RefreshConfig
 from train.refresh_data import corrected_only, data_hash, held_out_row
 from train.registry import Registry
@@ -104,6 +104,10 @@ class Refresh:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError(
                 "A refresh runs on one device. On several, launch `train sft` and `train pir-grpo` with accelerate."
+            )
+        if any(stage is not None and stage.method != "lora" for stage in (self.config.sft, self.config.pir)):
+            raise InputError(
+                "A refresh makes an adapter: both stages must be of method lora, and one is full."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         with _alone(self.folder):
@@ -310,23 +314,15 @@ class Refresh:
             model,
             loaded.tokenizer,
             encoder,
-            self._pairs(rows),
+            practised_pairs(rows, self.config.negatives, self.folder, seed=self.config.seed),
             pir,
             self.folder / "pir",
+            cache=self.cache.parent / "difficulty",
             progress=self._curve,
             counted=self._counted,
             cancel=self.cancel,
         )
         return self.folder / "pir" / "adapter"
-
-    def _pairs(self, rows: Sequence[Example]) -> Sequence[Example]:
-        """What PIR-GRPO learns from: made irrelevant pairs too, if the recipe asks; what they are is kept on file."""
-        if self.config.negatives is None:
-            return rows
-        mixed = with_negatives(rows, self.config.negatives, seed=self.config.seed)
-        pairs = [asdict(pair) for pair in mixed.report.made]
-        write_json(self.folder / "negatives.json", {**mixed.report.to_dict(), "pairs": pairs})
-        return mixed.examples
 
     def _compare(
         self, begun: dict[str, Any], trained: Path, corrected: Sequence[Example], kept: Sequence[Example]

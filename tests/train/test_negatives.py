@@ -78,8 +78,12 @@ def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
     assert len(made) == len(shapes.examples)
     for example, pair in zip(made, mixed.report.made, strict=True):
         assert pair.check == "proved"
-        (change,) = pair.changes
+        *exchanged, change = pair.changes
         is_edit = pair.negative == "edited"
+        assert bool(exchanged) == is_edit
+        assert {each.split(":")[0] for each in exchanged} <= {
+            "colour", "shape", "size", "count", "motion", "wall", "light", "fade", "shot", "order",
+        }  # fmt: skip
         predicate = predicate_after(change) if is_edit else meant[change.removeprefix("from row: ")]
         assert check_in_world(shapes.scene(example), predicate) == "proved"
         assert not (is_edit and held_out(predicate))

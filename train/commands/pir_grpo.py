@@ -1,6 +1,7 @@
 """`python -m train pir-grpo`: reinforcement learning on relevant and irrelevant pairs, after supervised training."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,15 +53,19 @@ def run(args: argparse.Namespace) -> int:
     from tempo_core.loading import load_model
     from train.curriculum import run_curriculum
     from train.encoding import Encoder
+    from train.negatives import practised_pairs
     from train.sft import adapt
 
+    rows = practised_pairs(found.training, recipe.negatives, args.out, seed=recipe.seed)
+    if all(row.relevant for row in rows):
+        print("No row is irrelevant, so refusing cannot be learned here.", file=sys.stderr)
     loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
     if args.adapter is not None:
         check_adapter(args.adapter, loaded.fingerprint)
     encoder = Encoder.of(loaded, token_budget=pir.token_budget, thinking=pir.thinking)
     bar, show = curve_bar(args.json)
     with bar:
-        model = adapt(loaded.model, recipe.sft, parent=args.adapter)
-        run_curriculum(model, loaded.tokenizer, encoder, found.training, pir, args.out, progress=show)
+        model = adapt(loaded.model, pir, parent=args.adapter)
+        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, args.out, progress=show)
     print(f"adapter: {args.out / 'adapter'}")
     return 0
