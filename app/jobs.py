@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,15 @@ class TrainingJobs:
         folder = self.status().folder
         if folder is None:
             return []
-        return [*read_curves(folder / "sft" / "curves.jsonl"), *read_curves(folder / "pir" / "curves.jsonl")]
+        found = read_curves(folder / "sft" / "curves.jsonl") + read_curves(folder / "pir" / "curves.jsonl")
+        before = 0
+        for number in count(1):  # a rule that measures before every epoch trains in rounds
+            lines = read_curves(folder / "pir" / f"round-{number}" / "curves.jsonl")
+            if not lines:
+                return found
+            found += [{**line, "step": line["step"] + before} for line in lines]
+            before += lines[-1]["steps"]
+        return found
 
     def report(self, name: str) -> dict[str, Any] | None:
         """`rows`, `scores` or `outcome` of the present job, once it is there."""

@@ -36,7 +36,14 @@ from train.negatives import practised_pairs
 from train.refresh_config import RefreshConfig
 from train.refresh_data import corrected_only, data_hash, held_out_row
 from train.registry import Registry
-from train.replay import file_replay, knows_shapeworld, shapeworld_held_out, shapeworld_replay, wanted_rows
+from train.replay import (
+    file_replay,
+    knows_shapeworld,
+    shapeworld_held_out,
+    shapeworld_replay,
+    stand_ins,
+    wanted_rows,
+)
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +187,20 @@ class Refresh:
         trained = self._train(loaded, encoder, gathered.training, begun)
         scores = self._compare(begun, trained, gathered.held_out, kept)
         return self._decide(begun, trained, gathered, scores)
+
+    def planned(self) -> Gathered | str:
+        """The rows that a run would learn from, for a dry run, or why it would make nothing; renders no clip.
+
+        Clips are not opened, so that some may be left out later. Shapeworld replay is counted by stand-ins.
+        """
+        gathered = self._gather()
+        if (empty := self._useless(gathered)) is not None:
+            return empty
+        rows = wanted_rows(len(gathered.training), self.config.replay_share, self.config.least_replay_rows)
+        if self.replay is not None:
+            chosen, whole = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
+            return gathered.without(whole.locked).with_training(chosen)
+        return gathered.with_training(stand_ins(rows)) if knows_shapeworld(self.checkpoint) else gathered
 
     def _gather(self) -> Gathered:
         found = read_examples(

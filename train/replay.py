@@ -24,6 +24,8 @@ TEACHING_SEED = 2_000_000
 MEASURING_SEED = 1_500_000
 QUESTIONS = 6
 """About each replay clip."""
+TYPICAL_S = 25.0
+"""A rendered clip lasts 10 to 40 beats of a second or so."""
 SHORT_SIDE_PX = 112
 """tempo-tiny sees at most 16 tokens a frame, 112 pixels square."""
 
@@ -51,6 +53,17 @@ def shapeworld_replay(
         replace(example, split="train")
         for example in _rendered(clips, TEACHING_SEED + seed, mix, cache, progress)
     ]
+
+
+def stand_ins(rows: int) -> list[Example]:
+    """As many rows as shapeworld's replay would have, about clips that are not rendered: for counting only."""
+    return [
+        Example(
+            row_id=f"shapeworld/{number}", video=Path(f"shapeworld-{number // QUESTIONS}"), query="a red square",
+            duration_s=TYPICAL_S, moments=(), clip_id=f"shapeworld-{number // QUESTIONS}",
+        )
+        for number in range(math.ceil(rows / QUESTIONS) * QUESTIONS)
+    ]  # fmt: skip
 
 
 def shapeworld_held_out(

@@ -136,8 +136,8 @@ class TrainPage:
         try:
             self.accounts.require(request, self.role)
             return await asyncio.to_thread(self._standing, memory)
-        except NotAllowed as error:
-            return {self.view.line: status_html(str(error), error=True)}
+        except Exception as error:
+            return {self.view.line: status_html(message_for(error), error=True)}
 
     def _standing(self, memory: str) -> Changes:
         """The job; and, where something moved, its curves, its results and the adapters."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.app.fakes import write_clip
 from tests.train.test_examples import line, video, write_rows
 from train.__main__ import main
 from train.dry_run import dry_run
@@ -101,6 +102,46 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert list(json.loads(shown.out)["steps"]) == stages
         assert "1 rows left out: its video is gone (first: rows/2)" in shown.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_for_several_gpus_shares_the_work_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video(tmp_path / "videos", "a")
+    rows = write_rows(tmp_path / "rows.jsonl", *(line(n) for n in range(40)))
+    words = ["sft", "--data", str(rows), "--out", "x", "--recipe", "qwen2-vl-7b-gpus", "--dry-run", "--json"]
+    words += ["--checkpoint", "Qwen/Qwen2-VL-7B-Instruct"]
+    seconds = []
+    for devices in ("1", "4"):
+        assert main([*words, "--devices", devices]) == 0
+        planned = json.loads(capsys.readouterr().out)
+        assert planned["device"] == "cuda"
+        seconds.append(planned["seconds"]["sft"])
+    assert seconds[1] == pytest.approx(seconds[0] / 4, rel=0.2)  # steps are rounded up
+    assert main([*words, "--devices", "0"]) == 2
+
+
+@pytest.mark.slow
+def test_training_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SFT makes an adapter, PIR-GRPO goes on from it; without irrelevant rows it says what cannot be learned."""
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos" / "a.mp4", hue=20)
+    rows = str(
+        write_rows(tmp_path / "rows.jsonl", *(line(n, duration=4, relevant_windows=[[1, 3]]) for n in (1, 2)))
+    )
+    usual = ["--data", rows, "--steps", "1", "--json"]
+    assert main(["sft", "--out", str(tmp_path / "sft"), *usual]) == 0
+    cold = str(tmp_path / "sft" / "adapter")
+    assert main(["pir-grpo", "--out", str(tmp_path / "pir"), "--adapter", cold, *usual]) == 0
+    shown = capsys.readouterr()
+    assert "No row is irrelevant, so refusing cannot be learned here." in shown.err
+    assert f"adapter: {tmp_path / 'pir' / 'adapter'}" in shown.out
+    assert (tmp_path / "pir" / "adapter" / "adapter_model.safetensors").is_file()
+    assert main(["curves", str(tmp_path / "pir"), "--plot", str(tmp_path / "c.html")]) == 0
+    assert "over_refusal" in capsys.readouterr().out
+    assert "what is earned" in (tmp_path / "c.html").read_text()
+    assert main(["pir-grpo", "--out", str(tmp_path / "pir"), *usual]) == 2
+    assert "holds another run (it differs in start)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

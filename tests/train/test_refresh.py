@@ -19,12 +19,14 @@ from safetensors.torch import load_file, save_file
 from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.people import QUICK, SFT_ONLY, Project
+from train.__main__ import main
 from train.gate import Decision, decide
 from train.negatives import NegativeShares
 from train.refresh import Outcome, Refresh
 from train.refresh_config import Gate, RefreshConfig
 from train.refresh_data import refresh_folder
 from train.registry import Registry
+from train.replay import knows_shapeworld
 
 
 @pytest.fixture
@@ -312,6 +314,29 @@ def test_what_was_promoted_meanwhile_is_not_overruled_and_an_ended_refresh_says_
     again = refresh(project, registry, checkpoint, third, run="third")
     assert again.state == "kept"
     assert "was better and was promoted; it is not served now." in again.message
+
+
+def test_a_plan_counts_what_a_refresh_learns_from(
+    project: Project, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "refresh",
+        "--checkpoint",
+        str(checkpoint),
+        "--adapters",
+        str(tmp_path / "adapters"),
+        "--dry-run",
+        "--json",
+    ]
+    project.correct_all(["3-0"])
+    assert main([*words, "--data", str(project.snapshot())]) == 0
+    assert "no corrections to learn from" in json.loads(capsys.readouterr().out)["message"]
+    project.correct_all(["0-0", "0-1", "1-0"])
+    assert main([*words, "--data", str(project.snapshot())]) == 0
+    shown = capsys.readouterr()
+    knows = knows_shapeworld(checkpoint)
+    assert json.loads(shown.out)["rows"]["rows"] == 3 + (42 if knows else 0)
+    assert "nobody corrected it" in shown.err
 
 
 def test_two_at_once_in_one_folder_are_refused(

@@ -17,11 +17,14 @@ PANELS = {
         "vision",
         "looks",
         "surroundings",
+        "loss",
     ),
     "what is right": ("exact", "answers", "refuses", "colour_f1", "shape_f1", "size_f1", "pair_f1"),
+    "what is earned": ("reward", "tiou", "refusal", "over_refusal", "spread"),
 }
-"""Which curves share an axis; `exact` is the share of relevant answers that are right to the last token (teacher
-forced), `answers` and `refuses` the shares of relevant and irrelevant questions whose first token is right."""
+"""Which curves share an axis, those of PIR-GRPO last. `exact` is the share of relevant answers that are right to the
+last token (teacher forced), `answers` and `refuses` the shares of relevant and irrelevant questions whose first token
+is right."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,23 +51,26 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(last))
     else:
-        shown = [c for c in ("stage", "step", "minutes", *PANELS["what is right"]) if c in curves]
+        wanted = ("stage", "step", "minutes", *PANELS["what is right"], *PANELS["what is earned"])
+        shown = [name for name in wanted if name in curves]
         print(curves[shown].tail(15).to_string(index=False))
     return 0
 
 
 def _page(curves) -> str:
-    """Both panels over minutes, the stages one after the other."""
+    """The panels that have curves, over minutes, the stages one after the other."""
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(rows=len(PANELS), cols=1, shared_xaxes=True, subplot_titles=list(PANELS))
-    for row, names in enumerate(PANELS.values(), start=1):
+    panels = {title: names for title, names in PANELS.items() if any(name in curves for name in names)}
+    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, subplot_titles=list(panels))
+    for row, names in enumerate(panels.values(), start=1):
         for name in names:
             if name in curves:
                 figure.add_scatter(
                     x=curves["minutes"], y=curves[name], name=name, mode="lines", row=row, col=1
                 )
-    figure.update_yaxes(type="log", row=1, col=1)
-    figure.update_xaxes(title_text="minutes", row=len(PANELS), col=1)
+    if "losses" in panels and "reward" not in curves:  # PIR-GRPO's loss lies around 0
+        figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_xaxes(title_text="minutes", row=len(panels), col=1)
     figure.update_layout(height=800, template="plotly_white", title="Training curves")
     return str(figure.to_html(include_plotlyjs=True))

@@ -17,7 +17,7 @@ from train.refresh_config import RefreshConfig
 
 
 def add_data_options(command: argparse.ArgumentParser, *, required: bool) -> None:
-    """--data, --videos, --checkpoint, --adapter, --no-four-bit, --dry-run."""
+    """--data, --videos, --checkpoint, --adapter, --steps, --dry-run, --devices."""
     command.add_argument(
         "--data",
         type=Path,
@@ -31,6 +31,13 @@ def add_data_options(command: argparse.ArgumentParser, *, required: bool) -> Non
     command.add_argument("--steps", type=int, help="optimizer steps instead of the recipe's")
     command.add_argument(
         "--dry-run", action="store_true", help="print rows, tokens, memory and time; train nothing"
+    )
+    command.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that a dry run shares the work out among (1)",
     )
 
 
@@ -49,12 +56,17 @@ def gather(args: argparse.Namespace, config: RefreshConfig) -> Gathered:
         held_out_share=config.held_out_share,
         original_weight=config.original_weight,
     )
-    for reason, rows in found.left_out.items():
-        print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
+    say_left_out(found)
     if not found.training:
         held = f" {len(found.held_out)} rows are of val or test." if found.held_out else ""
         raise InputError(f"{args.data} has no row to train on.{held}")
     return found
+
+
+def say_left_out(found: Gathered) -> None:
+    """On stderr: how many rows are not used, and why."""
+    for reason, rows in found.left_out.items():
+        print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
 
 
 def show_plan(
@@ -63,8 +75,13 @@ def show_plan(
     """Print the dry run."""
     from train.dry_run import dry_run
 
-    device = "cpu" if not _has_gpu() and args.checkpoint is None else "cuda"
-    planned = dry_run(found.training, config, checkpoint=args.checkpoint, device=device, stages=stages)
+    if args.devices < 1:
+        raise InputError(f"--devices is {args.devices}; give 1 or more.")
+    by_name = args.checkpoint is not None and not Path(args.checkpoint).is_dir()  # for a machine that has it
+    planned = dry_run(
+        found.training, config, checkpoint=args.checkpoint, device="cuda" if by_name or _has_gpu() else "cpu",
+        stages=stages, devices=args.devices,
+    )  # fmt: skip
     print(json.dumps(planned.to_dict()) if args.json else planned.describe())
     return 0
 

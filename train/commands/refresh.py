@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from tempo_core.checkpoint import adapters_folder, find_checkpoint
 from tempo_core.errors import InputError
-from train.commands.options import add_data_options, fine_tuning, gather, show_plan
+from train.commands.options import add_data_options, fine_tuning, say_left_out, show_plan
+from train.examples import Gathered
+from train.refresh_config import RefreshConfig
 from train.registry import Registry
 
 
@@ -60,10 +62,12 @@ def run(args: argparse.Namespace) -> int:
     registry = Registry(args.adapters or adapters_folder())
     home = registry.folder.parent
     data = args.data or _snapshot(args.database, home / "snapshots", args.by)
-    if args.dry_run:
-        args.data = data
-        return show_plan(args, gather(args, config), config, ("sft", "pir-grpo"))
     folder = args.out or refresh_folder(home / "training", data, config, find_checkpoint(args.checkpoint))
+    if args.dry_run:
+        refresh = Refresh(
+            data, config, folder, registry, checkpoint=args.checkpoint, videos=args.videos, replay=args.replay
+        )
+        return _show_plan(args, refresh.planned(), config)
     cancel = threading.Event()
     with tqdm(file=sys.stderr, disable=args.json, bar_format="{desc}") as bar, _stopped_by_signals(cancel):
         outcome = Refresh(
@@ -76,6 +80,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([outcome.message, *_gains(outcome.scores or {}), f"details: {folder}"]))
     return 0
+
+
+def _show_plan(args: argparse.Namespace, found: Gathered | str, config: RefreshConfig) -> int:
+    if isinstance(found, str):
+        print(json.dumps({"message": found}) if args.json else found)
+        return 0
+    say_left_out(found)
+    return show_plan(args, found, config, ("sft", "pir-grpo"))
 
 
 def _snapshot(database: str | None, root: Path, by: str) -> Path:
