@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -61,6 +62,23 @@ def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
     assert len(jobs.curves()) == 6
     assert (jobs.report("outcome") or {})["state"] == "kept"
     assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
+
+
+def test_the_curves_of_rounds_are_counted_on(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    fake.release()
+    folder = wait(jobs, lambda now: now.state == "done").folder
+    assert folder is not None
+    shutil.rmtree(folder / "pir")
+    for number, steps in ((1, 4), (2, 2)):
+        (folder / "pir" / f"round-{number}").mkdir(parents=True)
+        lines = [
+            json.dumps({"stage": "pir-grpo", "step": step, "steps": steps}) for step in range(1, steps + 1)
+        ]
+        (folder / "pir" / f"round-{number}" / "curves.jsonl").write_text("\n".join([*lines, ""]))
+    steps = [line["step"] for line in jobs.curves() if line["stage"] == "pir-grpo"]
+    assert steps == [1, 2, 3, 4, 5, 6]
 
 
 def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:

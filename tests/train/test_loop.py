@@ -50,17 +50,22 @@ def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None
     plan = LoopPlan(clips=3, questions=4, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
     said: list[str] = []
     result = run_loop(plan, tmp_path, checkpoint=checkpoint, say=said.append)
-    assert len(said) == 4
+    assert len(said) == 6
     assert [(p["order"], p["corrections"]) for p in result["points"]] == [
         (order, count) for order in ORDERS for count in (0, 3, 6)
     ]
     start = [point["ra_iou"] for point in result["points"] if point["corrections"] == 0]
-    assert start[0] == start[1]  # both begin with the same model
+    assert start[0] == start[1] == start[2]  # all begin with the same model
+    assert not list((tmp_path / "seed-0" / "none").glob("batch-*"))  # the control corrects nothing
+    assert [each["corrections"] for each in result["differences"]] == [3, 6]
+    assert set(result["differences"][0]) == {
+        "corrections", "suspicion - random", "suspicion - none", "random - none",
+    }  # fmt: skip
     batches: dict[str, list[Any]] = {
         order: [json.loads((tmp_path / "seed-0" / order / f"batch-{n}.json").read_text()) for n in (1, 2)]
-        for order in ORDERS
+        for order in ("suspicion", "random")
     }
-    for order in ORDERS:
+    for order in ("suspicion", "random"):
         shown = [row for batch in batches[order] for row in batch]
         assert len(set(shown)) == 6  # nobody is asked twice
     assert batches["suspicion"] != batches["random"]

@@ -50,16 +50,21 @@ def _add_loop(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     loop.add_argument("--held-out-clips", type=int, default=24, help="clean clips (24)")
     loop.add_argument("--batches", type=int, default=4, help="refreshes (4)")
     loop.add_argument("--batch-rows", type=int, default=24, help="corrections before each (24)")
+    loop.add_argument(
+        "--pir", action="store_true", help="PIR-GRPO after SFT in every refresh, as the recipe has it"
+    )
     loop.add_argument("--json", action="store_true", help="print the curve as one JSON object")
     loop.set_defaults(run=_run_loop)
 
 
 def _run_loop(args: argparse.Namespace) -> int:
     from train.experiments.loop import MEASURES, LoopPlan, run_loop
+    from train.recipes import tempo_tiny_refresh
 
     plan = LoopPlan(
-        clips=args.clips, held_out_clips=args.held_out_clips, batches=args.batches, batch_rows=args.batch_rows
-    )
+        clips=args.clips, held_out_clips=args.held_out_clips, batches=args.batches, batch_rows=args.batch_rows,
+        pir=tempo_tiny_refresh().pir if args.pir else None,
+    )  # fmt: skip
     result = run_loop(plan, args.out, seeds=_seeds(args.seeds), checkpoint=args.checkpoint, say=_report)
     if args.json:
         print(json.dumps({"points": result["points"], "differences": result["differences"]}))
@@ -67,6 +72,10 @@ def _run_loop(args: argparse.Namespace) -> int:
     for point in result["points"]:
         shown = "  ".join(f"{name} {point[name]:.3f}" for name in MEASURES if point[name] is not None)
         print(f"seed {point['seed']}  {point['order']:10s} {point['corrections']:5d} corrections  {shown}")
+    for step in result["differences"]:
+        for pair, gaps in step.items():
+            if pair != "corrections":
+                print(f"{step['corrections']} corrections, {pair}: {json.dumps(gaps)}")
     print(f"curve: {args.out / 'curve.html'}")
     return 0
 

@@ -5,11 +5,12 @@ order of suspicion beats a random order at equal effort. Everything is in one fo
 
     <out>/clips, <out>/held-out          rendered once
     <out>/seed-0/start/                  the model that learned the damaged labels
-    <out>/seed-0/suspicion|random/       a store, snapshots, adapters and refreshes each
+    <out>/seed-0/suspicion|random|none/  a store, snapshots, adapters and refreshes each
     <out>/curve.json, curve.html         the result
 
 The oracle is not told which rows are damaged: it answers every row it is shown, and a right row costs as much as a
-wrong one. What was not corrected teaches on, at half its weight.
+wrong one. What was not corrected teaches on, at half its weight. `none` is the control: as many refreshes of as many
+steps, and no corrections, so that what more training does is not taken for what corrections do.
 """
 
 import json
@@ -30,21 +31,25 @@ from annotations.videos import add_folder
 from tempo_core.checkpoint import find_checkpoint, fingerprint
 from tempo_core.engine import Engine, load_engine
 from tempo_core.errors import InputError
-from tempo_core.metrics import PredictionRow, evaluate
+from tempo_core.metrics import PredictionRow, compare, evaluate
+from tempo_core.metrics.evaluation import number as number_
 from tempo_core.moments import Moment, merge
 from train.configuration import SftConfig, as_dict
 from train.examples import Example, read_examples
-from train.gate import answer_rows, compare_on, truth_of
+from train.gate import answer_rows, truth_of
 from train.lineage import Lineage, code_version, write_json
 from train.pir_config import PirGrpoConfig
 from train.recipes import tempo_tiny_refresh
 from train.refresh import Refresh
-from train.refresh_config import Gate, RefreshConfig
+from train.refresh_config import RefreshConfig
 from train.registry import Registry
 from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
 
-ORDERS = ("suspicion", "random")
+CONTROL = "none"
+ORDERS = ("suspicion", "random", CONTROL)
+PAIRS = (("suspicion", "random"), ("suspicion", CONTROL), ("random", CONTROL))
+"""Whose gains over whom are told."""
 MEASURES = ("ra_iou", "set_iou", "miou", "refused_f1")
 TEACHING_SEED, HELD_OUT_SEED = 3_000_000, 1_600_000
 """Sets of clips that no other command makes."""
@@ -98,22 +103,22 @@ def run_loop(
     truth = _rendered(plan, out / "clips", plan.clips, TEACHING_SEED)
     clean = _rendered(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
     points: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
+    answers: dict[str, dict[int, list[list[PredictionRow]]]] = {order: {} for order in ORDERS}
     for seed in seeds:
         loop = _Loop(plan, out / f"seed-{seed}", base, truth, clean, seed, say)
-        answers = {order: loop.run(order) for order in ORDERS}
         for order in ORDERS:
+            answers[order][seed] = loop.run(order)
             points += [
                 {"seed": seed, "order": order, **point}
-                for point in _scored(clean, answers[order], plan.batch_rows)
+                for point in _scored(clean, answers[order][seed], plan.batch_rows)
             ]
-        for number in range(1, plan.batches + 1):
-            both = (answers["random"][number], answers["suspicion"][number])
-            gaps = compare_on(clean, *both, Gate())["differences"]
-            kept = {name: gaps[name] for name in MEASURES}
-            differences.append(
-                {"seed": seed, "corrections": number * plan.batch_rows, "suspicion - random": kept}
-            )
+    differences = [
+        {
+            "corrections": number * plan.batch_rows,
+            **{f"{a} - {b}": _gains(clean, answers[b], answers[a], number) for a, b in PAIRS},
+        }
+        for number in range(1, plan.batches + 1)
+    ]
     result = {"plan": as_dict(plan), "points": points, "differences": differences}
     write_json(out / "curve.json", json.loads(json.dumps(result, default=str)))
     (out / "curve.html").write_text(_page(points))
@@ -195,9 +200,10 @@ class _Loop:
             self._fill(store)
             answers = [self._answers(now, folder / "clean-0.jsonl")]
             for number in range(1, self.plan.batches + 1):
-                self._propose(store, now)
-                for row_id in self._next(store, order, number):
-                    self._correct(store, row_id)
+                if order != CONTROL:
+                    self._propose(store, now)
+                    for row_id in self._next(store, order, number):
+                        self._correct(store, row_id)
                 now = self._refresh(store, folder, registry, now, number)
                 answers.append(self._answers(now, folder / f"clean-{number}.jsonl"))
                 self.say(f"seed {self.seed}, {order}: {number * self.plan.batch_rows} corrections")
@@ -338,6 +344,26 @@ def _scored(
     for number, rows in enumerate(answers):
         measures = evaluate(rows, truth_of(clean)).measures
         yield {"corrections": number * batch_rows, **{name: measures[name]["value"] for name in MEASURES}}
+
+
+def _gains(
+    clean: Sequence[Example], before: dict[int, list[list[PredictionRow]]], after: dict[int, list[list[PredictionRow]]],
+    number: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What `after` gains after so many batches: a paired bootstrap over clips, all seeds' answers together."""
+
+    def joined(answers: dict[int, list[list[PredictionRow]]]) -> list[PredictionRow]:
+        return [
+            replace(row, qid=f"{seed}-{row.qid}") for seed, found in answers.items() for row in found[number]
+        ]
+
+    truth = [replace(row, qid=f"{seed}-{row.qid}") for seed in before for row in truth_of(clean)]
+    found = compare(joined(before), joined(after), truth)
+    return {
+        name: {"gain": number_(gap.second - gap.first), "low": number_(gap.low), "high": number_(gap.high)}
+        for name, gap in found.items()
+        if name in MEASURES
+    }
 
 
 def _page(points: Sequence[dict[str, Any]]) -> str:
