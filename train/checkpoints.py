@@ -51,7 +51,7 @@ def last_state(folder: Path) -> Path | None:
         if (state / WHOLE).is_file():
             whole.append((int(state.name.rpartition("-")[2]), state))
         else:
-            shutil.rmtree(state)
+            shutil.rmtree(state, ignore_errors=True)  # several processes may clear it at once
     return max(whole)[1] if whole else None
 
 

@@ -64,7 +64,7 @@ def rounds(config: PirGrpoConfig, examples: int, *, devices: int = 1) -> list[Pi
     """The configuration of every round: one an epoch where the rule measures before each, else the run itself."""
     if config.difficulty not in EVERY_EPOCH:
         return [config]
-    an_epoch = -(-examples // (config.groups * devices))
+    an_epoch = -(-examples // (config.groups * devices)) * config.updates
     lengths = [min(an_epoch, config.steps - start) for start in range(0, config.steps, an_epoch)]
     return [
         replace(config, steps=steps, seed=config.seed + number, warmup_share=config.warmup_share if not number else 0.0)

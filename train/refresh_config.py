@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tempo_core.errors import InputError
 from train.configuration import SftConfig, require
 from train.negatives import NegativeShares
 from train.pir_config import PirGrpoConfig
@@ -60,6 +61,13 @@ class RefreshConfig:
     gate: Gate = field(default_factory=Gate)
 
     def __post_init__(self) -> None:
+        if self.pir is not None and (self.pir.token_budget, self.pir.thinking) != (
+            self.sft.token_budget,
+            self.sft.thinking,
+        ):
+            raise InputError(
+                "RefreshConfig.sft and .pir differ in token_budget or thinking; both stages read the same prompts."
+            )
         require(0 <= self.replay_share < 1, self, "replay_share", "at least 0 and below 1")
         require(0 <= self.held_out_share < 1, self, "held_out_share", "at least 0 and below 1")
         require(0 < self.original_weight <= 1, self, "original_weight", "above 0 and at most 1")

@@ -198,8 +198,9 @@ def training_arguments(config: SftConfig, out_dir: Path, steps: int, *, on_cpu: 
         }
     return TrainingArguments(
         output_dir=str(out_dir / "states"), per_device_train_batch_size=1, max_steps=steps, seed=config.seed,
-        gradient_accumulation_steps=config.accumulate, learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine", warmup_steps=round(config.warmup_share * steps), optim="adamw_torch",
+        gradient_accumulation_steps=config.accumulate, train_sampling_strategy="sequential",
+        learning_rate=config.learning_rate, lr_scheduler_type="cosine",
+        warmup_steps=round(config.warmup_share * steps), optim="adamw_torch",
         weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm, use_cpu=on_cpu, bf16=not on_cpu,
         logging_strategy="no", save_strategy="steps", save_steps=config.save_every, save_total_limit=2,
         remove_unused_columns=False, report_to=[], disable_tqdm=True, log_level="error",
@@ -218,9 +219,6 @@ class SftTrainer(Trainer):
         self._pad_id = pad_id
         self._seen: OrderedDict[str, Tensor] | None = OrderedDict() if see_again else None
         self.scores: list[dict[str, float]] = []
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return torch.utils.data.SequentialSampler(self.batches)
 
     def compute_loss(
         self,

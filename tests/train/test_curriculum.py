@@ -3,6 +3,7 @@
 import copy
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,8 @@ def test_a_rule_that_measures_every_epoch_has_a_round_for_each(
     plan = rounds(config_of(rule, steps=10), examples, devices=devices)
     assert [each.steps for each in plan] == steps
     assert len({each.seed for each in plan}) == len(plan)
+    twice = rounds(replace(config_of(rule, steps=20), updates=2, save_every=2), examples, devices=devices)
+    assert [each.steps for each in twice] == [2 * each for each in steps]  # an epoch takes as many more steps
 
 
 def test_rows_are_drawn_as_they_were_measured(engine: Any, tmp_path: Path) -> None:

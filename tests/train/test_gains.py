@@ -17,7 +17,7 @@ from train.difficulty import Difficulty
 from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
 from train.experiments.pairs import PairsPlan, ShapePairs
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Arm, Noise, Scenario
-from train.experiments.world import WorldPlan, held_out
+from train.experiments.world import WorldPlan, held_out, shaken
 from train.negatives import with_negatives
 from train.scratch.batches import videos
 from train.scratch.tokenizer import build_tokenizer
@@ -81,11 +81,30 @@ def test_other_worlds_differ_from_home_in_one_thing() -> None:
     assert all(8 <= clip.scene.ticks <= 14 for clip in worlds["home"])
     assert all(24 <= clip.scene.ticks <= 40 for clip in worlds["lengths"])
     assert {clip.scene.tier.name for clip in worlds["pictures"]} == {"rich"}
+    for still, moved in zip(worlds["home"], worlds["camera"], strict=True):
+        assert (still.scene.seed, still.queries) == (moved.scene.seed, moved.queries)
+        assert still.video.frames.shape == moved.video.frames.shape
+        assert (still.video.frames != moved.video.frames).any()
     for predicate in (("light", "dim"), ("thing", ("red", None, None)), ("wall", "teal"), ("fade", "black")):
         even, odd = ({_said(predicate, half, seed) for seed in range(300)} for half in ("even", "odd"))
         assert min(len(even), len(odd)) >= 3
         assert not even & odd
     assert all(unseen(query.predicate) for clip in worlds["pairs"] for query in clip.queries)
+
+
+def test_a_shaken_frame_is_the_frame_moved() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 40, 60, 3), dtype=np.uint8)
+    assert shaken(frames, 0.0, seed=1) is frames
+    moved = shaken(frames, 0.1, seed=1)
+    assert (moved == shaken(frames, 0.1, seed=1)).all()
+    places = []
+    for before, after in zip(frames, moved, strict=True):
+        inside = after[4:36, 6:54]  # what is still of the picture, however it was moved
+        places += [
+            (y, x) for y in range(9) for x in range(13) if (before[y : y + 32, x : x + 48] == inside).all()
+        ]
+    assert len(places) == 5
+    assert len(set(places)) > 1
 
 
 def _said(predicate: tuple[Any, ...], half: str, seed: int) -> str:

@@ -292,7 +292,7 @@ def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:
 def _pir(arm: Arm, effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
     return PirGrpoConfig(
         method="full", seed=seed, learning_rate=arm.rate or effort.learning_rate, steps=steps,
-        groups=effort.groups, rollouts=8, beta=arm.beta, show_refusals=True,
+        groups=effort.groups, rollouts=8, beta=arm.beta, show_refusals=arm.show_refusals,
         save_every=max(5, steps // 25 * 5), record_every=5, threads=1,
     )  # fmt: skip
 

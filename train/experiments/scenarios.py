@@ -28,6 +28,8 @@ class Arm:
     """Irrelevant pairs made for it; None: the rows as they are."""
     beta: float = 0.0
     """PIR-GRPO's pull back to the cold model (KL)."""
+    show_refusals: bool = False
+    """Where no rollout refuses, one becomes the refusal."""
     rate: float | None = None
     """Learning rate; None: the effort's for the method."""
     difficulty: str | None = None
@@ -73,6 +75,8 @@ class Scenario:
 
 
 _PIR, _SFT = Arm(name="pir", method="pir", beta=0.05), Arm(name="sft", method="sft")
+_GENTLE = Arm(name="sft-gentle", method="sft", rate=3e-5)
+"""Few or wrong labels punish a fast learner: SFT is given the slower rate as well."""
 _ASKED = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
 _TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
 _EVEN = replace(_TAUGHT, wordings="even")
@@ -92,8 +96,8 @@ SCENARIOS = {
                 name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT, fresh_language=False, steps=400
             ),
             arms=(
-                Arm(name="pir-hard", method="pir", negatives=HARD),
-                Arm(name="pir-shuffled", method="pir", negatives=EASY),
+                Arm(name="pir-hard", method="pir", negatives=HARD, show_refusals=True),
+                Arm(name="pir-shuffled", method="pir", negatives=EASY, show_refusals=True),
                 Arm(name="sft-relevant", method="sft"),
                 Arm(name="sft-hard", method="sft", negatives=HARD),
             ),
@@ -103,17 +107,25 @@ SCENARIOS = {
         Scenario(
             name="few-1",
             about="20 labels (1 %) of a new world: plain pictures known, rich ones asked",
-            cold=_HOME, arms=(_PIR, _SFT), teach=replace(_RICH_PAIRS, clips=4), worlds=_RICH_WORLD,
+            cold=_HOME, arms=(_PIR, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=4), worlds=_RICH_WORLD,
         ),
         Scenario(
             name="few-5",
             about="100 labels (5 %) of a new world: plain pictures known, rich ones asked",
-            cold=_HOME, arms=(_PIR, _SFT), teach=replace(_RICH_PAIRS, clips=20), worlds=_RICH_WORLD,
+            cold=_HOME, arms=(_PIR, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=20), worlds=_RICH_WORLD,
         ),
         Scenario(
             name="noisy",
             about="labels of a new world with edges one or two frames off and a fifth of the verdicts wrong",
-            cold=_HOME, arms=(_PIR, _SFT), teach=replace(_RICH_PAIRS, clips=100),
+            cold=_HOME,
+            arms=(
+                replace(_PIR, difficulty="tvg-r1"),
+                replace(_PIR, name="pir-all-rows"),
+                _SFT,
+                _GENTLE,
+                replace(_GENTLE, name="sft-filtered", difficulty="tvg-r1"),
+            ),
+            teach=replace(_RICH_PAIRS, clips=100),
             noise=Noise(jitter_frames=2, wrong_verdicts=0.2), worlds=_RICH_WORLD,
         ),
         Scenario(
@@ -133,7 +145,8 @@ SCENARIOS = {
         ),
         Scenario(
             name="transfer",
-            about="taught short plain clips in half of the wordings; asked other pictures, lengths, wordings, pairs",
+            about="taught short plain clips in half of the wordings; asked other pictures, lengths, cameras, wordings, "
+            "pairs",
             cold=_HOME,
             arms=(_PIR, _SFT),
             teach=PairsPlan(clips=400, rich_share=0.0, ticks=_SHORT, mix=_EVEN),
@@ -141,6 +154,7 @@ SCENARIOS = {
                 ("home", _AT_HOME),
                 ("pictures", replace(_AT_HOME, tier="rich")),
                 ("lengths", replace(_AT_HOME, ticks=(24, 40))),
+                ("camera", replace(_AT_HOME, shake=0.08)),
                 ("wordings", replace(_AT_HOME, mix=replace(_ASKED, wordings="odd"))),
                 ("pairs", replace(
                     _AT_HOME, queries=3,

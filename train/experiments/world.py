@@ -46,6 +46,8 @@ class WorldPlan:
     ticks: tuple[int, int] | None = None
     """Beats of a clip, from and to; None: as the world has them."""
     beat_s: float | None = None
+    shake: float = 0.0
+    """A hand-held camera: each frame is shifted by up to this share of the picture, each way; 0: a still one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +80,7 @@ def held_out(plan: WorldPlan) -> list[HeldClip]:
         others = [sample_scene(scene.seed + 10**9 * i, scene.tier, ticks=scene.ticks) for i in (1, 2, 3)]
         queries = sample_queries(rng, scene, plan.queries, plan.mix, others)
         if len(queries) == plan.queries or (queries and plan.mix.held_out_pairs == "only"):
-            out.append(HeldClip(scene=scene, video=_video(scene, plan.beat_s), queries=queries))
+            out.append(HeldClip(scene=scene, video=_video(scene, plan.beat_s, plan.shake), queries=queries))
     return out
 
 
@@ -87,13 +89,26 @@ def ticks_for(seed: int, ticks: tuple[int, int] | None) -> int | None:
     return None if ticks is None else int(np.random.default_rng([seed, 4]).integers(ticks[0], ticks[1] + 1))
 
 
-def _video(scene: Scene, beat_s: float | None) -> SampledVideo:
+def _video(scene: Scene, beat_s: float | None, shake: float) -> SampledVideo:
     step_s = beat_s or scene.step_s
     times_s = np.arange(scene.ticks) * step_s
+    frames = shaken(render(scene, short_side_px=112), shake, seed=scene.seed)
     return SampledVideo(
-        times_s=times_s, frames=render(scene, short_side_px=112), end_s=scene.ticks * step_s, reader="pyav",
+        times_s=times_s, frames=frames, end_s=scene.ticks * step_s, reader="pyav",
         notes=(), sha256=f"shapeworld-{scene.tier.name}-{scene.seed}",
     )  # fmt: skip
+
+
+def shaken(frames: np.ndarray, share: float, *, seed: int) -> np.ndarray:
+    """The frames uint8[T, H, W, 3], each moved by up to `share` of its size; the border's pixels fill what appears."""
+    if share == 0:
+        return frames
+    rng = np.random.default_rng([seed, 6])
+    most_y, most_x = (max(1, round(share * size)) for size in frames.shape[1:3])
+    wide = np.pad(frames, ((0, 0), (most_y, most_y), (most_x, most_x), (0, 0)), mode="edge")
+    height, width = frames.shape[1:3]
+    shifts = rng.integers((0, 0), (2 * most_y + 1, 2 * most_x + 1), size=(len(frames), 2))
+    return np.stack([each[y : y + height, x : x + width] for each, (y, x) in zip(wide, shifts, strict=True)])
 
 
 def truth_rows(clips: Sequence[HeldClip]) -> list[TruthRow]:
