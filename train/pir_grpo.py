@@ -15,7 +15,6 @@ import copy
 import os
 import threading
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -42,7 +41,7 @@ from train.losses import advantages, group_loss, has_spread
 from train.pir_config import PirGrpoConfig
 from train.rewards import Reward, reward
 from train.rollouts import Rollout, distinct, prefill, sample_group, shown_refusal
-from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained, weights_digest
+from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained, train_on, weights_digest
 
 __all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
 
@@ -315,13 +314,8 @@ def run_pir_grpo(
     state = last_state(out_dir)
     if state is not None and _had_settled(state, out_dir, config):
         return _finish(load_trained(model, state), trainer, out_dir, final, _step_of(state))
-    if state is not None and config.method == "full":
-        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
-        load_trained(model, state).train()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*pin_memory.*")
-            trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        train_on(trainer, config.method, state)
     finally:
         trainer.groups.close()
     if cancel is not None and cancel.is_set() and trainer.state.global_step < config.steps:

@@ -31,7 +31,7 @@ from tempo_core.loading import load_weights
 from tempo_core.prompt import IMAGE_PAD, special_id
 from tempo_core.vision import encode_frames
 from train.checkpoints import WHOLE, Curves, last_state, open_run, rows_digest
-from train.configuration import SftConfig, as_dict
+from train.configuration import Method, SftConfig, as_dict
 from train.encoding import EncodedVideo, Encoder
 from train.examples import Example, require_training
 from train.lineage import write_json
@@ -106,14 +106,8 @@ def run_sft(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, progress, cancel)
-    state = last_state(out_dir)
-    if state is not None and config.method == "full":
-        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
-        load_trained(model, state).train()
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*pin_memory.*")
-            trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        train_on(trainer, config.method, last_state(out_dir))
     finally:
         trainer.batches.close()
     if trainer.state.global_step < trainer.args.max_steps:
@@ -125,6 +119,16 @@ def run_sft(
         save_trained(model, tokenizer, final)
         write_json(out_dir / "done.json", {"steps": trainer.state.global_step, "result": final.name})
     return model.eval()
+
+
+def train_on(trainer: Trainer, method: Method, state: Path | None) -> None:
+    """Train to the end, from a saved state or from the beginning."""
+    if state is not None and method == "full":
+        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
+        load_trained(trainer.model, state).train()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
 
 
 def weights_digest(model: Any) -> str:

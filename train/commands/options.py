@@ -11,7 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from tempo_core.errors import InputError
+from train.configuration import SftConfig
 from train.examples import Gathered, read_examples
+from train.pir_config import PirGrpoConfig
 from train.recipes import FINE_TUNING
 from train.refresh_config import RefreshConfig
 
@@ -84,6 +86,20 @@ def show_plan(
     )  # fmt: skip
     print(json.dumps(planned.to_dict()) if args.json else planned.describe())
     return 0
+
+
+def load_base(
+    args: argparse.Namespace, stage: SftConfig | PirGrpoConfig, *, four_bit: bool
+) -> tuple[Any, Any]:
+    """--checkpoint, and an encoder of its rows as the stage reads them. Raises CheckpointError, also for --adapter."""
+    from tempo_core.checkpoint import check_adapter
+    from tempo_core.loading import load_model
+    from train.encoding import Encoder
+
+    loaded = load_model(args.checkpoint, four_bit=four_bit, device=device_of_this_process())
+    if args.adapter is not None:
+        check_adapter(args.adapter, loaded.fingerprint)
+    return loaded, Encoder.of(loaded, token_budget=stage.token_budget, thinking=stage.thinking)
 
 
 def device_of_this_process() -> str | None:

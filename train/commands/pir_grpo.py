@@ -9,9 +9,9 @@ from tempo_core.errors import InputError
 from train.commands.options import (
     add_data_options,
     curve_bar,
-    device_of_this_process,
     fine_tuning,
     gather,
+    load_base,
     show_plan,
 )
 from train.difficulty import WEIGHTS
@@ -49,20 +49,14 @@ def run(args: argparse.Namespace) -> int:
     found = gather(args, recipe)
     if args.dry_run:
         return show_plan(args, found, recipe, ("pir-grpo",))
-    from tempo_core.checkpoint import check_adapter
-    from tempo_core.loading import load_model
     from train.curriculum import run_curriculum
-    from train.encoding import Encoder
     from train.negatives import practised_pairs
     from train.sft import adapt
 
     rows = practised_pairs(found.training, recipe.negatives, args.out, seed=recipe.seed)
     if all(row.relevant for row in rows):
         print("No row is irrelevant, so refusing cannot be learned here.", file=sys.stderr)
-    loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
-    if args.adapter is not None:
-        check_adapter(args.adapter, loaded.fingerprint)
-    encoder = Encoder.of(loaded, token_budget=pir.token_budget, thinking=pir.thinking)
+    loaded, encoder = load_base(args, pir, four_bit=recipe.four_bit)
     bar, show = curve_bar(args.json)
     with bar:
         model = adapt(loaded.model, pir, parent=args.adapter)

@@ -13,9 +13,9 @@ from tempo_core.errors import InputError
 from train.commands.options import (
     add_data_options,
     curve_bar,
-    device_of_this_process,
     fine_tuning,
     gather,
+    load_base,
     show_plan,
 )
 from train.recipes import FINE_TUNING, RECIPES
@@ -113,15 +113,9 @@ def _fine_tune(args: argparse.Namespace) -> int:
     found = gather(args, recipe)
     if args.dry_run:
         return show_plan(args, found, recipe, ("sft",))
-    from tempo_core.checkpoint import check_adapter
-    from tempo_core.loading import load_model
-    from train.encoding import Encoder
     from train.sft import adapt, run_sft
 
-    loaded = load_model(args.checkpoint, four_bit=recipe.four_bit, device=device_of_this_process())
-    if args.adapter is not None:
-        check_adapter(args.adapter, loaded.fingerprint)
-    encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
+    loaded, encoder = load_base(args, sft, four_bit=recipe.four_bit)
     bar, show = curve_bar(args.json)
     with bar:
         model = adapt(loaded.model, sft, parent=args.adapter)
