@@ -66,8 +66,13 @@ def rounds(config: PirGrpoConfig, examples: int, *, devices: int = 1) -> list[Pi
         return [config]
     an_epoch = -(-examples // (config.groups * devices)) * config.updates
     lengths = [min(an_epoch, config.steps - start) for start in range(0, config.steps, an_epoch)]
-    return [
-        replace(config, steps=steps, seed=config.seed + number, warmup_share=config.warmup_share if not number else 0.0)
+    if len(lengths) == 1:
+        return [config]
+    return [  # at one rate: a fall in every round would begin anew in the next
+        replace(
+            config, steps=steps, seed=config.seed + number, schedule="constant",
+            warmup_share=config.warmup_share if not number else 0.0,
+        )
         for number, steps in enumerate(lengths)
     ]  # fmt: skip
 

@@ -52,7 +52,9 @@ class PirGrpoConfig:
     """Skip groups whose rewards are all equal; they teach nothing (kept when beta pulls on them)."""
     learning_rate: float = 2e-5
     warmup_share: float = 0.05
-    """Share of the steps over which the rate rises; then it stays."""
+    """Share of the steps over which the rate rises."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What the rate does then: fall to nothing as SFT's does, or stay."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     gradient_checkpointing: bool = False
@@ -100,6 +102,7 @@ class PirGrpoConfig:
         require(self.constant > 0, self, "constant", "above 0")
         require(self.method in ("lora", "full"), self, "method", "lora or full")
         require(self.loss in ("grpo", "dr_grpo"), self, "loss", "grpo or dr_grpo")
+        require(self.schedule in ("cosine", "constant"), self, "schedule", "cosine or constant")
         require(self.method == "full" or not self.train_vision, self, "train_vision", "false with LoRA")
         require(not (self.thinking and self.constrained), self, "thinking", "false under the grammar")
         require(self.constrained or not self.show_refusals, self, "show_refusals", "false for free answers")

@@ -45,6 +45,8 @@ from train.sft import SEEN_BYTES, Progress, Recorder, load_trained, save_trained
 
 __all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
 
+SCHEDULES = {"cosine": "cosine", "constant": "constant_with_warmup"}
+"""transformers' names."""
 ROLLOUT_SEED = 7
 """Keeps the sampling's random numbers apart from the order's."""
 
@@ -378,7 +380,7 @@ def _arguments(config: PirGrpoConfig, out_dir: Path, *, on_cpu: bool) -> Trainin
     return TrainingArguments(
         output_dir=str(out_dir / "states"), per_device_train_batch_size=1, max_steps=config.steps, seed=config.seed,
         gradient_accumulation_steps=config.groups, train_sampling_strategy="sequential",
-        learning_rate=config.learning_rate, lr_scheduler_type="constant_with_warmup",
+        learning_rate=config.learning_rate, lr_scheduler_type=SCHEDULES[config.schedule],
         warmup_steps=round(config.warmup_share * config.steps), optim="adamw_torch",
         weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm, use_cpu=on_cpu, bf16=not on_cpu,
         logging_strategy="no", save_strategy="steps", save_steps=config.save_every, save_total_limit=2,
