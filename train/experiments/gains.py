@@ -32,8 +32,9 @@ from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 Report = Callable[[str], None]
 
 COLD = Arm(name="cold", method="none")
-PILOT_STEPS = 4
-"""Steps from which an arm's processor seconds a step are known."""
+PILOTS, PILOT_CLIPS = (2, 6), 8
+"""Steps of two pilots on a few clips: what the longer one takes more are steps about clips that were looked at already,
+and what is left of the shorter one is looking at them for the first time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,17 +238,23 @@ def _budget(
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
         return found
-    for name in ("pilot", "run", "difficulty"):
+    for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "spent.json").unlink(missing_ok=True)
     began_s = time.process_time()
     left = _left(arm, cold, pairs, rows, seed, folder / "difficulty")
     measured_s = time.process_time() - began_s if arm.difficulty else 0.0
     kept = [row for row, stays in zip(rows, left, strict=True) if stays]
-    began_s = time.process_time()
-    _steps(arm, cold, pairs, kept, effort, seed, PILOT_STEPS, folder / "pilot")
-    a_step_s = (time.process_time() - began_s) / PILOT_STEPS
-    steps = max(1, round((effort.minutes * 60 - measured_s) / a_step_s))
+    clips = list(dict.fromkeys(row.clip_id for row in kept))
+    few = [row for row in kept if row.clip_id in clips[:PILOT_CLIPS]]
+    taken_s = []
+    for count in PILOTS:
+        began_s = time.process_time()
+        _steps(arm, cold, pairs, few, effort, seed, count, folder / f"pilot-{count}")
+        taken_s.append(time.process_time() - began_s)
+    a_step_s = max((taken_s[1] - taken_s[0]) / (PILOTS[1] - PILOTS[0]), taken_s[0] / PILOTS[0] / 20)
+    a_look_s = max(0.0, taken_s[0] - PILOTS[0] * a_step_s) / min(PILOT_CLIPS, len(clips))
+    steps = max(1, round((effort.minutes * 60 - measured_s - a_look_s * len(clips)) / a_step_s))
     budget = {"steps": steps, "measured_s": round(measured_s, 2), "left": left}
     write_json(path, budget)
     return budget
