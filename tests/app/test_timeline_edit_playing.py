@@ -1,5 +1,7 @@
 """Playing while editing: loops, gaps, shuttle, reaction time, the loupe and what is heard."""
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import expect
 
@@ -18,12 +20,15 @@ def test_auditions_loop_around_the_edge_and_within_the_moment(bench: Bench) -> N
       const f = (_, m) => { seen.push(Math.round(m.mediaTime * 25)); v.requestVideoFrameCallback(f); };
       v.requestVideoFrameCallback(f); }"""
     bench.page.evaluate(note)
-    bench.page.wait_for_function("() => seen.some((n, k) => k && n < seen[k - 1] - 10)", timeout=60_000)
+    begun_again = "seen.filter((n, k) => k && n < seen[k - 1] - 10).length"
+    bench.page.wait_for_function(f"() => {begun_again} >= 3", timeout=60_000)
     bench.page.keyboard.press("p")
     bench.settle()
     seen = bench.run("seen")
     assert min(seen) >= 75
-    assert max(seen) <= 126
+    ends = sorted(a for a, b in pairwise(seen) if b < a - 10)
+    assert ends[1] == 124  # the last frame before 5 s; a page that stalls may be late once
+    assert ends[-1] < 137
     bench.page.keyboard.press("Shift+P")
     assert bench.run("[bench.player.range.start_s, bench.player.range.end_s]") == [2, 4]
     bench.page.keyboard.press("Space")
