@@ -4,6 +4,7 @@ Every figure takes the `frames` part of a timeline value (plain lists). Backgrou
 are of middle lightness, so that one figure reads on a light and on a dark page; the one colour is the accent.
 """
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -147,10 +148,15 @@ def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = Fal
     return figure
 
 
+WRAP_CHARACTERS = 32
+"""A line that a phone can hold."""
+
+
 def empty_figure(text: str) -> go.Figure:
     """A figure that says why there is nothing to see."""
     figure = go.Figure()
-    figure.add_annotation(text=text, showarrow=False, font={"color": GREY, "size": 14})
+    lines = "<br>".join(textwrap.wrap(text, WRAP_CHARACTERS))
+    figure.add_annotation(text=lines, showarrow=False, font={"color": GREY, "size": 14})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return calm(figure, height=180)
