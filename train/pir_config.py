@@ -30,9 +30,9 @@ class PirGrpoConfig:
     temperature: float = 1.0
     constrained: bool = True
     """Sample under the answer grammar; log-probabilities are renormalised over what it allows."""
-    show_refusals: bool = False
-    """Where nobody in a group refuses, one rollout becomes the refusal: after a cold start on relevant rows alone it
-    would never be sampled, and what is never sampled is never rewarded. In relevant groups too, or it only rises."""
+    show_refusals: Literal["never", "irrelevant", "always"] = "never"
+    """Where nobody in a group (of an irrelevant query, or of any) refuses, one rollout becomes the refusal: after a
+    cold start on relevant rows alone it would never be sampled, and what is never sampled is never rewarded."""
     thinking: bool = False
     """Let a <think> trace stand before the answer; needs free sampling."""
     max_new_tokens: int = 256
@@ -105,7 +105,10 @@ class PirGrpoConfig:
         require(self.schedule in ("cosine", "constant"), self, "schedule", "cosine or constant")
         require(self.method == "full" or not self.train_vision, self, "train_vision", "false with LoRA")
         require(not (self.thinking and self.constrained), self, "thinking", "false under the grammar")
-        require(self.constrained or not self.show_refusals, self, "show_refusals", "false for free answers")
+        known = self.show_refusals in ("never", "irrelevant", "always")
+        require(known, self, "show_refusals", "never, irrelevant or always")
+        shown = self.show_refusals != "never"
+        require(self.constrained or not shown, self, "show_refusals", "never for free answers")
         both = self.save_every % self.updates == 0 and self.save_every % self.record_every == 0
         require(both, self, "save_every", "a multiple of updates and of record_every")
         names = ", ".join(WEIGHTS)

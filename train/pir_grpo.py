@@ -153,7 +153,10 @@ class PirGrpoTrainer(Trainer):
             temperature=config.temperature, constrained=config.constrained, max_new_tokens=self._max_new_tokens,
         )  # fmt: skip
         sampled = len(rollouts)
-        if config.show_refusals and all(each.text != REFUSAL for each in rollouts):
+        shows = config.show_refusals == "always" or (
+            config.show_refusals == "irrelevant" and not encoded.truth
+        )
+        if shows and all(each.text != REFUSAL for each in rollouts):
             rollouts[-1], sampled = shown_refusal(encoded), sampled - 1
         kept, which = distinct(rollouts)
         earned = [self._judge(rollout, encoded) for rollout in kept]

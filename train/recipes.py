@@ -97,7 +97,7 @@ def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
     )  # fmt: skip
     pir = PirGrpoConfig(
         name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=300, groups=8, rollouts=8,
-        show_refusals=True, gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        show_refusals="irrelevant", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
@@ -112,7 +112,7 @@ def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
     )  # fmt: skip
     pir = PirGrpoConfig(
         name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=300, groups=8, rollouts=8,
-        show_refusals=True, gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        show_refusals="irrelevant", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
@@ -144,7 +144,7 @@ def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> Refres
     one = base(seed)
     assert one.pir is not None
     pir = replace(
-        one.pir, name=name, rewards=TVG_R1, difficulty="tvg-r1", constrained=False, show_refusals=False, rollouts=8,
+        one.pir, name=name, rewards=TVG_R1, difficulty="tvg-r1", constrained=False, show_refusals="never", rollouts=8,
         temperature=1.0, loss="grpo", beta=0.0, learning_rate=1e-5,
     )  # fmt: skip
     return replace(one, name=name, sft=replace(one.sft, name=name), pir=pir, negatives=None)

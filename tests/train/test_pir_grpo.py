@@ -142,7 +142,7 @@ def test_it_learns_what_is_rewarded(engine: Any, tmp_path: Path) -> None:
         {"method": "full", "constrained": False, "max_new_tokens": 12},
         {"method": "full", "constrained": False, "thinking": True, "max_new_tokens": 12},
         {"method": "full", "train_vision": True},
-        {"method": "full", "show_refusals": True},
+        {"method": "full", "show_refusals": "irrelevant"},
         {"method": "full", "drop_constant": False, "loss": "grpo"},
     ],
     ids=lambda options: "-".join(f"{name}" for name in options),
@@ -172,13 +172,14 @@ def test_every_setting_runs_and_changes_only_what_it_should(
         assert lines[-1]["kl"] > 0
 
 
+@pytest.mark.parametrize("where", ["irrelevant", "always"])
 def test_a_refusal_is_shown_where_nobody_refuses_and_is_not_counted_as_the_models(
-    engine: Any, tmp_path: Path
+    engine: Any, tmp_path: Path, where: str
 ) -> None:
     """A model that would never refuse: irrelevant groups teach that it should, relevant ones that it should not."""
     encoder = Encoder.of(engine.loaded, sample=sampled)
     grammar = encoder.encode(ROWS[0]).video.grammar
-    trainer = trainer_of(engine, config_of(show_refusals=True, groups=4), tmp_path)
+    trainer = trainer_of(engine, config_of(show_refusals=where, groups=4), tmp_path)
     model = cast(Any, trainer.model)
     head, hidden = model.lm_head, model.lm_head.forward
 
@@ -188,16 +189,21 @@ def test_a_refusal_is_shown_where_nobody_refuses_and_is_not_counted_as_the_model
         return logits
 
     head.forward = never_refuses
+    unshown = 0
     for place in range(4):
         item = trainer.groups[place]
         group = trainer._group(model, item["place"], item["encoded"])
         choices = torch.bincount(group.row.owner).tolist()
+        if where == "irrelevant" and item["encoded"].truth:
+            assert 1 not in choices
+            unshown += 1
+            continue
         assert choices.count(1) == 1  # only the refusal is decided by a single choice
         gain = float(group.weights[choices.index(1)])
         assert gain < 0 if item["encoded"].truth else gain > 0
     assert trainer.counts["groups"] == 4
     assert (trainer.counts["refusal"], trainer.counts["over_refusal"]) == (0, 0)
-    assert trainer.counts["rollouts"] == 4 * (trainer.config.rollouts - 1)
+    assert trainer.counts["rollouts"] == 4 * (trainer.config.rollouts - 1) + unshown
 
 
 def test_four_bits_with_an_adapter(engine_nf4: Any, tmp_path: Path) -> None:
@@ -324,7 +330,8 @@ def test_rows_that_must_not_teach_are_refused(engine: Any, tmp_path: Path, rows:
         {"temperature": 0},
         {"beta": -1},
         {"thinking": True},
-        {"show_refusals": True, "constrained": False},
+        {"show_refusals": "always", "constrained": False},
+        {"show_refusals": "sometimes"},
         {"clip": (1.5, 0.2)},
     ],
 )
