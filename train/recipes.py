@@ -97,7 +97,7 @@ def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
     )  # fmt: skip
     pir = PirGrpoConfig(
         name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=300, groups=8, rollouts=8,
-        show_refusals="irrelevant", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        show_refusals="always", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
@@ -112,7 +112,7 @@ def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
     )  # fmt: skip
     pir = PirGrpoConfig(
         name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=300, groups=8, rollouts=8,
-        show_refusals="irrelevant", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        show_refusals="always", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0

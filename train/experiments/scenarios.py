@@ -97,8 +97,8 @@ SCENARIOS = {
                 name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT, fresh_language=False, steps=400
             ),
             arms=(
-                Arm(name="pir-hard", method="pir", negatives=HARD, show_refusals="irrelevant"),
-                Arm(name="pir-shuffled", method="pir", negatives=EASY, show_refusals="irrelevant"),
+                Arm(name="pir-hard", method="pir", negatives=HARD, show_refusals="always"),
+                Arm(name="pir-shuffled", method="pir", negatives=EASY, show_refusals="always"),
                 Arm(name="sft-relevant", method="sft"),
                 Arm(name="sft-hard", method="sft", negatives=HARD),
             ),
