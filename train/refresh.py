@@ -12,6 +12,8 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
     <folder>/answers/       what old and new say of every held-out row
     <folder>/state.json     stage and progress
     <folder>/outcome.json   how it ended
+
+Long because the stages and what may go wrong in each stand here in their order.
 """
 
 import fcntl

@@ -1,4 +1,7 @@
-"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better."""
+"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better.
+
+Long because every test needs the same small project of clips and corrections.
+"""
 
 import json
 import os
