@@ -47,7 +47,7 @@ def _add_loop(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     loop.add_argument(
         "--clips", type=int, default=24, help="clips with damaged labels, six questions each (24)"
     )
-    loop.add_argument("--held-out-clips", type=int, default=24, help="clean clips (24)")
+    loop.add_argument("--held-out-clips", type=int, default=40, help="clean clips (40)")
     loop.add_argument("--batches", type=int, default=4, help="refreshes (4)")
     loop.add_argument("--batch-rows", type=int, default=24, help="corrections before each (24)")
     loop.add_argument(

@@ -51,7 +51,7 @@ ORDERS = ("suspicion", "random", CONTROL)
 PAIRS = (("suspicion", "random"), ("suspicion", CONTROL), ("random", CONTROL))
 """Whose gains over whom are told."""
 MEASURES = ("ra_iou", "set_iou", "miou", "refused_f1")
-TEACHING_SEED, HELD_OUT_SEED = 3_000_000, 1_600_000
+TEACHING_SEED, HELD_OUT_SEED = 3_000_000, 1_700_000
 """Sets of clips that no other command makes."""
 DATASET = "loop"
 
@@ -64,7 +64,7 @@ class LoopPlan:
     """Clips whose labels are damaged and corrected."""
     questions: int = 6
     """About each."""
-    held_out_clips: int = 24
+    held_out_clips: int = 40
     """Clean ones, for measuring."""
     batches: int = 4
     batch_rows: int = 24
@@ -72,7 +72,10 @@ class LoopPlan:
     damaged: float = 0.3
     """Share of the labels that are damaged."""
     tier: str = "rich"
-    sft: SftConfig = field(default_factory=lambda: replace(tempo_tiny_refresh().sft, epochs=4.0))
+    sft: SftConfig = field(
+        default_factory=lambda: replace(tempo_tiny_refresh().sft, learning_rate=1e-3, epochs=10.0)
+    )
+    """Of the start and of every refresh: hard enough that damaged labels do harm (docs/experiments.md)."""
     pir: PirGrpoConfig | None = None
     """PIR-GRPO in each refresh; None: SFT alone."""
 

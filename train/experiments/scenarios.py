@@ -94,7 +94,7 @@ SCENARIOS = {
             name="stages",
             about="a trained model that saw relevant pairs only until it refused nothing (Tempo-R0's two stages)",
             cold=Cold(
-                name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT, fresh_language=False, steps=400
+                name="relevant-only", mix=RELEVANT_ONLY, rich_share=0.0, ticks=_SHORT, fresh_language=False, steps=300
             ),
             arms=(
                 Arm(name="pir-hard", method="pir", negatives=HARD, show_refusals="always"),
@@ -139,7 +139,7 @@ SCENARIOS = {
             ),
             worlds=(
                 ("hard", WorldPlan(
-                    tier="plain", seed=12, motion=0.4,
+                    tier="rich", seed=12, motion=0.4,
                     mix=replace(_ASKED, hard_share=1.0, hard_kinds=("motion", "order", "several")),
                 )),
             ),
