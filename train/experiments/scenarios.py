@@ -77,7 +77,8 @@ class Scenario:
 
 _PIR, _SFT = Arm(name="pir", method="pir", beta=0.05), Arm(name="sft", method="sft")
 _GENTLE = Arm(name="sft-gentle", method="sft", rate=3e-5)
-"""Few or wrong labels punish a fast learner: SFT is given the slower rate as well."""
+_PIR_GENTLE = replace(_PIR, rate=3e-5)
+"""Few or wrong labels punish a fast learner: both are given a slower rate, SFT its usual one as well."""
 _ASKED = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
 _TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
 _EVEN = replace(_TAUGHT, wordings="even")
@@ -108,20 +109,20 @@ SCENARIOS = {
         Scenario(
             name="few-1",
             about="20 labels (1 %) of a new world: plain pictures known, rich ones asked",
-            cold=_HOME, arms=(_PIR, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=4), worlds=_RICH_WORLD,
+            cold=_HOME, arms=(_PIR_GENTLE, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=4), worlds=_RICH_WORLD,
         ),
         Scenario(
             name="few-5",
             about="100 labels (5 %) of a new world: plain pictures known, rich ones asked",
-            cold=_HOME, arms=(_PIR, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=20), worlds=_RICH_WORLD,
+            cold=_HOME, arms=(_PIR_GENTLE, _SFT, _GENTLE), teach=replace(_RICH_PAIRS, clips=20), worlds=_RICH_WORLD,
         ),
         Scenario(
             name="noisy",
             about="labels of a new world with edges one or two frames off and a fifth of the verdicts wrong",
             cold=_HOME,
             arms=(
-                replace(_PIR, difficulty="tvg-r1"),
-                replace(_PIR, name="pir-all-rows"),
+                replace(_PIR_GENTLE, difficulty="tvg-r1"),
+                replace(_PIR_GENTLE, name="pir-all-rows"),
                 _SFT,
                 _GENTLE,
                 replace(_GENTLE, name="sft-filtered", difficulty="tvg-r1"),
