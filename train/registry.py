@@ -180,7 +180,7 @@ class Registry:
             return {"bases": dict(state["bases"]), "history": list(state["history"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{path} is damaged ({error}). Delete it to serve the bare model."
+                f"adapters/{path.name} in TEMPO_HOME is damaged ({error}). Delete it to serve the bare model."
             ) from error
 
     def _folders(self) -> list[Path]:
@@ -198,7 +198,9 @@ class Registry:
         try:
             return Lineage.from_dict(json.loads((folder / LINEAGE).read_text(encoding="utf-8")))
         except (OSError, ValueError, InputError) as error:
-            raise CheckpointError(f"{folder / LINEAGE} is damaged ({error}). Remove the folder.") from error
+            raise CheckpointError(
+                f"{folder.name}/{LINEAGE} is damaged ({error}). Remove the folder from TEMPO_HOME/adapters."
+            ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -164,6 +164,21 @@ def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
     assert loads == [1]
 
 
+@pytest.mark.browser
+def test_a_damaged_registry_is_a_sentence_and_mended_it_is_shown_again(train: Any, tmp_path: Path) -> None:
+    registry = train.training.registry
+    name = registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    expect(train.locator("#train-adapters")).to_contain_text(name, timeout=SLOW_MS)
+    promoted = registry.folder / "promoted.json"
+    promoted.write_text("{ cut")
+    expect(train.locator("#train-line")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    assert "Traceback" not in train.locator("body").inner_text()
+    assert str(registry.folder) not in train.locator("body").inner_text()
+    promoted.unlink()
+    registry.promote(name, by="ada")
+    expect(train.locator("#train-adapters")).to_contain_text("served", timeout=SLOW_MS)
+
+
 def test_nothing_that_a_person_wrote_becomes_markup(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     nasty = "<img src=x onerror=alert(1)>"
