@@ -73,7 +73,7 @@ class LoopPlan:
     """Share of the labels that are damaged."""
     tier: str = "rich"
     sft: SftConfig = field(
-        default_factory=lambda: replace(tempo_tiny_refresh().sft, learning_rate=1e-3, epochs=10.0)
+        default_factory=lambda: replace(tempo_tiny_refresh().sft, learning_rate=1e-3, epochs=10.0, threads=1)
     )
     """Of the start and of every refresh: hard enough that damaged labels do harm (docs/experiments.md)."""
     pir: PirGrpoConfig | None = None
