@@ -28,6 +28,10 @@ STANDS = """(() => {
   return JSON.stringify([editor.history(), editor.selection, editor.item, [start_s, end_s], player.time_s,
     stage.video.playbackRate, [snapping, slip, fine, zoomed], state.value]);
 })()"""
+ANSWERED = """(() => {
+  const { flow, timeline } = document.querySelector(".tl-root");
+  return timeline.editor.item?.model && flow.ahead?.item?.edit.model;
+})()"""  # the model's proposals for this row and the next are here, in whichever order they came
 KEYS = [
     ("Press Space to play", ["Space", "played", "Space"]),
     ("Go on by one frame with . or →", ["."]),
@@ -125,7 +129,7 @@ def sit_down(page: Page, url: str, name: str) -> None:
 
 def test_the_whole_of_it_by_keyboard_changes_nothing(desk: Desk, served: str, page: Page) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
-    page.wait_for_function("document.querySelector('.tl-root').flow.ahead?.item?.edit.model")
+    page.wait_for_function(ANSWERED)
     for key in ("]", "ArrowLeft", "Escape", "z", "s"):
         page.keyboard.press(key)
     until(lambda: written(desk)[0], lambda count: count == 1)
