@@ -7,7 +7,8 @@
         proposals.jsonl    what models said
         verdicts.jsonl     what adjudicators decided
         videos.jsonl       content hash of each registered clip
-        paths.jsonl        where the clips lay (not part of the hash: moving a file changes no data)
+        paths.jsonl        where the clips lie (not part of the hash: moving a file changes no data, and the same
+                           snapshot taken again brings them up to date)
         MANIFEST.json      counts, hash of every file, and the hash of those hashes
 
 Records are named by dataset, qid and operation id, never by row numbers of a database, so that equal data
@@ -16,10 +17,12 @@ gives an equal hash on every database. Training and export read snapshots, never
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,10 @@ MANIFEST = "MANIFEST.json"
 HASHED = ("rows", "corrections", "proposals", "verdicts", "videos")
 FORM = 1
 """The number of this form; a reader refuses others."""
+PARTIAL = ".partial-"
+"""Begins the name of a folder that is being written."""
+LEFT_BEHIND_S = 6 * 3600
+"""A folder that is still partial after so long was left by a program that was killed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,18 +131,39 @@ def take_snapshot(store: Store, root: Path, *, actor: str, datasets: Sequence[st
     `datasets` None takes all that are not archived. The same data lands in the same folder, and is written
     there once. Memory does not grow with the store. Raises InputError on an unknown dataset.
     """
+    with _written(store, root, datasets) as (partial, names):
+        snapshot = _seal(partial, root, names)
+    counts = dict(snapshot.counts)
+    store.record_snapshot(sha256=snapshot.sha256, path=str(snapshot.folder), counts=counts, actor=actor)
+    return snapshot
+
+
+@contextmanager
+def passing_snapshot(store: Store, root: Path) -> Iterator[Snapshot]:
+    """What the store holds now, for counting: gone afterwards, and not noted in the store."""
+    with _written(store, root, None) as (partial, names):
+        _write_manifest(partial, names)
+        yield open_snapshot(partial)
+
+
+@contextmanager
+def _written(
+    store: Store, root: Path, datasets: Sequence[str] | None
+) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A folder with the files of a snapshot, and its datasets; what is left of the folder is removed afterwards."""
     root.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    for folder in root.glob(f"{PARTIAL}*"):
+        with suppress(FileNotFoundError):  # another process has finished it meanwhile
+            if time.time() - folder.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(folder, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
     try:
         with _still(store.database, partial) as connection:
             names = _chosen(connection, datasets)
             _write_files(connection, partial, names)
-        snapshot = _seal(partial, root, names)
+        yield partial, names
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    counts = dict(snapshot.counts)
-    store.record_snapshot(sha256=snapshot.sha256, path=str(snapshot.folder), counts=counts, actor=actor)
-    return snapshot
 
 
 @contextmanager
@@ -207,18 +235,30 @@ def _write_queries(
 
 
 def _seal(partial: Path, root: Path, names: Sequence[str]) -> Snapshot:
-    """Write the manifest and move the folder to its name; a folder of that name holds the same data."""
-    files = json.loads((partial / MANIFEST).read_text(encoding="utf-8"))
-    sha256 = _content_sha256(files)
+    """Write the manifest and move the folder to its name. A folder of that name holds the same data; clips may have
+    moved since."""
+    sha256 = _write_manifest(partial, names)
     folder = root / sha256[:16]
-    if not folder.is_dir():
-        manifest = {"form": FORM, "sha256": sha256, "datasets": list(names), "files": files}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        for file in partial.iterdir():
-            file.chmod(0o444)
-        partial.chmod(0o755)
+    for file in partial.iterdir():
+        file.chmod(0o444)
+    partial.chmod(0o755)
+    try:
         partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        for name in ("paths.jsonl", MANIFEST):
+            os.replace(partial / name, folder / name)
     return open_snapshot(folder)
+
+
+def _write_manifest(folder: Path, names: Sequence[str]) -> str:
+    """The manifest, from the hashes that `_write_files` left there; returns the snapshot's hash."""
+    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    sha256 = _content_sha256(files)
+    manifest = {"form": FORM, "sha256": sha256, "datasets": list(names), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return sha256
 
 
 def _content_sha256(files: Mapping[str, Mapping[str, Any]]) -> str:

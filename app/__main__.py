@@ -166,6 +166,7 @@ def _serve_on(
 
     from app.build import build_app
     from app.engines import EngineProvider
+    from app.training import Asked
 
     failures: list[Exception] = []
 
@@ -187,8 +188,9 @@ def _serve_on(
 
     engines = EngineProvider(load, on_failure=give_up)
     app = build_app(
-        engines=engines, home=home, accounts=accounts, store=store, reviews_wanted=options.reviews_wanted
-    )
+        engines=engines, home=home, accounts=accounts, store=store, reviews_wanted=options.reviews_wanted,
+        asked=Asked(checkpoint=options.checkpoint, adapter=options.adapter),
+    )  # fmt: skip
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     host, port = listener.getsockname()[:2]
     say(f"serving http://{f'[{host}]' if ':' in host else host}:{port} (stop with Ctrl-C)")

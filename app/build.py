@@ -5,6 +5,7 @@ working threads begin with the server and end with it.
 """
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -40,8 +41,10 @@ from app.sample_project import SampleProject
 from app.sign_in import guard
 from app.theme import style, theme
 from app.timeline import mount_assets
-from app.training import PromotionWatch, TrainingDesk
+from app.training import Asked, PromotionWatch, TrainingDesk
 from app.workspace import REVIEWS_WANTED, Workspace
+
+log = logging.getLogger(__name__)
 
 MAX_UPLOAD = "2gb"
 SWEEP_EVERY_S = 600.0
@@ -64,13 +67,15 @@ def build_app(
     max_upload: str | int = MAX_UPLOAD,
     queue_limit: int = 16,
     reviews_wanted: int = REVIEWS_WANTED,
+    asked: Asked | None = None,
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `accounts` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
-    lighter ones. `reviews_wanted` annotators are to answer each row. Raises InputError on a broken examples
-    folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see app.__main__).
+    lighter ones. `reviews_wanted` annotators are to answer each row, `asked` is what the app was started with. Raises
+    InputError on a broken examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to
+    `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
@@ -78,6 +83,7 @@ def build_app(
     ground_page = GroundPage(desk, accounts, examples)
     others: list[Page] = []
     if store is not None:
+        training = training or TrainingDesk(store, home, engines, asked=asked)
         others = _pages_of_the_store(store, desk, home, accounts, training, reviews_wanted)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
@@ -104,7 +110,7 @@ def _pages_of_the_store(
     desk: Desk,
     home: Home,
     accounts: Accounts,
-    training: TrainingDesk | None,
+    training: TrainingDesk,
     reviews_wanted: int,
 ) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
@@ -115,7 +121,7 @@ def _pages_of_the_store(
         AnnotatePage(Workspace(store, shelf, proposals, reviews_wanted=reviews_wanted), sample, accounts),
         ReviewPage(ReviewDesk(store, shelf), accounts),
         DataPage(DataDesk(store, Downloads(home.exports), home.snapshots, desk.data_lane), accounts),
-        TrainPage(training or TrainingDesk(store, home, desk.engines), desk, accounts),
+        TrainPage(training, desk, accounts),
     ]
 
 
@@ -190,5 +196,8 @@ def _lifespan(desk: Desk, promotions: PromotionWatch) -> Callable[[FastAPI], Any
 
 async def _for_ever(work: Callable[[], Any], every_s: float) -> None:
     while True:
-        await asyncio.to_thread(work)
+        try:
+            await asyncio.to_thread(work)
+        except Exception:  # a disk that is full now may not be full in a while
+            log.exception("a chore failed; it is tried again")
         await asyncio.sleep(every_s)

@@ -157,12 +157,13 @@ class Desk:
                 clip = step
             yield step
         assert clip is not None, "preparing a clip ends with the clip or with an error"
-        key = model_id, _key(clip, question.settings)  # another adapter's context is of no use
+        key = _key(model_id, clip, question.settings)
         held = self.contexts.find(user.id, key)
-        work = self._again(held, query, question.settings.n_best)
-        if held is None:
-            work = self._first(clip, query, question.settings)
-        async for later in self._answer(user, clip, held or key, work, cancel, began_s):
+        work = self._first(clip, query, question.settings)
+        if held is not None:
+            work = self._again(held, query, question.settings.n_best, otherwise=work)
+        settings = question.settings
+        async for later in self._answer(user, clip, settings, held, work, cancel, began_s):
             yield later
 
     async def ask(
@@ -174,7 +175,7 @@ class Desk:
         held = self.contexts.get(user.id, context_id)
         clip = self.media.get(held.clip_id, user.id)
         work = self._again(held, query, n_best)
-        async for step in self._answer(user, clip, held, work, cancel, began_s):
+        async for step in self._answer(user, clip, None, held, work, cancel, began_s):
             yield step
 
     async def _prepare(
@@ -199,13 +200,14 @@ class Desk:
         self,
         user: User,
         clip: Clip,
-        held: HeldContext | Hashable,
+        settings: Settings | None,
+        held: HeldContext | None,
         work: Callable[[Job], tuple[Any, Any]],
         cancel: threading.Event,
         began_s: float,
     ) -> AsyncIterator[Progress | Clip | Outcome]:
-        """Run the model and, beside it, draw the film strip. `held` is the context in use, or the key of a
-        new one.
+        """Run the model and, beside it, draw the film strip. `held` is the context that is there; another one that
+        `work` made is kept under its `settings`.
         """
         strip_job = self.strip_lane.submit(
             user.id, lambda job: self.media.strip_of(clip, cancel=job.cancel), cancel=cancel
@@ -214,9 +216,11 @@ class Desk:
         async for step in self.model_lane.follow(job):
             yield step
         answer, context = result_of(job)
-        reused = isinstance(held, HeldContext)
-        if not isinstance(held, HeldContext):
-            held = self.contexts.put(user.id, clip.id, held, context)
+        reused = held is not None and context is held.context
+        if held is None or not reused:
+            assert settings is not None, "only a question with settings makes a context"
+            made_by = context.model_id  # another adapter may have come since the question was asked
+            held = self.contexts.put(user.id, clip.id, _key(made_by, clip, settings), context)
         yield Outcome(
             clip=clip,
             strip=await _strip_within(strip_job, STRIP_PATIENCE_S),
@@ -251,13 +255,24 @@ class Desk:
 
         return work
 
-    def _again(self, held: HeldContext | None, query: str, n_best: int) -> Callable[[Job], tuple[Any, Any]]:
-        """The work of another question on a context that is there already."""
+    def _again(
+        self,
+        held: HeldContext,
+        query: str,
+        n_best: int,
+        *,
+        otherwise: Callable[[Job], tuple[Any, Any]] | None = None,
+    ) -> Callable[[Job], tuple[Any, Any]]:
+        """The work of another question on a context that is there already; `otherwise` when the model was changed
+        while the question waited.
+        """
 
         def work(job: Job) -> tuple[Any, Any]:
-            assert held is not None
+            engine = self.engines.get()
+            if otherwise is not None and engine.model_id != held.context.model_id:
+                return otherwise(job)
             job.report("answering")
-            answer = self.engines.get().ask(held.context, query, n_best=n_best, cancel=job.cancel)
+            answer = engine.ask(held.context, query, n_best=n_best, cancel=job.cancel)
             return answer, held.context
 
         return work
@@ -273,8 +288,9 @@ class Desk:
             lane.close()
 
 
-def _key(clip: Clip, settings: Settings) -> Hashable:
-    return clip.id, settings.token_budget, settings.allocator, settings.step_s
+def _key(model_id: str, clip: Clip, settings: Settings) -> Hashable:
+    """Another adapter's context is of no use."""
+    return model_id, clip.id, settings.token_budget, settings.allocator, settings.step_s
 
 
 def _usual_step_s(engine: Any, clip: Clip) -> float:

@@ -70,6 +70,8 @@ class EngineProvider:
                 self._reloading.start()
 
     def _reload(self) -> None:
+        if self._thread is not None:
+            self._settled.wait()  # the first load is under way: two at once, and the older might win
         while True:
             with self._lock:
                 wanted = self._wanted

@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from app.home import Home
+from app.incidents import without_paths
 from app.work import Busy
 from tempo_core.errors import InputError
 from train.checkpoints import read_curves
@@ -40,6 +40,10 @@ FIRST_STATE = {
     "steps": 0,
 }
 NOTHING_YET = "No training has run yet."
+STOPPING = "Stopping: it saves its state first."
+FINISHING = "Finishing."
+LOOKS_S = 0.02
+"""How long to wait for somebody who only looks whether a job runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +86,8 @@ class JobStatus:
     stages: tuple[str, ...] = ()
     step: int = 0
     steps: int = 0
+    stopping: bool = False
+    """Whether it was asked to stop and still runs."""
 
     @property
     def can_resume(self) -> bool:
@@ -114,20 +120,23 @@ class TrainingJobs:
         return self.status()
 
     def cancel(self) -> JobStatus:
-        """Ask the running job to stop; it saves its state first. Raises InputError when none runs."""
-        job = self._current()
-        if job is None or not self.running():
-            raise InputError("No job runs, so there is nothing to cancel.")
-        try:
-            os.killpg(int(job["pid"]), signal.SIGTERM)
-        except ProcessLookupError as error:
-            raise InputError("The job has just ended.") from error
+        """Ask the running job, once, to stop; it saves its state first. Raises InputError when none runs."""
+        with self._starting:
+            job = self._current()
+            if job is None or not self.running():
+                raise InputError("No job runs, so there is nothing to cancel.")
+            if not job.get("stopping"):
+                write_json(self.root / "current.json", {**job, "stopping": True})
+                try:
+                    os.killpg(int(job["pid"]), signal.SIGTERM)  # a second one would end it without saving
+                except ProcessLookupError as error:
+                    raise InputError("The job has just ended.") from error
         return self.status()
 
     def running(self) -> bool:
         """Whether a job runs, whoever started it."""
         try:
-            with self._lock():
+            with self._lock(fcntl.LOCK_SH):  # those who only look do not shut each other out
                 return False
         except Busy:
             return True
@@ -140,17 +149,16 @@ class TrainingJobs:
         folder = Path(job["wish"]["folder"])
         running = self.running()
         state = {**FIRST_STATE, **(_read(folder / "state.json") or {})}
-        if not running:
-            ended = state["state"] if state["state"] in ENDED else "stopped"
-            message = state["message"] if ended != "stopped" else _last_words(folder)
-        else:
-            ended, message = (
-                "running",
-                state["message"] if state["state"] == "running" else FIRST_STATE["message"],
-            )
+        ended = state["state"] if state["state"] in ENDED else "stopped"
+        message = state["message"] if ended != "stopped" else _last_words(folder, job.get("logged", 0))
+        stopping = running and bool(job.get("stopping"))
+        if running:
+            message = FINISHING if ended != "stopped" else STOPPING if stopping else state["message"]
+            ended = "running"
         return JobStatus(
-            state=ended, message=str(message), folder=folder, recipe=job["wish"]["recipe"], by=job["wish"]["by"],
-            started_at_ms=job["started_at_ms"], stage=str(state["stage"]), stages=tuple(state["stages"]),
+            state=ended, message=without_paths(str(message)), stopping=stopping, folder=folder,
+            recipe=job["wish"]["recipe"], by=job["wish"]["by"], started_at_ms=job["started_at_ms"],
+            stage=str(state["stage"]), stages=tuple(state["stages"]),
             step=int(state["step"]), steps=int(state["steps"]),
         )  # fmt: skip
 
@@ -159,15 +167,7 @@ class TrainingJobs:
         folder = self.status().folder
         if folder is None:
             return []
-        found = read_curves(folder / "sft" / "curves.jsonl") + read_curves(folder / "pir" / "curves.jsonl")
-        before = 0
-        for number in count(1):  # a rule that measures before every epoch trains in rounds
-            lines = read_curves(folder / "pir" / f"round-{number}" / "curves.jsonl")
-            if not lines:
-                return found
-            found += [{**line, "step": line["step"] + before} for line in lines]
-            before += lines[-1]["steps"]
-        return found
+        return read_curves(folder / "sft" / "curves.jsonl") + read_curves(folder / "pir" / "curves.jsonl")
 
     def report(self, name: str) -> dict[str, Any] | None:
         """`rows`, `scores` or `outcome` of the present job, once it is there."""
@@ -182,29 +182,34 @@ class TrainingJobs:
 
     def _launch(self, wish: Wish, lock: int) -> None:
         wish.folder.mkdir(parents=True, exist_ok=True)
-        if not (wish.folder / "outcome.json").exists():
-            write_json(wish.folder / "state.json", FIRST_STATE)
+        write_json(wish.folder / "state.json", FIRST_STATE)
         gently = [shutil.which("nice") or "", "-n", "10"] if shutil.which("nice") else []
         with (wish.folder / "log.txt").open("ab") as log:
+            logged = log.tell()
             child = subprocess.Popen(
                 [*gently, *self._command(wish, self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, pass_fds=(lock,), env={**os.environ, "TEMPO_HOME": str(self.home.root)},
             )  # fmt: skip
         threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
-        job = {"wish": _plain(wish), "pid": child.pid, "started_at_ms": time.time_ns() // 1_000_000}
+        now_ms = time.time_ns() // 1_000_000
+        job = {"wish": _plain(wish), "pid": child.pid, "started_at_ms": now_ms, "logged": logged}
         write_json(self.root / "current.json", job)
 
     def _current(self) -> dict[str, Any] | None:
         return _read(self.root / "current.json")
 
     @contextmanager
-    def _lock(self) -> Iterator[int]:
+    def _lock(self, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
         """The lock's file descriptor, held here and by whoever inherits it. Raises Busy."""
         with (self.root / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy("A training job runs already. Wait for it, or cancel it.") from error
+            for waits in (True, True, True, True, False):
+                try:
+                    fcntl.flock(file, kind | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if kind == fcntl.LOCK_SH or not waits:
+                        raise Busy("A training job runs already. Wait for it, or cancel it.") from error
+                    time.sleep(LOOKS_S)
             yield file.fileno()
 
 
@@ -225,10 +230,11 @@ def _read(path: Path) -> dict[str, Any] | None:
     return values
 
 
-def _last_words(folder: Path) -> str:
-    """Why a job ended without saying so: the last line of its log, if that is an error of ours."""
+def _last_words(folder: Path, since: int) -> str:
+    """Why a job ended without saying so: the last line of its log after byte `since`, if that is an error of ours."""
     log = folder / "log.txt"
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+    written = log.read_bytes()[since:].decode("utf-8", errors="replace") if log.is_file() else ""
+    lines = written.strip().splitlines()
     said = next(
         (line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), None
     )

@@ -4,11 +4,11 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotations.snapshot import take_snapshot
+from annotations.snapshot import passing_snapshot, take_snapshot
 from annotations.store import Store
 from app.accounts import User
 from app.engines import EngineProvider
@@ -18,8 +18,9 @@ from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import InputError
 from train.examples import Gathered, counts, read_examples
 from train.recipes import FINE_TUNING
+from train.refresh import Outcome
 from train.refresh_data import corrected_only, refresh_folder
-from train.registry import Entry, Registry
+from train.registry import Registry
 from train.replay import knows_shapeworld
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 class Preview:
     """What a refresh would use now."""
 
-    snapshot: Path
+    snapshot: str
+    """The name that a snapshot of it would have."""
     training: dict[str, int]
     """Counts of `train.examples.counts`."""
     held_out: dict[str, int]
@@ -60,42 +62,59 @@ class HeldOutRow:
     new: dict[str, Any] | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What the app was started with."""
+
+    checkpoint: str | Path | None = None
+    """None: the model that ships."""
+    adapter: str | Path | None = None
+    """A folder or "none": whatever is promoted is not served. None: the promoted one is."""
+
+
 class TrainingDesk:
     """Everything that the train page does; handlers only show it. Slow calls say so."""
 
     def __init__(
-        self, store: Store, home: Home, engines: EngineProvider, *, jobs: TrainingJobs | None = None
+        self,
+        store: Store,
+        home: Home,
+        engines: EngineProvider,
+        *,
+        jobs: TrainingJobs | None = None,
+        asked: Asked | None = None,
     ) -> None:
-        self.store, self.home, self.engines = store, home, engines
+        self.store, self.home, self.engines, self.asked = store, home, engines, asked or Asked()
         self.jobs = jobs or TrainingJobs(home)
         self.registry = Registry(home.adapters)
         self._taking = threading.Lock()
 
     def recipes(self) -> list[str]:
         """Names of recipes, the one for the served model first."""
-        tiny = knows_shapeworld(self._checkpoint())
+        tiny = self._has_replay()
         return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != tiny, name))
 
-    def preview(self, user: User) -> Preview:
-        """Take a snapshot and count what it holds. Slow: reads the whole store."""
-        snapshot = self._snapshot(user)
-        found = corrected_only(read_examples(snapshot), use_uncorrected=False)
+    def preview(self) -> Preview:
+        """Count what a snapshot would hold. Slow: reads the whole store."""
+        with self._taking, passing_snapshot(self.store, self.home.snapshots) as snapshot:
+            found = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
         return Preview(
-            snapshot=snapshot,
+            snapshot=snapshot.sha256[:16],
             training=counts(found.training),
             held_out=counts(found.held_out),
             kinds=_kinds(found),
             left_out={reason: len(rows) for reason, rows in found.left_out.items()},
-            replay=knows_shapeworld(self._checkpoint()),
+            replay=self._has_replay(),
         )
 
     def start(self, user: User, recipe: str, seed: int = 0) -> JobStatus:
-        """Begin a refresh on what the store holds now. Raises Busy, InputError."""
+        """Begin a refresh on what the store holds now. Raises Busy, NotReady while the model loads, InputError."""
         if recipe not in FINE_TUNING:
             raise InputError(f"There is no recipe {recipe!r}. Choose one of the list.")
         if not 0 <= seed < 2**31:
             raise InputError(f"The seed must be a whole number from 0 to {2**31 - 1}; got {seed}.")
-        snapshot, checkpoint = self._snapshot(user), self._checkpoint()
+        checkpoint = self._served()
+        snapshot = self._snapshot(user)
         config = FINE_TUNING[recipe](seed)
         folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
         wish = Wish(
@@ -103,13 +122,41 @@ class TrainingDesk:
         )
         return self.jobs.start(wish)
 
-    def promote(self, user: User, name: str) -> Entry:
-        """Serve an adapter from now on (`PromotionWatch` loads it)."""
-        return self.registry.promote(name, by=user.id)
+    def promote(self, user: User, name: str) -> str:
+        """Promote an adapter (`PromotionWatch` loads it); says what that means for this app."""
+        served = self._served()
+        entry = self.registry.promote(name, by=user.id)
+        if entry.lineage.base_fingerprint != fingerprint(find_checkpoint(served)):
+            return (
+                f"{name} is promoted for {entry.lineage.base}, which is not the model that this app serves."
+            )
+        return f"{name} {self._from_now_on()}"
 
-    def rollback(self, user: User) -> Entry | None:
-        """Serve what was promoted before; None is the bare model."""
-        return self.registry.rollback(fingerprint(find_checkpoint(self._checkpoint())), by=user.id)
+    def rollback(self, user: User, shown: tuple[str, ...] | None = None) -> str:
+        """Promote what was promoted before, in the end the bare model; `shown` names what the person saw promoted.
+
+        Says what that means for this app. Raises InputError when something else is promoted by now.
+        """
+        base = fingerprint(find_checkpoint(self._served()))
+        entry = self.registry.rollback(base, by=user.id, instead_of=shown)
+        return f"{entry.name if entry else 'The bare model'} {self._from_now_on()}"
+
+    def _from_now_on(self) -> str:
+        if self.asked.adapter is None:
+            return "is served from now on."
+        given = Path(self.asked.adapter).name
+        return f"is promoted. This app was started with --adapter {given} and goes on with that."
+
+    def status(self) -> JobStatus:
+        """Where the present job stands; once it has ended, with what has become of its adapter since."""
+        status = self.jobs.status()
+        ended = self.outcome() if status.state == "done" else None
+        return status if ended is None else replace(status, message=ended["message"])
+
+    def outcome(self) -> dict[str, Any] | None:
+        """How the present job ended, with what has become of its adapter since."""
+        said = self.jobs.report("outcome")
+        return None if said is None else Outcome.from_dict(said).as_of(self.registry).to_dict()
 
     def compared(self) -> list[HeldOutRow]:
         """The held-out rows of the present job that both models have answered; corrected ones first."""
@@ -133,10 +180,16 @@ class TrainingDesk:
         with self._taking:
             return take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
 
-    def _checkpoint(self) -> Path | None:
-        """The served model's folder; None while it is the shipped one or not known yet."""
-        loaded = getattr(self.engines.get(), "loaded", None) if self.engines.status.state == "ready" else None
+    def _served(self) -> Path | None:
+        """The served model's folder, None for the shipped one. Raises NotReady while it loads."""
+        loaded = getattr(self.engines.get(), "loaded", None)
         return None if loaded is None else Path(loaded.folder)
+
+    def _has_replay(self) -> bool:
+        """Whether the served model's own world can be rendered again; told by the app's options while it loads."""
+        if self.engines.status.state == "ready":
+            return knows_shapeworld(self._served())
+        return self.asked.checkpoint is None
 
 
 class PromotionWatch:

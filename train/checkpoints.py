@@ -6,10 +6,13 @@
 <run>/done.json              the run has ended, and what it left behind
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,26 @@ def open_run(folder: Path, decides: dict[str, Any]) -> bool:
     else:
         write_json(path, wanted)
     return (folder / "done.json").is_file()
+
+
+@contextmanager
+def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """One run at a time works in a folder. Raises InputError while another does, unless told to wait for it.
+
+    Of a run on several devices the first process holds the folder for all.
+    """
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            raise InputError(
+                f"A run is at work in {folder} already. Wait until it ends, or stop it first."
+            ) from error
+        yield
 
 
 def file_digest(path: Path) -> str:

@@ -50,6 +50,7 @@ class SftConfig:
     """CPU threads; sums are added in another order with another number, so equal runs need an equal number."""
 
     def __post_init__(self) -> None:
+        require(type(self.seed) is int and self.seed >= 0, self, "seed", "a whole number, 0 or more")
         for name in (
             "rank",
             "alpha",

@@ -4,19 +4,25 @@ TVG-R1 (2507.18100), TimeLens and TimeLens2 measure once, before the run. Time-R
 every epoch, so its run is one of rounds, each in a folder of its own. Without a rule this is `run_pir_grpo` itself.
 """
 
+import json
+import logging
 import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train.difficulty import EVERY_EPOCH, measure, sampling_weights
+from train.checkpoints import read_curves
+from train.difficulty import EVERY_EPOCH, measure, plateaued, sampling_weights
 from train.encoding import Encoder
 from train.examples import Example, require_training
 from train.pir_config import PirGrpoConfig
 from train.sft import Progress
+
+log = logging.getLogger(__name__)
 
 Counted = Callable[[int, int], None]
 
@@ -38,7 +44,8 @@ def run_curriculum(
 
     `counted` hears (rows measured, rows). What was measured is kept in `cache` (None: `out_dir`/difficulty) by the
     model's weights and the rows, so a run that goes on draws the same rows and another one need not measure again.
-    With rounds, the last one's result is in `out_dir`/adapter (or /checkpoint) as well.
+    With rounds, the last one's result is in `out_dir`/adapter (or /checkpoint) as well, and `out_dir`/curves.jsonl
+    has the records of all.
     """
     from train.pir_grpo import run_pir_grpo
 
@@ -48,13 +55,20 @@ def run_curriculum(
         )
     require_training(examples)
     plan = rounds(config, len(examples), devices=int(os.environ.get("WORLD_SIZE", "1")))
-    for number, each in enumerate(plan):
-        folder = out_dir / f"round-{number + 1}" if len(plan) > 1 else out_dir
-        weights = _weights(model, encoder, examples, each, cache or out_dir / "difficulty", counted, cancel)
+    cache, lines = cache or out_dir / "difficulty", list[dict[str, Any]]()
+    for number, each in enumerate(plan, start=1):
+        folder = out_dir / f"round-{number}" if len(plan) > 1 else out_dir
+        hear = partial(_in_round, number, lines, folder, out_dir, config.steps, progress)
         model = run_pir_grpo(
-            model, tokenizer, encoder, examples, each, folder, weights=weights, cancel=cancel,
-            progress=_in_round(number + 1, progress),
+            model, tokenizer, encoder, examples, each, folder,
+            weights=_weights(model, encoder, examples, each, cache, counted, cancel),
+            earlier=lines, cancel=cancel, progress=progress if len(plan) == 1 else hear,
         )  # fmt: skip
+        lines += _counted_on(lines, read_curves(folder / "curves.jsonl"), number, config.steps)
+        if config.patience is not None and plateaued(
+            lines, patience=config.patience, least_gain=config.least_gain
+        ):
+            break
     if len(plan) > 1:
         _publish(folder / ("adapter" if config.method == "lora" else "checkpoint"), out_dir)
     return model
@@ -77,8 +91,33 @@ def rounds(config: PirGrpoConfig, examples: int, *, devices: int = 1) -> list[Pi
     ]  # fmt: skip
 
 
-def _in_round(number: int, progress: Progress) -> Progress:
-    return lambda line: progress({"round": number, **line})
+def _in_round(
+    number: int, before: list[dict[str, Any]], folder: Path, out_dir: Path, steps: int, progress: Progress,
+    _: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write the curves of all rounds so far as one, and pass the newest line on."""
+    now = _counted_on(before, read_curves(folder / "curves.jsonl"), number, steps)
+    part = out_dir / ".curves.part"
+    part.write_text("".join(json.dumps(each) + "\n" for each in [*before, *now]), encoding="utf-8")
+    part.replace(out_dir / "curves.jsonl")
+    progress(now[-1])
+
+
+def _counted_on(
+    before: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]], number: int, steps: int
+) -> list[dict[str, Any]]:
+    """A round's records with steps and seconds counted from the first round on."""
+    step, seconds = (before[-1]["step"], before[-1]["seconds"]) if before else (0, 0.0)
+    return [
+        {
+            **line,
+            "round": number,
+            "steps": steps,
+            "step": line["step"] + step,
+            "seconds": line["seconds"] + seconds,
+        }
+        for line in lines
+    ]
 
 
 def _weights(
@@ -96,7 +135,14 @@ def _weights(
             temperature=config.temperature, constrained=config.constrained, max_new_tokens=config.max_new_tokens,
             thinking=config.thinking, seed=config.seed, progress=counted, cancel=cancel,
         )  # fmt: skip
-    return sampling_weights(found, config.difficulty)
+    weights = sampling_weights(found, config.difficulty)
+    irrelevant = [weight for each, weight in zip(examples, weights, strict=True) if not each.relevant]
+    if irrelevant and not any(irrelevant):
+        log.warning(
+            "The rule %s leaves none of %d irrelevant rows, so refusing is not learned.", config.difficulty,
+            len(irrelevant),
+        )  # fmt: skip
+    return weights
 
 
 def _publish(made: Path, out_dir: Path) -> None:

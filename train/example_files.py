@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,15 @@ def _row(
 
 
 def _duration_s(file: Path) -> float | None:
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return _probed_s(file, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=4096)  # many rows are about one clip, and a page counts them again and again
+def _probed_s(file: Path, mtime_ns: int, size_bytes: int) -> float | None:
     from tempo_core.video import probe
 
     try:

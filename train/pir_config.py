@@ -43,7 +43,7 @@ class PirGrpoConfig:
     constant: float = 8.0
     """What dr_grpo divides the sum over an answer's choices by."""
     beta: float = 0.0
-    """Weight of the KL divergence to the model without its adapter (`full`: to the model at the start)."""
+    """Weight of the KL divergence to the model without its adapter (`full`: to that at the start of run or round)."""
     updates: int = 1
     """Optimizer steps on the same rollouts; with more than one, ratios are clipped."""
     clip: tuple[float, float] = (0.2, 0.2)
@@ -74,6 +74,7 @@ class PirGrpoConfig:
     """CPU threads; sums are added in another order with another number, so equal runs need an equal number."""
 
     def __post_init__(self) -> None:
+        require(type(self.seed) is int and self.seed >= 0, self, "seed", "a whole number, 0 or more")
         whole = (
             "rank",
             "alpha",

@@ -29,7 +29,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from tempo_core.answers import REFUSAL
 from tempo_core.errors import Cancelled, InputError
-from train.checkpoints import Curves, last_state, open_run, read_curves, rows_digest
+from train.checkpoints import Curves, alone, last_state, open_run, read_curves, rows_digest
 from train.configuration import as_dict
 from train.difficulty import plateaued
 from train.encoding import Encoded, EncodedVideo, Encoder
@@ -90,6 +90,8 @@ class PirGrpoTrainer(Trainer):
         self._kept: dict[int, Group] = {}
         self._start = self._frozen_copy()
         self.counts = dict.fromkeys(COUNTED, 0.0)
+        self.earlier: list[dict[str, Any]] = []
+        """Records of the rounds before this run, for whoever looks for a plateau."""
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -241,15 +243,19 @@ class Watch(Recorder):
             self._record(step, state)
         if step == self._steps:
             control.should_save = False  # the result itself is saved
-        elif step % config.updates == 0 and self._stops(step):
+        elif step % config.updates == 0 and self._may_stop(step) and self._stops(step):
             control.should_save = control.should_training_stop = True
+
+    def _may_stop(self, step: int) -> bool:
+        """A plateau is seen in records, so that a run which looks for one stops only where one has been written."""
+        return self._config.patience is None or step % self._config.record_every == 0
 
     def _stops(self, step: int) -> bool:
         """Whether any process was told to stop or sees a plateau; all of them learn it together."""
         stops = self._cancel is not None and self._cancel.is_set()
         patience, trainer = self._config.patience, self._trainer
         if patience is not None and step % self._config.record_every == 0 and trainer.is_world_process_zero():
-            lines = read_curves(self._curves.path)
+            lines = [*trainer.earlier, *read_curves(self._curves.path)]
             stops = stops or plateaued(lines, patience=patience, least_gain=self._config.least_gain)
         told = torch.tensor(float(stops), device=trainer.args.device)
         return bool(trainer.accelerator.reduce(told, "sum") > 0)
@@ -293,12 +299,14 @@ def run_pir_grpo(
     out_dir: Path,
     *,
     weights: Sequence[float] | None = None,
+    earlier: Sequence[dict[str, Any]] = (),
     progress: Progress = lambda line: None,
     cancel: threading.Event | None = None,
 ) -> Any:
     """Train `model` (see `train.sft.adapt`) and return it; its weights are then in `out_dir`/adapter or /checkpoint.
 
-    `weights` draw rows by difficulty (`train.difficulty`). Goes on where a killed or cancelled run stopped; one that
+    `weights` draw rows by difficulty (`train.difficulty`); `earlier` are records of rounds before, where a plateau
+    may have begun. Goes on where a killed or cancelled run stopped; one that
     has ended is loaded. `progress` hears each line of the curves. Raises InputError without rows or with rows of
     val or test, Cancelled after saving the state.
     """
@@ -313,11 +321,23 @@ def run_pir_grpo(
     final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
     if open_run(out_dir, decides):
         return load_trained(model, final)
+    with alone(out_dir):
+        return _run(
+            model, tokenizer, encoder, examples, config, out_dir, final, drawn, earlier, progress, cancel
+        )
+
+
+def _run(
+    model: Any, tokenizer: Any, encoder: Encoder, examples: Sequence[Example], config: PirGrpoConfig, out_dir: Path,
+    final: Path, drawn: list[float] | None, earlier: Sequence[dict[str, Any]], progress: Progress,
+    cancel: threading.Event | None,
+) -> Any:  # fmt: skip
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, drawn, progress, cancel)
+    trainer.earlier = list(earlier)
     state = last_state(out_dir)
-    if state is not None and _had_settled(state, out_dir, config):
+    if state is not None and _had_settled(state, out_dir, config, earlier):
         return _finish(load_trained(model, state), trainer, out_dir, final, _step_of(state))
     try:
         train_on(trainer, config.method, state)
@@ -331,12 +351,14 @@ def run_pir_grpo(
     return _finish(model, trainer, out_dir, final, trainer.state.global_step)
 
 
-def _had_settled(state: Path, out_dir: Path, config: PirGrpoConfig) -> bool:
+def _had_settled(
+    state: Path, out_dir: Path, config: PirGrpoConfig, earlier: Sequence[dict[str, Any]]
+) -> bool:
     """Whether the run was killed after a plateau had stopped it at that state, before its result was written."""
     if config.patience is None:
         return False
     lines = [line for line in read_curves(out_dir / "curves.jsonl") if line["step"] <= _step_of(state)]
-    return plateaued(lines, patience=config.patience, least_gain=config.least_gain)
+    return plateaued([*earlier, *lines], patience=config.patience, least_gain=config.least_gain)
 
 
 def _step_of(state: Path) -> int:

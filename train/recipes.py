@@ -138,8 +138,9 @@ def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> Refres
     """TVG-R1's two stages (2507.18100) on another recipe's model: a cold start on curated rows, then RL on rows that
     are neither solved nor hopeless, 0.9 tIoU + 0.1 format, eight answers at temperature 1, no KL.
 
-    Its answers are free text, so that the format is something to earn; relevant rows alone, as in the paper. Its
-    learning rate of 1e-6 is for full weights: an adapter needs about ten times as much (decided here).
+    Its answers are free text, so that the format is something to earn. No irrelevant pairs are made: the paper has
+    none, and those that annotators and replay hold stay. Its learning rate of 1e-6 is for full weights: an adapter
+    needs about ten times as much (decided here).
     """
     one = base(seed)
     assert one.pir is not None

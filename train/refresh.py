@@ -16,21 +16,19 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
 Long because the stages and what may go wrong in each stand here in their order.
 """
 
-import fcntl
 import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tempo_core.checkpoint import find_checkpoint, fingerprint
 from tempo_core.errors import Cancelled, InputError, VideoError
-from train.checkpoints import rows_digest
+from train.checkpoints import alone, file_digest, rows_digest
 from train.configuration import as_dict
 from train.examples import Example, Gathered, counts, read_examples, require_training
 from train.lineage import Lineage, code_version, write_json
@@ -76,6 +74,13 @@ class Outcome:
     def from_dict(cls, values: dict[str, Any]) -> "Outcome":
         return cls(**{**values, "reasons": tuple(values["reasons"])})
 
+    def as_of(self, registry: Registry) -> "Outcome":
+        """How it ended, with what has become of its adapter since."""
+        if self.state != "promoted" or registry.serves(str(self.adapter)):
+            return self
+        said = f"{self.adapter} was better and was promoted; it is not served now."
+        return replace(self, state="kept", message=said)
+
 
 class Refresh:
     """One refresh, in its folder."""
@@ -119,21 +124,21 @@ class Refresh:
                 "A refresh makes an adapter: both stages must be of method lora, and one is full."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(self.folder):
+        with alone(self.folder):
             begun = self._begin()
-            if (self.folder / "outcome.json").is_file():
+            ended = self.folder / "outcome.json"
+            if not ended.is_file():
+                return self._run(begun)
+            if _read(ended)["state"] != "nothing":
                 return self._said_before()
-            return self._run(begun)
+            for name in ("begun.json", "training.json", ended.name):  # clips may be back by now
+                (self.folder / name).unlink(missing_ok=True)
+            return self._run(self._begin())
 
     def _said_before(self) -> Outcome:
-        """How it ended, with what has become of its adapter since."""
-        outcome = Outcome.from_dict(_read(self.folder / "outcome.json"))
-        if outcome.state == "promoted" and not self.registry.entry(str(outcome.adapter)).promoted:
-            return replace(
-                outcome,
-                state="kept",
-                message=f"{outcome.adapter} was better and was promoted; it is not served now.",
-            )
+        outcome = Outcome.from_dict(_read(self.folder / "outcome.json")).as_of(self.registry)
+        self._state = {"stage": STAGES[-1]}
+        self._say(state="done", message=outcome.message)
         return outcome
 
     def _run(self, begun: dict[str, Any]) -> Outcome:
@@ -159,9 +164,9 @@ class Refresh:
         """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
         path = self.folder / "begun.json"
         base = fingerprint(self.checkpoint)
-        wanted = json.loads(
-            json.dumps({"base": base, "data": data_hash(self.snapshot), "config": as_dict(self.config)})
-        )
+        replay = None if self.replay is None else file_digest(self.replay)
+        wanted: dict[str, Any] = {"base": base, "data": data_hash(self.snapshot), "replay": replay}
+        wanted |= json.loads(json.dumps({"config": as_dict(self.config)}))
         if path.is_file():
             there = _read(path)
             differing = [name for name in wanted if there.get(name) != wanted[name]]
@@ -184,7 +189,7 @@ class Refresh:
         loaded, encoder = self._load()
         gathered, kept = self._readable(gathered, kept, encoder)
         self._note(gathered, kept)
-        if (empty := self._useless(gathered)) is not None:
+        if (empty := self._useless(gathered, with_replay=True)) is not None:
             return Outcome(state="nothing", message=empty)
         trained = self._train(loaded, encoder, gathered.training, begun)
         scores = self._compare(begun, trained, gathered.held_out, kept)
@@ -213,8 +218,8 @@ class Refresh:
         )
         return corrected_only(found, use_uncorrected=self.config.uncorrected == "use")
 
-    def _useless(self, gathered: Gathered) -> str | None:
-        """Why training cannot help, as a sentence; None when it may."""
+    def _useless(self, gathered: Gathered, *, with_replay: bool = False) -> str | None:
+        """Why training cannot help, as a sentence; None when it may. `with_replay`: replay rows are among them."""
         left = "; ".join(f"{len(rows)} left out: {reason}" for reason, rows in gathered.left_out.items())
         left = f" ({left}.)" if left else ""
         corrected = [each for each in gathered.training if each.row_id not in self._replayed]
@@ -223,6 +228,8 @@ class Refresh:
             beside = f" {held} corrected rows are held out for measuring and may not teach." if held else ""
             return f"There are no corrections to learn from, so no adapter was made.{beside}{left}"
         has_replay = self.config.replay_share > 0 and (self.replay or knows_shapeworld(self.checkpoint))
+        if with_replay:
+            has_replay = any(example.relevant for example in gathered.training)
         if not any(example.relevant for example in corrected) and not has_replay:
             return (
                 f"All {len(corrected)} corrections say that nothing matches; learned alone they would teach to "
@@ -278,24 +285,24 @@ class Refresh:
         left = dict(gathered.left_out)
         for reason, rows in wrong.items():
             left[reason] = (*left.get(reason, ()), *rows)
-        self._nothing_gone([example.row_id for example in kept["training"]])
-        found = replace(
-            gathered, training=tuple(kept["training"]), held_out=tuple(kept["held out"]), left_out=left
-        )
+        training = self._begun_with(kept["training"])
+        found = replace(gathered, training=training, held_out=tuple(kept["held out"]), left_out=left)
         return found, tuple(kept["before"])
 
-    def _nothing_gone(self, rows: list[str]) -> None:
-        """A refresh that goes on needs the clips that it began with; without them it would be another one."""
+    def _begun_with(self, rows: Sequence[Example]) -> tuple[Example, ...]:
+        """The rows that teach. One that goes on learns from those that it began with, no fewer and no more."""
         path = self.folder / "training.json"
         if not path.is_file():
-            write_json(path, rows)
-            return
-        gone = sorted(set(json.loads(path.read_text(encoding="utf-8"))) - set(rows))
+            write_json(path, [example.row_id for example in rows])
+            return tuple(rows)
+        begun = set(json.loads(path.read_text(encoding="utf-8")))
+        gone = sorted(begun - {example.row_id for example in rows})
         if gone:
             raise InputError(
                 f"{len(gone)} training rows have lost their clips since this refresh began (first: {gone[0]}). Put the "
                 "clips back and go on, or begin another refresh in another folder."
             )
+        return tuple(example for example in rows if example.row_id in begun)
 
     def _note(self, gathered: Gathered, kept: Sequence[Example]) -> None:
         replay = sum(example.row_id in self._replayed for example in gathered.training)
@@ -446,19 +453,6 @@ class Refresh:
         self._state["at_ms"] = time.time_ns() // 1_000_000
         write_json(self.folder / "state.json", self._state)
         self.hear(self._state)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time works in a refresh's folder. Raises InputError while another does."""
-    with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"A refresh is running in {folder} already. Wait until it ends, or stop it first."
-            ) from error
-        yield
 
 
 def _offset(count: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:

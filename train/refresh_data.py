@@ -52,7 +52,23 @@ def data_hash(source: Path) -> str:
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
-def refresh_folder(root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path) -> Path:
-    """Where a refresh belongs below `root`: equal data, base and recipe meet in one folder, and so go on there."""
-    decides = json.dumps([data_hash(snapshot), fingerprint(checkpoint), as_dict(config)], sort_keys=True)
-    return root / f"{config.name}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}"
+def refresh_folder(
+    root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path, replay: Path | None = None
+) -> Path:
+    """Where a refresh belongs below `root`: equal data, clips, base, recipe and replay meet there, and so go on.
+
+    Clips that are not there count: once they are back, it is another refresh.
+    """
+    decides: list[Any] = [data_hash(snapshot), fingerprint(checkpoint), as_dict(config)]
+    if gone := _gone(snapshot):
+        decides.append(gone)
+    if replay is not None:
+        decides.append(data_hash(replay))
+    name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+    return root / f"{config.name}-{name}"
+
+
+def _gone(source: Path) -> list[str]:
+    """Registered clips of a snapshot that do not lie where they did."""
+    paths = open_snapshot(source).video_paths() if source.is_dir() else {}
+    return sorted(vid for vid, path in paths.items() if not path.is_file())

@@ -117,6 +117,10 @@ class Registry:
         name = self._state()["bases"].get(base_fingerprint, {}).get("name")
         return None if name is None else self.entry(name)
 
+    def serves(self, name: str) -> bool:
+        """Whether a base is served with this adapter now; False when there is none."""
+        return any(state.get("name") == name for state in self._state()["bases"].values())
+
     def promote(self, name: str, *, by: str, instead_of: tuple[str | None, ...] | None = None) -> Entry:
         """Serve the adapter's base with it from now on. Raises InputError, CheckpointError.
 
@@ -134,15 +138,21 @@ class Registry:
                 self._set(entry.lineage.base_fingerprint, name, "promote", by)
         return self.entry(name)
 
-    def rollback(self, base_fingerprint: str, *, by: str) -> Entry | None:
+    def rollback(
+        self, base_fingerprint: str, *, by: str, instead_of: tuple[str, ...] | None = None
+    ) -> Entry | None:
         """Go back to what was promoted before, in the end to the bare base (None).
 
-        Raises InputError when nothing is promoted.
+        Raises InputError when nothing is promoted, or, with `instead_of`, something else than one of these.
         """
         with self._locked():
             state = self._state()["bases"].get(base_fingerprint, {})
             if state.get("name") is None:
                 raise InputError("No adapter is promoted for this base, so there is nothing to roll back.")
+            if instead_of is not None and state["name"] not in instead_of:
+                raise InputError(
+                    f"{state['name']} is served by now: somebody has changed it. Roll back again if you mean that one."
+                )
             before = next((name for name in reversed(state["before"]) if self._there(name)), None)
             self._set(base_fingerprint, before, "rollback", by)
         return None if before is None else self.entry(before)

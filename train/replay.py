@@ -15,6 +15,7 @@ import numpy as np
 
 from tempo_core.checkpoint import find_checkpoint
 from tempo_core.defaults import FILE_NAME, read_json
+from train.checkpoints import alone
 from train.examples import Example, Gathered, read_examples
 from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
@@ -88,10 +89,11 @@ def _rendered(clips: int, seed: int, mix: QueryMix, cache: Path, progress: Repor
         )
         named = hashlib.sha256(repr(plan).encode()).hexdigest()[:12]
         folder = cache / f"{tier}-{named}"
-        if not (folder / "complete").is_file():
-            before = len(found) // QUESTIONS
-            make_set(plan, folder, progress=partial(_later, progress, before, clips))
-            (folder / "complete").touch()
+        with alone(folder, wait=True):  # refreshes share the cache
+            if not (folder / "complete").is_file():
+                before = len(found) // QUESTIONS
+                make_set(plan, folder, progress=partial(_later, progress, before, clips))
+                (folder / "complete").touch()
         found += read_examples(folder / "rows.jsonl").training
     return [replace(example, row_id=f"shapeworld-{seed}/{number}") for number, example in enumerate(found)]
 

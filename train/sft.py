@@ -30,7 +30,7 @@ from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_weights
 from tempo_core.prompt import IMAGE_PAD, special_id
 from tempo_core.vision import encode_frames
-from train.checkpoints import WHOLE, Curves, last_state, open_run, rows_digest
+from train.checkpoints import WHOLE, Curves, alone, last_state, open_run, rows_digest
 from train.configuration import Method, SftConfig, as_dict
 from train.encoding import EncodedVideo, Encoder
 from train.examples import Example, require_training
@@ -103,6 +103,14 @@ def run_sft(
     final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
     if open_run(out_dir, decides):
         return load_trained(model, final)
+    with alone(out_dir):
+        return _run(model, tokenizer, encoder, examples, config, out_dir, final, progress, cancel)
+
+
+def _run(
+    model: Any, tokenizer: Any, encoder: Encoder, examples: Sequence[Example], config: SftConfig, out_dir: Path,
+    final: Path, progress: Progress, cancel: threading.Event | None,
+) -> Any:  # fmt: skip
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, progress, cancel)

@@ -26,10 +26,12 @@ from app.timeline import empty_value, error_value, loading_value, timeline_value
 from app.training import HeldOutRow, TrainingDesk
 from app.training_figures import curves_figure, sides_figure
 from app.work import Job, result_of
-from tempo_core.errors import Cancelled, InputError
+from tempo_core.errors import Cancelled, InputError, TempoError
 
 Changes = dict[Any, Any]
 """New values by component: what a handler yields."""
+PROMOTED = "*"
+"""Behind an adapter's name in what the page remembers."""
 NOTHING_CHOSEN = "Choose a held-out row: its clip appears here, with the answer before or after the refresh."
 
 
@@ -65,8 +67,8 @@ class TrainPage:
             trigger_mode="always_last", **quick,
         )  # fmt: skip
         served = [view.served_line, view.adapters, view.adapter]
-        view.promote.click(self.promote, view.adapter, served, **quick)
-        view.rollback.click(self.rollback, None, served, **quick)
+        view.promote.click(self.promote, [view.adapter, view.memory], [*served, view.memory], **quick)
+        view.rollback.click(self.rollback, view.memory, [*served, view.memory], **quick)
         blocks.load(
             self.arrive, None,
             [view.recipe, view.promote, view.rollback, view.preview, view.timeline, *watched], **quick,
@@ -77,7 +79,7 @@ class TrainPage:
         view = self.view
         try:
             user = self.accounts.require(request, self.role)
-            names = self.training.recipes()
+            names = await asyncio.to_thread(self.training.recipes)
             may = Role.ADMINISTRATOR in user.roles
             yield {
                 view.recipe: gr.update(choices=names, value=names[0]),
@@ -87,18 +89,21 @@ class TrainPage:
                 view.timeline: empty_value(NOTHING_CHOSEN),
                 **await asyncio.to_thread(self._standing, ""),
             }
-            yield {view.preview: await asyncio.to_thread(self._preview, user)}
-        except NotAllowed as error:
-            yield {view.line: status_html(str(error), error=True)}
+            yield {view.preview: await asyncio.to_thread(self._preview)}
+        except Exception as error:
+            yield {view.line: status_html(message_for(error), error=True)}
 
     async def look(self, request: gr.Request) -> Changes:
         """Count again what a refresh would use; role researcher."""
-        user = self.accounts.require(request, self.role)
-        return {self.view.preview: await asyncio.to_thread(self._preview, user)}
-
-    def _preview(self, user: User) -> str:
         try:
-            return preview_html(self.training.preview(user))
+            self.accounts.require(request, self.role)
+        except NotAllowed as error:
+            return {self.view.preview: status_html(str(error), error=True)}
+        return {self.view.preview: await asyncio.to_thread(self._preview)}
+
+    def _preview(self) -> str:
+        try:
+            return preview_html(self.training.preview())
         except Exception as error:
             return status_html(message_for(error), error=True)
 
@@ -126,8 +131,7 @@ class TrainPage:
         try:
             self.accounts.require(request, self.role)
             status = await asyncio.to_thread(self.training.jobs.cancel)
-            line = "Stopping: it saves its state first."
-            return {self.view.line: status_html(line), **self._job(status)}
+            return {self.view.line: status_html(""), **self._job(status)}
         except Exception as error:
             return {self.view.line: status_html(message_for(error), error=True)}
 
@@ -142,20 +146,19 @@ class TrainPage:
     def _standing(self, memory: str) -> Changes:
         """The job; and, where something moved, its curves, its results and the adapters."""
         view, jobs = self.view, self.training.jobs
-        status = jobs.status()
+        adapters, shown = self._adapters()
+        status = jobs.status() if shown is None else self.training.status()
         lines = jobs.curves()
-        entries = self.training.registry.entries()
-        served = ",".join(f"{entry.name}{'*' if entry.promoted else ''}" for entry in entries)
-        now = f"{status.folder}|{status.state}|{status.stage}|{len(lines)}|{served}"
         changes = self._job(status)
+        now = f"{status.folder}|{status.state}|{status.stage}|{len(lines)}|{shown}"
         if now == memory:
             return {**changes, view.memory: gr.skip()}
+        outcome = jobs.report("outcome") if shown is None else self.training.outcome()
         changes |= {
             view.memory: now,
             view.curves: curves_figure(lines),
-            view.scores: scores_html(jobs.report("scores"), jobs.report("outcome")),
-            view.adapters: adapters_html(entries),
-            view.adapter: gr.update(choices=[entry.name for entry in entries]),
+            view.scores: scores_html(jobs.report("scores"), outcome),
+            **adapters,
         }
         if status.state != "running" or not memory:
             rows = [(_name(row), row.row_id) for row in self.training.compared()]
@@ -168,8 +171,25 @@ class TrainPage:
             view.job: job_html(status),
             view.start: gr.update(interactive=not running),
             view.resume: gr.update(interactive=status.can_resume),
-            view.cancel: gr.update(interactive=running),
+            view.cancel: gr.update(interactive=running and not status.stopping),
         }
+
+    def _adapters(self) -> tuple[Changes, str | None]:
+        """The adapters, and in a few words what is shown of them; None: a damaged one, a sentence that stops nothing
+        else."""
+        view = self.view
+        try:
+            entries = self.training.registry.entries()
+        except TempoError as error:
+            said = status_html(message_for(error), error=True)
+            return {view.adapters: said, view.adapter: gr.update(choices=[])}, None
+        serving = self.training.engines.status.message
+        shown = {
+            view.adapters: adapters_html(entries, serving),
+            view.adapter: gr.update(choices=[entry.name for entry in entries]),
+        }
+        names = ",".join(f"{entry.name}{PROMOTED if entry.promoted else ''}" for entry in entries)
+        return shown, f"{serving}|{names}"
 
     async def show(self, row_id: str | None, side: str, request: gr.Request) -> AsyncIterator[Changes]:
         """Truth, old and new of one held-out row, and one of them on its clip; role researcher."""
@@ -218,33 +238,35 @@ class TrainPage:
         found: tuple[Clip, FilmStrip | None] = result_of(job)
         return found
 
-    async def promote(self, name: str | None, request: gr.Request) -> Changes:
+    async def promote(self, name: str | None, memory: str, request: gr.Request) -> Changes:
         """Serve an adapter from now on; role administrator."""
         try:
             user = self.accounts.require(request, Role.ADMINISTRATOR)
             if not name:
                 raise InputError("Choose an adapter first.")
-            entry = await asyncio.to_thread(self.training.promote, user, name)
-            return self._served(f"{entry.name} is served from now on.")
+            said = await asyncio.to_thread(self.training.promote, user, name)
+            return self._served(said, memory)
         except Exception as error:
             return {self.view.served_line: status_html(message_for(error), error=True)}
 
-    async def rollback(self, request: gr.Request) -> Changes:
-        """Serve what was served before; role administrator."""
+    async def rollback(self, memory: str, request: gr.Request) -> Changes:
+        """Serve what was served before what this page shows; role administrator."""
         try:
             user = self.accounts.require(request, Role.ADMINISTRATOR)
-            entry = await asyncio.to_thread(self.training.rollback, user)
-            return self._served(f"{entry.name if entry else 'The bare model'} is served from now on.")
+            shown = tuple(
+                name.removesuffix(PROMOTED)
+                for name in memory.rpartition("|")[2].split(",")
+                if name.endswith(PROMOTED)
+            )
+            said = await asyncio.to_thread(self.training.rollback, user, shown or None)
+            return self._served(said, memory)
         except Exception as error:
             return {self.view.served_line: status_html(message_for(error), error=True)}
 
-    def _served(self, line: str) -> Changes:
-        entries = self.training.registry.entries()
-        return {
-            self.view.served_line: status_html(line),
-            self.view.adapters: adapters_html(entries),
-            self.view.adapter: gr.update(choices=[entry.name for entry in entries]),
-        }
+    def _served(self, line: str, memory: str) -> Changes:
+        adapters, shown = self._adapters()
+        before = "|".join(memory.split("|")[:4])
+        return {self.view.served_line: status_html(line), **adapters, self.view.memory: f"{before}|{shown}"}
 
 
 _NAMES = {"Truth": "truth", "Old": "old", "New": "new"}

@@ -59,7 +59,7 @@ def preview_html(found: Preview) -> str:
     replay = "<p>Rows of what the model knew before are mixed in.</p>" if found.replay else ""
     return (
         f'<div class="tempo-train-facts">{teach}{measure}</div>{hint}{replay}'
-        f'{f"<ul>{left}</ul>" if left else ""}<p class="tempo-faint">Snapshot {escape(found.snapshot.name)}</p>'
+        f'{f"<ul>{left}</ul>" if left else ""}<p class="tempo-faint">Snapshot {escape(found.snapshot)}</p>'
     )
 
 
@@ -131,15 +131,16 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def adapters_html(entries: Sequence[Entry]) -> str:
-    """Every adapter with where it came from."""
+def adapters_html(entries: Sequence[Entry], serving: str = "") -> str:
+    """What the app answers with, and every adapter with where it came from."""
+    now = f'<p role="status">{escape(serving)}</p>' if serving else ""
     if not entries:
-        return '<p class="tempo-faint">There are no adapters yet: the bare model is served.</p>'
+        return f'{now}<p class="tempo-faint">There are no adapters yet: the bare model is served.</p>'
     rows = "".join(_adapter_row(entry) for entry in entries)
     names = ("Name", "Made", "From", "Recipe", "Rows", "Corrected rows, old → new")
     head = "".join(f"<th>{name}</th>" for name in names)
     return (
-        '<div class="tempo-train-scores"><table><caption>Adapters, newest first</caption>'
+        f'{now}<div class="tempo-train-scores"><table><caption>Adapters, newest first</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -149,7 +150,7 @@ def _adapter_row(entry: Entry) -> str:
     gain = (
         lineage.scores.get("corrected", {}).get("differences", {}).get("ra_iou") if lineage.scores else None
     )
-    served = ' <b class="tempo-served">served</b>' if entry.promoted else ""
+    served = ' <b class="tempo-served">promoted</b>' if entry.promoted else ""
     seeds = ", ".join(f"{name} {seed}" for name, seed in lineage.seeds.items())
     told = (
         f"snapshot {str(lineage.snapshot_sha256)[:16]}, code {lineage.code_version}, seeds {seeds}, "

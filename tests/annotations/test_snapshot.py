@@ -1,16 +1,20 @@
 """Snapshots: immutable, equal for equal data on every database, complete, and exported from."""
 
 import json
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from annotations.errors import NotFound
 from annotations.exporting import export_rows
-from annotations.records import Prediction, ProposedMoment
+from annotations.records import Prediction, ProposedMoment, Video
 from annotations.rows import Row
-from annotations.snapshot import Snapshot, open_snapshot, take_snapshot
+from annotations.snapshot import LEFT_BEHIND_S, Snapshot, open_snapshot, passing_snapshot, take_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Clock, Operations, edit
@@ -55,6 +59,52 @@ def test_a_snapshot_is_taken_once_and_changes_with_the_data(
     ) == sorted([first.sha256[:16], second.sha256[:16]])
     assert first.problems() == second.problems() == []
     assert dict(first.counts) == {"rows": 3, "corrections": 4, "proposals": 1, "verdicts": 1, "videos": 0}
+
+
+def test_a_clip_that_moves_changes_no_data_and_the_snapshot_follows_it(
+    store: Store, op: Operations, tmp_path: Path
+) -> None:
+    fill(store, op)
+    clip = Video(vid="a", sha256="0" * 64, path="/old/a.mp4", size_bytes=1, modified_ns=1)
+    store.save_videos([clip], op_id=op(), actor="ada")
+    first = take_snapshot(store, tmp_path, actor="ada")
+    store.save_videos([replace(clip, path="/new/a.mp4", modified_ns=2)], op_id=op(), actor="ada")
+    again = take_snapshot(store, tmp_path, actor="ada")
+    assert again.folder == first.folder
+    assert again.video_paths() == {"a": Path("/new/a.mp4")}
+    assert again.problems() == []
+
+
+def test_a_passing_snapshot_leaves_nothing(store: Store, op: Operations, tmp_path: Path) -> None:
+    fill(store, op)
+    with passing_snapshot(store, tmp_path) as passing:
+        assert len(list(passing.rows())) == 3
+    assert list(tmp_path.iterdir()) == []
+    assert passing.sha256 == take_snapshot(store, tmp_path, actor="ada").sha256
+
+
+def test_what_a_killed_program_left_is_swept_and_what_is_being_written_is_not(
+    store: Store, op: Operations, tmp_path: Path
+) -> None:
+    fill(store, op)
+    old, new = tmp_path / ".partial-old", tmp_path / ".partial-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "copy.sqlite3").touch()
+    long_ago = time.time() - LEFT_BEHIND_S - 60
+    os.utime(old, (long_ago, long_ago))
+    take_snapshot(store, tmp_path, actor="ada")
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_two_who_take_the_same_snapshot_at_once_get_one(store: Store, op: Operations, tmp_path: Path) -> None:
+    """As if the other had finished between this one's last look and its move."""
+    fill(store, op)
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda _: take_snapshot(store, tmp_path, actor="ada"), range(4)))
+    assert len({each.folder for each in taken}) == 1
+    assert taken[0].problems() == []
+    assert [each.name for each in tmp_path.iterdir()] == [taken[0].folder.name]
 
 
 def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, tmp_path: Path) -> None:

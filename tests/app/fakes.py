@@ -90,6 +90,7 @@ class FakeContext:
     end_s: float
     allocation: Allocation
     path: str
+    model_id: str = "fake-engine"
 
 
 class FakeEngine:
@@ -108,6 +109,8 @@ class FakeEngine:
     def ask(self, context: FakeContext, query: str, *, n_best: int = 5, cancel: Any = None) -> FakeAnswer:
         if self.broken is not None:
             raise self.broken
+        if context.model_id != self.model_id:
+            raise InputError(f"This context was encoded by {context.model_id}, not by {self.model_id}.")
         self.wait(cancel)
         moment = Moment(1.0, 2.5)
         refused = "purple" in query
@@ -157,6 +160,8 @@ def fake_ground(
         allocator=allocator,
         budget_tokens=token_budget or 32,
     )
-    context = FakeContext(times_s=np.arange(8) * 0.5, end_s=4.0, allocation=allocation, path=str(path))
+    context = FakeContext(
+        times_s=np.arange(8) * 0.5, end_s=4.0, allocation=allocation, path=str(path), model_id=engine.model_id
+    )
     progress("answering", 0.0)
     return engine.ask(context, query, n_best=n_best, cancel=cancel), context

@@ -1,11 +1,20 @@
-"""The desk's rules about settings; its work is tested through the API and the page."""
+"""The desk's rules about settings, and a model that is changed while questions wait; the rest of its work is tested
+through the API and the page.
+"""
 
+import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.desk import Settings
+from app.accounts import LOCAL_USER
+from app.desk import Desk, Outcome, Question, Settings
+from app.engines import EngineProvider
+from app.media import MediaLibrary
 from tempo_core.errors import InputError
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 
 
 def test_reads_a_form() -> None:
@@ -30,3 +39,50 @@ def test_reads_a_form() -> None:
 def test_explains_what_cannot_be(form: tuple[Any, ...], expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         Settings.read(*form)
+
+
+def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_new_one(
+    tmp_path: Path,
+) -> None:
+    made = [FakeEngine(), FakeEngine(), FakeEngine()]
+    for number, each in enumerate(made):
+        each.model_id = f"model-{number}"
+    engines = EngineProvider(lambda: made[0])
+    engines.start()
+    assert engines.wait(5)
+    desk = Desk(engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground)
+    question = Question(
+        source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()
+    )
+
+    def ask() -> Outcome:
+        return asyncio.run(_outcome(desk, question))
+
+    assert (ask().reused, ask().reused) == (False, True)
+    desk.contexts.find = _changing(desk, engines, made[1], desk.contexts.find)  # type: ignore[method-assign]
+    first = ask()  # a context of model-0 is there, and model-1 answers
+    assert (first.reused, first.answer.model_id, first.context.model_id) == (False, "model-1", "model-1")
+    assert ask().reused
+    desk.contexts.find = _changing(desk, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
+    assert ask().context.model_id == "model-2"  # asked of model-1, where nothing was kept
+    del desk.contexts.find
+    engines._engine = made[1]
+    assert ask().answer.model_id == "model-1"  # what model-2 made is not taken for model-1's
+    desk.close()
+
+
+async def _outcome(desk: Desk, question: Question) -> Outcome:
+    steps = [step async for step in desk.ground(LOCAL_USER, question, threading.Event())]
+    assert isinstance(steps[-1], Outcome)
+    return steps[-1]
+
+
+def _changing(desk: Desk, engines: EngineProvider, engine: FakeEngine, find: Any) -> Any:
+    """`find`, and then, before the question's turn comes, another model."""
+
+    def found(*given: Any) -> Any:
+        held = find(*given)
+        engines._engine = engine
+        return held
+
+    return found

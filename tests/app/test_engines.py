@@ -45,6 +45,29 @@ def test_says_that_loading_failed_without_saying_where() -> None:
         engines.get()
 
 
+def test_a_reload_waits_for_the_first_load() -> None:
+    """Both at once would need memory for two models, and the older might win."""
+    gate, made = threading.Event(), list[Any]()
+
+    def load() -> Any:
+        if not made:
+            made.append(FakeEngine())
+            gate.wait(5)
+            return made[0]
+        made.append(FakeEngine())
+        made[-1].model_id = "newer"
+        return made[-1]
+
+    engines = EngineProvider(load)
+    engines.start()
+    engines.reload()
+    assert not engines.wait_reloaded(0.2)
+    assert len(made) == 1
+    gate.set()
+    assert engines.wait_reloaded(5)
+    assert engines.get().model_id == "newer"
+
+
 def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None:
     made: list[Any] = []
     gate = threading.Event()

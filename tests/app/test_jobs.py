@@ -2,8 +2,9 @@
 
 import json
 import os
-import shutil
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.home import Home, open_home
-from app.jobs import NOTHING_YET, JobStatus, TrainingJobs, Wish, refresh_command
+from app.jobs import NOTHING_YET, STOPPING, JobStatus, TrainingJobs, Wish, refresh_command
 from app.training_figures import curves_figure, sides_figure
 from app.work import Busy
 from tempo_core.errors import InputError
@@ -64,23 +65,6 @@ def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
     assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
 
 
-def test_the_curves_of_rounds_are_counted_on(home: Home, fake: FakeJob) -> None:
-    jobs = TrainingJobs(home, command=fake)
-    jobs.start(wish(home))
-    fake.release()
-    folder = wait(jobs, lambda now: now.state == "done").folder
-    assert folder is not None
-    shutil.rmtree(folder / "pir")
-    for number, steps in ((1, 4), (2, 2)):
-        (folder / "pir" / f"round-{number}").mkdir(parents=True)
-        lines = [
-            json.dumps({"stage": "pir-grpo", "step": step, "steps": steps}) for step in range(1, steps + 1)
-        ]
-        (folder / "pir" / f"round-{number}" / "curves.jsonl").write_text("\n".join([*lines, ""]))
-    steps = [line["step"] for line in jobs.curves() if line["stage"] == "pir-grpo"]
-    assert steps == [1, 2, 3, 4, 5, 6]
-
-
 def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:
     jobs, others = TrainingJobs(home, command=fake), TrainingJobs(home, command=fake)
     jobs.start(wish(home))
@@ -109,6 +93,81 @@ def test_cancel_and_resume(home: Home, fake: FakeJob) -> None:
     fake.release()
     status = wait(jobs, lambda now: now.state == "done")
     assert status.by == "eva"
+
+
+def test_a_job_is_asked_to_stop_once(home: Home, tmp_path: Path) -> None:
+    """It saves its state first, and a second SIGTERM would end it before it has."""
+    gate, script = tmp_path / "gate", tmp_path / "job.py"
+    script.write_text(
+        "import json, signal, sys, time\nfrom pathlib import Path\n"
+        "folder, gate, asked = Path(sys.argv[1]), Path(sys.argv[2]), []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (asked.append(1), (folder / 'asked').write_text(str(len(asked)))))\n"
+        "(folder / 'ready').touch()\n"
+        "while not gate.exists(): time.sleep(0.02)\n"
+        "state = {'state': 'cancelled', 'stage': 'sft', 'stages': [], 'message': 'Stopped.', 'step': 0, 'steps': 0}\n"
+        "(folder / 'state.json').write_text(json.dumps(state))\n"
+    )
+    command = [sys.executable, str(script)]
+    jobs = TrainingJobs(home, command=lambda wish, _: [*command, str(wish.folder), str(gate)])
+    folder = wish(home).folder
+    jobs.start(wish(home))
+    wait(jobs, lambda now: (folder / "ready").exists())
+    assert not jobs.status().stopping
+    for _ in range(3):
+        status = jobs.cancel()
+        assert (status.state, status.message, status.stopping) == ("running", STOPPING, True)
+    wait(jobs, lambda now: (folder / "asked").exists())
+    gate.touch()
+    status = wait(jobs, lambda now: now.state == "cancelled" and not jobs.running())
+    assert (status.message, status.stopping) == ("Stopped.", False)
+    assert (folder / "asked").read_text() == "1"
+
+
+def test_those_who_look_keep_nobody_from_starting(home: Home, fake: FakeJob) -> None:
+    jobs, over = TrainingJobs(home, command=fake), threading.Event()
+    lookers = [threading.Thread(target=_look, args=(TrainingJobs(home), over)) for _ in range(2)]
+    for each in lookers:
+        each.start()
+    try:
+        assert not any(TrainingJobs(home).running() for _ in range(200))
+        assert jobs.start(wish(home)).state == "running"
+    finally:
+        over.set()
+        for each in lookers:
+            each.join()
+        fake.release()
+    wait(jobs, lambda now: now.state == "done")
+
+
+def _look(jobs: TrainingJobs, over: threading.Event) -> None:
+    while not over.is_set():
+        jobs.running()
+        time.sleep(0.001)
+
+
+def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
+    home: Home, fake: FakeJob
+) -> None:
+    failed = TrainingJobs(home, command=failing)
+    failed.start(wish(home))
+    wait(failed, lambda now: now.message == "There is no such recipe.")
+    jobs = TrainingJobs(home, command=fake)
+    jobs.resume("ada")
+    wait(jobs, lambda now: now.step == 3)
+    os.killpg(json.loads((home.root / "training" / "current.json").read_text())["pid"], signal.SIGKILL)
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "It was interrupted. It can go on from its last saved state."
+
+
+def test_a_message_names_files_and_not_where_they_lie(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    fake.release()
+    folder = wait(jobs, lambda now: now.state == "done" and not jobs.running()).folder
+    assert folder is not None
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**state, "message": f"{folder} holds another run."}))
+    assert jobs.status().message == f"{folder.name} holds another run."
 
 
 def test_a_killed_job_is_seen_and_resumed(home: Home, fake: FakeJob) -> None:

@@ -12,16 +12,18 @@ from annotations.records import Edit, EditedMoment, Video
 from annotations.rows import Row
 from annotations.store import Store
 from app.accounts import LOCAL_USER, Role, User
-from app.engines import EngineProvider
+from app.engines import EngineProvider, NotReady
 from app.home import Home
 from app.jobs import TrainingJobs
 from app.pages.train_view import adapters_html, preview_html, scores_html
-from app.training import PromotionWatch, TrainingDesk
+from app.training import Asked, PromotionWatch, TrainingDesk
 from tempo_core.checkpoint import SHIPPED, fingerprint
+from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine
-from tests.app.training import FakeJob
+from tests.app.training import FakeJob, state_of
 from tests.train.test_registry import lineage, peft_files
+from train.lineage import write_json
 from train.registry import Registry
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -142,7 +144,8 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fake: FakeJob) -> None:
-    found = desk_of(store, home, fake).preview(LOCAL_USER)
+    found = desk_of(store, home, fake).preview()
+    assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
     assert (found.training["rows"], found.held_out["rows"]) == (1, 0)
     assert found.left_out == {"its video is gone": 1, "nobody corrected it": 1}
     assert found.useful
@@ -152,6 +155,63 @@ def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fak
 
 def test_the_recipe_of_the_served_model_comes_first(store: Store, home: Home, fake: FakeJob) -> None:
     assert desk_of(store, home, fake).recipes()[0] == "tempo-tiny-refresh"
+
+
+def test_nothing_begins_before_it_is_known_which_model_is_served(
+    store: Store, home: Home, fake: FakeJob
+) -> None:
+    """Of a 7B checkpoint that loads for minutes: not with tempo-tiny, and not on it."""
+    loading = EngineProvider(lambda: None)
+    desk = TrainingDesk(
+        store,
+        home,
+        loading,
+        jobs=TrainingJobs(home, command=fake),
+        asked=Asked(checkpoint="Qwen/Qwen2-VL-7B"),
+    )
+    assert desk.recipes()[0] != "tempo-tiny-refresh"
+    assert not desk.preview().replay
+    for work in (lambda: desk.start(LOCAL_USER, "qwen2-vl-7b"), lambda: desk.rollback(LOCAL_USER)):
+        with pytest.raises(NotReady, match="loading"):
+            work()
+    assert desk.jobs.status().state == "idle"
+
+
+def test_a_promotion_says_what_it_means_for_this_app(
+    store: Store, home: Home, fake: FakeJob, tmp_path: Path
+) -> None:
+    usual = desk_of(store, home, fake)
+    ours = usual.registry.add(peft_files(tmp_path / "ours", 1.0), lineage()).name
+    foreign = lineage(base="other", base_fingerprint="f" * 64)
+    theirs = usual.registry.add(peft_files(tmp_path / "theirs", 2.0), foreign).name
+    assert usual.promote(LOCAL_USER, ours) == f"{ours} is served from now on."
+    assert "is promoted for other, which is not the model" in usual.promote(LOCAL_USER, theirs)
+    pinned = TrainingDesk(
+        store, home, usual.engines, jobs=usual.jobs, asked=Asked(adapter="/some/where/mine")
+    )
+    assert pinned.promote(LOCAL_USER, ours).endswith("started with --adapter mine and goes on with that.")
+    assert pinned.rollback(LOCAL_USER, (ours,)).startswith("The bare model is promoted. This app was started")
+
+
+def test_a_job_says_what_has_become_of_its_adapter(
+    store: Store, home: Home, fake: FakeJob, tmp_path: Path
+) -> None:
+    desk = desk_of(store, home, fake)
+    name = desk.registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    fake.release()
+    desk.start(LOCAL_USER, "tempo-tiny-refresh")
+    until(lambda: desk.status().state == "done" and not desk.jobs.running(), bool)
+    folder = desk.status().folder
+    assert folder is not None
+    said = f"{name} is better and is served now."
+    outcome = {"state": "promoted", "message": said, "adapter": name, "reasons": [], "scores": None}
+    write_json(folder / "outcome.json", outcome)
+    write_json(folder / "state.json", {**state_of(folder), "message": said})
+    desk.promote(LOCAL_USER, name)
+    assert desk.status().message == said
+    desk.rollback(LOCAL_USER)
+    assert "it is not served now" in desk.status().message
+    assert "it is not served now" in (desk.outcome() or {})["message"]
 
 
 def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
@@ -171,12 +231,19 @@ def test_a_damaged_registry_is_a_sentence_and_mended_it_is_shown_again(train: An
     expect(train.locator("#train-adapters")).to_contain_text(name, timeout=SLOW_MS)
     promoted = registry.folder / "promoted.json"
     promoted.write_text("{ cut")
-    expect(train.locator("#train-line")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    expect(train.locator("#train-adapters")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    train.reload()  # nor does it take a fresh tab's other parts
+    expect(train.locator("#train-adapters")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    expect(train.locator("#train-recipe input")).to_have_value("tempo-tiny-refresh", timeout=SLOW_MS)
+    train.locator("#train-start").click()
+    expect(train.locator("#train-cancel")).to_be_enabled(timeout=SLOW_MS)
     assert "Traceback" not in train.locator("body").inner_text()
     assert str(registry.folder) not in train.locator("body").inner_text()
     promoted.unlink()
     registry.promote(name, by="ada")
-    expect(train.locator("#train-adapters")).to_contain_text("served", timeout=SLOW_MS)
+    expect(train.locator("#train-adapters .tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    train.locator("#train-cancel").click()
+    expect(train.locator("#train-job")).to_contain_text("Cancelled", timeout=SLOW_MS)
 
 
 def test_nothing_that_a_person_wrote_becomes_markup(tmp_path: Path) -> None:

@@ -137,6 +137,23 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
             "--start belongs to recipes from random weights",
         ),
         (["curves", "nowhere"], "nowhere/curves.jsonl does not exist"),
+        (["sft", "--recipe", "qwen2-vl-2b", "--out", "x"], "qwen2-vl-2b fine-tunes on rows: give --data"),
+        (["sft", "--recipe", "tempo-tiny", "--out", "x", "--dry-run"], "--dry-run belongs to --data"),
+        (["sft", "--recipe", "tempo-tiny", "--out", "x", "--steps", "5"], "--steps belongs to --data"),
+        (["sft", "--data", "z", "--out", "x", "--seed", "-1"], "SftConfig.seed is -1"),
+        (["sft", "--data", "z", "--out", "x", "--steps", "0"], "SftConfig.steps is 0"),
+        (["pir-grpo", "--data", "z", "--out", "x", "--steps", "0"], "PirGrpoConfig.steps is 0"),
+        (["refresh", "--data", "z", "--steps", "0"], "GrpoConfig.steps is 0"),
+        (["experiment", "loop", "--out", "x", "--clips", "0"], "LoopPlan.clips is 0"),
+        (["experiment", "loop", "--out", "x", "--seeds", "-1"], "whole numbers from 0 on"),
+        (
+            ["experiment", "gains", "noisy", "--start", "y", "--out", "x", "--minutes", "0"],
+            "Effort.minutes is 0",
+        ),
+        (
+            ["experiment", "stamps", "--start", "y", "--out", "x", "--clips", "0"],
+            "positive whole numbers; got 0",
+        ),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of, sampled
+from train.checkpoints import read_curves
 from train.curriculum import rounds, run_curriculum
 from train.difficulty import Difficulty, sampling_weights
 from train.encoding import Encoder
@@ -95,7 +96,13 @@ def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
 ) -> None:
     lines: list[dict[str, Any]] = []
     run(engine, "time-r1", tmp_path / "whole", progress=lines.append)
-    assert [line["round"] for line in lines] == [1, 1, 2, 2]
+    assert [(line["round"], line["step"], line["steps"]) for line in lines] == [
+        (1, 1, 4),
+        (1, 2, 4),
+        (2, 3, 4),
+        (2, 4, 4),
+    ]
+    assert read_curves(tmp_path / "whole" / "curves.jsonl") == lines
     first, second = measured(tmp_path / "whole")
     assert first != second
     whole = adapter(tmp_path / "whole")
@@ -104,7 +111,7 @@ def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
     cancel = threading.Event()
 
     def stop(line: dict[str, Any]) -> None:
-        if (line["round"], line["step"]) == (2, 1):
+        if (line["round"], line["step"]) == (2, 3):
             cancel.set()
 
     with pytest.raises(Cancelled):

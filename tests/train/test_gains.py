@@ -132,7 +132,10 @@ def test_a_start_that_is_none_is_named(name: str, rule: str, tmp_path: Path) -> 
         run_scenario(SCENARIOS[name], tmp_path, tmp_path / "out", Effort(held_out_clips=1), seeds=[0])
 
 
-def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(checkpoint: Path, tmp_path: Path) -> None:
+def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.experiments.gains.TOLERANCE", float("inf"))
     scenario = _toy(SCENARIOS["stages"])
     arms = [arm.name for arm in scenario.arms]
     effort = Effort(minutes=0.01, groups=2)
@@ -161,6 +164,32 @@ def _goes_on_after_its_pilot(scenario: Scenario, checkpoint: Path, out: Path, ef
     assert after["steps"] == before["steps"]
     assert after["worlds"] == before["worlds"]
     assert after["cpu_seconds"] > before["cpu_seconds"]  # what was lost was spent as well
+
+
+def test_an_arm_that_misses_its_minutes_begins_anew_once(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = replace(_toy(SCENARIOS["stages"]), arms=(Arm(name="sft", method="sft"),))
+    took_s = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
+    monkeypatch.setattr("train.experiments.gains.Spent.seconds", property(lambda self: next(took_s)))
+    monkeypatch.setattr("train.experiments.gains.Spent.note", lambda self, line: None)
+    monkeypatch.setattr("train.experiments.gains._budget", _thirty_steps)
+    said: list[str] = []
+    run_scenario(scenario, checkpoint, tmp_path, Effort(minutes=0.05), seeds=[0], report=said.append)
+    assert [line.rpartition(": ")[2] for line in said[1:4]] == [
+        "30 steps on 20 rows",
+        "30 processor seconds; begins anew with 3 steps",
+        "3 steps on 20 rows",
+    ]
+    made = json.loads((tmp_path / "stages" / "sft-0" / "result.json").read_text())
+    assert (made["steps"], made["cpu_seconds"]) == (3, 90.0)
+
+
+def _thirty_steps(*given: Any) -> dict[str, Any]:
+    rows, folder = given[3], given[6]
+    kept = folder / "budget.json"
+    first = {"steps": 30, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
+    return dict(json.loads(kept.read_text())) if kept.is_file() else first
 
 
 def test_an_arm_with_a_rule_learns_from_the_rows_that_the_rule_leaves(

@@ -1,6 +1,7 @@
 """The loop experiment: damage is what it says it is, and a toy run closes the loop through the real store."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def test_a_plan_checks_itself() -> None:
         LoopPlan(batches=7)
     with pytest.raises(InputError, match="between 0 and 1"):
         LoopPlan(damaged=1.0)
+    with pytest.raises(InputError, match="held_out_clips is 0"):
+        LoopPlan(held_out_clips=0)
 
 
 @pytest.mark.slow
@@ -72,3 +75,7 @@ def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None
     assert (tmp_path / "curve.html").is_file()
     again = run_loop(plan, tmp_path, checkpoint=checkpoint)
     assert again["points"] == result["points"]
+    with pytest.raises(
+        InputError, match="differs in plan"
+    ):  # else its batches would be taken for larger ones
+        run_loop(replace(plan, batch_rows=4), tmp_path, checkpoint=checkpoint)

@@ -223,6 +223,82 @@ def test_videos_that_are_gone_or_broken(project: Project, registry: Registry, ch
     assert "2 left out: its video cannot be decoded" in outcome.message
 
 
+def test_clips_that_are_back_are_learned_from(project: Project, registry: Registry, checkpoint: Path) -> None:
+    """The same command again: nothing could be learned, and now something can."""
+    project.correct_all(["0-0", "1-0"])
+    away = project.clips.rename(project.folder / "away")
+    project.clips.mkdir()
+    snapshot = project.snapshot()
+    without = refresh_folder(registry.folder, snapshot, QUICK, checkpoint)
+    assert refresh(project, registry, checkpoint, SFT_ONLY).state == "nothing"
+    project.clips.rmdir()
+    away.rename(project.clips)
+    assert refresh_folder(registry.folder, snapshot, QUICK, checkpoint) != without
+    assert refresh(project, registry, checkpoint, SFT_ONLY).adapter is not None
+
+
+def test_a_refresh_that_goes_on_learns_from_the_rows_that_it_began_with(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all(["0-0", "1-0"])
+    clip = project.clips / "clip0.mp4"
+    away = clip.rename(project.folder / "away.mp4")
+    cancel = threading.Event()
+
+    def stop(each: dict[str, Any]) -> None:
+        if each["stage"] == "sft" and each["step"] == 2:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        refresh(project, registry, checkpoint, SFT_ONLY, hear=stop, cancel=cancel)
+    away.rename(clip)
+    outcome = refresh(project, registry, checkpoint, SFT_ONLY)
+    assert registry.entry(str(outcome.adapter)).lineage.rows["training"]["rows"] == 1
+
+
+def test_refusals_and_a_replay_of_which_nothing_is_left_teach_nothing(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-1", "1-1"])
+    file = tmp_path / "replay.jsonl"
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "gone", "relevant_windows": [[0, 2]]}
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    outcome = refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    assert outcome.state == "nothing"
+    assert "All 2 corrections say that nothing matches" in outcome.message
+
+
+def test_another_replay_is_another_refresh(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct("0-0", (2000, 3000))
+    snapshot = project.snapshot()
+    file = tmp_path / "replay.jsonl"
+    file.write_text("{}\n")
+    folders = [
+        refresh_folder(registry.folder, snapshot, QUICK, checkpoint, replay) for replay in (None, file)
+    ]
+    assert folders[0] != folders[1]
+    refresh(project, registry, checkpoint, SFT_ONLY)
+    with pytest.raises(InputError, match="differs in replay"):
+        refresh(project, registry, checkpoint, SFT_ONLY, replay=file)
+
+
+def test_an_end_that_was_cut_short_is_told_to_its_end(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    """Killed between its outcome and its last state, it would be called interrupted for ever."""
+    project.correct("0-0", (2000, 3000))
+    first = refresh(project, registry, checkpoint, SFT_ONLY)
+    file = registry.folder.parent / "run" / "state.json"
+    file.write_text(
+        json.dumps({**state(registry), "state": "running", "message": "Weighing old against new."})
+    )
+    assert refresh(project, registry, checkpoint, SFT_ONLY) == first
+    assert (state(registry)["state"], state(registry)["message"]) == ("done", first.message)
+
+
 def test_replay_that_is_held_out_does_not_teach(
     project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -350,7 +426,7 @@ def test_two_at_once_in_one_folder_are_refused(
 
     def second(each: dict[str, Any]) -> None:
         if each["stage"] == "checking" and not refused:
-            with pytest.raises(InputError, match="is running in") as error:
+            with pytest.raises(InputError, match="is at work in") as error:
                 refresh(project, registry, checkpoint, SFT_ONLY)
             refused.append(str(error.value))
 

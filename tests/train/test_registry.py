@@ -74,6 +74,16 @@ def test_promote_and_roll_back_to_the_bare_base(registry: Registry, tmp_path: Pa
     ]  # fmt: skip
 
 
+def test_two_who_roll_back_what_both_see_roll_back_once(registry: Registry, tmp_path: Path) -> None:
+    first, second = (add(registry, tmp_path, value).name for value in (1.0, 2.0))
+    registry.promote(first, by="ada")
+    registry.promote(second, by="ada")
+    registry.rollback(BASE, by="eva", instead_of=(second,))
+    with pytest.raises(InputError, match=f"{first} is served by now"):
+        registry.rollback(BASE, by="ben", instead_of=(second,))
+    assert (registry.serves(first), registry.serves(second), registry.serves("gone")) == (True, False, False)
+
+
 def test_rolling_back_goes_through_an_adapter_that_was_promoted_twice(
     registry: Registry, tmp_path: Path
 ) -> None:

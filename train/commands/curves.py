@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from tempo_core.errors import InputError
+from train.checkpoints import read_curves
 
 PANELS = {
     "losses": (
@@ -42,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
     path = args.run_folder / "curves.jsonl"
     if not path.is_file():
-        raise InputError(f"{path} does not exist. Name the folder of a run that has made at least 20 steps.")
-    curves = pd.read_json(path, lines=True)
+        raise InputError(f"{path} does not exist. Name the folder of a run.")
+    if not read_curves(path):
+        raise InputError(f"{path} has no line yet. Look again when the run has made some steps.")
+    curves = pd.DataFrame(read_curves(path))
     curves["minutes"] = (curves["seconds"] / 60).round(2)
     if args.plot:
         args.plot.write_text(_page(curves))

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,11 @@ def _run_loop(args: argparse.Namespace) -> int:
     from train.experiments.loop import MEASURES, LoopPlan, run_loop
     from train.recipes import tempo_tiny_refresh
 
+    pir = tempo_tiny_refresh().pir
+    pir = None if pir is None else replace(pir, threads=1)
     plan = LoopPlan(
         clips=args.clips, held_out_clips=args.held_out_clips, batches=args.batches, batch_rows=args.batch_rows,
-        pir=tempo_tiny_refresh().pir if args.pir else None,
+        pir=pir if args.pir else None,
     )  # fmt: skip
     result = run_loop(plan, args.out, seeds=_seeds(args.seeds), checkpoint=args.checkpoint, say=_report)
     if args.json:
@@ -140,12 +143,14 @@ def _run_ablation(args: argparse.Namespace) -> int:
 
 
 def _seeds(text: str) -> list[int]:
+    rule = f"--seeds takes whole numbers from 0 on separated by commas, such as 0,1,2; got {text!r}."
     try:
-        return [int(part) for part in text.split(",")]
+        seeds = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(
-            f"--seeds takes whole numbers separated by commas, such as 0,1,2; got {text!r}."
-        ) from error
+        raise InputError(rule) from error
+    if min(seeds) < 0:
+        raise InputError(rule)
+    return seeds
 
 
 def _report(line: str) -> None:

@@ -18,7 +18,7 @@ from train.recipes import FINE_TUNING
 from train.refresh_config import RefreshConfig
 
 
-def add_data_options(command: argparse.ArgumentParser, *, required: bool) -> None:
+def add_data_options(command: argparse.ArgumentParser, *, required: bool, adapter: bool = True) -> None:
     """--data, --videos, --checkpoint, --adapter, --steps, --dry-run, --devices."""
     command.add_argument(
         "--data",
@@ -29,7 +29,8 @@ def add_data_options(command: argparse.ArgumentParser, *, required: bool) -> Non
     )
     command.add_argument("--videos", type=Path, metavar="DIR", help="folder with the rows' clips")
     command.add_argument("--checkpoint", metavar="DIR", help="the base (default: the shipped tempo-tiny)")
-    command.add_argument("--adapter", type=Path, metavar="DIR", help="go on from this adapter")
+    if adapter:
+        command.add_argument("--adapter", type=Path, metavar="DIR", help="go on from this adapter")
     command.add_argument("--steps", type=int, help="optimizer steps instead of the recipe's")
     command.add_argument(
         "--dry-run", action="store_true", help="print rows, tokens, memory and time; train nothing"

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = fine_tuning(args.recipe, args.seed)
     if recipe.pir is None:
         raise InputError(f"The recipe {args.recipe} has no PIR-GRPO stage. Choose another.")
-    pir = replace(recipe.pir, steps=args.steps or recipe.pir.steps)
+    pir = recipe.pir if args.steps is None else replace(recipe.pir, steps=args.steps)
     if args.difficulty is not None:
         pir = replace(pir, difficulty=None if args.difficulty == "none" else args.difficulty)
     recipe = replace(recipe, pir=pir)

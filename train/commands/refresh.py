@@ -14,7 +14,6 @@ from typing import Any
 from tqdm import tqdm
 
 from tempo_core.checkpoint import adapters_folder, find_checkpoint
-from tempo_core.errors import InputError
 from train.commands.options import add_data_options, fine_tuning, say_left_out, show_plan
 from train.examples import Gathered
 from train.refresh_config import RefreshConfig
@@ -26,8 +25,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "refresh",
         help="train on corrections, compare, and promote what is better",
         description="Take the corrections of a snapshot, keep val and test out, mix in rows of what the model knew "
-        "before, train an adapter (SFT, then PIR-GRPO), compare old and new on held-out rows, and promote the new one "
-        "only on a significant gain. The same command goes on where a stopped one was.",
+        "before, train an adapter on from the promoted one (SFT, then PIR-GRPO), compare old and new on held-out "
+        "rows, and promote the new one only on a significant gain. The same command goes on where a stopped one was.",
     )
     command.add_argument("--recipe", default="tempo-tiny-refresh", help="(tempo-tiny-refresh)")
     command.add_argument("--seed", type=int, default=0)
@@ -39,30 +38,25 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("--no-pir", action="store_true", help="SFT only")
     command.add_argument("--by", default="command line", help="who asked for it, for the history")
     command.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
-    add_data_options(command, required=False)
+    add_data_options(command, required=False, adapter=False)
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.adapter is not None:
-        raise InputError(
-            "A refresh goes on from the promoted adapter; promote the one you mean. Leave --adapter out."
-        )
     from train.refresh import Refresh
     from train.refresh_data import refresh_folder
 
     config = fine_tuning(args.recipe, args.seed)
-    config = replace(
-        config,
-        sft=replace(config.sft, steps=args.steps or config.sft.steps),
-        pir=None
-        if args.no_pir or config.pir is None
-        else replace(config.pir, steps=args.steps or config.pir.steps),
-    )
+    if args.steps is not None:
+        pir = None if config.pir is None else replace(config.pir, steps=args.steps)
+        config = replace(config, sft=replace(config.sft, steps=args.steps), pir=pir)
+    if args.no_pir:
+        config = replace(config, pir=None)
     registry = Registry(args.adapters or adapters_folder())
     home = registry.folder.parent
     data = args.data or _snapshot(args.database, home / "snapshots", args.by)
-    folder = args.out or refresh_folder(home / "training", data, config, find_checkpoint(args.checkpoint))
+    base = find_checkpoint(args.checkpoint)
+    folder = args.out or refresh_folder(home / "training", data, config, base, args.replay)
     if args.dry_run:
         refresh = Refresh(
             data, config, folder, registry, checkpoint=args.checkpoint, videos=args.videos, replay=args.replay

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tempo_core.errors import InputError
+from train.checkpoints import alone
 from train.commands.options import (
     add_data_options,
     curve_bar,
@@ -21,6 +22,7 @@ from train.commands.options import (
 from train.recipes import FINE_TUNING, RECIPES
 from train.scratch.recipe import ScratchRecipe
 
+OF_DATA = ("dry_run", "steps", "checkpoint", "adapter", "videos", "full")
 BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
 
 
@@ -59,8 +61,16 @@ def run(args: argparse.Namespace) -> int:
         return _fine_tune(args)
     if args.recipe is None:
         raise InputError("Give --data to fine-tune on rows, or --recipe to train from random weights.")
+    if args.recipe in FINE_TUNING:
+        raise InputError(f"{args.recipe} fine-tunes on rows: give --data.")
     if args.recipe not in RECIPES:
         raise InputError(f"There is no recipe {args.recipe!r}. Use one of: {', '.join(sorted(RECIPES))}.")
+    of_data = [name for name in OF_DATA if getattr(args, name) not in (None, False)]
+    if of_data or args.devices != 1:
+        name = of_data[0].replace("_", "-") if of_data else "devices"
+        raise InputError(
+            f"--{name} belongs to --data; a recipe from random weights decides everything itself. Leave it out."
+        )
     return _from_scratch(args)
 
 
@@ -80,7 +90,8 @@ def _from_scratch(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(line), flush=True)
 
-        model, tokenizer = train(recipe, args.out, start=start, progress=show)
+        with alone(args.out):
+            model, tokenizer = train(recipe, args.out, start=start, progress=show)
     print(f"checkpoint: {export(model, tokenizer, recipe, args.out / 'checkpoint')}")
     return 0
 
@@ -108,7 +119,8 @@ def _start(folder: Path | None, recipe: ScratchRecipe) -> Path | None:
 
 def _fine_tune(args: argparse.Namespace) -> int:
     recipe = fine_tuning(args.recipe or "tempo-tiny-refresh", args.seed)
-    sft = replace(recipe.sft, steps=args.steps or recipe.sft.steps, method="full" if args.full else "lora")
+    sft = replace(recipe.sft, method="full" if args.full else "lora")
+    sft = sft if args.steps is None else replace(sft, steps=args.steps)
     recipe = replace(recipe, sft=sft, four_bit=recipe.four_bit and not args.full)
     found = gather(args, recipe)
     if args.dry_run:

@@ -17,7 +17,7 @@ import numpy as np
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
-from train.checkpoints import file_digest, open_run
+from train.checkpoints import alone, file_digest, open_run
 from train.experiments.world import (
     HeldClip,
     Reading,
@@ -29,6 +29,7 @@ from train.experiments.world import (
     score,
     truth_rows,
 )
+from train.lineage import write_json
 from train.recipes import tempo_tiny
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run as train
@@ -109,6 +110,9 @@ def run_ablation(
     `out/NAME.json`) for each tier the arms' figures, means and spreads, and paired differences from the first arm; and
     where the language model is not made anew also those of the start itself, read as each arm reads (`untrained`).
     """
+    steps = ablation.steps if steps is None else steps
+    if clips < 1 or steps < 1:
+        raise InputError(f"Clips and steps must be positive whole numbers; got {clips} and {steps}.")
     state = start / "state.pt"
     if not state.is_file():
         raise InputError(
@@ -117,6 +121,15 @@ def run_ablation(
     mixture = ablation.mixture
     plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
     worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
+    with alone(out / ablation.name):
+        return _run(ablation, start, out, seeds, steps, plan, worlds, report)
+
+
+def _run(
+    ablation: Ablation, start: Path, out: Path, seeds: Sequence[int], steps: int, plan: WorldPlan,
+    worlds: dict[str, list[HeldClip]], report: Report,
+) -> dict[str, Any]:  # fmt: skip
+    state = start / "state.pt"
     begins = file_digest(state)
     found: dict[str, Any] = {}
     for seed in seeds:
@@ -124,7 +137,7 @@ def run_ablation(
             folder = out / ablation.name / f"{arm}-{seed}"
             result = folder / "result.json"
             before = json.loads((start / "recipe.json").read_text())["seed"]
-            recipe = recipe_of(ablation, reading, seed, steps or ablation.steps, tokenizer_seed=before)
+            recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=before)
             open_run(folder, {"recipe": asdict(recipe), "start": begins, "asked": asdict(plan)})
             if not result.exists():
                 _run_arm(ablation, f"{arm}, seed {seed}", reading, recipe, state, worlds, folder, report)
@@ -136,10 +149,10 @@ def run_ablation(
             result = out / ablation.name / f"{arm}-{UNTRAINED}" / "result.json"
             open_run(result.parent, {"start": begins, "asked": asdict(plan)})
             if not result.exists():
-                result.write_text(json.dumps(_scored(before, arm, reading, worlds, report)))
+                write_json(result, _scored(before, arm, reading, worlds, report))
             found[f"{arm}-{UNTRAINED}"] = json.loads(result.read_text())
         whole[UNTRAINED] = _table(ablation, found, [UNTRAINED], worlds)
-    (out / f"{ablation.name}.json").write_text(json.dumps(whole, indent=1))
+    write_json(out / f"{ablation.name}.json", whole)
     return whole
 
 
@@ -154,7 +167,7 @@ def _run_arm(
     report(f"{name}: {recipe.joint_steps} steps")
     model, tokenizer = train(recipe, folder, start=state, fresh_language=ablation.fresh_language)
     scored = _scored(loaded(model, tokenizer, reading), name, reading, worlds, report)
-    (folder / "result.json").write_text(json.dumps(scored))
+    write_json(folder / "result.json", scored)
     (folder / "state.pt").unlink()
 
 

@@ -18,14 +18,25 @@ from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.moments import Moment, merge
-from train.checkpoints import file_digest, open_run
-from train.configuration import SftConfig
+from train.checkpoints import alone, file_digest, open_run
+from train.configuration import SftConfig, require
 from train.examples import Example
 from train.experiments.pairs import ShapePairs
 from train.experiments.scenarios import Arm, Cold, Noise, Scenario
-from train.experiments.world import MEASURES, HeldClip, Reading, gains, headline, held_out, score, truth_rows
+from train.experiments.world import (
+    MEASURES,
+    HeldClip,
+    Reading,
+    WorldPlan,
+    gains,
+    headline,
+    held_out,
+    score,
+    truth_rows,
+)
 from train.lineage import write_json
 from train.negatives import with_negatives
+from train.packing import plan_batches
 from train.pir_config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 
@@ -35,6 +46,9 @@ COLD = Arm(name="cold", method="none")
 PILOTS, PILOT_CLIPS = (2, 6), 8
 """Steps of two pilots on a few clips: what the longer one takes more are steps about clips that were looked at already,
 and what is left of the shorter one is looking at them for the first time."""
+TOLERANCE = 0.1
+"""Share of the minutes that an arm may miss; one that misses more begins anew, once, with the steps that its own run
+says they are worth."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +65,11 @@ class Effort:
     sft_rate: float = 2e-4
     groups: int = 64
     """In a PIR-GRPO step. At 16, six of which can teach, Adam follows noise: reward falls (docs/experiments.md)."""
+
+    def __post_init__(self) -> None:
+        require(self.minutes > 0, self, "minutes", "above 0")
+        clips = self.held_out_clips
+        require(clips is None or clips > 0, self, "held_out_clips", "a positive whole number, or None")
 
 
 def cold_recipe(cold: Cold, steps: int | None, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
@@ -82,6 +101,14 @@ def run_scenario(
         for name, plan in scenario.worlds
     }
     worlds = {name: held_out(plan) for name, plan in plans.items()}
+    with alone(out / scenario.name):
+        return _run(scenario, start, out, effort, plans, worlds, seeds, report)
+
+
+def _run(
+    scenario: Scenario, start: Path, out: Path, effort: Effort, plans: dict[str, WorldPlan],
+    worlds: dict[str, list[HeldClip]], seeds: Sequence[int], report: Report,
+) -> dict[str, Any]:  # fmt: skip
     cold = _cold(scenario, start, out, effort, report)
     found: dict[str, Any] = {}
     arms = (COLD, *scenario.arms)
@@ -117,7 +144,7 @@ def run_scenario(
             for world, clips in worlds.items()
         },
     }  # fmt: skip
-    (out / f"{scenario.name}.json").write_text(json.dumps(whole, indent=1))
+    write_json(out / f"{scenario.name}.json", whole)
     return whole
 
 
@@ -131,7 +158,7 @@ def _run_arm(
         rows, evaluation = score(made, clips, _reading(made))
         facts["worlds"][world] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
         report(f"{arm.name}, seed {seed}, {world}: " + _figures(facts["worlds"][world]["measures"]))
-    (folder / "result.json").write_text(json.dumps(facts))
+    write_json(folder / "result.json", facts)
 
 
 def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Report) -> LoadedModel:
@@ -144,18 +171,25 @@ def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Re
         raise InputError(
             f"{start} holds neither a checkpoint nor the state.pt of a finished `train sft --recipe` run."
         )
+    folder = out / f"cold-{scenario.cold.name}"
+    with alone(folder, wait=True):  # scenarios may share it
+        return _made_cold(scenario.cold, start, folder, effort, report)
+
+
+def _made_cold(cold: Cold, start: Path, folder: Path, effort: Effort, report: Report) -> LoadedModel:
     from train.scratch.export import export
     from train.scratch.run import run as train
 
-    folder = out / f"cold-{scenario.cold.name}"
     before = json.loads((start / "recipe.json").read_text())["seed"]
-    recipe = cold_recipe(scenario.cold, effort.cold_steps, tokenizer_seed=before)
+    recipe = cold_recipe(cold, effort.cold_steps, tokenizer_seed=before)
     open_run(folder, {"recipe": asdict(recipe), "start": file_digest(start / "state.pt")})
-    if not (folder / "checkpoint" / "config.json").is_file():
-        report(f"cold start, {scenario.cold.name}: {recipe.joint_steps} steps")
-        fresh = scenario.cold.fresh_language
-        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=fresh)
-        export(model, tokenizer, recipe, folder / "checkpoint")
+    if not (folder / "checkpoint").is_dir():
+        report(f"cold start, {cold.name}: {recipe.joint_steps} steps")
+        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=cold.fresh_language)
+        partial = folder / "checkpoint.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        export(model, tokenizer, recipe, partial)
+        partial.rename(folder / "checkpoint")
     return load_model(folder / "checkpoint", four_bit=False, device="cpu")
 
 
@@ -206,9 +240,21 @@ def _train_arm(
     report(f"{arm.name}, seed {seed}: {budget['steps']} steps on {len(rows)} rows")
     spent = Spent(folder / "spent.json")
     model = _steps(arm, cold, pairs, rows, effort, seed, budget["steps"], folder / "run", spent)
-    cpu_s = round(budget["measured_s"] + spent.seconds, 1)
+    run_s, measured_s = spent.seconds, budget["measured_s"]
+    cpu_s = measured_s + run_s
+    steps = max(1, round(budget["steps"] * (effort.minutes * 60 - measured_s) / run_s))
+    if (
+        not budget["again"]
+        and abs(cpu_s / (effort.minutes * 60) - 1) > TOLERANCE
+        and steps != budget["steps"]
+    ):
+        report(f"{arm.name}, seed {seed}: {cpu_s:.0f} processor seconds; begins anew with {steps} steps")
+        shutil.rmtree(folder / "run")
+        spent.forget()
+        write_json(folder / "budget.json", budget | {"steps": steps, "again": True})
+        return _train_arm(scenario, arm, cold, effort, seed, folder, report)
     return replace(cold, model=model.eval()), {
-        "cpu_seconds": cpu_s,
+        "cpu_seconds": round(cpu_s, 1),
         "steps": budget["steps"],
         "rows": len(rows),
     }
@@ -229,6 +275,9 @@ class Spent:
     def note(self, _: dict[str, Any]) -> None:
         write_json(self._path, round(self.seconds, 2))
 
+    def forget(self) -> None:
+        self._path.unlink(missing_ok=True)
+
 
 def _budget(
     arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, folder: Path
@@ -237,7 +286,7 @@ def _budget(
     path = folder / "budget.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        return {"again": False, **found}
     for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "spent.json").unlink(missing_ok=True)
@@ -254,10 +303,20 @@ def _budget(
         taken_s.append(time.process_time() - began_s)
     a_step_s = max((taken_s[1] - taken_s[0]) / (PILOTS[1] - PILOTS[0]), taken_s[0] / PILOTS[0] / 20)
     a_look_s = max(0.0, taken_s[0] - PILOTS[0] * a_step_s) / min(PILOT_CLIPS, len(clips))
+    if arm.method == "sft":  # so few clips fill every batch; the rows may not
+        a_step_s *= _tokens_a_step(arm, cold, kept, effort, seed) / _tokens_a_step(
+            arm, cold, few, effort, seed
+        )
     steps = max(1, round((effort.minutes * 60 - measured_s - a_look_s * len(clips)) / a_step_s))
-    budget = {"steps": steps, "measured_s": round(measured_s, 2), "left": left}
+    budget = {"steps": steps, "measured_s": round(measured_s, 2), "left": left, "again": False}
     write_json(path, budget)
     return budget
+
+
+def _tokens_a_step(arm: Arm, cold: LoadedModel, rows: Sequence[Example], effort: Effort, seed: int) -> float:
+    """Of SFT on these rows, in the mean."""
+    plan, steps = plan_batches(rows, _sft(arm, effort, seed, 100), cold.defaults)
+    return sum(pack.tokens for batch in plan for pack in batch) / steps
 
 
 def _left(

@@ -34,7 +34,8 @@ from tempo_core.errors import InputError
 from tempo_core.metrics import PredictionRow, compare, evaluate
 from tempo_core.metrics.evaluation import number as number_
 from tempo_core.moments import Moment, merge
-from train.configuration import SftConfig, as_dict
+from train.checkpoints import alone, open_run
+from train.configuration import SftConfig, as_dict, require
 from train.examples import Example, read_examples
 from train.gate import answer_rows, truth_of
 from train.lineage import Lineage, code_version, write_json
@@ -80,6 +81,8 @@ class LoopPlan:
     """PIR-GRPO in each refresh; None: SFT alone."""
 
     def __post_init__(self) -> None:
+        for name in ("clips", "questions", "held_out_clips", "batches", "batch_rows"):
+            require(getattr(self, name) > 0, self, name, "a positive whole number")
         if not 0 < self.damaged < 1:
             raise InputError(f"The damaged share must lie between 0 and 1; got {self.damaged}.")
         if self.batches * self.batch_rows > self.clips * self.questions:
@@ -100,9 +103,17 @@ def run_loop(
     checkpoint: str | Path | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, Any]:
-    """Run the experiment (or go on with it) and write its curve; returns what `curve.json` holds."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Run the experiment (or go on with it) and write its curve; returns what `curve.json` holds.
+
+    Raises InputError where `out` holds an experiment of another size or base.
+    """
     base = find_checkpoint(checkpoint)
+    open_run(out, {"plan": as_dict(plan), "base": fingerprint(base)})
+    with alone(out):
+        return _run(plan, out, base, seeds, say)
+
+
+def _run(plan: LoopPlan, out: Path, base: Path, seeds: Sequence[int], say: Say) -> dict[str, Any]:
     truth = _rendered(plan, out / "clips", plan.clips, TEACHING_SEED)
     clean = _rendered(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
     points: list[dict[str, Any]] = []
@@ -296,8 +307,9 @@ class _Loop:
             return registry.entry(json.loads(done.read_text())["adapter"]).folder
         registry.promote(now.name, by="loop")
         config = RefreshConfig(
-            name="loop", seed=self.seed, sft=replace(self.plan.sft, seed=self.seed), pir=self.plan.pir,
-            uncorrected="use", original_weight=0.5, replay_share=0.0, held_out_share=0.0, world_clips=0,
+            name="loop", seed=self.seed, sft=replace(self.plan.sft, seed=self.seed),
+            pir=None if self.plan.pir is None else replace(self.plan.pir, seed=self.seed), uncorrected="use",
+            original_weight=0.5, replay_share=0.0, held_out_share=0.0, world_clips=0,
         )  # fmt: skip
         snapshot = take_snapshot(store, folder / "snapshots", actor="loop")
         outcome = Refresh(
