@@ -41,6 +41,9 @@ def export_to(
         options or ExportOptions(),
         adjudication=ADJUDICATIONS[0],
         decided_by=rule,
+        dataset=name,
+        split=split,
+        edited_text=edited_text,
         snapshot_sha=snapshot.sha256,
     )
     return formats.write(rows, path, format=format, options=settled)

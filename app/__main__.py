@@ -1,5 +1,6 @@
 """Starts the app: `python -m app [--checkpoint DIR] [--adapter DIR] [--host H] [--port P] [--no-four-bit]
-[--home DIR] [--database URL] [--reviews-wanted N]`; `python -m app accounts` says who may sign in (`app.commands`).
+[--home DIR] [--database URL] [--reviews-wanted N] [--sign-in] [--allow-anonymous-visitors]`; `python -m app accounts`
+says who may sign in (`app.commands`).
 
 The page is served first; the model loads beside it. Exit code 2 and one line for what can be mended: a port
 in use, a folder that cannot be written, a damaged checkpoint.
@@ -25,7 +26,9 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve Tempo Studio in the browser.")
     parser.add_argument(
-        "--checkpoint", metavar="DIR", help="a Qwen2-VL checkpoint folder (default: the shipped tempo-tiny)"
+        "--checkpoint",
+        metavar="DIR",
+        help="a Qwen2-VL checkpoint folder or hub name (default: the shipped tempo-tiny)",
     )
     parser.add_argument(
         "--adapter",

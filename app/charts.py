@@ -84,17 +84,6 @@ def sizes_figure(frames: FramesPart) -> go.Figure:
     return calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
 
 
-def spending_text(frames: FramesPart) -> str:
-    """One sentence: tokens spent, the budget, and what the uniform share would be."""
-    spent, budget = sum(frames["tokens"]), frames["budget_tokens"]
-    share = f"{spent / budget:.0%} of a budget of {budget:,}" if budget else "without a budget"
-    low, high = min(frames["tokens"], default=0), max(frames["tokens"], default=0)
-    return (
-        f"{spent:,} tokens on {len(frames['tokens'])} frames, {share}; "
-        f"{low} to {high} a frame where uniform gives {frames['uniform_tokens']:.1f} to each."
-    )
-
-
 def shown_s(frames: FramesPart) -> list[float]:
     """How long each frame stands for the video, in seconds: until the next one, at most 1.5 usual steps.
 

@@ -17,7 +17,7 @@ from annotations.records import Video
 from annotations.store import Store
 from annotations.videos import SUFFIXES, add_folder
 from app.incidents import message_for
-from app.media import DATASETS, Clip, ClipFacts, FilmStrip, MediaLibrary
+from app.media import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.shots import find_shots
 from app.work import Busy, Job, Lane, result_of
 from tempo_core.errors import Cancelled, TempoError
@@ -203,8 +203,3 @@ class ClipShelf:
                 log.warning("cannot look through %s: %s", self.folder, error)
             self._looked_at_s = self._clock()
             return True
-
-
-def no_shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list[int]:
-    """Stands for `find_shots` where no pictures are to be looked at."""
-    return []

@@ -5,6 +5,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from tempo_core.errors import TempoError
+
 
 def names() -> list[str]:
     """The benchmarks there are."""
@@ -21,7 +23,11 @@ def main(arguments: list[str]) -> int:
             print(f"  {name:16}{text.strip().splitlines()[0] if text else ''}")
         return 0 if not arguments or arguments[0] in ("-h", "--help") else 2
     module = importlib.import_module(f"benchmarks.{arguments[0]}")
-    return int(module.run(arguments[1:]) or 0)
+    try:
+        return int(module.run(arguments[1:]) or 0)
+    except TempoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ of the video, because a moment ends at the stamp of the first frame after it.
 """
 
 import math
-import re
 from collections.abc import Iterable
 
 from tempo_core.errors import InputError
@@ -16,8 +15,6 @@ RESOLUTION_S = 0.1
 
 MIN_DIGITS = 4
 """Digits before the point; more, for the whole video, when it lasts longer than 9,999.9 s."""
-
-_STAMP = re.compile(r"[0-9]{4,}\.[0-9]")
 
 
 def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
@@ -41,17 +38,6 @@ def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
     tenths.append(max(round(float(end_s) / RESOLUTION_S), tenths[-1] + 1))
     digits = max(MIN_DIGITS, len(str(tenths[-1] // 10)))
     return [f"{tenth // 10:0{digits}d}.{tenth % 10}" for tenth in tenths]
-
-
-def parse_stamp(text: str) -> float:
-    """The seconds that a stamp names. Raises InputError for anything that `format_stamps` cannot have
-    written."""
-    if not _STAMP.fullmatch(text):
-        raise InputError(
-            f"{text!r} is not a stamp: it needs at least {MIN_DIGITS} digits, a point and one digit, as in "
-            "0012.0."
-        )
-    return int(text.replace(".", "")) / 10
 
 
 def _check_times(times_s: list[float], end_s: float) -> None:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from annotations import formats
 from annotations.commands import common
@@ -37,6 +38,7 @@ def add_parser(subparsers: common.Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import each file; the files before a bad one stay imported."""
     durations = None if args.durations is None else _durations(args.durations)
+    answers: list[dict[str, Any]] = []
     with common.open_store(args) as store:
         for file in args.files:
             done = import_file(
@@ -63,9 +65,13 @@ def run(args: argparse.Namespace) -> int:
                 f"{file.name} ({done.format}) → {dataset}: {report.added} added, {report.unchanged} known"
             ]
             lines[0] += f", {report.proposals} proposals, {report.corrections} corrections"
-            common.show(
-                args, answer, "\n".join([*lines, *(f"  left out: {each}" for each in answer["rejected"])])
-            )
+            answers.append(answer)
+            if not args.json:
+                common.show(
+                    args, answer, "\n".join([*lines, *(f"  left out: {each}" for each in answer["rejected"])])
+                )
+    if args.json:
+        common.show(args, answers[0] if len(answers) == 1 else {"files": answers}, "")
     return 0
 
 

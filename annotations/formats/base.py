@@ -126,6 +126,12 @@ class ExportOptions:
     """The store snapshot that the rows came from."""
     decided_by: str | None = None
     """The store's rule behind rows `as-given`: latest, adjudicated or majority; None: not from a store."""
+    dataset: str | None = None
+    """The store's dataset that the rows are of; None: not from a store."""
+    split: str | None = None
+    """The split that they are of; None: all."""
+    edited_text: bool = False
+    """Whether queries are in the annotators' wording."""
 
     def __post_init__(self) -> None:
         choices = (

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from tempo_core.metrics.evaluation import Evaluation, Measures
 
 PROBLEMS_SHOWN = 10
-SECONDS = ("start_error_s", "end_error_s")
 GROUP_MEASURES = (
     "miou",
     "recall@0.5",

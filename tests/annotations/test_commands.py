@@ -50,6 +50,8 @@ def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.Ca
     first = ask(capsys, "import", rows, "--dataset", "d")
     assert (first["added"], first["unchanged"]) == (2, 0)
     assert ask(capsys, "import", rows, "--dataset", "d")["unchanged"] == 2
+    files = ask(capsys, "import", rows, rows, "--dataset", "d")["files"]
+    assert [each["unchanged"] for each in files] == [2, 2]  # type: ignore[attr-defined]
     queue = ask(capsys, "queue")
     assert [row["qid"] for row in queue["rows"]] == ["1", "2"]  # type: ignore[index, attr-defined]
     with Store(home / "cqvh.sqlite3") as store:
@@ -72,7 +74,14 @@ def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.Ca
     written = [json.loads(line) for line in (out / "highlight_val_corrected.jsonl").read_text().split("\n")]
     assert [row["relevant_windows"] for row in written] == [[[0, 8]], [[10, 20]]]
     manifest = json.loads((out / "MANIFEST.json").read_text())
-    assert manifest["options"]["decided_by"] == "latest"
+    assert {
+        name: manifest["options"][name] for name in ("decided_by", "dataset", "split", "edited_text")
+    } == {
+        "decided_by": "latest",
+        "dataset": "d",
+        "split": None,
+        "edited_text": False,
+    }
     assert ask(capsys, "videos", "missing")["missing"] == {
         "v_0.0_150.0": "v_0.0_150.0.mp4",
         "w_0.0_150.0": "w_0.0_150.0.mp4",

@@ -19,7 +19,7 @@ from annotations.rows import Row
 from annotations.store import Store
 from app.__main__ import claim_port
 from app.accounts import GRANTS, Accounts, Role, User
-from app.clip_shelf import ClipShelf, no_shots
+from app.clip_shelf import ClipShelf
 from app.clips import draw_strip, prepare_clip
 from app.desk import Desk
 from app.engines import EngineProvider
@@ -33,7 +33,7 @@ from app.timeline import mount_assets
 from app.timeline.parts import check_value
 from app.workspace import Workspace
 from app.workspace_item import drawn_arm
-from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, no_shots, write_clip
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 

@@ -54,6 +54,11 @@ def light_draw(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
     return FilmStrip(tile_width=32, tile_height=20, columns=TILES, times_s=times_s)
 
 
+def no_shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list[int]:
+    """No picture is looked at."""
+    return []
+
+
 @dataclass
 class FakeAnswer:
     """The attributes of tempo_core.engine.Answer."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.charts import allocation_figure, shown_s, sizes_figure, spending_text
+from app.charts import allocation_figure, shown_s, sizes_figure
 from app.timeline.parts import FramesPart
 
 FRAMES: FramesPart = {
@@ -72,10 +72,3 @@ def test_figures_are_plain_json_and_fit_both_themes() -> None:
 
 def test_without_frames_the_figure_says_so() -> None:
     assert allocation_figure(NO_FRAMES).layout.annotations[0].text == "No frame was sampled."
-    assert "0 tokens on 0 frames, without a budget" in spending_text(NO_FRAMES)
-
-
-def test_spending_is_one_sentence() -> None:
-    assert spending_text(FRAMES) == (
-        "40 tokens on 4 frames, 80% of a budget of 50; 4 to 16 a frame where uniform gives 10.0 to each."
-    )

@@ -155,7 +155,6 @@ def test_training_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ),
         (["pir-grpo", "--data", "nowhere", "--out", "x", "--recipe", "magic"], "There is no recipe 'magic'"),
         (["refresh", "--data", "nowhere", "--adapters", "{tmp}/adapters"], "nowhere does not exist"),
-        (["refresh", "--adapter", "x"], "Leave --adapter out"),
         (["experiment", "loop", "--out", "{tmp}", "--batches", "99"], "are more than 144 rows"),
     ],
 )

@@ -1,6 +1,6 @@
 """Where PIR-GRPO is meant to pay: what each scenario starts from, learns from and is measured on. Data only.
 
-METHOD.md's question is always the same: does PIR-GRPO gain more than the same minutes of further supervised training?
+The question is always the same: does PIR-GRPO gain more than the same minutes of further supervised training?
 """
 
 from dataclasses import dataclass, field, replace
@@ -78,7 +78,8 @@ class Scenario:
 _PIR, _SFT = Arm(name="pir", method="pir", beta=0.05), Arm(name="sft", method="sft")
 _GENTLE = Arm(name="sft-gentle", method="sft", rate=3e-5)
 _PIR_GENTLE = replace(_PIR, rate=3e-5)
-"""Few or wrong labels punish a fast learner: both are given a slower rate, SFT its usual one as well."""
+"""Few or wrong labels punish a fast learner: both are given a slower rate, SFT its usual one as well. Where there are
+enough right ones PIR-GRPO keeps its rate, and SFT still has both, so that no gain is a matter of rates alone."""
 _ASKED = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
 _TAUGHT = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
 _EVEN = replace(_TAUGHT, wordings="even")
@@ -133,7 +134,7 @@ SCENARIOS = {
         Scenario(
             name="hard",
             about="motion, order and several moments, from the model that `--start` names",
-            cold=None, arms=(_PIR, _SFT),
+            cold=None, arms=(_PIR, _SFT, _GENTLE),
             teach=PairsPlan(
                 rich_share=0.7, motion=0.5,
                 mix=replace(_TAUGHT, hard_share=0.75, hard_kinds=("motion", "order", "several")),
@@ -150,7 +151,7 @@ SCENARIOS = {
             about="taught short plain clips in half of the wordings; asked other pictures, lengths, cameras, wordings, "
             "pairs",
             cold=_HOME,
-            arms=(_PIR, _SFT),
+            arms=(_PIR, _SFT, _GENTLE),
             teach=PairsPlan(clips=400, rich_share=0.0, ticks=_SHORT, mix=_EVEN),
             worlds=(
                 ("home", _AT_HOME),

@@ -57,7 +57,7 @@ function versions(yours, theirs, when) {
 }
 
 /** [name, yours, theirs, differs] for the verdict, every moment, and every field that either has. */
-export function differences(yours, theirs) {
+function differences(yours, theirs) {
   const rows = [["Verdict", VERDICTS[yours.verdict], VERDICTS[theirs.verdict]]];
   rows.push(...pairs(yours.moments, theirs.moments).map(([mine, other], idx) => [`Moment ${idx + 1}`, words(mine), words(other)]));
   for (const [name, title] of FIELDS) {

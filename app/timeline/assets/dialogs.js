@@ -5,7 +5,7 @@ import { GROUPS } from "./edit_keys.js";
 import { chordOf, chordText } from "./key_map.js";
 
 /** The answers to "why is there no moment": an unclear or missing video is no evidence that nothing matches. */
-export const REASONS = [
+const REASONS = [
   ["no-moment", "event absent", "Event absent", "nothing in the video matches"],
   ["cannot-judge", "query ambiguous", "Query ambiguous", "it can be read in several ways"],
   ["no-moment", "query wrong", "Query wrong", "it describes something else"],

@@ -10,7 +10,7 @@ const START_PX = 3;
 const PAN_SHARE = 0.02; // of the view, each refresh, while the pointer is beyond its end
 
 /** The boxes of one's own moments on the screen. */
-export function boxesOf({ editor, state }) {
+function boxesOf({ editor, state }) {
   const { view } = state;
   return editor.moments.map((m) => ({
     id: m.id,

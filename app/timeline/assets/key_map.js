@@ -54,7 +54,7 @@ export function chordText(chord) {
 }
 
 /** A single key types text elsewhere: those can be switched off (WCAG 2.1.4). */
-export function isSingle(chord) {
+function isSingle(chord) {
   return (
     !/^(Ctrl|Alt)\+/.test(chord) &&
     /key:.$|key:\p{L}$|code:(Digit|Bracket|Comma|Period|Semicolon|Quote)/u.test(chord)

@@ -8,7 +8,7 @@ const KINDS = { annotator: "annotator", model: "model", original: "as released" 
 const VERDICTS = { "no-moment": "No matching moment", "cannot-judge": "Cannot judge" };
 
 /** For each moment of `theirs` the moment of `mine` that it overlaps most, each used once, or null. */
-export function partners(theirs, mine) {
+function partners(theirs, mine) {
   const pairs = theirs.flatMap((a, i) => mine.map((b, j) => ({ i, j, overlap: tiou(a, b) })));
   pairs.sort((a, b) => b.overlap - a.overlap);
   const found = theirs.map(() => null);

@@ -4,7 +4,7 @@ const PREFIX = "/annotate/api";
 const PATIENCE_MS = 20_000;
 
 /** `kind`: "away" (no answer, or the server is in trouble: try again), "person" (sign in), "conflict", "refused". */
-export class Failure extends Error {
+class Failure extends Error {
   constructor(kind, message, body = null, status = 0) {
     super(message);
     Object.assign(this, { kind, body, status });

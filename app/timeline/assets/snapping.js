@@ -1,7 +1,7 @@
 /** What an edge may snap to, what it does snap to, and how that is said. Times in milliseconds. */
 
-export const RADIUS_PX = 8;
-export const MOST_MS = 250;
+const RADIUS_PX = 8;
+const MOST_MS = 250;
 
 const KINDS = {
   shot: { rank: 0, says: "shot cut", source: "snap" },
