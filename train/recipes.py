@@ -90,14 +90,17 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
 
 
 def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
-    """Qwen2-VL-2B-Instruct with QLoRA on one GPU of 24 GB. Rates: TVG-R1 (2507.18100) for RL, QLoRA's for SFT."""
+    """Qwen2-VL-2B-Instruct with QLoRA on one GPU of 24 GB. Rates: TVG-R1 (2507.18100) for RL, QLoRA's for SFT.
+
+    Many groups in few steps: with few groups tempo-tiny followed noise (docs/experiments.md). Not run at this size.
+    """
     sft = SftConfig(
         name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-4, epochs=2.0, questions=6, rows=1,
         accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
     )  # fmt: skip
     pir = PirGrpoConfig(
-        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=300, groups=8, rollouts=8,
-        show_refusals="always", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=75, groups=32, rollouts=8,
+        show_refusals="always", gradient_checkpointing=True, patience=15, save_every=5, record_every=1,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
@@ -111,8 +114,8 @@ def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
         accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
     )  # fmt: skip
     pir = PirGrpoConfig(
-        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=300, groups=8, rollouts=8,
-        show_refusals="always", gradient_checkpointing=True, patience=10, save_every=25, record_every=5,
+        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=75, groups=32, rollouts=8,
+        show_refusals="always", gradient_checkpointing=True, patience=15, save_every=5, record_every=1,
     )  # fmt: skip
     return RefreshConfig(
         name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
@@ -130,7 +133,7 @@ def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
         name="qwen2-vl-7b-gpus",
         four_bit=False,
         sft=replace(one.sft, name="qwen2-vl-7b-gpus", accumulate=2),
-        pir=None if one.pir is None else replace(one.pir, name="qwen2-vl-7b-gpus", groups=2),
+        pir=None if one.pir is None else replace(one.pir, name="qwen2-vl-7b-gpus", groups=8),
     )
 
 
