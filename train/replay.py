@@ -30,8 +30,10 @@ TYPICAL_S = 25.0
 SHORT_SIDE_PX = 112
 """tempo-tiny sees at most 16 tokens a frame, 112 pixels square."""
 
-HARD_SHARE, KNOWN_HARD = 0.15, ("order", "several")
-"""Of the relevant questions: what the shipped model also knows (docs/experiments.md), and motion it does not."""
+HARD_SHARE, HARD = 0.2, ("motion", "order", "several")
+"""Of the relevant questions, and which kinds these are."""
+MOTION = 0.25
+"""Share of the things that slide."""
 
 Report = Callable[[int, int], None]
 
@@ -49,7 +51,7 @@ def shapeworld_replay(
 ) -> list[Example]:
     """At least `rows` training rows about rendered clips, a share of them refusals; the seed decides."""
     clips = max(1, math.ceil(rows / QUESTIONS))
-    mix = QueryMix(hard_share=HARD_SHARE, hard_kinds=KNOWN_HARD)
+    mix = QueryMix(hard_share=HARD_SHARE, hard_kinds=HARD)
     return [
         replace(example, split="train")
         for example in _rendered(clips, TEACHING_SEED + seed, mix, cache, progress)
@@ -71,7 +73,7 @@ def shapeworld_held_out(
     clips: int, cache: Path, *, progress: Report = lambda done, total: None
 ) -> list[Example]:
     """Rows about `clips` clips that nothing ever trains on, always the same."""
-    mix = QueryMix(hard_share=HARD_SHARE, hard_kinds=KNOWN_HARD, held_out_words=True)
+    mix = QueryMix(hard_share=HARD_SHARE, hard_kinds=HARD, held_out_words=True)
     return [
         replace(example, split="test") for example in _rendered(clips, MEASURING_SEED, mix, cache, progress)
     ]
@@ -85,8 +87,9 @@ def _rendered(clips: int, seed: int, mix: QueryMix, cache: Path, progress: Repor
         if not count:
             continue
         plan = SetPlan(
-            clips=count, queries=QUESTIONS, tier=tier, seed=seed, mix=mix, short_side_px=SHORT_SIDE_PX
-        )
+            clips=count, queries=QUESTIONS, tier=tier, seed=seed, mix=mix, short_side_px=SHORT_SIDE_PX,
+            motion=MOTION,
+        )  # fmt: skip
         named = hashlib.sha256(repr(plan).encode()).hexdigest()[:12]
         folder = cache / f"{tier}-{named}"
         with alone(folder, wait=True):  # refreshes share the cache
