@@ -47,6 +47,8 @@ def run_curriculum(
     With rounds, the last one's result is in `out_dir`/adapter (or /checkpoint) as well, and `out_dir`/curves.jsonl
     has the records of all.
     """
+    from accelerate import PartialState
+
     from train.pir_grpo import run_pir_grpo
 
     if config.difficulty is None or not examples:
@@ -64,6 +66,7 @@ def run_curriculum(
             weights=_weights(model, encoder, examples, each, cache, counted, cancel),
             earlier=lines, cancel=cancel, progress=progress if len(plan) == 1 else hear,
         )  # fmt: skip
+        PartialState().wait_for_everyone()  # the first process writes the records
         lines += _counted_on(lines, read_curves(folder / "curves.jsonl"), number, config.steps)
         if config.patience is not None and plateaued(
             lines, patience=config.patience, least_gain=config.least_gain

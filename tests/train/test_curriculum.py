@@ -123,6 +123,18 @@ def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
     assert measured(tmp_path / "stopped") == [first, second]
 
 
+def test_a_plateau_is_seen_across_rounds_and_ends_the_run(engine: Any, tmp_path: Path) -> None:
+    """No round alone has records enough to tell; nothing counts as moving."""
+    encoder = Encoder.of(engine.loaded, sample=sampled)
+    config = config_of("time-r1", steps=8, patience=2, least_gain=1.0)
+    assert len(rounds(config, len(ROWS))) == 4
+    model = adapt(copy.deepcopy(engine.loaded.model), config)
+    run_curriculum(model, encoder.tokenizer, encoder, ROWS, config, tmp_path)
+    assert sorted(each.name for each in tmp_path.glob("round-*")) == ["round-1", "round-2"]
+    assert adapter(tmp_path).keys() == adapter(tmp_path / "round-2").keys()
+    assert [line["step"] for line in read_curves(tmp_path / "curves.jsonl")] == [1, 2, 3, 4]
+
+
 def test_without_a_rule_nothing_is_measured(engine: Any, tmp_path: Path) -> None:
     run(engine, None, tmp_path)
     assert not (tmp_path / "difficulty").exists()
