@@ -90,36 +90,28 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
 
 
 def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
-    """Qwen2-VL-2B-Instruct with QLoRA on one GPU of 24 GB. Rates: TVG-R1 (2507.18100) for RL, QLoRA's for SFT.
-
-    Many groups in few steps: with few groups tempo-tiny followed noise (docs/experiments.md). Not run at this size.
-    """
-    sft = SftConfig(
-        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-4, epochs=2.0, questions=6, rows=1,
-        accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
-    )  # fmt: skip
-    pir = PirGrpoConfig(
-        name="qwen2-vl-2b", seed=seed, rank=32, alpha=64, learning_rate=1e-5, steps=75, groups=32, rollouts=8,
-        show_refusals="always", gradient_checkpointing=True, patience=15, save_every=5, record_every=1,
-    )  # fmt: skip
-    return RefreshConfig(
-        name="qwen2-vl-2b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
-    )
+    """Qwen2-VL-2B-Instruct with QLoRA on one GPU of 24 GB. Rates: TVG-R1 (2507.18100) for RL, QLoRA's for SFT."""
+    return _qlora("qwen2-vl-2b", seed, sft_rate=1e-4, pir_rate=1e-5)
 
 
 def qwen2_vl_7b(seed: int = 0) -> RefreshConfig:
     """Qwen2-VL-7B-Instruct with QLoRA on one GPU of 40 GB or more."""
+    return _qlora("qwen2-vl-7b", seed, sft_rate=5e-5, pir_rate=5e-6)
+
+
+def _qlora(name: str, seed: int, *, sft_rate: float, pir_rate: float) -> RefreshConfig:
+    """Both stages on an NF4 base. Many groups in few steps: with few groups a step tempo-tiny followed noise
+    (docs/experiments.md). Not run at this size.
+    """
     sft = SftConfig(
-        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-5, epochs=2.0, questions=6, rows=1,
+        name=name, seed=seed, rank=32, alpha=64, learning_rate=sft_rate, epochs=2.0, questions=6, rows=1,
         accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
     )  # fmt: skip
     pir = PirGrpoConfig(
-        name="qwen2-vl-7b", seed=seed, rank=32, alpha=64, learning_rate=5e-6, steps=75, groups=32, rollouts=8,
+        name=name, seed=seed, rank=32, alpha=64, learning_rate=pir_rate, steps=75, groups=32, rollouts=8,
         show_refusals="always", gradient_checkpointing=True, patience=15, save_every=5, record_every=1,
     )  # fmt: skip
-    return RefreshConfig(
-        name="qwen2-vl-7b", seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0
-    )
+    return RefreshConfig(name=name, seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0)
 
 
 def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
