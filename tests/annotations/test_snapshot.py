@@ -77,10 +77,11 @@ def test_a_clip_that_moves_changes_no_data_and_the_snapshot_follows_it(
 
 def test_a_passing_snapshot_leaves_nothing(store: Store, op: Operations, tmp_path: Path) -> None:
     fill(store, op)
-    with passing_snapshot(store, tmp_path) as passing:
+    root = tmp_path / "snapshots"
+    with passing_snapshot(store, root) as passing:
         assert len(list(passing.rows())) == 3
-    assert list(tmp_path.iterdir()) == []
-    assert passing.sha256 == take_snapshot(store, tmp_path, actor="ada").sha256
+    assert list(root.iterdir()) == []
+    assert passing.sha256 == take_snapshot(store, root, actor="ada").sha256
 
 
 def test_what_a_killed_program_left_is_swept_and_what_is_being_written_is_not(
@@ -98,13 +99,13 @@ def test_what_a_killed_program_left_is_swept_and_what_is_being_written_is_not(
 
 
 def test_two_who_take_the_same_snapshot_at_once_get_one(store: Store, op: Operations, tmp_path: Path) -> None:
-    """As if the other had finished between this one's last look and its move."""
     fill(store, op)
+    root = tmp_path / "snapshots"
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda _: take_snapshot(store, tmp_path, actor="ada"), range(4)))
+        taken = list(pool.map(lambda _: take_snapshot(store, root, actor="ada"), range(4)))
     assert len({each.folder for each in taken}) == 1
     assert taken[0].problems() == []
-    assert [each.name for each in tmp_path.iterdir()] == [taken[0].folder.name]
+    assert [each.name for each in root.iterdir()] == [taken[0].folder.name]
 
 
 def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, tmp_path: Path) -> None:

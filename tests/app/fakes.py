@@ -121,6 +121,7 @@ class FakeEngine:
         refused = "purple" in query
         return FakeAnswer(
             query=query,
+            model_id=self.model_id,
             moments=[] if refused else [moment],
             confidences=[] if refused else [0.87],
             relevance=0.04 if refused else 0.95,

@@ -50,6 +50,7 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
     engines = EngineProvider(lambda: made[0])
     engines.start()
     assert engines.wait(5)
+    (tmp_path / "media").mkdir()
     desk = Desk(engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground)
     question = Question(
         source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()

@@ -36,6 +36,15 @@ def test_auditions_loop_around_the_edge_and_within_the_moment(bench: Bench) -> N
     assert bench.run("bench.player.playing") is False
 
 
+def test_a_loop_is_stopped_by_its_key_while_it_seeks_back_to_its_start(bench: Bench) -> None:
+    bench.press("]")
+    pressed = "bench.transport.auditionEdge(), [bench.player.playing, bench.player.range?.loop ?? null]"
+    waits, stopped = bench.run(f"[({pressed}), ({pressed})]")
+    assert (waits, stopped) == ([False, True], [False, None])
+    bench.settle()
+    assert bench.run("bench.player.playing") is False
+
+
 def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(bench: Bench) -> None:
     bench.press("g")
     expect(bench.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 4.0–6.0 s · 83 % likely")

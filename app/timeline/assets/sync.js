@@ -74,6 +74,11 @@ export class Player {
     return this.playable && !this.video.paused && !this.video.ended;
   }
 
+  /** Whether it plays, or is about to: a loop that begins again is paused while it seeks. */
+  get going() {
+    return this.playing || (this.playable && this.#startsAfterSeek);
+  }
+
   get range() {
     return this.#range;
   }

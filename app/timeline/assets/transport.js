@@ -119,7 +119,7 @@ export class Transport {
   }
 
   #loop(around, stretch) {
-    if (this.#player.range?.loop && this.#player.playing) return this.stop();
+    if (this.#player.range?.loop && this.#player.going) return this.stop();
     this.#looped = around;
     return this.#repeat(stretch);
   }
