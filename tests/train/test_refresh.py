@@ -124,6 +124,7 @@ def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpo
 def test_a_stopped_refresh_ends_with_the_same_adapter(
     project: Project, registry: Registry, checkpoint: Path
 ) -> None:
+    """Stopped in each long stage, one after the other."""
     project.correct_all()
     whole = refresh(project, registry, checkpoint).adapter
     for stage in ("checking", "sft", "pir-grpo", "comparing"):
@@ -134,9 +135,12 @@ def test_a_stopped_refresh_ends_with_the_same_adapter(
                 cancel.set()
 
         with pytest.raises(Cancelled):
-            refresh(project, registry, checkpoint, run=stage, hear=stop, cancel=cancel)
-        assert state(registry, stage)["state"] == "cancelled"
-        assert refresh(project, registry, checkpoint, run=stage).adapter == whole
+            refresh(project, registry, checkpoint, run="stopped", hear=stop, cancel=cancel)
+        assert (state(registry, "stopped")["state"], state(registry, "stopped")["stage"]) == (
+            "cancelled",
+            stage,
+        )
+    assert refresh(project, registry, checkpoint, run="stopped").adapter == whole
 
 
 def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
