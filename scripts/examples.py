@@ -19,11 +19,12 @@ from train.shapeworld.scene import TIERS, sample_scene
 FOLDER = Path(__file__).resolve().parents[1] / "app" / "examples"
 
 CLIPS = (
-    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes"),
-    ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture"),
-    ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things"),
+    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes", 0.0),
+    ("shapes-moving", "plain", 900_058, 24, (9, 16), "Things that slide", 0.8),
+    ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture", 0.0),
+    ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things", 0.0),
 )
-"""Name, tier, seed, beats, aspect and title."""
+"""Name, tier, seed, beats, aspect, title, and the share of things that slide: then the questions are hard ones."""
 
 UNKNOWN = ("a man flips a pancake", "the dog jumps over a fence")
 
@@ -33,16 +34,21 @@ def main() -> None:
     parser.add_argument("--natural", type=Path, help="Big Buck Bunny, to be cut down")
     natural = parser.parse_args().natural
     FOLDER.mkdir(parents=True, exist_ok=True)
+    manifest = FOLDER / "manifest.json"
+    before = json.loads(manifest.read_text()) if manifest.is_file() else []
     entries = [_shapeworld(*clip) for clip in CLIPS]
-    if natural:
-        entries.append(_bunny(natural))
-    (FOLDER / "manifest.json").write_text(json.dumps(entries, indent=1) + "\n")
+    entries += [_bunny(natural)] if natural else [each for each in before if each["file"] == "bunny.mp4"]
+    manifest.write_text(json.dumps(entries, indent=1) + "\n")
 
 
-def _shapeworld(name: str, tier: str, seed: int, ticks: int, aspect: tuple[int, int], title: str) -> dict:
-    scene = sample_scene(HELD_OUT_SEEDS + seed, TIERS[tier], ticks=ticks, aspect=aspect)
+def _shapeworld(
+    name: str, tier: str, seed: int, ticks: int, aspect: tuple[int, int], title: str, motion: float
+) -> dict:
+    scene = sample_scene(HELD_OUT_SEEDS + seed, TIERS[tier], ticks=ticks, aspect=aspect, motion=motion)
     write_clip(scene, FOLDER / f"{name}.mp4", short_side_px=240, crf=30)
-    mix = QueryMix(irrelevant=0.0, hard_share=0.0)
+    mix = QueryMix(
+        irrelevant=0.0, hard_share=float(motion > 0), hard_kinds=("motion", "motion", "order", "several")
+    )
     queries = sample_queries(np.random.default_rng(seed), scene, 4, mix, [])
     return {
         "file": f"{name}.mp4",
