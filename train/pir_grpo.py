@@ -9,6 +9,7 @@ One item of the loader is one group: its video is looked at once, its prompt rea
 (`train.rollouts`) and once for the gradient (`train.group_forward`). Trainer brings devices, accelerate, optimizer
 states and resuming. Order and sampling depend on seed and place alone, so that a killed run ends as one that was not.
 Source: Tempo-R0 (2507.04702) names the method; rewards, loss and normalisation are decided here, see their modules.
+Long because Trainer's override points, what they record and how a run begins, stops and ends stand together.
 """
 
 import copy

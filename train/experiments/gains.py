@@ -1,6 +1,7 @@
 """PIR-GRPO against the same processor minutes of further supervised training, in one of `scenarios.SCENARIOS`.
 
 Arms start from the same cold model. Scored on held-out clips with tempo_core.metrics; paired bootstrap over clips.
+Long because an arm's rows, minutes, training and scores stand here in their order.
 """
 
 import copy

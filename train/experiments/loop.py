@@ -11,6 +11,7 @@ order of suspicion beats a random order at equal effort. Everything is in one fo
 The oracle is not told which rows are damaged: it answers every row it is shown, and a right row costs as much as a
 wrong one. What was not corrected teaches on, at half its weight. `none` is the control: as many refreshes of as many
 steps, and no corrections, so that what more training does is not taken for what corrections do.
+Long because damage, oracle, refreshes and the curve are one experiment.
 """
 
 import json
