@@ -83,8 +83,8 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
         save_every=10, record_every=2, threads=2,
     )  # fmt: skip
     pir = PirGrpoConfig(
-        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=2e-5, steps=20, groups=4, rollouts=8,
-        save_every=10, record_every=2, threads=2,
+        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-4, steps=10, groups=64, rollouts=8,
+        save_every=2, record_every=1, threads=2,
     )  # fmt: skip
     return RefreshConfig(name="tempo-tiny-refresh", seed=seed, sft=sft, pir=pir)
 

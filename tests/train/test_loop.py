@@ -63,7 +63,11 @@ def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None
     assert [each["corrections"] for each in result["differences"]] == [3, 6]
     assert set(result["differences"][0]) == {
         "corrections", "suspicion - random", "suspicion - none", "random - none",
+        "suspicion - start", "random - start", "none - start",
     }  # fmt: skip
+    mean = {p["corrections"]: p["ra_iou"] for p in result["points"] if p["order"] == "suspicion"}
+    risen = result["differences"][1]["suspicion - start"]["ra_iou"]["gain"]
+    assert risen == pytest.approx(mean[6] - mean[0], abs=1e-6)
     batches: dict[str, list[Any]] = {
         order: [json.loads((tmp_path / "seed-0" / order / f"batch-{n}.json").read_text()) for n in (1, 2)]
         for order in ("suspicion", "random")

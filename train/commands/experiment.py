@@ -78,7 +78,12 @@ def _run_loop(args: argparse.Namespace) -> int:
     for step in result["differences"]:
         for pair, gaps in step.items():
             if pair != "corrections":
-                print(f"{step['corrections']} corrections, {pair}: {json.dumps(gaps)}")
+                shown = "  ".join(
+                    f"{name} {gap['gain']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+                    for name, gap in gaps.items()
+                    if None not in gap.values()
+                )
+                print(f"{step['corrections']:5d} corrections  {pair:18s} {shown}")
     print(f"curve: {args.out / 'curve.html'}")
     return 0
 

@@ -50,8 +50,14 @@ from train.shapeworld.queries import QueryMix
 
 CONTROL = "none"
 ORDERS = ("suspicion", "random", CONTROL)
-PAIRS = (("suspicion", "random"), ("suspicion", CONTROL), ("random", CONTROL))
-"""Whose gains over whom are told."""
+START = "start"
+PAIRS = (
+    ("suspicion", "random"),
+    ("suspicion", CONTROL),
+    ("random", CONTROL),
+    *((order, START) for order in ORDERS),
+)
+"""Whose gains over whom are told; `start` is the model that learned the damaged labels."""
 MEASURES = ("ra_iou", "set_iou", "miou", "refused_f1")
 TEACHING_SEED, HELD_OUT_SEED = 3_000_000, 1_700_000
 """Sets of clips that no other command makes."""
@@ -130,7 +136,10 @@ def _run(plan: LoopPlan, out: Path, base: Path, seeds: Sequence[int], say: Say) 
     differences = [
         {
             "corrections": number * plan.batch_rows,
-            **{f"{a} - {b}": _gains(clean, answers[b], answers[a], number) for a, b in PAIRS},
+            **{
+                f"{a} - {b}": _gains(clean, _at(answers, b, number), _at(answers, a, number))
+                for a, b in PAIRS
+            },
         }
         for number in range(1, plan.batches + 1)
     ]
@@ -362,19 +371,25 @@ def _scored(
         yield {"corrections": number * batch_rows, **{name: measures[name]["value"] for name in MEASURES}}
 
 
+def _at(
+    answers: dict[str, dict[int, list[list[PredictionRow]]]], order: str, number: int
+) -> list[PredictionRow]:
+    """All seeds' answers after so many batches."""
+    order, number = ("random", 0) if order == START else (order, number)
+    return [
+        replace(row, qid=f"{seed}-{row.qid}")
+        for seed, found in answers[order].items()
+        for row in found[number]
+    ]
+
+
 def _gains(
-    clean: Sequence[Example], before: dict[int, list[list[PredictionRow]]], after: dict[int, list[list[PredictionRow]]],
-    number: int,
-) -> dict[str, Any]:  # fmt: skip
-    """What `after` gains after so many batches: a paired bootstrap over clips, all seeds' answers together."""
-
-    def joined(answers: dict[int, list[list[PredictionRow]]]) -> list[PredictionRow]:
-        return [
-            replace(row, qid=f"{seed}-{row.qid}") for seed, found in answers.items() for row in found[number]
-        ]
-
-    truth = [replace(row, qid=f"{seed}-{row.qid}") for seed in before for row in truth_of(clean)]
-    found = compare(joined(before), joined(after), truth)
+    clean: Sequence[Example], before: Sequence[PredictionRow], after: Sequence[PredictionRow]
+) -> dict[str, Any]:
+    """What `after` gains: a paired bootstrap over clips, all seeds' answers together."""
+    seeds = sorted({str(row.qid).partition("-")[0] for row in before})
+    truth = [replace(row, qid=f"{seed}-{row.qid}") for seed in seeds for row in truth_of(clean)]
+    found = compare(before, after, truth)
     return {
         name: {"gain": number_(gap.second - gap.first), "low": number_(gap.low), "high": number_(gap.high)}
         for name, gap in found.items()
