@@ -76,8 +76,8 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
     """tempo-tiny learns from corrections on two cores, in minutes: LoRA on the NF4 base that is served.
 
     PIR-GRPO adds nothing measurable to right labels and loses less than SFT to wrong ones (docs/experiments.md), so SFT
-    is short. No negatives are made: shapeworld is so dense that a query with one word exchanged still holds somewhere in more
-    than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
+    is short. No negatives are made: shapeworld is so dense that a query with one word exchanged still holds somewhere
+    in more than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
     """
     sft = SftConfig(
         name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=2e-4, epochs=3.0, questions=8, rows=4,
