@@ -12,6 +12,7 @@ import pytest
 from tempo_core.answers import answer_pieces
 from tempo_core.errors import InputError
 from tempo_core.prompt import answer_ids
+from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.difficulty import Difficulty
 from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
@@ -218,3 +219,28 @@ def _toy(scenario: Scenario) -> Scenario:
         teach=replace(scenario.teach, clips=4),
         worlds=tuple((name, WorldPlan(clips=2, seed=plan.seed)) for name, plan in scenario.worlds),
     )
+
+
+def test_a_command_tells_means_spreads_and_gains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gap = {"gain": 0.0625, "low": -0.125, "high": 0.25, "p": 0.5}
+    nothing = dict.fromkeys(gap)
+    whole = {
+        "arms": {
+            "rich": {
+                "cold": {"miou": [0.5, 0.5]},
+                "pir": {"miou": [0.5, 0.625], "over_refusal": [None, None]},
+            }
+        },
+        "differences": {"rich": {"pir - cold": {"miou": gap, "over_refusal": nothing}}},
+    }
+    monkeypatch.setattr("train.experiments.gains.run_scenario", lambda *args, **options: whole)
+    assert main(["experiment", "gains", "hard", "--start", str(tmp_path), "--out", str(tmp_path)]) == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
+        "rich:",
+        "cold miou 0.500±0.000",
+        "pir miou 0.562±0.088 over_refusal -",
+        "pir - cold: miou +0.062 [-0.125, +0.250]",
+    ]

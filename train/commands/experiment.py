@@ -78,12 +78,7 @@ def _run_loop(args: argparse.Namespace) -> int:
     for step in result["differences"]:
         for pair, gaps in step.items():
             if pair != "corrections":
-                shown = "  ".join(
-                    f"{name} {gap['gain']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-                    for name, gap in gaps.items()
-                    if None not in gap.values()
-                )
-                print(f"{step['corrections']:5d} corrections  {pair:18s} {shown}")
+                print(f"{step['corrections']:5d} corrections  {pair:18s} {_gaps(gaps)}")
     print(f"curve: {args.out / 'curve.html'}")
     return 0
 
@@ -115,6 +110,7 @@ def _add_gains(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _run_gains(args: argparse.Namespace) -> int:
     from train.experiments.gains import Effort, run_scenario
     from train.experiments.scenarios import SCENARIOS
+    from train.experiments.world import spread
 
     effort = Effort(minutes=args.minutes, held_out_clips=args.clips)
     whole = run_scenario(
@@ -123,9 +119,11 @@ def _run_gains(args: argparse.Namespace) -> int:
     for world, arms in whole["arms"].items():
         print(f"{world}:")
         for arm, values in arms.items():
-            print(f"  {arm:14}" + json.dumps(values))
+            print(
+                f"  {arm:20s}" + "  ".join(f"{name} {_shown(spread(each))}" for name, each in values.items())
+            )
         for pair, gaps in whole["differences"][world].items():
-            print(f"  {pair}: " + json.dumps(gaps))
+            print(f"  {pair}: {_gaps(gaps)}")
     return 0
 
 
@@ -143,7 +141,7 @@ def _run_ablation(args: argparse.Namespace) -> int:
                 print(f"  {arm:12s}" + "  ".join(f"{name} {_shown(value)}" for name, value in values.items()))
             for name, pairs in table.items():
                 for pair, gaps in pairs.items():
-                    print(f"  {name}: {pair}: " + json.dumps(gaps))
+                    print(f"  {name}: {pair}: {_gaps(gaps)}")
     return 0
 
 
@@ -164,3 +162,10 @@ def _report(line: str) -> None:
 
 def _shown(value: dict[str, Any] | None) -> str:
     return "-" if value is None else f"{value['mean']:.3f}±{value['sd']:.3f}"
+
+
+def _gaps(gaps: dict[str, dict[str, float | None]]) -> str:
+    known = {name: gap for name, gap in gaps.items() if gap["gain"] is not None}
+    return "  ".join(
+        f"{name} {gap['gain']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]" for name, gap in known.items()
+    )

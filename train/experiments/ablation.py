@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
@@ -27,6 +25,7 @@ from train.experiments.world import (
     held_out,
     loaded,
     score,
+    spread,
     truth_rows,
 )
 from train.lineage import write_json
@@ -207,19 +206,12 @@ def _summary(
         runs = [found[f"{arm}-{seed}"][tier] for seed in seeds]
         sizes = sorted(set.intersection(*(set(run["groups"]["size"]) for run in runs)))
         out[arm] = {
-            name: _spread([run["measures"][name]["value"] for run in runs]) for name in runs[0]["measures"]
+            name: spread([run["measures"][name]["value"] for run in runs]) for name in runs[0]["measures"]
         }
         for size in sizes:
             ious = [run["groups"]["size"][size]["miou"]["value"] for run in runs]
-            out[arm][f"miou, {size}"] = _spread(ious)
+            out[arm][f"miou, {size}"] = spread(ious)
     return out
-
-
-def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    return {"mean": float(np.mean(known)), "sd": float(np.std(known, ddof=1)) if len(known) > 1 else 0.0}
 
 
 def _differences(

@@ -225,6 +225,14 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
     return {"measures": measures, "groups": groups, "auroc": report["auroc"]}
 
 
+def spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    """Mean and standard deviation over seeds; None where nothing was measured."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return {"mean": float(np.mean(known)), "sd": float(np.std(known, ddof=1)) if len(known) > 1 else 0.0}
+
+
 def gains(
     before: Sequence[PredictionRow], after: Sequence[PredictionRow], truth: Sequence[TruthRow]
 ) -> dict[str, dict[str, float | None]]:
