@@ -504,9 +504,23 @@ def test_the_gate(corrected: Any, kept: Any, says: str | None) -> None:
     assert says is None or says in " ".join(found.reasons)
 
 
+FEW_GROUPS = """
+import sys
+from dataclasses import replace
+from train import recipes
+from train.__main__ import main
+
+whole = recipes.tempo_tiny_refresh()
+pir = replace(whole.pir, groups=4, save_every=10)
+recipes.FINE_TUNING[whole.name] = lambda seed=0: replace(whole, pir=pir)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command with a recipe of fewer groups a step: minutes less, and the same stages."""
+
+
 def run_command(project: Project, home: Path, checkpoint: Path, out: str) -> list[str]:
     return [
-        sys.executable, "-m", "train", "refresh", "--data", str(project.snapshot()), "--checkpoint", str(checkpoint),
+        sys.executable, "-c", FEW_GROUPS, "refresh", "--data", str(project.snapshot()), "--checkpoint", str(checkpoint),
         "--adapters", str(home / "adapters"), "--out", str(home / out), "--steps", "12", "--json",
     ]  # fmt: skip
 
