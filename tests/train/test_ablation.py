@@ -1,6 +1,7 @@
 """The ablations' parts: controls that differ in one thing only, and a whole run at toy size."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from tempo_core.allocation import allocate
+from tempo_core.checkpoint import SHIPPED
 from tempo_core.errors import InputError
+from tempo_core.loading import load_model
 from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
 from train.experiments.world import Reading, WorldPlan, held_out, truth_rows
 from train.scratch.batches import IGNORED, videos
@@ -16,6 +19,7 @@ from train.scratch.export import export
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
 from train.scratch.stamp_styles import STYLES, styled_context
+from train.scratch.start import start_in
 from train.scratch.tokenizer import build_tokenizer
 
 STAMPS = ["0000.0", "0002.0", "0004.0", "0006.0"]
@@ -76,9 +80,31 @@ def test_held_out_clips_know_how_large_the_things_are_that_they_ask_for():
     assert all(row.fields["size"] == "none" for row in truth_rows(clips) if not row.windows)
 
 
-def test_a_start_without_state_is_refused(tmp_path):
+@pytest.mark.parametrize("name", list(ABLATIONS))
+def test_a_start_without_weights_is_refused(name, tmp_path):
     with pytest.raises(InputError, match=r"no state\.pt"):
-        run_ablation(ABLATIONS["stamps"], tmp_path, tmp_path, seeds=[0], clips=1)
+        run_ablation(ABLATIONS[name], tmp_path, tmp_path, seeds=[0], clips=1)
+
+
+def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):
+    with pytest.raises(InputError, match=r"no state\.pt"):
+        start_in(SHIPPED, fresh_language=False)
+    start = start_in(SHIPPED, fresh_language=True)
+    recipe = recipe_of(ABLATIONS["stamps"], Reading(), 3, 0, tokenizer_seed=start.tokenizer_seed)
+    fresh, _ = run(recipe, tmp_path / "fresh")
+    lent, _ = run(recipe, tmp_path / "lent", start=start, fresh_language=True)
+    shipped = load_model(SHIPPED, four_bit=False, device="cpu").model.state_dict()
+    for name, weight in lent.state_dict().items():
+        expected = shipped if ".visual." in name else fresh.state_dict()
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_a_checkpoint_with_another_tokenizer_is_refused(tmp_path):
+    shutil.copytree(SHIPPED, tmp_path / "other")
+    described = tmp_path / "other" / "tempo.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"seed": 99}))
+    with pytest.raises(InputError, match="its tokenizer is another one"):
+        start_in(tmp_path / "other", fresh_language=True)
 
 
 @pytest.mark.slow

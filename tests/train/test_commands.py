@@ -14,6 +14,7 @@ from train.recipes import RECIPES, tempo_tiny
 from train.scratch.export import export
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
+from train.scratch.start import start_in
 
 
 def small_recipe() -> ScratchRecipe:
@@ -100,12 +101,12 @@ def test_a_recipe_that_follows_takes_only_the_run_it_names(
 
 @pytest.mark.slow
 def test_a_run_that_follows_begins_with_the_weights_before_and_other_clips(whole_run, tmp_path: Path) -> None:
-    before = whole_run[0] / "state.pt"
     recipe = replace(small_recipe(), follows="tempo-tiny", vision_steps=0, joint_steps=2, batches_from=8)
     seen: list[dict] = []
-    model, _ = run(recipe, tmp_path, start=before, progress=seen.append)
+    start = start_in(whole_run[0], fresh_language=False)
+    model, _ = run(recipe, tmp_path, start=start, progress=seen.append)
     assert [line["stage"] for line in seen] == ["joint"]
-    old = torch.load(before, weights_only=True)["model"]
+    old = torch.load(whole_run[0] / "state.pt", weights_only=True)["model"]
     shifts = [float((value - old[name]).abs().mean()) for name, value in model.state_dict().items()]
     assert 0 < max(shifts) < 0.05
 

@@ -20,14 +20,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Repeat one of the experiments of docs/experiments.md; figures go to OUT as JSON.",
     )
     names = command.add_subparsers(dest="experiment", required=True, metavar="NAME")
-    for name, about in (
-        ("allocation", "SAA against uniform, random and shifted allocation at equal budget"),
-        ("stamps", "ETA against unpadded stamps, stamps given once, and none"),
+    run = "a finished `sft --recipe` run"
+    for name, about, start in (
+        ("allocation", "SAA against uniform, random and shifted allocation at equal budget", run),
+        (
+            "stamps",
+            "ETA against unpadded stamps, stamps given once, and none",
+            f"{run}, or a checkpoint such as tempo_core/checkpoints/tempo-tiny: its vision tower is used",
+        ),
     ):
         ablation = names.add_parser(name, help=about, description=f"{about}.")
-        ablation.add_argument(
-            "--start", type=Path, required=True, help="folder of a finished `sft --recipe` run"
-        )
+        ablation.add_argument("--start", type=Path, required=True, help=f"folder of {start}")
         ablation.add_argument("--out", type=Path, required=True, help="folder for the arms and their figures")
         ablation.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
         ablation.add_argument("--clips", type=int, default=200, help="held-out clips of five questions each")
@@ -91,7 +94,8 @@ def _add_gains(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     gains.add_argument(
         "--start", type=Path, required=True,
-        help="folder of a finished `sft --recipe` run, or a checkpoint to take as the cold model",
+        help="folder of a finished `sft --recipe` run, or a checkpoint: its vision tower where the cold model's "
+        "language model is made anew, else the cold model itself",
     )  # fmt: skip
     gains.add_argument(
         "--out",
@@ -101,6 +105,9 @@ def _add_gains(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     gains.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
     gains.add_argument("--minutes", type=float, default=12.0, help="processor minutes of every arm")
+    gains.add_argument(
+        "--cold-steps", type=int, help="steps of making the cold model (default: the scenario's own)"
+    )
     gains.add_argument(
         "--clips", type=int, help="held-out clips in every world (default: the scenario's own)"
     )
@@ -112,7 +119,7 @@ def _run_gains(args: argparse.Namespace) -> int:
     from train.experiments.scenarios import SCENARIOS
     from train.experiments.world import spread
 
-    effort = Effort(minutes=args.minutes, held_out_clips=args.clips)
+    effort = Effort(minutes=args.minutes, held_out_clips=args.clips, cold_steps=args.cold_steps)
     whole = run_scenario(
         SCENARIOS[args.scenario], args.start, args.out, effort, seeds=_seeds(args.seeds), report=_report
     )

@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -21,6 +22,9 @@ from train.commands.options import (
 )
 from train.recipes import FINE_TUNING, RECIPES
 from train.scratch.recipe import ScratchRecipe
+
+if TYPE_CHECKING:
+    from train.scratch.start import Start
 
 OF_DATA = ("dry_run", "steps", "checkpoint", "adapter", "videos", "full")
 BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
@@ -96,8 +100,10 @@ def _from_scratch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _start(folder: Path | None, recipe: ScratchRecipe) -> Path | None:
-    """The state to begin with. Raises InputError unless --start names a run that the recipe follows."""
+def _start(folder: Path | None, recipe: ScratchRecipe) -> "Start | None":
+    """What to begin with. Raises InputError unless --start names a run that the recipe follows."""
+    from train.scratch.start import start_in
+
     if recipe.follows is None:
         if folder is not None:
             raise InputError(
@@ -114,7 +120,7 @@ def _start(folder: Path | None, recipe: ScratchRecipe) -> Path | None:
     found = json.loads((folder / "recipe.json").read_text())
     if (found["name"], found["seed"]) != (recipe.follows, recipe.seed):
         raise InputError(f"{folder} is a run of {found['name']} with seed {found['seed']}. {remedy}")
-    return folder / "state.pt"
+    return start_in(folder, fresh_language=False)
 
 
 def _fine_tune(args: argparse.Namespace) -> int:

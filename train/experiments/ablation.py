@@ -15,7 +15,7 @@ from typing import Any
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
-from train.checkpoints import alone, file_digest, open_run
+from train.checkpoints import alone, open_run
 from train.experiments.world import (
     HeldClip,
     Reading,
@@ -32,6 +32,7 @@ from train.lineage import write_json
 from train.recipes import tempo_tiny
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run as train
+from train.scratch.start import Start, start_in
 from train.shapeworld.queries import QueryMix
 
 Report = Callable[[str], None]
@@ -70,7 +71,7 @@ ABLATIONS = {
     "stamps": Ablation(
         name="stamps",
         arms=tuple((name, Reading(stamps=name)) for name in ("interleaved", "unpadded", "once", "none")),
-        steps=600,
+        steps=360,
         mixture=Mixture(
             videos=8, questions=8, ticks=(8, 16), rich_share=0.0, beat_s=1.0, odd_clocks=0.0,
             query_mix=QueryMix(irrelevant=0.42, negatives=(0.4, 0.2, 0.15, 0.25)),
@@ -102,48 +103,43 @@ def run_ablation(
     ablation: Ablation, start: Path, out: Path, *, seeds: Sequence[int], clips: int, steps: int | None = None,
     report: Report = lambda line: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run.
+    """Train and score every arm with every seed; `start` is the folder of a finished from-scratch run or, where
+    the language model is made anew, a checkpoint.
 
     Finished arms are kept in `out`, so that the same command goes on; results of another start or other clips are
-    refused (InputError). Returns (and writes to
-    `out/NAME.json`) for each tier the arms' figures, means and spreads, and paired differences from the first arm; and
-    where the language model is not made anew also those of the start itself, read as each arm reads (`untrained`).
+    refused (InputError). Returns (and writes to `out/NAME.json`) for each tier the arms' figures, means and spreads,
+    and paired differences from the first arm; and where the language model is not made anew also those of the start
+    itself, read as each arm reads (`untrained`).
     """
     steps = ablation.steps if steps is None else steps
     if clips < 1 or steps < 1:
         raise InputError(f"Clips and steps must be positive whole numbers; got {clips} and {steps}.")
-    state = start / "state.pt"
-    if not state.is_file():
-        raise InputError(
-            f"{start} holds no state.pt. Name the --out folder of a finished `train sft --recipe` run."
-        )
+    found = start_in(start, fresh_language=ablation.fresh_language)
     mixture = ablation.mixture
     plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
     worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
     with alone(out / ablation.name):
-        return _run(ablation, start, out, seeds, steps, plan, worlds, report)
+        return _run(ablation, found, out, seeds, steps, plan, worlds, report)
 
 
 def _run(
-    ablation: Ablation, start: Path, out: Path, seeds: Sequence[int], steps: int, plan: WorldPlan,
+    ablation: Ablation, start: Start, out: Path, seeds: Sequence[int], steps: int, plan: WorldPlan,
     worlds: dict[str, list[HeldClip]], report: Report,
 ) -> dict[str, Any]:  # fmt: skip
-    state = start / "state.pt"
-    begins = file_digest(state)
+    begins = start.digest
     found: dict[str, Any] = {}
     for seed in seeds:
         for arm, reading in ablation.arms:
             folder = out / ablation.name / f"{arm}-{seed}"
             result = folder / "result.json"
-            before = json.loads((start / "recipe.json").read_text())["seed"]
-            recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=before)
+            recipe = recipe_of(ablation, reading, seed, steps, tokenizer_seed=start.tokenizer_seed)
             open_run(folder, {"recipe": asdict(recipe), "start": begins, "asked": asdict(plan)})
             if not result.exists():
-                _run_arm(ablation, f"{arm}, seed {seed}", reading, recipe, state, worlds, folder, report)
+                _run_arm(ablation, f"{arm}, seed {seed}", reading, recipe, start, worlds, folder, report)
             found[f"{arm}-{seed}"] = json.loads(result.read_text())
     whole = {"ablation": ablation.name, "trained": _table(ablation, found, seeds, worlds)}
     if not ablation.fresh_language:
-        before = load_model(start / "checkpoint", four_bit=False, device="cpu")
+        before = load_model(start.folder / "checkpoint", four_bit=False, device="cpu")
         for arm, reading in ablation.arms:
             result = out / ablation.name / f"{arm}-{UNTRAINED}" / "result.json"
             open_run(result.parent, {"start": begins, "asked": asdict(plan)})
@@ -160,11 +156,11 @@ def _asked() -> QueryMix:
 
 
 def _run_arm(
-    ablation: Ablation, name: str, reading: Reading, recipe: ScratchRecipe, state: Path,
+    ablation: Ablation, name: str, reading: Reading, recipe: ScratchRecipe, start: Start,
     worlds: dict[str, list[HeldClip]], folder: Path, report: Report,
 ) -> None:  # fmt: skip
     report(f"{name}: {recipe.joint_steps} steps")
-    model, tokenizer = train(recipe, folder, start=state, fresh_language=ablation.fresh_language)
+    model, tokenizer = train(recipe, folder, start=start, fresh_language=ablation.fresh_language)
     scored = _scored(loaded(model, tokenizer, reading), name, reading, worlds, report)
     write_json(folder / "result.json", scored)
     (folder / "state.pt").unlink()

@@ -19,7 +19,7 @@ from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.moments import Moment, merge
-from train.checkpoints import alone, file_digest, open_run
+from train.checkpoints import alone, open_run
 from train.configuration import SftConfig, require
 from train.examples import Example
 from train.experiments.pairs import ShapePairs
@@ -40,6 +40,7 @@ from train.negatives import with_negatives
 from train.packing import plan_batches
 from train.pir_config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+from train.scratch.start import Start, start_in
 
 Report = Callable[[str], None]
 
@@ -71,6 +72,8 @@ class Effort:
         require(self.minutes > 0, self, "minutes", "above 0")
         clips = self.held_out_clips
         require(clips is None or clips > 0, self, "held_out_clips", "a positive whole number, or None")
+        steps = self.cold_steps
+        require(steps is None or steps > 0, self, "cold_steps", "a positive whole number, or None")
 
 
 def cold_recipe(cold: Cold, steps: int | None, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
@@ -92,10 +95,10 @@ def run_scenario(
 ) -> dict[str, Any]:  # fmt: skip
     """Every arm with every seed; finished ones are kept in `out`, so that the same command goes on.
 
-    `start` is the folder of a finished from-scratch run (its vision tower is used) or a checkpoint folder to be taken
-    as the cold model. The cold start is made once; seeds decide rows, their order and rollouts. Returns, and writes
-    to `out/SCENARIO.json`, figures per world and arm and differences from the first arm. Raises InputError where `out`
-    holds results of another start or effort.
+    `start` is the folder of a finished from-scratch run or a checkpoint folder: where the scenario's cold model has a
+    new language model its vision tower is used, else a checkpoint is taken as the cold model. The cold start is made
+    once; seeds decide rows, their order and rollouts. Returns, and writes to `out/SCENARIO.json`, figures per world and
+    arm and differences from the first arm. Raises InputError where `out` holds results of another start or effort.
     """
     plans = {
         name: plan if effort.held_out_clips is None else replace(plan, clips=effort.held_out_clips)
@@ -164,29 +167,29 @@ def _run_arm(
 
 def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Report) -> LoadedModel:
     """The model that all arms start from."""
-    if (start / "config.json").is_file():
+    if not (scenario.cold and scenario.cold.fresh_language) and (start / "config.json").is_file():
         return load_model(start, four_bit=False, device="cpu")
     if scenario.cold is None:
         raise InputError(f"The scenario {scenario.name} starts from a checkpoint; {start} holds none.")
-    if not (start / "state.pt").is_file():
+    if not (start / "state.pt").is_file() and not (start / "config.json").is_file():
         raise InputError(
             f"{start} holds neither a checkpoint nor the state.pt of a finished `train sft --recipe` run."
         )
+    begins = start_in(start, fresh_language=scenario.cold.fresh_language)
     folder = out / f"cold-{scenario.cold.name}"
     with alone(folder, wait=True):  # scenarios may share it
-        return _made_cold(scenario.cold, start, folder, effort, report)
+        return _made_cold(scenario.cold, begins, folder, effort, report)
 
 
-def _made_cold(cold: Cold, start: Path, folder: Path, effort: Effort, report: Report) -> LoadedModel:
+def _made_cold(cold: Cold, start: Start, folder: Path, effort: Effort, report: Report) -> LoadedModel:
     from train.scratch.export import export
     from train.scratch.run import run as train
 
-    before = json.loads((start / "recipe.json").read_text())["seed"]
-    recipe = cold_recipe(cold, effort.cold_steps, tokenizer_seed=before)
-    open_run(folder, {"recipe": asdict(recipe), "start": file_digest(start / "state.pt")})
+    recipe = cold_recipe(cold, effort.cold_steps, tokenizer_seed=start.tokenizer_seed)
+    open_run(folder, {"recipe": asdict(recipe), "start": start.digest})
     if not (folder / "checkpoint").is_dir():
         report(f"cold start, {cold.name}: {recipe.joint_steps} steps")
-        model, tokenizer = train(recipe, folder, start=start / "state.pt", fresh_language=cold.fresh_language)
+        model, tokenizer = train(recipe, folder, start=start, fresh_language=cold.fresh_language)
         partial = folder / "checkpoint.partial"
         shutil.rmtree(partial, ignore_errors=True)
         export(model, tokenizer, recipe, partial)

@@ -26,6 +26,7 @@ from train.scratch.batches import Batches, still_frames, videos
 from train.scratch.forward import see
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
 from train.scratch.recipe import ScratchRecipe
+from train.scratch.start import Start
 from train.scratch.tokenizer import build_tokenizer
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,13 @@ class _State:
 
 
 def run(
-    recipe: ScratchRecipe, folder: Path, *, start: Path | None = None, fresh_language: bool = False,
+    recipe: ScratchRecipe, folder: Path, *, start: Start | None = None, fresh_language: bool = False,
     progress: Progress = lambda _: None,
 ) -> tuple[Qwen2VLForConditionalGeneration, PreTrainedTokenizerBase]:  # fmt: skip
     """Train from random weights (or from `folder`'s state); returns the model, its weights exact, and its tokenizer.
 
-    `start` names the state of another run whose weights the joint stage begins with, all of them or, with
-    `fresh_language`, the vision tower's and its read-outs'.
+    The joint stage begins with the weights of `start`, all of them or, with `fresh_language`, the vision tower's and
+    its read-outs'.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.threads)
@@ -234,9 +235,9 @@ def _save(state: _State, folder: Path) -> None:
         four_bit.round_weights(state.model)
 
 
-def _start_from(state: _State, recipe: ScratchRecipe, start: Path, *, fresh_language: bool) -> None:
-    saved = torch.load(start, weights_only=True)
-    parts = ((state.model, saved["model"], ".visual."), (state.heads, saved["heads"], "looks"))
+def _start_from(state: _State, recipe: ScratchRecipe, start: Start, *, fresh_language: bool) -> None:
+    model, heads = start.weights()
+    parts = ((state.model, model, ".visual."), (state.heads, heads, "looks"))
     for module, weights, seeing in parts:
         also = "surroundings" if seeing == "looks" else seeing
         kept = {n: w for n, w in weights.items() if not fresh_language or seeing in n or also in n}
