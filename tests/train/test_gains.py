@@ -15,7 +15,7 @@ from tempo_core.prompt import answer_ids
 from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.difficulty import Difficulty
-from train.experiments.gains import Effort, cold_recipe, run_scenario, with_noise
+from train.experiments.gains import Effort, _sft, cold_recipe, run_scenario, with_noise
 from train.experiments.pairs import PairsPlan, ShapePairs
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Arm, Noise, Scenario
 from train.experiments.world import WorldPlan, held_out, shaken
@@ -151,6 +151,12 @@ def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(
     assert said == []
     with pytest.raises(InputError, match="differs in effort"):
         run_scenario(scenario, checkpoint, tmp_path, replace(effort, minutes=1), seeds=[0])
+    with monkeypatch.context() as otherwise:
+        otherwise.setattr(
+            "train.experiments.gains._sft", lambda *asked: replace(_sft(*asked), max_grad_norm=0.5)
+        )
+        with pytest.raises(InputError, match="differs in training"):
+            run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0])
     _goes_on_after_its_pilot(scenario, checkpoint, tmp_path, effort)
 
 

@@ -122,7 +122,7 @@ def _run(
             asked = {"cold": cold.fingerprint, "worlds": {name: asdict(plan) for name, plan in plans.items()}}
             taught = {
                 "arm": asdict(arm), "effort": asdict(effort), "teach": asdict(scenario.teach),
-                "noise": asdict(scenario.noise), "seed": seed,
+                "noise": asdict(scenario.noise), "seed": seed, "training": _training(arm, effort, seed),
             }  # fmt: skip
             open_run(folder, asked if arm is COLD else asked | taught)
             if not (folder / "result.json").exists():
@@ -345,11 +345,21 @@ def _steps(
     from train.sft import adapt, run_sft
 
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    config: Any = _sft(arm, effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
+    config: Any = _config(arm, effort, seed, steps)
     model = adapt(copy.deepcopy(cold.model), config)
     train: Any = run_sft if arm.method == "sft" else run_pir_grpo
     note = (lambda line: None) if spent is None else spent.note
     return train(model, cold.tokenizer, encoder, rows, config, folder, progress=note)
+
+
+def _training(arm: Arm, effort: Effort, seed: int) -> dict[str, Any]:
+    """What decides an arm's training but for its steps, defaults of its method among it."""
+    decides = {} if arm is COLD else asdict(_config(arm, effort, seed, 1))
+    return {name: value for name, value in decides.items() if name not in ("steps", "save_every")}
+
+
+def _config(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig | PirGrpoConfig:
+    return _sft(arm, effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
 
 
 def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:
