@@ -82,8 +82,11 @@ def test_held_out_clips_know_how_large_the_things_are_that_they_ask_for():
 
 @pytest.mark.parametrize("name", list(ABLATIONS))
 def test_a_start_without_weights_is_refused(name, tmp_path):
-    with pytest.raises(InputError, match=r"no state\.pt"):
-        run_ablation(ABLATIONS[name], tmp_path, tmp_path, seeds=[0], clips=1)
+    for there in (None, "state.pt"):  # a state alone does not say what it is the state of
+        if there:
+            (tmp_path / there).touch()
+        with pytest.raises(InputError, match=r"no state\.pt with its recipe\.json"):
+            run_ablation(ABLATIONS[name], tmp_path, tmp_path, seeds=[0], clips=1)
 
 
 def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):

@@ -43,24 +43,22 @@ class Start:
 
 
 def start_in(folder: Path, *, fresh_language: bool) -> Start:
-    """The start that `folder` holds: a finished run's state.pt or, for its vision tower alone, a checkpoint.
+    """The start that `folder` holds: a finished run or, for its vision tower alone, a checkpoint.
 
     Raises InputError where there is neither, where more than the tower is asked of a checkpoint, and where the
     checkpoint's tokenizer is not one of ours.
     """
-    if (folder / "state.pt").is_file():
+    if (folder / "state.pt").is_file() and (folder / "recipe.json").is_file():
         recipe = json.loads((folder / "recipe.json").read_text())
-        return Start(folder=folder, whole=True, tokenizer_seed=_or(recipe["tokenizer_seed"], recipe["seed"]))
+        seed = recipe["seed"] if recipe["tokenizer_seed"] is None else recipe["tokenizer_seed"]
+        return Start(folder=folder, whole=True, tokenizer_seed=seed)
     if not fresh_language or not (folder / FILE_NAME).is_file():
         also = ", nor a checkpoint such as tempo_core/checkpoints/tempo-tiny" if fresh_language else ""
         raise InputError(
-            f"{folder} holds no state.pt of a finished `train sft --recipe` run{also}. Name the --out folder of one."
+            f"{folder} holds no state.pt with its recipe.json, of a finished `train sft --recipe` run{also}. "
+            "Name the --out folder of one."
         )
     seed = json.loads((folder / FILE_NAME).read_text()).get("seed", 0)
     if AutoTokenizer.from_pretrained(folder).get_vocab() != build_tokenizer(seed).get_vocab():
         raise InputError(f"{folder} was not trained from random weights here: its tokenizer is another one.")
     return Start(folder=folder, whole=False, tokenizer_seed=seed)
-
-
-def _or(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
