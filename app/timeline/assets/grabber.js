@@ -10,27 +10,32 @@ const PATIENCE_MS = 1500;
 const TRIES = 2;
 
 export class FrameGrabber {
-  video = document.createElement("video");
+  video;
 
   #arrived;
   #clock = null;
   #url = null;
+  #failed = false;
   #pictures = new Map();
   #queue = [];
   #asked = null;
   #tries = 0;
   #timer = 0;
 
-  /** `arrived()` is called after each new picture. */
-  constructor(arrived, signal) {
+  /** `arrived()` is called after each new picture, and when there will be none. */
+  constructor(arrived, signal, video = document.createElement("video")) {
     this.#arrived = arrived;
-    const { video } = this;
+    this.video = video;
     video.muted = true;
     video.preload = "auto";
     video.tabIndex = -1;
     video.setAttribute("aria-hidden", "true");
     video.className = "tl-grabber";
-    video.addEventListener("loadeddata", () => this.#pump(), { signal });
+    const on = (name, handler) => video.addEventListener(name, handler, { signal });
+    on("loadedmetadata", () => this.#loaded());
+    on("error", () => this.#fail());
+    if (video.requestVideoFrameCallback) this.#listen(signal);
+    else on("seeked", () => requestAnimationFrame(() => this.#arrive()));
     signal.addEventListener("abort", () => this.#unload());
   }
 
@@ -38,11 +43,17 @@ export class FrameGrabber {
     this.#clock = clock;
     if (url === this.#url) return;
     this.#url = url;
+    this.#failed = false;
     this.#pictures.clear();
     this.#queue = [];
-    this.#asked = null;
+    this.#forget();
     if (url) this.video.src = url;
     else this.#unload();
+  }
+
+  /** Whether pictures can be had: there is a clip, and the browser could load it when it last tried. */
+  get working() {
+    return Boolean(this.#url) && !this.#failed;
   }
 
   /** { canvas, exact } of a frame, or null while there is none. */
@@ -54,55 +65,98 @@ export class FrameGrabber {
   want(frames) {
     const { count } = this.#clock ?? { count: 0 };
     this.#queue = frames.filter((idx) => idx >= 0 && idx < count && !this.#pictures.has(idx));
+    if (this.#failed && this.video.error) this.video.src = this.#url;
+    else this.#pump();
+  }
+
+  #loaded() {
+    this.#failed = false;
     this.#pump();
   }
 
-  #pump() {
-    const { video } = this;
-    if (this.#asked !== null || video.readyState < 2 || !this.#url) return;
-    const idx = this.#queue.find((frame) => !this.#pictures.has(frame));
-    if (idx === undefined) return;
-    this.#asked = idx;
-    const answered = (media_s) => {
-      clearTimeout(this.#timer);
-      if (this.#asked !== idx) return;
-      this.#take(idx, media_s);
-    };
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => answered(frame.mediaTime));
-    else video.addEventListener("seeked", () => requestAnimationFrame(() => answered(null)), { once: true });
-    this.#timer = setTimeout(() => answered(null), PATIENCE_MS);
-    // A second try asks a little later: a seek to where the video stands already presents nothing.
-    video.currentTime = (idx + 0.5 + this.#tries * 0.2) / this.#clock.fps;
+  #fail() {
+    if (!this.#url) return;
+    this.#failed = true;
+    this.#forget();
+    this.#arrived();
   }
 
-  #take(idx, media_s) {
+  #forget() {
+    clearTimeout(this.#timer);
     this.#asked = null;
-    const shown = media_s === null ? null : Math.round(media_s * this.#clock.fps);
-    if (shown !== null) this.#keep(shown, true);
-    if (shown === idx) this.#tries = 0;
-    else if (++this.#tries >= TRIES) {
-      this.#tries = 0;
-      this.#keep(idx, false);
-    }
+    this.#tries = 0;
+  }
+
+  #pump() {
+    if (this.#asked !== null || this.video.readyState < 1) return;
+    const idx = this.#queue.find((frame) => !this.#pictures.has(frame));
+    if (idx !== undefined) this.#ask(idx);
+  }
+
+  #ask(idx) {
+    this.#asked = idx;
+    this.#wait();
+    // A second try asks a little later: a seek to where the video stands already presents nothing.
+    this.video.currentTime = (idx + 0.5 + this.#tries * 0.2) / this.#clock.fps;
+  }
+
+  /** A seek that is still under way is slow, not lost; one that has ended and presented nothing is tried again. */
+  #wait() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (this.video.seeking ? this.#wait() : this.#miss()), PATIENCE_MS);
+  }
+
+  #listen(signal) {
+    if (signal.aborted) return;
+    this.video.requestVideoFrameCallback((_, frame) => {
+      this.#present(frame.mediaTime);
+      this.#listen(signal);
+    });
+  }
+
+  /** Every presented frame is worth keeping, also one that comes late; another than the one asked for is a miss. */
+  #present(media_s) {
+    if (!this.#clock || this.video.readyState < 1) return;
+    const shown = Math.round(media_s * this.#clock.fps);
+    this.#keep(shown, true);
+    if (shown === this.#asked) this.#forget();
+    else if (this.#asked !== null && !this.video.seeking) this.#miss();
+    this.#arrived();
+    this.#pump();
+  }
+
+  #arrive() {
+    if (this.#asked === null || this.video.seeking) return;
+    this.#settle();
+  }
+
+  #miss() {
+    if (++this.#tries < TRIES) this.#ask(this.#asked);
+    else this.#settle();
+  }
+
+  /** No browser says that this is the frame: it is kept for what it is. */
+  #settle() {
+    this.#keep(this.#asked, false);
+    this.#forget();
     this.#arrived();
     this.#pump();
   }
 
   #keep(idx, exact) {
     const { video } = this;
+    if (!exact && this.#pictures.get(idx)?.exact) return;
     const canvas = document.createElement("canvas");
     canvas.width = WIDTH_PX;
     canvas.height = Math.max(1, Math.round((WIDTH_PX * video.videoHeight) / Math.max(1, video.videoWidth)));
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
-    if (!exact && this.#pictures.get(idx)?.exact) return;
     this.#pictures.delete(idx);
     this.#pictures.set(idx, { canvas, exact });
     if (this.#pictures.size > KEPT) this.#pictures.delete(this.#pictures.keys().next().value);
   }
 
   #unload() {
-    clearTimeout(this.#timer);
-    this.#asked = null;
+    this.#forget();
     this.video.removeAttribute("src");
     this.video.load();
   }

@@ -88,8 +88,10 @@ function draw({ left, right, truth }, grabber, first, count) {
   const wanted = [first - 1, first].map((idx) => idx >= 0 && idx < count);
   const missing = middle.some((picture, k) => wanted[k] && !picture);
   const exact = middle.every((picture, k) => !wanted[k] || picture?.exact);
-  truth.dataset.truth = missing ? "waiting" : exact ? "exact" : "approximate";
-  setText(truth, missing ? "waiting" : exact ? "exact" : "approximate");
+  const known = exact ? "exact" : "approximate";
+  const state = !missing ? known : grabber.working ? "waiting" : "none";
+  truth.dataset.truth = state;
+  setText(truth, state === "none" ? "no picture" : state);
 }
 
 function paint(canvas, grabber, idx) {

@@ -82,7 +82,6 @@ export class Workbench extends Timeline {
     if (!item?.edit) return this.editor.close();
     this.editor.load(item.edit, history);
     this.refreshSnaps();
-    this.grabber.load(item.video?.url ?? null, this.editor.clock);
     this.zoomed = 0;
     this.player.load(item.video, this.state.duration_s);
     this.seekMs(this.editor.moments[0]?.start_ms ?? 0);
@@ -371,6 +370,11 @@ export class Workbench extends Timeline {
     super.render(parts);
     if (parts.has("edit")) this.#drawEdits();
     if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showBar(this.bar, this);
+  }
+
+  takeValue() {
+    super.takeValue();
+    this.grabber.load(this.url, this.editor.clock);
   }
 
   #drawLanesPresent() {

@@ -1,0 +1,103 @@
+"""The loupe's pictures, from a video element that loads, seeks and presents frames when it is told to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.app.edit_bench import Bench
+from tests.app.edit_harness import build
+from tests.app.timeline_harness import serving
+
+pytestmark = pytest.mark.browser
+
+GRABBER = """async ([doing]) => {
+  const [{ FrameGrabber }, { FrameClock }] = await Promise.all(
+    ["grabber", "frames"].map((name) => import(`/ui-assets/${name}.js`)));
+  const video = Object.assign(document.createElement("canvas"), {
+    seeking: false, readyState: 4, error: null, videoWidth: 320, videoHeight: 180, waiting: [], seeks: [],
+    requestVideoFrameCallback(call) { this.waiting.push(call); },
+    present(mediaTime) { for (const call of this.waiting.splice(0)) call(0, { mediaTime }); },
+    arrive() { [this.seeking, this.readyState] = [false, 4]; this.dispatchEvent(new Event("seeked")); },
+    load() {},
+  });
+  Object.defineProperty(video, "currentTime", {
+    set(time_s) { [video.seeking, video.readyState] = [true, 1]; video.seeks.push(time_s * 25); },
+  });
+  const grabber = new FrameGrabber(() => {}, new AbortController().signal, video);
+  grabber.load("clip.mp4", new FrameClock(25, 300));
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+  await new Function("grabber", "video", "wait", `return (async () => { ${doing} })()`)(grabber, video, wait);
+  const pictures = Object.fromEntries(
+    Array.from({ length: 300 }, (_, idx) => [idx, grabber.get(idx)?.exact]).filter(([, exact]) => exact !== undefined));
+  return { pictures, seeks: video.seeks, working: grabber.working };
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(build(tmp_path_factory.mktemp("grabber"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, address: str) -> Iterator[Page]:
+    context = chromium.new_context()
+    sheet = context.new_page()
+    sheet.goto(address)
+    yield sheet
+    context.close()
+
+
+def after(page: Page, doing: str) -> Any:
+    """The kept pictures (frame: whether it is exact), the frames sought, and whether more can be had."""
+    return page.evaluate(GRABBER, [doing])
+
+
+def test_wanted_frames_are_sought_one_after_the_other(page: Page) -> None:
+    found = after(page, "grabber.want([50, 49]); video.arrive(); video.present(2); video.present(1.96);")
+    assert found == {"pictures": {"49": True, "50": True}, "seeks": [50.5, 49.5], "working": True}
+
+
+def test_a_seek_that_takes_long_is_waited_for(page: Page) -> None:
+    found = after(page, "grabber.want([50, 49]); await wait(3400); video.present(2); video.arrive();")
+    assert found == {"pictures": {"50": True}, "seeks": [50.5, 49.5], "working": True}
+
+
+def test_a_seek_that_presents_nothing_is_tried_again_and_a_late_frame_still_counts(page: Page) -> None:
+    nothing = "grabber.want([50]); video.arrive(); await wait(1700); video.arrive(); await wait(1700);"
+    assert after(page, nothing) == {"pictures": {"50": False}, "seeks": [50.5, 50.7], "working": True}
+    assert after(page, f"{nothing} video.present(2);")["pictures"] == {"50": True}
+
+
+def test_a_late_frame_of_the_seek_before_is_kept_as_what_it_is(page: Page) -> None:
+    late = "grabber.want([50]); video.present(5.52); video.arrive(); video.present(2);"
+    assert after(page, late) == {"pictures": {"50": True, "138": True}, "seeks": [50.5], "working": True}
+    after_arrival = "grabber.want([50]); video.arrive(); video.present(5.52); video.present(2);"
+    assert after(page, after_arrival)["pictures"] == {"50": True, "138": True}
+
+
+def test_another_clip_takes_nothing_from_the_one_before(page: Page) -> None:
+    other = "grabber.want([50]); video.readyState = 0; grabber.load('other.mp4', { fps: 25, count: 9 });"
+    found = after(page, f"{other} video.present(2); await wait(1700);")
+    assert found == {"pictures": {}, "seeks": [50.5], "working": True}
+
+
+def test_a_clip_that_failed_is_loaded_again_when_frames_are_wanted(page: Page) -> None:
+    fails = "grabber.want([50]); video.error = {}; video.dispatchEvent(new Event('error'));"
+    assert after(page, fails)["working"] is False
+    again = """video.src = ""; grabber.want([51]); if (!video.src.endsWith("clip.mp4")) throw video.src;
+        video.error = null; video.dispatchEvent(new Event("loadedmetadata")); video.present(2.04);"""
+    assert after(page, fails + again) == {"pictures": {"51": True}, "seeks": [50.5, 51.5], "working": True}
+
+
+def test_the_loupe_says_when_there_is_no_picture_to_come(chromium: Browser, address: str) -> None:
+    bench = Bench(chromium, address)
+    badge = bench.page.locator(".tl-loupe .tl-badge")
+    bench.press("]")
+    expect(badge).to_have_text("exact")
+    bench.run("""bench.load({ ...bench.state.value, video: { ...bench.state.value.video, url: "/not-there.mp4" } })""")
+    bench.page.keyboard.press("BracketRight")
+    expect(badge).to_have_text("no picture")
+    bench.context.close()
