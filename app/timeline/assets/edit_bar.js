@@ -29,7 +29,8 @@ export function showBar(bar, bench) {
   const { state, editor } = bench;
   const frame = state.frame_idx === null ? "" : ` · frame ${state.frame_idx}`;
   bar.truth.dataset.truth = state.truth ?? "waiting";
-  if (state.truth) setText(bar.truth, state.hasAxis ? `${state.truth}${frame}` : "");
+  const known = state.truth && state.hasAxis;
+  if (known || !state.playable) setText(bar.truth, known ? `${state.truth}${frame}` : "");
   setText(bar.snap, snapText(bench));
   bar.snap.setAttribute("aria-pressed", String(bench.snapping));
   bar.slip.setAttribute("aria-pressed", String(bench.slip));

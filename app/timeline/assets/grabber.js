@@ -6,8 +6,10 @@
 
 const KEPT = 160;
 const WIDTH_PX = 256;
+const SLACK_FRAMES = 0.05; // as in the player
 const PATIENCE_MS = 1500;
 const TRIES = 2;
+const WAITS = 20; // half a minute
 
 export class FrameGrabber {
   video;
@@ -19,7 +21,9 @@ export class FrameGrabber {
   #pictures = new Map();
   #queue = [];
   #asked = null;
+  #presented = null;
   #tries = 0;
+  #waits = 0;
   #timer = 0;
 
   /** `arrived()` is called after each new picture, and when there will be none. */
@@ -34,20 +38,18 @@ export class FrameGrabber {
     const on = (name, handler) => video.addEventListener(name, handler, { signal });
     on("loadedmetadata", () => this.#loaded());
     on("error", () => this.#fail());
-    if (video.requestVideoFrameCallback) this.#listen(signal);
-    else on("seeked", () => requestAnimationFrame(() => this.#arrive()));
-    signal.addEventListener("abort", () => this.#unload());
+    on("seeked", () => this.#seeked());
+    this.#listen(signal);
+    signal.addEventListener("abort", () => this.load(null, null));
   }
 
   load(url, clock) {
     this.#clock = clock;
     if (url === this.#url) return;
     this.#url = url;
-    this.#failed = false;
     this.#pictures.clear();
     this.#queue = [];
-    this.#forget();
-    if (url) this.video.src = url;
+    if (url) this.#open();
     else this.#unload();
   }
 
@@ -64,80 +66,126 @@ export class FrameGrabber {
   /** The frames that are needed now, most urgent first; what was asked for before is forgotten. */
   want(frames) {
     const { count } = this.#clock ?? { count: 0 };
-    this.#queue = frames.filter((idx) => idx >= 0 && idx < count && !this.#pictures.has(idx));
-    if (this.#failed && this.video.error) this.video.src = this.#url;
+    const wanted = frames.filter((idx) => idx >= 0 && idx < count);
+    this.#queue = wanted.filter((idx) => !this.#pictures.has(idx));
+    for (const idx of wanted.reverse()) this.#refresh(idx);
+    if (this.#failed) this.#open();
     else this.#pump();
   }
 
-  #loaded() {
+  /** The longest unwanted picture is the first to go. */
+  #refresh(idx) {
+    const picture = this.#pictures.get(idx);
+    if (this.#pictures.delete(idx)) this.#pictures.set(idx, picture);
+  }
+
+  #open() {
+    this.#forget();
     this.#failed = false;
+    this.video.src = this.#url;
+    this.#wait();
+  }
+
+  #loaded() {
+    this.#forget();
     this.#pump();
   }
 
   #fail() {
     if (!this.#url) return;
-    this.#failed = true;
     this.#forget();
+    this.#failed = true;
     this.#arrived();
   }
 
   #forget() {
     clearTimeout(this.#timer);
-    this.#asked = null;
-    this.#tries = 0;
+    this.#asked = this.#presented = null;
+    this.#tries = this.#waits = 0;
   }
 
   #pump() {
-    if (this.#asked !== null || this.video.readyState < 1) return;
+    if (this.#asked !== null || this.#failed || this.video.readyState < 1) return;
     const idx = this.#queue.find((frame) => !this.#pictures.has(frame));
     if (idx !== undefined) this.#ask(idx);
   }
 
   #ask(idx) {
     this.#asked = idx;
+    this.#presented = null;
     this.#wait();
     // A second try asks a little later: a seek to where the video stands already presents nothing.
     this.video.currentTime = (idx + 0.5 + this.#tries * 0.2) / this.#clock.fps;
   }
 
-  /** A seek that is still under way is slow, not lost; one that has ended and presented nothing is tried again. */
   #wait() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.video.seeking ? this.#wait() : this.#miss()), PATIENCE_MS);
+    this.#timer = setTimeout(() => this.#look(), PATIENCE_MS);
+  }
+
+  /** Slow is not lost: a page that nobody sees presents nothing, and loading or a seek may take its time. */
+  #look() {
+    if (document.hidden) this.#wait();
+    else if (this.#asked !== null && !this.#queue.includes(this.#asked)) this.#skip();
+    else if (this.video.readyState >= 1 && !this.video.seeking) this.#miss();
+    else if (++this.#waits < WAITS) this.#wait();
+    else this.#fail();
+  }
+
+  #skip() {
+    this.#forget();
+    this.#pump();
   }
 
   #listen(signal) {
     if (signal.aborted) return;
-    this.video.requestVideoFrameCallback((_, frame) => {
+    this.video.requestVideoFrameCallback?.((_, frame) => {
       this.#present(frame.mediaTime);
       this.#listen(signal);
     });
   }
 
-  /** Every presented frame is worth keeping, also one that comes late; another than the one asked for is a miss. */
+  /** Drawn during a seek, a picture could be the next one already. A frame that comes late is kept as what it is. */
   #present(media_s) {
-    if (!this.#clock || this.video.readyState < 1) return;
-    const shown = Math.round(media_s * this.#clock.fps);
-    this.#keep(shown, true);
-    if (shown === this.#asked) this.#forget();
-    else if (this.#asked !== null && !this.video.seeking) this.#miss();
-    this.#arrived();
-    this.#pump();
+    const { readyState, seeking } = this.video;
+    if (!this.#clock || readyState < 1) return;
+    this.#presented = media_s;
+    if (seeking || readyState < 2) return;
+    if (this.#asked === null || this.#isAsked(media_s)) this.#take(media_s);
+    else this.#miss();
   }
 
-  #arrive() {
+  #seeked() {
     if (this.#asked === null || this.video.seeking) return;
-    this.#settle();
+    if (!this.video.requestVideoFrameCallback) requestAnimationFrame(() => this.video.seeking || this.#settle());
+    else if (this.#presented !== null && this.#isAsked(this.#presented)) this.#take(this.#presented);
+  }
+
+  #isAsked(media_s) {
+    return Math.round(media_s * this.#clock.fps) === this.#asked;
+  }
+
+  #take(media_s) {
+    const place = media_s * this.#clock.fps;
+    const shown = Math.round(place);
+    this.#keep(shown, Math.abs(place - shown) <= SLACK_FRAMES);
+    this.#next();
   }
 
   #miss() {
+    if (this.#asked === null) return;
     if (++this.#tries < TRIES) this.#ask(this.#asked);
     else this.#settle();
   }
 
   /** No browser says that this is the frame: it is kept for what it is. */
   #settle() {
+    if (this.#asked === null) return;
     this.#keep(this.#asked, false);
+    this.#next();
+  }
+
+  #next() {
     this.#forget();
     this.#arrived();
     this.#pump();

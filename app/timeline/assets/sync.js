@@ -143,7 +143,7 @@ export class Player {
     const target = Math.min(Math.max(0, time_s), this.duration_s);
     this.#time_s = target;
     this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
-    this.#says.time(target, this.#wanted_idx, null);
+    this.#says.time(target, this.#wanted_idx, this.failed ? "approximate" : null);
     if (!this.playable) return;
     if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
     else this.#apply(target);
@@ -251,6 +251,7 @@ export class Player {
     this.#range = this.#queued_s = null;
     this.#seeking = false;
     this.#says.failure(message);
+    this.#says.time(this.#time_s, null, "approximate"); // the film strip's picture
     this.#says.state();
   }
 
