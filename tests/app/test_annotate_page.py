@@ -174,8 +174,8 @@ def test_edits_survive_a_reload_while_the_server_is_away(desk: Bench, served: st
 
 def test_a_closed_tabs_edits_are_sent_by_the_next_one(desk: Bench, served: str, page: Any) -> None:
     name = annotator_with("original-first", 1)
-    sit_down(page, served, name)
     page.route("**/edits", lambda route: route.abort())
+    sit_down(page, served, name)
     page.keyboard.press("f")
     page.wait_for_function("/1 edit kept here/.test(document.querySelector('.fl-chip').textContent)")
     other = page.context.new_page()

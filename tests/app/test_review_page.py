@@ -246,8 +246,8 @@ def test_two_adjudicators_conflict_and_nothing_is_overwritten(
 
 def test_a_decision_waits_for_the_server(page: Any, serve: Callable[..., RunningApp], store: Store) -> None:
     running = serve(store=store)
-    opened(page, running, 1)
     page.route("**/verdict", lambda route: route.abort())
+    opened(page, running, 1)
     page.keyboard.press("1")
     panel = page.locator(".rv-conflict")
     expect(panel).to_contain_text("Your decision is kept here.")
