@@ -541,6 +541,7 @@ def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
         text=True,
     )
     assert whole.returncode == 0, whole.stderr
+    assert "pip install" not in whole.stderr
     command, state_file = run_command(project, home, checkpoint, "run"), home / "run" / "state.json"
     moments = [("sft", 10), ("pir-grpo", 10), ("comparing", 1)]
     for stage, step in moments:
