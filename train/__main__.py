@@ -24,9 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 2 and one line on bad input, 130 when interrupted."""
     args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # on some CPUs it asks for a package that is not needed
+    # On some CPUs it warns that a package is missing which nothing here needs.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         return int(args.run(args))
     except TempoError as error:
