@@ -22,7 +22,7 @@ GRABBER = """async ([doing]) => {
     requestVideoFrameCallback(call) { this.waiting.push(call); },
     present(mediaTime) { for (const call of this.waiting.splice(0)) call(0, { mediaTime }); },
     arrive() { [this.seeking, this.readyState] = [false, 4]; this.dispatchEvent(new Event("seeked")); },
-    load() {},
+    load() { this.readyState = 0; },
   });
   Object.defineProperty(video, "currentTime", {
     set(time_s) { [video.seeking, video.readyState] = [true, 1]; video.seeks.push(time_s * 25); },
@@ -130,6 +130,26 @@ def test_a_clip_that_never_loads_is_given_up(page: Page) -> None:
         page,
         """video.readyState = 0; grabber.load("slow.mp4", { fps: 25, count: 9 });
         grabber.want([5]); await wait(60_000);""",
+    )
+    assert found == {"pictures": {}, "seeks": [], "working": False}
+
+
+def test_a_clip_given_up_too_soon_is_taken_up_again(page: Page) -> None:
+    """First the file loads after all, then a seek arrives after all."""
+    slow = """const long = 60_000; video.readyState = 0; grabber.load("slow.mp4", { fps: 25, count: 99 });
+        grabber.want([50, 49, 48]); await wait(long); if (grabber.working) throw "patient";
+        video.readyState = 1; video.dispatchEvent(new Event("loadedmetadata"));"""
+    late = """await wait(long); if (grabber.working) throw "patient"; video.arrive(); video.present(2);"""
+    assert after(page, slow) == {"pictures": {}, "seeks": [50.5], "working": True}
+    assert after(page, slow + late) == {"pictures": {"50": True}, "seeks": [50.5, 49.5], "working": True}
+
+
+def test_without_a_clip_nothing_is_loaded(page: Page) -> None:
+    found = after(
+        page,
+        """video.dispatchEvent(new Event("error")); video.src = "as it was";
+        grabber.load(null, { fps: 25, count: 99 }); grabber.want([50]);
+        if (video.src !== "as it was") throw video.src;""",
     )
     assert found == {"pictures": {}, "seeks": [], "working": False}
 

@@ -62,3 +62,8 @@ def test_another_frame_than_the_one_asked_for_is_shown_as_approximate(page: Page
         [50, None],
         [51, "approximate"],
     ]
+
+
+def test_a_frame_that_comes_after_the_clip_failed_is_not_shown(page: Page) -> None:
+    fails = "player.seek(2.03); video.arrive(); video.dispatchEvent(new Event('error')); video.present(2);"
+    assert said(page, f"{fails} await wait(200);") == [[50, None], [50, "approximate"]]

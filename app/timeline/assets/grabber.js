@@ -69,7 +69,7 @@ export class FrameGrabber {
     const wanted = frames.filter((idx) => idx >= 0 && idx < count);
     this.#queue = wanted.filter((idx) => !this.#pictures.has(idx));
     for (const idx of wanted.reverse()) this.#refresh(idx);
-    if (this.#failed) this.#open();
+    if (this.#failed && this.#queue.length) this.#open();
     else this.#pump();
   }
 
@@ -87,6 +87,7 @@ export class FrameGrabber {
   }
 
   #loaded() {
+    this.#failed = false;
     this.#forget();
     this.#pump();
   }
@@ -151,6 +152,7 @@ export class FrameGrabber {
     if (!this.#clock || readyState < 1) return;
     this.#presented = media_s;
     if (seeking || readyState < 2) return;
+    if (!this.video.error) this.#failed = false; // given up too soon
     if (this.#asked === null || this.#isAsked(media_s)) this.#take(media_s);
     else this.#miss();
   }
@@ -205,6 +207,7 @@ export class FrameGrabber {
 
   #unload() {
     this.#forget();
+    this.#failed = false;
     this.video.removeAttribute("src");
     this.video.load();
   }

@@ -70,7 +70,7 @@ export function showLoupe(loupe, bench) {
   const key = `${bench.videoUrl} ${first}`;
   if (loupe.key === key) return;
   loupe.key = key;
-  grabber.want([first, first - 1]);
+  if (grabber.working) grabber.want([first, first - 1]); // else once, when the edge rests
   clearTimeout(loupe.timer);
   loupe.timer = setTimeout(() => grabber.want(around(first)), STRIP_PAUSE_MS);
 }

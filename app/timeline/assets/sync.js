@@ -199,6 +199,7 @@ export class Player {
   }
 
   #show(media_s) {
+    if (!this.playable) return;
     this.#presented = media_s;
     if (this.#seeking || this.#queued_s !== null) return;
     this.#reported = true;
@@ -251,7 +252,7 @@ export class Player {
     this.#range = this.#queued_s = null;
     this.#seeking = false;
     this.#says.failure(message);
-    this.#says.time(this.#time_s, null, "approximate"); // the film strip's picture
+    this.#says.time(this.#time_s, this.frameAt(this.#time_s), "approximate"); // the film strip's picture
     this.#says.state();
   }
 

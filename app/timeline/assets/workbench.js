@@ -373,8 +373,8 @@ export class Workbench extends Timeline {
   }
 
   takeValue() {
+    this.grabber.load(this.videoUrl || null, this.editor.clock); // before the loupe is drawn
     super.takeValue();
-    this.grabber.load(this.url, this.editor.clock);
   }
 
   #drawLanesPresent() {
