@@ -1,4 +1,7 @@
-"""The timeline in Chromium, on a clip whose pictures carry their number: what is shown is what is said."""
+"""The timeline in Chromium, on a clip whose pictures carry their number: what is shown is what is said.
+
+Long because every state, key and theme is looked at on the one page that these tests open.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Every kind of file: the frames shown at true times, or a clear error."""
+"""Every kind of file: the frames shown at true times, or a clear error.
+
+Long because there are as many kinds of files as readers have ways to be wrong.
+"""
 
 import hashlib
 import os

@@ -1,5 +1,8 @@
 /** Whole milliseconds and frames of a clip with a constant rate. Frame i is shown during [i/fps, (i+1)/fps). */
 
+/** Stamps are rounded to 0.1 s or 1 ms; a twentieth of a frame never reaches the neighbour. */
+export const SLACK_FRAMES = 0.05;
+
 export class FrameClock {
   constructor(fps, count) {
     this.fps = fps > 0 ? fps : 25;

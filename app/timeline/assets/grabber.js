@@ -4,9 +4,10 @@
  * asked for, and it does not count as exact.
  */
 
+import { SLACK_FRAMES } from "./frames.js";
+
 const KEPT = 160;
 const WIDTH_PX = 256;
-const SLACK_FRAMES = 0.05; // as in the player
 const PATIENCE_MS = 1500;
 const TRIES = 2;
 const WAITS = 20; // half a minute

@@ -3,7 +3,8 @@
  * of the frame that is really shown (requestVideoFrameCallback), so that the playhead never claims another.
  */
 
-const SLACK_FRAMES = 0.05; // stamps are rounded to 0.1 s or 1 ms; a twentieth of a frame never reaches the neighbour
+import { SLACK_FRAMES } from "./frames.js";
+
 const SAME_S = 1e-4; // browsers keep microseconds
 const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
 

@@ -2,6 +2,7 @@
  * The timeline in which moments are edited. `load(item, { history })` opens a workspace item; `editor` holds what
  * stands. Events on the root (they bubble): tl-submit { editor, edit }, tl-previous, tl-skip, tl-ask { editor }
  * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
+ * Long because everything that a key, a pointer or a button can do to the open item meets here.
  */
 
 import { Answering } from "./answering.js";
