@@ -19,7 +19,7 @@ from tempo_core.errors import InputError, TempoError
 
 DEFAULT_PORT = 7860
 DEFAULT_REVIEWS = 3
-"""The same as app.workspace.REVIEWS_WANTED, which is heavy to import before the command line is read."""
+"""The same as app.annotate.service.REVIEWS_WANTED, which is heavy to import before the command line is read."""
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -142,9 +142,9 @@ def serve(options: argparse.Namespace) -> int:
 
 def open_accounts(options: argparse.Namespace, home: Any, store: Any) -> Any:
     """The accounts of this installation. Makes the first one and says its password, once."""
-    from app.accounts import accounts_for
-    from app.members import LOCAL, Members
-    from app.sessions import Sessions
+    from app.auth.accounts import LOCAL, Members
+    from app.auth.sessions import Sessions
+    from app.auth.users import accounts_for
 
     members = Members(store, Sessions(home.sessions))
     password = members.add_first()
@@ -168,8 +168,8 @@ def _serve_on(
     import uvicorn
 
     from app.build import build_app
-    from app.engines import EngineProvider
-    from app.training import Asked
+    from app.ground.engines import EngineProvider
+    from app.training.service import Asked
 
     failures: list[Exception] = []
 

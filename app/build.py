@@ -16,33 +16,33 @@ import gradio as gr
 from fastapi import FastAPI
 
 from annotations.store import Store
-from app.account_badge import account_badge
-from app.accounts import Accounts
-from app.api import GroundApi, api_routes
-from app.clip_shelf import ClipShelf
-from app.clips import draw_strip, prepare_clip
-from app.contexts import ContextStore
-from app.data import DataDesk
-from app.desk import Desk, ground_with_engine
-from app.downloads import Downloads
-from app.engines import EngineProvider
-from app.examples import SHIPPED, example_routes, read_examples
+from app.annotate.page import AnnotatePage
+from app.annotate.proposals import Proposals
+from app.annotate.sample_project import SampleProject
+from app.annotate.service import REVIEWS_WANTED, Workspace
+from app.auth.badge import account_badge
+from app.auth.routes import guard
+from app.auth.users import Accounts
+from app.data.downloads import Downloads
+from app.data.page import DataPage
+from app.data.service import DataDesk
+from app.ground.api import GroundApi, api_routes
+from app.ground.contexts import ContextStore
+from app.ground.engines import EngineProvider
+from app.ground.examples import SHIPPED, example_routes, read_examples
+from app.ground.page import GroundPage
+from app.ground.service import Desk, ground_with_engine
 from app.home import Home
-from app.media import DrawStrip, MediaLibrary, PrepareClip, media_routes
-from app.pages.annotate import AnnotatePage
-from app.pages.data import DataPage
-from app.pages.ground import GroundPage
-from app.pages.page import Page, PageGate
-from app.pages.review import ReviewPage
-from app.pages.train import TrainPage
-from app.proposals import Proposals
-from app.review import ReviewDesk
-from app.sample_project import SampleProject
-from app.sign_in import guard
-from app.theme import style, theme
+from app.media.clips import draw_strip, prepare_clip
+from app.media.dataset_clips import ClipShelf
+from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
+from app.review.page import ReviewPage
+from app.review.service import ReviewDesk
 from app.timeline import mount_assets
-from app.training import Asked, PromotionWatch, TrainingDesk
-from app.workspace import REVIEWS_WANTED, Workspace
+from app.training.page import TrainPage
+from app.training.service import Asked, PromotionWatch, TrainingDesk
+from app.ui.page import Page, PageGate
+from app.ui.theme import style, theme
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def build_app(
     """The whole app. `engines` loads the model, `home` holds its files, `accounts` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
-    `prepare` and `ground` stand for `app.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
+    `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
     lighter ones. `reviews_wanted` annotators are to answer each row, `asked` is what the app was started with. Raises
     InputError on a broken examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to
     `home.uploads` (see app.__main__).

@@ -12,10 +12,10 @@ from typing import Any
 
 from annotations.records import ROLES, Account
 from annotations.store import Store
+from app.auth.accounts import Members
+from app.auth.passwords import check_password, make_password
+from app.auth.sessions import Sessions
 from app.home import open_home
-from app.members import Members
-from app.passwords import check_password, make_password
-from app.sessions import Sessions
 from tempo_core.errors import InputError
 
 PASSWORD_HELP = (

@@ -18,21 +18,21 @@ from fastapi.testclient import TestClient
 from annotations.rows import Row
 from annotations.store import Store
 from app.__main__ import claim_port
-from app.accounts import GRANTS, Accounts, Role, User
-from app.clip_shelf import ClipShelf
-from app.clips import draw_strip, prepare_clip
-from app.desk import Desk
-from app.engines import EngineProvider
+from app.annotate.page import AnnotatePage
+from app.annotate.proposals import Proposals
+from app.annotate.sample_project import SampleProject
+from app.annotate.service import Workspace
+from app.annotate.task import drawn_arm
+from app.auth.users import GRANTS, Accounts, Role, User
+from app.ground.engines import EngineProvider
+from app.ground.service import Desk
 from app.home import Home, open_home
-from app.media import MediaLibrary, media_routes
-from app.pages.annotate import AnnotatePage
-from app.proposals import Proposals
-from app.sample_project import SampleProject
-from app.shots import find_shots
+from app.media.clips import draw_strip, prepare_clip
+from app.media.dataset_clips import ClipShelf
+from app.media.library import MediaLibrary, media_routes
+from app.media.shots import find_shots
 from app.timeline import mount_assets
 from app.timeline.parts import check_value
-from app.workspace import Workspace
-from app.workspace_item import drawn_arm
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, no_shots, write_clip
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"

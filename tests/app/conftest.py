@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from app.__main__ import claim_port, prepare_surroundings
-from app.accounts import Accounts
-from app.engines import EngineProvider
+from app.auth.users import Accounts
+from app.ground.engines import EngineProvider
 from app.home import Home, open_home
 from scripts.setup import find_browser
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip

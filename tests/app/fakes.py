@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from app.media import ClipFacts, FilmStrip
+from app.media.library import ClipFacts, FilmStrip
 from tempo_core.allocation import Allocation
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled, InputError, VideoError

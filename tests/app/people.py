@@ -6,10 +6,10 @@ from typing import Literal
 from argon2 import PasswordHasher
 
 from annotations.store import Store
-from app.damping import Damping
-from app.members import Members
-from app.passwords import Passwords
-from app.sessions import Sessions
+from app.auth.accounts import Members
+from app.auth.passwords import Passwords
+from app.auth.sessions import Sessions
+from app.auth.throttle import Damping
 
 PASSWORD = "correct horse battery"
 

@@ -11,7 +11,7 @@ import pytest
 
 from annotations.rows import Row
 from annotations.store import Store
-from app.accounts import Accounts
+from app.auth.users import Accounts
 from scripts.setup import axe_path
 from tests.app.conftest import RunningApp
 from tests.app.people import PASSWORD, People

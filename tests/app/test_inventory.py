@@ -21,8 +21,8 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from annotations.store import Store
-from app.accounts import GRANTS, SESSION_COOKIE, Accounts, NotAllowed, Role, User
-from app.engines import EngineProvider
+from app.auth.users import GRANTS, SESSION_COOKIE, Accounts, NotAllowed, Role, User
+from app.ground.engines import EngineProvider
 from app.home import open_home
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare
 from tests.app.people import People

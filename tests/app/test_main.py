@@ -14,8 +14,8 @@ import pytest
 
 from annotations.store import Store
 from app.__main__ import claim_port, main, open_accounts, read_arguments
+from app.annotate.service import REVIEWS_WANTED
 from app.home import open_home
-from app.workspace import REVIEWS_WANTED
 from tempo_core.errors import InputError
 
 

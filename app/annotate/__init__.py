@@ -1,0 +1,1 @@
+"""The Annotate page: one row of the queue at a time."""

@@ -1,0 +1,182 @@
+"""The people of this installation: accounts in the store, their passwords, and their sign-ins.
+
+The local account is the first one. While it is the only one that is enabled, a page on this machine is it
+without signing in (`app.auth.users` decides where that holds).
+"""
+
+import dataclasses
+import re
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+from uuid import uuid4
+
+from annotations.errors import NotFound
+from annotations.records import Account
+from annotations.store import now_ms
+from app.auth.passwords import Passwords, make_password
+from app.auth.sessions import Sessions, mark_of
+from app.auth.throttle import Damping
+from tempo_core.errors import InputError, TempoError
+
+LOCAL = "local"
+"""The name of the first account."""
+NAME_SHAPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+NOT_PEOPLE = ("model", "import", "original", "visitor", "sample")
+"""Names that the store's records use for what nobody in particular did."""
+
+
+class WrongPassword(TempoError):
+    """The name or the password is wrong; nobody is told which."""
+
+
+class TooManyAttempts(TempoError):
+    """Sign-ins failed too often; `wait_s` more seconds must pass."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"Too many attempts. Try again in {_spoken(wait_s)}.")
+
+
+class AccountBook(Protocol):
+    """What is needed of `annotations.store.Store`."""
+
+    def accounts(self) -> list[Account]: ...
+    def account(self, name: str) -> Account: ...
+    def save_account(self, account: Account, *, op_id: str, actor: str) -> None: ...
+
+
+class Members:
+    """Adds and changes accounts, signs people in and out. Threads may share it."""
+
+    def __init__(
+        self,
+        book: AccountBook,
+        sessions: Sessions,
+        *,
+        passwords: Passwords | None = None,
+        damping: Damping | None = None,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.book, self.sessions = book, sessions
+        self._passwords, self._damping = passwords or Passwords(), damping or Damping()
+        self._clock, self._changing = clock, threading.Lock()
+
+    # Who there is
+
+    def all(self) -> list[Account]:
+        """Every account, by name."""
+        return self.book.accounts()
+
+    def found(self, name: str) -> Account:
+        """The account. Raises InputError when there is none."""
+        try:
+            return self.book.account(name)
+        except NotFound:
+            known = ", ".join(account.name for account in self.all()) or "none"
+            raise InputError(f"There is no account {name!r}; there are: {known}.") from None
+
+    # Changing accounts
+
+    def add(self, name: str, role: str, password: str, *, actor: str) -> Account:
+        """A new account. Raises InputError for a name that is taken or cannot be one, or a bad password."""
+        check_name(name)
+        with self._changing:
+            if any(account.name == name for account in self.all()):
+                raise InputError(f"There is an account {name!r} already. Choose another name.")
+            account = Account(
+                name=name,
+                role=role,
+                password_hash=self._passwords.hash(password),
+                disabled=False,
+                created_at_ms=self._clock(),
+            )
+            self._save(account, actor)
+        return account
+
+    def add_first(self) -> str | None:
+        """Make the local account if there is no account at all; its password, which is nowhere else."""
+        if self.all():
+            return None
+        password = make_password()
+        self.add(LOCAL, "administrator", password, actor=LOCAL)
+        return password
+
+    def change(
+        self,
+        name: str,
+        *,
+        actor: str,
+        role: str | None = None,
+        disabled: bool | None = None,
+        password: str | None = None,
+    ) -> Account:
+        """Change what is given. Disabling and a new password end the account's sessions. Raises InputError."""
+        changes: dict[str, Any] = {
+            "role": role,
+            "disabled": disabled,
+            "password_hash": None if password is None else self._passwords.hash(password),
+        }
+        with self._changing:
+            account = dataclasses.replace(
+                self.found(name), **{key: value for key, value in changes.items() if value is not None}
+            )
+            self._save(account, actor)
+        if disabled or password is not None:
+            self.sessions.end_all(name)
+        return account
+
+    def _save(self, account: Account, actor: str) -> None:
+        self.book.save_account(account, op_id=str(uuid4()), actor=actor)
+
+    # Signing in and out
+
+    def sign_in(self, name: str, password: str, address: str) -> str:
+        """A new session's token. Takes as long for a name that does not exist.
+
+        Raises WrongPassword, TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
+        """
+        name = name.strip().lower()[:64]
+        wait_s = self._damping.attempt(name, address)
+        if wait_s > 0:
+            raise TooManyAttempts(wait_s)
+        account = next((each for each in self.all() if each.name == name and not each.disabled), None)
+        hashed = account.password_hash if account is not None else None
+        if not self._passwords.verify(hashed, password) or account is None:
+            raise WrongPassword("The name or the password is wrong.")
+        self._damping.succeeded(name, address)
+        if hashed is not None and self._passwords.is_outdated(hashed):
+            hashed = self._passwords.hash(password)
+            self._save(dataclasses.replace(account, password_hash=hashed), name)
+        return self.sessions.start(name, mark_of(hashed))
+
+    def sign_out(self, token: str) -> None:
+        """End the session of this token."""
+        self.sessions.end(token)
+
+    def behind(self, token: str) -> Account | None:
+        """The account whose session this token is; None when it ended, or the account may not sign in."""
+        session = self.sessions.find(token)
+        if session is None:
+            return None
+        account = next((each for each in self.all() if each.name == session.account), None)
+        if account is None or account.disabled or mark_of(account.password_hash) != session.password_mark:
+            self.sessions.end(token)
+            return None
+        return account
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless an account may be called that."""
+    if not NAME_SHAPE.fullmatch(name) or name in NOT_PEOPLE or name.startswith("visitor-"):
+        raise InputError(
+            f"{name!r} cannot be an account's name. Use 1 to 40 of a-z, 0-9, '.', '_' and '-', beginning with "
+            f"a letter or digit, and none of {', '.join(NOT_PEOPLE)}."
+        )
+
+
+def _spoken(wait_s: float) -> str:
+    if wait_s > 90:
+        return f"{-(-wait_s // 60):.0f} minutes"
+    seconds = max(1, -(-wait_s // 1))
+    return f"{seconds:.0f} second{'' if seconds == 1 else 's'}"

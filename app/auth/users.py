@@ -1,0 +1,217 @@
+"""Who is asking: the one place that turns a request into a user, and says whether that user may.
+
+A request with a session is the account that signed in (`app.auth.accounts`). Without one it is, on a loopback
+address, the local account as long as that is the only account; where the operator admits them, an anonymous
+visitor, told apart by an unguessable cookie; else nobody.
+"""
+
+import hashlib
+import ipaddress
+import re
+import secrets
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tempo_core.errors import TempoError
+
+if TYPE_CHECKING:
+    from annotations.records import Account
+    from app.auth.accounts import Members
+
+SESSION_COOKIE = "tempo_session"
+VISITOR_COOKIE = "tempo_visitor"
+COOKIE_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
+COOKIE_AGE_S = 30 * 24 * 3600
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers of a request that came through a proxy, and so perhaps from anywhere."""
+
+
+class Role(StrEnum):
+    """What a person may do. A handler asks for one of these; GRANTS says which of them an account's role brings."""
+
+    VISITOR = "visitor"
+    ANNOTATOR = "annotator"
+    ADJUDICATOR = "adjudicator"
+    RESEARCHER = "researcher"
+    ADMINISTRATOR = "administrator"
+
+
+GRANTS: dict[Role, frozenset[Role]] = {
+    Role.VISITOR: frozenset({Role.VISITOR}),
+    Role.ANNOTATOR: frozenset({Role.VISITOR, Role.ANNOTATOR}),
+    Role.ADJUDICATOR: frozenset({Role.VISITOR, Role.ANNOTATOR, Role.ADJUDICATOR}),
+    Role.RESEARCHER: frozenset({Role.VISITOR, Role.ANNOTATOR, Role.RESEARCHER}),
+    Role.ADMINISTRATOR: frozenset(Role),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User:
+    """A person, for as long as one request lasts."""
+
+    id: str
+    """Stable and not secret; owns clips and contexts, and stands in the store's records. An account's name."""
+    name: str
+    """What the page calls this person."""
+    roles: frozenset[Role]
+    signed_in: bool = False
+    """Whether a session says so; the local account and visitors are who they are without one."""
+
+
+class NotAllowed(TempoError):
+    """The request's user lacks the role."""
+
+    status = 403
+
+
+class NotSignedIn(NotAllowed):
+    """Nobody is known to be asking."""
+
+    status = 401
+
+
+LOCAL_USER = User(id="local", name="Local account", roles=frozenset(Role))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accounts:
+    """The policy of one running app."""
+
+    anonymous: bool
+    """Whether every browser that nobody signed in from is its own visitor."""
+    local: bool = True
+    """Whether this machine is the local account while that is the only account. Never with `anonymous`."""
+    members: "Members | None" = None
+    """Who may sign in; None: nobody can."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine's own pages are answered."""
+        return self.local and not self.anonymous
+
+    def resolve(self, request: Any) -> User | None:
+        """The user behind a Starlette or Gradio request, or None. Every handler and route asks here and
+        nowhere else.
+        """
+        cookies = dict(request.cookies) if request is not None else {}
+        account = self.members.behind(cookies.get(SESSION_COOKIE, "")) if self.members is not None else None
+        if account is not None:
+            return user_of(account)
+        if self.anonymous:
+            return _visitor(cookies.get(VISITOR_COOKIE, ""))
+        return self._local_user(request) if self.local else None
+
+    def require(self, request: Any, role: Role) -> User:
+        """The user behind the request. Raises NotSignedIn when there is none, NotAllowed when the role is
+        missing.
+        """
+        user = self.resolve(request)
+        if user is None and self.anonymous:
+            raise NotSignedIn(
+                "Your browser did not say who you are. Allow cookies for this site and reload the page."
+            )
+        if user is None:
+            raise NotSignedIn("You are signed out. Sign in and try again.")
+        if role not in user.roles and not user.signed_in and not self.is_local:
+            raise NotAllowed(f"This needs the role {role}. Sign in with an account that has it.")
+        if role not in user.roles:
+            raise NotAllowed(
+                f"This needs the role {role}; your account does not have it. Ask whoever runs this app."
+            )
+        return user
+
+    def _local_user(self, request: Any) -> User | None:
+        headers = getattr(request, "headers", None) or {}
+        if any(name in headers for name in FORWARDED):
+            return None
+        people = self.members.all() if self.members is not None else []
+        if not people:
+            return LOCAL_USER
+        enabled = [account for account in people if not account.disabled]
+        if [account.name for account in enabled] != [LOCAL_USER.id]:
+            return None
+        return replace(LOCAL_USER, roles=GRANTS[Role(enabled[0].role)])
+
+
+def user_of(account: "Account") -> User:
+    """The user that a signed-in account is."""
+    roles = GRANTS[Role(account.role)]
+    return User(id=account.name, name=account.name, roles=roles, signed_in=True)
+
+
+def _visitor(cookie: str) -> User | None:
+    if not COOKIE_SHAPE.fullmatch(cookie):
+        return None
+    # The id may appear in logs and folders; the cookie itself is the secret and must not.
+    visitor = hashlib.sha256(cookie.encode()).hexdigest()[:24]
+    return User(id=f"visitor-{visitor}", name="Visitor", roles=frozenset({Role.VISITOR}))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server bound to `host` can only be reached from its own machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def accounts_for(
+    host: str, *, allow_anonymous_visitors: bool, sign_in: bool = False, members: "Members | None" = None
+) -> Accounts:
+    """The policy for a server bound to `host`: the local account only where no other machine can reach it,
+    and neither `sign_in` (everybody signs in) nor visitors are asked for.
+    """
+    local = is_loopback(host) and not sign_in and not allow_anonymous_visitors
+    return Accounts(anonymous=allow_anonymous_visitors, local=local, members=members)
+
+
+class VisitorCookies:
+    """ASGI middleware that gives each browser without one an unguessable visitor cookie, valid from that
+    very request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or COOKIE_SHAPE.fullmatch(_cookie_of(scope)):
+            await self.app(scope, receive, send)
+            return
+        fresh = secrets.token_urlsafe(32)
+        scope = {**scope, "headers": _with_cookie(scope["headers"], fresh)}
+        secure = "; Secure" if scope.get("scheme") == "https" else ""
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append(
+                    "set-cookie",
+                    f"{VISITOR_COOKIE}={fresh}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; "
+                    f"SameSite=Lax{secure}",
+                )
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookie)
+
+
+def _cookie_of(scope: Scope) -> str:
+    jar: SimpleCookie = SimpleCookie()
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            try:
+                jar.load(value.decode("latin-1"))
+            except CookieError:
+                continue
+    return jar[VISITOR_COOKIE].value if VISITOR_COOKIE in jar else ""
+
+
+def _with_cookie(headers: list[tuple[bytes, bytes]], value: str) -> list[tuple[bytes, bytes]]:
+    kept = [header for header in headers if header[0] != b"cookie"]
+    others = [raw for name, raw in headers if name == b"cookie" and VISITOR_COOKIE.encode() not in raw]
+    return [*kept, (b"cookie", b"; ".join([*others, f"{VISITOR_COOKIE}={value}".encode()]))]

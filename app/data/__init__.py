@@ -1,0 +1,1 @@
+"""The Data page: import, export, comparison and history."""

@@ -1,0 +1,1 @@
+"""The Ground page: a clip and a question, and the model's answer."""

@@ -1,0 +1,102 @@
+"""The HTTP API: the Gradio endpoints /ground and /ask for programs, and GET /status. Documented in
+docs/api.md.
+"""
+
+import threading
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from app.auth.users import Accounts, NotAllowed, Role
+from app.ground.layout import GroundView
+from app.ground.service import Desk, Outcome, Question, Settings
+from app.http.errors import message_for
+from tempo_core.errors import InputError
+
+
+class GroundApi:
+    """The endpoints; they take what the form takes and return one JSON object."""
+
+    def __init__(self, desk: Desk, accounts: Accounts) -> None:
+        self.desk, self.accounts = desk, accounts
+
+    def build(self, view: GroundView) -> None:
+        """Publish the endpoints on components that nobody sees."""
+        answer = gr.JSON(visible=False)
+        form = [view.clip, view.query, view.token_budget, view.allocator, view.step_s, view.n_best]
+        context_id = gr.Textbox(label="context_id", visible=False)
+        public: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+        gr.Button(visible=False).click(self.ground, form, answer, api_name="ground", **public)
+        again = [context_id, view.query, view.n_best]
+        gr.Button(visible=False).click(self.ask, again, answer, api_name="ask", **public)
+
+    async def ground(
+        self,
+        video: str | None,
+        query: str,
+        token_budget: float | None = None,
+        allocator: str = "saa",
+        step_s: float | None = None,
+        n_best: float = 5,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in; it must follow defaults
+    ) -> dict[str, Any]:
+        """When does `query` happen in `video`? Returns the answer's JSON; role visitor."""
+        try:
+            user = self.accounts.require(request, Role.VISITOR)
+            if not video:
+                raise InputError("There is no clip. Pass video=handle_file('clip.mp4').")
+            settings = Settings.read(token_budget, allocator, step_s, n_best)
+            question = Question(
+                source=Path(video), title=Path(video).name, query=query or "", settings=settings
+            )
+            cancel = threading.Event()
+            return await _outcome(self.desk.ground(user, question, cancel), cancel)
+        except Exception as error:
+            raise gr.Error(message_for(error)) from None
+
+    async def ask(self, context_id: str, query: str, n_best: float, request: gr.Request) -> dict[str, Any]:
+        """Another question about a clip that /ground answered, by its context_id; role visitor, and only
+        its asker.
+        """
+        try:
+            user = self.accounts.require(request, Role.VISITOR)
+            settings = Settings.read(None, None, None, n_best)
+            cancel = threading.Event()
+            return await _outcome(
+                self.desk.ask(user, context_id or "", query or "", settings.n_best, cancel), cancel
+            )
+        except Exception as error:
+            raise gr.Error(message_for(error)) from None
+
+
+async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
+    """The last thing that the desk hands back; a caller that goes away stops the work."""
+    outcome: Outcome | None = None
+    try:
+        async with aclosing(steps) as followed:
+            async for step in followed:
+                outcome = step if isinstance(step, Outcome) else outcome
+    finally:
+        cancel.set()
+    assert outcome is not None, "the desk ends with an outcome or with an error"
+    return outcome.to_dict()
+
+
+def api_routes(desk: Desk, accounts: Accounts) -> APIRouter:
+    """GET /status: what the model is doing; role visitor."""
+    router = APIRouter()
+
+    @router.get("/status")
+    def status(request: Request) -> Response:
+        try:
+            accounts.require(request, Role.VISITOR)
+        except NotAllowed as error:
+            return JSONResponse({"error": str(error)}, status_code=401)
+        now = desk.engines.status
+        return JSONResponse({"state": now.state, "message": now.message, "model_id": now.model_id})
+
+    return router

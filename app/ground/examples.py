@@ -1,0 +1,78 @@
+"""Example clips: whatever a folder's manifest.json lists, and nothing where there is none.
+
+The manifest is a list of {"file", "title", "questions": [...], "licence", "source"}; files lie beside it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from app.auth.users import Accounts, NotAllowed, Role
+from tempo_core.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "examples"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A clip to try, with questions that suit it."""
+
+    path: Path
+    title: str
+    questions: tuple[str, ...]
+    licence: str
+    source: str
+
+
+def read_examples(folder: Path | None = SHIPPED) -> list[Example]:
+    """The examples in manifest order; [] without a manifest. Raises InputError on a broken one."""
+    manifest = folder / "manifest.json" if folder is not None else None
+    if folder is None or manifest is None or not manifest.is_file():
+        return []
+    try:
+        rows = json.loads(manifest.read_text(encoding="utf-8"))
+        return [_example(folder, row) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{manifest} is not a list of examples with file, title and questions ({error!r}). "
+            "Mend it or remove it."
+        ) from error
+
+
+def _example(folder: Path, row: dict[str, Any]) -> Example:
+    path = folder / row["file"]
+    if path.parent != folder or not path.is_file():
+        raise InputError(
+            f"{folder / 'manifest.json'} names {row['file']!r}, which is not a file beside it. "
+            "Add it or drop the row."
+        )
+    return Example(
+        path=path,
+        title=str(row["title"]),
+        questions=tuple(str(question) for question in row["questions"]),
+        licence=str(row.get("licence", "")),
+        source=str(row.get("source", "")),
+    )
+
+
+def example_routes(examples: list[Example], accounts: Accounts) -> APIRouter:
+    """GET /examples/<number>: the clip for its thumbnail; role visitor."""
+    router = APIRouter()
+
+    @router.get("/examples/{number}", include_in_schema=False)
+    def example(request: Request, number: int) -> Response:
+        try:
+            accounts.require(request, Role.VISITOR)
+        except NotAllowed as error:
+            return JSONResponse({"error": str(error)}, status_code=401)
+        if not 0 <= number < len(examples):
+            return JSONResponse({"error": "There is no such example."}, status_code=404)
+        return FileResponse(
+            examples[number].path, media_type="video/mp4", headers={"cache-control": "private, max-age=3600"}
+        )
+
+    return router

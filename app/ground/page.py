@@ -1,0 +1,259 @@
+"""The ground page: a clip and a question in one form, one action, and the answer on a timeline.
+
+Handlers are generators that turn the desk's events into what the page shows. A run belongs to one browser
+tab: a new question, the Cancel button, another clip and a closed tab all stop it.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.auth.users import Accounts, Role, User
+from app.ground.examples import Example
+from app.ground.layout import GroundView, Memory, lay_out
+from app.ground.service import Desk, Outcome, Question, Settings
+from app.ground.view import (
+    EMPTY_RESULT,
+    IDLE_LINE,
+    done_line,
+    model_html,
+    progress_line,
+    result_html,
+    status_html,
+)
+from app.http.errors import message_for
+from app.job_queue import Progress
+from app.media.library import Clip, FilmStrip
+from app.timeline import empty_value, error_value, loading_value, timeline_value
+from app.ui.charts import allocation_figure, sizes_figure
+from app.ui.tabs import Tabs
+from tempo_core.errors import Cancelled, InputError
+
+Changes = dict[Any, Any]
+"""New values by component: what a handler yields."""
+
+
+class GroundPage:
+    """The page's handlers; `build` lays it out and wires them."""
+
+    title, path, role = "Ground", "/", Role.VISITOR
+
+    def __init__(self, desk: Desk, accounts: Accounts, examples: list[Example]) -> None:
+        self.desk, self.accounts, self.examples = desk, accounts, examples
+        self.tabs = Tabs()
+        self.view: GroundView
+
+    def routes(self) -> None:
+        """None: the routes are those of `app.ground.api`."""
+
+    def build(self, blocks: gr.Blocks) -> None:
+        """Lay the page out inside `blocks` and connect every event."""
+        view = self.view = lay_out(self.examples)
+        form = [
+            view.clip,
+            view.query,
+            view.token_budget,
+            view.allocator,
+            view.step_s,
+            view.n_best,
+        ]
+        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        running = {**hidden, "concurrency_limit": None}
+        quick = {**hidden, "queue": False}
+        gr.on(
+            [view.ask.click, view.query.submit], self.ask, form, view.outputs, api_name="page_ask", **running
+        )
+        view.cancel.click(self.cancel, None, None, **quick)
+        view.clip.change(self.clip_changed, [view.clip, view.memory], view.outputs, **quick)
+        view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
+        view.ticker.tick(self.model_status, None, [view.head, view.ticker], **quick)
+        blocks.load(self.arrive, None, [view.head, view.ticker, *view.outputs], **quick)
+        blocks.unload(self.leave)
+
+    async def ask(
+        self,
+        clip: str | None,
+        query: str,
+        token_budget: float | None,
+        allocator: str,
+        step_s: float | None,
+        n_best: float,
+        request: gr.Request,
+    ) -> AsyncIterator[Changes]:
+        """Answer the form; role visitor."""
+        try:
+            user = self.accounts.require(request, Role.VISITOR)
+            if not clip:
+                raise InputError(
+                    "There is no clip yet. Upload one, record one, or choose an example, then ask."
+                )
+            settings = Settings.read(token_budget, allocator, step_s, n_best)
+            question = Question(
+                source=Path(clip), title=Path(clip).name, query=query or "", settings=settings
+            )
+        except Exception as error:
+            yield self._refused(error)
+            return
+        cancel = self.tabs.begin(user, request)
+        steps = self.desk.ground(user, question, cancel)
+        try:
+            async with aclosing(self._show(steps, query, Memory(source=clip))) as changes:
+                async for change in changes:
+                    yield change
+        finally:
+            self.tabs.end(user, request, cancel)
+
+    async def _show(
+        self, steps: AsyncIterator[Progress | Clip | Outcome], query: str, memory: Memory
+    ) -> AsyncGenerator[Changes, None]:
+        """The desk's events as changes of the page. Before the first event nothing of an earlier result is
+        touched.
+        """
+        clip: Clip | None = None
+        begun = False
+        try:
+            async for step in steps:
+                if isinstance(step, Progress):
+                    yield self._working(step, query, None if begun else clip, memory, first=not begun)
+                    begun = True
+                elif isinstance(step, Clip):
+                    clip = step
+                    yield {
+                        self.view.timeline: loading_value("Looking at the clip.", query=query, **_parts(clip))
+                    }
+                else:
+                    yield self._done(step, memory)
+        except Cancelled:
+            yield self._cancelled()
+        except Exception as error:
+            yield self._failed(error, query, clip) if begun else self._refused(error)
+
+    def _working(
+        self, progress: Progress, query: str, clip: Clip | None, memory: Memory, *, first: bool
+    ) -> Changes:
+        view = self.view
+        changes: Changes = {view.status: status_html(progress_line(progress), progress=progress)}
+        if first:
+            changes |= {
+                view.timeline: loading_value("Working on it.", query=query),
+                view.result: EMPTY_RESULT,
+                view.curves: None,
+                view.sizes: None,
+                view.memory: memory,
+                view.ask: gr.update(interactive=False),
+                view.cancel: gr.update(interactive=True),
+            }
+        return changes
+
+    def _done(self, outcome: Outcome, memory: Memory) -> Changes:
+        view = self.view
+        shown = timeline_value(
+            answer=outcome.answer, context=outcome.context, **_parts(outcome.clip, outcome.strip)
+        )
+        assert shown["frames"] is not None, "an answer comes with the frames that were looked at"
+        return {
+            view.timeline: shown,
+            view.curves: allocation_figure(shown["frames"], shown["moments"]),
+            view.sizes: sizes_figure(shown["frames"]),
+            view.status: status_html(done_line(outcome), done=True),
+            view.result: result_html(outcome),
+            view.memory: replace(memory, context_id=outcome.context_id),
+            **self._buttons(again=True),
+        }
+
+    def _buttons(self, *, again: bool) -> Changes:
+        label = "Ask another" if again else "Ask"
+        return {
+            self.view.ask: gr.update(interactive=True, value=label),
+            self.view.cancel: gr.update(interactive=False),
+        }
+
+    def _refused(self, error: Exception) -> Changes:
+        """The question could not be taken; what is on the page stays."""
+        return {self.view.status: status_html(message_for(error), error=True)}
+
+    def _failed(self, error: Exception, query: str, clip: Clip | None) -> Changes:
+        view = self.view
+        message = message_for(error)
+        parts = _parts(clip) if clip is not None else {}
+        return {
+            view.timeline: error_value(message, query=query, **parts),
+            view.status: status_html(message, error=True),
+            view.result: EMPTY_RESULT,
+            view.memory: Memory(),
+            **self._buttons(again=False),
+        }
+
+    def _cancelled(self) -> Changes:
+        return {
+            **self._cleared(),
+            self.view.status: status_html("Cancelled. The clip and the question are still there."),
+        }
+
+    def _cleared(self) -> Changes:
+        view = self.view
+        return {
+            view.timeline: empty_value(),
+            view.status: status_html(IDLE_LINE),
+            view.result: EMPTY_RESULT,
+            view.curves: None,
+            view.sizes: None,
+            view.memory: Memory(),
+            **self._buttons(again=False),
+        }
+
+    async def cancel(self, request: gr.Request) -> None:
+        """Stop this tab's run; role visitor."""
+        self.tabs.cancel(self.accounts.require(request, Role.VISITOR), request)
+
+    async def clip_changed(self, clip: str | None, memory: Memory, request: gr.Request) -> Changes:
+        """Another clip: stop what runs, forget the old context, clear the result; role visitor."""
+        user = self.accounts.require(request, Role.VISITOR)
+        if clip is not None and clip == memory.source:
+            return {self.view.status: gr.skip()}
+        self.tabs.cancel(user, request)
+        if memory.context_id:
+            self.desk.contexts.drop(user.id, memory.context_id)
+        return self._cleared()
+
+    async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
+        """Put an example's clip and question into the form; role visitor."""
+        self.accounts.require(request, Role.VISITOR)
+        example = self.examples[int(event._data["clip"])]
+        changes: Changes = (
+            {self.view.query: example.questions[int(event._data["question"])]} if example.questions else {}
+        )
+        if not event._data["keep_clip"]:
+            changes[self.view.clip] = str(example.path)
+        return changes
+
+    async def model_status(self, request: gr.Request) -> Changes:
+        """How the model is; asked again until it is settled. Role visitor."""
+        self.accounts.require(request, Role.VISITOR)
+        status = self.desk.engines.status
+        return {
+            self.view.head: model_html(status),
+            self.view.ticker: gr.Timer(active=status.state == "loading"),
+        }
+
+    async def arrive(self, request: gr.Request) -> Changes:
+        """A fresh page: nothing of anybody else's is baked into it. Role visitor."""
+        return {**await self.model_status(request), **self._cleared()}
+
+    async def leave(self, request: gr.Request) -> None:
+        """The tab was closed."""
+        user: User | None = self.accounts.resolve(request)
+        if user is not None:
+            self.tabs.cancel(user, request)
+
+
+def _parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
+    """The clip as the timeline wants it."""
+    drawn = None
+    if strip is not None:
+        drawn = {**asdict(strip), "times_s": list(strip.times_s), "url": clip.strip_url}
+    return {"video_url": clip.url, "info": clip.facts, "strip": drawn}

@@ -1,0 +1,1 @@
+"""HTTP for every page: headers, the cross-site check, errors and JSON routes."""

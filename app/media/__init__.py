@@ -1,0 +1,1 @@
+"""Clips: the library of normal copies, film strips, shots, and clips of datasets."""

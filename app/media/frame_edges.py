@@ -1,0 +1,61 @@
+"""Whether the edges of an edit lie where a frame of the clip begins. Annotating and reviewing ask the same."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from annotations.records import Edit, Query
+from annotations.store import Store
+from app.media.dataset_clips import ClipShelf, ReadyClip
+from tempo_core.errors import InputError
+
+OFF_GRID_MS = 1
+
+
+def check_edges(
+    store: Store, shelf: ClipShelf, query: Query, edit: Edit, *, offered: Iterable[int] = ()
+) -> None:
+    """Edges set by hand lie where a frame begins, inside the clip; those that came from elsewhere may stay.
+
+    Elsewhere is the release, a proposal, an earlier version, or `offered` (milliseconds that the page itself
+    began with). Without a clip there is no grid and nothing is checked. Raises InputError, naming the edge.
+    """
+    ready = shelf.look(query.row.vid).ready
+    if ready is None:
+        return
+    edges = {ms for each in edit.moments for ms in (each.start_ms, each.end_ms)}
+    wrong = sorted(ms for ms in edges if _frame(ms, ready) is None)
+    unknown = sorted(set(wrong) - _known(store, query).union(offered)) if wrong else []
+    if unknown:
+        raise InputError(
+            f"An edge at {unknown[0]} ms is no frame of this clip, which has {ready.frame_count} frames, "
+            f"{ready.frame_rate:g} a second. Reload the page and set it again."
+        )
+
+
+def with_frames(shelf: ClipShelf, query: Query, edit: Edit) -> Edit:
+    """The edit with the frame that begins at each edge, as far as there is a clip and the edge lies on its grid."""
+    ready = shelf.look(query.row.vid).ready
+    moments = tuple(
+        replace(each, start_frame=_frame(each.start_ms, ready), end_frame=_frame(each.end_ms, ready))
+        for each in edit.moments
+    )
+    return replace(edit, moments=moments)
+
+
+def _frame(ms: int, ready: ReadyClip | None) -> int | None:
+    """The frame that begins at a time; None where none does."""
+    if ready is None:
+        return None
+    frame = round(ms * ready.frame_rate / 1000)
+    near = abs(ms - frame * 1000 / ready.frame_rate) <= OFF_GRID_MS
+    return frame if near and 0 <= frame <= ready.frame_count else None
+
+
+def _known(store: Store, query: Query) -> set[int]:
+    """Every edge that the row has or had."""
+    spans = [moment.to_ms() for moment in query.original or ()]
+    for version in store.corrections(query.id):
+        spans += [(each.start_ms, each.end_ms) for each in version.edit.moments]
+    for proposal in store.proposals(query.id):
+        spans += [(each.start_ms, each.end_ms) for each in proposal.prediction.moments]
+    return {ms for span in spans for ms in span}

@@ -1,0 +1,286 @@
+"""The media library: normal copies of clips and their film strips, each belonging to whoever brought it.
+
+A clip's address is an unguessable id AND its owner: /media/<id> answers only its owner (everybody, for
+shared examples; every annotator, for clips of datasets), with byte ranges. Clips that nobody used for a while
+are removed.
+"""
+
+import hashlib
+import json
+import logging
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from app.auth.users import Accounts, NotAllowed, Role
+from tempo_core.errors import InputError, VideoError
+
+log = logging.getLogger(__name__)
+
+EVERYBODY = "*"
+DATASETS = "datasets"
+"""Owner of the copies of datasets' clips: whoever may annotate may see them."""
+DATASET_TTL_S = 30 * 24 * 3600.0
+"""Copies of datasets' clips that nobody opened for this long are removed; they can be made again."""
+MIN_FREE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilmStrip:
+    """One sprite picture with small frames in reading order."""
+
+    tile_width: int
+    tile_height: int
+    columns: int
+    times_s: tuple[float, ...]
+    """True presentation time of each tile."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipFacts:
+    """What making the normal copy found out."""
+
+    duration_s: float
+    frame_rate: float | None
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+    """Plain sentences for the page, such as which frames were repaired."""
+    frame_count: int | None = None
+    """Frames of the copy; None in copies that were made before this was counted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """A normal copy that model and player share."""
+
+    id: str
+    owner: str
+    title: str
+    source_sha256: str
+    folder: Path
+    facts: ClipFacts
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "clip.mp4"
+
+    @property
+    def strip_path(self) -> Path:
+        return self.folder / "strip.jpg"
+
+    @property
+    def url(self) -> str:
+        return f"/media/{self.id}"
+
+    @property
+    def strip_url(self) -> str:
+        return f"/media/{self.id}/strip"
+
+
+class PrepareClip(Protocol):
+    """Writes `clip.mp4` into a folder; raises VideoError for what cannot be one."""
+
+    def __call__(
+        self, source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
+    ) -> ClipFacts: ...
+
+
+class DrawStrip(Protocol):
+    """Writes the film strip of a normal copy to a JPEG and says where each tile is in time."""
+
+    def __call__(
+        self, clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event
+    ) -> FilmStrip: ...
+
+
+class MediaLibrary:
+    """Clips on disk under one folder, with an index in memory that a restart rebuilds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        prepare: PrepareClip,
+        draw: DrawStrip,
+        *,
+        ttl_s: float = 24 * 3600.0,
+        per_owner: int = 40,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder, self.ttl_s, self.per_owner = folder, ttl_s, per_owner
+        self._prepare, self._draw, self._clock = prepare, draw, clock
+        self._lock = threading.Lock()
+        self._clips: dict[str, Clip] = {}
+        self._used_at_s: dict[str, float] = {}
+        self._load()
+
+    def ingest(
+        self,
+        source: Path,
+        *,
+        owner: str,
+        title: str,
+        cancel: threading.Event | None = None,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> Clip:
+        """The owner's clip made from this file; the same bytes are only prepared once per owner.
+
+        Raises VideoError for what is not a readable video, InputError when the disk is full, Cancelled.
+        """
+        if source.is_symlink() or not source.is_file():
+            raise VideoError("The clip is no longer there. Choose or upload it again.")
+        digest = _sha256(source)
+        known = self._find(owner, digest)
+        if known is not None:
+            return known
+        if shutil.disk_usage(self.folder).free < max(MIN_FREE_BYTES, source.stat().st_size):
+            raise InputError(
+                "The server's disk is too full for another clip. Try a shorter one, or try again later."
+            )
+        clip_id = secrets.token_urlsafe(18)
+        folder = self.folder / clip_id
+        folder.mkdir(mode=0o700)
+        try:
+            facts = self._prepare(source, folder, cancel=cancel or threading.Event(), progress=progress)
+            clip = Clip(
+                id=clip_id, owner=owner, title=title, source_sha256=digest, folder=folder, facts=facts
+            )
+            self._save(clip)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._make_room(owner)
+        return clip
+
+    def strip_of(self, clip: Clip, *, cancel: threading.Event | None = None) -> FilmStrip:
+        """The clip's film strip, drawn when it is first asked for. Raises VideoError, Cancelled."""
+        known = clip.folder / "strip.json"
+        if known.is_file():
+            row = json.loads(known.read_text())
+            return FilmStrip(**{**row, "times_s": tuple(row["times_s"])})
+        strip = self._draw(clip.path, clip.strip_path, clip.facts, cancel=cancel or threading.Event())
+        known.write_text(json.dumps(asdict(strip)))
+        return strip
+
+    def find(self, owner: str, sha256: str) -> Clip | None:
+        """The owner's copy of a file with this content, if it is there."""
+        return self._find(owner, sha256)
+
+    def get(self, clip_id: str, *owners: str) -> Clip:
+        """The clip, if it is one of these owners' or everybody's. Raises InputError, the same for unknown and
+        for foreign ids.
+        """
+        with self._lock:
+            clip = self._clips.get(clip_id)
+            if clip is None or clip.owner not in (*owners, EVERYBODY):
+                raise InputError("There is no such clip, or it is no longer kept. Choose or upload it again.")
+            self._used_at_s[clip_id] = self._clock()
+        (clip.folder / "clip.json").touch()
+        return clip
+
+    def sweep(self) -> int:
+        """Remove clips unused for `ttl_s` seconds and folders that no clip owns; returns how many clips
+        went.
+        """
+        now_s = self._clock()
+        with self._lock:
+            old = [key for key, used in self._used_at_s.items() if now_s - used > self._ttl_of(key)]
+        for clip_id in old:
+            self._remove(clip_id)
+        return len(old)
+
+    def _ttl_of(self, clip_id: str) -> float:
+        return DATASET_TTL_S if self._clips[clip_id].owner == DATASETS else self.ttl_s
+
+    def _find(self, owner: str, digest: str) -> Clip | None:
+        with self._lock:
+            found = [
+                c for c in self._clips.values() if c.source_sha256 == digest and c.owner in (owner, EVERYBODY)
+            ]
+        return self.get(found[0].id, owner) if found else None
+
+    def _make_room(self, owner: str) -> None:
+        if owner in (EVERYBODY, DATASETS):
+            return
+        with self._lock:
+            mine = sorted(
+                (c.id for c in self._clips.values() if c.owner == owner), key=self._used_at_s.__getitem__
+            )
+        for clip_id in mine[: max(0, len(mine) - self.per_owner)]:
+            self._remove(clip_id)
+
+    def _remove(self, clip_id: str) -> None:
+        with self._lock:
+            clip = self._clips.pop(clip_id, None)
+            self._used_at_s.pop(clip_id, None)
+        if clip is not None:
+            shutil.rmtree(clip.folder, ignore_errors=True)
+
+    def _save(self, clip: Clip) -> None:
+        row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
+        (clip.folder / "clip.json").write_text(json.dumps(row))
+        with self._lock:
+            self._clips[clip.id] = clip
+            self._used_at_s[clip.id] = self._clock()
+
+    def _load(self) -> None:
+        for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
+            try:
+                clip = _clip_from(folder)
+            except (OSError, ValueError, KeyError, TypeError):
+                # Cut off while being made; the file it came from is gone too, so nothing can be saved.
+                log.warning("removing the unfinished clip %s", folder.name)
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            self._clips[clip.id] = clip
+            self._used_at_s[clip.id] = (folder / "clip.json").stat().st_mtime
+
+
+def _clip_from(folder: Path) -> Clip:
+    row: dict[str, Any] = json.loads((folder / "clip.json").read_text())
+    facts = ClipFacts(**{**row["facts"], "notes": tuple(row["facts"]["notes"])})
+    return Clip(**{**row, "id": folder.name, "folder": folder, "facts": facts})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def media_routes(media: MediaLibrary, accounts: Accounts) -> APIRouter:
+    """GET /media/<id> (the clip, with ranges) and /media/<id>/strip; role visitor, and only the clip's
+    owner, or role annotator for a dataset's clip.
+    """
+    router = APIRouter()
+
+    def serve(request: Request, clip_id: str, pick: Callable[[Clip], Path], media_type: str) -> Response:
+        try:
+            user = accounts.require(request, Role.VISITOR)
+            owners = (user.id, DATASETS) if Role.ANNOTATOR in user.roles else (user.id,)
+            path = pick(media.get(clip_id, *owners))
+            if not path.is_file():
+                raise InputError("This clip has no film strip yet.")
+        except NotAllowed as error:
+            return JSONResponse({"error": str(error)}, status_code=401)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        headers = {"cache-control": "private, max-age=3600", "x-content-type-options": "nosniff"}
+        return FileResponse(path, media_type=media_type, headers=headers, content_disposition_type="inline")
+
+    @router.get("/media/{clip_id}", include_in_schema=False)
+    def clip(request: Request, clip_id: str) -> Response:
+        return serve(request, clip_id, lambda found: found.path, "video/mp4")
+
+    @router.get("/media/{clip_id}/strip", include_in_schema=False)
+    def strip(request: Request, clip_id: str) -> Response:
+        return serve(request, clip_id, lambda found: found.strip_path, "image/jpeg")
+
+    return router

@@ -1,0 +1,1 @@
+"""The Review page: everybody's answers to one query, and the decision."""

@@ -1,0 +1,1 @@
+"""The Train page: refresh jobs, their curves and the adapters."""

@@ -1,0 +1,221 @@
+"""The training desk: what a refresh would use, the job, the adapters, and old against new on held-out rows."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotations.snapshot import passing_snapshot, take_snapshot
+from annotations.store import Store
+from app.auth.users import User
+from app.ground.engines import EngineProvider
+from app.home import Home
+from app.training.jobs import JobStatus, TrainingJobs, Wish
+from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
+from tempo_core.errors import InputError
+from train.examples import Gathered, counts, read_examples
+from train.recipes import FINE_TUNING
+from train.refresh import Outcome
+from train.refresh_data import corrected_only, refresh_folder
+from train.registry import Registry
+from train.replay import knows_shapeworld
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What a refresh would use now."""
+
+    snapshot: str
+    """The name that a snapshot of it would have."""
+    training: dict[str, int]
+    """Counts of `train.examples.counts`."""
+    held_out: dict[str, int]
+    kinds: dict[str, int]
+    """Training rows by what was said: moments, no moment."""
+    left_out: dict[str, int]
+    """Reason → rows."""
+    replay: bool
+    """Whether rows of what the model knew before are mixed in by themselves."""
+
+    @property
+    def useful(self) -> bool:
+        return self.training["rows"] > 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutRow:
+    """A row on which old and new were compared."""
+
+    row_set: str
+    row_id: str
+    query: str
+    video: Path
+    duration_s: float
+    truth: list[list[float]]
+    old: dict[str, Any] | None
+    """The answer's JSON, or None while it was not asked."""
+    new: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What the app was started with."""
+
+    checkpoint: str | Path | None = None
+    """None: the model that ships."""
+    adapter: str | Path | None = None
+    """A folder or "none": whatever is promoted is not served. None: the promoted one is."""
+
+
+class TrainingDesk:
+    """Everything that the train page does; handlers only show it. Slow calls say so."""
+
+    def __init__(
+        self,
+        store: Store,
+        home: Home,
+        engines: EngineProvider,
+        *,
+        jobs: TrainingJobs | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        self.store, self.home, self.engines, self.asked = store, home, engines, asked or Asked()
+        self.jobs = jobs or TrainingJobs(home)
+        self.registry = Registry(home.adapters)
+        self._taking = threading.Lock()
+
+    def recipes(self) -> list[str]:
+        """Names of recipes, the one for the served model first."""
+        tiny = self._has_replay()
+        return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != tiny, name))
+
+    def preview(self) -> Preview:
+        """Count what a snapshot would hold. Slow: reads the whole store."""
+        with self._taking, passing_snapshot(self.store, self.home.snapshots) as snapshot:
+            found = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
+        return Preview(
+            snapshot=snapshot.sha256[:16],
+            training=counts(found.training),
+            held_out=counts(found.held_out),
+            kinds=_kinds(found),
+            left_out={reason: len(rows) for reason, rows in found.left_out.items()},
+            replay=self._has_replay(),
+        )
+
+    def start(self, user: User, recipe: str, seed: int = 0) -> JobStatus:
+        """Begin a refresh on what the store holds now. Raises Busy, NotReady while the model loads, InputError."""
+        if recipe not in FINE_TUNING:
+            raise InputError(f"There is no recipe {recipe!r}. Choose one of the list.")
+        if not 0 <= seed < 2**31:
+            raise InputError(f"The seed must be a whole number from 0 to {2**31 - 1}; got {seed}.")
+        checkpoint = self._served()
+        snapshot = self._snapshot(user)
+        config = FINE_TUNING[recipe](seed)
+        folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
+        wish = Wish(
+            snapshot=snapshot, folder=folder, recipe=recipe, checkpoint=checkpoint, seed=seed, by=user.id
+        )
+        return self.jobs.start(wish)
+
+    def promote(self, user: User, name: str) -> str:
+        """Promote an adapter (`PromotionWatch` loads it); says what that means for this app."""
+        served = self._served()
+        entry = self.registry.promote(name, by=user.id)
+        if entry.lineage.base_fingerprint != fingerprint(find_checkpoint(served)):
+            return (
+                f"{name} is promoted for {entry.lineage.base}, which is not the model that this app serves."
+            )
+        return f"{name} {self._from_now_on()}"
+
+    def rollback(self, user: User, shown: tuple[str, ...] | None = None) -> str:
+        """Promote what was promoted before, in the end the bare model; `shown` names what the person saw promoted.
+
+        Says what that means for this app. Raises InputError when something else is promoted by now.
+        """
+        base = fingerprint(find_checkpoint(self._served()))
+        entry = self.registry.rollback(base, by=user.id, instead_of=shown)
+        return f"{entry.name if entry else 'The bare model'} {self._from_now_on()}"
+
+    def _from_now_on(self) -> str:
+        if self.asked.adapter is None:
+            return "is served from now on."
+        given = Path(self.asked.adapter).name
+        return f"is promoted. This app was started with --adapter {given} and goes on with that."
+
+    def status(self) -> JobStatus:
+        """Where the present job stands; once it has ended, with what has become of its adapter since."""
+        status = self.jobs.status()
+        ended = self.outcome() if status.state == "done" else None
+        return status if ended is None else replace(status, message=ended["message"])
+
+    def outcome(self) -> dict[str, Any] | None:
+        """How the present job ended, with what has become of its adapter since."""
+        said = self.jobs.report("outcome")
+        return None if said is None else Outcome.from_dict(said).as_of(self.registry).to_dict()
+
+    def compared(self) -> list[HeldOutRow]:
+        """The held-out rows of the present job that both models have answered; corrected ones first."""
+        rows = (self.jobs.report("rows") or {}).get("held_out", [])
+        said = {
+            (row_set, who): self.jobs.answers(row_set, who)
+            for row_set in {row["set"] for row in rows}
+            for who in ("old", "new")
+        }
+        found = [
+            HeldOutRow(
+                row_set=row["set"], row_id=row["row_id"], query=row["query"], video=Path(row["video"]),
+                duration_s=row["duration_s"], truth=row["moments"],
+                old=said[row["set"], "old"].get(row["row_id"]), new=said[row["set"], "new"].get(row["row_id"]),
+            )
+            for row in rows
+        ]  # fmt: skip
+        return [row for row in found if row.old is not None and row.new is not None]
+
+    def _snapshot(self, user: User) -> Path:
+        with self._taking:
+            return take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
+
+    def _served(self) -> Path | None:
+        """The served model's folder, None for the shipped one. Raises NotReady while it loads."""
+        loaded = getattr(self.engines.get(), "loaded", None)
+        return None if loaded is None else Path(loaded.folder)
+
+    def _has_replay(self) -> bool:
+        """Whether the served model's own world can be rendered again; told by the app's options while it loads."""
+        if self.engines.status.state == "ready":
+            return knows_shapeworld(self._served())
+        return self.asked.checkpoint is None
+
+
+class PromotionWatch:
+    """Notices that another adapter was promoted, by whichever process, so that the app can serve it."""
+
+    def __init__(self, adapters: Path, reload: Callable[[], None]) -> None:
+        self._file, self._reload = adapters / PROMOTED, reload
+        self._seen = self._bases()
+
+    def look(self) -> bool:
+        """Reload the engine if what is promoted has changed since the last look."""
+        now = self._bases()
+        if now == self._seen:
+            return False
+        self._seen = now
+        self._reload()
+        return True
+
+    def _bases(self) -> bytes:
+        try:
+            return self._file.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+
+def _kinds(found: Gathered) -> dict[str, int]:
+    named = Counter("moments" if each.relevant else "no moment" for each in found.training)
+    named.update(f"{each.source}s" for each in found.training if each.source != "original")
+    return dict(named)

@@ -1,0 +1,1 @@
+"""What every page looks like: theme, charts, and what a page is."""

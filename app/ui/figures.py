@@ -1,0 +1,157 @@
+"""Plotly figures about the store: where rows stand, how people agree, and what corrections cost.
+
+Same look as `app.ui.charts`: transparent, one accent, greys and patterns that read on light and on dark.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from annotations.agreement import THRESHOLDS, AgreementReport
+from annotations.effort import Pace, Repair
+from app.ui.charts import ACCENT, FAINT, GREY, calm, empty_figure
+
+ORANGE = "#d55e00"
+"""Okabe and Ito's vermilion, where a second colour is needed."""
+
+_STANDING = {"open": FAINT, "answered": "#56b4e9", "decided": ACCENT}
+
+
+def standing_figure(found: Mapping[str, Mapping[str, int]]) -> go.Figure:
+    """A bar for each dataset: rows that are open, answered, decided."""
+    if not found:
+        return empty_figure("There are no rows yet.")
+    figure = go.Figure()
+    for name, colour in _STANDING.items():
+        figure.add_bar(
+            name=name,
+            y=list(found),
+            x=[counts[name] for counts in found.values()],
+            orientation="h",
+            marker={"color": colour},
+            hovertemplate=f"%{{x}} {name}<extra></extra>",
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title_text="rows", rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return calm(figure, height=max(220, 130 + 40 * len(found)), gap=0.35, legend=True)
+
+
+def counts_figure(found: Mapping[str, int], *, empty: str, unit: str) -> go.Figure:
+    """A horizontal bar for each name, longest at the top."""
+    rows = sorted(((count, name) for name, count in found.items() if count))
+    if not rows:
+        return empty_figure(empty)
+    figure = go.Figure(
+        go.Bar(
+            x=[count for count, _ in rows],
+            y=[name.replace("-", " ") for _, name in rows],
+            orientation="h",
+            marker={"color": ACCENT},
+            hovertemplate=f"%{{x}} {unit}<extra>%{{y}}</extra>",
+        )
+    )
+    figure.update_xaxes(title_text=unit, rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return calm(figure, height=max(220, 100 + 26 * len(rows)), gap=0.3)
+
+
+def agreement_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
+    """For each comparison: mean matched tIoU, set-F1 at three thresholds and alpha, all at most 1."""
+    known = {name: report for name, report in reports.items() if report.pairs}
+    if not known:
+        return empty_figure("Nobody answered a row that somebody else answered too.")
+    names = ["mean tIoU", *(f"set-F1@{threshold}" for threshold in THRESHOLDS), "alpha"]
+    figure = go.Figure()
+    for (name, report), colour in zip(known.items(), (ACCENT, GREY, ORANGE), strict=False):
+        values = [report.mean_tiou, *(report.f1[threshold] for threshold in THRESHOLDS), report.alpha]
+        figure.add_bar(
+            name=f"{name} ({report.pairs} pairs)",
+            x=names,
+            y=values,
+            marker={"color": colour},
+            text=["–" if value is None else f"{value:.2f}" for value in values],
+            textposition="outside",
+            textfont={"color": GREY},
+            cliponaxis=False,
+            hovertemplate="%{x}: %{y:.3f}<extra></extra>",
+        )
+    figure.update_layout(barmode="group")
+    figure.update_yaxes(range=[min(0, *(report.alpha or 0 for report in known.values())), 1.08])
+    return calm(figure, height=320, gap=0.3, legend=True)
+
+
+def edges_figure(each: Mapping[str, AgreementReport]) -> go.Figure:
+    """Median distance of each annotator's starts and ends from the others', in seconds."""
+    known = {name: report for name, report in each.items() if report.start_median_s is not None}
+    if not known:
+        return empty_figure("No two annotators marked moments that overlap.")
+    figure = go.Figure()
+    for name, colour, get in (
+        ("start", ACCENT, lambda report: report.start_median_s),
+        ("end", ORANGE, lambda report: report.end_median_s),
+    ):
+        figure.add_bar(
+            name=f"median |Δ{name}|",
+            y=list(known),
+            x=[get(report) for report in known.values()],
+            orientation="h",
+            marker={"color": colour},
+            hovertemplate="%{x:.2f} s<extra>%{y}</extra>",
+        )
+    figure.update_layout(barmode="group")
+    figure.update_xaxes(title_text="seconds from the others", rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return calm(figure, height=max(240, 130 + 44 * len(known)), gap=0.35, legend=True)
+
+
+def pace_figure(found: Sequence[Pace]) -> go.Figure:
+    """Each annotator's median seconds a row."""
+    known = [pace.cost for pace in found if pace.cost.seconds_median is not None]
+    if not known:
+        return empty_figure("No answer says how long it took.")
+    figure = go.Figure(
+        go.Bar(
+            x=[cost.seconds_median for cost in known],
+            y=[cost.name for cost in known],
+            orientation="h",
+            marker={"color": ACCENT},
+            customdata=[[cost.answers, cost.keys_median] for cost in known],
+            hovertemplate="%{x:.1f} s, %{customdata[1]} keys, %{customdata[0]} rows<extra>%{y}</extra>",
+        )
+    )
+    figure.update_xaxes(title_text="median seconds a row", rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return calm(figure, height=max(220, 110 + 30 * len(known)), gap=0.35)
+
+
+def repair_figure(found: Sequence[Repair]) -> go.Figure:
+    """Seconds and keys that repairing each proposal took, a dot each, with the middle half, by model."""
+    timed = [each for each in found if each.active_s is not None or each.key_presses is not None]
+    if not timed:
+        return empty_figure("No answer that started from a proposal says what it took.")
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
+    measures = (("seconds", lambda each: each.active_s), ("keys", lambda each: each.key_presses))
+    for column, (name, get) in enumerate(measures, start=1):
+        for model in sorted({each.model for each in timed}):
+            mine = [each for each in timed if each.model == model and get(each) is not None]
+            figure.add_trace(
+                go.Box(
+                    name=model,
+                    y=[get(each) for each in mine],
+                    boxpoints="all",
+                    jitter=0.4,
+                    pointpos=0,
+                    marker={"color": ACCENT, "size": 4, "opacity": 0.6},
+                    line={"color": GREY, "width": 1.5},
+                    fillcolor=FAINT,
+                    customdata=[[each.query_id, each.annotator, each.tiou] for each in mine],
+                    hovertemplate=f"query %{{customdata[0]}}, %{{customdata[1]}}: %{{y}} {name}, "
+                    "tIoU %{customdata[2]:.2f}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+        figure.update_yaxes(title_text=name, rangemode="tozero", row=1, col=column)
+    return calm(figure, height=340, gap=0.3)

@@ -1,0 +1,53 @@
+"""What a page of the app is, and the gate that keeps a page from people without its role.
+
+The gate answers the page's address with a card that says which role is needed; nothing of the page is sent.
+Every route and handler of a page asks `Accounts.require` as well.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import gradio as gr
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.auth.page import no_role_page
+from app.auth.users import Accounts, Role
+
+
+class Page(Protocol):
+    """One page: a name in the navigation bar, an address, and what is on it."""
+
+    title: str
+    """Its name in the navigation bar."""
+    path: str
+    """Its address: "/" for the first page, else one word such as "/annotate"."""
+    role: Role
+    """What a person must hold to see it."""
+
+    def routes(self) -> APIRouter | None:
+        """The page's own JSON routes, below `<path>/api`; each asks for its role."""
+        ...
+
+    def build(self, blocks: gr.Blocks) -> None:
+        """Lay the page out; called once, inside the page's route of `blocks`."""
+        ...
+
+
+class PageGate:
+    """ASGI middleware: a page that the user may not see is answered with a card."""
+
+    def __init__(self, app: ASGIApp, *, pages: Sequence[Page], accounts: Accounts) -> None:
+        self.app, self.accounts = app, accounts
+        self.pages = {page.path: page for page in pages}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = self.pages.get(scope["path"].rstrip("/") or "/") if scope["type"] == "http" else None
+        if page is not None:
+            user = self.accounts.resolve(Request(scope))
+            if user is None or page.role not in user.roles:
+                html = no_role_page(user, page=page.title, role=page.role)
+                await HTMLResponse(html, status_code=403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)

@@ -1,0 +1,41 @@
+"""The run that each open browser tab has, so that it can be stopped. Only touched on the event loop, hence
+no lock.
+"""
+
+import threading
+from typing import Any
+
+from app.auth.users import User
+
+
+class Tabs:
+    """Cancel events by user and tab."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[str, str], threading.Event] = {}
+
+    def begin(self, user: User, request: Any) -> threading.Event:
+        """A new run's cancel event; the tab's former run is cancelled."""
+        self.cancel(user, request)
+        event = threading.Event()
+        self._running[_tab(user, request)] = event
+        return event
+
+    def cancel(self, user: User, request: Any) -> None:
+        """Stop the tab's run, if there is one."""
+        event = self._running.pop(_tab(user, request), None)
+        if event is not None:
+            event.set()
+
+    def end(self, user: User, request: Any, event: threading.Event) -> None:
+        """Stop a run, because its follower is done or gone, and forget it."""
+        event.set()
+        if self._running.get(_tab(user, request)) is event:
+            del self._running[_tab(user, request)]
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+
+def _tab(user: User, request: Any) -> tuple[str, str]:
+    return user.id, str(request.session_hash)

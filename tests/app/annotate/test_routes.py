@@ -1,0 +1,356 @@
+"""The routes of the Annotate page without a browser: who may, what is refused, what is stored."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.importing import import_file
+from app.annotate.service import Workspace
+from app.annotate.task import drawn_arm
+from app.auth.users import GRANTS, Role, User
+from tempo_core.errors import InputError
+from tests.app.annotating import NASTY, Bench, annotator_with, bench, edit_of, fill, row, until
+
+READS = ("/me", "/sample", "/queries/1", "/queries/1/proposal")
+WRITES: dict[str, Any] = {
+    "/next": {"op_id": "n"},
+    "/queries/1/edits": {"op_id": "e", "parent_id": None, "edit": edit_of((0, 1000))},
+    "/queries/1/skip": {"op_id": "s"},
+    "/sample": {},
+    "/sample/remove": {},
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Bench]:
+    """Three rows on two clips; the third row's clip is missing."""
+    with bench(tmp_path / "home", clips=2, rate=2) as made:
+        rows = [row(1, "first"), row(2, "second", NASTY), row(3, "lost")]
+        fill(made.store, made.home, rows, without=("lost",))
+        yield made
+
+
+@pytest.mark.parametrize("who", [None, "eve/visitor"])
+def test_only_annotators_are_answered(desk: Bench, who: str | None) -> None:
+    status = 401 if who is None else 403
+    answers = [desk.get(path, who=who) for path in READS]
+    answers += [desk.post(path, body, who=who) for path, body in WRITES.items()]
+    assert [answer.status_code for answer in answers] == [status] * len(answers)
+    assert all("role annotator" in answer.json()["error"] for answer in answers[:4] if who)
+    assert desk.store.corrections(1) == []
+
+
+def test_only_researchers_make_and_remove_a_project(desk: Bench) -> None:
+    assert desk.post("/sample", {}).status_code == 403
+    assert desk.post("/sample/remove", {}).status_code == 403
+
+
+@pytest.mark.parametrize("path", WRITES)
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{}", "text/plain", 415),
+        (b"a=1", "application/x-www-form-urlencoded", 415),
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'"' + b"x" * 600_000 + b'"', "application/json", 413),
+    ],
+)
+def test_a_body_that_cannot_be_one_is_refused(
+    desk: Bench, path: str, body: bytes, kind: str, status: int
+) -> None:
+    headers = {"content-type": kind, "x-user": "ada/researcher"}
+    answer = desk.client.post(f"/annotate/api{path}", content=body, headers=headers)
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"op_id": None}, "op_id"),
+        ({"op_id": ""}, "operation id"),
+        ({"op_id": "x" * 300}, "operation id"),
+        ({"parent_id": "1"}, "parent_id"),
+        ({"parent_id": 1.5}, "parent_id"),
+        ({"parent_id": True}, "parent_id"),
+        ({"edit": None}, "edit"),
+        ({"edit": {"verdict": "perhaps"}}, "verdict"),
+        ({"edit": {"verdict": "moments", "colour": "red"}}, "colour"),
+        ({"edit": edit_of((1000, 500))}, "moment"),
+        ({"edit": edit_of((0, 1000), (900, 2000))}, "overlap"),
+        ({"edit": edit_of((0, 9000))}, "frames"),
+        ({"edit": edit_of((0, 1033))}, "1033 ms is no frame"),
+        ({"edit": edit_of((0, 1000), flagged="yes")}, "flagged"),
+        ({"edit": {**edit_of((0, 1000)), "submitted": 1}}, "submitted"),
+        ({"edit": edit_of((0, 1000), key_presses=-1)}, "key_presses"),
+        ({"edit": edit_of((0, 1000), proposal_id=99)}, "proposal 99"),
+        ({"edit": edit_of((0, 1000), note="x" * 10_001)}, "10001 characters"),
+        ({"edit": edit_of((0, 1000), note="\x00")}, "NUL"),
+        ({"edit": edit_of((0, 1000), categories=["nonsense"])}, "category"),
+        ({"edit": {"verdict": "no-moment", "moments": [], "submitted": True}}, "reason"),
+        ({"edit": {"verdict": "moments", "moments": [], "submitted": True}}, "needs at least one"),
+        ({"edit": {"verdict": "moments", "moments": [1]}}, "edit"),
+    ],
+)
+def test_a_wrong_edit_is_explained_and_not_stored(desk: Bench, change: dict[str, Any], words: str) -> None:
+    desk.ready(1)
+    body = {"op_id": "one", "parent_id": None, "edit": edit_of((0, 1000)), **change}
+    answer = desk.post("/queries/1/edits", body)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+    assert desk.store.corrections(1) == []
+
+
+def test_the_store_holds_the_frame_of_every_edge(desk: Bench) -> None:
+    desk.ready(1)
+    rate = desk.get("/queries/1").json()["edit"]["frame_rate"]
+    edit = edit_of((1000, 2000))
+    edit["moments"][0]["start_frame"] = 7  # what a page says of frames counts nothing
+    assert desk.save(1, edit).status_code == 200
+    kept = desk.store.corrections(1, drafts=True)[0].edit.moments[0]
+    assert (kept.start_frame, kept.end_frame) == (round(rate), round(2 * rate))
+
+
+@pytest.mark.parametrize("path", ["/queries/99", "/queries/99/proposal"])
+def test_an_unknown_row_is_not_found(desk: Bench, path: str) -> None:
+    answer = desk.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"].startswith("There is no query 99")
+
+
+def test_writing_to_an_unknown_row_is_not_found(desk: Bench) -> None:
+    assert desk.save(99, edit_of((0, 1000))).status_code == 404
+    assert desk.post("/queries/99/skip", {"op_id": "x"}).status_code == 404
+
+
+def test_an_edit_sent_twice_is_stored_once_and_answers_the_same(desk: Bench) -> None:
+    first = desk.save(1, edit_of((0, 1000)), op_id="same")
+    assert (first.status_code, first.json()["revision"]) == (200, 1)
+    assert desk.save(1, edit_of((0, 1000)), op_id="same").json() == first.json()
+    assert len(desk.store.corrections(1)) == 1
+
+
+def test_a_retry_of_a_blind_submission_is_harmless_after_the_reveal(desk: Bench) -> None:
+    who = f"{annotator_with('blind')}/annotator"
+    desk.ready(1, who=who)
+    sent = [desk.save(1, edit_of((0, 1000), submitted=True), op_id="blind", who=who).json() for _ in range(2)]
+    assert sent[0] == sent[1]
+    assert [each.edit.arm for each in desk.store.corrections(1)] == ["blind"]
+    desk.save(1, edit_of((0, 1100), submitted=True), sent[0]["correction_id"], who=who)
+    assert [each.edit.arm for each in desk.store.corrections(1)] == ["blind", "original-first"]
+
+
+def test_anothers_operation_id_is_refused(desk: Bench) -> None:
+    assert desk.save(1, edit_of((0, 1000)), op_id="mine").status_code == 200
+    answer = desk.save(1, edit_of((0, 1000)), op_id="mine", who="bob/annotator")
+    assert answer.status_code == 400
+    assert "another request" in answer.json()["error"]
+
+
+def test_a_stale_parent_is_a_conflict_with_both_versions(desk: Bench) -> None:
+    first = desk.save(1, edit_of((0, 1000))).json()["correction_id"]
+    second = desk.save(1, edit_of((100, 1000)), first).json()
+    answer = desk.save(1, edit_of((200, 1000)), first)
+    assert answer.status_code == 409
+    said = answer.json()
+    assert said["yours"]["moments"][0]["start_ms"] == 200
+    assert said["theirs"]["edit"]["moments"][0]["start_ms"] == 100
+    assert (said["theirs"]["correction_id"], said["parent_id"]) == (second["correction_id"], first)
+    assert len(desk.store.corrections(1)) == 2
+
+
+def test_two_annotators_do_not_conflict(desk: Bench) -> None:
+    assert desk.save(1, edit_of((0, 1000))).status_code == 200
+    assert desk.save(1, edit_of((0, 2000)), who="bob/annotator").status_code == 200
+
+
+def test_edges_of_original_and_model_may_lie_between_frames(desk: Bench) -> None:
+    desk.store.import_rows(
+        [row(9, "first", "odd edges", windows=((1.033, 2.061),))], dataset="odd", op_id="o"
+    )
+    query_id = desk.store.find("odd", 9).id
+    desk.ready(query_id)
+    assert desk.save(query_id, edit_of((1033, 2061))).status_code == 200
+    assert desk.save(query_id, edit_of((1034, 2062)), 1).status_code == 400
+
+
+def test_the_item_says_everything_that_the_timeline_draws(desk: Bench) -> None:
+    who = f"{annotator_with('original-first')}/annotator"
+    item = desk.ready(1, who=who)
+    edit = item["edit"]
+    assert item["video"] == {**item["video"], "duration_s": 4.0, "frame_rate": 10.0}
+    assert (edit["frame_rate"], edit["frame_count"], edit["parent_id"], edit["edit"]) == (
+        10.0,
+        40,
+        None,
+        None,
+    )
+    assert edit["original"] == {"moments": [{"start_ms": 1000, "end_ms": 2000}], "refused": False}
+    assert edit["progress"] == {"done": 0, "left": 3}
+    assert [each["kind"] for each in edit["reasons"]] == ["one-clip-window"]
+    assert item["strip"]["columns"] == 8
+    assert desk.client.get(item["video"]["url"], headers={"x-user": who}).status_code == 200
+
+
+def test_a_clip_of_a_dataset_is_for_annotators_only(desk: Bench) -> None:
+    url = desk.ready(1)["video"]["url"]
+    for who, status in {"ada/annotator": 200, "bob/annotator": 200, "eve/visitor": 404}.items():
+        assert desk.client.get(url, headers={"x-user": who}).status_code == status
+        assert desk.client.get(f"{url}/strip", headers={"x-user": who}).status_code == status
+
+
+def test_the_blind_arm_gets_nothing_of_original_and_model(desk: Bench) -> None:
+    who = f"{annotator_with('blind')}/annotator"
+    desk.ready(1, who=f"{annotator_with('model-first')}/annotator")
+    until(lambda: desk.store.proposals(1), bool)
+    item, proposal = desk.ready(1, who=who), desk.get("/queries/1/proposal", who=who).json()
+    edit = item["edit"]
+    assert (edit["arm"], edit["model"], edit["original"]["moments"]) == ("blind", None, [])
+    assert (edit["saliency"], edit["reasons"], item["frames"], item["ranked"]) == ([], [], None, [])
+    assert proposal == {"state": "hidden", "message": None, "model": None, "frames": None, "ranked": []}
+    assert desk.save(1, edit_of((0, 1000), submitted=True), who=who).status_code == 200
+    shown = desk.ready(1, who=who)["edit"]
+    assert (shown["arm"], shown["model"]["moments"][0]["start_ms"]) == ("original-first", 1000)
+
+
+def test_the_proposal_comes_later_and_is_stored_with_its_frames(desk: Bench) -> None:
+    who = f"{annotator_with('model-first')}/annotator"
+    desk.engine.gate.clear()
+    assert desk.ready(1, who=who)["edit"]["model"] is None
+    assert desk.get("/queries/1/proposal", who=who).json()["state"] == "computing"
+    desk.engine.gate.set()
+    found = until(
+        lambda: desk.get("/queries/1/proposal", who=who).json(), lambda said: said["state"] == "ready"
+    )
+    assert found["model"]["moments"] == [{"start_ms": 1000, "end_ms": 2500, "confidence": 0.87}]
+    assert found["frames"]["times_s"] == [0.5 * k for k in range(8)]
+    assert desk.store.proposals(1)[0].prediction.model_id == "fake-engine"
+    assert len(desk.engine.encoded) == 1
+
+
+def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(desk: Bench) -> None:
+    desk.store.import_rows([row(9, "first", "x" * 10_000)], dataset="long", op_id="l")
+    query_id = desk.store.find("long", 9).id
+    who = f"{annotator_with('model-first', query_id)}/annotator"
+    assert desk.ready(query_id, who=who)["query"] == "x" * 10_000
+    said = until(
+        lambda: desk.get(f"/queries/{query_id}/proposal", who=who).json(),
+        lambda said: said["state"] == "failed",
+    )
+    assert "10000 characters" in said["message"]
+    assert desk.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
+
+
+def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(desk: Bench) -> None:
+    seen: list[int] = []
+    for number in range(3):
+        said = desk.post("/next", {"op_id": f"n{number}", "besides": seen}).json()
+        seen.append(said["item"]["edit"]["query_id"])
+    assert seen == [1, 2, 3]
+    missing = said["item"]["edit"]["missing_video"]
+    assert "lost.mp4" in missing
+    assert str(desk.home.videos) in missing
+    assert said["item"]["message"] == missing
+    assert desk.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
+
+
+def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -> None:
+    release = shared_data / "qvhighlights" / "highlight_val_release.jsonl"
+    with bench(tmp_path / "home") as desk:
+        import_file(desk.store, release, op_id="val", actor="test", format="qvhighlights")
+        who = f"{annotator_with('original-first', 3)}/annotator"
+        said = desk.post("/next", {"op_id": "n"}, who=who).json()
+        item = desk.get("/queries/3", who=who).json()
+    assert (said["progress"], said["empty"]) == ({"done": 0, "left": 1550}, False)
+    assert said["item"]["edit"]["query_id"] != 3  # the most suspect row, not the first
+    row = json.loads(release.read_text().splitlines()[2])
+    edit = item["edit"]
+    windows = [{"start_ms": a * 1000, "end_ms": b * 1000} for a, b in sorted(row["relevant_windows"])]
+    assert edit["original"]["moments"] == windows
+    assert [start_ms // 2000 for start_ms, _, _ in edit["saliency"]] == row["relevant_clip_ids"]
+    means = [sum(scores) / 3 for scores in row["saliency_scores"]]
+    assert [score for _, _, score in edit["saliency"]] == pytest.approx(means)
+    assert f"{row['vid']}.mp4" in edit["missing_video"]
+    assert edit["grid_ms"] == 2000
+
+
+def test_two_annotators_get_different_rows(desk: Bench) -> None:
+    desk.workspace.reviews_wanted = 1
+    first = desk.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
+    second = desk.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"]
+    assert first != second
+
+
+def test_a_skipped_row_goes_to_somebody_else(desk: Bench) -> None:
+    desk.workspace.reviews_wanted = 1
+    assert desk.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"] == 1
+    assert desk.post("/queries/1/skip", {"op_id": "s"}).json() == {}
+    assert desk.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"] == 1
+
+
+@pytest.mark.parametrize("besides", ["1", [1.5], [True], [None], list(range(300))])
+def test_a_wrong_list_of_rows_is_explained(desk: Bench, besides: Any) -> None:
+    assert desk.post("/next", {"op_id": "a", "besides": besides}).status_code == 400
+
+
+def test_progress_and_what_was_done_are_counted(desk: Bench) -> None:
+    desk.save(2, edit_of((0, 1000), submitted=True))
+    desk.save(1, edit_of((0, 1000)))
+    assert desk.get("/me").json() == {"annotator": "ada", "makes_projects": False, "done_ids": [2]}
+    assert desk.post("/next", {"op_id": "a"}).json()["progress"] == {"done": 1, "left": 2}
+
+
+def test_arms_are_drawn_as_often_as_said() -> None:
+    arms = [drawn_arm(f"annotator {k}", query_id) for k in range(20) for query_id in range(100)]
+    shares = {arm: arms.count(arm) / len(arms) for arm in set(arms)}
+    assert shares == {
+        "blind": pytest.approx(0.2, abs=0.03),
+        "original-first": pytest.approx(0.4, abs=0.03),
+        "model-first": pytest.approx(0.4, abs=0.03),
+    }
+
+
+def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
+    with bench(tmp_path / "home", clips=12, rate=1) as desk:
+        who = "ruth/researcher"
+        assert desk.post("/next", {"op_id": "n"}, who=who).json()["empty"] is True
+        assert desk.post("/sample", {}, who=who).json()["state"] == "making"
+        desk.post("/sample", {}, who=who)
+        standing = until(lambda: desk.get("/sample").json(), lambda said: said["state"] != "making")
+        assert standing == {"state": "present", "dataset": "sample", "fraction": 1.0, "message": None}
+        rows = desk.store.queue()
+        kinds = {reason.reason for each in rows for reason in each.reasons}
+        wanted = {
+            "one-clip-hole",
+            "whole-video",
+            "duplicate-query",
+            "low-saliency-inside",
+            "duration-differs",
+        }
+        assert len(rows) == 13
+        assert wanted <= kinds
+        assert desk.post("/next", {"op_id": "m"}, who=who).json()["item"]["edit"]["dataset"] == "sample"
+        assert desk.post("/sample/remove", {}, who=who).json()["state"] == "absent"
+        assert desk.store.queue() == []
+        assert list(desk.home.videos.rglob("*.mp4")) == []
+        desk.post("/sample", {}, who=who)
+        again = until(lambda: desk.get("/sample").json(), lambda said: said["state"] != "making")
+        assert again["dataset"] == "sample-2"
+
+
+@pytest.mark.parametrize(("wanted", "left"), [(1, 2), (2, 3)])
+def test_how_many_annotators_a_row_wants_can_be_set(desk: Bench, wanted: int, left: int) -> None:
+    assert desk.save(1, edit_of((0, 1000), submitted=True)).status_code == 200
+    workspace = Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=wanted)
+    bob = User(id="bob", name="bob", roles=GRANTS[Role.ANNOTATOR])
+    assert workspace.progress(bob) == {"done": 0, "left": left}
+
+
+def test_a_row_wants_an_annotator(desk: Bench) -> None:
+    with pytest.raises(InputError, match="at least one annotator"):
+        Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=0)

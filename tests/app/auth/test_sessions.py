@@ -1,0 +1,116 @@
+"""Sessions begin, are used and end."""
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.auth import sessions as module
+from app.auth.sessions import IDLE_S, LONGEST_S, PER_ACCOUNT, Sessions, mark_of
+from tests.app.people import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(clock: Clock, tmp_path: Path) -> Iterator[Sessions]:
+    opened = Sessions(tmp_path / "sessions.sqlite3", clock=clock)
+    yield opened
+    opened.close()
+
+
+def test_a_token_finds_its_session_and_nothing_else_does(sessions: Sessions) -> None:
+    token = sessions.start("ada", "mark")
+    found = sessions.find(token)
+    assert found is not None
+    assert (found.account, found.password_mark) == ("ada", "mark")
+    for other in ("", token[:-1], token + "a", token.swapcase(), "' OR 1=1 --"):
+        assert sessions.find(other) is None
+
+
+def test_the_file_holds_no_token_and_is_for_its_owner_only(sessions: Sessions, tmp_path: Path) -> None:
+    token = sessions.start("ada", "mark")
+    for path in tmp_path.iterdir():
+        assert token.encode() not in path.read_bytes()
+    assert stat.S_IMODE((tmp_path / "sessions.sqlite3").stat().st_mode) == 0o600
+
+
+def test_a_session_that_is_not_used_ends(sessions: Sessions, clock: Clock) -> None:
+    token = sessions.start("ada", "mark")
+    clock.pass_s(IDLE_S - 1)
+    assert sessions.find(token) is not None
+    clock.pass_s(IDLE_S - 1)
+    assert sessions.find(token) is not None, "use keeps it alive"
+    clock.pass_s(IDLE_S)
+    assert sessions.find(token) is None
+    clock.pass_s(-IDLE_S)
+    assert sessions.find(token) is None, "it does not come back when the clock is set back"
+
+
+def test_a_session_ends_however_much_it_is_used(sessions: Sessions, clock: Clock) -> None:
+    token = sessions.start("ada", "mark")
+    for _ in range(LONGEST_S // 3600 - 1):
+        clock.pass_s(3600)
+        assert sessions.find(token) is not None
+    clock.pass_s(3600)
+    assert sessions.find(token) is None
+
+
+def test_use_is_noted_once_a_minute(sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
+    token = sessions.start("ada", "mark")
+
+    def noted() -> float:
+        with sqlite3.connect(tmp_path / "sessions.sqlite3") as other:
+            value: float = other.execute("SELECT used_at_s FROM sessions").fetchone()[0]
+        other.close()
+        return value
+
+    begun = noted()
+    clock.pass_s(module.NOTE_USE_EVERY_S - 1)
+    sessions.find(token)
+    assert noted() == begun
+    clock.pass_s(1)
+    sessions.find(token)
+    assert noted() == clock.now_s
+
+
+def test_signing_out(sessions: Sessions) -> None:
+    first, second, other = (sessions.start(name, "mark") for name in ("ada", "ada", "bo"))
+    sessions.end(first)
+    assert sessions.find(first) is None
+    assert sessions.find(second) is not None
+    assert sessions.end_all("ada") == 1
+    assert sessions.find(second) is None
+    assert sessions.find(other) is not None
+
+
+def test_an_account_has_so_many_browsers_and_no_more(sessions: Sessions, clock: Clock) -> None:
+    tokens = []
+    for _ in range(PER_ACCOUNT + 1):
+        clock.pass_s(1)
+        tokens.append(sessions.start("ada", "mark"))
+    assert sessions.find(tokens[0]) is None
+    assert all(sessions.find(token) is not None for token in tokens[1:])
+
+
+def test_sessions_outlive_a_restart_and_are_seen_by_other_processes(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "sessions.sqlite3"
+    first = Sessions(path, clock=clock)
+    token = first.start("ada", "mark")
+    second = Sessions(path, clock=clock)
+    assert second.find(token) is not None
+    second.end_all("ada")
+    assert first.find(token) is None
+    first.close()
+    second.close()
+
+
+def test_marks_tell_passwords_apart_and_give_nothing_away() -> None:
+    assert mark_of("$argon2id$one") != mark_of("$argon2id$two")
+    assert len(mark_of(None)) == 16
+    assert "argon" not in mark_of("$argon2id$one")

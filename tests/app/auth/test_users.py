@@ -1,0 +1,106 @@
+"""Who is asking, and what they may do."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.auth.users import (
+    VISITOR_COOKIE,
+    Accounts,
+    NotAllowed,
+    NotSignedIn,
+    Role,
+    VisitorCookies,
+    accounts_for,
+    is_loopback,
+)
+
+COOKIE = "a" * 43
+
+
+def asking(cookie: str | None) -> Any:
+    return SimpleNamespace(cookies={} if cookie is None else {VISITOR_COOKIE: cookie})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.4", False),
+        ("example.org", False),
+        ("", False),
+    ],
+)
+def test_knows_loopback_addresses(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_the_local_account_has_every_role() -> None:
+    accounts = accounts_for("127.0.0.1", allow_anonymous_visitors=False)
+    for role in Role:
+        assert accounts.require(asking(None), role).id == "local"
+
+
+def test_an_open_host_asks_everybody_to_sign_in() -> None:
+    accounts = accounts_for("0.0.0.0", allow_anonymous_visitors=False)
+    assert accounts.resolve(asking(None)) is None
+    with pytest.raises(NotSignedIn, match="Sign in"):
+        accounts.require(asking(None), Role.VISITOR)
+
+
+def test_anonymous_visitors_are_visitors_and_nothing_more() -> None:
+    accounts = accounts_for("0.0.0.0", allow_anonymous_visitors=True)
+    user = accounts.require(asking(COOKIE), Role.VISITOR)
+    assert user.roles == {Role.VISITOR}
+    assert COOKIE not in user.id
+    for role in set(Role) - {Role.VISITOR}:
+        with pytest.raises(NotAllowed, match=role):
+            accounts.require(asking(COOKIE), role)
+
+
+def test_the_flag_takes_the_local_account_away_even_on_loopback() -> None:
+    accounts = accounts_for("127.0.0.1", allow_anonymous_visitors=True)
+    assert accounts.require(asking(COOKIE), Role.VISITOR).id != "local"
+
+
+@pytest.mark.parametrize("cookie", [None, "", "short", "a" * 44, "../" + "a" * 40])
+def test_an_unknown_browser_is_nobody(cookie: str | None) -> None:
+    with pytest.raises(NotAllowed, match="cookies"):
+        Accounts(anonymous=True).require(asking(cookie), Role.VISITOR)
+
+
+def test_every_browser_gets_its_own_lasting_cookie() -> None:
+    accounts = Accounts(anonymous=True)
+
+    def who(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(accounts.require(request, Role.VISITOR).id)
+
+    app = VisitorCookies(Starlette(routes=[Route("/", who)]))
+    with TestClient(app) as first, TestClient(app) as second:
+        answer = first.get("/")
+        assert "HttpOnly" in answer.headers["set-cookie"]
+        assert "SameSite=Lax" in answer.headers["set-cookie"]
+        again = first.get("/")
+        assert "set-cookie" not in again.headers
+        assert answer.text == again.text != second.get("/").text
+
+
+def test_other_cookies_survive_the_first_request() -> None:
+    def echo(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(",".join(sorted(request.cookies)))
+
+    with TestClient(VisitorCookies(Starlette(routes=[Route("/", echo)]))) as client:
+        answer = client.get("/", headers={"cookie": f"theme=dark; {VISITOR_COOKIE}=broken"})
+    assert VISITOR_COOKIE in answer.text

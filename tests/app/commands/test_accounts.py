@@ -1,0 +1,156 @@
+"""`python -m app accounts`: people are added, listed, changed and disabled."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.store import Store
+from app.__main__ import main
+from app.auth.accounts import Members
+from app.auth.sessions import Sessions
+from app.home import open_home
+from tests.app.people import PASSWORD
+
+
+class Terminal(io.StringIO):
+    """A standard input that a person types at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEMPO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TEMPO_ACTOR", "root@server")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    return tmp_path / "home"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["accounts", *words]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["accounts", *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def can_sign_in(home: Path, name: str, password: str) -> bool:
+    with Store(home / "cqvh.sqlite3") as store:
+        sessions = Sessions(open_home(home).sessions)
+        members = Members(store, sessions)
+        try:
+            return members.behind(members.sign_in(name, password, "here")) is not None
+        finally:
+            sessions.close()
+
+
+def test_adding_with_a_password_from_standard_input(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "add", "ada", "--role", "adjudicator")
+    assert said == "Added ada (adjudicator).\n"
+    assert can_sign_in(home, "ada", PASSWORD)
+
+
+def test_a_made_up_password_is_printed_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = run(capsys, "add", "ada", "--generate")
+    password = said.splitlines()[-1].removeprefix("Password, shown only now: ")
+    assert can_sign_in(home, "ada", password)
+    assert password not in run(capsys, "list")
+
+
+def test_a_password_typed_twice(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = iter(["typed " + PASSWORD] * 2 + ["one " + PASSWORD, "two " + PASSWORD])
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: next(typed))
+    run(capsys, "add", "ada")
+    assert "differ" in refused(capsys, "password", "ada")
+    assert can_sign_in(home, "ada", "typed " + PASSWORD)
+
+
+def test_listing(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(capsys, "add", "ada", "--generate")
+    assert "everybody signs in" in run(capsys, "add", "bo", "--role", "researcher", "--generate")
+    run(capsys, "disable", "ada")
+    lines = run(capsys, "list").splitlines()
+    assert [line.split()[:2] for line in lines] == [["ada", "annotator"], ["bo", "researcher"]]
+    assert [line.endswith("disabled") for line in lines] == [True, False]
+    listed: dict[str, Any] = json.loads(run(capsys, "list", "--json"))
+    assert [sorted(each) for each in listed["accounts"]] == [["created_at", "disabled", "name", "role"]] * 2
+
+
+def test_disabling_enabling_and_changing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "ada", "--generate")
+    with Store(home / "cqvh.sqlite3") as store:
+        sessions = Sessions(open_home(home).sessions)
+        members = Members(store, sessions)
+        token = sessions.start("ada", "whatever")
+        run(capsys, "disable", "ada")
+        assert sessions.find(token) is None, "the command ends sessions of the running app"
+        run(capsys, "enable", "ada")
+        run(capsys, "role", "ada", "administrator")
+        account = members.found("ada")
+        assert (account.disabled, account.role) == (False, "administrator")
+        with store.database.read() as connection:
+            actors = connection.exec_driver_sql("SELECT DISTINCT actor FROM operations").scalars().all()
+        assert actors == ["root@server"]
+        sessions.close()
+
+
+def test_a_forgotten_password(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "ada", "--generate")
+    changed = json.loads(run(capsys, "password", "ada", "--generate", "--json"))
+    assert can_sign_in(home, "ada", changed["password"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["add", "Ada"], "cannot be an account's name"),
+        (["add", "model"], "cannot be an account's name"),
+        (["disable", "eve"], "There is no account 'eve'; there are: none."),
+        (["password", "eve"], "There is no account 'eve'"),
+        (["role", "eve", "annotator"], "There is no account 'eve'"),
+        (["list", "--home", "/dev/null/x"], "cannot write to its folder"),
+        (["list", "--database", "nonsense://x"], "nonsense"),
+    ],
+)
+def test_bad_input_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert said in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(("typed", "said"), [("", "no password"), ("short\n", "12 to 1024")])
+def test_bad_passwords_are_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert said in refused(capsys, "add", "ada")
+    assert json.loads(run(capsys, "list", "--json"))["accounts"] == []
+
+
+@pytest.mark.parametrize("words", [["add"], ["add", "ada", "--role", "king"], ["forget", "ada"], []])
+def test_bad_usage_ends_with_two(home: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["accounts", *words])
+    assert ended.value.code == 2
+
+
+def test_no_option_takes_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    for action in ("add", "password"):
+        with pytest.raises(SystemExit):
+            main(["accounts", action, "--help"])
+        options = [
+            line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  --")
+        ]
+        assert "--password" not in options

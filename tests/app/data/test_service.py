@@ -1,0 +1,343 @@
+"""The data desk and the data page's handlers, without a browser."""
+
+import asyncio
+import json
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from annotations import formats
+from annotations.records import Edit, EditedMoment
+from annotations.rows import Row
+from annotations.store import Store
+from app.auth.users import Accounts, Role, User
+from app.data.downloads import ZIP, Downloads, download_routes
+from app.data.layout import Memory
+from app.data.page import DataPage
+from app.data.service import DataDesk, ExportWish, ImportWish
+from app.data.view import export_html
+from app.job_queue import Lane, result_of
+from tempo_core.errors import InputError
+
+NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
+ADA = User(id="ada", name="ada", roles=frozenset(Role))
+
+
+class OneUser(Accounts):
+    """Accounts in which everybody is one person with the roles that a test gives them."""
+
+    __slots__ = ()
+
+    def resolve(self, request: Any) -> User | None:
+        return request.user
+
+
+def asked_by(*roles: Role, name: str = "ada") -> Any:
+    return SimpleNamespace(user=User(id=name, name=name, roles=frozenset(roles)))
+
+
+EVERYTHING = asked_by(*Role)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[DataDesk]:
+    """A store of three rows, one of them nasty."""
+    said = [
+        ("A dog runs", "v", (10, 20)),
+        (NASTY, "v", (0, 150)),
+        ("A cat", "w", (4, 8)),
+    ]
+    rows = [
+        Row(
+            qid=str(n),
+            qid_is_int=True,
+            query=query,
+            vid=f"{vid}_0.0_150.0",
+            duration_s=150,
+            split="train" if vid == "w" else "val",
+            windows=(pair,),
+        )
+        for n, (query, vid, pair) in enumerate(said, start=1)
+    ]
+    with Store(tmp_path / "cqvh.sqlite3") as store:
+        store.import_rows(rows, dataset="qvh", op_id="import")
+        (tmp_path / "exports").mkdir()
+        lane = Lane("data")
+        yield DataDesk(store, Downloads(tmp_path / "exports"), tmp_path / "snapshots", lane)
+        lane.close()
+
+
+@pytest.fixture
+def page(desk: DataDesk) -> DataPage:
+    page = DataPage(desk, OneUser(anonymous=False))
+    with gr.Blocks() as blocks:
+        page.build(blocks)
+    return page
+
+
+def edit(*windows_ms: tuple[int, int]) -> Edit:
+    return Edit(verdict="moments", moments=tuple(EditedMoment(start_ms=a, end_ms=b) for a, b in windows_ms))
+
+
+def chosen(data: Any) -> Any:
+    return SimpleNamespace(_data=data)
+
+
+def last(steps: AsyncIterator[dict[Any, Any]]) -> dict[Any, Any]:
+    """What a handler that streams shows in the end."""
+
+    async def run() -> dict[Any, Any]:
+        shown: dict[Any, Any] = {}
+        async for change in steps:
+            shown |= change
+        return shown
+
+    return asyncio.run(run())
+
+
+def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
+    view = page.view
+    shown = page.arrive(asked_by(Role.ANNOTATOR))
+    rows = json.loads(shown[view.rows])["rows"]
+    assert [row["text"] for row in rows] == ["A dog runs", NASTY, "A cat"]
+    assert "1–3 of 3" in shown[view.count]
+    assert [shown[tab]["visible"] for tab in (view.import_tab, view.export_tab, view.compare_tab)] == [
+        False
+    ] * 3
+    assert shown[view.export_dataset]["choices"] == ["qvh"]
+    shown = page.arrive(asked_by(Role.VISITOR))
+    assert list(shown) == [view.count]
+    assert "role annotator" in shown[view.count]
+
+
+def test_filters_pages_and_bad_filters(page: DataPage) -> None:
+    view, who = page.view, asked_by(Role.ANNOTATOR)
+    shown = page.narrow(" dog ", "qvh", "val", "open", "", "suspicion", Memory(offset=50), who)
+    assert [row["qid"] for row in json.loads(shown[view.rows])["rows"]] == ["1"]
+    assert shown[view.memory].offset == 0
+    none = page.narrow("zzz", "", "", "any", "", "import", Memory(), who)
+    assert json.loads(none[view.rows])["empty"] == "No row fits these filters."
+    assert page.turn_forward("", "", "", "any", "", "import", Memory(total=3), who)[view.memory].offset == 0
+    assert page.turn_back("", "", "", "any", "", "import", Memory(offset=50), who)[view.memory].offset == 0
+    bad = page.narrow("", "", "", "odd", "", "import", Memory(), who)
+    assert "state is &#x27;odd&#x27;" in bad[view.count]
+    refused = page.narrow("", "", "", "any", "", "import", Memory(), asked_by(Role.VISITOR))
+    assert list(refused) == [view.count]
+
+
+def test_history_and_restore(page: DataPage, desk: DataDesk) -> None:
+    view, who = page.view, asked_by(Role.ANNOTATOR)
+    first = desk.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
+    desk.store.submit(1, edit((5_000, 6_000)), annotator="bob", parent_id=None, op_id="b")
+    second = desk.store.submit(1, edit((1_000, 2_000)), annotator="ada", parent_id=first.id, op_id="c")
+    shown = page.choose(Memory(), who, chosen({"query_id": 1}))
+    story = json.loads(shown[view.history])
+    assert story["parent_id"] == second.id
+    assert [entry["title"] for entry in story["entries"]] == [
+        "ada, version 2", "bob, version 1", "ada, version 1", "As released",
+    ]  # fmt: skip
+    assert story["entries"][0]["restores"] is None
+    wish = {"query_id": 1, "to_id": first.id, "parent_id": second.id}
+    shown = page.restore(who, chosen(wish))
+    assert "Restored" in shown[view.history_line]
+    assert desk.store.resolved(1).moments == first.edit.windows
+    shown = page.restore(who, chosen(wish))
+    assert "moved on" in shown[view.history_line]
+    assert len(desk.store.corrections(1)) == 4, "a stale page restores nothing"
+    newest = desk.store.latest(1, "ada")
+    assert newest is not None
+    page.restore(who, chosen({"query_id": 1, "to_id": None, "parent_id": newest.id}))
+    assert [(m.start_s, m.end_s) for m in desk.store.resolved(1).moments or ()] == [(10.0, 20.0)]
+
+
+@pytest.mark.parametrize("data", [None, {}, {"query_id": 99}, {"query_id": "1"}, {"query_id": True}, "x"])
+def test_unknown_rows_and_strange_events_are_answered_with_a_sentence(page: DataPage, data: Any) -> None:
+    who = asked_by(Role.ANNOTATOR)
+    assert "There is no query" in page.choose(Memory(), who, chosen(data))[page.view.history_line]
+    assert 'role="alert"' in page.restore(who, chosen(data))[page.view.history_line]
+
+
+def test_every_handler_asks_for_its_role(page: DataPage) -> None:
+    view, visitor, annotator = page.view, asked_by(Role.VISITOR), asked_by(Role.ANNOTATOR)
+    assert "role annotator" in page.choose(Memory(), visitor, chosen({"query_id": 1}))[view.history_line]
+    assert "role annotator" in page.restore(visitor, chosen({"query_id": 1}))[view.history_line]
+    assert "role annotator" in page.figures(visitor)[view.facts]
+    assert "role administrator" in last(page.bring_in([], "", "", "", False, annotator))[view.import_line]
+    form: Any = ("csv", "qvh", "", "latest", False, "outward", "drop", "", "apart", None, "", False)
+    assert "role researcher" in last(page.take_out(*form, annotator))[view.export_line]  # type: ignore[call-arg]
+    assert "role researcher" in last(page.compare("qvh", "", "latest", False, annotator))[view.compare_line]
+
+
+def test_figures_count_the_store(page: DataPage) -> None:
+    shown = page.figures(asked_by(Role.ANNOTATOR))
+    assert "<dt>Queries</dt><dd>3</dd>" in shown[page.view.facts]
+    assert shown[page.view.progress].data[0].x == (3,)
+
+
+def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_path: Path) -> None:
+    view = page.view
+    good = {"qid": 7, "query": NASTY, "vid": "x", "duration": 10, "relevant_windows": [[0, 2]]}
+    bad = {**good, "qid": 8, "relevant_windows": [[4, 2]]}
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(each) for each in (good, bad)))
+    shown = last(page.bring_in([str(file)], "", "more", "", False, EVERYTHING))
+    assert "1 row breaks a rule, so nothing of it came in" in shown[view.import_report]
+    assert "<td>rows.jsonl</td><td>2</td>" in shown[view.import_report]
+    shown = last(page.bring_in([str(file)], "", "more", "", True, EVERYTHING))
+    assert "1 added" in shown[view.import_report]
+    assert "1 left out" in shown[view.import_report]
+    assert shown[view.dataset]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
+    assert shown[view.do_import]["interactive"]
+    for files, form, split in (([], "", ""), ([str(file)], "odd", ""), ([str(file)], "", "odd")):
+        assert (
+            'role="alert"' in last(page.bring_in(files, form, "", split, False, EVERYTHING))[view.import_line]
+        )
+
+
+@pytest.mark.parametrize("name", ["page.html", "photo.png", "empty.csv"])
+def test_files_of_no_format_are_refused_by_name(desk: DataDesk, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"<html>\x00\xff")
+    outcome = result_of(_done(desk.submit_import(ADA, ImportWish(files=(tmp_path / name,)))))
+    assert outcome.imported == ()
+    assert outcome.refused[0][0] == name
+    assert "no format known" in outcome.refused[0][1]
+
+
+def _done(job: Any) -> Any:
+    job.future.exception(timeout=30)
+    return job
+
+
+FORMATS = [name for name in formats.names() if name != "predictions"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_goes_out_and_comes_in_again(desk: DataDesk, tmp_path: Path, form: str) -> None:
+    from annotations.formats import ExportOptions
+
+    options = ExportOptions(frame_rate=25.0, keep_going=True)
+    out = result_of(_done(desk.submit_export(ADA, ExportWish(format=form, dataset="qvh", options=options))))
+    assert any("manifest" in name.lower() for name in out.names)
+    with zipfile.ZipFile(out.parcel.folder / ZIP) as archive:
+        assert sorted(archive.namelist()) == list(out.names)
+    papers = ("manifest", "license", "readme", "raw", "diff", "no_moment", "labels.xml")
+    files = tuple(
+        out.parcel.folder / name for name in out.names if not any(part in name.lower() for part in papers)
+    )
+    wish = ImportWish(files=files, format=form, dataset="again")
+    back = result_of(_done(desk.submit_import(ADA, wish)))
+    assert back.refused == ()
+    assert sum(done.report.added for done in back.imported) == 3
+
+
+def test_an_export_is_what_the_command_writes(
+    desk: DataDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from annotations.__main__ import main
+
+    desk.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
+    monkeypatch.setenv("TEMPO_HOME", str(tmp_path))
+    for form, name in (("qvhighlights", ""), ("csv", "qvh.csv")):
+        out = result_of(_done(desk.submit_export(ADA, ExportWish(format=form, dataset="qvh"))))
+        target = tmp_path / "cli" / form / name
+        arguments = [
+            "export",
+            "--database",
+            str(tmp_path / "cqvh.sqlite3"),
+            "--format",
+            form,
+            "--out",
+            str(target),
+        ]
+        assert main(arguments) == 0, capsys.readouterr().err
+        folder = target if not name else target.parent
+        written = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert {name: (out.parcel.folder / name).read_bytes() for name in out.names} == written
+
+
+def test_bad_exports_say_why_and_leave_nothing(page: DataPage, desk: DataDesk) -> None:
+    view = page.view
+    form: Any = ("csv", "", "", "latest", False, "outward", "drop", "", "apart", None, "", False)
+    assert "no dataset to export" in last(page.take_out(*form, EVERYTHING))[view.export_line]  # type: ignore[call-arg]
+    for change in (
+        {0: "odd"},
+        {2: "odd"},
+        {3: "odd"},
+        {5: "odd"},
+        {8: "odd"},
+        {1: "unknown"},
+        {0: "label-studio"},
+    ):
+        given: Any = [*form]
+        given[1] = "qvh"
+        for place, value in change.items():
+            given[place] = value
+        shown = last(page.take_out(*given, EVERYTHING))  # type: ignore[call-arg]
+        assert 'role="alert"' in shown[view.export_line], change
+        assert shown[view.do_export]["interactive"]
+    assert list(desk.downloads.room.iterdir()) == []
+
+
+def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, desk: DataDesk) -> None:
+    desk.store.submit(1, edit((60_000, 70_000)), annotator="ada", parent_id=None, op_id="a")
+    shown = last(page.compare("qvh", "", "latest", False, EVERYTHING))
+    text = shown[page.view.compare_result]
+    assert "3 rows compared, 1 of them changed" in text
+    assert '<th scope="row">R1@0.5</th><td>66.67</td><td>66.67</td>' in text
+    assert "strict.html" in text
+    assert "official.html" in text
+    bad = last(page.compare("", "", "latest", False, EVERYTHING))
+    assert "no dataset to compare" in bad[page.view.compare_line]
+
+
+def test_files_go_to_researchers_only(desk: DataDesk) -> None:
+    out = result_of(_done(desk.submit_export(ADA, ExportWish(format="csv", dataset="qvh"))))
+    address = f"/data/files/{out.parcel.id}"
+
+    def client(*roles: Role) -> TestClient:
+        app = FastAPI()
+        accounts = SimpleNamespace(
+            require=lambda request, role: OneUser(anonymous=False).require(asked_by(*roles), role)
+        )
+        app.include_router(download_routes(desk.downloads, accounts))  # type: ignore[arg-type]
+        return TestClient(app)
+
+    researcher = client(Role.RESEARCHER)
+    given = researcher.get(f"{address}/qvh.csv")
+    assert given.content == (out.parcel.folder / "qvh.csv").read_bytes()
+    assert "attachment" in given.headers["content-disposition"]
+    assert researcher.get(f"{address}/{ZIP}").status_code == 200
+    assert client(Role.ANNOTATOR).get(f"{address}/qvh.csv").status_code == 403
+    for wrong in (
+        f"{address}/other.csv", f"{address}/../cqvh.sqlite3", f"{address}/%2e%2e/%2e%2e/cqvh.sqlite3",
+        f"/data/files/{'a' * 24}/qvh.csv", "/data/files/../qvh.csv", f"{address}/",
+    ):  # fmt: skip
+        assert researcher.get(wrong).status_code == 404, wrong
+
+
+def test_old_parcels_go(tmp_path: Path) -> None:
+    now_s = [1e9 * 2]
+    downloads = Downloads(tmp_path, ttl_s=10, clock=lambda: now_s[0])
+    old = downloads.open()
+    assert not old.folder.exists() or downloads.sweep() == 1
+    with pytest.raises(InputError):
+        downloads.file(old.id, "x")
+
+
+def test_an_export_counts_one_row_as_one() -> None:
+    report = SimpleNamespace(
+        counts={"no moment": 1, "unchanged": 2}, dropped={"notes": 1}, rows=1, format="csv", problems=[]
+    )
+    outcome = SimpleNamespace(
+        report=report, snapshot_sha256="0" * 64, parcel=SimpleNamespace(folder=Path("none")), names=[]
+    )
+    said = export_html(outcome)  # type: ignore[arg-type]
+    for words in ("<b>1 row</b>", "1 row: no moment", "2 rows: unchanged", "1 row loses notes"):
+        assert words in said

@@ -1,0 +1,69 @@
+"""Contexts belong to their asker, expire, and are few."""
+
+import pytest
+
+from app.ground.contexts import ContextGone, ContextStore
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_only_the_asker_gets_it_back() -> None:
+    store = ContextStore()
+    held = store.put("alice", "clip", "key", "context")
+    assert store.get("alice", held.id).context == "context"
+    assert store.find("alice", "key") is held
+    assert store.find("bob", "key") is None
+    with pytest.raises(ContextGone) as foreign:
+        store.get("bob", held.id)
+    with pytest.raises(ContextGone) as unknown:
+        store.get("bob", "no-such-id")
+    assert str(foreign.value) == str(unknown.value)
+
+
+def test_expires_when_unused() -> None:
+    clock = Clock()
+    store = ContextStore(ttl_s=10, clock=clock)
+    held = store.put("alice", "clip", "key", "context")
+    clock.now_s = 9
+    store.get("alice", held.id)
+    clock.now_s = 18
+    store.get("alice", held.id)
+    clock.now_s = 29
+    with pytest.raises(ContextGone):
+        store.get("alice", held.id)
+    assert len(store) == 0
+
+
+def test_the_least_recently_used_makes_room() -> None:
+    clock = Clock()
+    store = ContextStore(limit=3, per_owner=2, clock=clock)
+    first = store.put("alice", "clip", 1, None)
+    clock.now_s = 1
+    second = store.put("alice", "clip", 2, None)
+    clock.now_s = 2
+    store.get("alice", first.id)
+    clock.now_s = 3
+    store.put("alice", "clip", 3, None)
+    assert store.find("alice", 1) is first
+    assert store.find("alice", 2) is None
+    with pytest.raises(ContextGone):
+        store.get("alice", second.id)
+    clock.now_s = 4
+    store.put("bob", "clip", 4, None)
+    store.put("bob", "clip", 5, None)
+    assert len(store) == 3
+
+
+def test_only_the_owner_drops_it() -> None:
+    store = ContextStore()
+    held = store.put("alice", "clip", "key", None)
+    store.drop("bob", held.id)
+    assert len(store) == 1
+    store.drop("alice", held.id)
+    assert len(store) == 0

@@ -1,0 +1,58 @@
+"""Example clips: whatever the manifest lists."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.ground.examples import SHIPPED, read_examples
+from tempo_core.errors import InputError
+
+
+def write(folder: Path, manifest: object) -> None:
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_no_folder_or_no_manifest_is_no_example(tmp_path: Path) -> None:
+    assert read_examples(None) == []
+    assert read_examples(tmp_path) == []
+    assert read_examples(tmp_path / "missing") == []
+
+
+def test_reads_the_manifest_in_order(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    write(
+        tmp_path,
+        [
+            {"file": "b.mp4", "title": "B", "questions": ["q1", "q2"], "licence": "CC0", "source": "ours"},
+            {"file": "a.mp4", "title": "A", "questions": []},
+        ],
+    )
+    first, second = read_examples(tmp_path)
+    assert (first.title, first.questions, first.licence) == ("B", ("q1", "q2"), "CC0")
+    assert (second.path, second.questions) == (tmp_path / "a.mp4", ())
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"file": "a.mp4"},
+        [{"file": "a.mp4", "title": "A"}],
+        [{"file": "gone.mp4", "title": "A", "questions": []}],
+        [{"file": "../../etc/passwd", "title": "A", "questions": []}],
+        ["a.mp4"],
+    ],
+)
+def test_a_broken_manifest_is_an_input_error(tmp_path: Path, manifest: object) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    write(tmp_path, manifest)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        read_examples(tmp_path)
+
+
+def test_the_shipped_examples_can_be_read() -> None:
+    for example in read_examples(SHIPPED):
+        assert example.title
+        assert example.questions
+        assert example.licence

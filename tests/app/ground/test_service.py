@@ -1,0 +1,89 @@
+"""The desk's rules about settings, and a model that is changed while questions wait; the rest of its work is tested
+through the API and the page.
+"""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.auth.users import LOCAL_USER
+from app.ground.engines import EngineProvider
+from app.ground.service import Desk, Outcome, Question, Settings
+from app.media.library import MediaLibrary
+from tempo_core.errors import InputError
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
+
+
+def test_reads_a_form() -> None:
+    assert Settings.read(None, None, None, None) == Settings()
+    assert Settings.read(0, "uniform", "", 7) == Settings(allocator="uniform", n_best=7)
+    assert Settings.read("96", "saa", "0.5", 1) == Settings(token_budget=96, step_s=0.5, n_best=1)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ((10.5, "saa", None, 5), "token budget must be a whole number"),
+        (("many", "saa", None, 5), "token budget must be a number; got 'many'"),
+        ((float("nan"), "saa", None, 5), "finite"),
+        ((float("inf"), "saa", None, 5), "finite"),
+        ((-1, "saa", None, 5), "1 or more"),
+        ((None, "greedy", None, 5), "Unknown allocator 'greedy'"),
+        ((None, "saa", 0.01, 5), "between 0.1 and 600"),
+        ((None, "saa", None, 21), "1 to 20"),
+    ],
+)
+def test_explains_what_cannot_be(form: tuple[Any, ...], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        Settings.read(*form)
+
+
+def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_new_one(
+    tmp_path: Path,
+) -> None:
+    made = [FakeEngine(), FakeEngine(), FakeEngine()]
+    for number, each in enumerate(made):
+        each.model_id = f"model-{number}"
+    engines = EngineProvider(lambda: made[0])
+    engines.start()
+    assert engines.wait(5)
+    (tmp_path / "media").mkdir()
+    desk = Desk(engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground)
+    question = Question(
+        source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()
+    )
+
+    def ask() -> Outcome:
+        return asyncio.run(_outcome(desk, question))
+
+    assert (ask().reused, ask().reused) == (False, True)
+    desk.contexts.find = _changing(desk, engines, made[1], desk.contexts.find)  # type: ignore[method-assign]
+    first = ask()  # a context of model-0 is there, and model-1 answers
+    assert (first.reused, first.answer.model_id, first.context.model_id) == (False, "model-1", "model-1")
+    assert ask().reused
+    desk.contexts.find = _changing(desk, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
+    assert ask().context.model_id == "model-2"  # asked of model-1, where nothing was kept
+    del desk.contexts.find
+    engines._engine = made[1]
+    assert ask().answer.model_id == "model-1"  # what model-2 made is not taken for model-1's
+    desk.close()
+
+
+async def _outcome(desk: Desk, question: Question) -> Outcome:
+    steps = [step async for step in desk.ground(LOCAL_USER, question, threading.Event())]
+    assert isinstance(steps[-1], Outcome)
+    return steps[-1]
+
+
+def _changing(desk: Desk, engines: EngineProvider, engine: FakeEngine, find: Any) -> Any:
+    """`find`, and then, before the question's turn comes, another model."""
+
+    def found(*given: Any) -> Any:
+        held = find(*given)
+        engines._engine = engine
+        return held
+
+    return found

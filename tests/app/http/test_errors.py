@@ -1,0 +1,35 @@
+"""What a visitor is told: no path, no traceback."""
+
+import logging
+
+import pytest
+
+from annotations.database import StoreError
+from app.http.errors import message_for, without_paths
+from tempo_core.errors import CheckpointError
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "The database sqlite:////srv/me/c.sqlite3 cannot be opened",
+            "The database c.sqlite3 cannot be opened",
+        ),
+        ("/srv/adapters/x/adapter_model.safetensors is damaged.", "adapter_model.safetensors is damaged."),
+        ("('~/clips/a.mp4')", "('a.mp4')"),
+        ("Use `python -m train`, and/or 1/2 of https://example.org/a/b", None),
+        ("Open /annotate or /train?x=1.", None),
+    ],
+)
+def test_a_file_is_named_and_not_where_it_lies(text: str, said: str | None) -> None:
+    assert without_paths(text) == (said or text)
+
+
+def test_our_own_errors_are_told_and_others_are_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    assert message_for(CheckpointError("/srv/a/b lacks x.")) == "b lacks x."
+    assert message_for(StoreError("It is busy.")) == "It is busy."
+    with caplog.at_level(logging.ERROR):
+        said = message_for(RuntimeError("/srv/secret broke"))
+    assert "secret" not in said
+    assert said.rstrip(".").rpartition(" ")[2] in caplog.text

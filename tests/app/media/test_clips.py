@@ -1,0 +1,84 @@
+"""The real preparing of clips, and real bad files through a running app: the app stays up."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.media.clips import draw_strip, prepare_clip
+from tempo_core.errors import VideoError
+from tempo_core.video import VideoInfo
+from tests.app.conftest import RunningApp
+from tests.app.fakes import write_clip
+
+gradio_client = pytest.importorskip("gradio_client")
+pytestmark = pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")  # gradio 6.31 on pandas 3
+
+
+def prepare(source: Path, folder: Path) -> Any:
+    folder.mkdir(exist_ok=True)
+    return prepare_clip(source, folder, cancel=threading.Event(), progress=lambda fraction: None)
+
+
+def test_makes_a_copy_and_a_strip_with_true_times(clip: Path, tmp_path: Path) -> None:
+    facts = prepare(clip, tmp_path / "clip")
+    assert (facts.width, facts.height) == (160, 96)
+    assert facts.duration_s == pytest.approx(4.0, abs=0.11)
+    copy = tmp_path / "clip" / "clip.mp4"
+    strip = draw_strip(copy, tmp_path / "strip.jpg", facts, cancel=threading.Event())
+    rows = -(-len(strip.times_s) // strip.columns)
+    with Image.open(tmp_path / "strip.jpg") as sheet:
+        size = sheet.size
+    assert size == (strip.columns * strip.tile_width, rows * strip.tile_height)
+    assert list(strip.times_s) == sorted(set(strip.times_s))
+    assert 0 <= strip.times_s[0] < strip.times_s[-1] < facts.duration_s
+
+
+def test_a_very_long_clip_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Long:
+        duration_s = 3600.0
+
+    def measured(path: Path, **named: Any) -> VideoInfo:
+        return Long()  # type: ignore[return-value]
+
+    monkeypatch.setattr("app.media.clips.probe", measured)
+    with pytest.raises(VideoError, match="lasts 60 minutes; the page takes up to 30"):
+        prepare(clip, tmp_path)
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files that are no clips, by what is wrong with them."""
+    import wave
+
+    whole = write_clip(folder / "whole.mp4")
+    files = {name: folder / f"{name}.mp4" for name in ("empty", "text", "playlist", "truncated", "audio")}
+    files["empty"].write_bytes(b"")
+    files["text"].write_text("hello " * 1000)
+    files["playlist"].write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{whole}\n#EXT-X-ENDLIST\n")
+    files["truncated"].write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    with wave.open(str(files["audio"]), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\0" * 16000)
+    return files
+
+
+def test_bad_files_are_explained_and_the_app_stays_up(
+    serve: Callable[..., RunningApp], clip: Path, tmp_path: Path
+) -> None:
+    running = serve(prepare=prepare_clip, draw=draw_strip)
+    client = gradio_client.Client(running.url, verbose=False, analytics_enabled=False)
+    for kind, path in bad_files(tmp_path).items():
+        with pytest.raises(gradio_client.exceptions.AppError) as caught:
+            client.predict(video=gradio_client.handle_file(path), query="a square", api_name="/ground")
+        message = str(caught.value)
+        assert "incident" not in message, (kind, message)
+        assert str(running.home.root) not in message, (kind, message)
+        assert path.name in message or "video" in message, (kind, message)
+    answer = client.predict(video=gradio_client.handle_file(clip), query="a square", api_name="/ground")
+    assert answer["refused"] is False
+    assert sorted(running.home.media.iterdir()) == [running.home.media / answer["clip"]["url"].split("/")[-1]]

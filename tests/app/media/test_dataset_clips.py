@@ -1,0 +1,149 @@
+"""Clips of datasets: found, prepared once, shared by annotators; shot changes to the frame."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from annotations.store import Store
+from app.job_queue import Lane
+from app.media.clips import draw_strip, prepare_clip
+from app.media.dataset_clips import ClipShelf, Shelved
+from app.media.library import DATASETS, ClipFacts, MediaLibrary
+from app.media.shots import find_shots, peaks
+from tempo_core.errors import VideoError
+from tests.app.annotating import row, until
+from tests.app.fakes import light_draw, light_prepare, write_clip
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    """A clip lane of its own."""
+    made = Lane("clips")
+    yield made
+    made.close()
+
+
+def shelf_of(tmp_path: Path, lane: Lane, store: Store, **parts: object) -> ClipShelf:
+    for name in ("media", "videos"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    media = MediaLibrary(tmp_path / "media", light_prepare, light_draw)
+    given = {"shots": lambda clip, facts, cancel: [1200], "clock": lambda: 0.0, **parts}
+    return ClipShelf(store, media, lane, tmp_path / "videos", **given)  # type: ignore[arg-type]
+
+
+def settled(shelf: ClipShelf, vid: str) -> Shelved:
+    found = until(lambda: shelf.look(vid), lambda shelved: shelved.preparing is None)
+    assert isinstance(found, Shelved)
+    return found
+
+
+def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, lane: Lane) -> None:
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        shelf = shelf_of(tmp_path, lane, store)
+        write_clip(tmp_path / "videos" / "a.mp4")
+        ready = settled(shelf, "a").ready
+        assert ready is not None
+        assert (ready.clip.owner, ready.frame_rate, ready.frame_count) == (DATASETS, 10.0, 40)
+        assert ready.shots_ms == (1200,)
+        assert (ready.clip.folder / "shots.json").read_text() == "[1200]"
+        again = shelf_of(tmp_path, lane, store, shots=None)
+        known = settled(again, "a").ready
+        assert known is not None
+        assert (known.clip.id, known.shots_ms) == (ready.clip.id, (1200,))
+
+
+def test_a_file_that_comes_later_is_found_on_the_next_look(tmp_path: Path, lane: Lane) -> None:
+    now_s = 0.0
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        shelf = shelf_of(tmp_path, lane, store, clock=lambda: now_s)
+        missing = shelf.look("a").missing
+        assert missing is not None
+        assert "a.mp4" in missing
+        assert str(tmp_path / "videos") in missing
+        write_clip(tmp_path / "videos" / "a.mp4")
+        assert shelf.look("a").missing is not None  # looked through a moment ago
+        now_s = 60.0
+        assert settled(shelf, "a").ready is not None
+
+
+def test_a_broken_file_says_why_and_is_tried_again(tmp_path: Path, lane: Lane) -> None:
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        shelf = shelf_of(tmp_path, lane, store)
+        (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
+        assert "is not a video" in str(settled(shelf, "a").failed)
+        assert shelf.look("a").preparing is not None
+
+
+def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, lane: Lane) -> None:
+    heard: list[str] = []
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a"), row(2, "b")], dataset="d", op_id="d")
+        shelf = shelf_of(tmp_path, lane, store)
+        (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
+        write_clip(tmp_path / "videos" / "b.mp4")
+        shelf.look_through(at_once=True)
+        shelf.prepare_in_turn(["a", "b"], after=heard.append)
+        until(lambda: heard, bool)
+        assert heard == ["b"]
+        assert shelf.look("b").ready is not None
+
+
+def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, lane: Lane) -> None:
+    def fail(*given: object, **named: object) -> list[int]:
+        raise VideoError("no pictures")
+
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        shelf = shelf_of(tmp_path, lane, store, shots=fail)
+        shelf.media._draw = fail  # type: ignore[assignment]
+        write_clip(tmp_path / "videos" / "a.mp4")
+        ready = settled(shelf, "a").ready
+        assert ready is not None
+        assert (ready.strip, ready.shots_ms) == (None, ())
+
+
+def shots_clip(path: Path, cuts: list[int], *, frames: int = 100, rate: int = 25) -> Path:
+    """A clip whose colour changes at the frames of `cuts`, with a little noise."""
+    rng = np.random.default_rng(3)
+    colours = [(40, 90, 140), (200, 60, 60), (60, 180, 80), (220, 210, 60)]
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"g": "10", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for idx in range(frames):
+            shot = sum(idx >= cut for cut in cuts)
+            picture = np.clip(rng.normal(colours[shot], 3, (96, 160, 3)), 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("cuts", [[], [37], [13, 52, 81]])
+def test_shot_changes_are_found_to_the_frame(tmp_path: Path, cuts: list[int]) -> None:
+    clip = shots_clip(tmp_path / "clip.mp4", cuts)
+    facts = ClipFacts(duration_s=4.0, frame_rate=25.0, width=160, height=96)
+    assert find_shots(clip, facts, cancel=threading.Event()) == [cut * 40 for cut in cuts]
+
+
+def test_only_what_stands_out_is_a_peak() -> None:
+    assert peaks(np.array([])) == []
+    assert peaks(np.full(50, 0.03)) == []
+    assert peaks(np.array([0.0, 0.0, 0.5, 0.1, 0.0, 0.9, 0.0, 0.0])) == [5, 2]
+
+
+def test_the_real_copy_counts_its_frames(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "source.mp4", seconds=3)
+    (tmp_path / "copy").mkdir()
+    facts = prepare_clip(source, tmp_path / "copy", cancel=threading.Event(), progress=lambda share: None)
+    assert (facts.frame_count, facts.frame_rate) == (30, 10.0)
+    assert facts.duration_s == pytest.approx(3.0)
+    strip = draw_strip(
+        tmp_path / "copy" / "clip.mp4", tmp_path / "strip.jpg", facts, cancel=threading.Event()
+    )
+    assert strip.times_s[0] == 0.0

@@ -1,0 +1,130 @@
+"""Lanes: one at a time, in order, bounded, cancellable, off the event loop."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from app.job_queue import Busy, Job, Lane, Progress, result_of
+from tempo_core.errors import Cancelled
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    lane = Lane("test", limit=3, per_owner=2)
+    yield lane
+    lane.close()
+
+
+async def collect(lane: Lane, job: Job) -> list[Progress]:
+    return [step async for step in lane.follow(job)]
+
+
+def test_runs_off_the_event_loop_and_reports(lane: Lane) -> None:
+    reported = threading.Event()
+
+    def work(job: Job) -> str:
+        job.report("encoding", 0.5)
+        reported.wait(5)
+        return threading.current_thread().name
+
+    async def scene() -> list[Progress]:
+        job = lane.submit("alice", work)
+        steps = []
+        async for step in lane.follow(job):
+            steps.append(step)
+            if step.stage == "encoding":
+                reported.set()
+        assert result_of(job).startswith("tempo-test")
+        return steps
+
+    assert asyncio.run(scene())[-1] == Progress(stage="encoding", fraction=0.5)
+
+
+def test_one_at_a_time_in_order_with_positions(lane: Lane) -> None:
+    gate, order = threading.Event(), []
+
+    def work(name: str) -> None:
+        gate.wait(5)
+        order.append(name)
+
+    async def scene() -> list[Progress]:
+        jobs = [lane.submit(name, lambda job, name=name: work(name)) for name in ("a", "b", "c")]
+        following = asyncio.create_task(collect(lane, jobs[2]))
+        await asyncio.sleep(0.3)
+        gate.set()
+        steps = await following
+        assert [job.future.done() for job in jobs] == [True, True, True]
+        return steps
+
+    assert asyncio.run(scene())[0] == Progress(stage="queued", position=2)
+    assert order == ["a", "b", "c"]
+
+
+def test_refuses_when_full_and_when_one_person_takes_too_much(lane: Lane) -> None:
+    gate = threading.Event()
+    for owner in ("alice", "alice"):
+        lane.submit(owner, lambda job: gate.wait(5))
+    with pytest.raises(Busy, match="already have 2 questions"):
+        lane.submit("alice", lambda job: None)
+    last = lane.submit("bob", lambda job: gate.wait(5))
+    with pytest.raises(Busy, match="3 questions are already waiting"):
+        lane.submit("carol", lambda job: None)
+    gate.set()
+    last.future.result(5)
+
+
+def test_leaving_cancels_what_runs_and_what_waits(lane: Lane) -> None:
+    seen = threading.Event()
+
+    def long(job: Job) -> None:
+        assert job.cancel.wait(5)
+        seen.set()
+        raise Cancelled("Cancelled.")
+
+    async def scene() -> tuple[Job, Job]:
+        running, waiting = lane.submit("alice", long), lane.submit("alice", long)
+        for job in (waiting, running):
+            steps = lane.follow(job)
+            await anext(steps)
+            await steps.aclose()
+        return running, waiting
+
+    running, waiting = asyncio.run(scene())
+    assert seen.wait(5)
+    with pytest.raises(Cancelled):
+        running.future.result(5)
+    assert waiting.future.cancelled()
+    with pytest.raises(Cancelled):
+        result_of(waiting)
+
+
+def test_a_cancelled_waiting_job_ends_at_once(lane: Lane) -> None:
+    gate = threading.Event()
+    lane.submit("alice", lambda job: gate.wait(5))
+
+    async def scene() -> None:
+        waiting = lane.submit("bob", lambda job: "never")
+        following = asyncio.create_task(collect(lane, waiting))
+        await asyncio.sleep(0.15)
+        waiting.cancel.set()
+        await asyncio.wait_for(following, 2)
+        with pytest.raises(Cancelled):
+            result_of(waiting)
+
+    asyncio.run(scene())
+    gate.set()
+
+
+def test_the_works_own_error_comes_back(lane: Lane) -> None:
+    def broken(job: Job) -> None:
+        raise ValueError("broken")
+
+    async def scene() -> None:
+        job = lane.submit("alice", broken)
+        await collect(lane, job)
+        with pytest.raises(ValueError, match="broken"):
+            result_of(job)
+
+    asyncio.run(scene())

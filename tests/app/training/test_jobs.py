@@ -1,0 +1,234 @@
+"""Training jobs: one at a time, cancelled and resumed, and alive when the app is not."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.home import Home, open_home
+from app.job_queue import Busy
+from app.training.figures import curves_figure, sides_figure
+from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, TrainingJobs, Wish, refresh_command
+from tempo_core.errors import InputError
+from tests.app.training.fake_job import FakeJob, failing
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeJob:
+    return FakeJob(tmp_path)
+
+
+def wish(home: Home, name: str = "run") -> Wish:
+    return Wish(
+        snapshot=home.snapshots / "s",
+        folder=home.root / "training" / name,
+        recipe="quick",
+        checkpoint=None,
+        by="ada",
+    )
+
+
+def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 30.0) -> JobStatus:
+    until = time.monotonic() + patience_s
+    while not good(status := jobs.status()):
+        assert time.monotonic() < until, status
+        time.sleep(0.02)
+    return status
+
+
+def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    assert jobs.status() == JobStatus(state="idle", message=NOTHING_YET)
+    assert jobs.curves() == []
+    assert jobs.start(wish(home)).state == "running"
+    status = wait(jobs, lambda now: now.stage == "sft" and now.step == 3)
+    assert (status.state, status.steps, status.by, status.recipe) == ("running", 3, "ada", "quick")
+    assert jobs.running()
+    assert [line["step"] for line in jobs.curves()] == [1, 2, 3]
+    fake.release()
+    status = wait(jobs, lambda now: now.state == "done")
+    assert status.message == "An adapter was made."
+    assert not status.can_resume
+    assert len(jobs.curves()) == 6
+    assert (jobs.report("outcome") or {})["state"] == "kept"
+    assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
+
+
+def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:
+    jobs, others = TrainingJobs(home, command=fake), TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    with pytest.raises(Busy, match="runs already"):
+        others.start(wish(home, "another"))
+    assert others.status().folder == jobs.status().folder
+    fake.release()
+    wait(others, lambda now: now.state == "done")
+    wait(jobs, lambda now: not jobs.running())
+    others.start(wish(home, "another"))
+    wait(others, lambda now: now.state == "done")
+
+
+def test_cancel_and_resume(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    with pytest.raises(InputError, match="nothing to cancel"):
+        jobs.cancel()
+    with pytest.raises(InputError, match="no job to go on with"):
+        jobs.resume("ada")
+    jobs.start(wish(home))
+    wait(jobs, lambda now: now.step == 3)
+    jobs.cancel()
+    status = wait(jobs, lambda now: now.state == "cancelled" and not jobs.running())
+    assert status.can_resume
+    jobs.resume("eva")
+    fake.release()
+    status = wait(jobs, lambda now: now.state == "done")
+    assert status.by == "eva"
+
+
+def test_a_job_is_asked_to_stop_once(home: Home, tmp_path: Path) -> None:
+    """It saves its state first, and a second SIGTERM would end it before it has."""
+    gate, script = tmp_path / "gate", tmp_path / "job.py"
+    script.write_text(
+        "import json, signal, sys, time\nfrom pathlib import Path\n"
+        "folder, gate, asked = Path(sys.argv[1]), Path(sys.argv[2]), []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (asked.append(1), (folder / 'asked').write_text(str(len(asked)))))\n"
+        "(folder / 'ready').touch()\n"
+        "while not gate.exists(): time.sleep(0.02)\n"
+        "state = {'state': 'cancelled', 'stage': 'sft', 'stages': [], 'message': 'Stopped.', 'step': 0, 'steps': 0}\n"
+        "(folder / 'state.json').write_text(json.dumps(state))\n"
+    )
+    command = [sys.executable, str(script)]
+    jobs = TrainingJobs(home, command=lambda wish, _: [*command, str(wish.folder), str(gate)])
+    folder = wish(home).folder
+    jobs.start(wish(home))
+    wait(jobs, lambda now: (folder / "ready").exists())
+    assert not jobs.status().stopping
+    for _ in range(3):
+        status = jobs.cancel()
+        assert (status.state, status.message, status.stopping) == ("running", STOPPING, True)
+    wait(jobs, lambda now: (folder / "asked").exists())
+    gate.touch()
+    status = wait(jobs, lambda now: now.state == "cancelled" and not jobs.running())
+    assert (status.message, status.stopping) == ("Stopped.", False)
+    assert (folder / "asked").read_text() == "1"
+
+
+def test_those_who_look_keep_nobody_from_starting(home: Home, fake: FakeJob) -> None:
+    jobs, over = TrainingJobs(home, command=fake), threading.Event()
+    lookers = [threading.Thread(target=_look, args=(TrainingJobs(home), over)) for _ in range(2)]
+    for each in lookers:
+        each.start()
+    try:
+        assert not any(TrainingJobs(home).running() for _ in range(200))
+        assert jobs.start(wish(home)).state == "running"
+    finally:
+        over.set()
+        for each in lookers:
+            each.join()
+        fake.release()
+    wait(jobs, lambda now: now.state == "done")
+
+
+def _look(jobs: TrainingJobs, over: threading.Event) -> None:
+    while not over.is_set():
+        jobs.running()
+        time.sleep(0.001)
+
+
+def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
+    home: Home, fake: FakeJob
+) -> None:
+    failed = TrainingJobs(home, command=failing)
+    failed.start(wish(home))
+    wait(failed, lambda now: now.message == "There is no such recipe.")
+    jobs = TrainingJobs(home, command=fake)
+    jobs.resume("ada")
+    wait(jobs, lambda now: now.step == 3)
+    os.killpg(json.loads((home.root / "training" / "current.json").read_text())["pid"], signal.SIGKILL)
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "It was interrupted. It can go on from its last saved state."
+
+
+def test_a_message_names_files_and_not_where_they_lie(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    fake.release()
+    folder = wait(jobs, lambda now: now.state == "done" and not jobs.running()).folder
+    assert folder is not None
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**state, "message": f"{folder} holds another run."}))
+    assert jobs.status().message == f"{folder.name} holds another run."
+
+
+def test_a_killed_job_is_seen_and_resumed(home: Home, fake: FakeJob) -> None:
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    wait(jobs, lambda now: now.step == 3)
+    pid = json.loads((home.root / "training" / "current.json").read_text())["pid"]
+    os.killpg(pid, signal.SIGKILL)
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "It was interrupted. It can go on from its last saved state."
+    assert status.can_resume
+    fake.release()
+    jobs.resume("ada")
+    wait(jobs, lambda now: now.state == "done")
+
+
+def test_a_job_outlives_the_app(home: Home, fake: FakeJob) -> None:
+    """The child is no part of the app's process group, and a fresh app finds it by its lock."""
+    TrainingJobs(home, command=fake).start(wish(home))
+    pid = json.loads((home.root / "training" / "current.json").read_text())["pid"]
+    assert os.getpgid(pid) != os.getpgid(0)
+    assert os.getsid(pid) != os.getsid(0)
+    later = TrainingJobs(home, command=fake)
+    wait(later, lambda now: now.state == "running" and now.step == 3)
+    later.cancel()
+    wait(later, lambda now: now.state == "cancelled" and not later.running())
+
+
+def test_a_job_that_fails_at_once_says_why(home: Home) -> None:
+    jobs = TrainingJobs(home, command=failing)
+    jobs.start(wish(home))
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert status.message == "There is no such recipe."
+
+
+def test_the_command_of_a_refresh(home: Home) -> None:
+    command = refresh_command(wish(home), home)
+    assert command[1:4] == ["-m", "train", "refresh"]
+    assert command[command.index("--by") + 1] == "ada"
+    assert "--checkpoint" not in command
+
+
+def test_figures_draw_what_there_is() -> None:
+    assert curves_figure([]).layout.annotations[0].text.startswith("Curves appear")
+    lines = [
+        {"stage": "sft", "step": 2, "loss": 1.0, "exact": 0.5, "length": 9},
+        {
+            "stage": "pir-grpo",
+            "step": 1,
+            "loss": 7.0,
+            "reward": 0.4,
+            "tiou": 0.3,
+            "refusal": 1.0,
+            "length": 8,
+        },
+    ]
+    figure = curves_figure(lines)
+    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert drawn["loss"] == ([2], [1.0])
+    assert drawn["mean reward"] == ([3], [0.4])
+    assert drawn["length"] == ([2, 3], [9, 8])
+    sides = sides_figure({"Truth": [[1, 2]], "Old": [], "New": [[0, 1], [2, 3]]}, 4.0)
+    assert [list(trace.x) for trace in sides.data] == [[1], [0], [1, 1]]
+    assert [each.text for each in sides.layout.annotations] == ["no moment"]

@@ -1,0 +1,270 @@
+"""The train page in Chromium: counting, starting, watching, cancelling, comparing, promoting."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.records import Edit, EditedMoment, Video
+from annotations.rows import Row
+from annotations.store import Store
+from app.auth.users import LOCAL_USER, Role, User
+from app.ground.engines import EngineProvider, NotReady
+from app.home import Home
+from app.training.jobs import TrainingJobs
+from app.training.service import Asked, PromotionWatch, TrainingDesk
+from app.training.view import adapters_html, preview_html, scores_html
+from tempo_core.checkpoint import SHIPPED, fingerprint
+from tests.app.annotating import until
+from tests.app.conftest import RunningApp
+from tests.app.fakes import FakeEngine
+from tests.app.training.fake_job import FakeJob, state_of
+from tests.train.test_registry import lineage, peft_files
+from train.lineage import write_json
+from train.registry import Registry
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+SLOW_MS = 60_000
+
+
+@pytest.fixture
+def store(tmp_path: Path, clip: Path) -> Iterator[Store]:
+    """Three rows about two clips, two of them corrected, one of those held out."""
+    import hashlib
+
+    with Store(tmp_path / "cqvh.sqlite3") as opened:
+        rows = [
+            Row(qid=str(n), query=f"query {n}", vid=vid, duration_s=4.0, split=split, windows=((1.0, 2.0),))  # type: ignore[arg-type]
+            for n, (vid, split) in enumerate([("a", "train"), ("a", "train"), ("b", "val")])
+        ]
+        opened.import_rows(rows, dataset="set", op_id="rows")
+        digest = hashlib.sha256(clip.read_bytes()).hexdigest()
+        size = clip.stat().st_size
+        videos = [
+            Video(vid=vid, sha256=digest[:-1] + vid, path=str(clip), size_bytes=size, modified_ns=1)
+            for vid in "ab"
+        ]
+        opened.save_videos(videos[:1], op_id="clips", actor="test")
+        correction = Edit(verdict="moments", moments=(EditedMoment(start_ms=0, end_ms=1000),))
+        for n in (0, 2):
+            query = opened.find("set", str(n))
+            opened.submit(query.id, correction, annotator="ada", parent_id=None, op_id=f"edit {n}")
+        yield opened
+
+
+@pytest.fixture
+def fake(tmp_path: Path, clip: Path) -> FakeJob:
+    return FakeJob(tmp_path, clip)
+
+
+@pytest.fixture
+def train(page: Any, serve: Callable[..., RunningApp], store: Store, fake: FakeJob, tmp_path: Path) -> Any:
+    """The page, with a job that needs no model."""
+    from app.home import open_home
+
+    home = open_home(tmp_path / "home-0")
+    desk = TrainingDesk(store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake))
+    page.set_default_timeout(SLOW_MS)
+    page.training = desk
+    page.running = serve(store=store, training=desk)
+    page.goto(f"{page.running.url}/train")
+    expect(page.locator("#train-preview")).to_contain_text("rows that teach", timeout=SLOW_MS)
+    return page
+
+
+@pytest.mark.browser
+def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: Path) -> None:
+    facts = train.locator("#train-preview")
+    expect(facts).to_contain_text(re.compile(r"rows that teach\s*1"))
+    expect(facts).to_contain_text("1 left out: its video is gone")
+    expect(facts).to_contain_text("1 left out: nobody corrected it")
+    train.locator("#train-start").click()
+    job = train.locator("#train-job")
+    expect(job).to_contain_text("Running", timeout=SLOW_MS)
+    expect(job.locator("li.now")).to_have_text("Learning answers", timeout=SLOW_MS)
+    expect(train.locator("#train-curves")).to_contain_text("loss and exact answers", timeout=SLOW_MS)
+    expect(train.locator("#train-start")).to_be_disabled()
+
+    train.locator("#train-cancel").click()
+    expect(job).to_contain_text("Cancelled", timeout=SLOW_MS)
+    train.reload()  # what a fresh tab shows comes from the job's files
+    expect(job).to_contain_text("Cancelled", timeout=SLOW_MS)
+    fake.release()
+    train.locator("#train-resume").click()
+    expect(job).to_contain_text("An adapter was made.", timeout=SLOW_MS)
+    expect(train.locator("#train-curves")).to_contain_text("reward (PIR-GRPO)", timeout=SLOW_MS)
+    scores = train.locator("#train-scores")
+    expect(scores).to_contain_text("+0.100 to +0.400")
+    expect(scores).to_contain_text("1 corrected held-out rows cannot tell.")
+
+    train.locator("#train-row input").click()
+    train.get_by_role("option", name="a <b>bold</b> square").click()
+    expect(train.locator("#train-lanes")).to_contain_text(
+        "no moment", timeout=SLOW_MS
+    )  # the old answer refused
+    timeline = train.locator("#train-timeline")
+    expect(timeline.locator("video")).to_have_attribute("src", re.compile("/media/"), timeout=SLOW_MS)
+    expect(timeline).to_contain_text("a <b>bold</b> square")
+
+
+@pytest.mark.browser
+def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
+    made = peft_files(tmp_path / "made", 1.0)
+    name = train.training.registry.add(made, lineage()).name
+    shown = train.locator("#train-adapters")
+    expect(shown).to_contain_text(name, timeout=SLOW_MS)
+    train.locator("#train-adapter input").click()
+    train.get_by_role("option", name=name).click()
+    train.locator("#train-promote").click()
+    expect(shown.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    entry = train.training.registry.promoted(fingerprint(SHIPPED))
+    assert entry is not None
+    assert entry.name == name
+    train.locator("#train-rollback").click()
+    expect(train.locator("#train-served-line")).to_contain_text("The bare model is served", timeout=SLOW_MS)
+    expect(shown.locator(".tempo-served")).to_have_count(0, timeout=SLOW_MS)
+    train.locator("#train-rollback").click()
+    expect(train.locator("#train-served-line")).to_contain_text("nothing to roll back", timeout=SLOW_MS)
+
+
+def desk_of(store: Store, home: Home, fake: FakeJob) -> TrainingDesk:
+    return TrainingDesk(store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    from app.home import open_home
+
+    return open_home(tmp_path / "home")
+
+
+def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fake: FakeJob) -> None:
+    found = desk_of(store, home, fake).preview()
+    assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
+    assert (found.training["rows"], found.held_out["rows"]) == (1, 0)
+    assert found.left_out == {"its video is gone": 1, "nobody corrected it": 1}
+    assert found.useful
+    html = preview_html(found)
+    assert "<dt>of them corrections</dt><dd>1</dd>" in html
+
+
+def test_the_recipe_of_the_served_model_comes_first(store: Store, home: Home, fake: FakeJob) -> None:
+    assert desk_of(store, home, fake).recipes()[0] == "tempo-tiny-refresh"
+
+
+def test_nothing_begins_before_it_is_known_which_model_is_served(
+    store: Store, home: Home, fake: FakeJob
+) -> None:
+    """Of a 7B checkpoint that loads for minutes: not with tempo-tiny, and not on it."""
+    loading = EngineProvider(lambda: None)
+    desk = TrainingDesk(
+        store,
+        home,
+        loading,
+        jobs=TrainingJobs(home, command=fake),
+        asked=Asked(checkpoint="Qwen/Qwen2-VL-7B"),
+    )
+    assert desk.recipes()[0] != "tempo-tiny-refresh"
+    assert not desk.preview().replay
+    for work in (lambda: desk.start(LOCAL_USER, "qwen2-vl-7b"), lambda: desk.rollback(LOCAL_USER)):
+        with pytest.raises(NotReady, match="loading"):
+            work()
+    assert desk.jobs.status().state == "idle"
+
+
+def test_a_promotion_says_what_it_means_for_this_app(
+    store: Store, home: Home, fake: FakeJob, tmp_path: Path
+) -> None:
+    usual = desk_of(store, home, fake)
+    ours = usual.registry.add(peft_files(tmp_path / "ours", 1.0), lineage()).name
+    foreign = lineage(base="other", base_fingerprint="f" * 64)
+    theirs = usual.registry.add(peft_files(tmp_path / "theirs", 2.0), foreign).name
+    assert usual.promote(LOCAL_USER, ours) == f"{ours} is served from now on."
+    assert "is promoted for other, which is not the model" in usual.promote(LOCAL_USER, theirs)
+    pinned = TrainingDesk(
+        store, home, usual.engines, jobs=usual.jobs, asked=Asked(adapter="/some/where/mine")
+    )
+    assert pinned.promote(LOCAL_USER, ours).endswith("started with --adapter mine and goes on with that.")
+    assert pinned.rollback(LOCAL_USER, (ours,)).startswith("The bare model is promoted. This app was started")
+
+
+def test_a_job_says_what_has_become_of_its_adapter(
+    store: Store, home: Home, fake: FakeJob, tmp_path: Path
+) -> None:
+    desk = desk_of(store, home, fake)
+    name = desk.registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    fake.release()
+    desk.start(LOCAL_USER, "tempo-tiny-refresh")
+    until(lambda: desk.status().state == "done" and not desk.jobs.running(), bool)
+    folder = desk.status().folder
+    assert folder is not None
+    said = f"{name} is better and is served now."
+    outcome = {"state": "promoted", "message": said, "adapter": name, "reasons": [], "scores": None}
+    write_json(folder / "outcome.json", outcome)
+    write_json(folder / "state.json", {**state_of(folder), "message": said})
+    desk.promote(LOCAL_USER, name)
+    assert desk.status().message == said
+    desk.rollback(LOCAL_USER)
+    assert "it is not served now" in desk.status().message
+    assert "it is not served now" in (desk.outcome() or {})["message"]
+
+
+def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
+    registry, loads = Registry(tmp_path), []
+    watch = PromotionWatch(tmp_path, lambda: loads.append(1))
+    assert not watch.look()
+    registry.promote(registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name, by="ada")
+    assert watch.look()
+    assert not watch.look()
+    assert loads == [1]
+
+
+@pytest.mark.browser
+def test_a_damaged_registry_is_a_sentence_and_mended_it_is_shown_again(train: Any, tmp_path: Path) -> None:
+    registry = train.training.registry
+    name = registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    expect(train.locator("#train-adapters")).to_contain_text(name, timeout=SLOW_MS)
+    promoted = registry.folder / "promoted.json"
+    promoted.write_text("{ cut")
+    expect(train.locator("#train-adapters")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    train.reload()  # nor does it take a fresh tab's other parts
+    expect(train.locator("#train-adapters")).to_contain_text("promoted.json", timeout=SLOW_MS)
+    expect(train.locator("#train-recipe input")).to_have_value("tempo-tiny-refresh", timeout=SLOW_MS)
+    train.locator("#train-start").click()
+    expect(train.locator("#train-cancel")).to_be_enabled(timeout=SLOW_MS)
+    assert "Traceback" not in train.locator("body").inner_text()
+    assert str(registry.folder) not in train.locator("body").inner_text()
+    promoted.unlink()
+    registry.promote(name, by="ada")
+    expect(train.locator("#train-adapters .tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    train.locator("#train-cancel").click()
+    expect(train.locator("#train-job")).to_contain_text("Cancelled", timeout=SLOW_MS)
+
+
+def test_nothing_that_a_person_wrote_becomes_markup(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    nasty = "<img src=x onerror=alert(1)>"
+    registry.add(peft_files(tmp_path / "made", 1.0), lineage(recipe={"name": nasty}))
+    assert "<img" not in adapters_html(registry.entries())
+    assert "<img" not in scores_html(
+        {"corrected": {"rows": 1, "clips": 1, "differences": {}}}, {"message": nasty}
+    )
+
+
+def test_the_page_is_for_researchers(
+    serve: Callable[..., RunningApp], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    annotator = User(id="ben", name="Ben", roles=frozenset({Role.VISITOR, Role.ANNOTATOR}))
+    monkeypatch.setattr("app.auth.users.Accounts.resolve", lambda self, request: annotator)
+    running = serve(store=store)
+    answer = httpx.get(f"{running.url}/train", timeout=60)
+    assert answer.status_code == 403
+    assert "researcher" in answer.text
+    assert json.dumps("train-preview") not in answer.text
