@@ -103,7 +103,7 @@ def keys(page: Any, served: Served) -> None:
 def drill(page: Any, served: Served) -> None:
     """The drill at its fourth step: the end of a moment is to be moved."""
     _open(page, served)
-    page.evaluate("document.querySelector('.tl-root').timeline.drill.start()")
+    page.evaluate("document.querySelector('.tl-root').timeline.tutorial.start()")
     for key in ("Shift+ArrowDown", ".", EDGE):
         page.keyboard.press(key)
     settle(page)

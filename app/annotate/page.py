@@ -28,8 +28,8 @@ class AnnotatePage:
         self.workspace, self.sample, self.accounts = workspace, sample, accounts
 
     def build(self, blocks: gr.Blocks) -> None:
-        """One timeline in edit mode, run by assets/flow.js."""
-        Timeline(label="Your moments", mode="annotate", workspace="flow.js", elem_id="annotate")
+        """One timeline in edit mode, run by assets/annotate_page.js."""
+        Timeline(label="Your moments", mode="annotate", workspace="annotate_page.js", elem_id="annotate")
 
     def routes(self) -> APIRouter:
         """Rows, edits, proposals and the sample project; role annotator, and researcher for making a project."""

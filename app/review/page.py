@@ -1,6 +1,6 @@
 """The review page: everybody's answers to one query on one timeline, least agreement first, and the decision.
 
-The timeline is run by assets/review.js over the routes below /review/api; the figures below it are Gradio's.
+The timeline is run by assets/review_page.js over the routes below /review/api; the figures below it are Gradio's.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ class ReviewPage:
 
     def build(self, blocks: gr.Blocks) -> None:
         """The timeline in review mode, and the figures folded below it."""
-        Timeline(label="Everybody's moments", mode="review", workspace="review.js", elem_id="review")
+        Timeline(label="Everybody's moments", mode="review", workspace="review_page.js", elem_id="review")
         view = self.view = lay_out_figures()
         quick: dict[str, Any] = {
             "show_progress": "hidden",

@@ -143,7 +143,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Annotate</
 <body><main id="annotate"><div class="tl-root"></div></main><script type="module">
 import { mount } from "/ui-assets/timeline.js";
 const element = document.querySelector("#annotate"), assets = "/ui-assets";
-mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annotate", workspace: "flow.js" });
+mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annotate", workspace: "annotate_page.js" });
 </script></body></html>"""
 """The page without Gradio around it, which takes long to come up."""
 

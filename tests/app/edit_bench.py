@@ -55,7 +55,7 @@ class Bench:
 
     def settle(self) -> None:
         """Until no seek is under way, the shown frame is known, and two refreshes have passed."""
-        still = "() => !document.querySelector('.tl-video').seeking && bench.state.truth !== null"
+        still = "() => !document.querySelector('.tl-video').seeking && view.state.truth !== null"
         self.page.wait_for_function(still)
         self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
         self.page.wait_for_function(still)
@@ -73,10 +73,10 @@ class Bench:
         return self.page.evaluate(f"() => {expression}")
 
     def times(self) -> list[list[int]]:
-        return list(self.run("bench.editor.moments.map((m) => [m.start_ms, m.end_ms])"))
+        return list(self.run("view.editor.moments.map((m) => [m.start_ms, m.end_ms])"))
 
     def sources(self) -> list[list[str]]:
-        return list(self.run("bench.editor.moments.map((m) => [m.start_source, m.end_source])"))
+        return list(self.run("view.editor.moments.map((m) => [m.start_source, m.end_source])"))
 
     def commits(self) -> list[str]:
         return list(self.run("commits.map((c) => c.command.type)"))
@@ -91,11 +91,11 @@ class Bench:
     def x(self, time_s: float, lane: str = "mine") -> tuple[float, float]:
         box = self.page.locator(f"[data-lane={lane}]").bounding_box()
         assert box is not None
-        start_s, span_s = self.run("[bench.state.view.start_s, bench.state.view.span_s]")
+        start_s, span_s = self.run("[view.state.viewport.start_s, view.state.viewport.span_s]")
         return box["x"] + box["width"] * (time_s - start_s) / span_s, box["y"] + box["height"] / 2
 
     def px_s(self) -> float:
-        return float(self.run("bench.state.view.span_s / bench.state.view.width"))
+        return float(self.run("view.state.viewport.span_s / view.state.viewport.width"))
 
     def drag(self, from_s: float, to_s: float, *, modifiers: tuple[str, ...] = (), drop: bool = True) -> None:
         self.page.mouse.move(*self.x(from_s))

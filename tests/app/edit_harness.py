@@ -37,13 +37,13 @@ const {{ mount }} = await import("/ui-assets/timeline.js");
 const given = await (await fetch("/items/{item}")).json();
 const host = document.getElementById("host");
 await mount(host, {{ props: {{ value: null }}, watch() {{}}, assets: "/ui-assets", version: "0", mode: "{mode}" }});
-window.bench = host.querySelector(".tl-root").timeline;
+window.view = host.querySelector(".tl-root").timeline;
 window.commits = [];
 window.submits = [];
-bench.editor.addEventListener("commit", (event) => commits.push(event.detail));
+view.editor.addEventListener("commit", (event) => commits.push(event.detail));
 document.addEventListener("tl-submit", (event) => submits.push(event.detail.edit));
 const kept = sessionStorage.getItem("history");
-bench.load(given, {{ history: kept && JSON.parse(kept) }});
+view.load(given, {{ history: kept && JSON.parse(kept) }});
 document.body.dataset.ready = "true";
 </script></body></html>"""
 

@@ -8,8 +8,8 @@ DRAG = """async (frames) => {
   Element.prototype.setPointerCapture = () => {};
   const track = document.querySelector("[data-lane=mine]");
   const box = track.getBoundingClientRect();
-  const moment = bench.editor.moments[9];
-  const x = box.left + bench.state.view.x(moment.end_ms / 1000);
+  const moment = view.editor.moments[9];
+  const x = box.left + view.state.viewport.x(moment.end_ms / 1000);
   const send = (type, px) => track.dispatchEvent(new PointerEvent(type, { pointerId: 9, pointerType: "mouse",
     button: 0, clientX: px, clientY: box.top + 20, bubbles: true, cancelable: true }));
   const refresh = () => new Promise(requestAnimationFrame);
@@ -20,7 +20,7 @@ DRAG = """async (frames) => {
     const from = performance.now();
     send("pointermove", x + 18 * Math.sin(k / 7));
     const now = await refresh();
-    bench.root.offsetHeight;
+    view.root.offsetHeight;
     work.push(performance.now() - Math.max(from, now));
     gaps.push(now - before);
     before = now;
@@ -43,12 +43,12 @@ KEYS = """async (presses) => {
     const from = performance.now();
     press("keydown", key);
     repaint.push((await painted()) - from);
-    while (bench.state.truth === null && performance.now() - from < 5000) await new Promise((r) => setTimeout(r, 1));
+    while (view.state.truth === null && performance.now() - from < 5000) await new Promise((r) => setTimeout(r, 1));
     seek.push(performance.now() - from);
     press("keyup", key);
     await new Promise((r) => setTimeout(r, 30));
   }
-  return { repaint, seek, truth: bench.state.truth };
+  return { repaint, seek, truth: view.state.truth };
 }"""
 
 
@@ -69,9 +69,9 @@ class Speed:
 def measure(page: Any, *, frames: int = 300, presses: int = 30) -> Speed:
     """Drag an edge among 20 moments, then nudge it by keys. The page has the crowded item open."""
     drag = page.evaluate(DRAG, frames)
-    page.wait_for_function("() => bench.state.truth !== null")
+    page.wait_for_function("() => view.state.truth !== null")
     page.keyboard.press("]")
-    page.wait_for_function("() => bench.state.truth !== null")
+    page.wait_for_function("() => view.state.truth !== null")
     keys = page.evaluate(KEYS, presses)
     return Speed(gaps=drag["gaps"], work=drag["work"], repaint=keys["repaint"], seek=keys["seek"])
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PATIENCE_MS = 60_000
 STANDS = """(() => {
   const { editor, state, player, stage, snapping, slip, fine, zoomed } = document.querySelector(".tl-root").timeline;
-  const { start_s, end_s } = state.view;
+  const { start_s, end_s } = state.viewport;
   return JSON.stringify([editor.history(), editor.selection, editor.item, [start_s, end_s], player.time_s,
     stage.video.playbackRate, [snapping, slip, fine, zoomed], state.value]);
 })()"""
@@ -246,7 +246,7 @@ def test_without_a_clip_it_plays_nothing_but_goes_on(desk: Desk, served: str, pa
 
 def test_the_sentences_have_this_persons_keys(timeline: Bench) -> None:
     page = timeline.page
-    timeline.run("(bench.keys.rebind('toggle', 'key:w'), bench.keys.rebind('frameOn', 'key:e'))")
+    timeline.run("(view.keys.rebind('toggle', 'key:w'), view.keys.rebind('frameOn', 'key:e'))")
     begin(page)
     expect(says(page)).to_have_text("Press W to play, and again to pause.")
     page.keyboard.press("Shift+ArrowDown")
@@ -265,7 +265,7 @@ def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(chromium: Brows
         timeline = Bench(chromium, address, f"item={item}")
         page = timeline.page
         before = page.evaluate(STANDS)
-        timeline.run("bench.drill.start()")
+        timeline.run("view.tutorial.start()")
         expect(page.locator("[data-lane=mine] .tl-own")).to_have_count(1)
         do(page, ["Shift+ArrowDown", ".", "]", "a", "n", "Control+z"])
         if reason:
@@ -281,7 +281,7 @@ def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(chromium: Brows
 
 def test_the_original_stands_in_where_there_is_no_proposal(chromium: Browser, address: str) -> None:
     timeline = Bench(chromium, address, "item=waiting")
-    timeline.run("bench.drill.start()")
+    timeline.run("view.tutorial.start()")
     do(timeline.page, ["Shift+ArrowDown", ".", "]", "a", "n", "Control+z"])
     expect(says(timeline.page)).to_have_text("Take the end where the original has it with 4.")
     timeline.press("4")
@@ -310,16 +310,16 @@ def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: Benc
 
 def test_what_comes_for_the_row_meanwhile_waits(chromium: Browser, address: str) -> None:
     timeline = Bench(chromium, address, "item=waiting")
-    timeline.run("bench.drill.start()")
+    timeline.run("view.tutorial.start()")
     moment = "{ start_ms: 2120, end_ms: 4400, confidence: 0.8 }"
     model = f"{{ proposal_id: 3, model_id: 'm', refused: false, relevance: 0.9, moments: [{moment}] }}"
-    timeline.run(f"bench.setModel({model})")
-    assert timeline.run("bench.editor.item.model") is None
+    timeline.run(f"view.setModel({model})")
+    assert timeline.run("view.editor.item.model") is None
     timeline.press("Escape")
-    assert timeline.run("bench.editor.item.model.proposal_id") == 3
-    timeline.run("bench.drill.start()")
-    timeline.run("bench.load(bench.state.value)")
-    assert timeline.run("[bench.drill.running, bench.editor.rehearsing]") == [False, False]
+    assert timeline.run("view.editor.item.model.proposal_id") == 3
+    timeline.run("view.tutorial.start()")
+    timeline.run("view.load(view.state.value)")
+    assert timeline.run("[view.tutorial.running, view.editor.rehearsing]") == [False, False]
     timeline.context.close()
 
 

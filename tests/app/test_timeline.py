@@ -193,7 +193,8 @@ def test_assets_are_revalidated_and_nothing_else_is_served() -> None:
         assert response.headers["cache-control"] == "no-cache"
         assert ("javascript" if path.suffix == ".js" else "css") in response.headers["content-type"]
     again = client.get(
-        "/ui-assets/view.js", headers={"If-None-Match": client.get("/ui-assets/view.js").headers["etag"]}
+        "/ui-assets/viewport.js",
+        headers={"If-None-Match": client.get("/ui-assets/viewport.js").headers["etag"]},
     )
     assert again.status_code == 304
     assert client.get("/ui-assets/../component.py").status_code == 404

@@ -38,7 +38,7 @@ def test_every_kind_of_item_says_what_it_is(chromium: Browser, address: str, nam
 def test_words_of_strangers_are_shown_as_words(chromium: Browser, address: str) -> None:
     bench = Bench(chromium, address, "item=hostile")
     assert bench.page.locator(".tl-query").evaluate("(n) => n.textContent") == bench.run(
-        "bench.editor.item.query"
+        "view.editor.item.query"
     )
     assert bench.run("document.body.dataset.hit ?? null") is None
     assert bench.page.locator(".tl-root img").count() == 0
@@ -50,7 +50,7 @@ def test_review_shows_everybody(chromium: Browser, address: str) -> None:
     assert bench.page.locator(".tl-other").count() == 2
     bench.page.mouse.move(*bench.x(3.0, "other-2"))
     expect(bench.page.locator(".tl-tip")).to_contain_text("grace")
-    bench.run("bench.editor.apply({ type: 'adopt', moments: bench.editor.item.others[1].moments })")
+    bench.run("view.editor.apply({ type: 'adopt', moments: view.editor.item.others[1].moments })")
     assert bench.times() == [[2400, 4400]]
     bench.context.close()
 
@@ -63,16 +63,16 @@ def test_a_page_may_ask_why_itself_and_hears_where_to_go(bench: Bench) -> None:
           document.addEventListener(name, (event) => heard.push(event.type)); })()"""
     )
     bench.press("0", "Control+Shift+Enter")
-    bench.run("bench.skip()")
+    bench.run("view.skip()")
     assert bench.run("heard") == ["tl-ask", "tl-previous", "tl-skip"]
     expect(bench.page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_an_item_can_be_closed(bench: Bench) -> None:
-    bench.run("bench.load(null)")
+    bench.run("view.load(null)")
     bench.settle_nothing()
     bench.page.keyboard.press("n")
-    bench.run("bench.actions.add()")
+    bench.run("view.actions.add()")
     assert bench.times() == []
     assert bench.page.locator(".tl-own").count() == 0
     assert bench.commits() == []
@@ -82,12 +82,12 @@ def test_the_buttons_under_the_picture_do_what_they_say(chromium: Browser, addre
     bench = Bench(chromium, address, "item=unanswered")
     bench.page.get_by_role("button", name="Next moment (Down)").click()
     bench.settle()
-    assert (bench.run("bench.editor.selection.id"), bench.number()) == (2, 150)
+    assert (bench.run("view.editor.selection.id"), bench.number()) == (2, 150)
     bench.page.get_by_role("button", name="Previous moment (Up)").click()
     bench.settle()
-    assert (bench.run("bench.editor.selection.id"), bench.number()) == (1, 50)
+    assert (bench.run("view.editor.selection.id"), bench.number()) == (1, 50)
     bench.page.get_by_role("button", name="Fit the whole clip (Z goes round)").click()
-    bench.run("bench.focusTimeline()")
+    bench.run("view.focusTimeline()")
     rate = bench.page.get_by_label("Playback speed")
     for keys, speed in (("ll", "1.5"), ("j", "1"), ("jj", "0.25"), ("kg", "2")):
         for key in keys:
@@ -98,7 +98,7 @@ def test_the_buttons_under_the_picture_do_what_they_say(chromium: Browser, addre
 
 def test_nothing_moves_on_the_page_when_the_proposal_comes(chromium: Browser, address: str) -> None:
     bench = Bench(chromium, address, "item=coming")
-    late = "(([model, frames]) => (bench.update({ ...bench.state.value, frames }), bench.setModel(model)))"
+    late = "(([model, frames]) => (view.update({ ...view.state.value, frames }), view.setModel(model)))"
     given = bench.page.evaluate(
         """async () => { const { edit, frames } = await (await fetch("/items/ready")).json();
         return [edit.model, frames]; }"""

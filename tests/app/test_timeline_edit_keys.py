@@ -170,7 +170,7 @@ def test_no_matching_moment_asks_why(bench: Bench) -> None:
     expect(dialog).to_be_visible()
     bench.page.keyboard.press("3")
     expect(dialog).to_be_hidden()
-    edit = bench.run("bench.editor.edit()")
+    edit = bench.run("view.editor.edit()")
     assert (edit["verdict"], edit["reason"], edit["moments"]) == ("no-moment", "query wrong", [])
     expect(bench.page.locator("[data-lane=mine]")).to_contain_text("No matching moment · query wrong")
     bench.press("Control+Enter")
@@ -178,7 +178,7 @@ def test_no_matching_moment_asks_why(bench: Bench) -> None:
     bench.press("Control+z")
     assert len(bench.times()) == 2
     bench.press("0", "4")
-    assert bench.run("bench.editor.edit().verdict") == "cannot-judge"
+    assert bench.run("view.editor.edit().verdict") == "cannot-judge"
 
 
 def test_comment_categories_flag_doubt_and_wording(bench: Bench) -> None:
@@ -190,7 +190,7 @@ def test_comment_categories_flag_doubt_and_wording(bench: Bench) -> None:
     bench.page.get_by_role("button", name="Propose a better wording").click()
     bench.page.get_by_label("Better wording", exact=True).fill("When is the disc bright orange?")
     bench.page.get_by_role("button", name="Save").last.click()
-    edit = bench.run("bench.editor.edit()")
+    edit = bench.run("view.editor.edit()")
     assert (edit["note"], edit["flagged"], edit["categories"]) == (
         "gradual fade i o n",
         True,
@@ -207,13 +207,13 @@ def test_comment_categories_flag_doubt_and_wording(bench: Bench) -> None:
 
 def test_undo_survives_a_reload(bench: Bench) -> None:
     bench.press("]", "ArrowRight", "ArrowRight", "2", "f")
-    bench.run("sessionStorage.setItem('history', JSON.stringify(bench.editor.history()))")
+    bench.run("sessionStorage.setItem('history', JSON.stringify(view.editor.history()))")
     bench.page.reload()
     bench.ready()
     assert bench.times()[0] == [2000, 4400]
     bench.press("Control+z", "Control+z", "Control+z", "Control+z")
     assert bench.times()[0] == [2000, 4000]
-    assert bench.run("bench.editor.doc.flagged") is False
+    assert bench.run("view.editor.doc.flagged") is False
     bench.press("Control+y", "Control+y", "Control+y")
     assert bench.times()[0] == [2000, 4400]
 
@@ -246,13 +246,13 @@ def test_keys_can_be_rebound_and_switched_off(bench: Bench) -> None:
     expect(sheet.get_by_role("button", name="Work on the end: E. Change")).to_be_focused()
     bench.page.keyboard.press("Escape")
     bench.press("]")
-    assert bench.run("bench.editor.selection.edge") is None
+    assert bench.run("view.editor.selection.edge") is None
     bench.press("e")
-    assert bench.run("bench.editor.selection.edge") == "end"
+    assert bench.run("view.editor.selection.edge") == "end"
     bench.page.reload()
     bench.ready()
     bench.press("e")
-    assert bench.run("bench.editor.selection.edge") == "end"
+    assert bench.run("view.editor.selection.edge") == "end"
     bench.press("Escape", "?")
     sheet.get_by_label("Single keys work").uncheck()
     bench.page.keyboard.press("Escape")
@@ -309,7 +309,7 @@ def test_zoom_presets_go_round(bench: Bench) -> None:
         bench.press("z")
         spans.append(
             bench.run(
-                "[bench.state.view.start_s, bench.state.view.end_s].map((t) => Math.round(t * 10) / 10)"
+                "[view.state.viewport.start_s, view.state.viewport.end_s].map((t) => Math.round(t * 10) / 10)"
             )
         )
     assert spans == [[1.8, 4.2], [2, 6], [0, 12]]

@@ -36,7 +36,7 @@ def bench(bench: Bench) -> Bench:
 def test_the_places_of_the_brackets_lead_to_the_edges(bench: Bench, board: str, start: str, end: str) -> None:
     for code, key, edge in (("BracketLeft", start, "start"), ("BracketRight", end, "end")):
         bench.page.evaluate(PRESS, [code, key, False])
-        assert bench.run("bench.editor.selection.edge") == edge, board
+        assert bench.run("view.editor.selection.edge") == edge, board
 
 
 def test_letters_of_other_scripts_count_by_their_place(bench: Bench) -> None:
@@ -44,9 +44,9 @@ def test_letters_of_other_scripts_count_by_their_place(bench: Bench) -> None:
     bench.page.evaluate(PRESS, ["KeyB", "β", False])  # Greek: nothing to split here
     bench.page.evaluate(PRESS, ["KeyI", "ı", False])  # Turkish: the start is where the playhead is already
     bench.page.evaluate(PRESS, ["KeyP", "З", True])
-    assert bench.run("bench.editor.doc.flagged") is True
-    assert bench.run("bench.player.range.end_s") == 4
-    assert bench.run("[bench.keys.find('key:f', null).id, bench.keys.find('key:i', null).id]") == [
+    assert bench.run("view.editor.doc.flagged") is True
+    assert bench.run("view.player.range.end_s") == 4
+    assert bench.run("[view.keys.find('key:f', null).id, view.keys.find('key:i', null).id]") == [
         "flag",
         "markStart",
     ]
@@ -103,19 +103,19 @@ def test_two_fingers_zoom_by_how_far_they_part_and_around_their_middle(
 ) -> None:
     x, y = phone.x(4.0, "original")
     Fingers(phone).pinch(x, y, dx, dy, by=2.0)
-    span_s = phone.run("bench.state.view.span_s")
+    span_s = phone.run("view.state.viewport.span_s")
     assert span_s == pytest.approx(6.0, abs=0.6)
-    assert phone.run("bench.state.view.x(4)") == pytest.approx(
-        phone.run(f"{x} - bench.tracks.getBoundingClientRect().left"), abs=6
+    assert phone.run("view.state.viewport.x(4)") == pytest.approx(
+        phone.run(f"{x} - view.tracks.getBoundingClientRect().left"), abs=6
     )
     assert phone.run("visualViewport.scale") == 1
     assert (phone.commits(), phone.times()) == ([], [[2000, 4000], [6000, 8000]])
     Fingers(phone).pinch(x, y, 2 * dx, 2 * dy, by=0.5)
-    assert phone.run("bench.state.view.span_s") == pytest.approx(12.0, abs=0.8)
+    assert phone.run("view.state.viewport.span_s") == pytest.approx(12.0, abs=0.8)
 
 
 def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: Bench) -> None:
-    phone.run("(bench.state.view.show(2, 8), bench.state.touch('view'))")
+    phone.run("(view.state.viewport.show(2, 8), view.state.touch('viewport'))")
     phone.settle()
     x, y = phone.x(5.0, "model")
     finger, before = Fingers(phone), phone.run("scrollY")
@@ -128,9 +128,9 @@ def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: Be
         phone.settle()
         if way[0] == 0:
             assert phone.run("scrollY") > before + 60
-            assert phone.run("bench.state.view.start_s") == 2
+            assert phone.run("view.state.viewport.start_s") == 2
             x, y = phone.x(5.0, "model")
-    assert phone.run("bench.state.view.start_s") > 3
+    assert phone.run("view.state.viewport.start_s") > 3
     assert phone.commits() == []
 
 

@@ -15,7 +15,7 @@ expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
 def test_auditions_loop_around_the_edge_and_within_the_moment(bench: Bench) -> None:
     bench.press("]")
     bench.page.keyboard.press("p")
-    assert bench.run("[bench.player.range.start_s, bench.player.range.end_s]") == [3, 5]
+    assert bench.run("[view.player.range.start_s, view.player.range.end_s]") == [3, 5]
     note = """() => { window.seen = []; const v = document.querySelector(".tl-video");
       const f = (_, m) => { seen.push(Math.round(m.mediaTime * 25)); v.requestVideoFrameCallback(f); };
       v.requestVideoFrameCallback(f); }"""
@@ -30,19 +30,19 @@ def test_auditions_loop_around_the_edge_and_within_the_moment(bench: Bench) -> N
     assert ends[1] == 124  # the last frame before 5 s; a page that stalls may be late once
     assert ends[-1] < 137
     bench.page.keyboard.press("Shift+P")
-    assert bench.run("[bench.player.range.start_s, bench.player.range.end_s]") == [2, 4]
+    assert bench.run("[view.player.range.start_s, view.player.range.end_s]") == [2, 4]
     bench.page.keyboard.press("Space")
     bench.settle()
-    assert bench.run("bench.player.playing") is False
+    assert bench.run("view.player.playing") is False
 
 
 def test_a_loop_is_stopped_by_its_key_while_it_seeks_back_to_its_start(bench: Bench) -> None:
     bench.press("]")
-    pressed = "bench.transport.auditionEdge(), [bench.player.playing, bench.player.range?.loop ?? null]"
+    pressed = "view.transport.auditionEdge(), [view.player.playing, view.player.range?.loop ?? null]"
     waits, stopped = bench.run(f"[({pressed}), ({pressed})]")
     assert (waits, stopped) == ([False, True], [False, None])
     bench.settle()
-    assert bench.run("bench.player.playing") is False
+    assert bench.run("view.player.playing") is False
 
 
 def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(bench: Bench) -> None:
@@ -57,15 +57,15 @@ def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(bench: Ben
     assert bench.run("document.querySelector('.tl-video').playbackRate") == 1
     order = bench.run(
         """(async () => { const m = await import("/ui-assets/gaps.js");
-        const windows = m.likelyWindows(bench.editor.item, []);
-        return m.reviewOrder(bench.editor.moments, 12000, windows).map((g) => [g.start_ms, g.p]); })()"""
+        const windows = m.likelyWindows(view.editor.item, []);
+        return m.reviewOrder(view.editor.moments, 12000, windows).map((g) => [g.start_ms, g.p]); })()"""
     )
     assert [start for start, _ in order] == [4000, 8000, 0]
 
 
 def test_shuttle_keys(bench: Bench) -> None:
     bench.page.keyboard.press("l")
-    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.wait_for_function("() => view.player.playing")
     bench.page.keyboard.press("l")
     assert bench.run("document.querySelector('.tl-video').playbackRate") == 1.5
     bench.page.keyboard.press("j")
@@ -79,7 +79,7 @@ def test_shuttle_keys(bench: Bench) -> None:
     bench.page.keyboard.up("k")
     bench.settle()
     assert bench.number() == before + 1
-    assert bench.run("bench.player.playing") is False
+    assert bench.run("view.player.playing") is False
 
 
 def test_marking_while_playing_counts_the_reaction_time(bench: Bench) -> None:
@@ -142,8 +142,8 @@ def test_moments_are_a_captions_track(bench: Bench) -> None:
 
 
 def test_an_edit_is_shown_whole_when_the_view_changes_in_the_same_frame(bench: Bench) -> None:
-    take = "bench.editor.apply({ type: 'takeEdge', id: 1, edge: 'end', source: 'model' })"
-    bench.run(f"(bench.state.touch('view'), {take}, null)")
+    take = "view.editor.apply({ type: 'takeEdge', id: 1, edge: 'end', source: 'model' })"
+    bench.run(f"(view.state.touch('viewport'), {take}, null)")
     bench.settle()
     cue = "document.querySelector('.tl-video').textTracks[0].cues[0].endTime"
     assert (bench.run(cue), bench.times()[0]) == (4.4, [2000, 4400])
@@ -151,10 +151,10 @@ def test_an_edit_is_shown_whole_when_the_view_changes_in_the_same_frame(bench: B
 
 
 def test_a_loop_goes_on_around_the_edge_that_moves(bench: Bench) -> None:
-    around = "[bench.player.range?.start_s, bench.player.range?.end_s, bench.player.range?.loop]"
+    around = "[view.player.range?.start_s, view.player.range?.end_s, view.player.range?.loop]"
     bench.press("]")
     bench.page.keyboard.press("p")
-    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.wait_for_function("() => view.player.playing")
     for keys, expected in (
         (("Shift+ArrowRight",), [4, 6, True]),
         (("d", "ArrowRight"), [4.56, 6.56, True]),
@@ -165,10 +165,10 @@ def test_a_loop_goes_on_around_the_edge_that_moves(bench: Bench) -> None:
         for key in keys:
             bench.page.keyboard.press(key)
         assert bench.run(around) == expected, keys
-    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.wait_for_function("() => view.player.playing")
     bench.page.keyboard.press("Shift+P")  # stops what loops
     bench.settle()
-    assert bench.run("bench.player.playing") is False
+    assert bench.run("view.player.playing") is False
     bench.page.keyboard.press("Shift+P")
     bench.page.keyboard.press("ArrowRight")
     assert bench.run(around) == [2.04, 5.56, True]
@@ -179,18 +179,18 @@ def test_a_loop_goes_on_around_the_edge_that_moves(bench: Bench) -> None:
 def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(bench: Bench) -> None:
     bench.press("]")
     bench.page.keyboard.press("p")
-    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.wait_for_function("() => view.player.playing")
     bench.page.mouse.click(*bench.x(10.0, "original"))
     bench.settle()
     assert bench.number() == 250
-    assert bench.run("[bench.player.playing, bench.player.range]") == [False, None]
+    assert bench.run("[view.player.playing, view.player.range]") == [False, None]
     bench.page.keyboard.press("g")  # 4 to 6 s
-    bench.page.wait_for_function("() => bench.player.playing")
+    bench.page.wait_for_function("() => view.player.playing")
     bench.page.mouse.click(*bench.x(5.0, "original"))
-    assert bench.run("[bench.player.range.start_s, bench.player.range.end_s]") == [
+    assert bench.run("[view.player.range.start_s, view.player.range.end_s]") == [
         pytest.approx(5, abs=0.02),
         6,
     ]
-    assert bench.run("bench.transport.reviewing") is True
+    assert bench.run("view.transport.reviewing") is True
     bench.page.mouse.click(*bench.x(11.0, "original"))
-    assert bench.run("[bench.transport.reviewing, bench.player.playing]") == [False, False]
+    assert bench.run("[view.transport.reviewing, view.player.playing]") == [False, False]

@@ -12,7 +12,7 @@ expect.set_options(timeout=15_000)  # a busy machine is slow, not wrong
 
 def test_an_edge_is_dragged_and_the_picture_follows(bench: Bench) -> None:
     bench.drag(8.0, 8.84, drop=False)
-    bench.page.wait_for_function("() => bench.editor.moments[1].end_ms === 8840")
+    bench.page.wait_for_function("() => view.editor.moments[1].end_ms === 8840")
     bench.settle()
     assert bench.number() == 221
     assert bench.commits() == []
@@ -108,37 +108,37 @@ def test_whole_moments_are_locked_until_unlocked(bench: Bench) -> None:
 
 
 def test_a_drag_beyond_the_view_moves_it_along(bench: Bench) -> None:
-    bench.run("(bench.state.view.show(1, 5), bench.state.touch('view'))")
+    bench.run("(view.state.viewport.show(1, 5), view.state.touch('viewport'))")
     bench.settle()
     x, y = bench.x(4.0)
     right = bench.x(5.0)[0]
     bench.page.mouse.move(x, y)
     bench.page.mouse.down()
     bench.page.mouse.move(right + 12, y, steps=5)
-    bench.page.wait_for_function("() => bench.editor.moments[0].end_ms >= 5800")
+    bench.page.wait_for_function("() => view.editor.moments[0].end_ms >= 5800")
     bench.page.mouse.up()
-    assert bench.run("bench.state.view.start_s") > 1.5
+    assert bench.run("view.state.viewport.start_s") > 1.5
 
 
 def test_clicks_select_seek_and_audition(bench: Bench) -> None:
     bench.page.mouse.click(*bench.x(7.02))
     bench.settle()
-    assert bench.run("bench.editor.selection.id") == 2
+    assert bench.run("view.editor.selection.id") == 2
     assert bench.number() == 175
     bench.page.mouse.click(*bench.x(4.0))
     bench.settle()
-    assert bench.run("bench.editor.selection.edge") == "end"
+    assert bench.run("view.editor.selection.edge") == "end"
     assert bench.number() == 100
     bench.page.mouse.click(*bench.x(5.2))
     bench.settle()
-    assert bench.run("bench.editor.selection.id") is None
+    assert bench.run("view.editor.selection.id") is None
     bench.page.mouse.click(*bench.x(9.5, "model"))
     expect(bench.page.locator(".tl-ghost").nth(1)).to_be_focused()
     bench.page.mouse.dblclick(*bench.x(7.02))
-    bench.page.wait_for_function("() => bench.player.range?.loop && bench.player.range.start_s === 6")
+    bench.page.wait_for_function("() => view.player.range?.loop && view.player.range.start_s === 6")
     bench.page.keyboard.press("Escape")
     bench.settle()
-    assert bench.run("bench.player.playing") is False
+    assert bench.run("view.player.playing") is False
     assert bench.commits() == []
 
 
@@ -198,7 +198,7 @@ def test_fingers_trim_with_handles_and_pinch(chromium: Browser, address: str) ->
 
 def test_the_edge_that_lost_stays_as_a_tick_and_says_whose_it_is(bench: Bench) -> None:
     ticks = bench.page.locator("[data-lane=mine] .tl-lost")
-    says = "bench.lanes.find((l) => l.id === 'mine').says(bench.state, %s)"
+    says = "view.lanes.find((l) => l.id === 'mine').says(view.state, %s)"
     expect(ticks).to_have_count(2)  # of the model, which starts and ends later
     bench.press("2")
     assert [tick.get_attribute("data-source") for tick in ticks.all()] == ["original", "model"]

@@ -160,7 +160,7 @@ def test_the_loupe_says_when_there_is_no_picture_to_come(chromium: Browser, addr
     bench.press("]")
     expect(badge).to_have_text("exact")
     bench.run(
-        """bench.load({ ...bench.state.value, video: { ...bench.state.value.video, url: "/not-there.mp4" } })"""
+        """view.load({ ...view.state.value, video: { ...view.state.value.video, url: "/not-there.mp4" } })"""
     )
     bench.page.keyboard.press("BracketRight")
     expect(badge).to_have_text("no picture")

@@ -10,7 +10,7 @@ from tests.app.timeline_harness import build, serving
 pytestmark = pytest.mark.browser
 
 PLAYER = """async ([doing]) => {
-  const { Player } = await import("/ui-assets/sync.js");
+  const { Player } = await import("/ui-assets/player.js");
   const video = Object.assign(new EventTarget(), {
     paused: true, ended: false, seeking: false, readyState: 4, currentTime: 0, waiting: [],
     requestVideoFrameCallback(call) { this.waiting.push(call); },

@@ -85,7 +85,7 @@ def test_the_playhead_walks_the_same_frames(chromium: Browser, address: str) -> 
     for idx in range(1, 12):
         bench.press(".")
         assert shown(bench) == idx
-        assert bench.run("bench.playhead_ms") == round(1000 * idx / NTSC)
+        assert bench.run("view.playhead_ms") == round(1000 * idx / NTSC)
     bench.press("n")
     assert bench.times()[0][0] == 0  # inside the moment there is no room for another
     bench.press("b")

@@ -1,13 +1,13 @@
 /** Leaving a row: asking why nothing matches, submitting, going back; the page hears of it by events on the root. */
 
 export class Answering {
-  constructor(bench) {
-    this.bench = bench;
+  constructor(editorView) {
+    this.editorView = editorView;
   }
 
   /** A page may answer `tl-ask` itself with preventDefault(). */
   askWhy() {
-    const { root, editor, reasons } = this.bench;
+    const { root, editor, reasons } = this.editorView;
     if (!editor.item) return;
     const detail = { editor };
     const event = new CustomEvent("tl-ask", { bubbles: true, cancelable: true, detail });
@@ -15,28 +15,28 @@ export class Answering {
   }
 
   submit() {
-    const { editor } = this.bench;
+    const { editor } = this.editorView;
     editor.settle();
-    if (!editor.item || this.bench.drill.took("submit")) return;
-    if (editor.obstacle) return void this.bench.say(editor.obstacle);
+    if (!editor.item || this.editorView.tutorial.took("submit")) return;
+    if (editor.obstacle) return void this.editorView.say(editor.obstacle);
     this.learn();
     this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
   }
 
   leave(name) {
-    const { drill, editor } = this.bench;
-    if (drill.running) return void this.bench.say("Leave the drill first: Esc.");
+    const { tutorial, editor } = this.editorView;
+    if (tutorial.running) return void this.editorView.say("Leave the drill first: Esc.");
     editor.settle();
     this.#emit(name, { editor });
   }
 
   #emit(name, detail) {
-    this.bench.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+    this.editorView.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
   }
 
   /** What became of edges that were set during playback tells the reaction time. */
   learn() {
-    const { editor, reaction } = this.bench;
+    const { editor, reaction } = this.editorView;
     if (!editor.item) return;
     reaction.learn((key) => {
       const [id, edge] = key.split(":");

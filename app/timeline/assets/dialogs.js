@@ -1,7 +1,7 @@
 /** What is asked in words: why nothing matches, a comment, a better wording of the query, and the keys. */
 
 import { el, setText } from "./dom.js";
-import { GROUPS } from "./edit_keys.js";
+import { GROUPS } from "./key_bindings.js";
 import { chordOf, chordText } from "./key_map.js";
 
 /** The answers to "why is there no moment": an unclear or missing video is no evidence that nothing matches. */
@@ -167,7 +167,7 @@ const POINTER_HELP = [
 ];
 
 /** Every key, the way to change it, and the way to the drill if there is one. Printing the page prints this sheet alone. */
-export function buildKeySheet(keys, reaction, drill = null) {
+export function buildKeySheet(keys, reaction, tutorial = null) {
   const lists = el("div", { className: "tl-keys" });
   const note = el("p", { className: "tl-faint", attrs: { role: "status" } });
   const singles = check(
@@ -191,11 +191,11 @@ export function buildKeySheet(keys, reaction, drill = null) {
     className: "tl-small tl-strong",
     text: "Try them in 90 seconds",
     attrs: { type: "button", title: "A drill on the open row; nothing of it is kept" },
-    on: { click: () => (node.close(), drill.start()) },
+    on: { click: () => (node.close(), tutorial.start()) },
   });
   const node = dialog(
     "Keys and pointer",
-    el("div", { className: "tl-switches" }, singles, lag, drill && practise),
+    el("div", { className: "tl-switches" }, singles, lag, tutorial && practise),
     lists,
     note,
     el("div", { className: "tl-sheet-foot" }, reset, print),
@@ -216,7 +216,7 @@ export function buildKeySheet(keys, reaction, drill = null) {
   node.open_ = () => (
     show(),
     setText(note, "Press a key’s button to choose another key for it."),
-    (practise.disabled = !drill?.ready),
+    (practise.disabled = !tutorial?.ready),
     node.showModal(),
     (node.scrollTop = 0)
   );

@@ -38,10 +38,10 @@ export function hatch(context, colour) {
 }
 
 /** Step bars from the bottom: `height_of(idx)` in 0..1. Neighbours keep a hairline apart while there is room. */
-export function stepBars({ context, width, height, pixel }, view, parts, heightOf, { fill, blank, top = 4 }) {
+export function stepBars({ context, width, height, pixel }, viewport, parts, heightOf, { fill, blank, top = 4 }) {
   for (const part of parts) {
-    const left = view.x(part.start_s);
-    const right = view.x(part.end_s);
+    const left = viewport.x(part.start_s);
+    const right = viewport.x(part.end_s);
     if (right < 0 || left > width) continue;
     if (part.idx < 0) {
       context.fillStyle = blank;
@@ -57,14 +57,14 @@ export function stepBars({ context, width, height, pixel }, view, parts, heightO
 }
 
 /** A stepped line with a pale area below it: the value holds until the next frame. */
-export function stepLine({ context, width, height }, view, parts, heightOf, { stroke, fill, blank, top = 4 }) {
+export function stepLine({ context, width, height }, viewport, parts, heightOf, { stroke, fill, blank, top = 4 }) {
   context.lineWidth = 1.5;
   context.strokeStyle = stroke;
   const line = new Path2D();
   let open = false;
   for (const part of parts) {
-    const left = view.x(part.start_s);
-    const right = view.x(part.end_s);
+    const left = viewport.x(part.start_s);
+    const right = viewport.x(part.end_s);
     if (part.idx < 0) {
       context.fillStyle = blank;
       context.fillRect(left, 0, right - left, height);

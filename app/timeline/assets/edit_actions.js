@@ -3,19 +3,19 @@
 const CLIP_MS = 2000;
 const DOUBTS_MS = [null, 500, 1000, 2000];
 
-export function editActions(bench) {
-  const { editor, state } = bench;
-  const seekMs = (ms) => bench.seekMs(ms);
+export function editActions(editorView) {
+  const { editor, state } = editorView;
+  const seekMs = (ms) => editorView.seekMs(ms);
   const clip_ms = () => editor.item?.grid_ms ?? CLIP_MS;
 
   /** The selected moment, or else the one at the playhead, or else the nearest; it becomes the selected one. */
   function current() {
     if (editor.selected) return editor.selected;
-    const here = bench.playhead_ms;
+    const here = editorView.playhead_ms;
     const away = (m) => (here < m.start_ms ? m.start_ms - here : Math.max(0, here - m.end_ms));
     const found = editor.moments.reduce((a, b) => (a && away(a) <= away(b) ? a : b), null);
     if (found) editor.select({ id: found.id });
-    else bench.say("There is no moment yet: press N for one at the playhead.");
+    else editorView.say("There is no moment yet: press N for one at the playhead.");
     return found;
   }
 
@@ -23,19 +23,19 @@ export function editActions(bench) {
     const moment = id === null ? current() : editor.moments.find((m) => m.id === id);
     if (!moment) return;
     editor.select({ id: moment.id, edge });
-    bench.showEdge(edge, moment[`${edge}_ms`]);
+    editorView.showEdge(edge, moment[`${edge}_ms`]);
     focusEdge();
   }
 
   function focusEdge() {
     const { id, edge } = editor.selection;
-    bench.focusEdge(id, edge);
+    editorView.focusEdge(id, edge);
   }
 
   function leaveEdge() {
     const { id } = editor.selection;
     editor.select({ id });
-    bench.focusTimeline();
+    editorView.focusTimeline();
   }
 
   /** Move the active edge. A key that is held is one gesture: it ends when the key comes up. */
@@ -47,39 +47,39 @@ export function editActions(bench) {
     const before = moment[`${edge}_ms`];
     editor.preview({ type: "nudgeEdge", id, edge, ...change }, { ongoing: held });
     const after = editor.selected[`${edge}_ms`];
-    if (after === before) bench.say("The edge cannot go further.");
-    bench.showEdge(edge, after);
-    bench.settleSoon();
+    if (after === before) editorView.say("The edge cannot go further.");
+    editorView.showEdge(edge, after);
+    editorView.settleSoon();
   }
 
   function applyToEdge(command) {
     const { id, edge } = editor.selection;
-    if (!editor.selected || !edge) return bench.say("Choose an edge first: [ or ].");
+    if (!editor.selected || !edge) return editorView.say("Choose an edge first: [ or ].");
     editor.apply({ id, edge, ...command });
-    return bench.showEdge(edge, editor.selected[`${edge}_ms`]);
+    return editorView.showEdge(edge, editor.selected[`${edge}_ms`]);
   }
 
   function take(source, edge) {
-    if (source === "model" && !editor.item?.model) return bench.say(bench.noModelWords);
+    if (source === "model" && !editor.item?.model) return editorView.say(editorView.noModelWords);
     const moment = current();
     if (!moment) return undefined;
     const done = editor.apply({ type: "takeEdge", id: moment.id, edge, source });
-    if (done) bench.showEdge(edge, editor.selected[`${edge}_ms`]);
+    if (done) editorView.showEdge(edge, editor.selected[`${edge}_ms`]);
     return undefined;
   }
 
   function selectMoment(moment) {
     editor.select({ id: moment.id });
     seekMs(moment.start_ms);
-    bench.focusTimeline();
+    editorView.focusTimeline();
   }
 
   /** The moment before or after the selected one, or before or after the playhead; it stops at the ends. */
   function neighbour(direction) {
     if (editor.selection.lane === "model") return neighbourGhost(direction);
     const { moments, selected } = editor;
-    if (moments.length === 0) return bench.say("There is no moment yet: press N for one at the playhead.");
-    const here = bench.playhead_ms;
+    if (moments.length === 0) return editorView.say("There is no moment yet: press N for one at the playhead.");
+    const here = editorView.playhead_ms;
     const after = direction > 0;
     const idx = selected
       ? moments.indexOf(selected) + direction
@@ -104,15 +104,15 @@ export function editActions(bench) {
     if (!ghost) return;
     editor.select({ id: idx, lane: "model" });
     seekMs(ghost.start_ms);
-    bench.focusGhost(idx);
+    editorView.focusGhost(idx);
   }
 
   function toModel() {
     if (editor.selection.lane === "model") {
       editor.select(editor.moments[0] ? { id: editor.moments[0].id } : null);
-      return bench.focusTimeline();
+      return editorView.focusTimeline();
     }
-    if (ghosts().length === 0) return bench.say(bench.noModelWords);
+    if (ghosts().length === 0) return editorView.say(editorView.noModelWords);
     const waiting = ghosts().findIndex((g, idx) => !editor.doc.rejected.includes(idx) && !isMine(g));
     return selectGhost(Math.max(0, waiting));
   }
@@ -124,17 +124,17 @@ export function editActions(bench) {
     const { lane, id } = editor.selection;
     if (lane === "model") {
       editor.apply({ type: "acceptModel", index: id });
-      return bench.focusTimeline();
+      return editorView.focusTimeline();
     }
     if (editor.moments.length === 0) return acceptAll();
     const { moments, selected } = editor;
     const next = moments[moments.indexOf(selected) + 1];
-    if (selected && !next) return bench.say("That was the last moment. Ctrl + Enter submits.");
+    if (selected && !next) return editorView.say("That was the last moment. Ctrl + Enter submits.");
     return selectMoment(next ?? moments[0]);
   }
 
   function acceptAll() {
-    if (!editor.item?.model) return bench.say(bench.noModelWords);
+    if (!editor.item?.model) return editorView.say(editorView.noModelWords);
     if (editor.apply({ type: "acceptAll", source: "model" }) && editor.moments[0])
       selectMoment(editor.moments[0]);
     return undefined;
@@ -142,26 +142,26 @@ export function editActions(bench) {
 
   function reject() {
     const { lane, id } = editor.selection;
-    const at_ms = bench.playhead_ms;
+    const at_ms = editorView.playhead_ms;
     const index = lane === "model" ? id : ghosts().findIndex((g) => at_ms >= g.start_ms && at_ms < g.end_ms);
-    if (index < 0) return bench.say("Choose one of the model’s moments first: V.");
+    if (index < 0) return editorView.say("Choose one of the model’s moments first: V.");
     editor.apply({ type: "rejectModel", index });
-    return bench.say(editor.doc.rejected.includes(index) ? "Rejected." : "No longer rejected.");
+    return editorView.say(editor.doc.rejected.includes(index) ? "Rejected." : "No longer rejected.");
   }
 
   function add() {
-    const at_ms = bench.playhead_ms;
-    const likely = bench.transport.likelyHere(at_ms);
+    const at_ms = editorView.playhead_ms;
+    const likely = editorView.transport.likelyHere(at_ms);
     const span = likely ?? { start_ms: at_ms, end_ms: at_ms + clip_ms() };
-    if (editor.apply({ type: "newMoment", ...span, at_ms })) bench.focusTimeline();
+    if (editor.apply({ type: "newMoment", ...span, at_ms })) editorView.focusTimeline();
   }
 
   function remove() {
     const { lane, id } = editor.selection;
     if (lane === "model") return reject();
-    if (!editor.selected) return bench.say("Choose a moment first: ↑ or ↓.");
+    if (!editor.selected) return editorView.say("Choose a moment first: ↑ or ↓.");
     editor.apply({ type: "deleteMoment", id });
-    return bench.focusTimeline();
+    return editorView.focusTimeline();
   }
 
   function merge() {
@@ -170,7 +170,7 @@ export function editActions(bench) {
   }
 
   function split() {
-    const ms = bench.playhead_ms;
+    const ms = editorView.playhead_ms;
     const inside = editor.moments.find((m) => ms > m.start_ms && ms < m.end_ms);
     editor.apply({ type: "split", id: inside?.id ?? -1, ms });
   }
@@ -179,7 +179,7 @@ export function editActions(bench) {
   function doubt() {
     const { edge } = editor.selection;
     const moment = editor.selected;
-    if (!moment || !edge) return bench.say("Choose an edge first: [ or ].");
+    if (!moment || !edge) return editorView.say("Choose an edge first: [ or ].");
     const idx = DOUBTS_MS.indexOf(moment[`${edge}_uncertainty_ms`]);
     const ms = DOUBTS_MS[(idx + 1) % DOUBTS_MS.length];
     editor.apply({ type: "setUncertainty", id: moment.id, edge, ms });
@@ -189,13 +189,13 @@ export function editActions(bench) {
   function travel(way) {
     if (!editor[way]()) return;
     const { edge } = editor.selection;
-    if (editor.selected) bench.showEdge(edge ?? "start", editor.selected[`${edge ?? "start"}_ms`]);
+    if (editor.selected) editorView.showEdge(edge ?? "start", editor.selected[`${edge ?? "start"}_ms`]);
     if (edge) focusEdge();
   }
 
   function toggle(name, words) {
-    bench[name] = !bench[name];
-    bench.say(`${words} ${bench[name] ? "on" : "off"}.`);
+    editorView[name] = !editorView[name];
+    editorView.say(`${words} ${editorView[name] ? "on" : "off"}.`);
     state.touch("edit");
   }
 
@@ -222,7 +222,7 @@ export function editActions(bench) {
     nudgeMs: (ms, options) => nudge({ ms }, options),
     nudgeClip: (sign, options) => nudge({ ms: sign * clip_ms() }, options),
     toLimit: (limit) => applyToEdge({ type: "toLimit", limit }),
-    clipBy: (sign) => bench.seekMs(bench.playhead_ms + sign * clip_ms()),
+    clipBy: (sign) => editorView.seekMs(editorView.playhead_ms + sign * clip_ms()),
     undo: () => travel("undo"),
     redo: () => travel("redo"),
     snap: () => toggle("snapping", "Snapping"),
@@ -234,17 +234,17 @@ export function editActions(bench) {
       if (!moment || !Number.isFinite(ms) || moment[`${edge}_ms`] === ms) return;
       editor.apply({ type: "setEdge", id, edge, ms });
       editor.select({ id, edge });
-      if (editor.selected) bench.showEdge(edge, editor.selected[`${edge}_ms`]);
+      if (editor.selected) editorView.showEdge(edge, editor.selected[`${edge}_ms`]);
     },
     pressMoment: (id, time_s) => {
-      if (bench.pressedTwice(id))
-        return bench.transport.auditionMoment(editor.moments.find((m) => m.id === id));
+      if (editorView.pressedTwice(id))
+        return editorView.transport.auditionMoment(editor.moments.find((m) => m.id === id));
       editor.select({ id });
-      return bench.seekMs(time_s * 1000);
+      return editorView.seekMs(time_s * 1000);
     },
     pressEmpty: (time_s) => {
       editor.select(null);
-      bench.seekMs(time_s * 1000);
+      editorView.seekMs(time_s * 1000);
     },
   };
 }

@@ -6,18 +6,18 @@ import { clock } from "./format.js";
 import { originWords } from "./own_lane.js";
 import { snapWords } from "./snapping.js";
 
-export function buildBar(bench) {
+export function buildBar(editorView) {
   const truth = el("span", { className: "tl-badge" });
   const snap = el("button", {
     className: "tl-chip tl-snap",
     attrs: { type: "button", "aria-pressed": "true", title: "Snapping (S)" },
-    on: { click: () => bench.actions.snap() },
+    on: { click: () => editorView.actions.snap() },
   });
   const slip = el("button", {
     className: "tl-chip",
     text: "Whole moments locked",
     attrs: { type: "button", "aria-pressed": "false", title: "Drag whole moments (Shift + S)" },
-    on: { click: () => bench.actions.slip() },
+    on: { click: () => editorView.actions.slip() },
   });
   const doing = el("span", { className: "tl-doing" });
   const says = el("p", { className: "tl-says", attrs: { role: "status", "aria-live": "polite" } });
@@ -25,17 +25,17 @@ export function buildBar(bench) {
   return { node, truth, snap, slip, doing, says };
 }
 
-export function showBar(bar, bench) {
-  const { state, editor } = bench;
+export function showBar(bar, editorView) {
+  const { state, editor } = editorView;
   const frame = state.frame_idx === null ? "" : ` · frame ${state.frame_idx}`;
   bar.truth.dataset.truth = state.truth ?? "waiting";
   const known = state.truth && state.hasAxis;
   if (known || !state.playable) setText(bar.truth, known ? `${state.truth}${frame}` : "");
-  setText(bar.snap, snapText(bench));
-  bar.snap.setAttribute("aria-pressed", String(bench.snapping));
-  bar.slip.setAttribute("aria-pressed", String(bench.slip));
-  setText(bar.slip, bench.slip ? "Whole moments move" : "Whole moments locked");
-  setText(bar.doing, editor.item ? bench.transport.words : "");
+  setText(bar.snap, snapText(editorView));
+  bar.snap.setAttribute("aria-pressed", String(editorView.snapping));
+  bar.slip.setAttribute("aria-pressed", String(editorView.slip));
+  setText(bar.slip, editorView.slip ? "Whole moments move" : "Whole moments locked");
+  setText(bar.doing, editor.item ? editorView.transport.words : "");
 }
 
 /** It always says what the edge in hand snapped to. */
@@ -48,13 +48,13 @@ function snapText({ snapping, target, editor, snaps }) {
 }
 
 /** The same for thumbs: shown where a finger is the pointer, and for everybody on narrow screens. */
-export function buildThumbs(bench) {
-  const { actions, transport } = bench;
+export function buildThumbs(editorView) {
+  const { actions, transport } = editorView;
   const edge = (name) => () =>
-    bench.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name);
+    editorView.editor.selection.edge === name ? actions.leaveEdge() : actions.selectEdge(name);
   const press = (text, label, run) => titled(button(text, "", run, { className: "tl-thumb" }), label);
   const nudge = (change) => () => {
-    if (bench.editor.selection.edge) actions.nudge(change);
+    if (editorView.editor.selection.edge) actions.nudge(change);
     else if (change.frames) actions.step(change.frames);
     else actions.seekBy(change.ms / 1000);
   };
@@ -75,12 +75,12 @@ export function buildThumbs(bench) {
       () => (actions.selectEdge("start"), transport.auditionEdge()),
     ),
     press("Play end", "Loop around the end", () => (actions.selectEdge("end"), transport.auditionEdge())),
-    sticky(bench, "Fine + push", "A pixel is a frame, neighbours make way", "fine"),
-    sticky(bench, "Snap", "Snapping", "snapping"),
+    sticky(editorView, "Fine + push", "A pixel is a frame, neighbours make way", "fine"),
+    sticky(editorView, "Snap", "Snapping", "snapping"),
     press("New", "New moment at the playhead", () => actions.add()),
     press("Undo", "Undo", () => actions.undo()),
     press("Redo", "Redo", () => actions.redo()),
-    press("No moment", "No matching moment", () => bench.askWhy()),
+    press("No moment", "No matching moment", () => editorView.askWhy()),
   );
 }
 
@@ -91,13 +91,13 @@ function titled(node, says) {
 }
 
 /** A switch that stands for a modifier key. */
-function sticky(bench, text, label, name) {
-  const node = titled(button(text, "", () => show(!bench[name]), { className: "tl-thumb" }), label);
+function sticky(editorView, text, label, name) {
+  const node = titled(button(text, "", () => show(!editorView[name]), { className: "tl-thumb" }), label);
   const show = (on) => {
-    bench[name] = on;
+    editorView[name] = on;
     node.setAttribute("aria-pressed", String(on));
-    bench.state.touch("edit");
+    editorView.state.touch("edit");
   };
-  node.setAttribute("aria-pressed", String(bench[name]));
+  node.setAttribute("aria-pressed", String(editorView[name]));
   return node;
 }

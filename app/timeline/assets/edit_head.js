@@ -6,14 +6,14 @@ import { el, icon, setText } from "./dom.js";
 const PENCIL =
   "M11.5 1.500 14.500 4.500 5.500 13.500 2 14 2.500 10.500zM3.800 11.100 3.500 12.500 4.900 12.200 12.300 4.800 11.200 3.700z";
 
-export function buildEditHead(bench) {
+export function buildEditHead(editorView) {
   const query = el("p", { className: "tl-query", attrs: { dir: "auto" } });
   const pencil = el(
     "button",
     {
       className: "tl-button",
       attrs: { type: "button", "aria-label": "Propose a better wording", title: "Propose a better wording" },
-      on: { click: () => bench.wording.open_() },
+      on: { click: () => editorView.wording.open_() },
     },
     icon(PENCIL),
   );

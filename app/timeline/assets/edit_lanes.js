@@ -1,7 +1,7 @@
 /** The lanes of the workbench, top to bottom: those of the read-only timeline, and the moments. */
 
 import { clock, secondsText } from "./format.js";
-import { MODEL, ORIGINAL, OTHERS } from "./ghost_lanes.js";
+import { MODEL, ORIGINAL, OTHERS } from "./reference_lanes.js";
 import { part } from "./lane_parts.js";
 import { LANES } from "./lanes.js";
 import { HANDLES, MINE } from "./own_lane.js";
@@ -31,7 +31,7 @@ const hasFrames = (state) => Boolean(state.value.frames) || awaited(state) !== "
 
 function awaited(state) {
   const item = part(state);
-  const coming = state.bench?.mode === "annotate" && state.value.video && item && !item.model && item.arm !== "blind";
+  const coming = state.editorView?.mode === "annotate" && state.value.video && item && !item.model && item.arm !== "blind";
   return coming ? "not there yet" : "";
 }
 
@@ -47,12 +47,12 @@ const SALIENCY = {
 };
 
 function drawSaliency({ context, height }, state, colours) {
-  const { view } = state;
+  const { viewport } = state;
   context.fillStyle = colours.bar;
   for (const [start_ms, end_ms, score] of part(state)?.saliency ?? []) {
-    const left = view.x(start_ms / 1000);
+    const left = viewport.x(start_ms / 1000);
     const bar = Math.max(1, (Math.min(MOST_SCORE, score) / MOST_SCORE) * (height - 4));
-    context.fillRect(left, height - bar, Math.max(1, view.x(end_ms / 1000) - left - 1), bar);
+    context.fillRect(left, height - bar, Math.max(1, viewport.x(end_ms / 1000) - left - 1), bar);
   }
 }
 
@@ -65,19 +65,19 @@ function saySaliency(state, time_s) {
 }
 
 function drawOverview({ context, width, height }, state, colours) {
-  const { view, duration_s } = state;
+  const { viewport, duration_s } = state;
   const scale = width / (duration_s * 1000);
   context.fillStyle = colours.line;
   context.fillRect(0, height / 2 - 1, width, 2);
   context.fillStyle = colours.accent;
-  for (const { start_ms, end_ms } of state.bench?.editor.item ? state.bench.editor.moments : [])
+  for (const { start_ms, end_ms } of state.editorView?.editor.item ? state.editorView.editor.moments : [])
     context.fillRect(start_ms * scale, height / 2 - 4, Math.max(2, (end_ms - start_ms) * scale), 8);
   context.strokeStyle = colours.ink;
   context.lineWidth = 2;
   context.strokeRect(
-    view.start_s * scale * 1000 + 1,
+    viewport.start_s * scale * 1000 + 1,
     2,
-    Math.max(6, view.span_s * scale * 1000 - 2),
+    Math.max(6, viewport.span_s * scale * 1000 - 2),
     height - 4,
   );
 }

@@ -8,11 +8,11 @@ import { originWords } from "./own_lane.js";
 
 const MERGE_GAP_MS = 2000;
 
-export function buildPanel(bench) {
-  const loupe = buildLoupe((frame) => bench.placeEdge(frame));
-  const edge = buildEdgeCard(bench);
+export function buildPanel(editorView) {
+  const loupe = buildLoupe((frame) => editorView.placeEdge(frame));
+  const edge = buildEdgeCard(editorView);
   const list = el("ol", { className: "tl-own-list" });
-  const add = button("New moment", "N", () => bench.actions.add());
+  const add = button("New moment", "N", () => editorView.actions.add());
   const title = el("div", { className: "tl-row" }, el("h3", { text: "Your moments" }), add);
   const slot = el("div", { className: "tl-slot" });
   const node = el(
@@ -48,14 +48,14 @@ const NUDGES = [
   ["+1 s", "one second later", 1, { ms: 1000 }],
 ];
 
-function buildEdgeCard(bench) {
+function buildEdgeCard(editorView) {
   const nudges = NUDGES.map(([text, says, , change]) =>
-    button(text, "", () => bench.actions.nudge(change), { label: `${text}: edge ${says}` }),
+    button(text, "", () => editorView.actions.nudge(change), { label: `${text}: edge ${says}` }),
   );
   const value = el("output", { className: "tl-edge-value" });
   const take = (source, keys) =>
     button(source === "model" ? "Model" : "Original", keys, () =>
-      bench.actions.take(source, bench.editor.selection.edge),
+      editorView.actions.take(source, editorView.editor.selection.edge),
     );
   const choices = { original: take("original", "3"), model: take("model", "1") };
   const origin = el("span", { className: "tl-origin" });
@@ -68,10 +68,10 @@ function buildEdgeCard(bench) {
   return { node, value, choices, origin, nudges };
 }
 
-export function showPanel(panel, bench) {
-  showLoupe(panel.loupe, bench);
-  showEdge(panel.edge, bench);
-  showList(panel.list, bench);
+export function showPanel(panel, editorView) {
+  showLoupe(panel.loupe, editorView);
+  showEdge(panel.edge, editorView);
+  showList(panel.list, editorView);
 }
 
 function showEdge(card, { editor, snaps, dragging }) {
@@ -99,39 +99,39 @@ function showEdge(card, { editor, snaps, dragging }) {
 }
 
 /** Rows are kept by moment, so that a field that somebody types in stays where it is. */
-function showList(list, bench) {
-  const { editor } = bench;
+function showList(list, editorView) {
+  const { editor } = editorView;
   const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
   editor.moments.forEach((moment, idx) => {
     const name = String(moment.id);
-    const row = known.get(name) ?? buildRow(moment.id, bench);
+    const row = known.get(name) ?? buildRow(moment.id, editorView);
     known.delete(name);
     if (list.children[idx] !== row) list.insertBefore(row, list.children[idx] ?? null);
-    showRow(row, moment, idx, bench);
+    showRow(row, moment, idx, editorView);
   });
   for (const node of known.values()) node.remove();
 }
 
-function buildRow(id, bench) {
+function buildRow(id, editorView) {
   const field = (edge) => {
     const input = el("input", { attrs: { type: "number", min: "0", "data-edge": edge } });
     input.addEventListener(
       "change",
-      () => input.value !== "" && bench.actions.setTime(id, edge, Number(input.value)),
+      () => input.value !== "" && editorView.actions.setTime(id, edge, Number(input.value)),
     );
-    input.addEventListener("focus", () => bench.editor.select({ id, edge }));
-    input.addEventListener("keydown", (event) => leaveField(event, input, bench));
+    input.addEventListener("focus", () => editorView.editor.select({ id, edge }));
+    input.addEventListener("keydown", (event) => leaveField(event, input, editorView));
     return input;
   };
   const pick = el("button", {
     className: "tl-index",
     attrs: { type: "button" },
-    on: { click: () => bench.actions.selectMoment(bench.editor.moments.find((m) => m.id === id)) },
+    on: { click: () => editorView.actions.selectMoment(editorView.editor.moments.find((m) => m.id === id)) },
   });
-  const remove = button("×", "", () => bench.editor.apply({ type: "deleteMoment", id }), {
+  const remove = button("×", "", () => editorView.editor.apply({ type: "deleteMoment", id }), {
     className: "tl-remove",
   });
-  const merge = button("Merge with the next", "M", () => bench.editor.apply({ type: "merge", id }), {
+  const merge = button("Merge with the next", "M", () => editorView.editor.apply({ type: "merge", id }), {
     className: "tl-merge",
   });
   const row = el(
@@ -156,14 +156,14 @@ function buildRow(id, bench) {
 }
 
 /** Enter keeps what was typed, Escape forgets it; both lead back to the timeline. */
-function leaveField(event, input, bench) {
+function leaveField(event, input, editorView) {
   if (event.key !== "Enter" && event.key !== "Escape") return;
   if (event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   event.stopPropagation();
   if (event.key === "Escape") input.value = input.defaultValue;
   else if (input.value !== input.defaultValue) input.dispatchEvent(new Event("change"));
-  bench.actions.focusEdge();
+  editorView.actions.focusEdge();
 }
 
 function showRow(row, moment, idx, { editor, dragging }) {

@@ -11,42 +11,42 @@ const PAN_SHARE = 0.02; // of the view, each refresh, while the pointer is beyon
 
 /** The boxes of one's own moments on the screen. */
 function boxesOf({ editor, state }) {
-  const { view } = state;
+  const { viewport } = state;
   return editor.moments.map((m) => ({
     id: m.id,
-    left: view.x(m.start_ms / 1000),
-    right: view.x(m.end_ms / 1000),
+    left: viewport.x(m.start_ms / 1000),
+    right: viewport.x(m.end_ms / 1000),
   }));
 }
 
 /** What a press in a lane takes hold of, or null where the timeline's own gestures apply. */
-export function grab(bench, { event, lane, x }) {
-  if (!bench.editor.item) return null;
+export function grab(editorView, { event, lane, x }) {
+  if (!editorView.editor.item) return null;
   const handle = event.target.closest(".tl-handle");
-  if (handle && bench.editor.selected)
-    return edgeDrag(bench, bench.editor.selected.id, handle.dataset.edge, x);
-  if (lane !== "mine" || event.pointerType === "touch" || bench.editor.doc.verdict === "cannot-judge")
+  if (handle && editorView.editor.selected)
+    return edgeDrag(editorView, editorView.editor.selected.id, handle.dataset.edge, x);
+  if (lane !== "mine" || event.pointerType === "touch" || editorView.editor.doc.verdict === "cannot-judge")
     return null;
-  const hit = hitAt(x, boxesOf(bench), bench.editor.selection.id);
-  if (hit?.edge) return edgeDrag(bench, hit.id, hit.edge, x);
-  if (hit) return bench.slip ? bodyDrag(bench, hit.id, x) : null;
-  return newDrag(bench, x);
+  const hit = hitAt(x, boxesOf(editorView), editorView.editor.selection.id);
+  if (hit?.edge) return edgeDrag(editorView, hit.id, hit.edge, x);
+  if (hit) return editorView.slip ? bodyDrag(editorView, hit.id, x) : null;
+  return newDrag(editorView, x);
 }
 
 /** The cursor that belongs to a place in the lane. */
-export function cursorAt(bench, x) {
-  const hit = hitAt(x, boxesOf(bench), bench.editor.selection.id);
+export function cursorAt(editorView, x) {
+  const hit = hitAt(x, boxesOf(editorView), editorView.editor.selection.id);
   if (hit?.edge) return "ew-resize";
-  if (hit) return bench.slip ? "grab" : "pointer";
+  if (hit) return editorView.slip ? "grab" : "pointer";
   return "copy";
 }
 
 /** Where a pointer puts an edge: { ms, source, exact, target }. */
-function aim(bench, x, event, edge) {
-  const { view } = bench.state;
-  const ms = view.time(x) * 1000;
-  const free = event.altKey || !bench.snapping;
-  const target = free ? null : snapTarget(ms, bench.snaps, (view.span_s * 1000) / view.width, edge);
+function aim(editorView, x, event, edge) {
+  const { viewport } = editorView.state;
+  const ms = viewport.time(x) * 1000;
+  const free = event.altKey || !editorView.snapping;
+  const target = free ? null : snapTarget(ms, editorView.snaps, (viewport.span_s * 1000) / viewport.width, edge);
   return { ms: target?.ms ?? ms, source: snapSource(target), exact: Boolean(target), target };
 }
 
@@ -55,8 +55,8 @@ class Drag {
   #begun = false;
   #panning = 0;
 
-  constructor(bench, x, { aimed, press, drop }) {
-    Object.assign(this, { bench, x0: x, aimed, press, drop });
+  constructor(editorView, x, { aimed, press, drop }) {
+    Object.assign(this, { editorView, x0: x, aimed, press, drop });
   }
 
   move(x, event) {
@@ -69,18 +69,18 @@ class Drag {
 
   #begin() {
     this.#begun = true;
-    this.bench.startDrag(this);
+    this.editorView.startDrag(this);
   }
 
   #autoPan() {
-    const { view } = this.bench.state;
-    const beyond = this.last.x < 0 ? -1 : this.last.x > view.width ? 1 : 0;
-    if (!beyond || view.isFit) return this.#stopPanning();
+    const { viewport } = this.editorView.state;
+    const beyond = this.last.x < 0 ? -1 : this.last.x > viewport.width ? 1 : 0;
+    if (!beyond || viewport.isFit) return this.#stopPanning();
     this.#panning ||= requestAnimationFrame(() => {
       this.#panning = 0;
       if (!this.#begun) return;
-      this.bench.actions.pan(beyond * view.span_s * PAN_SHARE);
-      this.aimed(Math.min(view.width, Math.max(0, this.last.x)), this.last.event);
+      this.editorView.actions.pan(beyond * viewport.span_s * PAN_SHARE);
+      this.aimed(Math.min(viewport.width, Math.max(0, this.last.x)), this.last.event);
       this.#autoPan();
     });
     return undefined;
@@ -95,64 +95,64 @@ class Drag {
     this.#stopPanning();
     if (!this.#begun) return this.press();
     this.#begun = false;
-    this.bench.endDrag(true);
+    this.editorView.endDrag(true);
     return this.drop?.();
   }
 
   cancel() {
     this.#stopPanning();
-    if (this.#begun) this.bench.endDrag(false);
+    if (this.#begun) this.editorView.endDrag(false);
     this.#begun = false;
   }
 }
 
 /** Shift makes a pixel a frame and pushes neighbours; the pointer's offset from the edge is kept. */
-function edgeDrag(bench, id, edge, x) {
-  const { editor, state } = bench;
+function edgeDrag(editorView, id, edge, x) {
+  const { editor, state } = editorView;
   const value = () => editor.moments.find((m) => m.id === id)?.[`${edge}_ms`] ?? 0;
-  const offset = x - state.view.x(value() / 1000);
+  const offset = x - state.viewport.x(value() / 1000);
   let fine = null;
   let before = x;
   const aimed = (at, event) => {
     let target = null;
-    if (event.shiftKey || bench.fine) {
+    if (event.shiftKey || editorView.fine) {
       fine ??= { x: before, frame: editor.clock.frame(value()) };
       const ms = editor.clock.ms(fine.frame + Math.round(at - fine.x));
       editor.preview({ type: "setEdge", id, edge, ms, source: "hand", push: true });
     } else {
       fine = null;
-      const place = aim(bench, at - offset, event, edge);
+      const place = aim(editorView, at - offset, event, edge);
       target = place.target;
       editor.preview({ type: "setEdge", id, edge, ms: place.ms, source: place.source, exact: place.exact });
     }
     before = at;
     editor.select({ id, edge });
-    bench.dragged(id, edge, target);
+    editorView.dragged(id, edge, target);
   };
-  return new Drag(bench, x, {
+  return new Drag(editorView, x, {
     aimed,
-    press: () => bench.actions.selectEdge(edge, id),
-    drop: () => bench.actions.focusEdge(),
+    press: () => editorView.actions.selectEdge(edge, id),
+    drop: () => editorView.actions.focusEdge(),
   });
 }
 
-function bodyDrag(bench, id, x) {
-  const { editor, state } = bench;
-  const from_ms = state.view.time(x) * 1000;
+function bodyDrag(editorView, id, x) {
+  const { editor, state } = editorView;
+  const from_ms = state.viewport.time(x) * 1000;
   const aimed = (at) => {
-    const delta_ms = state.view.time(at) * 1000 - from_ms;
+    const delta_ms = state.viewport.time(at) * 1000 - from_ms;
     editor.preview({ type: "slip", id, delta_ms });
-    bench.dragged(id, "start", null);
+    editorView.dragged(id, "start", null);
   };
-  return new Drag(bench, x, { aimed, press: () => bench.actions.pressMoment(id, state.view.time(x)) });
+  return new Drag(editorView, x, { aimed, press: () => editorView.actions.pressMoment(id, state.viewport.time(x)) });
 }
 
 /** From empty lane: a new moment between where the pointer went down and where it is. */
-function newDrag(bench, x) {
-  const { editor } = bench;
-  const anchor = aim(bench, x, {}, null);
+function newDrag(editorView, x) {
+  const { editor } = editorView;
+  const anchor = aim(editorView, x, {}, null);
   const aimed = (at, event) => {
-    const other = aim(bench, at, event, at < x ? "start" : "end");
+    const other = aim(editorView, at, event, at < x ? "start" : "end");
     const [start, end] = other.ms < anchor.ms ? [other, anchor] : [anchor, other];
     editor.preview({
       type: "newMoment",
@@ -163,7 +163,7 @@ function newDrag(bench, x) {
       at_ms: anchor.ms,
     });
     const made = editor.moments.find((m) => m.id === editor.doc.next_id - 1);
-    if (made && editor.previewing) bench.dragged(made.id, other === start ? "start" : "end", other.target);
+    if (made && editor.previewing) editorView.dragged(made.id, other === start ? "start" : "end", other.target);
   };
-  return new Drag(bench, x, { aimed, press: () => bench.actions.pressEmpty(bench.state.view.time(x)) });
+  return new Drag(editorView, x, { aimed, press: () => editorView.actions.pressEmpty(editorView.state.viewport.time(x)) });
 }

@@ -5,8 +5,8 @@ import { chordOf } from "./key_map.js";
 const TYPING = "input, textarea, select, dialog, [contenteditable]:not([contenteditable=false])";
 
 /** What every binding runs; the second argument says whether the key is being held. */
-function commands(bench) {
-  const { actions, transport } = bench;
+function commands(editorView) {
+  const { actions, transport } = editorView;
   return {
     toggle: () => transport.toggle(),
     brake: ({ held }) => held || transport.brake(true),
@@ -25,7 +25,7 @@ function commands(bench) {
     auditionEdge: () => transport.auditionEdge(),
     auditionMoment: () => transport.auditionMoment(),
     gaps: () => transport.gaps(),
-    zoom: () => bench.cycleZoom(),
+    zoom: () => editorView.cycleZoom(),
     zoomIn: () => actions.zoom(1.6),
     zoomOut: () => actions.zoom(1 / 1.6),
     startEdge: () => actions.selectEdge("start"),
@@ -57,47 +57,47 @@ function commands(bench) {
     acceptAll: () => actions.acceptAll(),
     reject: () => actions.reject(),
     toModel: () => actions.toModel(),
-    noMoment: () => bench.askWhy(),
+    noMoment: () => editorView.askWhy(),
     flag: () => actions.flag(),
-    comment: () => bench.comment.open_(),
+    comment: () => editorView.comment.open_(),
     undo: () => actions.undo(),
     redo: () => actions.redo(),
-    submit: () => bench.submit(),
-    reopen: () => bench.reopen(),
-    leave: () => leave(bench),
+    submit: () => editorView.submit(),
+    reopen: () => editorView.reopen(),
+    leave: () => leave(editorView),
     help: () => actions.help(),
   };
 }
 
 /** Escape gives up the innermost thing: a drag, what plays, the edge, the selection. */
-function leave(bench) {
-  if (bench.cancelDrag() || bench.transport.stop()) return;
-  if (bench.editor.selection.edge) bench.actions.leaveEdge();
-  else bench.editor.select(null);
+function leave(editorView) {
+  if (editorView.cancelDrag() || editorView.transport.stop()) return;
+  if (editorView.editor.selection.edge) editorView.actions.leaveEdge();
+  else editorView.editor.select(null);
 }
 
 /** Keys count while the focus is in the timeline, or nowhere in particular. */
-export function handleKeys(bench) {
-  const { root, signal, keys } = bench;
-  const run = commands(bench);
+export function handleKeys(editorView) {
+  const { root, signal, keys } = editorView;
+  const run = commands(editorView);
   const ours = (target) =>
     root.contains(target) || target === document.body || target === document.documentElement;
   const press = (event) => {
-    if (event.defaultPrevented || event.isComposing || !ours(event.target) || !bench.editor.item) return;
+    if (event.defaultPrevented || event.isComposing || !ours(event.target) || !editorView.editor.item) return;
     if (document.querySelector("dialog[open]")) return;
     const chord = chordOf(event);
     const field = event.target.closest(TYPING);
     if (field && !/^Ctrl\+(Shift\+)?key:Enter$/.test(chord ?? "")) return;
     field?.blur(); // what was typed counts before it is submitted
-    if (bench.drill.press(event, chord) || pressesButton(event, chord)) return;
-    const binding = keys.find(chord, bench.mode_);
+    if (editorView.tutorial.press(event, chord) || pressesButton(event, chord)) return;
+    const binding = keys.find(chord, editorView.mode_);
     if (!binding) return;
     event.preventDefault();
-    bench.editor.note({ key: !event.repeat });
+    editorView.editor.note({ key: !event.repeat });
     run[binding.id]({ held: event.repeat });
   };
   document.addEventListener("keydown", press, { signal });
-  document.addEventListener("keyup", (event) => release(event, bench), { signal });
+  document.addEventListener("keyup", (event) => release(event, editorView), { signal });
 }
 
 /** Space and Enter belong to a button that has the focus, except to a ghost, which Enter takes. */
@@ -107,7 +107,7 @@ function pressesButton(event, chord) {
   return !control.classList.contains("tl-ghost");
 }
 
-function release(event, bench) {
-  if (bench.keys.chords("brake").includes(chordOf(event))) bench.transport.brake(false);
-  if (bench.editor.previewing && !bench.dragging) bench.editor.settle();
+function release(event, editorView) {
+  if (editorView.keys.chords("brake").includes(chordOf(event))) editorView.transport.brake(false);
+  if (editorView.editor.previewing && !editorView.dragging) editorView.editor.settle();
 }

@@ -3,9 +3,9 @@
 import { el, setText } from "./dom.js";
 import { secondsText, span } from "./format.js";
 
-export const part = (state) => state.bench?.editor.item ?? null;
+export const part = (state) => state.editorView?.editor.item ?? null;
 
-export const hidden = (state) => part(state)?.arm === "blind" && state.bench.mode === "annotate";
+export const hidden = (state) => part(state)?.arm === "blind" && state.editorView.mode === "annotate";
 
 export const wordsOf = (text) => [{ words: text }];
 
@@ -24,10 +24,10 @@ export function keyed(layer, list, key, make, show) {
 }
 
 /** Place a box between two times, cut to the view. Gives its width, or null when it is out of sight. */
-export function box(node, view, start_ms, end_ms) {
-  const left = Math.max(-14, view.x(start_ms / 1000));
-  const right = Math.min(view.width + 14, view.x(end_ms / 1000));
-  const out = right <= 0 || left >= view.width;
+export function box(node, viewport, start_ms, end_ms) {
+  const left = Math.max(-14, viewport.x(start_ms / 1000));
+  const right = Math.min(viewport.width + 14, viewport.x(end_ms / 1000));
+  const out = right <= 0 || left >= viewport.width;
   if (node.hidden !== out) node.hidden = out;
   if (out) return null;
   const width = Math.max(2, right - left);
@@ -62,7 +62,7 @@ export function spanNode(className, entry) {
 export function showSpan(state) {
   return (node, entry, idx) => {
     if (entry.words) return setText(node, entry.words);
-    const width = box(node, state.view, entry.start_ms, entry.end_ms);
+    const width = box(node, state.viewport, entry.start_ms, entry.end_ms);
     if (width !== null) setText(node.lastChild, width >= 60 ? `${idx + 1} · ${length(entry)}` : "");
     return undefined;
   };

@@ -6,7 +6,7 @@
 import { el, setText } from "./dom.js";
 import { begin, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
 import { clock, percent, secondsText, span } from "./format.js";
-import { ticks } from "./view.js";
+import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
 
@@ -80,38 +80,38 @@ export function drawLane(lane, state, colours, strip) {
   if (surface && state.hasAxis) lane.draw(surface, state, colours, strip);
 }
 
-function drawRuler({ context, height }, { view }, colours) {
-  const { major_s, minor_s, digits } = ticks(view);
+function drawRuler({ context, height }, { viewport }, colours) {
+  const { major_s, minor_s, digits } = ticks(viewport);
   context.fillStyle = colours.line;
-  for (const time of minor_s) context.fillRect(Math.round(view.x(time)), height - 5, 1, 5);
+  for (const time of minor_s) context.fillRect(Math.round(viewport.x(time)), height - 5, 1, 5);
   context.fillStyle = colours.soft;
   context.font = `11px ${getComputedStyle(context.canvas).fontFamily}`;
   context.textBaseline = "middle";
   for (const time of major_s) {
-    const x = Math.round(view.x(time));
+    const x = Math.round(viewport.x(time));
     const text = clock(time, digits);
     context.fillRect(x, height - 9, 1, 9);
-    if (x + 4 + context.measureText(text).width <= view.width) context.fillText(text, x + 4, height / 2 - 2);
+    if (x + 4 + context.measureText(text).width <= viewport.width) context.fillText(text, x + 4, height / 2 - 2);
   }
 }
 
 /** Tiles side by side while they are dense; at their own times, with nothing invented between, once there is room. */
-function drawStrip({ context, width, height }, { view }, colours, strip) {
+function drawStrip({ context, width, height }, { viewport }, colours, strip) {
   if (!strip.ready) return;
   const tileWidth = Math.max(8, height * strip.aspect);
   const times = strip.times_s;
-  const usual_s = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : view.duration_s;
-  if ((usual_s / view.span_s) * view.width >= tileWidth) {
+  const usual_s = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : viewport.duration_s;
+  if ((usual_s / viewport.span_s) * viewport.width >= tileWidth) {
     times.forEach((time, idx) => {
-      const x = view.x(time);
+      const x = viewport.x(time);
       if (x > -tileWidth && x < width) strip.draw(context, idx, x, 0, tileWidth, height);
     });
     return;
   }
-  const slot_s = (tileWidth / view.width) * view.span_s;
-  for (let slot = Math.floor(view.start_s / slot_s); slot * slot_s < view.end_s; slot += 1) {
+  const slot_s = (tileWidth / viewport.width) * viewport.span_s;
+  for (let slot = Math.floor(viewport.start_s / slot_s); slot * slot_s < viewport.end_s; slot += 1) {
     const idx = strip.tileAt((slot + 0.5) * slot_s);
-    strip.draw(context, idx, view.x(slot * slot_s), 0, tileWidth + 0.5, height);
+    strip.draw(context, idx, viewport.x(slot * slot_s), 0, tileWidth + 0.5, height);
   }
 }
 
@@ -121,7 +121,7 @@ function momentsNote({ value, refused }) {
 }
 
 function placeMoments(layer, state) {
-  const { value, view, selected_idx, refused } = state;
+  const { value, viewport, selected_idx, refused } = state;
   while (layer.children.length > value.moments.length + 1) layer.lastChild.remove();
   if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
   setText(
@@ -130,7 +130,7 @@ function placeMoments(layer, state) {
   );
   value.moments.forEach((moment, idx) => {
     const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
-    placeMoment(node, moment, idx, view, nextStart(value.moments, moment));
+    placeMoment(node, moment, idx, viewport, nextStart(value.moments, moment));
     node.classList.toggle("tl-selected", idx === selected_idx);
     node.classList.toggle("tl-running", state.playingRange?.idx === idx && state.playing);
   });
@@ -153,13 +153,13 @@ function nextStart(moments, moment) {
 }
 
 /** The block is cut to the view so that its tag stays readable; a tag that has no room inside stands after it. */
-function placeMoment(node, moment, idx, view, next_s) {
-  const left = Math.max(-3, view.x(moment.start_s));
-  const right = Math.min(view.width + 3, view.x(moment.end_s));
-  node.hidden = right <= 0 || left >= view.width;
+function placeMoment(node, moment, idx, viewport, next_s) {
+  const left = Math.max(-3, viewport.x(moment.start_s));
+  const right = Math.min(viewport.width + 3, viewport.x(moment.end_s));
+  node.hidden = right <= 0 || left >= viewport.width;
   if (node.hidden) return;
   const width = Math.max(3, right - left);
-  const room = Math.min(view.x(next_s), view.width) - right;
+  const room = Math.min(viewport.x(next_s), viewport.width) - right;
   node.style.transform = `translateX(${left}px)`;
   node.style.width = `${width}px`;
   node.firstChild.style.opacity = String(0.2 + 0.7 * moment.confidence);
@@ -182,11 +182,11 @@ function sayMoment(state, time_s) {
   return [`Moment ${idx + 1}: ${span(moment)}`, `confidence ${percent(moment.confidence)} · click to play it`];
 }
 
-function drawRanked({ context, height }, { value, view }, colours) {
+function drawRanked({ context, height }, { value, viewport }, colours) {
   const row = height / RANKED_ROWS;
   value.ranked.slice(0, RANKED_ROWS).forEach((window, idx) => {
-    const left = view.x(window.start_s);
-    const width = Math.max(2, view.x(window.end_s) - left);
+    const left = viewport.x(window.start_s);
+    const width = Math.max(2, viewport.x(window.end_s) - left);
     context.globalAlpha = 0.35 + 0.65 * window.score;
     context.fillStyle = colours.ghost;
     context.fillRect(left, idx * row + 1, width, row - 2);
@@ -212,20 +212,20 @@ function tokensNote({ value: { frames } }) {
   return frames?.tokens.length ? `0 to ${Math.max(...frames.tokens)}` : "";
 }
 
-function drawTokens(surface, { value: { frames }, view, segments }, colours) {
+function drawTokens(surface, { value: { frames }, viewport, segments }, colours) {
   if (!frames) return;
   const most = Math.max(1, frames.uniform_tokens, ...frames.tokens);
   const blank = hatch(surface.context, colours.hatch);
-  stepBars(surface, view, segments, (idx) => frames.tokens[idx] / most, { fill: colours.bar, blank });
+  stepBars(surface, viewport, segments, (idx) => frames.tokens[idx] / most, { fill: colours.bar, blank });
   const y = surface.height - (frames.uniform_tokens / most) * (surface.height - 4);
   dashedLine(surface, y, colours.ink);
 }
 
-function drawVariation(surface, { value: { frames }, view, segments }, colours) {
+function drawVariation(surface, { value: { frames }, viewport, segments }, colours) {
   if (!frames) return;
   const blank = hatch(surface.context, colours.hatch);
   const height = (idx) => Math.min(1, frames.variation[idx]);
-  stepLine(surface, view, segments, height, { stroke: colours.soft, fill: colours.sunken, blank });
+  stepLine(surface, viewport, segments, height, { stroke: colours.soft, fill: colours.sunken, blank });
 }
 
 function sayFrame(state, time_s) {
@@ -247,7 +247,7 @@ export function frameLines(frames, idx) {
   ];
 }
 
-function drawMinimap({ context, width, height }, { value, view, duration_s }, colours) {
+function drawMinimap({ context, width, height }, { value, viewport, duration_s }, colours) {
   const scale = width / duration_s;
   context.fillStyle = colours.line;
   context.fillRect(0, height / 2 - 1, width, 2);
@@ -262,5 +262,5 @@ function drawMinimap({ context, width, height }, { value, view, duration_s }, co
   }
   context.strokeStyle = colours.ink;
   context.lineWidth = 2;
-  context.strokeRect(view.start_s * scale + 1, 2, Math.max(6, view.span_s * scale - 2), height - 4);
+  context.strokeRect(viewport.start_s * scale + 1, 2, Math.max(6, viewport.span_s * scale - 2), height - 4);
 }

@@ -20,8 +20,8 @@ export function lostEdges({ selected, item }) {
 }
 
 /** What to say about the ticks near a time: "The model’s end: 0:04.40". */
-export function sayLost(editor, view, time_s) {
-  const near = ({ ms }) => Math.abs(view.x(ms / 1000) - view.x(time_s)) <= REACH_PX;
+export function sayLost(editor, viewport, time_s) {
+  const near = ({ ms }) => Math.abs(viewport.x(ms / 1000) - viewport.x(time_s)) <= REACH_PX;
   return lostEdges(editor)
     .filter(near)
     .map(({ ms, edge, source }) => `${SOURCES[source]} ${edge}: ${clock(ms / 1000)}`);

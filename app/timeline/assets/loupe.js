@@ -45,8 +45,8 @@ export function buildLoupe(place) {
 }
 
 /** Draw what there is of the frames around an edge and ask for the rest: the two in the middle first. */
-export function showLoupe(loupe, bench) {
-  const { editor, grabber } = bench;
+export function showLoupe(loupe, editorView) {
+  const { editor, grabber } = editorView;
   const { edge } = editor.selection;
   const moment = editor.selected;
   const active = Boolean(moment && edge);
@@ -67,7 +67,7 @@ export function showLoupe(loupe, bench) {
   setText(loupe.left.caption, first > 0 ? `${before} · ${first - 1}` : "nothing before");
   setText(loupe.right.caption, first < clock.count ? `${after} · ${first}` : "the clip’s end");
   draw(loupe, grabber, first, clock.count);
-  const key = `${bench.videoUrl} ${first}`;
+  const key = `${editorView.videoUrl} ${first}`;
   if (loupe.key === key) return;
   loupe.key = key;
   if (grabber.working) grabber.want([first, first - 1]); // else once, when the edge rests

@@ -27,14 +27,14 @@ export const HANDLES = {
   label: "",
   height: 46,
   edits: true,
-  present: (state) => Boolean(state.bench?.touch),
+  present: (state) => Boolean(state.editorView?.touch),
   waits: () => false,
   place: placeHandles,
   says: () => null,
 };
 
-function mineNote({ bench }) {
-  const { editor } = bench ?? {};
+function mineNote({ editorView }) {
+  const { editor } = editorView ?? {};
   if (!editor?.item) return "";
   if (editor.doc.verdict !== "moments")
     return editor.doc.verdict === "no-moment" ? "no moment" : "cannot judge";
@@ -43,12 +43,12 @@ function mineNote({ bench }) {
 
 /** Your moments: a group each, with an edge at either side that is a slider. */
 function placeMine(layer, state) {
-  const { bench } = state;
-  if (!bench) return;
-  const { editor } = bench;
+  const { editorView } = state;
+  if (!editorView) return;
+  const { editor } = editorView;
   const { moments, selection } = editor;
   attr(layer, "role", "group");
-  attr(layer, "aria-label", `Your moments for: ${bench.queryText}`);
+  attr(layer, "aria-label", `Your moments for: ${editorView.queryText}`);
   const words = mineWords(editor);
   const list = words ? wordsOf(words) : [...moments, ...lostEdges(editor)]; // without an item there is neither
   const stop = moments.find((m) => m.id === selection.id)?.id ?? moments[0]?.id;
@@ -59,8 +59,8 @@ function placeMine(layer, state) {
     ownNode,
     (node, entry, idx) => {
       if (entry.words) return setText(node, entry.words);
-      if (entry.lost) return style(node, "transform", `translateX(${state.view.x(entry.ms / 1000).toFixed(2)}px)`);
-      const width = box(node, state.view, entry.start_ms, entry.end_ms);
+      if (entry.lost) return style(node, "transform", `translateX(${state.viewport.x(entry.ms / 1000).toFixed(2)}px)`);
+      const width = box(node, state.viewport, entry.start_ms, entry.end_ms);
       const chosen = selection.lane === "mine" && entry.id === selection.id;
       node.classList.toggle("tl-selected", chosen);
       if (width !== null)
@@ -68,15 +68,15 @@ function placeMine(layer, state) {
           node.children[1],
           width >= 70 ? `${idx + 1} · ${length(entry)}` : width >= 22 ? `${idx + 1}` : "",
         );
-      if (!bench.dragging) attr(node, "aria-label", spokenOwn(entry, idx, moments.length));
+      if (!editorView.dragging) attr(node, "aria-label", spokenOwn(entry, idx, moments.length));
       for (const edge of ["start", "end"]) {
         const slider = node.querySelector(`[data-edge=${edge}]`);
         const active = chosen && selection.edge === edge;
         slider.classList.toggle("tl-active", active);
         attr(slider, "data-source", entry[`${edge}_source`]);
         attr(slider, "tabindex", entry.id === stop && edge === (selection.edge ?? "start") ? 0 : -1);
-        placeDoubt(slider, entry[`${edge}_uncertainty_ms`], state.view);
-        if (!bench.dragging) speakEdge(slider, moments, idx, edge, bench);
+        placeDoubt(slider, entry[`${edge}_uncertainty_ms`], state.viewport);
+        if (!editorView.dragging) speakEdge(slider, moments, idx, edge, editorView);
       }
       return undefined;
     },
@@ -111,8 +111,8 @@ function ownNode(entry) {
 }
 
 /** The half width of a gradual edge, drawn to scale. */
-function placeDoubt(slider, uncertainty_ms, view) {
-  const px = uncertainty_ms === null ? 0 : (uncertainty_ms / 1000 / view.span_s) * view.width;
+function placeDoubt(slider, uncertainty_ms, viewport) {
+  const px = uncertainty_ms === null ? 0 : (uncertainty_ms / 1000 / viewport.span_s) * viewport.width;
   slider.style.setProperty("--tl-doubt", `${px.toFixed(1)}px`);
 }
 
@@ -156,17 +156,17 @@ export function originWords(moment, edge, snaps) {
   return target ? `snapped to ${snapWords(target)}` : "snapped";
 }
 
-function sayMine({ bench, view }, time_s) {
-  const { clock: frames, moments } = bench.editor;
+function sayMine({ editorView, viewport }, time_s) {
+  const { clock: frames, moments } = editorView.editor;
   const here = `${clock(time_s)} · frame ${Math.min(frames.count - 1, Math.floor(time_s * frames.fps + 1e-6))}`;
-  return [...(saySpan("Mine", moments, time_s) ?? []), ...sayLost(bench.editor, view, time_s), here];
+  return [...(saySpan("Mine", moments, time_s) ?? []), ...sayLost(editorView.editor, viewport, time_s), here];
 }
 
 /** Finger-sized handles below the selected moment: start to the left of its edge, end to the right. */
 function placeHandles(layer, state) {
-  const { bench, view } = state;
-  const moment = bench?.editor.selected;
-  const list = moment && bench.touch ? ["start", "end"] : [];
+  const { editorView, viewport } = state;
+  const moment = editorView?.editor.selected;
+  const list = moment && editorView.touch ? ["start", "end"] : [];
   keyed(
     layer,
     list,
@@ -178,9 +178,9 @@ function placeHandles(layer, state) {
         text: edge === "start" ? "⇤" : "⇥",
       }),
     (node, edge) => {
-      const x = view.x(moment[`${edge}_ms`] / 1000) - (edge === "start" ? 44 : 0);
-      node.hidden = x < -44 || x > view.width;
-      style(node, "transform", `translateX(${Math.min(view.width - 44, Math.max(0, x)).toFixed(1)}px)`);
+      const x = viewport.x(moment[`${edge}_ms`] / 1000) - (edge === "start" ? 44 : 0);
+      node.hidden = x < -44 || x > viewport.width;
+      style(node, "transform", `translateX(${Math.min(viewport.width - 44, Math.max(0, x)).toFixed(1)}px)`);
     },
   );
 }
@@ -189,17 +189,17 @@ function placeHandles(layer, state) {
 function drawGrid({ context, width, height }, state, colours) {
   const item = part(state);
   if (!item) return;
-  const { view } = state;
-  const step = item.grid_ms ? (item.grid_ms / 1000 / view.span_s) * view.width : 0;
+  const { viewport } = state;
+  const step = item.grid_ms ? (item.grid_ms / 1000 / viewport.span_s) * viewport.width : 0;
   context.fillStyle = colours.line;
   if (step >= LEAST_GRID_PX) {
-    const first = Math.max(0, Math.ceil((view.start_s * 1000) / item.grid_ms));
-    for (let k = first; view.x((k * item.grid_ms) / 1000) <= width; k += 1)
-      context.fillRect(Math.round(view.x((k * item.grid_ms) / 1000)), 0, 1, height);
+    const first = Math.max(0, Math.ceil((viewport.start_s * 1000) / item.grid_ms));
+    for (let k = first; viewport.x((k * item.grid_ms) / 1000) <= width; k += 1)
+      context.fillRect(Math.round(viewport.x((k * item.grid_ms) / 1000)), 0, 1, height);
   }
   context.fillStyle = colours.soft;
   for (const ms of item.shots_ms ?? []) {
-    const x = Math.round(view.x(ms / 1000));
+    const x = Math.round(viewport.x(ms / 1000));
     context.fillRect(x, 0, 1, 6);
     context.fillRect(x - 2, 0, 5, 2);
   }

@@ -50,7 +50,7 @@ class Gesture {
     this.#drag?.cancel();
     const alone = this.#pointers.size === 1;
     this.#drag = (alone && this.actions.grab?.({ event, lane, x: this.x(event) })) || null;
-    this.#start = { x: this.x(event), time_s: this.state.view.time(this.x(event)), lane, mode: "press" };
+    this.#start = { x: this.x(event), time_s: this.state.viewport.time(this.x(event)), lane, mode: "press" };
     if (lane === "minimap") this.#overview(event);
   }
 
@@ -63,8 +63,8 @@ class Gesture {
     if (start?.lane === "minimap") return this.#overview(event);
     if (start?.mode === "press" && Math.abs(this.x(event) - start.x) >= CLICK_PX)
       start.mode = this.#dragMode(start.lane);
-    if (start?.mode === "scrub") this.actions.scrub(this.state.view.time(this.x(event)));
-    if (start?.mode === "pan") this.actions.pan(start.time_s - this.state.view.time(this.x(event)));
+    if (start?.mode === "scrub") this.actions.scrub(this.state.viewport.time(this.x(event)));
+    if (start?.mode === "pan") this.actions.pan(start.time_s - this.state.viewport.time(this.x(event)));
     return undefined;
   }
 
@@ -89,12 +89,12 @@ class Gesture {
 
   /** The ruler and the playhead scrub; elsewhere a drag moves the axis, or scrubs while all of it is in view. */
   #dragMode(lane) {
-    return lane === "ruler" || lane === "playhead" || this.state.view.isFit ? "scrub" : "pan";
+    return lane === "ruler" || lane === "playhead" || this.state.viewport.isFit ? "scrub" : "pan";
   }
 
   #overview(event) {
-    const { view } = this.state;
-    this.actions.pan((this.x(event) / view.width) * view.duration_s - view.span_s / 2 - view.start_s);
+    const { viewport } = this.state;
+    this.actions.pan((this.x(event) / viewport.width) * viewport.duration_s - viewport.span_s / 2 - viewport.start_s);
   }
 
   #spread() {
@@ -105,7 +105,7 @@ class Gesture {
   #pinch() {
     const spread = this.#spread();
     const [a, b] = [...this.#pointers.values()];
-    if (this.#pinch_px) this.actions.zoomAt(this.state.view.time((a.x + b.x) / 2), spread / this.#pinch_px);
+    if (this.#pinch_px) this.actions.zoomAt(this.state.viewport.time((a.x + b.x) / 2), spread / this.#pinch_px);
     this.#pinch_px = spread;
     if (this.#start) this.#start.mode = "pinch";
   }
@@ -114,7 +114,7 @@ class Gesture {
     const track = event.target.closest?.(".tl-track");
     if (!track || event.pointerType === "touch") return this.actions.hover(null);
     const box = track.getBoundingClientRect();
-    const time_s = this.state.view.time(this.x(event));
+    const time_s = this.state.viewport.time(this.x(event));
     return this.actions.hover({
       lane: track.dataset.lane,
       time_s,
@@ -126,7 +126,7 @@ class Gesture {
 
   /** A page that is being scrolled past goes on scrolling; so does zooming out of what is already all in view. */
   wheel(event) {
-    const { view, hasAxis } = this.state;
+    const { viewport, hasAxis } = this.state;
     if (!hasAxis || (event.timeStamp - this.#scrolled_ms < SCROLL_PAUSE_MS && !event.ctrlKey)) return;
     const sideways = event.shiftKey
       ? event.deltaY || event.deltaX
@@ -134,12 +134,12 @@ class Gesture {
         ? event.deltaX
         : 0;
     const unit = event.deltaMode === 1 ? 16 : 1;
-    if (sideways === 0 && event.deltaY > 0 && view.isFit && !event.ctrlKey) return;
+    if (sideways === 0 && event.deltaY > 0 && viewport.isFit && !event.ctrlKey) return;
     event.preventDefault();
-    if (sideways) this.actions.pan(((sideways * unit) / view.width) * view.span_s);
+    if (sideways) this.actions.pan(((sideways * unit) / viewport.width) * viewport.span_s);
     else
       this.actions.zoomAt(
-        view.time(this.x(event)),
+        viewport.time(this.x(event)),
         Math.exp(-event.deltaY * unit * (event.ctrlKey ? 0.01 : 0.002)),
       );
   }

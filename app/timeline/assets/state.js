@@ -1,6 +1,6 @@
 /** What is shown: the value from Python, and what a person does with it. One render per screen refresh. */
 
-import { View } from "./view.js";
+import { Viewport } from "./viewport.js";
 
 const EMPTY = {
   rev: null,
@@ -17,7 +17,7 @@ const EMPTY = {
 
 export class State {
   value = EMPTY;
-  view = new View();
+  viewport = new Viewport();
   segments = [];
   playhead_s = 0;
   frame_idx = null;
@@ -56,16 +56,16 @@ export class State {
   accept(value) {
     const before = this.value;
     this.value = { ...EMPTY, ...(value ?? {}) };
-    const sameClip = before.video?.url === this.value.video?.url && this.duration_s === this.view.duration_s;
+    const sameClip = before.video?.url === this.value.video?.url && this.duration_s === this.viewport.duration_s;
     if (!sameClip) {
-      this.view.reset(this.duration_s, this.value.video?.frame_rate);
+      this.viewport.reset(this.duration_s, this.value.video?.frame_rate);
       this.playhead_s = 0;
       this.frame_idx = null;
     }
     this.segments = segments(this.value.frames, this.duration_s);
     this.selected_idx = -1;
     this.hover = null;
-    this.touch("value", "view", "playhead", "player", "hover");
+    this.touch("value", "viewport", "playhead", "player", "hover");
   }
 
   get duration_s() {

@@ -1,265 +1,247 @@
 /**
- * The player: one <video>, or only a clock when it cannot play. Times go in as seconds; what comes out is the time
- * of the frame that is really shown (requestVideoFrameCallback), so that the playhead never claims another.
+ * Saving without anybody waiting: each finished gesture is kept in this browser at once and sent in order.
+ *
+ * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
+ * one after loading follows what the server had; each later one follows the answer to the one before. What the server
+ * refuses because somebody else was faster waits for a person (`conflict`); nothing is dropped without being told.
+ * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, progress }).
  */
 
-import { SLACK_FRAMES } from "./frames.js";
+import { openLocalStore } from "./local_store.js";
+import { newId, pause, write } from "./server.js";
 
-const SAME_S = 1e-4; // browsers keep microseconds
-const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
+const SOONEST_MS = 400;
+const LATEST_MS = 10_000;
 
-export class Player {
-  video;
-  rate = null;
-  duration_s = 0;
-  failed = false;
+export class EditSync extends EventTarget {
+  #kept;
+  #annotator;
+  #signal;
+  #send;
+  #tab = newId();
+  #queue = [];
+  #heads = new Map();
+  #conflicts = new Map();
+  #writes = Promise.resolve();
+  #running = false;
+  #wake = null;
+  #trouble = null;
+  #saved_ms = null;
+  #refused = null;
 
-  #url = null;
-  #time_s = 0;
-  #seeking = false;
-  #queued_s = null;
-  #range = null;
-  #presented = null;
-  #reported = false;
-  #wanted_idx = null;
-  #startsAfterSeek = false;
-  #says;
+  static async open(annotator, { signal, send = write } = {}) {
+    const sync = new EditSync();
+    sync.#annotator = annotator;
+    sync.#signal = signal;
+    sync.#send = send;
+    sync.#kept = await openLocalStore();
+    await sync.#adopt();
+    const again = () => sync.#wake?.();
+    addEventListener("online", again, { signal });
+    document.addEventListener("visibilitychange", again, { signal });
+    sync.#run();
+    return sync;
+  }
 
-  /**
-   * `says` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
-   * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
-   * null while a seek is under way.
-   */
-  constructor(video, says, signal) {
-    this.video = video;
-    this.#says = says;
-    const on = (name, handler) => video.addEventListener(name, handler, { signal });
-    on("seeked", () => this.#seeked());
-    on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
-    on("timeupdate", () => this.#timeupdate());
-    on("error", () =>
-      this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
-    );
-    on("ended", () => this.#endOfClip());
-    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
-    const listen = () => {
-      if (signal.aborted) return;
-      video.requestVideoFrameCallback?.((_, frame) => {
-        this.#show(frame.mediaTime);
-        listen();
-      });
+  /** Take over what closed tabs left behind; open ones hold a lock and send their own. */
+  async #adopt() {
+    const living = await livingTabs(this.#tab, this.#signal);
+    const left = (await this.#kept.operations(this.#annotator)).filter((op) => !living.has(op.tab));
+    this.#queue = left.map((op) => ({ ...op, tab: this.#tab }));
+    for (const { query_id, theirs, yours } of this.#queue)
+      if (theirs !== undefined) this.#conflicts.set(query_id, { yours, theirs });
+    if (left.length > 0) this.#store({ operations: this.#queue });
+  }
+
+  /** { kind, count, saved_ms, message, query_id }: kind is saved, saving, offline, person, conflict or refused. */
+  get status() {
+    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#kept.durable };
+    const [first] = this.#conflicts.keys();
+    if (first !== undefined) return { ...common, kind: "conflict", query_id: first };
+    if (this.#trouble) return { ...common, ...this.#trouble };
+    if (this.#queue.length > 0) return { ...common, kind: "saving" };
+    if (this.#refused) return { ...common, kind: "refused", message: this.#refused };
+    return { ...common, kind: "saved" };
+  }
+
+  /** An item came from the server with its newest version. */
+  opened(query_id, head) {
+    if (this.pending(query_id).length === 0) this.#heads.set(query_id, head);
+  }
+
+  pending(query_id) {
+    return this.#queue.filter((op) => op.query_id === query_id);
+  }
+
+  /** Queries with a submission that the server has not confirmed: they are not open any more. */
+  get submitting() {
+    return [...new Set(this.#queue.filter((op) => op.edit.submitted).map((op) => op.query_id))];
+  }
+
+  /** Keep one edit. `history` is what the editor needs to go on after a reload. */
+  keep(query_id, edit, history) {
+    const chained = this.pending(query_id).length > 0;
+    const op = {
+      op_id: newId(),
+      order: Date.now() + this.#queue.length / 1e4,
+      annotator: this.#annotator,
+      tab: this.#tab,
+      query_id,
+      edit,
+      parent_id: chained ? undefined : (this.#heads.get(query_id) ?? null),
     };
-    listen();
-    signal.addEventListener("abort", () => this.#unload());
+    const last = this.#queue.at(-1);
+    if (last && op.order <= last.order) op.order = last.order + 1e-3;
+    this.#queue.push(op);
+    this.#refused = null;
+    const place = { annotator: this.#annotator, query_id, history, after: op.op_id, head: null };
+    const done = this.#store({ operations: [op], history: history ? place : null });
+    this.#tell();
+    this.#run();
+    return done;
   }
 
-  /** Load another file, or nothing. The same address again changes nothing, so that playback survives updates. */
-  load(spec, duration_s) {
-    this.duration_s = duration_s;
-    this.rate = spec?.frame_rate ?? null;
-    if ((spec?.url ?? null) === this.#url) return;
-    this.#url = spec?.url ?? null;
-    this.failed = false;
-    this.#range = this.#queued_s = null;
-    this.#seeking = false;
-    this.#time_s = 0;
-    if (this.#url) this.video.src = this.#url;
-    else this.#unload();
+  /** The undo history of a query, if it belongs to what the server has plus what waits here. */
+  async history(query_id, head) {
+    const found = await this.#kept.history(this.#annotator, query_id);
+    if (!found) return null;
+    const waiting = this.pending(query_id).at(-1);
+    if (waiting) return found.after === waiting.op_id ? found.history : null;
+    return found.head === head ? found.history : null;
   }
 
-  get playable() {
-    return Boolean(this.#url) && !this.failed;
+  /** The newest version of a query that waits here, or null. */
+  newest(query_id) {
+    return this.pending(query_id).at(-1)?.edit ?? null;
   }
 
-  get playing() {
-    return this.playable && !this.video.paused && !this.video.ended;
+  conflict(query_id) {
+    return this.#conflicts.get(query_id) ?? null;
   }
 
-  /** Whether it plays, or is about to: a loop that begins again is paused while it seeks. */
-  get going() {
-    return this.playing || (this.playable && this.#startsAfterSeek);
+  /** Settle a conflict: "mine" is sent again on top of theirs, "theirs" drops what waits here. */
+  async resolve(query_id, choice) {
+    const { theirs } = this.#conflicts.get(query_id);
+    const waiting = this.pending(query_id);
+    const head = theirs?.correction_id ?? null;
+    this.#conflicts.delete(query_id);
+    this.#queue = this.#queue.filter((op) => op.query_id !== query_id);
+    this.#heads.set(query_id, head);
+    await this.#store({ dropped: waiting.map((op) => op.op_id) });
+    if (choice === "mine") await this.keep(query_id, waiting.at(-1).edit, null);
+    else await this.#kept.forget(this.#annotator, query_id);
+    this.#tell();
+    this.#run();
   }
 
-  get range() {
-    return this.#range;
+  #store(change) {
+    const write = () => this.#kept.write(change).catch(() => this.#say({ kind: "offline", message: "This browser cannot keep edits; leave the page open." }));
+    this.#writes = this.#writes.then(write);
+    return this.#writes;
   }
 
-  get time_s() {
-    return this.#queued_s ?? this.#time_s;
+  #tell() {
+    this.dispatchEvent(new CustomEvent("status"));
   }
 
-  frameAt(time_s) {
-    return this.rate ? Math.max(0, Math.floor(time_s * this.rate + SLACK_FRAMES)) : null;
+  #say(trouble) {
+    this.#trouble = trouble;
+    this.#tell();
   }
 
-  /** Go to the frame shown at a time. The playhead answers at once; quick repeats collapse into the last one. */
-  seek(time_s) {
-    this.#range = null;
-    this.#goTo(time_s);
+  get #next() {
+    return this.#queue.find((op) => !this.#conflicts.has(op.query_id)) ?? null;
   }
 
-  /** Move by whole frames; without a known rate by 40 ms, without a playable file by `stops_s` (the film strip's). */
-  step(count, stops_s = []) {
-    this.pause();
-    if (!this.playable && stops_s.length) {
-      const here = stops_s.findLastIndex((stop) => stop <= this.time_s + 1e-6);
-      this.seek(stops_s[Math.min(stops_s.length - 1, Math.max(0, here + count))]);
-    } else if (this.rate) this.seek((this.frameAt(this.time_s) + count) / this.rate);
-    else this.seek(this.time_s + count * 0.04);
+  async #run() {
+    if (this.#running) return;
+    this.#running = true;
+    let wait_ms = SOONEST_MS;
+    while (this.#next && !this.#signal?.aborted) {
+      const op = this.#next;
+      if (op.parent_id === undefined) op.parent_id = this.#heads.get(op.query_id) ?? null;
+      await this.#writes;
+      if (await this.#attempt(op)) wait_ms = SOONEST_MS;
+      else if (!this.#signal?.aborted) {
+        await this.#rest(wait_ms);
+        wait_ms = Math.min(2 * wait_ms, LATEST_MS);
+      }
+    }
+    this.#running = false;
+    this.#tell();
   }
 
-  play() {
-    if (!this.playable) return;
-    if (this.#range === null && this.time_s >= this.duration_s - 0.05) this.#goTo(0);
-    this.video.play().catch((error) => {
-      if (error.name !== "AbortError") this.#says.failure(`The clip did not start: ${error.message}`);
+  #rest(ms) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      pause(ms, this.#signal).then(resolve);
     });
   }
 
-  pause() {
-    this.#range = null;
-    this.#startsAfterSeek = false;
-    this.video.pause();
+  /** Send one operation; false when it must be tried again later. */
+  async #attempt(op) {
+    try {
+      const { op_id, parent_id, edit } = op;
+      const answer = await this.#send(`/queries/${op.query_id}/edits`, { op_id, parent_id, edit }, this.#signal);
+      await this.#saved(op, answer);
+      return true;
+    } catch (failure) {
+      if (failure.kind === "conflict") return this.#clashed(op, failure.body);
+      if (failure.kind === "refused") return this.#turnedDown(op, failure.message);
+      if (failure.kind === "stopped") return false;
+      if (!failure.kind) throw failure;
+      this.#say({ kind: failure.kind === "person" ? "person" : "offline", message: failure.message });
+      return false;
+    }
   }
 
-  toggle() {
-    if (this.playing) this.hold();
-    else this.play();
+  async #saved(op, { correction_id, saved_at_ms, progress = null }) {
+    this.#heads.set(op.query_id, correction_id);
+    this.#saved_ms = saved_at_ms;
+    this.#trouble = null;
+    await this.#settle(op, correction_id);
+    this.dispatchEvent(new CustomEvent("saved", { detail: { query_id: op.query_id, correction_id, progress } }));
+    this.#tell();
   }
 
-  /** Pause on the frame that was last reported: the browser may have drawn one more since. */
-  hold() {
-    this.pause();
-    this.#goTo(this.#time_s);
+  /** Take an operation out; the next one of its query follows `head`, and that is written down with it. */
+  async #settle(op, head) {
+    this.#queue = this.#queue.filter((other) => other !== op);
+    const follower = this.#queue.find((other) => other.query_id === op.query_id);
+    if (follower) follower.parent_id = head;
+    const found = follower ? null : await this.#kept.history(this.#annotator, op.query_id);
+    const history = found?.after === op.op_id ? { ...found, head } : null;
+    await this.#store({ operations: follower ? [follower] : [], dropped: [op.op_id], history });
   }
 
-  /** Play exactly [start, end): the first frame is the one shown at its start, the last the one before its end. */
-  playRange(range) {
-    this.#range = this.playable ? range : null;
-    this.#goTo(range.start_s, this.playable); // playing at once would drop the first frame
+  #clashed(op, body) {
+    op.theirs = body?.theirs ?? null;
+    op.yours = this.newest(op.query_id);
+    this.#trouble = null;
+    this.#conflicts.set(op.query_id, { yours: op.yours, theirs: op.theirs });
+    this.#store({ operations: [op] });
+    this.dispatchEvent(new CustomEvent("conflict", { detail: { query_id: op.query_id } }));
+    this.#tell();
+    return true;
   }
 
-  #goTo(time_s, starts = false) {
-    this.#startsAfterSeek = starts;
-    const target = Math.min(Math.max(0, time_s), this.duration_s);
-    this.#time_s = target;
-    this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
-    this.#says.time(target, this.#wanted_idx, this.failed ? "approximate" : null);
-    if (!this.playable) return;
-    if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
-    else this.#apply(target);
+  async #turnedDown(op, message) {
+    this.#refused = message;
+    this.#trouble = null;
+    await this.#settle(op, op.parent_id);
+    this.#tell();
+    return true;
   }
+}
 
-  #apply(time_s) {
-    this.#queued_s = null;
-    const centre_s = this.#centre(time_s);
-    if (this.#standsAt(centre_s)) return this.#show(this.#presented);
-    this.#seeking = true;
-    this.#reported = false;
-    this.#presented = null;
-    this.video.currentTime = centre_s;
-    return undefined;
-  }
-
-  /** A seek to where the video stands already would present no frame. */
-  #standsAt(centre_s) {
-    const { paused, seeking, currentTime } = this.video;
-    return paused && !seeking && this.#presented !== null && Math.abs(currentTime - centre_s) < SAME_S;
-  }
-
-  /** The middle of a frame: browsers may show the neighbour when asked for an edge. */
-  #centre(time_s) {
-    if (!this.rate) return Math.min(time_s, Math.max(0, this.duration_s - 0.02));
-    const last = Math.max(0, Math.ceil(this.duration_s * this.rate - SLACK_FRAMES) - 1);
-    return (Math.min(this.frameAt(time_s), last) + 0.5) / this.rate;
-  }
-
-  #seeked() {
-    this.#seeking = false;
-    if (this.#queued_s !== null) this.#apply(this.#queued_s);
-    else if (this.#isWanted(this.#presented)) this.#show(this.#presented);
-    else setTimeout(() => this.#settle(), UNSEEN_MS);
-  }
-
-  /** The frame of an earlier seek can be presented during this one: it tells nothing of where this one arrived. */
-  #isWanted(media_s) {
-    return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#wanted_idx);
-  }
-
-  /** What was presented by now is what the browser has to show. */
-  #settle() {
-    if (this.#seeking) return;
-    if (!this.#reported && this.#presented !== null) this.#show(this.#presented);
-    this.#start();
-  }
-
-  #start() {
-    if (!this.#startsAfterSeek || this.#seeking) return;
-    this.#startsAfterSeek = false;
-    this.play();
-  }
-
-  #show(media_s) {
-    if (!this.playable) return;
-    this.#presented = media_s;
-    if (this.#seeking || this.#queued_s !== null) return;
-    this.#reported = true;
-    this.#time_s = media_s;
-    const frame_idx = this.rate ? Math.round(media_s * this.rate) : null;
-    this.#says.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
-    this.#start();
-    this.#endRange(media_s);
-  }
-
-  /** While playing nothing was asked for, so that only the frame's place on the clip's own clock counts. */
-  #truthOf(media_s, frame_idx) {
-    if (frame_idx === null || !this.video.requestVideoFrameCallback) return "approximate";
-    if (Math.abs(media_s * this.rate - frame_idx) > SLACK_FRAMES) return "approximate";
-    if (!this.video.paused) this.#wanted_idx = null;
-    return this.#wanted_idx === null || this.#wanted_idx === frame_idx ? "exact" : "approximate";
-  }
-
-  #timeupdate() {
-    if (this.video.requestVideoFrameCallback && !document.hidden) return;
-    this.#show(this.video.currentTime);
-  }
-
-  /** A range that loops begins again; any other stops on its last frame. */
-  #endRange(media_s) {
-    const range = this.#range;
-    if (!range || this.video.paused) return;
-    const step_s = this.rate ? 1 / this.rate : 0.04;
-    if (media_s + step_s * (1 + SLACK_FRAMES) < range.end_s) return;
-    const last = this.rate
-      ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate
-      : range.end_s - step_s;
-    this.pause();
-    if (range.loop) return this.playRange(range);
-    this.#goTo(Math.max(range.start_s, last));
-    range.ended?.();
-    return undefined;
-  }
-
-  #endOfClip() {
-    const range = this.#range;
-    this.#range = null;
-    if (range?.loop) this.playRange(range);
-    else range?.ended?.();
-  }
-
-  #fail(message) {
-    if (!this.#url) return;
-    this.failed = true;
-    this.#range = this.#queued_s = null;
-    this.#seeking = false;
-    this.#says.failure(message);
-    this.#says.time(this.#time_s, this.frameAt(this.#time_s), "approximate"); // the film strip's picture
-    this.#says.state();
-  }
-
-  #unload() {
-    this.video.pause();
-    this.video.removeAttribute("src");
-    this.video.load();
-  }
+/** Ids of tabs that are open: each holds a lock for as long as it lives. Without locks nobody else is known. */
+async function livingTabs(tab, signal) {
+  if (!navigator.locks) return new Set();
+  const held = new Promise((resolve) => {
+    const stay = () => new Promise((leave) => (resolve(), signal?.addEventListener("abort", leave, { once: true })));
+    navigator.locks.request(`tempo-tab-${tab}`, stay).catch(resolve);
+  });
+  await held;
+  const { held: locks = [] } = await navigator.locks.query();
+  return new Set(locks.map(({ name }) => name.replace("tempo-tab-", "")).filter((name) => name !== tab));
 }

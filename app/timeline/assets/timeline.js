@@ -1,7 +1,7 @@
 /** Mounting and taking down. Gradio gives no unmount hook, so leaving the document is watched for. */
 
 import { el } from "./dom.js";
-import { Timeline } from "./shell.js";
+import { TimelineView } from "./timeline_view.js";
 
 const mounted = new WeakMap();
 
@@ -16,9 +16,9 @@ export async function mount(element, { props, watch, assets, version, mode = "gr
   const controller = new AbortController();
   mounted.set(element, controller);
   await stylesheet(`${assets}/timeline.css?v=${version}`);
-  const Board = mode === "ground" ? Timeline : (await import("./workbench.js")).Workbench;
+  const ViewClass = mode === "ground" ? TimelineView : (await import("./editor_view.js")).EditorView;
   if (controller.signal.aborted) return;
-  const timeline = new Board(root, controller.signal, mode);
+  const timeline = new ViewClass(root, controller.signal, mode);
   timeline.start();
   root.timeline = timeline;
   if (mode === "ground") {

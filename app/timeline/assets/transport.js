@@ -14,12 +14,12 @@ export class Transport {
   #review = null;
   #looped = null; // what the loop under way goes around: "edge", "moment", or null for a ghost
 
-  constructor(bench) {
-    this.bench = bench;
+  constructor(editorView) {
+    this.editorView = editorView;
   }
 
   get #player() {
-    return this.bench.player;
+    return this.editorView.player;
   }
 
   get reviewing() {
@@ -56,7 +56,7 @@ export class Transport {
 
   slower() {
     if (this.#braking) return this.#step(-1);
-    if (!this.#player.playing) return this.bench.actions.step(-1);
+    if (!this.#player.playing) return this.editorView.actions.step(-1);
     const slower = RATES.findLast((rate) => rate < this.#player.video.playbackRate);
     return slower ? this.#rate(slower) : this.#hold();
   }
@@ -72,12 +72,12 @@ export class Transport {
 
   #step(count) {
     this.#stepped = true;
-    this.bench.actions.step(count);
+    this.editorView.actions.step(count);
   }
 
   #rate(rate) {
     this.#player.video.playbackRate = rate;
-    this.bench.say(`${rate}×`);
+    this.editorView.say(`${rate}×`);
   }
 
   #hold() {
@@ -90,27 +90,27 @@ export class Transport {
     if (this.#review) this.#player.video.playbackRate = this.#review.rate;
     this.#review = null;
     if (busy) this.#hold();
-    this.bench.state.touch("edit", "player");
+    this.editorView.state.touch("edit", "player");
     return busy;
   }
 
   /** Loop around the active edge, by default the end: ends are harder to hear and see than starts. */
   auditionEdge() {
-    if (!this.#moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
+    if (!this.#moment) return this.editorView.say("There is no moment yet: press N for one at the playhead.");
     return this.#loop("edge", this.#reach);
   }
 
   auditionMoment(moment = this.#moment) {
-    if (!moment) return this.bench.say("There is no moment yet: press N for one at the playhead.");
+    if (!moment) return this.editorView.say("There is no moment yet: press N for one at the playhead.");
     return this.#loop(moment.id === this.#moment?.id ? "moment" : null, moment);
   }
 
   get #moment() {
-    return this.bench.editor.selected ?? this.bench.editor.moments[0] ?? null;
+    return this.editorView.editor.selected ?? this.editorView.editor.moments[0] ?? null;
   }
 
   get #edge() {
-    return this.bench.editor.selection.edge ?? "end";
+    return this.editorView.editor.selection.edge ?? "end";
   }
 
   get #reach() {
@@ -125,10 +125,10 @@ export class Transport {
   }
 
   #repeat({ start_ms, end_ms }) {
-    const { clock } = this.bench.editor;
+    const { clock } = this.editorView.editor;
     const range = { start_s: Math.max(0, start_ms) / 1000, end_s: Math.min(clock.end_ms, end_ms) / 1000 };
-    this.bench.play({ ...range, idx: -1, loop: true });
-    return this.bench.state.touch("edit");
+    this.editorView.play({ ...range, idx: -1, loop: true });
+    return this.editorView.state.touch("edit");
   }
 
   /** An edge has moved: a loop around it, or around its moment, begins anew where it is. Says whether there was one. */
@@ -145,26 +145,26 @@ export class Transport {
     if (range?.loop) this.#player.pause();
     if (!this.#review || !range) return false;
     const { start_ms, end_ms } = this.#review.list[this.#review.at];
-    if (time_s * 1000 >= start_ms && time_s * 1000 < end_ms) this.bench.play({ ...range, start_s: time_s });
+    if (time_s * 1000 >= start_ms && time_s * 1000 < end_ms) this.editorView.play({ ...range, start_s: time_s });
     else this.stop();
     return this.#review !== null;
   }
 
   /** Set the start or the end at the playhead, earlier by the reaction time while playing. */
   mark(edge) {
-    const { bench } = this;
-    const { editor, reaction } = bench;
+    const { editorView } = this;
+    const { editor, reaction } = editorView;
     const playing = this.#player.playing;
     const { video } = this.#player;
     const made = editor.selected?.id ?? editor.doc.next_id;
     const ms = playing
       ? reaction.meant(video.currentTime * 1000, video.playbackRate, `${made}:${edge}`)
-      : bench.markAt(edge);
+      : editorView.markAt(edge);
     const done = editor.selected
       ? editor.apply({ type: "markEdge", id: editor.selected.id, edge, ms })
       : editor.apply({ type: "newMoment", ...this.#around(edge, ms), at_ms: edge === "start" ? ms : ms - 1 });
     if (done && playing && reaction.on)
-      bench.say(
+      editorView.say(
         `Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`,
       );
   }
@@ -176,11 +176,11 @@ export class Transport {
   /** Begin the review of gaps, or go on to the next one. */
   gaps() {
     if (this.#review) return this.#nextGap();
-    const { bench } = this;
-    const { editor } = bench;
-    const windows = likelyWindows(editor.item, bench.state.value.ranked);
+    const { editorView } = this;
+    const { editor } = editorView;
+    const windows = likelyWindows(editor.item, editorView.state.value.ranked);
     const list = reviewOrder(editor.moments, editor.clock.end_ms, windows);
-    if (list.length === 0) return bench.say("Everything is marked: there is no gap to review.");
+    if (list.length === 0) return editorView.say("Everything is marked: there is no gap to review.");
     this.#review = { list, at: -1, rate: this.#player.video.playbackRate };
     return this.#nextGap();
   }
@@ -190,14 +190,14 @@ export class Transport {
     review.at += 1;
     if (review.at >= review.list.length) {
       this.stop();
-      return this.bench.say("All gaps were reviewed.");
+      return this.editorView.say("All gaps were reviewed.");
     }
     const { start_ms, end_ms } = review.list[review.at];
     this.#player.video.playbackRate = GAP_RATE;
     const ended = () => this.#review === review && this.#nextGap();
-    this.bench.play({ start_s: start_ms / 1000, end_s: end_ms / 1000, idx: -1, ended });
-    this.bench.state.touch("edit");
-    return this.bench.say(`Gap ${review.at + 1} of ${review.list.length}.`);
+    this.editorView.play({ start_s: start_ms / 1000, end_s: end_ms / 1000, idx: -1, ended });
+    this.editorView.state.touch("edit");
+    return this.editorView.say(`Gap ${review.at + 1} of ${review.list.length}.`);
   }
 
   /** During a review of gaps: the likely window at a time, so that one key adds it. */

@@ -9,8 +9,8 @@ const VERDICTS = [
 ];
 
 /** Build the panel for a workbench; `show()` brings it up to date. */
-export function buildVerdict(bench) {
-  const { editor } = bench;
+export function buildVerdict(editorView) {
+  const { editor } = editorView;
   const choices = VERDICTS.map(([verdict, text]) =>
     el("button", {
       className: "tl-small",
@@ -20,8 +20,8 @@ export function buildVerdict(bench) {
     }),
   );
   const why = el("p", { className: "tl-faint fl-why" });
-  const flag = toggle("Flag", "F", "Flag for adjudication", () => bench.actions.flag());
-  const comment = toggle("Comment", "Q", "Comment, and what was wrong with the row", () => bench.comment.open_());
+  const flag = toggle("Flag", "F", "Flag for adjudication", () => editorView.actions.flag());
+  const comment = toggle("Comment", "Q", "Comment, and what was wrong with the row", () => editorView.comment.open_());
   const group = el("div", { className: "fl-verdicts", attrs: { role: "radiogroup", "aria-label": "Verdict" } }, ...choices);
   const node = el(
     "section",
@@ -35,7 +35,7 @@ export function buildVerdict(bench) {
 
   function choose(verdict) {
     if (verdict === "moments") editor.apply({ type: "setVerdict", verdict });
-    else bench.askWhy();
+    else editorView.askWhy();
   }
 
   function show() {

@@ -9,14 +9,14 @@ from app.auth.users import GRANTS, Role
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "annotating.md").read_text(encoding="utf-8")
-KEYS = (ROOT / "app" / "timeline" / "assets" / "edit_keys.js").read_text(encoding="utf-8")
+KEYS = (ROOT / "app" / "timeline" / "assets" / "key_bindings.js").read_text(encoding="utf-8")
 
 
 def test_every_key_is_described_as_the_page_does() -> None:
     said = [match[1] for match in re.finditer(r'\["\w+", \[.*?\], "([^"]+)"\]', KEYS)]
     assert len(said) > 40
     rows = re.findall(r"^\| `.*` \| (.*) \|$", DOCUMENT, flags=re.MULTILINE)
-    assert rows == said, "write the tables anew from app/timeline/assets/edit_keys.js"
+    assert rows == said, "write the tables anew from app/timeline/assets/key_bindings.js"
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ def test_the_blind_arm_shows_neither_model_nor_original(desk: Bench, served: str
 
 def test_the_next_row_is_usable_at_once_when_it_was_prefetched(desk: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
-    page.wait_for_function("document.querySelector('.tl-root').flow.ahead?.ready", timeout=PATIENCE_MS)
+    page.wait_for_function(
+        "document.querySelector('.tl-root').annotatePage.ahead?.ready", timeout=PATIENCE_MS
+    )
     took_ms = page.evaluate(
         """async () => {
           const root = document.querySelector(".tl-root");

@@ -6,33 +6,33 @@ import { button } from "./edit_panel.js";
 const SIGNS = { done: "✓", "left out": "–" };
 const NARROW_PX = 820;
 
-export class DrillCard {
-  #bench;
+export class TutorialCard {
+  #editorView;
   #began_ms = performance.now();
   #stopped_s = null;
 
-  constructor(bench, { on, leave }) {
-    this.#bench = bench;
+  constructor(editorView, { on, leave }) {
+    this.#editorView = editorView;
     this.steps = el("ol", { className: "tl-drill-steps", attrs: { "aria-label": "Steps" } });
     this.timer = el("span", { className: "tl-drill-time", attrs: { role: "timer", "aria-label": "Time" }, text: "0:00" });
     this.says = el("p", { className: "tl-drill-says", attrs: { "aria-atomic": "true" } });
     this.why = el("p", { className: "tl-faint" });
     const polite = { role: "status", "aria-live": "polite", "aria-atomic": "false" };
     const words = el("div", { attrs: polite }, this.why, this.says);
-    this.on = button("Skip step", bench.keys.text("drillOn"), on);
+    this.on = button("Skip step", editorView.keys.text("drillOn"), on);
     this.leave = button("Leave", "Esc", leave);
     const title = el("strong", { text: "Drill" });
     const head = el("div", { className: "tl-drill-head" }, title, this.steps, this.timer, this.on, this.leave);
     const attrs = { "aria-label": "Drill", popover: "manual" };
     this.node = el("section", { className: "tl-drill", attrs }, head, words);
-    bench.root.prepend(this.node);
+    editorView.root.prepend(this.node);
     this.node.showPopover();
     this.#place();
   }
 
   /** At the top, beside the buttons of the page; on a narrow one at the bottom, so that those stay free. */
   #place() {
-    const { left, top, width } = this.#bench.root.getBoundingClientRect();
+    const { left, top, width } = this.#editorView.root.getBoundingClientRect();
     const low = width < NARROW_PX;
     this.node.classList.toggle("tl-drill-low", low);
     Object.assign(this.node.style, {
@@ -82,8 +82,8 @@ export class DrillCard {
 
   /** The step's sentence with this person's keys in it; without keys for a finger, or where they are switched off. */
   #sentence(step) {
-    const { keys, touch } = this.#bench;
-    const parts = step.says(this.#bench).split(/\{(\w+)\}/);
+    const { keys, touch } = this.#editorView;
+    const parts = step.says(this.#editorView).split(/\{(\w+)\}/);
     const named = parts.filter((_, idx) => idx % 2 === 1).map((id) => keys.text(id, { usable: true }));
     if (touch || named.some((text) => !text)) return [step.hand];
     return parts.map((part, idx) => (idx % 2 ? el("kbd", { text: named[(idx - 1) / 2] }) : part));

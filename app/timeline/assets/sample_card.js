@@ -9,14 +9,14 @@ const WHAT =
   "a late end, a dropped moment. Correct them, review them, export them.";
 
 export class SampleCard {
-  #cards;
+  #statusCard;
   #signal;
   #done;
   #mayMake = false;
 
   /** `done` is called when there are rows, and when there are none any more. */
-  constructor(cards, signal, done) {
-    this.#cards = cards;
+  constructor(statusCard, signal, done) {
+    this.#statusCard = statusCard;
     this.#signal = signal;
     this.#done = done;
     this.link = el("button", { className: "fl-link", text: "Remove the sample project", attrs: { type: "button", hidden: true }, on: { click: () => this.remove() } });
@@ -36,13 +36,13 @@ export class SampleCard {
   /** The store is empty. */
   async offer() {
     if (!this.#mayMake) {
-      this.#cards.show("There is nothing to annotate yet", "A researcher or an administrator imports rows on the Data page, or makes the sample project here.", [["Look again", () => this.#done(), true]]);
+      this.#statusCard.show("There is nothing to annotate yet", "A researcher or an administrator imports rows on the Data page, or makes the sample project here.", [["Look again", () => this.#done(), true]]);
       return;
     }
     const standing = await this.#ask(() => read("/sample", this.#signal));
     if (standing.state === "making") return void this.#follow(standing);
     const failed = standing.message ? ` ${standing.message}` : "";
-    this.#cards.show("Start with a sample project", `${WHAT}${failed}`, [
+    this.#statusCard.show("Start with a sample project", `${WHAT}${failed}`, [
       ["Make the sample project", () => this.#make(), true],
       ["Import rows", () => location.assign("/data"), false],
     ]);
@@ -54,7 +54,7 @@ export class SampleCard {
   }
 
   async #follow(standing) {
-    const card = this.#cards.show("Making the sample project", "Drawing the clips.");
+    const card = this.#statusCard.show("Making the sample project", "Drawing the clips.");
     let now = standing;
     while (now.state === "making" && !this.#signal.aborted) {
       card.progress(now.fraction);

@@ -6,12 +6,12 @@ import { plural } from "./format.js";
 
 const PATIENCE_MS = 300;
 
-export function buildFlowBar(bench, showConflict) {
+export function buildAnnotateBar(editorView, showConflict) {
   const progress = el("span", { className: "fl-progress" });
   const chip = el("button", { className: "fl-chip", attrs: { type: "button", "data-kind": "saved" }, on: { click: () => chip.dataset.kind === "conflict" && showConflict() } });
-  const previous = button("Previous", "", () => bench.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
-  const skip = button("Skip", "", () => bench.skip());
-  const submit = button("Submit", "Ctrl + ↵", () => bench.submit(), { className: "tl-strong" });
+  const previous = button("Previous", "", () => editorView.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
+  const skip = button("Skip", "", () => editorView.skip());
+  const submit = button("Submit", "Ctrl + ↵", () => editorView.submit(), { className: "tl-strong" });
   submit.title = "Submit and go on (Ctrl + Enter)";
   const node = el("div", { className: "fl-bar" }, progress, chip, previous, skip, submit);
   let late = 0;

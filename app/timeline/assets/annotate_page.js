@@ -2,16 +2,16 @@
  * The Annotate page's run: what is on screen, what comes next, and where edits go.
  *
  * The next row is fetched while one works on this one (its clip, film strip and proposal too), so that submitting
- * shows it at once. Nothing here waits for saving: `saving.js` keeps and sends.
+ * shows it at once. Nothing here waits for saving: `sync.js` keeps and sends.
  */
 
 import { askConflict } from "./conflict.js";
 import { el, setText } from "./dom.js";
-import { offerDrill } from "./drill_offer.js";
-import { buildFlowBar, statusWords } from "./flow_bar.js";
-import { Cards } from "./flow_cards.js";
-import { SampleCard } from "./flow_sample.js";
-import { Saver } from "./saving.js";
+import { offerTutorial } from "./tutorial_offer.js";
+import { buildAnnotateBar, statusWords } from "./annotate_bar.js";
+import { StatusCard } from "./status_card.js";
+import { SampleCard } from "./sample_card.js";
+import { EditSync } from "./sync.js";
 import { newId, pause, read, write } from "./server.js";
 import { buildVerdict } from "./verdict.js";
 
@@ -20,10 +20,10 @@ const PROPOSAL_MS = 600;
 const AGAIN_MS = 3000;
 
 export async function start(root, { assets, version, signal }) {
-  await stylesheet(`${assets}/flow.css?v=${version}`);
-  const flow = new Flow(root, signal);
-  root.flow = flow;
-  await flow.begin();
+  await stylesheet(`${assets}/annotate_page.css?v=${version}`);
+  const annotatePage = new AnnotatePage(root, signal);
+  root.annotatePage = annotatePage;
+  await annotatePage.begin();
 }
 
 /** Keep the row in the address, for a reload. Spelt out, because Gradio sets a base that fragments would resolve to. */
@@ -37,7 +37,7 @@ function stylesheet(href) {
   });
 }
 
-class Flow {
+class AnnotatePage {
   #item = null;
   #upcoming = [];
   #visited = [];
@@ -51,17 +51,17 @@ class Flow {
 
   constructor(root, signal) {
     this.root = root;
-    this.bench = root.timeline;
+    this.editorView = root.timeline;
     this.signal = signal;
-    this.cards = new Cards(root);
-    this.sample = new SampleCard(this.cards, signal, () => this.advance());
-    this.bar = buildFlowBar(this.bench, () => this.#settleConflicts());
-    this.verdict = buildVerdict(this.bench);
+    this.statusCard = new StatusCard(root);
+    this.sample = new SampleCard(this.statusCard, signal, () => this.advance());
+    this.bar = buildAnnotateBar(this.editorView, () => this.#settleConflicts());
+    this.verdict = buildVerdict(this.editorView);
     this.about = el("span", { attrs: { dir: "auto" } });
-    this.bench.slots.head.append(this.bar.node);
-    this.bench.slots.side.append(this.verdict.node);
-    this.bench.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.sample.link));
-    offerDrill(this.bench);
+    this.editorView.slots.head.append(this.bar.node);
+    this.editorView.slots.side.append(this.verdict.node);
+    this.editorView.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.sample.link));
+    offerTutorial(this.editorView);
     this.#listen();
   }
 
@@ -71,7 +71,7 @@ class Flow {
   }
 
   #listen() {
-    const { editor } = this.bench;
+    const { editor } = this.editorView;
     const { signal } = this;
     editor.addEventListener("commit", ({ detail }) => this.#keep(detail.edit), { signal });
     editor.addEventListener("change", () => this.verdict.show(), { signal });
@@ -81,17 +81,17 @@ class Flow {
   }
 
   async begin() {
-    this.cards.show("One moment", "Looking for the next row.");
+    this.statusCard.show("One moment", "Looking for the next row.");
     const me = await this.#persist(() => read("/me", this.signal));
     if (!me) return;
     this.me = me;
     this.#visited = [...me.done_ids].reverse();
-    this.saver = await Saver.open(me.annotator, { signal: this.signal });
-    this.saver.addEventListener("status", () => this.#showStatus());
-    this.saver.addEventListener("conflict", () => this.#settleConflicts());
-    this.saver.addEventListener("saved", ({ detail }) => detail.progress && this.#count(detail.progress));
+    this.sync = await EditSync.open(me.annotator, { signal: this.signal });
+    this.sync.addEventListener("status", () => this.#showStatus());
+    this.sync.addEventListener("conflict", () => this.#settleConflicts());
+    this.sync.addEventListener("saved", ({ detail }) => detail.progress && this.#count(detail.progress));
     this.#showStatus();
-    if (this.saver.status.kind === "conflict") this.#settleConflicts();
+    if (this.sync.status.kind === "conflict") this.#settleConflicts();
     this.sample.begin(me.makes_projects);
     const wanted = Number(new URLSearchParams(location.hash.slice(1)).get("q"));
     if (!(Number.isInteger(wanted) && wanted > 0 && (await this.open(wanted)))) await this.advance();
@@ -107,9 +107,9 @@ class Flow {
         if (!failure.kind) throw failure;
         if (failure.kind === "refused") throw failure;
         const title = failure.kind === "person" ? "You are signed out" : "The server does not answer";
-        const kept = this.saver?.status.count ? ` ${this.saver.status.count} edits are kept in this browser.` : "";
+        const kept = this.sync?.status.count ? ` ${this.sync.status.count} edits are kept in this browser.` : "";
         const buttons = failure.kind === "person" ? [["Sign in", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`), true]] : [];
-        this.cards.show(title, `${failure.kind === "person" ? "Sign in and go on where you were." : failure.message} It is asked again every few seconds.${kept}`, buttons);
+        this.statusCard.show(title, `${failure.kind === "person" ? "Sign in and go on where you were." : failure.message} It is asked again every few seconds.${kept}`, buttons);
         await pause(AGAIN_MS, this.signal);
       }
     }
@@ -139,17 +139,17 @@ class Flow {
     if (ready?.item) return this.#show(ready.item);
     if (ready) return this.open(ready.query_id);
     const turn = ++this.#turn;
-    this.bench.load(null);
+    this.editorView.load(null);
     this.#item = null;
     this.#enable();
-    this.cards.show("One moment", "Looking for the next row.");
+    this.statusCard.show("One moment", "Looking for the next row.");
     const found = await this.#persist(() => this.#ask());
     if (!found || turn !== this.#turn) return undefined;
     return found.item ? this.#show(found.item) : this.#nothing(found);
   }
 
   async #ask(besides = []) {
-    const busy = [...besides, ...this.#skipped, ...(this.saver?.submitting ?? [])];
+    const busy = [...besides, ...this.#skipped, ...(this.sync?.submitting ?? [])];
     const found = await write("/next", { op_id: newId(), besides: [...new Set(busy)].slice(-200) }, this.signal);
     this.#count(found.progress);
     return found;
@@ -162,7 +162,7 @@ class Flow {
     if (this.#visited.length > 0) again.push(["Previous query", () => this.previous(), false]);
     if (this.me.makes_projects) again.push(["Export on the Data page", () => location.assign("/data"), false]);
     if (this.sample.present) again.push(["Remove the sample project", () => this.sample.remove(), false]);
-    this.#ending = this.cards.show("Nothing left in the queue", "", again);
+    this.#ending = this.statusCard.show("Nothing left in the queue", "", again);
     return this.#showProgress();
   }
 
@@ -173,18 +173,18 @@ class Flow {
   async #show(item) {
     const turn = ++this.#turn;
     const { query_id, parent_id } = item.edit;
-    const kept = await this.saver.history(query_id, parent_id);
+    const kept = await this.sync.history(query_id, parent_id);
     if (turn !== this.#turn) return;
-    this.saver.opened(query_id, parent_id);
-    const newest = this.saver.newest(query_id);
+    this.sync.opened(query_id, parent_id);
+    const newest = this.sync.newest(query_id);
     if (newest) item.edit.edit = newest;
     this.#item = item;
     this.#ending = null;
-    this.cards.hide();
-    this.bench.load(item, { history: kept });
-    this.bench.focusTimeline();
+    this.statusCard.hide();
+    this.editorView.load(item, { history: kept });
+    this.editorView.focusTimeline();
     remember(`#q=${query_id}`);
-    setText(this.bench.bar.says, "");
+    setText(this.editorView.bar.says, "");
     this.#showProgress();
     this.#enable();
     this.verdict.show();
@@ -203,7 +203,7 @@ class Flow {
       const next = await this.#quietly(() => read(`/queries/${item.edit.query_id}`, this.signal));
       if (turn !== this.#turn || !next) continue;
       if (next.state === "ready") return void this.#show(next);
-      if (next.message !== this.bench.state.value.message) this.bench.update({ ...item, ...next, edit: item.edit });
+      if (next.message !== this.editorView.state.value.message) this.editorView.update({ ...item, ...next, edit: item.edit });
     }
   }
 
@@ -212,8 +212,8 @@ class Flow {
     this.#prefetch();
     const found = await this.#proposalOf(item, () => turn === this.#turn);
     if (!found || turn !== this.#turn) return;
-    this.bench.update(item);
-    this.bench.setModel(item.edit.model);
+    this.editorView.update(item);
+    this.editorView.setModel(item.edit.model);
   }
 
   /** Wait for the proposal and put it into the item; null when there is none to come. */
@@ -274,13 +274,13 @@ class Flow {
 
   #keep(edit) {
     if (!this.#item) return;
-    this.saver.keep(this.#item.edit.query_id, edit, this.bench.editor.history());
+    this.sync.keep(this.#item.edit.query_id, edit, this.editorView.editor.history());
   }
 
   submit(edit) {
     if (!this.#item) return;
     const { query_id } = this.#item.edit;
-    this.saver.keep(query_id, edit, this.bench.editor.history());
+    this.sync.keep(query_id, edit, this.editorView.editor.history());
     this.#session.add(query_id);
     this.#leave(query_id);
     this.advance();
@@ -297,7 +297,7 @@ class Flow {
 
   async previous() {
     const query_id = this.#visited.pop();
-    if (query_id === undefined) return this.bench.say("This is the first row of the session.");
+    if (query_id === undefined) return this.editorView.say("This is the first row of the session.");
     // By number alone: the item was fetched before what has been done to it since.
     if (this.#item) this.#upcoming.unshift({ query_id: this.#item.edit.query_id });
     return this.open(query_id);
@@ -314,9 +314,9 @@ class Flow {
   }
 
   #showStatus() {
-    const { status } = this.saver;
+    const { status } = this.sync;
     this.bar.showStatus(status);
-    this.cards.saving(status.count > 0 || status.saved_ms !== null ? statusWords(status) : "");
+    this.statusCard.saving(status.count > 0 || status.saved_ms !== null ? statusWords(status) : "");
   }
 
   #showProgress() {
@@ -333,21 +333,21 @@ class Flow {
   async #settleConflicts() {
     if (this.#asking) return;
     this.#asking = true;
-    let { status } = this.saver;
+    let { status } = this.sync;
     while (status.kind === "conflict" && !this.signal.aborted) {
       await this.#settleOne(status.query_id);
-      status = this.saver.status;
+      status = this.sync.status;
     }
     this.#asking = false;
   }
 
   async #settleOne(query_id) {
     const here = this.#item?.edit.query_id === query_id;
-    const { yours, theirs } = this.saver.conflict(query_id);
+    const { yours, theirs } = this.sync.conflict(query_id);
     const item = here ? this.#item : await this.#quietly(() => read(`/queries/${query_id}`, this.signal));
     const choice = await askConflict(this.root, { yours, theirs, query: item?.query ?? `Query ${query_id}` });
-    await this.saver.resolve(query_id, choice);
+    await this.sync.resolve(query_id, choice);
     if (choice === "theirs" && here) await this.open(query_id);
-    else this.bench.focusTimeline();
+    else this.editorView.focusTimeline();
   }
 }

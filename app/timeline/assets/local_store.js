@@ -4,11 +4,11 @@ const NAME = "tempo-annotate";
 const VERSION = 1;
 
 /** Open the store. Where a browser keeps nothing (private windows may), everything lives in memory until the tab closes. */
-export async function openKept() {
+export async function openLocalStore() {
   try {
-    return new Kept(await openDatabase());
+    return new LocalStore(await openDatabase());
   } catch {
-    return new Kept(null);
+    return new LocalStore(null);
   }
 }
 
@@ -25,7 +25,7 @@ function openDatabase() {
   });
 }
 
-class Kept {
+class LocalStore {
   #database;
   #memory = new Map();
 

@@ -1,4 +1,4 @@
-/** The read-only timeline: its parts, how they are wired, and what is drawn when. Editing builds on it (workbench.js). */
+/** The read-only timeline: its parts, how they are wired, and what is drawn when. Editing builds on it (editor_view.js). */
 
 import { buildControls, showPlayer, showTime } from "./controls.js";
 import { el, setText } from "./dom.js";
@@ -7,10 +7,10 @@ import { buildHelp, onKey } from "./keys.js";
 import { LANES, buildLanes, drawLane, frameLines } from "./lanes.js";
 import { buildAside, buildHead, showAside, showHead } from "./panel.js";
 import { listen } from "./pointer.js";
-import { buildStage, showStage } from "./stage.js";
+import { buildVideoPane, showVideoPane } from "./video_pane.js";
 import { State } from "./state.js";
-import { Strip } from "./strip.js";
-import { Player } from "./sync.js";
+import { FilmStrip } from "./film_strip.js";
+import { Player } from "./player.js";
 import { followTheme, readColours } from "./theme.js";
 
 function buildLegend() {
@@ -23,7 +23,7 @@ function buildLegend() {
   );
 }
 
-export class Timeline {
+export class TimelineView {
   constructor(root, signal) {
     this.root = root;
     this.signal = signal;
@@ -33,16 +33,16 @@ export class Timeline {
   /** Build everything and begin to listen; apart from the constructor, so that a subclass's own fields exist. */
   start() {
     const { root, signal } = this;
-    this.strip = new Strip(() => this.state.touch("view", "playhead"));
+    this.strip = new FilmStrip(() => this.state.touch("viewport", "playhead"));
     this.actions = this.buildActions();
     this.buildDom();
-    this.player = new Player(this.stage.video, this.playerSays(), signal);
+    this.player = new Player(this.videoPane.video, this.playerSays(), signal);
     this.gesture = listen(this.axis, this.tracks, this.state, this.actions, signal);
     this.listenToKeys();
-    this.stage.video.addEventListener("click", () => this.clickVideo(), { signal });
-    const resized = new ResizeObserver(() => this.state.touch("view", "playhead"));
+    this.videoPane.video.addEventListener("click", () => this.clickVideo(), { signal });
+    const resized = new ResizeObserver(() => this.state.touch("viewport", "playhead"));
     resized.observe(this.tracks);
-    followTheme(root, () => this.state.touch("theme", "view", "playhead"), signal);
+    followTheme(root, () => this.state.touch("theme", "viewport", "playhead"), signal);
     signal.addEventListener("abort", () => {
       resized.disconnect();
       this.state.stop();
@@ -67,7 +67,7 @@ export class Timeline {
 
   buildDom() {
     this.head = this.buildHead();
-    this.stage = buildStage();
+    this.videoPane = buildVideoPane();
     this.controls = buildControls(this.actions);
     this.aside = this.buildSide();
     this.lanes = buildLanes(this.laneSet);
@@ -80,7 +80,7 @@ export class Timeline {
     this.under = el("div", { className: "tl-under" }, this.readout, this.legendNode);
     this.tip = el("div", { className: "tl-tip", attrs: { "aria-hidden": "true" } });
     this.help = this.buildHelp();
-    const left = el("div", { className: "tl-left" }, this.stage.node, this.controls.node);
+    const left = el("div", { className: "tl-left" }, this.videoPane.node, this.controls.node);
     this.top = el("div", { className: "tl-top" }, left, this.aside.node);
     this.makeSlider(this.slider);
     this.root.removeAttribute("style");
@@ -124,7 +124,7 @@ export class Timeline {
         this.state.playhead_s = time_s;
         this.state.frame_idx = frame_idx;
         this.state.truth = truth;
-        if (this.state.playing && this.state.view.follow(time_s)) this.state.touch("view");
+        if (this.state.playing && this.state.viewport.follow(time_s)) this.state.touch("viewport");
         this.state.touch("playhead");
       },
       state: () => this.state.touch("player"),
@@ -137,7 +137,7 @@ export class Timeline {
 
   buildActions() {
     const { state } = this;
-    const moved = () => state.touch("view", "playhead");
+    const moved = () => state.touch("viewport", "playhead");
     const go = (run) => () => state.value.moments.length > 0 && run();
     return {
       toggle: () => this.player.toggle(),
@@ -157,13 +157,13 @@ export class Timeline {
       playMoment: (idx) => this.playMoment(idx),
       playWindow: (window) => this.play({ ...window, idx: -1 }),
       click: (lane, time_s) => this.click(lane, time_s),
-      fit: () => (state.view.fit(), moved()),
-      pan: (delta_s) => (state.view.panBy(delta_s), moved()),
-      zoomAt: (time_s, factor) => (state.view.zoomAt(time_s, factor), moved()),
+      fit: () => (state.viewport.fit(), moved()),
+      pan: (delta_s) => (state.viewport.panBy(delta_s), moved()),
+      zoomAt: (time_s, factor) => (state.viewport.zoomAt(time_s, factor), moved()),
       zoom: (factor) => {
-        const { view, playhead_s } = state;
-        const seen = playhead_s >= view.start_s && playhead_s <= view.end_s;
-        view.zoomAt(seen ? playhead_s : (view.start_s + view.end_s) / 2, factor);
+        const { viewport, playhead_s } = state;
+        const seen = playhead_s >= viewport.start_s && playhead_s <= viewport.end_s;
+        viewport.zoomAt(seen ? playhead_s : (viewport.start_s + viewport.end_s) / 2, factor);
         moved();
       },
       hover: (hover) => {
@@ -181,7 +181,7 @@ export class Timeline {
 
   seekVisibly(time_s) {
     this.player.seek(time_s);
-    if (this.state.view.follow(this.player.time_s)) this.state.touch("view", "playhead");
+    if (this.state.viewport.follow(this.player.time_s)) this.state.touch("viewport", "playhead");
   }
 
   click(lane, time_s) {
@@ -214,7 +214,7 @@ export class Timeline {
     this.seekVisibly(this.state.value.moments[idx].start_s);
     if (this.aside.node.contains(document.activeElement))
       this.aside.node.querySelectorAll("button.tl-item")[idx]?.focus();
-    this.state.touch("view", "value");
+    this.state.touch("viewport", "value");
   }
 
   playMoment(idx) {
@@ -226,7 +226,7 @@ export class Timeline {
 
   play(range) {
     this.player.playRange(range);
-    if (this.state.view.follow(range.start_s)) this.state.touch("view");
+    if (this.state.viewport.follow(range.start_s)) this.state.touch("viewport");
     this.state.touch("value", "player");
   }
 
@@ -235,9 +235,9 @@ export class Timeline {
     if (parts.has("value")) this.takeValue();
     if (parts.has("value") || parts.has("player")) this.drawPlayer();
     if (parts.has("theme") || !this.colours) this.colours = readColours(this.root);
-    if (parts.has("view") || parts.has("value") || parts.has("theme")) this.drawAxis();
-    if (parts.has("playhead") || parts.has("view")) this.drawPlayhead();
-    if (parts.has("hover") || parts.has("view")) this.drawHover();
+    if (parts.has("viewport") || parts.has("value") || parts.has("theme")) this.drawAxis();
+    if (parts.has("playhead") || parts.has("viewport")) this.drawPlayhead();
+    if (parts.has("hover") || parts.has("viewport")) this.drawHover();
     if (parts.has("player") && !state.playing) this.speak();
   }
 
@@ -268,13 +268,13 @@ export class Timeline {
     state.playingRange = this.player.range;
     state.playable = this.player.playable;
     showPlayer(this.controls, state, this.player);
-    showStage(this.stage, state, this.player, this.failure, this.strip);
+    showVideoPane(this.videoPane, state, this.player, this.failure, this.strip);
     this.drawAxisParts((lane) => lane.place);
   }
 
   drawAxis() {
-    this.state.view.width = Math.max(1, this.tracks.clientWidth);
-    this.root.dataset.zoomed = String(!this.state.view.isFit);
+    this.state.viewport.width = Math.max(1, this.tracks.clientWidth);
+    this.root.dataset.zoomed = String(!this.state.viewport.isFit);
     this.drawAxisParts(() => true);
   }
 
@@ -285,11 +285,11 @@ export class Timeline {
 
   drawPlayhead() {
     const { state } = this;
-    const x = state.view.x(state.playhead_s);
-    this.playhead.hidden = !state.hasAxis || x < -1 || x > state.view.width + 1;
+    const x = state.viewport.x(state.playhead_s);
+    this.playhead.hidden = !state.hasAxis || x < -1 || x > state.viewport.width + 1;
     this.playhead.style.transform = `translateX(${x}px)`;
     showTime(this.controls, state);
-    showStage(this.stage, state, this.player, this.failure, this.strip);
+    showVideoPane(this.videoPane, state, this.player, this.failure, this.strip);
     setText(this.readout, this.foot());
     if (!state.playing) this.speak();
   }
@@ -316,17 +316,17 @@ export class Timeline {
   }
 
   drawHover() {
-    const { hover, view } = this.state;
+    const { hover, viewport } = this.state;
     const lane = hover && this.lanes.find((entry) => entry.id === hover.lane);
     const shown =
       Boolean(lane) &&
       this.state.hasAxis &&
       lane.id !== "minimap" &&
       hover.time_s >= 0 &&
-      hover.time_s <= view.duration_s;
+      hover.time_s <= viewport.duration_s;
     this.pointerLine.hidden = this.tip.hidden = !shown;
     if (!shown) return;
-    this.pointerLine.style.transform = `translateX(${view.x(hover.time_s)}px)`;
+    this.pointerLine.style.transform = `translateX(${viewport.x(hover.time_s)}px)`;
     const lines = lane.says(this.state, hover.time_s, hover.share) ?? [clock(hover.time_s)];
     this.tip.replaceChildren(...lines.map((line) => el("div", { text: line })));
     const box = this.root.getBoundingClientRect();

@@ -5,7 +5,7 @@ import { begin } from "./draw.js";
 
 const EMPTY_TEXT = "Choose a clip and ask when something happens. The answer appears here, on one time axis.";
 
-export function buildStage() {
+export function buildVideoPane() {
   const video = el("video", {
     className: "tl-video",
     attrs: { preload: "auto", playsinline: true, tabindex: "-1", "aria-label": "Clip" },
@@ -23,18 +23,18 @@ export function buildStage() {
   };
 }
 
-export function showStage(stage, state, player, failure, strip) {
+export function showVideoPane(videoPane, state, player, failure, strip) {
   const { value } = state;
   const still = !player.playable && strip.ready && state.hasAxis;
-  stage.video.hidden = !player.playable;
-  stage.still.hidden = !still;
-  stage.busy.hidden = value.state !== "loading";
+  videoPane.video.hidden = !player.playable;
+  videoPane.still.hidden = !still;
+  videoPane.busy.hidden = value.state !== "loading";
   const text = noteText(value, failure);
-  stage.note.hidden = !text;
-  setText(stage.note, text);
-  stage.node.dataset.kind = value.state === "error" ? "error" : failure ? "failure" : value.state;
-  stage.node.dataset.picture = String(player.playable || still);
-  if (still) drawStill(stage, state, strip);
+  videoPane.note.hidden = !text;
+  setText(videoPane.note, text);
+  videoPane.node.dataset.kind = value.state === "error" ? "error" : failure ? "failure" : value.state;
+  videoPane.node.dataset.picture = String(player.playable || still);
+  if (still) drawStill(videoPane, state, strip);
 }
 
 function noteText(value, failure) {
@@ -44,8 +44,8 @@ function noteText(value, failure) {
   return failure ?? "";
 }
 
-function drawStill(stage, state, strip) {
-  const surface = begin(stage.still);
+function drawStill(videoPane, state, strip) {
+  const surface = begin(videoPane.still);
   if (!surface) return;
   const { context, width, height } = surface;
   const scale = Math.min(width / strip.aspect, height);

@@ -1,6 +1,6 @@
 /** The sprite picture: which tile shows a time, and drawing tiles onto a canvas. */
 
-export class Strip {
+export class FilmStrip {
   #url = null;
   #image = null;
   #spec = null;

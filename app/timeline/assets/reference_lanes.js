@@ -91,7 +91,7 @@ function modelWords(state) {
 
 /** Ghosts that can be taken: buttons, one tab stop for all of them. */
 function placeModel(layer, state) {
-  const { editor } = state.bench ?? {};
+  const { editor } = state.editorView ?? {};
   const words = modelWords(state);
   const list = words ? wordsOf(words) : (part(state)?.model?.moments ?? []);
   const picked = editor?.selection.lane === "model" ? editor.selection.id : null;
@@ -105,7 +105,7 @@ function placeModel(layer, state) {
     (node, entry, idx) => {
       if (entry.words) return setText(node, entry.words);
       const rejected = editor.doc.rejected.includes(idx);
-      const width = box(node, state.view, entry.start_ms, entry.end_ms);
+      const width = box(node, state.viewport, entry.start_ms, entry.end_ms);
       node.classList.toggle("tl-rejected", rejected);
       node.classList.toggle("tl-selected", picked === idx);
       attr(node, "tabindex", idx === (picked ?? 0) ? 0 : -1);

@@ -9,11 +9,11 @@ import { Answering } from "./answering.js";
 import { captionsOf } from "./captions.js";
 import { buildComment, buildKeySheet, buildReasons, buildWording } from "./dialogs.js";
 import { el, setText } from "./dom.js";
-import { Drill } from "./drill.js";
+import { Tutorial } from "./tutorial.js";
 import { editActions } from "./edit_actions.js";
 import { buildBar, buildThumbs, showBar } from "./edit_bar.js";
 import { buildEditHead, showEditHead } from "./edit_head.js";
-import { BINDINGS } from "./edit_keys.js";
+import { BINDINGS } from "./key_bindings.js";
 import { editLanes } from "./edit_lanes.js";
 import { buildPanel, showPanel } from "./edit_panel.js";
 import { nameButton } from "./controls.js";
@@ -25,14 +25,14 @@ import { handleKeys } from "./key_presses.js";
 import { KeyMap } from "./key_map.js";
 import { spokenEdge } from "./own_lane.js";
 import { Reaction } from "./reaction.js";
-import { Timeline } from "./shell.js";
+import { TimelineView } from "./timeline_view.js";
 import { candidates } from "./snapping.js";
 import { Transport } from "./transport.js";
 import { nextZoom } from "./zooming.js";
 
 const SETTLE_MS = 500;
 
-export class Workbench extends Timeline {
+export class EditorView extends TimelineView {
   editor = new Editor();
   keys = new KeyMap(BINDINGS);
   reaction = new Reaction();
@@ -47,7 +47,7 @@ export class Workbench extends Timeline {
   zoomed = 0;
   focusing = false;
   answering = new Answering(this);
-  drill = new Drill(this);
+  tutorial = new Tutorial(this);
 
   #drag = null;
   #settling = 0;
@@ -55,7 +55,7 @@ export class Workbench extends Timeline {
   constructor(root, signal, mode) {
     super(root, signal);
     this.mode = mode;
-    this.state.bench = this;
+    this.state.editorView = this;
   }
 
   start() {
@@ -70,13 +70,13 @@ export class Workbench extends Timeline {
     editor.addEventListener("rehearsed", ({ detail }) => this.#committed(detail), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.input = new EditInput(this);
-    this.captions = captionsOf(this.stage.video);
+    this.captions = captionsOf(this.videoPane.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
 
   /** Open an item: a timeline value whose `edit` is the editing part; null shows the empty state. */
   load(item, { history = null } = {}) {
-    this.drill.leave();
+    this.tutorial.leave();
     this.answering.learn();
     this.transport.stop();
     this.state.accept(item);
@@ -86,23 +86,23 @@ export class Workbench extends Timeline {
     this.zoomed = 0;
     this.player.load(item.video, this.state.duration_s);
     this.seekMs(this.editor.moments[0]?.start_ms ?? 0);
-    this.state.touch("value", "view", "edit");
+    this.state.touch("value", "viewport", "edit");
     return undefined;
   }
 
   /** What was learnt of the open item since: its clip, frames, windows. The answer stays as it is. */
   update(item) {
-    if (this.drill.running) this.drill.afterwards(() => this.update(item));
+    if (this.tutorial.running) this.tutorial.afterwards(() => this.update(item));
     else this.state.accept(item);
   }
 
   /** The model's proposal, when it comes after the item. */
   setModel(model) {
-    if (this.drill.running) return void this.drill.afterwards(() => this.setModel(model));
+    if (this.tutorial.running) return void this.tutorial.afterwards(() => this.setModel(model));
     if (!this.editor.item) return;
     const starts = this.editor.setModel(model);
     this.refreshSnaps();
-    this.state.touch("view", "edit");
+    this.state.touch("viewport", "edit");
     if (starts) this.say("The model has answered: yours start from its moments.");
     else this.say(`The model has answered: ${this.keys.text("acceptAll")} takes its moments.`);
   }
@@ -138,7 +138,7 @@ export class Workbench extends Timeline {
     this.reasons = buildReasons(this.editor, () => this.focusTimeline());
     this.comment = buildComment(this.editor, () => this.focusTimeline());
     this.wording = buildWording(this.editor, () => this.focusTimeline());
-    return buildKeySheet(this.keys, this.reaction, this.mode === "annotate" ? this.drill : null);
+    return buildKeySheet(this.keys, this.reaction, this.mode === "annotate" ? this.tutorial : null);
   }
 
   arrangement() {
@@ -146,7 +146,7 @@ export class Workbench extends Timeline {
     this.foot_slot = el("div", { className: "tl-slot tl-slot-foot" });
     this.axis.setAttribute("role", "group");
     this.axis.setAttribute("aria-label", "Timeline");
-    this.stage.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
+    this.videoPane.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
     this.under.classList.add("tl-hidden");
     nameButton(this.controls.fit, "Fit the whole clip (Z goes round)"); // F flags here
     const dialogs = [this.help, this.reasons, this.comment, this.wording];
@@ -164,7 +164,7 @@ export class Workbench extends Timeline {
       nextMoment: this.edits.next,
       scrub: (time_s) => (this.transport.seeks(time_s), this.player.seek(time_s)),
       toggle: () => this.transport.toggle(),
-      step: (count) => (shared.step(count), this.drill.took("step")),
+      step: (count) => (shared.step(count), this.tutorial.took("step")),
       grab: (press) => grab(this, press),
       focus: () => (this.focusTimeline(), true),
       click: (lane, time_s) => this.input.clicked(lane, time_s),
@@ -179,7 +179,7 @@ export class Workbench extends Timeline {
   // ---- what is asked of the workbench by its parts
 
   get videoId() {
-    return this.stage.video.id;
+    return this.videoPane.video.id;
   }
 
   get videoUrl() {
@@ -237,7 +237,7 @@ export class Workbench extends Timeline {
 
   play(range) {
     this.player.playRange(range);
-    if (this.state.view.follow(range.start_s)) this.state.touch("view");
+    if (this.state.viewport.follow(range.start_s)) this.state.touch("viewport");
     this.state.touch("player");
   }
 
@@ -367,7 +367,7 @@ export class Workbench extends Timeline {
   }
 
   render(parts) {
-    if (parts.has("value") || parts.has("view")) this.#drawLanesPresent();
+    if (parts.has("value") || parts.has("viewport")) this.#drawLanesPresent();
     super.render(parts);
     if (parts.has("edit")) this.#drawEdits();
     if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showBar(this.bar, this);

@@ -4,12 +4,12 @@
  * Keys: 1 to 9 adopt a row as it is and go on, Shift with the digit starts the own lane from that row, Ctrl+Enter
  * decides for the own lane, Ctrl+Shift+Enter opens the decision before again. A decision is kept here until the
  * server has it; the same operation id makes sending it twice harmless. Edits that were not decided are kept in this
- * browser (kept.js), so that a closed tab loses nothing.
+ * browser (local_store.js), so that a closed tab loses nothing.
  */
 
 import { el, setText } from "./dom.js";
 import { secondsText } from "./format.js";
-import { openKept } from "./kept.js";
+import { openLocalStore } from "./local_store.js";
 import { Queue, buildQueue } from "./review_queue.js";
 import { buildRows } from "./review_rows.js";
 
@@ -42,12 +42,12 @@ async function ask(path, message) {
 }
 
 export async function start(root, { signal }) {
-  const review = new Review(root, signal);
-  root.review = review;
-  await review.begin();
+  const reviewPage = new ReviewPage(root, signal);
+  root.reviewPage = reviewPage;
+  await reviewPage.begin();
 }
 
-class Review {
+class ReviewPage {
   current = null; // { item, review } of the query on screen
   ahead = null; // the promise of the next one
   before = []; // decided here, newest last
@@ -56,18 +56,18 @@ class Review {
 
   constructor(root, signal) {
     this.root = root;
-    this.board = root.timeline;
+    this.editorView = root.timeline;
     this.queue = new Queue(ask);
     this.rows = buildRows({ adopt: (each) => this.adopt(each), begin: (each) => this.beginFrom(each) });
     this.list = buildQueue(this.queue, { open: (id) => this.open(id), choose: (name) => this.choose(name) });
     this.line = el("p", { className: "rv-line", attrs: { role: "status" } });
     this.conflict = el("div", { className: "rv-conflict", attrs: { role: "alert", hidden: true } });
     const answers = el("section", { attrs: { "aria-label": "Answers" } }, this.line, this.conflict, this.rows.node);
-    this.board.slots.foot.append(el("div", { className: "rv-below" }, answers, this.list.node));
+    this.editorView.slots.foot.append(el("div", { className: "rv-below" }, answers, this.list.node));
     root.classList.add("rv-root");
-    this.board.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
-    this.board.editor.addEventListener("change", () => this.#changed(), { signal });
-    this.board.editor.addEventListener("commit", () => this.#keep(), { signal });
+    this.editorView.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
+    this.editorView.editor.addEventListener("change", () => this.#changed(), { signal });
+    this.editorView.editor.addEventListener("commit", () => this.#keep(), { signal });
     root.addEventListener("tl-submit", ({ detail }) => this.decide(detail.edit), { signal });
     root.addEventListener("tl-previous", () => this.reopen(), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
@@ -76,7 +76,7 @@ class Review {
 
   async begin() {
     try {
-      this.kept = await openKept();
+      this.kept = await openLocalStore();
       await this.queue.load();
       const wanted = Number(new URLSearchParams(location.search).get("query"));
       await this.open(wanted > 0 ? wanted : (await this.queue.next())?.query_id);
@@ -108,8 +108,8 @@ class Review {
     this.current = found;
     this.conflict.hidden = true;
     this.ahead = null;
-    if (found) this.board.load(found.item, { history });
-    else this.board.load({ state: "empty", message: "Nothing to decide. Rows come here when two people answered one, or when somebody flagged it." });
+    if (found) this.editorView.load(found.item, { history });
+    else this.editorView.load({ state: "empty", message: "Nothing to decide. Rows come here when two people answered one, or when somebody flagged it." });
     this.#changed();
     this.list.show(found?.review.query_id ?? null);
     this.#say(found ? this.#standing(found.review) : "");
@@ -125,8 +125,8 @@ class Review {
     if (this.review?.query_id !== query_id || this.busy) return;
     if (found && found.item.state !== "loading") {
       this.current = { ...found, review: { ...found.review, verdict: this.review.verdict, parent_id: this.review.parent_id } };
-      const { editor } = this.board;
-      this.board.load(found.item, { history: editor.touched ? editor.history() : null });
+      const { editor } = this.editorView;
+      this.editorView.load(found.item, { history: editor.touched ? editor.history() : null });
     } else setTimeout(() => this.#lookAgain(query_id), LOOK_AGAIN_MS);
   }
 
@@ -150,7 +150,7 @@ class Review {
 
   /** Adopt a row as it is. */
   adopt(candidate) {
-    const { active_ms, key_presses } = this.board.editor.edit();
+    const { active_ms, key_presses } = this.editorView.editor.edit();
     return this.#send({ adopt: { kind: candidate.kind, id: candidate.id }, active_ms, key_presses }, candidate.name);
   }
 
@@ -189,7 +189,7 @@ class Review {
     if (isFault(error)) return void this.#failed(error);
     const words = error instanceof Refused ? error.message : `${error.message} Your decision is kept here.`;
     const again = ["Send again", () => this.#deliver(query_id, message, name)];
-    const back = ["Go on editing", () => this.board.focusTimeline()];
+    const back = ["Go on editing", () => this.editorView.focusTimeline()];
     this.#offer(words, [error.status === 400 ? back : again]); // what was refused for its content stays refused
   }
 
@@ -236,7 +236,7 @@ class Review {
     const source = kind === "annotator" ? "hand" : kind;
     const command =
       verdict === "moments" ? { type: "adopt", moments, source } : { type: "setVerdict", verdict, reason: reason ?? name };
-    const changed = this.board.editor.apply(command);
+    const changed = this.editorView.editor.apply(command);
     this.#say(changed ? `Your lane starts from ${name}; Ctrl+Enter decides.` : `Your lane is the same as ${name}’s already.`);
   }
 
@@ -257,26 +257,26 @@ class Review {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !this.current || this.root.offsetParent === null) return;
-    if (!this.board.keys.singles || !this.conflict.hidden || event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
+    if (!this.editorView.keys.singles || !this.conflict.hidden || event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
     const inside = this.root.contains(event.target) || event.target === document.body;
     const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
     const candidate = digit && inside ? this.review.candidates[Number(digit[1]) - 1] : null;
     if (digit && inside) event.preventDefault(); // the workbench has other uses for digits
     if (!candidate) return;
-    this.board.editor.note({ key: true });
+    this.editorView.editor.note({ key: true });
     if (event.shiftKey) this.beginFrom(candidate);
     else this.adopt(candidate);
   }
 
   #changed() {
-    const { editor } = this.board;
+    const { editor } = this.editorView;
     this.rows.show(this.review, this.current && editor.item ? editor.moments : []);
   }
 
   #keep() {
     if (!this.current) return;
     const { query_id, verdict } = this.review;
-    const history = { annotator: this.#who, query_id, verdict: verdict?.id ?? null, history: this.board.editor.history() };
+    const history = { annotator: this.#who, query_id, verdict: verdict?.id ?? null, history: this.editorView.editor.history() };
     const lost = () => this.#say("This browser cannot keep edits; leave the page open until you have decided.");
     this.kept.write({ history }).catch(lost);
   }

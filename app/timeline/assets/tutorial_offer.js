@@ -2,24 +2,24 @@
 
 import { el } from "./dom.js";
 
-export function offerDrill(bench) {
-  const { drill, root, signal } = bench;
-  if (drill.known) return;
+export function offerTutorial(editorView) {
+  const { tutorial, root, signal } = editorView;
+  if (tutorial.known) return;
   const press = (text, run) =>
     el("button", { className: "tl-small", text, attrs: { type: "button" }, on: { click: run } });
   const decline = () => {
-    if (!drill.known) drill.remember("declined");
+    if (!tutorial.known) tutorial.remember("declined");
     node.remove();
   };
-  const begin = () => (drill.start(), drill.known && node.remove());
+  const begin = () => (tutorial.start(), tutorial.known && node.remove());
   const node = el(
     "span",
     { className: "tl-drill-offer" },
     el("span", { text: "First time here?" }),
     press("Try the keys, 90 s", begin),
-    press("No, thanks", () => (decline(), bench.focusTimeline())),
+    press("No, thanks", () => (decline(), editorView.focusTimeline())),
   );
   root.addEventListener("tl-submit", decline, { signal, once: true });
-  bench.editor.addEventListener("change", () => drill.running && node.remove(), { signal });
-  bench.bar.node.insertBefore(node, bench.bar.says);
+  editorView.editor.addEventListener("change", () => tutorial.running && node.remove(), { signal });
+  editorView.bar.node.insertBefore(node, editorView.bar.says);
 }

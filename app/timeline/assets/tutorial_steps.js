@@ -33,7 +33,7 @@ export const STEPS = [
     name: "Move the edge",
     says: () => "Move it by one frame with {edgeBack}, or by half a second with {edgeHalfBack}.",
     hand: "Move it with −1 f, or ◀ 1 f.",
-    enter: (bench) => bench.editor.selection.edge || bench.actions.selectEdge("end"),
+    enter: (editorView) => editorView.editor.selection.edge || editorView.actions.selectEdge("end"),
     done: ({ editor }, _, before) => times(editor) !== before.times,
   },
   {
@@ -99,10 +99,10 @@ function freeMs({ moments, selected, clock }) {
   return [...ends, 0].find(free) ?? null;
 }
 
-function toRoom(bench) {
-  const { editor, playhead_ms } = bench;
+function toRoom(editorView) {
+  const { editor, playhead_ms } = editorView;
   const here = freeAround(editor.moments, playhead_ms, editor.clock) && playhead_ms < editor.clock.end_ms;
-  if (!here) bench.seekMs(freeMs(editor));
+  if (!here) editorView.seekMs(freeMs(editor));
 }
 
 function sourceOf(editor) {

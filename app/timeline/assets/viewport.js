@@ -4,7 +4,7 @@ const STEPS_S = [
   0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
 ];
 
-export class View {
+export class Viewport {
   duration_s = 1;
   start_s = 0;
   end_s = 1;
@@ -65,13 +65,13 @@ export class View {
 }
 
 /** Major ticks at least `room_px` apart and the finest even division that still leaves 8 px; only those in view. */
-export function ticks(view, room_px = 76) {
-  const perPixel = view.span_s / Math.max(view.width, 1);
+export function ticks(viewport, room_px = 76) {
+  const perPixel = viewport.span_s / Math.max(viewport.width, 1);
   const major = STEPS_S.find((step) => step >= perPixel * room_px) ?? STEPS_S.at(-1);
   const minor = STEPS_S.find((step) => step >= perPixel * 8 && isMultiple(major, step)) ?? major;
   return {
-    major_s: range(view, major),
-    minor_s: range(view, minor),
+    major_s: range(viewport, major),
+    minor_s: range(viewport, minor),
     digits: major >= 1 ? 0 : major >= 0.1 ? 1 : 2,
   };
 }
@@ -80,8 +80,8 @@ function isMultiple(a, b) {
   return Math.abs(a / b - Math.round(a / b)) < 1e-6;
 }
 
-function range(view, step) {
-  const first = Math.ceil(view.start_s / step - 1e-9);
-  const last = Math.floor(view.end_s / step + 1e-9);
+function range(viewport, step) {
+  const first = Math.ceil(viewport.start_s / step - 1e-9);
+  const last = Math.floor(viewport.end_s / step + 1e-9);
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, idx) => (first + idx) * step);
 }

@@ -3,7 +3,7 @@
 import { el, setText } from "./dom.js";
 
 /** Covers the timeline with one card; `hide()` gives it back. */
-export class Cards {
+export class StatusCard {
   #root;
   #node = null;
   #saving = el("small", { className: "fl-saving tl-faint" });

@@ -3,8 +3,8 @@
  * that nothing is kept or sent, and gives back everything when the drill is left.
  */
 
-import { DrillCard } from "./drill_card.js";
-import { STEPS, standing } from "./drill_steps.js";
+import { TutorialCard } from "./tutorial_card.js";
+import { STEPS, standing } from "./tutorial_steps.js";
 import { FrameClock } from "./frames.js";
 import { Reaction } from "./reaction.js";
 
@@ -12,7 +12,7 @@ const KEY = "tempo.drill";
 const SHOWN = ["snapping", "slip", "fine", "zoomed", "reaction"];
 const MADE_UP = { frame_rate: 25, frame_count: 750, grid_ms: 2000, shots_ms: [], saliency: [] };
 
-export class Drill {
+export class Tutorial {
   #card = null;
   #at = 0;
   #marks = []; // one a step that is over: "done" or "left out"
@@ -23,8 +23,8 @@ export class Drill {
   #stops = null;
   #played = false;
 
-  constructor(bench, storage = localStorage) {
-    this.bench = bench;
+  constructor(editorView, storage = localStorage) {
+    this.editorView = editorView;
     this.storage = storage;
   }
 
@@ -33,7 +33,7 @@ export class Drill {
   }
 
   get ready() {
-    return this.bench.editor.item !== null;
+    return this.editorView.editor.item !== null;
   }
 
   get finished() {
@@ -50,36 +50,36 @@ export class Drill {
   }
 
   start() {
-    const { bench } = this;
+    const { editorView } = this;
     if (!this.ready) return;
-    if (bench.state.value.state === "loading") {
-      bench.say("The clip is being prepared; the drill can start when it is there.");
+    if (editorView.state.value.state === "loading") {
+      editorView.say("The clip is being prepared; the drill can start when it is there.");
       return;
     }
     this.leave();
     this.remember("begun");
     this.#keep();
     this.#rehearse();
-    this.#card = new DrillCard(bench, { on: () => this.#next("left out"), leave: () => this.leave() });
+    this.#card = new TutorialCard(editorView, { on: () => this.#next("left out"), leave: () => this.leave() });
     this.#listen();
     this.#enter(0);
-    bench.focusTimeline();
-    bench.axis.scrollIntoView({ block: "nearest" });
+    editorView.focusTimeline();
+    editorView.axis.scrollIntoView({ block: "nearest" });
     requestAnimationFrame(() => this.running && this.#say()); // a live region speaks of what changes after it is there
   }
 
   /** Everything is as it was before the drill. */
   leave() {
     if (!this.running) return;
-    const { bench } = this;
+    const { editorView } = this;
     this.#stops.abort();
     this.#card.remove();
     this.#card = null;
-    bench.transport.stop();
-    bench.editor.resume();
+    editorView.transport.stop();
+    editorView.editor.resume();
     this.#giveBack();
     for (const work of this.#later.splice(0)) work();
-    bench.focusEdge(bench.editor.selection.id, bench.editor.selection.edge);
+    editorView.focusEdge(editorView.editor.selection.id, editorView.editor.selection.edge);
   }
 
   /** What comes for the row meanwhile waits, so that the drill stays as it is. */
@@ -95,8 +95,8 @@ export class Drill {
 
   /** Escape leaves, the drill's own key goes on. Says whether the key press was one of these. */
   press(event, chord) {
-    if (!this.running || this.bench.dragging) return false;
-    const { keys } = this.bench;
+    if (!this.running || this.editorView.dragging) return false;
+    const { keys } = this.editorView;
     const ends = this.finished && chord === "key:Enter";
     const leaves = ends || chord === "key:Escape" || keys.chords("leave").includes(chord);
     if (!leaves && (this.finished || !keys.chords("drillOn").includes(chord))) return false;
@@ -110,53 +110,53 @@ export class Drill {
   // ---- what stands before and after
 
   #keep() {
-    const { bench } = this;
-    const { player, state, stage } = bench;
-    bench.transport.stop();
+    const { editorView } = this;
+    const { player, state, videoPane } = editorView;
+    editorView.transport.stop();
     this.#kept = {
       value: state.value,
-      view: [state.view.start_s, state.view.end_s],
+      viewport: [state.viewport.start_s, state.viewport.end_s],
       time_s: player.time_s,
-      rate: stage.video.playbackRate,
-      muted: stage.video.muted,
+      rate: videoPane.video.playbackRate,
+      muted: videoPane.video.muted,
       scroll: [scrollX, scrollY],
-      shown: Object.fromEntries(SHOWN.map((name) => [name, bench[name]])),
+      shown: Object.fromEntries(SHOWN.map((name) => [name, editorView[name]])),
     };
-    bench.reaction = new Reaction({ getItem: (key) => localStorage.getItem(key), setItem() {} });
+    editorView.reaction = new Reaction({ getItem: (key) => localStorage.getItem(key), setItem() {} });
   }
 
   #giveBack() {
-    const { bench } = this;
-    const { player, state, stage } = bench;
-    const { value, view, time_s, rate, muted, scroll, shown } = this.#kept;
-    Object.assign(bench, shown);
+    const { editorView } = this;
+    const { player, state, videoPane } = editorView;
+    const { value, viewport, time_s, rate, muted, scroll, shown } = this.#kept;
+    Object.assign(editorView, shown);
     if (state.value !== value) this.#accept(value);
-    bench.refreshSnaps();
-    state.view.show(...view);
-    Object.assign(stage.video, { playbackRate: rate, muted });
+    editorView.refreshSnaps();
+    state.viewport.show(...viewport);
+    Object.assign(videoPane.video, { playbackRate: rate, muted });
     player.seek(time_s);
-    state.touch("view", "edit", "player", "playhead");
+    state.touch("viewport", "edit", "player", "playhead");
     scrollTo(...scroll);
     this.#kept = null;
   }
 
   /** A copy of the row; with a moment where there is none, with an axis where the clip's length is not known. */
   #rehearse() {
-    const { bench } = this;
-    const { editor, state } = bench;
+    const { editorView } = this;
+    const { editor, state } = editorView;
     const whole = state.hasAxis;
     const item = whole ? editor.item : { ...editor.item, ...MADE_UP, ...proposals() };
     if (!whole) this.#accept({ ...state.value, edit: item });
     const bare = !whole || editor.moments.length === 0;
     editor.rehearse({ item, edit: bare ? someAnswer(item) : null });
-    bench.refreshSnaps();
-    state.view.fit();
-    bench.seekMs(editor.selected?.start_ms ?? 0);
-    state.touch("view", "edit");
+    editorView.refreshSnaps();
+    state.viewport.fit();
+    editorView.seekMs(editor.selected?.start_ms ?? 0);
+    state.touch("viewport", "edit");
   }
 
   #accept(value) {
-    const { player, state } = this.bench;
+    const { player, state } = this.editorView;
     state.accept(value);
     player.load(state.value.video, state.duration_s);
   }
@@ -164,20 +164,20 @@ export class Drill {
   // ---- going through it
 
   #listen() {
-    const { bench } = this;
+    const { editorView } = this;
     this.#stops = new AbortController();
-    const signal = AbortSignal.any([this.#stops.signal, bench.signal]);
+    const signal = AbortSignal.any([this.#stops.signal, editorView.signal]);
     const on = (target, name, hear) => target.addEventListener(name, hear, { signal });
-    on(bench.editor, "change", () => this.took("change"));
-    on(bench.editor, "rehearsed", ({ detail }) => this.took(detail.command.type));
-    on(bench.stage.video, "play", () => (this.#played = true));
-    on(bench.stage.video, "pause", () => this.#played && this.took("played"));
-    on(bench.help, "close", () => this.#say());
+    on(editorView.editor, "change", () => this.took("change"));
+    on(editorView.editor, "rehearsed", ({ detail }) => this.took(detail.command.type));
+    on(editorView.videoPane.video, "play", () => (this.#played = true));
+    on(editorView.videoPane.video, "pause", () => this.#played && this.took("played"));
+    on(editorView.help, "close", () => this.#say());
     this.#card.run(signal);
   }
 
   #look(what) {
-    if (STEPS[this.#at].done(this.bench, what, this.#before)) this.#next("done");
+    if (STEPS[this.#at].done(this.editorView, what, this.#before)) this.#next("done");
   }
 
   #next(mark) {
@@ -187,18 +187,18 @@ export class Drill {
   }
 
   #enter(idx, reasons = []) {
-    const { bench } = this;
+    const { editorView } = this;
     if (idx === 0) this.#marks = [];
     this.#at = idx;
     const step = STEPS[idx];
-    const reason = step?.cannot?.(bench);
+    const reason = step?.cannot?.(editorView);
     if (reason) {
       this.#marks[idx] = "left out";
       return this.#enter(idx + 1, [...reasons, `${step.name} is left out: ${reason}.`]);
     }
     this.#played = false;
-    this.#before = standing(bench);
-    step?.enter?.(bench);
+    this.#before = standing(editorView);
+    step?.enter?.(editorView);
     this.#reasons = reasons;
     if (!step) this.remember(`done in ${this.#card.stop()} s`);
     return this.#say();

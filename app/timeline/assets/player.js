@@ -1,0 +1,265 @@
+/**
+ * The player: one <video>, or only a clock when it cannot play. Times go in as seconds; what comes out is the time
+ * of the frame that is really shown (requestVideoFrameCallback), so that the playhead never claims another.
+ */
+
+import { SLACK_FRAMES } from "./frames.js";
+
+const SAME_S = 1e-4; // browsers keep microseconds
+const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
+
+export class Player {
+  video;
+  rate = null;
+  duration_s = 0;
+  failed = false;
+
+  #url = null;
+  #time_s = 0;
+  #seeking = false;
+  #queued_s = null;
+  #range = null;
+  #presented = null;
+  #reported = false;
+  #wanted_idx = null;
+  #startsAfterSeek = false;
+  #says;
+
+  /**
+   * `says` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
+   * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
+   * null while a seek is under way.
+   */
+  constructor(video, says, signal) {
+    this.video = video;
+    this.#says = says;
+    const on = (name, handler) => video.addEventListener(name, handler, { signal });
+    on("seeked", () => this.#seeked());
+    on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
+    on("timeupdate", () => this.#timeupdate());
+    on("error", () =>
+      this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
+    );
+    on("ended", () => this.#endOfClip());
+    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
+    const listen = () => {
+      if (signal.aborted) return;
+      video.requestVideoFrameCallback?.((_, frame) => {
+        this.#show(frame.mediaTime);
+        listen();
+      });
+    };
+    listen();
+    signal.addEventListener("abort", () => this.#unload());
+  }
+
+  /** Load another file, or nothing. The same address again changes nothing, so that playback survives updates. */
+  load(spec, duration_s) {
+    this.duration_s = duration_s;
+    this.rate = spec?.frame_rate ?? null;
+    if ((spec?.url ?? null) === this.#url) return;
+    this.#url = spec?.url ?? null;
+    this.failed = false;
+    this.#range = this.#queued_s = null;
+    this.#seeking = false;
+    this.#time_s = 0;
+    if (this.#url) this.video.src = this.#url;
+    else this.#unload();
+  }
+
+  get playable() {
+    return Boolean(this.#url) && !this.failed;
+  }
+
+  get playing() {
+    return this.playable && !this.video.paused && !this.video.ended;
+  }
+
+  /** Whether it plays, or is about to: a loop that begins again is paused while it seeks. */
+  get going() {
+    return this.playing || (this.playable && this.#startsAfterSeek);
+  }
+
+  get range() {
+    return this.#range;
+  }
+
+  get time_s() {
+    return this.#queued_s ?? this.#time_s;
+  }
+
+  frameAt(time_s) {
+    return this.rate ? Math.max(0, Math.floor(time_s * this.rate + SLACK_FRAMES)) : null;
+  }
+
+  /** Go to the frame shown at a time. The playhead answers at once; quick repeats collapse into the last one. */
+  seek(time_s) {
+    this.#range = null;
+    this.#goTo(time_s);
+  }
+
+  /** Move by whole frames; without a known rate by 40 ms, without a playable file by `stops_s` (the film strip's). */
+  step(count, stops_s = []) {
+    this.pause();
+    if (!this.playable && stops_s.length) {
+      const here = stops_s.findLastIndex((stop) => stop <= this.time_s + 1e-6);
+      this.seek(stops_s[Math.min(stops_s.length - 1, Math.max(0, here + count))]);
+    } else if (this.rate) this.seek((this.frameAt(this.time_s) + count) / this.rate);
+    else this.seek(this.time_s + count * 0.04);
+  }
+
+  play() {
+    if (!this.playable) return;
+    if (this.#range === null && this.time_s >= this.duration_s - 0.05) this.#goTo(0);
+    this.video.play().catch((error) => {
+      if (error.name !== "AbortError") this.#says.failure(`The clip did not start: ${error.message}`);
+    });
+  }
+
+  pause() {
+    this.#range = null;
+    this.#startsAfterSeek = false;
+    this.video.pause();
+  }
+
+  toggle() {
+    if (this.playing) this.hold();
+    else this.play();
+  }
+
+  /** Pause on the frame that was last reported: the browser may have drawn one more since. */
+  hold() {
+    this.pause();
+    this.#goTo(this.#time_s);
+  }
+
+  /** Play exactly [start, end): the first frame is the one shown at its start, the last the one before its end. */
+  playRange(range) {
+    this.#range = this.playable ? range : null;
+    this.#goTo(range.start_s, this.playable); // playing at once would drop the first frame
+  }
+
+  #goTo(time_s, starts = false) {
+    this.#startsAfterSeek = starts;
+    const target = Math.min(Math.max(0, time_s), this.duration_s);
+    this.#time_s = target;
+    this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
+    this.#says.time(target, this.#wanted_idx, this.failed ? "approximate" : null);
+    if (!this.playable) return;
+    if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
+    else this.#apply(target);
+  }
+
+  #apply(time_s) {
+    this.#queued_s = null;
+    const centre_s = this.#centre(time_s);
+    if (this.#standsAt(centre_s)) return this.#show(this.#presented);
+    this.#seeking = true;
+    this.#reported = false;
+    this.#presented = null;
+    this.video.currentTime = centre_s;
+    return undefined;
+  }
+
+  /** A seek to where the video stands already would present no frame. */
+  #standsAt(centre_s) {
+    const { paused, seeking, currentTime } = this.video;
+    return paused && !seeking && this.#presented !== null && Math.abs(currentTime - centre_s) < SAME_S;
+  }
+
+  /** The middle of a frame: browsers may show the neighbour when asked for an edge. */
+  #centre(time_s) {
+    if (!this.rate) return Math.min(time_s, Math.max(0, this.duration_s - 0.02));
+    const last = Math.max(0, Math.ceil(this.duration_s * this.rate - SLACK_FRAMES) - 1);
+    return (Math.min(this.frameAt(time_s), last) + 0.5) / this.rate;
+  }
+
+  #seeked() {
+    this.#seeking = false;
+    if (this.#queued_s !== null) this.#apply(this.#queued_s);
+    else if (this.#isWanted(this.#presented)) this.#show(this.#presented);
+    else setTimeout(() => this.#settle(), UNSEEN_MS);
+  }
+
+  /** The frame of an earlier seek can be presented during this one: it tells nothing of where this one arrived. */
+  #isWanted(media_s) {
+    return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#wanted_idx);
+  }
+
+  /** What was presented by now is what the browser has to show. */
+  #settle() {
+    if (this.#seeking) return;
+    if (!this.#reported && this.#presented !== null) this.#show(this.#presented);
+    this.#start();
+  }
+
+  #start() {
+    if (!this.#startsAfterSeek || this.#seeking) return;
+    this.#startsAfterSeek = false;
+    this.play();
+  }
+
+  #show(media_s) {
+    if (!this.playable) return;
+    this.#presented = media_s;
+    if (this.#seeking || this.#queued_s !== null) return;
+    this.#reported = true;
+    this.#time_s = media_s;
+    const frame_idx = this.rate ? Math.round(media_s * this.rate) : null;
+    this.#says.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
+    this.#start();
+    this.#endRange(media_s);
+  }
+
+  /** While playing nothing was asked for, so that only the frame's place on the clip's own clock counts. */
+  #truthOf(media_s, frame_idx) {
+    if (frame_idx === null || !this.video.requestVideoFrameCallback) return "approximate";
+    if (Math.abs(media_s * this.rate - frame_idx) > SLACK_FRAMES) return "approximate";
+    if (!this.video.paused) this.#wanted_idx = null;
+    return this.#wanted_idx === null || this.#wanted_idx === frame_idx ? "exact" : "approximate";
+  }
+
+  #timeupdate() {
+    if (this.video.requestVideoFrameCallback && !document.hidden) return;
+    this.#show(this.video.currentTime);
+  }
+
+  /** A range that loops begins again; any other stops on its last frame. */
+  #endRange(media_s) {
+    const range = this.#range;
+    if (!range || this.video.paused) return;
+    const step_s = this.rate ? 1 / this.rate : 0.04;
+    if (media_s + step_s * (1 + SLACK_FRAMES) < range.end_s) return;
+    const last = this.rate
+      ? (Math.ceil(range.end_s * this.rate - SLACK_FRAMES) - 1) / this.rate
+      : range.end_s - step_s;
+    this.pause();
+    if (range.loop) return this.playRange(range);
+    this.#goTo(Math.max(range.start_s, last));
+    range.ended?.();
+    return undefined;
+  }
+
+  #endOfClip() {
+    const range = this.#range;
+    this.#range = null;
+    if (range?.loop) this.playRange(range);
+    else range?.ended?.();
+  }
+
+  #fail(message) {
+    if (!this.#url) return;
+    this.failed = true;
+    this.#range = this.#queued_s = null;
+    this.#seeking = false;
+    this.#says.failure(message);
+    this.#says.time(this.#time_s, this.frameAt(this.#time_s), "approximate"); // the film strip's picture
+    this.#says.state();
+  }
+
+  #unload() {
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+}
