@@ -13,8 +13,7 @@ from sqlalchemy import select
 
 from annotations import reading, tables
 from annotations.agreement import matched_tiou
-from annotations.records import ADJUDICATION, Correction, Proposal, Query
-from annotations.resolution import latest_of_each
+from annotations.records import ADJUDICATION, Correction, Proposal, Query, latest_of_each
 from annotations.reviewing import proposed_moments
 from annotations.store import Store
 from tempo_core.moments import Moment
@@ -24,7 +23,7 @@ RIGHT_TIOU = 0.7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class AnchoredAnswer:
     """One answer to a decided query, and what it started from."""
 
     query_id: int
@@ -34,7 +33,7 @@ class Judged:
     """Mean matched IoU of the answer with the decision."""
     right_start: bool | None
     """Whether what was shown is right; None where nothing was."""
-    kept: bool
+    unchanged: bool
     """The answer is what was shown, to the millisecond."""
 
 
@@ -47,17 +46,17 @@ class Anchoring:
     mean_tiou: float
     right: int
     """Answers that were shown something right, and how many of them are still that."""
-    right_kept: int
+    right_unchanged: int
     wrong: int
     """Answers that were shown something wrong, and how many of them are still that."""
-    wrong_kept: int
+    wrong_unchanged: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self)
 
 
-def judged(store: Store, *, dataset: str | None = None) -> list[Judged]:
+def anchored_answers(store: Store, *, dataset: str | None = None) -> list[AnchoredAnswer]:
     """Every annotator's newest answer to each query with an adjudicated one, in the order of queries.
 
     Answers and decisions that nothing can be judged, and those given in order to decide, are left out.
@@ -80,13 +79,13 @@ def judged(store: Store, *, dataset: str | None = None) -> list[Judged]:
     return found
 
 
-def by_annotator(found: Sequence[Judged]) -> list[Anchoring]:
+def by_annotator(found: Sequence[AnchoredAnswer]) -> list[Anchoring]:
     """One line an annotator, by name."""
     names = sorted({each.annotator for each in found})
     return [_anchoring(name, [each for each in found if each.annotator == name]) for name in names]
 
 
-def by_arm(found: Sequence[Judged]) -> list[Anchoring]:
+def by_arm(found: Sequence[AnchoredAnswer]) -> list[Anchoring]:
     """One line an arm, by name; answers from elsewhere (imports, scripts) have none."""
     names = sorted({each.arm for each in found if each.arm is not None})
     return [_anchoring(name, [each for each in found if each.arm == name]) for name in names]
@@ -94,7 +93,7 @@ def by_arm(found: Sequence[Judged]) -> list[Anchoring]:
 
 def _of_query(
     query: Query, decision: Correction, given: Sequence[Correction], shown: dict[int, Proposal]
-) -> list[Judged]:
+) -> list[AnchoredAnswer]:
     answers = [
         each
         for each in latest_of_each(given)
@@ -104,7 +103,7 @@ def _of_query(
     for each in answers:
         start = _start(query, each, shown)
         found.append(
-            Judged(
+            AnchoredAnswer(
                 query_id=query.id,
                 annotator=each.annotator,
                 arm=each.edit.arm,
@@ -112,7 +111,7 @@ def _of_query(
                 right_start=None
                 if start is None
                 else matched_tiou(start, decision.edit.windows) >= RIGHT_TIOU,
-                kept=start is not None and _same(start, each.edit.windows),
+                unchanged=start is not None and _same(start, each.edit.windows),
             )
         )
     return found
@@ -131,7 +130,7 @@ def _same(a: Sequence[Moment], b: Sequence[Moment]) -> bool:
     return [each.to_ms() for each in a] == [each.to_ms() for each in b]
 
 
-def _anchoring(name: str, found: Sequence[Judged]) -> Anchoring:
+def _anchoring(name: str, found: Sequence[AnchoredAnswer]) -> Anchoring:
     right = [each for each in found if each.right_start]
     wrong = [each for each in found if each.right_start is False]
     return Anchoring(
@@ -139,7 +138,7 @@ def _anchoring(name: str, found: Sequence[Judged]) -> Anchoring:
         answers=len(found),
         mean_tiou=sum(each.tiou for each in found) / len(found),
         right=len(right),
-        right_kept=sum(each.kept for each in right),
+        right_unchanged=sum(each.unchanged for each in right),
         wrong=len(wrong),
-        wrong_kept=sum(each.kept for each in wrong),
+        wrong_unchanged=sum(each.unchanged for each in wrong),
     )

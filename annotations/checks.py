@@ -6,8 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, text
 
 from annotations import reading, tables
-from annotations.operations import digest
-from annotations.records import Correction
+from annotations.records import Correction, digest
 from annotations.snapshot import open_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError

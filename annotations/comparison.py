@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from annotations.exporting import ExportRule
-from annotations.resolution import Resolved
+from annotations.records import ResolvedAnswer
 from annotations.rows import Split
 from annotations.snapshot import Snapshot, SnapshotRow
 from tempo_core.errors import InputError
@@ -30,7 +30,7 @@ class Comparison:
     """Rows with an answer before and after."""
     changed: int
     """Rows whose moments are not the released ones."""
-    left_out: int
+    unscored: int
     """Rows that the official rules cannot score, because one side refuses."""
 
 
@@ -64,13 +64,13 @@ def compare_with_original(
         official=_evaluate(both, "official", dataset) if both else None,
         rows=len(pairs),
         changed=sum(_said_before(row) != _said_after(answer) for row, answer in pairs),
-        left_out=len(pairs) - len(both),
+        unscored=len(pairs) - len(both),
     )
 
 
 def _pairs(
     snapshot: Snapshot, dataset: str, split: Split | None, rule: ExportRule
-) -> Iterator[tuple[SnapshotRow, Resolved]]:
+) -> Iterator[tuple[SnapshotRow, ResolvedAnswer]]:
     for each in snapshot.rows(splits=None if split is None else [split]):
         answer = each.resolved("latest" if rule == "latest" else "adjudicated")
         known = each.row.verdict in ("moments", "no-moment") and answer.verdict in ("moments", "no-moment")
@@ -82,11 +82,11 @@ def _said_before(each: SnapshotRow) -> tuple[tuple[float, float], ...]:
     return tuple((start_s, end_s) for start_s, end_s in each.row.windows or ())
 
 
-def _said_after(answer: Resolved) -> tuple[tuple[float, float], ...]:
+def _said_after(answer: ResolvedAnswer) -> tuple[tuple[float, float], ...]:
     return tuple((moment.start_s, moment.end_s) for moment in answer.moments or ())
 
 
-def _evaluate(pairs: list[tuple[SnapshotRow, Resolved]], rules: str, dataset: str) -> Evaluation:
+def _evaluate(pairs: list[tuple[SnapshotRow, ResolvedAnswer]], rules: str, dataset: str) -> Evaluation:
     predictions, truth = [], []
     for line, (each, answer) in enumerate(pairs, start=1):
         row, before = each.row, _said_before(each)

@@ -18,7 +18,7 @@ _COMPARED = ("verdict", "reason", "categories", "edited_text", "note", "flagged"
 class Change:
     """One difference between two versions."""
 
-    what: str
+    field: str
     """`moment`, or the name of a field of an edit."""
     before: Any
     """The old value; for a moment (start_ms, end_ms), or None when it is new."""
@@ -28,8 +28,8 @@ class Change:
     @property
     def text(self) -> str:
         """One line for a person."""
-        if self.what != "moment":
-            return f"{self.what}: {self.before!r} → {self.after!r}"
+        if self.field != "moment":
+            return f"{self.field}: {self.before!r} → {self.after!r}"
         if self.before is None:
             return f"added {_span(self.after)}"
         if self.after is None:
@@ -48,7 +48,7 @@ class HistoryEntry:
     kind: Literal["original", "correction", "verdict"]
     id: int | None
     """Of the correction or verdict."""
-    who: str
+    author: str
     """The annotator, the adjudicator, or the dataset for the original."""
     at_ms: int | None
     changes: tuple[Change, ...] = ()
@@ -68,7 +68,7 @@ def history(store: Store, query_id: int) -> list[HistoryEntry]:
         HistoryEntry(
             kind="correction",
             id=each.id,
-            who=each.annotator,
+            author=each.annotator,
             at_ms=each.created_at_ms,
             changes=changes(_before(query, versions, each), each.edit),
             model=models.get(each.edit.proposal_id or 0),
@@ -78,19 +78,19 @@ def history(store: Store, query_id: int) -> list[HistoryEntry]:
         for each in versions.values()
     ]
     for given in store.verdicts(query_id):
-        adopted = Change(what="adopted", before=None, after=given.correction_id)
+        adopted = Change(field="adopted", before=None, after=given.correction_id)
         entries.append(
             HistoryEntry(
                 kind="verdict",
                 id=given.id,
-                who=given.adjudicator,
+                author=given.adjudicator,
                 at_ms=given.created_at_ms,
                 changes=(adopted,),
                 record=given,
             )
         )
     entries.sort(key=lambda each: (each.at_ms or 0, each.kind, each.id or 0))
-    return [HistoryEntry(kind="original", id=None, who=query.dataset, at_ms=None, record=query), *entries]
+    return [HistoryEntry(kind="original", id=None, author=query.dataset, at_ms=None, record=query), *entries]
 
 
 def changes(before: Edit | Sequence[Moment], after: Edit) -> tuple[Change, ...]:
@@ -98,20 +98,20 @@ def changes(before: Edit | Sequence[Moment], after: Edit) -> tuple[Change, ...]:
     old = before.windows if isinstance(before, Edit) else list(before)
     found = [] if not isinstance(before, Edit) else _field_changes(before, after)
     if not isinstance(before, Edit) and after.verdict != ("moments" if old else "no-moment"):
-        found.append(Change(what="verdict", before="moments" if old else "no-moment", after=after.verdict))
+        found.append(Change(field="verdict", before="moments" if old else "no-moment", after=after.verdict))
     new = after.windows
     pairs = {i: j for i, j, _ in match(old, new)}
     spans: list[tuple[TimesMs | None, TimesMs | None]] = [
         (old[i].to_ms(), new[pairs[i]].to_ms() if i in pairs else None) for i in range(len(old))
     ]
     spans += [(None, new[j].to_ms()) for j in range(len(new)) if j not in pairs.values()]
-    moved = [Change(what="moment", before=was, after=now) for was, now in spans if was != now]
+    moved = [Change(field="moment", before=was, after=now) for was, now in spans if was != now]
     return (*found, *sorted(moved, key=lambda each: each.before or each.after))
 
 
 def _field_changes(before: Edit, after: Edit) -> list[Change]:
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in _COMPARED]
-    return [Change(what=name, before=was, after=now) for name, was, now in pairs if was != now]
+    return [Change(field=name, before=was, after=now) for name, was, now in pairs if was != now]
 
 
 def _before(query: Query, versions: dict[int, Correction], version: Correction) -> Edit | list[Moment]:

@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from annotations import queue, reading, tables
-from annotations.operations import digest
-from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment, check_text
-from annotations.rows import AnnotatorVersion, Row
+from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment, check_text, digest
+from annotations.rows import AnnotatorVersion, Row, row_content, row_from_content
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 
@@ -118,7 +117,7 @@ def _known(connection: Connection, rows: Sequence[Row], dataset: str) -> dict[st
             table.c.dataset == dataset, table.c.qid.in_(some)
         )
         for qid, content in connection.execute(statement):
-            found[qid] = reading.row_of(content, None)
+            found[qid] = row_from_content(content, None)
     return found
 
 
@@ -152,7 +151,7 @@ def _insert(connection: Connection, rows: Sequence[Row], dataset: str, source: d
 
 
 def _values(row: Row, dataset: str, source_id: int) -> dict[str, Any]:
-    content = reading.row_content(row)
+    content = row_content(row)
     return {
         "source_id": source_id,
         "dataset": dataset,

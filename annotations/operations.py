@@ -1,23 +1,16 @@
 """Operation ids: a write that comes twice is done once, and answers the same both times."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from annotations.errors import OperationReused
+from annotations.records import digest
 from annotations.tables import operations
 from tempo_core.errors import InputError
 
 LONGEST_ID = 200
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a JSON value in one fixed writing."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def once(

@@ -6,18 +6,17 @@ oldest row. Order of the review queue: flagged rows first, then two or more anno
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, or_, select, tuple_
 
 from annotations import reading, tables
-from annotations.records import Correction, Proposal, Query
-from annotations.resolution import latest_of_each, resolve
+from annotations.records import Correction, Proposal, Query, latest_of_each, resolve
 from annotations.suspicion import REASONS, RowFacts, Suspicion, lowest_agreement, score, suspicions
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 
-LONGEST_PAGE = 1000
+MAX_PAGE_ROWS = 1000
 _LENDING = 20260118
 """Key of PostgreSQL's advisory lock; any number that nothing else uses."""
 
@@ -110,14 +109,14 @@ def remove_dataset(connection: Connection, dataset: str) -> None:
 
 
 def page(
-    connection: Connection, wanted: QueueFilter, *, limit: int, after: int | None = None
+    connection: Connection, queue_filter: QueueFilter, *, limit: int, after: int | None = None
 ) -> list[QueueItem]:
     """The next `limit` rows of a queue, from its beginning or after a query of it. Read-only."""
-    if not 1 <= limit <= LONGEST_PAGE:
-        raise InputError(f"A page holds 1 to {LONGEST_PAGE} rows; {limit} were asked for.")
-    statement = _narrow(_ordered(wanted.review), wanted)
+    if not 1 <= limit <= MAX_PAGE_ROWS:
+        raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows; {limit} were asked for.")
+    statement = _narrow(_ordered(queue_filter.review), queue_filter)
     if after is not None:
-        statement = statement.where(_beyond(connection, after, wanted.review))
+        statement = statement.where(_beyond(connection, after, queue_filter.review))
     places = connection.execute(statement.limit(limit)).mappings().all()
     because = _reasons(connection, [place["query_id"] for place in places])
     return [QueueItem(**place, reasons=because.get(place["query_id"], ())) for place in places]
@@ -126,10 +125,10 @@ def page(
 def candidate(
     connection: Connection,
     annotator: str,
-    wanted: QueueFilter,
+    queue_filter: QueueFilter,
     *,
-    reviews_wanted: int,
-    besides: Sequence[int],
+    answers_per_row: int,
+    excluding: Sequence[int],
     now_ms: int,
 ) -> int | None:
     """The first open row that this annotator has not done and that others do not have in hand already.
@@ -148,11 +147,11 @@ def candidate(
         .scalar_subquery()
     )
     statement = (
-        _narrow(select(place.c.query_id).select_from(_joined(wanted)), wanted)
+        _narrow(select(place.c.query_id).select_from(_joined(queue_filter)), queue_filter)
         .where(
-            ~place.c.adjudicated, place.c.reviews < reviews_wanted, place.c.reviews + taken < reviews_wanted
+            ~place.c.adjudicated, place.c.reviews < answers_per_row, place.c.reviews + taken < answers_per_row
         )
-        .where(_unseen(annotator), place.c.query_id.not_in(list(besides)))
+        .where(_unseen(annotator), place.c.query_id.not_in(list(excluding)))
         .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
         .limit(1)
     )
@@ -282,25 +281,25 @@ def _beyond(connection: Connection, query_id: int, review: bool) -> Any:
     return key > (found.reviews, -found.score, query_id)
 
 
-def _joined(wanted: QueueFilter) -> Any:
-    if not wanted.with_video:
+def _joined(queue_filter: QueueFilter) -> Any:
+    if not queue_filter.with_video:
         return tables.queue
     return tables.queue.join(tables.queries, tables.queries.c.id == tables.queue.c.query_id)
 
 
-def _narrow(statement: Select[Any], wanted: QueueFilter) -> Select[Any]:
+def _narrow(statement: Select[Any], queue_filter: QueueFilter) -> Select[Any]:
     place = tables.queue
     for name in ("dataset", "split"):
-        if getattr(wanted, name) is not None:
-            statement = statement.where(place.c[name] == getattr(wanted, name))
-    if wanted.reason is not None:
+        if getattr(queue_filter, name) is not None:
+            statement = statement.where(place.c[name] == getattr(queue_filter, name))
+    if queue_filter.reason is not None:
         table = tables.suspicions
-        having = (table.c.query_id == place.c.query_id) & (table.c.reason == wanted.reason)
+        having = (table.c.query_id == place.c.query_id) & (table.c.reason == queue_filter.reason)
         statement = statement.where(select(table.c.reason).where(having).exists())
-    if wanted.with_video:
+    if queue_filter.with_video:
         known = select(tables.videos.c.id).where(tables.videos.c.vid == tables.queries.c.vid)
         statement = statement.where(known.exists())
-    return statement.where(_unseen(wanted.unseen_by)) if wanted.unseen_by else statement
+    return statement.where(_unseen(queue_filter.unseen_by)) if queue_filter.unseen_by else statement
 
 
 def _unseen(annotator: str) -> Any:
@@ -309,3 +308,138 @@ def _unseen(annotator: str) -> Any:
         (table.c.query_id == tables.queue.c.query_id) & (table.c.annotator == annotator) & table.c.submitted
     )
     return ~select(table.c.id).where(mine).exists()
+
+
+State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
+STATES: tuple[State, ...] = get_args(State)
+Order = Literal["import", "suspicion", "disagreement"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowseFilter:
+    """Which rows are browse_filter; None and "" mean all. Archived datasets never show."""
+
+    text: str = ""
+    """Part of the query's text, of its video's name or of its id, in any case."""
+    dataset: str | None = None
+    split: str | None = None
+    state: State = "any"
+    """`several`: two or more annotators."""
+    reason: str | None = None
+    """Rows with this suspicion."""
+    annotator: str | None = None
+    """Rows that this person submitted."""
+    order: Order = "import"
+
+    def __post_init__(self) -> None:
+        choices = (("state", self.state, STATES), ("order", self.order, ORDERS))
+        for name, value, allowed in (*choices, ("reason", self.reason, (None, *REASONS))):
+            if value not in allowed:
+                shown = ", ".join(str(each) for each in allowed if each is not None)
+                raise InputError(f"{name} is {value!r}; it must be one of {shown}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowseRow:
+    """One row of the table."""
+
+    query_id: int
+    dataset: str
+    qid: str
+    text: str
+    vid: str
+    split: str
+    duration_s: float | None
+    score: float
+    reviews: int
+    agreement: float | None
+    flagged: bool
+    adjudicated: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrowsePage:
+    """Some rows of the filtered table."""
+
+    rows: tuple[BrowseRow, ...]
+    total: int
+    """Rows that fit the filter."""
+    offset: int
+
+
+def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
+    """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
+    if not 1 <= limit <= MAX_PAGE_ROWS or offset < 0:
+        raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows from row 0 on; got {limit} from {offset}.")
+    place, query = tables.queue, tables.queries
+    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
+    columns += [
+        place.c.flagged,
+        place.c.adjudicated,
+        query.c.qid,
+        query.c.text,
+        query.c.vid,
+        query.c.duration_ms,
+    ]
+    ids = (
+        _browse_order(_browsed(select(place.c.query_id), browse_filter), browse_filter.order)
+        .limit(limit)
+        .offset(offset)
+    )
+    total = connection.execute(_browsed(select(func.count()), browse_filter)).scalar_one()
+    chosen = list(connection.execute(ids).scalars())
+    joined = select(*columns).join(query, query.c.id == place.c.query_id)
+    found = {
+        each["query_id"]: dict(each)
+        for each in connection.execute(joined.where(place.c.query_id.in_(chosen))).mappings()
+    }
+    return BrowsePage(
+        rows=tuple(_browse_row(found[query_id]) for query_id in chosen), total=total, offset=offset
+    )
+
+
+def _browse_row(found: dict[str, Any]) -> BrowseRow:
+    duration_ms = found.pop("duration_ms")
+    return BrowseRow(**found, duration_s=None if duration_ms is None else duration_ms / 1000)
+
+
+def _browsed(statement: Select[Any], browse_filter: BrowseFilter) -> Select[Any]:
+    place, query = tables.queue, tables.queries
+    statement = statement.select_from(place)
+    if browse_filter.text:
+        statement = statement.join(query, query.c.id == place.c.query_id)
+        columns = (query.c.text, query.c.vid, query.c.qid)
+        statement = statement.where(
+            or_(*(each.icontains(browse_filter.text, autoescape=True) for each in columns))
+        )
+    for name in ("dataset", "split"):
+        if getattr(browse_filter, name):
+            statement = statement.where(place.c[name] == getattr(browse_filter, name))
+    in_state = {
+        "open": (place.c.reviews == 0) & ~place.c.adjudicated,
+        "reviewed": place.c.reviews > 0,
+        "several": place.c.reviews > 1,
+        "flagged": place.c.flagged,
+        "adjudicated": place.c.adjudicated,
+    }
+    if browse_filter.state != "any":
+        statement = statement.where(in_state[browse_filter.state])
+    if browse_filter.reason:
+        table = tables.suspicions
+        has = exists().where(table.c.query_id == place.c.query_id, table.c.reason == browse_filter.reason)
+        statement = statement.where(has)
+    if browse_filter.annotator:
+        table = tables.corrections
+        mine = (table.c.query_id == place.c.query_id) & (table.c.annotator == browse_filter.annotator)
+        statement = statement.where(exists().where(mine & table.c.submitted))
+    return statement
+
+
+def _browse_order(statement: Select[Any], order: Order) -> Select[Any]:
+    place = tables.queue
+    if order == "suspicion":
+        return statement.order_by(place.c.score.desc(), place.c.query_id)
+    if order == "disagreement":
+        return statement.order_by(place.c.agreement.is_(None), place.c.agreement, place.c.query_id)
+    return statement.order_by(place.c.query_id)

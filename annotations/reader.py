@@ -4,14 +4,26 @@ import dataclasses
 from collections.abc import Callable
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from annotations import queue, reading, tables
 from annotations.database import Database
 from annotations.errors import NotFound
-from annotations.queue import ALL, QueueFilter, QueueItem
-from annotations.records import Account, Correction, Proposal, Query, Verdict, Video
-from annotations.resolution import Resolved, Rule, latest_of_each, resolve
+from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
+from annotations.records import (
+    Account,
+    AnnotatorProgress,
+    Correction,
+    Proposal,
+    Query,
+    ResolvedAnswer,
+    Rule,
+    Verdict,
+    Video,
+    latest_of_each,
+    resolve,
+)
+from annotations.suspicion import REASONS, Suspicion
 
 T = TypeVar("T")
 
@@ -84,17 +96,17 @@ class Reader:
         """Every verdict on a query, oldest first."""
         return self._read(lambda connection: reading.verdicts(connection, [query_id]))[query_id]
 
-    def resolved(self, query_id: int, rule: Rule = "latest") -> Resolved:
-        """The answer that a query has now (`annotations.resolution`)."""
+    def resolved(self, query_id: int, rule: Rule = "latest") -> ResolvedAnswer:
+        """The answer that a query has now (`records.resolve`)."""
         query, verdict = self.query(query_id), self.verdict(query_id)
         adopted = None if verdict is None else self.correction(verdict.correction_id)
         return resolve(query, self.corrections(query_id, drafts=False), adopted, rule)
 
     def queue(
-        self, wanted: QueueFilter = ALL, *, limit: int = 50, after: int | None = None
+        self, queue_filter: QueueFilter = ALL, *, limit: int = 50, after: int | None = None
     ) -> list[QueueItem]:
         """A page of the queue with the reasons for each row's place; `after` is the last row's query id."""
-        return self._read(lambda connection: queue.page(connection, wanted, limit=limit, after=after))
+        return self._read(lambda connection: queue.page(connection, queue_filter, limit=limit, after=after))
 
     def search(self, text: str = "", *, dataset: str | None = None, limit: int = 50) -> list[Query]:
         """Queries whose text, video or id holds `text` (any case), in the order of import."""
@@ -146,6 +158,53 @@ class Reader:
         found = self._read(lambda connection: connection.execute(statement).mappings().all())
         names = [field.name for field in dataclasses.fields(Account)]
         return [Account(**{name: each[name] for name in names}) for each in found]
+
+    def browse(
+        self, browse_filter: BrowseFilter | None = None, *, limit: int = 50, offset: int = 0
+    ) -> BrowsePage:
+        """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
+        browse_filter = browse_filter or BrowseFilter()
+        return self._read(
+            lambda connection: queue.browse(connection, browse_filter, limit=limit, offset=offset)
+        )
+
+    def suspicions(self, query_id: int) -> list[Suspicion]:
+        """Why a row looks wrong, strongest weight first; empty for a row that does not."""
+        table = tables.suspicions
+        statement = select(table.c.reason, table.c.number).where(table.c.query_id == query_id)
+        rows = self._read(lambda connection: connection.execute(statement).all())
+        reasons = [Suspicion(row.reason, row.number) for row in rows]
+        return sorted(reasons, key=lambda reason: -REASONS[reason.reason].weight)
+
+    def annotator_progress(self, annotator: str, *, answers_per_row: int) -> AnnotatorProgress:
+        """How far an annotator is; rows on loan to others count as remaining."""
+        place, correction = tables.queue, tables.corrections
+        own = (correction.c.query_id == place.c.query_id) & (correction.c.annotator == annotator)
+        is_submitted = select(correction.c.id).where(own, correction.c.submitted).exists()
+        is_open = ~place.c.adjudicated & (place.c.reviews < answers_per_row)
+        statement = select(
+            func.count().filter(is_submitted), func.count().filter(~is_submitted, is_open)
+        ).select_from(place)
+        submitted, remaining = self._read(lambda connection: connection.execute(statement).one())
+        return AnnotatorProgress(submitted=submitted, remaining=remaining)
+
+    def submitted_by(self, annotator: str, *, limit: int = 50) -> list[int]:
+        """Ids of the queries that an annotator submitted, the latest first."""
+        table = tables.corrections
+        statement = (
+            select(table.c.query_id)
+            .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
+            .where(table.c.annotator == annotator, table.c.submitted)
+            .group_by(table.c.query_id)
+            .order_by(func.max(table.c.id).desc())
+            .limit(limit)
+        )
+        return list(self._read(lambda connection: connection.execute(statement).scalars().all()))
+
+    def is_empty(self) -> bool:
+        """Whether no dataset in use has a row."""
+        statement = select(tables.queue.c.query_id).limit(1)
+        return self._read(lambda connection: connection.execute(statement).first()) is None
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with self.database.read() as connection:

@@ -1,7 +1,7 @@
 """From table rows to records and back. Every function that takes a connection only reads."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
@@ -18,15 +18,13 @@ from annotations.records import (
     Query,
     Verdict,
 )
-from annotations.rows import Row
+from annotations.rows import row_from_content
 
 T = TypeVar("T")
 
 BATCH = 500
 """Ids in one IN list; SQLite's smallest limit is 999."""
 
-_UNSTORED = ("raw", "origin", "annotations")  # columns of their own, or no part of what was imported
-_ROW_FIELDS = [field for field in dataclasses.fields(Row) if field.name not in _UNSTORED]
 _EDIT_COLUMNS = [
     field.name for field in dataclasses.fields(Edit) if field.name not in ("moments", "categories")
 ]
@@ -40,26 +38,6 @@ def chunks(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def row_content(row: Row) -> dict[str, Any]:
-    """The fields of an imported row that say something, as JSON values."""
-    content = {}
-    for field in _ROW_FIELDS:
-        value = getattr(row, field.name)
-        if value is not None and value != field.default and value != {}:
-            content[field.name] = dict(value) if field.name == "extra" else value
-    return content
-
-
-def row_of(content: Mapping[str, Any], raw: str | None) -> Row:
-    """The row that `row_content` wrote down."""
-    values = {name: _tuples(value) if name != "extra" else value for name, value in content.items()}
-    return Row(**values, raw=raw)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
 def queries(connection: Connection, query_ids: Sequence[int]) -> dict[int, Query]:
     """Queries by id; those that do not exist are left out."""
     return {
@@ -70,7 +48,9 @@ def queries(connection: Connection, query_ids: Sequence[int]) -> dict[int, Query
 
 def query_of(found: RowMapping) -> Query:
     """The record of a row of `queries`."""
-    return Query(id=found["id"], dataset=found["dataset"], row=row_of(found["content"], found["raw"]))
+    return Query(
+        id=found["id"], dataset=found["dataset"], row=row_from_content(found["content"], found["raw"])
+    )
 
 
 def require_query(connection: Connection, query_id: int, *, lock: bool = False) -> Query:

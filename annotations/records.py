@@ -1,10 +1,12 @@
 """What goes into the store and what comes out of it, as plain immutable records."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from annotations.rows import VERDICTS, Row
 from annotations.rows import Verdict as VerdictKind
@@ -279,7 +281,6 @@ class Assignment:
 
     query_id: int
     annotator: str
-    arm: str | None
     leased_until_ms: int
 
 
@@ -292,6 +293,78 @@ class Account:
     password_hash: str | None
     disabled: bool
     created_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnotatorProgress:
+    """How far an annotator is, over every dataset that is not archived."""
+
+    submitted: int
+    """Rows that they have submitted."""
+    remaining: int
+    """Rows that the queue still has for them."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The JSON object that the page reads."""
+        return {"done": self.submitted, "left": self.remaining}
+
+
+Rule = Literal["latest", "adjudicated"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedAnswer:
+    """The answer that holds, and who gave it."""
+
+    source: Literal["original", "correction", "verdict"]
+    verdict: VerdictKind | None
+    """None where nothing is known: no ground truth and no correction."""
+    moments: list[Moment] | None
+    """None exactly when `verdict` is None or `cannot-judge` without an original."""
+    correction: Correction | None = None
+    """The version behind it, unless it is the original."""
+
+
+def resolve(
+    query: Query, submitted: Sequence[Correction], adopted: Correction | None, rule: Rule = "latest"
+) -> ResolvedAnswer:
+    """The answer under a rule: `latest` takes corrections that nobody adjudicated, `adjudicated` does not.
+
+    `submitted` are the query's submitted corrections, `adopted` the one that the verdict names. A correction
+    that says "cannot judge" changes nothing unless it is adjudicated. Pure.
+    """
+    if rule not in RULES:
+        raise InputError(f"The rule is {rule!r}; it must be one of {', '.join(RULES)}.")
+    if adopted is not None:
+        return _of_correction(query, adopted, "verdict")
+    judged = [each for each in latest_of_each(submitted) if each.edit.verdict != "cannot-judge"]
+    if rule == "latest" and judged:
+        newest = max(judged, key=lambda each: (each.created_at_ms, each.id))
+        return _of_correction(query, newest, "correction")
+    return ResolvedAnswer(source="original", verdict=query.row.verdict, moments=query.original)
+
+
+def latest_of_each(corrections: Iterable[Correction]) -> list[Correction]:
+    """Each annotator's newest version, annotators in the order of their names."""
+    newest: dict[str, Correction] = {}
+    for correction in sorted(corrections, key=lambda each: (each.annotator, each.revision)):
+        newest[correction.annotator] = correction
+    return list(newest.values())
+
+
+def _of_correction(
+    query: Query, correction: Correction, source: Literal["correction", "verdict"]
+) -> ResolvedAnswer:
+    edit = correction.edit
+    moments = query.original if edit.verdict == "cannot-judge" else edit.windows
+    return ResolvedAnswer(source=source, verdict=edit.verdict, moments=moments, correction=correction)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, written with sorted keys and without spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_text(name: str, value: object) -> None:

@@ -29,7 +29,7 @@ from annotations.suspicion import CONFIDENT, lowest_agreement
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, merge
 
-MOST_CANDIDATES = 9
+MAX_CANDIDATES = 9
 """Rows that a digit key can adopt."""
 LONGEST_OP_ID = 190
 """Characters; a decision's own correction adds a few to its operation id."""
@@ -57,7 +57,7 @@ class ReviewItem:
 
     query: Query
     candidates: tuple[Candidate, ...]
-    """At most MOST_CANDIDATES: annotators by name, then the newest model's answer, then the original."""
+    """At most MAX_CANDIDATES: annotators by name, then the newest model's answer, then the original."""
     consensus: Consensus
     start: Edit
     """Where the adjudicator's own lane begins: the adopted answer, else the consensus. A draft."""
@@ -66,6 +66,44 @@ class ReviewItem:
     verdict: Verdict | None
     parent_id: int | None
     """The adjudicator's own present version, which their next one follows."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, for the page."""
+        return {
+            "query_id": self.query.id,
+            "candidates": [
+                {
+                    "key": place,
+                    "kind": each.kind,
+                    "name": each.name,
+                    "id": each.id,
+                    "verdict": each.edit.verdict,
+                    "reason": each.edit.reason,
+                    "note": each.edit.note,
+                    "flagged": each.edit.flagged,
+                    "active_ms": each.edit.active_ms,
+                    "key_presses": each.edit.key_presses,
+                    "moments": [
+                        {"start_ms": moment.start_ms, "end_ms": moment.end_ms} for moment in each.edit.moments
+                    ],
+                    "confidences": list(each.confidences),
+                }
+                for place, each in enumerate(self.candidates, start=1)
+            ],
+            "consensus": {"support": list(self.consensus.support), "voters": self.consensus.voters},
+            "start": self.start.to_dict(),
+            "agreement": self.agreement,
+            "verdict": None
+            if self.verdict is None
+            else {
+                "id": self.verdict.id,
+                "adjudicator": self.verdict.adjudicator,
+                "correction_id": self.verdict.correction_id,
+                "created_at_ms": self.verdict.created_at_ms,
+                "note": self.verdict.note,
+            },
+            "parent_id": self.parent_id,
+        }
 
 
 def review_item(store: Store, query_id: int, adjudicator: str) -> ReviewItem:
@@ -213,7 +251,7 @@ def _candidates(
     people = [
         Candidate(kind="annotator", name=each.annotator, edit=each.edit, id=each.id) for each in versions
     ]
-    return (*people[: MOST_CANDIDATES - len(others)], *others)
+    return (*people[: MAX_CANDIDATES - len(others)], *others)
 
 
 def model_name(prediction: Prediction) -> str:
@@ -256,42 +294,3 @@ def _start(query: Query, consensus: Consensus) -> Edit:
 
 def _version(correction: Correction) -> Version:
     return Version(verdict=correction.edit.verdict, moments=correction.edit.windows)
-
-
-def item_values(item: ReviewItem) -> dict[str, Any]:
-    """The item as JSON values, for the page."""
-    return {
-        "query_id": item.query.id,
-        "candidates": [
-            {
-                "key": place,
-                "kind": each.kind,
-                "name": each.name,
-                "id": each.id,
-                "verdict": each.edit.verdict,
-                "reason": each.edit.reason,
-                "note": each.edit.note,
-                "flagged": each.edit.flagged,
-                "active_ms": each.edit.active_ms,
-                "key_presses": each.edit.key_presses,
-                "moments": [
-                    {"start_ms": moment.start_ms, "end_ms": moment.end_ms} for moment in each.edit.moments
-                ],
-                "confidences": list(each.confidences),
-            }
-            for place, each in enumerate(item.candidates, start=1)
-        ],
-        "consensus": {"support": list(item.consensus.support), "voters": item.consensus.voters},
-        "start": item.start.to_dict(),
-        "agreement": item.agreement,
-        "verdict": None
-        if item.verdict is None
-        else {
-            "id": item.verdict.id,
-            "adjudicator": item.verdict.adjudicator,
-            "correction_id": item.verdict.correction_id,
-            "created_at_ms": item.verdict.created_at_ms,
-            "note": item.verdict.note,
-        },
-        "parent_id": item.parent_id,
-    }

@@ -138,6 +138,30 @@ class Row:
         return dataclasses.replace(self, **settled)
 
 
+def row_content(row: Row) -> dict[str, Any]:
+    """The fields of an imported row that say something, as JSON values: what the store keeps of it.
+
+    `raw` has a column of its own; `origin` and `annotations` are no part of the row's content.
+    """
+    content = {}
+    for attribute in dataclasses.fields(Row):
+        value = getattr(row, attribute.name)
+        if attribute.name in ("raw", "origin", "annotations") or value in (None, attribute.default, {}):
+            continue
+        content[attribute.name] = dict(value) if attribute.name == "extra" else value
+    return content
+
+
+def row_from_content(content: Mapping[str, Any], raw: str | None) -> Row:
+    """The row that `row_content` wrote down."""
+
+    def with_tuples(value: Any) -> Any:
+        return tuple(with_tuples(item) for item in value) if isinstance(value, list) else value
+
+    values = {name: value if name == "extra" else with_tuples(value) for name, value in content.items()}
+    return Row(**values, raw=raw)
+
+
 def _check_verdict(holder: "Row | AnnotatorVersion", windows: Windows | None, name: str) -> None:
     """Fill in a missing verdict, and refuse one that its windows contradict."""
     if holder.verdict is None:

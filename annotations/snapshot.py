@@ -2,7 +2,7 @@
 
     <root>/<first 16 digits of the hash>/
         rows.jsonl         one query a line: imported row, raw line, split, every annotator's newest version,
-                           verdict, and the answer that holds (the newest, `annotations.resolution`)
+                           verdict, and the answer that holds (the newest, `records.resolve`)
         corrections.jsonl  the whole history, drafts too
         proposals.jsonl    what models said
         verdicts.jsonl     what adjudicators decided
@@ -31,10 +31,8 @@ from sqlalchemy import Connection, select
 
 from annotations import reading, tables
 from annotations.database import Database
-from annotations.operations import digest
-from annotations.records import Correction, Edit, Query
-from annotations.resolution import Resolved, Rule, resolve
-from annotations.rows import Row, Split
+from annotations.records import Correction, Edit, Query, ResolvedAnswer, Rule, digest, resolve
+from annotations.rows import Row, Split, row_from_content
 from annotations.snapshot_files import JsonLines, Names, row_values
 from annotations.store import Store
 from tempo_core.errors import InputError
@@ -64,7 +62,7 @@ class SnapshotRow:
     adopted: Correction | None
     """The correction that the verdict names."""
 
-    def resolved(self, rule: Rule = "latest") -> Resolved:
+    def resolved(self, rule: Rule = "latest") -> ResolvedAnswer:
         """The answer that holds under a rule."""
         return resolve(Query(id=0, dataset=self.dataset, row=self.row), self.versions, self.adopted, rule)
 
@@ -139,7 +137,7 @@ def take_snapshot(store: Store, root: Path, *, actor: str, datasets: Sequence[st
 
 
 @contextmanager
-def passing_snapshot(store: Store, root: Path) -> Iterator[Snapshot]:
+def temporary_snapshot(store: Store, root: Path) -> Iterator[Snapshot]:
     """What the store holds now, for counting: gone afterwards, and not noted in the store."""
     with _written(store, root, None) as (partial, names):
         _write_manifest(partial, names)
@@ -274,7 +272,7 @@ def _row_of(values: Mapping[str, Any]) -> SnapshotRow:
     adopted = values["adopted"]
     return SnapshotRow(
         dataset=values["dataset"],
-        row=reading.row_of(values["row"], values["raw"]),
+        row=row_from_content(values["row"], values["raw"]),
         split=values["split"],
         video_sha256=values["video_sha256"],
         versions=tuple(_correction_of(each) for each in values["versions"]),

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from annotations import reading
-from annotations.records import Correction, Proposal, Query, Verdict
-from annotations.resolution import latest_of_each, resolve
+from annotations.records import Correction, Proposal, Query, Verdict, latest_of_each, resolve
+from annotations.rows import row_content
 
 
 def row_values(
@@ -27,7 +26,7 @@ def row_values(
     return {
         "dataset": query.dataset,
         "split": query.row.split,
-        "row": reading.row_content(query.row),
+        "row": row_content(query.row),
         "raw": query.row.raw,
         "video_sha256": video_sha256,
         "answer": {

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from annotations import reading, tables
 from annotations.agreement import AgreementReport, Version, agreement
-from annotations.records import ADJUDICATION, Correction, Query
-from annotations.resolution import latest_of_each, resolve
+from annotations.records import ADJUDICATION, Correction, Query, latest_of_each, resolve
 from annotations.store import Store
 
 
@@ -46,7 +45,7 @@ def stats(store: Store) -> dict[str, Any]:
         }
 
 
-def standing(store: Store) -> dict[str, dict[str, int]]:
+def dataset_progress(store: Store) -> dict[str, dict[str, int]]:
     """For each dataset that is not archived: rows that are open, answered (but not decided) and decided."""
     place = tables.queue
     columns = {

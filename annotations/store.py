@@ -175,33 +175,43 @@ class Store(Reader):
         annotator: str,
         *,
         op_id: str,
-        reviews_wanted: int = 1,
+        answers_per_row: int = 1,
         lease_s: float = LEASE_S,
-        besides: Sequence[int] = (),
-        arm: str | None = None,
-        wanted: QueueFilter = ALL,
+        excluding: Sequence[int] = (),
+        queue_filter: QueueFilter = ALL,
     ) -> Assignment | None:
         """Lend an annotator the next row of the queue, or None when there is none left.
 
-        A row still on loan to them comes first, unless `besides` names it (the one on screen while the next
+        A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
         is prefetched). Rows on loan to others count as being reviewed.
         """
-        request = [reviews_wanted, lease_s, list(besides), arm, dataclasses.asdict(wanted)]
+        request = [answers_per_row, lease_s, list(excluding), None, dataclasses.asdict(queue_filter)]
 
         def work(connection: Connection) -> dict[str, Any] | None:
             queue.lock_lending(connection)
             at_ms = self._clock()
-            lent = writing.lent(connection, annotator, besides, at_ms) if wanted == ALL else None
+            lent = writing.lent(connection, annotator, excluding, at_ms) if queue_filter == ALL else None
             query_id = lent or queue.candidate(
-                connection, annotator, wanted, reviews_wanted=reviews_wanted, besides=besides, now_ms=at_ms
+                connection,
+                annotator,
+                queue_filter,
+                answers_per_row=answers_per_row,
+                excluding=excluding,
+                now_ms=at_ms,
             )
             if query_id is None:
                 return None
             until_ms = at_ms + round(lease_s * 1000)
-            return writing.lend(connection, query_id, annotator, arm, until_ms)
+            return writing.lend(connection, query_id, annotator, until_ms)
 
         result = self._operation(op_id, "next", annotator, request, work)
-        return None if result is None else Assignment(**result)
+        return (
+            None
+            if result is None
+            else Assignment(
+                query_id=result["query_id"], annotator=annotator, leased_until_ms=result["leased_until_ms"]
+            )
+        )
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -251,10 +261,10 @@ class Store(Reader):
 
         self._operation(op_id, "account", actor, values, work)
 
-    def save_videos(self, found: Sequence[Video], *, op_id: str, actor: str) -> None:
+    def save_videos(self, videos: Sequence[Video], *, op_id: str, actor: str) -> None:
         """Register clips, or their new places (`annotations.videos` finds them)."""
         table = tables.videos
-        clips = [dataclasses.asdict(video) for video in found]
+        clips = [dataclasses.asdict(video) for video in videos]
 
         def work(connection: Connection) -> None:
             for clip in clips:

@@ -195,7 +195,7 @@ assignments = Table(
     Column("id", Integer, primary_key=True),
     Column("query_id", ForeignKey("queries.id"), nullable=False),
     Column("annotator", Text, nullable=False),
-    Column("arm", Text),
+    Column("arm", Text),  # always null: the app works the arm out, and each correction records it
     Column("leased_until_ms", BigInteger, nullable=False),
     Column("finished", Boolean, nullable=False),
     UniqueConstraint("query_id", "annotator"),

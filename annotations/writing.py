@@ -140,34 +140,29 @@ def add_versions(
     return counts
 
 
-def lent(connection: Connection, annotator: str, besides: Sequence[int], at_ms: int) -> int | None:
+def lent(connection: Connection, annotator: str, excluding: Sequence[int], at_ms: int) -> int | None:
     """The query that is on loan to the annotator and not done, if any."""
     table = tables.assignments
     statement = (
         select(table.c.query_id)
         .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
         .where(table.c.annotator == annotator, ~table.c.finished, table.c.leased_until_ms > at_ms)
-        .where(table.c.query_id.not_in(list(besides)), ~tables.queue.c.adjudicated)
+        .where(table.c.query_id.not_in(list(excluding)), ~tables.queue.c.adjudicated)
         .order_by(table.c.id)
         .limit(1)
     )
     return connection.execute(statement).scalar_one_or_none()
 
 
-def lend(
-    connection: Connection, query_id: int, annotator: str, arm: str | None, until_ms: int
-) -> dict[str, Any]:
-    """Lend a query, or lend it longer; the arm that was drawn first stays."""
+def lend(connection: Connection, query_id: int, annotator: str, until_ms: int) -> dict[str, Any]:
+    """Lend a query, or lend it longer."""
     table = tables.assignments
     mine = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-    found = connection.execute(select(table.c.arm).where(mine)).one_or_none()
+    statement = update(table).where(mine).values(finished=False, leased_until_ms=until_ms)
     loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
-    if found is None:
-        connection.execute(insert(table), {**loan, "arm": arm, "finished": False})
-        return {**loan, "arm": arm}
-    kept = arm if found.arm is None else found.arm
-    connection.execute(update(table).where(mine).values(arm=kept, finished=False, leased_until_ms=until_ms))
-    return {**loan, "arm": kept}
+    if connection.execute(statement).rowcount == 0:
+        connection.execute(insert(table), {**loan, "finished": False})
+    return loan
 
 
 def _insert_version(

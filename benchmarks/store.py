@@ -15,9 +15,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, insert
 
 from annotations import tables
-from annotations.operations import digest
 from annotations.queue import QueueFilter
-from annotations.records import Edit, EditedMoment
+from annotations.records import Edit, EditedMoment, digest
 from annotations.rows import Row
 from annotations.snapshot import take_snapshot
 from annotations.store import Store
@@ -51,7 +50,7 @@ def build(store: Store, queries: int, corrections: int) -> None:
 def measure(store: Store, folder: Path) -> bool:
     """Print each figure with its target; whether all were met."""
     first = store.queue(limit=50)
-    done = store.next_query("annotator-0", op_id=str(uuid4()), reviews_wanted=10)
+    done = store.next_query("annotator-0", op_id=str(uuid4()), answers_per_row=10)
     assert done is not None
     edit = Edit(verdict="moments", moments=(EditedMoment(start_ms=1000, end_ms=9000),))
     figures = [
@@ -163,7 +162,7 @@ def _insert(
 
 def _next(store: Store, annotator: str, reviews_wanted: int) -> None:
     """A fresh row each time: what is lent is given back at once."""
-    lent = store.next_query(annotator, op_id=str(uuid4()), reviews_wanted=reviews_wanted, lease_s=0)
+    lent = store.next_query(annotator, op_id=str(uuid4()), answers_per_row=reviews_wanted, lease_s=0)
     assert lent is not None
 
 

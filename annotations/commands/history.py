@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         {
             "kind": entry.kind,
             "id": entry.id,
-            "who": entry.who,
+            "who": entry.author,
             "at": _time(entry.at_ms),
             "model": entry.model,
             "restores": entry.restores_id,
@@ -43,7 +43,7 @@ def _lines(entries: list[HistoryEntry]) -> list[str]:
         number = "" if entry.id is None else f" {entry.id}"
         origin = f" from a proposal of {entry.model}" if entry.model else ""
         back = f" (brings back {entry.restores_id})" if entry.restores_id else ""
-        lines.append(f"{_time(entry.at_ms) or '–'}  {entry.kind}{number} by {entry.who}{origin}{back}")
+        lines.append(f"{_time(entry.at_ms) or '–'}  {entry.kind}{number} by {entry.author}{origin}{back}")
         lines += [f"    {change.text}" for change in entry.changes]
     return lines
 

@@ -4,13 +4,12 @@ Everything is a question to the store or a write with an operation id; nothing h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from annotations.queue import QueueFilter
 from annotations.records import Assignment, Correction, Edit
 from annotations.store import Store
-from annotations.workload import is_empty, reasons, submitted_by, workload
 from app.annotate.proposals import Proposals, ProposalState
 from app.annotate.task import REVEALED, Desktop, drawn_arm, evidence, item_of, model_part
 from app.auth.users import User
@@ -57,9 +56,9 @@ class Workspace:
         return self.store.next_query(
             user.id,
             op_id=op_id,
-            reviews_wanted=self.reviews_wanted,
-            besides=besides,
-            wanted=wanted or QueueFilter(),
+            answers_per_row=self.reviews_wanted,
+            excluding=besides,
+            queue_filter=wanted or QueueFilter(),
         )
 
     def _file_is_missing(self, query_id: int) -> bool:
@@ -79,10 +78,10 @@ class Workspace:
                 annotator=user.id,
                 latest=mine[-1] if mine else None,
                 arm=arm,
-                reasons=reasons(self.store, query_id),
+                reasons=self.store.suspicions(query_id),
                 proposal=self.proposals.newest(query_id),
                 shelved=shelved,
-                workload=workload(self.store, user.id, reviews_wanted=self.reviews_wanted),
+                progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
             )
         )
 
@@ -121,15 +120,15 @@ class Workspace:
 
     def done_by(self, user: User) -> list[int]:
         """Rows that the user submitted, the latest first."""
-        return submitted_by(self.store, user.id)
+        return self.store.submitted_by(user.id)
 
     def standing(self, user: User) -> dict[str, Any]:
         """How far the user is, and whether there is anything at all."""
-        return {"progress": self.progress(user), "empty": is_empty(self.store)}
+        return {"progress": self.progress(user), "empty": self.store.is_empty()}
 
     def progress(self, user: User) -> dict[str, int]:
         """{"done", "left"}: rows that the user submitted, and rows that the queue has for them."""
-        return asdict(workload(self.store, user.id, reviews_wanted=self.reviews_wanted))
+        return self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted).to_dict()
 
     def _own(self, query_id: int, user: User) -> list[Correction]:
         return [each for each in self.store.corrections(query_id) if each.annotator == user.id]

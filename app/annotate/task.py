@@ -5,9 +5,8 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annotations.records import ERROR_CATEGORIES, Correction, Proposal, Query
+from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.suspicion import CLIP_S, Suspicion
-from annotations.workload import Workload
 from app.media.dataset_clips import ReadyClip, Shelved
 
 ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
@@ -28,7 +27,7 @@ class Desktop:
     reasons: list[Suspicion]
     proposal: Proposal | None
     shelved: Shelved
-    workload: Workload
+    progress: AnnotatorProgress
 
 
 def drawn_arm(annotator: str, query_id: int) -> str:
@@ -120,7 +119,7 @@ def _edit_part(desk: Desktop) -> dict[str, Any]:
         "saliency": [] if blind else _saliency(desk.query),
         "reasons": [] if blind else [{"kind": each.reason, "text": each.text} for each in desk.reasons],
         "error_categories": ERROR_CATEGORIES,
-        "progress": asdict(desk.workload),
+        "progress": desk.progress.to_dict(),
         "missing_video": desk.shelved.missing,
     }
 

@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 
 from annotations import formats
-from annotations.browsing import ORDERS, STATES
 from annotations.exporting import EXPORT_RULES
 from annotations.formats import SALIENCY_POLICIES, SNAPPINGS
+from annotations.queue import ORDERS, STATES
 from annotations.rows import SPLITS
 from annotations.suspicion import REASONS
 from app.data.table import history_list, rows_table

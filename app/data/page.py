@@ -13,10 +13,10 @@ from uuid import uuid4
 import gradio as gr
 from fastapi import APIRouter
 
-from annotations.browsing import BrowseFilter
 from annotations.errors import Conflict
 from annotations.formats import ExportOptions
-from annotations.statistics import standing, stats
+from annotations.queue import BrowseFilter
+from annotations.statistics import dataset_progress, stats
 from app.auth.users import Accounts, NotAllowed, Role
 from app.data.downloads import download_routes
 from app.data.layout import ALL, DataView, Memory, lay_out
@@ -129,7 +129,7 @@ class DataPage:
         """The datasets that there are, in every dropdown that asks for one."""
         view = self.view
         names = [name for name, archived in self.desk.store.datasets().items() if not archived]
-        counts = {name: sum(each.values()) for name, each in standing(self.desk.store).items()}
+        counts = {name: sum(each.values()) for name, each in dataset_progress(self.desk.store).items()}
         first = max(names, key=lambda name: counts.get(name, 0), default=None)
         return {
             view.dataset: gr.update(choices=[("All", ALL), *((name, name) for name in names)], value=ALL),
@@ -346,7 +346,7 @@ class DataPage:
             found = stats(self.desk.store)
             return {
                 view.facts: facts_html(found),
-                view.progress: standing_figure(standing(self.desk.store)),
+                view.progress: standing_figure(dataset_progress(self.desk.store)),
                 view.reasons: counts_figure(found["suspicions"], empty="No row looks wrong.", unit="rows"),
             }
         except Exception as error:

@@ -14,13 +14,13 @@ from typing import Any
 from uuid import uuid4
 
 from annotations import formats
-from annotations.browsing import BrowseFilter, BrowsePage, browse
 from annotations.comparison import Comparison, compare_with_original
 from annotations.exporting import EXPORT_RULES, ExportRule, export_to
 from annotations.formats import ExportOptions, ExportReport, Problem, RowsRejected
 from annotations.formats.disk import safe_name
 from annotations.history import HistoryEntry, history
 from annotations.importing import Imported, import_file
+from annotations.queue import BrowseFilter, BrowsePage
 from annotations.records import Correction
 from annotations.rows import SPLITS, Split
 from annotations.snapshot import Snapshot, take_snapshot
@@ -117,7 +117,7 @@ class DataDesk:
 
     def browse(self, wanted: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
         """A page of the table."""
-        return browse(self.store, wanted, limit=limit, offset=offset)
+        return self.store.browse(wanted, limit=limit, offset=offset)
 
     def history(self, query_id: int) -> list[HistoryEntry]:
         """A query's whole life. Raises NotFound."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from annotations.browsing import BrowsePage
 from annotations.history import HistoryEntry
+from annotations.queue import BrowsePage
 from annotations.records import Correction, Query, Verdict
 from app.auth.users import Role, User
 from tempo_core.moments import Moment
@@ -159,7 +159,7 @@ def _entry(entry: HistoryEntry, mine: Correction | None, decided: Verdict | None
     record = entry.record
     lines, marks, restores = [change.text for change in entry.changes], [], None
     if isinstance(record, Correction):
-        title = f"{entry.who}, version {record.revision}"
+        title = f"{entry.author}, version {record.revision}"
         lines = [_answer(record.edit.verdict, record.edit.windows, record.edit.reason), *lines]
         marks = [] if record.edit.submitted else ["draft"]
         marks += ["decided on"] if decided is not None and decided.correction_id == record.id else []
@@ -168,7 +168,7 @@ def _entry(entry: HistoryEntry, mine: Correction | None, decided: Verdict | None
         if mine is None or record.id != mine.id:
             restores = {"id": record.id, "label": "Restore as my version"}
     elif isinstance(record, Verdict):
-        title = f"{entry.who} decided"
+        title = f"{entry.author} decided"
         lines = [f"adopted correction {record.correction_id}", *([record.note] if record.note else [])]
     else:
         title = "As released"

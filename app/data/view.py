@@ -116,9 +116,9 @@ def comparison_html(outcome: ComparisonOutcome) -> str:
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     left = (
-        f'<p class="tempo-empty">{found.left_out:,} {"row" if found.left_out == 1 else "rows"} with a refusal before '
+        f'<p class="tempo-empty">{found.unscored:,} {"row" if found.unscored == 1 else "rows"} with a refusal before '
         "or after: beyond the official rules, scored by the strict ones.</p>"
-        if found.left_out
+        if found.unscored
         else ""
     )
     return (

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from fastapi import APIRouter
 
-from annotations.anchoring import by_annotator, by_arm, judged
-from annotations.effort import cost_by_model, pace_by_annotator, repairs
+from annotations.anchoring import anchored_answers, by_annotator, by_arm
+from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
 from app.auth.users import Accounts, Role
 from app.data.view import status_html
@@ -69,8 +69,8 @@ class ReviewPage:
             each = agreement_of_each(store, dataset=name)
             between = agreement_between_annotators(store, dataset=name)
             released = agreement_with_original(store, dataset=name)
-            paces, found = pace_by_annotator(store, dataset=name), repairs(store, dataset=name)
-            decided = judged(store, dataset=name)
+            paces, found = pace_by_annotator(store, dataset=name), correction_costs(store, dataset=name)
+            decided = anchored_answers(store, dataset=name)
             names = [name for name, archived in store.datasets().items() if not archived]
         except Exception as error:
             return {view.line: status_html(message_for(error), error=True)}

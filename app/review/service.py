@@ -8,10 +8,9 @@ from fastapi.responses import JSONResponse
 
 from annotations.errors import Conflict
 from annotations.queue import QueueFilter, QueueItem
-from annotations.records import ADJUDICATION, Edit, Query, Verdict
-from annotations.reviewing import ReviewItem, adopt, decide, item_values, review_item
+from annotations.records import ADJUDICATION, AnnotatorProgress, Edit, Query, Verdict
+from annotations.reviewing import ReviewItem, adopt, decide, review_item
 from annotations.store import Store
-from annotations.workload import Workload, reasons
 from app.annotate.task import Desktop, item_of
 from app.auth.users import Accounts, Role, User
 from app.http.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
@@ -40,7 +39,7 @@ class ReviewDesk:
     def item(self, user: User, query_id: int) -> dict[str, Any]:
         """A query with every answer, and the adjudicator's own lane begun. Raises NotFound."""
         found = review_item(self.store, query_id, user.id)
-        review, value = item_values(found), self._value(user, found)
+        review, value = found.to_dict(), self._value(user, found)
         part = {**value["edit"], **_part(found.query, review), "parent_id": found.parent_id}
         if value["video"] is None:  # the answers can be compared and adopted without it
             ends_s = [moment.end_s for each in found.candidates for moment in each.edit.windows]
@@ -60,10 +59,10 @@ class ReviewDesk:
                 annotator=user.id,
                 latest=None,
                 arm=ADJUDICATION,
-                reasons=reasons(self.store, query.id),
+                reasons=self.store.suspicions(query.id),
                 proposal=proposals[-1] if proposals else None,
                 shelved=self.shelf.look(query.row.vid),
-                workload=Workload(done=0, left=0),
+                progress=AnnotatorProgress(submitted=0, remaining=0),
             )
         )
 

@@ -5,10 +5,10 @@ from html import escape
 
 from annotations.agreement import AgreementReport
 from annotations.anchoring import RIGHT_TIOU, Anchoring
-from annotations.effort import Cost, Pace
+from annotations.correction_cost import AnnotatorPace, CostSummary
 
 
-def people_html(paces: Sequence[Pace], agreements: Mapping[str, AgreementReport]) -> str:
+def people_html(paces: Sequence[AnnotatorPace], agreements: Mapping[str, AgreementReport]) -> str:
     """One line an annotator: how much, how like the others, how fast."""
     heads = [
         "Annotator", "Answers", "tIoU with others", "F1@.5", "F1@.7", "|Δstart| s", "|Δend| s", "tIoU with released",
@@ -37,7 +37,7 @@ def people_html(paces: Sequence[Pace], agreements: Mapping[str, AgreementReport]
     return _table("Annotators", heads, rows)
 
 
-def costs_html(costs: Sequence[Cost]) -> str:
+def costs_html(costs: Sequence[CostSummary]) -> str:
     """One line a model: what repairing its proposals took."""
     heads = [
         "Model",
@@ -68,7 +68,7 @@ def anchoring_html(arms: Sequence[Anchoring], people: Sequence[Anchoring]) -> st
         rows = [
             [
                 escape(each.name), str(each.answers), _number(each.mean_tiou), str(each.right),
-                _part(each.right_kept, each.right), str(each.wrong), _part(each.wrong_kept, each.wrong),
+                _part(each.right_unchanged, each.right), str(each.wrong), _part(each.wrong_unchanged, each.wrong),
             ]
             for each in found
         ]  # fmt: skip

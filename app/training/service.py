@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotations.snapshot import passing_snapshot, take_snapshot
+from annotations.snapshot import take_snapshot, temporary_snapshot
 from annotations.store import Store
 from app.auth.users import User
 from app.ground.engines import EngineProvider
@@ -96,7 +96,7 @@ class TrainingDesk:
 
     def preview(self) -> Preview:
         """Count what a snapshot would hold. Slow: reads the whole store."""
-        with self._taking, passing_snapshot(self.store, self.home.snapshots) as snapshot:
+        with self._taking, temporary_snapshot(self.store, self.home.snapshots) as snapshot:
             found = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
         return Preview(
             snapshot=snapshot.sha256[:16],

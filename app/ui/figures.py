@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from annotations.agreement import THRESHOLDS, AgreementReport
-from annotations.effort import Pace, Repair
+from annotations.correction_cost import AnnotatorPace, CorrectionCost
 from app.ui.charts import ACCENT, FAINT, GREY, calm, empty_figure
 
 ORANGE = "#d55e00"
@@ -106,7 +106,7 @@ def edges_figure(each: Mapping[str, AgreementReport]) -> go.Figure:
     return calm(figure, height=max(240, 130 + 44 * len(known)), gap=0.35, legend=True)
 
 
-def pace_figure(found: Sequence[Pace]) -> go.Figure:
+def pace_figure(found: Sequence[AnnotatorPace]) -> go.Figure:
     """Each annotator's median seconds a row."""
     known = [pace.cost for pace in found if pace.cost.seconds_median is not None]
     if not known:
@@ -126,7 +126,7 @@ def pace_figure(found: Sequence[Pace]) -> go.Figure:
     return calm(figure, height=max(220, 110 + 30 * len(known)), gap=0.35)
 
 
-def repair_figure(found: Sequence[Repair]) -> go.Figure:
+def repair_figure(found: Sequence[CorrectionCost]) -> go.Figure:
     """Seconds and keys that repairing each proposal took, a dot each, with the middle half, by model."""
     timed = [each for each in found if each.active_s is not None or each.key_presses is not None]
     if not timed:

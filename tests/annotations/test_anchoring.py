@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotations.anchoring import by_annotator, by_arm, judged
+from annotations.anchoring import anchored_answers, by_annotator, by_arm
 from annotations.records import ADJUDICATION, Prediction, ProposedMoment
 from annotations.store import Store
 from tests.annotations.conftest import Operations, edit
@@ -32,14 +32,14 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
     decide(filled, 1, (80_000, 90_000), op=op)
     decide(filled, 2, op=op)
 
-    found = judged(filled)
-    assert [(each.query_id, each.annotator, each.right_start, each.kept) for each in found] == [
+    found = anchored_answers(filled)
+    assert [(each.query_id, each.annotator, each.right_start, each.unchanged) for each in found] == [
         (1, "ada", False, True), (1, "bob", False, False), (1, "cyd", None, False), (2, "ada", True, True),
     ]  # fmt: skip
     blind, shown = by_arm(found)
     assert (blind.name, blind.answers, blind.right, blind.wrong) == ("blind", 1, 0, 0)
     assert blind.mean_tiou == pytest.approx(0.8)
-    assert (shown.name, shown.right, shown.right_kept, shown.wrong, shown.wrong_kept) == (
+    assert (shown.name, shown.right, shown.right_unchanged, shown.wrong, shown.wrong_unchanged) == (
         "model-first",
         1,
         1,
@@ -47,8 +47,8 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
         1,
     )
     ada, bob, _ = by_annotator(found)
-    assert (ada.name, ada.mean_tiou, ada.wrong_kept) == ("ada", 0.5, 1)
-    assert (bob.mean_tiou, bob.wrong, bob.wrong_kept) == (1.0, 1, 0)
+    assert (ada.name, ada.mean_tiou, ada.wrong_unchanged) == ("ada", 0.5, 1)
+    assert (bob.mean_tiou, bob.wrong, bob.wrong_unchanged) == (1.0, 1, 0)
     assert ada.to_dict()["wrong"] == 1
 
 
@@ -56,10 +56,10 @@ def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Ope
     filled.submit(2, edit(arm="original-first"), annotator="ada", parent_id=None, op_id=op())
     filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
     decide(filled, 2, (5_000, 9_000), op=op)
-    assert [(each.right_start, each.kept, each.tiou) for each in judged(filled, dataset="qvh")] == [
+    assert [(each.right_start, each.unchanged, each.tiou) for each in anchored_answers(filled, dataset="qvh")] == [
         (False, True, 0.0), (False, False, 1.0),
     ]  # fmt: skip
-    assert judged(filled, dataset="other") == []
+    assert anchored_answers(filled, dataset="other") == []
 
 
 def test_a_decision_or_an_answer_that_judges_nothing_tells_nothing(filled: Store, op: Operations) -> None:
@@ -67,5 +67,5 @@ def test_a_decision_or_an_answer_that_judges_nothing_tells_nothing(filled: Store
     filled.submit(3, edit(verdict="cannot-judge", reason="dark"), annotator="ada", parent_id=None, op_id=op())
     decide(filled, 1, op=op, verdict="cannot-judge", reason="dark")
     decide(filled, 3, (0, 9_000), op=op)
-    assert judged(filled) == []
+    assert anchored_answers(filled) == []
     assert (by_arm([]), by_annotator([])) == ([], [])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from annotations.browsing import BrowseFilter, browse
+from annotations.queue import BrowseFilter
 from annotations.rows import Row
 from annotations.store import Store
 from tempo_core.errors import InputError
@@ -12,7 +12,7 @@ from tests.annotations.conftest import Operations, edit
 
 
 def ids(store: Store, **wanted: object) -> list[int]:
-    return [row.query_id for row in browse(store, BrowseFilter(**wanted)).rows]  # type: ignore[arg-type]
+    return [row.query_id for row in store.browse(BrowseFilter(**wanted)).rows]  # type: ignore[arg-type]
 
 
 def test_filters_narrow_and_say_how_many(filled: Store, op: Operations) -> None:
@@ -21,7 +21,7 @@ def test_filters_narrow_and_say_how_many(filled: Store, op: Operations) -> None:
     given = filled.submit(2, edit(), annotator="ada", parent_id=None, op_id=op())
     filled.adjudicate(2, correction_id=given.id, adjudicator="eve", parent_id=None, op_id=op())
 
-    whole = browse(filled)
+    whole = filled.browse()
     assert whole.total == 3
     assert [row.query_id for row in whole.rows] == [1, 2, 3]
     first = whole.rows[0]
@@ -45,14 +45,14 @@ def test_filters_narrow_and_say_how_many(filled: Store, op: Operations) -> None:
     assert ids(filled, annotator="bob") == [1]
     assert ids(filled, reason="whole-video") == [3]
     assert ids(filled, order="disagreement") == [1, 2, 3]
-    second = browse(filled, limit=1, offset=1)
+    second = filled.browse(limit=1, offset=1)
     assert second.total == 3
     assert [row.query_id for row in second.rows] == [2]
 
 
 def test_archived_rows_do_not_show(filled: Store, op: Operations) -> None:
     filled.archive("qvh", op_id=op(), actor="ada")
-    assert browse(filled).total == 0
+    assert filled.browse().total == 0
 
 
 def test_a_bad_filter_is_refused(filled: Store) -> None:
@@ -60,7 +60,7 @@ def test_a_bad_filter_is_refused(filled: Store) -> None:
         with pytest.raises(InputError):
             BrowseFilter(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError):
-        browse(filled, limit=0)
+        filled.browse(limit=0)
 
 
 @pytest.mark.timeout(300)
@@ -78,8 +78,8 @@ def test_pages_of_many_rows_come_at_once(store: Store, op: Operations) -> None:
     ]
     store.import_rows(rows, dataset="many", op_id=op())
     began_s = time.perf_counter()
-    last = browse(store, limit=50, offset=19_950)
-    found = browse(store, BrowseFilter(text="thing 1999", order="suspicion"), limit=50)
+    last = store.browse(limit=50, offset=19_950)
+    found = store.browse(BrowseFilter(text="thing 1999", order="suspicion"), limit=50)
     assert last.total == 20_000
     assert last.rows[-1].qid == "19999"
     assert found.total == 11

@@ -17,7 +17,7 @@ from tests.annotations.conftest import Operations, edit
 
 def test_untouched_rows_score_full_marks(filled: Store, tmp_path: Path) -> None:
     found = compare_with_original(take_snapshot(filled, tmp_path, actor="ada"), dataset="qvh")
-    assert (found.rows, found.changed, found.left_out) == (3, 0, 1)
+    assert (found.rows, found.changed, found.unscored) == (3, 0, 1)
     assert found.official is not None
     assert found.official.scores["brief"]["MR-full-R1@0.7"] == 100
     assert found.strict.scores["brief"]["MR-full-R1@0.7"] == 100
@@ -28,7 +28,7 @@ def test_a_correction_costs_the_old_rows_points(filled: Store, op: Operations, t
     filled.submit(3, edit(), annotator="ada", parent_id=None, op_id=op())
     snapshot = take_snapshot(filled, tmp_path, actor="ada")
     found = compare_with_original(snapshot, dataset="qvh")
-    assert (found.rows, found.changed, found.left_out) == (3, 2, 2)
+    assert (found.rows, found.changed, found.unscored) == (3, 2, 2)
     assert found.official is not None
     assert found.official.scores["brief"]["MR-full-R1@0.5"] == 0
     few = compare_with_original(snapshot, dataset="qvh", reviewed_only=True)

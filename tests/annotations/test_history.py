@@ -16,7 +16,7 @@ def test_the_whole_life_of_a_query(filled: Store, op: Operations) -> None:
     filled.revert(1, to_id=ada.id, annotator="ada", parent_id=gone.id, op_id=op())
     filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
     entries = history(filled, 1)
-    assert [(each.kind, each.who, each.model, each.restores_id) for each in entries] == [
+    assert [(each.kind, each.author, each.model, each.restores_id) for each in entries] == [
         ("original", "qvh", None, None),
         ("correction", "ada", "m+a1", None),
         ("correction", "ada", None, None),

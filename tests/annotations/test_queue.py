@@ -7,7 +7,6 @@ import pytest
 from annotations.queue import QueueFilter
 from annotations.records import Prediction, ProposedMoment, Video
 from annotations.store import Store
-from annotations.workload import is_empty
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
@@ -81,7 +80,7 @@ def test_filters(filled: Store, op: Operations) -> None:
     clip = Video(vid="x_0.0_150.0", sha256="s", path="/x.mp4", size_bytes=1, modified_ns=1)
     filled.save_videos([clip], op_id=op(), actor="ada")
     assert order(filled, with_video=True) == [2]
-    lent = filled.next_query("ada", op_id=op(), wanted=QueueFilter(with_video=True))
+    lent = filled.next_query("ada", op_id=op(), queue_filter=QueueFilter(with_video=True))
     assert lent is not None
     assert lent.query_id == 2
     filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
@@ -116,6 +115,6 @@ def test_what_is_said_of_an_archived_row_does_not_bring_it_back(filled: Store, o
     filled.adjudicate(2, correction_id=made.id, adjudicator="eve", parent_id=None, op_id=op())
     filled.renew_queue()
     assert filled.queue() == []
-    assert is_empty(filled)
+    assert filled.is_empty()
     filled.archive(dataset, op_id=op(), actor="ada", archived=False)
     assert sorted(order(filled)) == [1, 3]  # 2 is decided

@@ -6,7 +6,7 @@ import pytest
 
 from annotations.errors import Conflict, NotFound
 from annotations.records import ADJUDICATION, Edit, Prediction, ProposedMoment
-from annotations.reviewing import adopt, decide, item_values, proposed_moments, review_item
+from annotations.reviewing import adopt, decide, proposed_moments, review_item
 from annotations.statistics import agreement_between_annotators, agreement_of_each
 from annotations.store import Store
 from tempo_core.errors import InputError
@@ -31,7 +31,7 @@ def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
     assert [(m.start_ms, m.end_ms) for m in item.start.moments] == [(11_000, 22_000)]
     assert not item.start.submitted
     assert item.agreement == pytest.approx(8 / 14)
-    values = item_values(item)
+    values = item.to_dict()
     assert [each["key"] for each in values["candidates"]] == [1, 2, 3, 4]
     assert values["candidates"][2]["confidences"] == [0.8]
     assert values["verdict"] is None

@@ -14,7 +14,7 @@ from annotations.errors import NotFound
 from annotations.exporting import export_rows
 from annotations.records import Prediction, ProposedMoment, Video
 from annotations.rows import Row
-from annotations.snapshot import LEFT_BEHIND_S, Snapshot, open_snapshot, passing_snapshot, take_snapshot
+from annotations.snapshot import LEFT_BEHIND_S, Snapshot, open_snapshot, take_snapshot, temporary_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Clock, Operations, edit
@@ -78,7 +78,7 @@ def test_a_clip_that_moves_changes_no_data_and_the_snapshot_follows_it(
 def test_a_passing_snapshot_leaves_nothing(store: Store, op: Operations, tmp_path: Path) -> None:
     fill(store, op)
     root = tmp_path / "snapshots"
-    with passing_snapshot(store, root) as passing:
+    with temporary_snapshot(store, root) as passing:
         assert len(list(passing.rows())) == 3
     assert list(root.iterdir()) == []
     assert passing.sha256 == take_snapshot(store, root, actor="ada").sha256

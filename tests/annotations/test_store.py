@@ -300,14 +300,14 @@ def test_raw_sql_cannot_add_a_moment_to_an_old_correction(filled: Store, op: Ope
 
 
 def test_next_query_lends_different_rows_and_resumes(filled: Store, op: Operations, clock: Clock) -> None:
-    ada, bo = (filled.next_query(name, op_id=op(), arm="blind") for name in ("ada", "bo"))
+    ada, bo = (filled.next_query(name, op_id=op()) for name in ("ada", "bo"))
     assert ada is not None
     assert bo is not None
     assert ada.query_id != bo.query_id
-    resumed = filled.next_query("ada", op_id=op(), arm="model-first")
+    resumed = filled.next_query("ada", op_id=op())
     assert resumed is not None
-    assert (resumed.query_id, resumed.arm) == (ada.query_id, "blind")
-    prefetched = filled.next_query("ada", op_id=op(), besides=[ada.query_id])
+    assert resumed.query_id == ada.query_id
+    prefetched = filled.next_query("ada", op_id=op(), excluding=[ada.query_id])
     assert prefetched is not None
     assert {ada.query_id, bo.query_id, prefetched.query_id} == {1, 2, 3}
     assert filled.next_query("cy", op_id=op()) is None
@@ -322,8 +322,8 @@ def test_next_query_ends_when_all_is_done(filled: Store, op: Operations) -> None
         filled.submit(lent.query_id, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
     assert filled.next_query("ada", op_id=op()) is None
     assert filled.next_query("bo", op_id=op()) is None
-    assert filled.next_query("ada", op_id=op(), reviews_wanted=2) is None
-    assert filled.next_query("bo", op_id=op(), reviews_wanted=2) is not None
+    assert filled.next_query("ada", op_id=op(), answers_per_row=2) is None
+    assert filled.next_query("bo", op_id=op(), answers_per_row=2) is not None
 
 
 def test_simultaneous_annotators_never_get_one_row_twice(store: Store, op: Operations) -> None:

@@ -13,14 +13,13 @@ from sqlalchemy import Connection, select
 
 from annotations import reading, tables
 from annotations.agreement import matched_tiou
-from annotations.records import ADJUDICATION, Correction, Proposal, Query
-from annotations.resolution import latest_of_each
+from annotations.records import ADJUDICATION, Correction, Proposal, Query, latest_of_each
 from annotations.reviewing import model_name, proposed_moments
 from annotations.store import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Repair:
+class CorrectionCost:
     """One annotator's answer to a query whose proposal they saw."""
 
     query_id: int
@@ -37,7 +36,7 @@ class Repair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
+class CostSummary:
     """The repairs of one model's proposals, or the work of one annotator."""
 
     name: str
@@ -58,16 +57,16 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class AnnotatorPace:
     """One annotator's work."""
 
-    cost: Cost
+    cost: CostSummary
     refusals: int
     cannot_judge: int
     flagged: int
 
 
-def repairs(store: Store, *, dataset: str | None = None) -> list[Repair]:
+def correction_costs(store: Store, *, dataset: str | None = None) -> list[CorrectionCost]:
     """Every newest answer that started from a proposal, in the order of queries."""
     found = []
     with store.database.read() as connection:
@@ -75,17 +74,17 @@ def repairs(store: Store, *, dataset: str | None = None) -> list[Repair]:
             for each in versions:
                 proposal = proposals.get(each.edit.proposal_id or 0)
                 if proposal is not None and each.edit.verdict != "cannot-judge":
-                    found.append(_repair(each, proposal))
+                    found.append(_correction_cost(each, proposal))
     return found
 
 
-def cost_by_model(found: Sequence[Repair]) -> list[Cost]:
+def cost_by_model(found: Sequence[CorrectionCost]) -> list[CostSummary]:
     """The repairs of each model's proposals, by model."""
     models = sorted({each.model for each in found})
     return [_cost(name, [each for each in found if each.model == name]) for name in models]
 
 
-def pace_by_annotator(store: Store, *, dataset: str | None = None) -> list[Pace]:
+def pace_by_annotator(store: Store, *, dataset: str | None = None) -> list[AnnotatorPace]:
     """Each annotator's newest submitted answers against the released moments, by annotator."""
     mine: dict[str, list[tuple[Query, Correction]]] = {}
     with store.database.read() as connection:
@@ -113,10 +112,10 @@ def _answered(
             yield queries[query_id], [each for each in newest if each.edit.arm != ADJUDICATION], given
 
 
-def _repair(answer: Correction, proposal: Proposal) -> Repair:
+def _correction_cost(answer: Correction, proposal: Proposal) -> CorrectionCost:
     edit = answer.edit
     proposed = [moment for moment, _ in proposed_moments(proposal.prediction)]
-    return Repair(
+    return CorrectionCost(
         query_id=answer.query_id,
         proposal_id=proposal.id,
         model=model_name(proposal.prediction),
@@ -129,10 +128,10 @@ def _repair(answer: Correction, proposal: Proposal) -> Repair:
     )
 
 
-def _pace(name: str, answers: Sequence[tuple[Query, Correction]]) -> Pace:
+def _pace(name: str, answers: Sequence[tuple[Query, Correction]]) -> AnnotatorPace:
     edits = [each.edit for _, each in answers]
     judged = [
-        Repair(
+        CorrectionCost(
             query_id=query.id,
             proposal_id=0,
             model="",
@@ -146,7 +145,7 @@ def _pace(name: str, answers: Sequence[tuple[Query, Correction]]) -> Pace:
         for query, each in answers
         if each.edit.verdict != "cannot-judge" and query.original is not None
     ]
-    return Pace(
+    return AnnotatorPace(
         cost=_cost(name, judged),
         refusals=sum(edit.verdict == "no-moment" for edit in edits),
         cannot_judge=sum(edit.verdict == "cannot-judge" for edit in edits),
@@ -154,10 +153,10 @@ def _pace(name: str, answers: Sequence[tuple[Query, Correction]]) -> Pace:
     )
 
 
-def _cost(name: str, found: Sequence[Repair]) -> Cost:
+def _cost(name: str, found: Sequence[CorrectionCost]) -> CostSummary:
     seconds = [each.active_s for each in found if each.active_s is not None]
     keys = [float(each.key_presses) for each in found if each.key_presses is not None]
-    return Cost(
+    return CostSummary(
         name=name,
         answers=len(found),
         unchanged=sum(each.accepted for each in found) / len(found) if found else 0.0,

@@ -1,9 +1,8 @@
 """What is left for an annotator, and why a row is in the queue."""
 
-from annotations.records import Edit, EditedMoment
+from annotations.records import AnnotatorProgress, Edit, EditedMoment
 from annotations.rows import Row
 from annotations.store import Store
-from annotations.workload import Workload, is_empty, reasons, submitted_by, workload
 
 MOMENT = EditedMoment(start_ms=0, end_ms=1000)
 
@@ -21,16 +20,16 @@ def submit(store: Store, query_id: int, who: str, *, submitted: bool = True) -> 
 
 
 def test_only_submitted_rows_count_as_done(store: Store) -> None:
-    assert is_empty(store)
+    assert store.is_empty()
     store.import_rows([row(1), row(2), row(3)], dataset="d", op_id="d")
-    assert not is_empty(store)
+    assert not store.is_empty()
     submit(store, 1, "ada")
     submit(store, 2, "ada", submitted=False)
-    assert workload(store, "ada", reviews_wanted=3) == Workload(done=1, left=2)
-    assert workload(store, "bob", reviews_wanted=1) == Workload(done=0, left=2)
+    assert store.annotator_progress("ada", answers_per_row=3) == AnnotatorProgress(submitted=1, remaining=2)
+    assert store.annotator_progress("bob", answers_per_row=1) == AnnotatorProgress(submitted=0, remaining=2)
     store.archive("d", op_id="gone", actor="ada")
-    assert workload(store, "ada", reviews_wanted=3) == Workload(done=0, left=0)
-    assert is_empty(store)
+    assert store.annotator_progress("ada", answers_per_row=3) == AnnotatorProgress(submitted=0, remaining=0)
+    assert store.is_empty()
 
 
 def test_an_adjudicated_row_is_not_left(store: Store) -> None:
@@ -38,7 +37,7 @@ def test_an_adjudicated_row_is_not_left(store: Store) -> None:
     submit(store, 1, "ada")
     adopted = store.versions(1)[0].id
     store.adjudicate(1, correction_id=adopted, adjudicator="eve", parent_id=None, op_id="v")
-    assert workload(store, "bob", reviews_wanted=3) == Workload(done=0, left=1)
+    assert store.annotator_progress("bob", answers_per_row=3) == AnnotatorProgress(submitted=0, remaining=1)
 
 
 def test_what_was_submitted_comes_latest_first_and_once(store: Store) -> None:
@@ -46,13 +45,13 @@ def test_what_was_submitted_comes_latest_first_and_once(store: Store) -> None:
     for query_id in (1, 2, 3, 1):
         submit(store, query_id, "ada")
     submit(store, 2, "bob")
-    assert submitted_by(store, "ada") == [1, 3, 2]
-    assert submitted_by(store, "ada", limit=1) == [1]
+    assert store.submitted_by("ada") == [1, 3, 2]
+    assert store.submitted_by("ada", limit=1) == [1]
 
 
 def test_reasons_are_those_of_the_queue_strongest_first(store: Store) -> None:
     store.import_rows([row(1, windows=((0.0, 4.0), (6.0, 8.0)))], dataset="d", op_id="d")
-    found = reasons(store, 1)
+    found = store.suspicions(1)
     assert [each.reason for each in found] == ["one-clip-hole", "one-clip-window", "touches-border"]
     assert tuple(found) == store.queue()[0].reasons
-    assert reasons(store, 99) == []
+    assert store.suspicions(99) == []

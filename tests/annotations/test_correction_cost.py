@@ -2,9 +2,9 @@
 
 import pytest
 
-from annotations.effort import cost_by_model, pace_by_annotator, repairs
+from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.records import Prediction, ProposedMoment
-from annotations.statistics import standing
+from annotations.statistics import dataset_progress
 from annotations.store import Store
 from tests.annotations.conftest import Operations, edit
 
@@ -28,7 +28,7 @@ def test_seconds_and_keys_of_each_models_proposals(filled: Store, op: Operations
     filled.submit(2, edit(proposal_id=none.id), annotator="bob", parent_id=None, op_id=op())
     filled.submit(3, edit((0, 150_000)), annotator="bob", parent_id=None, op_id=op())
 
-    found = repairs(filled)
+    found = correction_costs(filled)
     assert [(each.query_id, each.annotator, each.accepted) for each in found] == [
         (1, "ada", True), (1, "bob", False), (2, "bob", True),
     ]  # fmt: skip
@@ -50,11 +50,11 @@ def test_each_annotators_pace_against_the_released_moments(filled: Store, op: Op
     assert (ada.refusals, ada.flagged, ada.cannot_judge) == (1, 1, 0)
     assert (bob.cost.answers, bob.cannot_judge) == (0, 1)
     assert pace_by_annotator(filled, dataset="other") == []
-    assert repairs(filled) == []
+    assert correction_costs(filled) == []
 
 
 def test_where_the_rows_of_each_dataset_stand(filled: Store, op: Operations) -> None:
     given = filled.submit(1, edit((10_000, 20_000)), annotator="ada", parent_id=None, op_id=op())
     filled.submit(2, edit(), annotator="ada", parent_id=None, op_id=op())
     filled.adjudicate(1, correction_id=given.id, adjudicator="eve", parent_id=None, op_id=op())
-    assert standing(filled) == {"qvh": {"open": 1, "answered": 1, "decided": 1}}
+    assert dataset_progress(filled) == {"qvh": {"open": 1, "answered": 1, "decided": 1}}
