@@ -1,4 +1,4 @@
-"""Reads every command and option from the parsers themselves, and keeps docs/commands.md beside them.
+"""Reads every command and option from the programs themselves, and keeps docs/commands.md beside them.
 
 `python -m scripts.commands docs/commands.md` (or `make docs`) replaces the help text of each documented
 command, adds a section for a new one and drops one that is gone; prose stays. tests/test_docs.py fails while
@@ -16,38 +16,58 @@ from typing import TypedDict
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tempo_core", "annotations", "train", "app")
 
-# Runs a package's __main__ up to where it would parse its arguments, and reads the parser instead.
-_READ_PARSER = """
+# Runs a package's __main__ up to where it would read its arguments, and reads its commands instead.
+_READ_COMMANDS = """
 import argparse, json, runpy, sys
+import typer
+from tempo_core import command_line
 
-class Found(BaseException):
+class Reached(BaseException):
     pass
 
-def found(self, *_, **__):
-    raise Found(self)
+def stop(app_or_parser, *_, **__):
+    raise Reached(app_or_parser)
 
-def walk(parser, words):
-    subs = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    options = [o for a in parser._actions for o in a.option_strings if o.startswith("--") and o != "--help"]
-    here = {words: {"help": parser.format_help(), "options": options}}
-    shown = {} if subs and not options else here
-    for sub in subs:
-        for name, inner in sub.choices.items():
-            shown |= walk(inner, f"{words} {name}".strip())
-    return shown
+def walk_typer(command, words, parent=None):
+    context = typer.Context(command, info_name=command.name, parent=parent, **command.context_settings)
+    options = [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
+    options = [name for name in options if name.startswith("--")]
+    inner_commands = getattr(command, "commands", {})
+    commands = {words: {"help": command.get_help(context), "options": options}}
+    if inner_commands and not options:
+        commands = {}
+    for name, inner in inner_commands.items():
+        commands |= walk_typer(inner, f"{words} {name}".strip(), context)
+    return commands
 
-argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = found
+def walk_argparse(parser, words):
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    options = [name for action in parser._actions for name in action.option_strings]
+    options = [name for name in options if name.startswith("--") and name != "--help"]
+    commands = {} if groups and not options else {words: {"help": parser.format_help(), "options": options}}
+    for group in groups:
+        for name, inner in group.choices.items():
+            commands |= walk_argparse(inner, f"{words} {name}".strip())
+    return commands
+
+command_line.main = stop
+argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = stop
 try:
     module, *words = sys.argv.pop(1).split()
     sys.argv[1:] = words
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-except Found as reached:
-    print(json.dumps(walk(reached.args[0], " ".join(words))))
+except Reached as reached:
+    app_or_parser, words = reached.args[0], " ".join(words)
+    if isinstance(app_or_parser, typer.Typer):
+        commands = walk_typer(typer.main.get_command(app_or_parser), words)
+    else:
+        commands = walk_argparse(app_or_parser, words)
+    print(json.dumps(commands))
 """
 
 
 class Command(TypedDict):
-    """One command: its help text as argparse prints it, and its long options."""
+    """One command: its help text as it is printed, and its long options."""
 
     help: str
     options: list[str]
@@ -56,18 +76,18 @@ class Command(TypedDict):
 def read_commands(line: str) -> dict[str, Command]:
     """Every command that begins with `line` ("app", "benchmarks store") by its whole line as it is typed.
 
-    Raises RuntimeError when it does not start or does not parse its arguments with argparse.
+    Raises RuntimeError when it does not start or reads its arguments neither with typer nor with argparse.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _READ_PARSER, line],
+    completed = subprocess.run(
+        [sys.executable, "-c", _READ_COMMANDS, line],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,
         text=True,
     )
-    if done.returncode or not done.stdout.strip():
-        raise RuntimeError(f"python -m {line} has no argument parser that can be read: {done.stderr.strip()}")
-    read: dict[str, Command] = json.loads(done.stdout.strip().splitlines()[-1])
+    if completed.returncode or not completed.stdout.strip():
+        raise RuntimeError(f"python -m {line} has no commands that can be read: {completed.stderr.strip()}")
+    read: dict[str, Command] = json.loads(completed.stdout.strip().splitlines()[-1])
     package = line.split()[0]
     return {f"python -m {package} {words}".strip(): command for words, command in read.items()}
 

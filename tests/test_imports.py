@@ -16,8 +16,13 @@ MAY_IMPORT = {
     "tempo_core": set(),
 }
 OURS = {*MAY_IMPORT, "benchmarks", "scripts", "tests"}
-# The store knows the moment type, the metrics and the errors: nothing that would load a model.
-ANNOTATIONS_MAY_NAME = ("tempo_core.moments", "tempo_core.metrics", "tempo_core.errors")
+# The store knows the moment type, the metrics, the errors and the command line: nothing that loads a model.
+ANNOTATIONS_MAY_NAME = (
+    "tempo_core.moments",
+    "tempo_core.metrics",
+    "tempo_core.errors",
+    "tempo_core.command_line",
+)
 
 
 def imported(source: str, package: str) -> Iterator[tuple[int, str]]:
@@ -84,6 +89,7 @@ def test_an_arrow_upwards_is_found(source: str, package: str) -> None:
     [
         ("from tempo_core.moments import Moment", "annotations"),
         ("from tempo_core import moments", "annotations"),
+        ("from tempo_core import command_line", "annotations"),
         ("from .records import Row", "annotations.formats"),
         ("import apple, training.app", "tempo_core"),
         ("from train import sft\nimport annotations.store", "app.pages"),

@@ -1,68 +1,52 @@
 """`python -m tempo_core allocate`: where a video's vision tokens go, without asking a model anything."""
 
-import argparse
-import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from tempo_core.commands.options import (
-    StageLine,
-    add_budget_options,
-    clock,
-    defaults_for,
-    writable,
-    write_json,
-)
+import typer
+
+from tempo_core.command_line import AsJson, ProgressLine, clock, show, writable_file
+from tempo_core.commands import options
 
 if TYPE_CHECKING:
     from tempo_core.allocation import Allocation
     from tempo_core.video import SampledVideo
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to an argparse subparsers object."""
-    parser = subparsers.add_parser(
-        "allocate",
-        help="show how vision tokens are shared among a video's frames",
-        description="Sample a video as a checkpoint would and share its vision tokens among the frames.",
-    )
-    parser.add_argument("video", metavar="VIDEO", help="a video file")
-    parser.add_argument(
-        "--checkpoint", metavar="DIR", help="whose defaults to use; default: the one that ships"
-    )
-    add_budget_options(parser)
-    parser.add_argument(
-        "--plot", metavar="OUT.html", help="write a page that plots tokens and variation over time"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Sample, allocate, print, plot. Raises InputError and its kin on bad input."""
-    from tempo_core.allocation import allocate
+def allocate(
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="a video file")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="whose defaults to use; default: the one that ships"),
+    ] = None,
+    fps: options.Fps = None,
+    token_budget: options.TokenBudget = None,
+    allocator: options.Allocator = "saa",
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.html", help="write a page that plots tokens and variation over time"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sample a video as a checkpoint would and show how its vision tokens are shared among the frames."""
+    from tempo_core import allocation as allocators
     from tempo_core.engine import sample_for
 
-    page = None if args.plot is None else writable(args.plot)
-    defaults, stages = defaults_for(args.checkpoint), StageLine()
-    video = sample_for(defaults, args.video, fps=args.fps, progress=stages)
-    stages.clear()
-    allocation = allocate(
-        video.frames,
-        budget_tokens=defaults.budget_for(len(video.times_s))
-        if args.token_budget is None
-        else args.token_budget,
+    page = None if plot is None else writable_file(plot)
+    defaults, progress_line = options.defaults_for(checkpoint), ProgressLine()
+    sampled = sample_for(defaults, video, fps=fps, progress=progress_line)
+    progress_line.clear()
+    allocation = allocators.allocate(
+        sampled.frames,
+        budget_tokens=defaults.budget_for(len(sampled.times_s)) if token_budget is None else token_budget,
         min_tokens=defaults.min_tokens,
         max_tokens=defaults.max_tokens,
-        allocator=args.allocator,
+        allocator=allocator,
     )
     if page is not None:
-        page.write_text(plot(video, allocation, title=args.video), encoding="utf-8")
-    if args.json:
-        facts = {"video": args.video, "times_s": video.times_s.tolist(), "end_s": video.end_s}
-        write_json({**facts, **allocation.to_dict()})
-    else:
-        sys.stdout.write(describe(video, allocation))
-    return 0
+        page.write_text(render_plot(sampled, allocation, title=video), encoding="utf-8")
+    data = {"video": video, "times_s": sampled.times_s.tolist(), "end_s": sampled.end_s}
+    show(data | allocation.to_dict(), describe(sampled, allocation), as_json=as_json)
 
 
 def describe(video: "SampledVideo", allocation: "Allocation") -> str:
@@ -81,18 +65,16 @@ def describe(video: "SampledVideo", allocation: "Allocation") -> str:
     rows.append(
         f"{count} frames, {spent} of {allocation.budget_tokens} tokens ({share:.0%}), {allocation.allocator}"
     )
-    return "\n".join(rows) + "\n"
+    return "\n".join(rows)
 
 
-def plot(video: "SampledVideo", allocation: "Allocation", *, title: str) -> str:
+def render_plot(video: "SampledVideo", allocation: "Allocation", *, title: str) -> str:
     """A page that needs no network: tokens and variation as steps over true seconds."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    times = [
-        *video.times_s.tolist(),
-        video.end_s,
-    ]  # a step lasts until the next frame, the last one until the end
+    # A step lasts until the next frame, the last one until the end.
+    times = [*video.times_s.tolist(), video.end_s]
     tokens, variation = allocation.tokens.tolist(), allocation.variation.tolist()
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for row, (name, values) in enumerate([("tokens", tokens), ("variation", variation)], start=1):

@@ -1,11 +1,13 @@
 """`python -m tempo_core frames`: the frames that a model sees, on disk, named by index and true time."""
 
-import argparse
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+from typer.core import TyperCommand
+
+from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
 
 if TYPE_CHECKING:  # numpy is imported when the command runs, not when its help is printed
@@ -14,40 +16,63 @@ if TYPE_CHECKING:  # numpy is imported when the command runs, not when its help 
 MANIFEST = "manifest.json"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to an argparse subparsers object."""
-    parser = subparsers.add_parser(
-        "frames",
-        help="write the frames that a model sees, with their true times",
-        description="Sample a video and write its frames as PNG files named by index and presentation time, "
-        f"with a {MANIFEST}. Without --fps and --at: one frame a second.",
-    )
-    parser.add_argument("video", metavar="VIDEO", help="a video file")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--fps", type=float, metavar="F", help="frames a second")
-    which.add_argument(
-        "--at", type=float, nargs="+", metavar="T", help="seconds; the frame shown then is written"
-    )
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="scale frames down to at most N pixels")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--json", action="store_true", help="print the manifest instead of one line")
-    parser.set_defaults(run=run)
+class FramesCommand(TyperCommand):
+    """Lets one `--at` take several times: `--at 1 2` is read as `--at 1 --at 2`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        for word in args:
+            if repeated[-2:-1] == ["--at"] and _is_number(word):
+                repeated.append("--at")
+            repeated.append(word)
+        return super().parse_args(ctx, repeated)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Write the frames and their manifest. Raises InputError on a bad video, request or folder."""
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def frames(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="a video file")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="a new or empty folder")],
+    fps: Annotated[float | None, typer.Option(metavar="F", help="frames a second")] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(metavar="T [T ...]", help="seconds; the frame shown then is written; may be repeated"),
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(metavar="N", help="scale frames down to at most N pixels")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sample a video and write its frames as PNG files named by index and presentation time, with a
+    manifest.json. Without --fps and --at: one frame a second.
+    """
     from tempo_core.video import sample
 
-    folder = _empty_folder(Path(args.out))
-    sampled = sample(args.video, fps=args.fps, at=args.at, max_pixels=args.max_pixels)
-    manifest = write_frames(sampled, Path(args.video).name, folder)
-    if args.json:
-        sys.stdout.write(json.dumps(manifest, allow_nan=False) + "\n")
-    else:
-        count, reader = len(manifest["frames"]), manifest["reader"]
-        sys.stdout.write("".join(f"Note: {note}\n" for note in manifest["notes"]))
-        sys.stdout.write(f"{count} frames of '{manifest['video']}' are in {folder}, read with {reader}.\n")
-    return 0
+    if fps is not None and at:
+        raise InputError("--fps and --at exclude each other. Give one of them.")
+    # Old frames beside new ones would be mistaken for them.
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(out.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"'{out}' cannot be used as a folder ({error.strerror}). Give another --out."
+        ) from None
+    if not is_empty:
+        raise InputError(f"'{out}' is not empty. Give a new or empty folder as --out.")
+    sampled = sample(video, fps=fps, at=at or None, max_pixels=max_pixels)
+    manifest = write_frames(sampled, video.name, out)
+    notes = "".join(f"Note: {note}\n" for note in manifest["notes"])
+    summary = (
+        f"{len(manifest['frames'])} frames of '{video.name}' are in {out}, read with {manifest['reader']}."
+    )
+    show(manifest, notes + summary, as_json=as_json)
 
 
 def write_frames(sampled: "SampledVideo", name: str, folder: Path) -> dict[str, Any]:
@@ -73,17 +98,3 @@ def write_frames(sampled: "SampledVideo", name: str, folder: Path) -> dict[str, 
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
-
-
-def _empty_folder(folder: Path) -> Path:
-    """The folder, made if it is not there. Old frames beside new ones would be mistaken for them."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        filled = any(folder.iterdir())
-    except OSError as error:
-        raise InputError(
-            f"'{folder}' cannot be used as a folder ({error.strerror}). Give another --out."
-        ) from None
-    if filled:
-        raise InputError(f"'{folder}' is not empty. Give a new or empty folder as --out.")
-    return folder

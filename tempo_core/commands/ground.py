@@ -1,75 +1,68 @@
 """`python -m tempo_core ground`: when does this happen? Moments or a refusal, for one video and one query."""
 
-import argparse
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from tempo_core.commands.options import (
-    StageLine,
-    add_budget_options,
-    add_model_options,
-    clock,
-    open_engine,
-    write_json,
-)
+import typer
+
+from tempo_core.command_line import AsJson, ProgressLine, clock, show
+from tempo_core.commands import options
 from tempo_core.errors import InputError
 
 if TYPE_CHECKING:
     from tempo_core.engine import Answer, VideoContext
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to an argparse subparsers object."""
-    parser = subparsers.add_parser(
-        "ground",
-        help="find the moments of a video that match a query",
-        description="Find every moment of a video that matches a query, or say that none does.",
-    )
-    parser.add_argument("video", metavar="VIDEO", nargs="?", help="a video file")
-    parser.add_argument("query", metavar="QUERY", nargs="?", help="what to look for, in a sentence")
-    add_model_options(parser)
-    add_budget_options(parser)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print what memory the checkpoint needs; ask nothing"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+def ground(
+    video: Annotated[str | None, typer.Argument(metavar="VIDEO", help="a video file")] = None,
+    query: Annotated[
+        str | None, typer.Argument(metavar="QUERY", help="what to look for, in a sentence")
+    ] = None,
+    checkpoint: options.Checkpoint = None,
+    adapter: options.Adapter = None,
+    four_bit: options.FourBit = True,
+    fps: options.Fps = None,
+    token_budget: options.TokenBudget = None,
+    allocator: options.Allocator = "saa",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print what memory the checkpoint needs; ask nothing")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find every moment of a video that matches a query, or say that none does."""
+    if dry_run:  # the checkpoint may be a published model's bare name
+        from tempo_core.loading import pick_device
+        from tempo_core.memory import plan
 
-
-def run(args: argparse.Namespace) -> int:
-    """Answer, or print the memory plan. Raises InputError and its kin on bad input."""
-    if args.dry_run:
-        return _dry_run(args)
-    if args.video is None or args.query is None:
+        memory_plan = plan(checkpoint, four_bit=four_bit, device=pick_device(None))
+        show(memory_plan.to_dict(), memory_plan.describe(), as_json=as_json)
+        return
+    if video is None or query is None:
         raise InputError(
             "Give a video file and a query, for example: ground clip.mp4 'a red circle appears'."
         )
-    from tempo_core.engine import ground
+    from tempo_core import engine
     from tempo_core.prompt import clean_query
     from tempo_core.video import probe
 
-    clean_query(args.query)
-    probe(args.video)  # what is wrong with the clip is said before a model is loaded
-    stages = StageLine()
-    engine = open_engine(args)
+    clean_query(query)
+    probe(video)  # what is wrong with the clip is said before a model is loaded
+    progress_line = ProgressLine()
+    loaded_engine = options.open_engine(checkpoint, adapter, four_bit=four_bit)
     try:
-        answer, context = ground(
-            engine,
-            args.video,
-            args.query,
-            fps=args.fps,
-            token_budget=args.token_budget,
-            allocator=args.allocator,
-            progress=stages,
+        answer, context = engine.ground(
+            loaded_engine,
+            video,
+            query,
+            fps=fps,
+            token_budget=token_budget,
+            allocator=allocator,
+            progress=progress_line,
         )
     finally:
-        stages.clear()
-    if args.json:
-        frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
-        write_json({**answer.to_dict(), "video": args.video, "allocation": frames})
-    else:
-        sys.stdout.write(describe(answer, context))
-    return 0
+        progress_line.clear()
+    frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
+    data = {**answer.to_dict(), "video": video, "allocation": frames}
+    show(data, describe(answer, context), as_json=as_json)
 
 
 def describe(answer: "Answer", context: "VideoContext") -> str:
@@ -88,17 +81,4 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
         f"({context.allocation.allocator}); "
         f"{seconds:.1f} s; {answer.model_id}"
     )
-    return "\n".join(lines) + "\n"
-
-
-def _dry_run(args: argparse.Namespace) -> int:
-    """Print the memory plan of the checkpoint, which may be a published model's bare name."""
-    from tempo_core.loading import pick_device
-    from tempo_core.memory import plan
-
-    made = plan(args.checkpoint, four_bit=args.four_bit, device=pick_device(None))
-    if args.json:
-        write_json(made.to_dict())
-    else:
-        sys.stdout.write(made.describe() + "\n")
-    return 0
+    return "\n".join(lines)

@@ -6,20 +6,16 @@ score], ...] ranks the windows of the best answers, `moments` [[start_s, end_s],
 file is never continued with others.
 """
 
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tempo_core.commands.options import (
-    add_budget_options,
-    add_model_options,
-    open_engine,
-    writable,
-    write_json,
-)
+import typer
+
+from tempo_core.command_line import AsJson, show, writable_file
+from tempo_core.commands import options
 from tempo_core.errors import InputError, VideoError
 
 if TYPE_CHECKING:
@@ -29,51 +25,37 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
 N_BEST = 10
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command to an argparse subparsers object."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="answer every query of a ground-truth file",
-        description="Answer every query of a ground-truth file. A run that was stopped goes on where it was: "
-        "queries that OUT already answers are left out.",
-    )
-    parser.add_argument(
-        "--ground-truth", required=True, metavar="ROWS.jsonl", help="rows with qid, query and vid"
-    )
-    parser.add_argument(
-        "--videos", required=True, metavar="DIR", help="the folder with a video file for every vid"
-    )
-    parser.add_argument(
-        "--out", required=True, metavar="PREDICTIONS.jsonl", help="where answers are appended"
-    )
-    add_model_options(parser)
-    add_budget_options(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object when done")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Answer what is missing in the output. Raises InputError and its kin on bad input, before any work where
-    it can."""
-    rows = read_rows(Path(args.ground_truth))
-    videos = find_videos(Path(args.videos), [row["vid"] for row in rows])
-    out = writable(args.out)
-    engine = open_engine(args)
+def predict(
+    ground_truth: Annotated[Path, typer.Option(metavar="ROWS.jsonl", help="rows with qid, query and vid")],
+    videos: Annotated[Path, typer.Option(metavar="DIR", help="the folder with a video file for every vid")],
+    out: Annotated[Path, typer.Option(metavar="PREDICTIONS.jsonl", help="where answers are appended")],
+    checkpoint: options.Checkpoint = None,
+    adapter: options.Adapter = None,
+    four_bit: options.FourBit = True,
+    fps: options.Fps = None,
+    token_budget: options.TokenBudget = None,
+    allocator: options.Allocator = "saa",
+    as_json: AsJson = False,
+) -> None:
+    """Answer every query of a ground-truth file. A run that was stopped goes on where it was: queries that OUT
+    already answers are left out.
+    """
+    rows = read_rows(ground_truth)
+    video_paths = find_videos(videos, [row["vid"] for row in rows])
+    writable_file(out)
+    engine = options.open_engine(checkpoint, adapter, four_bit=four_bit)
     settings = {
         "model_id": engine.model_id,
-        "allocator": args.allocator,
-        "token_budget": args.token_budget,
-        "fps": args.fps,
+        "allocator": allocator,
+        "token_budget": token_budget,
+        "fps": fps,
     }
-    done = read_done(out, settings)
-    left = [row for row in rows if _key(row["qid"]) not in done]
-    answer_rows(engine, left, videos, out, settings)
-    summary = {"out": str(out), "answered": len(left), "already_there": len(rows) - len(left), **settings}
-    if args.json:
-        write_json(summary)
-    else:
-        sys.stdout.write(f"{len(left)} queries answered, {len(rows) - len(left)} were there; see {out}\n")
-    return 0
+    answered_qids = read_answered(out, settings)
+    open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
+    answer_rows(engine, open_rows, video_paths, out, settings)
+    old_count = len(rows) - len(open_rows)
+    data = {"out": str(out), "answered": len(open_rows), "already_there": old_count, **settings}
+    show(data, f"{len(open_rows)} queries answered, {old_count} were there; see {out}", as_json=as_json)
 
 
 def answer_rows(
@@ -167,7 +149,7 @@ def find_videos(folder: Path, vids: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_done(out: Path, settings: dict[str, Any]) -> set[str]:
+def read_answered(out: Path, settings: dict[str, Any]) -> set[str]:
     """The qids that the output answers; a last line cut short by a crash is removed from the file.
 
     Raises InputError when another model or other settings made a row.

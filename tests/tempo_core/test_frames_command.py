@@ -1,4 +1,3 @@
-import argparse
 import json
 from pathlib import Path
 
@@ -6,16 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tempo_core.commands import frames
-from tempo_core.errors import InputError, VideoError
+from tempo_core.__main__ import main
 from tests.videos import constant, number_of, write_clip
 
 
 def run(*words: str) -> int:
-    parser = argparse.ArgumentParser()
-    frames.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["frames", *words])
-    return args.run(args)
+    return main(["frames", *words])
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -59,24 +54,42 @@ def test_one_frame_a_second_unless_told_otherwise(
     assert pixels(written[0]).shape == (48, 64, 3)
 
 
-def test_bad_input_writes_nothing(clip: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "order", ["--at 0.5 --at 2.99 FILE", "FILE --at 0.5 --at 2.99", "--at 0.5 2.99 FILE"]
+)
+def test_times_may_be_repeated_and_stand_before_the_file(
+    clip: str, tmp_path: Path, order: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [clip if word == "FILE" else word for word in order.split()]
+    assert run(*words, "--out", str(tmp_path / "out"), "--json") == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert [row["time_s"] for row in manifest["frames"]] == [0.48, 2.96]
+    written = sorted((tmp_path / "out").glob("*.png"))
+    assert [number_of(pixels(path)) for path in written] == [12, 74]
+
+
+def test_bad_input_writes_nothing(clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "old.png").touch()
-    with pytest.raises(InputError, match="is not empty"):
-        run(clip, "--out", str(tmp_path / "full"))
-    with pytest.raises(InputError, match="cannot be used as a folder"):
-        run(clip, "--out", clip)
     out = tmp_path / "out"
-    with pytest.raises(VideoError, match="no file"):
-        run(str(tmp_path / "none.mp4"), "--out", str(out))
-    with pytest.raises(InputError, match="Times must lie in"):
-        run(clip, "--at", "99", "--out", str(out))
-    with pytest.raises(InputError, match="fps must be a positive number"):
-        run(clip, "--fps", "0", "--out", str(out))
+    for words, message in [
+        ([clip, "--out", str(tmp_path / "full")], "is not empty"),
+        ([clip, "--out", clip], "cannot be used as a folder"),
+        ([str(tmp_path / "none.mp4"), "--out", str(out)], "no file"),
+        ([clip, "--at", "99", "--out", str(out)], "Times must lie in"),
+        ([clip, "--fps", "0", "--out", str(out)], "fps must be a positive number"),
+    ]:
+        assert run(*words) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("frames: ")
+        assert message in line
+        assert len(line.splitlines()) == 1
     assert list(out.iterdir()) == []
 
 
-def test_a_rate_and_times_exclude_each_other(clip: str, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run(clip, "--fps", "1", "--at", "1", "--out", str(tmp_path / "out"))
-    assert caught.value.code == 2
+def test_a_rate_and_times_exclude_each_other(
+    clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(clip, "--fps", "1", "--at", "1", "--out", str(tmp_path / "out")) == 2
+    assert "--fps and --at exclude each other" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
