@@ -24,10 +24,10 @@ from benchmarks.engine import video
 from tempo_core.decoding import Scorer
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.moments import Moment
-from train.encoding import Encoded, Encoder
-from train.examples import Example
-from train.group_forward import group_logprobs, look, pack, plain_logprobs, vision_inputs
-from train.rollouts import Rollout, distinct, prefill, sample_group
+from train.data.encoding import Encoded, Encoder
+from train.data.examples import Example
+from train.grpo.group_forward import encode_video, group_logprobs, pack, plain_logprobs, vision_inputs
+from train.grpo.rollouts import Rollout, distinct, prefill, sample_group
 
 SEED = 3
 
@@ -85,7 +85,7 @@ def shared_step(
     """One look, one prefill, one packed row."""
     step = Step()
     model.eval()
-    seen = look(model, encoded.video)
+    seen = encode_video(model, encoded.video)
     step.rollouts = sample(prefill(model, encoded, seen), encoded, tokenizer, size)
     step.lap("sampling")
     model.train()
@@ -94,8 +94,8 @@ def shared_step(
     logprobs = group_logprobs(model, encoded, row, None if train_vision else seen)
     weights = gains(step.rollouts)
     shares = torch.tensor([sum(weights[i] for i in range(size) if which[i] == c) for c in range(len(kept))])
-    _back(step, model, logprobs, shares[row.owner])
-    apart = [logprobs[row.owner == which[i]] for i in range(size)]
+    _back(step, model, logprobs, shares[row.completion_idx])
+    apart = [logprobs[row.completion_idx == which[i]] for i in range(size)]
     step.logprobs = torch.cat(apart).detach()
     return step
 
@@ -168,7 +168,9 @@ class _EveryRow:
 
 def sample(scorer: Scorer, encoded: Encoded, tokenizer: Any, size: int) -> list[Rollout]:
     """The same answers for both ways: equal random numbers, equal distributions."""
-    return sample_group(scorer, encoded, tokenizer, np.random.default_rng(SEED), size=size, temperature=1.0)
+    return sample_group(
+        scorer, encoded, tokenizer, np.random.default_rng(SEED), num_generations=size, temperature=1.0
+    )
 
 
 def gains(rollouts: list[Rollout]) -> list[float]:

@@ -213,11 +213,11 @@ def measure_group() -> Walk:
     from tempo_core.checkpoint import find_checkpoint
     from tempo_core.loading import load_model
     from tempo_core.moments import Moment
-    from train.encoding import Encoder
-    from train.examples import Example
-    from train.pir_config import PirGrpoConfig
-    from train.pir_grpo import PirGrpoTrainer, run_pir_grpo
-    from train.sft import adapt
+    from train.data.encoding import Encoder
+    from train.data.examples import Example
+    from train.grpo.config import PirGrpoConfig
+    from train.grpo.trainer import PirGrpoTrainer, run_pir_grpo
+    from train.trainer import adapt
 
     steps: list[Walk] = []
     untraced = PirGrpoTrainer.training_step
@@ -229,7 +229,13 @@ def measure_group() -> Walk:
         return loss
 
     config = PirGrpoConfig(
-        steps=2, groups=1, rollouts=4, save_every=2, record_every=2, drop_constant=False, threads=1
+        steps=2,
+        groups=1,
+        num_generations=4,
+        save_steps=2,
+        logging_steps=2,
+        skip_uniform_groups=False,
+        threads=1,
     )
     loaded = load_model(find_checkpoint(None), four_bit=False, device="cpu")
     examples = [

@@ -24,7 +24,7 @@ ADAPTER_WEIGHTS, ADAPTER_CONFIG, ADAPTER_LINEAGE = (
     "tempo_adapter.json",
 )
 PROMOTED = "promoted.json"
-"""In a folder of adapters, which one each base is served with (`train.registry` writes it)."""
+"""In a folder of adapters, which one each base is served with (`train.refresh.registry` writes it)."""
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

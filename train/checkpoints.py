@@ -17,11 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from tempo_core.errors import InputError
-from train.examples import Example
-from train.lineage import write_json
+from train.data.examples import Example
 
 WHOLE = "whole"
 """A file in a state's folder, written after all others."""
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON so that a kill at any moment leaves the old file or the new one, whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def open_run(folder: Path, decides: dict[str, Any]) -> bool:
@@ -42,7 +52,7 @@ def open_run(folder: Path, decides: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """One run at a time works in a folder. Raises InputError while another does, unless told to wait for it.
 
     Of a run on several devices the first process holds the folder for all.
@@ -84,7 +94,7 @@ class Curves:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def forget_after(self, step: int) -> float:
+    def truncate_after(self, step: int) -> float:
         """Drop the lines of steps that will be made again; returns the seconds that the kept ones took."""
         kept = [line for line in read_curves(self.path) if line["step"] <= step]
         if self.path.exists():

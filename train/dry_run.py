@@ -8,8 +8,8 @@ from typing import Any
 from tempo_core.checkpoint import find_checkpoint
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.memory import PUBLISHED, plan, published_config
-from train.examples import Example, counts
-from train.refresh_config import RefreshConfig
+from train.data.examples import Example, counts
+from train.refresh.config import RefreshConfig
 
 CPU_FLOPS = 4e10
 """Of two cores in float32, as measured on tempo-tiny; a guess for any other machine."""
@@ -77,7 +77,7 @@ def dry_run(
 
     Raises CheckpointError.
     """
-    from train.packing import Pack, plan_batches
+    from train.sft.packing import Pack, plan_batches
 
     model_config, defaults = _base(checkpoint)
     memory = plan(model_config, four_bit=config.four_bit, device=device, defaults=defaults)
@@ -93,7 +93,7 @@ def dry_run(
         mean = tokens["sft"] / sum(len(batch) for batch in batches)
         steps["pir-grpo"] = config.pir.steps
         groups = config.pir.steps * config.pir.groups * devices
-        tokens["pir-grpo"] = round(groups * 2 * (mean + config.pir.rollouts * ANSWER_TOKENS))
+        tokens["pir-grpo"] = round(groups * 2 * (mean + config.pir.num_generations * ANSWER_TOKENS))
     steps, tokens = ({name: each[name] for name in stages if name in each} for each in (steps, tokens))
     text = model_config.text_config
     body = memory.quantised_parameters or memory.parameters
@@ -102,11 +102,17 @@ def dry_run(
     kept = 1 if config.sft.gradient_checkpointing else 12
     width = 4 if device == "cpu" else 2
     return DryRun(
-        rows=counts(examples), steps=steps, tokens=tokens, weight_bytes=memory.weight_bytes, trained=trained,
+        rows=counts(examples),
+        steps=steps,
+        tokens=tokens,
+        weight_bytes=memory.weight_bytes,
+        trained=trained,
         state_bytes=STATE_BYTES * trained,
-        activation_bytes=memory.activation_bytes + longest * text.hidden_size * text.num_hidden_layers * width * kept,
-        seconds={name: round(6 * body * count / rate, 1) for name, count in tokens.items()}, device=device,
-    )  # fmt: skip
+        activation_bytes=memory.activation_bytes
+        + longest * text.hidden_size * text.num_hidden_layers * width * kept,
+        seconds={name: round(6 * body * count / rate, 1) for name, count in tokens.items()},
+        device=device,
+    )
 
 
 def _base(checkpoint: str | Path | None) -> tuple[Any, GroundingDefaults]:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from train.configuration import SftConfig
-from train.negatives import NegativeShares
-from train.pir_config import PirGrpoConfig
-from train.refresh_config import RefreshConfig
-from train.rewards import TVG_R1
+from train.data.negatives import NegativeShares
+from train.grpo.config import PirGrpoConfig
+from train.grpo.rewards import TVG_R1
+from train.refresh.config import RefreshConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
+from train.sft.config import SftConfig
 from train.shapeworld.queries import QueryMix
 
 
@@ -22,9 +22,11 @@ def tempo_tiny(seed: int = 0) -> ScratchRecipe:
     wall changes and is asked for, its colour need not be read.
     """
     wary = QueryMix(
-        irrelevant=0.42, negatives=(0.4, 0.15, 0.15, 0.3), absent_near=0.5,
+        irrelevant=0.42,
+        negatives=(0.4, 0.15, 0.15, 0.3),
+        absent_near=0.5,
         absent_kinds=("scene",) * 4 + ("pair", "count") * 3 + ("size", "existence", "shape", "colour"),
-    )  # fmt: skip
+    )
     short = Mixture(
         videos=10, questions=8, ticks=(8, 14), rich_share=0.4, query_mix=wary, wall_chances=(0.9, 0.9)
     )
@@ -80,13 +82,31 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
     in more than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
     """
     sft = SftConfig(
-        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=2e-4, epochs=3.0, questions=8, rows=4,
-        save_every=10, record_every=2, threads=2,
-    )  # fmt: skip
+        name="tempo-tiny-refresh",
+        seed=seed,
+        rank=16,
+        alpha=32,
+        learning_rate=2e-4,
+        epochs=3.0,
+        questions_per_row=8,
+        per_device_train_batch_size=4,
+        save_steps=10,
+        logging_steps=2,
+        threads=2,
+    )
     pir = PirGrpoConfig(
-        name="tempo-tiny-refresh", seed=seed, rank=16, alpha=32, learning_rate=1e-4, steps=10, groups=64, rollouts=8,
-        save_every=2, record_every=1, threads=2,
-    )  # fmt: skip
+        name="tempo-tiny-refresh",
+        seed=seed,
+        rank=16,
+        alpha=32,
+        learning_rate=1e-4,
+        steps=10,
+        groups=64,
+        num_generations=8,
+        save_steps=2,
+        logging_steps=1,
+        threads=2,
+    )
     return RefreshConfig(name="tempo-tiny-refresh", seed=seed, sft=sft, pir=pir)
 
 
@@ -105,13 +125,35 @@ def _qlora(name: str, seed: int, *, sft_rate: float, pir_rate: float) -> Refresh
     (docs/experiments.md). Not run at this size.
     """
     sft = SftConfig(
-        name=name, seed=seed, rank=32, alpha=64, learning_rate=sft_rate, epochs=2.0, questions=6, rows=1,
-        accumulate=8, gradient_checkpointing=True, batch_tokens=8192, save_every=50, record_every=5,
-    )  # fmt: skip
+        name=name,
+        seed=seed,
+        rank=32,
+        alpha=64,
+        learning_rate=sft_rate,
+        epochs=2.0,
+        questions_per_row=6,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=8,
+        gradient_checkpointing=True,
+        batch_tokens=8192,
+        save_steps=50,
+        logging_steps=5,
+    )
     pir = PirGrpoConfig(
-        name=name, seed=seed, rank=32, alpha=64, learning_rate=pir_rate, steps=75, groups=32, rollouts=8,
-        show_refusals="always", gradient_checkpointing=True, patience=15, save_every=5, record_every=1,
-    )  # fmt: skip
+        name=name,
+        seed=seed,
+        rank=32,
+        alpha=64,
+        learning_rate=pir_rate,
+        steps=75,
+        groups=32,
+        num_generations=8,
+        inject_refusal="always",
+        gradient_checkpointing=True,
+        patience=15,
+        save_steps=5,
+        logging_steps=1,
+    )
     return RefreshConfig(name=name, seed=seed, sft=sft, pir=pir, negatives=NegativeShares(), world_clips=0)
 
 
@@ -125,7 +167,7 @@ def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
         one,
         name="qwen2-vl-7b-gpus",
         four_bit=False,
-        sft=replace(one.sft, name="qwen2-vl-7b-gpus", accumulate=2),
+        sft=replace(one.sft, name="qwen2-vl-7b-gpus", gradient_accumulation_steps=2),
         pir=None if one.pir is None else replace(one.pir, name="qwen2-vl-7b-gpus", groups=8),
     )
 
@@ -141,9 +183,18 @@ def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> Refres
     one = base(seed)
     assert one.pir is not None
     pir = replace(
-        one.pir, name=name, rewards=TVG_R1, difficulty="tvg-r1", constrained=False, show_refusals="never", rollouts=8,
-        temperature=1.0, loss="grpo", beta=0.0, learning_rate=1e-5,
-    )  # fmt: skip
+        one.pir,
+        name=name,
+        rewards=TVG_R1,
+        difficulty="tvg-r1",
+        constrained=False,
+        inject_refusal="never",
+        num_generations=8,
+        temperature=1.0,
+        loss_type="grpo",
+        beta=0.0,
+        learning_rate=1e-5,
+    )
     return replace(one, name=name, sft=replace(one.sft, name=name), pir=pir, negatives=None)
 
 

@@ -2,7 +2,7 @@
 
     <home>/training/lock            held by the child as long as it lives, however it ends
     <home>/training/current.json    the job that the page shows
-    <home>/training/<job>/          the run's own folder (`train.refresh`), and the child's log.txt
+    <home>/training/<job>/          the run's own folder (`train.refresh.run`), and the child's log.txt
 
 Whether a job runs is asked of the lock, never of a process number: numbers are used again. A job that was killed, or
 whose machine went down, is resumed by starting the same command again.
@@ -27,8 +27,7 @@ from app.home import Home
 from app.http.errors import without_paths
 from app.job_queue import Busy
 from tempo_core.errors import InputError
-from train.checkpoints import read_curves
-from train.lineage import write_json
+from train.checkpoints import read_curves, write_json
 
 ENDED = ("done", "failed", "cancelled")
 FIRST_STATE = {

@@ -16,12 +16,13 @@ from app.home import Home
 from app.training.jobs import JobStatus, TrainingJobs, Wish
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import InputError
-from train.examples import Gathered, counts, read_examples
+from train.data.example_files import read_examples
+from train.data.examples import ExampleSplit, counts
 from train.recipes import FINE_TUNING
-from train.refresh import Outcome
-from train.refresh_data import corrected_only, refresh_folder
-from train.registry import Registry
-from train.replay import knows_shapeworld
+from train.refresh.data import corrected_only, refresh_folder
+from train.refresh.registry import Registry
+from train.refresh.replay import knows_shapeworld
+from train.refresh.run import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Preview:
     snapshot: str
     """The name that a snapshot of it would have."""
     training: dict[str, int]
-    """Counts of `train.examples.counts`."""
+    """Counts of `train.data.examples.counts`."""
     held_out: dict[str, int]
     kinds: dict[str, int]
     """Training rows by what was said: moments, no moment."""
@@ -103,7 +104,7 @@ class TrainingDesk:
             training=counts(found.training),
             held_out=counts(found.held_out),
             kinds=_kinds(found),
-            left_out={reason: len(rows) for reason, rows in found.left_out.items()},
+            left_out={reason: len(rows) for reason, rows in found.skipped.items()},
             replay=self._has_replay(),
         )
 
@@ -215,7 +216,7 @@ class PromotionWatch:
             return b""
 
 
-def _kinds(found: Gathered) -> dict[str, int]:
+def _kinds(found: ExampleSplit) -> dict[str, int]:
     named = Counter("moments" if each.relevant else "no moment" for each in found.training)
     named.update(f"{each.source}s" for each in found.training if each.source != "original")
     return dict(named)

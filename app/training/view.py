@@ -8,7 +8,7 @@ from typing import Any
 from app.data.view import status_html
 from app.training.jobs import JobStatus
 from app.training.service import Preview
-from train.registry import Entry
+from train.refresh.registry import Entry
 
 STAGE_NAMES = {
     "reading": "Reading the snapshot",

@@ -15,8 +15,8 @@ from tests.tempo_core.conftest import (  # noqa: F401  (fixtures)
     make_video,
     tokenizer,
 )
-from train.encoding import Encoder
-from train.examples import Example
+from train.data.encoding import Encoder
+from train.data.examples import Example
 
 
 def example_of(number: int = 0, *, query: str = "a red circle appears", moments: Any = ()) -> Example:

@@ -14,12 +14,12 @@ from tempo_core.errors import InputError
 from tempo_core.prompt import answer_ids
 from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
-from train.difficulty import Difficulty
+from train.data.negatives import with_negatives
 from train.experiments.gains import Effort, _sft, cold_recipe, run_scenario, with_noise
 from train.experiments.pairs import PairsPlan, ShapePairs
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Arm, Noise, Scenario
 from train.experiments.world import WorldPlan, held_out, shaken
-from train.negatives import with_negatives
+from train.grpo.difficulty import Difficulty
 from train.scratch.batches import videos
 from train.scratch.tokenizer import build_tokenizer
 from train.shapeworld.queries import held_out as unseen
@@ -213,7 +213,7 @@ def test_an_arm_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
             Difficulty(row_id=row.row_id, mean=(0.0, 0.5, 1.0)[n % 3], spread=0) for n, row in enumerate(rows)
         ]
 
-    monkeypatch.setattr("train.difficulty.measure", measured)
+    monkeypatch.setattr("train.grpo.difficulty.measure", measured)
     run_scenario(scenario, checkpoint, tmp_path, Effort(minutes=0.01, groups=2), seeds=[0])
     facts = json.loads((tmp_path / "stages" / "pir-0" / "result.json").read_text())
     assert facts["rows"] == len(seen[1::3]) > 0

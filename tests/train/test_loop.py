@@ -10,8 +10,8 @@ import pytest
 
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from tests.train.people import SFT
-from train.examples import Example
+from tests.train.refresh.project import SFT
+from train.data.examples import Example
 from train.experiments.loop import ORDERS, LoopPlan, damage, run_loop
 
 

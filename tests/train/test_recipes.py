@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tests.app.fakes import write_clip
-from tests.train.test_examples import line, video, write_rows
+from tests.train.data.test_examples import line, video, write_rows
 from train.__main__ import main
+from train.data.examples import Example
 from train.dry_run import dry_run
-from train.examples import Example
 from train.recipes import CONFIGS, FINE_TUNING, RECIPES, tempo_tiny_refresh
 
 ROWS = [
@@ -71,7 +71,7 @@ def test_the_lora_weights_are_counted_as_peft_makes_them() -> None:
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     from tempo_core.checkpoint import SHIPPED, read_config
-    from train.sft import adapt
+    from train.trainer import adapt
 
     config = Qwen2VLConfig.from_dict(read_config(SHIPPED))
     with torch.device("meta"):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from tempo_core.checkpoint import adapters_folder, find_checkpoint, fingerprint
-from train.registry import Entry, Registry
+from train.refresh.registry import Entry, Registry
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

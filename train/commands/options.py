@@ -11,11 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from tempo_core.errors import InputError
-from train.configuration import SftConfig
-from train.examples import Gathered, read_examples
-from train.pir_config import PirGrpoConfig
+from train.data.example_files import read_examples
+from train.data.examples import ExampleSplit
+from train.grpo.config import PirGrpoConfig
 from train.recipes import FINE_TUNING
-from train.refresh_config import RefreshConfig
+from train.refresh.config import RefreshConfig
+from train.sft.config import SftConfig
 
 
 def add_data_options(command: argparse.ArgumentParser, *, required: bool, adapter: bool = True) -> None:
@@ -51,7 +52,7 @@ def fine_tuning(name: str, seed: int) -> RefreshConfig:
     return FINE_TUNING[name](seed)
 
 
-def gather(args: argparse.Namespace, config: RefreshConfig) -> Gathered:
+def gather(args: argparse.Namespace, config: RefreshConfig) -> ExampleSplit:
     """The rows of --data; what is left out is said on stderr. Raises InputError without a training row."""
     found = read_examples(
         args.data,
@@ -66,14 +67,14 @@ def gather(args: argparse.Namespace, config: RefreshConfig) -> Gathered:
     return found
 
 
-def say_left_out(found: Gathered) -> None:
+def say_left_out(found: ExampleSplit) -> None:
     """On stderr: how many rows are not used, and why."""
-    for reason, rows in found.left_out.items():
+    for reason, rows in found.skipped.items():
         print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
 
 
 def show_plan(
-    args: argparse.Namespace, found: Gathered, config: RefreshConfig, stages: tuple[str, ...]
+    args: argparse.Namespace, found: ExampleSplit, config: RefreshConfig, stages: tuple[str, ...]
 ) -> int:
     """Print the dry run."""
     from train.dry_run import dry_run
@@ -95,7 +96,7 @@ def load_base(
     """--checkpoint, and an encoder of its rows as the stage reads them. Raises CheckpointError, also for --adapter."""
     from tempo_core.checkpoint import check_adapter
     from tempo_core.loading import load_model
-    from train.encoding import Encoder
+    from train.data.encoding import Encoder
 
     loaded = load_model(args.checkpoint, four_bit=four_bit, device=device_of_this_process())
     if args.adapter is not None:

@@ -14,7 +14,7 @@ from train.commands.options import (
     load_base,
     show_plan,
 )
-from train.difficulty import WEIGHTS
+from train.grpo.difficulty import WEIGHTS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,17 +49,17 @@ def run(args: argparse.Namespace) -> int:
     found = gather(args, recipe)
     if args.dry_run:
         return show_plan(args, found, recipe, ("pir-grpo",))
-    from train.curriculum import run_curriculum
-    from train.negatives import practised_pairs
-    from train.sft import adapt
+    from train.data.negatives import rows_with_negatives
+    from train.grpo.curriculum import run_curriculum
+    from train.trainer import adapt
 
-    rows = practised_pairs(found.training, recipe.negatives, args.out, seed=recipe.seed)
+    rows = rows_with_negatives(found.training, recipe.negatives, args.out, seed=recipe.seed)
     if all(row.relevant for row in rows):
         print("No row is irrelevant, so refusing cannot be learned here.", file=sys.stderr)
     loaded, encoder = load_base(args, pir, four_bit=recipe.four_bit)
     bar, show = curve_bar(args.json)
     with bar:
         model = adapt(loaded.model, pir, parent=args.adapter)
-        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, args.out, progress=show)
+        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, args.out, on_progress=show)
     print(f"adapter: {args.out / 'adapter'}")
     return 0

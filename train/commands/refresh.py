@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from tempo_core.checkpoint import adapters_folder, find_checkpoint
 from train.commands.options import add_data_options, fine_tuning, say_left_out, show_plan
-from train.examples import Gathered
-from train.refresh_config import RefreshConfig
-from train.registry import Registry
+from train.data.examples import ExampleSplit
+from train.refresh.config import RefreshConfig
+from train.refresh.registry import Registry
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,8 +43,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    from train.refresh import Refresh
-    from train.refresh_data import refresh_folder
+    from train.refresh.data import refresh_folder
+    from train.refresh.run import Refresh
 
     config = fine_tuning(args.recipe, args.seed)
     if args.steps is not None:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(file=sys.stderr, disable=args.json, bar_format="{desc}") as bar, _stopped_by_signals(cancel):
         outcome = Refresh(
             data, config, folder, registry, checkpoint=args.checkpoint, videos=args.videos, replay=args.replay,
-            promote=not args.no_promote, by=args.by, hear=lambda state: bar.set_description_str(_line(state)),
+            promote=not args.no_promote, by=args.by, on_progress=lambda state: bar.set_description_str(_line(state)),
             cancel=cancel,
         ).run()  # fmt: skip
     if args.json:
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_plan(args: argparse.Namespace, found: Gathered | str, config: RefreshConfig) -> int:
+def _show_plan(args: argparse.Namespace, found: ExampleSplit | str, config: RefreshConfig) -> int:
     if isinstance(found, str):
         print(json.dumps({"message": found}) if args.json else found)
         return 0

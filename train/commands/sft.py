@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from tempo_core.errors import InputError
-from train.checkpoints import alone
+from train.checkpoints import exclusive_lock
 from train.commands.options import (
     add_data_options,
     curve_bar,
@@ -94,7 +94,7 @@ def _from_scratch(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(line), flush=True)
 
-        with alone(args.out):
+        with exclusive_lock(args.out):
             model, tokenizer = train(recipe, args.out, start=start, progress=show)
     print(f"checkpoint: {export(model, tokenizer, recipe, args.out / 'checkpoint')}")
     return 0
@@ -131,13 +131,14 @@ def _fine_tune(args: argparse.Namespace) -> int:
     found = gather(args, recipe)
     if args.dry_run:
         return show_plan(args, found, recipe, ("sft",))
-    from train.sft import adapt, run_sft
+    from train.sft.trainer import run_sft
+    from train.trainer import adapt
 
     loaded, encoder = load_base(args, sft, four_bit=recipe.four_bit)
     bar, show = curve_bar(args.json)
     with bar:
         model = adapt(loaded.model, sft, parent=args.adapter)
-        run_sft(model, loaded.tokenizer, encoder, found.training, sft, args.out, progress=show)
+        run_sft(model, loaded.tokenizer, encoder, found.training, sft, args.out, on_progress=show)
     if args.full:
         for name in BESIDE_WEIGHTS:
             if (loaded.folder / name).is_file():

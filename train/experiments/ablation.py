@@ -15,7 +15,7 @@ from typing import Any
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
-from train.checkpoints import alone, open_run
+from train.checkpoints import exclusive_lock, open_run, write_json
 from train.experiments.world import (
     HeldClip,
     Reading,
@@ -28,7 +28,6 @@ from train.experiments.world import (
     spread,
     truth_rows,
 )
-from train.lineage import write_json
 from train.recipes import tempo_tiny
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run as train
@@ -118,7 +117,7 @@ def run_ablation(
     mixture = ablation.mixture
     plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=_asked())
     worlds = {tier: held_out(replace(plan, tier=tier)) for tier in ablation.tiers}
-    with alone(out / ablation.name):
+    with exclusive_lock(out / ablation.name):
         return _run(ablation, found, out, seeds, steps, plan, worlds, report)
 
 

@@ -19,9 +19,10 @@ from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.moments import Moment, merge
-from train.checkpoints import alone, open_run
-from train.configuration import SftConfig, require
-from train.examples import Example
+from train.checkpoints import exclusive_lock, open_run, write_json
+from train.config import require
+from train.data.examples import Example
+from train.data.negatives import with_negatives
 from train.experiments.pairs import ShapePairs
 from train.experiments.scenarios import Arm, Cold, Noise, Scenario
 from train.experiments.world import (
@@ -35,12 +36,11 @@ from train.experiments.world import (
     score,
     truth_rows,
 )
-from train.lineage import write_json
-from train.negatives import with_negatives
-from train.packing import plan_batches
-from train.pir_config import PirGrpoConfig
+from train.grpo.config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.start import Start, start_in
+from train.sft.config import SftConfig
+from train.sft.packing import plan_batches
 
 Report = Callable[[str], None]
 
@@ -105,7 +105,7 @@ def run_scenario(
         for name, plan in scenario.worlds
     }
     worlds = {name: held_out(plan) for name, plan in plans.items()}
-    with alone(out / scenario.name):
+    with exclusive_lock(out / scenario.name):
         return _run(scenario, start, out, effort, plans, worlds, seeds, report)
 
 
@@ -177,7 +177,7 @@ def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Re
         )
     begins = start_in(start, fresh_language=scenario.cold.fresh_language)
     folder = out / f"cold-{scenario.cold.name}"
-    with alone(folder, wait=True):  # scenarios may share it
+    with exclusive_lock(folder, wait=True):  # scenarios may share it
         return _made_cold(scenario.cold, begins, folder, effort, report)
 
 
@@ -329,7 +329,7 @@ def _left(
     """Whether the arm's rule leaves each row."""
     if arm.difficulty is None:
         return [True] * len(rows)
-    from train.difficulty import measure, sampling_weights
+    from train.grpo.difficulty import measure, sampling_weights
 
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
     found = measure(cold.model, encoder, rows, model_id=cold.fingerprint, cache=cache, seed=seed)
@@ -341,15 +341,16 @@ def _steps(
     folder: Path, spent: Spent | None = None,
 ) -> Any:  # fmt: skip
     """So many steps of an arm from the cold model."""
-    from train.pir_grpo import run_pir_grpo
-    from train.sft import adapt, run_sft
+    from train.grpo.trainer import run_pir_grpo
+    from train.sft.trainer import run_sft
+    from train.trainer import adapt
 
     encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
     config: Any = _config(arm, effort, seed, steps)
     model = adapt(copy.deepcopy(cold.model), config)
     train: Any = run_sft if arm.method == "sft" else run_pir_grpo
     note = (lambda line: None) if spent is None else spent.note
-    return train(model, cold.tokenizer, encoder, rows, config, folder, progress=note)
+    return train(model, cold.tokenizer, encoder, rows, config, folder, on_progress=note)
 
 
 def _training(arm: Arm, effort: Effort, seed: int) -> dict[str, Any]:
@@ -364,8 +365,9 @@ def _config(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig | PirG
 
 def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:
     return SftConfig(
-        method="full", seed=seed, learning_rate=arm.rate or effort.sft_rate, steps=steps, questions=10, rows=8,
-        save_every=_save_every(steps), record_every=5, threads=1,
+        method="full", seed=seed, learning_rate=arm.rate or effort.sft_rate, steps=steps, questions_per_row=10,
+        per_device_train_batch_size=8,
+        save_steps=_save_every(steps), logging_steps=5, threads=1,
     )  # fmt: skip
 
 
@@ -377,8 +379,8 @@ def _save_every(steps: int) -> int:
 def _pir(arm: Arm, effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
     return PirGrpoConfig(
         method="full", seed=seed, learning_rate=arm.rate or effort.learning_rate, steps=steps,
-        groups=effort.groups, rollouts=8, beta=arm.beta, show_refusals=arm.show_refusals,
-        save_every=_save_every(steps), record_every=5, threads=1,
+        groups=effort.groups, num_generations=8, beta=arm.beta, inject_refusal=arm.show_refusals,
+        save_steps=_save_every(steps), logging_steps=5, threads=1,
     )  # fmt: skip
 
 

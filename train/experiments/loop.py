@@ -35,16 +35,18 @@ from tempo_core.errors import InputError
 from tempo_core.metrics import PredictionRow, compare, evaluate
 from tempo_core.metrics.evaluation import number as number_
 from tempo_core.moments import Moment, merge
-from train.checkpoints import alone, open_run
-from train.configuration import SftConfig, as_dict, require
-from train.examples import Example, read_examples
-from train.gate import answer_rows, truth_of
-from train.lineage import Lineage, code_version, write_json
-from train.pir_config import PirGrpoConfig
+from train.checkpoints import exclusive_lock, open_run, write_json
+from train.config import as_dict, require
+from train.data.example_files import read_examples
+from train.data.examples import Example
+from train.grpo.config import PirGrpoConfig
 from train.recipes import tempo_tiny_refresh
-from train.refresh import Refresh
-from train.refresh_config import RefreshConfig
-from train.registry import Registry
+from train.refresh.config import RefreshConfig
+from train.refresh.lineage import Lineage, code_version
+from train.refresh.promotion import answer_rows, truth_of
+from train.refresh.registry import Registry
+from train.refresh.run import Refresh
+from train.sft.config import SftConfig
 from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
 
@@ -116,7 +118,7 @@ def run_loop(
     """
     base = find_checkpoint(checkpoint)
     open_run(out, {"plan": as_dict(plan), "base": fingerprint(base)})
-    with alone(out):
+    with exclusive_lock(out):
         return _run(plan, out, base, seeds, say)
 
 
@@ -236,8 +238,9 @@ class _Loop:
     def _start(self) -> Path:
         """The adapter that learned the damaged labels."""
         from tempo_core.loading import load_model
-        from train.encoding import Encoder
-        from train.sft import adapt, run_sft
+        from train.data.encoding import Encoder
+        from train.sft.trainer import run_sft
+        from train.trainer import adapt
 
         rows = [
             replace(row, moments=self.damaged.get(row_id, row.moments)) for row_id, row in self.truth.items()

@@ -9,8 +9,8 @@ import numpy as np
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.moments import Moment
 from tempo_core.video import SampledVideo
-from train.encoding import Encoder
-from train.examples import Example
+from train.data.encoding import Encoder
+from train.data.examples import Example
 from train.experiments.world import ticks_for
 from train.shapeworld.queries import Predicate, QueryMix, sample_queries
 from train.shapeworld.render import render

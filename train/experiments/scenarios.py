@@ -6,9 +6,9 @@ The question is always the same: does PIR-GRPO gain more than the same minutes o
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from train.data.negatives import NegativeShares
 from train.experiments.pairs import RELEVANT_ONLY, PairsPlan
 from train.experiments.world import WorldPlan
-from train.negatives import NegativeShares
 from train.shapeworld.queries import QueryMix
 
 HARD = NegativeShares(irrelevant=5 / 13, edited=0.8, same_video=0.0, shuffled=0.2)
@@ -34,7 +34,7 @@ class Arm:
     rate: float | None = None
     """Learning rate; None: the effort's for the method."""
     difficulty: str | None = None
-    """Rows to which this rule of `train.difficulty` gives no weight are left out, measured on the cold model."""
+    """Rows to which this rule of `train.grpo.difficulty` gives no weight are left out, measured on the cold model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,9 +22,9 @@ from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine
 from tests.app.training.fake_job import FakeJob, state_of
-from tests.train.test_registry import lineage, peft_files
-from train.lineage import write_json
-from train.registry import Registry
+from tests.train.refresh.test_registry import lineage, peft_files
+from train.checkpoints import write_json
+from train.refresh.registry import Registry
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect

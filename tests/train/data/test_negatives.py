@@ -1,0 +1,241 @@
+"""Negatives: exact in shapeworld, honest about real rows, every edit recorded, nothing given is lost."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment
+from train.data.examples import Example
+from train.data.lexical import KINDS, WordEdit, edit_words, words_of
+from train.data.negatives import (
+    Mixed,
+    NegativeShares,
+    check_by_rows,
+    check_by_windows,
+    check_in_world,
+    with_negatives,
+)
+from train.shapeworld.queries import QueryMix, held_out, sample_queries
+from train.shapeworld.scene import RICH, sample_scene
+
+
+def row(query: str, clip: str = "a_0.0_150.0", moments: Any = ((10, 20),), **options: Any) -> Example:
+    return Example(
+        row_id=f"{clip}:{query}",
+        video=Path(f"{clip}.mp4"),
+        clip_id=clip,
+        query=query,
+        duration_s=150.0,
+        moments=tuple(Moment(*pair) for pair in moments),
+        **options,
+    )
+
+
+class Shapes:
+    """Shapeworld clips whose examples name their scene."""
+
+    def __init__(self, clips: int = 30) -> None:
+        self._scenes = {f"clip-{idx}": sample_scene(idx, RICH) for idx in range(clips)}
+        self._meant: dict[str, Any] = {}
+        self.examples: list[Example] = []
+        mix = QueryMix(irrelevant=0.0, hard_share=0.2)
+        for name, scene in self._scenes.items():
+            for query in sample_queries(np.random.default_rng([7, scene.seed]), scene, 4, mix, []):
+                moments = tuple(Moment(a * scene.step_s, b * scene.step_s) for a, b in query.runs)
+                example = Example(
+                    row_id=f"{name}:{query.text}",
+                    video=Path(name),
+                    clip_id=name,
+                    query=query.text,
+                    duration_s=scene.duration_s,
+                    moments=moments,
+                )
+                self._meant[example.row_id] = query.predicate
+                self.examples.append(example)
+
+    def scene(self, example: Example) -> Any:
+        return self._scenes.get(example.clip_id)
+
+    def predicate(self, example: Example) -> Any:
+        return self._meant.get(example.row_id)
+
+
+@pytest.fixture(scope="module")
+def shapes() -> Shapes:
+    return Shapes()
+
+
+@pytest.fixture(scope="module")
+def mixed(shapes: Shapes) -> Mixed:
+    return with_negatives(shapes.examples, NegativeShares(), seed=0, world=shapes)
+
+
+def predicate_after(change: str) -> Any:
+    return eval(change.split(" -> ")[1])  # what the report wrote, a tuple of words
+
+
+def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
+    shapes: Shapes, mixed: Mixed
+) -> None:
+    meant = {example.row_id: shapes.predicate(example) for example in shapes.examples}
+    made = [example for example in mixed.examples if not example.relevant]
+    assert len(made) == len(shapes.examples)
+    for example, pair in zip(made, mixed.report.made, strict=True):
+        assert pair.check == "proved"
+        *exchanged, change = pair.changes
+        is_edit = pair.negative == "edited"
+        assert bool(exchanged) == is_edit
+        assert {each.split(":")[0] for each in exchanged} <= {
+            "colour",
+            "shape",
+            "size",
+            "count",
+            "motion",
+            "wall",
+            "light",
+            "fade",
+            "shot",
+            "order",
+        }
+        predicate = predicate_after(change) if is_edit else meant[change.removeprefix("from row: ")]
+        assert check_in_world(shapes.scene(example), predicate) == "proved"
+        assert not (is_edit and held_out(predicate))
+    kinds = Counter(pair.negative for pair in mixed.report.made)
+    assert kinds["edited"] / len(made) == pytest.approx(0.75, abs=0.1)  # nothing is of one source video here
+    assert kinds["same-video"] == 0
+
+
+def test_given_rows_stay_and_count_towards_the_share(shapes: Shapes) -> None:
+    refusals = [replace(row("q", moments=()), row_id=f"no-{idx}", negative="annotated") for idx in range(40)]
+    rows = [*shapes.examples, *refusals]
+    found = with_negatives(rows, NegativeShares(irrelevant=0.4), seed=1, world=shapes)
+    assert found.examples[: len(rows)] == tuple(rows)
+    assert sum(not each.relevant for each in found.examples) / len(found.examples) == pytest.approx(
+        0.4, abs=0.01
+    )
+    assert found.report.given == 40
+    nothing = with_negatives(rows, NegativeShares(irrelevant=0.1), seed=1, world=shapes)
+    assert nothing.examples == tuple(rows)
+    assert nothing.report.wanted == 0
+
+
+def test_one_seed_makes_one_set_and_no_pair_comes_twice(shapes: Shapes, mixed: Mixed) -> None:
+    again = with_negatives(shapes.examples, NegativeShares(), seed=0, world=shapes)
+    other = with_negatives(shapes.examples, NegativeShares(), seed=1, world=shapes)
+    assert again == mixed
+    assert other != mixed
+    asked = [(example.video, example.query.lower()) for example in mixed.examples]
+    made = asked[len(shapes.examples) :]
+    assert len(set(made)) == len(made)
+    assert not set(made) & set(asked[: len(shapes.examples)])
+    assert len({example.row_id for example in mixed.examples}) == len(mixed.examples)
+
+
+REAL = [
+    row("A man in a red jacket walks two dogs"),
+    row("A woman plays the guitar indoors", moments=[(30, 60)]),
+    row("Chef cuts an apple in the kitchen", clip="a_60.0_210.0", moments=[(100, 120)]),
+    row("Two girls ride a bus at night", clip="b_0.0_150.0"),
+    row("A boy opens the first box", clip="c_0.0_150.0"),
+]
+
+
+def test_real_rows_get_every_kind_and_say_what_nobody_checked() -> None:
+    found = with_negatives(REAL, NegativeShares(edited=0.4, same_video=0.3, shuffled=0.3), seed=3)
+    report = found.report.to_dict()
+    assert report["wanted"] == report["made"] == 5
+    assert sum(sum(checks.values()) for checks in report["kinds"].values()) == 5
+    for example, pair in zip(found.examples[5:], found.report.made, strict=True):
+        assert (example.moments, example.negative, example.query) == ((), pair.negative, pair.query)
+        assert pair.changes
+    heavy = with_negatives(REAL, NegativeShares(unchecked_weight=0.5), seed=3)
+    assert {each.weight for each in heavy.examples[5:]} <= {0.5, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("query", "verdict"),
+    [
+        ("a man in a red jacket walks two dogs.", "refuted"),
+        ("a man in a red jacket walks two big dogs", "refuted"),  # nearly the same words
+        ("a man in a blue jacket walks two dogs", "unchecked"),  # an edit
+        ("an elephant in the snow", "unchecked"),
+        ("A dragon flies", "proved"),
+    ],
+)
+def test_rows_refute_prove_or_say_nothing(query: str, verdict: str) -> None:
+    rows = [*REAL, row("a dragon flies", moments=(), negative="annotated")]
+    assert check_by_rows(REAL[0], query, rows) == verdict
+
+
+@pytest.mark.parametrize(
+    ("clip", "moments", "verdict"),
+    [
+        ("a_60.0_210.0", [(100, 120)], "unchecked"),  # true at 160-180 of the source; nobody looked at 0-60
+        ("a_60.0_210.0", [(20, 40)], "refuted"),  # true at 80-100, which lies in the clip
+        ("a_0.0_300.0", [(200, 220)], "proved"),  # its annotators saw the whole of this clip
+        ("a_150.0_300.0", [(0, 20)], "unchecked"),
+        ("b_0.0_300.0", [(0, 20)], "unchecked"),
+        ("unnamed", [(0, 20)], "unchecked"),
+    ],
+)
+def test_windows_of_the_same_source(clip: str, moments: Any, verdict: str) -> None:
+    assert check_by_windows(REAL[0], row("somebody sings", clip=clip, moments=moments)) == verdict
+
+
+def test_a_kind_that_finds_nothing_leaves_its_part_to_the_others() -> None:
+    rows = [row("hmm", clip="x"), row("a red car", clip="y")]
+    found = with_negatives(rows, NegativeShares(edited=0.0, same_video=1.0, shuffled=0.1), seed=0)
+    assert [pair.negative for pair in found.report.made] == ["shuffled", "shuffled"]
+    alone = with_negatives(rows[:1], NegativeShares(), seed=0)
+    assert alone.report.to_dict()["made"] == 0
+    assert with_negatives([], NegativeShares(), seed=0).examples == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_word_edit_changes_so_many_words_and_records_them(seed: int, count: int) -> None:
+    query = "The man in a red jacket opens the first of two boxes outside"
+    found = edit_words(np.random.default_rng(seed), query, count)
+    assert found is not None
+    text, edits = found
+    old, new = words_of(query), words_of(text)
+    changed = [
+        (a.lower(), b.lower()) for a, b in zip(old, new, strict=True) if a != b and (a, b) != ("a", "an")
+    ]
+    assert changed == [(each.old, each.new) for each in edits]
+    assert len(changed) == count
+    for each in edits:
+        assert any({each.old, each.new} <= set(words) for words in KINDS[each.kind])
+        assert each.new not in words_of(query.lower())
+
+
+def test_articles_and_capitals_follow_the_new_word() -> None:
+    found = {
+        edit_words(np.random.default_rng(seed), "Red thing", avoid=["blue", "orange"]) for seed in range(50)
+    }
+    texts = {text for text, _ in (each for each in found if each)}
+    assert "Green thing" in texts
+    assert not {"Blue thing", "Orange thing"} & texts
+    apples = [edit_words(np.random.default_rng(seed), "a banana") for seed in range(50)]
+    assert ("an apple", (WordEdit("object", "banana", "apple"),)) in apples
+    assert edit_words(np.random.default_rng(0), "someone juggles") is None
+    assert edit_words(np.random.default_rng(0), "a red thing", 2) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"irrelevant": 1.0},
+        {"edited": -1},
+        {"edited": 0, "same_video": 0, "shuffled": 0},
+        {"unchecked_weight": 0},
+    ],
+)
+def test_shares_that_make_no_sense_are_refused(options: dict) -> None:
+    with pytest.raises(InputError):
+        NegativeShares(**options)

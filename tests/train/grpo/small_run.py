@@ -1,0 +1,41 @@
+"""A small PIR-GRPO run as a process of its own, to be killed or launched several times over."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tempo_core.loading import load_model
+from tests.train.conftest import example_of, sampled
+from train.data.encoding import Encoder
+from train.grpo.config import PirGrpoConfig
+from train.grpo.trainer import run_pir_grpo
+from train.trainer import adapt
+
+ROWS = [
+    example_of(1, moments=[(1, 4)]),
+    example_of(1, query="night"),
+    example_of(2, moments=[(0, 2), (5, 8)]),
+    example_of(3, query="two squares"),
+]
+CONFIG = PirGrpoConfig(
+    steps=6, groups=2, num_generations=4, rank=4, learning_rate=1e-2, save_steps=2, logging_steps=1, threads=1
+)
+
+
+def main(checkpoint: Path, out: Path) -> None:
+    """Train; a line per step on stdout."""
+    warnings.simplefilter("ignore")
+    loaded = load_model(checkpoint, four_bit=False, device="cpu")
+    encoder = Encoder.of(loaded, sample=sampled)
+
+    def tell(line: dict[str, Any]) -> None:
+        sys.stdout.write(f"{line['step']}\n")
+        sys.stdout.flush()
+
+    model = adapt(loaded.model, CONFIG)
+    run_pir_grpo(model, loaded.tokenizer, encoder, ROWS, CONFIG, out, on_progress=tell)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,162 @@
+"""One packed row equals one row per rollout: log-probabilities, loss and gradients; full, LoRA, NF4, checkpointed."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tempo_core.answers import answer_pieces
+from tempo_core.prompt import answer_ids
+from tests.train.conftest import example_of
+from train.data.encoding import Encoded, Encoder
+from train.grpo.group_forward import Completion, encode_video, group_logprobs, pack, plain_logprobs, unwrapped
+from train.grpo.rollouts import distinct, prefill, sample_group
+
+pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+
+ANSWERS = [[], [(0, 3)], [(2, 5)], [(1, 2), (4, 8)], [(2, 8)], [(0, 1), (3, 4), (6, 7)]]
+
+
+def completions(encoded: Encoded, tokenizer: Any) -> list[Completion]:
+    """Answers of several lengths with what the grammar allowed at every step."""
+    grammar = encoded.video.grammar
+    out = []
+    for pairs in ANSWERS:
+        ids = answer_ids(tokenizer, answer_pieces(pairs, encoded.stamps))
+        options = [tuple(grammar.allowed(ids[:step])) for step in range(len(ids))]
+        out.append(Completion(tuple(ids), tuple(options)))
+    return out
+
+
+def freely(made: list[Completion]) -> list[Completion]:
+    return [Completion(each.ids, (None,) * len(each.ids)) for each in made]
+
+
+def trainable(engine: Any, kind: str) -> Any:
+    """The engine's model as it is trained: all weights, or LoRA on a frozen (4-bit) base."""
+    model = copy.deepcopy(engine.loaded.model)
+    if kind == "full":
+        return model.requires_grad_(True).train()
+    from peft import LoraConfig, get_peft_model
+
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=targets))
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.data.normal_(std=0.05)
+    return model.train()
+
+
+def gradient(model: Any) -> torch.Tensor:
+    found = [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
+    flat = torch.cat(found)
+    model.zero_grad()
+    return flat
+
+
+@pytest.mark.parametrize("free", [False, True], ids=["grammar", "free"])
+@pytest.mark.parametrize("kind", ["full", "lora", "lora-nf4"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_equals_one_row_per_rollout(
+    engine: Any, engine_nf4: Any, kind: str, free: bool, checkpointing: bool
+) -> None:
+    from tests.train.conftest import sampled
+
+    chosen = engine_nf4 if kind == "lora-nf4" else engine
+    encoder = Encoder.of(chosen.loaded, sample=sampled)
+    model = trainable(chosen, kind)
+    if checkpointing:
+        model.enable_input_require_grads() if kind != "full" else None
+        unwrapped(model).activation_checkpointing_enable({"use_reentrant": False})
+    encoded = encoder.encode(example_of(2))
+    made = completions(encoded, encoder.tokenizer)
+    made = freely(made) if free else made
+    seen = None if kind == "full" else encode_video(model, encoded.video)
+    row = pack(encoded, made)
+    advantages = torch.tensor([0.5, -1.0, 1.5, 0.2, -0.7, -0.5])[row.completion_idx]
+
+    packed = group_logprobs(model, encoded, row, seen, temperature=0.9)
+    loss = -(advantages * packed).sum()
+    loss.backward()
+    packed_gradient = gradient(model)
+    plain = plain_logprobs(model, encoded, made, temperature=0.9)
+    twin = -(advantages * plain).sum()
+    twin.backward()
+    plain_gradient = gradient(model)
+
+    apart = float((packed - plain).detach().abs().max())
+    cosine = float(torch.cosine_similarity(packed_gradient, plain_gradient, dim=0))
+    assert apart < 1e-5
+    assert loss.item() == pytest.approx(twin.item(), abs=1e-4)
+    assert cosine > 0.9999
+    assert float(packed_gradient.norm() / plain_gradient.norm()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_row_holds_the_prompt_once_and_no_completion_sees_another(encoder: Encoder) -> None:
+    encoded = encoder.encode(example_of(2))
+    made = completions(encoded, encoder.tokenizer)
+    row = pack(encoded, made)
+    prompt = len(encoded.prompt_ids)
+    assert row.ids.shape[1] == prompt - 1 + sum(len(each.ids) for each in made)
+    start = prompt - 1
+    for each in made:
+        stop = start + len(each.ids)
+        seen = row.mask[0, 0, start:stop]
+        assert seen[:, : prompt - 1].all()
+        assert torch.equal(seen[:, start:stop], torch.ones(len(each.ids), len(each.ids)).tril().bool())
+        assert int(seen.sum()) == len(each.ids) * (prompt - 1) + len(each.ids) * (len(each.ids) + 1) // 2
+        alone = encoded.positions(prompt - 1 + len(each.ids))[:, prompt - 1 :]
+        assert np.array_equal(row.positions[:, 0, start:stop].numpy(), alone)
+        start = stop
+
+
+def test_only_choices_are_scored_and_each_choice_is_the_grammars(encoder: Encoder) -> None:
+    encoded = encoder.encode(example_of(2))
+    made = completions(encoded, encoder.tokenizer)
+    row = pack(encoded, made)
+    assert len(row.logit_positions) == len(row.completion_idx) == sum(len(each.choices) for each in made)
+    assert made[0].choices == [0]
+    assert row.choices.options is not None
+    assert (row.choices.options.gather(1, row.choices.chosen[:, None]) >= 0).all()
+    assert len(pack(encoded, freely(made)).logit_positions) == sum(len(each.ids) for each in made)
+
+
+@pytest.mark.parametrize("constrained", [True, False], ids=["grammar", "free"])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("number", range(3))
+def test_recorded_log_probabilities_are_the_forwards(
+    any_loaded: Any, number: int, constrained: bool, temperature: float
+) -> None:
+    from tests.train.conftest import sampled
+
+    encoder = Encoder.of(any_loaded, sample=sampled)
+    encoded = encoder.encode(example_of(number))
+    seen = encode_video(any_loaded.model, encoded.video)
+    rollouts = sample_group(
+        prefill(any_loaded.model, encoded, seen),
+        encoded,
+        encoder.tokenizer,
+        np.random.default_rng(number),
+        num_generations=8,
+        temperature=temperature,
+        constrained=constrained,
+        max_new_tokens=20,
+    )
+    kept, which = distinct(rollouts)
+    assert [kept[idx] for idx in which] == rollouts
+    row = pack(encoded, [each.completion for each in kept])
+    with torch.no_grad():
+        found = group_logprobs(any_loaded.model, encoded, row, seen, temperature=temperature)
+    recorded = [each.logprobs[step] for each in kept for step in each.completion.choices]
+    assert found.tolist() == pytest.approx(recorded, abs=2e-5)
+
+
+@pytest.fixture(params=["full", "nf4"])
+def any_loaded(request: pytest.FixtureRequest, engine: Any, engine_nf4: Any) -> Any:
+    return (engine if request.param == "full" else engine_nf4).loaded

@@ -1,0 +1,585 @@
+"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better.
+
+Long because every test needs the same small project of clips and corrections.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tempo_core.checkpoint import fingerprint
+from tempo_core.errors import Cancelled, InputError
+from tests.train.refresh.project import QUICK, SFT_ONLY, Project
+from train.__main__ import main
+from train.data.negatives import NegativeShares
+from train.refresh.config import PromotionCriteria, RefreshConfig
+from train.refresh.data import refresh_folder
+from train.refresh.promotion import Decision, decide
+from train.refresh.registry import Registry
+from train.refresh.replay import knows_shapeworld
+from train.refresh.run import Outcome, Refresh
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path / "project")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "home" / "adapters")
+
+
+def refresh(
+    project: Project,
+    registry: Registry,
+    checkpoint: Path,
+    config: RefreshConfig = QUICK,
+    *,
+    run: str = "run",
+    **more: Any,
+) -> Outcome:
+    folder = registry.folder.parent / run
+    return Refresh(project.snapshot(), config, folder, registry, checkpoint=checkpoint, **more).run()
+
+
+def state(registry: Registry, run: str = "run") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((registry.folder.parent / run / "state.json").read_text())
+    return found
+
+
+def test_corrections_become_an_adapter_with_its_lineage(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    heard: list[dict[str, Any]] = []
+    outcome = refresh(project, registry, checkpoint, on_progress=lambda each: heard.append(dict(each)))
+    assert outcome.state in ("kept", "promoted")
+    assert outcome.adapter is not None
+    entry = registry.entry(outcome.adapter)
+    lineage = entry.lineage
+    assert lineage.base_fingerprint == fingerprint(checkpoint)
+    assert lineage.snapshot_sha256 is not None
+    assert lineage.snapshot_sha256.startswith(project.snapshot().name)
+    assert lineage.parent is None
+    assert lineage.recipe["sft"]["steps"] == 4
+    assert (lineage.rows["training"]["rows"], lineage.rows["held_out"]["rows"]) == (4, 4)
+    assert lineage.scores["corrected"]["rows"] == 4
+    assert {"ra_iou", "set_iou", "refused_f1"} <= lineage.scores["corrected"]["differences"].keys()
+    assert list(dict.fromkeys(each["stage"] for each in heard)) == [
+        "reading",
+        "replay",
+        "checking",
+        "sft",
+        "pir-grpo",
+        "comparing",
+        "deciding",
+    ]
+    assert state(registry)["state"] == "done"
+    rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
+    assert [each["row_id"] for each in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
+    assert refresh(project, registry, checkpoint) == outcome  # it has ended
+
+
+def test_made_pairs_are_practised_on_and_kept_on_file(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    config = replace(QUICK, negatives=NegativeShares(irrelevant=0.8))
+    outcome = refresh(project, registry, checkpoint, config)
+    assert outcome.adapter is not None
+    assert registry.entry(outcome.adapter).lineage.recipe["negatives"]["irrelevant"] == 0.8
+    found = json.loads((registry.folder.parent / "run" / "negatives.json").read_text())
+    assert 0 < len(found["pairs"]) == found["made"]
+    assert all(pair["changes"] and pair["check"] in ("proved", "unchecked") for pair in found["pairs"])
+
+
+def test_the_same_seed_twice_is_the_same_adapter(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    names = [refresh(project, registry, checkpoint, run=run).adapter for run in ("one", "two")]
+    assert names[0] == names[1]
+    other = replace(QUICK, seed=1, sft=replace(QUICK.sft, seed=1))
+    assert refresh(project, registry, checkpoint, other, run="three").adapter != names[0]
+
+
+def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpoint: Path) -> None:
+    """Another answer on a held-out row changes the scores' truth and not the adapter."""
+    project.correct_all(["0-0", "1-1", "2-0"])
+    first = refresh(project, registry, checkpoint, SFT_ONLY, run="one").adapter
+    project.correct_all(["3-0", "3-1"])
+    assert refresh(project, registry, checkpoint, SFT_ONLY, run="two").adapter == first
+
+
+@pytest.mark.slow
+def test_a_stopped_refresh_ends_with_the_same_adapter(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    """Stopped in each long stage, one after the other."""
+    project.correct_all()
+    whole = refresh(project, registry, checkpoint).adapter
+    for stage in ("checking", "sft", "pir-grpo", "comparing"):
+        cancel = threading.Event()
+
+        def stop(each: dict[str, Any], stage: str = stage, cancel: threading.Event = cancel) -> None:
+            if each["stage"] == stage and each["step"] >= 1:
+                cancel.set()
+
+        with pytest.raises(Cancelled):
+            refresh(project, registry, checkpoint, run="stopped", on_progress=stop, cancel=cancel)
+        assert (state(registry, "stopped")["state"], state(registry, "stopped")["stage"]) == (
+            "cancelled",
+            stage,
+        )
+    assert refresh(project, registry, checkpoint, run="stopped").adapter == whole
+
+
+def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all()
+    mine = tmp_path / "mine"
+    shutil.copytree(checkpoint, mine)
+
+    def replace_it(each: dict[str, Any]) -> None:
+        if each["stage"] == "comparing":
+            weights = load_file(mine / "model.safetensors")
+            save_file({name: value + 1 for name, value in weights.items()}, mine / "model.safetensors")
+
+    with pytest.raises(InputError, match="was replaced while the refresh ran"):
+        refresh(project, registry, mine, SFT_ONLY, on_progress=replace_it)
+    assert state(registry)["state"] == "failed"
+    assert registry.entries() == []
+
+
+def test_it_goes_on_from_the_promoted_adapter(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct_all()
+    parent = refresh(project, registry, checkpoint, SFT_ONLY, promote=False).adapter
+    assert parent is not None
+    registry.promote(parent, by="test")
+    child = refresh(project, registry, checkpoint, SFT_ONLY, run="child").adapter
+    assert child not in (None, parent)
+    assert registry.entry(str(child)).lineage.parent == parent
+    registry.rollback(fingerprint(checkpoint), by="test")
+    assert refresh(project, registry, checkpoint, SFT_ONLY, run="child").adapter == child
+
+
+def test_no_corrections(project: Project, registry: Registry, checkpoint: Path) -> None:
+    outcome = refresh(project, registry, checkpoint)
+    assert (outcome.state, outcome.adapter) == ("nothing", None)
+    assert outcome.message == (
+        "There are no corrections to learn from, so no adapter was made. (8 left out: nobody corrected it.)"
+    )
+    assert registry.entries() == []
+
+
+def test_one_correction(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct("0-0", (2000, 3000))
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "kept"
+    assert "0 corrected held-out rows about 0 clips cannot tell" in outcome.message
+
+
+def test_a_held_out_correction_alone(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct("3-0", (2000, 3000))
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "1 corrected rows are held out" in outcome.message
+
+
+def test_only_refusals(project: Project, registry: Registry, checkpoint: Path, tmp_path: Path) -> None:
+    project.correct_all(["0-1", "1-1", "3-1"])
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "All 2 corrections say that nothing matches" in outcome.message
+    rows = [
+        {"qid": n, "query": "a square", "duration": 4, "vid": "clip0", "relevant_windows": [[0, 2]]}
+        for n in range(4)
+    ]
+    file = tmp_path / "replay.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(SFT_ONLY, replay_share=0.5, min_replay_rows=2)
+    outcome = refresh(
+        project, registry, checkpoint, config, run="with replay", replay=file, videos=project.clips
+    )
+    assert outcome.state == "kept"
+    summary = json.loads((registry.folder.parent / "with replay" / "rows.json").read_text())["summary"]
+    assert (summary["training"]["rows"], summary["replay"]) == (4, 2)
+
+
+def test_videos_that_are_gone_or_broken(project: Project, registry: Registry, checkpoint: Path) -> None:
+    project.correct_all()
+    (project.clips / "clip0.mp4").unlink()
+    broken = project.clips / "clip1.mp4"
+    broken.write_bytes(b"x" * broken.stat().st_size)
+    outcome = refresh(project, registry, checkpoint)
+    assert outcome.state == "nothing"
+    assert "2 left out: its video is gone" in outcome.message
+    assert "2 left out: its video cannot be decoded" in outcome.message
+
+
+def test_clips_that_are_back_are_learned_from(project: Project, registry: Registry, checkpoint: Path) -> None:
+    """The same command again: nothing could be learned, and now something can."""
+    project.correct_all(["0-0", "1-0"])
+    away = project.clips.rename(project.folder / "away")
+    project.clips.mkdir()
+    snapshot = project.snapshot()
+    without = refresh_folder(registry.folder, snapshot, QUICK, checkpoint)
+    assert refresh(project, registry, checkpoint, SFT_ONLY).state == "nothing"
+    project.clips.rmdir()
+    away.rename(project.clips)
+    assert refresh_folder(registry.folder, snapshot, QUICK, checkpoint) != without
+    assert refresh(project, registry, checkpoint, SFT_ONLY).adapter is not None
+
+
+def test_a_refresh_that_goes_on_learns_from_the_rows_that_it_began_with(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all(["0-0", "1-0"])
+    clip = project.clips / "clip0.mp4"
+    away = clip.rename(project.folder / "away.mp4")
+    cancel = threading.Event()
+
+    def stop(each: dict[str, Any]) -> None:
+        if each["stage"] == "sft" and each["step"] == 2:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        refresh(project, registry, checkpoint, SFT_ONLY, on_progress=stop, cancel=cancel)
+    away.rename(clip)
+    outcome = refresh(project, registry, checkpoint, SFT_ONLY)
+    assert registry.entry(str(outcome.adapter)).lineage.rows["training"]["rows"] == 1
+
+
+def test_refusals_and_a_replay_of_which_nothing_is_left_teach_nothing(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-1", "1-1"])
+    file = tmp_path / "replay.jsonl"
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "gone", "relevant_windows": [[0, 2]]}
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    outcome = refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    assert outcome.state == "nothing"
+    assert "All 2 corrections say that nothing matches" in outcome.message
+
+
+def test_another_replay_is_another_refresh(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct("0-0", (2000, 3000))
+    snapshot = project.snapshot()
+    file = tmp_path / "replay.jsonl"
+    file.write_text("{}\n")
+    folders = [
+        refresh_folder(registry.folder, snapshot, QUICK, checkpoint, replay) for replay in (None, file)
+    ]
+    assert folders[0] != folders[1]
+    refresh(project, registry, checkpoint, SFT_ONLY)
+    with pytest.raises(InputError, match="differs in replay"):
+        refresh(project, registry, checkpoint, SFT_ONLY, replay=file)
+
+
+def test_an_end_that_was_cut_short_is_told_to_its_end(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    """Killed between its outcome and its last state, it would be called interrupted for ever."""
+    project.correct("0-0", (2000, 3000))
+    first = refresh(project, registry, checkpoint, SFT_ONLY)
+    file = registry.folder.parent / "run" / "state.json"
+    file.write_text(
+        json.dumps({**state(registry), "state": "running", "message": "Weighing old against new."})
+    )
+    assert refresh(project, registry, checkpoint, SFT_ONLY) == first
+    assert (state(registry)["state"], state(registry)["message"]) == ("done", first.message)
+
+
+def test_replay_that_is_held_out_does_not_teach(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A replay row about a held-out clip is left out, whatever its file says."""
+    project.correct_all()
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "clip3", "relevant_windows": [[0, 2]]}
+    file = tmp_path / "replay.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
+    assert rows["left_out"] == {"its clip is held out for measuring": ["replay/replay/1"]}
+
+
+def test_an_uncorrected_clip_of_val_does_not_teach_through_replay(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-0", "1-1"])  # nobody corrected the held-out clips
+    row = {"qid": 1, "query": "a square", "duration": 4, "vid": "clip3", "relevant_windows": [[0, 2]]}
+    file = tmp_path / "replay.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    left = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
+    assert left["its clip is held out for measuring"] == ["replay/replay/1"]
+
+
+def test_a_correction_about_a_clip_that_replay_holds_out_does_not_teach(
+    project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
+) -> None:
+    project.correct_all(["0-0", "1-0"])
+    rows = [
+        {
+            "qid": n,
+            "query": "a square",
+            "duration": 4,
+            "vid": f"clip{n}",
+            "relevant_windows": [[0, 2]],
+            "split": split,
+        }
+        for n, split in ((0, "train"), (1, "val"))
+    ]
+    file = tmp_path / "replay.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(SFT_ONLY, replay_share=0.5)
+    refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
+    rows_used = json.loads((registry.folder.parent / "run" / "training.json").read_text())
+    assert rows_used == ["set/0-0", "replay/replay/0"]
+
+
+def test_a_clip_that_vanishes_while_a_refresh_is_stopped_is_named(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    cancel = threading.Event()
+
+    def stop(each: dict[str, Any]) -> None:
+        if each["stage"] == "sft":
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        refresh(project, registry, checkpoint, on_progress=stop, cancel=cancel)
+    clip = project.clips / "clip0.mp4"
+    kept = clip.read_bytes()
+    clip.unlink()
+    with pytest.raises(InputError, match=r"2 training rows have lost their clips .* \(first: set/0-0\)"):
+        refresh(project, registry, checkpoint)
+    clip.write_bytes(kept)
+    assert refresh(project, registry, checkpoint).adapter is not None
+
+
+def test_what_was_promoted_meanwhile_is_not_overruled_and_an_ended_refresh_says_what_is_served(
+    project: Project, registry: Registry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.correct_all()
+    other = refresh(project, registry, checkpoint, SFT_ONLY, promote=False).adapter
+    assert other is not None
+    monkeypatch.setattr(
+        "train.refresh.promotion.decide", lambda *_: Decision(promote=True, reasons=("better",))
+    )
+
+    def promote_the_other(each: dict[str, Any]) -> None:
+        if each["stage"] == "deciding":
+            registry.promote(other, by="somebody")
+
+    seed = replace(SFT_ONLY, seed=1, sft=replace(SFT_ONLY.sft, seed=1))
+    outcome = refresh(project, registry, checkpoint, seed, run="late", on_progress=promote_the_other)
+    assert outcome.state == "kept"
+    assert f"{other} is served now, with which it was not compared" in outcome.message
+    assert registry.entry(other).promoted
+    third = replace(SFT_ONLY, seed=2, sft=replace(SFT_ONLY.sft, seed=2))
+    assert refresh(project, registry, checkpoint, third, run="third").state == "promoted"
+    registry.rollback(fingerprint(checkpoint), by="somebody")
+    again = refresh(project, registry, checkpoint, third, run="third")
+    assert again.state == "kept"
+    assert "was better and was promoted; it is not served now." in again.message
+
+
+def test_a_plan_counts_what_a_refresh_learns_from(
+    project: Project, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "refresh",
+        "--checkpoint",
+        str(checkpoint),
+        "--adapters",
+        str(tmp_path / "adapters"),
+        "--dry-run",
+        "--json",
+    ]
+    project.correct_all(["3-0"])
+    assert main([*words, "--data", str(project.snapshot())]) == 0
+    assert "no corrections to learn from" in json.loads(capsys.readouterr().out)["message"]
+    project.correct_all(["0-0", "0-1", "1-0"])
+    assert main([*words, "--data", str(project.snapshot())]) == 0
+    shown = capsys.readouterr()
+    knows = knows_shapeworld(checkpoint)
+    assert json.loads(shown.out)["rows"]["rows"] == 3 + (42 if knows else 0)
+    assert "nobody corrected it" in shown.err
+
+
+def test_two_at_once_in_one_folder_are_refused(
+    project: Project, registry: Registry, checkpoint: Path
+) -> None:
+    project.correct_all()
+    refused: list[str] = []
+
+    def second(each: dict[str, Any]) -> None:
+        if each["stage"] == "checking" and not refused:
+            with pytest.raises(InputError, match="is at work in") as error:
+                refresh(project, registry, checkpoint, SFT_ONLY)
+            refused.append(str(error.value))
+
+    refresh(project, registry, checkpoint, SFT_ONLY, on_progress=second)
+    assert len(refused) == 1
+
+
+def test_a_folder_belongs_to_one_refresh(project: Project, registry: Registry, checkpoint: Path) -> None:
+    refresh(project, registry, checkpoint)
+    with pytest.raises(InputError, match="differs in config"):
+        refresh(project, registry, checkpoint, SFT_ONLY)
+    project.correct_all()
+    with pytest.raises(InputError, match="differs in data"):
+        refresh(project, registry, checkpoint)
+    with pytest.raises(InputError, match="does not exist"):
+        Refresh(
+            project.folder / "nowhere", QUICK, registry.folder.parent / "x", registry, checkpoint=checkpoint
+        ).run()
+
+
+def test_several_processes_are_refused(
+    project: Project, registry: Registry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="accelerate"):
+        refresh(project, registry, checkpoint)
+
+
+def test_equal_refreshes_meet_in_one_folder(project: Project, checkpoint: Path, tmp_path: Path) -> None:
+    folder = refresh_folder(tmp_path, project.snapshot(), QUICK, checkpoint)
+    assert folder == refresh_folder(tmp_path, project.snapshot(), QUICK, checkpoint)
+    assert folder != refresh_folder(tmp_path, project.snapshot(), replace(QUICK, seed=1), checkpoint)
+
+
+def gap(first: float, second: float, low: float) -> dict[str, float]:
+    return {"first": first, "second": second, "low": low, "high": 2 * (second - first) - low, "p_value": 0.01}
+
+
+def scored(rows: int = 50, clips: int = 20, **gaps: Any) -> dict[str, Any]:
+    usual = {
+        "ra_iou": gap(0.5, 0.6, 0.02),
+        "refused_f1": gap(0.8, 0.8, -0.1),
+        "relevant_f1": gap(0.9, 0.9, -0.1),
+    }
+    return {"rows": rows, "clips": clips, "differences": {**usual, **gaps}}
+
+
+NOT_DEFINED = {"first": None, "second": None, "low": None, "high": None, "p_value": None}
+
+
+@pytest.mark.parametrize(
+    ("corrected", "kept", "says"),
+    [
+        (scored(), scored(), None),
+        (scored(), None, "Whether it forgot what it knew before was not measured"),
+        (None, scored(), "0 corrected held-out rows"),
+        (scored(rows=19), scored(), "19 corrected held-out rows"),
+        (scored(clips=1), scored(), "about 1 clips cannot tell"),
+        (scored(ra_iou=gap(0.5, 0.6, -0.01)), scored(), "no significant gain"),
+        (scored(ra_iou=gap(0.6, 0.5, -0.2)), scored(), "no significant gain"),
+        (scored(refused_f1=gap(0.8, 0.7, -0.2)), scored(), "refused_f1 0.800 → 0.700 (difference -0.200 to"),
+        (scored(refused_f1=NOT_DEFINED), scored(), None),
+        (scored(refused_f1=NOT_DEFINED), scored(refused_f1=NOT_DEFINED), "refused_f1 was not measured"),
+        (scored(), scored(refused_f1=gap(0.8, 0.7, -0.2)), "on what was known before is a loss"),
+        (scored(), scored(ra_iou=gap(0.8, 0.75, -0.1)), "ra_iou 0.800 → 0.750"),
+    ],
+)
+def test_the_gate(corrected: Any, kept: Any, says: str | None) -> None:
+    found: Decision = decide(PromotionCriteria(), corrected, kept)
+    assert found.promote == (says is None)
+    assert says is None or says in " ".join(found.reasons)
+
+
+FEW_GROUPS = """
+import sys
+from dataclasses import replace
+from train import recipes
+from train.__main__ import main
+
+whole = recipes.tempo_tiny_refresh()
+pir = replace(whole.pir, groups=4, save_steps=10)
+recipes.FINE_TUNING[whole.name] = lambda seed=0: replace(whole, pir=pir)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command with a recipe of fewer groups a step: minutes less, and the same stages."""
+
+
+def run_command(project: Project, home: Path, checkpoint: Path, out: str) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        FEW_GROUPS,
+        "refresh",
+        "--data",
+        str(project.snapshot()),
+        "--checkpoint",
+        str(checkpoint),
+        "--adapters",
+        str(home / "adapters"),
+        "--out",
+        str(home / out),
+        "--steps",
+        "12",
+        "--json",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
+    project: Project, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The command is killed with SIGKILL in each long stage, after a saved state, and then left to end."""
+    project.correct_all()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    home = tmp_path / "killed"
+    whole = subprocess.run(
+        run_command(project, tmp_path / "whole", checkpoint, "run"),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert whole.returncode == 0, whole.stderr
+    assert "pip install" not in whole.stderr
+    command, state_file = run_command(project, home, checkpoint, "run"), home / "run" / "state.json"
+    moments = [("sft", 10), ("pir-grpo", 10), ("comparing", 1)]
+    for stage, step in moments:
+        child = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        before = state_file.read_text() if state_file.is_file() else ""
+        while child.poll() is None:
+            now = state_file.read_text() if state_file.is_file() else ""
+            if now and now != before:
+                seen = json.loads(now)
+                if seen["stage"] == stage and seen["step"] >= step and seen["pid"] == child.pid:
+                    break
+            time.sleep(0.01)
+        assert child.poll() is None, f"it ended before it was killed in {stage}"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["adapter"] == json.loads(whole.stdout)["adapter"]

@@ -1,0 +1,226 @@
+"""Examples as the model reads them: ids, positions and pixels exactly as the engine builds them, truth snapped outward.
+
+    encoder = Encoder.of(load_model())
+    encoded = encoder.encode(example)
+
+A video is decoded, allocated and resized once; every query about it, and every rollout, shares the result.
+Legend: T frames, P patches of all frames, L tokens of context, question and answer together.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tempo_core.allocation import Allocation
+from tempo_core.answers import MAX_MOMENTS, answer_pieces, moments_of, snap_outward
+from tempo_core.context import lay_out
+from tempo_core.defaults import GroundingDefaults
+from tempo_core.errors import InputError
+from tempo_core.grammar import AnswerGrammar
+from tempo_core.loading import LoadedModel
+from tempo_core.moments import Moment
+from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
+from tempo_core.vision import PATCH_PX, Normaliser, patchify, pixel_values, resize_frame
+from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
+
+if TYPE_CHECKING:
+    from tempo_core.video import SampledVideo
+
+
+Sampler = Callable[[Example], "SampledVideo"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedVideo:
+    """A video's prompt before any model has seen it; shared by all queries about it."""
+
+    stamps: tuple[str, ...]
+    """T + 1 texts, the last for the end."""
+    stamp_times_s: tuple[float, ...]
+    """The true times behind them."""
+    allocation: Allocation
+    context_ids: tuple[int, ...]
+    positions: npt.NDArray[np.int64]
+    """int64[3, context]."""
+    frames: tuple[npt.NDArray[np.uint8], ...]
+    """T frames uint8[h, w, 3], each of its allocated size."""
+    normaliser: Normaliser
+    grammar: AnswerGrammar
+    sha256: str
+
+    @property
+    def n_bytes(self) -> int:
+        """What holding on to it costs."""
+        return sum(frame.nbytes for frame in self.frames) + self.positions.nbytes
+
+    @property
+    def grids(self) -> npt.NDArray[np.int64]:
+        """`image_grid_thw` int64[T, 3], in patches."""
+        sides = self.allocation.sizes_px // PATCH_PX
+        return np.concatenate([np.ones((len(sides), 1), dtype=np.int64), sides], axis=1)
+
+    def pixel_values(self) -> npt.NDArray[np.float32]:
+        """`pixel_values` float32[P, 1176] of the model's own forward: every still image twice."""
+        return np.concatenate([pixel_values(frame, self.normaliser) for frame in self.frames])
+
+    def patches(self) -> npt.NDArray[np.float32]:
+        """Patches float32[P, 588], every picture once."""
+        return np.concatenate([patchify(frame, self.normaliser) for frame in self.frames])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """An example as token ids: prompt = context + question, then the true answer."""
+
+    example: Example
+    video: EncodedVideo
+    question_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    """The true answer, closed by <|im_end|>."""
+    pairs: tuple[tuple[int, int], ...]
+    """The truth as stamp indices; () for an irrelevant query."""
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        return [*self.video.context_ids, *self.question_ids]
+
+    @property
+    def ids(self) -> list[int]:
+        """All L ids."""
+        return [*self.prompt_ids, *self.answer_ids]
+
+    @property
+    def truth(self) -> tuple[Moment, ...]:
+        """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
+        return tuple(moments_of(self.pairs, self.video.stamp_times_s))
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        return self.video.stamps
+
+    @property
+    def allocation(self) -> Allocation:
+        return self.video.allocation
+
+    @property
+    def grids(self) -> npt.NDArray[np.int64]:
+        return self.video.grids
+
+    def positions(self, length: int | None = None) -> npt.NDArray[np.int64]:
+        """m-rope positions int64[3, length] of the first `length` ids (None: all L); text may go on past them."""
+        wanted = len(self.ids) if length is None else length
+        context = self.video.positions
+        more = max(0, wanted - context.shape[1])
+        after = next_position(context) + np.arange(more)
+        return np.concatenate([context, np.broadcast_to(after, (3, more))], axis=1)[:, :wanted]
+
+
+class Encoder:
+    """Makes examples into ids, positions and pixels for one checkpoint.
+
+    `sample` gives an example's frames (None: from its file, as the checkpoint samples). Encoded videos are kept
+    up to `cache_bytes`, the least recently used leave first. `thinking` puts an example's trace before its answer.
+    Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        defaults: GroundingDefaults,
+        normaliser: Normaliser | None = None,
+        *,
+        sample: Sampler | None = None,
+        token_budget: int | None = None,
+        allocator: str = "saa",
+        thinking: bool = False,
+        cache_bytes: int = 512 * 2**20,
+    ) -> None:
+        self.tokenizer, self.defaults = tokenizer, defaults
+        self.normaliser = normaliser or Normaliser()
+        self.token_budget, self.allocator, self.thinking = token_budget, allocator, thinking
+        self._sample = sample or self._from_file
+        self._room = cache_bytes
+        self._kept: OrderedDict[object, EncodedVideo] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, **options: Any) -> "Encoder":
+        """The encoder of a loaded checkpoint; `options` as in the constructor."""
+        return cls(loaded.tokenizer, loaded.defaults, loaded.normaliser, **options)
+
+    def encode(self, example: Example) -> Encoded:
+        """The example as ids. Raises InputError for a query or a truth that cannot be written, VideoError."""
+        video = self.video(example)
+        try:
+            pairs = tuple(snap_outward(example.moments, video.stamp_times_s))
+            asked = question_ids(self.tokenizer, example.query, self.defaults.instruction)
+            answer = answer_ids(self.tokenizer, answer_pieces(pairs, video.stamps))
+        except InputError as error:
+            raise InputError(f"Row {example.row_id}: {error}") from error
+        trace = self._trace_ids(example.thinking) if self.thinking and example.thinking else []
+        return Encoded(
+            example=example,
+            video=video,
+            question_ids=tuple(asked),
+            answer_ids=(*trace, *answer),
+            pairs=pairs,
+        )
+
+    def video(self, example: Example) -> EncodedVideo:
+        """The example's video, from the cache where it is there. Raises VideoError, InputError."""
+        key = _key(example)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        encoded = self._encode_video(self._sample(example))
+        with self._lock:
+            self._kept[key] = encoded
+            while len(self._kept) > 1 and sum(video.n_bytes for video in self._kept.values()) > self._room:
+                self._kept.popitem(last=False)
+        return encoded
+
+    def _encode_video(self, video: "SampledVideo") -> EncodedVideo:
+        layout = lay_out(self, video, token_budget=self.token_budget, allocator=self.allocator)
+        sizes = layout.allocation.sizes_px
+        return EncodedVideo(
+            stamps=tuple(layout.stamps),
+            stamp_times_s=(*(float(time_s) for time_s in video.times_s), float(video.end_s)),
+            allocation=layout.allocation,
+            context_ids=tuple(layout.ids),
+            positions=layout.positions,
+            frames=tuple(resize_frame(frame, size) for frame, size in zip(video.frames, sizes, strict=True)),
+            normaliser=self.normaliser,
+            grammar=self._grammar(layout.stamps),
+            sha256=video.sha256,
+        )
+
+    def _grammar(self, stamps: list[str]) -> AnswerGrammar:
+        """The answers that the engine would allow: as many moments as fit the longest answer."""
+        per_moment = AnswerGrammar(self.tokenizer, stamps).moment_tokens()
+        fit = max(1, (self.defaults.max_new_tokens - 2) // per_moment)
+        return AnswerGrammar(self.tokenizer, stamps, max_moments=min(MAX_MOMENTS, fit))
+
+    def _trace_ids(self, thinking: str) -> list[int]:
+        return plain_ids(self.tokenizer, f"{THINK_OPEN}{thinking}{THINK_CLOSE}")
+
+    def _from_file(self, example: Example) -> "SampledVideo":
+        from tempo_core.engine import sample_for
+
+        return sample_for(self.defaults, example.video)
+
+
+def _key(example: Example) -> object:
+    """What tells one video from another: its content, or its file and when that was written."""
+    if example.content:
+        return example.content
+    try:
+        status = example.video.stat()
+    except OSError:
+        return str(example.video)
+    return str(example.video), status.st_size, status.st_mtime_ns
