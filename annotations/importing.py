@@ -16,7 +16,7 @@ ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Imported:
+class ImportedFile:
     """What came of one file."""
 
     file_name: str
@@ -39,7 +39,7 @@ def import_file(
     keep_going: bool = False,
     rejects_path: Path | None = None,
     durations: Mapping[str, float] | None = None,
-) -> Imported:
+) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
 
     With `keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
@@ -50,7 +50,7 @@ def import_file(
     report = store.import_rows(
         read.rows, dataset=name, op_id=op_id, actor=actor, file_name=path.name, format_name=read.format
     )
-    return Imported(
+    return ImportedFile(
         file_name=path.name, format=read.format, dataset=name, report=report, problems=read.problems
     )
 

@@ -16,10 +16,15 @@ from pathlib import Path
 from types import ModuleType
 
 from annotations.formats.adjudication import adjudicated
-from annotations.formats.base import (
+from annotations.formats.detection import detect
+from annotations.formats.files import sha256_of, write_all, write_rejects
+from annotations.formats.jsonl import split_of
+from annotations.formats.manifest import export_manifest, licence_notice
+from annotations.formats.options import (
     ADJUDICATIONS,
     SALIENCY_POLICIES,
     SNAPPINGS,
+    ExportFiles,
     ExportOptions,
     ExportReport,
     FieldError,
@@ -27,12 +32,7 @@ from annotations.formats.base import (
     ReadOptions,
     ReadResult,
     RowsRejected,
-    Written,
 )
-from annotations.formats.card import licence_notice, manifest
-from annotations.formats.detection import detect
-from annotations.formats.disk import sha256_of, write_all, write_rejects
-from annotations.formats.jsonl import split_of
 from annotations.rows import Row, SourceLine
 from tempo_core.errors import InputError
 
@@ -217,7 +217,7 @@ def write(
         raise InputError(f"There are no rows to write to {path}.")
     dropped = dropped_fields(carried, path, format=format, options=options)
     try:
-        written: Written = module.write(carried, path, options)
+        written: ExportFiles = module.write(carried, path, options)
     except FieldError as error:
         raise InputError(f"{path.name} cannot be written as {format}: {error}") from error
     files = dict(written.files)
@@ -276,14 +276,14 @@ def dropped_fields(rows: Iterable[Row], path: Path, *, format: str, options: Exp
 def _papers(
     format: str,
     rows: Sequence[Row],
-    written: Written,
+    written: ExportFiles,
     dropped: dict[str, int],
     options: ExportOptions,
     path: Path,
 ) -> dict[Path, bytes]:
     """Manifest and licence: in the folder, or beside the file under its name."""
     folder = is_folder(format, path)
-    said = manifest(format, rows, written, dropped, options, path if folder else path.parent)
+    said = export_manifest(format, rows, written, dropped, options, path if folder else path.parent)
     content = (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
     notice = licence_notice(rows, options).encode("utf-8")
     if folder:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import read_text
+from annotations.formats import fields
 from annotations.formats.entries import Entry, by_video, joined, rows_of
+from annotations.formats.files import read_text
 from annotations.formats.jsonl import loads, pairs, plain, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row
 from tempo_core.errors import InputError
 
@@ -30,21 +30,21 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
 
 def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: str) -> Iterator[Row | Problem]:
     """Rows of {vid: {duration, TIMES, SENTENCES[, qids]}}."""
-    videos = checks.mapping(loads(read_text(path)), "file")
+    videos = fields.mapping(loads(read_text(path)), "file")
     entries: list[Entry] = []
     for item, (vid, video) in enumerate(videos.items(), start=1):
         try:
-            entries += _entries(item, checks.text(vid, "vid"), checks.mapping(video, vid), times, sentences)
+            entries += _entries(item, fields.text(vid, "vid"), fields.mapping(video, vid), times, sentences)
         except FieldError as error:
             yield Problem.of(error, path.name, item, json.dumps({vid: video}))
     yield from rows_of(joined(entries, options), path.name, split_of(path, options))
 
 
 def _entries(item: int, vid: str, video: dict[str, Any], times: str, sentences: str) -> list[Entry]:
-    duration = checks.duration_s(checks.required(video, "duration"))
-    spans = checks.sequence(checks.required(video, times), times)
-    texts = checks.sequence(checks.required(video, sentences), sentences)
-    ids = checks.sequence(video.get("qids", [None] * len(spans)), "qids")
+    duration = fields.duration_s(fields.required(video, "duration"))
+    spans = fields.sequence(fields.required(video, times), times)
+    texts = fields.sequence(fields.required(video, sentences), sentences)
+    ids = fields.sequence(video.get("qids", [None] * len(spans)), "qids")
     if not len(spans) == len(texts) == len(ids):
         raise FieldError(
             vid, (len(spans), len(texts), len(ids)), f"{times}, {sentences} and qids must be as many"
@@ -53,10 +53,10 @@ def _entries(item: int, vid: str, video: dict[str, Any], times: str, sentences: 
         Entry(
             line=item,
             vid=vid,
-            query=checks.text(text, sentences),
+            query=fields.text(text, sentences),
             duration_s=duration,
-            window=checks.window(span, times, duration),
-            qid=None if qid is None else checks.qid(qid),
+            window=fields.window(span, times, duration),
+            qid=None if qid is None else fields.qid(qid),
         )
         for span, text, qid in zip(spans, texts, ids, strict=True)
     ]
@@ -70,12 +70,12 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
         raise FieldError("duration", None, "the format needs the video's duration in seconds")
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file."""
     return write_parallel(rows, path, times=TIMES, sentences=SENTENCES)
 
 
-def write_parallel(rows: Sequence[Row], path: Path, *, times: str, sentences: str) -> Written:
+def write_parallel(rows: Sequence[Row], path: Path, *, times: str, sentences: str) -> ExportFiles:
     """{vid: {duration, TIMES, SENTENCES, qids}}; made-up ids (`VID/N` in place) are left out."""
     videos = by_video(rows)
     for vid, queries in videos.items():
@@ -85,7 +85,7 @@ def write_parallel(rows: Sequence[Row], path: Path, *, times: str, sentences: st
                 f"Video {vid!r} has rows with durations {sorted(stated, key=str)}; the format holds one."
             )
     content = {vid: _video(queries, times, sentences) for vid, queries in videos.items()}
-    return Written(files={path: json.dumps(content).encode("ascii")}, counts={"videos": len(videos)})
+    return ExportFiles(files={path: json.dumps(content).encode("ascii")}, counts={"videos": len(videos)})
 
 
 def _video(rows: Sequence[Row], times: str, sentences: str) -> dict[str, Any]:

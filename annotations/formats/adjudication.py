@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from annotations.formats.base import Adjudication
+from annotations.formats.options import Adjudication
 from annotations.rows import AnnotatorVersion, Row, Windows
 from tempo_core.moments import merge, moments_from_pairs
 

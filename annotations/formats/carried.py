@@ -5,12 +5,13 @@ seconds and everything the tool has no place for; what the tool shows decides: a
 its exact seconds would keeps them, one that a person moved takes the tool's.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from annotations.formats import checks
-from annotations.formats.base import FieldError
+from annotations.formats import fields
+from annotations.formats.options import FieldError
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows, verdict_of
 from tempo_core.errors import InputError
 
@@ -26,7 +27,7 @@ def noted(row: Row) -> dict[str, Any]:
 
 def _plain(holder: Row | AnnotatorVersion) -> dict[str, Any]:
     values = {}
-    for attribute in fields(holder):
+    for attribute in dataclasses.fields(holder):
         value = getattr(holder, attribute.name)
         if value is None or (attribute.name == "extra" and not value):
             continue
@@ -38,33 +39,33 @@ def _plain(holder: Row | AnnotatorVersion) -> dict[str, Any]:
 
 def row_of(note: object, origin: SourceLine | None = None) -> Row:
     """The row that `noted` wrote, every field checked. Raises FieldError."""
-    values = checks.mapping(note, "note")
-    duration = None if values.get("duration_s") is None else checks.duration_s(values["duration_s"])
+    values = fields.mapping(note, "note")
+    duration = None if values.get("duration_s") is None else fields.duration_s(values["duration_s"])
     clips = (
-        None if "relevant_clip_ids" not in values else checks.clip_ids(values["relevant_clip_ids"], duration)
+        None if "relevant_clip_ids" not in values else fields.clip_ids(values["relevant_clip_ids"], duration)
     )
     try:
         return Row(
-            qid=checks.text(checks.required(values, "qid"), "qid"),
+            qid=fields.text(fields.required(values, "qid"), "qid"),
             qid_is_int=bool(values.get("qid_is_int", False)),
-            query=checks.text(checks.required(values, "query"), "query"),
-            vid=checks.text(checks.required(values, "vid"), "vid"),
+            query=fields.text(fields.required(values, "query"), "query"),
+            vid=fields.text(fields.required(values, "vid"), "vid"),
             duration_s=duration,
-            split=checks.split(values.get("split", "unknown")),
+            split=fields.split(values.get("split", "unknown")),
             windows=_windows(values, "windows", duration),
-            verdict=checks.verdict(values["verdict"]) if "verdict" in values else None,
+            verdict=fields.verdict(values["verdict"]) if "verdict" in values else None,
             relevant_clip_ids=clips,
-            saliency_scores=checks.saliency(values["saliency_scores"], clips)
+            saliency_scores=fields.saliency(values["saliency_scores"], clips)
             if "saliency_scores" in values
             else None,
             original_windows=_windows(values, "original_windows", duration),
-            reason=_optional(values, "reason", checks.text),
-            mean_tiou=_optional(values, "mean_tiou", checks.number),
-            alpha_clip=_optional(values, "alpha_clip", checks.number),
-            model_version=_optional(values, "model_version", checks.text),
-            row_rev=_optional(values, "row_rev", checks.whole),
+            reason=_optional(values, "reason", fields.text),
+            mean_tiou=_optional(values, "mean_tiou", fields.number),
+            alpha_clip=_optional(values, "alpha_clip", fields.number),
+            model_version=_optional(values, "model_version", fields.text),
+            row_rev=_optional(values, "row_rev", fields.whole),
             annotations=_versions(values),
-            extra=checks.mapping(values.get("extra", {}), "extra"),
+            extra=fields.mapping(values.get("extra", {}), "extra"),
             origin=origin,
         )
     except FieldError:
@@ -74,33 +75,33 @@ def row_of(note: object, origin: SourceLine | None = None) -> Row:
 
 
 def _windows(values: dict[str, Any], name: str, duration: float | None) -> Windows | None:
-    return checks.windows(values[name], name, duration) if values.get(name) is not None else None
+    return fields.windows(values[name], name, duration) if values.get(name) is not None else None
 
 
 def _versions(values: dict[str, Any]) -> tuple[AnnotatorVersion, ...] | None:
     if values.get("annotations") is None:
         return None
-    return tuple(version_of(item) for item in checks.sequence(values["annotations"], "annotations"))
+    return tuple(version_of(item) for item in fields.sequence(values["annotations"], "annotations"))
 
 
 def version_of(item: object) -> AnnotatorVersion:
     """One version from its JSON object. Raises FieldError."""
-    values = checks.mapping(item, "annotations")
+    values = fields.mapping(item, "annotations")
     if values.get("source", "annotator") not in VERSION_SOURCES:
         raise FieldError("source", values["source"], f"must be one of {', '.join(VERSION_SOURCES)}")
     try:
         return AnnotatorVersion(
-            annotator=checks.text(checks.required(values, "annotator"), "annotator"),
+            annotator=fields.text(fields.required(values, "annotator"), "annotator"),
             source=values.get("source", "annotator"),
-            windows=checks.any_windows(values.get("windows") or [], "windows"),
+            windows=fields.any_windows(values.get("windows") or [], "windows"),
             scores=_numbers(values, "scores"),
             saliency=_numbers(values, "saliency"),
-            verdict=checks.verdict(values["verdict"]) if values.get("verdict") else None,
-            reason=_optional(values, "reason", checks.text),
-            arm=_optional(values, "arm", checks.text),
-            active_ms=_optional(values, "active_ms", checks.whole),
-            updated_at=_optional(values, "updated_at", checks.text),
-            revision=_optional(values, "revision", checks.whole),
+            verdict=fields.verdict(values["verdict"]) if values.get("verdict") else None,
+            reason=_optional(values, "reason", fields.text),
+            arm=_optional(values, "arm", fields.text),
+            active_ms=_optional(values, "active_ms", fields.whole),
+            updated_at=_optional(values, "updated_at", fields.text),
+            revision=_optional(values, "revision", fields.whole),
         )
     except FieldError:
         raise
@@ -115,7 +116,7 @@ def _optional(values: dict[str, Any], name: str, check: Callable[[object, str], 
 def _numbers(values: dict[str, Any], name: str) -> tuple[float, ...] | None:
     if values.get(name) is None:
         return None
-    return tuple(checks.number(item, name) for item in checks.sequence(values[name], name))
+    return tuple(fields.number(item, name) for item in fields.sequence(values[name], name))
 
 
 def settled(
@@ -138,7 +139,7 @@ def with_windows(row: Row, windows: Windows) -> Row:
     """The row with the windows that a tool shows; the same row when they are what it had."""
     if windows == (row.windows or ()):
         return row
-    checked = checks.windows([list(window) for window in windows], "windows", row.duration_s)
+    checked = fields.windows([list(window) for window in windows], "windows", row.duration_s)
     return replace(row, windows=checked, verdict=verdict_of(checked))
 
 

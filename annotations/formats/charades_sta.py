@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import BYTE_ORDER_MARK, numbered_lines, read_text
+from annotations.formats import fields
 from annotations.formats.entries import Entry, joined, rows_of
+from annotations.formats.files import BYTE_ORDER_MARK, numbered_lines, read_text
 from annotations.formats.jsonl import loads, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row
 
 SEPARATOR = "##"
@@ -47,9 +47,9 @@ def _entry(line: str, line_number: int, durations: Mapping[str, float]) -> Entry
     return Entry(
         line=line_number,
         vid=vid,
-        query=checks.text(sentence, "sentence"),
-        duration_s=None if duration is None else checks.duration_s(duration),
-        window=checks.window(edges, "window", duration),
+        query=fields.text(sentence, "sentence"),
+        duration_s=None if duration is None else fields.duration_s(duration),
+        window=fields.window(edges, "window", duration),
     )
 
 
@@ -69,8 +69,8 @@ def _neighbour(path: Path) -> dict[str, float]:
     if not neighbour.exists():
         return {}
     return {
-        vid: checks.duration_s(value)
-        for vid, value in checks.mapping(loads(read_text(neighbour)), "file").items()
+        vid: fields.duration_s(value)
+        for vid, value in fields.mapping(loads(read_text(neighbour)), "file").items()
     }
 
 
@@ -88,7 +88,7 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
         )
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """The text, and known durations beside it. Times are the shortest decimals that read back equal."""
     lines = [
         f"{row.vid} {float(start_s)!r} {float(end_s)!r}{SEPARATOR}{row.query}"
@@ -101,7 +101,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
         files[durations_path(path)] = json.dumps(durations).encode("ascii")
     repeats = sum(same_query(*pair) for pair in pairwise(rows))
     counts = {"lines": len(lines), "neighbouring queries that repeat a sentence, read back as one": repeats}
-    return Written(files=files, counts=counts)
+    return ExportFiles(files=files, counts=counts)
 
 
 def same_query(before: Row, after: Row) -> bool:

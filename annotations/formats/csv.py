@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotations.formats import checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import read_text
+from annotations.formats import fields
+from annotations.formats.files import read_text
 from annotations.formats.jsonl import split_of
 from annotations.formats.label_studio import frames_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, VersionSource, Windows
 from tempo_core.errors import InputError
 
@@ -131,7 +131,7 @@ def _take(query: _Query, line: int, cells: Cells) -> None:
     if not cells.get("start_s") and not cells.get("end_s"):
         return
     party.windows.append(
-        checks.window([_number(cells, "start_s"), _number(cells, "end_s")], "start_s, end_s")
+        fields.window([_number(cells, "start_s"), _number(cells, "end_s")], "start_s, end_s")
     )
     if cells.get("score"):
         party.scores.append(_number(cells, "score"))
@@ -139,7 +139,7 @@ def _take(query: _Query, line: int, cells: Cells) -> None:
 
 def _number(cells: Cells, name: str) -> float:
     try:
-        return checks.number(float(cells.get(name, "")), name)
+        return fields.number(float(cells.get(name, "")), name)
     except ValueError as error:
         raise FieldError(name, cells.get(name), "must be a number") from error
 
@@ -157,7 +157,7 @@ def _whole(cells: Cells, name: str) -> int | None:
 def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
     cells = query.cells
     duration = (
-        checks.duration_s(_number(cells, "duration_s"), "duration_s") if cells.get("duration_s") else None
+        fields.duration_s(_number(cells, "duration_s"), "duration_s") if cells.get("duration_s") else None
     )
     parties = list(query.parties.values())
     truth = next((party for party in parties if _source(party) == TRUTH), None)
@@ -166,26 +166,26 @@ def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
     )
     versions = tuple(_version(party) for party in parties if party is not truth and party is not original)
     marked = None if truth is None or not (truth.windows or truth.cells.get("verdict")) else truth
-    verdict = checks.verdict(marked.cells["verdict"]) if marked and marked.cells.get("verdict") else None
+    verdict = fields.verdict(marked.cells["verdict"]) if marked and marked.cells.get("verdict") else None
     unseen = marked is None or (verdict == "cannot-judge" and not marked.windows)
     qid_is_int = cells.get("qid_type", "int" if cells["qid"].isdecimal() else "text") == "int"
     if qid_is_int and not cells["qid"].removeprefix("-").isdecimal():
         raise FieldError("qid", cells["qid"], "must be a whole number, as qid_type says")
     return Row(
-        qid=checks.text(cells["qid"], "qid"),
+        qid=fields.text(cells["qid"], "qid"),
         qid_is_int=qid_is_int,
-        query=checks.text(cells["query"], "query"),
-        vid=checks.text(cells["vid"], "vid"),
+        query=fields.text(cells["query"], "query"),
+        vid=fields.text(cells["vid"], "vid"),
         duration_s=duration,
         split=options.split
-        or (checks.split(cells["split"]) if cells.get("split") else split_of(path, options)),
+        or (fields.split(cells["split"]) if cells.get("split") else split_of(path, options)),
         windows=None
         if marked is None or unseen
-        else checks.windows(marked.windows, "start_s, end_s", duration),
+        else fields.windows(marked.windows, "start_s, end_s", duration),
         verdict=verdict,
         original_windows=None
         if original is None
-        else checks.windows(original.windows, "start_s, end_s", duration),
+        else fields.windows(original.windows, "start_s, end_s", duration),
         reason=(truth.cells.get("reason") or None) if truth else None,
         row_rev=_whole(truth.cells, "row_rev") if truth else None,
         annotations=versions or None,
@@ -205,11 +205,11 @@ def _version(party: _Party) -> AnnotatorVersion:
     if party.scores and len(party.scores) != len(party.windows):
         raise FieldError("score", party.scores, "every moment of a party needs a score, or none")
     return AnnotatorVersion(
-        annotator=checks.text(cells.get("annotator"), "annotator"),
+        annotator=fields.text(cells.get("annotator"), "annotator"),
         source=sources[_source(party)],
         windows=tuple(party.windows),
         scores=tuple(party.scores) or None,
-        verdict=checks.verdict(cells["verdict"]) if cells.get("verdict") else None,
+        verdict=fields.verdict(cells["verdict"]) if cells.get("verdict") else None,
         reason=cells.get("reason") or None,
         arm=cells.get("arm") or None,
         active_ms=_whole(cells, "active_ms"),
@@ -234,14 +234,14 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
         yield "annotations.saliency"
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file with every column of `COLUMNS`."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     lines = [cells for row in rows for cells in _row_lines(row, options)]
     writer.writerows([safe(cells.get(name, "")) for name in COLUMNS] for cells in lines)
-    return Written(files={path: stream.getvalue().encode("utf-8")}, counts={"lines": len(lines)})
+    return ExportFiles(files={path: stream.getvalue().encode("utf-8")}, counts={"lines": len(lines)})
 
 
 def _row_lines(row: Row, options: ExportOptions) -> Iterator[Cells]:

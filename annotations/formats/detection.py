@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from annotations.formats.disk import BYTE_ORDER_MARK, read_bytes
+from annotations.formats.files import BYTE_ORDER_MARK, read_bytes
 from tempo_core.errors import InputError
 
 _CHARADES_LINE = re.compile(r"\S+ [0-9.]+ [0-9.]+##")

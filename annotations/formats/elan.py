@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from annotations.formats import carried, checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import read_text, safe_name
+from annotations.formats import carried, fields
 from annotations.formats.entries import by_video
+from annotations.formats.files import read_text, safe_name
 from annotations.formats.jsonl import loads, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.formats.webvtt import Milliseconds, to_ms, to_seconds
 from annotations.rows import Row, SourceLine, Windows
 from tempo_core.errors import InputError
@@ -127,10 +127,10 @@ def _plain_rows(tiers: Tiers, path: Path, options: ReadOptions) -> Iterator[Row 
         try:
             yield Row(
                 qid=f"{path.stem}/{tier}/{item}",
-                query=checks.text(value, "ANNOTATION_VALUE"),
+                query=fields.text(value, "ANNOTATION_VALUE"),
                 vid=path.stem,
                 split=split_of(path, options),
-                windows=checks.windows([to_seconds(shown) for shown in shown_at], "TIME_SLOT"),
+                windows=fields.windows([to_seconds(shown) for shown in shown_at], "TIME_SLOT"),
                 origin=SourceLine(file=path.name, line=item),
             )
         except FieldError as error:
@@ -141,7 +141,7 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
     """Every row can be carried."""
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """A path that ends in .eaf takes the rows of one video; a folder gets one file for each."""
     videos = by_video(rows)
     if path.suffix == SUFFIX and len(videos) > 1:
@@ -153,7 +153,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
         path if path.suffix == SUFFIX else path / f"{safe_name(vid)}.eaf": _document(vid, found, date)
         for vid, found in videos.items()
     }
-    return Written(files=files, counts={"videos": len(videos)})
+    return ExportFiles(files=files, counts={"videos": len(videos)})
 
 
 def _document(vid: str, rows: Sequence[Row], date: str) -> bytes:

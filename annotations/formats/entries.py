@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from annotations.formats.base import ReadOptions
+from annotations.formats.options import ReadOptions
 from annotations.rows import Row, SourceLine, Split
 
 

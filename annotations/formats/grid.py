@@ -3,8 +3,8 @@
 Arithmetic is in whole milliseconds, so that 82.0 s kept as 81.9999999 does not widen a window by a clip.
 """
 
-from annotations.formats.base import FieldError, SaliencyPolicy, Snapping
-from annotations.formats.checks import CLIP_S
+from annotations.formats.fields import CLIP_S
+from annotations.formats.options import FieldError, SaliencyPolicy, Snapping
 from annotations.rows import Row, Windows
 from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
 

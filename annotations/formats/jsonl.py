@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import checks
-from annotations.formats.base import FieldError, Problem, ReadOptions
-from annotations.formats.disk import numbered_lines
+from annotations.formats import fields
+from annotations.formats.files import numbered_lines
+from annotations.formats.options import FieldError, Problem, ReadOptions
 from annotations.rows import Row, SourceLine, Split, Windows
 
 KNOWN = (
@@ -30,7 +30,7 @@ def split_of(path: Path, options: ReadOptions) -> Split:
     if options.split is not None:
         return options.split
     found = _SPLIT_IN_NAME.search(path.name.lower())
-    return checks.split(found[1]) if found else "unknown"
+    return fields.split(found[1]) if found else "unknown"
 
 
 def loads(text: str) -> Any:
@@ -59,7 +59,7 @@ def read_lines(
     """`parse(object, raw line, where)` of every line; a line that breaks a rule comes out as its Problem."""
     for line_number, line in numbered_lines(path):
         try:
-            values = checks.mapping(loads(line), "line")
+            values = fields.mapping(loads(line), "line")
             yield parse(values, line, SourceLine(file=path.name, line=line_number))
         except FieldError as error:
             yield Problem.of(error, path.name, line_number, line)
@@ -69,25 +69,25 @@ def grounding_row(
     values: dict[str, Any], split: Split, raw: str | None = None, origin: SourceLine | None = None
 ) -> Row:
     """A row from a QVHighlights or Lighthouse object. Raises FieldError on the first broken rule."""
-    qid, qid_is_int = checks.qid(checks.required(values, "qid"))
-    duration = checks.duration_s(checks.required(values, "duration"))
+    qid, qid_is_int = fields.qid(fields.required(values, "qid"))
+    duration = fields.duration_s(fields.required(values, "duration"))
     given = {name: value for name, value in values.items() if value is not None}
     windows = _windows(given, duration)
-    clips = checks.clip_ids(given["relevant_clip_ids"], duration) if "relevant_clip_ids" in given else None
+    clips = fields.clip_ids(given["relevant_clip_ids"], duration) if "relevant_clip_ids" in given else None
     return Row(
         qid=qid,
         qid_is_int=qid_is_int,
-        query=checks.text(checks.required(values, "query"), "query"),
-        vid=checks.text(checks.required(values, "vid"), "vid"),
+        query=fields.text(fields.required(values, "query"), "query"),
+        vid=fields.text(fields.required(values, "vid"), "vid"),
         duration_s=duration,
         split=split,
         windows=windows,
         verdict=_verdict(given, windows),
         relevant_clip_ids=clips,
-        saliency_scores=checks.saliency(given["saliency_scores"], clips)
+        saliency_scores=fields.saliency(given["saliency_scores"], clips)
         if "saliency_scores" in given
         else None,
-        reason=checks.text(given["reason"], "reason") if "reason" in given else None,
+        reason=fields.text(given["reason"], "reason") if "reason" in given else None,
         extra={name: value for name, value in values.items() if name not in KNOWN},
         raw=raw,
         origin=origin,
@@ -97,14 +97,14 @@ def grounding_row(
 def _windows(given: Mapping[str, Any], duration: float) -> Windows | None:
     if "relevant_windows" not in given:
         return None
-    return checks.windows(given["relevant_windows"], "relevant_windows", duration)
+    return fields.windows(given["relevant_windows"], "relevant_windows", duration)
 
 
 def _verdict(given: Mapping[str, Any], windows: Windows | None) -> Any:
     """The stated verdict, which must agree with the windows; None lets the row take it from them."""
     if "verdict" not in given:
         return None
-    stated = checks.verdict(given["verdict"])
+    stated = fields.verdict(given["verdict"])
     if stated != "cannot-judge" and (stated == "moments") != bool(windows):
         raise FieldError("verdict", stated, "contradicts relevant_windows")
     return stated
@@ -158,7 +158,7 @@ def still_says(row: Row) -> bool:
     if row.raw is None:
         return False
     try:
-        twin = grounding_row(checks.mapping(loads(row.raw), "line"), row.split)
+        twin = grounding_row(fields.mapping(loads(row.raw), "line"), row.split)
     except FieldError:
         return False
     return all(getattr(twin, name) == getattr(row, name) for name in SAID)

@@ -14,10 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import carried, checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import read_text
+from annotations.formats import carried, fields
+from annotations.formats.files import read_text
 from annotations.formats.jsonl import loads, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Verdict, Windows
 
 LABEL_CONFIG = """<View>
@@ -49,16 +49,16 @@ def seconds_of(frames: Frames, fps: float) -> tuple[float, float]:
 
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     """Rows from a JSON export, one for each task; item numbers count the tasks from 1."""
-    for item, task in enumerate(checks.sequence(loads(read_text(path)), "file"), start=1):
+    for item, task in enumerate(fields.sequence(loads(read_text(path)), "file"), start=1):
         try:
-            yield _row(checks.mapping(task, "task"), path, item, options)
+            yield _row(fields.mapping(task, "task"), path, item, options)
         except FieldError as error:
             yield Problem.of(error, path.name, item, json.dumps(task))
 
 
 def _row(task: dict[str, Any], path: Path, item: int, options: ReadOptions) -> Row:
-    data = checks.mapping(checks.required(task, "data"), "data")
-    fps = checks.duration_s(data.get("fps", options.frame_rate), "fps")
+    data = fields.mapping(fields.required(task, "data"), "data")
+    fps = fields.duration_s(data.get("fps", options.frame_rate), "fps")
     row = _base(data, path, item, options)
     noted = list(enumerate(row.annotations or ()))
     annotators = iter([pair for pair in noted if pair[1].source != "model"])
@@ -79,7 +79,7 @@ def _row(task: dict[str, Any], path: Path, item: int, options: ReadOptions) -> R
 
 
 def _results(task: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    return [checks.mapping(item, name) for item in checks.sequence(task.get(name, []), name)]
+    return [fields.mapping(item, name) for item in fields.sequence(task.get(name, []), name)]
 
 
 def _base(data: dict[str, Any], path: Path, item: int, options: ReadOptions) -> Row:
@@ -88,14 +88,14 @@ def _base(data: dict[str, Any], path: Path, item: int, options: ReadOptions) -> 
     if "row" in data:
         row = carried.row_of(data["row"], origin)
         return row if options.split is None else replace(row, split=options.split)
-    qid, qid_is_int = checks.qid(checks.required(data, "qid"))
-    video = checks.text(data.get("vid", data.get("video")), "video")
+    qid, qid_is_int = fields.qid(fields.required(data, "qid"))
+    video = fields.text(data.get("vid", data.get("video")), "video")
     return Row(
         qid=qid,
         qid_is_int=qid_is_int,
-        query=checks.text(checks.required(data, "query"), "query"),
+        query=fields.text(fields.required(data, "query"), "query"),
         vid=data.get("vid") or Path(video).stem,
-        duration_s=checks.duration_s(data["duration"]) if "duration" in data else None,
+        duration_s=fields.duration_s(data["duration"]) if "duration" in data else None,
         split=split_of(path, options),
         origin=origin,
     )
@@ -106,7 +106,7 @@ def _truth(row: Row, annotation: dict[str, Any], fps: float) -> Row:
     windows = _settled(row.windows or (), shown, fps)
     if windows == (row.windows or ()) and verdict == row.verdict:
         return row
-    cut = checks.windows(_inside(windows, row.duration_s), "ranges", row.duration_s)
+    cut = fields.windows(_inside(windows, row.duration_s), "ranges", row.duration_s)
     return replace(row, windows=cut, verdict=_agreeing(cut, verdict))
 
 
@@ -158,18 +158,18 @@ def _shown(item: dict[str, Any]) -> tuple[list[Frames], Verdict | None]:
     """The ranges and the verdict of an annotation; ranges without a choice mean `moments`."""
     ranges: list[Frames] = []
     verdict: Verdict | None = None
-    for result in checks.sequence(checks.required(item, "result"), "result"):
-        value = checks.mapping(checks.mapping(result, "result").get("value"), "value")
+    for result in fields.sequence(fields.required(item, "result"), "result"):
+        value = fields.mapping(fields.mapping(result, "result").get("value"), "value")
         if result.get("type") == "timelinelabels":
-            ranges += [_range(found) for found in checks.sequence(value.get("ranges"), "ranges")]
+            ranges += [_range(found) for found in fields.sequence(value.get("ranges"), "ranges")]
         elif result.get("type") == "choices" and result.get("from_name") == "verdict":
-            verdict = checks.verdict((checks.sequence(value.get("choices"), "choices") or [None])[0])
+            verdict = fields.verdict((fields.sequence(value.get("choices"), "choices") or [None])[0])
     return ranges, verdict or ("moments" if ranges else None)
 
 
 def _range(found: object) -> Frames:
-    values = checks.mapping(found, "ranges")
-    first, last = checks.whole(values.get("start"), "ranges"), checks.whole(values.get("end"), "ranges")
+    values = fields.mapping(found, "ranges")
+    first, last = fields.whole(values.get("start"), "ranges"), fields.whole(values.get("end"), "ranges")
     if not 1 <= first <= last:
         raise FieldError("ranges", found, "frames count from 1 and a range cannot end before it starts")
     return first, last
@@ -181,7 +181,7 @@ def _fps(row: Row, options: ExportOptions) -> float:
         raise FieldError(
             "fps", None, "Label Studio counts frames: give frame_rate, or a row with extra['fps']"
         )
-    return checks.duration_s(given, "fps")
+    return fields.duration_s(given, "fps")
 
 
 def check(row: Row, path: Path, options: ExportOptions) -> None:
@@ -189,12 +189,12 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
     _fps(row, options)
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """The tasks, and beside them the labelling interface (`NAME.labels.xml`)."""
     tasks = [_task(number, row, _fps(row, options)) for number, row in enumerate(rows, start=1)]
     config = path.with_name(f"{path.stem}.labels.xml")
     files = {path: json.dumps(tasks, indent=1).encode("ascii"), config: LABEL_CONFIG.encode("ascii")}
-    return Written(files=files, counts={"tasks": len(tasks)})
+    return ExportFiles(files=files, counts={"tasks": len(tasks)})
 
 
 def _task(number: int, row: Row, fps: float) -> dict[str, Any]:

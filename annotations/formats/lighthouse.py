@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
 from annotations.formats.jsonl import grounding_object, grounding_row, read_lines, split_of, still_says
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row
 
 
@@ -25,7 +25,7 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
         raise FieldError("duration", None, "Lighthouse needs the video's duration in seconds")
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file; refusals beside it in `…_no_moment` (its evaluator fails on them) unless asked for inline."""
     apart = [row for row in rows if options.refusals == "apart" and row.verdict == "no-moment"]
     away = {id(row) for row in apart}
@@ -34,7 +34,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
         files[path.with_name(f"{path.stem}_no_moment{path.suffix}")] = _lines(apart)
     passed = sum(_passes(row) for row in rows)
     counts = {"passed through byte for byte": passed, "no moment, kept in a file of their own": len(apart)}
-    return Written(files=files, counts=counts)
+    return ExportFiles(files=files, counts=counts)
 
 
 def _lines(rows: Sequence[Row]) -> bytes:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from annotations.formats import carried
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.card import dataset_card
-from annotations.formats.disk import read_bytes
+from annotations.formats.files import read_bytes
 from annotations.formats.jsonl import loads
+from annotations.formats.manifest import dataset_card
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import SPLITS, Row, SourceLine
 
 SUFFIX = ".parquet"
@@ -108,11 +108,11 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
         raise FieldError("qid", row.qid, "does not fit in 64 bits; make it a text")
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """A folder with a file for each split and README.md; or, for a path that ends in .parquet, that file."""
     numbered = all(row.qid_is_int for row in rows)
     if path.suffix == SUFFIX:
-        return Written(files={path: _table(rows, numbered)}, counts={"shards": 1})
+        return ExportFiles(files={path: _table(rows, numbered)}, counts={"shards": 1})
     files: dict[Path, bytes] = {}
     sizes: dict[str, int] = {}
     for split in SPLITS:
@@ -121,7 +121,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
             files[path / "data" / f"{split}-00000-of-00001.parquet"] = _table(found, numbered)
             sizes[split] = len(found)
     files[path / "README.md"] = dataset_card(sizes, rows, options).encode("utf-8")
-    return Written(files=files, counts={"shards": len(sizes)})
+    return ExportFiles(files=files, counts={"shards": len(sizes)})
 
 
 def _table(rows: Sequence[Row], numbered: bool) -> bytes:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
+from annotations.formats import fields
 from annotations.formats.jsonl import loads, plain, read_lines, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Split
 
 UNNAMED_MODEL = "model"
@@ -26,13 +26,13 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
 
 
 def _row(values: dict[str, Any], split: Split, raw: str | None, origin: SourceLine | None) -> Row:
-    qid, qid_is_int = checks.qid(checks.required(values, "qid"))
+    qid, qid_is_int = fields.qid(fields.required(values, "qid"))
     return Row(
         qid=qid,
         qid_is_int=qid_is_int,
-        query=checks.text(checks.required(values, "query"), "query"),
-        vid=checks.text(checks.required(values, "vid"), "vid"),
-        duration_s=checks.duration_s(values["duration"]) if "duration" in values else None,
+        query=fields.text(fields.required(values, "query"), "query"),
+        vid=fields.text(fields.required(values, "vid"), "vid"),
+        duration_s=fields.duration_s(values["duration"]) if "duration" in values else None,
         split=split,
         annotations=(_version(values),),
         extra={name: value for name, value in values.items() if name not in KNOWN},
@@ -43,22 +43,22 @@ def _row(values: dict[str, Any], split: Split, raw: str | None, origin: SourceLi
 
 def _version(values: dict[str, Any]) -> AnnotatorVersion:
     name = "pred_relevant_windows"
-    triples = [checks.sequence(item, name) for item in checks.sequence(checks.required(values, name), name)]
+    triples = [fields.sequence(item, name) for item in fields.sequence(fields.required(values, name), name)]
     if any(len(triple) != 3 for triple in triples):
         raise FieldError(name, values[name], "each prediction must be [start, end, score]")
     clips = values.get("pred_saliency_scores")
     return AnnotatorVersion(
-        annotator=checks.text(values.get("model", UNNAMED_MODEL), "model"),
+        annotator=fields.text(values.get("model", UNNAMED_MODEL), "model"),
         source="model",
-        windows=checks.any_windows([triple[:2] for triple in triples], name),
-        scores=tuple(checks.number(triple[2], name) for triple in triples) or None,
+        windows=fields.any_windows([triple[:2] for triple in triples], name),
+        scores=tuple(fields.number(triple[2], name) for triple in triples) or None,
         saliency=None if clips is None else _saliency(clips),
     )
 
 
 def _saliency(clips: object) -> tuple[float, ...]:
     name = "pred_saliency_scores"
-    return tuple(checks.number(score, name) for score in checks.sequence(clips, name))
+    return tuple(fields.number(score, name) for score in fields.sequence(clips, name))
 
 
 def predicted(row: Row, options: ExportOptions) -> AnnotatorVersion:
@@ -90,7 +90,7 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
         yield "annotations.circumstances"
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file; refused queries beside it in `…_no_moment` unless asked for inline."""
     lines: list[str] = []
     refused: list[str] = []
@@ -100,7 +100,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
     files = {path: "\n".join(lines).encode("utf-8")}
     if refused:
         files[path.with_name(f"{path.stem}_no_moment{path.suffix}")] = "\n".join(refused).encode("utf-8")
-    return Written(files=files, counts={"no moment, kept in a file of their own": len(refused)})
+    return ExportFiles(files=files, counts={"no moment, kept in a file of their own": len(refused)})
 
 
 def _line(row: Row, options: ExportOptions) -> str:
@@ -122,7 +122,7 @@ def _line(row: Row, options: ExportOptions) -> str:
 def _still_says(row: Row, version: AnnotatorVersion) -> bool:
     """Whether the source line says exactly this row and this version."""
     try:
-        twin = _row(checks.mapping(loads(row.raw or ""), "line"), row.split, None, None)
+        twin = _row(fields.mapping(loads(row.raw or ""), "line"), row.split, None, None)
     except FieldError:
         return False
     same = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")

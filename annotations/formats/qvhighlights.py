@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import checks, grid
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
+from annotations.formats import fields, grid
 from annotations.formats.jsonl import (
     grounding_object,
     grounding_row,
@@ -26,6 +25,7 @@ from annotations.formats.jsonl import (
     split_of,
     still_says,
 )
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row, Windows
 from tempo_core.errors import InputError
 
@@ -70,7 +70,7 @@ def _read_folder(folder: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     changes = _changes([item for found, item in files if found[2] == "diff"])
     for found, item in files:
         if found[2] in ("raw", "no_moment", "unlabelled"):
-            split = options.split or checks.split(found[1])
+            split = options.split or fields.split(found[1])
             for row in read(item, replace(options, split=split)):
                 yield _with_change(row, changes) if isinstance(row, Row) else row
 
@@ -80,8 +80,8 @@ def _changes(diffs: Sequence[Path]) -> dict[tuple[str, bool], dict[str, Any]]:
     changes = {}
     for path in diffs:
         for line in path.read_text("utf-8").splitlines():
-            change = checks.mapping(json.loads(line), path.name)
-            changes[checks.qid(checks.required(change, "qid"))] = change
+            change = fields.mapping(json.loads(line), path.name)
+            changes[fields.qid(fields.required(change, "qid"))] = change
     return changes
 
 
@@ -90,10 +90,10 @@ def _with_change(row: Row, changes: dict[tuple[str, bool], dict[str, Any]]) -> R
     if change is None:
         return row
     old = change["old"]
-    verdict = checks.verdict(change["verdict"])
+    verdict = fields.verdict(change["verdict"])
     return replace(
         row,
-        original_windows=None if old is None else checks.windows(old, "old"),
+        original_windows=None if old is None else fields.windows(old, "old"),
         verdict=verdict,
         reason=change["reason"],
         mean_tiou=change["mean_tiou"],
@@ -114,7 +114,7 @@ Lines = dict[str, list[str]]
 """Of one split: its files' lines by kind."""
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """A folder of files for each split; or, for a path that ends in .jsonl, that file and its neighbours."""
     splits: dict[str, Lines] = {}
     counts: Counter[str] = Counter()
@@ -129,7 +129,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
     for split, gathered in splits.items():
         for kind, lines in _settled(gathered).items():
             files[_file(path, split, kind)] = "\n".join(lines).encode("ascii")
-    return Written(files=files, counts=counts)
+    return ExportFiles(files=files, counts=counts)
 
 
 def _file(path: Path, split: str, kind: str) -> Path:

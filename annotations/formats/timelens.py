@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotations.formats import activitynet, checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import json_lines, numbered_lines
+from annotations.formats import activitynet, fields
+from annotations.formats.files import json_lines, numbered_lines
 from annotations.formats.jsonl import loads, pairs, plain, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row, SourceLine, Split
 
 SPANS, QUERIES = "spans", "queries"
@@ -38,33 +38,33 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     for line_number, line in numbered_lines(path):
         try:
             origin = SourceLine(file=path.name, line=line_number)
-            yield from _rows(checks.mapping(loads(line), "line"), split, origin)
+            yield from _rows(fields.mapping(loads(line), "line"), split, origin)
         except FieldError as error:
             yield Problem.of(error, path.name, line_number, line)
 
 
 def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
-    path = checks.text(checks.required(video, "video_path"), "video_path")
-    vid = checks.text(video.get("vid", PurePosixPath(path).stem), "vid")
-    duration = checks.duration_s(checks.required(video, "duration"))
+    path = fields.text(fields.required(video, "video_path"), "video_path")
+    vid = fields.text(video.get("vid", PurePosixPath(path).stem), "vid")
+    duration = fields.duration_s(fields.required(video, "duration"))
     further = {name: value for name, value in video.items() if name not in KNOWN_OF_VIDEO}
     if path == _usual_path(vid):
         del further["video_path"]
-    events = checks.sequence(checks.required(video, "events"), "events")
+    events = fields.sequence(fields.required(video, "events"), "events")
     rows = []
     for place, item in enumerate(events):
-        event = checks.mapping(item, "events")
-        qid, qid_is_int = checks.qid(event.get("qid", f"{vid}/{place}"))
+        event = fields.mapping(item, "events")
+        qid, qid_is_int = fields.qid(event.get("qid", f"{vid}/{place}"))
         own = {name: value for name, value in event.items() if name not in KNOWN_OF_EVENT}
         rows.append(
             Row(
                 qid=qid,
                 qid_is_int=qid_is_int,
-                query=checks.text(checks.required(event, "query"), "query"),
+                query=fields.text(fields.required(event, "query"), "query"),
                 vid=vid,
                 duration_s=duration,
                 split=split,
-                windows=checks.windows(checks.required(event, "span"), "span", duration),
+                windows=fields.windows(fields.required(event, "span"), "span", duration),
                 extra={**further, "event": own} if own else further,
                 origin=origin,
             )
@@ -90,7 +90,7 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
         yield "extra"
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file: JSON lines when the path ends in .jsonl, else the benchmark's JSON."""
     if not _is_lines(path):
         return activitynet.write_parallel(rows, path, times=SPANS, sentences=QUERIES)
@@ -98,7 +98,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
     for row in rows:
         videos.setdefault(json.dumps(_video(row)), []).append(row)
     lines = [_line(json.loads(video), queries) for video, queries in videos.items()]
-    return Written(files={path: json_lines(lines)}, counts={"videos": len(lines)})
+    return ExportFiles(files={path: json_lines(lines)}, counts={"videos": len(lines)})
 
 
 def _video(row: Row) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import carried, checks
-from annotations.formats.base import ExportOptions, FieldError, Problem, ReadOptions, Written
-from annotations.formats.disk import read_text, safe_name
+from annotations.formats import carried, fields
 from annotations.formats.entries import by_video
+from annotations.formats.files import read_text, safe_name
 from annotations.formats.jsonl import loads, split_of
+from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row, SourceLine
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
@@ -126,10 +126,10 @@ def _row(group: _Group, path: Path, options: ReadOptions) -> Row:
         return row if options.split is None else replace(row, split=options.split)
     return Row(
         qid=group.qid or f"{path.stem}/{group.line}",
-        query=checks.text(group.query, "cue text"),
+        query=fields.text(group.query, "cue text"),
         vid=path.stem,
         split=split_of(path, options),
-        windows=checks.windows([to_seconds(shown) for shown in group.shown], "cue"),
+        windows=fields.windows([to_seconds(shown) for shown in group.shown], "cue"),
         origin=origin,
     )
 
@@ -146,12 +146,12 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
     """Every row can be carried."""
 
 
-def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> Written:
+def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file for a path that ends in .vtt, else one file for each video in the folder."""
     if path.suffix == SUFFIX:
-        return Written(files={path: _content(rows)}, counts={"videos": len(by_video(rows))})
+        return ExportFiles(files={path: _content(rows)}, counts={"videos": len(by_video(rows))})
     videos = by_video(rows)
-    return Written(
+    return ExportFiles(
         files={path / f"{safe_name(vid)}.vtt": _content(found) for vid, found in videos.items()},
         counts={"videos": len(videos)},
     )

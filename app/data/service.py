@@ -17,9 +17,9 @@ from annotations import formats
 from annotations.comparison import Comparison, compare_with_original
 from annotations.exporting import EXPORT_RULES, ExportRule, export_to
 from annotations.formats import ExportOptions, ExportReport, Problem, RowsRejected
-from annotations.formats.disk import safe_name
+from annotations.formats.files import safe_name
 from annotations.history import HistoryEntry, history
-from annotations.importing import Imported, import_file
+from annotations.importing import ImportedFile, import_file
 from annotations.queue import BrowseFilter, BrowsePage
 from annotations.records import Correction
 from annotations.rows import SPLITS, Split
@@ -59,7 +59,7 @@ class ImportWish:
 class ImportOutcome:
     """What came in, and what did not."""
 
-    imported: tuple[Imported, ...]
+    imported: tuple[ImportedFile, ...]
     refused: tuple[tuple[str, str, tuple[Problem, ...]], ...]
     """Files that stayed out as a whole: name, reason, and the rows that broke a rule."""
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotations.formats import grid
-from annotations.formats.base import FieldError, Snapping
+from annotations.formats.options import FieldError, Snapping
 from annotations.rows import Row, Windows
 from tests.annotations.formats.made_rows import windows
 

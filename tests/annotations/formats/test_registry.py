@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from annotations.formats import FORMATS, ExportOptions, ReadOptions, RowsRejected, detect, names, read, write
-from annotations.formats.base import SHOWN_PROBLEMS
+from annotations.formats.options import SHOWN_PROBLEMS
 from annotations.rows import AnnotatorVersion, Row
 from tempo_core.errors import InputError
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotations.formats.base import FieldError
+from annotations.formats.options import FieldError
 from annotations.rows import SPLITS, VERDICTS, Split, Verdict, Windows
 
 CLIP_S = 2

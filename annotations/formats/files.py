@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from annotations.formats.base import Problem
+from annotations.formats.options import Problem
 from tempo_core.errors import InputError
 
 BYTE_ORDER_MARK = "\ufeff"

@@ -3,7 +3,7 @@
 A format is a module with
 `read(path, options) -> Iterator[Row | Problem]`, `check(row, path, options) -> None` (raises FieldError for a
 row that it cannot carry), where needed `losses(row, path, options) -> Iterable[str]` (what else a carried row
-loses), and `write(rows, path, options) -> Written` (contents in memory; it touches no disk).
+loses), and `write(rows, path, options) -> ExportFiles` (contents in memory; it touches no disk).
 """
 
 from collections.abc import Mapping
@@ -165,7 +165,7 @@ class ReadResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class ExportFiles:
     """The files that a format makes, before anything is on disk."""
 
     files: Mapping[Path, bytes]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotations.formats.base import ExportOptions, Written
+from annotations.formats.options import ExportFiles, ExportOptions
 from annotations.rows import Row
 
 QVHIGHLIGHTS = "cc-by-nc-sa-4.0"
@@ -70,10 +70,10 @@ def licence_notice(rows: Sequence[Row], options: ExportOptions) -> str:
     )
 
 
-def manifest(
+def export_manifest(
     form: str,
     rows: Sequence[Row],
-    written: Written,
+    written: ExportFiles,
     dropped: Mapping[str, int],
     options: ExportOptions,
     base: Path,
