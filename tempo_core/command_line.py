@@ -49,7 +49,7 @@ def main(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
     """
     group = typer.main.get_command(app)
     name = group.name or ""
-    context: typer.Context | None = None
+    context: Any = None
     try:
         context = group.make_context(name, list(sys.argv[1:] if argv is None else argv))
         with context:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from tempo_core.vision import encode_frames
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
-Progress = Callable[[str, float], None]
+OnProgress = Callable[[str, float], None]
 """Called with a stage ("decoding", "allocating", "encoding", "answering") and the share of it that is
 done."""
 
@@ -62,17 +62,8 @@ class VideoContext:
         return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
 
 
-class Reader(Protocol):
-    """What decides a layout: a loaded model, or a trainer's encoder."""
-
-    @property
-    def tokenizer(self) -> Any: ...
-    @property
-    def defaults(self) -> GroundingDefaults: ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
+class VideoPrompt:
     """A video's prompt before any model has seen it."""
 
     stamps: list[str]
@@ -82,10 +73,16 @@ class Layout:
     """int64[3, L]"""
 
 
-def lay_out(loaded: Reader, video: "SampledVideo", *, token_budget: int | None, allocator: str) -> Layout:
+def build_prompt(
+    tokenizer: Any,
+    defaults: GroundingDefaults,
+    video: "SampledVideo",
+    *,
+    token_budget: int | None,
+    allocator: str,
+) -> VideoPrompt:
     """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot
     be."""
-    defaults = loaded.defaults
     stamps = format_stamps(video.times_s, video.end_s)
     allocation = allocate(
         video.frames,
@@ -94,10 +91,10 @@ def lay_out(loaded: Reader, video: "SampledVideo", *, token_budget: int | None, 
         max_tokens=defaults.max_tokens,
         allocator=allocator,
     )
-    ids = context_ids(loaded.tokenizer, stamps, allocation.tokens.tolist())
-    pad = special_id(loaded.tokenizer, IMAGE_PAD)
+    ids = context_ids(tokenizer, stamps, allocation.tokens.tolist())
+    pad = special_id(tokenizer, IMAGE_PAD)
     positions = mrope_positions(ids, grid_sizes(allocation.sizes_px), image_token_id=pad)
-    return Layout(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
+    return VideoPrompt(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
 
 
 @torch.inference_mode()
@@ -108,39 +105,41 @@ def encode_video(
     token_budget: int | None = None,
     allocator: str = "saa",
     cancel: threading.Event | None = None,
-    progress: Progress | None = None,
-    layout: Layout | None = None,
+    on_progress: OnProgress | None = None,
+    prompt: VideoPrompt | None = None,
 ) -> VideoContext:
     """Run a sampled video through the vision tower and the language model, once.
 
-    `layout` stands for `lay_out`'s, for experiments that write the context otherwise. Raises InputError for a budget
-    that cannot hold the frames' minimum, Cancelled between steps.
+    `prompt` replaces `build_prompt`'s, for experiments that write the context otherwise. Raises InputError
+    for a budget that cannot hold the frames' minimum, Cancelled between steps.
     """
-    report: Progress = progress or (lambda stage, share: None)
+    report: OnProgress = on_progress or (lambda stage, share: None)
     clock = Clock()
     report("allocating", 0.0)
-    layout = layout or lay_out(loaded, video, token_budget=token_budget, allocator=allocator)
+    prompt = prompt or build_prompt(
+        loaded.tokenizer, loaded.defaults, video, token_budget=token_budget, allocator=allocator
+    )
     clock.lap("allocating_s")
-    sizes = layout.allocation.sizes_px
+    sizes = prompt.allocation.sizes_px
     vision = encode_frames(
         loaded.model,
         video.frames,
         sizes,
         loaded.normaliser,
         cancel=cancel,
-        progress=lambda share: report("encoding", share / 2),
+        on_progress=lambda share: report("encoding", share / 2),
     )
     clock.lap("vision_s")
-    cache = _prefill(loaded, layout, vision, cancel, lambda share: report("encoding", 0.5 + share / 2))
+    cache = _prefill(loaded, prompt, vision, cancel, lambda share: report("encoding", 0.5 + share / 2))
     clock.lap("prefix_s")
     return VideoContext(
         times_s=np.asarray(video.times_s, dtype=np.float64),
         end_s=float(video.end_s),
-        stamps=layout.stamps,
-        allocation=layout.allocation,
+        stamps=prompt.stamps,
+        allocation=prompt.allocation,
         model_id=loaded.model_id,
-        prefix_tokens=len(layout.ids),
-        position=next_position(layout.positions),
+        prefix_tokens=len(prompt.ids),
+        position=next_position(prompt.positions),
         cache=cache,
         timings=clock.laps,
         sha256=video.sha256,
@@ -149,19 +148,19 @@ def encode_video(
 
 def _prefill(
     loaded: LoadedModel,
-    layout: Layout,
+    prompt: VideoPrompt,
     vision: torch.Tensor,
     cancel: threading.Event | None,
-    progress: Callable[[float], None],
+    on_progress: Callable[[float], None],
 ) -> Any:
     """The cache of a context, filled piece by piece. `vision` [N, width] are its image tokens in order."""
     from transformers import DynamicCache
 
     model = loaded.model
-    ids = torch.tensor(layout.ids, device=model.device)
+    ids = torch.tensor(prompt.ids, device=model.device)
     embedded = model.get_input_embeddings()(ids)
     embedded[ids == special_id(loaded.tokenizer, IMAGE_PAD)] = vision.to(embedded.dtype)
-    positions = torch.from_numpy(layout.positions).to(model.device)[:, None]
+    positions = torch.from_numpy(prompt.positions).to(model.device)[:, None]
     cache = DynamicCache(config=model.config.get_text_config())
     for start in range(0, len(ids), PREFILL_TOKENS):
         if cancel is not None and cancel.is_set():
@@ -173,7 +172,7 @@ def _prefill(
             past_key_values=cache,
             use_cache=True,
         )
-        progress(min(1.0, piece.stop / len(ids)))
+        on_progress(min(1.0, piece.stop / len(ids)))
     return cache
 
 

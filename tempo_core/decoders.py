@@ -24,7 +24,7 @@ from tempo_core.demux import (
     prepare_decoder,
 )
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import NO_PTS, Index, Source
+from tempo_core.picture_index import NO_PTS, PictureIndex, VideoFile
 
 SHOWN_TOLERANCE_S = 0.0006  # clocks of whole milliseconds put a picture up to half of one late
 DECORD_CODECS = ("h264", "hevc", "vp8", "vp9")
@@ -57,20 +57,22 @@ class Doubt(Exception):
     """A fast way turned out not to be provably right for this file."""
 
 
-def choose_reader(source: Source, index: Index, *, force: str | None = None) -> tuple[Reader, str]:
+def choose_reader(
+    video_file: VideoFile, index: PictureIndex, *, force: str | None = None
+) -> tuple[Reader, str]:
     """The reader for a file and the reason, in words. `force` names one for tests and for a second try."""
     against = f"{force} was asked for" if force == "pyav" else decord_objection(index)
     if against is None:
         try:
             return DecordReader(
-                source, index
+                video_file, index
             ), "whole, no edit list, and Decord's times equal the container's"
         except Doubt as doubt:
             against = str(doubt)
-    return PyavReader(source, index), against
+    return PyavReader(video_file, index), against
 
 
-def decord_objection(index: Index) -> str | None:
+def decord_objection(index: PictureIndex) -> str | None:
     """Why Decord must not read this file, or None."""
     height, width = index.coded_size
     checks = (
@@ -108,11 +110,11 @@ class PyavReader:
 
     name = "pyav"
 
-    def __init__(self, source: Source, index: Index, *, leave_out: bool = True) -> None:
+    def __init__(self, video_file: VideoFile, index: PictureIndex, *, leave_out: bool = True) -> None:
         """`leave_out` allows skipping groups of pictures that nobody asked for; without it every picture is
         decoded.
         """
-        self.source, self.index, self.leave_out = source, index, leave_out
+        self.video_file, self.index, self.leave_out = video_file, index, leave_out
         self.notes: list[str] = []
         self._scaler = VideoReformatter()
 
@@ -140,14 +142,14 @@ class PyavReader:
         others.
         """
         last_s = -np.inf
-        with open_container(self.source) as container:
+        with open_container(self.video_file) as container:
             stream = container.streams[self.index.stream]
-            for frame in decoded(self.source, container, stream, health):
+            for frame in decoded(self.video_file, container, stream, health):
                 time_s = -np.inf if frame.pts is None else self.index.seconds(frame.pts)
                 if time_s <= last_s:
                     health.failed += 1
                     continue
-                check_size(self.source, frame.width, frame.height)
+                check_size(self.video_file, frame.width, frame.height)
                 last_s = time_s
                 health.good += 1
                 yield time_s, frame
@@ -157,7 +159,7 @@ class PyavReader:
         everything = health.good + health.failed
         if health.failed > MAX_LOST_SHARE * everything:
             raise VideoError(
-                f"'{self.source.name}' is damaged: {health.failed} of {everything} pictures cannot be"
+                f"'{self.video_file.name}' is damaged: {health.failed} of {everything} pictures cannot be"
                 " decoded or dated."
                 " Give an undamaged copy."
             )
@@ -195,16 +197,16 @@ class PyavReader:
         """
         queue = wanted[::-1]
         health = Health()
-        with open_container(self.source) as container:
+        with open_container(self.video_file) as container:
             stream = container.streams[self.index.stream]
-            prepare_decoder(self.source, stream)
+            prepare_decoder(self.video_file, stream)
             for frame in _stretches(container, stream, needed, health):
                 health.good += 1
                 if not queue or (frame.pts is not None and frame.pts > queue[-1]):
                     break
                 if frame.pts == queue[-1]:
                     queue.pop()
-                    check_size(self.source, frame.width, frame.height)
+                    check_size(self.video_file, frame.width, frame.height)
                     yield frame
         if queue:
             raise Doubt("Skipping between key pictures did not give every picture; all were decoded instead.")
@@ -233,7 +235,7 @@ def _stretches(container: Any, stream: Any, needed: np.ndarray, health: Health) 
         yield from decode_packet(stream, None, health)
 
 
-def _plan(index: Index, times_s: Sequence[float]) -> tuple[list[int], np.ndarray] | None:
+def _plan(index: PictureIndex, times_s: Sequence[float]) -> tuple[list[int], np.ndarray] | None:
     """(ticks of the frames shown at `times_s`, mask of the packets to decode), or None where packets cannot
     be trusted.
 
@@ -268,9 +270,9 @@ class DecordReader:
 
     name = "decord"
 
-    def __init__(self, source: Source, index: Index) -> None:
+    def __init__(self, video_file: VideoFile, index: PictureIndex) -> None:
         """Raises Doubt when Decord cannot open the file or sees other pictures than the packets say."""
-        self.source, self.index = source, index
+        self.video_file, self.index = video_file, index
         self.notes: list[str] = []
         reader = self._open(index.shown_size)
         if len(reader) != len(index.times_s):
@@ -286,9 +288,9 @@ class DecordReader:
         import decord  # only here: an eighth of the child's start-up, and many files never need it
 
         # The smallest tolerance there is: one picture that Decord would replace by its neighbour is an error.
-        options = {"num_threads": self.source.threads, "fault_tol": 1e-9}
+        options = {"num_threads": self.video_file.threads, "fault_tol": 1e-9}
         try:
-            return decord.VideoReader(self.source.file, width=size[1], height=size[0], **options)
+            return decord.VideoReader(self.video_file.file, width=size[1], height=size[0], **options)
         except (decord.DECORDError, RuntimeError, AssertionError) as error:
             raise Doubt("Decord cannot open it") from error
 
@@ -308,7 +310,7 @@ class DecordReader:
                 done += len(numbers)
                 report(done / len(positions))
         except Doubt as doubt:
-            plain = PyavReader(self.source, self.index)
+            plain = PyavReader(self.video_file, self.index)
             rest = [float(self.index.times_s[number]) for number in positions[done:]]
             yield from plain.shown_at(rest, size, report)
             self.name = plain.name

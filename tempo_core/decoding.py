@@ -10,12 +10,19 @@ import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
+from tempo_core.prompt import IMAGE_PAD, special_id
+from tempo_core.vision import image_inputs
+
+if TYPE_CHECKING:
+    from tempo_core.context import VideoPrompt
+    from tempo_core.loading import LoadedModel
+    from tempo_core.video import SampledVideo
 
 ROOM = 1e-9
 """Beams whose probability differs by less are told apart by their tokens, so that order never depends on
@@ -63,6 +70,36 @@ class CachedScorer:
             self._logits = feed(self._model, torch.tensor(pending), start, self._cache)
             self._fed += len(pending[0])
         return self._logits
+
+
+def plain_scorer(
+    loaded: "LoadedModel", video: "SampledVideo", prompt: "VideoPrompt", question_ids: Sequence[int]
+) -> Scorer:
+    """The plain twin of `CachedScorer`: the model's own forward over pixels, prompt, question and prefix, whole, for
+    every token. No cache, no batching; positions are the model's own. Slow, for tests and benchmarks.
+    """
+    model = loaded.model
+    pixels, grids = image_inputs(model, video.frames, prompt.allocation.sizes_px, loaded.normaliser)
+
+    def score(prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
+        logits = []
+        for prefix in prefixes:
+            input_ids = torch.tensor([[*prompt.ids, *question_ids, *prefix]], device=model.device)
+            types = (input_ids == special_id(loaded.tokenizer, IMAGE_PAD)).int()
+            positions, _ = model.model.get_rope_index(input_ids, types, image_grid_thw=grids)
+            output = model(
+                input_ids=input_ids,
+                pixel_values=pixels,
+                image_grid_thw=grids,
+                mm_token_type_ids=types,
+                position_ids=positions,
+                use_cache=False,
+                logits_to_keep=1,
+            )
+            logits.append(output.logits[:, -1].float())
+        return torch.cat(logits)
+
+    return score
 
 
 def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:

@@ -18,23 +18,23 @@ import numpy as np
 
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, top_boxes
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import NO_PTS, UPRIGHT, Index, Oddities, Source
+from tempo_core.picture_index import NO_PTS, UPRIGHT, Oddities, PictureIndex, VideoFile
 
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
 MAX_UNDATED_SHARE = 0.01
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
 
 
-def open_container(source: Source) -> Any:
+def open_container(video_file: VideoFile) -> Any:
     """The file as an open PyAV container, parsed by the one demuxer that its magic bytes call for.
 
     Raises VideoError when it cannot be parsed. Only the file itself is opened: no references, no network.
     """
     try:
         return av.open(
-            source.file,
-            format=source.demuxer,
-            options={"max_pixels": str(source.max_pixels)},
+            video_file.file,
+            format=video_file.demuxer,
+            options={"max_pixels": str(video_file.max_pixels)},
             container_options={"protocol_whitelist": "file"},
             metadata_errors="replace",
         )
@@ -42,7 +42,7 @@ def open_container(source: Source) -> Any:
         if isinstance(error, MemoryError):
             raise
         raise VideoError(
-            f"'{source.name}' begins like a video ({source.demuxer}) but cannot be opened"
+            f"'{video_file.name}' begins like a video ({video_file.demuxer}) but cannot be opened"
             f" ({error.strerror}): it is cut short or damaged. {REMEDY}"
         ) from error
 
@@ -62,37 +62,37 @@ def best_video(container: Any, name: str) -> Any:
     return stream
 
 
-def read_index(source: Source) -> Index:
+def read_index(video_file: VideoFile) -> PictureIndex:
     """Demux the whole file and decode its first picture.
 
     Raises VideoError for what cannot be dated truthfully: no pictures, undated ones, clocks that jump back,
     pictures over the limits.
     """
-    with open_container(source) as container:
-        stream = best_video(container, source.name)
-        check_size(source, stream.codec_context.width, stream.codec_context.height)
-        index = _index_of(source, container, stream)
-    with open_container(source) as container:
-        _describe_first_picture(source, container, container.streams[index.stream], index)
-    _refuse_untruthful(source, index)
+    with open_container(video_file) as container:
+        stream = best_video(container, video_file.name)
+        check_size(video_file, stream.codec_context.width, stream.codec_context.height)
+        index = _index_of(video_file, container, stream)
+    with open_container(video_file) as container:
+        _describe_first_picture(video_file, container, container.streams[index.stream], index)
+    _refuse_untruthful(video_file, index)
     return index
 
 
-def check_size(source: Source, width: int, height: int) -> None:
+def check_size(video_file: VideoFile, width: int, height: int) -> None:
     """Raise VideoError when a picture is over the limits."""
-    if width * height > source.max_pixels or max(width, height) > source.max_side_px:
+    if width * height > video_file.max_pixels or max(width, height) > video_file.max_side_px:
         raise VideoError(
-            f"'{source.name}' has pictures of {width}x{height}; the limit is {source.max_pixels} pixels and"
-            f" {source.max_side_px} a side. Scale it down and try again."
+            f"'{video_file.name}' has pictures of {width}x{height}; the limit is {video_file.max_pixels} pixels and"
+            f" {video_file.max_side_px} a side. Scale it down and try again."
         )
 
 
-def _index_of(source: Source, container: Any, stream: Any) -> Index:
-    boxes = top_boxes(source.file) if source.demuxer == "mov" else []
-    rows, oddities, audio_end = _walk(source, container, stream)
+def _index_of(video_file: VideoFile, container: Any, stream: Any) -> PictureIndex:
+    boxes = top_boxes(video_file.file) if video_file.demuxer == "mov" else []
+    rows, oddities, audio_end = _walk(video_file, container, stream)
     pts, dts, duration, shown = rows["pts"], rows["dts"], rows["duration"], rows["shown"]
     if not shown.any():
-        raise VideoError(f"'{source.name}' holds no picture that is ever shown. {REMEDY}")
+        raise VideoError(f"'{video_file.name}' holds no picture that is ever shown. {REMEDY}")
     dated = np.sort(pts[shown])
     tick_s = float(stream.time_base)
     zero_s = min(
@@ -103,7 +103,7 @@ def _index_of(source: Source, container: Any, stream: Any) -> Index:
     )
     known = dts[dts != NO_PTS]
     last = int(np.flatnonzero(shown & (pts == dated[-1]))[-1])
-    return Index(
+    return PictureIndex(
         container=container.format.name,
         codec=stream.codec_context.codec.canonical_name,
         pixel_format=stream.codec_context.pix_fmt or "",
@@ -147,7 +147,9 @@ def _pixel_ratio(stream: Any) -> Fraction:
     return ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1)
 
 
-def _walk(source: Source, container: Any, stream: Any) -> tuple[dict[str, np.ndarray], Oddities, float]:
+def _walk(
+    video_file: VideoFile, container: Any, stream: Any
+) -> tuple[dict[str, np.ndarray], Oddities, float]:
     """Every packet once: the video's rows, what was odd about them, and where the sound ends (container's
     clock).
     """
@@ -173,12 +175,12 @@ def _walk(source: Source, container: Any, stream: Any) -> tuple[dict[str, np.nda
             packet.is_keyframe,
             packet.pts is not None and not hidden,
         ))  # fmt: skip
-        if len(rows) > source.max_packets:
+        if len(rows) > video_file.max_packets:
             raise VideoError(
-                f"'{source.name}' holds more than {source.max_packets} pictures. Give a shorter video."
+                f"'{video_file.name}' holds more than {video_file.max_packets} pictures. Give a shorter video."
             )
     if not rows:
-        raise VideoError(f"'{source.name}' has a video track without a single picture. {REMEDY}")
+        raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
     names = ("pts", "dts", "duration", "key", "shown")
     kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_)
     columns = zip(names, kinds, zip(*rows, strict=True), strict=True)
@@ -196,19 +198,19 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
             raise
 
 
-def _describe_first_picture(source: Source, container: Any, stream: Any, index: Index) -> None:
-    frame = next(iter(decoded(source, container, stream, Health())), None)
+def _describe_first_picture(video_file: VideoFile, container: Any, stream: Any, index: PictureIndex) -> None:
+    frame = next(iter(decoded(video_file, container, stream, Health())), None)
     if frame is None:
         raise VideoError(
-            f"Not one picture of '{source.name}' ({index.codec}) can be decoded: it is damaged, or its"
+            f"Not one picture of '{video_file.name}' ({index.codec}) can be decoded: it is damaged, or its"
             " pictures are"
-            f" over the limit of {source.max_pixels} pixels. {REMEDY}"
+            f" over the limit of {video_file.max_pixels} pixels. {REMEDY}"
         )
-    check_size(source, frame.width, frame.height)
+    check_size(video_file, frame.width, frame.height)
     index.coded_size = (frame.height, frame.width)
     index.pixel_format = frame.format.name
     index.matrix = display_matrix(frame, index.notes)
-    check_size(source, *index.shown_size[::-1])
+    check_size(video_file, *index.shown_size[::-1])
 
 
 def display_matrix(frame: Any, notes: list[str]) -> tuple[int, int, int, int]:
@@ -238,19 +240,19 @@ class Health:
     """Pictures that the decoder patched up."""
 
 
-def decoded(source: Source, container: Any, stream: Any, health: Health) -> Iterator[Any]:
+def decoded(video_file: VideoFile, container: Any, stream: Any, health: Health) -> Iterator[Any]:
     """Every picture of the stream in the order shown, past damaged packets, which `health` counts."""
-    prepare_decoder(source, stream)
+    prepare_decoder(video_file, stream)
     for packet in packets(container, stream):
         yield from decode_packet(stream, packet, health)
     yield from decode_packet(stream, None, health)
 
 
-def prepare_decoder(source: Source, stream: Any) -> None:
+def prepare_decoder(video_file: VideoFile, stream: Any) -> None:
     """Threads and limits, before the first packet."""
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = source.threads
-    stream.codec_context.options = {"max_pixels": str(source.max_pixels)}
+    stream.codec_context.thread_count = video_file.threads
+    stream.codec_context.options = {"max_pixels": str(video_file.max_pixels)}
 
 
 def decode_packet(stream: Any, packet: Any, health: Health) -> list[Any]:
@@ -266,18 +268,18 @@ def decode_packet(stream: Any, packet: Any, health: Health) -> list[Any]:
     return frames
 
 
-def _refuse_untruthful(source: Source, index: Index) -> None:
+def _refuse_untruthful(video_file: VideoFile, index: PictureIndex) -> None:
     """Refuse what cannot be dated, and note what is odd but dated."""
     pictures = len(index.times_s)
     if index.falls_back_s > JOINED_S:
         raise VideoError(
-            f"The clock of '{source.name}' jumps back by {index.falls_back_s:.1f} s on the way: two"
+            f"The clock of '{video_file.name}' jumps back by {index.falls_back_s:.1f} s on the way: two"
             " recordings were joined,"
             f" and their times cannot be told apart. {REMEDY}"
         )
     if index.oddities.undated > MAX_UNDATED_SHARE * (pictures + index.oddities.undated):
         raise VideoError(
-            f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of '{source.name}'"
+            f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of '{video_file.name}'"
             " carry no time,"
             f" so nobody can say when they are shown. {REMEDY}"
         )

@@ -18,14 +18,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tempo_core.answers import MAX_MOMENTS, REFUSAL, answer_pieces, moments_of, parse_answer
-from tempo_core.context import Clock, Progress, VideoContext, encode_video, lay_out
-from tempo_core.decoding import CachedScorer, Hypothesis, Scorer, feed, free_ids, search, share_cache
+from tempo_core.context import Clock, OnProgress, VideoContext, build_prompt, encode_video
+from tempo_core.decoding import (
+    CachedScorer,
+    Hypothesis,
+    Scorer,
+    feed,
+    free_ids,
+    plain_scorer,
+    search,
+    share_cache,
+)
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment
-from tempo_core.plain import plain_scorer
 from tempo_core.prompt import IM_END, answer_ids, clean_query, question_ids, special_id
 
 if TYPE_CHECKING:
@@ -129,7 +137,7 @@ class Engine:
         token_budget: int | None = None,
         allocator: str = "saa",
         cancel: threading.Event | None = None,
-        progress: Progress | None = None,
+        on_progress: OnProgress | None = None,
     ) -> VideoContext:
         """Encode a video once, for any number of questions.
 
@@ -142,7 +150,7 @@ class Engine:
             token_budget=token_budget,
             allocator=allocator,
             cancel=cancel,
-            progress=progress,
+            on_progress=on_progress,
         )
 
     @torch.inference_mode()
@@ -190,11 +198,13 @@ class Engine:
     ) -> Answer:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for
         tests."""
-        layout = lay_out(self.loaded, video, token_budget=token_budget, allocator=allocator)
+        prompt = build_prompt(
+            self.loaded.tokenizer, self.defaults, video, token_budget=token_budget, allocator=allocator
+        )
         asked = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
-        score = plain_scorer(self.loaded, video, layout, asked)
+        score = plain_scorer(self.loaded, video, prompt, asked)
         times = [*(float(time_s) for time_s in video.times_s), float(video.end_s)]
-        return self._answer(query, layout.stamps, times, lambda: score, n_best, cancel, constrained, Clock())
+        return self._answer(query, prompt.stamps, times, lambda: score, n_best, cancel, constrained, Clock())
 
     def _check(self, context: VideoContext, n_best: int) -> None:
         if context.model_id != self.model_id:
@@ -273,7 +283,7 @@ def load_engine(
 
 def ground(
     engine: Engine,
-    path: str | Path,
+    video_path: str | Path,
     query: str,
     *,
     step_s: float | None = None,
@@ -282,22 +292,22 @@ def ground(
     allocator: str = "saa",
     n_best: int = 5,
     cancel: threading.Event | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> tuple[Answer, VideoContext]:
     """From a video file and a query to the answer, and the context for the next query.
 
-    Without `step_s` and `fps`, frames are sampled as the checkpoint wants them. `progress` hears the stages
+    Without `step_s` and `fps`, frames are sampled as the checkpoint wants them. `on_progress` hears the stages
     "decoding", "allocating", "encoding" and "answering". Raises InputError and its kin for whatever a person
     can mend, Cancelled.
     """
-    report: Progress = progress or (lambda stage, share: None)
+    report: OnProgress = on_progress or (lambda stage, share: None)
     clean_query(query)  # before minutes go into a video that nobody can ask about
     clock = Clock()
     report("decoding", 0.0)
-    video = sample_for(engine.defaults, path, step_s=step_s, fps=fps, cancel=cancel, progress=report)
+    video = sample_for(engine.defaults, video_path, step_s=step_s, fps=fps, cancel=cancel, on_progress=report)
     clock.lap("decoding_s")
     context = engine.encode(
-        video, token_budget=token_budget, allocator=allocator, cancel=cancel, progress=report
+        video, token_budget=token_budget, allocator=allocator, cancel=cancel, on_progress=report
     )
     report("answering", 0.0)
     answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
@@ -308,12 +318,12 @@ def ground(
 
 def sample_for(
     defaults: GroundingDefaults,
-    path: str | Path,
+    video_path: str | Path,
     *,
     step_s: float | None = None,
     fps: float | None = None,
     cancel: threading.Event | None = None,
-    progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> "SampledVideo":
     """The frames that a checkpoint with these defaults sees of a video file.
 
@@ -324,11 +334,11 @@ def sample_for(
 
     if step_s is None and fps is None:
         step_s = round_step_s(
-            probe(path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s
+            probe(video_path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s
         )
-    report = None if progress is None else (lambda share: progress("decoding", share))
+    report = None if on_progress is None else (lambda share: on_progress("decoding", share))
     return sample(
-        path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, progress=report
+        video_path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, on_progress=report
     )
 
 

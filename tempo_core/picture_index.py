@@ -12,7 +12,7 @@ ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of thei
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class VideoFile:
     """One opened foreign file, as the child may use it."""
 
     file: str
@@ -46,14 +46,14 @@ class Oddities:
 
 
 @dataclass(kw_only=True, slots=True)
-class Index:
+class PictureIndex:
     """What the container's packets say. Arrays have one entry per video packet, in file order."""
 
     container: str
     codec: str
     pixel_format: str
     stream: int
-    """Index of the video stream in the container."""
+    """PictureIndex of the video stream in the container."""
     video_streams: int
     time_base: Fraction
     """Seconds per tick of `pts`."""

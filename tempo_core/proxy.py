@@ -46,13 +46,13 @@ def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
 
 
 def normalise(
-    path: str | os.PathLike[str],
+    video_path: str | os.PathLike[str],
     out_path: str | os.PathLike[str],
     *,
     short_side_px: int = SHORT_SIDE_PX,
     limits: VideoLimits = DEFAULT_LIMITS,
     cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> VideoInfo:
     """Write the normal copy of a video to `out_path` and return its facts, with notes on what was changed or
     lost.
@@ -62,16 +62,16 @@ def normalise(
     child. Raises VideoError, InputError when the copy cannot be written, Cancelled.
     """
     out = Path(out_path)
-    part = _part_beside(out, Path(path).name)
+    part = _part_beside(out, Path(video_path).name)
     try:
         answer, _ = read_file(
             "normalise_task",
-            path,
+            video_path,
             {"out": str(part), "short_side_px": short_side_px, "force": "pyav"},
             module="tempo_core.transcode",
             limits=replace(limits, child=replace(limits.child, output_bytes=COPY_BYTES)),
             cancel=cancel,
-            progress=progress,
+            on_progress=on_progress,
         )
         os.close(answer.output)
         info = probe(part, limits=limits, cancel=cancel)

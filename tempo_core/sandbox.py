@@ -73,15 +73,15 @@ class ChildAnswer:
     """An open file descriptor with the bulk data; the caller closes it."""
 
 
-def open_regular(path: str | os.PathLike[str]) -> int:
+def open_regular(video_path: str | os.PathLike[str]) -> int:
     """Open a regular file for reading and return its descriptor; the caller closes it.
 
     Raises VideoError for a missing or unreadable file, a folder, a symbolic link, a pipe, a socket or a
     device.
     """
-    name = Path(path).name
+    name = Path(video_path).name
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(video_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise VideoError(f"There is no file '{name}'. Give the path of an existing video file.") from None
     except ValueError as error:
@@ -106,7 +106,7 @@ def run_child(
     file: int | None = None,
     limits: ChildLimits,
     cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> ChildAnswer:
     """Run `task` ("module:function") with `job` in a child and return its answer.
 
@@ -117,7 +117,7 @@ def run_child(
     """
     output = _bulk_file()
     try:
-        result = _converse(task, job, name, file, output, limits, cancel, progress)
+        result = _converse(task, job, name, file, output, limits, cancel, on_progress)
     except BaseException:
         os.close(output)
         raise
@@ -132,7 +132,7 @@ def _converse(
     output: int,
     limits: ChildLimits,
     cancel: threading.Event | None,
-    progress: Callable[[float], None] | None,
+    on_progress: Callable[[float], None] | None,
 ) -> dict[str, Any]:
     reader, writer = os.pipe()
     fds = [writer, output] + ([file] if file is not None else [])
@@ -152,8 +152,8 @@ def _converse(
         deadline = time.monotonic() + limits.wall_s
         for message in _messages(answers.fileno(), name, deadline, limits, cancel):
             if "progress" in message:
-                if progress is not None:
-                    progress(message["progress"])
+                if on_progress is not None:
+                    on_progress(message["progress"])
             elif "result" in message:
                 return message["result"]
             else:

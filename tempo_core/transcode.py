@@ -11,8 +11,8 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, turn
 from tempo_core.demux import Health, open_container, packets, read_index
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import UPRIGHT, Index, Source
-from tempo_core.video_tasks import check_duration, source_of
+from tempo_core.picture_index import UPRIGHT, PictureIndex, VideoFile
+from tempo_core.video_tasks import check_duration, video_file_of
 
 MAX_RATE = 60
 MIN_RATE = 2  # so that half a second holds a key picture even of a slide show
@@ -21,10 +21,10 @@ SOUND_RATE = 48_000
 
 def normalise_task(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
     """Write the copy to `job["out"]`; the answer holds notes on what was lost."""
-    source = source_of(job)
-    index = read_index(source)
-    check_duration(job, source, index)
-    reader = PyavReader(source, index)
+    video_file = video_file_of(job)
+    index = read_index(video_file)
+    check_duration(job, video_file, index)
+    reader = PyavReader(video_file, index)
     try:
         with av.open(job["out"], "w", format="mp4", options={"movflags": "+faststart"}) as out:
             notes = _write(out, reader, _size(index, job["short_side_px"]), report)
@@ -32,13 +32,13 @@ def normalise_task(job: dict[str, Any], report: Callable[[float], None]) -> dict
         if isinstance(error, MemoryError):
             raise
         raise VideoError(
-            f"The copy of '{source.name}' cannot be written ({error.strerror}). Free some disk space and"
+            f"The copy of '{video_file.name}' cannot be written ({error.strerror}). Free some disk space and"
             " try again."
         ) from error
     return {"notes": [*index.notes, *reader.notes, *notes]}
 
 
-def copy_rate(index: Index) -> Fraction:
+def copy_rate(index: PictureIndex) -> Fraction:
     """The constant rate of the copy: the video's own where it has one, else the usual one that loses least.
 
     Rates over MAX_RATE are divided, rates under MIN_RATE multiplied, so that the pictures' times stay exact.
@@ -54,7 +54,7 @@ def copy_rate(index: Index) -> Fraction:
     return rate * -(-MIN_RATE // rate) if rate < MIN_RATE else rate
 
 
-def _size(index: Index, short_side_px: int) -> tuple[int, int]:
+def _size(index: PictureIndex, short_side_px: int) -> tuple[int, int]:
     """Even height and width with the short side at most `short_side_px`."""
     height, width = index.shown_size
     scale = min(1.0, short_side_px / min(height, width))
@@ -64,7 +64,7 @@ def _size(index: Index, short_side_px: int) -> tuple[int, int]:
 def _write(out: Any, reader: PyavReader, size: tuple[int, int], report: Callable[[float], None]) -> list[str]:
     index, rate = reader.index, copy_rate(reader.index)
     stream = _video_stream(out, rate, size)
-    sound = _Sound(out, reader.source, index)
+    sound = _Sound(out, reader.video_file, index)
     scaler = VideoReformatter()
     for number, frame in _at_rate(reader, rate):
         picture = _upright(scaler, frame, index, size)
@@ -111,12 +111,12 @@ def _at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, Any]]:
         held = frame
     reader.judge(health)
     if held is None:
-        raise VideoError(f"Not one picture of '{reader.source.name}' can be decoded. Give another copy.")
+        raise VideoError(f"Not one picture of '{reader.video_file.name}' can be decoded. Give another copy.")
     for rest in range(number, total):
         yield rest, held
 
 
-def _upright(scaler: VideoReformatter, frame: Any, index: Index, size: tuple[int, int]) -> Any:
+def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
     """The frame scaled, turned, and in the copy's pixel format."""
     if index.matrix == UPRIGHT:
         return scaler.reformat(
@@ -136,10 +136,10 @@ def _upright(scaler: VideoReformatter, frame: Any, index: Index, size: tuple[int
 class _Sound:
     """The sound as AAC beside the pictures, from a second pass over the same file, a little at a time."""
 
-    def __init__(self, out: Any, source: Source, index: Index) -> None:
+    def __init__(self, out: Any, video_file: VideoFile, index: PictureIndex) -> None:
         self.notes: list[str] = []
         self._out, self._index, self._reached_s = out, index, 0.0
-        self._frames = iter(()) if index.audio_codec is None else self._decoded(source)
+        self._frames = iter(()) if index.audio_codec is None else self._decoded(video_file)
         self._next = self._advance()
         if self._next is None and index.audio_codec is not None:
             self.notes.append("The sound cannot be decoded and is left out.")
@@ -168,10 +168,10 @@ class _Sound:
             self.notes.append(f"The sound is damaged after {self._reached_s:.1f} s and is cut there.")
             return None
 
-    def _decoded(self, source: Source) -> Iterator[Any]:
+    def _decoded(self, video_file: VideoFile) -> Iterator[Any]:
         """Resampled frames on the player's clock, none of it before zero."""
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SOUND_RATE)
-        with open_container(source) as container:
+        with open_container(video_file) as container:
             stream = next(s for s in container.streams.audio if s.codec_context is not None)
             for packet in packets(container, stream):
                 for frame in stream.decode(packet):

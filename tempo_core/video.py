@@ -114,7 +114,7 @@ class SampledVideo:
 
 
 def probe(
-    path: str | os.PathLike[str],
+    video_path: str | os.PathLike[str],
     *,
     limits: VideoLimits = DEFAULT_LIMITS,
     cancel: threading.Event | None = None,
@@ -125,12 +125,12 @@ def probe(
     Raises VideoError for everything that is not a readable, datable video within `limits`; Cancelled when
     `cancel` is set on the way. `force_reader="pyav"` keeps Decord out.
     """
-    answer, size = read_file("probe_task", path, {"force": force_reader}, limits=limits, cancel=cancel)
+    answer, size = read_file("probe_task", video_path, {"force": force_reader}, limits=limits, cancel=cancel)
     os.close(answer.output)
     facts = answer.result
     rate = facts.pop("frame_rate")
     return VideoInfo(
-        path=Path(path),
+        path=Path(video_path),
         size_bytes=size,
         frame_rate=None if rate is None else Fraction(*rate),
         notes=tuple(facts.pop("notes")),
@@ -139,7 +139,7 @@ def probe(
 
 
 def sample(
-    path: str | os.PathLike[str],
+    video_path: str | os.PathLike[str],
     *,
     step_s: float | None = None,
     fps: float | None = None,
@@ -149,7 +149,7 @@ def sample(
     size: tuple[int, int] | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     force_reader: str | None = None,
 ) -> SampledVideo:
     """The frames shown every `step_s` seconds, `fps` times a second, or at the times `at`, with their own
@@ -158,7 +158,7 @@ def sample(
     With none of the three the step is `round_step_s` for `max_frames`, or 1 s. A wanted time gets the frame
     on screen then (before the first frame, the first); its own presentation time is returned, and a frame
     wanted twice comes once. `size` is (height, width); `max_pixels` scales down and keeps the shape.
-    `progress` gets a share in [0, 1]. Raises InputError for senseless or outside requests, VideoError for
+    `on_progress` gets a share in [0, 1]. Raises InputError for senseless or outside requests, VideoError for
     files that cannot be read truthfully, Cancelled.
     """
     check_request(step_s, fps, at, max_frames)
@@ -170,7 +170,9 @@ def sample(
         "max_frames": max_frames,
     }
     job = {"request": request, "size": size, "max_pixels": max_pixels, "force": force_reader}
-    answer, _ = read_file("sample_task", path, job, limits=limits, cancel=cancel, progress=progress)
+    answer, _ = read_file(
+        "sample_task", video_path, job, limits=limits, cancel=cancel, on_progress=on_progress
+    )
     result = answer.result
     return SampledVideo(
         times_s=np.array(result["times_s"], dtype=np.float64),
@@ -184,20 +186,20 @@ def sample(
 
 def read_file(
     task: str,
-    path: str | os.PathLike[str],
+    video_path: str | os.PathLike[str],
     job: dict[str, Any],
     *,
     module: str = "tempo_core.video_tasks",
     limits: VideoLimits,
     cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> tuple[ChildAnswer, int]:
     """Pass a checked file to a task in the child; the answer and the file's size in bytes.
 
     A decoder that crashes gets a second try without Decord. The caller closes `answer.output`.
     """
-    name = Path(path).name
-    fd = open_regular(path)
+    name = Path(video_path).name
+    fd = open_regular(video_path)
     try:
         size, demuxer = check_head(fd, name, limits)
         full = job | {
@@ -219,7 +221,7 @@ def read_file(
                 file=fd,
                 limits=limits.child,
                 cancel=cancel,
-                progress=progress,
+                on_progress=on_progress,
             )
 
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from tempo_core.decoders import Reader, choose_reader
 from tempo_core.demux import read_index
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import UPRIGHT, Index, Source
+from tempo_core.picture_index import UPRIGHT, PictureIndex, VideoFile
 from tempo_core.sampling import fit_size, wanted_times
 
 Report = Callable[[float], None]
@@ -19,22 +19,22 @@ Report = Callable[[float], None]
 
 def probe_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Facts of the file, as `VideoInfo` holds them (without path and size in bytes)."""
-    source, digest = source_of(job), _Digest(job["file"])
-    index = read_index(source)
-    check_duration(job, source, index)
-    reader, why = choose_reader(source, index, force=job.get("force"))
-    return describe(source, index, reader, why) | {"sha256": digest.wait()}
+    video_file, digest = video_file_of(job), _Digest(job["file"])
+    index = read_index(video_file)
+    check_duration(job, video_file, index)
+    reader, why = choose_reader(video_file, index, force=job.get("force"))
+    return describe(video_file, index, reader, why) | {"sha256": digest.wait()}
 
 
 def sample_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Fill the output with uint8[T, H, W, 3] and say which times it holds."""
-    source, digest = source_of(job), _Digest(job["file"])
-    index = read_index(source)
-    check_duration(job, source, index)
-    reader, _ = choose_reader(source, index, force=job.get("force"))
-    times = wanted_times(index.end_s, source.name, **job["request"])
+    video_file, digest = video_file_of(job), _Digest(job["file"])
+    index = read_index(video_file)
+    check_duration(job, video_file, index)
+    reader, _ = choose_reader(video_file, index, force=job.get("force"))
+    times = wanted_times(index.end_s, video_file.name, **job["request"])
     size = fit_size(index.shown_size, job["size"], job["max_pixels"])
-    shown = _fill(job, source, reader.shown_at(times, size, report), len(times), size)
+    shown = _fill(job, video_file, reader.shown_at(times, size, report), len(times), size)
     notes = [*index.notes, *reader.notes]
     return {
         "times_s": shown,
@@ -46,7 +46,7 @@ def sample_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
-def describe(source: Source, index: Index, reader: Reader, why: str) -> dict[str, Any]:
+def describe(video_file: VideoFile, index: PictureIndex, reader: Reader, why: str) -> dict[str, Any]:
     """The index as plain JSON values."""
     height, width = index.shown_size
     rate = index.frame_rate
@@ -75,22 +75,24 @@ def describe(source: Source, index: Index, reader: Reader, why: str) -> dict[str
     }
 
 
-def source_of(job: dict[str, Any]) -> Source:
+def video_file_of(job: dict[str, Any]) -> VideoFile:
     """The opened file that a job is about."""
-    return Source(file=job["file"], **job["source"])
+    return VideoFile(file=job["file"], **job["source"])
 
 
-def check_duration(job: dict[str, Any], source: Source, index: Index) -> None:
+def check_duration(job: dict[str, Any], video_file: VideoFile, index: PictureIndex) -> None:
     """Refuse a video that is longer than the job's limit."""
     if index.end_s > job["max_duration_s"]:
         raise VideoError(
-            f"'{source.name}' lasts {index.end_s / 3600:.1f} hours; the limit is"
+            f"'{video_file.name}' lasts {index.end_s / 3600:.1f} hours; the limit is"
             f" {job['max_duration_s'] / 3600:g}."
             " Cut it and try again."
         )
 
 
-def _fill(job: dict[str, Any], source: Source, pictures: Any, most: int, size: Sequence[int]) -> list[float]:
+def _fill(
+    job: dict[str, Any], video_file: VideoFile, pictures: Any, most: int, size: Sequence[int]
+) -> list[float]:
     """Write the pictures one after the other; the file is made as long as the wanted times could need."""
     each = size[0] * size[1] * 3
     allowed = job["limits"][2]
@@ -111,7 +113,7 @@ def _fill(job: dict[str, Any], source: Source, pictures: Any, most: int, size: S
         file.truncate(len(times) * each)
     if not times:
         raise VideoError(
-            f"No picture of '{source.name}' can be decoded at the wanted times. Give another copy."
+            f"No picture of '{video_file.name}' can be decoded at the wanted times. Give another copy."
         )
     return times
 

@@ -75,15 +75,26 @@ def pixel_values(frame: Frames, normaliser: Normaliser) -> npt.NDArray[np.float3
     return np.repeat(patches, TEMPORAL_PATCH, axis=2).reshape(len(patches), -1)
 
 
+def image_inputs(
+    model: Any, frames: Frames, sizes_px: npt.NDArray[np.int64], normaliser: Normaliser
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`pixel_values` and `image_grid_thw` of all frames, for the model's own forward."""
+    pixels = [
+        torch.from_numpy(pixel_values(resize_frame(frame, size), normaliser))
+        for frame, size in zip(frames, sizes_px, strict=True)
+    ]
+    grids = torch.tensor([[1, int(height) // PATCH_PX, int(width) // PATCH_PX] for height, width in sizes_px])
+    return torch.cat(pixels).to(model.device), grids.to(model.device)
+
+
 def encode_frames_plain(
     model: Any, frames: Frames, sizes_px: npt.NDArray[np.int64], normaliser: Normaliser
 ) -> torch.Tensor:
     """Vision tokens [sum of tokens, width of the language model] by one `get_image_features` call a frame."""
-    device, tokens = model.device, []
-    for frame, size in zip(frames, sizes_px, strict=True):
-        pixels = torch.from_numpy(pixel_values(resize_frame(frame, size), normaliser)).to(device)
-        grid = torch.tensor([[1, int(size[0]) // PATCH_PX, int(size[1]) // PATCH_PX]], device=device)
-        tokens.append(model.model.get_image_features(pixels, grid, return_dict=True).pooler_output[0])
+    tokens = []
+    for idx in range(len(frames)):
+        pixels, grids = image_inputs(model, frames[idx : idx + 1], sizes_px[idx : idx + 1], normaliser)
+        tokens.append(model.model.get_image_features(pixels, grids, return_dict=True).pooler_output[0])
     return torch.cat(tokens)
 
 
@@ -94,7 +105,7 @@ def encode_frames(
     normaliser: Normaliser,
     *,
     cancel: threading.Event | None = None,
-    progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """The same tokens, frames of equal size together. Raises Cancelled between batches when `cancel` is
     set."""
@@ -106,8 +117,8 @@ def encode_frames(
         patches = np.stack([patchify(resize_frame(frames[idx], size), normaliser) for idx in batch])
         tokens = _run_tower(model.model.visual, torch.from_numpy(patches).to(model.device), size)
         encoded.update(zip(batch, tokens, strict=True))
-        if progress is not None:
-            progress(len(encoded) / len(frames))
+        if on_progress is not None:
+            on_progress(len(encoded) / len(frames))
     return torch.cat([encoded[idx] for idx in range(len(frames))])
 
 

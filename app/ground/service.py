@@ -250,7 +250,7 @@ class Desk:
                 allocator=settings.allocator,
                 n_best=settings.n_best,
                 cancel=job.cancel,
-                progress=job.report,
+                on_progress=job.report,
             )
 
         return work

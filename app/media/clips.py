@@ -43,7 +43,7 @@ def prepare_clip(
         shutil.copyfile(source, copy)
         info = found
     else:
-        info = normalise(source, copy, cancel=cancel, progress=progress)
+        info = normalise(source, copy, cancel=cancel, on_progress=progress)
     return ClipFacts(
         duration_s=info.duration_s,
         frame_rate=None if info.frame_rate is None else float(info.frame_rate),

@@ -34,7 +34,7 @@ def allocate(
 
     page = None if plot is None else writable_file(plot)
     defaults, progress_line = options.defaults_for(checkpoint), ProgressLine()
-    sampled = sample_for(defaults, video, fps=fps, progress=progress_line)
+    sampled = sample_for(defaults, video, fps=fps, on_progress=progress_line)
     progress_line.clear()
     allocation = allocators.allocate(
         sampled.frames,

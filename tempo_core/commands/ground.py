@@ -56,7 +56,7 @@ def ground(
             fps=fps,
             token_budget=token_budget,
             allocator=allocator,
-            progress=progress_line,
+            on_progress=progress_line,
         )
     finally:
         progress_line.clear()

@@ -147,11 +147,11 @@ def fake_ground(
     allocator: str,
     n_best: int,
     cancel: threading.Event,
-    progress: Callable[[str, float], None],
+    on_progress: Callable[[str, float], None],
 ) -> tuple[FakeAnswer, FakeContext]:
     """The contract of tempo_core.engine.ground."""
     for stage in ("decoding", "allocating", "encoding"):
-        progress(stage, 0.5)
+        on_progress(stage, 0.5)
     if token_budget is not None and token_budget < 16:
         raise InputError(
             f"A budget of {token_budget} tokens cannot hold 8 frames of at least 2. Give 16 or more."
@@ -169,5 +169,5 @@ def fake_ground(
     context = FakeContext(
         times_s=np.arange(8) * 0.5, end_s=4.0, allocation=allocation, path=str(path), model_id=engine.model_id
     )
-    progress("answering", 0.0)
+    on_progress("answering", 0.0)
     return engine.ask(context, query, n_best=n_best, cancel=cancel), context

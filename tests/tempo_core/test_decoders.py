@@ -9,7 +9,7 @@ import pytest
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes
 from tempo_core.decoders import DecordReader, Doubt, PyavReader, Reader, choose_reader, shown_positions, turn
 from tempo_core.demux import read_index
-from tempo_core.picture_index import Index, Source
+from tempo_core.picture_index import PictureIndex, VideoFile
 from tests.videos import constant, numbers_of, picture, write_clip
 
 NATURAL = [
@@ -27,10 +27,12 @@ X264 = {
 }
 
 
-def opened(path: Path, demuxer: str | None = None) -> tuple[Source, Index]:
+def opened(path: Path, demuxer: str | None = None) -> tuple[VideoFile, PictureIndex]:
     demuxer = demuxer or ("matroska" if path.suffix in (".mkv", ".webm") else "mov")
-    source = Source(file=str(path), name=path.name, demuxer=demuxer, max_pixels=10**7, max_side_px=8192)
-    return source, read_index(source)
+    video_file = VideoFile(
+        file=str(path), name=path.name, demuxer=demuxer, max_pixels=10**7, max_side_px=8192
+    )
+    return video_file, read_index(video_file)
 
 
 def read(reader: Reader, times_s: list[float], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -41,11 +43,11 @@ def read(reader: Reader, times_s: list[float], size: tuple[int, int]) -> tuple[n
 
 
 def assert_readers_agree(path: Path, times_s: list[float] | None = None) -> None:
-    source, index = opened(path)
+    video_file, index = opened(path)
     wanted = times_s if times_s is not None else index.times_s.tolist()
     size = index.shown_size
-    plain_times, plain = read(PyavReader(source, index, leave_out=False), wanted, size)
-    for reader in (choose_reader(source, index)[0], PyavReader(source, index)):
+    plain_times, plain = read(PyavReader(video_file, index, leave_out=False), wanted, size)
+    for reader in (choose_reader(video_file, index)[0], PyavReader(video_file, index)):
         times, frames = read(reader, wanted, size)
         np.testing.assert_array_equal(times, plain_times)
         difference = np.abs(frames.astype(int) - plain)
@@ -57,10 +59,10 @@ def assert_readers_agree(path: Path, times_s: list[float] | None = None) -> None
 @pytest.mark.parametrize("name", X264)
 def test_all_readers_give_every_frame_of_rendered_clips(tmp_path: Path, name: str) -> None:
     path = write_clip(tmp_path / "clip.mp4", constant(75), options={"x264-params": X264[name]})
-    source, index = opened(path)
-    assert isinstance(choose_reader(source, index)[0], DecordReader)
+    video_file, index = opened(path)
+    assert isinstance(choose_reader(video_file, index)[0], DecordReader)
     assert_readers_agree(path)
-    times, frames = read(DecordReader(source, index), constant(75), (96, 128))
+    times, frames = read(DecordReader(video_file, index), constant(75), (96, 128))
     assert numbers_of(frames) == list(range(75))
     np.testing.assert_allclose(times, constant(75), atol=1e-9)
 
@@ -68,29 +70,29 @@ def test_all_readers_give_every_frame_of_rendered_clips(tmp_path: Path, name: st
 @pytest.mark.parametrize("name", NATURAL)
 def test_all_readers_agree_on_natural_clips(shared_data: Path, name: str) -> None:
     path = shared_data / "videos" / name
-    source, index = opened(path)
-    assert isinstance(choose_reader(source, index)[0], DecordReader)
+    video_file, index = opened(path)
+    assert isinstance(choose_reader(video_file, index)[0], DecordReader)
     wanted = np.arange(0.0, min(index.end_s, 12.0), 0.37).tolist()
     assert_readers_agree(path, wanted)
 
 
 def test_the_readers_scale_alike(shared_data: Path) -> None:
-    source, index = opened(shared_data / "videos" / "bigbuckbunny.mp4")
+    video_file, index = opened(shared_data / "videos" / "bigbuckbunny.mp4")
     wanted = [0.0, 1.0, 3.0]
-    _, small = read(DecordReader(source, index), wanted, (90, 160))
-    _, plain = read(PyavReader(source, index), wanted, (90, 160))
+    _, small = read(DecordReader(video_file, index), wanted, (90, 160))
+    _, plain = read(PyavReader(video_file, index), wanted, (90, 160))
     assert np.abs(small.astype(int) - plain).mean() < 2.0
 
 
 def test_decord_is_not_believed_when_it_sees_other_pictures(tmp_path: Path) -> None:
-    source, index = opened(write_clip(tmp_path / "clip.mp4", constant(50)))
+    video_file, index = opened(write_clip(tmp_path / "clip.mp4", constant(50)))
     index.times_s = index.times_s[:-1]
     with pytest.raises(Doubt, match="Decord counts 50 pictures where the container holds 49"):
-        DecordReader(source, index)
+        DecordReader(video_file, index)
     index.times_s = np.append(index.times_s, 7.0)
     with pytest.raises(Doubt, match=r"times differ from the container's by 5\.0"):
-        DecordReader(source, index)
-    reader, why = choose_reader(source, index)
+        DecordReader(video_file, index)
+    reader, why = choose_reader(video_file, index)
     assert reader.name == "pyav"
     assert "times differ" in why
 
@@ -98,8 +100,8 @@ def test_decord_is_not_believed_when_it_sees_other_pictures(tmp_path: Path) -> N
 def test_groups_that_lean_on_each_other_are_kept_from_decord(tmp_path: Path) -> None:
     params = "open-gop=1:bframes=3:keyint=20:scenecut=0"
     path = write_clip(tmp_path / "clip.mp4", constant(100), options={"x264-params": params})
-    source, index = opened(path)
-    reader, why = choose_reader(source, index)
+    video_file, index = opened(path)
+    reader, why = choose_reader(video_file, index)
     assert (reader.name, index.open_groups, index.oddities.soft_keys) == ("pyav", True, 0)
     assert "lean on the group before" in why
     assert_readers_agree(path)
@@ -109,8 +111,8 @@ def test_groups_that_lean_on_each_other_are_kept_from_decord(tmp_path: Path) -> 
 def test_intra_refresh_is_kept_from_decord_and_from_skipping(tmp_path: Path) -> None:
     params = "intra-refresh=1:keyint=20:bframes=0"
     path = write_clip(tmp_path / "clip.mp4", constant(100), options={"x264-params": params})
-    source, index = opened(path)
-    reader, why = choose_reader(source, index)
+    video_file, index = opened(path)
+    reader, why = choose_reader(video_file, index)
     assert (reader.name, index.oddities.soft_keys > 0) == ("pyav", True)
     assert "do not stand alone" in why
     _, frames = read(reader, [1.0, 1.48, 3.2], (96, 128))
@@ -121,7 +123,7 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
     import tempo_core.decoders as decoders
 
     path = write_clip(tmp_path / "clip.mp4", constant(300), gop=25, options={"x264-params": "scenecut=0"})
-    source, index = opened(path)
+    video_file, index = opened(path)
     fed = 0
     decode: Callable = decoders.decode_packet
 
@@ -131,7 +133,7 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
         return decode(stream, packet, health)
 
     monkeypatch.setattr(decoders, "decode_packet", counting)
-    _, frames = read(PyavReader(source, index), [0.0, 5.0, 10.04], (96, 128))
+    _, frames = read(PyavReader(video_file, index), [0.0, 5.0, 10.04], (96, 128))
     assert numbers_of(frames) == [0, 125, 251]
     assert fed < 20
 

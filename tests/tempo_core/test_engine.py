@@ -255,7 +255,7 @@ def test_a_long_context_is_read_in_pieces(engine: Any, monkeypatch: pytest.Monke
     whole = engine.ask(engine.encode(video), "a red circle")
     monkeypatch.setattr("tempo_core.context.PREFILL_TOKENS", 17)
     stages: list[tuple[str, float]] = []
-    pieces = engine.ask(engine.encode(video, progress=lambda *step: stages.append(step)), "a red circle")
+    pieces = engine.ask(engine.encode(video, on_progress=lambda *step: stages.append(step)), "a red circle")
     assert pieces.text == whole.text
     assert pieces.relevance == pytest.approx(whole.relevance, abs=1e-5)
     assert stages[0] == ("allocating", 0.0)
@@ -283,7 +283,7 @@ def test_ground_reports_its_stages(engine: Any, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(module, "sample_for", lambda *given, **named: make_video(0))
     stages: list[str] = []
     answer, context = ground(
-        engine, tmp_path / "clip.mp4", "a red circle", progress=lambda stage, share: stages.append(stage)
+        engine, tmp_path / "clip.mp4", "a red circle", on_progress=lambda stage, share: stages.append(stage)
     )
     assert list(dict.fromkeys(stages)) == ["decoding", "allocating", "encoding", "answering"]
     assert engine.ask(context, "a red circle").ranked == answer.ranked

@@ -71,7 +71,7 @@ def test_frame_k_shows_the_original_at_that_time(tmp_path: Path, name: str) -> N
     path, out = write(tmp_path / name), tmp_path / "copy" / "out.mp4"
     out.parent.mkdir()
     original, told = probe(path), list[float]()
-    info = normalise(path, out, progress=told.append)
+    info = normalise(path, out, on_progress=told.append)
     assert info.path == out
     assert conforms(probe(out)), info
     assert info.frame_rate == rate
@@ -137,7 +137,7 @@ def test_a_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path, out, cancel = write_clip(tmp_path / "clip.mp4", CFR), tmp_path / "out", threading.Event()
     out.mkdir()
     with pytest.raises(Cancelled):
-        normalise(path, out / "a.mp4", cancel=cancel, progress=lambda _: cancel.set())
+        normalise(path, out / "a.mp4", cancel=cancel, on_progress=lambda _: cancel.set())
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
     with pytest.raises(VideoError):

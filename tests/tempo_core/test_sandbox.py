@@ -40,7 +40,7 @@ def test_a_child_answers_with_json_bulk_data_and_progress(tmp_path: Path) -> Non
     path.write_text("hello")
     file, told = os.open(path, os.O_RDONLY), []
     try:
-        answer = run("echo", say="hi", file=file, progress=told.append)
+        answer = run("echo", say="hi", file=file, on_progress=told.append)
     finally:
         os.close(file)
     assert answer.result["said"] == "hi"
@@ -94,7 +94,7 @@ def test_wall_seconds_are_limited_and_the_whole_group_is_killed(tmp_path: Path) 
 def test_a_set_event_stops_the_child_at_once(tmp_path: Path) -> None:
     cancel, pids, start = threading.Event(), tmp_path / "pids", time.monotonic()
     with pytest.raises(Cancelled, match=r"'clip\.mp4' was stopped"):
-        run("sleep_with_child", pids=str(pids), cancel=cancel, progress=lambda _: cancel.set())
+        run("sleep_with_child", pids=str(pids), cancel=cancel, on_progress=lambda _: cancel.set())
     assert time.monotonic() - start < 50
     assert all(is_gone(int(pid)) for pid in pids.read_text().split())
 

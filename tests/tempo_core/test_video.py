@@ -290,7 +290,7 @@ def test_a_frame_wanted_twice_comes_once(tmp_path: Path) -> None:
 def test_sizes_steps_and_progress(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", CFR)
     told: list[float] = []
-    assert sample(path, step_s=0.5, progress=told.append).frames.shape == (8, 96, 128, 3)
+    assert sample(path, step_s=0.5, on_progress=told.append).frames.shape == (8, 96, 128, 3)
     assert told == sorted(told)
     assert told[-1] == 1.0
     assert sample(path, fps=2, size=(56, 84)).frames.shape == (8, 56, 84, 3)

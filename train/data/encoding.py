@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tempo_core.allocation import Allocation
 from tempo_core.answers import MAX_MOMENTS, answer_pieces, moments_of, snap_outward
-from tempo_core.context import lay_out
+from tempo_core.context import build_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
@@ -186,17 +186,19 @@ class Encoder:
         return encoded
 
     def _encode_video(self, video: "SampledVideo") -> EncodedVideo:
-        layout = lay_out(self, video, token_budget=self.token_budget, allocator=self.allocator)
-        sizes = layout.allocation.sizes_px
+        prompt = build_prompt(
+            self.tokenizer, self.defaults, video, token_budget=self.token_budget, allocator=self.allocator
+        )
+        sizes = prompt.allocation.sizes_px
         return EncodedVideo(
-            stamps=tuple(layout.stamps),
+            stamps=tuple(prompt.stamps),
             stamp_times_s=(*(float(time_s) for time_s in video.times_s), float(video.end_s)),
-            allocation=layout.allocation,
-            context_ids=tuple(layout.ids),
-            positions=layout.positions,
+            allocation=prompt.allocation,
+            context_ids=tuple(prompt.ids),
+            positions=prompt.positions,
             frames=tuple(resize_frame(frame, size) for frame, size in zip(video.frames, sizes, strict=True)),
             normaliser=self.normaliser,
-            grammar=self._grammar(layout.stamps),
+            grammar=self._grammar(prompt.stamps),
             sha256=video.sha256,
         )
 

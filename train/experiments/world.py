@@ -10,7 +10,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from tempo_core.allocation import allocate
-from tempo_core.context import Layout, encode_video
+from tempo_core.context import VideoPrompt, encode_video
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.engine import Engine
 from tempo_core.loading import LoadedModel
@@ -172,8 +172,8 @@ def predict(
     engine = Engine(model)
     rows: list[PredictionRow] = []
     for done, clip in enumerate(clips, start=1):
-        layout = _layout(model, clip.video, reading)
-        context = encode_video(model, clip.video, layout=layout)
+        prompt = _prompt(model, clip.video, reading)
+        context = encode_video(model, clip.video, prompt=prompt)
         for query in clip.queries:
             answer = engine.ask(context, query.text, n_best=0)
             moments = tuple((m.start_s, m.end_s) for m in answer.moments)
@@ -188,7 +188,7 @@ def predict(
     return rows
 
 
-def _layout(model: LoadedModel, video: SampledVideo, reading: Reading) -> Layout:
+def _prompt(model: LoadedModel, video: SampledVideo, reading: Reading) -> VideoPrompt:
     stamps = format_stamps(video.times_s, video.end_s)
     read_as = replace(
         model.defaults, tokens_per_frame=reading.tokens_per_frame, min_tokens=reading.min_tokens
@@ -200,7 +200,9 @@ def _layout(model: LoadedModel, video: SampledVideo, reading: Reading) -> Layout
     ids = styled_context(model.tokenizer, stamps, allocation.tokens.tolist(), reading.stamps)
     pad = special_id(model.tokenizer, IMAGE_PAD)
     positions = mrope_positions(ids, grid_sizes(allocation.sizes_px), image_token_id=pad)
-    return Layout(stamps=written(stamps, reading.stamps), allocation=allocation, ids=ids, positions=positions)
+    return VideoPrompt(
+        stamps=written(stamps, reading.stamps), allocation=allocation, ids=ids, positions=positions
+    )
 
 
 def score(

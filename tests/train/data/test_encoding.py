@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.context import lay_out
+from tempo_core.context import build_prompt
 from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from tempo_core.plain import image_inputs
 from tempo_core.prompt import IMAGE_PAD, question_ids, special_id
-from tempo_core.vision import encode_frames
+from tempo_core.vision import encode_frames, image_inputs
 from tests.tempo_core.conftest import make_video
 from tests.train.conftest import example_of, sampled
 from train.data.encoding import Encoder
@@ -26,11 +25,15 @@ def test_ids_positions_and_pixels_are_the_engines(engine: Any, budget: int | Non
     encoder = Encoder.of(engine.loaded, sample=sampled, token_budget=budget, allocator=allocator)
     example = example_of(3, moments=[(2, 5)])
     encoded, video = encoder.encode(example), make_video(3)
-    layout = lay_out(engine.loaded, video, token_budget=budget, allocator=allocator)
+    prompt = build_prompt(
+        engine.loaded.tokenizer, engine.defaults, video, token_budget=budget, allocator=allocator
+    )
     asked = question_ids(engine.loaded.tokenizer, example.query, engine.defaults.instruction)
-    pixels, grids = image_inputs(engine.loaded, video, layout.allocation.sizes_px)
-    assert encoded.prompt_ids == [*layout.ids, *asked]
-    assert list(encoded.stamps) == layout.stamps
+    pixels, grids = image_inputs(
+        engine.loaded.model, video.frames, prompt.allocation.sizes_px, engine.loaded.normaliser
+    )
+    assert encoded.prompt_ids == [*prompt.ids, *asked]
+    assert list(encoded.stamps) == prompt.stamps
     assert torch.equal(torch.from_numpy(encoded.video.pixel_values()), pixels)
     assert torch.equal(torch.from_numpy(encoded.grids), grids)
     row = torch.tensor([encoded.ids])
