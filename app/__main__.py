@@ -135,41 +135,43 @@ def serve(options: argparse.Namespace) -> int:
     say(f"clips and results are kept in {home.root}")
     prepare_surroundings(home.uploads, options.checkpoint)
     with listener, Store(options.database or home.database) as store:
-        accounts = open_accounts(options, home, store)
+        authenticator = open_accounts(options, home, store)
         say("building the page")
-        return _serve_on(listener, options, accounts, home, store)
+        return _serve_on(listener, options, authenticator, home, store)
 
 
 def open_accounts(options: argparse.Namespace, home: Any, store: Any) -> Any:
     """The accounts of this installation. Makes the first one and says its password, once."""
-    from app.auth.accounts import LOCAL, Members
+    from app.auth.accounts import LOCAL, AccountService
     from app.auth.sessions import Sessions
-    from app.auth.users import accounts_for
+    from app.auth.users import authenticator_for
 
-    members = Members(store, Sessions(home.sessions))
-    password = members.add_first()
-    accounts = accounts_for(
+    accounts = AccountService(store, Sessions(home.sessions))
+    password = accounts.add_first()
+    authenticator = authenticator_for(
         options.host,
         allow_anonymous_visitors=options.allow_anonymous_visitors,
         sign_in=options.sign_in,
-        members=members,
+        accounts=accounts,
     )
     if password is not None:
-        where = "needed on other addresses than this machine's" if accounts.is_local else "needed to sign in"
+        where = (
+            "needed on other addresses than this machine's" if authenticator.is_local else "needed to sign in"
+        )
         say(
             f"made the account {LOCAL!r} (administrator). Its password, {where} and shown only now: {password}"
         )
-    return accounts
+    return authenticator
 
 
 def _serve_on(
-    listener: socket.socket, options: argparse.Namespace, accounts: Any, home: Any, store: Any
+    listener: socket.socket, options: argparse.Namespace, authenticator: Any, home: Any, store: Any
 ) -> int:
     import uvicorn
 
     from app.build import build_app
     from app.ground.engines import EngineProvider
-    from app.training.service import Asked
+    from app.training.service import ModelSelection
 
     failures: list[Exception] = []
 
@@ -191,8 +193,8 @@ def _serve_on(
 
     engines = EngineProvider(load, on_failure=give_up)
     app = build_app(
-        engines=engines, home=home, accounts=accounts, store=store, reviews_wanted=options.reviews_wanted,
-        asked=Asked(checkpoint=options.checkpoint, adapter=options.adapter),
+        engines=engines, home=home, authenticator=authenticator, store=store, reviews_wanted=options.reviews_wanted,
+        asked=ModelSelection(checkpoint=options.checkpoint, adapter=options.adapter),
     )  # fmt: skip
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
     host, port = listener.getsockname()[:2]

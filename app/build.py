@@ -19,29 +19,29 @@ from annotations.store import Store
 from app.annotate.page import AnnotatePage
 from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
-from app.annotate.service import REVIEWS_WANTED, Workspace
+from app.annotate.service import REVIEWS_WANTED, AnnotationService
 from app.auth.badge import account_badge
 from app.auth.routes import guard
-from app.auth.users import Accounts
+from app.auth.users import Authenticator
 from app.data.downloads import Downloads
 from app.data.page import DataPage
-from app.data.service import DataDesk
+from app.data.service import DataService
 from app.ground.api import GroundApi, api_routes
 from app.ground.contexts import ContextStore
 from app.ground.engines import EngineProvider
 from app.ground.examples import SHIPPED, example_routes, read_examples
 from app.ground.page import GroundPage
-from app.ground.service import Desk, ground_with_engine
+from app.ground.service import GroundingService, ground_with_engine
 from app.home import Home
 from app.media.clips import draw_strip, prepare_clip
-from app.media.dataset_clips import ClipShelf
+from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.review.page import ReviewPage
-from app.review.service import ReviewDesk
+from app.review.service import ReviewService
 from app.timeline import mount_assets
 from app.training.page import TrainPage
-from app.training.service import Asked, PromotionWatch, TrainingDesk
-from app.ui.page import Page, PageGate
+from app.training.service import ModelSelection, PromotionWatch, TrainingService
+from app.ui.page import Page, RoleRequired
 from app.ui.theme import style, theme
 
 log = logging.getLogger(__name__)
@@ -56,20 +56,20 @@ def build_app(
     *,
     engines: EngineProvider,
     home: Home,
-    accounts: Accounts,
+    authenticator: Authenticator,
     store: Store | None = None,
     examples_folder: Path | None = SHIPPED,
     prepare: PrepareClip = prepare_clip,
     draw: DrawStrip = draw_strip,
     ground: Callable[..., tuple[Any, Any]] = ground_with_engine,
     contexts: ContextStore | None = None,
-    training: TrainingDesk | None = None,
+    training: TrainingService | None = None,
     max_upload: str | int = MAX_UPLOAD,
     queue_limit: int = 16,
     reviews_wanted: int = REVIEWS_WANTED,
-    asked: Asked | None = None,
+    asked: ModelSelection | None = None,
 ) -> FastAPI:
-    """The whole app. `engines` loads the model, `home` holds its files, `accounts` says who may do what.
+    """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
@@ -79,49 +79,59 @@ def build_app(
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
-    desk = Desk(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
-    ground_page = GroundPage(desk, accounts, examples)
+    grounding = GroundingService(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
+    ground_page = GroundPage(grounding, authenticator, examples)
     others: list[Page] = []
     if store is not None:
-        training = training or TrainingDesk(store, home, engines, asked=asked)
-        others = _pages_of_the_store(store, desk, home, accounts, training, reviews_wanted)
+        training = training or TrainingService(store, home, engines, asked=asked)
+        others = _pages_of_the_store(store, grounding, home, authenticator, training, reviews_wanted)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(
         title="Tempo Studio",
-        lifespan=_lifespan(desk, PromotionWatch(home.adapters, desk.engines.reload)),
+        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, grounding.engines.reload)),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.desk = desk
-    app.add_middleware(PageGate, pages=pages, accounts=accounts)
-    guard(app, accounts)
-    routers = [media_routes(media, accounts), example_routes(examples, accounts), api_routes(desk, accounts)]
+    app.state.grounding = grounding
+    app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
+    guard(app, authenticator)
+    routers = [
+        media_routes(media, authenticator),
+        example_routes(examples, authenticator),
+        api_routes(grounding, authenticator),
+    ]
     routers += [router for page in pages if (router := page.routes()) is not None]
     for router in routers:
         app.include_router(router)
     mount_assets(app)
-    blocks = _lay_out(ground_page, others, GroundApi(desk, accounts))
-    return _mount(app, blocks, accounts, [str(example.path) for example in examples], max_upload)
+    blocks = _lay_out(ground_page, others, GroundApi(grounding, authenticator))
+    return _mount(app, blocks, authenticator, [str(example.path) for example in examples], max_upload)
 
 
 def _pages_of_the_store(
     store: Store,
-    desk: Desk,
+    grounding: GroundingService,
     home: Home,
-    accounts: Accounts,
-    training: TrainingDesk,
+    authenticator: Authenticator,
+    training: TrainingService,
     reviews_wanted: int,
 ) -> list[Page]:
     """The pages that need a store, in the order of the navigation bar."""
-    shelf = ClipShelf(store, desk.media, desk.clip_lane, home.videos)
-    proposals = Proposals(store, desk)
-    sample = SampleProject(store, shelf, proposals, desk.clip_lane)
+    dataset_clips = DatasetClips(store, grounding.media, grounding.clip_queue, home.videos)
+    proposals = Proposals(store, grounding)
+    sample = SampleProject(store, dataset_clips, proposals, grounding.clip_queue)
     return [
-        AnnotatePage(Workspace(store, shelf, proposals, reviews_wanted=reviews_wanted), sample, accounts),
-        ReviewPage(ReviewDesk(store, shelf), accounts),
-        DataPage(DataDesk(store, Downloads(home.exports), home.snapshots, desk.data_lane), accounts),
-        TrainPage(training, desk, accounts),
+        AnnotatePage(
+            AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted),
+            sample,
+            authenticator,
+        ),
+        ReviewPage(ReviewService(store, dataset_clips), authenticator),
+        DataPage(
+            DataService(store, Downloads(home.exports), home.snapshots, grounding.data_queue), authenticator
+        ),
+        TrainPage(training, grounding, authenticator),
     ]
 
 
@@ -144,10 +154,14 @@ def _lay_out(ground: GroundPage, others: Sequence[Page], api: GroundApi) -> gr.B
 
 
 def _mount(
-    app: FastAPI, blocks: gr.Blocks, accounts: Accounts, allowed_paths: list[str], max_upload: str | int
+    app: FastAPI,
+    blocks: gr.Blocks,
+    authenticator: Authenticator,
+    allowed_paths: list[str],
+    max_upload: str | int,
 ) -> FastAPI:
     def user_id(request: Any) -> str | None:
-        user = accounts.resolve(request)
+        user = authenticator.resolve(request)
         return user.id if user is not None else None
 
     with warnings.catch_warnings():
@@ -174,12 +188,12 @@ def _mount(
     return mounted
 
 
-def _lifespan(desk: Desk, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:
+def _lifespan(grounding: GroundingService, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk.engines.start()
+        grounding.engines.start()
         chores = [
-            asyncio.create_task(_for_ever(desk.sweep, SWEEP_EVERY_S)),
+            asyncio.create_task(_for_ever(grounding.sweep, SWEEP_EVERY_S)),
             asyncio.create_task(_for_ever(promotions.look, WATCH_EVERY_S)),
         ]
         try:
@@ -189,7 +203,7 @@ def _lifespan(desk: Desk, promotions: PromotionWatch) -> Callable[[FastAPI], Any
                 chore.cancel()
                 with suppress(asyncio.CancelledError):
                     await chore
-            desk.close()
+            grounding.close()
 
     return lifespan
 

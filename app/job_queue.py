@@ -50,7 +50,7 @@ class Job:
         return self._progress
 
 
-class Lane:
+class JobQueue:
     """One worker thread and its queue."""
 
     def __init__(self, name: str, *, limit: int = 16, per_owner: int = 4) -> None:

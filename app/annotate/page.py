@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 
 from annotations.records import Edit
 from app.annotate.sample_project import SampleProject
-from app.annotate.service import Workspace
-from app.auth.users import Accounts, Role, User
+from app.annotate.service import AnnotationService
+from app.auth.users import Authenticator, Role, User
 from app.http.json_routes import answer, error_answer, number_of, numbers_of, read_object, text_of
 from app.timeline import Timeline
 from tempo_core.errors import InputError
@@ -24,8 +24,10 @@ class AnnotatePage:
 
     title, path, role = "Annotate", "/annotate", Role.ANNOTATOR
 
-    def __init__(self, workspace: Workspace, sample: SampleProject, accounts: Accounts) -> None:
-        self.workspace, self.sample, self.accounts = workspace, sample, accounts
+    def __init__(
+        self, service: AnnotationService, sample: SampleProject, authenticator: Authenticator
+    ) -> None:
+        self.service, self.sample, self.authenticator = service, sample, authenticator
 
     def build(self, blocks: gr.Blocks) -> None:
         """One timeline in edit mode, run by assets/annotate_page.js."""
@@ -40,15 +42,15 @@ class AnnotatePage:
         return router
 
     def _row_routes(self, router: APIRouter) -> None:
-        workspace = self.workspace
+        service = self.service
 
         @router.get("/queries/{query_id}")
         async def item(request: Request, query_id: int) -> JSONResponse:
-            return await self._read(request, lambda user: workspace.item(user, query_id))
+            return await self._read(request, lambda user: service.item(user, query_id))
 
         @router.get("/queries/{query_id}/proposal")
         async def proposal(request: Request, query_id: int) -> JSONResponse:
-            return await self._read(request, lambda user: workspace.proposal(user, query_id))
+            return await self._read(request, lambda user: service.proposal(user, query_id))
 
         @router.post("/queries/{query_id}/edits")
         async def save(request: Request, query_id: int) -> JSONResponse:
@@ -57,20 +59,20 @@ class AnnotatePage:
         @router.post("/queries/{query_id}/skip")
         async def skip(request: Request, query_id: int) -> JSONResponse:
             def work(user: User, body: dict[str, Any]) -> dict[str, Any]:
-                workspace.skip(user, query_id, op_id=text_of(body, "op_id"))
+                service.skip(user, query_id, op_id=text_of(body, "op_id"))
                 return {}
 
             return await self._write(request, work)
 
     def _work_routes(self, router: APIRouter) -> None:
-        workspace = self.workspace
+        service = self.service
 
         @router.post("/next")
         async def next_item(request: Request) -> JSONResponse:
             def work(user: User, body: dict[str, Any]) -> dict[str, Any]:
                 besides = numbers_of(body, "besides")
-                item = workspace.next_item(user, op_id=text_of(body, "op_id"), besides=besides)
-                return {"item": item, **workspace.standing(user)}
+                item = service.next_item(user, op_id=text_of(body, "op_id"), besides=besides)
+                return {"item": item, **service.standing(user)}
 
             return await self._write(request, work)
 
@@ -78,7 +80,7 @@ class AnnotatePage:
         async def me(request: Request) -> JSONResponse:
             def work(user: User) -> dict[str, Any]:
                 makes = Role.RESEARCHER in user.roles
-                return {"annotator": user.id, "makes_projects": makes, "done_ids": workspace.done_by(user)}
+                return {"annotator": user.id, "makes_projects": makes, "done_ids": service.done_by(user)}
 
             return await self._read(request, work)
 
@@ -102,22 +104,22 @@ class AnnotatePage:
         if not isinstance(given, dict):
             fields = ", ".join(Edit.__slots__)
             raise InputError(f"`edit` must be an object with the fields of an edit: {fields}.")
-        saved = self.workspace.save(
+        saved = self.service.save(
             user, query_id, given, parent_id=number_of(body, "parent_id"), op_id=text_of(body, "op_id")
         )
         said = {"correction_id": saved.id, "revision": saved.revision, "saved_at_ms": saved.created_at_ms}
-        return {**said, "progress": self.workspace.progress(user)} if saved.edit.submitted else said
+        return {**said, "progress": self.service.progress(user)} if saved.edit.submitted else said
 
     async def _read(self, request: Request, work: Any, role: Role = Role.ANNOTATOR) -> JSONResponse:
         try:
-            user = self.accounts.require(request, role)
+            user = self.authenticator.require(request, role)
         except Exception as error:
             return error_answer(error)
         return await answer(work, user)
 
     async def _write(self, request: Request, work: Any, role: Role = Role.ANNOTATOR) -> JSONResponse:
         try:
-            user = self.accounts.require(request, role)
+            user = self.authenticator.require(request, role)
             body = await read_object(request)
         except Exception as error:
             return error_answer(error)

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from annotations.records import Prediction, Proposal, ProposedMoment, Query
 from annotations.store import Store
-from app.ground.service import Desk
-from app.http.errors import message_for
+from app.ground.service import GroundingService
+from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
 from tempo_core.errors import Cancelled, TempoError
@@ -34,8 +34,8 @@ class ProposalState:
 class Proposals:
     """Asks for proposals and keeps them. Threads may share it."""
 
-    def __init__(self, store: Store, desk: Desk) -> None:
-        self.store, self.desk = store, desk
+    def __init__(self, store: Store, grounding: GroundingService) -> None:
+        self.store, self.grounding = store, grounding
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
         self._failed: dict[tuple[int, str | None], str] = {}
@@ -43,7 +43,7 @@ class Proposals:
     def newest(self, query_id: int) -> Proposal | None:
         """The proposal to show: the present model's newest, else nothing if that model can still make one."""
         known = self.store.proposals(query_id)
-        model_id = self.desk.engines.status.model_id
+        model_id = self.grounding.engines.status.model_id
         ours = [each for each in known if model_id in (None, each.prediction.model_id)]
         return ours[-1] if ours else None
 
@@ -52,7 +52,7 @@ class Proposals:
         found = self.newest(query.id)
         if found is not None:
             return ProposalState(state="ready", proposal=found)
-        status = self.desk.engines.status
+        status = self.grounding.engines.status
         if status.state != "ready":
             state = "failed" if status.state == "failed" else "waiting"
             return ProposalState(state=state, message=status.message)
@@ -69,7 +69,7 @@ class Proposals:
 
     def _begin(self, query: Query, clip: Clip) -> ProposalState:
         try:
-            self._jobs[query.id] = self.desk.model_lane.submit(OWNER, self._work(query, clip))
+            self._jobs[query.id] = self.grounding.model_queue.submit(OWNER, self._work(query, clip))
         except Busy:
             return ProposalState(state="waiting", message="Other questions are before this one.")
         return ProposalState(state="computing", message="The model is looking.")
@@ -81,20 +81,20 @@ class Proposals:
         except Cancelled:
             return ProposalState(state="waiting", message="The model was interrupted.")
         except Exception as error:
-            message = message_for(error)
-            self._failed[(query.id, self.desk.engines.status.model_id)] = message
+            message = user_message(error)
+            self._failed[(query.id, self.grounding.engines.status.model_id)] = message
             return ProposalState(state="failed", message=message)
 
     def _work(self, query: Query, clip: Clip) -> Callable[[Job], Proposal]:
         def work(job: Job) -> Proposal:
-            answer, context = self.desk.first_look(clip, query.row.query)(job)
+            answer, context = self.grounding.first_look(clip, query.row.query)(job)
             return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))
 
         return work
 
     def ask_for_all(self, queries: Sequence[Query], clip_of: Callable[[Query], Clip | None]) -> None:
         """Have the model look at these rows one after the other, behind whatever people ask it."""
-        if not queries or self.desk.engines.status.state != "ready":
+        if not queries or self.grounding.engines.status.state != "ready":
             return
         first, *others = queries
         clip = clip_of(first)
@@ -110,7 +110,7 @@ class Proposals:
             self.ask_for_all(others, clip_of)
 
         try:
-            self.desk.model_lane.submit(f"{OWNER} in advance", work)
+            self.grounding.model_queue.submit(f"{OWNER} in advance", work)
         except Busy:
             log.info("the model is busy; %s proposals are made when their rows are opened", len(queries))
 

@@ -20,9 +20,9 @@ from annotations.videos import add_folder
 from app.annotate.proposals import Proposals
 from app.annotate.sample_rows import sample_rows, sample_scenes
 from app.auth.users import User
-from app.http.errors import message_for
-from app.job_queue import Job, Lane
-from app.media.dataset_clips import ClipShelf
+from app.http.errors import user_message
+from app.job_queue import Job, JobQueue
+from app.media.dataset_clips import DatasetClips
 from app.media.library import Clip
 from tempo_core.errors import Cancelled, InputError
 from train.shapeworld.clips import write_clip
@@ -41,14 +41,19 @@ class SampleProject:
     def __init__(
         self,
         store: Store,
-        shelf: ClipShelf,
+        dataset_clips: DatasetClips,
         proposals: Proposals,
-        lane: Lane,
+        job_queue: JobQueue,
         *,
         clips: int = 12,
         rate: int = RATE,
     ) -> None:
-        self.store, self.shelf, self.proposals, self.lane = store, shelf, proposals, lane
+        self.store, self.dataset_clips, self.proposals, self.job_queue = (
+            store,
+            dataset_clips,
+            proposals,
+            job_queue,
+        )
         self.clips, self.rate = clips, rate
         self._lock = threading.Lock()
         self._job: Job | None = None
@@ -57,7 +62,7 @@ class SampleProject:
     @property
     def folder(self) -> Path:
         """Where the clips' files are."""
-        return self.shelf.folder / "sample-project"
+        return self.dataset_clips.folder / "sample-project"
 
     def standing(self) -> dict[str, Any]:
         """{"state": absent|making|present, "dataset", "fraction", "message"}."""
@@ -76,7 +81,7 @@ class SampleProject:
             busy = self._job is not None and not self._job.future.done()
             if not busy and self._present() is None:
                 self._failed = None
-                self._job = self.lane.submit(f"sample {user.id}", lambda job: self._make(user, job))
+                self._job = self.job_queue.submit(f"sample {user.id}", lambda job: self._make(user, job))
         return self.standing()
 
     def remove(self, user: User) -> dict[str, Any]:
@@ -101,11 +106,11 @@ class SampleProject:
             raise
         except Exception as error:  # nobody waits for the job: `standing` tells
             with self._lock:
-                self._failed = message_for(error)
+                self._failed = user_message(error)
             return
         rows = self.store.queue(QueueFilter(dataset=self._present()), limit=100)
         vids = list(dict.fromkeys(row.vid for row in rows))
-        self.shelf.prepare_in_turn(vids, after=self._propose_on)
+        self.dataset_clips.prepare_in_turn(vids, after=self._propose_on)
 
     def _render(self, job: Job) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,7 +147,7 @@ class SampleProject:
         self.proposals.ask_for_all(queries, self._clip_of)
 
     def _clip_of(self, query: Query) -> Clip | None:
-        ready = self.shelf.look(query.row.vid).ready
+        ready = self.dataset_clips.look(query.row.vid).ready
         return None if ready is None else ready.clip
 
 

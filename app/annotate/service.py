@@ -11,9 +11,9 @@ from annotations.queue import QueueFilter
 from annotations.records import Assignment, Correction, Edit
 from annotations.store import Store
 from app.annotate.proposals import Proposals, ProposalState
-from app.annotate.task import REVEALED, Desktop, drawn_arm, evidence, item_of, model_part
+from app.annotate.task import REVEALED, AnnotationTask, drawn_arm, evidence, item_of, model_part
 from app.auth.users import User
-from app.media.dataset_clips import ClipShelf
+from app.media.dataset_clips import DatasetClips
 from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
 
@@ -23,20 +23,25 @@ done once first."""
 LONGEST_BESIDES = 200
 
 
-class Workspace:
+class AnnotationService:
     """The rows of a store as work for annotators. Threads may share it."""
 
     def __init__(
         self,
         store: Store,
-        shelf: ClipShelf,
+        dataset_clips: DatasetClips,
         proposals: Proposals,
         *,
         reviews_wanted: int = REVIEWS_WANTED,
     ) -> None:
         if reviews_wanted < 1:
             raise InputError(f"Every row wants at least one annotator; got {reviews_wanted}. Use 1 or more.")
-        self.store, self.shelf, self.proposals, self.reviews_wanted = store, shelf, proposals, reviews_wanted
+        self.store, self.dataset_clips, self.proposals, self.reviews_wanted = (
+            store,
+            dataset_clips,
+            proposals,
+            reviews_wanted,
+        )
 
     def next_item(self, user: User, *, op_id: str, besides: Sequence[int] = ()) -> dict[str, Any] | None:
         """The most suspect open row, lent to the user; rows with a clip come before rows without. None: done."""
@@ -62,25 +67,25 @@ class Workspace:
         )
 
     def _file_is_missing(self, query_id: int) -> bool:
-        return self.shelf.look(self.store.query(query_id).row.vid).missing is not None
+        return self.dataset_clips.look(self.store.query(query_id).row.vid).missing is not None
 
     def item(self, user: User, query_id: int) -> dict[str, Any]:
         """A row for this user, lent or not. Raises NotFound."""
         query = self.store.query(query_id)
         mine = self._own(query_id, user)
         arm = _arm(user, query_id, mine)
-        shelved = self.shelf.look(query.row.vid)
-        if arm != "blind" and shelved.ready is not None:
-            self.proposals.want(query, shelved.ready.clip)
+        clip_status = self.dataset_clips.look(query.row.vid)
+        if arm != "blind" and clip_status.ready is not None:
+            self.proposals.want(query, clip_status.ready.clip)
         return item_of(
-            Desktop(
+            AnnotationTask(
                 query=query,
                 annotator=user.id,
                 latest=mine[-1] if mine else None,
                 arm=arm,
                 reasons=self.store.suspicions(query_id),
                 proposal=self.proposals.newest(query_id),
-                shelved=shelved,
+                clip_status=clip_status,
                 progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
             )
         )
@@ -90,7 +95,7 @@ class Workspace:
         query = self.store.query(query_id)
         if _arm(user, query_id, self._own(query_id, user)) == "blind":
             return _standing(ProposalState(state="hidden"))
-        ready = self.shelf.look(query.row.vid).ready
+        ready = self.dataset_clips.look(query.row.vid).ready
         if ready is not None:
             return _standing(self.proposals.want(query, ready.clip))
         found = self.proposals.newest(query_id)
@@ -109,8 +114,8 @@ class Workspace:
         # so that a retry is the same request.
         edit = replace(edit, arm=_arm(user, query_id, known))
         if not any(each.op_id == op_id for each in mine):
-            check_edges(self.store, self.shelf, query, edit)
-        edit = with_frames(self.shelf, query, edit)
+            check_edges(self.store, self.dataset_clips, query, edit)
+        edit = with_frames(self.dataset_clips, query, edit)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def skip(self, user: User, query_id: int, *, op_id: str) -> None:

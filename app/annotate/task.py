@@ -7,7 +7,7 @@ from typing import Any
 
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.suspicion import CLIP_S, Suspicion
-from app.media.dataset_clips import ReadyClip, Shelved
+from app.media.dataset_clips import ClipStatus, ReadyClip
 
 ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
 """What an annotator sees before answering, and how often."""
@@ -16,7 +16,7 @@ REVEALED = "original-first"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Desktop:
+class AnnotationTask:
     """Everything that is known about one row for one annotator."""
 
     query: Query
@@ -26,7 +26,7 @@ class Desktop:
     """What the next version is made under."""
     reasons: list[Suspicion]
     proposal: Proposal | None
-    shelved: Shelved
+    clip_status: ClipStatus
     progress: AnnotatorProgress
 
 
@@ -41,19 +41,19 @@ def drawn_arm(annotator: str, query_id: int) -> str:
     return ARMS[-1][0]
 
 
-def item_of(desk: Desktop) -> dict[str, Any]:
+def item_of(task: AnnotationTask) -> dict[str, Any]:
     """The workspace item. In the blind arm nothing of original, model, saliency or reasons is in it."""
-    ready = desk.shelved.ready
+    ready = task.clip_status.ready
     return {
         "rev": secrets.token_hex(6),
-        **_state(desk.shelved),
-        "query": desk.query.row.query,
+        **_state(task.clip_status),
+        "query": task.query.row.query,
         "video": None if ready is None else _video(ready),
         "strip": None if ready is None else _strip(ready),
-        **evidence(desk.proposal, hidden=desk.arm == "blind"),
+        **evidence(task.proposal, hidden=task.arm == "blind"),
         "moments": [],
         "refusal": None,
-        "edit": _edit_part(desk),
+        "edit": _edit_part(task),
     }
 
 
@@ -92,44 +92,44 @@ def correction_part(found: Correction) -> dict[str, Any]:
     }
 
 
-def _edit_part(desk: Desktop) -> dict[str, Any]:
-    row, blind, ready = desk.query.row, desk.arm == "blind", desk.shelved.ready
-    original = [] if blind else [moment.to_ms() for moment in desk.query.original or ()]
-    latest = desk.latest
+def _edit_part(task: AnnotationTask) -> dict[str, Any]:
+    row, blind, ready = task.query.row, task.arm == "blind", task.clip_status.ready
+    original = [] if blind else [moment.to_ms() for moment in task.query.original or ()]
+    latest = task.latest
     return {
-        "query_id": desk.query.id,
+        "query_id": task.query.id,
         "qid": row.qid,
-        "dataset": desk.query.dataset,
+        "dataset": task.query.dataset,
         "vid": row.vid,
         "query": row.query,
-        "annotator": desk.annotator,
+        "annotator": task.annotator,
         "parent_id": None if latest is None else latest.id,
         "edit": None if latest is None else latest.edit.to_dict(),
-        "arm": desk.arm,
+        "arm": task.arm,
         "original": {
             "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in sorted(original)],
             "refused": not blind and row.verdict == "no-moment",
         },
-        "model": model_part(desk.proposal, hidden=blind),
+        "model": model_part(task.proposal, hidden=blind),
         "others": [],
         "frame_rate": 25.0 if ready is None else ready.frame_rate,
         "frame_count": 1 if ready is None else ready.frame_count,
         "grid_ms": round(CLIP_S * 1000) if row.relevant_clip_ids is not None else None,
         "shots_ms": [] if ready is None else list(ready.shots_ms),
-        "saliency": [] if blind else _saliency(desk.query),
-        "reasons": [] if blind else [{"kind": each.reason, "text": each.text} for each in desk.reasons],
+        "saliency": [] if blind else _saliency(task.query),
+        "reasons": [] if blind else [{"kind": each.reason, "text": each.text} for each in task.reasons],
         "error_categories": ERROR_CATEGORIES,
-        "progress": desk.progress.to_dict(),
-        "missing_video": desk.shelved.missing,
+        "progress": task.progress.to_dict(),
+        "missing_video": task.clip_status.missing,
     }
 
 
-def _state(shelved: Shelved) -> dict[str, Any]:
-    if shelved.ready is not None:
+def _state(clip_status: ClipStatus) -> dict[str, Any]:
+    if clip_status.ready is not None:
         return {"state": "ready", "message": None}
-    if shelved.preparing is not None:
-        return {"state": "loading", "message": shelved.preparing}
-    return {"state": "error", "message": shelved.missing or shelved.failed}
+    if clip_status.preparing is not None:
+        return {"state": "loading", "message": clip_status.preparing}
+    return {"state": "error", "message": clip_status.missing or clip_status.failed}
 
 
 def _video(ready: ReadyClip) -> dict[str, Any]:

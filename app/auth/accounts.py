@@ -16,7 +16,7 @@ from annotations.records import Account
 from annotations.store import now_ms
 from app.auth.passwords import Passwords, make_password
 from app.auth.sessions import Sessions, mark_of
-from app.auth.throttle import Damping
+from app.auth.throttle import LoginThrottle
 from tempo_core.errors import InputError, TempoError
 
 LOCAL = "local"
@@ -46,7 +46,7 @@ class AccountBook(Protocol):
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None: ...
 
 
-class Members:
+class AccountService:
     """Adds and changes accounts, signs people in and out. Threads may share it."""
 
     def __init__(
@@ -55,11 +55,11 @@ class Members:
         sessions: Sessions,
         *,
         passwords: Passwords | None = None,
-        damping: Damping | None = None,
+        throttle: LoginThrottle | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.book, self.sessions = book, sessions
-        self._passwords, self._damping = passwords or Passwords(), damping or Damping()
+        self._passwords, self._throttle = passwords or Passwords(), throttle or LoginThrottle()
         self._clock, self._changing = clock, threading.Lock()
 
     # Who there is
@@ -137,14 +137,14 @@ class Members:
         Raises WrongPassword, TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
         """
         name = name.strip().lower()[:64]
-        wait_s = self._damping.attempt(name, address)
+        wait_s = self._throttle.attempt(name, address)
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
         account = next((each for each in self.all() if each.name == name and not each.disabled), None)
         hashed = account.password_hash if account is not None else None
         if not self._passwords.verify(hashed, password) or account is None:
             raise WrongPassword("The name or the password is wrong.")
-        self._damping.succeeded(name, address)
+        self._throttle.succeeded(name, address)
         if hashed is not None and self._passwords.is_outdated(hashed):
             hashed = self._passwords.hash(password)
             self._save(dataclasses.replace(account, password_hash=hashed), name)

@@ -1,7 +1,7 @@
 """The door: sign-in, sign-out, and a gate that lets nobody unknown past it.
 
 `guard` puts all of it into the app. The gate is a second lock: every route and handler still asks
-`Accounts.require` for the role that it needs.
+`Authenticator.require` for the role that it needs.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth.accounts import Members, TooManyAttempts, WrongPassword
+from app.auth.accounts import AccountService, TooManyAttempts, WrongPassword
 from app.auth.page import sign_in_page, signed_in_page
 from app.auth.sessions import LONGEST_S
-from app.auth.users import SESSION_COOKIE, Accounts, NotAllowed, VisitorCookies
+from app.auth.users import SESSION_COOKIE, Authenticator, NotAllowed, VisitorCookies
 from app.http.middleware import Shield
 from tempo_core.errors import InputError
 
@@ -30,19 +30,19 @@ PAGE_HEADERS = {
 }
 
 
-def guard(app: FastAPI, accounts: Accounts) -> None:
+def guard(app: FastAPI, authenticator: Authenticator) -> None:
     """Put the door into the app: its routes, the gate, the shield, and answers for those who may not."""
 
     def refuse(_request: Request, error: Exception) -> Response:
         return refusal(error) if isinstance(error, NotAllowed) else Response(status_code=500)
 
     app.add_exception_handler(NotAllowed, refuse)
-    app.include_router(door_routes(accounts))
+    app.include_router(sign_in_routes(authenticator))
     # The last one added is passed first.
-    app.add_middleware(Gate, accounts=accounts)
-    if accounts.anonymous:
+    app.add_middleware(LoginRequired, authenticator=authenticator)
+    if authenticator.anonymous:
         app.add_middleware(VisitorCookies)
-    app.add_middleware(Shield, local_only=accounts.is_local)
+    app.add_middleware(Shield, local_only=authenticator.is_local)
 
 
 def refusal(error: NotAllowed) -> JSONResponse:
@@ -60,18 +60,18 @@ def local_path(wanted: str) -> str:
     return "/" if parts.scheme or parts.netloc or parts.path in OPEN_PATHS else wanted
 
 
-class Gate:
+class LoginRequired:
     """ASGI middleware: unknown people get to the sign-in page and no further."""
 
-    def __init__(self, app: ASGIApp, *, accounts: Accounts) -> None:
-        self.app, self.accounts = app, accounts
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator) -> None:
+        self.app, self.authenticator = app, authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] != "http":
             raise RuntimeError(f"the app speaks HTTP only; got {scope['type']}")
-        elif scope["path"] in OPEN_PATHS or self.accounts.resolve(request := Request(scope)) is not None:
+        elif scope["path"] in OPEN_PATHS or self.authenticator.resolve(request := Request(scope)) is not None:
             await self.app(scope, receive, send)
         else:
             await _turn_away(request)(scope, receive, send)
@@ -85,61 +85,63 @@ def _turn_away(request: Request) -> Response:
     return JSONResponse({"error": "You are signed out. Sign in and try again."}, status_code=401)
 
 
-def door_routes(accounts: Accounts) -> APIRouter:
+def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     """GET and POST /sign-in, POST /sign-out, GET /account. All but the last are open to everybody."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/sign-in")
     def page(request: Request, next: str = "/") -> Response:
-        user, next_path = accounts.resolve(request), local_path(next)
+        user, next_path = authenticator.resolve(request), local_path(next)
         if user is not None and user.signed_in:
             return HTMLResponse(signed_in_page(user, next_path=next_path), headers=PAGE_HEADERS)
-        html = sign_in_page(next_path=next_path, visitors=accounts.anonymous)
+        html = sign_in_page(next_path=next_path, visitors=authenticator.anonymous)
         return HTMLResponse(html, headers=PAGE_HEADERS)
 
     @router.post("/sign-in")
     async def sign_in(request: Request) -> Response:
-        return await _sign_in(accounts, request)
+        return await _sign_in(authenticator, request)
 
     @router.post("/sign-out")
     def sign_out(request: Request) -> Response:
-        _end_session(accounts, request)
+        _end_session(authenticator, request)
         answer = RedirectResponse("/sign-in", status_code=303)
         answer.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
         return answer
 
     @router.get("/account")
     def account(request: Request) -> Response:
-        user = accounts.resolve(request)
+        user = authenticator.resolve(request)
         if user is None:
             return JSONResponse({"error": "Nobody is signed in."}, status_code=401)
         shown = {"name": user.name, "roles": sorted(user.roles), "signed_in": user.signed_in}
-        may_sign_in = accounts.members is not None and not accounts.is_local
+        may_sign_in = authenticator.accounts is not None and not authenticator.is_local
         return JSONResponse({**shown, "may_sign_in": may_sign_in}, headers={"cache-control": "no-store"})
 
     return router
 
 
-async def _sign_in(accounts: Accounts, request: Request) -> Response:
+async def _sign_in(authenticator: Authenticator, request: Request) -> Response:
     try:
         form = await _read_form(request)
     except InputError as error:
-        return _form_again("/", "", str(error), 400, accounts)
+        return _form_again("/", "", str(error), 400, authenticator)
     name, next_path = form.get("name", ""), local_path(form.get("next", "/"))
-    if accounts.members is None:
+    if authenticator.accounts is None:
         return _form_again(
-            next_path, name, "Nobody can sign in here: this app has no accounts.", 404, accounts
+            next_path, name, "Nobody can sign in here: this app has no accounts.", 404, authenticator
         )
     address = request.client.host if request.client is not None else "unknown"
     try:
-        token = await asyncio.to_thread(accounts.members.sign_in, name, form.get("password", ""), address)
+        token = await asyncio.to_thread(
+            authenticator.accounts.sign_in, name, form.get("password", ""), address
+        )
     except WrongPassword as error:
-        return _form_again(next_path, name, str(error), 401, accounts)
+        return _form_again(next_path, name, str(error), 401, authenticator)
     except TooManyAttempts as error:
-        answer = _form_again(next_path, name, str(error), 429, accounts)
+        answer = _form_again(next_path, name, str(error), 429, authenticator)
         answer.headers["retry-after"] = str(int(error.wait_s) + 1)
         return answer
-    _end_session(accounts, request)
+    _end_session(authenticator, request)
     return _with_session(RedirectResponse(next_path, status_code=303), token, request)
 
 
@@ -156,15 +158,15 @@ def _with_session(answer: Response, token: str, request: Request) -> Response:
     return answer
 
 
-def _form_again(next_path: str, name: str, error: str, status: int, accounts: Accounts) -> Response:
-    html = sign_in_page(next_path=next_path, name=name[:64], error=error, visitors=accounts.anonymous)
+def _form_again(next_path: str, name: str, error: str, status: int, authenticator: Authenticator) -> Response:
+    html = sign_in_page(next_path=next_path, name=name[:64], error=error, visitors=authenticator.anonymous)
     return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS)
 
 
-def _end_session(accounts: Accounts, request: Request) -> None:
-    members: Members | None = accounts.members
-    if members is not None and SESSION_COOKIE in request.cookies:
-        members.sign_out(request.cookies[SESSION_COOKIE])
+def _end_session(authenticator: Authenticator, request: Request) -> None:
+    accounts: AccountService | None = authenticator.accounts
+    if accounts is not None and SESSION_COOKIE in request.cookies:
+        accounts.sign_out(request.cookies[SESSION_COOKIE])
 
 
 async def _read_form(request: Request) -> dict[str, str]:

@@ -42,7 +42,7 @@ class _Count:
     closed_until_s: float = 0.0
 
 
-class Damping:
+class LoginThrottle:
     """Counts in memory: a restart forgives. Threads may share it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -21,7 +21,7 @@ from tempo_core.errors import TempoError
 
 if TYPE_CHECKING:
     from annotations.records import Account
-    from app.auth.accounts import Members
+    from app.auth.accounts import AccountService
 
 SESSION_COOKIE = "tempo_session"
 VISITOR_COOKIE = "tempo_visitor"
@@ -79,14 +79,14 @@ LOCAL_USER = User(id="local", name="Local account", roles=frozenset(Role))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accounts:
+class Authenticator:
     """The policy of one running app."""
 
     anonymous: bool
     """Whether every browser that nobody signed in from is its own visitor."""
     local: bool = True
     """Whether this machine is the local account while that is the only account. Never with `anonymous`."""
-    members: "Members | None" = None
+    accounts: "AccountService | None" = None
     """Who may sign in; None: nobody can."""
 
     @property
@@ -99,7 +99,7 @@ class Accounts:
         nowhere else.
         """
         cookies = dict(request.cookies) if request is not None else {}
-        account = self.members.behind(cookies.get(SESSION_COOKIE, "")) if self.members is not None else None
+        account = self.accounts.behind(cookies.get(SESSION_COOKIE, "")) if self.accounts is not None else None
         if account is not None:
             return user_of(account)
         if self.anonymous:
@@ -129,7 +129,7 @@ class Accounts:
         headers = getattr(request, "headers", None) or {}
         if any(name in headers for name in FORWARDED):
             return None
-        people = self.members.all() if self.members is not None else []
+        people = self.accounts.all() if self.accounts is not None else []
         if not people:
             return LOCAL_USER
         enabled = [account for account in people if not account.disabled]
@@ -162,14 +162,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def accounts_for(
-    host: str, *, allow_anonymous_visitors: bool, sign_in: bool = False, members: "Members | None" = None
-) -> Accounts:
+def authenticator_for(
+    host: str,
+    *,
+    allow_anonymous_visitors: bool,
+    sign_in: bool = False,
+    accounts: "AccountService | None" = None,
+) -> Authenticator:
     """The policy for a server bound to `host`: the local account only where no other machine can reach it,
     and neither `sign_in` (everybody signs in) nor visitors are asked for.
     """
     local = is_loopback(host) and not sign_in and not allow_anonymous_visitors
-    return Accounts(anonymous=allow_anonymous_visitors, local=local, members=members)
+    return Authenticator(anonymous=allow_anonymous_visitors, local=local, accounts=accounts)
 
 
 class VisitorCookies:

@@ -12,7 +12,7 @@ from typing import Any
 
 from annotations.records import ROLES, Account
 from annotations.store import Store
-from app.auth.accounts import Members
+from app.auth.accounts import AccountService
 from app.auth.passwords import check_password, make_password
 from app.auth.sessions import Sessions
 from app.home import open_home
@@ -44,8 +44,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit code. Raises InputError for what can be mended."""
-    with _members(args) as members:
-        args.act(args, members)
+    with _accounts(args) as accounts:
+        args.act(args, accounts)
     return 0
 
 
@@ -76,54 +76,54 @@ def _take_password(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def _members(args: argparse.Namespace) -> Iterator[Members]:
+def _accounts(args: argparse.Namespace) -> Iterator[AccountService]:
     home = open_home(args.home)
     with Store(args.database or home.database) as store:
         sessions = Sessions(home.sessions)
         try:
-            yield Members(store, sessions)
+            yield AccountService(store, sessions)
         finally:
             sessions.close()
 
 
-def _add(args: argparse.Namespace, members: Members) -> None:
+def _add(args: argparse.Namespace, accounts: AccountService) -> None:
     password = _new_password(args)
-    account = members.add(args.name, args.role, password, actor=_actor())
+    account = accounts.add(args.name, args.role, password, actor=_actor())
     text = f"Added {account.name} ({account.role})."
-    if len(members.all()) == 2:
+    if len(accounts.all()) == 2:
         text += " From now on everybody signs in, on this machine too."
     _show(args, account, text, password)
 
 
-def _list(args: argparse.Namespace, members: Members) -> None:
-    accounts = members.all()
+def _list(args: argparse.Namespace, accounts: AccountService) -> None:
+    rows = accounts.all()
     if args.json:
-        print(json.dumps({"accounts": [_row(account) for account in accounts]}))
+        print(json.dumps({"accounts": [_row(account) for account in rows]}))
         return
-    for account in accounts:
+    for account in rows:
         state = "disabled" if account.disabled else ""
         print(f"{account.name:<20} {account.role:<14} {_day(account)} {state}".rstrip())
 
 
-def _disable(args: argparse.Namespace, members: Members) -> None:
-    account = members.change(args.name, disabled=True, actor=_actor())
+def _disable(args: argparse.Namespace, accounts: AccountService) -> None:
+    account = accounts.change(args.name, disabled=True, actor=_actor())
     _show(args, account, f"{account.name} can no longer sign in; their sessions are over.")
 
 
-def _enable(args: argparse.Namespace, members: Members) -> None:
-    account = members.change(args.name, disabled=False, actor=_actor())
+def _enable(args: argparse.Namespace, accounts: AccountService) -> None:
+    account = accounts.change(args.name, disabled=False, actor=_actor())
     _show(args, account, f"{account.name} can sign in again.")
 
 
-def _role(args: argparse.Namespace, members: Members) -> None:
-    account = members.change(args.name, role=args.role, actor=_actor())
+def _role(args: argparse.Namespace, accounts: AccountService) -> None:
+    account = accounts.change(args.name, role=args.role, actor=_actor())
     _show(args, account, f"{account.name} is now {account.role}.")
 
 
-def _password(args: argparse.Namespace, members: Members) -> None:
-    members.found(args.name)
+def _password(args: argparse.Namespace, accounts: AccountService) -> None:
+    accounts.found(args.name)
     password = _new_password(args)
-    account = members.change(args.name, password=password, actor=_actor())
+    account = accounts.change(args.name, password=password, actor=_actor())
     _show(args, account, f"{account.name} has a new password; their sessions are over.", password)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from app.auth.users import Accounts, NotAllowed, Role
+from app.auth.users import Authenticator, NotAllowed, Role
 from tempo_core.errors import InputError
 
 ID_SHAPE = re.compile(r"[A-Za-z0-9_-]{24}")
@@ -24,7 +24,7 @@ _SAME_TIME = (2020, 1, 1, 0, 0, 0)  # equal files give an equal archive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parcel:
+class DownloadBundle:
     """One folder of files to take away."""
 
     id: str
@@ -47,37 +47,37 @@ class Parcel:
 
 
 class Downloads:
-    """The room; parcels older than `ttl_s` are removed when a new one is opened."""
+    """The room; bundles older than `ttl_s` are removed when a new one is opened."""
 
     def __init__(
         self, room: Path, *, ttl_s: float = 24 * 3600.0, clock: Callable[[], float] = time.time
     ) -> None:
         self.room, self.ttl_s, self._clock = room, ttl_s, clock
 
-    def open(self) -> Parcel:
-        """A new, empty parcel."""
+    def open(self) -> DownloadBundle:
+        """A new, empty bundle."""
         self.sweep()
-        parcel_id = secrets.token_urlsafe(18)
-        folder = self.room / parcel_id
+        bundle_id = secrets.token_urlsafe(18)
+        folder = self.room / bundle_id
         folder.mkdir(mode=0o700, parents=True)
-        return Parcel(id=parcel_id, folder=folder)
+        return DownloadBundle(id=bundle_id, folder=folder)
 
-    def discard(self, parcel: Parcel) -> None:
-        """Remove a parcel that did not come to be."""
-        shutil.rmtree(parcel.folder, ignore_errors=True)
+    def discard(self, bundle: DownloadBundle) -> None:
+        """Remove a bundle that did not come to be."""
+        shutil.rmtree(bundle.folder, ignore_errors=True)
 
-    def file(self, parcel_id: str, name: str) -> Path:
-        """One file of a parcel. Raises InputError, the same for unknown parcels and unknown files."""
-        folder = self.room / parcel_id
-        parcel = Parcel(id=parcel_id, folder=folder)
-        if ID_SHAPE.fullmatch(parcel_id) and folder.is_dir() and name in (*parcel.names(), ZIP):
+    def file(self, bundle_id: str, name: str) -> Path:
+        """One file of a bundle. Raises InputError, the same for unknown bundles and unknown files."""
+        folder = self.room / bundle_id
+        bundle = DownloadBundle(id=bundle_id, folder=folder)
+        if ID_SHAPE.fullmatch(bundle_id) and folder.is_dir() and name in (*bundle.names(), ZIP):
             path = folder / name
             if path.is_file() and not path.is_symlink():
                 return path
         raise InputError("There is no such file, or it is no longer kept. Make it again on the data page.")
 
     def sweep(self) -> int:
-        """Remove what is too old; returns how many parcels went."""
+        """Remove what is too old; returns how many bundles went."""
         oldest_s = self._clock() - self.ttl_s
         old = [each for each in self.room.glob("*") if each.is_dir() and each.stat().st_mtime < oldest_s]
         for folder in old:
@@ -85,15 +85,17 @@ class Downloads:
         return len(old)
 
 
-def download_routes(downloads: Downloads, accounts: Accounts, role: Role = Role.RESEARCHER) -> APIRouter:
-    """GET /data/files/<parcel>/<name>, for `role` only. Pages show in the browser, everything else is saved."""
+def download_routes(
+    downloads: Downloads, authenticator: Authenticator, role: Role = Role.RESEARCHER
+) -> APIRouter:
+    """GET /data/files/<bundle>/<name>, for `role` only. Pages show in the browser, everything else is saved."""
     router = APIRouter()
 
-    @router.get("/data/files/{parcel_id}/{name:path}", include_in_schema=False)
-    def file(request: Request, parcel_id: str, name: str) -> Response:
+    @router.get("/data/files/{bundle_id}/{name:path}", include_in_schema=False)
+    def file(request: Request, bundle_id: str, name: str) -> Response:
         try:
-            accounts.require(request, role)
-            path = downloads.file(parcel_id, name)
+            authenticator.require(request, role)
+            path = downloads.file(bundle_id, name)
         except NotAllowed as error:
             return JSONResponse({"error": str(error)}, status_code=error.status)
         except InputError as error:

@@ -1,7 +1,7 @@
 """The data page: rows with their history, files in, files out, and what the corrections are worth.
 
 Anyone who may annotate can look; importing takes an administrator, taking files away a researcher. Heavy work
-runs in the data desk's lane, and a handler only follows it.
+runs in the data service's job queue, and a handler only follows it.
 """
 
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ from annotations.errors import Conflict
 from annotations.formats import ExportOptions
 from annotations.queue import BrowseFilter
 from annotations.statistics import dataset_progress, stats
-from app.auth.users import Accounts, NotAllowed, Role
+from app.auth.users import Authenticator, NotAllowed, Role
 from app.data.downloads import download_routes
 from app.data.layout import ALL, DataView, Memory, lay_out
-from app.data.service import DataDesk, ExportWish, ImportWish
+from app.data.service import DataService, ExportRequest, ImportRequest
 from app.data.table import history_json, rows_json
 from app.data.view import (
     comparison_html,
@@ -31,7 +31,7 @@ from app.data.view import (
     progress_html,
     status_html,
 )
-from app.http.errors import message_for
+from app.http.errors import user_message
 from app.job_queue import Job, result_of
 from app.ui.figures import counts_figure, standing_figure
 
@@ -46,13 +46,13 @@ class DataPage:
 
     title, path, role = "Data", "/data", Role.ANNOTATOR
 
-    def __init__(self, desk: DataDesk, accounts: Accounts) -> None:
-        self.desk, self.accounts = desk, accounts
+    def __init__(self, service: DataService, authenticator: Authenticator) -> None:
+        self.service, self.authenticator = service, authenticator
         self.view: DataView
 
     def routes(self) -> APIRouter:
         """Where exported files are served."""
-        return download_routes(self.desk.downloads, self.accounts)
+        return download_routes(self.service.downloads, self.authenticator)
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""
@@ -114,7 +114,7 @@ class DataPage:
         """A fresh page: what this person may see, and the first rows; role annotator."""
         view = self.view
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
         except NotAllowed as error:
             return {view.count: status_html(str(error), error=True)}
         return {
@@ -128,8 +128,8 @@ class DataPage:
     def _named(self) -> Changes:
         """The datasets that there are, in every dropdown that asks for one."""
         view = self.view
-        names = [name for name, archived in self.desk.store.datasets().items() if not archived]
-        counts = {name: sum(each.values()) for name, each in dataset_progress(self.desk.store).items()}
+        names = [name for name, archived in self.service.store.datasets().items() if not archived]
+        counts = {name: sum(each.values()) for name, each in dataset_progress(self.service.store).items()}
         first = max(names, key=lambda name: counts.get(name, 0), default=None)
         return {
             view.dataset: gr.update(choices=[("All", ALL), *((name, name) for name in names)], value=ALL),
@@ -163,7 +163,7 @@ class DataPage:
 
     def _turn(self, given: tuple[str, ...], memory: Memory, request: gr.Request) -> Changes:
         try:
-            self.accounts.require(request, self.role)
+            self.authenticator.require(request, self.role)
             text, dataset, split, state, reason, order = given
             wanted = BrowseFilter(
                 text=(text or "").strip()[:200],
@@ -175,10 +175,10 @@ class DataPage:
             )
             return self._page(wanted, memory)
         except Exception as error:
-            return {self.view.count: status_html(message_for(error), error=True)}
+            return {self.view.count: status_html(user_message(error), error=True)}
 
     def _page(self, wanted: BrowseFilter, memory: Memory) -> Changes:
-        view, page = self.view, self.desk.browse(wanted, limit=PAGE_ROWS, offset=memory.offset)
+        view, page = self.view, self.service.browse(wanted, limit=PAGE_ROWS, offset=memory.offset)
         narrowed = wanted != BrowseFilter(order=wanted.order)
         empty = (
             "No row fits these filters."
@@ -197,34 +197,34 @@ class DataPage:
         """A row was chosen: its history; role annotator."""
         view = self.view
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             query_id = _whole(event._data, "query_id")
             return {
-                view.history: history_json(self.desk.history(query_id), user),
+                view.history: history_json(self.service.history(query_id), user),
                 view.history_line: "",
                 view.memory: replace(memory, chosen=query_id),
             }
         except Exception as error:
-            return {view.history: None, view.history_line: status_html(message_for(error), error=True)}
+            return {view.history: None, view.history_line: status_html(user_message(error), error=True)}
 
     def restore(self, request: gr.Request, event: gr.EventData) -> Changes:
         """Go back to an older version; role annotator. What others wrote meanwhile is shown, not overwritten."""
         view = self.view
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             query_id = _whole(event._data, "query_id")
             to_id, parent_id = (event._data.get(name) for name in ("to_id", "parent_id"))
             try:
-                self.desk.restore(user, query_id, to_id, parent_id, op_id=str(uuid4()))
+                self.service.restore(user, query_id, to_id, parent_id, op_id=str(uuid4()))
                 line = status_html("Restored as your newest version.")
             except Conflict as conflict:
                 line = status_html(f"{conflict} The history below is up to date.", error=True)
             return {
-                view.history: history_json(self.desk.history(query_id), user),
+                view.history: history_json(self.service.history(query_id), user),
                 view.history_line: line,
             }
         except Exception as error:
-            return {view.history_line: status_html(message_for(error), error=True)}
+            return {view.history_line: status_html(user_message(error), error=True)}
 
     async def bring_in(
         self,
@@ -238,15 +238,15 @@ class DataPage:
         """Import the uploaded files; role administrator."""
         view = self.view
         try:
-            user = self.accounts.require(request, Role.ADMINISTRATOR)
-            wish = ImportWish(
+            user = self.authenticator.require(request, Role.ADMINISTRATOR)
+            import_request = ImportRequest(
                 files=tuple(Path(file) for file in files or ()),
                 format=form or None,
                 dataset=(dataset or "").strip() or None,
                 split=split or None,  # type: ignore[arg-type]
                 keep_going=bool(keep_going),
             )
-            job = self.desk.submit_import(user, wish)
+            job = self.service.submit_import(user, import_request)
             yield {view.import_report: "", view.do_import: gr.update(interactive=False)}
             async for line in self._follow(job):
                 yield {view.import_line: line}
@@ -261,7 +261,7 @@ class DataPage:
             }
         except Exception as error:
             yield {
-                view.import_line: status_html(message_for(error), error=True),
+                view.import_line: status_html(user_message(error), error=True),
                 view.do_import: gr.update(interactive=True),
             }
 
@@ -272,7 +272,7 @@ class DataPage:
         """Export a dataset into files to take away; role researcher."""
         view = self.view
         try:
-            user = self.accounts.require(request, Role.RESEARCHER)
+            user = self.authenticator.require(request, Role.RESEARCHER)
             options = ExportOptions(
                 snapping=snapping,  # type: ignore[arg-type]
                 saliency=saliency,  # type: ignore[arg-type]
@@ -282,7 +282,7 @@ class DataPage:
                 frame_rate=frame_rate or None,
                 licence=(licence or "").strip() or None,
             )
-            wish = ExportWish(
+            export_request = ExportRequest(
                 format=form,
                 dataset=dataset or "",
                 split=split or None,  # type: ignore[arg-type]
@@ -290,7 +290,7 @@ class DataPage:
                 edited_text=bool(edited_text),
                 options=options,
             )
-            job = self.desk.submit_export(user, wish)
+            job = self.service.submit_export(user, export_request)
             yield {view.export_files: "", view.do_export: gr.update(interactive=False)}
             async for line in self._follow(job):
                 yield {view.export_line: line}
@@ -302,7 +302,7 @@ class DataPage:
             }
         except Exception as error:
             yield {
-                view.export_line: status_html(message_for(error), error=True),
+                view.export_line: status_html(user_message(error), error=True),
                 view.do_export: gr.update(interactive=True),
             }
 
@@ -312,8 +312,8 @@ class DataPage:
         """Score the released moments against the corrected ones; role researcher."""
         view = self.view
         try:
-            user = self.accounts.require(request, Role.RESEARCHER)
-            job = self.desk.submit_comparison(
+            user = self.authenticator.require(request, Role.RESEARCHER)
+            job = self.service.submit_comparison(
                 user,
                 dataset or "",
                 split or None,  # type: ignore[arg-type]
@@ -330,27 +330,27 @@ class DataPage:
             }
         except Exception as error:
             yield {
-                view.compare_line: status_html(message_for(error), error=True),
+                view.compare_line: status_html(user_message(error), error=True),
                 view.do_compare: gr.update(interactive=True),
             }
 
     async def _follow(self, job: Job) -> AsyncIterator[str]:
-        async for progress in self.desk.lane.follow(job):
+        async for progress in self.service.job_queue.follow(job):
             yield progress_html(progress)
 
     def figures(self, request: gr.Request) -> Changes:
         """The store in numbers; role annotator."""
         view = self.view
         try:
-            self.accounts.require(request, self.role)
-            found = stats(self.desk.store)
+            self.authenticator.require(request, self.role)
+            found = stats(self.service.store)
             return {
                 view.facts: facts_html(found),
-                view.progress: standing_figure(dataset_progress(self.desk.store)),
+                view.progress: standing_figure(dataset_progress(self.service.store)),
                 view.reasons: counts_figure(found["suspicions"], empty="No row looks wrong.", unit="rows"),
             }
         except Exception as error:
-            return {view.facts: status_html(message_for(error), error=True)}
+            return {view.facts: status_html(user_message(error), error=True)}
 
 
 def _whole(data: Any, name: str) -> int:

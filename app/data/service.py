@@ -1,4 +1,4 @@
-"""The data desk: imports, exports and comparisons as jobs in a lane of their own, off the event loop.
+"""The data service: imports, exports and comparisons as jobs in a queue of their own, off the event loop.
 
 It knows the store and the files; what the page looks like it does not know.
 """
@@ -26,8 +26,8 @@ from annotations.rows import SPLITS, Split
 from annotations.snapshot import Snapshot, take_snapshot
 from annotations.store import Store
 from app.auth.users import User
-from app.data.downloads import Downloads, Parcel
-from app.job_queue import Job, Lane
+from app.data.downloads import DownloadBundle, Downloads
+from app.job_queue import Job, JobQueue
 from tempo_core.errors import InputError
 
 MOST_FILES = 2000
@@ -37,7 +37,7 @@ FOLDER_SUFFIXES = (".vtt", ".eaf")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImportWish:
+class ImportRequest:
     """What the import form says."""
 
     files: tuple[Path, ...]
@@ -65,7 +65,7 @@ class ImportOutcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExportWish:
+class ExportRequest:
     """What the export form says; the command's options, under their names."""
 
     format: str
@@ -84,7 +84,7 @@ class ExportWish:
 
     @property
     def file_name(self) -> str:
-        """What the file is called; for formats of several files the folder is the parcel itself."""
+        """What the file is called; for formats of several files the folder is the bundle itself."""
         form = formats.FORMATS[self.format]
         return f"{safe_name(self.dataset)}{f'_{self.split}' if self.split else ''}{form.suffix}"
 
@@ -93,7 +93,7 @@ class ExportWish:
 class ExportOutcome:
     """Files to take away, and what the format did to the rows."""
 
-    parcel: Parcel
+    bundle: DownloadBundle
     names: tuple[str, ...]
     report: ExportReport
     snapshot_sha256: str
@@ -103,17 +103,17 @@ class ExportOutcome:
 class ComparisonOutcome:
     """Scores of the released moments, and their pages to take away."""
 
-    parcel: Parcel
+    bundle: DownloadBundle
     names: tuple[str, ...]
     found: Comparison
     dataset: str
 
 
-class DataDesk:
+class DataService:
     """The store's heavy work for the data page."""
 
-    def __init__(self, store: Store, downloads: Downloads, snapshots: Path, lane: Lane) -> None:
-        self.store, self.downloads, self.snapshots, self.lane = store, downloads, snapshots, lane
+    def __init__(self, store: Store, downloads: Downloads, snapshots: Path, job_queue: JobQueue) -> None:
+        self.store, self.downloads, self.snapshots, self.job_queue = store, downloads, snapshots, job_queue
 
     def browse(self, wanted: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
         """A page of the table."""
@@ -131,13 +131,13 @@ class DataDesk:
         """
         return self.store.revert(query_id, to_id=to_id, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
-    def submit_import(self, user: User, wish: ImportWish) -> Job:
+    def submit_import(self, user: User, request: ImportRequest) -> Job:
         """A job whose result is an ImportOutcome. Raises Busy."""
-        return self.lane.submit(user.id, lambda job: self._import(job, user, wish))
+        return self.job_queue.submit(user.id, lambda job: self._import(job, user, request))
 
-    def submit_export(self, user: User, wish: ExportWish) -> Job:
+    def submit_export(self, user: User, request: ExportRequest) -> Job:
         """A job whose result is an ExportOutcome. Raises Busy."""
-        return self.lane.submit(user.id, lambda job: self._export(job, user, wish))
+        return self.job_queue.submit(user.id, lambda job: self._export(job, user, request))
 
     def submit_comparison(
         self, user: User, dataset: str, split: Split | None, rule: ExportRule, *, reviewed_only: bool
@@ -146,14 +146,14 @@ class DataDesk:
         _require_one_of("split", split, (None, *SPLITS))
         if not dataset:
             raise InputError("There is no dataset to compare. Import rows first, then choose one.")
-        return self.lane.submit(
+        return self.job_queue.submit(
             user.id, lambda job: self._compare(job, user, dataset, split, rule, reviewed_only=reviewed_only)
         )
 
-    def _import(self, job: Job, user: User, wish: ImportWish) -> ImportOutcome:
+    def _import(self, job: Job, user: User, request: ImportRequest) -> ImportOutcome:
         imported, refused = [], []
         with tempfile.TemporaryDirectory(prefix="import-", dir=self.downloads.room) as room:
-            sources = _gather(wish.files, Path(room))
+            sources = _gather(request.files, Path(room))
             for place, source in enumerate(sources):
                 job.report("reading", place / len(sources))
                 name = source.name if source.is_file() else f"{len(list(source.iterdir()))} files"
@@ -163,10 +163,10 @@ class DataDesk:
                         source,
                         op_id=str(uuid4()),
                         actor=user.id,
-                        format=wish.format,
-                        dataset=wish.dataset,
-                        split=wish.split,
-                        keep_going=wish.keep_going,
+                        format=request.format,
+                        dataset=request.dataset,
+                        split=request.split,
+                        keep_going=request.keep_going,
                     )
                     imported.append(dataclasses.replace(done, file_name=name))
                 except RowsRejected as error:
@@ -177,29 +177,31 @@ class DataDesk:
                     refused.append((name, str(error), ()))
         return ImportOutcome(imported=tuple(imported), refused=tuple(refused))
 
-    def _export(self, job: Job, user: User, wish: ExportWish) -> ExportOutcome:
-        snapshot = self._snapshot(job, user, wish.dataset)
-        parcel = self.downloads.open()
+    def _export(self, job: Job, user: User, request: ExportRequest) -> ExportOutcome:
+        snapshot = self._snapshot(job, user, request.dataset)
+        bundle = self.downloads.open()
         try:
             job.report("writing", 0.4)
-            path = parcel.folder if formats.FORMATS[wish.format].folder else parcel.folder / wish.file_name
+            path = (
+                bundle.folder if formats.FORMATS[request.format].folder else bundle.folder / request.file_name
+            )
             report = export_to(
                 snapshot,
                 path,
-                format=wish.format,
-                rule=wish.rule,
-                dataset=wish.dataset,
-                split=wish.split,
-                edited_text=wish.edited_text,
-                options=wish.options,
+                format=request.format,
+                rule=request.rule,
+                dataset=request.dataset,
+                split=request.split,
+                edited_text=request.edited_text,
+                options=request.options,
             )
             job.report("packing", 0.8)
-            parcel.pack()
+            bundle.pack()
         except BaseException:
-            self.downloads.discard(parcel)
+            self.downloads.discard(bundle)
             raise
         return ExportOutcome(
-            parcel=parcel, names=tuple(parcel.names()), report=report, snapshot_sha256=snapshot.sha256
+            bundle=bundle, names=tuple(bundle.names()), report=report, snapshot_sha256=snapshot.sha256
         )
 
     def _compare(
@@ -220,14 +222,14 @@ class DataDesk:
             snapshot, dataset=dataset, split=split, rule=rule, reviewed_only=reviewed_only
         )
         job.report("writing", 0.8)
-        parcel = self.downloads.open()
+        bundle = self.downloads.open()
         reports = {"strict": found.strict, "official": found.official}
         for name, evaluation in reports.items():
             if evaluation is not None:
-                page, plain = parcel.folder / f"{name}.html", parcel.folder / f"{name}.json"
+                page, plain = bundle.folder / f"{name}.html", bundle.folder / f"{name}.json"
                 page.write_text(render_page(evaluation), encoding="utf-8")
                 plain.write_text(json.dumps(evaluation.to_dict(), allow_nan=False), encoding="utf-8")
-        return ComparisonOutcome(parcel=parcel, names=tuple(parcel.names()), found=found, dataset=dataset)
+        return ComparisonOutcome(bundle=bundle, names=tuple(bundle.names()), found=found, dataset=dataset)
 
     def _snapshot(self, job: Job, user: User, dataset: str) -> Snapshot:
         job.report("snapshot", 0.0)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from annotations.formats import Problem
-from app.data.downloads import ZIP, Parcel
+from app.data.downloads import ZIP, DownloadBundle
 from app.data.service import ComparisonOutcome, ExportOutcome, ImportOutcome
 from app.job_queue import Progress
 
@@ -78,7 +78,7 @@ def export_html(outcome: ExportOutcome) -> str:
     return (
         f"<p><b>{_rows(report.rows)}</b> as {escape(report.format)} from snapshot "
         f"<code>{escape(outcome.snapshot_sha256[:16])}</code></p>"
-        f"{links_html(outcome.parcel, outcome.names)}"
+        f"{links_html(outcome.bundle, outcome.names)}"
         f'<ul class="tempo-notes">{notes}</ul>{_problems(report.problems)}'
     )
 
@@ -87,11 +87,11 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def links_html(parcel: Parcel, names: Sequence[str]) -> str:
+def links_html(bundle: DownloadBundle, names: Sequence[str]) -> str:
     """Links to a parcel's files: its manifest and archive first, then at most SHOWN_FILES others."""
     first = sorted(names, key=lambda name: ("manifest" not in name.lower(), name))
-    shown = [ZIP, *first[:SHOWN_FILES]] if (parcel.folder / ZIP).is_file() else first[:SHOWN_FILES]
-    items = "".join(f"<li>{_link(parcel, name)}</li>" for name in shown)
+    shown = [ZIP, *first[:SHOWN_FILES]] if (bundle.folder / ZIP).is_file() else first[:SHOWN_FILES]
+    items = "".join(f"<li>{_link(bundle, name)}</li>" for name in shown)
     more = len(first) - SHOWN_FILES
     tail = f'<p class="tempo-empty">and {more:,} more files in {ZIP}</p>' if more > 0 else ""
     return f'<ul class="tempo-files">{items}</ul>{tail}'
@@ -123,7 +123,7 @@ def comparison_html(outcome: ComparisonOutcome) -> str:
     )
     return (
         f"<p>{line}</p><table class='tempo-scores'><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody>"
-        f"</table>{left}{links_html(outcome.parcel, outcome.names)}"
+        f"</table>{left}{links_html(outcome.bundle, outcome.names)}"
     )
 
 
@@ -143,9 +143,9 @@ def facts_html(stats: Mapping[str, Any]) -> str:
     return f'<dl class="tempo-facts">{items}</dl>'
 
 
-def _link(parcel: Parcel, name: str) -> str:
-    size = (parcel.folder / name).stat().st_size
-    address = f"/data/files/{parcel.id}/{quote(name)}"
+def _link(bundle: DownloadBundle, name: str) -> str:
+    size = (bundle.folder / name).stat().st_size
+    address = f"/data/files/{bundle.id}/{quote(name)}"
     way = ' target="_blank"' if name.endswith(".html") else " download"
     return f'<a href="{escape(address)}"{way}>{escape(name)}</a> <small>{_size(size)}</small>'
 

@@ -11,18 +11,18 @@ import gradio as gr
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from app.auth.users import Accounts, NotAllowed, Role
+from app.auth.users import Authenticator, NotAllowed, Role
 from app.ground.layout import GroundView
-from app.ground.service import Desk, Outcome, Question, Settings
-from app.http.errors import message_for
+from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.http.errors import user_message
 from tempo_core.errors import InputError
 
 
 class GroundApi:
     """The endpoints; they take what the form takes and return one JSON object."""
 
-    def __init__(self, desk: Desk, accounts: Accounts) -> None:
-        self.desk, self.accounts = desk, accounts
+    def __init__(self, service: GroundingService, authenticator: Authenticator) -> None:
+        self.service, self.authenticator = service, authenticator
 
     def build(self, view: GroundView) -> None:
         """Publish the endpoints on components that nobody sees."""
@@ -46,7 +46,7 @@ class GroundApi:
     ) -> dict[str, Any]:
         """When does `query` happen in `video`? Returns the answer's JSON; role visitor."""
         try:
-            user = self.accounts.require(request, Role.VISITOR)
+            user = self.authenticator.require(request, Role.VISITOR)
             if not video:
                 raise InputError("There is no clip. Pass video=handle_file('clip.mp4').")
             settings = Settings.read(token_budget, allocator, step_s, n_best)
@@ -54,23 +54,23 @@ class GroundApi:
                 source=Path(video), title=Path(video).name, query=query or "", settings=settings
             )
             cancel = threading.Event()
-            return await _outcome(self.desk.ground(user, question, cancel), cancel)
+            return await _outcome(self.service.ground(user, question, cancel), cancel)
         except Exception as error:
-            raise gr.Error(message_for(error)) from None
+            raise gr.Error(user_message(error)) from None
 
     async def ask(self, context_id: str, query: str, n_best: float, request: gr.Request) -> dict[str, Any]:
         """Another question about a clip that /ground answered, by its context_id; role visitor, and only
         its asker.
         """
         try:
-            user = self.accounts.require(request, Role.VISITOR)
+            user = self.authenticator.require(request, Role.VISITOR)
             settings = Settings.read(None, None, None, n_best)
             cancel = threading.Event()
             return await _outcome(
-                self.desk.ask(user, context_id or "", query or "", settings.n_best, cancel), cancel
+                self.service.ask(user, context_id or "", query or "", settings.n_best, cancel), cancel
             )
         except Exception as error:
-            raise gr.Error(message_for(error)) from None
+            raise gr.Error(user_message(error)) from None
 
 
 async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
@@ -86,17 +86,17 @@ async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
     return outcome.to_dict()
 
 
-def api_routes(desk: Desk, accounts: Accounts) -> APIRouter:
+def api_routes(service: GroundingService, authenticator: Authenticator) -> APIRouter:
     """GET /status: what the model is doing; role visitor."""
     router = APIRouter()
 
     @router.get("/status")
     def status(request: Request) -> Response:
         try:
-            accounts.require(request, Role.VISITOR)
+            authenticator.require(request, Role.VISITOR)
         except NotAllowed as error:
             return JSONResponse({"error": str(error)}, status_code=401)
-        now = desk.engines.status
+        now = service.engines.status
         return JSONResponse({"state": now.state, "message": now.message, "model_id": now.model_id})
 
     return router

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from app.auth.users import Accounts, NotAllowed, Role
+from app.auth.users import Authenticator, NotAllowed, Role
 from tempo_core.errors import InputError
 
 SHIPPED = Path(__file__).parents[1] / "examples"
@@ -59,14 +59,14 @@ def _example(folder: Path, row: dict[str, Any]) -> Example:
     )
 
 
-def example_routes(examples: list[Example], accounts: Accounts) -> APIRouter:
+def example_routes(examples: list[Example], authenticator: Authenticator) -> APIRouter:
     """GET /examples/<number>: the clip for its thumbnail; role visitor."""
     router = APIRouter()
 
     @router.get("/examples/{number}", include_in_schema=False)
     def example(request: Request, number: int) -> Response:
         try:
-            accounts.require(request, Role.VISITOR)
+            authenticator.require(request, Role.VISITOR)
         except NotAllowed as error:
             return JSONResponse({"error": str(error)}, status_code=401)
         if not 0 <= number < len(examples):

@@ -12,10 +12,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.auth.users import Accounts, Role, User
+from app.auth.users import Authenticator, Role, User
 from app.ground.examples import Example
 from app.ground.layout import GroundView, Memory, lay_out
-from app.ground.service import Desk, Outcome, Question, Settings
+from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.ground.view import (
     EMPTY_RESULT,
     IDLE_LINE,
@@ -25,7 +25,7 @@ from app.ground.view import (
     result_html,
     status_html,
 )
-from app.http.errors import message_for
+from app.http.errors import user_message
 from app.job_queue import Progress
 from app.media.library import Clip, FilmStrip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
@@ -42,8 +42,10 @@ class GroundPage:
 
     title, path, role = "Ground", "/", Role.VISITOR
 
-    def __init__(self, desk: Desk, accounts: Accounts, examples: list[Example]) -> None:
-        self.desk, self.accounts, self.examples = desk, accounts, examples
+    def __init__(
+        self, service: GroundingService, authenticator: Authenticator, examples: list[Example]
+    ) -> None:
+        self.service, self.authenticator, self.examples = service, authenticator, examples
         self.tabs = Tabs()
         self.view: GroundView
 
@@ -86,7 +88,7 @@ class GroundPage:
     ) -> AsyncIterator[Changes]:
         """Answer the form; role visitor."""
         try:
-            user = self.accounts.require(request, Role.VISITOR)
+            user = self.authenticator.require(request, Role.VISITOR)
             if not clip:
                 raise InputError(
                     "There is no clip yet. Upload one, record one, or choose an example, then ask."
@@ -99,7 +101,7 @@ class GroundPage:
             yield self._refused(error)
             return
         cancel = self.tabs.begin(user, request)
-        steps = self.desk.ground(user, question, cancel)
+        steps = self.service.ground(user, question, cancel)
         try:
             async with aclosing(self._show(steps, query, Memory(source=clip))) as changes:
                 async for change in changes:
@@ -174,11 +176,11 @@ class GroundPage:
 
     def _refused(self, error: Exception) -> Changes:
         """The question could not be taken; what is on the page stays."""
-        return {self.view.status: status_html(message_for(error), error=True)}
+        return {self.view.status: status_html(user_message(error), error=True)}
 
     def _failed(self, error: Exception, query: str, clip: Clip | None) -> Changes:
         view = self.view
-        message = message_for(error)
+        message = user_message(error)
         parts = _parts(clip) if clip is not None else {}
         return {
             view.timeline: error_value(message, query=query, **parts),
@@ -208,21 +210,21 @@ class GroundPage:
 
     async def cancel(self, request: gr.Request) -> None:
         """Stop this tab's run; role visitor."""
-        self.tabs.cancel(self.accounts.require(request, Role.VISITOR), request)
+        self.tabs.cancel(self.authenticator.require(request, Role.VISITOR), request)
 
     async def clip_changed(self, clip: str | None, memory: Memory, request: gr.Request) -> Changes:
         """Another clip: stop what runs, forget the old context, clear the result; role visitor."""
-        user = self.accounts.require(request, Role.VISITOR)
+        user = self.authenticator.require(request, Role.VISITOR)
         if clip is not None and clip == memory.source:
             return {self.view.status: gr.skip()}
         self.tabs.cancel(user, request)
         if memory.context_id:
-            self.desk.contexts.drop(user.id, memory.context_id)
+            self.service.contexts.drop(user.id, memory.context_id)
         return self._cleared()
 
     async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
         """Put an example's clip and question into the form; role visitor."""
-        self.accounts.require(request, Role.VISITOR)
+        self.authenticator.require(request, Role.VISITOR)
         example = self.examples[int(event._data["clip"])]
         changes: Changes = (
             {self.view.query: example.questions[int(event._data["question"])]} if example.questions else {}
@@ -233,8 +235,8 @@ class GroundPage:
 
     async def model_status(self, request: gr.Request) -> Changes:
         """How the model is; asked again until it is settled. Role visitor."""
-        self.accounts.require(request, Role.VISITOR)
-        status = self.desk.engines.status
+        self.authenticator.require(request, Role.VISITOR)
+        status = self.service.engines.status
         return {
             self.view.head: model_html(status),
             self.view.ticker: gr.Timer(active=status.state == "loading"),
@@ -246,7 +248,7 @@ class GroundPage:
 
     async def leave(self, request: gr.Request) -> None:
         """The tab was closed."""
-        user: User | None = self.accounts.resolve(request)
+        user: User | None = self.authenticator.resolve(request)
         if user is not None:
             self.tabs.cancel(user, request)
 

@@ -18,7 +18,7 @@ from typing import Any
 from app.auth.users import User
 from app.ground.contexts import ContextStore, HeldContext
 from app.ground.engines import EngineProvider
-from app.job_queue import Job, Lane, Progress, result_of
+from app.job_queue import Job, JobQueue, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.errors import InputError, TempoError
@@ -122,7 +122,7 @@ def ground_with_engine(*given: Any, **named: Any) -> tuple[Any, Any]:
     return ground(*given, **named)
 
 
-class Desk:
+class GroundingService:
     """Clips, contexts, engine and lanes of one running app."""
 
     def __init__(
@@ -137,10 +137,10 @@ class Desk:
         self.engines, self.media = engines, media
         self.contexts = contexts or ContextStore()
         self._ground = ground
-        self.clip_lane = Lane("clips", limit=queue_limit)
-        self.strip_lane = Lane("strips", limit=4 * queue_limit, per_owner=4 * queue_limit)
-        self.model_lane = Lane("model", limit=queue_limit)
-        self.data_lane = Lane("data", limit=queue_limit)
+        self.clip_queue = JobQueue("clips", limit=queue_limit)
+        self.strip_queue = JobQueue("strips", limit=4 * queue_limit, per_owner=4 * queue_limit)
+        self.model_queue = JobQueue("model", limit=queue_limit)
+        self.data_queue = JobQueue("data", limit=queue_limit)
 
     async def ground(
         self, user: User, question: Question, cancel: threading.Event
@@ -191,8 +191,8 @@ class Desk:
                 progress=lambda fraction: job.report("preparing", fraction),
             )
 
-        job = self.clip_lane.submit(user.id, work, cancel=cancel)
-        async for step in self.clip_lane.follow(job):
+        job = self.clip_queue.submit(user.id, work, cancel=cancel)
+        async for step in self.clip_queue.follow(job):
             yield step
         yield result_of(job)
 
@@ -209,11 +209,11 @@ class Desk:
         """Run the model and, beside it, draw the film strip. `held` is the context that is there; another one that
         `work` made is kept under its `settings`.
         """
-        strip_job = self.strip_lane.submit(
+        strip_job = self.strip_queue.submit(
             user.id, lambda job: self.media.strip_of(clip, cancel=job.cancel), cancel=cancel
         )
-        job = self.model_lane.submit(user.id, work, cancel=cancel)
-        async for step in self.model_lane.follow(job):
+        job = self.model_queue.submit(user.id, work, cancel=cancel)
+        async for step in self.model_queue.follow(job):
             yield step
         answer, context = result_of(job)
         reused = held is not None and context is held.context
@@ -284,8 +284,8 @@ class Desk:
 
     def close(self) -> None:
         """Stop all work."""
-        for lane in (self.clip_lane, self.strip_lane, self.model_lane, self.data_lane):
-            lane.close()
+        for job_queue in (self.clip_queue, self.strip_queue, self.model_queue, self.data_queue):
+            job_queue.close()
 
 
 def _key(model_id: str, clip: Clip, settings: Settings) -> Hashable:

@@ -12,7 +12,7 @@ _FOLDERS = re.compile(r"(?:\bsqlite:/+|(?<![\w:/.~])~?/)(?:[^\s/'\"]+/)+(?=[^\s/
 """Everything of an absolute path before its last part."""
 
 
-def message_for(error: Exception) -> str:
+def user_message(error: Exception) -> str:
     """The error's own text when it is ours; else a sentence with an incident id, under which the traceback
     is logged. Files are named by the last part of their path.
     """

@@ -17,7 +17,7 @@ from annotations.records import Correction, Edit, Verdict
 from app.annotate.task import correction_part
 from app.auth.routes import refusal
 from app.auth.users import NotAllowed
-from app.http.errors import message_for
+from app.http.errors import user_message
 from app.job_queue import Busy
 from tempo_core.errors import InputError, TempoError
 
@@ -77,7 +77,7 @@ def error_answer(error: Exception) -> JSONResponse:
         status = 400 if isinstance(error, InputError) else 500
     if isinstance(error, TempoError) and status == 500:
         return JSONResponse({"error": str(error)}, status_code=503, headers=NOT_KEPT)
-    return JSONResponse({"error": message_for(error)}, status_code=status, headers=NOT_KEPT)
+    return JSONResponse({"error": user_message(error)}, status_code=status, headers=NOT_KEPT)
 
 
 def text_of(values: dict[str, Any], name: str) -> str:

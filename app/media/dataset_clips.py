@@ -16,8 +16,8 @@ from uuid import uuid4
 from annotations.records import Video
 from annotations.store import Store
 from annotations.videos import SUFFIXES, add_folder
-from app.http.errors import message_for
-from app.job_queue import Busy, Job, Lane, result_of
+from app.http.errors import user_message
+from app.job_queue import Busy, Job, JobQueue, result_of
 from app.media.library import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.media.shots import find_shots
 from tempo_core.errors import Cancelled, TempoError
@@ -49,7 +49,7 @@ class ReadyClip:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shelved:
+class ClipStatus:
     """What is known about a row's clip now: exactly one of the four is set."""
 
     ready: ReadyClip | None = None
@@ -64,20 +64,20 @@ class Shelved:
 FindShots = Callable[..., list[int]]
 
 
-class ClipShelf:
+class DatasetClips:
     """The clips of every dataset. Threads may share it."""
 
     def __init__(
         self,
         store: Store,
         media: MediaLibrary,
-        lane: Lane,
+        job_queue: JobQueue,
         folder: Path,
         *,
         shots: FindShots = find_shots,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.store, self.media, self.lane, self.folder = store, media, lane, folder
+        self.store, self.media, self.job_queue, self.folder = store, media, job_queue, folder
         self._shots, self._clock = shots, clock
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -85,43 +85,45 @@ class ClipShelf:
         self._ready: dict[str, ReadyClip] = {}
         self._jobs: dict[str, Job] = {}
 
-    def look(self, vid: str) -> Shelved:
+    def look(self, vid: str) -> ClipStatus:
         """Where the row's clip stands; begins to prepare it when it is not ready. Returns at once."""
         video = self._file_of(vid)
         if video is None:
             wanted = f"{vid}{SUFFIXES[0]}"
-            return Shelved(
+            return ClipStatus(
                 missing=f"The clip {wanted} is not here. Put it into {self.folder} and look again, or skip this row."
             )
         with self._lock:
             ready = self._ready.get(video.sha256)
             if ready is not None and ready.clip.path.is_file():
-                return Shelved(ready=ready)
+                return ClipStatus(ready=ready)
             job = self._jobs.get(video.sha256)
             if job is None:
                 return self._begin(video)
             return self._standing(video, job)
 
-    def _begin(self, video: Video) -> Shelved:
+    def _begin(self, video: Video) -> ClipStatus:
         try:
-            self._jobs[video.sha256] = self.lane.submit(OWNER, lambda job: self._prepare(video, job))
+            self._jobs[video.sha256] = self.job_queue.submit(OWNER, lambda job: self._prepare(video, job))
         except Busy:
-            return Shelved(preparing="Other clips are being prepared first.")
-        return Shelved(preparing="Preparing the clip.")
+            return ClipStatus(preparing="Other clips are being prepared first.")
+        return ClipStatus(preparing="Preparing the clip.")
 
-    def _standing(self, video: Video, job: Job) -> Shelved:
+    def _standing(self, video: Video, job: Job) -> ClipStatus:
         if not job.future.done():
             share = job.progress.fraction
-            return Shelved(preparing=f"Preparing the clip: {share:.0%}." if share else "Preparing the clip.")
+            return ClipStatus(
+                preparing=f"Preparing the clip: {share:.0%}." if share else "Preparing the clip."
+            )
         del self._jobs[video.sha256]
         try:
             ready: ReadyClip = result_of(job)
         except Cancelled:
-            return Shelved(preparing="Preparing the clip.")
+            return ClipStatus(preparing="Preparing the clip.")
         except Exception as error:
-            return Shelved(failed=message_for(error))
+            return ClipStatus(failed=user_message(error))
         self._ready[video.sha256] = ready
-        return Shelved(ready=ready)
+        return ClipStatus(ready=ready)
 
     def prepare_in_turn(self, vids: Sequence[str], after: Callable[[str], None] = lambda vid: None) -> None:
         """Prepare these clips one after the other, each behind what people wait for; `after` hears of each."""
@@ -144,7 +146,7 @@ class ClipShelf:
             self.prepare_in_turn(others, after)
 
         try:
-            self.lane.submit(f"{OWNER} in advance", work)
+            self.job_queue.submit(f"{OWNER} in advance", work)
         except Busy:
             log.info("the clip lane is busy; %s clips are prepared when their rows are opened", len(vids))
 

@@ -5,21 +5,21 @@ from dataclasses import replace
 
 from annotations.records import Edit, Query
 from annotations.store import Store
-from app.media.dataset_clips import ClipShelf, ReadyClip
+from app.media.dataset_clips import DatasetClips, ReadyClip
 from tempo_core.errors import InputError
 
 OFF_GRID_MS = 1
 
 
 def check_edges(
-    store: Store, shelf: ClipShelf, query: Query, edit: Edit, *, offered: Iterable[int] = ()
+    store: Store, dataset_clips: DatasetClips, query: Query, edit: Edit, *, offered: Iterable[int] = ()
 ) -> None:
     """Edges set by hand lie where a frame begins, inside the clip; those that came from elsewhere may stay.
 
     Elsewhere is the release, a proposal, an earlier version, or `offered` (milliseconds that the page itself
     began with). Without a clip there is no grid and nothing is checked. Raises InputError, naming the edge.
     """
-    ready = shelf.look(query.row.vid).ready
+    ready = dataset_clips.look(query.row.vid).ready
     if ready is None:
         return
     edges = {ms for each in edit.moments for ms in (each.start_ms, each.end_ms)}
@@ -32,9 +32,9 @@ def check_edges(
         )
 
 
-def with_frames(shelf: ClipShelf, query: Query, edit: Edit) -> Edit:
+def with_frames(dataset_clips: DatasetClips, query: Query, edit: Edit) -> Edit:
     """The edit with the frame that begins at each edge, as far as there is a clip and the edge lies on its grid."""
-    ready = shelf.look(query.row.vid).ready
+    ready = dataset_clips.look(query.row.vid).ready
     moments = tuple(
         replace(each, start_frame=_frame(each.start_ms, ready), end_frame=_frame(each.end_ms, ready))
         for each in edit.moments

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from app.auth.users import Accounts, NotAllowed, Role
+from app.auth.users import Authenticator, NotAllowed, Role
 from tempo_core.errors import InputError, VideoError
 
 log = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def media_routes(media: MediaLibrary, accounts: Accounts) -> APIRouter:
+def media_routes(media: MediaLibrary, authenticator: Authenticator) -> APIRouter:
     """GET /media/<id> (the clip, with ranges) and /media/<id>/strip; role visitor, and only the clip's
     owner, or role annotator for a dataset's clip.
     """
@@ -263,7 +263,7 @@ def media_routes(media: MediaLibrary, accounts: Accounts) -> APIRouter:
 
     def serve(request: Request, clip_id: str, pick: Callable[[Clip], Path], media_type: str) -> Response:
         try:
-            user = accounts.require(request, Role.VISITOR)
+            user = authenticator.require(request, Role.VISITOR)
             owners = (user.id, DATASETS) if Role.ANNOTATOR in user.roles else (user.id,)
             path = pick(media.get(clip_id, *owners))
             if not path.is_file():

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from annotations.anchoring import anchored_answers, by_annotator, by_arm
 from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
-from app.auth.users import Accounts, Role
+from app.auth.users import Authenticator, Role
 from app.data.view import status_html
-from app.http.errors import message_for
+from app.http.errors import user_message
 from app.review.layout import FiguresView, lay_out_figures
-from app.review.service import ReviewDesk, review_routes
+from app.review.service import ReviewService, review_routes
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline import Timeline
 from app.ui.figures import agreement_figure, edges_figure, pace_figure, repair_figure
@@ -29,13 +29,13 @@ class ReviewPage:
 
     title, path, role = "Review", "/review", Role.ADJUDICATOR
 
-    def __init__(self, desk: ReviewDesk, accounts: Accounts) -> None:
-        self.desk, self.accounts = desk, accounts
+    def __init__(self, service: ReviewService, authenticator: Authenticator) -> None:
+        self.service, self.authenticator = service, authenticator
         self.view: FiguresView
 
     def routes(self) -> APIRouter:
         """The routes below /review/api."""
-        return review_routes(self.desk, self.accounts)
+        return review_routes(self.service, self.authenticator)
 
     def build(self, blocks: gr.Blocks) -> None:
         """The timeline in review mode, and the figures folded below it."""
@@ -64,8 +64,8 @@ class ReviewPage:
         """How people agree, how fast they are, and what models' proposals cost them; role adjudicator."""
         view = self.view
         try:
-            self.accounts.require(request, self.role)
-            store, name = self.desk.store, dataset or None
+            self.authenticator.require(request, self.role)
+            store, name = self.service.store, dataset or None
             each = agreement_of_each(store, dataset=name)
             between = agreement_between_annotators(store, dataset=name)
             released = agreement_with_original(store, dataset=name)
@@ -73,7 +73,7 @@ class ReviewPage:
             decided = anchored_answers(store, dataset=name)
             names = [name for name, archived in store.datasets().items() if not archived]
         except Exception as error:
-            return {view.line: status_html(message_for(error), error=True)}
+            return {view.line: status_html(user_message(error), error=True)}
         return {
             view.dataset: gr.update(choices=[("All datasets", ""), *((name, name) for name in names)]),
             view.line: status_html(f"{between.pairs:,} pairs of answers, {len(found):,} repaired proposals."),

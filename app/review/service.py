@@ -11,10 +11,10 @@ from annotations.queue import QueueFilter, QueueItem
 from annotations.records import ADJUDICATION, AnnotatorProgress, Edit, Query, Verdict
 from annotations.reviewing import ReviewItem, adopt, decide, review_item
 from annotations.store import Store
-from app.annotate.task import Desktop, item_of
-from app.auth.users import Accounts, Role, User
+from app.annotate.task import AnnotationTask, item_of
+from app.auth.users import Authenticator, Role, User
 from app.http.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
-from app.media.dataset_clips import ClipShelf
+from app.media.dataset_clips import DatasetClips
 from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
 
@@ -23,11 +23,11 @@ USUAL_RATE = 25.0
 """Frames a second where no clip says."""
 
 
-class ReviewDesk:
+class ReviewService:
     """Adjudication on one store, with the clips of a shelf."""
 
-    def __init__(self, store: Store, shelf: ClipShelf) -> None:
-        self.store, self.shelf = store, shelf
+    def __init__(self, store: Store, dataset_clips: DatasetClips) -> None:
+        self.store, self.dataset_clips = store, dataset_clips
 
     def queue(self, dataset: str | None, after: int | None) -> dict[str, Any]:
         """The next rows to decide on: flagged ones, then those on which people agree least."""
@@ -54,14 +54,14 @@ class ReviewDesk:
         query = found.query
         proposals = self.store.proposals(query.id)
         return item_of(
-            Desktop(
+            AnnotationTask(
                 query=query,
                 annotator=user.id,
                 latest=None,
                 arm=ADJUDICATION,
                 reasons=self.store.suspicions(query.id),
                 proposal=proposals[-1] if proposals else None,
-                shelved=self.shelf.look(query.row.vid),
+                clip_status=self.dataset_clips.look(query.row.vid),
                 progress=AnnotatorProgress(submitted=0, remaining=0),
             )
         )
@@ -109,34 +109,34 @@ class ReviewDesk:
         """As on the Annotate page; the median that the own lane began with may lie between frames too."""
         found = review_item(self.store, query_id, user.id)
         offered = {ms for moment in found.consensus.moments for ms in moment.to_ms()}
-        check_edges(self.store, self.shelf, found.query, edit, offered=offered)
-        return with_frames(self.shelf, found.query, edit)
+        check_edges(self.store, self.dataset_clips, found.query, edit, offered=offered)
+        return with_frames(self.dataset_clips, found.query, edit)
 
 
-def review_routes(desk: ReviewDesk, accounts: Accounts) -> APIRouter:
+def review_routes(service: ReviewService, authenticator: Authenticator) -> APIRouter:
     """GET /review/api/queue and /review/api/queries/<id>, POST /review/api/queries/<id>/verdict; role adjudicator."""
     router = APIRouter(prefix="/review/api", include_in_schema=False)
 
     @router.get("/queue")
     async def queue(request: Request, dataset: str = "", after: int | None = None) -> JSONResponse:
-        return await read(request, lambda user: desk.queue(dataset, after))
+        return await read(request, lambda user: service.queue(dataset, after))
 
     @router.get("/queries/{query_id}")
     async def item(request: Request, query_id: int) -> JSONResponse:
-        return await read(request, lambda user: desk.item(user, query_id))
+        return await read(request, lambda user: service.item(user, query_id))
 
     @router.post("/queries/{query_id}/verdict")
     async def verdict(request: Request, query_id: int) -> JSONResponse:
         try:
-            user = accounts.require(request, Role.ADJUDICATOR)
+            user = authenticator.require(request, Role.ADJUDICATOR)
             message = await read_object(request)
         except Exception as error:
             return error_answer(error)
-        return await answer(desk.decide, user, query_id, message)
+        return await answer(service.decide, user, query_id, message)
 
     async def read(request: Request, work: Callable[[User], dict[str, Any]]) -> JSONResponse:
         try:
-            user = accounts.require(request, Role.ADJUDICATOR)
+            user = authenticator.require(request, Role.ADJUDICATOR)
         except Exception as error:
             return error_answer(error)
         return await answer(work, user)

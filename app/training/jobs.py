@@ -46,7 +46,7 @@ LOOKS_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class RefreshRequest:
     """What somebody wants trained."""
 
     snapshot: Path
@@ -58,16 +58,17 @@ class Wish:
     by: str = "app"
 
 
-Command = Callable[[Wish, Home], list[str]]
+Command = Callable[[RefreshRequest, Home], list[str]]
 
 
-def refresh_command(wish: Wish, home: Home) -> list[str]:
-    """`python -m train refresh` for a wish."""
-    checkpoint = [] if wish.checkpoint is None else ["--checkpoint", str(wish.checkpoint)]
+def refresh_command(request: RefreshRequest, home: Home) -> list[str]:
+    """`python -m train refresh` for a request."""
+    checkpoint = [] if request.checkpoint is None else ["--checkpoint", str(request.checkpoint)]
     return [
-        sys.executable, "-m", "train", "refresh", "--data", str(wish.snapshot), "--out", str(wish.folder), "--recipe",
-        wish.recipe, "--seed", str(wish.seed), "--adapters", str(home.adapters), "--by", wish.by, "--json", *checkpoint,
-    ]  # fmt: skip
+        *(sys.executable, "-m", "train", "refresh", "--data", str(request.snapshot)),
+        *("--out", str(request.folder), "--recipe", request.recipe, "--seed", str(request.seed)),
+        *("--adapters", str(home.adapters), "--by", request.by, "--json", *checkpoint),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,10 +103,10 @@ class TrainingJobs:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._starting = threading.Lock()
 
-    def start(self, wish: Wish) -> JobStatus:
+    def start(self, request: RefreshRequest) -> JobStatus:
         """Begin a job. Raises Busy while another runs."""
         with self._starting, self._lock() as lock:
-            self._launch(wish, lock)
+            self._launch(request, lock)
         return self.status()
 
     def resume(self, by: str) -> JobStatus:
@@ -113,9 +114,9 @@ class TrainingJobs:
         job = self._current()
         if job is None:
             raise InputError("There is no job to go on with. Start one.")
-        wish = Wish(**{**job["wish"], **_paths(job["wish"]), "by": by})
+        request = RefreshRequest(**{**job["wish"], **_paths(job["wish"]), "by": by})
         with self._starting, self._lock() as lock:
-            self._launch(wish, lock)
+            self._launch(request, lock)
         return self.status()
 
     def cancel(self) -> JobStatus:
@@ -179,19 +180,19 @@ class TrainingJobs:
         path = None if job is None else Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{who}.jsonl"
         return {} if path is None else {each["qid"]: each for each in read_curves(path)}
 
-    def _launch(self, wish: Wish, lock: int) -> None:
-        wish.folder.mkdir(parents=True, exist_ok=True)
-        write_json(wish.folder / "state.json", FIRST_STATE)
+    def _launch(self, request: RefreshRequest, lock: int) -> None:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        write_json(request.folder / "state.json", FIRST_STATE)
         gently = [shutil.which("nice") or "", "-n", "10"] if shutil.which("nice") else []
-        with (wish.folder / "log.txt").open("ab") as log:
+        with (request.folder / "log.txt").open("ab") as log:
             logged = log.tell()
             child = subprocess.Popen(
-                [*gently, *self._command(wish, self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*gently, *self._command(request, self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, pass_fds=(lock,), env={**os.environ, "TEMPO_HOME": str(self.home.root)},
             )  # fmt: skip
         threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
         now_ms = time.time_ns() // 1_000_000
-        job = {"wish": _plain(wish), "pid": child.pid, "started_at_ms": now_ms, "logged": logged}
+        job = {"wish": _plain(request), "pid": child.pid, "started_at_ms": now_ms, "logged": logged}
         write_json(self.root / "current.json", job)
 
     def _current(self) -> dict[str, Any] | None:
@@ -212,8 +213,8 @@ class TrainingJobs:
             yield file.fileno()
 
 
-def _plain(wish: Wish) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(wish).items()}
+def _plain(request: RefreshRequest) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(request).items()}
 
 
 def _paths(values: dict[str, Any]) -> dict[str, Path | None]:

@@ -13,17 +13,17 @@ from typing import Any
 import gradio as gr
 from fastapi import APIRouter
 
-from app.auth.users import Accounts, NotAllowed, Role, User
+from app.auth.users import Authenticator, NotAllowed, Role, User
 from app.data.view import status_html
-from app.ground.service import Desk
-from app.http.errors import message_for
+from app.ground.service import GroundingService
+from app.http.errors import user_message
 from app.job_queue import Job, result_of
 from app.media.library import Clip, FilmStrip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
 from app.training.figures import curves_figure, sides_figure
 from app.training.jobs import JobStatus
 from app.training.layout import TrainView, lay_out
-from app.training.service import HeldOutRow, TrainingDesk
+from app.training.service import HeldOutRow, TrainingService
 from app.training.view import adapters_html, job_html, preview_html, scores_html
 from app.ui.charts import empty_figure
 from tempo_core.errors import Cancelled, InputError, TempoError
@@ -40,8 +40,10 @@ class TrainPage:
 
     title, path, role = "Train", "/train", Role.RESEARCHER
 
-    def __init__(self, training: TrainingDesk, desk: Desk, accounts: Accounts) -> None:
-        self.training, self.desk, self.accounts = training, desk, accounts
+    def __init__(
+        self, training: TrainingService, grounding: GroundingService, authenticator: Authenticator
+    ) -> None:
+        self.training, self.grounding, self.authenticator = training, grounding, authenticator
         self.view: TrainView
 
     def routes(self) -> APIRouter | None:
@@ -78,7 +80,7 @@ class TrainPage:
         """A fresh page: the job at once, then what a refresh would use; role researcher."""
         view = self.view
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             names = await asyncio.to_thread(self.training.recipes)
             may = Role.ADMINISTRATOR in user.roles
             yield {
@@ -91,12 +93,12 @@ class TrainPage:
             }
             yield {view.preview: await asyncio.to_thread(self._preview)}
         except Exception as error:
-            yield {view.line: status_html(message_for(error), error=True)}
+            yield {view.line: status_html(user_message(error), error=True)}
 
     async def look(self, request: gr.Request) -> Changes:
         """Count again what a refresh would use; role researcher."""
         try:
-            self.accounts.require(request, self.role)
+            self.authenticator.require(request, self.role)
         except NotAllowed as error:
             return {self.view.preview: status_html(str(error), error=True)}
         return {self.view.preview: await asyncio.to_thread(self._preview)}
@@ -105,43 +107,43 @@ class TrainPage:
         try:
             return preview_html(self.training.preview())
         except Exception as error:
-            return status_html(message_for(error), error=True)
+            return status_html(user_message(error), error=True)
 
     async def start(self, recipe: str, seed: float | None, request: gr.Request) -> Changes:
         """Begin a refresh; role researcher."""
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             number = _whole(seed)
             status = await asyncio.to_thread(self.training.start, user, recipe, number)
             return {self.view.line: status_html("Started."), **self._job(status), self.view.memory: ""}
         except Exception as error:
-            return {self.view.line: status_html(message_for(error), error=True)}
+            return {self.view.line: status_html(user_message(error), error=True)}
 
     async def resume(self, request: gr.Request) -> Changes:
         """Go on with the job that stopped; role researcher."""
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             status = await asyncio.to_thread(self.training.jobs.resume, user.id)
             return {self.view.line: status_html("It goes on where it was."), **self._job(status)}
         except Exception as error:
-            return {self.view.line: status_html(message_for(error), error=True)}
+            return {self.view.line: status_html(user_message(error), error=True)}
 
     async def cancel(self, request: gr.Request) -> Changes:
         """Ask the job to stop; role researcher."""
         try:
-            self.accounts.require(request, self.role)
+            self.authenticator.require(request, self.role)
             status = await asyncio.to_thread(self.training.jobs.cancel)
             return {self.view.line: status_html(""), **self._job(status)}
         except Exception as error:
-            return {self.view.line: status_html(message_for(error), error=True)}
+            return {self.view.line: status_html(user_message(error), error=True)}
 
     async def watch(self, memory: str, request: gr.Request) -> Changes:
         """What has changed since the last look; role researcher."""
         try:
-            self.accounts.require(request, self.role)
+            self.authenticator.require(request, self.role)
             return await asyncio.to_thread(self._standing, memory)
         except Exception as error:
-            return {self.view.line: status_html(message_for(error), error=True)}
+            return {self.view.line: status_html(user_message(error), error=True)}
 
     def _standing(self, memory: str) -> Changes:
         """The job; and, where something moved, its curves, its results and the adapters."""
@@ -181,7 +183,7 @@ class TrainPage:
         try:
             entries = self.training.registry.entries()
         except TempoError as error:
-            said = status_html(message_for(error), error=True)
+            said = status_html(user_message(error), error=True)
             return {view.adapters: said, view.adapter: gr.update(choices=[])}, None
         serving = self.training.engines.status.message
         shown = {
@@ -195,7 +197,7 @@ class TrainPage:
         """Truth, old and new of one held-out row, and one of them on its clip; role researcher."""
         view = self.view
         try:
-            user = self.accounts.require(request, self.role)
+            user = self.authenticator.require(request, self.role)
             rows = await asyncio.to_thread(self.training.compared)
             row = next((each for each in rows if each.row_id == row_id), None)
             if row is None:
@@ -216,12 +218,12 @@ class TrainPage:
             return
         except Exception as error:
             yield {
-                view.row_line: status_html(message_for(error), error=True),
-                view.timeline: error_value(message_for(error)),
+                view.row_line: status_html(user_message(error), error=True),
+                view.timeline: error_value(user_message(error)),
             }
 
     async def _clip(self, user: User, row: HeldOutRow) -> tuple[Clip, FilmStrip | None]:
-        media = self.desk.media
+        media = self.grounding.media
 
         def work(job: Job) -> tuple[Clip, FilmStrip | None]:
             clip = media.ingest(
@@ -232,8 +234,8 @@ class TrainPage:
 
         if not row.video.is_file():
             raise InputError(f"The clip {row.video.name} is gone. Put it back to look at this row.")
-        job = self.desk.clip_lane.submit(user.id, work, cancel=threading.Event())
-        async for _ in self.desk.clip_lane.follow(job):
+        job = self.grounding.clip_queue.submit(user.id, work, cancel=threading.Event())
+        async for _ in self.grounding.clip_queue.follow(job):
             pass
         found: tuple[Clip, FilmStrip | None] = result_of(job)
         return found
@@ -241,18 +243,18 @@ class TrainPage:
     async def promote(self, name: str | None, memory: str, request: gr.Request) -> Changes:
         """Serve an adapter from now on; role administrator."""
         try:
-            user = self.accounts.require(request, Role.ADMINISTRATOR)
+            user = self.authenticator.require(request, Role.ADMINISTRATOR)
             if not name:
                 raise InputError("Choose an adapter first.")
             said = await asyncio.to_thread(self.training.promote, user, name)
             return self._served(said, memory)
         except Exception as error:
-            return {self.view.served_line: status_html(message_for(error), error=True)}
+            return {self.view.served_line: status_html(user_message(error), error=True)}
 
     async def rollback(self, memory: str, request: gr.Request) -> Changes:
         """Serve what was served before what this page shows; role administrator."""
         try:
-            user = self.accounts.require(request, Role.ADMINISTRATOR)
+            user = self.authenticator.require(request, Role.ADMINISTRATOR)
             shown = tuple(
                 name.removesuffix(PROMOTED)
                 for name in memory.rpartition("|")[2].split(",")
@@ -261,7 +263,7 @@ class TrainPage:
             said = await asyncio.to_thread(self.training.rollback, user, shown or None)
             return self._served(said, memory)
         except Exception as error:
-            return {self.view.served_line: status_html(message_for(error), error=True)}
+            return {self.view.served_line: status_html(user_message(error), error=True)}
 
     def _served(self, line: str, memory: str) -> Changes:
         adapters, shown = self._adapters()

@@ -13,7 +13,7 @@ from annotations.store import Store
 from app.auth.users import User
 from app.ground.engines import EngineProvider
 from app.home import Home
-from app.training.jobs import JobStatus, TrainingJobs, Wish
+from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import InputError
 from train.data.example_files import read_examples
@@ -64,7 +64,7 @@ class HeldOutRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class ModelSelection:
     """What the app was started with."""
 
     checkpoint: str | Path | None = None
@@ -73,7 +73,7 @@ class Asked:
     """A folder or "none": whatever is promoted is not served. None: the promoted one is."""
 
 
-class TrainingDesk:
+class TrainingService:
     """Everything that the train page does; handlers only show it. Slow calls say so."""
 
     def __init__(
@@ -83,9 +83,9 @@ class TrainingDesk:
         engines: EngineProvider,
         *,
         jobs: TrainingJobs | None = None,
-        asked: Asked | None = None,
+        asked: ModelSelection | None = None,
     ) -> None:
-        self.store, self.home, self.engines, self.asked = store, home, engines, asked or Asked()
+        self.store, self.home, self.engines, self.asked = store, home, engines, asked or ModelSelection()
         self.jobs = jobs or TrainingJobs(home)
         self.registry = Registry(home.adapters)
         self._taking = threading.Lock()
@@ -118,10 +118,10 @@ class TrainingDesk:
         snapshot = self._snapshot(user)
         config = FINE_TUNING[recipe](seed)
         folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
-        wish = Wish(
+        request = RefreshRequest(
             snapshot=snapshot, folder=folder, recipe=recipe, checkpoint=checkpoint, seed=seed, by=user.id
         )
-        return self.jobs.start(wish)
+        return self.jobs.start(request)
 
     def promote(self, user: User, name: str) -> str:
         """Promote an adapter (`PromotionWatch` loads it); says what that means for this app."""

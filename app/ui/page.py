@@ -1,7 +1,7 @@
 """What a page of the app is, and the gate that keeps a page from people without its role.
 
 The gate answers the page's address with a card that says which role is needed; nothing of the page is sent.
-Every route and handler of a page asks `Accounts.require` as well.
+Every route and handler of a page asks `Authenticator.require` as well.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth.page import no_role_page
-from app.auth.users import Accounts, Role
+from app.auth.users import Authenticator, Role
 
 
 class Page(Protocol):
@@ -35,17 +35,17 @@ class Page(Protocol):
         ...
 
 
-class PageGate:
+class RoleRequired:
     """ASGI middleware: a page that the user may not see is answered with a card."""
 
-    def __init__(self, app: ASGIApp, *, pages: Sequence[Page], accounts: Accounts) -> None:
-        self.app, self.accounts = app, accounts
+    def __init__(self, app: ASGIApp, *, pages: Sequence[Page], authenticator: Authenticator) -> None:
+        self.app, self.authenticator = app, authenticator
         self.pages = {page.path: page for page in pages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = self.pages.get(scope["path"].rstrip("/") or "/") if scope["type"] == "http" else None
         if page is not None:
-            user = self.accounts.resolve(Request(scope))
+            user = self.authenticator.resolve(Request(scope))
             if user is None or page.role not in user.roles:
                 html = no_role_page(user, page=page.title, role=page.role)
                 await HTMLResponse(html, status_code=403)(scope, receive, send)

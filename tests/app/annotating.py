@@ -21,14 +21,14 @@ from app.__main__ import claim_port
 from app.annotate.page import AnnotatePage
 from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
-from app.annotate.service import Workspace
+from app.annotate.service import AnnotationService
 from app.annotate.task import drawn_arm
-from app.auth.users import GRANTS, Accounts, Role, User
+from app.auth.users import GRANTS, Authenticator, Role, User
 from app.ground.engines import EngineProvider
-from app.ground.service import Desk
+from app.ground.service import GroundingService
 from app.home import Home, open_home
 from app.media.clips import draw_strip, prepare_clip
-from app.media.dataset_clips import ClipShelf
+from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary, media_routes
 from app.media.shots import find_shots
 from app.timeline import mount_assets
@@ -38,7 +38,7 @@ from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 
 
-class HeaderUsers(Accounts):
+class HeaderUsers(Authenticator):
     """Accounts in which a request says who it is from: `x-user: name/role`."""
 
     __slots__ = ()
@@ -76,7 +76,7 @@ class Bench:
     store: Store
     home: Home
     engine: FakeEngine
-    workspace: Workspace
+    service: AnnotationService
     sample: SampleProject
 
     def get(self, path: str, *, who: str | None = "ada/annotator") -> Any:
@@ -116,7 +116,7 @@ def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: floa
 
 
 @contextmanager
-def bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Bench]:
+def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Bench]:
     """A running workspace; `real` prepares clips as the app does, `parts` go to the sample project."""
     home, engine = open_home(folder), FakeEngine()
     prepare, draw, shots = (
@@ -124,19 +124,22 @@ def bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Bench]:
     )
     with Store(home.database) as store:
         media = MediaLibrary(home.media, prepare, draw)
-        desk = Desk(EngineProvider.of(engine), media, ground=fake_ground)
-        shelf = ClipShelf(store, media, desk.clip_lane, home.videos, shots=shots, clock=lambda: 0.0)
-        proposals = Proposals(store, desk)
-        sample = SampleProject(store, shelf, proposals, desk.clip_lane, **parts)
-        workspace, accounts = Workspace(store, shelf, proposals), HeaderUsers(anonymous=False)
+        grounding = GroundingService(EngineProvider.of(engine), media, ground=fake_ground)
+        dataset_clips = DatasetClips(
+            store, media, grounding.clip_queue, home.videos, shots=shots, clock=lambda: 0.0
+        )
+        proposals = Proposals(store, grounding)
+        sample = SampleProject(store, dataset_clips, proposals, grounding.clip_queue, **parts)
+        service = AnnotationService(store, dataset_clips, proposals)
+        authenticator = HeaderUsers(anonymous=False)
         app = FastAPI()
-        app.include_router(AnnotatePage(workspace, sample, accounts).routes())
-        app.include_router(media_routes(media, accounts))
+        app.include_router(AnnotatePage(service, sample, authenticator).routes())
+        app.include_router(media_routes(media, authenticator))
         mount_assets(app)
         app.get("/annotate")(lambda: HTMLResponse(PAGE))
         with TestClient(app) as client:
-            yield Bench(client, app, store, home, engine, workspace, sample)
-        desk.close()
+            yield Bench(client, app, store, home, engine, service, sample)
+        grounding.close()
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Annotate</title><link rel="icon" href="data:,">
@@ -149,10 +152,10 @@ mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annota
 
 
 @contextmanager
-def serving(desk: Bench, port: int = 0) -> Iterator[str]:
+def serving(bench: Bench, port: int = 0) -> Iterator[str]:
     """The bench's page and routes on a port of this machine; gives the address."""
     listener = claim_port("127.0.0.1", port)
-    server = uvicorn.Server(uvicorn.Config(desk.app, log_level="critical", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(bench.app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     until(lambda: server.started, bool)
@@ -169,7 +172,7 @@ def edit_of(*spans: tuple[int, int], submitted: bool = False, **fields: Any) -> 
 
 
 if __name__ == "__main__":  # python -m tests.app.annotating FOLDER PORT: a server that a test may kill
-    with bench(Path(sys.argv[1])) as made, serving(made, int(sys.argv[2])):
+    with open_bench(Path(sys.argv[1])) as made, serving(made, int(sys.argv[2])):
         sys.stdout.write("serving\n")
         sys.stdout.flush()
         threading.Event().wait()

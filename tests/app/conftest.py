@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from app.__main__ import claim_port, prepare_surroundings
-from app.auth.users import Accounts
+from app.auth.users import Authenticator
 from app.ground.engines import EngineProvider
 from app.home import Home, open_home
 from scripts.setup import find_browser
@@ -58,7 +58,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
     def start(
         *,
         anonymous: bool = False,
-        accounts: Accounts | None = None,
+        authenticator: Authenticator | None = None,
         engine: Any = None,
         engines: Any = None,
         **parts: Any,
@@ -78,7 +78,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         app = build_app(
             engines=engines or EngineProvider.of(engine),
             home=home,
-            accounts=accounts or Accounts(anonymous=anonymous),
+            authenticator=authenticator or Authenticator(anonymous=anonymous),
             **parts,
         )
         listener = claim_port("127.0.0.1", 0)

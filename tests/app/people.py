@@ -6,10 +6,10 @@ from typing import Literal
 from argon2 import PasswordHasher
 
 from annotations.store import Store
-from app.auth.accounts import Members
+from app.auth.accounts import AccountService
 from app.auth.passwords import Passwords
 from app.auth.sessions import Sessions
-from app.auth.throttle import Damping
+from app.auth.throttle import LoginThrottle
 
 PASSWORD = "correct horse battery"
 
@@ -59,19 +59,19 @@ class People:
     store: Store = field(default_factory=lambda: Store(":memory:"))
     clock: Clock = field(default_factory=Clock)
     passwords: CountedPasswords = field(default_factory=CountedPasswords)
-    members: Members = field(init=False)
+    accounts: AccountService = field(init=False)
 
     def __post_init__(self) -> None:
         sessions = Sessions(clock=self.clock)
-        damping = Damping(clock=self.clock)
-        self.members = Members(self.store, sessions, passwords=self.passwords, damping=damping)
+        throttle = LoginThrottle(clock=self.clock)
+        self.accounts = AccountService(self.store, sessions, passwords=self.passwords, throttle=throttle)
 
     def add(self, **roles: str) -> "People":
         """`add(ada="annotator")`: accounts whose password is PASSWORD."""
         for name, role in roles.items():
-            self.members.add(name, role, PASSWORD, actor="test")
+            self.accounts.add(name, role, PASSWORD, actor="test")
         return self
 
     def token(self, name: str) -> str:
         """A fresh session of this account."""
-        return self.members.sign_in(name, PASSWORD, "192.0.2.1")
+        return self.accounts.sign_in(name, PASSWORD, "192.0.2.1")

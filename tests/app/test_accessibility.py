@@ -11,7 +11,7 @@ import pytest
 
 from annotations.rows import Row
 from annotations.store import Store
-from app.auth.users import Accounts
+from app.auth.users import Authenticator
 from scripts.setup import axe_path
 from tests.app.conftest import RunningApp
 from tests.app.people import PASSWORD, People
@@ -116,7 +116,7 @@ def test_every_page(themed: Any, serve: Callable[..., RunningApp], store: Store,
 
 def test_signing_in(themed: Any, serve: Callable[..., RunningApp], store: Store) -> None:
     people = People().add(ada="annotator")
-    running = serve(store=store, accounts=Accounts(anonymous=True, members=people.members))
+    running = serve(store=store, authenticator=Authenticator(anonymous=True, accounts=people.accounts))
     themed.goto(f"{running.url}/sign-in?next=/review")
     assert serious(themed) == []
     themed.get_by_label("Name").fill("ada")
@@ -139,7 +139,7 @@ def test_the_badge_says_who_is_here_and_signs_out(
     themed: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:
     people = People().add(ada="annotator")
-    running = serve(store=store, accounts=Accounts(anonymous=True, members=people.members))
+    running = serve(store=store, authenticator=Authenticator(anonymous=True, accounts=people.accounts))
     themed.goto(running.url)
     badge = themed.locator(".nav-holder .tempo-account")
     expect(badge).to_contain_text("Visitor")

@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 
 from annotations import tables
 from scripts.setup import axe_path
-from tests.app.annotating import Bench as Desk
-from tests.app.annotating import annotator_with, bench, fill, row, until
-from tests.app.annotating import serving as serving_desk
+from tests.app.annotating import Bench as AnnotateBench
+from tests.app.annotating import annotator_with, fill, open_bench, row, until
+from tests.app.annotating import serving as serving_bench
 from tests.app.edit_bench import Bench
 from tests.app.edit_harness import build
 from tests.app.test_accessibility import serious
@@ -61,15 +61,15 @@ def timeline(chromium: Browser, address: str) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with bench(tmp_path / "home", clips=2, rate=2) as made:
+def bench(tmp_path: Path) -> Iterator[AnnotateBench]:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
         fill(made.store, made.home, [row(k + 1, f"clip-{k}") for k in range(2)])
         yield made
 
 
 @pytest.fixture
-def served(desk: Desk) -> Iterator[str]:
-    with serving_desk(desk) as url:
+def served(bench: AnnotateBench) -> Iterator[str]:
+    with serving_bench(bench) as url:
         yield url
 
 
@@ -108,9 +108,9 @@ def go_through(page: Page) -> None:
     expect(says(page)).to_contain_text(re.compile(r"^Done in \d+ s\."))
 
 
-def written(desk: Desk) -> tuple[int, int]:
+def written(bench: AnnotateBench) -> tuple[int, int]:
     """How many corrections and how many operations the store holds."""
-    with desk.store.database.read() as connection:
+    with bench.store.database.read() as connection:
         counts = [
             connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in (tables.corrections, tables.operations)
@@ -127,16 +127,16 @@ def sit_down(page: Page, url: str, name: str) -> None:
 # ---- on the Annotate page
 
 
-def test_the_whole_of_it_by_keyboard_changes_nothing(desk: Desk, served: str, page: Page) -> None:
+def test_the_whole_of_it_by_keyboard_changes_nothing(bench: AnnotateBench, served: str, page: Page) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
     page.wait_for_function(ANSWERED)
     for key in ("]", "ArrowLeft", "Escape", "z", "s"):
         page.keyboard.press(key)
-    until(lambda: written(desk)[0], lambda count: count == 1)
+    until(lambda: written(bench)[0], lambda count: count == 1)
     page.keyboard.press("?")
     page.keyboard.press("Escape")
     page.wait_for_function("!document.querySelector('.tl-video').seeking")
-    before, counts = page.evaluate(STANDS), written(desk)
+    before, counts = page.evaluate(STANDS), written(bench)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.evaluate("document.querySelector('.tl-root').timeline.help.open_()")
@@ -151,13 +151,13 @@ def test_the_whole_of_it_by_keyboard_changes_nothing(desk: Desk, served: str, pa
     expect(page.locator("[data-lane=ruler]")).to_be_focused()
     page.wait_for_timeout(1000)
     assert [url for url in sent if "/annotate/api" in url] == []
-    assert written(desk) == counts
+    assert written(bench) == counts
     page.keyboard.press("Control+z")
-    until(lambda: written(desk)[0], lambda count: count == 2)
-    assert desk.store.corrections(1)[1].edit.moments[0].end_ms == 2000
+    until(lambda: written(bench)[0], lambda count: count == 2)
+    assert bench.store.corrections(1)[1].edit.moments[0].end_ms == 2000
 
 
-def test_it_is_offered_once(desk: Desk, served: str, page: Page) -> None:
+def test_it_is_offered_once(bench: AnnotateBench, served: str, page: Page) -> None:
     name = annotator_with("original-first", 1)
     sit_down(page, served, name)
     offer = page.get_by_text("First time here?")
@@ -172,7 +172,7 @@ def test_it_is_offered_once(desk: Desk, served: str, page: Page) -> None:
     expect(offer).to_have_count(0)
 
 
-def test_the_offer_begins_it_and_escape_leaves_it(desk: Desk, served: str, page: Page) -> None:
+def test_the_offer_begins_it_and_escape_leaves_it(bench: AnnotateBench, served: str, page: Page) -> None:
     sit_down(page, served, annotator_with("model-first", 1))
     page.get_by_role("button", name="Try the keys, 90 s").press("Enter")
     expect(page.get_by_text("First time here?")).to_have_count(0)
@@ -183,17 +183,17 @@ def test_the_offer_begins_it_and_escape_leaves_it(desk: Desk, served: str, page:
     page.reload()
     page.wait_for_selector('.tl-root[data-state="ready"]:not(.fl-covered)', timeout=PATIENCE_MS)
     expect(page.get_by_text("First time here?")).to_have_count(0)
-    assert written(desk)[0] == 0
+    assert written(bench)[0] == 0
 
 
-def test_work_goes_on_beside_the_offer_and_ends_it(desk: Desk, served: str, page: Page) -> None:
+def test_work_goes_on_beside_the_offer_and_ends_it(bench: AnnotateBench, served: str, page: Page) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
     page.keyboard.press("Control+Enter")
-    until(lambda: written(desk)[0], lambda count: count == 1)
+    until(lambda: written(bench)[0], lambda count: count == 1)
     expect(page.get_by_text("First time here?")).to_have_count(0)
 
 
-def test_a_finger_does_it_too_on_a_phone(desk: Desk, served: str, chromium: Browser) -> None:
+def test_a_finger_does_it_too_on_a_phone(bench: AnnotateBench, served: str, chromium: Browser) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     sit_down(page, served, annotator_with("original-first", 1))
@@ -215,13 +215,13 @@ def test_a_finger_does_it_too_on_a_phone(desk: Desk, served: str, chromium: Brow
     assert marks(page) == ["done"] * 10
     page.get_by_role("button", name="Back to the row").tap()
     expect(page.locator(".tl-drill")).to_have_count(0)
-    assert written(desk)[0] == 0
+    assert written(bench)[0] == 0
     context.close()
 
 
-def test_without_a_clip_it_plays_nothing_but_goes_on(desk: Desk, served: str, page: Page) -> None:
-    desk.store.archive("small", op_id="gone", actor="test")
-    desk.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
+def test_without_a_clip_it_plays_nothing_but_goes_on(bench: AnnotateBench, served: str, page: Page) -> None:
+    bench.store.archive("small", op_id="gone", actor="test")
+    bench.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
     name = annotator_with("original-first", 3)
     page.context.set_extra_http_headers({"x-user": f"{name}/annotator"})
     page.goto(f"{served}/annotate")

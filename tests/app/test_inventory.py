@@ -1,6 +1,6 @@
 """Everything that can be asked of the running app, asked by everybody: nothing answers without a role check.
 
-A new route or handler is found by itself. It fails here until it asks `Accounts.require`, or until it is
+A new route or handler is found by itself. It fails here until it asks `Authenticator.require`, or until it is
 added to OPEN with a reason.
 """
 
@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from annotations.store import Store
-from app.auth.users import GRANTS, SESSION_COOKIE, Accounts, NotAllowed, Role, User
+from app.auth.users import GRANTS, SESSION_COOKIE, Authenticator, NotAllowed, Role, User
 from app.ground.engines import EngineProvider
 from app.home import open_home
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare
@@ -37,7 +37,7 @@ VALUES = {"query_id": "1", "number": "0", "correction_id": "1", "name": "x", "pa
 
 
 @dataclass(frozen=True)
-class Watched(Accounts):
+class Watched(Authenticator):
     """Accounts that remember which roles were asked for."""
 
     asked: list[Role] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Built:
 
     app: FastAPI
     people: People
-    accounts: Watched
+    authenticator: Watched
 
     @contextmanager
     def as_(self, role: Role | None) -> Iterator[TestClient]:
@@ -74,17 +74,17 @@ def built(tmp_path: Path, surroundings: None) -> Iterator[Built]:
     prepare_surroundings(home.uploads, None)
     people = People(store=Store(home.database))
     people.add(**{f"a-{role}": str(role) for role in Role})
-    accounts = Watched(anonymous=False, local=False, members=people.members)
+    authenticator = Watched(anonymous=False, local=False, accounts=people.accounts)
     app = build_app(
         engines=EngineProvider.of(FakeEngine()),
         home=home,
-        accounts=accounts,
+        authenticator=authenticator,
         store=people.store,
         prepare=light_prepare,
         draw=light_draw,
         ground=fake_ground,
     )
-    yield Built(app, people, accounts)
+    yield Built(app, people, authenticator)
     people.store.close()
 
 
@@ -116,11 +116,11 @@ def ask(client: TestClient, method: str, path: str) -> int:
 
 def needed(built: Built, method: str, path: str) -> set[Role]:
     """The roles that a route asks for, found by asking it as somebody who has them all."""
-    built.accounts.asked.clear()
+    built.authenticator.asked.clear()
     with built.as_(Role.ADMINISTRATOR) as client:
         status = ask(client, method, path)
     assert status != 500, f"{method} {path} broke"
-    return set(built.accounts.asked)
+    return set(built.authenticator.asked)
 
 
 def test_every_route_of_ours_asks_for_a_role(built: Built) -> None:
@@ -225,13 +225,13 @@ async def call(block: Any) -> object:
 
 def test_every_handler_asks_who_it_is(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved: list[str] = []
-    resolve = Accounts.resolve
+    resolve = Authenticator.resolve
 
-    def watched(self: Accounts, request: Any) -> User | None:
+    def watched(self: Authenticator, request: Any) -> User | None:
         resolved.append("asked")
         return resolve(self, request)
 
-    monkeypatch.setattr(Accounts, "resolve", watched)
+    monkeypatch.setattr(Authenticator, "resolve", watched)
     silent, open_handlers = [], []
     for name, block in handlers(built.app).items():
         resolved.clear()

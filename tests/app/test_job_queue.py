@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.job_queue import Busy, Job, Lane, Progress, result_of
+from app.job_queue import Busy, Job, JobQueue, Progress, result_of
 from tempo_core.errors import Cancelled
 
 
 @pytest.fixture
-def lane() -> Iterator[Lane]:
-    lane = Lane("test", limit=3, per_owner=2)
-    yield lane
-    lane.close()
+def job_queue() -> Iterator[JobQueue]:
+    job_queue = JobQueue("test", limit=3, per_owner=2)
+    yield job_queue
+    job_queue.close()
 
 
-async def collect(lane: Lane, job: Job) -> list[Progress]:
-    return [step async for step in lane.follow(job)]
+async def collect(job_queue: JobQueue, job: Job) -> list[Progress]:
+    return [step async for step in job_queue.follow(job)]
 
 
-def test_runs_off_the_event_loop_and_reports(lane: Lane) -> None:
+def test_runs_off_the_event_loop_and_reports(job_queue: JobQueue) -> None:
     reported = threading.Event()
 
     def work(job: Job) -> str:
@@ -30,9 +30,9 @@ def test_runs_off_the_event_loop_and_reports(lane: Lane) -> None:
         return threading.current_thread().name
 
     async def scene() -> list[Progress]:
-        job = lane.submit("alice", work)
+        job = job_queue.submit("alice", work)
         steps = []
-        async for step in lane.follow(job):
+        async for step in job_queue.follow(job):
             steps.append(step)
             if step.stage == "encoding":
                 reported.set()
@@ -42,7 +42,7 @@ def test_runs_off_the_event_loop_and_reports(lane: Lane) -> None:
     assert asyncio.run(scene())[-1] == Progress(stage="encoding", fraction=0.5)
 
 
-def test_one_at_a_time_in_order_with_positions(lane: Lane) -> None:
+def test_one_at_a_time_in_order_with_positions(job_queue: JobQueue) -> None:
     gate, order = threading.Event(), []
 
     def work(name: str) -> None:
@@ -50,8 +50,8 @@ def test_one_at_a_time_in_order_with_positions(lane: Lane) -> None:
         order.append(name)
 
     async def scene() -> list[Progress]:
-        jobs = [lane.submit(name, lambda job, name=name: work(name)) for name in ("a", "b", "c")]
-        following = asyncio.create_task(collect(lane, jobs[2]))
+        jobs = [job_queue.submit(name, lambda job, name=name: work(name)) for name in ("a", "b", "c")]
+        following = asyncio.create_task(collect(job_queue, jobs[2]))
         await asyncio.sleep(0.3)
         gate.set()
         steps = await following
@@ -62,20 +62,20 @@ def test_one_at_a_time_in_order_with_positions(lane: Lane) -> None:
     assert order == ["a", "b", "c"]
 
 
-def test_refuses_when_full_and_when_one_person_takes_too_much(lane: Lane) -> None:
+def test_refuses_when_full_and_when_one_person_takes_too_much(job_queue: JobQueue) -> None:
     gate = threading.Event()
     for owner in ("alice", "alice"):
-        lane.submit(owner, lambda job: gate.wait(5))
+        job_queue.submit(owner, lambda job: gate.wait(5))
     with pytest.raises(Busy, match="already have 2 questions"):
-        lane.submit("alice", lambda job: None)
-    last = lane.submit("bob", lambda job: gate.wait(5))
+        job_queue.submit("alice", lambda job: None)
+    last = job_queue.submit("bob", lambda job: gate.wait(5))
     with pytest.raises(Busy, match="3 questions are already waiting"):
-        lane.submit("carol", lambda job: None)
+        job_queue.submit("carol", lambda job: None)
     gate.set()
     last.future.result(5)
 
 
-def test_leaving_cancels_what_runs_and_what_waits(lane: Lane) -> None:
+def test_leaving_cancels_what_runs_and_what_waits(job_queue: JobQueue) -> None:
     seen = threading.Event()
 
     def long(job: Job) -> None:
@@ -84,9 +84,9 @@ def test_leaving_cancels_what_runs_and_what_waits(lane: Lane) -> None:
         raise Cancelled("Cancelled.")
 
     async def scene() -> tuple[Job, Job]:
-        running, waiting = lane.submit("alice", long), lane.submit("alice", long)
+        running, waiting = job_queue.submit("alice", long), job_queue.submit("alice", long)
         for job in (waiting, running):
-            steps = lane.follow(job)
+            steps = job_queue.follow(job)
             await anext(steps)
             await steps.aclose()
         return running, waiting
@@ -100,13 +100,13 @@ def test_leaving_cancels_what_runs_and_what_waits(lane: Lane) -> None:
         result_of(waiting)
 
 
-def test_a_cancelled_waiting_job_ends_at_once(lane: Lane) -> None:
+def test_a_cancelled_waiting_job_ends_at_once(job_queue: JobQueue) -> None:
     gate = threading.Event()
-    lane.submit("alice", lambda job: gate.wait(5))
+    job_queue.submit("alice", lambda job: gate.wait(5))
 
     async def scene() -> None:
-        waiting = lane.submit("bob", lambda job: "never")
-        following = asyncio.create_task(collect(lane, waiting))
+        waiting = job_queue.submit("bob", lambda job: "never")
+        following = asyncio.create_task(collect(job_queue, waiting))
         await asyncio.sleep(0.15)
         waiting.cancel.set()
         await asyncio.wait_for(following, 2)
@@ -117,13 +117,13 @@ def test_a_cancelled_waiting_job_ends_at_once(lane: Lane) -> None:
     gate.set()
 
 
-def test_the_works_own_error_comes_back(lane: Lane) -> None:
+def test_the_works_own_error_comes_back(job_queue: JobQueue) -> None:
     def broken(job: Job) -> None:
         raise ValueError("broken")
 
     async def scene() -> None:
-        job = lane.submit("alice", broken)
-        await collect(lane, job)
+        job = job_queue.submit("alice", broken)
+        await collect(job_queue, job)
         with pytest.raises(ValueError, match="broken"):
             result_of(job)
 

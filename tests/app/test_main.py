@@ -124,13 +124,13 @@ def test_the_first_start_makes_the_local_account_and_says_its_password_once(
     options = read_arguments(["--host", "0.0.0.0"])
     home = open_home(tmp_path / "home")
     with Store(home.database) as store:
-        accounts = open_accounts(options, home, store)
+        authenticator = open_accounts(options, home, store)
         said = capsys.readouterr().out
         assert "made the account 'local'" in said
         assert "needed to sign in" in said
         password = said.split()[-1]
-        assert accounts.members.sign_in("local", password, "192.0.2.1")
-        assert not accounts.is_local
+        assert authenticator.accounts.sign_in("local", password, "192.0.2.1")
+        assert not authenticator.is_local
         open_accounts(options, home, store)
         assert capsys.readouterr().out == ""
         assert open_accounts(read_arguments([]), home, store).is_local

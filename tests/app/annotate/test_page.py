@@ -14,7 +14,7 @@ import pytest
 from annotations.records import Correction
 from annotations.store import Store
 from app.home import open_home
-from tests.app.annotating import NASTY, Bench, annotator_with, bench, edit_of, fill, row, serving, until
+from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, serving, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -26,18 +26,18 @@ LONG = "a very long question " * 476
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[Bench]:
     """Four rows on four clips, with awkward words."""
-    with bench(tmp_path / "home", clips=2, rate=2) as made:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
         texts = ["a square crosses", NASTY, LONG, RTL]
         fill(made.store, made.home, [row(k + 1, f"clip-{k}", text) for k, text in enumerate(texts)])
         yield made
 
 
 @pytest.fixture
-def served(desk: Bench) -> Iterator[str]:
+def served(bench: Bench) -> Iterator[str]:
     """The address of the page."""
-    with serving(desk) as url:
+    with serving(bench) as url:
         yield url
 
 
@@ -77,7 +77,7 @@ def spans(versions: list[Correction]) -> list[list[tuple[int, int]]]:
 
 
 def test_accepting_the_models_moments_and_going_on_takes_two_keys(
-    desk: Bench, served: str, page: Any
+    bench: Bench, served: str, page: Any
 ) -> None:
     name = annotator_with("original-first", 1)
     sit_down(page, served, name)
@@ -88,23 +88,23 @@ def test_accepting_the_models_moments_and_going_on_takes_two_keys(
         page.keyboard.press(key)
     page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.query_id !== 1")
     wait_saved(page)
-    newest = desk.store.versions(1)[0]
+    newest = bench.store.versions(1)[0]
     assert len(keys) <= 2
     assert spans([newest]) == [[(1000, 2500)]]
     assert (newest.edit.submitted, newest.edit.arm) == (True, "original-first")
     assert newest.edit.moments[0].start_source == "model"
-    assert newest.edit.proposal_id == desk.store.proposals(1)[0].id
+    assert newest.edit.proposal_id == bench.store.proposals(1)[0].id
 
 
-def test_a_model_first_row_is_accepted_with_one_key(desk: Bench, served: str, page: Any) -> None:
+def test_a_model_first_row_is_accepted_with_one_key(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("model-first", 1))
     wait_model(page)
     page.keyboard.press("Control+Enter")
     wait_saved(page)
-    assert spans(desk.store.versions(1)) == [[(1000, 2500)]]
+    assert spans(bench.store.versions(1)) == [[(1000, 2500)]]
 
 
-def test_the_blind_arm_shows_neither_model_nor_original(desk: Bench, served: str, page: Any) -> None:
+def test_the_blind_arm_shows_neither_model_nor_original(bench: Bench, served: str, page: Any) -> None:
     sent: list[str] = []
     page.on("response", lambda answer: sent.append(answer.text()) if "/api/queries/1" in answer.url else None)
     name = annotator_with("blind", 1)
@@ -118,7 +118,7 @@ def test_the_blind_arm_shows_neither_model_nor_original(desk: Bench, served: str
     assert "hidden until you submit" in page.inner_text(".tl-head")
 
 
-def test_the_next_row_is_usable_at_once_when_it_was_prefetched(desk: Bench, served: str, page: Any) -> None:
+def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
     page.wait_for_function(
         "document.querySelector('.tl-root').annotatePage.ahead?.ready", timeout=PATIENCE_MS
@@ -138,7 +138,7 @@ def test_the_next_row_is_usable_at_once_when_it_was_prefetched(desk: Bench, serv
     assert took_ms < 1500  # 300 ms on an idle machine; this one may be shared
 
 
-def test_any_text_is_shown_as_text(desk: Bench, served: str, page: Any) -> None:
+def test_any_text_is_shown_as_text(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, "ada")
     for query_id, text in ((2, NASTY), (3, LONG), (4, RTL)):
         page.goto("about:blank")
@@ -150,7 +150,7 @@ def test_any_text_is_shown_as_text(desk: Bench, served: str, page: Any) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
 
 
-def test_edits_survive_a_reload_while_the_server_is_away(desk: Bench, served: str, page: Any) -> None:
+def test_edits_survive_a_reload_while_the_server_is_away(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
     page.context.set_offline(True)
     page.keyboard.press("]")
@@ -159,7 +159,7 @@ def test_edits_survive_a_reload_while_the_server_is_away(desk: Bench, served: st
     page.wait_for_function(
         "/^Offline, 3 edits kept here/.test(document.querySelector('.fl-chip').textContent)"
     )
-    assert desk.store.corrections(1) == []
+    assert bench.store.corrections(1) == []
     page.route("**/edits", lambda route: route.abort())
     page.context.set_offline(False)
     page.reload()
@@ -170,11 +170,11 @@ def test_edits_survive_a_reload_while_the_server_is_away(desk: Bench, served: st
     assert page.evaluate("document.querySelector('.tl-root').timeline.editor.moments[0].end_ms") == 2200
     page.unroute("**/edits")
     wait_saved(page)
-    ends = [each.edit.moments[0].end_ms for each in desk.store.corrections(1)]
+    ends = [each.edit.moments[0].end_ms for each in bench.store.corrections(1)]
     assert ends == [2100, 2200, 2300, 2200]
 
 
-def test_a_closed_tabs_edits_are_sent_by_the_next_one(desk: Bench, served: str, page: Any) -> None:
+def test_a_closed_tabs_edits_are_sent_by_the_next_one(bench: Bench, served: str, page: Any) -> None:
     name = annotator_with("original-first", 1)
     page.route("**/edits", lambda route: route.abort())
     sit_down(page, served, name)
@@ -184,10 +184,10 @@ def test_a_closed_tabs_edits_are_sent_by_the_next_one(desk: Bench, served: str, 
     page.close()
     sit_down(other, served, name)
     wait_saved(other)
-    assert len(desk.store.corrections(1)) == 1
+    assert len(bench.store.corrections(1)) == 1
 
 
-def test_the_second_browser_sees_both_versions(desk: Bench, served: str, page: Any, chromium: Any) -> None:
+def test_the_second_browser_sees_both_versions(bench: Bench, served: str, page: Any, chromium: Any) -> None:
     name = annotator_with("original-first", 1)
     sit_down(page, served, name)
     context = chromium.new_context()
@@ -203,22 +203,22 @@ def test_the_second_browser_sees_both_versions(desk: Bench, served: str, page: A
     other.keyboard.press("ArrowLeft")
     other.keyboard.press("Control+Enter")
     other.wait_for_selector(".fl-conflict[open]", timeout=PATIENCE_MS)
-    assert spans(desk.store.corrections(1)) == [[(1000, 2100)]]
+    assert spans(bench.store.corrections(1)) == [[(1000, 2100)]]
     cells = [cell.inner_text() for cell in other.locator(".fl-diff tr").nth(2).locator("td").all()]
     assert cells == ["0:00.90 – 0:02.00", "0:01.00 – 0:02.10"]
     other.keyboard.press("Escape")
     assert other.locator(".fl-conflict[open]").count() == 1
     other.click("text=Keep mine")
     wait_saved(other)
-    assert spans(desk.store.corrections(1)) == [[(1000, 2100)], [(900, 2000)]]
-    assert desk.store.corrections(1)[1].edit.submitted
+    assert spans(bench.store.corrections(1)) == [[(1000, 2100)], [(900, 2000)]]
+    assert bench.store.corrections(1)[1].edit.submitted
     context.close()
 
 
-def test_theirs_can_be_taken(desk: Bench, served: str, page: Any) -> None:
+def test_theirs_can_be_taken(bench: Bench, served: str, page: Any) -> None:
     name = annotator_with("original-first", 1)
     sit_down(page, served, name)
-    assert desk.save(1, edit_of((300, 3000)), who=f"{name}/annotator").status_code == 200
+    assert bench.save(1, edit_of((300, 3000)), who=f"{name}/annotator").status_code == 200
     page.keyboard.press("f")
     page.wait_for_selector(".fl-conflict[open]", timeout=PATIENCE_MS)
     page.click("text=Take theirs")
@@ -226,14 +226,14 @@ def test_theirs_can_be_taken(desk: Bench, served: str, page: Any) -> None:
     page.keyboard.press("]")
     page.keyboard.press("ArrowRight")
     wait_saved(page)
-    assert spans(desk.store.corrections(1)) == [[(300, 3000)], [(300, 3100)]]
+    assert spans(bench.store.corrections(1)) == [[(300, 3000)], [(300, 3100)]]
 
 
 @pytest.mark.parametrize("name", ["kinetics_flipping_a_pancake.mkv", "charades_3MSZA.mp4"])
 def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
     tmp_path: Path, shared_data: Path, page: Any, name: str
 ) -> None:
-    with bench(tmp_path / "home", real=True) as made, serving(made) as url:
+    with open_bench(tmp_path / "home", real=True) as made, serving(made) as url:
         made.store.import_rows([row(1, "real", duration_s=None)], dataset="real", op_id="r")
         file = shared_data / "videos" / name
         (made.home.videos / f"real{file.suffix}").write_bytes(file.read_bytes())
@@ -241,7 +241,7 @@ def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
         page.keyboard.press("]")
         page.keyboard.press("ArrowRight")
         wait_saved(page)
-        ready = made.workspace.shelf.look("real").ready
+        ready = made.service.dataset_clips.look("real").ready
         assert ready is not None
         end_ms = made.store.corrections(1)[0].edit.moments[0].end_ms
         frame = round(end_ms * ready.frame_rate / 1000)
@@ -250,7 +250,7 @@ def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
         assert len(ready.clip.strip_path.read_bytes()) > 1000
 
 
-def test_skip_and_previous_lead_there_and_back(desk: Bench, served: str, page: Any) -> None:
+def test_skip_and_previous_lead_there_and_back(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, "ada")
     first = shown_query(page)
     page.click(".fl-bar >> text=Skip")
@@ -260,7 +260,9 @@ def test_skip_and_previous_lead_there_and_back(desk: Bench, served: str, page: A
     page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item?.query_id === {first}")
 
 
-def test_going_back_keeps_what_was_done_to_the_row_one_came_from(desk: Bench, served: str, page: Any) -> None:
+def test_going_back_keeps_what_was_done_to_the_row_one_came_from(
+    bench: Bench, served: str, page: Any
+) -> None:
     sit_down(page, served, "ada")
     first = shown_query(page)
     page.click(".fl-bar >> text=Skip")
@@ -278,35 +280,37 @@ def test_going_back_keeps_what_was_done_to_the_row_one_came_from(desk: Bench, se
     assert page.evaluate("document.querySelector('.tl-root').timeline.editor.doc.flagged") is True
     page.keyboard.press("f")
     wait_saved(page)
-    until(lambda: len(desk.store.corrections(second)), lambda count: count == 2)
-    assert [each.edit.flagged for each in desk.store.corrections(second)] == [True, False]
+    until(lambda: len(bench.store.corrections(second)), lambda count: count == 2)
+    assert [each.edit.flagged for each in bench.store.corrections(second)] == [True, False]
 
 
-def test_a_refusal_needs_a_reason_and_is_stored(desk: Bench, served: str, page: Any) -> None:
+def test_a_refusal_needs_a_reason_and_is_stored(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first", 1))
     page.click("text=No matching moment")
     page.keyboard.press("1")
     page.wait_for_selector('[data-verdict="no-moment"][aria-checked="true"]')
     page.keyboard.press("Control+Enter")
     wait_saved(page)
-    edit = until(lambda: desk.store.versions(1), bool)[0].edit
+    edit = until(lambda: bench.store.versions(1), bool)[0].edit
     assert (edit.verdict, edit.reason, edit.moments) == ("no-moment", "event absent", ())
 
 
-def test_the_end_of_the_queue_and_a_missing_clip_are_said_calmly(desk: Bench, served: str, page: Any) -> None:
-    desk.store.archive("small", op_id="gone", actor="test")
-    desk.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
+def test_the_end_of_the_queue_and_a_missing_clip_are_said_calmly(
+    bench: Bench, served: str, page: Any
+) -> None:
+    bench.store.archive("small", op_id="gone", actor="test")
+    bench.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
     page.context.set_extra_http_headers({"x-user": "ada/annotator"})
     page.goto(f"{served}/annotate")
     page.wait_for_selector("text=lost.mp4", timeout=PATIENCE_MS)
-    assert str(desk.home.videos) in page.inner_text(".tl-stage-note")
+    assert str(bench.home.videos) in page.inner_text(".tl-stage-note")
     page.click(".fl-bar >> text=Skip")
     page.wait_for_selector("text=Nothing left in the queue")
     assert "1 skipped in this session" in page.inner_text(".fl-card")
 
 
 def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: Any) -> None:
-    with bench(tmp_path / "home", clips=2, rate=2) as made, serving(made) as url:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as made, serving(made) as url:
         page.context.set_extra_http_headers({"x-user": "ruth/researcher"})
         page.goto(f"{url}/annotate")
         page.click("text=Make the sample project")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from annotations.importing import import_file
-from app.annotate.service import Workspace
+from app.annotate.service import AnnotationService
 from app.annotate.task import drawn_arm
 from app.auth.users import GRANTS, Role, User
 from tempo_core.errors import InputError
-from tests.app.annotating import NASTY, Bench, annotator_with, bench, edit_of, fill, row, until
+from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, until
 
 READS = ("/me", "/sample", "/queries/1", "/queries/1/proposal")
 WRITES: dict[str, Any] = {
@@ -25,27 +25,27 @@ WRITES: dict[str, Any] = {
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path) -> Iterator[Bench]:
     """Three rows on two clips; the third row's clip is missing."""
-    with bench(tmp_path / "home", clips=2, rate=2) as made:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
         rows = [row(1, "first"), row(2, "second", NASTY), row(3, "lost")]
         fill(made.store, made.home, rows, without=("lost",))
         yield made
 
 
 @pytest.mark.parametrize("who", [None, "eve/visitor"])
-def test_only_annotators_are_answered(desk: Bench, who: str | None) -> None:
+def test_only_annotators_are_answered(bench: Bench, who: str | None) -> None:
     status = 401 if who is None else 403
-    answers = [desk.get(path, who=who) for path in READS]
-    answers += [desk.post(path, body, who=who) for path, body in WRITES.items()]
+    answers = [bench.get(path, who=who) for path in READS]
+    answers += [bench.post(path, body, who=who) for path, body in WRITES.items()]
     assert [answer.status_code for answer in answers] == [status] * len(answers)
     assert all("role annotator" in answer.json()["error"] for answer in answers[:4] if who)
-    assert desk.store.corrections(1) == []
+    assert bench.store.corrections(1) == []
 
 
-def test_only_researchers_make_and_remove_a_project(desk: Bench) -> None:
-    assert desk.post("/sample", {}).status_code == 403
-    assert desk.post("/sample/remove", {}).status_code == 403
+def test_only_researchers_make_and_remove_a_project(bench: Bench) -> None:
+    assert bench.post("/sample", {}).status_code == 403
+    assert bench.post("/sample/remove", {}).status_code == 403
 
 
 @pytest.mark.parametrize("path", WRITES)
@@ -62,10 +62,10 @@ def test_only_researchers_make_and_remove_a_project(desk: Bench) -> None:
     ],
 )
 def test_a_body_that_cannot_be_one_is_refused(
-    desk: Bench, path: str, body: bytes, kind: str, status: int
+    bench: Bench, path: str, body: bytes, kind: str, status: int
 ) -> None:
     headers = {"content-type": kind, "x-user": "ada/researcher"}
-    answer = desk.client.post(f"/annotate/api{path}", content=body, headers=headers)
+    answer = bench.client.post(f"/annotate/api{path}", content=body, headers=headers)
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
@@ -97,91 +97,93 @@ def test_a_body_that_cannot_be_one_is_refused(
         ({"edit": {"verdict": "moments", "moments": [1]}}, "edit"),
     ],
 )
-def test_a_wrong_edit_is_explained_and_not_stored(desk: Bench, change: dict[str, Any], words: str) -> None:
-    desk.ready(1)
+def test_a_wrong_edit_is_explained_and_not_stored(bench: Bench, change: dict[str, Any], words: str) -> None:
+    bench.ready(1)
     body = {"op_id": "one", "parent_id": None, "edit": edit_of((0, 1000)), **change}
-    answer = desk.post("/queries/1/edits", body)
+    answer = bench.post("/queries/1/edits", body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
-    assert desk.store.corrections(1) == []
+    assert bench.store.corrections(1) == []
 
 
-def test_the_store_holds_the_frame_of_every_edge(desk: Bench) -> None:
-    desk.ready(1)
-    rate = desk.get("/queries/1").json()["edit"]["frame_rate"]
+def test_the_store_holds_the_frame_of_every_edge(bench: Bench) -> None:
+    bench.ready(1)
+    rate = bench.get("/queries/1").json()["edit"]["frame_rate"]
     edit = edit_of((1000, 2000))
     edit["moments"][0]["start_frame"] = 7  # what a page says of frames counts nothing
-    assert desk.save(1, edit).status_code == 200
-    kept = desk.store.corrections(1, drafts=True)[0].edit.moments[0]
+    assert bench.save(1, edit).status_code == 200
+    kept = bench.store.corrections(1, drafts=True)[0].edit.moments[0]
     assert (kept.start_frame, kept.end_frame) == (round(rate), round(2 * rate))
 
 
 @pytest.mark.parametrize("path", ["/queries/99", "/queries/99/proposal"])
-def test_an_unknown_row_is_not_found(desk: Bench, path: str) -> None:
-    answer = desk.get(path)
+def test_an_unknown_row_is_not_found(bench: Bench, path: str) -> None:
+    answer = bench.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("There is no query 99")
 
 
-def test_writing_to_an_unknown_row_is_not_found(desk: Bench) -> None:
-    assert desk.save(99, edit_of((0, 1000))).status_code == 404
-    assert desk.post("/queries/99/skip", {"op_id": "x"}).status_code == 404
+def test_writing_to_an_unknown_row_is_not_found(bench: Bench) -> None:
+    assert bench.save(99, edit_of((0, 1000))).status_code == 404
+    assert bench.post("/queries/99/skip", {"op_id": "x"}).status_code == 404
 
 
-def test_an_edit_sent_twice_is_stored_once_and_answers_the_same(desk: Bench) -> None:
-    first = desk.save(1, edit_of((0, 1000)), op_id="same")
+def test_an_edit_sent_twice_is_stored_once_and_answers_the_same(bench: Bench) -> None:
+    first = bench.save(1, edit_of((0, 1000)), op_id="same")
     assert (first.status_code, first.json()["revision"]) == (200, 1)
-    assert desk.save(1, edit_of((0, 1000)), op_id="same").json() == first.json()
-    assert len(desk.store.corrections(1)) == 1
+    assert bench.save(1, edit_of((0, 1000)), op_id="same").json() == first.json()
+    assert len(bench.store.corrections(1)) == 1
 
 
-def test_a_retry_of_a_blind_submission_is_harmless_after_the_reveal(desk: Bench) -> None:
+def test_a_retry_of_a_blind_submission_is_harmless_after_the_reveal(bench: Bench) -> None:
     who = f"{annotator_with('blind')}/annotator"
-    desk.ready(1, who=who)
-    sent = [desk.save(1, edit_of((0, 1000), submitted=True), op_id="blind", who=who).json() for _ in range(2)]
+    bench.ready(1, who=who)
+    sent = [
+        bench.save(1, edit_of((0, 1000), submitted=True), op_id="blind", who=who).json() for _ in range(2)
+    ]
     assert sent[0] == sent[1]
-    assert [each.edit.arm for each in desk.store.corrections(1)] == ["blind"]
-    desk.save(1, edit_of((0, 1100), submitted=True), sent[0]["correction_id"], who=who)
-    assert [each.edit.arm for each in desk.store.corrections(1)] == ["blind", "original-first"]
+    assert [each.edit.arm for each in bench.store.corrections(1)] == ["blind"]
+    bench.save(1, edit_of((0, 1100), submitted=True), sent[0]["correction_id"], who=who)
+    assert [each.edit.arm for each in bench.store.corrections(1)] == ["blind", "original-first"]
 
 
-def test_anothers_operation_id_is_refused(desk: Bench) -> None:
-    assert desk.save(1, edit_of((0, 1000)), op_id="mine").status_code == 200
-    answer = desk.save(1, edit_of((0, 1000)), op_id="mine", who="bob/annotator")
+def test_anothers_operation_id_is_refused(bench: Bench) -> None:
+    assert bench.save(1, edit_of((0, 1000)), op_id="mine").status_code == 200
+    answer = bench.save(1, edit_of((0, 1000)), op_id="mine", who="bob/annotator")
     assert answer.status_code == 400
     assert "another request" in answer.json()["error"]
 
 
-def test_a_stale_parent_is_a_conflict_with_both_versions(desk: Bench) -> None:
-    first = desk.save(1, edit_of((0, 1000))).json()["correction_id"]
-    second = desk.save(1, edit_of((100, 1000)), first).json()
-    answer = desk.save(1, edit_of((200, 1000)), first)
+def test_a_stale_parent_is_a_conflict_with_both_versions(bench: Bench) -> None:
+    first = bench.save(1, edit_of((0, 1000))).json()["correction_id"]
+    second = bench.save(1, edit_of((100, 1000)), first).json()
+    answer = bench.save(1, edit_of((200, 1000)), first)
     assert answer.status_code == 409
     said = answer.json()
     assert said["yours"]["moments"][0]["start_ms"] == 200
     assert said["theirs"]["edit"]["moments"][0]["start_ms"] == 100
     assert (said["theirs"]["correction_id"], said["parent_id"]) == (second["correction_id"], first)
-    assert len(desk.store.corrections(1)) == 2
+    assert len(bench.store.corrections(1)) == 2
 
 
-def test_two_annotators_do_not_conflict(desk: Bench) -> None:
-    assert desk.save(1, edit_of((0, 1000))).status_code == 200
-    assert desk.save(1, edit_of((0, 2000)), who="bob/annotator").status_code == 200
+def test_two_annotators_do_not_conflict(bench: Bench) -> None:
+    assert bench.save(1, edit_of((0, 1000))).status_code == 200
+    assert bench.save(1, edit_of((0, 2000)), who="bob/annotator").status_code == 200
 
 
-def test_edges_of_original_and_model_may_lie_between_frames(desk: Bench) -> None:
-    desk.store.import_rows(
+def test_edges_of_original_and_model_may_lie_between_frames(bench: Bench) -> None:
+    bench.store.import_rows(
         [row(9, "first", "odd edges", windows=((1.033, 2.061),))], dataset="odd", op_id="o"
     )
-    query_id = desk.store.find("odd", 9).id
-    desk.ready(query_id)
-    assert desk.save(query_id, edit_of((1033, 2061))).status_code == 200
-    assert desk.save(query_id, edit_of((1034, 2062)), 1).status_code == 400
+    query_id = bench.store.find("odd", 9).id
+    bench.ready(query_id)
+    assert bench.save(query_id, edit_of((1033, 2061))).status_code == 200
+    assert bench.save(query_id, edit_of((1034, 2062)), 1).status_code == 400
 
 
-def test_the_item_says_everything_that_the_timeline_draws(desk: Bench) -> None:
+def test_the_item_says_everything_that_the_timeline_draws(bench: Bench) -> None:
     who = f"{annotator_with('original-first')}/annotator"
-    item = desk.ready(1, who=who)
+    item = bench.ready(1, who=who)
     edit = item["edit"]
     assert item["video"] == {**item["video"], "duration_s": 4.0, "frame_rate": 10.0}
     assert (edit["frame_rate"], edit["frame_count"], edit["parent_id"], edit["edit"]) == (
@@ -194,78 +196,78 @@ def test_the_item_says_everything_that_the_timeline_draws(desk: Bench) -> None:
     assert edit["progress"] == {"done": 0, "left": 3}
     assert [each["kind"] for each in edit["reasons"]] == ["one-clip-window"]
     assert item["strip"]["columns"] == 8
-    assert desk.client.get(item["video"]["url"], headers={"x-user": who}).status_code == 200
+    assert bench.client.get(item["video"]["url"], headers={"x-user": who}).status_code == 200
 
 
-def test_a_clip_of_a_dataset_is_for_annotators_only(desk: Bench) -> None:
-    url = desk.ready(1)["video"]["url"]
+def test_a_clip_of_a_dataset_is_for_annotators_only(bench: Bench) -> None:
+    url = bench.ready(1)["video"]["url"]
     for who, status in {"ada/annotator": 200, "bob/annotator": 200, "eve/visitor": 404}.items():
-        assert desk.client.get(url, headers={"x-user": who}).status_code == status
-        assert desk.client.get(f"{url}/strip", headers={"x-user": who}).status_code == status
+        assert bench.client.get(url, headers={"x-user": who}).status_code == status
+        assert bench.client.get(f"{url}/strip", headers={"x-user": who}).status_code == status
 
 
-def test_the_blind_arm_gets_nothing_of_original_and_model(desk: Bench) -> None:
+def test_the_blind_arm_gets_nothing_of_original_and_model(bench: Bench) -> None:
     who = f"{annotator_with('blind')}/annotator"
-    desk.ready(1, who=f"{annotator_with('model-first')}/annotator")
-    until(lambda: desk.store.proposals(1), bool)
-    item, proposal = desk.ready(1, who=who), desk.get("/queries/1/proposal", who=who).json()
+    bench.ready(1, who=f"{annotator_with('model-first')}/annotator")
+    until(lambda: bench.store.proposals(1), bool)
+    item, proposal = bench.ready(1, who=who), bench.get("/queries/1/proposal", who=who).json()
     edit = item["edit"]
     assert (edit["arm"], edit["model"], edit["original"]["moments"]) == ("blind", None, [])
     assert (edit["saliency"], edit["reasons"], item["frames"], item["ranked"]) == ([], [], None, [])
     assert proposal == {"state": "hidden", "message": None, "model": None, "frames": None, "ranked": []}
-    assert desk.save(1, edit_of((0, 1000), submitted=True), who=who).status_code == 200
-    shown = desk.ready(1, who=who)["edit"]
+    assert bench.save(1, edit_of((0, 1000), submitted=True), who=who).status_code == 200
+    shown = bench.ready(1, who=who)["edit"]
     assert (shown["arm"], shown["model"]["moments"][0]["start_ms"]) == ("original-first", 1000)
 
 
-def test_the_proposal_comes_later_and_is_stored_with_its_frames(desk: Bench) -> None:
+def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) -> None:
     who = f"{annotator_with('model-first')}/annotator"
-    desk.engine.gate.clear()
-    assert desk.ready(1, who=who)["edit"]["model"] is None
-    assert desk.get("/queries/1/proposal", who=who).json()["state"] == "computing"
-    desk.engine.gate.set()
+    bench.engine.gate.clear()
+    assert bench.ready(1, who=who)["edit"]["model"] is None
+    assert bench.get("/queries/1/proposal", who=who).json()["state"] == "computing"
+    bench.engine.gate.set()
     found = until(
-        lambda: desk.get("/queries/1/proposal", who=who).json(), lambda said: said["state"] == "ready"
+        lambda: bench.get("/queries/1/proposal", who=who).json(), lambda said: said["state"] == "ready"
     )
     assert found["model"]["moments"] == [{"start_ms": 1000, "end_ms": 2500, "confidence": 0.87}]
     assert found["frames"]["times_s"] == [0.5 * k for k in range(8)]
-    assert desk.store.proposals(1)[0].prediction.model_id == "fake-engine"
-    assert len(desk.engine.encoded) == 1
+    assert bench.store.proposals(1)[0].prediction.model_id == "fake-engine"
+    assert len(bench.engine.encoded) == 1
 
 
-def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(desk: Bench) -> None:
-    desk.store.import_rows([row(9, "first", "x" * 10_000)], dataset="long", op_id="l")
-    query_id = desk.store.find("long", 9).id
+def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Bench) -> None:
+    bench.store.import_rows([row(9, "first", "x" * 10_000)], dataset="long", op_id="l")
+    query_id = bench.store.find("long", 9).id
     who = f"{annotator_with('model-first', query_id)}/annotator"
-    assert desk.ready(query_id, who=who)["query"] == "x" * 10_000
+    assert bench.ready(query_id, who=who)["query"] == "x" * 10_000
     said = until(
-        lambda: desk.get(f"/queries/{query_id}/proposal", who=who).json(),
+        lambda: bench.get(f"/queries/{query_id}/proposal", who=who).json(),
         lambda said: said["state"] == "failed",
     )
     assert "10000 characters" in said["message"]
-    assert desk.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
+    assert bench.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
 
 
-def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(desk: Bench) -> None:
+def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: Bench) -> None:
     seen: list[int] = []
     for number in range(3):
-        said = desk.post("/next", {"op_id": f"n{number}", "besides": seen}).json()
+        said = bench.post("/next", {"op_id": f"n{number}", "besides": seen}).json()
         seen.append(said["item"]["edit"]["query_id"])
     assert seen == [1, 2, 3]
     missing = said["item"]["edit"]["missing_video"]
     assert "lost.mp4" in missing
-    assert str(desk.home.videos) in missing
+    assert str(bench.home.videos) in missing
     assert said["item"]["message"] == missing
-    assert desk.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
+    assert bench.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
 
 
 def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -> None:
     release = shared_data / "qvhighlights" / "highlight_val_release.jsonl"
-    with bench(tmp_path / "home") as desk:
-        import_file(desk.store, release, op_id="val", actor="test", format="qvhighlights")
+    with open_bench(tmp_path / "home") as bench:
+        import_file(bench.store, release, op_id="val", actor="test", format="qvhighlights")
         who = f"{annotator_with('original-first', 3)}/annotator"
-        said = desk.post("/next", {"op_id": "n"}, who=who).json()
-        item = desk.get("/queries/3", who=who).json()
+        said = bench.post("/next", {"op_id": "n"}, who=who).json()
+        item = bench.get("/queries/3", who=who).json()
     assert (said["progress"], said["empty"]) == ({"done": 0, "left": 1550}, False)
     assert said["item"]["edit"]["query_id"] != 3  # the most suspect row, not the first
     row = json.loads(release.read_text().splitlines()[2])
@@ -279,30 +281,30 @@ def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -
     assert edit["grid_ms"] == 2000
 
 
-def test_two_annotators_get_different_rows(desk: Bench) -> None:
-    desk.workspace.reviews_wanted = 1
-    first = desk.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
-    second = desk.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"]
+def test_two_annotators_get_different_rows(bench: Bench) -> None:
+    bench.service.reviews_wanted = 1
+    first = bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
+    second = bench.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"]
     assert first != second
 
 
-def test_a_skipped_row_goes_to_somebody_else(desk: Bench) -> None:
-    desk.workspace.reviews_wanted = 1
-    assert desk.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"] == 1
-    assert desk.post("/queries/1/skip", {"op_id": "s"}).json() == {}
-    assert desk.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"] == 1
+def test_a_skipped_row_goes_to_somebody_else(bench: Bench) -> None:
+    bench.service.reviews_wanted = 1
+    assert bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"] == 1
+    assert bench.post("/queries/1/skip", {"op_id": "s"}).json() == {}
+    assert bench.post("/next", {"op_id": "b"}, who="bob/annotator").json()["item"]["edit"]["query_id"] == 1
 
 
 @pytest.mark.parametrize("besides", ["1", [1.5], [True], [None], list(range(300))])
-def test_a_wrong_list_of_rows_is_explained(desk: Bench, besides: Any) -> None:
-    assert desk.post("/next", {"op_id": "a", "besides": besides}).status_code == 400
+def test_a_wrong_list_of_rows_is_explained(bench: Bench, besides: Any) -> None:
+    assert bench.post("/next", {"op_id": "a", "besides": besides}).status_code == 400
 
 
-def test_progress_and_what_was_done_are_counted(desk: Bench) -> None:
-    desk.save(2, edit_of((0, 1000), submitted=True))
-    desk.save(1, edit_of((0, 1000)))
-    assert desk.get("/me").json() == {"annotator": "ada", "makes_projects": False, "done_ids": [2]}
-    assert desk.post("/next", {"op_id": "a"}).json()["progress"] == {"done": 1, "left": 2}
+def test_progress_and_what_was_done_are_counted(bench: Bench) -> None:
+    bench.save(2, edit_of((0, 1000), submitted=True))
+    bench.save(1, edit_of((0, 1000)))
+    assert bench.get("/me").json() == {"annotator": "ada", "makes_projects": False, "done_ids": [2]}
+    assert bench.post("/next", {"op_id": "a"}).json()["progress"] == {"done": 1, "left": 2}
 
 
 def test_arms_are_drawn_as_often_as_said() -> None:
@@ -316,14 +318,14 @@ def test_arms_are_drawn_as_often_as_said() -> None:
 
 
 def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
-    with bench(tmp_path / "home", clips=12, rate=1) as desk:
+    with open_bench(tmp_path / "home", clips=12, rate=1) as bench:
         who = "ruth/researcher"
-        assert desk.post("/next", {"op_id": "n"}, who=who).json()["empty"] is True
-        assert desk.post("/sample", {}, who=who).json()["state"] == "making"
-        desk.post("/sample", {}, who=who)
-        standing = until(lambda: desk.get("/sample").json(), lambda said: said["state"] != "making")
+        assert bench.post("/next", {"op_id": "n"}, who=who).json()["empty"] is True
+        assert bench.post("/sample", {}, who=who).json()["state"] == "making"
+        bench.post("/sample", {}, who=who)
+        standing = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
         assert standing == {"state": "present", "dataset": "sample", "fraction": 1.0, "message": None}
-        rows = desk.store.queue()
+        rows = bench.store.queue()
         kinds = {reason.reason for each in rows for reason in each.reasons}
         wanted = {
             "one-clip-hole",
@@ -334,23 +336,25 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         }
         assert len(rows) == 13
         assert wanted <= kinds
-        assert desk.post("/next", {"op_id": "m"}, who=who).json()["item"]["edit"]["dataset"] == "sample"
-        assert desk.post("/sample/remove", {}, who=who).json()["state"] == "absent"
-        assert desk.store.queue() == []
-        assert list(desk.home.videos.rglob("*.mp4")) == []
-        desk.post("/sample", {}, who=who)
-        again = until(lambda: desk.get("/sample").json(), lambda said: said["state"] != "making")
+        assert bench.post("/next", {"op_id": "m"}, who=who).json()["item"]["edit"]["dataset"] == "sample"
+        assert bench.post("/sample/remove", {}, who=who).json()["state"] == "absent"
+        assert bench.store.queue() == []
+        assert list(bench.home.videos.rglob("*.mp4")) == []
+        bench.post("/sample", {}, who=who)
+        again = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
         assert again["dataset"] == "sample-2"
 
 
 @pytest.mark.parametrize(("wanted", "left"), [(1, 2), (2, 3)])
-def test_how_many_annotators_a_row_wants_can_be_set(desk: Bench, wanted: int, left: int) -> None:
-    assert desk.save(1, edit_of((0, 1000), submitted=True)).status_code == 200
-    workspace = Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=wanted)
+def test_how_many_annotators_a_row_wants_can_be_set(bench: Bench, wanted: int, left: int) -> None:
+    assert bench.save(1, edit_of((0, 1000), submitted=True)).status_code == 200
+    service = AnnotationService(
+        bench.store, bench.service.dataset_clips, bench.service.proposals, reviews_wanted=wanted
+    )
     bob = User(id="bob", name="bob", roles=GRANTS[Role.ANNOTATOR])
-    assert workspace.progress(bob) == {"done": 0, "left": left}
+    assert service.progress(bob) == {"done": 0, "left": left}
 
 
-def test_a_row_wants_an_annotator(desk: Bench) -> None:
+def test_a_row_wants_an_annotator(bench: Bench) -> None:
     with pytest.raises(InputError, match="at least one annotator"):
-        Workspace(desk.store, desk.workspace.shelf, desk.workspace.proposals, reviews_wanted=0)
+        AnnotationService(bench.store, bench.service.dataset_clips, bench.service.proposals, reviews_wanted=0)

@@ -20,16 +20,16 @@ def people() -> People:
 
 
 def test_signing_in_and_out(people: People) -> None:
-    token = people.members.sign_in("ada", PASSWORD, HERE)
-    found = people.members.behind(token)
+    token = people.accounts.sign_in("ada", PASSWORD, HERE)
+    found = people.accounts.behind(token)
     assert found is not None
     assert (found.name, found.role) == ("ada", "annotator")
-    people.members.sign_out(token)
-    assert people.members.behind(token) is None
+    people.accounts.sign_out(token)
+    assert people.accounts.behind(token) is None
 
 
 def test_a_name_may_be_typed_in_capitals(people: People) -> None:
-    found = people.members.behind(people.members.sign_in(" Ada ", PASSWORD, HERE))
+    found = people.accounts.behind(people.accounts.sign_in(" Ada ", PASSWORD, HERE))
     assert found is not None
     assert found.name == "ada"
 
@@ -39,12 +39,12 @@ def test_a_name_may_be_typed_in_capitals(people: People) -> None:
 )
 def test_wrong_sign_ins_say_the_same_and_cost_the_same(people: People, name: str) -> None:
     people.add(disabled="annotator", passwordless="annotator")
-    people.members.change("disabled", disabled=True, actor="test")
+    people.accounts.change("disabled", disabled=True, actor="test")
     bare = dataclasses.replace(people.store.account("passwordless"), password_hash=None)
     people.store.save_account(bare, op_id="bare", actor="test")
     people.passwords.checked.clear()
     with pytest.raises(WrongPassword) as error:
-        people.members.sign_in(name, "wrong " + PASSWORD, HERE)
+        people.accounts.sign_in(name, "wrong " + PASSWORD, HERE)
     assert str(error.value) == "The name or the password is wrong."
     reference = CountedPasswords()
     reference.verify(None, "x")
@@ -52,9 +52,9 @@ def test_wrong_sign_ins_say_the_same_and_cost_the_same(people: People, name: str
 
 
 def test_a_disabled_account_cannot_sign_in_with_the_right_password(people: People) -> None:
-    people.members.change("ada", disabled=True, actor="test")
+    people.accounts.change("ada", disabled=True, actor="test")
     with pytest.raises(WrongPassword):
-        people.members.sign_in("ada", PASSWORD, HERE)
+        people.accounts.sign_in("ada", PASSWORD, HERE)
 
 
 def test_disabling_ends_sessions_at_once_and_for_good(people: People) -> None:
@@ -62,29 +62,29 @@ def test_disabling_ends_sessions_at_once_and_for_good(people: People) -> None:
     account = people.store.account("ada")
     # by another program that knows nothing of the sessions:
     people.store.save_account(dataclasses.replace(account, disabled=True), op_id="off", actor="test")
-    assert people.members.behind(token) is None
-    people.members.change("ada", disabled=False, actor="test")
-    assert people.members.behind(token) is None
+    assert people.accounts.behind(token) is None
+    people.accounts.change("ada", disabled=False, actor="test")
+    assert people.accounts.behind(token) is None
     again = people.token("ada")
-    people.members.change("ada", disabled=True, actor="test")
-    people.members.change("ada", disabled=False, actor="test")
-    assert people.members.behind(again) is None
+    people.accounts.change("ada", disabled=True, actor="test")
+    people.accounts.change("ada", disabled=False, actor="test")
+    assert people.accounts.behind(again) is None
 
 
 def test_a_new_password_ends_sessions(people: People) -> None:
     token, other = people.token("ada"), people.token("bo")
-    people.members.change("ada", password="another " + PASSWORD, actor="test")
-    assert people.members.behind(token) is None
-    assert people.members.behind(other) is not None
+    people.accounts.change("ada", password="another " + PASSWORD, actor="test")
+    assert people.accounts.behind(token) is None
+    assert people.accounts.behind(other) is not None
     with pytest.raises(WrongPassword):
-        people.members.sign_in("ada", PASSWORD, HERE)
-    people.members.sign_in("ada", "another " + PASSWORD, HERE)
+        people.accounts.sign_in("ada", PASSWORD, HERE)
+    people.accounts.sign_in("ada", "another " + PASSWORD, HERE)
 
 
 def test_a_new_role_counts_from_the_next_request(people: People) -> None:
     token = people.token("ada")
-    people.members.change("ada", role="adjudicator", actor="test")
-    found = people.members.behind(token)
+    people.accounts.change("ada", role="adjudicator", actor="test")
+    found = people.accounts.behind(token)
     assert found is not None
     assert found.role == "adjudicator"
 
@@ -92,39 +92,39 @@ def test_a_new_role_counts_from_the_next_request(people: People) -> None:
 def test_a_session_expires(people: People) -> None:
     token = people.token("ada")
     people.clock.pass_s(IDLE_S)
-    assert people.members.behind(token) is None
+    assert people.accounts.behind(token) is None
 
 
 def test_guessing_is_slowed_down_before_any_work_is_done(people: People) -> None:
     for _ in range(RULES["pair"].free + 1):
         with pytest.raises(WrongPassword):
-            people.members.sign_in("ada", "wrong", HERE)
+            people.accounts.sign_in("ada", "wrong", HERE)
     done = len(people.passwords.checked)
     with pytest.raises(TooManyAttempts, match="2 seconds") as error:
-        people.members.sign_in("ada", PASSWORD, HERE)
+        people.accounts.sign_in("ada", PASSWORD, HERE)
     assert error.value.wait_s == 2
     assert len(people.passwords.checked) == done
     people.clock.pass_s(2)
-    people.members.sign_in("ada", PASSWORD, HERE)
+    people.accounts.sign_in("ada", PASSWORD, HERE)
 
 
 def test_an_old_hash_is_made_anew(people: People) -> None:
-    people.members._passwords = Passwords()
+    people.accounts._passwords = Passwords()
     assert people.store.account("ada").password_hash is not None
-    token = people.members.sign_in("ada", PASSWORD, HERE)
+    token = people.accounts.sign_in("ada", PASSWORD, HERE)
     stored = people.store.account("ada").password_hash
     assert stored is not None
     assert "m=65536,t=3" in stored
-    assert people.members.behind(token) is not None, "the session goes by the new hash"
+    assert people.accounts.behind(token) is not None, "the session goes by the new hash"
 
 
 def test_the_first_account_is_made_once() -> None:
     people = People()
-    password = people.members.add_first()
+    password = people.accounts.add_first()
     assert password is not None
-    assert [(account.name, account.role) for account in people.members.all()] == [(LOCAL, "administrator")]
-    assert people.members.add_first() is None
-    people.members.sign_in(LOCAL, password, HERE)
+    assert [(account.name, account.role) for account in people.accounts.all()] == [(LOCAL, "administrator")]
+    assert people.accounts.add_first() is None
+    people.accounts.sign_in(LOCAL, password, HERE)
 
 
 @pytest.mark.parametrize(
@@ -132,24 +132,24 @@ def test_the_first_account_is_made_once() -> None:
 )
 def test_refuses_names(people: People, name: str) -> None:
     with pytest.raises(InputError, match="cannot be an account's name"):
-        people.members.add(name, "annotator", PASSWORD, actor="test")
+        people.accounts.add(name, "annotator", PASSWORD, actor="test")
 
 
 def test_refuses_a_second_account_of_a_name(people: People) -> None:
     with pytest.raises(InputError, match="already"):
-        people.members.add("ada", "administrator", PASSWORD, actor="test")
+        people.accounts.add("ada", "administrator", PASSWORD, actor="test")
     assert people.store.account("ada").role == "annotator"
 
 
 def test_unknown_accounts_and_roles_are_named(people: People) -> None:
     with pytest.raises(InputError, match=r"no account 'eve'; there are: ada, bo\."):
-        people.members.change("eve", disabled=True, actor="test")
+        people.accounts.change("eve", disabled=True, actor="test")
     with pytest.raises(InputError, match="king"):
-        people.members.change("ada", role="king", actor="test")
+        people.accounts.change("ada", role="king", actor="test")
 
 
 def test_the_store_records_who_changed_accounts(people: People) -> None:
-    people.members.change("ada", disabled=True, actor="bo")
+    people.accounts.change("ada", disabled=True, actor="bo")
     with people.store.database.read() as connection:
         actors = (
             connection.exec_driver_sql("SELECT actor FROM operations WHERE kind = 'account'").scalars().all()

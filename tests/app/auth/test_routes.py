@@ -13,7 +13,7 @@ from httpx import Response
 from app.auth.routes import guard, local_path
 from app.auth.sessions import IDLE_S, LONGEST_S
 from app.auth.throttle import RULES
-from app.auth.users import SESSION_COOKIE, VISITOR_COOKIE, Accounts, Role
+from app.auth.users import SESSION_COOKIE, VISITOR_COOKIE, Authenticator, Role
 from tests.app.people import PASSWORD, People
 
 NEEDED = {"/page": Role.VISITOR, "/annotate": Role.ANNOTATOR, "/users": Role.ADMINISTRATOR}
@@ -26,16 +26,16 @@ def people() -> People:
 
 @contextmanager
 def browsing(
-    accounts: Accounts, base: str = "http://tempo.example", at: str = "192.0.2.1"
+    authenticator: Authenticator, base: str = "http://tempo.example", at: str = "192.0.2.1"
 ) -> Iterator[TestClient]:
     """A browser at the door of an app with three pages; it follows no redirects."""
     app = FastAPI()
-    guard(app, accounts)
+    guard(app, authenticator)
 
     def add(path: str, role: Role) -> None:
         @app.get(path)
         def page(request: Request) -> str:
-            return accounts.require(request, role).id
+            return authenticator.require(request, role).id
 
     for path, role in NEEDED.items():
         add(path, role)
@@ -45,7 +45,7 @@ def browsing(
 
 @pytest.fixture
 def browser(people: People) -> Iterator[TestClient]:
-    with browsing(Accounts(anonymous=False, local=False, members=people.members)) as client:
+    with browsing(Authenticator(anonymous=False, local=False, accounts=people.accounts)) as client:
         yield client
 
 
@@ -96,7 +96,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: TestClient, pe
     parts = {part.strip().lower() for part in cookie.split(";")[1:]}
     assert parts == {"httponly", "samesite=lax", "path=/", f"max-age={LONGEST_S}"}
     with browsing(
-        Accounts(anonymous=False, local=False, members=people.members), "https://tempo.example"
+        Authenticator(anonymous=False, local=False, accounts=people.accounts), "https://tempo.example"
     ) as client:
         assert "; secure" in sign_in(client).headers["set-cookie"].lower()
 
@@ -109,8 +109,8 @@ def test_each_sign_in_makes_a_token_of_its_own_and_ends_the_one_before(
     sign_in(browser)
     second = browser.cookies[SESSION_COOKIE]
     assert first != second
-    assert people.members.behind(first) is None
-    assert people.members.behind(second) is not None
+    assert people.accounts.behind(first) is None
+    assert people.accounts.behind(second) is not None
 
 
 def test_a_token_that_was_planted_is_not_taken(browser: TestClient, people: People) -> None:
@@ -162,8 +162,8 @@ def test_guessing_is_told_to_wait(browser: TestClient, people: People) -> None:
 
 
 def test_guesses_from_one_address_do_not_keep_another_out(people: People) -> None:
-    accounts = Accounts(anonymous=False, local=False, members=people.members)
-    with browsing(accounts) as guesser, browsing(accounts, at="198.51.100.9") as ada:
+    authenticator = Authenticator(anonymous=False, local=False, accounts=people.accounts)
+    with browsing(authenticator) as guesser, browsing(authenticator, at="198.51.100.9") as ada:
         while sign_in(guesser, password="wrong").status_code != 429:
             pass
         assert sign_in(ada).status_code == 303
@@ -175,7 +175,7 @@ def test_signing_out(browser: TestClient, people: People) -> None:
     answer = browser.post("/sign-out")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert SESSION_COOKIE not in browser.cookies
-    assert people.members.behind(token) is None, "a copy of the cookie is worth nothing either"
+    assert people.accounts.behind(token) is None, "a copy of the cookie is worth nothing either"
     assert browser.get("/sign-out").status_code == 405, "a picture on another page cannot sign anybody out"
 
 
@@ -188,7 +188,7 @@ def test_sessions_end_on_their_own(browser: TestClient, people: People) -> None:
 def test_a_disabled_account_is_out_at_its_next_request(browser: TestClient, people: People) -> None:
     sign_in(browser)
     assert browser.get("/annotate").status_code == 200
-    people.members.change("ada", disabled=True, actor="test")
+    people.accounts.change("ada", disabled=True, actor="test")
     assert browser.get("/annotate").status_code == 401
 
 
@@ -210,8 +210,8 @@ def test_only_the_form_is_taken(browser: TestClient) -> None:
 
 @pytest.mark.parametrize("password", ["ä" * 500, "漢字" * 500, "&=%+" * 200])
 def test_any_password_may_be_typed(people: People, password: str) -> None:
-    people.members.add("bo", "annotator", password, actor="test")
-    with browsing(Accounts(anonymous=False, local=False, members=people.members)) as client:
+    people.accounts.add("bo", "annotator", password, actor="test")
+    with browsing(Authenticator(anonymous=False, local=False, accounts=people.accounts)) as client:
         assert sign_in(client, "bo", password).status_code == 303
 
 
@@ -274,7 +274,7 @@ def test_the_account_is_said(browser: TestClient) -> None:
 class TestVisitors:
     @pytest.fixture
     def browser(self, people: People) -> Iterator[TestClient]:
-        with browsing(Accounts(anonymous=True, members=people.members)) as client:
+        with browsing(Authenticator(anonymous=True, accounts=people.accounts)) as client:
             yield client
 
     def test_look_around_and_no_further(self, browser: TestClient) -> None:
@@ -298,57 +298,57 @@ class TestThisMachine:
 
     def test_the_single_account_needs_no_sign_in(self) -> None:
         people = People()
-        people.members.add_first()
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        people.accounts.add_first()
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/users").json() == "local"
             assert client.get("/account").json()["may_sign_in"] is False
 
     def test_a_second_account_makes_everybody_sign_in(self, people: People) -> None:
-        people.members.add_first()
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        people.accounts.add_first()
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/page").status_code == 401
             sign_in(client)
             assert client.get("/page").json() == "ada"
             for name in ("ada", "root"):
-                people.members.change(name, disabled=True, actor="test")
+                people.accounts.change(name, disabled=True, actor="test")
             assert client.get("/page").status_code == 401, "there was never an account of this machine"
 
     def test_disabling_the_others_makes_it_single_again(self) -> None:
         people = People()
-        people.members.add_first()
+        people.accounts.add_first()
         people.add(ada="annotator")
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/page").status_code == 401
-            people.members.change("ada", disabled=True, actor="test")
+            people.accounts.change("ada", disabled=True, actor="test")
             assert client.get("/page").json() == "local"
-            people.members.change("local", disabled=True, actor="test")
+            people.accounts.change("local", disabled=True, actor="test")
             assert client.get("/page").status_code == 401
 
     def test_its_role_is_the_one_in_the_store(self) -> None:
         people = People()
-        people.members.add_first()
-        people.members.change("local", role="annotator", actor="test")
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        people.accounts.add_first()
+        people.accounts.change("local", role="annotator", actor="test")
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/annotate").json() == "local"
             assert client.get("/users").status_code == 403
 
     @pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-real-ip"])
     def test_what_came_through_a_proxy_is_not_this_machine(self, header: str) -> None:
         people = People()
-        people.members.add_first()
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        people.accounts.add_first()
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/users", headers={header: "203.0.113.5"}).status_code == 401
 
     @pytest.mark.parametrize("sent", [{"host": "evil.example"}, {"origin": "https://evil.example"}])
     def test_other_names_and_sites_are_refused(self, sent: dict[str, str]) -> None:
         people = People()
-        people.members.add_first()
-        with browsing(Accounts(anonymous=False, members=people.members), self.base) as client:
+        people.accounts.add_first()
+        with browsing(Authenticator(anonymous=False, accounts=people.accounts), self.base) as client:
             assert client.get("/users", headers=sent).status_code == 403
 
 
 def test_without_accounts_nobody_can_sign_in() -> None:
-    with browsing(Accounts(anonymous=True)) as client:
+    with browsing(Authenticator(anonymous=True)) as client:
         answer = sign_in(client)
         assert answer.status_code == 404
         assert "no accounts" in answer.text

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from app.auth import throttle as module
-from app.auth.throttle import RULES, Damping, network_of
+from app.auth.throttle import RULES, LoginThrottle, network_of
 from tests.app.people import Clock
 
 
@@ -15,90 +15,92 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def damping(clock: Clock) -> Damping:
-    return Damping(clock=clock)
+def throttle(clock: Clock) -> LoginThrottle:
+    return LoginThrottle(clock=clock)
 
 
-def guesses_in(damping: Damping, clock: Clock, seconds: float, name: str, *addresses: str) -> int:
+def guesses_in(throttle: LoginThrottle, clock: Clock, seconds: float, name: str, *addresses: str) -> int:
     """How many guesses get in within this time when somebody tries as often as they may."""
     end_s, done = clock.now_s + seconds, 0
     while clock.now_s < end_s:
-        waits = [damping.attempt(name, address) for address in addresses]
+        waits = [throttle.attempt(name, address) for address in addresses]
         done += waits.count(0.0)
         clock.pass_s(1.0 if 0.0 in waits else min(waits))
     return done
 
 
-def test_a_few_mistakes_cost_nothing_then_each_wait_is_longer(damping: Damping, clock: Clock) -> None:
+def test_a_few_mistakes_cost_nothing_then_each_wait_is_longer(throttle: LoginThrottle, clock: Clock) -> None:
     for _ in range(RULES["pair"].free):
-        assert damping.attempt("ada", "192.0.2.1") == 0
+        assert throttle.attempt("ada", "192.0.2.1") == 0
     waits = []
     for _ in range(10):
-        assert damping.attempt("ada", "192.0.2.1") == 0
-        wait_s = damping.attempt("ada", "192.0.2.1")
+        assert throttle.attempt("ada", "192.0.2.1") == 0
+        wait_s = throttle.attempt("ada", "192.0.2.1")
         waits.append(wait_s)
         clock.pass_s(wait_s)
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
-def test_waiting_attempts_do_not_make_it_longer(damping: Damping, clock: Clock) -> None:
+def test_waiting_attempts_do_not_make_it_longer(throttle: LoginThrottle, clock: Clock) -> None:
     for _ in range(6):
-        damping.attempt("ada", "192.0.2.1")
-    waits = [damping.attempt("ada", "192.0.2.1") for _ in range(5)]
+        throttle.attempt("ada", "192.0.2.1")
+    waits = [throttle.attempt("ada", "192.0.2.1") for _ in range(5)]
     assert waits == [2.0] * 5
 
 
-def test_one_address_gets_few_guesses_a_day(damping: Damping, clock: Clock) -> None:
-    assert guesses_in(damping, clock, 24 * 3600, "ada", "192.0.2.1") < 400
+def test_one_address_gets_few_guesses_a_day(throttle: LoginThrottle, clock: Clock) -> None:
+    assert guesses_in(throttle, clock, 24 * 3600, "ada", "192.0.2.1") < 400
 
 
-def test_many_addresses_get_few_guesses_at_one_name(damping: Damping, clock: Clock) -> None:
+def test_many_addresses_get_few_guesses_at_one_name(throttle: LoginThrottle, clock: Clock) -> None:
     addresses = [f"192.0.2.{number}" for number in range(250)]
-    assert guesses_in(damping, clock, 24 * 3600, "ada", *addresses) < 1600
+    assert guesses_in(throttle, clock, 24 * 3600, "ada", *addresses) < 1600
 
 
-def test_one_address_cannot_try_one_password_on_everybody(damping: Damping, clock: Clock) -> None:
-    waits = [damping.attempt(f"name{number}", "192.0.2.1") for number in range(100)]
+def test_one_address_cannot_try_one_password_on_everybody(throttle: LoginThrottle, clock: Clock) -> None:
+    waits = [throttle.attempt(f"name{number}", "192.0.2.1") for number in range(100)]
     assert waits.count(0) == RULES["address"].free + 1
 
 
-def test_a_stranger_keeps_a_colleague_out_for_a_minute_at_most(damping: Damping, clock: Clock) -> None:
-    guesses_in(damping, clock, 3600, "ada", *[f"192.0.2.{number}" for number in range(50)])
-    assert damping.attempt("ada", "198.51.100.7") <= 60
+def test_a_stranger_keeps_a_colleague_out_for_a_minute_at_most(throttle: LoginThrottle, clock: Clock) -> None:
+    guesses_in(throttle, clock, 3600, "ada", *[f"192.0.2.{number}" for number in range(50)])
+    assert throttle.attempt("ada", "198.51.100.7") <= 60
 
 
-def test_success_forgives_the_name_and_one_attempt_of_the_address(damping: Damping, clock: Clock) -> None:
+def test_success_forgives_the_name_and_one_attempt_of_the_address(
+    throttle: LoginThrottle, clock: Clock
+) -> None:
     for _ in range(5):
-        damping.attempt("ada", "192.0.2.1")
-    assert damping.attempt("ada", "192.0.2.1") == 0
-    damping.succeeded("ada", "192.0.2.1")
-    assert [damping.attempt("ada", "192.0.2.1") for _ in range(5)] == [0.0] * 5
+        throttle.attempt("ada", "192.0.2.1")
+    assert throttle.attempt("ada", "192.0.2.1") == 0
+    throttle.succeeded("ada", "192.0.2.1")
+    assert [throttle.attempt("ada", "192.0.2.1") for _ in range(5)] == [0.0] * 5
 
 
-def test_a_guesser_with_an_account_gains_nothing_by_signing_in(damping: Damping, clock: Clock) -> None:
+def test_a_guesser_with_an_account_gains_nothing_by_signing_in(throttle: LoginThrottle, clock: Clock) -> None:
     inside = 0
     for number in range(200):
-        inside += damping.attempt(f"name{number}", "192.0.2.1") == 0
-        if damping.attempt("mallory", "192.0.2.1") == 0:
-            damping.succeeded("mallory", "192.0.2.1")
+        inside += throttle.attempt(f"name{number}", "192.0.2.1") == 0
+        if throttle.attempt("mallory", "192.0.2.1") == 0:
+            throttle.succeeded("mallory", "192.0.2.1")
     assert inside <= RULES["address"].free + 1
 
 
-def test_a_quiet_hour_forgives(damping: Damping, clock: Clock) -> None:
+def test_a_quiet_hour_forgives(throttle: LoginThrottle, clock: Clock) -> None:
     for _ in range(6):
-        damping.attempt("ada", "192.0.2.1")
+        throttle.attempt("ada", "192.0.2.1")
     clock.pass_s(RULES["pair"].forget_after_s + 1)
-    assert [damping.attempt("ada", "192.0.2.1") for _ in range(5)] == [0.0] * 5
+    assert [throttle.attempt("ada", "192.0.2.1") for _ in range(5)] == [0.0] * 5
 
 
 def test_attempts_side_by_side_do_not_slip_through() -> None:
-    damping, inside, lock = Damping(clock=lambda: 0.0), 0, threading.Lock()
+    throttle, inside, lock = LoginThrottle(clock=lambda: 0.0), 0, threading.Lock()
     start = threading.Barrier(30)
 
     def attempt() -> None:
         nonlocal inside
         start.wait()
-        waited_s = damping.attempt("ada", "192.0.2.1")
+        waited_s = throttle.attempt("ada", "192.0.2.1")
         with lock:
             inside += waited_s <= 0
 
@@ -110,11 +112,11 @@ def test_attempts_side_by_side_do_not_slip_through() -> None:
     assert inside == RULES["pair"].free + 1
 
 
-def test_memory_is_bounded(damping: Damping, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(throttle: LoginThrottle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_KEYS", 30)
     for number in range(500):
-        damping.attempt(f"name{number}", f"192.0.2.{number % 250}")
-    assert len(damping._counts) <= 30
+        throttle.attempt(f"name{number}", f"192.0.2.{number % 250}")
+    assert len(throttle._counts) <= 30
 
 
 @pytest.mark.parametrize(

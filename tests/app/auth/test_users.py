@@ -12,12 +12,12 @@ from starlette.testclient import TestClient
 
 from app.auth.users import (
     VISITOR_COOKIE,
-    Accounts,
+    Authenticator,
     NotAllowed,
     NotSignedIn,
     Role,
     VisitorCookies,
-    accounts_for,
+    authenticator_for,
     is_loopback,
 )
 
@@ -48,44 +48,44 @@ def test_knows_loopback_addresses(host: str, expected: bool) -> None:
 
 
 def test_the_local_account_has_every_role() -> None:
-    accounts = accounts_for("127.0.0.1", allow_anonymous_visitors=False)
+    authenticator = authenticator_for("127.0.0.1", allow_anonymous_visitors=False)
     for role in Role:
-        assert accounts.require(asking(None), role).id == "local"
+        assert authenticator.require(asking(None), role).id == "local"
 
 
 def test_an_open_host_asks_everybody_to_sign_in() -> None:
-    accounts = accounts_for("0.0.0.0", allow_anonymous_visitors=False)
-    assert accounts.resolve(asking(None)) is None
+    authenticator = authenticator_for("0.0.0.0", allow_anonymous_visitors=False)
+    assert authenticator.resolve(asking(None)) is None
     with pytest.raises(NotSignedIn, match="Sign in"):
-        accounts.require(asking(None), Role.VISITOR)
+        authenticator.require(asking(None), Role.VISITOR)
 
 
 def test_anonymous_visitors_are_visitors_and_nothing_more() -> None:
-    accounts = accounts_for("0.0.0.0", allow_anonymous_visitors=True)
-    user = accounts.require(asking(COOKIE), Role.VISITOR)
+    authenticator = authenticator_for("0.0.0.0", allow_anonymous_visitors=True)
+    user = authenticator.require(asking(COOKIE), Role.VISITOR)
     assert user.roles == {Role.VISITOR}
     assert COOKIE not in user.id
     for role in set(Role) - {Role.VISITOR}:
         with pytest.raises(NotAllowed, match=role):
-            accounts.require(asking(COOKIE), role)
+            authenticator.require(asking(COOKIE), role)
 
 
 def test_the_flag_takes_the_local_account_away_even_on_loopback() -> None:
-    accounts = accounts_for("127.0.0.1", allow_anonymous_visitors=True)
-    assert accounts.require(asking(COOKIE), Role.VISITOR).id != "local"
+    authenticator = authenticator_for("127.0.0.1", allow_anonymous_visitors=True)
+    assert authenticator.require(asking(COOKIE), Role.VISITOR).id != "local"
 
 
 @pytest.mark.parametrize("cookie", [None, "", "short", "a" * 44, "../" + "a" * 40])
 def test_an_unknown_browser_is_nobody(cookie: str | None) -> None:
     with pytest.raises(NotAllowed, match="cookies"):
-        Accounts(anonymous=True).require(asking(cookie), Role.VISITOR)
+        Authenticator(anonymous=True).require(asking(cookie), Role.VISITOR)
 
 
 def test_every_browser_gets_its_own_lasting_cookie() -> None:
-    accounts = Accounts(anonymous=True)
+    authenticator = Authenticator(anonymous=True)
 
     def who(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(accounts.require(request, Role.VISITOR).id)
+        return PlainTextResponse(authenticator.require(request, Role.VISITOR).id)
 
     app = VisitorCookies(Starlette(routes=[Route("/", who)]))
     with TestClient(app) as first, TestClient(app) as second:

@@ -9,7 +9,7 @@ import pytest
 
 from annotations.store import Store
 from app.__main__ import main
-from app.auth.accounts import Members
+from app.auth.accounts import AccountService
 from app.auth.sessions import Sessions
 from app.home import open_home
 from tests.app.people import PASSWORD
@@ -46,9 +46,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def can_sign_in(home: Path, name: str, password: str) -> bool:
     with Store(home / "cqvh.sqlite3") as store:
         sessions = Sessions(open_home(home).sessions)
-        members = Members(store, sessions)
+        accounts = AccountService(store, sessions)
         try:
-            return members.behind(members.sign_in(name, password, "here")) is not None
+            return accounts.behind(accounts.sign_in(name, password, "here")) is not None
         finally:
             sessions.close()
 
@@ -92,13 +92,13 @@ def test_disabling_enabling_and_changing(home: Path, capsys: pytest.CaptureFixtu
     run(capsys, "add", "ada", "--generate")
     with Store(home / "cqvh.sqlite3") as store:
         sessions = Sessions(open_home(home).sessions)
-        members = Members(store, sessions)
+        accounts = AccountService(store, sessions)
         token = sessions.start("ada", "whatever")
         run(capsys, "disable", "ada")
         assert sessions.find(token) is None, "the command ends sessions of the running app"
         run(capsys, "enable", "ada")
         run(capsys, "role", "ada", "administrator")
-        account = members.found("ada")
+        account = accounts.found("ada")
         assert (account.disabled, account.role) == (False, "administrator")
         with store.database.read() as connection:
             actors = connection.exec_driver_sql("SELECT DISTINCT actor FROM operations").scalars().all()

@@ -17,20 +17,20 @@ from annotations import formats
 from annotations.records import Edit, EditedMoment
 from annotations.rows import Row
 from annotations.store import Store
-from app.auth.users import Accounts, Role, User
+from app.auth.users import Authenticator, Role, User
 from app.data.downloads import ZIP, Downloads, download_routes
 from app.data.layout import Memory
 from app.data.page import DataPage
-from app.data.service import DataDesk, ExportWish, ImportWish
+from app.data.service import DataService, ExportRequest, ImportRequest
 from app.data.view import export_html
-from app.job_queue import Lane, result_of
+from app.job_queue import JobQueue, result_of
 from tempo_core.errors import InputError
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 ADA = User(id="ada", name="ada", roles=frozenset(Role))
 
 
-class OneUser(Accounts):
+class OneUser(Authenticator):
     """Accounts in which everybody is one person with the roles that a test gives them."""
 
     __slots__ = ()
@@ -47,7 +47,7 @@ EVERYTHING = asked_by(*Role)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[DataDesk]:
+def service(tmp_path: Path) -> Iterator[DataService]:
     """A store of three rows, one of them nasty."""
     said = [
         ("A dog runs", "v", (10, 20)),
@@ -69,14 +69,14 @@ def desk(tmp_path: Path) -> Iterator[DataDesk]:
     with Store(tmp_path / "cqvh.sqlite3") as store:
         store.import_rows(rows, dataset="qvh", op_id="import")
         (tmp_path / "exports").mkdir()
-        lane = Lane("data")
-        yield DataDesk(store, Downloads(tmp_path / "exports"), tmp_path / "snapshots", lane)
-        lane.close()
+        job_queue = JobQueue("data")
+        yield DataService(store, Downloads(tmp_path / "exports"), tmp_path / "snapshots", job_queue)
+        job_queue.close()
 
 
 @pytest.fixture
-def page(desk: DataDesk) -> DataPage:
-    page = DataPage(desk, OneUser(anonymous=False))
+def page(service: DataService) -> DataPage:
+    page = DataPage(service, OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
     return page
@@ -132,11 +132,11 @@ def test_filters_pages_and_bad_filters(page: DataPage) -> None:
     assert list(refused) == [view.count]
 
 
-def test_history_and_restore(page: DataPage, desk: DataDesk) -> None:
+def test_history_and_restore(page: DataPage, service: DataService) -> None:
     view, who = page.view, asked_by(Role.ANNOTATOR)
-    first = desk.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
-    desk.store.submit(1, edit((5_000, 6_000)), annotator="bob", parent_id=None, op_id="b")
-    second = desk.store.submit(1, edit((1_000, 2_000)), annotator="ada", parent_id=first.id, op_id="c")
+    first = service.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
+    service.store.submit(1, edit((5_000, 6_000)), annotator="bob", parent_id=None, op_id="b")
+    second = service.store.submit(1, edit((1_000, 2_000)), annotator="ada", parent_id=first.id, op_id="c")
     shown = page.choose(Memory(), who, chosen({"query_id": 1}))
     story = json.loads(shown[view.history])
     assert story["parent_id"] == second.id
@@ -147,14 +147,14 @@ def test_history_and_restore(page: DataPage, desk: DataDesk) -> None:
     wish = {"query_id": 1, "to_id": first.id, "parent_id": second.id}
     shown = page.restore(who, chosen(wish))
     assert "Restored" in shown[view.history_line]
-    assert desk.store.resolved(1).moments == first.edit.windows
+    assert service.store.resolved(1).moments == first.edit.windows
     shown = page.restore(who, chosen(wish))
     assert "moved on" in shown[view.history_line]
-    assert len(desk.store.corrections(1)) == 4, "a stale page restores nothing"
-    newest = desk.store.latest(1, "ada")
+    assert len(service.store.corrections(1)) == 4, "a stale page restores nothing"
+    newest = service.store.latest(1, "ada")
     assert newest is not None
     page.restore(who, chosen({"query_id": 1, "to_id": None, "parent_id": newest.id}))
-    assert [(m.start_s, m.end_s) for m in desk.store.resolved(1).moments or ()] == [(10.0, 20.0)]
+    assert [(m.start_s, m.end_s) for m in service.store.resolved(1).moments or ()] == [(10.0, 20.0)]
 
 
 @pytest.mark.parametrize("data", [None, {}, {"query_id": 99}, {"query_id": "1"}, {"query_id": True}, "x"])
@@ -202,9 +202,9 @@ def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["page.html", "photo.png", "empty.csv"])
-def test_files_of_no_format_are_refused_by_name(desk: DataDesk, tmp_path: Path, name: str) -> None:
+def test_files_of_no_format_are_refused_by_name(service: DataService, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"<html>\x00\xff")
-    outcome = result_of(_done(desk.submit_import(ADA, ImportWish(files=(tmp_path / name,)))))
+    outcome = result_of(_done(service.submit_import(ADA, ImportRequest(files=(tmp_path / name,)))))
     assert outcome.imported == ()
     assert outcome.refused[0][0] == name
     assert "no format known" in outcome.refused[0][1]
@@ -219,33 +219,35 @@ FORMATS = [name for name in formats.names() if name != "predictions"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_each_format_goes_out_and_comes_in_again(desk: DataDesk, tmp_path: Path, form: str) -> None:
+def test_each_format_goes_out_and_comes_in_again(service: DataService, tmp_path: Path, form: str) -> None:
     from annotations.formats import ExportOptions
 
     options = ExportOptions(frame_rate=25.0, keep_going=True)
-    out = result_of(_done(desk.submit_export(ADA, ExportWish(format=form, dataset="qvh", options=options))))
+    out = result_of(
+        _done(service.submit_export(ADA, ExportRequest(format=form, dataset="qvh", options=options)))
+    )
     assert any("manifest" in name.lower() for name in out.names)
-    with zipfile.ZipFile(out.parcel.folder / ZIP) as archive:
+    with zipfile.ZipFile(out.bundle.folder / ZIP) as archive:
         assert sorted(archive.namelist()) == list(out.names)
     papers = ("manifest", "license", "readme", "raw", "diff", "no_moment", "labels.xml")
     files = tuple(
-        out.parcel.folder / name for name in out.names if not any(part in name.lower() for part in papers)
+        out.bundle.folder / name for name in out.names if not any(part in name.lower() for part in papers)
     )
-    wish = ImportWish(files=files, format=form, dataset="again")
-    back = result_of(_done(desk.submit_import(ADA, wish)))
+    wish = ImportRequest(files=files, format=form, dataset="again")
+    back = result_of(_done(service.submit_import(ADA, wish)))
     assert back.refused == ()
     assert sum(done.report.added for done in back.imported) == 3
 
 
 def test_an_export_is_what_the_command_writes(
-    desk: DataDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    service: DataService, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from annotations.__main__ import main
 
-    desk.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
+    service.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
     monkeypatch.setenv("TEMPO_HOME", str(tmp_path))
     for form, name in (("qvhighlights", ""), ("csv", "qvh.csv")):
-        out = result_of(_done(desk.submit_export(ADA, ExportWish(format=form, dataset="qvh"))))
+        out = result_of(_done(service.submit_export(ADA, ExportRequest(format=form, dataset="qvh"))))
         target = tmp_path / "cli" / form / name
         arguments = [
             "export",
@@ -259,10 +261,10 @@ def test_an_export_is_what_the_command_writes(
         assert main(arguments) == 0, capsys.readouterr().err
         folder = target if not name else target.parent
         written = {path.name: path.read_bytes() for path in folder.iterdir()}
-        assert {name: (out.parcel.folder / name).read_bytes() for name in out.names} == written
+        assert {name: (out.bundle.folder / name).read_bytes() for name in out.names} == written
 
 
-def test_bad_exports_say_why_and_leave_nothing(page: DataPage, desk: DataDesk) -> None:
+def test_bad_exports_say_why_and_leave_nothing(page: DataPage, service: DataService) -> None:
     view = page.view
     form: Any = ("csv", "", "", "latest", False, "outward", "drop", "", "apart", None, "", False)
     assert "no dataset to export" in last(page.take_out(*form, EVERYTHING))[view.export_line]  # type: ignore[call-arg]
@@ -282,11 +284,11 @@ def test_bad_exports_say_why_and_leave_nothing(page: DataPage, desk: DataDesk) -
         shown = last(page.take_out(*given, EVERYTHING))  # type: ignore[call-arg]
         assert 'role="alert"' in shown[view.export_line], change
         assert shown[view.do_export]["interactive"]
-    assert list(desk.downloads.room.iterdir()) == []
+    assert list(service.downloads.room.iterdir()) == []
 
 
-def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, desk: DataDesk) -> None:
-    desk.store.submit(1, edit((60_000, 70_000)), annotator="ada", parent_id=None, op_id="a")
+def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, service: DataService) -> None:
+    service.store.submit(1, edit((60_000, 70_000)), annotator="ada", parent_id=None, op_id="a")
     shown = last(page.compare("qvh", "", "latest", False, EVERYTHING))
     text = shown[page.view.compare_result]
     assert "3 rows compared, 1 of them changed" in text
@@ -297,21 +299,21 @@ def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, d
     assert "no dataset to compare" in bad[page.view.compare_line]
 
 
-def test_files_go_to_researchers_only(desk: DataDesk) -> None:
-    out = result_of(_done(desk.submit_export(ADA, ExportWish(format="csv", dataset="qvh"))))
-    address = f"/data/files/{out.parcel.id}"
+def test_files_go_to_researchers_only(service: DataService) -> None:
+    out = result_of(_done(service.submit_export(ADA, ExportRequest(format="csv", dataset="qvh"))))
+    address = f"/data/files/{out.bundle.id}"
 
     def client(*roles: Role) -> TestClient:
         app = FastAPI()
-        accounts = SimpleNamespace(
+        authenticator = SimpleNamespace(
             require=lambda request, role: OneUser(anonymous=False).require(asked_by(*roles), role)
         )
-        app.include_router(download_routes(desk.downloads, accounts))  # type: ignore[arg-type]
+        app.include_router(download_routes(service.downloads, authenticator))  # type: ignore[arg-type]
         return TestClient(app)
 
     researcher = client(Role.RESEARCHER)
     given = researcher.get(f"{address}/qvh.csv")
-    assert given.content == (out.parcel.folder / "qvh.csv").read_bytes()
+    assert given.content == (out.bundle.folder / "qvh.csv").read_bytes()
     assert "attachment" in given.headers["content-disposition"]
     assert researcher.get(f"{address}/{ZIP}").status_code == 200
     assert client(Role.ANNOTATOR).get(f"{address}/qvh.csv").status_code == 403
@@ -336,7 +338,7 @@ def test_an_export_counts_one_row_as_one() -> None:
         counts={"no moment": 1, "unchanged": 2}, dropped={"notes": 1}, rows=1, format="csv", problems=[]
     )
     outcome = SimpleNamespace(
-        report=report, snapshot_sha256="0" * 64, parcel=SimpleNamespace(folder=Path("none")), names=[]
+        report=report, snapshot_sha256="0" * 64, bundle=SimpleNamespace(folder=Path("none")), names=[]
     )
     said = export_html(outcome)  # type: ignore[arg-type]
     for words in ("<b>1 row</b>", "1 row: no moment", "2 rows: unchanged", "1 row loses notes"):

@@ -11,7 +11,7 @@ import pytest
 
 from app.auth.users import LOCAL_USER
 from app.ground.engines import EngineProvider
-from app.ground.service import Desk, Outcome, Question, Settings
+from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.media.library import MediaLibrary
 from tempo_core.errors import InputError
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
@@ -51,34 +51,36 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
     engines.start()
     assert engines.wait(5)
     (tmp_path / "media").mkdir()
-    desk = Desk(engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground)
+    service = GroundingService(
+        engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground
+    )
     question = Question(
         source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()
     )
 
     def ask() -> Outcome:
-        return asyncio.run(_outcome(desk, question))
+        return asyncio.run(_outcome(service, question))
 
     assert (ask().reused, ask().reused) == (False, True)
-    desk.contexts.find = _changing(desk, engines, made[1], desk.contexts.find)  # type: ignore[method-assign]
+    service.contexts.find = _changing(service, engines, made[1], service.contexts.find)  # type: ignore[method-assign]
     first = ask()  # a context of model-0 is there, and model-1 answers
     assert (first.reused, first.answer.model_id, first.context.model_id) == (False, "model-1", "model-1")
     assert ask().reused
-    desk.contexts.find = _changing(desk, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
+    service.contexts.find = _changing(service, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
     assert ask().context.model_id == "model-2"  # asked of model-1, where nothing was kept
-    del desk.contexts.find
+    del service.contexts.find
     engines._engine = made[1]
     assert ask().answer.model_id == "model-1"  # what model-2 made is not taken for model-1's
-    desk.close()
+    service.close()
 
 
-async def _outcome(desk: Desk, question: Question) -> Outcome:
-    steps = [step async for step in desk.ground(LOCAL_USER, question, threading.Event())]
+async def _outcome(service: GroundingService, question: Question) -> Outcome:
+    steps = [step async for step in service.ground(LOCAL_USER, question, threading.Event())]
     assert isinstance(steps[-1], Outcome)
     return steps[-1]
 
 
-def _changing(desk: Desk, engines: EngineProvider, engine: FakeEngine, find: Any) -> Any:
+def _changing(service: GroundingService, engines: EngineProvider, engine: FakeEngine, find: Any) -> Any:
     """`find`, and then, before the question's turn comes, another model."""
 
     def found(*given: Any) -> Any:

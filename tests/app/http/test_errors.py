@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from annotations.database import StoreError
-from app.http.errors import message_for, without_paths
+from app.http.errors import user_message, without_paths
 from tempo_core.errors import CheckpointError
 
 
@@ -27,9 +27,9 @@ def test_a_file_is_named_and_not_where_it_lies(text: str, said: str | None) -> N
 
 
 def test_our_own_errors_are_told_and_others_are_numbers(caplog: pytest.LogCaptureFixture) -> None:
-    assert message_for(CheckpointError("/srv/a/b lacks x.")) == "b lacks x."
-    assert message_for(StoreError("It is busy.")) == "It is busy."
+    assert user_message(CheckpointError("/srv/a/b lacks x.")) == "b lacks x."
+    assert user_message(StoreError("It is busy.")) == "It is busy."
     with caplog.at_level(logging.ERROR):
-        said = message_for(RuntimeError("/srv/secret broke"))
+        said = user_message(RuntimeError("/srv/secret broke"))
     assert "secret" not in said
     assert said.rstrip(".").rpartition(" ")[2] in caplog.text

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from annotations.store import Store
-from app.job_queue import Lane
+from app.job_queue import JobQueue
 from app.media.clips import draw_strip, prepare_clip
-from app.media.dataset_clips import ClipShelf, Shelved
+from app.media.dataset_clips import ClipStatus, DatasetClips
 from app.media.library import DATASETS, ClipFacts, MediaLibrary
 from app.media.shots import find_shots, peaks
 from tempo_core.errors import VideoError
@@ -20,91 +20,91 @@ from tests.app.fakes import light_draw, light_prepare, write_clip
 
 
 @pytest.fixture
-def lane() -> Iterator[Lane]:
+def job_queue() -> Iterator[JobQueue]:
     """A clip lane of its own."""
-    made = Lane("clips")
+    made = JobQueue("clips")
     yield made
     made.close()
 
 
-def shelf_of(tmp_path: Path, lane: Lane, store: Store, **parts: object) -> ClipShelf:
+def shelf_of(tmp_path: Path, job_queue: JobQueue, store: Store, **parts: object) -> DatasetClips:
     for name in ("media", "videos"):
         (tmp_path / name).mkdir(exist_ok=True)
     media = MediaLibrary(tmp_path / "media", light_prepare, light_draw)
     given = {"shots": lambda clip, facts, cancel: [1200], "clock": lambda: 0.0, **parts}
-    return ClipShelf(store, media, lane, tmp_path / "videos", **given)  # type: ignore[arg-type]
+    return DatasetClips(store, media, job_queue, tmp_path / "videos", **given)  # type: ignore[arg-type]
 
 
-def settled(shelf: ClipShelf, vid: str) -> Shelved:
-    found = until(lambda: shelf.look(vid), lambda shelved: shelved.preparing is None)
-    assert isinstance(found, Shelved)
+def settled(dataset_clips: DatasetClips, vid: str) -> ClipStatus:
+    found = until(lambda: dataset_clips.look(vid), lambda clip_status: clip_status.preparing is None)
+    assert isinstance(found, ClipStatus)
     return found
 
 
-def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, lane: Lane) -> None:
+def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job_queue: JobQueue) -> None:
     with Store(":memory:") as store:
         store.import_rows([row(1, "a")], dataset="d", op_id="d")
-        shelf = shelf_of(tmp_path, lane, store)
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
         write_clip(tmp_path / "videos" / "a.mp4")
-        ready = settled(shelf, "a").ready
+        ready = settled(dataset_clips, "a").ready
         assert ready is not None
         assert (ready.clip.owner, ready.frame_rate, ready.frame_count) == (DATASETS, 10.0, 40)
         assert ready.shots_ms == (1200,)
         assert (ready.clip.folder / "shots.json").read_text() == "[1200]"
-        again = shelf_of(tmp_path, lane, store, shots=None)
+        again = shelf_of(tmp_path, job_queue, store, shots=None)
         known = settled(again, "a").ready
         assert known is not None
         assert (known.clip.id, known.shots_ms) == (ready.clip.id, (1200,))
 
 
-def test_a_file_that_comes_later_is_found_on_the_next_look(tmp_path: Path, lane: Lane) -> None:
+def test_a_file_that_comes_later_is_found_on_the_next_look(tmp_path: Path, job_queue: JobQueue) -> None:
     now_s = 0.0
     with Store(":memory:") as store:
         store.import_rows([row(1, "a")], dataset="d", op_id="d")
-        shelf = shelf_of(tmp_path, lane, store, clock=lambda: now_s)
-        missing = shelf.look("a").missing
+        dataset_clips = shelf_of(tmp_path, job_queue, store, clock=lambda: now_s)
+        missing = dataset_clips.look("a").missing
         assert missing is not None
         assert "a.mp4" in missing
         assert str(tmp_path / "videos") in missing
         write_clip(tmp_path / "videos" / "a.mp4")
-        assert shelf.look("a").missing is not None  # looked through a moment ago
+        assert dataset_clips.look("a").missing is not None  # looked through a moment ago
         now_s = 60.0
-        assert settled(shelf, "a").ready is not None
+        assert settled(dataset_clips, "a").ready is not None
 
 
-def test_a_broken_file_says_why_and_is_tried_again(tmp_path: Path, lane: Lane) -> None:
+def test_a_broken_file_says_why_and_is_tried_again(tmp_path: Path, job_queue: JobQueue) -> None:
     with Store(":memory:") as store:
         store.import_rows([row(1, "a")], dataset="d", op_id="d")
-        shelf = shelf_of(tmp_path, lane, store)
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
         (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
-        assert "is not a video" in str(settled(shelf, "a").failed)
-        assert shelf.look("a").preparing is not None
+        assert "is not a video" in str(settled(dataset_clips, "a").failed)
+        assert dataset_clips.look("a").preparing is not None
 
 
-def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, lane: Lane) -> None:
+def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, job_queue: JobQueue) -> None:
     heard: list[str] = []
     with Store(":memory:") as store:
         store.import_rows([row(1, "a"), row(2, "b")], dataset="d", op_id="d")
-        shelf = shelf_of(tmp_path, lane, store)
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
         (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
         write_clip(tmp_path / "videos" / "b.mp4")
-        shelf.look_through(at_once=True)
-        shelf.prepare_in_turn(["a", "b"], after=heard.append)
+        dataset_clips.look_through(at_once=True)
+        dataset_clips.prepare_in_turn(["a", "b"], after=heard.append)
         until(lambda: heard, bool)
         assert heard == ["b"]
-        assert shelf.look("b").ready is not None
+        assert dataset_clips.look("b").ready is not None
 
 
-def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, lane: Lane) -> None:
+def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, job_queue: JobQueue) -> None:
     def fail(*given: object, **named: object) -> list[int]:
         raise VideoError("no pictures")
 
     with Store(":memory:") as store:
         store.import_rows([row(1, "a")], dataset="d", op_id="d")
-        shelf = shelf_of(tmp_path, lane, store, shots=fail)
-        shelf.media._draw = fail  # type: ignore[assignment]
+        dataset_clips = shelf_of(tmp_path, job_queue, store, shots=fail)
+        dataset_clips.media._draw = fail  # type: ignore[assignment]
         write_clip(tmp_path / "videos" / "a.mp4")
-        ready = settled(shelf, "a").ready
+        ready = settled(dataset_clips, "a").ready
         assert ready is not None
         assert (ready.strip, ready.shots_ms) == (None, ())
 

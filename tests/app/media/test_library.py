@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.auth.users import VISITOR_COOKIE, Accounts, Role, VisitorCookies
+from app.auth.users import VISITOR_COOKIE, Authenticator, Role, VisitorCookies
 from app.media.library import DATASET_TTL_S, DATASETS, EVERYBODY, MediaLibrary, media_routes
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tests.app.fakes import light_draw, light_prepare
@@ -119,15 +119,15 @@ def test_links_and_missing_files_are_refused(media: MediaLibrary, clip: Path, tm
 
 
 def test_the_route_serves_ranges_to_the_owner_only(media: MediaLibrary, clip: Path) -> None:
-    accounts = Accounts(anonymous=True)
+    authenticator = Authenticator(anonymous=True)
     inner = FastAPI()
-    inner.include_router(media_routes(media, accounts))
+    inner.include_router(media_routes(media, authenticator))
     app = VisitorCookies(inner)
     with TestClient(app) as alice, TestClient(app) as bob:
         alice.cookies.set(VISITOR_COOKIE, "a" * 43)
         bob.cookies.set(VISITOR_COOKIE, "b" * 43)
         request: Any = type("Asking", (), {"cookies": {VISITOR_COOKIE: "a" * 43}})
-        owner = accounts.require(request, Role.VISITOR).id
+        owner = authenticator.require(request, Role.VISITOR).id
         found = media.ingest(clip, owner=owner, title="square.mp4")
         whole = alice.get(found.url)
         assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")

@@ -10,7 +10,7 @@ import pytest
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
-from app.auth.users import SESSION_COOKIE, Accounts
+from app.auth.users import SESSION_COOKIE, Authenticator
 from scripts.setup import axe_path
 from tests.app.conftest import RunningApp
 from tests.app.people import People
@@ -219,7 +219,9 @@ def test_two_adjudicators_conflict_and_nothing_is_overwritten(
     chromium: Any, serve: Callable[..., RunningApp], store: Store, tmp_path: Path
 ) -> None:
     people = People(store=store).add(eve="adjudicator", fay="adjudicator")
-    running = serve(store=store, accounts=Accounts(anonymous=False, local=False, members=people.members))
+    running = serve(
+        store=store, authenticator=Authenticator(anonymous=False, local=False, accounts=people.accounts)
+    )
     pages = []
     for name in ("eve", "fay"):
         context = chromium.new_context(viewport={"width": 1440, "height": 1000})

@@ -17,11 +17,11 @@ from annotations.records import ADJUDICATION, Edit, EditedMoment, Prediction, Pr
 from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import Role
-from app.job_queue import Lane
-from app.media.dataset_clips import ClipShelf
+from app.job_queue import JobQueue
+from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary
 from app.review.page import ReviewPage
-from app.review.service import ReviewDesk, review_routes
+from app.review.service import ReviewService, review_routes
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline.parts import check_value
 from tests.app.data.test_service import NASTY, OneUser, asked_by
@@ -59,21 +59,21 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def desk(store: Store) -> ReviewDesk:
+def service(store: Store) -> ReviewService:
     """A desk whose clips are all missing."""
     folder = Path(store.database.url.database or "").parent / "clips"
     folder.mkdir(exist_ok=True)
     media = MediaLibrary(folder, light_prepare, light_draw)
-    return ReviewDesk(store, ClipShelf(store, media, Lane("clips"), folder))
+    return ReviewService(store, DatasetClips(store, media, JobQueue("clips"), folder))
 
 
 def client(store: Store, *roles: Role, name: str = "eve") -> TestClient:
-    accounts = OneUser(anonymous=False)
+    authenticator = OneUser(anonymous=False)
     stand_in = SimpleNamespace(
-        require=lambda request, role: accounts.require(asked_by(*roles, name=name), role)
+        require=lambda request, role: authenticator.require(asked_by(*roles, name=name), role)
     )
     app = FastAPI()
-    app.include_router(review_routes(desk(store), stand_in))  # type: ignore[arg-type]
+    app.include_router(review_routes(service(store), stand_in))  # type: ignore[arg-type]
     return TestClient(app)
 
 
@@ -196,7 +196,7 @@ def test_only_adjudicators_are_answered(store: Store, role: Role) -> None:
 
 
 def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> None:
-    page = ReviewPage(desk(store), OneUser(anonymous=False))
+    page = ReviewPage(service(store), OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
     view = page.view
@@ -217,7 +217,7 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
 
 
 def test_what_was_shown_before_answering_is_told_of_decided_rows(store: Store) -> None:
-    page = ReviewPage(desk(store), OneUser(anonymous=False))
+    page = ReviewPage(service(store), OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
     kept = store.submit(
@@ -236,8 +236,8 @@ def test_what_was_shown_before_answering_is_told_of_decided_rows(store: Store) -
 
 
 def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store, clip: Path) -> None:
-    reviewing = desk(store)
-    shutil.copy(clip, reviewing.shelf.folder / "v2.mp4")
+    reviewing = service(store)
+    shutil.copy(clip, reviewing.dataset_clips.folder / "v2.mp4")
     eve = asked_by(Role.ADJUDICATOR, name="eve").user
     while (found := reviewing.item(eve, 2))["item"]["state"] == "loading":
         time.sleep(0.02)
@@ -248,7 +248,7 @@ def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store,
     store.submit(2, edit((10_060, 20_000)), annotator="dora", parent_id=None, op_id="d2")
     part = reviewing.item(eve, 2)["item"]["edit"]  # between 10,030 and 10,060 lies no frame of ten a second
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_000, 20_000)]
-    reviewing.shelf.lane.close()
+    reviewing.dataset_clips.job_queue.close()
 
 
 def test_edges_that_are_no_frame_are_refused_and_nothing_is_stored(store: Store, clip: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.home import Home
-from app.training.jobs import Wish
+from app.training.jobs import RefreshRequest
 
 SCRIPT = """
 import json, os, signal, sys, time
@@ -78,14 +78,14 @@ class FakeJob:
     def __init__(self, folder: Path, video: Path = Path("none.mp4")) -> None:
         self.gate, self.video = folder / "gate", video
 
-    def __call__(self, wish: Wish, home: Home) -> list[str]:
+    def __call__(self, wish: RefreshRequest, home: Home) -> list[str]:
         return [sys.executable, "-c", SCRIPT, str(wish.folder), str(self.gate), str(self.video)]
 
     def release(self) -> None:
         self.gate.touch()
 
 
-def failing(wish: Wish, home: Home) -> list[str]:
+def failing(wish: RefreshRequest, home: Home) -> list[str]:
     """A command that ends at once with an error of ours."""
     return [sys.executable, "-c", "import sys; sys.exit('error: There is no such recipe.')"]
 

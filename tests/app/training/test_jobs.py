@@ -14,7 +14,7 @@ import pytest
 from app.home import Home, open_home
 from app.job_queue import Busy
 from app.training.figures import curves_figure, sides_figure
-from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, TrainingJobs, Wish, refresh_command
+from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, RefreshRequest, TrainingJobs, refresh_command
 from tempo_core.errors import InputError
 from tests.app.training.fake_job import FakeJob, failing
 
@@ -29,8 +29,8 @@ def fake(tmp_path: Path) -> FakeJob:
     return FakeJob(tmp_path)
 
 
-def wish(home: Home, name: str = "run") -> Wish:
-    return Wish(
+def wish(home: Home, name: str = "run") -> RefreshRequest:
+    return RefreshRequest(
         snapshot=home.snapshots / "s",
         folder=home.root / "training" / name,
         recipe="quick",

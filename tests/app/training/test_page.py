@@ -15,7 +15,7 @@ from app.auth.users import LOCAL_USER, Role, User
 from app.ground.engines import EngineProvider, NotReady
 from app.home import Home
 from app.training.jobs import TrainingJobs
-from app.training.service import Asked, PromotionWatch, TrainingDesk
+from app.training.service import ModelSelection, PromotionWatch, TrainingService
 from app.training.view import adapters_html, preview_html, scores_html
 from tempo_core.checkpoint import SHIPPED, fingerprint
 from tests.app.annotating import until
@@ -68,10 +68,12 @@ def train(page: Any, serve: Callable[..., RunningApp], store: Store, fake: FakeJ
     from app.home import open_home
 
     home = open_home(tmp_path / "home-0")
-    desk = TrainingDesk(store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake))
+    service = TrainingService(
+        store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake)
+    )
     page.set_default_timeout(SLOW_MS)
-    page.training = desk
-    page.running = serve(store=store, training=desk)
+    page.training = service
+    page.running = serve(store=store, training=service)
     page.goto(f"{page.running.url}/train")
     expect(page.locator("#train-preview")).to_contain_text("rows that teach", timeout=SLOW_MS)
     return page
@@ -132,8 +134,10 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     expect(train.locator("#train-served-line")).to_contain_text("nothing to roll back", timeout=SLOW_MS)
 
 
-def desk_of(store: Store, home: Home, fake: FakeJob) -> TrainingDesk:
-    return TrainingDesk(store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake))
+def desk_of(store: Store, home: Home, fake: FakeJob) -> TrainingService:
+    return TrainingService(
+        store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake)
+    )
 
 
 @pytest.fixture
@@ -162,19 +166,19 @@ def test_nothing_begins_before_it_is_known_which_model_is_served(
 ) -> None:
     """Of a 7B checkpoint that loads for minutes: not with tempo-tiny, and not on it."""
     loading = EngineProvider(lambda: None)
-    desk = TrainingDesk(
+    service = TrainingService(
         store,
         home,
         loading,
         jobs=TrainingJobs(home, command=fake),
-        asked=Asked(checkpoint="Qwen/Qwen2-VL-7B"),
+        asked=ModelSelection(checkpoint="Qwen/Qwen2-VL-7B"),
     )
-    assert desk.recipes()[0] != "tempo-tiny-refresh"
-    assert not desk.preview().replay
-    for work in (lambda: desk.start(LOCAL_USER, "qwen2-vl-7b"), lambda: desk.rollback(LOCAL_USER)):
+    assert service.recipes()[0] != "tempo-tiny-refresh"
+    assert not service.preview().replay
+    for work in (lambda: service.start(LOCAL_USER, "qwen2-vl-7b"), lambda: service.rollback(LOCAL_USER)):
         with pytest.raises(NotReady, match="loading"):
             work()
-    assert desk.jobs.status().state == "idle"
+    assert service.jobs.status().state == "idle"
 
 
 def test_a_promotion_says_what_it_means_for_this_app(
@@ -186,8 +190,8 @@ def test_a_promotion_says_what_it_means_for_this_app(
     theirs = usual.registry.add(peft_files(tmp_path / "theirs", 2.0), foreign).name
     assert usual.promote(LOCAL_USER, ours) == f"{ours} is served from now on."
     assert "is promoted for other, which is not the model" in usual.promote(LOCAL_USER, theirs)
-    pinned = TrainingDesk(
-        store, home, usual.engines, jobs=usual.jobs, asked=Asked(adapter="/some/where/mine")
+    pinned = TrainingService(
+        store, home, usual.engines, jobs=usual.jobs, asked=ModelSelection(adapter="/some/where/mine")
     )
     assert pinned.promote(LOCAL_USER, ours).endswith("started with --adapter mine and goes on with that.")
     assert pinned.rollback(LOCAL_USER, (ours,)).startswith("The bare model is promoted. This app was started")
@@ -196,22 +200,22 @@ def test_a_promotion_says_what_it_means_for_this_app(
 def test_a_job_says_what_has_become_of_its_adapter(
     store: Store, home: Home, fake: FakeJob, tmp_path: Path
 ) -> None:
-    desk = desk_of(store, home, fake)
-    name = desk.registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    service = desk_of(store, home, fake)
+    name = service.registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
     fake.release()
-    desk.start(LOCAL_USER, "tempo-tiny-refresh")
-    until(lambda: desk.status().state == "done" and not desk.jobs.running(), bool)
-    folder = desk.status().folder
+    service.start(LOCAL_USER, "tempo-tiny-refresh")
+    until(lambda: service.status().state == "done" and not service.jobs.running(), bool)
+    folder = service.status().folder
     assert folder is not None
     said = f"{name} is better and is served now."
     outcome = {"state": "promoted", "message": said, "adapter": name, "reasons": [], "scores": None}
     write_json(folder / "outcome.json", outcome)
     write_json(folder / "state.json", {**state_of(folder), "message": said})
-    desk.promote(LOCAL_USER, name)
-    assert desk.status().message == said
-    desk.rollback(LOCAL_USER)
-    assert "it is not served now" in desk.status().message
-    assert "it is not served now" in (desk.outcome() or {})["message"]
+    service.promote(LOCAL_USER, name)
+    assert service.status().message == said
+    service.rollback(LOCAL_USER)
+    assert "it is not served now" in service.status().message
+    assert "it is not served now" in (service.outcome() or {})["message"]
 
 
 def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
@@ -262,7 +266,7 @@ def test_the_page_is_for_researchers(
     import httpx
 
     annotator = User(id="ben", name="Ben", roles=frozenset({Role.VISITOR, Role.ANNOTATOR}))
-    monkeypatch.setattr("app.auth.users.Accounts.resolve", lambda self, request: annotator)
+    monkeypatch.setattr("app.auth.users.Authenticator.resolve", lambda self, request: annotator)
     running = serve(store=store)
     answer = httpx.get(f"{running.url}/train", timeout=60)
     assert answer.status_code == 403
