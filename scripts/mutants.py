@@ -1,0 +1,356 @@
+"""Mutation run: do a module's own tests notice when one small thing in it is wrong?
+
+    python -m scripts.mutants                                  # 200 random mutants of the modules in MODULES
+    python -m scripts.mutants annotations/formats --count 50   # of some files or folders
+    python -m scripts.mutants --list --seed 3                  # name them, run nothing
+
+A mutant is the source with one change: a comparison or sum turned round, a number one larger, a condition denied, a
+call left out, an argument instead of the function's value. It is run in a copy of the project with the tests that
+belong to its module: `tests/` mirrors the packages, so these are the files of the same folder that import the module
+(all of the folder when none does). Quick tests run first; slow and browser tests run when the quick ones notice
+nothing. A mutant that fails or never ends is killed, one that passes survives. Survivors are printed with their line;
+some are equal to the original in all that matters. Results are kept in --out as JSON lines; a run goes on from there.
+
+It is no test and not part of CI: 200 mutants take about an hour on two cores.
+"""
+
+import ast
+import importlib
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = (
+    "annotations/formats",  # write formats
+    "annotations/exporting.py",
+    "annotations/importing.py",
+    "tempo_core/video.py",  # read video
+    "tempo_core/decoders.py",
+    "tempo_core/sampling.py",
+    "tempo_core/demux.py",
+    "tempo_core/picture_index.py",
+    "tempo_core/bitstream.py",
+    "train/data",  # make training rows
+    "app/ground",  # serve pages
+    "app/annotate",
+    "app/review",
+    "app/data",
+    "app/training",
+    "app/media",
+    "app/auth",
+    "app/http",
+)
+WARM = (
+    "numpy",
+    "scipy.optimize",
+    "pandas",
+    "sqlalchemy",
+    "torch",
+    "transformers",
+    "peft",
+    "fastapi",
+    "gradio",
+    "pytest",
+)
+"""Imported once, before a process is forked for each mutant."""
+COMPARISONS = {
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+    ast.Is: "is not",
+    ast.IsNot: "is",
+    ast.In: "not in",
+    ast.NotIn: "in",
+}
+SUMS = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*"}
+UNSEEN_CALLS = {
+    "cast",
+    "info",
+    "debug",
+    "warning",
+    "exception",
+    "Path",
+    "tuple",
+    "list",
+    "str",
+    "cached_property",
+}
+"""Calls whose loss changes a log line or a type only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one file."""
+
+    path: str
+    line: int
+    start: int
+    """Offset into the UTF-8 bytes of the file."""
+    end: int
+    replacement: str
+    original: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}  {' '.join(self.original.split())!r} -> {self.replacement!r}"
+
+
+def mutants_of(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
+    """Every mutant of a source file. Docstrings, annotations, `raise` texts and log lines are left alone."""
+    source = path.read_bytes()
+    offsets = [0]
+    for line in source.splitlines(keepends=True):
+        offsets.append(offsets[-1] + len(line))
+
+    def mutant(node: ast.AST, replacement: str) -> Mutant:
+        start = offsets[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
+        end = offsets[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+        name = str(path.relative_to(root))
+        return Mutant(name, node.lineno, start, end, replacement, source[start:end].decode())  # type: ignore[attr-defined]
+
+    def text(node: ast.AST) -> str:
+        return ast.get_source_segment(source.decode(), node) or ""
+
+    def called(function: ast.expr) -> str:
+        return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+    def visit(node: ast.AST) -> Iterator[Mutant]:
+        match node:
+            case ast.Raise() | ast.Import() | ast.ImportFrom() | ast.arg():
+                return
+            case ast.JoinedStr():  # Python 3.11 gives wrong places inside of them
+                return
+            case ast.AnnAssign():
+                if node.value is not None:
+                    yield from visit(node.value)
+                return
+            case ast.Compare(ops=[operator]) if type(operator) in COMPARISONS:
+                left, right = text(node.left), text(node.comparators[0])
+                yield mutant(node, f"({left} {COMPARISONS[type(operator)]} {right})")
+            case ast.BinOp() if type(node.op) in SUMS and not isinstance(
+                node.left, ast.JoinedStr | ast.Constant
+            ):
+                yield mutant(node, f"({text(node.left)} {SUMS[type(node.op)]} {text(node.right)})")
+            case ast.BoolOp():
+                other = " or " if isinstance(node.op, ast.And) else " and "
+                yield mutant(node, "(" + other.join(text(value) for value in node.values) + ")")
+            case ast.UnaryOp(op=ast.Not()):
+                yield mutant(node, f"({text(node.operand)})")
+            case ast.If() | ast.IfExp() | ast.While() if not isinstance(
+                node.test, ast.Compare | ast.BoolOp | ast.UnaryOp
+            ):
+                yield mutant(node.test, f"(not ({text(node.test)}))")
+            case ast.Constant(value=bool()):
+                yield mutant(node, str(not node.value))
+            case ast.Constant(value=int() | float() as number):
+                yield mutant(node, repr(number + 1))
+            case ast.Expr(value=ast.Constant(value=str())):  # a docstring
+                return
+            case ast.Expr(value=ast.Call(func=function)):
+                if called(function) in UNSEEN_CALLS:
+                    return
+                yield mutant(node, "pass")
+            case ast.Call(args=[argument], keywords=[]) if not isinstance(
+                argument, ast.Starred | ast.GeneratorExp
+            ):
+                name = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                if name[:1].islower() and name not in UNSEEN_CALLS:
+                    yield mutant(node, f"({text(argument)})")
+            case ast.Return(value=ast.expr() as value) if not (
+                isinstance(value, ast.Constant) and value.value is None
+            ):
+                yield mutant(value, "None")
+        for field, child in ast.iter_fields(node):
+            if field in ("annotation", "returns", "type_params", "decorator_list"):
+                continue
+            for item in child if isinstance(child, list) else [child]:
+                if isinstance(item, ast.AST):
+                    yield from visit(item)
+
+    yield from visit(ast.parse(source))
+
+
+def mutated(source: bytes, mutant: Mutant) -> bytes:
+    """The file's bytes with the change made."""
+    return source[: mutant.start] + mutant.replacement.encode() + source[mutant.end :]
+
+
+def is_valid(mutant: Mutant) -> bool:
+    """Whether the mutant is still Python."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            compile(mutated((ROOT / mutant.path).read_bytes(), mutant), mutant.path, "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def own_tests(module: str, root: Path) -> list[str]:
+    """The test files of a module: those in the mirrored folder that import it, or the whole folder."""
+    folder = root / "tests" / Path(module).parent
+    dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    parent, _, stem = dotted.rpartition(".")
+    while not folder.is_dir():
+        folder = folder.parent
+    paths = sorted(folder.rglob("test_*.py"))
+    importing = [
+        path
+        for path in paths
+        if path.stem == f"test_{stem}"
+        or any(
+            dotted in line or (f"from {parent} import" in line and stem in line.split())
+            for line in path.read_text().splitlines()
+        )
+    ]
+    return [str(path.relative_to(root)) for path in importing or paths]
+
+
+def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
+    """Whether the tests with these marks pass in the present folder, run in a forked process."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(sink, 1)
+            os.dup2(sink, 2)
+            ignored = "ignore::pytest.PytestAssertRewriteWarning"  # for plugins among what is warm
+            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", ignored, "-m", marks, *tests])
+            os._exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else 1)
+        except BaseException:  # never back into the parent's code
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(2)
+    deadline = time.monotonic() + limit_s
+    pid, status = os.waitpid(child, os.WNOHANG)
+    while not pid and time.monotonic() < deadline:
+        time.sleep(0.05)
+        pid, status = os.waitpid(child, os.WNOHANG)
+    with suppress(ProcessLookupError):  # the tests, and what they started and left behind
+        os.killpg(child, signal.SIGKILL)
+    if not pid:
+        os.waitpid(child, 0)
+    return bool(pid) and status == 0
+
+
+FIELDS = tuple(Mutant.__dataclass_fields__)
+MARKS = ("not slow and not browser", "slow or browser")
+
+
+def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
+    """Try each mutant in a copy of the project, and add a line to `results` for each."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = Path(folder) / "project"
+        names = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+        ).stdout
+        for name in filter(None, names.split("\0")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+        for name in ("../shared", ".venv", "node_modules"):
+            if (ROOT / name).exists():
+                (copy / name).symlink_to((ROOT / name).resolve())
+        os.chdir(copy)
+        sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
+        # a mutant may be as long and as new as its original, which is all that a .pyc is compared by
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(folder) / "hypothesis")
+        log = Path(folder) / "log"
+        usual_s: dict[tuple[str, str], float] = {}
+        for mutant in mutants:
+            tests = own_tests(mutant.path, copy)
+            path = copy / mutant.path
+            source = path.read_bytes()
+            verdict = "survived"
+            for marks in MARKS:
+                key = (" ".join(tests), marks)
+                if key not in usual_s:
+                    since = time.monotonic()
+                    if not passes(tests, marks, 3600, log):
+                        print(f"{key} fails without a mutant:\n{log.read_text()[-2000:]}")
+                        verdict = "untestable"
+                        break
+                    usual_s[key] = time.monotonic() - since
+                path.write_bytes(mutated(source, mutant))
+                killed = not passes(tests, marks, 60 + 10 * usual_s[key], log)
+                path.write_bytes(source)
+                if killed:
+                    verdict = "killed"
+                    break
+            with results.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({**asdict(mutant), "verdict": verdict}) + "\n")
+
+
+def main(
+    paths: Annotated[list[Path] | None, typer.Argument(help="files or folders; default: MODULES")] = None,
+    count: Annotated[int, typer.Option(help="how many mutants to draw")] = 200,
+    seed: Annotated[int, typer.Option(help="of the draw")] = 0,
+    jobs: Annotated[int, typer.Option(help="processes")] = 2,
+    list_only: Annotated[bool, typer.Option("--list", help="name the mutants, run nothing")] = False,
+    out: Annotated[Path, typer.Option(help="results as JSON lines; a run goes on from them")] = Path(
+        "mutants.jsonl"
+    ),
+) -> None:
+    """Draw mutants, run their tests, print survivors; exit code 1 when fewer than nine in ten are killed."""
+    files: list[Path] = []
+    for path in [ROOT / path for path in paths or MODULES]:
+        files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    population = [mutant for file in files for mutant in mutants_of(file)]
+    random.Random(seed).shuffle(population)
+    sample = list(itertools.islice(filter(is_valid, population), count))
+    if list_only:
+        print("\n".join(str(mutant) for mutant in sample))
+        return
+    out = out.resolve()
+    finished = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    verdicts = {Mutant(**{name: row[name] for name in FIELDS}): row["verdict"] for row in finished}
+    remaining = [mutant for mutant in sample if mutant not in verdicts]
+    for name in WARM:
+        importlib.import_module(name)
+    workers = []
+    for number in range(jobs):
+        worker = os.fork()
+        if worker == 0:
+            run_worker(remaining[number::jobs], out)
+            os._exit(0)
+        workers.append(worker)
+    for worker in workers:
+        os.waitpid(worker, 0)
+    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    verdicts = {Mutant(**{name: row[name] for name in FIELDS}): row["verdict"] for row in rows}
+    for mutant in sample:
+        if verdicts.get(mutant) != "killed":
+            print(f"{verdicts.get(mutant, 'not run')}: {mutant}")
+    killed = sum(verdicts.get(mutant) == "killed" for mutant in sample)
+    print(
+        f"{killed} of {len(sample)} mutants killed ({killed / len(sample):.1%}), drawn from {len(population)}"
+    )
+    raise typer.Exit(0 if killed >= 0.9 * len(sample) else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
