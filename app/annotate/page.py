@@ -1,7 +1,7 @@
 """The Annotate page: one row of the queue at a time on an editable timeline.
 
 The page is its timeline; everything that changes goes over the routes below /annotate/api, which
-docs/annotate.md describes.
+docs/annotating.md describes.
 """
 
 from typing import Any
