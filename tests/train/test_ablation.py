@@ -13,7 +13,7 @@ from tempo_core.checkpoint import SHIPPED
 from tempo_core.errors import InputError
 from tempo_core.loading import load_model
 from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
-from train.experiments.world import Reading, WorldPlan, held_out, truth_rows
+from train.experiments.world import ReadingConfig, WorldPlan, held_out_clips, truth_rows
 from train.scratch.batches import IGNORED, videos
 from train.scratch.export import export
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
@@ -64,7 +64,7 @@ def test_attention_points_at_the_frame_whose_stamp_is_written(tokenizer, style):
 
 def test_arms_differ_in_nothing_but_the_arm():
     for ablation in ABLATIONS.values():
-        recipes = [recipe_of(ablation, reading, 1, 10) for _, reading in ablation.arms]
+        recipes = [recipe_of(ablation, reading, 1, 10) for reading in ablation.arms.values()]
         mixtures = [recipe.phases[0].mixture for recipe in recipes]
         assert len({(m.allocators, m.stamps) for m in mixtures}) == len(ablation.arms)
         assert (
@@ -73,7 +73,7 @@ def test_arms_differ_in_nothing_but_the_arm():
 
 
 def test_held_out_clips_know_how_large_the_things_are_that_they_ask_for():
-    clips = held_out(WorldPlan(clips=6))
+    clips = held_out_clips(WorldPlan(clips=6))
     sizes = [row.fields["size"] for row in truth_rows(clips)]
     assert len(sizes) == 30
     assert {"none"} < set(sizes) <= {"none", "tiny", "small", "large"}
@@ -93,7 +93,7 @@ def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):
     with pytest.raises(InputError, match=r"no state\.pt"):
         start_in(SHIPPED, fresh_language=False)
     start = start_in(SHIPPED, fresh_language=True)
-    recipe = recipe_of(ABLATIONS["stamps"], Reading(), 3, 0, tokenizer_seed=start.tokenizer_seed)
+    recipe = recipe_of(ABLATIONS["stamps"], ReadingConfig(), 3, 0, tokenizer_seed=start.tokenizer_seed)
     fresh, _ = run(recipe, tmp_path / "fresh")
     lent, _ = run(recipe, tmp_path / "lent", start=start, fresh_language=True)
     shipped = load_model(SHIPPED, four_bit=False, device="cpu").model.state_dict()
@@ -124,7 +124,7 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
     )
     model, tokenizer = run(first, tmp_path / "first")
     export(model, tokenizer, first, tmp_path / "first" / "checkpoint")
-    arms = tuple((style, Reading(stamps=style)) for style in ("interleaved", "none"))
+    arms = {style: ReadingConfig(stamps=style) for style in ("interleaved", "none")}
     toy = Ablation(
         name="toy",
         arms=arms,
@@ -145,7 +145,11 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
         run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
 
     kept = replace(
-        toy, name="kept", arms=ABLATIONS["allocation"].arms[:2], tiers=("sparse",), fresh_language=False
+        toy,
+        name="kept",
+        arms={name: ABLATIONS["allocation"].arms[name] for name in ("saa", "uniform")},
+        tiers=("sparse",),
+        fresh_language=False,
     )
     whole = run_ablation(kept, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
     for when in ("trained", "untrained"):

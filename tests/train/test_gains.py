@@ -15,10 +15,11 @@ from tempo_core.prompt import answer_ids
 from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.data.negatives import with_negatives
-from train.experiments.gains import Effort, _sft, cold_recipe, run_scenario, with_noise
+from train.experiments.damage import Noise, with_noise
+from train.experiments.gains import Budget, _config, cold_recipe, run_scenario
 from train.experiments.pairs import PairsPlan, ShapePairs
-from train.experiments.scenarios import EASY, HARD, SCENARIOS, Arm, Noise, Scenario
-from train.experiments.world import WorldPlan, held_out, shaken
+from train.experiments.scenarios import EASY, HARD, SCENARIOS, Scenario, Treatment
+from train.experiments.world import WorldPlan, held_out_clips, shaken
 from train.grpo.difficulty import Difficulty
 from train.scratch.batches import videos
 from train.scratch.tokenizer import build_tokenizer
@@ -42,7 +43,7 @@ def test_rows_are_exact_and_their_clips_are_drawn_alike() -> None:
 
 
 @pytest.mark.parametrize(("shares", "kinds"), [(HARD, {"edited", "shuffled"}), (EASY, {"shuffled"})])
-def test_arms_differ_in_their_negatives_only(shares: Any, kinds: set[str]) -> None:
+def test_treatments_differ_in_their_negatives_only(shares: Any, kinds: set[str]) -> None:
     pairs = ShapePairs(PairsPlan(clips=12))
     mixed = with_negatives(pairs.examples, shares, seed=0, world=pairs)
     assert {pair.negative for pair in mixed.report.made} == kinds
@@ -70,15 +71,19 @@ def test_noise_moves_every_edge_a_little_and_turns_a_share_of_the_verdicts() -> 
 def test_every_scenario_can_be_named_and_asks_of_other_clips_than_it_teaches() -> None:
     assert tuple(SCENARIOS) == SCENARIO_NAMES
     for scenario in SCENARIOS.values():
-        taught = {example.clip_id for example in ShapePairs(replace(scenario.teach, clips=3)).examples}
-        for _, world in scenario.worlds:
-            asked = {clip.video.sha256 for clip in held_out(replace(world, clips=2))}
-            assert not asked & taught
-        assert {arm.method for arm in scenario.arms} == {"pir", "sft"}
+        training_clips = {
+            example.clip_id for example in ShapePairs(replace(scenario.teach, clips=3)).examples
+        }
+        for world in scenario.worlds.values():
+            test_clips = {clip.video.sha256 for clip in held_out_clips(replace(world, clips=2))}
+            assert not test_clips & training_clips
+        assert {treatment.method for treatment in scenario.treatments} == {"pir", "sft"}
 
 
 def test_other_worlds_differ_from_home_in_one_thing() -> None:
-    worlds = {name: held_out(replace(plan, clips=12)) for name, plan in SCENARIOS["transfer"].worlds}
+    worlds = {
+        name: held_out_clips(replace(plan, clips=12)) for name, plan in SCENARIOS["transfer"].worlds.items()
+    }
     assert all(8 <= clip.scene.ticks <= 14 for clip in worlds["home"])
     assert all(24 <= clip.scene.ticks <= 40 for clip in worlds["lengths"])
     assert {clip.scene.tier.name for clip in worlds["pictures"]} == {"rich"}
@@ -113,15 +118,15 @@ def _said(predicate: tuple[Any, ...], half: str, seed: int) -> str:
 
 
 def test_the_cold_start_sees_no_refusal() -> None:
-    cold = SCENARIOS["stages"].cold
-    assert cold is not None
+    cold_start = SCENARIOS["stages"].cold_start
+    assert cold_start is not None
     tokenizer = build_tokenizer(0)
     refusal = answer_ids(tokenizer, answer_pieces((), []))
-    for mixed, refuses in ((cold.mix, False), (replace(cold.mix, irrelevant=0.3), True)):
-        recipe = cold_recipe(replace(cold, mix=mixed), 900, tokenizer_seed=0)
+    for mixed, refuses in ((cold_start.mix, False), (replace(cold_start.mix, irrelevant=0.3), True)):
+        recipe = cold_recipe(replace(cold_start, mix=mixed), 900, tokenizer_seed=0)
         mixture = replace(recipe.phases[0].mixture, videos=4)
         targets = [videos(step, seed=0, mixture=mixture, tokenizer=tokenizer).targets for step in range(6)]
-        assert any(bool((each == refusal[0]).any()) for each in targets) == refuses
+        assert any(bool((target == refusal[0]).any()) for target in targets) == refuses
 
 
 @pytest.mark.parametrize(
@@ -130,100 +135,99 @@ def test_the_cold_start_sees_no_refusal() -> None:
 )
 def test_a_start_that_is_none_is_named(name: str, rule: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rule):
-        run_scenario(SCENARIOS[name], tmp_path, tmp_path / "out", Effort(held_out_clips=1), seeds=[0])
+        run_scenario(SCENARIOS[name], tmp_path, tmp_path / "out", Budget(held_out_clips=1), seeds=[0])
 
 
-def test_every_arm_runs_gets_its_minutes_and_is_not_made_twice(
+def test_every_treatment_runs_gets_its_minutes_and_is_not_made_twice(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("train.experiments.gains.TOLERANCE", float("inf"))
     scenario = _toy(SCENARIOS["stages"])
-    arms = [arm.name for arm in scenario.arms]
-    effort = Effort(minutes=0.01, groups=2)
-    said: list[str] = []
-    whole = run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append)
-    assert list(whole["arms"]["plain"]) == ["cold", *arms]
-    assert set(whole["differences"]["plain"]) == {f"pir-hard - {arm}" for arm in ("cold", *arms[1:])}
-    assert json.loads((tmp_path / "stages.json").read_text()) == whole
-    assert len(said) == 1 + 2 * len(arms)
-    said.clear()
-    assert run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0], report=said.append) == whole
-    assert said == []
+    names = [treatment.name for treatment in scenario.treatments]
+    budget = Budget(minutes=0.01, groups=2)
+    lines: list[str] = []
+    summary = run_scenario(scenario, checkpoint, tmp_path, budget, seeds=[0], on_progress=lines.append)
+    assert list(summary["arms"]["plain"]) == ["cold", *names]
+    assert set(summary["differences"]["plain"]) == {f"pir-hard - {name}" for name in ("cold", *names[1:])}
+    assert json.loads((tmp_path / "stages.json").read_text()) == summary
+    assert len(lines) == 1 + 2 * len(names)
+    lines.clear()
+    assert (
+        run_scenario(scenario, checkpoint, tmp_path, budget, seeds=[0], on_progress=lines.append) == summary
+    )
+    assert lines == []
     with pytest.raises(InputError, match="differs in effort"):
-        run_scenario(scenario, checkpoint, tmp_path, replace(effort, minutes=1), seeds=[0])
-    with monkeypatch.context() as otherwise:
-        otherwise.setattr(
-            "train.experiments.gains._sft", lambda *asked: replace(_sft(*asked), max_grad_norm=0.5)
+        run_scenario(scenario, checkpoint, tmp_path, replace(budget, minutes=1), seeds=[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "train.experiments.gains._config", lambda *args: replace(_config(*args), max_grad_norm=0.5)
         )
         with pytest.raises(InputError, match="differs in training"):
-            run_scenario(scenario, checkpoint, tmp_path, effort, seeds=[0])
-    _goes_on_after_its_pilot(scenario, checkpoint, tmp_path, effort)
+            run_scenario(scenario, checkpoint, tmp_path, budget, seeds=[0])
+    _goes_on_after_its_pilot(scenario, checkpoint, tmp_path, budget)
 
 
-def _goes_on_after_its_pilot(scenario: Scenario, checkpoint: Path, out: Path, effort: Effort) -> None:
+def _goes_on_after_its_pilot(scenario: Scenario, checkpoint: Path, out: Path, budget: Budget) -> None:
     """As if it had been killed when the pilot had ended: the minutes are not measured again."""
-    arm = out / scenario.name / "sft-hard-0"
-    before = json.loads((arm / "result.json").read_text())
-    (arm / "result.json").unlink()
-    shutil.rmtree(arm / "run")
-    run_scenario(scenario, checkpoint, out, effort, seeds=[0])
-    after = json.loads((arm / "result.json").read_text())
+    folder = out / scenario.name / "sft-hard-0"
+    before = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "run")
+    run_scenario(scenario, checkpoint, out, budget, seeds=[0])
+    after = json.loads((folder / "result.json").read_text())
     assert after["steps"] == before["steps"]
     assert after["worlds"] == before["worlds"]
     assert after["cpu_seconds"] > before["cpu_seconds"]  # what was lost was spent as well
 
 
-def test_an_arm_that_misses_its_minutes_begins_anew_once(
+def test_a_treatment_that_misses_its_minutes_begins_anew_once(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = replace(_toy(SCENARIOS["stages"]), arms=(Arm(name="sft", method="sft"),))
-    took_s = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
-    monkeypatch.setattr("train.experiments.gains.Spent.seconds", property(lambda self: next(took_s)))
-    monkeypatch.setattr("train.experiments.gains.Spent.note", lambda self, line: None)
-    monkeypatch.setattr("train.experiments.gains._budget", _thirty_steps)
-    said: list[str] = []
-    run_scenario(scenario, checkpoint, tmp_path, Effort(minutes=0.05), seeds=[0], report=said.append)
-    assert [line.rpartition(": ")[2] for line in said[1:4]] == [
+    scenario = replace(_toy(SCENARIOS["stages"]), treatments=(Treatment(name="sft", method="sft"),))
+    seconds = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
+    monkeypatch.setattr("train.experiments.gains.CpuSeconds.total", property(lambda self: next(seconds)))
+    monkeypatch.setattr("train.experiments.gains.CpuSeconds.record", lambda self, line: None)
+    monkeypatch.setattr("train.experiments.gains._plan_steps", _thirty_steps)
+    lines: list[str] = []
+    run_scenario(scenario, checkpoint, tmp_path, Budget(minutes=0.05), seeds=[0], on_progress=lines.append)
+    assert [line.rpartition(": ")[2] for line in lines[1:4]] == [
         "30 steps on 20 rows",
         "30 processor seconds; begins anew with 3 steps",
         "3 steps on 20 rows",
     ]
-    made = json.loads((tmp_path / "stages" / "sft-0" / "result.json").read_text())
-    assert (made["steps"], made["cpu_seconds"]) == (3, 90.0)
+    result = json.loads((tmp_path / "stages" / "sft-0" / "result.json").read_text())
+    assert (result["steps"], result["cpu_seconds"]) == (3, 90.0)
 
 
-def _thirty_steps(*given: Any) -> dict[str, Any]:
-    rows, folder = given[3], given[6]
-    kept = folder / "budget.json"
-    first = {"steps": 30, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
-    return dict(json.loads(kept.read_text())) if kept.is_file() else first
+def _thirty_steps(*args: Any) -> dict[str, Any]:
+    return {"steps": 30, "measured_s": 0.0, "left": [True] * len(args[3]), "again": False}
 
 
-def test_an_arm_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
+def test_a_treatment_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TVG-R1's rule: neither solved nor hopeless rows."""
     scenario = _toy(SCENARIOS["stages"])
-    scenario = replace(scenario, arms=(Arm(name="pir", method="pir", difficulty="tvg-r1"),))
-    seen: list[str] = []
+    scenario = replace(scenario, treatments=(Treatment(name="pir", method="pir", difficulty="tvg-r1"),))
+    measured_rows: list[str] = []
 
     def measured(model: Any, encoder: Any, rows: Any, **_: Any) -> list[Difficulty]:
-        seen.extend(row.row_id for row in rows)
+        measured_rows.extend(row.row_id for row in rows)
         return [
             Difficulty(row_id=row.row_id, mean=(0.0, 0.5, 1.0)[n % 3], spread=0) for n, row in enumerate(rows)
         ]
 
     monkeypatch.setattr("train.grpo.difficulty.measure", measured)
-    run_scenario(scenario, checkpoint, tmp_path, Effort(minutes=0.01, groups=2), seeds=[0])
+    run_scenario(scenario, checkpoint, tmp_path, Budget(minutes=0.01, groups=2), seeds=[0])
     facts = json.loads((tmp_path / "stages" / "pir-0" / "result.json").read_text())
-    assert facts["rows"] == len(seen[1::3]) > 0
+    assert facts["rows"] == len(measured_rows[1::3]) > 0
 
 
 def _toy(scenario: Scenario) -> Scenario:
     return replace(
         scenario,
         teach=replace(scenario.teach, clips=4),
-        worlds=tuple((name, WorldPlan(clips=2, seed=plan.seed)) for name, plan in scenario.worlds),
+        worlds={name: WorldPlan(clips=2, seed=plan.seed) for name, plan in scenario.worlds.items()},
     )
 
 
@@ -232,7 +236,7 @@ def test_a_command_tells_means_spreads_and_gains(
 ) -> None:
     gap = {"gain": 0.0625, "low": -0.125, "high": 0.25, "p": 0.5}
     nothing = dict.fromkeys(gap)
-    whole = {
+    summary = {
         "arms": {
             "rich": {
                 "cold": {"miou": [0.5, 0.5]},
@@ -241,10 +245,10 @@ def test_a_command_tells_means_spreads_and_gains(
         },
         "differences": {"rich": {"pir - cold": {"miou": gap, "over_refusal": nothing}}},
     }
-    monkeypatch.setattr("train.experiments.gains.run_scenario", lambda *args, **options: whole)
+    monkeypatch.setattr("train.experiments.gains.run_scenario", lambda *args, **kwargs: summary)
     assert main(["experiment", "gains", "hard", "--start", str(tmp_path), "--out", str(tmp_path)]) == 0
-    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert shown == [
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert printed == [
         "rich:",
         "cold miou 0.500±0.000",
         "pir miou 0.562±0.088 over_refusal -",

@@ -12,7 +12,8 @@ from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 from tests.train.refresh.project import SFT
 from train.data.examples import Example
-from train.experiments.loop import ORDERS, LoopPlan, damage, run_loop
+from train.experiments.damage import damage
+from train.experiments.loop import ORDERS, LoopPlan, run_loop
 
 
 def rows(count: int) -> list[Example]:
@@ -25,17 +26,17 @@ def rows(count: int) -> list[Example]:
 
 def test_damage_changes_a_share_of_the_rows_and_stays_inside_the_clip() -> None:
     truth = rows(300)
-    found = damage(truth, 0.3, np.random.default_rng(0))
-    assert len(found) == 90
-    for row_id, moments in found.items():
+    damaged = damage(truth, 0.3, np.random.default_rng(0))
+    assert len(damaged) == 90
+    for row_id, moments in damaged.items():
         row = truth[int(row_id)]
         assert moments != row.moments
         assert all(0 <= moment.start_s < moment.end_s <= row.duration_s for moment in moments)
-    refused = sum(not moments for row_id, moments in found.items() if truth[int(row_id)].moments)
-    invented = sum(bool(moments) for row_id, moments in found.items() if not truth[int(row_id)].moments)
+    refused = sum(not moments for row_id, moments in damaged.items() if truth[int(row_id)].moments)
+    invented = sum(bool(moments) for row_id, moments in damaged.items() if not truth[int(row_id)].moments)
     assert refused > 5
-    assert invented == sum(not truth[int(row_id)].moments for row_id in found)
-    assert damage(truth, 0.3, np.random.default_rng(0)) == found
+    assert invented == sum(not truth[int(row_id)].moments for row_id in damaged)
+    assert damage(truth, 0.3, np.random.default_rng(0)) == damaged
 
 
 def test_a_plan_checks_itself() -> None:
@@ -51,20 +52,19 @@ def test_a_plan_checks_itself() -> None:
 @pytest.mark.timeout(900)
 def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None:
     plan = LoopPlan(clips=3, questions=4, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
-    said: list[str] = []
-    result = run_loop(plan, tmp_path, checkpoint=checkpoint, say=said.append)
-    assert len(said) == 6
+    lines: list[str] = []
+    result = run_loop(plan, tmp_path, checkpoint=checkpoint, on_progress=lines.append)
+    assert len(lines) == 6
     assert [(p["order"], p["corrections"]) for p in result["points"]] == [
         (order, count) for order in ORDERS for count in (0, 3, 6)
     ]
     start = [point["ra_iou"] for point in result["points"] if point["corrections"] == 0]
     assert start[0] == start[1] == start[2]  # all begin with the same model
     assert not list((tmp_path / "seed-0" / "none").glob("batch-*"))  # the control corrects nothing
-    assert [each["corrections"] for each in result["differences"]] == [3, 6]
-    assert set(result["differences"][0]) == {
-        "corrections", "suspicion - random", "suspicion - none", "random - none",
-        "suspicion - start", "random - start", "none - start",
-    }  # fmt: skip
+    assert [step["corrections"] for step in result["differences"]] == [3, 6]
+    pairs = ["suspicion - random", "suspicion - none", "random - none"]
+    pairs += [f"{order} - start" for order in ORDERS]
+    assert list(result["differences"][0]) == ["corrections", *pairs]
     mean = {p["corrections"]: p["ra_iou"] for p in result["points"] if p["order"] == "suspicion"}
     risen = result["differences"][1]["suspicion - start"]["ra_iou"]["gain"]
     assert risen == pytest.approx(mean[6] - mean[0], abs=1e-6)
@@ -73,8 +73,8 @@ def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None
         for order in ("suspicion", "random")
     }
     for order in ("suspicion", "random"):
-        shown = [row for batch in batches[order] for row in batch]
-        assert len(set(shown)) == 6  # nobody is asked twice
+        rows_of_order = [row for batch in batches[order] for row in batch]
+        assert len(set(rows_of_order)) == 6  # nobody is asked twice
     assert batches["suspicion"] != batches["random"]
     assert (tmp_path / "curve.html").is_file()
     again = run_loop(plan, tmp_path, checkpoint=checkpoint)

@@ -1,7 +1,7 @@
 """PIR-GRPO against the same processor minutes of further supervised training, in one of `scenarios.SCENARIOS`.
 
-Arms start from the same cold model. Scored on held-out clips with tempo_core.metrics; paired bootstrap over clips.
-Long because an arm's rows, minutes, training and scores stand here in their order.
+Treatments start from the same initial model. Scored on held-out clips with tempo_core.metrics; paired bootstrap over
+clips.
 """
 
 import copy
@@ -10,55 +10,51 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
-from tempo_core.metrics.rows import PredictionRow, TruthRow
-from tempo_core.moments import Moment, merge
 from train.checkpoints import exclusive_lock, open_run, write_json
-from train.config import require
+from train.config import as_dict, require
 from train.data.examples import Example
 from train.data.negatives import with_negatives
+from train.experiments.damage import with_noise
 from train.experiments.pairs import ShapePairs
-from train.experiments.scenarios import Arm, Cold, Noise, Scenario
+from train.experiments.scenarios import ColdStart, Scenario, Treatment
 from train.experiments.world import (
     MEASURES,
-    HeldClip,
-    Reading,
-    WorldPlan,
+    ReadingConfig,
     gains,
-    headline,
-    held_out,
-    score,
+    held_out_clips,
+    run_once,
+    saved_predictions,
+    score_worlds,
     truth_rows,
 )
 from train.grpo.config import PirGrpoConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
-from train.scratch.start import Start, start_in
+from train.scratch.start import start_in
 from train.sft.config import SftConfig
 from train.sft.packing import plan_batches
 
-Report = Callable[[str], None]
-
-COLD = Arm(name="cold", method="none")
+INITIAL = Treatment(name="cold", method="none")
+"""The initial model itself; `cold` is its name in folders and results."""
 PILOTS, PILOT_CLIPS = (2, 6), 8
 """Steps of two pilots on a few clips: what the longer one takes more are steps about clips that were looked at already,
 and what is left of the shorter one is looking at them for the first time."""
 TOLERANCE = 0.1
-"""Share of the minutes that an arm may miss; one that misses more begins anew, once, with the steps that its own run
-says they are worth."""
+"""Share of the minutes that a treatment may miss; one that misses more begins anew, once, with the steps that its own
+run says they are worth."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Effort:
+class Budget:
     """The experiment's size."""
 
     minutes: float = 12.0
-    """Processor minutes of every arm."""
+    """Processor minutes of every treatment."""
     held_out_clips: int | None = None
     """In every world; None: the scenario's own."""
     cold_steps: int | None = None
@@ -70,352 +66,320 @@ class Effort:
 
     def __post_init__(self) -> None:
         require(self.minutes > 0, self, "minutes", "above 0")
-        clips = self.held_out_clips
-        require(clips is None or clips > 0, self, "held_out_clips", "a positive whole number, or None")
-        steps = self.cold_steps
-        require(steps is None or steps > 0, self, "cold_steps", "a positive whole number, or None")
+        for name in ("held_out_clips", "cold_steps"):
+            value = getattr(self, name)
+            require(value is None or value > 0, self, name, "a positive whole number, or None")
 
 
-def cold_recipe(cold: Cold, steps: int | None, *, tokenizer_seed: int, seed: int = 0) -> ScratchRecipe:
-    """The cold start; where its world has relevant pairs only, the model never once saw a refusal."""
+def cold_recipe(cold_start: ColdStart, steps: int | None, *, tokenizer_seed: int) -> ScratchRecipe:
+    """The cold start's training; where its world has relevant pairs only, the model never once saw a refusal."""
     mixture = Mixture(
-        videos=8, questions=8, ticks=cold.ticks, rich_share=cold.rich_share, query_mix=cold.mix, other_budgets=0.0
-    )  # fmt: skip
-    phase = Phase(first_step=0, mixture=mixture, rate=cold.rate, vision_rate=0.25, vision_weight=0.5)
-    steps = steps or cold.steps
+        videos=8,
+        questions=8,
+        ticks=cold_start.ticks,
+        rich_share=cold_start.rich_share,
+        query_mix=cold_start.mix,
+        other_budgets=0.0,
+    )
+    phase = Phase(first_step=0, mixture=mixture, rate=cold_start.rate, vision_rate=0.25, vision_weight=0.5)
+    steps = steps or cold_start.steps
     return ScratchRecipe(
-        name=cold.name, seed=seed, tokenizer_seed=tokenizer_seed, vision_steps=0, joint_steps=steps,
-        phases=(phase,), four_bit_share=0.0, loader_processes=int(steps > 10), threads=1,
-    )  # fmt: skip
+        name=cold_start.name,
+        tokenizer_seed=tokenizer_seed,
+        vision_steps=0,
+        joint_steps=steps,
+        phases=(phase,),
+        four_bit_share=0.0,
+        loader_processes=int(steps > 10),
+        threads=1,
+    )
 
 
 def run_scenario(
-    scenario: Scenario, start: Path, out: Path, effort: Effort, *, seeds: Sequence[int],
-    report: Report = lambda line: None,
-) -> dict[str, Any]:  # fmt: skip
-    """Every arm with every seed; finished ones are kept in `out`, so that the same command goes on.
+    scenario: Scenario,
+    start: Path,
+    out: Path,
+    budget: Budget,
+    *,
+    seeds: Sequence[int],
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Every treatment with every seed; finished ones are kept in `out`, so that the same command goes on.
 
-    `start` is the folder of a finished from-scratch run or a checkpoint folder: where the scenario's cold model has a
-    new language model its vision tower is used, else a checkpoint is taken as the cold model. The cold start is made
-    once; seeds decide rows, their order and rollouts. Returns, and writes to `out/SCENARIO.json`, figures per world and
-    arm and differences from the first arm. Raises InputError where `out` holds results of another start or effort.
+    `start` is the folder of a finished from-scratch run or a checkpoint folder: where the scenario's cold start has a
+    new language model its vision tower is used, else a checkpoint is taken as the initial model. The cold start is
+    made once; seeds decide rows, their order and rollouts. Returns, and writes to `out/SCENARIO.json`, figures per
+    world and treatment and differences from the first treatment. Raises InputError where `out` holds results of
+    another start or budget.
     """
-    plans = {
-        name: plan if effort.held_out_clips is None else replace(plan, clips=effort.held_out_clips)
-        for name, plan in scenario.worlds
-    }
-    worlds = {name: held_out(plan) for name, plan in plans.items()}
-    with exclusive_lock(out / scenario.name):
-        return _run(scenario, start, out, effort, plans, worlds, seeds, report)
+    plans = scenario.worlds
+    if budget.held_out_clips is not None:
+        plans = {name: replace(plan, clips=budget.held_out_clips) for name, plan in plans.items()}
+    worlds = {name: held_out_clips(plan) for name, plan in plans.items()}
+    treatments = (INITIAL, *scenario.treatments)
+    results: dict[str, dict[int, dict[str, Any]]] = {treatment.name: {} for treatment in treatments}
 
-
-def _run(
-    scenario: Scenario, start: Path, out: Path, effort: Effort, plans: dict[str, WorldPlan],
-    worlds: dict[str, list[HeldClip]], seeds: Sequence[int], report: Report,
-) -> dict[str, Any]:  # fmt: skip
-    cold = _cold(scenario, start, out, effort, report)
-    found: dict[str, Any] = {}
-    arms = (COLD, *scenario.arms)
-    for seed in seeds:
-        for arm in arms:
-            folder = out / scenario.name / (arm.name if arm is COLD else f"{arm.name}-{seed}")
-            asked = {"cold": cold.fingerprint, "worlds": {name: asdict(plan) for name, plan in plans.items()}}
-            taught = {
-                "arm": asdict(arm), "effort": asdict(effort), "teach": asdict(scenario.teach),
-                "noise": asdict(scenario.noise), "seed": seed, "training": _training(arm, effort, seed),
-            }  # fmt: skip
-            open_run(folder, asked if arm is COLD else asked | taught)
-            if not (folder / "result.json").exists():
-                _run_arm(scenario, arm, cold, effort, seed, worlds, folder, report)
-            found[f"{arm.name}-{seed}"] = json.loads((folder / "result.json").read_text())
-    whole = {
-        "scenario": scenario.name,
-        "effort": asdict(effort),
-        "seeds": list(seeds),
-        "arms": {
-            world: {
-                arm.name: {
-                    name: [found[f"{arm.name}-{seed}"]["worlds"][world]["measures"][name]["value"] for seed in seeds]
-                    for name in MEASURES
-                }
-                for arm in arms
+    def score(treatment: Treatment, seed: int, folder: Path) -> dict[str, Any]:
+        model, result = initial, dict[str, Any](cpu_seconds=0.0)
+        if treatment is not INITIAL:
+            model, result = _train(scenario, treatment, initial, budget, seed, folder, on_progress)
+        result["worlds"] = score_worlds(model, worlds, reading)
+        for world, scores in result["worlds"].items():
+            values = {
+                name: scores["measures"][name]["value"] for name in ("miou", "refused_f1", "over_refusal")
             }
-            for world in worlds
-        },
-        "cpu_seconds": {arm.name: [found[f"{arm.name}-{seed}"]["cpu_seconds"] for seed in seeds] for arm in arms},
-        "differences": {
-            world: _differences(found, scenario.arms, seeds, truth_rows(clips), world)
-            for world, clips in worlds.items()
-        },
-    }  # fmt: skip
-    write_json(out / f"{scenario.name}.json", whole)
-    return whole
+            figures = [f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in values.items()]
+            on_progress(f"{treatment.name}, seed {seed}, {world}: {', '.join(figures)}")
+        return result
 
+    with exclusive_lock(out / scenario.name):
+        initial = _initial_model(scenario, start, out, budget, on_progress)
+        reading = ReadingConfig(  # held-out clips are read as the model's own defaults say
+            tokens_per_frame=initial.defaults.tokens_per_frame or 8.0,
+            min_tokens=initial.defaults.min_tokens,
+            max_tokens=initial.defaults.max_tokens,
+        )
+        world_plans = {name: asdict(plan) for name, plan in plans.items()}
+        for seed in seeds:
+            for treatment in treatments:
+                name = treatment.name
+                folder = out / scenario.name / (name if treatment is INITIAL else f"{name}-{seed}")
+                decides: dict[str, Any] = {"cold": initial.fingerprint, "worlds": world_plans}
+                if treatment is not INITIAL:
+                    training = as_dict(_config(treatment, budget, seed, 1))
+                    del training["steps"], training["save_every"]
+                    decides |= {
+                        "arm": asdict(treatment),
+                        "effort": asdict(budget),
+                        "teach": asdict(scenario.teach),
+                        "noise": asdict(scenario.noise),
+                        "seed": seed,
+                        "training": training,
+                    }
+                results[name][seed] = run_once(folder, decides, partial(score, treatment, seed, folder))
 
-def _run_arm(
-    scenario: Scenario, arm: Arm, cold: LoadedModel, effort: Effort, seed: int,
-    worlds: dict[str, list[HeldClip]], folder: Path, report: Report,
-) -> None:  # fmt: skip
-    made, facts = _train_arm(scenario, arm, cold, effort, seed, folder, report)
-    facts["worlds"] = {}
+    summary: dict[str, Any] = {
+        "scenario": scenario.name,
+        "effort": asdict(budget),
+        "seeds": list(seeds),
+        "arms": {},
+        "cpu_seconds": {
+            name: [result["cpu_seconds"] for result in by_seed.values()] for name, by_seed in results.items()
+        },
+        "differences": {},
+    }
+    claim, *baselines = (treatment.name for treatment in scenario.treatments)
     for world, clips in worlds.items():
-        rows, evaluation = score(made, clips, _reading(made))
-        facts["worlds"][world] = headline(evaluation) | {"predictions": [asdict(row) for row in rows]}
-        report(f"{arm.name}, seed {seed}, {world}: " + _figures(facts["worlds"][world]["measures"]))
-    write_json(folder / "result.json", facts)
+        summary["arms"][world] = {
+            name: {
+                measure: [
+                    result["worlds"][world]["measures"][measure]["value"] for result in by_seed.values()
+                ]
+                for measure in MEASURES
+            }
+            for name, by_seed in results.items()
+        }
+        predictions = {
+            name: {seed: saved_predictions(result["worlds"][world]) for seed, result in by_seed.items()}
+            for name, by_seed in results.items()
+        }
+        truth = truth_rows(clips)
+        summary["differences"][world] = {
+            f"{claim} - {name}": gains(predictions[name], predictions[claim], truth)
+            for name in (INITIAL.name, *baselines)
+        }
+    write_json(out / f"{scenario.name}.json", summary)
+    return summary
 
 
-def _cold(scenario: Scenario, start: Path, out: Path, effort: Effort, report: Report) -> LoadedModel:
-    """The model that all arms start from."""
-    if not (scenario.cold and scenario.cold.fresh_language) and (start / "config.json").is_file():
+def _initial_model(
+    scenario: Scenario, start: Path, out: Path, budget: Budget, on_progress: Callable[[str], None]
+) -> LoadedModel:
+    """The model that all treatments start from."""
+    from train.scratch.export import export
+    from train.scratch.run import run
+
+    cold_start, is_checkpoint = scenario.cold_start, (start / "config.json").is_file()
+    if is_checkpoint and (cold_start is None or not cold_start.fresh_language):
         return load_model(start, four_bit=False, device="cpu")
-    if scenario.cold is None:
+    if cold_start is None:
         raise InputError(f"The scenario {scenario.name} starts from a checkpoint; {start} holds none.")
-    if not (start / "state.pt").is_file() and not (start / "config.json").is_file():
+    if not is_checkpoint and not (start / "state.pt").is_file():
         raise InputError(
             f"{start} holds neither a checkpoint nor the state.pt of a finished `train sft --recipe` run."
         )
-    begins = start_in(start, fresh_language=scenario.cold.fresh_language)
-    folder = out / f"cold-{scenario.cold.name}"
+    weights = start_in(start, fresh_language=cold_start.fresh_language)
+    recipe = cold_recipe(cold_start, budget.cold_steps, tokenizer_seed=weights.tokenizer_seed)
+    folder = out / f"cold-{cold_start.name}"
     with exclusive_lock(folder, wait=True):  # scenarios may share it
-        return _made_cold(scenario.cold, begins, folder, effort, report)
+        open_run(folder, {"recipe": asdict(recipe), "start": weights.digest})
+        if not (folder / "checkpoint").is_dir():
+            on_progress(f"cold start, {cold_start.name}: {recipe.joint_steps} steps")
+            model, tokenizer = run(recipe, folder, start=weights, fresh_language=cold_start.fresh_language)
+            partial = folder / "checkpoint.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            export(model, tokenizer, recipe, partial)
+            partial.rename(folder / "checkpoint")
+        return load_model(folder / "checkpoint", four_bit=False, device="cpu")
 
 
-def _made_cold(cold: Cold, start: Start, folder: Path, effort: Effort, report: Report) -> LoadedModel:
-    from train.scratch.export import export
-    from train.scratch.run import run as train
-
-    recipe = cold_recipe(cold, effort.cold_steps, tokenizer_seed=start.tokenizer_seed)
-    open_run(folder, {"recipe": asdict(recipe), "start": start.digest})
-    if not (folder / "checkpoint").is_dir():
-        report(f"cold start, {cold.name}: {recipe.joint_steps} steps")
-        model, tokenizer = train(recipe, folder, start=start, fresh_language=cold.fresh_language)
-        partial = folder / "checkpoint.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        export(model, tokenizer, recipe, partial)
-        partial.rename(folder / "checkpoint")
-    return load_model(folder / "checkpoint", four_bit=False, device="cpu")
-
-
-def with_noise(
-    examples: Sequence[Example], noise: Noise, beat_s: Callable[[Example], float], *, seed: int
-) -> list[Example]:
-    """The rows with their edges moved by whole frames and some verdicts turned round, as the noise says."""
-    rng = np.random.default_rng([seed, 19])
-    out = []
-    for example in examples:
-        moments = example.moments
-        if rng.random() < noise.wrong_verdicts:
-            moments = () if moments else (_anywhere(example, beat_s(example), rng),)
-        elif noise.jitter_frames and moments:
-            moments = _jittered(example, beat_s(example), noise.jitter_frames, rng)
-        out.append(replace(example, moments=moments))
-    return out
-
-
-def _anywhere(example: Example, beat_s: float, rng: np.random.Generator) -> Moment:
-    start_s = beat_s * int(rng.integers(0, max(1, round(example.duration_s / beat_s) - 4)))
-    return Moment(start_s, min(example.duration_s, start_s + beat_s * int(rng.integers(2, 5))))
-
-
-def _jittered(example: Example, beat_s: float, frames: int, rng: np.random.Generator) -> tuple[Moment, ...]:
-    def moved(edge_s: float) -> float:
-        return edge_s + beat_s * float(rng.choice([-1, 1])) * int(rng.integers(1, frames + 1))
-
-    found = []
-    for moment in example.moments:
-        start_s = min(max(0.0, moved(moment.start_s)), example.duration_s - beat_s)
-        found.append(Moment(start_s, max(start_s + beat_s, min(example.duration_s, moved(moment.end_s)))))
-    return tuple(merge(found))
-
-
-def _train_arm(
-    scenario: Scenario, arm: Arm, cold: LoadedModel, effort: Effort, seed: int, folder: Path, report: Report
-) -> tuple[LoadedModel, dict[str, Any]]:
-    """The arm's model, and what it cost."""
-    if arm is COLD:
-        return cold, {"cpu_seconds": 0.0}
-    pairs = ShapePairs(replace(scenario.teach, seed=seed))
-    rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
-    if arm.negatives is not None:
-        rows = with_negatives(rows, arm.negatives, seed=seed, world=pairs).examples
-    budget = _budget(arm, cold, pairs, rows, effort, seed, folder)
-    rows = [row for row, left in zip(rows, budget["left"], strict=True) if left]
-    report(f"{arm.name}, seed {seed}: {budget['steps']} steps on {len(rows)} rows")
-    spent = Spent(folder / "spent.json")
-    model = _steps(arm, cold, pairs, rows, effort, seed, budget["steps"], folder / "run", spent)
-    run_s, measured_s = spent.seconds, budget["measured_s"]
-    cpu_s = measured_s + run_s
-    steps = max(1, round(budget["steps"] * (effort.minutes * 60 - measured_s) / run_s))
-    if (
-        not budget["again"]
-        and abs(cpu_s / (effort.minutes * 60) - 1) > TOLERANCE
-        and steps != budget["steps"]
-    ):
-        report(f"{arm.name}, seed {seed}: {cpu_s:.0f} processor seconds; begins anew with {steps} steps")
-        shutil.rmtree(folder / "run")
-        spent.forget()
-        write_json(folder / "budget.json", budget | {"steps": steps, "again": True})
-        return _train_arm(scenario, arm, cold, effort, seed, folder, report)
-    return replace(cold, model=model.eval()), {
-        "cpu_seconds": round(cpu_s, 1),
-        "steps": budget["steps"],
-        "rows": len(rows),
-    }
-
-
-class Spent:
+class CpuSeconds:
     """Processor seconds of a run, also of one that was killed and goes on: what it had recorded counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._before_s = float(json.loads(path.read_text())) if path.is_file() else 0.0
-        self._began_s = time.process_time()
+        self._recorded_s = float(json.loads(path.read_text())) if path.is_file() else 0.0
+        self._start_s = time.process_time()
 
     @property
-    def seconds(self) -> float:
-        return self._before_s + time.process_time() - self._began_s
+    def total(self) -> float:
+        return self._recorded_s + time.process_time() - self._start_s
 
-    def note(self, _: dict[str, Any]) -> None:
-        write_json(self._path, round(self.seconds, 2))
-
-    def forget(self) -> None:
-        self._path.unlink(missing_ok=True)
+    def record(self, _: dict[str, Any]) -> None:
+        """Write what was used so far; training calls it with each line of its curves."""
+        write_json(self._path, round(self.total, 2))
 
 
-def _budget(
-    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, folder: Path
-) -> dict[str, Any]:  # fmt: skip
-    """Which rows the arm's rule leaves, and the steps that the minutes are enough for; measured once, then kept."""
+def _train(
+    scenario: Scenario,
+    treatment: Treatment,
+    initial: LoadedModel,
+    budget: Budget,
+    seed: int,
+    folder: Path,
+    on_progress: Callable[[str], None],
+) -> tuple[LoadedModel, dict[str, Any]]:
+    """The treatment's model, and what it cost."""
+    pairs = ShapePairs(replace(scenario.teach, seed=seed))
+    rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
+    if treatment.negatives is not None:
+        rows = with_negatives(rows, treatment.negatives, seed=seed, world=pairs).examples
+    plan = _plan_steps(treatment, initial, pairs, rows, budget, seed, folder)
+    rows = [row for row, stays in zip(rows, plan["left"], strict=True) if stays]
+    label = f"{treatment.name}, seed {seed}"
+    while True:
+        on_progress(f"{label}: {plan['steps']} steps on {len(rows)} rows")
+        spent = CpuSeconds(folder / "spent.json")
+        model = _train_steps(
+            treatment, initial, pairs, rows, budget, seed, plan["steps"], folder / "run", spent.record
+        )
+        run_s = spent.total
+        cpu_s, budget_s = plan["measured_s"] + run_s, budget.minutes * 60
+        steps = max(1, round(plan["steps"] * (budget_s - plan["measured_s"]) / run_s))
+        if plan["again"] or abs(cpu_s / budget_s - 1) <= TOLERANCE or steps == plan["steps"]:
+            break
+        on_progress(f"{label}: {cpu_s:.0f} processor seconds; begins anew with {steps} steps")
+        shutil.rmtree(folder / "run")
+        (folder / "spent.json").unlink(missing_ok=True)
+        plan |= {"steps": steps, "again": True}
+        write_json(folder / "budget.json", plan)
+    costs = {"cpu_seconds": round(cpu_s, 1), "steps": plan["steps"], "rows": len(rows)}
+    return replace(initial, model=model.eval()), costs
+
+
+def _plan_steps(
+    treatment: Treatment,
+    initial: LoadedModel,
+    pairs: ShapePairs,
+    rows: Sequence[Example],
+    budget: Budget,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Which rows the treatment's rule leaves, and the steps that the minutes are enough for; measured once."""
     path = folder / "budget.json"
     if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text())
-        return {"again": False, **found}
+        return {"again": False, **json.loads(path.read_text())}
     for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "spent.json").unlink(missing_ok=True)
-    began_s = time.process_time()
-    left = _left(arm, cold, pairs, rows, seed, folder / "difficulty")
-    measured_s = time.process_time() - began_s if arm.difficulty else 0.0
-    kept = [row for row, stays in zip(rows, left, strict=True) if stays]
-    clips = list(dict.fromkeys(row.clip_id for row in kept))
-    few = [row for row in kept if row.clip_id in clips[:PILOT_CLIPS]]
-    taken_s = []
-    for count in PILOTS:
-        began_s = time.process_time()
-        _steps(arm, cold, pairs, few, effort, seed, count, folder / f"pilot-{count}")
-        taken_s.append(time.process_time() - began_s)
-    a_step_s = max((taken_s[1] - taken_s[0]) / (PILOTS[1] - PILOTS[0]), taken_s[0] / PILOTS[0] / 20)
-    a_look_s = max(0.0, taken_s[0] - PILOTS[0] * a_step_s) / min(PILOT_CLIPS, len(clips))
-    if arm.method == "sft":  # so few clips fill every batch; the rows may not
-        a_step_s *= _tokens_a_step(arm, cold, kept, effort, seed) / _tokens_a_step(
-            arm, cold, few, effort, seed
+
+    # Rows that are neither solved nor hopeless, where the treatment asks for them.
+    stays, measured_s = [True] * len(rows), 0.0
+    if treatment.difficulty is not None:
+        from train.grpo.difficulty import measure, sampling_weights
+
+        start_s = time.process_time()
+        encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
+        cache = folder / "difficulty"
+        difficulties = measure(
+            initial.model, encoder, rows, model_id=initial.fingerprint, cache=cache, seed=seed
         )
-    steps = max(1, round((effort.minutes * 60 - measured_s - a_look_s * len(clips)) / a_step_s))
-    budget = {"steps": steps, "measured_s": round(measured_s, 2), "left": left, "again": False}
-    write_json(path, budget)
-    return budget
+        stays = [weight > 0 for weight in sampling_weights(difficulties, treatment.difficulty)]
+        measured_s = time.process_time() - start_s
+    rows = [row for row, stay in zip(rows, stays, strict=True) if stay]
+
+    # Seconds of a step, and of looking at a clip for the first time, from two pilots on a few clips.
+    clips = list(dict.fromkeys(row.clip_id for row in rows))
+    few_rows = [row for row in rows if row.clip_id in clips[:PILOT_CLIPS]]
+    pilot_s = []
+    for count in PILOTS:
+        start_s = time.process_time()
+        _train_steps(treatment, initial, pairs, few_rows, budget, seed, count, folder / f"pilot-{count}")
+        pilot_s.append(time.process_time() - start_s)
+    step_s = max((pilot_s[1] - pilot_s[0]) / (PILOTS[1] - PILOTS[0]), pilot_s[0] / PILOTS[0] / 20)
+    look_s = max(0.0, pilot_s[0] - PILOTS[0] * step_s) / min(PILOT_CLIPS, len(clips))
+    if treatment.method == "sft":  # so few clips fill every batch; the rows may not
+        config: Any = _config(treatment, budget, seed, 100)
+        mean_tokens = []
+        for subset in (rows, few_rows):
+            batches, steps = plan_batches(subset, config, initial.defaults)
+            mean_tokens.append(sum(pack.tokens for batch in batches for pack in batch) / steps)
+        step_s *= mean_tokens[0] / mean_tokens[1]
+    steps = max(1, round((budget.minutes * 60 - measured_s - look_s * len(clips)) / step_s))
+    plan = {"steps": steps, "measured_s": round(measured_s, 2), "left": stays, "again": False}
+    write_json(path, plan)
+    return plan
 
 
-def _tokens_a_step(arm: Arm, cold: LoadedModel, rows: Sequence[Example], effort: Effort, seed: int) -> float:
-    """Of SFT on these rows, in the mean."""
-    plan, steps = plan_batches(rows, _sft(arm, effort, seed, 100), cold.defaults)
-    return sum(pack.tokens for batch in plan for pack in batch) / steps
-
-
-def _left(
-    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], seed: int, cache: Path
-) -> list[bool]:
-    """Whether the arm's rule leaves each row."""
-    if arm.difficulty is None:
-        return [True] * len(rows)
-    from train.grpo.difficulty import measure, sampling_weights
-
-    encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    found = measure(cold.model, encoder, rows, model_id=cold.fingerprint, cache=cache, seed=seed)
-    return [weight > 0 for weight in sampling_weights(found, arm.difficulty)]
-
-
-def _steps(
-    arm: Arm, cold: LoadedModel, pairs: ShapePairs, rows: Sequence[Example], effort: Effort, seed: int, steps: int,
-    folder: Path, spent: Spent | None = None,
-) -> Any:  # fmt: skip
-    """So many steps of an arm from the cold model."""
+def _train_steps(
+    treatment: Treatment,
+    initial: LoadedModel,
+    pairs: ShapePairs,
+    rows: Sequence[Example],
+    budget: Budget,
+    seed: int,
+    steps: int,
+    folder: Path,
+    on_progress: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Any:
+    """So many steps of a treatment from the initial model."""
     from train.grpo.trainer import run_pir_grpo
     from train.sft.trainer import run_sft
     from train.trainer import adapt
 
-    encoder = pairs.encoder(cold.tokenizer, cold.defaults, cold.normaliser)
-    config: Any = _config(arm, effort, seed, steps)
-    model = adapt(copy.deepcopy(cold.model), config)
-    train: Any = run_sft if arm.method == "sft" else run_pir_grpo
-    note = (lambda line: None) if spent is None else spent.note
-    return train(model, cold.tokenizer, encoder, rows, config, folder, on_progress=note)
+    encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
+    config: Any = _config(treatment, budget, seed, steps)
+    model = adapt(copy.deepcopy(initial.model), config)
+    train: Any = run_sft if treatment.method == "sft" else run_pir_grpo
+    return train(model, initial.tokenizer, encoder, rows, config, folder, on_progress=on_progress)
 
 
-def _training(arm: Arm, effort: Effort, seed: int) -> dict[str, Any]:
-    """What decides an arm's training but for its steps, defaults of its method among it."""
-    decides = {} if arm is COLD else asdict(_config(arm, effort, seed, 1))
-    return {name: value for name, value in decides.items() if name not in ("steps", "save_every")}
-
-
-def _config(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig | PirGrpoConfig:
-    return _sft(arm, effort, seed, steps) if arm.method == "sft" else _pir(arm, effort, seed, steps)
-
-
-def _sft(arm: Arm, effort: Effort, seed: int, steps: int) -> SftConfig:
-    return SftConfig(
-        method="full", seed=seed, learning_rate=arm.rate or effort.sft_rate, steps=steps, questions_per_row=10,
-        per_device_train_batch_size=8,
-        save_steps=_save_every(steps), logging_steps=5, threads=1,
-    )  # fmt: skip
-
-
-def _save_every(steps: int) -> int:
-    """A pilot saves nothing: one state among four steps would pass for a fifth of their time."""
-    return 10 if steps in PILOTS else max(5, steps // 25 * 5)
-
-
-def _pir(arm: Arm, effort: Effort, seed: int, steps: int) -> PirGrpoConfig:
+def _config(treatment: Treatment, budget: Budget, seed: int, steps: int) -> SftConfig | PirGrpoConfig:
+    # A pilot saves nothing: one state among four steps would pass for a fifth of their time.
+    save_steps = 10 if steps in PILOTS else max(5, steps // 25 * 5)
+    if treatment.method == "sft":
+        return SftConfig(
+            method="full",
+            seed=seed,
+            learning_rate=treatment.rate or budget.sft_rate,
+            steps=steps,
+            questions_per_row=10,
+            per_device_train_batch_size=8,
+            save_steps=save_steps,
+            logging_steps=5,
+            threads=1,
+        )
     return PirGrpoConfig(
-        method="full", seed=seed, learning_rate=arm.rate or effort.learning_rate, steps=steps,
-        groups=effort.groups, num_generations=8, beta=arm.beta, inject_refusal=arm.show_refusals,
-        save_steps=_save_every(steps), logging_steps=5, threads=1,
-    )  # fmt: skip
-
-
-def _reading(model: LoadedModel) -> Reading:
-    """Held-out clips are read as the model's own defaults say."""
-    defaults = model.defaults
-    return Reading(
-        tokens_per_frame=defaults.tokens_per_frame or 8.0, min_tokens=defaults.min_tokens,
-        max_tokens=defaults.max_tokens,
-    )  # fmt: skip
-
-
-def _differences(
-    found: dict[str, Any], arms: Sequence[Arm], seeds: Sequence[int], truth: list[TruthRow], world: str
-) -> dict[str, Any]:
-    """The first arm's gain over the cold model and every other arm: a paired bootstrap over clips, seeds together."""
-    whole = [replace(row, qid=f"{seed}-{row.qid}") for seed in seeds for row in truth]
-
-    def said(arm: Arm) -> list[PredictionRow]:
-        return [
-            PredictionRow(
-                **row
-                | {name: tuple(map(tuple, row[name])) for name in ("windows", "moments")}
-                | {"qid": f"{seed}-{row['qid']}"}
-            )
-            for seed in seeds
-            for row in found[f"{arm.name}-{seed}"]["worlds"][world]["predictions"]
-        ]
-
-    out: dict[str, Any] = {}
-    for arm in (COLD, *arms[1:]):
-        out[f"{arms[0].name} - {arm.name}"] = gains(said(arm), said(arms[0]), whole)
-    return out
-
-
-def _figures(measures: dict[str, Any]) -> str:
-    shown = {name: measures[name]["value"] for name in ("miou", "refused_f1", "over_refusal")}
-    return ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in shown.items())
+        method="full",
+        seed=seed,
+        learning_rate=treatment.rate or budget.learning_rate,
+        steps=steps,
+        groups=budget.groups,
+        num_generations=8,
+        beta=treatment.beta,
+        inject_refusal=treatment.show_refusals,
+        save_steps=save_steps,
+        logging_steps=5,
+        threads=1,
+    )

@@ -11,10 +11,9 @@ from tempo_core.moments import Moment
 from tempo_core.video import SampledVideo
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.experiments.world import ticks_for
+from train.experiments.world import drawn_video, ticks_for
 from train.shapeworld.queries import Predicate, QueryMix, sample_queries
-from train.shapeworld.render import render
-from train.shapeworld.scene import TIERS, Scene, sample_scene
+from train.shapeworld.scene import TIERS, Scene, other_scenes, sample_scene
 
 TEACHING_SEEDS = 2**30
 """The clips of experiments; training from random weights draws its own from the whole range below 2**31."""
@@ -40,26 +39,31 @@ class ShapePairs:
 
     def __init__(self, plan: PairsPlan) -> None:
         self._scenes: dict[str, Scene] = {}
-        self._meant: dict[str, Predicate | None] = {}
+        self._predicates: dict[str, Predicate | None] = {}
         examples: list[Example] = []
         for number in range(plan.clips):
             rng = np.random.default_rng([plan.seed, 5, number])
             tier = TIERS["rich" if rng.random() < plan.rich_share else "plain"]
             seed = TEACHING_SEEDS + plan.seed * 100_000 + number
             scene = sample_scene(seed, tier, ticks=ticks_for(seed, plan.ticks), motion=plan.motion)
-            name = f"shapeworld-{tier.name}-{scene.seed}"
+            name = f"shapeworld-{tier.name}-{seed}"
             self._scenes[name] = scene
-            others = [sample_scene(seed + 10**9 * i, tier, ticks=scene.ticks) for i in (1, 2, 3)]
-            for idx, query in enumerate(sample_queries(rng, scene, plan.queries, plan.mix, others)):
+            queries = sample_queries(rng, scene, plan.queries, plan.mix, other_scenes(scene))
+            for idx, query in enumerate(queries):
                 row_id = f"{name}/{idx}"
-                self._meant[row_id] = query.predicate
+                self._predicates[row_id] = query.predicate
                 moments = tuple(Moment(start * scene.step_s, end * scene.step_s) for start, end in query.runs)
-                examples.append(
-                    Example(
-                        row_id=row_id, video=Path(name), clip_id=name, query=query.text, moments=moments,
-                        duration_s=scene.duration_s, kind=query.kind, negative=query.negative,
-                    )
-                )  # fmt: skip
+                example = Example(
+                    row_id=row_id,
+                    video=Path(name),
+                    clip_id=name,
+                    query=query.text,
+                    moments=moments,
+                    duration_s=scene.duration_s,
+                    kind=query.kind,
+                    negative=query.negative,
+                )
+                examples.append(example)
         self.examples = tuple(examples)
 
     def scene(self, example: Example) -> Scene | None:
@@ -72,15 +76,12 @@ class ShapePairs:
 
     def predicate(self, example: Example) -> Predicate | None:
         """What the example's query means; None for words that the world does not know, and for made rows."""
-        return self._meant.get(example.row_id)
+        return self._predicates.get(example.row_id)
 
     def sample(self, example: Example) -> SampledVideo:
-        """The clip's frames, one a beat, as the file's sampling would give them before compression."""
+        """The clip's frames, one a beat."""
         scene = self._scenes[example.clip_id]
-        return SampledVideo(
-            times_s=np.arange(scene.ticks) * scene.step_s, frames=render(scene, short_side_px=112),
-            end_s=scene.ticks * scene.step_s, reader="pyav", notes=(), sha256=example.clip_id,
-        )  # fmt: skip
+        return drawn_video(scene, scene.step_s, example.clip_id)
 
     def encoder(self, tokenizer: Any, defaults: GroundingDefaults, normaliser: Any) -> Encoder:
         """An encoder that draws these clips."""

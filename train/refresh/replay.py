@@ -106,7 +106,7 @@ def _rendered(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: On
         with exclusive_lock(folder, wait=True):  # refreshes share the cache
             if not (folder / "complete").is_file():
                 before = len(found) // QUESTIONS
-                make_set(plan, folder, progress=partial(_later, on_progress, before, clips))
+                make_set(plan, folder, on_progress=partial(_later, on_progress, before, clips))
                 (folder / "complete").touch()
         found += read_examples(folder / "rows.jsonl").training
     return [replace(example, row_id=f"shapeworld-{seed}/{number}") for number, example in enumerate(found)]

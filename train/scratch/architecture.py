@@ -23,8 +23,8 @@ HIDDEN = 256
 
 def tiny_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2VLConfig:
     """Six layers of 256 over a vision tower of four layers of 192; every matrix fits NF4's blocks of 64."""
-    ids = {name: special_id(tokenizer, f"<|{name}|>") for name in
-           ("vision_start", "vision_end", "vision_pad", "image_pad", "video_pad", "im_end", "endoftext")}  # fmt: skip
+    names = ("vision_start", "vision_end", "image_pad", "video_pad", "im_end", "endoftext")
+    ids = {name: special_id(tokenizer, f"<|{name}|>") for name in names}
     return Qwen2VLConfig(
         text_config={
             "hidden_size": HIDDEN,
@@ -75,32 +75,23 @@ def new_model(
         ],
         pad_token_id=tokenizer.pad_token_id,
     )
-    if whitened:
-        _whiten_patch_embedding(model, seed)
+    if whitened:  # without it shapes take minutes longer to emerge
+        patches = []
+        for scene_seed in range(seed * 1000, seed * 1000 + 160):
+            scene = sample_scene(scene_seed, RICH if scene_seed % 2 else PLAIN, ticks=12, aspect=(1, 1))
+            for side in (56, 112):
+                frames = render(scene, short_side_px=side, times=np.array([2.0, 6.0, 9.0]))
+                pixels = (frames / 255 - IMAGE_MEAN) / IMAGE_STD
+                grid = side // PATCH_PX
+                cut = pixels.reshape(3, grid, PATCH_PX, grid, PATCH_PX, 3).transpose(0, 1, 3, 5, 2, 4)
+                patches.append(cut.reshape(-1, 3 * PATCH_PX * PATCH_PX))
+        flat = np.concatenate(patches)
+        centred = flat - flat.mean(axis=0)
+        _, values, components = np.linalg.svd(centred, full_matrices=False)
+        size = model.model.visual.patch_embed.embed_dim
+        scale = values[:size] / np.sqrt(len(centred))
+        weights = components[:size] / np.maximum(scale, 0.05)[:, None]
+        kernel = torch.tensor(weights, dtype=torch.float32).view(size, 3, 1, PATCH_PX, PATCH_PX)
+        with torch.no_grad():
+            model.model.visual.patch_embed.proj.weight.copy_(kernel.expand(-1, -1, 2, -1, -1) / 2)
     return model
-
-
-def _whiten_patch_embedding(model: Qwen2VLForConditionalGeneration, seed: int) -> None:
-    """Principal components, whitened: without them shapes take minutes longer to emerge."""
-    patches = np.concatenate([_sample_patches(seed * 1000 + i) for i in range(160)])
-    centred = patches - patches.mean(axis=0)
-    _, values, components = np.linalg.svd(centred, full_matrices=False)
-    keep = model.model.visual.patch_embed.embed_dim
-    scale = values[:keep] / np.sqrt(len(centred))
-    weights = components[:keep] / np.maximum(scale, 0.05)[:, None]
-    kernel = torch.tensor(weights, dtype=torch.float32).view(keep, 3, 1, PATCH_PX, PATCH_PX)
-    with torch.no_grad():
-        model.model.visual.patch_embed.proj.weight.copy_(kernel.expand(-1, -1, 2, -1, -1) / 2)
-
-
-def _sample_patches(seed: int) -> np.ndarray:
-    """Normalised patches float64[N, 588] in (channel, row, column) order of a few frames at two sizes."""
-    scene = sample_scene(seed, RICH if seed % 2 else PLAIN, ticks=12, aspect=(1, 1))
-    out = []
-    for side in (56, 112):
-        frames = render(scene, short_side_px=side, times=np.array([2.0, 6.0, 9.0]))
-        pixels = (frames / 255 - IMAGE_MEAN) / IMAGE_STD
-        grid = side // PATCH_PX
-        cut = pixels.reshape(3, grid, PATCH_PX, grid, PATCH_PX, 3).transpose(0, 1, 3, 5, 2, 4)
-        out.append(cut.reshape(-1, 3 * PATCH_PX * PATCH_PX))
-    return np.concatenate(out)

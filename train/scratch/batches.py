@@ -3,7 +3,7 @@
 Because batch i depends on nothing but its number, a run that was killed goes on with exactly the batches that are left.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,7 @@ from train.scratch.recipe import Mixture
 from train.scratch.stamp_styles import styled_context, written
 from train.shapeworld.queries import Query, QueryMix, sample_queries
 from train.shapeworld.render import render
-from train.shapeworld.scene import TIERS, Scene, Tier, sample_scene, sample_still
+from train.shapeworld.scene import TIERS, Scene, sample_scene, sample_still
 
 IGNORED = -100
 LONGEST_QUESTION = 48
@@ -76,7 +76,7 @@ class Videos:
     """int64[3, B * K, S]."""
     targets: Tensor
     """int64[B, K, S]: the next token where it belongs to the answer, else IGNORED."""
-    asked: Tensor
+    question_end: Tensor
     """int64[B, K]: index of the question's last token, from which the answer is decided."""
     inside: Tensor
     """bool[B, K, T]: frames that lie in a moment."""
@@ -98,45 +98,34 @@ class Batches(IterableDataset):
             yield self._make(step)
 
 
-# ------------------------------------------------------------------------------------------ still frames
-
-
 def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list[Frames]:
     """A batch for the vision stage: single pictures crowded with things, all of one size per group."""
     rng = np.random.default_rng([seed, 1, step])
-    shapes = [((56, 56), 0.42), ((112, 112), 0.2), ((84, 84), 0.24), ((28, 28), 0.04), ((56, 84), 0.1)]
-    out = []
-    for size, share in shapes:
-        made = [
-            _still(rng, size, TIERS["rich" if rng.random() < rich_share else "plain"])
-            for _ in range(max(1, round(count * share)))
-        ]
-        out.append(_stack(made))
-    return out
+    shares = {(56, 56): 0.42, (112, 112): 0.2, (84, 84): 0.24, (28, 28): 0.04, (56, 84): 0.1}
+    groups = []
+    for size, share in shares.items():
+        pictures = []
+        for _ in range(max(1, round(count * share))):
+            tier = TIERS["rich" if rng.random() < rich_share else "plain"]
+            aspect = (1, 1) if size[0] == size[1] else (3, 4)
+            scene = sample_still(int(rng.integers(2**31)), tier, aspect=aspect)
+            pictures.append((scene, 0, render(scene, short_side_px=112)[0]))
+        groups.append(_frames_with_labels(pictures, size))
+    return groups
 
 
-def _still(rng: np.random.Generator, size: tuple[int, int], tier: Tier) -> tuple:
-    aspect = (1, 1) if size[0] == size[1] else (3, 4)
-    scene = sample_still(int(rng.integers(2**31)), tier, aspect=aspect)
-    frame = render(scene, short_side_px=112)[0]
-    return _frame(scene, 0, frame, size)
-
-
-def _frame(scene: Scene, tick: int, frame: np.ndarray, size: tuple[int, int]) -> tuple:
+def _frames_with_labels(pictures: Sequence[tuple[Scene, int, np.ndarray]], size: tuple[int, int]) -> Frames:
+    """Pictures (scene, tick, uint8[H, W, 3]) at one size (height, width)."""
     rows, columns = size[0] // TOKEN_PX, size[1] // TOKEN_PX
-    return (
-        resize(frame, size),
-        labels.cell_looks(scene, tick, rows, columns),
-        labels.surroundings_of(scene)[tick],
-        labels.readable(scene)[tick],
+    looks = [labels.cell_looks(scene, tick, rows, columns) for scene, tick, _ in pictures]
+    surroundings = [labels.surroundings_of(scene)[tick] for scene, tick, _ in pictures]
+    readable = [labels.readable(scene)[tick] for scene, tick, _ in pictures]
+    return Frames(
+        pixels=torch.from_numpy(np.stack([resize(picture, size) for _, _, picture in pictures])),
+        looks=torch.from_numpy(np.stack(looks)),
+        surroundings=torch.from_numpy(np.stack(surroundings)),
+        readable=torch.from_numpy(np.stack(readable)),
     )
-
-
-def _stack(made: list[tuple]) -> Frames:
-    pixels, looks, surroundings, readable = (
-        torch.from_numpy(np.stack(part)) for part in zip(*made, strict=True)
-    )
-    return Frames(pixels=pixels, looks=looks, surroundings=surroundings, readable=readable)
 
 
 def resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -146,155 +135,141 @@ def resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
-# ----------------------------------------------------------------------------------------------- videos
-
-
-def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase) -> Videos:
-    """B videos of one length, aspect and token budget, with K questions each."""
-    rng = np.random.default_rng([seed, 2, step])
-    tier = _tier(rng.random(), mixture)
-    ticks = int(rng.integers(mixture.ticks[0], mixture.ticks[1] + 1))
-    aspect = tier.aspects[int(rng.integers(len(tier.aspects)))]
-    per_frame, least = mixture.tokens_per_frame, mixture.min_tokens
-    if rng.random() < mixture.other_budgets:
-        per_frame, least = rng.uniform(3.0, 10.0), 1
-    names, shares = zip(*mixture.allocators, strict=True)
-    allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
-    scenes = [
-        sample_scene(
-            int(rng.integers(2**31)), tier, ticks=ticks, aspect=aspect, motion=mixture.motion,
-            wall_chances=mixture.wall_chances,
-        )
-        for _ in range(mixture.videos)
-    ]  # fmt: skip
-    clips = [
-        _clip(rng, scene, (round(ticks * per_frame), least), allocator, mixture, scenes, tokenizer)
-        for scene in scenes
-    ]
-    return _pack(clips, tokenizer)
-
-
-def _tier(draw: float, mixture: Mixture) -> Tier:
-    if draw < mixture.rich_share:
-        return TIERS["rich"]
-    return TIERS["sparse" if draw < mixture.rich_share + mixture.sparse_share else "plain"]
-
-
 @dataclass(slots=True)
 class _Clip:
     scene: Scene
     frames: np.ndarray
     allocation: Allocation
     stamps: list[str]
-    widths: list[int]
-    """Tokens of each stamp as the answer writes it."""
+    stamp_tokens: list[int]
+    """Number of tokens of each stamp as the answer writes it."""
     context: list[int]
     questions: list[tuple[Query, list[int], list[int]]]
+    """Query, its token ids and its answer's."""
 
 
-def _clip(
-    rng: np.random.Generator, scene: Scene, budget: tuple[int, int], allocator: str, mixture: Mixture,
-    scenes: list[Scene], tokenizer: PreTrainedTokenizerBase,
-) -> _Clip:  # fmt: skip
-    """One of the batch's scenes with its questions; `budget` is of tokens in all and the least of a frame."""
-    frames = render(scene, short_side_px=112)
-    others = [s for s in scenes if s is not scene]
-    allocation = allocate(
-        frames,
-        budget_tokens=budget[0],
-        min_tokens=budget[1],
-        max_tokens=mixture.max_tokens,
-        allocator=allocator,
-        seed=scene.seed,
-    )
-    stamps = format_stamps(*_clock(rng, scene, mixture))
+def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase) -> Videos:
+    """B videos of one length, aspect and token budget, with K questions each."""
+    rng = np.random.default_rng([seed, 2, step])
+    draw = rng.random()
+    sparse = draw < mixture.rich_share + mixture.sparse_share
+    tier = TIERS["rich" if draw < mixture.rich_share else "sparse" if sparse else "plain"]
+    ticks = int(rng.integers(mixture.ticks[0], mixture.ticks[1] + 1))
+    aspect = tier.aspects[int(rng.integers(len(tier.aspects)))]
+    tokens_per_frame, min_tokens = mixture.tokens_per_frame, mixture.min_tokens
+    if rng.random() < mixture.other_budgets:
+        tokens_per_frame, min_tokens = rng.uniform(3.0, 10.0), 1
+    names, shares = zip(*mixture.allocators, strict=True)
+    allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
+    seeds = [int(rng.integers(2**31)) for _ in range(mixture.videos)]
+    scenes = [
+        sample_scene(
+            seed, tier, ticks=ticks, aspect=aspect, motion=mixture.motion, wall_chances=mixture.wall_chances
+        )
+        for seed in seeds
+    ]
+    clips = []
+    for scene in scenes:
+        frames = render(scene, short_side_px=112)
+        allocation = allocate(
+            frames,
+            budget_tokens=round(ticks * tokens_per_frame),
+            min_tokens=min_tokens,
+            max_tokens=mixture.max_tokens,
+            allocator=allocator,
+            seed=scene.seed,
+        )
+        clips.append(_clip_with_questions(rng, scene, frames, allocation, mixture, scenes, tokenizer))
+    return _pack(clips, tokenizer)
+
+
+def _clip_with_questions(
+    rng: np.random.Generator,
+    scene: Scene,
+    frames: np.ndarray,
+    allocation: Allocation,
+    mixture: Mixture,
+    scenes: list[Scene],
+    tokenizer: PreTrainedTokenizerBase,
+) -> _Clip:
+    """One of the batch's scenes with its stamps, context and questions."""
+    # Frame times: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short.
+    step_s = mixture.beat_s or scene.step_s
+    if rng.random() >= 1 - mixture.odd_clocks:
+        step_s = float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
+    times_s = [i * step_s for i in range(scene.ticks)]
+    last = 1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
+    stamps = format_stamps(times_s, times_s[-1] + step_s * last)
+    answer_stamps = written(stamps, mixture.stamps)
+
     mix = mixture.query_mix
     if rng.random() >= 0.8 and mix.irrelevant > 0:
         mix = replace(mix, irrelevant=0.5)
+    other_scenes = [other for other in scenes if other is not scene]
+    queries = sample_queries(rng, scene, mixture.questions + 2, mix, other_scenes)
+    if not queries:
+        unknown = QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0))
+        queries = sample_queries(rng, scene, 2, unknown, [])
     questions = []
-    queries = sample_queries(rng, scene, mixture.questions + 2, mix, others)
-    for query in queries or sample_queries(
-        rng, scene, 2, QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0)), []
-    ):
-        asked, answer = (
-            question_ids(tokenizer, query.text),
-            answer_ids(tokenizer, answer_pieces(query.runs, written(stamps, mixture.stamps))),
-        )
-        if len(asked) + len(answer) <= LONGEST_QUESTION:
-            questions.append((query, asked, answer))
-    chosen = [questions[i % len(questions)] for i in range(mixture.questions)]
-    context = styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps)
-    widths = [
-        len(ids) for ids in tokenizer(written(stamps, mixture.stamps), add_special_tokens=False)["input_ids"]
-    ]
-    return _Clip(scene, frames, allocation, stamps, widths, context, chosen)
-
-
-def _clock(rng: np.random.Generator, scene: Scene, mixture: Mixture) -> tuple[list[float], float]:
-    """Frame times and end: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short."""
-    step = (
-        mixture.beat_s or scene.step_s
-        if rng.random() < 1 - mixture.odd_clocks
-        else float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
-    )
-    times = [i * step for i in range(scene.ticks)]
-    return times, times[-1] + step * (
-        1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
+    for query in queries:
+        question = question_ids(tokenizer, query.text)
+        answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
+        if len(question) + len(answer) <= LONGEST_QUESTION:
+            questions.append((query, question, answer))
+    return _Clip(
+        scene=scene,
+        frames=frames,
+        allocation=allocation,
+        stamps=stamps,
+        stamp_tokens=[len(ids) for ids in tokenizer(answer_stamps, add_special_tokens=False)["input_ids"]],
+        context=styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps),
+        questions=[questions[i % len(questions)] for i in range(mixture.questions)],
     )
 
 
 def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
-    pad = special_id(tokenizer, IMAGE_PAD)
+    image_pad = special_id(tokenizer, IMAGE_PAD)
     vision_end = special_id(tokenizer, VISION_END)
     longest = max(len(clip.context) for clip in clips)
     context = np.full((len(clips), longest), tokenizer.pad_token_id)
     positions = np.zeros((3, len(clips), longest), dtype=np.int64)
     closing = []
     for b, clip in enumerate(clips):
-        ids = np.array(clip.context)
+        ids, grids = np.array(clip.context), grid_sizes(clip.allocation.sizes_px)
         context[b, : len(ids)] = ids
-        positions[:, b, : len(ids)] = mrope_positions(
-            clip.context, grid_sizes(clip.allocation.sizes_px), image_token_id=pad
-        )
+        positions[:, b, : len(ids)] = mrope_positions(clip.context, grids, image_token_id=image_pad)
         closing.append([*np.flatnonzero(ids == vision_end), len(ids) - 1])
-    frames, order = _group_frames(clips)
+    frames, image_order = _group_frames(clips)
+    digits = [tokenizer(clip.stamps, add_special_tokens=False)["input_ids"] for clip in clips]
     return Videos(
         frames=frames,
-        image_order=torch.from_numpy(order),
+        image_order=torch.from_numpy(image_order),
         context=torch.from_numpy(context),
         context_mask=torch.from_numpy(np.arange(longest) < np.array([[len(c.context)] for c in clips])),
         context_positions=torch.from_numpy(positions),
         closing=torch.tensor(np.array(closing)),
-        stamp_digits=torch.tensor(
-            [tokenizer(c.stamps, add_special_tokens=False)["input_ids"] for c in clips]
-        ),
-        facts=torch.from_numpy(np.stack([labels.frame_facts(c.scene) for c in clips])),
+        stamp_digits=torch.tensor(digits),
+        facts=torch.from_numpy(np.stack([labels.frame_facts(clip.scene) for clip in clips])),
         **_pack_questions(clips, positions, closing),
     )
 
 
 def _group_frames(clips: list[_Clip]) -> tuple[list[Frames], np.ndarray]:
     """All frames by size, and where each placeholder finds its token in the concatenation of the groups."""
-    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    members: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for b, clip in enumerate(clips):
         for t, size in enumerate(clip.allocation.sizes_px):
-            groups.setdefault((int(size[0]), int(size[1])), []).append((b, t))
-    frames, first = [], {}
-    done = 0
-    facts = [(labels.surroundings_of(c.scene), labels.readable(c.scene)) for c in clips]
-    for (height, width), members in groups.items():
-        rows, columns = height // TOKEN_PX, width // TOKEN_PX
-        made = [
-            (resize(clips[b].frames[t], (height, width)), labels.cell_looks(clips[b].scene, t, rows, columns),
-             facts[b][0][t], facts[b][1][t])
-            for b, t in members
-        ]  # fmt: skip
-        frames.append(_stack(made))
-        for member in members:
-            first[member] = done
-            done += rows * columns
+            members.setdefault((int(size[0]), int(size[1])), []).append((b, t))
+    frames, first_token = [], {}
+    token_count = 0
+    for (height, width), places in members.items():
+        pictures = [(clips[b].scene, t, clips[b].frames[t]) for b, t in places]
+        frames.append(_frames_with_labels(pictures, (height, width)))
+        for place in places:
+            first_token[place] = token_count
+            token_count += (height // TOKEN_PX) * (width // TOKEN_PX)
     order = [
-        np.arange(first[b, t], first[b, t] + int(tokens))
+        np.arange(first_token[b, t], first_token[b, t] + int(tokens))
         for b, clip in enumerate(clips)
         for t, tokens in enumerate(clip.allocation.tokens)
     ]
@@ -302,50 +277,40 @@ def _group_frames(clips: list[_Clip]) -> tuple[list[Frames], np.ndarray]:
 
 
 def _pack_questions(clips: list[_Clip], positions: np.ndarray, closing: list[list[int]]) -> dict[str, Tensor]:
-    per_clip, ticks = len(clips[0].questions), clips[0].scene.ticks
-    shape = (len(clips), per_clip)
-    longest = max(len(asked) + len(answer) - 1 for clip in clips for _, asked, answer in clip.questions)
+    shape = (len(clips), len(clips[0].questions))
+    longest = max(len(question) + len(answer) - 1 for clip in clips for _, question, answer in clip.questions)
     ids = np.zeros((*shape, longest), dtype=np.int64)
     targets = np.full((*shape, longest), IGNORED)
-    where = np.zeros((3, *shape, longest), dtype=np.int64)
-    asked_at = np.zeros(shape, dtype=np.int64)
-    inside = np.zeros((*shape, ticks), dtype=bool)
+    question_positions = np.zeros((3, *shape, longest), dtype=np.int64)
+    question_end = np.zeros(shape, dtype=np.int64)
+    inside = np.zeros((*shape, clips[0].scene.ticks), dtype=bool)
     bounds = np.full((*shape, 2), IGNORED)
     points: list[tuple[int, int, int, int]] = []
     for b, clip in enumerate(clips):
         start = next_position(positions[:, b, : len(clip.context)])
-        where[:, b] = start + np.arange(longest)
-        for k, (query, asked, answer) in enumerate(clip.questions):
-            whole = [*asked, *answer]
+        question_positions[:, b] = start + np.arange(longest)
+        for k, (query, question, answer) in enumerate(clip.questions):
+            whole = [*question, *answer]
             ids[b, k, : len(whole) - 1] = whole[:-1]
-            targets[b, k, len(asked) - 1 : len(whole) - 1] = answer
-            asked_at[b, k] = len(asked) - 1
+            targets[b, k, len(question) - 1 : len(whole) - 1] = answer
+            question_end[b, k] = len(question) - 1
             for first, last in query.runs:
                 inside[b, k, first:last] = True
             if query.runs:
                 bounds[b, k] = query.runs[0]
-            stamps = [stamp for run in query.runs for stamp in run]
-            points += [
-                (b, k, s, closing[b][stamp]) for s, stamp in _pointing(len(asked), stamps, clip.widths)
-            ]
+            # The positions that write a stamp's tokens (three of an ETA stamp) should look at its frame. An answer
+            # is From, blank, stamp, to, blank, stamp, then `,` and `from` for each further moment.
+            position = len(question)
+            for i, stamp in enumerate(stamp for run in query.runs for stamp in run):
+                position += 1 if i == 0 or i % 2 == 1 else 2
+                points += [(b, k, position + n, closing[b][stamp]) for n in range(clip.stamp_tokens[stamp])]
+                position += clip.stamp_tokens[stamp] + 1
     return {
         "questions": torch.from_numpy(ids),
-        "question_positions": torch.from_numpy(where.reshape(3, -1, longest)),
+        "question_positions": torch.from_numpy(question_positions.reshape(3, -1, longest)),
         "targets": torch.from_numpy(targets),
-        "asked": torch.from_numpy(asked_at),
+        "question_end": torch.from_numpy(question_end),
         "inside": torch.from_numpy(inside),
         "bounds": torch.from_numpy(bounds),
         "points": torch.tensor(points, dtype=torch.long).view(-1, 4),
     }
-
-
-def _pointing(asked: int, stamps: list[int], widths: list[int]) -> Iterator[tuple[int, int]]:
-    """(question position, stamp index): the positions that write each of a stamp's tokens (three of an ETA stamp).
-
-    An answer is From, blank, stamp, to, blank, stamp, then `,` and `from` for each further moment.
-    """
-    position = asked
-    for i, stamp in enumerate(stamps):
-        position += 1 if i == 0 or i % 2 == 1 else 2
-        yield from ((position + n, stamp) for n in range(widths[stamp]))
-        position += widths[stamp] + 1

@@ -33,22 +33,17 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write(folder / FILE_NAME, asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed})
-    _write(
-        folder / "preprocessor_config.json",
-        {
-            "image_processor_type": "Qwen2VLImageProcessor",
-            "image_mean": IMAGE_MEAN,
-            "image_std": IMAGE_STD,
-            "patch_size": PATCH_PX,
-            "merge_size": 2,
-            "temporal_patch_size": 2,
-            "min_pixels": 28 * 28,
-            "max_pixels": 16 * 28 * 28,
-        },
-    )
+    defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
+    preprocessor = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "image_mean": IMAGE_MEAN,
+        "image_std": IMAGE_STD,
+        "patch_size": PATCH_PX,
+        "merge_size": 2,
+        "temporal_patch_size": 2,
+        "min_pixels": 28 * 28,
+        "max_pixels": 16 * 28 * 28,
+    }
+    for name, data in ((FILE_NAME, defaults), ("preprocessor_config.json", preprocessor)):
+        (folder / name).write_text(json.dumps(data, indent=1) + "\n")
     return folder
-
-
-def _write(path: Path, data: dict) -> None:
-    path.write_text(json.dumps(data, indent=1) + "\n")

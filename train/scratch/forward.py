@@ -22,7 +22,7 @@ from train.scratch.architecture import IMAGE_MEAN, IMAGE_STD, PATCH_PX
 
 
 @dataclass(slots=True)
-class Reading:
+class HiddenStates:
     """What one pass leaves behind; every list has one entry per layer."""
 
     context: list[Tensor]
@@ -79,7 +79,7 @@ def read(
     question_positions: Tensor,
     context_mask: Tensor,
     watch: tuple[int, ...] = (),
-) -> Reading:
+) -> HiddenStates:
     """Run the language model over contexts [B, P, D] with K questions behind each, [B, K, S, D].
 
     Positions are [3, B, P] and [3, B * K, S]; `context_mask` bool[B, P] is false on padding, which stands at the end.
@@ -90,19 +90,19 @@ def read(
     turn_context = _turner(language, context, context_positions)
     turn_questions = _turner(language, questions, question_positions)
     x, y = context, questions.flatten(0, 1)
-    out = Reading(context=[], questions=[], last=y, pointing={})
+    reading = HiddenStates(context=[], questions=[], last=y, pointing={})
     for i, layer in enumerate(language.layers):
         q, k, v = _project(layer, x, turn_context)
         q2, k2, v2 = _project(layer, y, turn_questions)
         if i in watch:
-            out.pointing[i] = (q2.unflatten(0, (rows, per_row)), k)
+            reading.pointing[i] = (q2.unflatten(0, (rows, per_row)), k)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         mixed2 = _attend_both(q2, k2, v2, k, v, context_mask)
         x, y = _finish(layer, x, mixed), _finish(layer, y, mixed2)
-        out.context.append(x)
-        out.questions.append(y.unflatten(0, (rows, per_row)))
-    out.last = language.norm(y).unflatten(0, (rows, per_row))
-    return out
+        reading.context.append(x)
+        reading.questions.append(y.unflatten(0, (rows, per_row)))
+    reading.last = language.norm(y).unflatten(0, (rows, per_row))
+    return reading
 
 
 Turn = tuple[Tensor, Tensor]

@@ -14,10 +14,8 @@ SURROUNDINGS = (len(WALLS), len(SHOTS) + 1, len(LIGHTS) + 1, len(FADES) + 1)
 """Classes of wall, shot, light and fade; the last of each but the wall is 'none'."""
 
 COUNTS = 4 + 2 * (_COLOURS + _SHAPES)
-FACTS = (
-    _COLOURS + _SHAPES + _COLOURS * _SHAPES + _SIZES * (_COLOURS + _SHAPES)
-    + len(WALLS) + len(SHOTS) + len(LIGHTS) + len(FADES) + COUNTS
-)  # fmt: skip
+_THING_FACTS = _COLOURS + _SHAPES + _COLOURS * _SHAPES + _SIZES * (_COLOURS + _SHAPES)
+FACTS = _THING_FACTS + len(WALLS) + len(SHOTS) + len(LIGHTS) + len(FADES) + COUNTS
 """Width of a frame's facts; each is true or false."""
 
 
@@ -70,15 +68,11 @@ def cell_looks(scene: Scene, tick: int, rows: int, columns: int) -> np.ndarray:
 def surroundings_of(scene: Scene) -> np.ndarray:
     """int[ticks, 4]: class of wall (-100 while another shot is shown), shot, light and fade."""
     walls = np.where(scene.shots == NONE, scene.walls, -100)
-    others = [
-        np.where(kind == NONE, none, kind)
-        for kind, none in (
-            (scene.shots, len(SHOTS)),
-            (scene.lights, len(LIGHTS)),
-            (scene.fading(), len(FADES)),
-        )
-    ]
-    return np.stack([walls, *others], axis=1)
+    shots = np.where(scene.shots == NONE, len(SHOTS), scene.shots)
+    lights = np.where(scene.lights == NONE, len(LIGHTS), scene.lights)
+    fading = scene.fading()
+    fades = np.where(fading == NONE, len(FADES), fading)
+    return np.stack([walls, shots, lights, fades], axis=1)
 
 
 def readable(scene: Scene) -> np.ndarray:

@@ -43,7 +43,7 @@ class Start:
 
 
 def start_in(folder: Path, *, fresh_language: bool) -> Start:
-    """The start that `folder` holds: a finished run or, for its vision tower alone, a checkpoint.
+    """The start that `folder` holds: a finished run or, for its vision tower exclusive_lock, a checkpoint.
 
     Raises InputError where there is neither, where more than the tower is asked of a checkpoint, and where the
     checkpoint's tokenizer is not one of ours.

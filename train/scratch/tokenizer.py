@@ -12,10 +12,8 @@ from train.shapeworld.english import FreeEnglish
 from train.shapeworld.queries import QueryMix, dress, sample_queries
 from train.shapeworld.scene import RICH, sample_scene
 
-SPECIAL_TOKENS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-    "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
-)  # fmt: skip
+_NAMES = "endoftext im_start im_end vision_start vision_end vision_pad image_pad video_pad"
+SPECIAL_TOKENS = tuple(f"<|{name}|>" for name in _NAMES.split())
 VOCABULARY = 1024
 
 _PIECES = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"

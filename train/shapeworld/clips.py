@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from train.shapeworld.queries import HARD_KINDS, Query, QueryMix, sample_queries
 from train.shapeworld.render import canvas_size, render
-from train.shapeworld.scene import TIERS, Scene, sample_scene
+from train.shapeworld.scene import TIERS, Scene, other_scenes, sample_scene
 
 HELD_OUT_SEEDS = 2**40
 """Training draws seeds below 2**31; sets on disk start here."""
@@ -44,7 +44,7 @@ MIXES: dict[str, QueryMix] = {
 
 
 def make_set(
-    plan: SetPlan, folder: Path, *, progress: Callable[[int, int], None] = lambda done, total: None
+    plan: SetPlan, folder: Path, *, on_progress: Callable[[int, int], None] = lambda count, total: None
 ) -> Path:
     """Render `plan.clips` clips into `folder/videos` and their rows into `folder/rows.jsonl`; returns the rows' path.
 
@@ -53,31 +53,26 @@ def make_set(
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
-    number = 0
-    for scene in _scenes(plan):
-        rng = np.random.default_rng([scene.seed, 3])
-        others = [sample_scene(scene.seed + 10**9 * i, scene.tier, ticks=scene.ticks) for i in (1, 2, 3)]
-        queries = sample_queries(rng, scene, plan.queries, plan.mix, others)
-        if len(queries) < min(plan.queries, 1 if plan.mix.held_out_pairs == "only" else plan.queries):
+    clip_count = 0
+    fewest = 1 if plan.mix.held_out_pairs == "only" else plan.queries
+    for number in range(20 * plan.clips):
+        seed = HELD_OUT_SEEDS + plan.seed * 100_000 + number
+        scene = sample_scene(seed, TIERS[plan.tier], motion=plan.motion)
+        rng = np.random.default_rng([seed, 3])
+        queries = sample_queries(rng, scene, plan.queries, plan.mix, other_scenes(scene))
+        if len(queries) < fewest:
             continue
-        name = f"{plan.tier}-{scene.seed - HELD_OUT_SEEDS:08d}"
+        name = f"{plan.tier}-{seed - HELD_OUT_SEEDS:08d}"
         if not (videos / f"{name}.mp4").exists():
             write_clip(scene, videos / f"{name}.mp4", short_side_px=plan.short_side_px)
         rows += [row_of(scene, query, name, qid=len(rows) + i) for i, query in enumerate(queries)]
-        number += 1
-        progress(number, plan.clips)
-        if number == plan.clips:
+        clip_count += 1
+        on_progress(clip_count, plan.clips)
+        if clip_count == plan.clips:
             break
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     return path
-
-
-def _scenes(plan: SetPlan) -> Iterator[Scene]:
-    for number in range(20 * plan.clips):
-        yield sample_scene(
-            HELD_OUT_SEEDS + plan.seed * 100_000 + number, TIERS[plan.tier], motion=plan.motion
-        )
 
 
 def row_of(scene: Scene, query: Query, vid: str, *, qid: int) -> dict:
@@ -113,10 +108,8 @@ def write_clip(
     with av.open(str(part), "w", options={"movflags": "+faststart"} if for_editing else {}) as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = canvas_size(scene, short_side_px)
-        stream.pix_fmt, stream.codec_context.gop_size = (
-            "yuv420p",
-            max(1, rate // 2) if for_editing else rate * 2,
-        )
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = max(1, rate // 2) if for_editing else rate * 2
         stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1"}
         for tick in range(scene.ticks):
             times = tick + np.arange(round(per_tick)) / per_tick

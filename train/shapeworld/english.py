@@ -18,7 +18,6 @@ class FreeEnglish:
         self._who = _part(_WORDS["who"], held_out)
         self._does = _part(_WORDS["does"], held_out)
         self._where = _part(_WORDS["where"], held_out)
-        self._adjectives = _WORDS["adjectives"]
         self._things = _part(_WORDS["things"], held_out)
 
     def noun_phrase(self, rng: np.random.Generator) -> str:
@@ -34,25 +33,20 @@ class FreeEnglish:
         adjective = f"{rng.choice(_WORDS['adjectives'])} " if rng.random() < 0.3 else ""
         article = str(rng.choice(["the", "a", "one", "two" if rng.random() < 0.2 else "a"]))
         verb = str(rng.choice(self._does))
-        if rng.random() < 0.35:
-            verb = _continuous(verb)
+        if rng.random() < 0.35:  # "walks home" -> "is walking home"; crude English is part of what users type
+            head, _, rest = verb.partition(" ")
+            stem = head[:-2] if head.endswith(("shes", "ches", "sses")) else head.removesuffix("s")
+            stem = stem[:-1] if stem.endswith("e") and not stem.endswith("ee") else stem
+            verb = f"is {stem}ing {rest}".rstrip()
         text = f"{article} {adjective}{who} {verb}"
         if rng.random() < 0.5:
             text += f" {rng.choice(self._where)}"
         if rng.random() < 0.2:
-            joint = rng.choice(["while", "and then", "because", "before"])
-            text += f" {joint} {self.noun_phrase(rng)} {rng.choice(self._does)}"
+            conjunction = rng.choice(["while", "and then", "because", "before"])
+            text += f" {conjunction} {self.noun_phrase(rng)} {rng.choice(self._does)}"
         return text
 
 
 def _part(words: list[str], held_out: bool) -> list[str]:
     """Every fifth word is held out."""
     return [word for i, word in enumerate(words) if (i % 5 == 4) == held_out]
-
-
-def _continuous(verb: str) -> str:
-    """'walks home' -> 'is walking home'; crude English is part of what users type."""
-    head, _, rest = verb.partition(" ")
-    stem = head[:-2] if head.endswith(("shes", "ches", "sses")) else head.removesuffix("s")
-    stem = stem[:-1] if stem.endswith("e") and not stem.endswith("ee") else stem
-    return f"is {stem}ing {rest}".rstrip()

@@ -8,11 +8,19 @@ from PIL import Image
 from train.shapeworld.scene import FADES, LIGHTS, NONE, SHOTS, WALLS, Scene, Thing
 
 _RGB = {
-    "red": (222, 38, 38), "green": (34, 190, 62), "blue": (42, 84, 236), "yellow": (240, 218, 40),
-    "purple": (164, 44, 206), "white": (246, 246, 246),
-    "grey": (118, 118, 118), "brown": (112, 78, 50), "teal": (38, 112, 112), "navy": (34, 40, 86),
-    "olive": (98, 102, 44), "pink": (190, 128, 146),
-}  # fmt: skip
+    "red": (222, 38, 38),
+    "green": (34, 190, 62),
+    "blue": (42, 84, 236),
+    "yellow": (240, 218, 40),
+    "purple": (164, 44, 206),
+    "white": (246, 246, 246),
+    "grey": (118, 118, 118),
+    "brown": (112, 78, 50),
+    "teal": (38, 112, 112),
+    "navy": (34, 40, 86),
+    "olive": (98, 102, 44),
+    "pink": (190, 128, 146),
+}
 _DIM = 0.40
 _BRIGHT = (0.45, 140.0)
 _JITTER = 12.0
@@ -42,16 +50,18 @@ def render(
     size = canvas_size(scene, short_side_px)
     painter = _Painter(scene, size, short_side_px, rng)
     noise = float(rng.uniform(*scene.tier.noise))
-    squeeze = rng.random() < scene.tier.compression if compress is None else compress
+    compressed = rng.random() < scene.tier.compression if compress is None else compress
     quality = int(rng.integers(40, 85))
     frames = np.empty((len(times), *size, 3), dtype=np.uint8)
     for i, time in enumerate(times):
         picture = painter.picture(float(time))
         if noise > 0:
-            picture = picture + noise * _noise_piece(rng, size)
+            picture = picture + noise * _noise(rng, size)
         frames[i] = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
-        if squeeze:
-            frames[i] = _through_jpeg(frames[i], quality)
+        if compressed:
+            memory = io.BytesIO()
+            Image.fromarray(frames[i]).save(memory, format="JPEG", quality=quality)
+            frames[i] = np.asarray(Image.open(memory))
     return frames
 
 
@@ -67,13 +77,14 @@ class _Painter:
         self.cache: dict[tuple, np.ndarray] = {}
 
     def picture(self, time: float) -> np.ndarray:
+        """float32[H, W, 3] at a time in ticks."""
         scene = self.scene
         tick = min(int(time), scene.ticks - 1)
         alive = [i for i, t in enumerate(scene.things) if t.start <= tick < t.end]
         moving = any(scene.things[i].motion for i in alive)
         key = (scene.walls[tick], scene.shots[tick], scene.lights[tick], *alive)
         if moving or key not in self.cache:
-            self.cache[key] = self._lit(self._wall_and_things(tick, time, alive), scene.lights[tick])
+            self.cache[key] = self._lit_picture(tick, time, alive)
         picture = self.cache[key]
         for start, end, kind in scene.fades:
             if start <= time < end:
@@ -81,52 +92,47 @@ class _Painter:
                 picture = picture * (1 - depth) + (0.0 if FADES[kind] == "black" else 255.0) * depth
         return picture
 
-    def _wall_and_things(self, tick: int, time: float, alive: list[int]) -> np.ndarray:
-        if self.scene.shots[tick] != NONE:
-            return (
-                _pattern(SHOTS[self.scene.shots[tick]], self.size, self.unit_px, self.shot_wall)
-                + self.texture
+    def _lit_picture(self, tick: int, time: float, alive: list[int]) -> np.ndarray:
+        """Wall (or the shot that is cut in), the things on it, and the light; no fade."""
+        scene = self.scene
+        if scene.shots[tick] != NONE:
+            picture = (
+                _pattern(SHOTS[scene.shots[tick]], self.size, self.unit_px, self.shot_wall) + self.texture
             )
-        picture = np.array(_RGB[WALLS[self.scene.walls[tick]]], dtype=np.float32) + self.texture
+            alive = []
+        else:
+            picture = np.array(_RGB[WALLS[scene.walls[tick]]], dtype=np.float32) + self.texture
         for i in alive:
-            rows, columns, mask = self._mask(i, time)
+            if scene.things[i].motion is not None or i not in self.masks:
+                self.masks[i] = _shape_mask(scene.things[i], time, self.unit_px, self.size)
+            rows, columns, mask = self.masks[i]
             under = picture[rows, columns]
             picture[rows, columns] = under + (self.colours[i].astype(np.float32) - under) * mask[..., None]
-        return picture
-
-    def _mask(self, i: int, time: float) -> tuple[slice, slice, np.ndarray]:
-        thing = self.scene.things[i]
-        if thing.motion is None and i in self.masks:
-            return self.masks[i]
-        x, y = position(thing, time)
-        self.masks[i] = _shape_mask(thing, x * self.unit_px, y * self.unit_px, self.unit_px, self.size)
-        return self.masks[i]
-
-    @staticmethod
-    def _lit(picture: np.ndarray, light: int) -> np.ndarray:
+        light = scene.lights[tick]
         if light == NONE:
             return picture
         return picture * _DIM if LIGHTS[light] == "dim" else picture * _BRIGHT[0] + _BRIGHT[1]
 
 
 def position(thing: Thing, time: float) -> tuple[float, float]:
-    """Centre (x, y) of a thing at a time in ticks; a sliding thing bounces back inside nothing: it stays in range."""
+    """Centre (x, y) of a thing at a time in ticks, in units of the shorter side."""
     if thing.motion is None:
         return thing.x, thing.y
-    done = np.clip((time - thing.motion.start) / max(1, thing.motion.end - thing.motion.start), 0, 1)
-    shift = float(done - 0.5) * thing.motion.distance
+    share = np.clip((time - thing.motion.start) / max(1, thing.motion.end - thing.motion.start), 0, 1)
+    shift = float(share - 0.5) * thing.motion.distance
     dx, dy = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}[thing.motion.direction]
     return thing.x + dx * shift, thing.y + dy * shift
 
 
 def _shape_mask(
-    thing: Thing, x: float, y: float, unit_px: int, size: tuple[int, int]
+    thing: Thing, time: float, unit_px: int, size: tuple[int, int]
 ) -> tuple[slice, slice, np.ndarray]:
     """Where a thing is drawn and its coverage float32[h, w] in [0, 1] (signed distance, one pixel of softness)."""
+    x, y = (coordinate * unit_px for coordinate in position(thing, time))
     r = thing.radius * unit_px
-    top, left = min(size[0], max(0, int(y - r - 2))), min(size[1], max(0, int(x - r - 2)))
-    bottom, right = max(top, min(size[0], int(y + r + 3))), max(left, min(size[1], int(x + r + 3)))
-    v, u = np.mgrid[top:bottom, left:right].astype(np.float32) + 0.5
+    top, first = min(size[0], max(0, int(y - r - 2))), min(size[1], max(0, int(x - r - 2)))
+    bottom, last = max(top, min(size[0], int(y + r + 3))), max(first, min(size[1], int(x + r + 3)))
+    v, u = np.mgrid[top:bottom, first:last].astype(np.float32) + 0.5
     u, v = u - x, v - y
     if thing.shape == "circle":
         distance = np.hypot(u, v) - r
@@ -137,7 +143,7 @@ def _shape_mask(
     else:
         a, b = np.maximum(abs(u), abs(v)), np.minimum(abs(u), abs(v))
         distance = np.maximum(a - r, b - 0.32 * r)
-    return slice(top, bottom), slice(left, right), np.clip(0.5 - distance, 0, 1).astype(np.float32)
+    return slice(top, bottom), slice(first, last), np.clip(0.5 - distance, 0, 1).astype(np.float32)
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int], amplitude: float) -> np.ndarray:
@@ -166,25 +172,16 @@ def _pattern(shot: str, size: tuple[int, int], unit_px: int, wall: str) -> np.nd
         on = (np.floor(u / 0.14) + np.floor(v / 0.14)) % 2 == 0
     else:
         on = np.minimum(u % 0.16, v % 0.16) < 0.035
-    dark, light = (
-        np.array(_RGB[wall], dtype=np.float32) * 0.55,
-        np.array(_RGB[wall], dtype=np.float32) * 0.55 + 110,
-    )
-    return np.where(on[..., None], light, dark)
+    dark = np.array(_RGB[wall], dtype=np.float32) * 0.55
+    return np.where(on[..., None], dark + 110, dark)
 
 
-def _noise_piece(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def _noise(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Unit noise float32[H, W, 3]; large pictures repeat the bank's tile."""
     bank = _NOISE_BANK[int(rng.integers(len(_NOISE_BANK)))]
-    top, left = int(rng.integers(40)), int(rng.integers(40))
-    piece = bank[top : top + size[0], left : left + size[1]]
+    y, x = int(rng.integers(40)), int(rng.integers(40))
+    piece = bank[y : y + size[0], x : x + size[1]]
     if piece.shape[:2] != size:
         repeats = (-(-size[0] // 120), -(-size[1] // 120), 1)
-        piece = np.tile(bank[top : top + 120, left : left + 120], repeats)[: size[0], : size[1]]
+        piece = np.tile(bank[y : y + 120, x : x + 120], repeats)[: size[0], : size[1]]
     return piece
-
-
-def _through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
-    memory = io.BytesIO()
-    Image.fromarray(frame).save(memory, format="JPEG", quality=quality)
-    return np.asarray(Image.open(memory))

@@ -70,9 +70,13 @@ RICH = Tier(
     aspects=((1, 1), (1, 1), (3, 4), (9, 16)),
 )
 SPARSE = replace(
-    RICH, name="sparse", sizes={"tiny": (0.024, 0.034), "small": (0.04, 0.06), "large": (0.14, 0.185)},
-    size_shares=(0.5, 0.5, 0.0), things=(2, 3), still=True,
-)  # fmt: skip
+    RICH,
+    name="sparse",
+    sizes={"tiny": (0.024, 0.034), "small": (0.04, 0.06), "large": (0.14, 0.185)},
+    size_shares=(0.5, 0.5, 0.0),
+    things=(2, 3),
+    still=True,
+)
 """Little happens, and what happens is small, as before a camera that watches a room."""
 TIERS = {"plain": PLAIN, "rich": RICH, "sparse": SPARSE}
 
@@ -87,8 +91,10 @@ class Motion:
     distance: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Thing:
+    """Something on the wall, from tick `start` to tick `end`."""
+
     colour: str
     shape: str
     size: str
@@ -189,9 +195,28 @@ def sample_scene(
     )
     if not tier.still:
         _add_surroundings(scene, rng, wall_chances)
+    # Things neither overlap in space nor begin or end inside a fade.
+    fading = scene.fading() != NONE
     fewest, most = tier.things
-    _add_things(scene, rng, count=int(rng.integers(fewest, most + 1)), motion=motion)
+    for _ in range(int(rng.integers(fewest, most + 1))):
+        start, end = sample_interval(rng, ticks)
+        if fading[max(0, start - 1) : start + 1].all() or fading[max(0, end - 1) : end + 1].all():
+            continue
+        colour, shape, size, radius = _sample_look(scene, rng)
+        place = _find_place(scene, rng, radius)
+        if place is None:
+            continue
+        slide = None
+        if rng.random() < motion and end - start >= 3:
+            direction, distance = str(rng.choice(DIRECTIONS)), float(rng.uniform(0.3, 0.5))
+            slide = Motion(direction=direction, start=start, end=end, distance=distance)
+        scene.things.append(Thing(colour, shape, size, radius, *place, start, end, slide))
     return scene
+
+
+def other_scenes(scene: Scene) -> list[Scene]:
+    """Three clips of the same tier and length, whose queries are asked of this one as irrelevant."""
+    return [sample_scene(scene.seed + 10**9 * i, scene.tier, ticks=scene.ticks) for i in (1, 2, 3)]
 
 
 def sample_still(seed: int, tier: Tier, *, aspect: tuple[int, int]) -> Scene:
@@ -212,18 +237,7 @@ def sample_still(seed: int, tier: Tier, *, aspect: tuple[int, int]) -> Scene:
         colour, shape, size, radius = _sample_look(scene, rng)
         place = _find_place(scene, rng, radius)
         if place is not None:
-            scene.things.append(
-                Thing(
-                    colour=colour,
-                    shape=shape,
-                    size=size,
-                    radius=radius,
-                    x=place[0],
-                    y=place[1],
-                    start=0,
-                    end=1,
-                )
-            )
+            scene.things.append(Thing(colour, shape, size, radius, *place, start=0, end=1))
     return scene
 
 
@@ -238,52 +252,24 @@ def sample_interval(rng: np.random.Generator, ticks: int) -> tuple[int, int]:
 
 def _add_surroundings(scene: Scene, rng: np.random.Generator, wall_chances: tuple[float, float]) -> None:
     """Wall, light, fade and shot changes: each happens in some clips; their intervals do not touch."""
-    taken = np.zeros(scene.ticks + 1, dtype=bool)
+    occupied = np.zeros(scene.ticks + 1, dtype=bool)
     first, second = wall_chances
     chances = {"wall": first, "light": 0.4, "fade": 0.35, "shot": 0.35, "wall again": second}
-    for what in rng.permutation(list(chances)):
-        if rng.random() > chances[what]:
+    for change in rng.permutation(list(chances)):
+        if rng.random() > chances[change]:
             continue
         start, end = sample_interval(rng, scene.ticks)
-        if taken[max(0, start - 1) : end + 1].any():
+        if occupied[max(0, start - 1) : end + 1].any():
             continue
-        taken[start:end] = True
-        if what.startswith("wall"):
+        occupied[start:end] = True
+        if change.startswith("wall"):
             scene.walls[start:end] = (scene.walls[0] + rng.integers(1, len(WALLS))) % len(WALLS)
-        elif what == "light":
+        elif change == "light":
             scene.lights[start:end] = int(rng.integers(len(LIGHTS)))
-        elif what == "fade":
+        elif change == "fade":
             scene.fades.append((start, end, int(rng.integers(len(FADES)))))
         else:
             scene.shots[start:end] = int(rng.integers(len(SHOTS)))
-
-
-def _add_things(scene: Scene, rng: np.random.Generator, *, count: int, motion: float) -> None:
-    """Place up to `count` things that neither overlap in space nor begin or end inside a fade."""
-    fading = scene.fading() != NONE
-    for _ in range(count):
-        start, end = sample_interval(rng, scene.ticks)
-        if fading[max(0, start - 1) : start + 1].all() or fading[max(0, end - 1) : end + 1].all():
-            continue
-        look = _sample_look(scene, rng)
-        place = _find_place(scene, rng, look[3])
-        if place is None:
-            continue
-        slide = None
-        if rng.random() < motion and end - start >= 3:
-            slide = Motion(
-                direction=str(rng.choice(DIRECTIONS)),
-                start=start,
-                end=end,
-                distance=float(rng.uniform(0.3, 0.5)),
-            )
-        colour, shape, size, radius = look
-        scene.things.append(
-            Thing(
-                colour=colour, shape=shape, size=size, radius=radius,
-                x=place[0], y=place[1], start=start, end=end, motion=slide,
-            )
-        )  # fmt: skip
 
 
 def _sample_look(scene: Scene, rng: np.random.Generator) -> tuple[str, str, str, float]:

@@ -80,20 +80,20 @@ def packed(model, batch: Videos) -> torch.Tensor:
 
 def picture_order(batch: Videos) -> list[list[tuple[int, int]]]:
     """For each video its frames in time order as (group, index in the group), found from the first tokens' places."""
-    starts, done = {}, 0
+    starts, token_count = {}, 0
     for g, frames in enumerate(batch.frames):
         tokens = frames.looks.shape[1]
         for i in range(len(frames.pixels)):
-            starts[done] = (g, i, tokens)
-            done += tokens
+            starts[token_count] = (g, i, tokens)
+            token_count += tokens
     flat, out, at = batch.image_order.tolist(), [], 0
     for _ in range(len(batch.context)):
-        found = []
+        places = []
         for _ in range(batch.facts.shape[1]):
             g, i, tokens = starts[flat[at]]
-            found.append((g, i))
+            places.append((g, i))
             at += tokens
-        out.append(found)
+        out.append(places)
     return out
 
 

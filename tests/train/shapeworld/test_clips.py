@@ -40,19 +40,7 @@ def test_a_large_picture_can_be_drawn_too() -> None:
 def test_a_thing_that_slides_out_of_the_picture_is_drawn_as_far_as_it_shows() -> None:
     scene = sample_scene(3, PLAIN, ticks=12)
     slide = Motion(direction="left", start=2, end=10, distance=6.0)
-    scene.things = [
-        Thing(
-            colour="red",
-            shape="circle",
-            size="large",
-            radius=0.16,
-            x=0.5,
-            y=0.5,
-            start=2,
-            end=10,
-            motion=slide,
-        )
-    ]
+    scene.things = [Thing("red", "circle", "large", 0.16, x=0.5, y=0.5, start=2, end=10, motion=slide)]
     frames = render(scene, short_side_px=56, compress=False)
     still = render(sample_scene(3, PLAIN, ticks=12), short_side_px=56, compress=False)
     assert frames.shape == still.shape
