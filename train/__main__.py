@@ -1,39 +1,34 @@
 """`python -m train COMMAND`: make shapeworld sets, train (`--help`)."""
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 
-from tempo_core.errors import TempoError
-from train.commands import COMMANDS
+from tempo_core import command_line
+from train.commands import adapters, experiment
+from train.commands.curves import curves
+from train.commands.pir_grpo import pir_grpo
+from train.commands.refresh import refresh
+from train.commands.sft import sft
+from train.commands.shapeworld import shapeworld
+
+app = command_line.new_app("python -m train", "Learning: videos with known truth, and training.")
+for command in (shapeworld, sft, pir_grpo, refresh):
+    app.command()(command)
+app.add_typer(adapters.app)
+app.command()(curves)
+app.add_typer(experiment.app)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of every command."""
-    whole = argparse.ArgumentParser(
-        prog="python -m train", description="Learning: videos with known truth, and training."
-    )
-    subparsers = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
-    return whole
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 2 and one line on bad input, 130 when interrupted."""
-    args = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # On some CPUs it warns that a package is missing which nothing here needs.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
-        return int(args.run(args))
-    except TempoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
+    code = command_line.main(app, argv)
+    if code == 130:
         print("Stopped. The same command goes on from the last saved state.", file=sys.stderr)
-        return 130
+    return code
 
 
 if __name__ == "__main__":

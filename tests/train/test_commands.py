@@ -2,19 +2,27 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from tempo_core.engine import load_engine
 from train.__main__ import main
+from train.commands.pir_grpo import DifficultyRule
+from train.commands.shapeworld import Questions, Tier
+from train.grpo.difficulty import WEIGHTS
 from train.recipes import RECIPES, tempo_tiny
 from train.scratch.export import export
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
 from train.scratch.start import start_in
+from train.shapeworld.clips import MIXES
+from train.shapeworld.scene import TIERS
 
 
 def small_recipe() -> ScratchRecipe:
@@ -59,7 +67,7 @@ def test_a_killed_run_ends_with_the_same_weights(whole_run, tmp_path: Path) -> N
             raise Kill
 
     with pytest.raises(Kill):
-        run(small_recipe(), tmp_path, progress=killer)
+        run(small_recipe(), tmp_path, on_progress=killer)
     model, _ = run(
         replace(small_recipe(), loader_processes=1), tmp_path
     )  # batches made beside it are the same
@@ -102,10 +110,10 @@ def test_a_recipe_that_follows_takes_only_the_run_it_names(
 @pytest.mark.slow
 def test_a_run_that_follows_begins_with_the_weights_before_and_other_clips(whole_run, tmp_path: Path) -> None:
     recipe = replace(small_recipe(), follows="tempo-tiny", vision_steps=0, joint_steps=2, batches_from=8)
-    seen: list[dict] = []
+    lines: list[dict] = []
     start = start_in(whole_run[0], fresh_language=False)
-    model, _ = run(recipe, tmp_path, start=start, progress=seen.append)
-    assert [line["stage"] for line in seen] == ["joint"]
+    model, _ = run(recipe, tmp_path, start=start, on_progress=lines.append)
+    assert [line["stage"] for line in lines] == ["joint"]
     old = torch.load(whole_run[0] / "state.pt", weights_only=True)["model"]
     shifts = [float((value - old[name]).abs().mean()) for name, value in model.state_dict().items()]
     assert 0 < max(shifts) < 0.05
@@ -118,6 +126,32 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
         assert recipe.seed == 3
         assert recipe.phase(0) is recipe.phases[0]
         assert recipe.phase(recipe.joint_steps - 1) is recipe.phases[-1]
+
+
+def test_the_command_lines_choices_are_those_of_the_code() -> None:
+    assert set(get_args(Tier)) == set(TIERS)
+    assert set(get_args(Questions)) == set(MIXES)
+    assert set(get_args(DifficultyRule)) == {*WEIGHTS, "none"}
+
+
+def test_help_comes_without_torch() -> None:
+    code = (
+        "import sys; from train.__main__ import main; assert main(['refresh', '--help']) == 0; "
+        "print('torch' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "False"
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.shapeworld.clips.make_set", interrupted)
+    assert main(["shapeworld", "--out", "x"]) == 130
+    assert "The same command goes on from the last saved state." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -149,7 +183,7 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
         (["experiment", "loop", "--out", "x", "--seeds", "-1"], "whole numbers from 0 on"),
         (
             ["experiment", "gains", "noisy", "--start", "y", "--out", "x", "--minutes", "0"],
-            "Effort.minutes is 0",
+            "Budget.minutes is 0",
         ),
         (
             ["experiment", "stamps", "--start", "y", "--out", "x", "--clips", "0"],

@@ -1,65 +1,62 @@
 """`python -m train pir-grpo`: reinforcement learning on relevant and irrelevant pairs, after supervised training."""
 
-import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from tempo_core.errors import InputError
-from train.commands.options import (
-    add_data_options,
-    curve_bar,
-    fine_tuning,
-    gather,
-    load_base,
-    show_plan,
-)
-from train.grpo.difficulty import WEIGHTS
+from train.commands import options
+
+DifficultyRule = Literal["tvg-r1", "timelens", "timelens2", "time-r1", "none"]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    command = subparsers.add_parser(
-        "pir-grpo",
-        help="reward right answers and right refusals, resumable",
-        description="Train an adapter by PIR-GRPO into OUT/adapter; the same command resumes, and curves.jsonl grows "
-        "meanwhile.",
-    )
-    command.add_argument("--recipe", default="tempo-tiny-refresh", help="(tempo-tiny-refresh)")
-    command.add_argument("--out", type=Path, required=True, help="folder for state, curves and the adapter")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument(
-        "--json", action="store_true", help="print curves as JSON lines instead of a progress bar"
-    )
-    command.add_argument(
-        "--difficulty", choices=(*WEIGHTS, "none"),
-        help="draw rows by how hard they are for the model, by this paper's rule (default: the recipe's)",
-    )  # fmt: skip
-    add_data_options(command, required=True)
-    command.set_defaults(run=run)
+def pir_grpo(
+    data: options.Data,
+    out: options.Out,
+    recipe: Annotated[str, typer.Option()] = "tempo-tiny-refresh",
+    seed: options.Seed = 0,
+    difficulty: Annotated[
+        DifficultyRule | None,
+        typer.Option(
+            help="draw rows by how hard they are for the model, by this paper's rule (default: the recipe's)"
+        ),
+    ] = None,
+    videos: options.Videos = None,
+    checkpoint: options.Checkpoint = None,
+    adapter: options.Adapter = None,
+    steps: options.Steps = None,
+    dry_run: options.DryRun = False,
+    devices: options.Devices = 1,
+    as_json: options.JsonLines = False,
+) -> None:
+    """Reward right answers and refusals, resumable.
 
-
-def run(args: argparse.Namespace) -> int:
-    recipe = fine_tuning(args.recipe, args.seed)
-    if recipe.pir is None:
-        raise InputError(f"The recipe {args.recipe} has no PIR-GRPO stage. Choose another.")
-    pir = recipe.pir if args.steps is None else replace(recipe.pir, steps=args.steps)
-    if args.difficulty is not None:
-        pir = replace(pir, difficulty=None if args.difficulty == "none" else args.difficulty)
-    recipe = replace(recipe, pir=pir)
-    found = gather(args, recipe)
-    if args.dry_run:
-        return show_plan(args, found, recipe, ("pir-grpo",))
+    Train an adapter by PIR-GRPO into OUT/adapter. The same command resumes, and OUT/curves.jsonl grows meanwhile.
+    """
+    config = options.fine_tuning(recipe, seed)
+    if config.pir is None:
+        raise InputError(f"The recipe {recipe} has no PIR-GRPO stage. Choose another.")
+    pir = config.pir if steps is None else replace(config.pir, steps=steps)
+    if difficulty is not None:
+        pir = replace(pir, difficulty=None if difficulty == "none" else difficulty)
+    config = replace(config, pir=pir)
+    split = options.read_rows(data, videos, config)
+    if dry_run:
+        options.show_plan(
+            split, config, ("pir-grpo",), checkpoint=checkpoint, devices=devices, as_json=as_json
+        )
+        return
     from train.data.negatives import rows_with_negatives
     from train.grpo.curriculum import run_curriculum
     from train.trainer import adapt
 
-    rows = rows_with_negatives(found.training, recipe.negatives, args.out, seed=recipe.seed)
+    rows = rows_with_negatives(split.training, config.negatives, out, seed=config.seed)
     if all(row.relevant for row in rows):
         print("No row is irrelevant, so refusing cannot be learned here.", file=sys.stderr)
-    loaded, encoder = load_base(args, pir, four_bit=recipe.four_bit)
-    bar, show = curve_bar(args.json)
-    with bar:
-        model = adapt(loaded.model, pir, parent=args.adapter)
-        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, args.out, on_progress=show)
-    print(f"adapter: {args.out / 'adapter'}")
-    return 0
+    loaded, encoder = options.load_base(checkpoint, adapter, pir, four_bit=config.four_bit)
+    with options.curve_bar(as_json) as on_progress:
+        model = adapt(loaded.model, pir, parent=adapter)
+        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, out, on_progress=on_progress)
+    print(f"adapter: {out / 'adapter'}")
