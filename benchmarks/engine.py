@@ -1,19 +1,13 @@
-"""The engine: what reusing a context saves, whether answers stay equal, and how many of N answers parse.
+"""The engine: what reusing a context saves, whether answers stay equal, and how many of N answers parse."""
 
-    python -m benchmarks engine [--checkpoint DIR] [--answers 1000] [--random-weights] [--no-four-bit]
-
-Videos and queries are random. With --random-weights the checkpoint's weights are replaced by noise: a model
-that knows nothing must still answer in the grammar.
-"""
-
-import argparse
 import json
 import random
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 
 from tempo_core.answers import AnswerError, parse_answer
 from tempo_core.engine import Engine, load_engine
@@ -36,57 +30,60 @@ WORDS = [
 QUERIES_PER_VIDEO = 10
 
 
-def run(arguments: list[str]) -> int:
-    """Measure and print one JSON object; 0 when every answer parsed and every compared one was equal."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks engine")
-    parser.add_argument("--checkpoint", metavar="DIR")
-    parser.add_argument("--answers", type=int, default=1000)
-    parser.add_argument("--frames", type=int, default=20, help="sampled frames of each video")
-    parser.add_argument("--compared", type=int, default=20, help="answers that are repeated without reuse")
-    parser.add_argument("--random-weights", action="store_true")
-    parser.add_argument("--four-bit", action=argparse.BooleanOptionalAction, default=True)
-    args = parser.parse_args(arguments)
-    engine = load_engine(args.checkpoint, four_bit=args.four_bit)
-    if args.random_weights:
+def run(
+    checkpoint: Annotated[str | None, typer.Option(metavar="DIR")] = None,
+    answers: Annotated[int, typer.Option(help="questions about random videos")] = 1000,
+    frames: Annotated[int, typer.Option(help="sampled frames of each video")] = 20,
+    compared: Annotated[int, typer.Option(help="answers that are repeated without reuse")] = 20,
+    random_weights: Annotated[bool, typer.Option("--random-weights")] = False,
+    four_bit: bool = True,
+) -> int:
+    """What reusing a context saves, whether answers stay equal, and how many of N answers parse.
+
+    Videos and queries are random. With --random-weights the checkpoint's weights are replaced by noise: a model that
+    knows nothing must still answer in the grammar. Exit code 0 when every answer parsed and every compared one was
+    equal.
+    """
+    engine = load_engine(checkpoint, four_bit=four_bit)
+    if random_weights:
         randomise(engine)
-    result = {"model_id": engine.model_id, "random_weights": args.random_weights}
-    result |= parsed(engine, args.answers, args.frames)
-    result |= reuse(engine, args.compared, args.frames)
+    result = {"model_id": engine.model_id, "random_weights": random_weights}
+    result |= measure_parsing(engine, answers, frames) | measure_reuse(engine, compared, frames)
     print(json.dumps(result, indent=1))
-    return 0 if result["parsed"] == result["answers"] and result["equal"] == result["compared"] else 1
+    return int(result["parsed"] != answers or result["equal"] != compared)
 
 
-def parsed(engine: Engine, answers: int, frames: int) -> dict[str, Any]:
+def measure_parsing(engine: Engine, answers: int, frames: int) -> dict[str, Any]:
     """How many of so many answers parse, and the seconds that one takes on an encoded video."""
-    good = refused = 0
-    spent_s = 0.0
+    parsed = refused = 0
+    ask_s = 0.0
     for number in range(answers):
         if number % QUERIES_PER_VIDEO == 0:
             context = engine.encode(video(number, frames))
-        began_s = time.perf_counter()
+        start_s = time.perf_counter()
         answer = engine.ask(context, query(number))
-        spent_s += time.perf_counter() - began_s
+        ask_s += time.perf_counter() - start_s
         refused += answer.refused
         try:
-            good += len(parse_answer(answer.text, context.stamps)) == len(answer.moments)
+            parsed += len(parse_answer(answer.text, context.stamps)) == len(answer.moments)
         except AnswerError as error:
             print(error)
-    return {"answers": answers, "parsed": good, "refused": refused, "ask_s": round(spent_s / answers, 4)}
+    return {"answers": answers, "parsed": parsed, "refused": refused, "ask_s": round(ask_s / answers, 4)}
 
 
-def reuse(engine: Engine, compared: int, frames: int) -> dict[str, Any]:
+def measure_reuse(engine: Engine, compared: int, frames: int) -> dict[str, Any]:
     """Answers with and without reuse: how many are equal, and the ratio of their seconds."""
-    equal, fast_s, plain_s = 0, 0.0, 0.0
+    equal, reuse_s, plain_s = 0, 0.0, 0.0
     for number in range(compared):
         clip = video(number, frames)
         context = engine.encode(clip)
-        began_s = time.perf_counter()
-        fast = engine.ask(context, query(number), n_best=0)
+        start_s = time.perf_counter()
+        answer = engine.ask(context, query(number), n_best=0)
         middle_s = time.perf_counter()
         plain = engine.ask_plain(clip, query(number))
-        fast_s, plain_s = fast_s + middle_s - began_s, plain_s + time.perf_counter() - middle_s
-        equal += fast.text == plain.text
-    ratio = round(plain_s / fast_s, 1) if fast_s else None
+        reuse_s, plain_s = reuse_s + middle_s - start_s, plain_s + time.perf_counter() - middle_s
+        equal += answer.text == plain.text
+    ratio = round(plain_s / reuse_s, 1) if reuse_s else None
     return {"compared": compared, "equal": equal, "plain_over_reuse": ratio}
 
 

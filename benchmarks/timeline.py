@@ -1,50 +1,38 @@
-"""How fast the editing timeline answers in Chromium: refreshes of a drag, repaint of a key, seek to a verified frame.
+"""How fast the editing timeline answers in Chromium: a drag, a key, a seek."""
 
-The numbers mean something on an idle machine only; the load of the machine is printed with them.
-"""
-
-import argparse
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from tempo_core.command_line import AsJson
 from tests.app.edit_harness import build
 from tests.app.edit_speed import measure, share
 from tests.app.timeline_harness import serving
 
 TARGETS_MS = {"gaps": (17.0, 25.0), "repaint": (50.0, None), "seek": (150.0, None)}
 """Median and 95th percentile asked for."""
+TITLES = {
+    "gaps": "drag: between refreshes",
+    "work": "drag: drawing a refresh",
+    "repaint": "key: repaint",
+    "seek": "key: verified frame",
+}
 
 
-def run(arguments: list[str]) -> int:
-    """Print the figures; `--json` as one object. Needs Playwright and a Chromium."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks timeline", description=__doc__)
-    parser.add_argument("--frames", type=int, default=300, help="refreshes of the drag")
-    parser.add_argument("--presses", type=int, default=60, help="key presses")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = parser.parse_args(arguments)
-    figures = _figures(options.frames, options.presses)
-    if options.json:
-        print(json.dumps(figures))
-        return 0
-    print(f"150 bars, 20 moments, all lanes; load {figures['load']:.1f} on {os.cpu_count()} cores")
-    print(f"{'':28}{'median':>9}{'p95':>9}   asked for")
-    for name, words in (
-        ("gaps", "drag: between refreshes"),
-        ("work", "drag: drawing a refresh"),
-        ("repaint", "key: repaint"),
-        ("seek", "key: verified frame"),
-    ):
-        median, most = TARGETS_MS.get(name, (None, None))
-        asked = f"{median} ms" if median else ""
-        asked += f", p95 {most} ms" if most else ""
-        print(f"{words:28}{figures[name]['median']:>9.1f}{figures[name]['p95']:>9.1f}   {asked}")
-    return 0
+def run(
+    frames: Annotated[int, typer.Option(help="refreshes of the drag")] = 300,
+    presses: Annotated[int, typer.Option(help="key presses")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """How fast the editing timeline answers in Chromium: refreshes of a drag, repaint of a key, seek to a verified
+    frame. Needs Playwright and a Chromium.
 
-
-def _figures(frames: int, presses: int) -> dict[str, Any]:
+    The numbers mean something on an idle machine only; the load of the machine is printed with them.
+    """
     from playwright.sync_api import sync_playwright
 
     from scripts.setup import find_browser
@@ -59,7 +47,16 @@ def _figures(frames: int, presses: int) -> dict[str, Any]:
         speed = measure(page, frames=frames, presses=presses)
         browser.close()
     figures: dict[str, Any] = {"load": os.getloadavg()[0]}
-    for part in ("gaps", "work", "repaint", "seek"):
+    for part in TITLES:
         values = getattr(speed, part)
         figures[part] = {"median": round(share(values, 0.5), 1), "p95": round(share(values, 0.95), 1)}
-    return figures
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(f"150 bars, 20 moments, all lanes; load {figures['load']:.1f} on {os.cpu_count()} cores")
+    print(f"{'':28}{'median':>9}{'p95':>9}   asked for")
+    for part, title in TITLES.items():
+        median_ms, p95_ms = TARGETS_MS.get(part, (None, None))
+        target = f"{median_ms} ms" if median_ms else ""
+        target += f", p95 {p95_ms} ms" if p95_ms else ""
+        print(f"{title:28}{figures[part]['median']:>9.1f}{figures[part]['p95']:>9.1f}   {target}")

@@ -1,7 +1,5 @@
 """How many functions four common operations run through: one correction, one snapshot, one question, one group.
 
-    python -m benchmarks walks [submit|snapshot|ask|group ...] [--functions] [--json]
-
 Counted with sys.setprofile during one call:
 
 - functions: different code objects of tempo_core, annotations, train and app that ran. Lambdas, comprehensions,
@@ -14,17 +12,21 @@ Each operation runs once before the measured call, so that imports and caches ar
 figure is over its target.
 """
 
-import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
+
+import typer
+
+from tempo_core.command_line import AsJson
+from tempo_core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tempo_core", "annotations", "train", "app")
@@ -70,30 +72,33 @@ class Walk:
         ]
 
 
-def run(arguments: Sequence[str] = ()) -> int:
-    """Trace the operations and print their figures; 1 when one is over its target."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks walks", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("walks", nargs="*", metavar="WALK", help=f"of {', '.join(TARGETS)} (default: all)")
-    parser.add_argument(
-        "--functions", action="store_true", help="list the functions too, as they were called"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    args = parser.parse_args(arguments)
-    for name in args.walks:
+def run(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WALK", help=f"of {', '.join(TARGETS)} (default: all)"),
+    ] = None,
+    functions: Annotated[
+        bool, typer.Option("--functions", help="list the functions too, as they were called")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """How many functions four common operations run through: one correction, one snapshot, one question, one group.
+
+    Exit code 1 when a figure is over its target.
+    """
+    for name in names or ():
         if name not in TARGETS:
-            parser.error(f"there is no walk {name!r}; choose from {', '.join(TARGETS)}")
-    walks = {name: MEASURES[name]() for name in args.walks or TARGETS}
+            raise InputError(f"There is no walk {name!r}. Use some of: {', '.join(TARGETS)}.")
+    walks = {name: MEASURES[name]() for name in names or TARGETS}
     over = {
         name: [key for key, most in TARGETS[name].items() if walk.figures()[key] > most]
         for name, walk in walks.items()
     }
-    if args.json:
+    if as_json:
         report = {
             name: walk.figures()
             | {"target": TARGETS[name], "over": over[name]}
-            | ({"calls": walk.lines()} if args.functions else {})
+            | ({"calls": walk.lines()} if functions else {})
             for name, walk in walks.items()
         }
         print(json.dumps(report))
@@ -106,7 +111,7 @@ def run(arguments: Sequence[str] = ()) -> int:
         ]
         verdict = f"   over: {', '.join(over[name])}" if over[name] else ""
         print(f"{TITLES[name]:40}" + "".join(f"{cell:>12}" for cell in cells) + verdict)
-        if args.functions:
+        if functions:
             print("\n".join(f"    {line}" for line in walk.lines()))
     return int(any(over.values()))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tempo_core", "annotations", "train", "app")
+PACKAGES = ("tempo_core", "annotations", "train", "app", "benchmarks")
 
 # Runs a package's __main__ up to where it would read its arguments, and reads its commands instead.
 _READ_COMMANDS = """
@@ -74,7 +74,7 @@ class Command(TypedDict):
 
 
 def read_commands(line: str) -> dict[str, Command]:
-    """Every command that begins with `line` ("app", "benchmarks store") by its whole line as it is typed.
+    """Every command that begins with `line` ("app", "train adapters") by its whole line as it is typed.
 
     Raises RuntimeError when it does not start or reads its arguments neither with typer nor with argparse.
     """
@@ -93,11 +93,8 @@ def read_commands(line: str) -> dict[str, Command]:
 
 
 def all_commands() -> dict[str, Command]:
-    """Every command of the project. Each benchmark is a module that reads its own arguments."""
-    lines = [package for package in PACKAGES if (ROOT / package / "__main__.py").exists()]
-    benchmarks = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
-    lines += [f"benchmarks {name}" for name in benchmarks]
-    return {name: command for line in lines for name, command in read_commands(line).items()}
+    """Every command of the project."""
+    return {name: command for package in PACKAGES for name, command in read_commands(package).items()}
 
 
 def sections(document: str) -> dict[str, str]:
@@ -108,10 +105,10 @@ def sections(document: str) -> dict[str, str]:
 
 def refresh(document: str, commands: dict[str, Command]) -> str:
     """The document with today's commands, in their order, and today's help texts; prose stays."""
-    held = sections(document)
+    old_sections = sections(document)
     parts = [re.split(r"^## `python -m ", document, flags=re.MULTILINE)[0].rstrip()]
     for line, command in commands.items():
-        before, _, rest = held.get(line, f"## `{line}`").partition("```text\n")
+        before, _, rest = old_sections.get(line, f"## `{line}`").partition("```text\n")
         after = rest.partition("```")[2].strip()
         parts += [before.rstrip(), f"```text\n{command['help'].rstrip()}\n```", *([after] if after else [])]
     return "\n\n".join(parts) + "\n"

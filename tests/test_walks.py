@@ -6,7 +6,8 @@ import pytest
 
 from annotations.database import parse_url
 from annotations.records import EditedMoment
-from benchmarks.walks import TARGETS, run, traced
+from benchmarks.__main__ import main
+from benchmarks.walks import TARGETS, traced
 
 
 def test_functions_files_and_depth_of_a_call_are_counted() -> None:
@@ -43,7 +44,7 @@ def test_nothing_is_counted_after_the_block() -> None:
 
 
 def test_the_report_names_what_is_over_its_target(capsys: pytest.CaptureFixture[str]) -> None:
-    status = run(["submit", "snapshot", "--functions", "--json"])
+    status = main(["walks", "submit", "snapshot", "--functions", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert list(report) == ["submit", "snapshot"]
     for name, entry in report.items():
