@@ -35,9 +35,12 @@ def main() -> None:
     natural = parser.parse_args().natural
     FOLDER.mkdir(parents=True, exist_ok=True)
     manifest = FOLDER / "manifest.json"
-    before = json.loads(manifest.read_text()) if manifest.is_file() else []
+    old_entries = json.loads(manifest.read_text()) if manifest.is_file() else []
     entries = [_shapeworld(*clip) for clip in CLIPS]
-    entries += [_bunny(natural)] if natural else [each for each in before if each["file"] == "bunny.mp4"]
+    if natural:
+        entries.append(_bunny(natural))
+    else:
+        entries += [entry for entry in old_entries if entry["file"] == "bunny.mp4"]
     manifest.write_text(json.dumps(entries, indent=1) + "\n")
 
 

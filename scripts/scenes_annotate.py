@@ -25,8 +25,8 @@ def _row(served: Served, arm: str) -> dict[str, Any]:
             break
     if not items:
         raise StageError("the sample project has no rows.")
-    found: dict[str, Any] = next((each for each in items if each["edit"]["arm"] == arm), items[0])
-    return found
+    row: dict[str, Any] = next((item for item in items if item["edit"]["arm"] == arm), items[0])
+    return row
 
 
 def _open(page: Any, served: Served, arm: str = "original-first") -> dict[str, Any]:
@@ -72,11 +72,10 @@ def offline(page: Any, served: Served) -> None:
 
 def conflict(page: Any, served: Served) -> None:
     """Another window of the same person saves first."""
-    shown = _open(page, served)
-    query_id = shown["edit"]["query_id"]
-    now = api(served, f"{API}/queries/{query_id}")["edit"]
+    query_id = _open(page, served)["edit"]["query_id"]
+    present = api(served, f"{API}/queries/{query_id}")["edit"]
     theirs = {"verdict": "no-moment", "moments": [], "reason": "The scene never shows it", "submitted": False}
-    body = {"op_id": new_id(), "parent_id": now["parent_id"], "edit": {**theirs, "arm": now["arm"]}}
+    body = {"op_id": new_id(), "parent_id": present["parent_id"], "edit": {**theirs, "arm": present["arm"]}}
     api(served, f"{API}/queries/{query_id}/edits", body)
     page.keyboard.press("f")
     page.locator("dialog.fl-conflict").wait_for(timeout=PATIENCE_MS)

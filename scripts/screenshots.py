@@ -70,11 +70,11 @@ def take(browser: Any, served: Served, scene: Scene, theme: str, width: int, out
 
 
 def take_all(options: argparse.Namespace) -> int:
-    """Every picture that was asked for; how many scenes could not be reached."""
+    """Every picture that the options name; how many could not be made as planned."""
     missed = 0
     with browsing() as browser:
         for signed_out in (False, True):
-            scenes = [each for each in SCENES if each.name in options.only and each.signed_out == signed_out]
+            scenes = [s for s in SCENES if s.name in options.only and s.signed_out == signed_out]
             if not scenes:
                 continue
             with serving(*(["--allow-anonymous-visitors"] if signed_out else [])) as served:
