@@ -5,7 +5,8 @@
     <home>/training/<job>/          the run's own folder (`train.refresh.run`), and the child's log.txt
 
 Whether a job runs is asked of the lock, never of a process number: numbers are used again. A job that was killed, or
-whose machine went down, is resumed by starting the same command again.
+whose machine went down, is resumed by starting the same command again. Every JSON file is replaced in one step
+(`train.checkpoints.write_json`), so a reader finds the old state or the new one, whole.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from app.job_queue import Busy
 from tempo_core.errors import InputError
 from train.checkpoints import read_curves, write_json
 
-ENDED = ("done", "failed", "cancelled")
+END_STATES = ("done", "failed", "cancelled")
 FIRST_STATE = {
     "state": "running",
     "stage": "reading",
@@ -41,8 +42,9 @@ FIRST_STATE = {
 NOTHING_YET = "No training has run yet."
 STOPPING = "Stopping: it saves its state first."
 FINISHING = "Finishing."
-LOOKS_S = 0.02
-"""How long to wait for somebody who only looks whether a job runs."""
+INTERRUPTED = "It was interrupted. It can go on from its last saved state."
+LOCK_RETRIES, LOCK_RETRY_S = 4, 0.02
+"""A start waits this often and this long for somebody who only asks whether a job runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +53,23 @@ class RefreshRequest:
 
     snapshot: Path
     folder: Path
-    """Of the run: equal wishes share it, and go on where the last one stopped."""
+    """Of the run: equal requests share it, and go on where the last one stopped."""
     recipe: str
     checkpoint: Path | None
+    """None: the model that ships."""
     seed: int = 0
     by: str = "app"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what `from_dict` reads."""
+        values = asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "RefreshRequest":
+        """The request that `to_dict` wrote."""
+        paths = {name: values[name] for name in ("snapshot", "folder", "checkpoint")}
+        return cls(**{**values, **{name: path and Path(path) for name, path in paths.items()}})
 
 
 Command = Callable[[RefreshRequest, Home], list[str]]
@@ -63,12 +77,18 @@ Command = Callable[[RefreshRequest, Home], list[str]]
 
 def refresh_command(request: RefreshRequest, home: Home) -> list[str]:
     """`python -m train refresh` for a request."""
-    checkpoint = [] if request.checkpoint is None else ["--checkpoint", str(request.checkpoint)]
-    return [
-        *(sys.executable, "-m", "train", "refresh", "--data", str(request.snapshot)),
-        *("--out", str(request.folder), "--recipe", request.recipe, "--seed", str(request.seed)),
-        *("--adapters", str(home.adapters), "--by", request.by, "--json", *checkpoint),
-    ]
+    options: dict[str, object] = {
+        "--data": request.snapshot,
+        "--out": request.folder,
+        "--recipe": request.recipe,
+        "--seed": request.seed,
+        "--adapters": home.adapters,
+        "--by": request.by,
+    }
+    if request.checkpoint is not None:
+        options["--checkpoint"] = request.checkpoint
+    words = [str(word) for option in options.items() for word in option]
+    return [sys.executable, "-m", "train", "refresh", "--json", *words]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +126,24 @@ class TrainingJobs:
     def start(self, request: RefreshRequest) -> JobStatus:
         """Begin a job. Raises Busy while another runs."""
         with self._starting, self._lock() as lock:
-            self._launch(request, lock)
+            request.folder.mkdir(parents=True, exist_ok=True)
+            write_json(request.folder / "state.json", FIRST_STATE)
+            nice = shutil.which("nice")
+            with (request.folder / "log.txt").open("ab") as log:
+                log_offset = log.tell()
+                child = subprocess.Popen(
+                    [*([nice, "-n", "10"] if nice else []), *self._command(request, self.home)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock,),  # the child holds the lock from now on
+                    env={**os.environ, "TEMPO_HOME": str(self.home.root)},
+                )
+            threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
+            started_at_ms = time.time_ns() // 1_000_000
+            job = {"wish": request.to_dict(), "pid": child.pid, "started_at_ms": started_at_ms}
+            write_json(self.root / "current.json", {**job, "logged": log_offset})
         return self.status()
 
     def resume(self, by: str) -> JobStatus:
@@ -114,10 +151,7 @@ class TrainingJobs:
         job = self._current()
         if job is None:
             raise InputError("There is no job to go on with. Start one.")
-        request = RefreshRequest(**{**job["wish"], **_paths(job["wish"]), "by": by})
-        with self._starting, self._lock() as lock:
-            self._launch(request, lock)
-        return self.status()
+        return self.start(RefreshRequest.from_dict({**job["wish"], "by": by}))
 
     def cancel(self) -> JobStatus:
         """Ask the running job, once, to stop; it saves its state first. Raises InputError when none runs."""
@@ -147,20 +181,33 @@ class TrainingJobs:
         if job is None:
             return JobStatus(state="idle", message=NOTHING_YET)
         folder = Path(job["wish"]["folder"])
+        # Asked before the state is read: a job that ends in between is seen as ended on the next look.
         running = self.running()
-        state = {**FIRST_STATE, **(_read(folder / "state.json") or {})}
-        ended = state["state"] if state["state"] in ENDED else "stopped"
-        message = state["message"] if ended != "stopped" else _last_words(folder, job.get("logged", 0))
+        values = {**FIRST_STATE, **(_read(folder / "state.json") or {})}
+        state, message = values["state"], values["message"]
         stopping = running and bool(job.get("stopping"))
         if running:
-            message = FINISHING if ended != "stopped" else STOPPING if stopping else state["message"]
-            ended = "running"
+            message = FINISHING if state in END_STATES else STOPPING if stopping else message
+            state = "running"
+        elif state not in END_STATES:
+            state = "stopped"
+            log = folder / "log.txt"
+            text = log.read_bytes()[job.get("logged", 0) :].decode(errors="replace") if log.is_file() else ""
+            errors = [line for line in text.splitlines() if line.startswith("error: ")]
+            message = errors[-1].removeprefix("error: ") if errors else INTERRUPTED
         return JobStatus(
-            state=ended, message=without_paths(str(message)), stopping=stopping, folder=folder,
-            recipe=job["wish"]["recipe"], by=job["wish"]["by"], started_at_ms=job["started_at_ms"],
-            stage=str(state["stage"]), stages=tuple(state["stages"]),
-            step=int(state["step"]), steps=int(state["steps"]),
-        )  # fmt: skip
+            state=state,
+            message=without_paths(str(message)),
+            stopping=stopping,
+            folder=folder,
+            recipe=job["wish"]["recipe"],
+            by=job["wish"]["by"],
+            started_at_ms=job["started_at_ms"],
+            stage=str(values["stage"]),
+            stages=tuple(values["stages"]),
+            step=int(values["step"]),
+            steps=int(values["steps"]),
+        )
 
     def curves(self) -> list[dict[str, Any]]:
         """The lines of both stages, SFT's first."""
@@ -174,26 +221,13 @@ class TrainingJobs:
         job = self._current()
         return None if job is None else _read(Path(job["wish"]["folder"]) / f"{name}.json")
 
-    def answers(self, row_set: str, who: str) -> dict[str, dict[str, Any]]:
-        """What the old or the new model said of each held-out row, by row id."""
+    def answers(self, row_set: str, model: str) -> dict[str, dict[str, Any]]:
+        """The answers of the `old` or the `new` model to the held-out rows, by row id."""
         job = self._current()
-        path = None if job is None else Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{who}.jsonl"
-        return {} if path is None else {each["qid"]: each for each in read_curves(path)}
-
-    def _launch(self, request: RefreshRequest, lock: int) -> None:
-        request.folder.mkdir(parents=True, exist_ok=True)
-        write_json(request.folder / "state.json", FIRST_STATE)
-        gently = [shutil.which("nice") or "", "-n", "10"] if shutil.which("nice") else []
-        with (request.folder / "log.txt").open("ab") as log:
-            logged = log.tell()
-            child = subprocess.Popen(
-                [*gently, *self._command(request, self.home)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, pass_fds=(lock,), env={**os.environ, "TEMPO_HOME": str(self.home.root)},
-            )  # fmt: skip
-        threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
-        now_ms = time.time_ns() // 1_000_000
-        job = {"wish": _plain(request), "pid": child.pid, "started_at_ms": now_ms, "logged": logged}
-        write_json(self.root / "current.json", job)
+        if job is None:
+            return {}
+        lines = read_curves(Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{model}.jsonl")
+        return {line["qid"]: line for line in lines}
 
     def _current(self) -> dict[str, Any] | None:
         return _read(self.root / "current.json")
@@ -202,40 +236,21 @@ class TrainingJobs:
     def _lock(self, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
         """The lock's file descriptor, held here and by whoever inherits it. Raises Busy."""
         with (self.root / "lock").open("a") as file:
-            for waits in (True, True, True, True, False):
+            for attempt in range(LOCK_RETRIES + 1):
                 try:
                     fcntl.flock(file, kind | fcntl.LOCK_NB)
                     break
                 except BlockingIOError as error:
-                    if kind == fcntl.LOCK_SH or not waits:
+                    if kind == fcntl.LOCK_SH or attempt == LOCK_RETRIES:
                         raise Busy("A training job runs already. Wait for it, or cancel it.") from error
-                    time.sleep(LOOKS_S)
+                    time.sleep(LOCK_RETRY_S)
             yield file.fileno()
 
 
-def _plain(request: RefreshRequest) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(request).items()}
-
-
-def _paths(values: dict[str, Any]) -> dict[str, Path | None]:
-    names = ("snapshot", "folder", "checkpoint")
-    return {name: None if values[name] is None else Path(values[name]) for name in names}
-
-
 def _read(path: Path) -> dict[str, Any] | None:
+    """A JSON file's values; None when it is not there."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return values
-
-
-def _last_words(folder: Path, since: int) -> str:
-    """Why a job ended without saying so: the last line of its log after byte `since`, if that is an error of ours."""
-    log = folder / "log.txt"
-    written = log.read_bytes()[since:].decode("utf-8", errors="replace") if log.is_file() else ""
-    lines = written.strip().splitlines()
-    said = next(
-        (line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), None
-    )
-    return said or "It was interrupted. It can go on from its last saved state."

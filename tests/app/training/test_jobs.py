@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -39,7 +40,7 @@ def wish(home: Home, name: str = "run") -> RefreshRequest:
     )
 
 
-def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 30.0) -> JobStatus:
+def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 240.0) -> JobStatus:
     until = time.monotonic() + patience_s
     while not good(status := jobs.status()):
         assert time.monotonic() < until, status
@@ -105,7 +106,8 @@ def test_a_job_is_asked_to_stop_once(home: Home, tmp_path: Path) -> None:
         "(folder / 'ready').touch()\n"
         "while not gate.exists(): time.sleep(0.02)\n"
         "state = {'state': 'cancelled', 'stage': 'sft', 'stages': [], 'message': 'Stopped.', 'step': 0, 'steps': 0}\n"
-        "(folder / 'state.json').write_text(json.dumps(state))\n"
+        "(folder / 'state.part').write_text(json.dumps(state))\n"
+        "(folder / 'state.part').replace(folder / 'state.json')\n"
     )
     command = [sys.executable, str(script)]
     jobs = TrainingJobs(home, command=lambda wish, _: [*command, str(wish.folder), str(gate)])
@@ -157,6 +159,60 @@ def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
     os.killpg(json.loads((home.root / "training" / "current.json").read_text())["pid"], signal.SIGKILL)
     status = wait(jobs, lambda now: now.state == "stopped")
     assert status.message == "It was interrupted. It can go on from its last saved state."
+
+
+HALF_WRITTEN = """
+import json, os, signal, sys
+from pathlib import Path
+from train import checkpoints
+
+path = Path(sys.argv[1]) / "state.json"
+state = {"state": "running", "stage": "sft", "stages": ["sft"], "message": "Learning.", "step": 1, "steps": 3}
+checkpoints.write_json(path, state)
+
+def half(values, file, **options):
+    text = json.dumps(values)
+    file.write(text[: len(text) // 2])
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+json.dump = half
+checkpoints.write_json(path, {**state, "step": 2})
+"""
+"""A job that is killed in the middle of writing where it stands."""
+
+
+def test_a_state_that_was_half_written_is_never_read(home: Home) -> None:
+    jobs = TrainingJobs(
+        home, command=lambda request, _: [sys.executable, "-c", HALF_WRITTEN, str(request.folder)]
+    )
+    folder = wish(home).folder
+    jobs.start(wish(home))
+    status = wait(jobs, lambda now: now.state == "stopped")
+    assert (status.stage, status.step, status.steps) == ("sft", 1, 3)
+    assert json.loads((folder / "state.json").read_text())["step"] == 1
+    assert len(list(folder.glob(".state.json.*"))) == 1, "it was killed half way"
+
+
+def test_what_the_app_writes_of_a_job_is_replaced_whole(
+    home: Home, fake: FakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app that ends in the middle of marking a job leaves the mark of before."""
+    jobs = TrainingJobs(home, command=fake)
+    jobs.start(wish(home))
+    wait(jobs, lambda now: now.step == 3)
+
+    def half(values: object, file: TextIO, **options: object) -> None:
+        file.write(json.dumps(values)[:20])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("json.dump", half)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.cancel()
+    assert not jobs.status().stopping
+    fake.release()
+    wait(jobs, lambda now: now.state == "done")
 
 
 def test_a_message_names_files_and_not_where_they_lie(home: Home, fake: FakeJob) -> None:
