@@ -67,15 +67,15 @@ def build_app(
     max_upload: str | int = MAX_UPLOAD,
     queue_limit: int = 16,
     reviews_wanted: int = REVIEWS_WANTED,
-    asked: ModelSelection | None = None,
+    selection: ModelSelection | None = None,
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
-    lighter ones. `reviews_wanted` annotators are to answer each row, `asked` is what the app was started with. Raises
-    InputError on a broken examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to
-    `home.uploads` (see app.__main__).
+    lighter ones. `reviews_wanted` annotators are to answer each row, `selection` is the model that the app was
+    started with. Raises InputError on a broken examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must
+    already point to `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
@@ -83,7 +83,7 @@ def build_app(
     ground_page = GroundPage(grounding, authenticator, examples)
     others: list[Page] = []
     if store is not None:
-        training = training or TrainingService(store, home, engines, asked=asked)
+        training = training or TrainingService(store, home, engines, selection=selection)
         others = _pages_of_the_store(store, grounding, home, authenticator, training, reviews_wanted)
     pages: list[Page] = [ground_page, *others]
     app = FastAPI(

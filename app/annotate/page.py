@@ -4,23 +4,23 @@ The page is its timeline; everything that changes goes over the routes below /an
 docs/annotating.md describes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from annotations.records import Edit
+from app.annotate.requests import Body, EditRequest, NextBody, OperationBody
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import AnnotationService
 from app.auth.users import Authenticator, Role, User
-from app.http.json_routes import answer, error_answer, number_of, numbers_of, read_object, text_of
+from app.http.json_routes import answer, error_answer, read_object
 from app.timeline import Timeline
-from tempo_core.errors import InputError
 
 
 class AnnotatePage:
-    """See the module's text."""
+    """One timeline in edit mode, run by assets/annotate_page.js, and its routes."""
 
     title, path, role = "Annotate", "/annotate", Role.ANNOTATOR
 
@@ -30,97 +30,94 @@ class AnnotatePage:
         self.service, self.sample, self.authenticator = service, sample, authenticator
 
     def build(self, blocks: gr.Blocks) -> None:
-        """One timeline in edit mode, run by assets/annotate_page.js."""
+        """Lay the page out inside its route."""
         Timeline(label="Your moments", mode="annotate", workspace="annotate_page.js", elem_id="annotate")
 
     def routes(self) -> APIRouter:
         """Rows, edits, proposals and the sample project; role annotator, and researcher for making a project."""
         router = APIRouter(prefix="/annotate/api", include_in_schema=False)
-        self._row_routes(router)
-        self._work_routes(router)
-        self._sample_routes(router)
-        return router
-
-    def _row_routes(self, router: APIRouter) -> None:
-        service = self.service
+        service, sample, read, write = self.service, self.sample, self._read, self._write
 
         @router.get("/queries/{query_id}")
-        async def item(request: Request, query_id: int) -> JSONResponse:
-            return await self._read(request, lambda user: service.item(user, query_id))
+        async def task(request: Request, query_id: int) -> JSONResponse:
+            return await read(request, lambda user: service.task(user, query_id))
 
         @router.get("/queries/{query_id}/proposal")
         async def proposal(request: Request, query_id: int) -> JSONResponse:
-            return await self._read(request, lambda user: service.proposal(user, query_id))
+            return await read(request, lambda user: service.proposal(user, query_id))
 
         @router.post("/queries/{query_id}/edits")
         async def save(request: Request, query_id: int) -> JSONResponse:
-            return await self._write(request, lambda user, body: self._save(user, query_id, body))
+            def work(user: User, body: EditRequest) -> dict[str, Any]:
+                correction = service.save(
+                    user, query_id, body.edit, parent_id=body.parent_id, op_id=body.op_id
+                )
+                progress = {"progress": service.progress(user)} if correction.edit.submitted else {}
+                return {
+                    "correction_id": correction.id,
+                    "revision": correction.revision,
+                    "saved_at_ms": correction.created_at_ms,
+                    **progress,
+                }
+
+            return await write(request, work, EditRequest)
 
         @router.post("/queries/{query_id}/skip")
         async def skip(request: Request, query_id: int) -> JSONResponse:
-            def work(user: User, body: dict[str, Any]) -> dict[str, Any]:
-                service.skip(user, query_id, op_id=text_of(body, "op_id"))
+            def work(user: User, body: OperationBody) -> dict[str, Any]:
+                service.skip(user, query_id, op_id=body.op_id)
                 return {}
 
-            return await self._write(request, work)
-
-    def _work_routes(self, router: APIRouter) -> None:
-        service = self.service
+            return await write(request, work, OperationBody)
 
         @router.post("/next")
-        async def next_item(request: Request) -> JSONResponse:
-            def work(user: User, body: dict[str, Any]) -> dict[str, Any]:
-                besides = numbers_of(body, "besides")
-                item = service.next_item(user, op_id=text_of(body, "op_id"), besides=besides)
-                return {"item": item, **service.standing(user)}
+        async def next_task(request: Request) -> JSONResponse:
+            def work(user: User, body: NextBody) -> dict[str, Any]:
+                task = service.next_task(user, op_id=body.op_id, besides=body.besides)
+                return {"item": task, "progress": service.progress(user), "empty": service.is_empty()}
 
-            return await self._write(request, work)
+            return await write(request, work, NextBody)
 
         @router.get("/me")
         async def me(request: Request) -> JSONResponse:
             def work(user: User) -> dict[str, Any]:
-                makes = Role.RESEARCHER in user.roles
-                return {"annotator": user.id, "makes_projects": makes, "done_ids": service.done_by(user)}
+                makes_projects = Role.RESEARCHER in user.roles
+                submitted = service.submitted_by(user)
+                return {"annotator": user.id, "makes_projects": makes_projects, "done_ids": submitted}
 
-            return await self._read(request, work)
-
-    def _sample_routes(self, router: APIRouter) -> None:
-        sample = self.sample
+            return await read(request, work)
 
         @router.get("/sample")
-        async def standing(request: Request) -> JSONResponse:
-            return await self._read(request, lambda user: sample.standing())
+        async def sample_status(request: Request) -> JSONResponse:
+            return await read(request, lambda user: sample.status())
 
         @router.post("/sample")
-        async def make(request: Request) -> JSONResponse:
-            return await self._write(request, lambda user, body: sample.make(user), role=Role.RESEARCHER)
+        async def make_sample(request: Request) -> JSONResponse:
+            return await write(request, lambda user, body: sample.make(user), Body, Role.RESEARCHER)
 
         @router.post("/sample/remove")
-        async def remove(request: Request) -> JSONResponse:
-            return await self._write(request, lambda user, body: sample.remove(user), role=Role.RESEARCHER)
+        async def remove_sample(request: Request) -> JSONResponse:
+            return await write(request, lambda user, body: sample.remove(user), Body, Role.RESEARCHER)
 
-    def _save(self, user: User, query_id: int, body: dict[str, Any]) -> dict[str, Any]:
-        given = body.get("edit")
-        if not isinstance(given, dict):
-            fields = ", ".join(Edit.__slots__)
-            raise InputError(f"`edit` must be an object with the fields of an edit: {fields}.")
-        saved = self.service.save(
-            user, query_id, given, parent_id=number_of(body, "parent_id"), op_id=text_of(body, "op_id")
-        )
-        said = {"correction_id": saved.id, "revision": saved.revision, "saved_at_ms": saved.created_at_ms}
-        return {**said, "progress": self.service.progress(user)} if saved.edit.submitted else said
+        return router
 
-    async def _read(self, request: Request, work: Any, role: Role = Role.ANNOTATOR) -> JSONResponse:
+    async def _read(self, request: Request, work: Callable[[User], Any]) -> JSONResponse:
         try:
-            user = self.authenticator.require(request, role)
+            user = self.authenticator.require(request, Role.ANNOTATOR)
         except Exception as error:
             return error_answer(error)
         return await answer(work, user)
 
-    async def _write(self, request: Request, work: Any, role: Role = Role.ANNOTATOR) -> JSONResponse:
+    async def _write(
+        self,
+        request: Request,
+        work: Callable[[User, Any], Any],
+        body_type: type[Body],
+        role: Role = Role.ANNOTATOR,
+    ) -> JSONResponse:
         try:
             user = self.authenticator.require(request, role)
-            body = await read_object(request)
+            body = body_type.from_json(await read_object(request))
         except Exception as error:
             return error_answer(error)
         return await answer(work, user, body)

@@ -5,7 +5,6 @@ files; making it again makes a fresh dataset beside the archived one.
 """
 
 import json
-import logging
 import shutil
 import threading
 from pathlib import Path
@@ -27,8 +26,6 @@ from app.media.library import Clip
 from tempo_core.errors import Cancelled, InputError
 from train.shapeworld.clips import write_clip
 
-log = logging.getLogger(__name__)
-
 NAME = "sample"
 SHORT_SIDE_PX = 224
 RATE = 10
@@ -48,114 +45,99 @@ class SampleProject:
         clips: int = 12,
         rate: int = RATE,
     ) -> None:
-        self.store, self.dataset_clips, self.proposals, self.job_queue = (
-            store,
-            dataset_clips,
-            proposals,
-            job_queue,
-        )
-        self.clips, self.rate = clips, rate
+        self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
+        self.job_queue, self.clips, self.rate = job_queue, clips, rate
         self._lock = threading.Lock()
         self._job: Job | None = None
-        self._failed: str | None = None
+        self._failure: str | None = None
 
     @property
     def folder(self) -> Path:
         """Where the clips' files are."""
         return self.dataset_clips.folder / "sample-project"
 
-    def standing(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """{"state": absent|making|present, "dataset", "fraction", "message"}."""
         with self._lock:
-            job, failed = self._job, self._failed
-        present = self._present()
+            job, failure = self._job, self._failure
+        status: dict[str, Any] = {"state": "absent", "dataset": None, "fraction": 0.0, "message": failure}
+        names = self._names(archived=False)
         if job is not None and not job.future.done():
-            return _says("making", fraction=job.progress.fraction)
-        if present is not None:
-            return _says("present", dataset=present, fraction=1.0)
-        return _says("absent", message=failed)
+            status |= {"state": "making", "fraction": round(job.progress.fraction, 3), "message": None}
+        elif names:
+            status |= {"state": "present", "dataset": names[-1], "fraction": 1.0, "message": None}
+        return status
 
     def make(self, user: User) -> dict[str, Any]:
         """Begin to make the project, unless it is there or being made. Raises Busy."""
         with self._lock:
             busy = self._job is not None and not self._job.future.done()
-            if not busy and self._present() is None:
-                self._failed = None
+            if not busy and not self._names(archived=False):
+                self._failure = None
                 self._job = self.job_queue.submit(f"sample {user.id}", lambda job: self._make(user, job))
-        return self.standing()
+        return self.status()
 
     def remove(self, user: User) -> dict[str, Any]:
         """Archive the project's dataset and delete its clips. Raises InputError while it is being made."""
-        if self.standing()["state"] == "making":
+        status = self.status()
+        if status["state"] == "making":
             raise InputError("The sample project is still being made. Remove it when it is there.")
-        dataset = self._present()
-        if dataset is not None:
-            self.store.archive(dataset, op_id=str(uuid4()), actor=user.id)
+        if status["dataset"] is not None:
+            self.store.archive(status["dataset"], op_id=str(uuid4()), actor=user.id)
             shutil.rmtree(self.folder, ignore_errors=True)
-        return self.standing()
+        return self.status()
 
-    def _present(self) -> str | None:
-        names = [name for name, archived in self.store.datasets().items() if not archived and _is_ours(name)]
-        return names[-1] if names else None
+    def _names(self, *, archived: bool) -> list[str]:
+        """Datasets of the project, oldest first: `sample`, `sample-2`, ...; those in use, or archived ones too."""
+        return [
+            name
+            for name, is_archived in self.store.datasets().items()
+            if (archived or not is_archived)
+            and (name == NAME or (name.startswith(f"{NAME}-") and name.removeprefix(f"{NAME}-").isdecimal()))
+        ]
 
     def _make(self, user: User, job: Job) -> None:
         try:
-            self._render(job)
-            self._import(user)
+            # Render the clips.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            scenes = sample_scenes(self.clips)
+            for number, (vid, scene) in enumerate(scenes.items()):
+                if job.cancel.is_set():
+                    raise Cancelled("Stopped while the sample project was made.")
+                job.report("making", number / len(scenes))
+                clip = self.folder / f"{vid}.mp4"
+                if not clip.exists():
+                    write_clip(scene, clip, short_side_px=SHORT_SIDE_PX, rate=self.rate, for_editing=True)
+            # Import their rows. The split is train: corrections of these rows teach.
+            before = self._names(archived=True)
+            dataset = f"{NAME}-{len(before) + 1}" if before else NAME
+            path = self.folder / "rows.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in sample_rows(scenes)))
+            add_folder(self.store, self.folder, op_id=str(uuid4()), actor=user.id)
+            import_file(
+                self.store,
+                path,
+                op_id=str(uuid4()),
+                actor=user.id,
+                format="qvhighlights",
+                dataset=dataset,
+                split="train",
+            )
         except Cancelled:
             raise
-        except Exception as error:  # nobody waits for the job: `standing` tells
+        except Exception as error:  # nobody waits for the job: `status` tells
             with self._lock:
-                self._failed = user_message(error)
+                self._failure = user_message(error)
             return
-        rows = self.store.queue(QueueFilter(dataset=self._present()), limit=100)
-        vids = list(dict.fromkeys(row.vid for row in rows))
-        self.dataset_clips.prepare_in_turn(vids, after=self._propose_on)
+        # Prepare each clip, and have the model look at its rows before anybody opens them.
+        rows = self.store.queue(QueueFilter(dataset=dataset), limit=100)
 
-    def _render(self, job: Job) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scenes = sample_scenes(self.clips)
-        for number, (vid, scene) in enumerate(scenes.items()):
-            if job.cancel.is_set():
-                raise Cancelled("Stopped while the sample project was made.")
-            job.report("making", number / len(scenes))
-            if not (self.folder / f"{vid}.mp4").exists():
-                target = self.folder / f"{vid}.mp4"
-                write_clip(scene, target, short_side_px=SHORT_SIDE_PX, rate=self.rate, for_editing=True)
+        def propose_on(vid: str) -> None:
+            queries = [self.store.query(row.query_id) for row in rows if row.vid == vid]
+            self.proposals.request_all(queries, self._clip_of)
 
-    def _import(self, user: User) -> None:
-        taken = [name for name in self.store.datasets() if _is_ours(name)]
-        dataset = NAME if not taken else f"{NAME}-{len(taken) + 1}"
-        path = self.folder / "rows.jsonl"
-        rows = sample_rows(sample_scenes(self.clips))
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        add_folder(self.store, self.folder, op_id=str(uuid4()), actor=user.id)
-        import_file(
-            self.store,
-            path,
-            op_id=str(uuid4()),
-            actor=user.id,
-            format="qvhighlights",
-            dataset=dataset,
-            split="train",
-        )
-
-    def _propose_on(self, vid: str) -> None:
-        """Have the model look at a clip's rows before anybody opens them."""
-        rows = self.store.queue(QueueFilter(dataset=self._present()), limit=100)
-        queries = [self.store.query(row.query_id) for row in rows if row.vid == vid]
-        self.proposals.ask_for_all(queries, self._clip_of)
+        self.dataset_clips.prepare_in_turn(list(dict.fromkeys(row.vid for row in rows)), after=propose_on)
 
     def _clip_of(self, query: Query) -> Clip | None:
         ready = self.dataset_clips.look(query.row.vid).ready
         return None if ready is None else ready.clip
-
-
-def _is_ours(name: str) -> bool:
-    return name == NAME or (name.startswith(f"{NAME}-") and name.removeprefix(f"{NAME}-").isdecimal())
-
-
-def _says(
-    state: str, *, dataset: str | None = None, fraction: float = 0.0, message: str | None = None
-) -> dict[str, Any]:
-    return {"state": state, "dataset": dataset, "fraction": round(fraction, 3), "message": message}

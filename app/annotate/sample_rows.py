@@ -3,7 +3,6 @@
 Each kind of damage is one that `annotations.suspicion` knows or that the model's proposal brings to light.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,20 +17,63 @@ LONGEST_S = 72.0
 
 Runs = tuple[tuple[int, int], ...]
 """Half-open intervals of 2-second clips."""
-Damage = Callable[[Runs, int], Runs]
+
+PLAN = (
+    "hole",
+    "late-end",
+    "dropped",
+    "whole",
+    "invented",
+    "right",
+    "early-start",
+    "renamed",
+    "refused",
+    "right",
+    "dropped",
+    "right",
+)
+"""What each clip's row shows; a plan of a longer project begins again."""
+TWINS = {"early-start": ("first-clip",)}
+"""Rows that ask the same again, with another answer."""
+MIN_CLIPS = {"hole": 4, "late-end": 3, "early-start": 3, "dropped": 2}
+"""Fewest 2-second clips of the first moment; 2 for other plans."""
+ABSENT_EVENTS = {"invented": "a man plays the guitar", "refused": "a dog runs through the snow"}
+
+
+def damaged(plan: str, truth: Runs, clip_count: int) -> Runs:
+    """The intervals that a row of this plan shows in place of the truth."""
+    if plan == "invented":
+        return ((clip_count // 3, clip_count // 3 + 5),)
+    if plan == "whole":
+        return ((0, clip_count),)
+    if plan not in ("hole", "late-end", "early-start", "first-clip", "dropped"):
+        return truth
+    start, end = truth[0]
+    if plan == "hole":
+        middle = (start + end) // 2
+        return ((start, middle), (middle + 1, end), *truth[1:])
+    first = {
+        "late-end": (start, min(clip_count, end + 4)),
+        "early-start": (max(0, start - 4), end),
+        "first-clip": (start, start + 1),
+        "dropped": (start, end),
+    }
+    return (first[plan],)
 
 
 def sample_scenes(count: int) -> dict[str, Scene]:
     """The project's scenes by vid: plain pictures whose beat is QVHighlights' 2-second clip."""
-    found: dict[str, Scene] = {}
+    scenes: dict[str, Scene] = {}
     seed = SEED
-    while len(found) < count:
+    while len(scenes) < count:
         scene = sample_scene(seed, TIERS["plain"])
         seed += 1
-        wanted = PLAN[len(found) % len(PLAN)]
-        if scene.step_s == CLIP_S and scene.duration_s <= LONGEST_S and _question(scene, wanted) is not None:
-            found[_vid(len(found), scene, wanted)] = scene
-    return found
+        plan = PLAN[len(scenes) % len(PLAN)]
+        if scene.step_s == CLIP_S and scene.duration_s <= LONGEST_S and _question(scene, plan) is not None:
+            # The renamed clip has a longer time range in its name than it lasts.
+            suffix = f"_0.0_{scene.duration_s + 10:.1f}" if plan == "renamed" else ""
+            scenes[f"sample-{len(scenes) + 1:02d}{suffix}"] = scene
+    return scenes
 
 
 def sample_rows(scenes: dict[str, Scene]) -> list[dict[str, Any]]:
@@ -39,90 +81,35 @@ def sample_rows(scenes: dict[str, Scene]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for number, (vid, scene) in enumerate(scenes.items()):
         plan = PLAN[number % len(PLAN)]
-        asked = _question(scene, plan)
-        assert asked is not None, "scenes are chosen by their question"
-        text, truth = asked
-        for shown in (plan, *TWINS.get(plan, ())):
-            rows.append(_row(len(rows), vid, scene, text, truth, DAMAGES[shown](truth, scene.ticks)))
+        question = _question(scene, plan)
+        assert question is not None, "scenes are chosen by their question"
+        text, truth = question
+        right = {clip for start, end in truth for clip in range(start, end)}
+        for damage in (plan, *TWINS.get(plan, ())):
+            windows = damaged(damage, truth, scene.ticks)
+            clips = [clip for start, end in windows for clip in range(start, end)]
+            rows.append(
+                {
+                    "qid": len(rows) + 1,
+                    "query": text,
+                    "duration": scene.duration_s,
+                    "vid": vid,
+                    "relevant_windows": [[start * CLIP_S, end * CLIP_S] for start, end in windows],
+                    "relevant_clip_ids": clips,
+                    "saliency_scores": [[4, 3, 4] if clip in right else [1, 0, 1] for clip in clips],
+                }
+            )
     return rows
-
-
-def _hole(truth: Runs, ticks: int) -> Runs:
-    start, end = truth[0]
-    middle = (start + end) // 2
-    return ((start, middle), (middle + 1, end), *truth[1:])
-
-
-def _late_end(truth: Runs, ticks: int) -> Runs:
-    start, end = truth[0]
-    return ((start, min(ticks, end + 4)),)
-
-
-def _early_start(truth: Runs, ticks: int) -> Runs:
-    start, end = truth[0]
-    return ((max(0, start - 4), end),)
-
-
-def _first_clip(truth: Runs, ticks: int) -> Runs:
-    return ((truth[0][0], truth[0][0] + 1),)
-
-
-def _elsewhere(truth: Runs, ticks: int) -> Runs:
-    return ((ticks // 3, ticks // 3 + 5),)
-
-
-DAMAGES: dict[str, Damage] = {
-    "hole": _hole,
-    "late-end": _late_end,
-    "early-start": _early_start,
-    "dropped": lambda truth, ticks: truth[:1],
-    "whole": lambda truth, ticks: ((0, ticks),),
-    "invented": _elsewhere,
-    "first-clip": _first_clip,
-    "renamed": lambda truth, ticks: truth,
-    "right": lambda truth, ticks: truth,
-    "refused": lambda truth, ticks: truth,
-}
-PLAN = (
-    "hole", "late-end", "dropped", "whole", "invented", "right",
-    "early-start", "renamed", "refused", "right", "dropped", "right",
-)  # fmt: skip
-"""What each clip's row shows; a plan of a longer project begins again."""
-TWINS = {"early-start": ("first-clip",)}
-"""Rows that ask the same again, with another answer."""
-_NEEDS = {"hole": 4, "late-end": 3, "early-start": 3, "dropped": 2}
-"""Fewest clips of the first moment."""
-_ABSENT = {"invented": "a man plays the guitar", "refused": "a dog runs through the snow"}
 
 
 def _question(scene: Scene, plan: str) -> tuple[str, Runs] | None:
     """A question of the scene that the plan can be carried out on, and its true clips; None: not here."""
-    if plan in _ABSENT:
-        return _ABSENT[plan], ()
-    kinds = ("several",) if plan == "dropped" else ("existence",)
-    for predicate, runs in (each for kind in kinds for each in askable(scene).get(kind, [])):
+    if plan in ABSENT_EVENTS:
+        return ABSENT_EVENTS[plan], ()
+    kind = "several" if plan == "dropped" else "existence"
+    for predicate, runs in askable(scene).get(kind, []):
         start, end = runs[0]
-        room = start >= 5 if plan == "early-start" else end <= scene.ticks - 5
-        if end - start >= _NEEDS.get(plan, 2) and room and start > 0:
+        has_room = start >= 5 if plan == "early-start" else end <= scene.ticks - 5
+        if end - start >= MIN_CLIPS.get(plan, 2) and has_room and start > 0:
             return say(np.random.default_rng([scene.seed, 5]), predicate), tuple(runs)
     return None
-
-
-def _vid(number: int, scene: Scene, plan: str) -> str:
-    """`sample-03`; the renamed clip says a longer time range in its name than it lasts."""
-    name = f"sample-{number + 1:02d}"
-    return f"{name}_0.0_{scene.duration_s + 10:.1f}" if plan == "renamed" else name
-
-
-def _row(qid: int, vid: str, scene: Scene, text: str, truth: Runs, shown: Runs) -> dict[str, Any]:
-    right = {clip for start, end in truth for clip in range(start, end)}
-    clips = [clip for start, end in shown for clip in range(start, end)]
-    return {
-        "qid": qid + 1,
-        "query": text,
-        "duration": scene.duration_s,
-        "vid": vid,
-        "relevant_windows": [[start * CLIP_S, end * CLIP_S] for start, end in shown],
-        "relevant_clip_ids": clips,
-        "saliency_scores": [[4, 3, 4] if clip in right else [1, 0, 1] for clip in clips],
-    }

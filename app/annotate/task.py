@@ -2,12 +2,15 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.suspicion import CLIP_S, Suspicion
-from app.media.dataset_clips import ClipStatus, ReadyClip
+from app.media.dataset_clips import ClipStatus
+from app.timeline.value import frames_part, strip_part
 
 ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
 """What an annotator sees before answering, and how often."""
@@ -17,11 +20,12 @@ REVEALED = "original-first"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotationTask:
-    """Everything that is known about one row for one annotator."""
+    """One row for one annotator, with everything that the page shows of it."""
 
     query: Query
     annotator: str
     latest: Correction | None
+    """The annotator's own newest version."""
     arm: str
     """What the next version is made under."""
     reasons: list[Suspicion]
@@ -30,8 +34,8 @@ class AnnotationTask:
     progress: AnnotatorProgress
 
 
-def drawn_arm(annotator: str, query_id: int) -> str:
-    """The arm of an annotator and a row: random over both, the same on every look."""
+def random_arm(annotator: str, query_id: int) -> str:
+    """The arm of an annotator and a row: random over both, and the same every time."""
     digest = hashlib.sha256(f"arm\0{annotator}\0{query_id}".encode()).digest()
     share = int.from_bytes(digest[:8]) / 2**64
     for arm, chance in ARMS:
@@ -41,62 +45,42 @@ def drawn_arm(annotator: str, query_id: int) -> str:
     return ARMS[-1][0]
 
 
-def item_of(task: AnnotationTask) -> dict[str, Any]:
-    """The workspace item. In the blind arm nothing of original, model, saliency or reasons is in it."""
-    ready = task.clip_status.ready
-    return {
-        "rev": secrets.token_hex(6),
-        **_state(task.clip_status),
-        "query": task.query.row.query,
-        "video": None if ready is None else _video(ready),
-        "strip": None if ready is None else _strip(ready),
-        **evidence(task.proposal, hidden=task.arm == "blind"),
-        "moments": [],
-        "refusal": None,
-        "edit": _edit_part(task),
-    }
+def next_arm(annotator: str, query_id: int, versions: Sequence[Correction]) -> str:
+    """The arm of the version that follows these. A blind annotator sees everything once they have submitted."""
+    arm = random_arm(annotator, query_id)
+    return REVEALED if arm == "blind" and any(version.edit.submitted for version in versions) else arm
 
 
-def evidence(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any]:
-    """`frames` and `ranked` of a value, from a stored proposal."""
-    if proposal is None or hidden:
-        return {"frames": None, "ranked": []}
-    answer = proposal.prediction.answer or {}
-    ranked = [each for each in answer.get("ranked", []) if each["end_s"] > each["start_s"]]
-    return {"frames": _frames(proposal.prediction.allocation), "ranked": ranked}
-
-
-def model_part(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any] | None:
-    """The proposal as the timeline draws it, in the order of time; None when there is none to show."""
-    if proposal is None or hidden:
-        return None
-    said = proposal.prediction
-    moments = sorted(said.moments, key=lambda each: (each.start_ms, each.end_ms))
-    return {
-        "proposal_id": proposal.id,
-        "model_id": said.model_id,
-        "moments": [asdict(each) for each in moments],
-        "refused": bool(said.refused),
-        "relevance": said.relevance,
-    }
-
-
-def correction_part(found: Correction) -> dict[str, Any]:
-    """A stored version as a conflict shows it."""
-    return {
-        "correction_id": found.id,
-        "revision": found.revision,
-        "annotator": found.annotator,
-        "saved_at_ms": found.created_at_ms,
-        "edit": found.edit.to_dict(),
-    }
-
-
-def _edit_part(task: AnnotationTask) -> dict[str, Any]:
-    row, blind, ready = task.query.row, task.arm == "blind", task.clip_status.ready
-    original = [] if blind else [moment.to_ms() for moment in task.query.original or ()]
-    latest = task.latest
-    return {
+def task_json(task: AnnotationTask) -> dict[str, Any]:
+    """The task as the timeline's value. In the blind arm nothing of original, model, saliency or reasons is in it."""
+    row, latest, ready = task.query.row, task.latest, task.clip_status.ready
+    blind = task.arm == "blind"
+    if ready is not None:
+        state, message = "ready", None
+    elif task.clip_status.preparing is not None:
+        state, message = "loading", task.clip_status.preparing
+    else:
+        state, message = "error", task.clip_status.missing or task.clip_status.failed
+    original = [] if blind else sorted(moment.to_ms() for moment in task.query.original or ())
+    clip_ms = round(CLIP_S * 1000)
+    # [start_ms, end_ms, mean score 0..4] of each 2-second clip that was rated
+    ratings = zip(row.relevant_clip_ids or (), row.saliency_scores or (), strict=False)
+    saliency = [
+        [clip * clip_ms, (clip + 1) * clip_ms, sum(scores) / len(scores)]
+        for clip, scores in ratings
+        if scores
+    ]
+    video = None
+    if ready is not None:
+        facts = ready.clip.facts
+        video = {
+            "url": ready.clip.url,
+            "duration_s": facts.duration_s,
+            "frame_rate": ready.frame_rate,
+            "width": facts.width,
+            "height": facts.height,
+        }
+    edit_part = {
         "query_id": task.query.id,
         "qid": row.qid,
         "dataset": task.query.dataset,
@@ -107,68 +91,68 @@ def _edit_part(task: AnnotationTask) -> dict[str, Any]:
         "edit": None if latest is None else latest.edit.to_dict(),
         "arm": task.arm,
         "original": {
-            "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in sorted(original)],
+            "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in original],
             "refused": not blind and row.verdict == "no-moment",
         },
         "model": model_part(task.proposal, hidden=blind),
         "others": [],
         "frame_rate": 25.0 if ready is None else ready.frame_rate,
         "frame_count": 1 if ready is None else ready.frame_count,
-        "grid_ms": round(CLIP_S * 1000) if row.relevant_clip_ids is not None else None,
+        "grid_ms": clip_ms if row.relevant_clip_ids is not None else None,
         "shots_ms": [] if ready is None else list(ready.shots_ms),
-        "saliency": [] if blind else _saliency(task.query),
-        "reasons": [] if blind else [{"kind": each.reason, "text": each.text} for each in task.reasons],
+        "saliency": [] if blind else saliency,
+        "reasons": [] if blind else [{"kind": reason.reason, "text": reason.text} for reason in task.reasons],
         "error_categories": ERROR_CATEGORIES,
         "progress": task.progress.to_dict(),
         "missing_video": task.clip_status.missing,
     }
-
-
-def _state(clip_status: ClipStatus) -> dict[str, Any]:
-    if clip_status.ready is not None:
-        return {"state": "ready", "message": None}
-    if clip_status.preparing is not None:
-        return {"state": "loading", "message": clip_status.preparing}
-    return {"state": "error", "message": clip_status.missing or clip_status.failed}
-
-
-def _video(ready: ReadyClip) -> dict[str, Any]:
-    facts = ready.clip.facts
     return {
-        "url": ready.clip.url,
-        "duration_s": facts.duration_s,
-        "frame_rate": ready.frame_rate,
-        "width": facts.width,
-        "height": facts.height,
+        "rev": secrets.token_hex(6),
+        "state": state,
+        "message": message,
+        "query": row.query,
+        "video": video,
+        "strip": None if ready is None else strip_part(ready.strip, ready.clip.strip_url),
+        **evidence(task.proposal, hidden=blind),
+        "moments": [],
+        "refusal": None,
+        "edit": edit_part,
     }
 
 
-def _strip(ready: ReadyClip) -> dict[str, Any] | None:
-    if ready.strip is None:
-        return None
-    return {**asdict(ready.strip), "times_s": list(ready.strip.times_s), "url": ready.clip.strip_url}
+def evidence(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any]:
+    """`frames` and `ranked` of a value, from a stored proposal. Without the frames' times there are no frames."""
+    if proposal is None or hidden:
+        return {"frames": None, "ranked": []}
+    answer, allocation = proposal.prediction.answer or {}, proposal.prediction.allocation or {}
+    frames = None
+    if allocation.get("times_s"):
+        frames = frames_part(allocation["times_s"], allocation["end_s"], SimpleNamespace(**allocation))
+    ranked = [moment for moment in answer.get("ranked", []) if moment["end_s"] > moment["start_s"]]
+    return {"frames": frames, "ranked": ranked}
 
 
-def _frames(allocation: Any) -> dict[str, Any] | None:
-    """The frames part, where the proposal kept the frames' times."""
-    if not allocation or not allocation.get("times_s"):
+def model_part(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any] | None:
+    """The proposal as the timeline draws it, in the order of time; None when there is none to show."""
+    if proposal is None or hidden:
         return None
-    tokens = list(allocation["tokens"])
+    prediction = proposal.prediction
+    moments = sorted(prediction.moments, key=lambda moment: (moment.start_ms, moment.end_ms))
     return {
-        "times_s": list(allocation["times_s"]),
-        "end_s": allocation["end_s"],
-        "tokens": tokens,
-        "variation": list(allocation["variation"]),
-        "sizes_px": [list(size) for size in allocation["sizes_px"]],
-        "uniform_tokens": sum(tokens) / max(len(tokens), 1),
-        "budget_tokens": allocation["budget_tokens"],
+        "proposal_id": proposal.id,
+        "model_id": prediction.model_id,
+        "moments": [asdict(moment) for moment in moments],
+        "refused": bool(prediction.refused),
+        "relevance": prediction.relevance,
     }
 
 
-def _saliency(query: Query) -> list[list[float]]:
-    """[start_ms, end_ms, mean score 0..4] of each clip that was rated."""
-    step_ms = round(CLIP_S * 1000)
-    rated = zip(query.row.relevant_clip_ids or (), query.row.saliency_scores or (), strict=False)
-    return [
-        [clip * step_ms, (clip + 1) * step_ms, sum(scores) / len(scores)] for clip, scores in rated if scores
-    ]
+def correction_part(correction: Correction) -> dict[str, Any]:
+    """A stored version as a conflict shows it."""
+    return {
+        "correction_id": correction.id,
+        "revision": correction.revision,
+        "annotator": correction.annotator,
+        "saved_at_ms": correction.created_at_ms,
+        "edit": correction.edit.to_dict(),
+    }

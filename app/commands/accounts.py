@@ -1,134 +1,148 @@
 """`python -m app accounts add|list|disable|enable|role|password`: who may sign in, and as what."""
 
-import argparse
 import getpass
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from annotations.records import ROLES, Account
+import typer
+
+from annotations.records import Account
 from annotations.store import Store
 from app.auth.accounts import AccountService
 from app.auth.passwords import check_password, make_password
 from app.auth.sessions import Sessions
 from app.home import open_home
+from tempo_core import command_line
+from tempo_core.command_line import AsJson
 from tempo_core.errors import InputError
 
 PASSWORD_HELP = (
     "The password is asked for, or read as the first line of standard input; it is never an argument."
 )
 
+accounts = command_line.new_app("accounts", "Add, list, change and disable accounts.")
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the command and what it can do."""
-    accounts = subparsers.add_parser("accounts", help="add, list, change and disable accounts")
-    actions = accounts.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add", _add, "add an account", named=True)
-    add.add_argument(
-        "--role", choices=ROLES, default="annotator", help="what it may do (default: %(default)s)"
-    )
-    _take_password(add)
-    _action(actions, "list", _list, "list the accounts")
-    disable = "keep somebody from signing in, at once; what they did stays"
-    _action(actions, "disable", _disable, disable, named=True)
-    _action(actions, "enable", _enable, "let a disabled account sign in again", named=True)
-    role = _action(actions, "role", _role, "change what an account may do", named=True)
-    role.add_argument("role", choices=ROLES, help="the new role")
-    password = "set another password and end the account's sessions"
-    _take_password(_action(actions, "password", _password, password, named=True))
+Context = typer.Context
+RoleName = Literal["visitor", "annotator", "adjudicator", "researcher", "administrator"]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the account's name")]
+HomeFolder = Annotated[
+    str | None,
+    typer.Option("--home", metavar="DIR", help="the app's folder (default: $TEMPO_HOME or ./data)"),
+]
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="the store (default: the home's cqvh.sqlite3)"),
+]
+Generate = Annotated[bool, typer.Option("--generate", help="make a random password and print it once")]
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do it; the exit code. Raises InputError for what can be mended."""
-    with _accounts(args) as accounts:
-        args.act(args, accounts)
-    return 0
+@accounts.command(epilog=PASSWORD_HELP)
+def add(
+    context: Context,
+    name: Name,
+    role: Annotated[RoleName, typer.Option("--role", help="what it may do")] = "annotator",
+    generate: Generate = False,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account."""
+    with _account_service(context, home, database) as service:
+        password = _new_password(generate)
+        account = service.add(name, role, password, actor=_actor())
+        text = f"Added {account.name} ({account.role})."
+        if len(service.all()) == 2:
+            text += " From now on everybody signs in, on this machine too."
+        _show(account, text, as_json, password if generate else None)
 
 
-def _action(actions: Any, name: str, act: Any, text: str, *, named: bool = False) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
-    if named:
-        parser.add_argument("name", help="the account's name")
-    parser.add_argument(
-        "--home",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="the app's folder (default: $TEMPO_HOME or ./data)",
-    )
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        default=argparse.SUPPRESS,
-        help="the store (default: the home's cqvh.sqlite3)",
-    )
-    parser.add_argument("--json", action="store_true", help="answer with one JSON object")
-    parser.set_defaults(run=run, act=act)
-    return parser
+@accounts.command(name="list")
+def list_accounts(
+    context: Context, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
+) -> None:
+    """List the accounts."""
+    with _account_service(context, home, database) as service:
+        rows = [_row(account) for account in service.all()]
+    if as_json:
+        command_line.write_json({"accounts": rows})
+        return
+    for row in rows:
+        state = "disabled" if row["disabled"] else ""
+        print(f"{row['name']:<20} {row['role']:<14} {row['created_at'][:10]} {state}".rstrip())
 
 
-def _take_password(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = PASSWORD_HELP
-    parser.add_argument("--generate", action="store_true", help="make a random password and print it once")
+@accounts.command()
+def disable(
+    context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
+) -> None:
+    """Keep somebody from signing in, at once; what they did stays."""
+    with _account_service(context, home, database) as service:
+        account = service.change(name, disabled=True, actor=_actor())
+    _show(account, f"{account.name} can no longer sign in; their sessions are over.", as_json)
+
+
+@accounts.command()
+def enable(
+    context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
+) -> None:
+    """Let a disabled account sign in again."""
+    with _account_service(context, home, database) as service:
+        account = service.change(name, disabled=False, actor=_actor())
+    _show(account, f"{account.name} can sign in again.", as_json)
+
+
+@accounts.command(name="role")
+def change_role(
+    context: Context,
+    name: Name,
+    role: Annotated[RoleName, typer.Argument(help="the new role")],
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what an account may do."""
+    with _account_service(context, home, database) as service:
+        account = service.change(name, role=role, actor=_actor())
+    _show(account, f"{account.name} is now {account.role}.", as_json)
+
+
+@accounts.command(name="password", epilog=PASSWORD_HELP)
+def change_password(
+    context: Context,
+    name: Name,
+    generate: Generate = False,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set another password and end the account's sessions."""
+    with _account_service(context, home, database) as service:
+        service.found(name)
+        password = _new_password(generate)
+        account = service.change(name, password=password, actor=_actor())
+    text = f"{account.name} has a new password; their sessions are over."
+    _show(account, text, as_json, password if generate else None)
 
 
 @contextmanager
-def _accounts(args: argparse.Namespace) -> Iterator[AccountService]:
-    home = open_home(args.home)
-    with Store(args.database or home.database) as store:
-        sessions = Sessions(home.sessions)
+def _account_service(context: Context, home: str | None, database: str | None) -> Iterator[AccountService]:
+    """The accounts of a home and its store; options before `accounts` count where the command has none."""
+    common = context.obj or {}
+    opened = open_home(home or common.get("home"))
+    with Store(database or common.get("database") or opened.database) as store:
+        sessions = Sessions(opened.sessions)
         try:
             yield AccountService(store, sessions)
         finally:
             sessions.close()
 
 
-def _add(args: argparse.Namespace, accounts: AccountService) -> None:
-    password = _new_password(args)
-    account = accounts.add(args.name, args.role, password, actor=_actor())
-    text = f"Added {account.name} ({account.role})."
-    if len(accounts.all()) == 2:
-        text += " From now on everybody signs in, on this machine too."
-    _show(args, account, text, password)
-
-
-def _list(args: argparse.Namespace, accounts: AccountService) -> None:
-    rows = accounts.all()
-    if args.json:
-        print(json.dumps({"accounts": [_row(account) for account in rows]}))
-        return
-    for account in rows:
-        state = "disabled" if account.disabled else ""
-        print(f"{account.name:<20} {account.role:<14} {_day(account)} {state}".rstrip())
-
-
-def _disable(args: argparse.Namespace, accounts: AccountService) -> None:
-    account = accounts.change(args.name, disabled=True, actor=_actor())
-    _show(args, account, f"{account.name} can no longer sign in; their sessions are over.")
-
-
-def _enable(args: argparse.Namespace, accounts: AccountService) -> None:
-    account = accounts.change(args.name, disabled=False, actor=_actor())
-    _show(args, account, f"{account.name} can sign in again.")
-
-
-def _role(args: argparse.Namespace, accounts: AccountService) -> None:
-    account = accounts.change(args.name, role=args.role, actor=_actor())
-    _show(args, account, f"{account.name} is now {account.role}.")
-
-
-def _password(args: argparse.Namespace, accounts: AccountService) -> None:
-    accounts.found(args.name)
-    password = _new_password(args)
-    account = accounts.change(args.name, password=password, actor=_actor())
-    _show(args, account, f"{account.name} has a new password; their sessions are over.", password)
-
-
-def _new_password(args: argparse.Namespace) -> str:
-    if args.generate:
+def _new_password(generate: bool) -> str:
+    if generate:
         return make_password()
     if not sys.stdin.isatty():
         password = sys.stdin.readline().rstrip("\r\n")
@@ -144,23 +158,17 @@ def _new_password(args: argparse.Namespace) -> str:
     return password
 
 
-def _show(args: argparse.Namespace, account: Account, text: str, password: str | None = None) -> None:
-    shown = {"password": password} if args.__dict__.get("generate") else {}
-    if args.json:
-        print(json.dumps(_row(account) | shown))
-        return
-    print(text)
-    if shown:
-        print(f"Password, shown only now: {password}")
+def _show(account: Account, text: str, as_json: bool, generated: str | None = None) -> None:
+    row, lines = _row(account), [text]
+    if generated is not None:
+        row["password"] = generated
+        lines.append(f"Password, shown only now: {generated}")
+    command_line.show(row, "\n".join(lines), as_json=as_json)
 
 
 def _row(account: Account) -> dict[str, Any]:
     created = datetime.fromtimestamp(account.created_at_ms / 1000, UTC).isoformat(timespec="seconds")
     return {"name": account.name, "role": account.role, "disabled": account.disabled, "created_at": created}
-
-
-def _day(account: Account) -> str:
-    return datetime.fromtimestamp(account.created_at_ms / 1000, UTC).date().isoformat()
 
 
 def _actor() -> str:

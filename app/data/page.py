@@ -1,10 +1,10 @@
 """The data page: rows with their history, files in, files out, and what the corrections are worth.
 
 Anyone who may annotate can look; importing takes an administrator, taking files away a researcher. Heavy work
-runs in the data service's job queue, and a handler only follows it.
+runs in the data service's queue, and a handler only follows it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,25 @@ from fastapi import APIRouter
 
 from annotations.errors import Conflict
 from annotations.formats import ExportOptions
+from annotations.history import history
 from annotations.queue import BrowseFilter
 from annotations.statistics import dataset_progress, stats
-from app.auth.users import Authenticator, NotAllowed, Role
+from app.auth.users import Authenticator, Role, User
 from app.data.downloads import download_routes
-from app.data.layout import ALL, DataView, Memory, lay_out
+from app.data.layout import ALL, CompareTab, DataView, ExportTab, ImportTab, TabState
 from app.data.service import DataService, ExportRequest, ImportRequest
 from app.data.table import history_json, rows_json
-from app.data.view import (
-    comparison_html,
-    count_line,
-    export_html,
-    facts_html,
-    import_html,
-    progress_html,
-    status_html,
-)
+from app.data.view import comparison_html, count_line, export_html, facts_html, import_html, progress_html
 from app.http.errors import user_message
 from app.job_queue import Job, result_of
 from app.ui.figures import counts_figure, standing_figure
+from app.ui.handlers import QUICK, Changes, handler
+from app.ui.templates import status_html
 
 PAGE_ROWS = 50
 
-Changes = dict[Any, Any]
-"""New values by component: what a handler yields."""
+Values = dict[Any, Any]
+"""What a form holds, by component."""
 
 
 class DataPage:
@@ -56,304 +51,218 @@ class DataPage:
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""
-        view = self.view = lay_out()
-        quick: dict[str, Any] = {
-            "show_progress": "hidden",
-            "api_visibility": "private",
-            "concurrency_limit": None,
-        }
-        table = [view.rows, view.count, view.back, view.forward, view.memory]
-        changed = [view.text.change, *(each.input for each in view.filters if each is not view.text)]
-        gr.on(
-            changed,
-            self.narrow,
-            [*view.filters, view.memory],
-            table,
-            trigger_mode="always_last",
-            **quick,
-        )
-        turned = [*view.filters, view.memory]
-        view.back.click(self.turn_back, turned, table, **quick)
-        view.forward.click(self.turn_forward, turned, table, **quick)
-        story = [view.history, view.history_line, view.memory]
-        view.rows.select(self.choose, view.memory, story, **quick)
-        view.history.select(self.restore, None, [view.history, view.history_line], **quick)
-        self._wire_work(quick)
-        arriving = [
-            view.import_tab,
-            view.export_tab,
-            view.compare_tab,
-            *self._choices(),
-            *table,
-        ]
-        blocks.load(self.arrive, None, arriving, **quick)
+        view = self.view = DataView()
+        rows, tab_state = view.rows, view.tab_state
+        table = [rows.rows, rows.count, rows.back, rows.forward, tab_state]
+        filters = {*rows.filters, tab_state}
+        changed = [rows.text.change, *(choice.input for choice in rows.filters if choice is not rows.text)]
+        gr.on(changed, self.show_rows, filters, table, trigger_mode="always_last", **QUICK)
+        gr.on([rows.back.click, rows.forward.click], self.show_rows, filters, table, **QUICK)
+        rows.rows.select(self.choose, tab_state, [rows.history, rows.history_line, tab_state], **QUICK)
+        rows.history.select(self.restore, None, [rows.history, rows.history_line], **QUICK)
+        datasets = [rows.dataset, view.exports.dataset, view.compare.dataset]
+        for tab, work in (
+            (view.imports, self.bring_in),
+            (view.exports, self.take_out),
+            (view.compare, self.compare),
+        ):
+            tab.button.click(work, tab.form, [tab.line, tab.result, tab.button, *datasets], **QUICK)
+        figures = view.figures
+        figures.tab.select(self.figures, None, [figures.facts, figures.progress, figures.reasons], **QUICK)
+        tabs = [view.imports.tab, view.exports.tab, view.compare.tab]
+        blocks.load(self.arrive, None, [*tabs, *datasets, *table], **QUICK)
 
-    def _wire_work(self, quick: dict[str, Any]) -> None:
+    @handler(Role.ANNOTATOR, line="rows.count")
+    def arrive(self, user: User) -> Changes:
+        """A fresh page: the tabs that this person may use, and the first rows; role annotator."""
         view = self.view
-        form = [view.files, view.import_format, view.import_dataset, view.import_split, view.keep_going]
-        shown = [view.import_line, view.import_report, view.do_import, *self._choices()]
-        view.do_import.click(self.bring_in, form, shown, **quick)
-        form = [
-            view.export_format, view.export_dataset, view.export_split, view.rule, view.edited_text, view.snapping,
-            view.saliency, view.model, view.refusals, view.frame_rate, view.licence, view.export_keep_going,
-        ]  # fmt: skip
-        view.do_export.click(
-            self.take_out, form, [view.export_line, view.export_files, view.do_export], **quick
-        )
-        form = [view.compare_dataset, view.compare_split, view.compare_rule, view.reviewed_only]
-        view.do_compare.click(
-            self.compare, form, [view.compare_line, view.compare_result, view.do_compare], **quick
-        )
-        view.figures_tab.select(self.figures, None, [view.facts, view.progress, view.reasons], **quick)
-
-    def _choices(self) -> list[Any]:
-        """The dropdowns that name datasets."""
-        return [self.view.dataset, self.view.export_dataset, self.view.compare_dataset]
-
-    def arrive(self, request: gr.Request) -> Changes:
-        """A fresh page: what this person may see, and the first rows; role annotator."""
-        view = self.view
-        try:
-            user = self.authenticator.require(request, self.role)
-        except NotAllowed as error:
-            return {view.count: status_html(str(error), error=True)}
         return {
-            view.import_tab: gr.update(visible=Role.ADMINISTRATOR in user.roles),
-            view.export_tab: gr.update(visible=Role.RESEARCHER in user.roles),
-            view.compare_tab: gr.update(visible=Role.RESEARCHER in user.roles),
-            **self._named(),
-            **self._page(BrowseFilter(), Memory()),
+            view.imports.tab: gr.update(visible=Role.ADMINISTRATOR in user.roles),
+            view.exports.tab: gr.update(visible=Role.RESEARCHER in user.roles),
+            view.compare.tab: gr.update(visible=Role.RESEARCHER in user.roles),
+            **self._datasets(),
+            **self._page(BrowseFilter(), TabState()),
         }
 
-    def _named(self) -> Changes:
-        """The datasets that there are, in every dropdown that asks for one."""
-        view = self.view
-        names = [name for name, archived in self.service.store.datasets().items() if not archived]
-        counts = {name: sum(each.values()) for name, each in dataset_progress(self.service.store).items()}
-        first = max(names, key=lambda name: counts.get(name, 0), default=None)
+    def _datasets(self) -> Changes:
+        """The datasets in use, in every dropdown that names one; exports begin with the largest."""
+        view, store = self.view, self.service.store
+        names = [name for name, archived in store.datasets().items() if not archived]
+        counts = {name: sum(splits.values()) for name, splits in dataset_progress(store).items()}
+        largest = max(names, key=lambda name: counts.get(name, 0), default=None)
         return {
-            view.dataset: gr.update(choices=[("All", ALL), *((name, name) for name in names)], value=ALL),
-            view.export_dataset: gr.update(choices=names, value=first),
-            view.compare_dataset: gr.update(choices=names, value=first),
+            view.rows.dataset: gr.update(
+                choices=[("All", ALL), *((name, name) for name in names)], value=ALL
+            ),
+            view.exports.dataset: gr.update(choices=names, value=largest),
+            view.compare.dataset: gr.update(choices=names, value=largest),
         }
 
-    def narrow(
-        self, text: str, dataset: str, split: str, state: str, reason: str, order: str, memory: Memory,
-        request: gr.Request,
-    ) -> Changes:  # fmt: skip
-        """The first rows of another filter; role annotator."""
-        return self._turn((text, dataset, split, state, reason, order), replace(memory, offset=0), request)
-
-    def turn_back(
-        self, text: str, dataset: str, split: str, state: str, reason: str, order: str, memory: Memory,
-        request: gr.Request,
-    ) -> Changes:  # fmt: skip
-        """The page of rows before; role annotator."""
-        memory = replace(memory, offset=max(0, memory.offset - PAGE_ROWS))
-        return self._turn((text, dataset, split, state, reason, order), memory, request)
-
-    def turn_forward(
-        self, text: str, dataset: str, split: str, state: str, reason: str, order: str, memory: Memory,
-        request: gr.Request,
-    ) -> Changes:  # fmt: skip
-        """The page of rows after; role annotator."""
-        last = max(0, memory.total - 1) // PAGE_ROWS * PAGE_ROWS
-        memory = replace(memory, offset=min(last, memory.offset + PAGE_ROWS))
-        return self._turn((text, dataset, split, state, reason, order), memory, request)
-
-    def _turn(self, given: tuple[str, ...], memory: Memory, request: gr.Request) -> Changes:
-        try:
-            self.authenticator.require(request, self.role)
-            text, dataset, split, state, reason, order = given
-            wanted = BrowseFilter(
-                text=(text or "").strip()[:200],
-                dataset=dataset or None,
-                split=split or None,
-                state=state or "any",  # type: ignore[arg-type]
-                reason=reason or None,
-                order=order or "import",  # type: ignore[arg-type]
-            )
-            return self._page(wanted, memory)
-        except Exception as error:
-            return {self.view.count: status_html(user_message(error), error=True)}
-
-    def _page(self, wanted: BrowseFilter, memory: Memory) -> Changes:
-        view, page = self.view, self.service.browse(wanted, limit=PAGE_ROWS, offset=memory.offset)
-        narrowed = wanted != BrowseFilter(order=wanted.order)
-        empty = (
-            "No row fits these filters."
-            if narrowed
-            else "There are no rows yet. An administrator can import some."
+    @handler(Role.ANNOTATOR, line="rows.count")
+    def show_rows(self, values: Values, user: User, event: gr.EventData) -> Changes:
+        """The first rows that fit a changed filter, or the page of rows before or after; role annotator."""
+        rows, tab_state = self.view.rows, values[self.view.tab_state]
+        last = max(0, tab_state.total - 1) // PAGE_ROWS * PAGE_ROWS
+        offsets = {
+            rows.back: max(0, tab_state.offset - PAGE_ROWS),
+            rows.forward: min(last, tab_state.offset + PAGE_ROWS),
+        }
+        row_filter = BrowseFilter(
+            text=(values[rows.text] or "").strip()[:200],
+            dataset=values[rows.dataset] or None,
+            split=values[rows.split] or None,
+            state=values[rows.state] or "any",
+            reason=values[rows.reason] or None,
+            order=values[rows.order] or "import",
         )
+        return self._page(row_filter, replace(tab_state, offset=offsets.get(event.target, 0)))
+
+    def _page(self, row_filter: BrowseFilter, tab_state: TabState) -> Changes:
+        rows = self.view.rows
+        page = self.service.store.browse(row_filter, limit=PAGE_ROWS, offset=tab_state.offset)
+        empty = "There are no rows yet. An administrator can import some."
+        if row_filter != BrowseFilter(order=row_filter.order):
+            empty = "No row fits these filters."
         return {
-            view.rows: rows_json(page, chosen=memory.chosen, empty=empty),
-            view.count: status_html(count_line(page.offset, len(page.rows), page.total)),
-            view.back: gr.update(interactive=page.offset > 0),
-            view.forward: gr.update(interactive=page.offset + len(page.rows) < page.total),
-            view.memory: replace(memory, total=page.total),
+            rows.rows: rows_json(page, chosen=tab_state.query_id, empty=empty),
+            rows.count: status_html(count_line(page.offset, len(page.rows), page.total)),
+            rows.back: gr.update(interactive=page.offset > 0),
+            rows.forward: gr.update(interactive=page.offset + len(page.rows) < page.total),
+            self.view.tab_state: replace(tab_state, total=page.total),
         }
 
-    def choose(self, memory: Memory, request: gr.Request, event: gr.EventData) -> Changes:
+    @handler(Role.ANNOTATOR, line="rows.history_line", clear="rows.history")
+    def choose(self, tab_state: TabState, user: User, event: gr.EventData) -> Changes:
         """A row was chosen: its history; role annotator."""
-        view = self.view
-        try:
-            user = self.authenticator.require(request, self.role)
-            query_id = _whole(event._data, "query_id")
-            return {
-                view.history: history_json(self.service.history(query_id), user),
-                view.history_line: "",
-                view.memory: replace(memory, chosen=query_id),
-            }
-        except Exception as error:
-            return {view.history: None, view.history_line: status_html(user_message(error), error=True)}
+        rows, query_id = self.view.rows, _query_id(event)
+        return {
+            rows.history: history_json(history(self.service.store, query_id), user),
+            rows.history_line: "",
+            self.view.tab_state: replace(tab_state, query_id=query_id),
+        }
 
-    def restore(self, request: gr.Request, event: gr.EventData) -> Changes:
-        """Go back to an older version; role annotator. What others wrote meanwhile is shown, not overwritten."""
-        view = self.view
-        try:
-            user = self.authenticator.require(request, self.role)
-            query_id = _whole(event._data, "query_id")
-            to_id, parent_id = (event._data.get(name) for name in ("to_id", "parent_id"))
-            try:
-                self.service.restore(user, query_id, to_id, parent_id, op_id=str(uuid4()))
-                line = status_html("Restored as your newest version.")
-            except Conflict as conflict:
-                line = status_html(f"{conflict} The history below is up to date.", error=True)
-            return {
-                view.history: history_json(self.service.history(query_id), user),
-                view.history_line: line,
-            }
-        except Exception as error:
-            return {view.history_line: status_html(user_message(error), error=True)}
+    @handler(Role.ANNOTATOR, line="rows.history_line")
+    def restore(self, user: User, event: gr.EventData) -> Changes:
+        """Go back to an older version (none: the original); role annotator.
 
-    async def bring_in(
-        self,
-        files: list[str] | None,
-        form: str,
-        dataset: str,
-        split: str,
-        keep_going: bool,
-        request: gr.Request,
-    ) -> AsyncIterator[Changes]:
+        A version that was written meanwhile is shown and not overwritten.
+        """
+        store, query_id = self.service.store, _query_id(event)
+        line = status_html("Restored as your newest version.")
+        to_id, parent_id = (event._data.get(name) if query_id else None for name in ("to_id", "parent_id"))
+        try:
+            store.revert(query_id, to_id=to_id, annotator=user.id, parent_id=parent_id, op_id=str(uuid4()))
+        except Conflict as conflict:
+            line = status_html(f"{conflict} The history below is up to date.", error=True)
+        rows = self.view.rows
+        return {rows.history: history_json(history(store, query_id), user), rows.history_line: line}
+
+    async def bring_in(self, values: Values, request: gr.Request) -> AsyncIterator[Changes]:
         """Import the uploaded files; role administrator."""
-        view = self.view
-        try:
+        tab = self.view.imports
+
+        def submit() -> Job:
             user = self.authenticator.require(request, Role.ADMINISTRATOR)
             import_request = ImportRequest(
-                files=tuple(Path(file) for file in files or ()),
-                format=form or None,
-                dataset=(dataset or "").strip() or None,
-                split=split or None,  # type: ignore[arg-type]
-                keep_going=bool(keep_going),
+                files=tuple(Path(file) for file in values[tab.files] or ()),
+                format=values[tab.format] or None,
+                dataset=(values[tab.dataset] or "").strip() or None,
+                split=values[tab.split] or None,
+                keep_going=bool(values[tab.keep_going]),
             )
-            job = self.service.submit_import(user, import_request)
-            yield {view.import_report: "", view.do_import: gr.update(interactive=False)}
-            async for line in self._follow(job):
-                yield {view.import_line: line}
-            outcome = result_of(job)
-            failed = bool(outcome.refused)
-            said = "Not everything came in; the report says why." if failed else "Done."
-            yield {
-                view.import_line: status_html(said, error=failed),
-                view.import_report: import_html(outcome),
-                view.do_import: gr.update(interactive=True),
-                **self._named(),
-            }
-        except Exception as error:
-            yield {
-                view.import_line: status_html(user_message(error), error=True),
-                view.do_import: gr.update(interactive=True),
-            }
+            return self.service.submit_import(user, import_request)
 
-    async def take_out(
-        self, form: str, dataset: str | None, split: str, rule: str, edited_text: bool, snapping: str, saliency: str,
-        model: str, refusals: str, frame_rate: float | None, licence: str, keep_going: bool, request: gr.Request,
-    ) -> AsyncIterator[Changes]:  # fmt: skip
+        def report(outcome: Any) -> Changes:
+            partly = bool(outcome.refused)
+            line = "Not everything came in; the report says why." if partly else "Done."
+            result = {tab.line: status_html(line, error=partly), tab.result: import_html(outcome)}
+            return {**result, **self._datasets()}
+
+        async for changes in self._follow(tab, submit, report):
+            yield changes
+
+    async def take_out(self, values: Values, request: gr.Request) -> AsyncIterator[Changes]:
         """Export a dataset into files to take away; role researcher."""
-        view = self.view
-        try:
+        tab = self.view.exports
+
+        def submit() -> Job:
             user = self.authenticator.require(request, Role.RESEARCHER)
             options = ExportOptions(
-                snapping=snapping,  # type: ignore[arg-type]
-                saliency=saliency,  # type: ignore[arg-type]
-                keep_going=bool(keep_going),
-                predictions_of=(model or "").strip() or None,
-                refusals=refusals,  # type: ignore[arg-type]
-                frame_rate=frame_rate or None,
-                licence=(licence or "").strip() or None,
+                snapping=values[tab.snapping],
+                saliency=values[tab.saliency],
+                keep_going=bool(values[tab.keep_going]),
+                predictions_of=(values[tab.model] or "").strip() or None,
+                refusals=values[tab.refusals],
+                frame_rate=values[tab.frame_rate] or None,
+                licence=(values[tab.licence] or "").strip() or None,
             )
             export_request = ExportRequest(
-                format=form,
-                dataset=dataset or "",
-                split=split or None,  # type: ignore[arg-type]
-                rule=rule,  # type: ignore[arg-type]
-                edited_text=bool(edited_text),
+                format=values[tab.format],
+                dataset=values[tab.dataset] or "",
+                split=values[tab.split] or None,
+                rule=values[tab.rule],
+                edited_text=bool(values[tab.edited_text]),
                 options=options,
             )
-            job = self.service.submit_export(user, export_request)
-            yield {view.export_files: "", view.do_export: gr.update(interactive=False)}
-            async for line in self._follow(job):
-                yield {view.export_line: line}
-            outcome = result_of(job)
-            yield {
-                view.export_line: status_html("Done. The files are kept for a day."),
-                view.export_files: export_html(outcome),
-                view.do_export: gr.update(interactive=True),
-            }
-        except Exception as error:
-            yield {
-                view.export_line: status_html(user_message(error), error=True),
-                view.do_export: gr.update(interactive=True),
-            }
+            return self.service.submit_export(user, export_request)
 
-    async def compare(
-        self, dataset: str | None, split: str, rule: str, reviewed_only: bool, request: gr.Request
-    ) -> AsyncIterator[Changes]:
+        def report(outcome: Any) -> Changes:
+            line = status_html("Done. The files are kept for a day.")
+            return {tab.line: line, tab.result: export_html(outcome)}
+
+        async for changes in self._follow(tab, submit, report):
+            yield changes
+
+    async def compare(self, values: Values, request: gr.Request) -> AsyncIterator[Changes]:
         """Score the released moments against the corrected ones; role researcher."""
-        view = self.view
-        try:
-            user = self.authenticator.require(request, Role.RESEARCHER)
-            job = self.service.submit_comparison(
-                user,
-                dataset or "",
-                split or None,  # type: ignore[arg-type]
-                rule,  # type: ignore[arg-type]
-                reviewed_only=bool(reviewed_only),
+        tab = self.view.compare
+
+        def submit() -> Job:
+            return self.service.submit_comparison(
+                self.authenticator.require(request, Role.RESEARCHER),
+                values[tab.dataset] or "",
+                values[tab.split] or None,
+                values[tab.rule],
+                reviewed_only=bool(values[tab.reviewed_only]),
             )
-            yield {view.compare_result: "", view.do_compare: gr.update(interactive=False)}
-            async for line in self._follow(job):
-                yield {view.compare_line: line}
-            yield {
-                view.compare_line: status_html("Done. The reports are kept for a day."),
-                view.compare_result: comparison_html(result_of(job)),
-                view.do_compare: gr.update(interactive=True),
-            }
-        except Exception as error:
-            yield {
-                view.compare_line: status_html(user_message(error), error=True),
-                view.do_compare: gr.update(interactive=True),
-            }
 
-    async def _follow(self, job: Job) -> AsyncIterator[str]:
-        async for progress in self.service.job_queue.follow(job):
-            yield progress_html(progress)
+        def report(outcome: Any) -> Changes:
+            line = status_html("Done. The reports are kept for a day.")
+            return {tab.line: line, tab.result: comparison_html(outcome)}
 
-    def figures(self, request: gr.Request) -> Changes:
-        """The store in numbers; role annotator."""
-        view = self.view
+        async for changes in self._follow(tab, submit, report):
+            yield changes
+
+    async def _follow(
+        self,
+        tab: ImportTab | ExportTab | CompareTab,
+        submit: Callable[[], Job],
+        report: Callable[[Any], Changes],
+    ) -> AsyncIterator[Changes]:
+        """Submit a job, show its progress on the tab, then what `report` makes of its result, or the error."""
         try:
-            self.authenticator.require(request, self.role)
-            found = stats(self.service.store)
-            return {
-                view.facts: facts_html(found),
-                view.progress: standing_figure(dataset_progress(self.service.store)),
-                view.reasons: counts_figure(found["suspicions"], empty="No row looks wrong.", unit="rows"),
-            }
+            job = submit()
+            yield {tab.result: "", tab.button: gr.update(interactive=False)}
+            async for progress in self.service.job_queue.follow(job):
+                yield {tab.line: progress_html(progress)}
+            changes = report(result_of(job))
         except Exception as error:
-            return {view.facts: status_html(user_message(error), error=True)}
+            changes = {tab.line: status_html(user_message(error), error=True)}
+        yield {**changes, tab.button: gr.update(interactive=True)}
+
+    @handler(Role.ANNOTATOR, line="figures.facts")
+    def figures(self, user: User) -> Changes:
+        """The store in numbers; role annotator."""
+        tab, store = self.view.figures, self.service.store
+        numbers = stats(store)
+        return {
+            tab.facts: facts_html(numbers),
+            tab.progress: standing_figure(dataset_progress(store)),
+            tab.reasons: counts_figure(numbers["suspicions"], empty="No row looks wrong.", unit="rows"),
+        }
 
 
-def _whole(data: Any, name: str) -> int:
-    """A whole number that the page's script sent; 0, which no record has, for anything else."""
-    value = data.get(name) if isinstance(data, dict) else None
-    return value if type(value) is int else 0
+def _query_id(event: gr.EventData) -> int:
+    """The query that the page's script names; 0, which no query has, where it sent anything else."""
+    query_id = event._data.get("query_id") if isinstance(event._data, dict) else None
+    return query_id if type(query_id) is int else 0

@@ -1,6 +1,6 @@
-"""The data service: imports, exports and comparisons as jobs in a queue of their own, off the event loop.
+"""The data page's work: imports, exports and comparisons as jobs in a queue of their own.
 
-It knows the store and the files; what the page looks like it does not know.
+It knows the store and the files, and nothing of the page.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from annotations import formats
@@ -18,10 +18,7 @@ from annotations.comparison import Comparison, compare_with_original
 from annotations.exporting import EXPORT_RULES, ExportRule, export_to
 from annotations.formats import ExportOptions, ExportReport, Problem, RowsRejected
 from annotations.formats.files import safe_name
-from annotations.history import HistoryEntry, history
 from annotations.importing import ImportedFile, import_file
-from annotations.queue import BrowseFilter, BrowsePage
-from annotations.records import Correction
 from annotations.rows import SPLITS, Split
 from annotations.snapshot import Snapshot, take_snapshot
 from annotations.store import Store
@@ -42,9 +39,13 @@ class ImportRequest:
 
     files: tuple[Path, ...]
     format: str | None = None
+    """None: found out from the file."""
     dataset: str | None = None
+    """None: the format's usual name."""
     split: Split | None = None
+    """None: what the file says."""
     keep_going: bool = False
+    """Leave out rows that break a rule, and import the others."""
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -55,13 +56,21 @@ class ImportRequest:
         _require_one_of("split", self.split, (None, *SPLITS))
 
 
+class RefusedFile(NamedTuple):
+    """A file of which nothing came in."""
+
+    name: str
+    reason: str
+    problems: tuple[Problem, ...]
+    """The rows that broke a rule."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportOutcome:
     """What came in, and what did not."""
 
     imported: tuple[ImportedFile, ...]
-    refused: tuple[tuple[str, str, tuple[Problem, ...]], ...]
-    """Files that stayed out as a whole: name, reason, and the rows that broke a rule."""
+    refused: tuple[RefusedFile, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +91,6 @@ class ExportRequest:
         if not self.dataset:
             raise InputError("There is no dataset to export. Import rows first, then choose one.")
 
-    @property
-    def file_name(self) -> str:
-        """What the file is called; for formats of several files the folder is the bundle itself."""
-        form = formats.FORMATS[self.format]
-        return f"{safe_name(self.dataset)}{f'_{self.split}' if self.split else ''}{form.suffix}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportOutcome:
@@ -105,8 +108,7 @@ class ComparisonOutcome:
 
     bundle: DownloadBundle
     names: tuple[str, ...]
-    found: Comparison
-    dataset: str
+    comparison: Comparison
 
 
 class DataService:
@@ -114,22 +116,6 @@ class DataService:
 
     def __init__(self, store: Store, downloads: Downloads, snapshots: Path, job_queue: JobQueue) -> None:
         self.store, self.downloads, self.snapshots, self.job_queue = store, downloads, snapshots, job_queue
-
-    def browse(self, wanted: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
-        """A page of the table."""
-        return self.store.browse(wanted, limit=limit, offset=offset)
-
-    def history(self, query_id: int) -> list[HistoryEntry]:
-        """A query's whole life. Raises NotFound."""
-        return history(self.store, query_id)
-
-    def restore(
-        self, user: User, query_id: int, to_id: int | None, parent_id: int | None, *, op_id: str
-    ) -> Correction:
-        """Make an older version (None: the original) the user's newest. Raises Conflict when the user's own
-        version is not `parent_id` any more.
-        """
-        return self.store.revert(query_id, to_id=to_id, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def submit_import(self, user: User, request: ImportRequest) -> Job:
         """A job whose result is an ImportOutcome. Raises Busy."""
@@ -152,13 +138,13 @@ class DataService:
 
     def _import(self, job: Job, user: User, request: ImportRequest) -> ImportOutcome:
         imported, refused = [], []
-        with tempfile.TemporaryDirectory(prefix="import-", dir=self.downloads.room) as room:
-            sources = _gather(request.files, Path(room))
+        with tempfile.TemporaryDirectory(prefix="import-", dir=self.downloads.room) as folder:
+            sources = _copy_side_by_side(request.files, Path(folder))
             for place, source in enumerate(sources):
                 job.report("reading", place / len(sources))
                 name = source.name if source.is_file() else f"{len(list(source.iterdir()))} files"
                 try:
-                    done = import_file(
+                    result = import_file(
                         self.store,
                         source,
                         op_id=str(uuid4()),
@@ -168,26 +154,27 @@ class DataService:
                         split=request.split,
                         keep_going=request.keep_going,
                     )
-                    imported.append(dataclasses.replace(done, file_name=name))
+                    imported.append(dataclasses.replace(result, file_name=name))
                 except RowsRejected as error:
                     count = len(error.problems)
                     reason = f"{count} row{'s break' if count > 1 else ' breaks'} a rule, so nothing of it came in."
-                    refused.append((name, reason, error.problems))
+                    refused.append(RefusedFile(name, reason, error.problems))
                 except InputError as error:
-                    refused.append((name, str(error), ()))
+                    refused.append(RefusedFile(name, str(error), ()))
         return ImportOutcome(imported=tuple(imported), refused=tuple(refused))
 
     def _export(self, job: Job, user: User, request: ExportRequest) -> ExportOutcome:
         snapshot = self._snapshot(job, user, request.dataset)
+        form = formats.FORMATS[request.format]
+        split = f"_{request.split}" if request.split else ""
         bundle = self.downloads.open()
         try:
             job.report("writing", 0.4)
-            path = (
-                bundle.folder if formats.FORMATS[request.format].folder else bundle.folder / request.file_name
-            )
+            # A format of several files fills the bundle's folder itself.
+            name = "" if form.folder else f"{safe_name(request.dataset)}{split}{form.suffix}"
             report = export_to(
                 snapshot,
-                path,
+                bundle.folder / name,
                 format=request.format,
                 rule=request.rule,
                 dataset=request.dataset,
@@ -218,42 +205,41 @@ class DataService:
 
         snapshot = self._snapshot(job, user, dataset)
         job.report("scoring", 0.4)
-        found = compare_with_original(
+        comparison = compare_with_original(
             snapshot, dataset=dataset, split=split, rule=rule, reviewed_only=reviewed_only
         )
         job.report("writing", 0.8)
         bundle = self.downloads.open()
-        reports = {"strict": found.strict, "official": found.official}
-        for name, evaluation in reports.items():
+        for name, evaluation in {"strict": comparison.strict, "official": comparison.official}.items():
             if evaluation is not None:
-                page, plain = bundle.folder / f"{name}.html", bundle.folder / f"{name}.json"
+                page, values = bundle.folder / f"{name}.html", bundle.folder / f"{name}.json"
                 page.write_text(render_page(evaluation), encoding="utf-8")
-                plain.write_text(json.dumps(evaluation.to_dict(), allow_nan=False), encoding="utf-8")
-        return ComparisonOutcome(bundle=bundle, names=tuple(bundle.names()), found=found, dataset=dataset)
+                values.write_text(json.dumps(evaluation.to_dict(), allow_nan=False), encoding="utf-8")
+        return ComparisonOutcome(bundle=bundle, names=tuple(bundle.names()), comparison=comparison)
 
     def _snapshot(self, job: Job, user: User, dataset: str) -> Snapshot:
         job.report("snapshot", 0.0)
         return take_snapshot(self.store, self.snapshots, actor=user.id, datasets=[dataset])
 
 
-def _gather(files: Sequence[Path], room: Path) -> list[Path]:
-    """The uploads side by side under their own names, as readers look for neighbours; what is to be imported:
+def _copy_side_by_side(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Copy the uploads into one folder under their own names, as readers look for neighbours. Returns what to import:
     each file, or the folder of those that belong together. Durations beside a Charades-STA file are no import.
     """
+    folder = folder / "files"
+    folder.mkdir()
     for file in files:
-        target = room / "files" / file.name
-        target.parent.mkdir(exist_ok=True)
-        if target.exists():
+        if (folder / file.name).exists():
             raise InputError(f"Two files are called {file.name!r}; import them one after the other.")
-        shutil.copyfile(file, target)
-    folder = room / "files"
-    names = sorted(path.name for path in folder.iterdir())
-    if len(names) > 1 and {Path(name).suffix for name in names} in ({suffix} for suffix in FOLDER_SUFFIXES):
+        shutil.copyfile(file, folder / file.name)
+    names = sorted(file.name for file in files)
+    suffixes = {Path(name).suffix for name in names}
+    if len(names) > 1 and len(suffixes) == 1 and suffixes <= set(FOLDER_SUFFIXES):
         return [folder]
     return [folder / name for name in names if not name.endswith(".durations.json")]
 
 
 def _require_one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
     if value not in allowed:
-        shown = ", ".join(str(each) for each in allowed if each is not None)
-        raise InputError(f"{name} is {str(value)[:60]!r}; it must be one of {shown}.")
+        choices = ", ".join(str(choice) for choice in allowed if choice is not None)
+        raise InputError(f"{name} is {str(value)[:60]!r}; it must be one of {choices}.")

@@ -3,29 +3,25 @@
 The timeline is run by assets/review_page.js over the routes below /review/api; the figures below it are Gradio's.
 """
 
-from typing import Any
-
 import gradio as gr
 from fastapi import APIRouter
 
 from annotations.anchoring import anchored_answers, by_annotator, by_arm
 from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
-from app.auth.users import Authenticator, Role
-from app.data.view import status_html
-from app.http.errors import user_message
-from app.review.layout import FiguresView, lay_out_figures
-from app.review.service import ReviewService, review_routes
+from app.auth.users import Authenticator, Role, User
+from app.review.layout import FiguresView
+from app.review.routes import review_routes
+from app.review.service import ReviewService
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline import Timeline
 from app.ui.figures import agreement_figure, edges_figure, pace_figure, repair_figure
-
-Changes = dict[Any, Any]
-"""New values by component: what a handler yields."""
+from app.ui.handlers import QUICK, Changes, handler
+from app.ui.templates import status_html
 
 
 class ReviewPage:
-    """See the module's text."""
+    """The timeline in review mode, and the figures folded below it."""
 
     title, path, role = "Review", "/review", Role.ADJUDICATOR
 
@@ -38,50 +34,31 @@ class ReviewPage:
         return review_routes(self.service, self.authenticator)
 
     def build(self, blocks: gr.Blocks) -> None:
-        """The timeline in review mode, and the figures folded below it."""
+        """Lay the page out inside its route and connect every event."""
         Timeline(label="Everybody's moments", mode="review", workspace="review_page.js", elem_id="review")
-        view = self.view = lay_out_figures()
-        quick: dict[str, Any] = {
-            "show_progress": "hidden",
-            "api_visibility": "private",
-            "concurrency_limit": None,
-        }
-        shown = [
-            view.dataset,
-            view.line,
-            view.agreement,
-            view.edges,
-            view.table,
-            view.pace,
-            view.repair,
-            view.costs,
-            view.anchoring,
-        ]
-        view.fold.expand(self.figures, view.dataset, shown, **quick)
-        view.dataset.input(self.figures, view.dataset, shown, **quick)
+        view = self.view = FiguresView()
+        view.fold.expand(self.figures, view.dataset, view.outputs, **QUICK)
+        view.dataset.input(self.figures, view.dataset, view.outputs, **QUICK)
 
-    def figures(self, dataset: str | None, request: gr.Request) -> Changes:
+    @handler(Role.ADJUDICATOR, line="line")
+    def figures(self, dataset: str | None, user: User) -> Changes:
         """How people agree, how fast they are, and what models' proposals cost them; role adjudicator."""
-        view = self.view
-        try:
-            self.authenticator.require(request, self.role)
-            store, name = self.service.store, dataset or None
-            each = agreement_of_each(store, dataset=name)
-            between = agreement_between_annotators(store, dataset=name)
-            released = agreement_with_original(store, dataset=name)
-            paces, found = pace_by_annotator(store, dataset=name), correction_costs(store, dataset=name)
-            decided = anchored_answers(store, dataset=name)
-            names = [name for name, archived in store.datasets().items() if not archived]
-        except Exception as error:
-            return {view.line: status_html(user_message(error), error=True)}
+        view, store, dataset = self.view, self.service.store, dataset or None
+        agreements = agreement_of_each(store, dataset=dataset)
+        mutual = agreement_between_annotators(store, dataset=dataset)
+        with_original = agreement_with_original(store, dataset=dataset)
+        paces, costs = pace_by_annotator(store, dataset=dataset), correction_costs(store, dataset=dataset)
+        decided = anchored_answers(store, dataset=dataset)
+        names = [name for name, archived in store.datasets().items() if not archived]
+        line = f"{mutual.pairs:,} pairs of answers, {len(costs):,} repaired proposals."
         return {
             view.dataset: gr.update(choices=[("All datasets", ""), *((name, name) for name in names)]),
-            view.line: status_html(f"{between.pairs:,} pairs of answers, {len(found):,} repaired proposals."),
-            view.agreement: agreement_figure({"annotators": between, "released and corrected": released}),
-            view.edges: edges_figure(each),
-            view.table: people_html(paces, each),
+            view.line: status_html(line),
+            view.agreement: agreement_figure({"annotators": mutual, "released and corrected": with_original}),
+            view.edges: edges_figure(agreements),
+            view.table: people_html(paces, agreements),
             view.pace: pace_figure(paces),
-            view.repair: repair_figure(found),
-            view.costs: costs_html(cost_by_model(found)),
+            view.repair: repair_figure(costs),
+            view.costs: costs_html(cost_by_model(costs)),
             view.anchoring: anchoring_html(by_arm(decided), by_annotator(decided)),
         }

@@ -1,208 +1,169 @@
-"""The review desk: which query comes next, what lies beside each other, and the decision. Knows no page."""
+"""Adjudication: which query comes next, every answer to it side by side, and the decision. Knows no page."""
 
-from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-
 from annotations.errors import Conflict
-from annotations.queue import QueueFilter, QueueItem
-from annotations.records import ADJUDICATION, AnnotatorProgress, Edit, Query, Verdict
-from annotations.reviewing import ReviewItem, adopt, decide, review_item
+from annotations.queue import QueueFilter
+from annotations.records import ADJUDICATION, AnnotatorProgress, Verdict
+from annotations.reviewing import Kind, ReviewItem, adopt, decide, review_item
 from annotations.store import Store
-from app.annotate.task import AnnotationTask, item_of
-from app.auth.users import Authenticator, Role, User
-from app.http.json_routes import answer, error_answer, number_of, read_object, text_of, verdict_part
+from app.annotate.requests import Body, Count, EditBody, OperationBody
+from app.annotate.task import AnnotationTask, task_json
+from app.auth.users import User
 from app.media.dataset_clips import DatasetClips
 from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
 
 PAGE_ROWS = 50
-USUAL_RATE = 25.0
+DEFAULT_FRAME_RATE = 25.0
 """Frames a second where no clip says."""
+ROW_FIELDS = ("query_id", "dataset", "qid", "text", "reviews", "agreement", "flagged")
+
+
+class AdoptBody(Body):
+    """A candidate that is adopted as it is."""
+
+    kind: Kind
+    id: int | None = None
+    """Of the correction or the proposal; None for the original."""
+
+
+class DecisionRequest(OperationBody):
+    """POST /review/api/queries/<id>/verdict: either `adopt` or `edit`, the adjudicator's own answer."""
+
+    adopt: AdoptBody | None = None
+    edit: EditBody | None = None
+    verdict_parent_id: int | None = None
+    """The decision that the adjudicator saw; None: there was none."""
+    parent_id: int | None = None
+    """The adjudicator's own version that they saw."""
+    note: str | None = None
+    active_ms: Count | None = None
+    key_presses: Count | None = None
 
 
 class ReviewService:
-    """Adjudication on one store, with the clips of a shelf."""
+    """Adjudication on one store, with the clips of its datasets."""
 
     def __init__(self, store: Store, dataset_clips: DatasetClips) -> None:
         self.store, self.dataset_clips = store, dataset_clips
 
     def queue(self, dataset: str | None, after: int | None) -> dict[str, Any]:
         """The next rows to decide on: flagged ones, then those on which people agree least."""
-        wanted = QueueFilter(dataset=dataset or None, review=True)
-        rows = self.store.queue(wanted, limit=PAGE_ROWS, after=after)
+        row_filter = QueueFilter(dataset=dataset or None, review=True)
+        items = self.store.queue(row_filter, limit=PAGE_ROWS, after=after)
+        rows = [{name: getattr(item, name) for name in ROW_FIELDS} for item in items]
         datasets = [name for name, archived in self.store.datasets().items() if not archived]
-        return {"rows": [_row(each) for each in rows], "more": len(rows) == PAGE_ROWS, "datasets": datasets}
+        return {"rows": rows, "more": len(rows) == PAGE_ROWS, "datasets": datasets}
 
     def item(self, user: User, query_id: int) -> dict[str, Any]:
         """A query with every answer, and the adjudicator's own lane begun. Raises NotFound."""
-        found = review_item(self.store, query_id, user.id)
-        review, value = found.to_dict(), self._value(user, found)
-        part = {**value["edit"], **_part(found.query, review), "parent_id": found.parent_id}
-        if value["video"] is None:  # the answers can be compared and adopted without it
-            ends_s = [moment.end_s for each in found.candidates for moment in each.edit.windows]
-            duration_s = found.query.row.duration_s or max(ends_s, default=60.0)
-            part |= {"frame_rate": USUAL_RATE, "frame_count": max(2, round(duration_s * USUAL_RATE))}
-        if found.verdict is None and value["video"] is not None:
-            review["start"]["moments"] = _on_frames(found, part["frame_rate"])
-        return {"item": {**value, "edit": part}, "review": review}
-
-    def _value(self, user: User, found: ReviewItem) -> dict[str, Any]:
-        """The query as the Annotate page shows it."""
-        query = found.query
-        proposals = self.store.proposals(query.id)
-        return item_of(
+        item = review_item(self.store, query_id, user.id)
+        proposals = self.store.proposals(query_id)
+        value = task_json(
             AnnotationTask(
-                query=query,
+                query=item.query,
                 annotator=user.id,
                 latest=None,
                 arm=ADJUDICATION,
-                reasons=self.store.suspicions(query.id),
+                reasons=self.store.suspicions(query_id),
                 proposal=proposals[-1] if proposals else None,
-                clip_status=self.dataset_clips.look(query.row.vid),
+                clip_status=self.dataset_clips.look(item.query.row.vid),
                 progress=AnnotatorProgress(submitted=0, remaining=0),
             )
         )
+        review = item.to_dict()
+        edit_part = {**value["edit"], **_answers_part(review), "parent_id": item.parent_id}
+        if value["video"] is None:  # the answers can be compared and adopted without it
+            ends_s = [moment.end_s for candidate in item.candidates for moment in candidate.edit.windows]
+            duration_s = item.query.row.duration_s or max(ends_s, default=60.0)
+            frame_count = max(2, round(duration_s * DEFAULT_FRAME_RATE))
+            edit_part |= {"frame_rate": DEFAULT_FRAME_RATE, "frame_count": frame_count}
+        elif item.verdict is None:
+            review["start"]["moments"] = _on_frames(item, edit_part["frame_rate"])
+        return {"item": {**value, "edit": edit_part}, "review": review}
 
-    def decide(self, user: User, query_id: int, message: dict[str, Any]) -> dict[str, Any]:
-        """Store a decision: `adopt` a candidate as it is, or `edit`, the adjudicator's own answer.
-
-        Raises Conflict when somebody decided since `verdict_parent_id`; it says what they decided. InputError
-        for an edge of one's own that is no frame of the clip.
+    def decide(self, user: User, query_id: int, decision: DecisionRequest) -> Verdict:
+        """Store a decision. Raises InputError for an edge of one's own that is no frame of the clip, and Conflict
+        when somebody decided since `verdict_parent_id`; its `adopted` is the version that they decided on.
         """
-        note = None if message.get("note") is None else text_of(message, "note")
         common: dict[str, Any] = {
             "adjudicator": user.id,
-            "verdict_parent_id": number_of(message, "verdict_parent_id"),
-            "parent_id": number_of(message, "parent_id"),
-            "op_id": text_of(message, "op_id"),
-            "note": note,
+            "verdict_parent_id": decision.verdict_parent_id,
+            "parent_id": decision.parent_id,
+            "op_id": decision.op_id,
+            "note": decision.note,
         }
+        if (decision.adopt is None) == (decision.edit is None):
+            raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
         try:
-            return {"verdict": verdict_part(self._decide(user, query_id, message, common))}
+            if decision.adopt is not None:
+                return adopt(
+                    self.store,
+                    query_id,
+                    kind=decision.adopt.kind,
+                    candidate_id=decision.adopt.id,
+                    active_ms=decision.active_ms,
+                    key_presses=decision.key_presses,
+                    **common,
+                )
+            assert decision.edit is not None, "checked above"
+            edit = decision.edit.to_edit(submitted=True)
+            item = review_item(self.store, query_id, user.id)
+            # The median that the adjudicator's lane began with may lie between frames.
+            medians = {ms for moment in item.consensus.moments for ms in moment.to_ms()}
+            check_edges(self.store, self.dataset_clips, item.query, edit, offered=medians)
+            return decide(self.store, query_id, with_frames(self.dataset_clips, item.query, edit), **common)
         except Conflict as conflict:
             if isinstance(conflict.theirs, Verdict):
                 conflict.adopted = self.store.correction(conflict.theirs.correction_id)
             raise
 
-    def _decide(self, user: User, query_id: int, message: dict[str, Any], common: dict[str, Any]) -> Verdict:
-        chosen, edit = message.get("adopt"), message.get("edit")
-        if isinstance(chosen, dict) and edit is None:
-            return adopt(
-                self.store,
-                query_id,
-                kind=chosen.get("kind"),  # type: ignore[arg-type]  # an unknown one is refused there
-                candidate_id=number_of(chosen, "id"),
-                active_ms=number_of(message, "active_ms"),
-                key_presses=number_of(message, "key_presses"),
-                **common,
-            )
-        if isinstance(edit, dict) and chosen is None:
-            given = Edit.from_dict({**edit, "submitted": True})
-            given = self._checked(user, query_id, given)
-            return decide(self.store, query_id, given, **common)
-        raise InputError("A decision either adopts a row (`adopt`) or gives an answer (`edit`).")
 
-    def _checked(self, user: User, query_id: int, edit: Edit) -> Edit:
-        """As on the Annotate page; the median that the own lane began with may lie between frames too."""
-        found = review_item(self.store, query_id, user.id)
-        offered = {ms for moment in found.consensus.moments for ms in moment.to_ms()}
-        check_edges(self.store, self.dataset_clips, found.query, edit, offered=offered)
-        return with_frames(self.dataset_clips, found.query, edit)
-
-
-def review_routes(service: ReviewService, authenticator: Authenticator) -> APIRouter:
-    """GET /review/api/queue and /review/api/queries/<id>, POST /review/api/queries/<id>/verdict; role adjudicator."""
-    router = APIRouter(prefix="/review/api", include_in_schema=False)
-
-    @router.get("/queue")
-    async def queue(request: Request, dataset: str = "", after: int | None = None) -> JSONResponse:
-        return await read(request, lambda user: service.queue(dataset, after))
-
-    @router.get("/queries/{query_id}")
-    async def item(request: Request, query_id: int) -> JSONResponse:
-        return await read(request, lambda user: service.item(user, query_id))
-
-    @router.post("/queries/{query_id}/verdict")
-    async def verdict(request: Request, query_id: int) -> JSONResponse:
-        try:
-            user = authenticator.require(request, Role.ADJUDICATOR)
-            message = await read_object(request)
-        except Exception as error:
-            return error_answer(error)
-        return await answer(service.decide, user, query_id, message)
-
-    async def read(request: Request, work: Callable[[User], dict[str, Any]]) -> JSONResponse:
-        try:
-            user = authenticator.require(request, Role.ADJUDICATOR)
-        except Exception as error:
-            return error_answer(error)
-        return await answer(work, user)
-
-    return router
-
-
-def _on_frames(found: ReviewItem, frame_rate: float) -> list[dict[str, Any]]:
+def _on_frames(item: ReviewItem, frame_rate: float) -> list[dict[str, Any]]:
     """The moments that the own lane begins with, each edge where a frame begins unless somebody set it there."""
-    known = {
+    set_by_people = {
         ms
-        for each in found.candidates
-        for moment in each.edit.moments
+        for candidate in item.candidates
+        for moment in candidate.edit.moments
         for ms in (moment.start_ms, moment.end_ms)
     }
 
-    def placed(ms: int) -> int:
-        return ms if ms in known else round(round(ms * frame_rate / 1000) * 1000 / frame_rate)
+    def on_frame(ms: int) -> int:
+        return ms if ms in set_by_people else round(round(ms * frame_rate / 1000) * 1000 / frame_rate)
 
     moments = []
-    for moment in found.start.to_dict()["moments"]:
-        start_ms, end_ms = placed(moment["start_ms"]), placed(moment["end_ms"])
-        kept = end_ms > start_ms
-        moments.append({**moment, "start_ms": start_ms, "end_ms": end_ms} if kept else moment)
+    for moment in item.start.to_dict()["moments"]:
+        start_ms, end_ms = on_frame(moment["start_ms"]), on_frame(moment["end_ms"])
+        moments.append({**moment, "start_ms": start_ms, "end_ms": end_ms} if end_ms > start_ms else moment)
     return moments
 
 
-def _part(query: Query, review: dict[str, Any]) -> dict[str, Any]:
+def _answers_part(review: dict[str, Any]) -> dict[str, Any]:
     """What the timeline's `edit` part shows of the answers; nothing is hidden from an adjudicator."""
-    kinds: dict[str, list[dict[str, Any]]] = {"annotator": [], "model": [], "original": []}
-    for each in review["candidates"]:
-        kinds[each["kind"]].append(each)
-    model = next(iter(kinds["model"]), None)
-    original = next(iter(kinds["original"]), None)
+    candidates = review["candidates"]
+    model = next((c for c in candidates if c["kind"] == "model"), None)
+    original = next((c for c in candidates if c["kind"] == "original"), None)
+    model_part = None
+    if model is not None:
+        pairs = zip(model["moments"], model["confidences"], strict=True)
+        model_part = {
+            "proposal_id": model["id"],
+            "model_id": model["name"],
+            "moments": [{**moment, "confidence": confidence} for moment, confidence in pairs],
+            "refused": model["verdict"] != "moments",
+            "relevance": None,
+        }
     return {
         "edit": review["start"],
         "others": [
-            {name: each[name] for name in ("key", "name", "moments", "verdict")}
-            for each in kinds["annotator"]
+            {name: candidate[name] for name in ("key", "name", "moments", "verdict")}
+            for candidate in candidates
+            if candidate["kind"] == "annotator"
         ],
         "original": {
             "moments": [] if original is None else original["moments"],
             "refused": original is not None and original["verdict"] == "no-moment",
         },
-        "model": None if model is None else _model(model),
-    }
-
-
-def _model(row: dict[str, Any]) -> dict[str, Any]:
-    pairs = zip(row["moments"], row["confidences"], strict=True)
-    return {
-        "proposal_id": row["id"],
-        "model_id": row["name"],
-        "moments": [{**moment, "confidence": confidence} for moment, confidence in pairs],
-        "refused": row["verdict"] != "moments",
-        "relevance": None,
-    }
-
-
-def _row(item: QueueItem) -> dict[str, Any]:
-    return {
-        "query_id": item.query_id,
-        "dataset": item.dataset,
-        "qid": item.qid,
-        "text": item.text,
-        "reviews": item.reviews,
-        "agreement": item.agreement,
-        "flagged": item.flagged,
+        "model": model_part,
     }

@@ -6,6 +6,7 @@ attributes that the timeline draws, so that a stored answer can be shown as well
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from app.timeline.parts import FramesPart, StripPart, TimelineValue, check_value
@@ -153,6 +154,13 @@ def frames_part(times_s: Iterable[float], end_s: float, allocation: AllocationLi
         "uniform_tokens": sum(tokens) / max(len(tokens), 1),
         "budget_tokens": int(allocation.budget_tokens),
     }
+
+
+def strip_part(strip: Any, url: str) -> StripPart | None:
+    """The strip part of a value, from a `FilmStrip` and the address of its picture; None without one."""
+    if strip is None:
+        return None
+    return cast(StripPart, {**asdict(strip), "times_s": list(strip.times_s), "url": url})
 
 
 def _with_clip(

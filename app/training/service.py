@@ -1,6 +1,5 @@
-"""The training desk: what a refresh would use, the job, the adapters, and old against new on held-out rows."""
+"""Training from the page: what a refresh would use, the job, the adapters, and old against new on held-out rows."""
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,14 +16,12 @@ from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import InputError
 from train.data.example_files import read_examples
-from train.data.examples import ExampleSplit, counts
+from train.data.examples import counts
 from train.recipes import FINE_TUNING
 from train.refresh.data import corrected_only, refresh_folder
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,15 +34,11 @@ class Preview:
     """Counts of `train.data.examples.counts`."""
     held_out: dict[str, int]
     kinds: dict[str, int]
-    """Training rows by what was said: moments, no moment."""
+    """Training rows by their answer (moments, no moment), and by where they come from."""
     left_out: dict[str, int]
     """Reason → rows."""
     replay: bool
     """Whether rows of what the model knew before are mixed in by themselves."""
-
-    @property
-    def useful(self) -> bool:
-        return self.training["rows"] > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +55,16 @@ class HeldOutRow:
     """The answer's JSON, or None while it was not asked."""
     new: dict[str, Any] | None
 
+    @property
+    def title(self) -> str:
+        """How a list names the row."""
+        origin = "corrected" if self.row_set == "corrected" else "known before"
+        return f"{self.query} ({origin}, {self.row_id})"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSelection:
-    """What the app was started with."""
+    """The model that the app was started with."""
 
     checkpoint: str | Path | None = None
     """None: the model that ships."""
@@ -74,7 +73,7 @@ class ModelSelection:
 
 
 class TrainingService:
-    """Everything that the train page does; handlers only show it. Slow calls say so."""
+    """Everything that the train page does. Methods that take long say so."""
 
     def __init__(
         self,
@@ -83,28 +82,31 @@ class TrainingService:
         engines: EngineProvider,
         *,
         jobs: TrainingJobs | None = None,
-        asked: ModelSelection | None = None,
+        selection: ModelSelection | None = None,
     ) -> None:
-        self.store, self.home, self.engines, self.asked = store, home, engines, asked or ModelSelection()
+        self.store, self.home, self.engines = store, home, engines
+        self.selection = selection or ModelSelection()
         self.jobs = jobs or TrainingJobs(home)
         self.registry = Registry(home.adapters)
-        self._taking = threading.Lock()
+        self._snapshot_lock = threading.Lock()
 
     def recipes(self) -> list[str]:
         """Names of recipes, the one for the served model first."""
-        tiny = self._has_replay()
-        return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != tiny, name))
+        is_tiny = self._has_replay()
+        return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != is_tiny, name))
 
     def preview(self) -> Preview:
         """Count what a snapshot would hold. Slow: reads the whole store."""
-        with self._taking, temporary_snapshot(self.store, self.home.snapshots) as snapshot:
-            found = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
+        with self._snapshot_lock, temporary_snapshot(self.store, self.home.snapshots) as snapshot:
+            split = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
+        kinds = Counter("moments" if example.relevant else "no moment" for example in split.training)
+        kinds.update(f"{example.source}s" for example in split.training if example.source != "original")
         return Preview(
             snapshot=snapshot.sha256[:16],
-            training=counts(found.training),
-            held_out=counts(found.held_out),
-            kinds=_kinds(found),
-            left_out={reason: len(rows) for reason, rows in found.skipped.items()},
+            training=counts(split.training),
+            held_out=counts(split.held_out),
+            kinds=dict(kinds),
+            left_out={reason: len(rows) for reason, rows in split.skipped.items()},
             replay=self._has_replay(),
         )
 
@@ -114,83 +116,86 @@ class TrainingService:
             raise InputError(f"There is no recipe {recipe!r}. Choose one of the list.")
         if not 0 <= seed < 2**31:
             raise InputError(f"The seed must be a whole number from 0 to {2**31 - 1}; got {seed}.")
-        checkpoint = self._served()
-        snapshot = self._snapshot(user)
+        checkpoint = self._served_folder()
+        with self._snapshot_lock:
+            snapshot = take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
         config = FINE_TUNING[recipe](seed)
         folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
-        request = RefreshRequest(
-            snapshot=snapshot, folder=folder, recipe=recipe, checkpoint=checkpoint, seed=seed, by=user.id
+        return self.jobs.start(
+            RefreshRequest(
+                snapshot=snapshot, folder=folder, recipe=recipe, checkpoint=checkpoint, seed=seed, by=user.id
+            )
         )
-        return self.jobs.start(request)
 
     def promote(self, user: User, name: str) -> str:
-        """Promote an adapter (`PromotionWatch` loads it); says what that means for this app."""
-        served = self._served()
+        """Promote an adapter (`PromotionWatch` loads it); returns a sentence on what that means for this app."""
+        served = self._served_folder()
         entry = self.registry.promote(name, by=user.id)
         if entry.lineage.base_fingerprint != fingerprint(find_checkpoint(served)):
             return (
                 f"{name} is promoted for {entry.lineage.base}, which is not the model that this app serves."
             )
-        return f"{name} {self._from_now_on()}"
+        return f"{name} {self._consequence()}"
 
-    def rollback(self, user: User, shown: tuple[str, ...] | None = None) -> str:
-        """Promote what was promoted before, in the end the bare model; `shown` names what the person saw promoted.
+    def rollback(self, user: User, promoted: tuple[str, ...] | None = None) -> str:
+        """Promote what was promoted before, in the end the bare model; returns a sentence on what that means.
 
-        Says what that means for this app. Raises InputError when something else is promoted by now.
+        `promoted` names what the person saw promoted. Raises InputError when something else is promoted by now.
         """
-        base = fingerprint(find_checkpoint(self._served()))
-        entry = self.registry.rollback(base, by=user.id, instead_of=shown)
-        return f"{entry.name if entry else 'The bare model'} {self._from_now_on()}"
+        base = fingerprint(find_checkpoint(self._served_folder()))
+        entry = self.registry.rollback(base, by=user.id, instead_of=promoted)
+        return f"{entry.name if entry else 'The bare model'} {self._consequence()}"
 
-    def _from_now_on(self) -> str:
-        if self.asked.adapter is None:
+    def _consequence(self) -> str:
+        if self.selection.adapter is None:
             return "is served from now on."
-        given = Path(self.asked.adapter).name
-        return f"is promoted. This app was started with --adapter {given} and goes on with that."
+        name = Path(self.selection.adapter).name
+        return f"is promoted. This app was started with --adapter {name} and goes on with that."
 
     def status(self) -> JobStatus:
         """Where the present job stands; once it has ended, with what has become of its adapter since."""
         status = self.jobs.status()
-        ended = self.outcome() if status.state == "done" else None
-        return status if ended is None else replace(status, message=ended["message"])
+        outcome = self.outcome() if status.state == "done" else None
+        return status if outcome is None else replace(status, message=outcome["message"])
 
     def outcome(self) -> dict[str, Any] | None:
         """How the present job ended, with what has become of its adapter since."""
-        said = self.jobs.report("outcome")
-        return None if said is None else Outcome.from_dict(said).as_of(self.registry).to_dict()
+        values = self.jobs.report("outcome")
+        return None if values is None else Outcome.from_dict(values).as_of(self.registry).to_dict()
 
     def compared(self) -> list[HeldOutRow]:
         """The held-out rows of the present job that both models have answered; corrected ones first."""
-        rows = (self.jobs.report("rows") or {}).get("held_out", [])
-        said = {
-            (row_set, who): self.jobs.answers(row_set, who)
-            for row_set in {row["set"] for row in rows}
-            for who in ("old", "new")
+        values = (self.jobs.report("rows") or {}).get("held_out", [])
+        answers = {
+            (row_set, model): self.jobs.answers(row_set, model)
+            for row_set in {row["set"] for row in values}
+            for model in ("old", "new")
         }
-        found = [
+        rows = [
             HeldOutRow(
-                row_set=row["set"], row_id=row["row_id"], query=row["query"], video=Path(row["video"]),
-                duration_s=row["duration_s"], truth=row["moments"],
-                old=said[row["set"], "old"].get(row["row_id"]), new=said[row["set"], "new"].get(row["row_id"]),
+                row_set=row["set"],
+                row_id=row["row_id"],
+                query=row["query"],
+                video=Path(row["video"]),
+                duration_s=row["duration_s"],
+                truth=row["moments"],
+                old=answers[row["set"], "old"].get(row["row_id"]),
+                new=answers[row["set"], "new"].get(row["row_id"]),
             )
-            for row in rows
-        ]  # fmt: skip
-        return [row for row in found if row.old is not None and row.new is not None]
+            for row in values
+        ]
+        return [row for row in rows if row.old is not None and row.new is not None]
 
-    def _snapshot(self, user: User) -> Path:
-        with self._taking:
-            return take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
-
-    def _served(self) -> Path | None:
+    def _served_folder(self) -> Path | None:
         """The served model's folder, None for the shipped one. Raises NotReady while it loads."""
         loaded = getattr(self.engines.get(), "loaded", None)
         return None if loaded is None else Path(loaded.folder)
 
     def _has_replay(self) -> bool:
-        """Whether the served model's own world can be rendered again; told by the app's options while it loads."""
+        """Whether the served model's own world can be rendered again; while it loads, the app's options tell."""
         if self.engines.status.state == "ready":
-            return knows_shapeworld(self._served())
-        return self.asked.checkpoint is None
+            return knows_shapeworld(self._served_folder())
+        return self.selection.checkpoint is None
 
 
 class PromotionWatch:
@@ -198,25 +203,19 @@ class PromotionWatch:
 
     def __init__(self, adapters: Path, reload: Callable[[], None]) -> None:
         self._file, self._reload = adapters / PROMOTED, reload
-        self._seen = self._bases()
+        self._content = self._read()
 
     def look(self) -> bool:
         """Reload the engine if what is promoted has changed since the last look."""
-        now = self._bases()
-        if now == self._seen:
+        content = self._read()
+        if content == self._content:
             return False
-        self._seen = now
+        self._content = content
         self._reload()
         return True
 
-    def _bases(self) -> bytes:
+    def _read(self) -> bytes:
         try:
             return self._file.read_bytes()
         except FileNotFoundError:
             return b""
-
-
-def _kinds(found: ExampleSplit) -> dict[str, int]:
-    named = Counter("moments" if each.relevant else "no moment" for each in found.training)
-    named.update(f"{each.source}s" for each in found.training if each.source != "original")
-    return dict(named)

@@ -22,7 +22,7 @@ from app.annotate.page import AnnotatePage
 from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import AnnotationService
-from app.annotate.task import drawn_arm
+from app.annotate.task import random_arm
 from app.auth.users import GRANTS, Authenticator, Role, User
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService
@@ -64,7 +64,7 @@ def fill(store: Store, home: Home, rows: list[Row], *, without: tuple[str, ...] 
 
 def annotator_with(arm: str, query_id: int = 1, stem: str = "ada") -> str:
     """A name whose arm for a row is this one."""
-    return next(name for k in range(500) if drawn_arm(name := f"{stem}{k}", query_id) == arm)
+    return next(name for k in range(500) if random_arm(name := f"{stem}{k}", query_id) == arm)
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Bench:
         return dict(check_value(item))
 
 
-def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 60.0) -> Any:
+def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 240.0) -> Any:
     """The first answer that holds."""
     give_up_s = time.monotonic() + patience_s
     while not holds(found := ask()):

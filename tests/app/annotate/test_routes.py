@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from annotations.importing import import_file
+from annotations.snapshot import take_snapshot
 from app.annotate.service import AnnotationService
-from app.annotate.task import drawn_arm
+from app.annotate.task import random_arm
 from app.auth.users import GRANTS, Role, User
 from tempo_core.errors import InputError
 from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, until
+from train.data.example_files import read_examples
 
 READS = ("/me", "/sample", "/queries/1", "/queries/1/proposal")
 WRITES: dict[str, Any] = {
@@ -308,7 +310,7 @@ def test_progress_and_what_was_done_are_counted(bench: Bench) -> None:
 
 
 def test_arms_are_drawn_as_often_as_said() -> None:
-    arms = [drawn_arm(f"annotator {k}", query_id) for k in range(20) for query_id in range(100)]
+    arms = [random_arm(f"annotator {k}", query_id) for k in range(20) for query_id in range(100)]
     shares = {arm: arms.count(arm) / len(arms) for arm in set(arms)}
     assert shares == {
         "blind": pytest.approx(0.2, abs=0.03),
@@ -336,6 +338,13 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         }
         assert len(rows) == 13
         assert wanted <= kinds
+        correction = edit_of((0, 2000), submitted=True)
+        assert bench.save(rows[0].query_id, correction, who=who).status_code == 200
+        snapshot = take_snapshot(bench.store, bench.home.snapshots, actor="test")
+        examples = read_examples(snapshot.folder)
+        taught = [example for example in examples.training if example.source == "correction"]
+        assert len(examples.training) == 13, "the sample's rows are of the split that teaches"
+        assert [(m.start_s, m.end_s) for example in taught for m in example.moments] == [(0.0, 2.0)]
         assert bench.post("/next", {"op_id": "m"}, who=who).json()["item"]["edit"]["dataset"] == "sample"
         assert bench.post("/sample/remove", {}, who=who).json()["state"] == "absent"
         assert bench.store.queue() == []

@@ -19,12 +19,12 @@ from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import Authenticator, Role, User
 from app.data.downloads import ZIP, Downloads, download_routes
-from app.data.layout import Memory
+from app.data.layout import TabState
 from app.data.page import DataPage
 from app.data.service import DataService, ExportRequest, ImportRequest
-from app.data.view import export_html
 from app.job_queue import JobQueue, result_of
 from tempo_core.errors import InputError
+from tests.app.markup import page_text
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 ADA = User(id="ada", name="ada", roles=frozenset(Role))
@@ -102,34 +102,56 @@ def last(steps: AsyncIterator[dict[Any, Any]]) -> dict[Any, Any]:
     return asyncio.run(run())
 
 
+def filled(tab: Any, **changes: Any) -> dict[Any, Any]:
+    """A tab's form as it stands on a fresh page, with changes by the components' names."""
+    return {c: c.value for c in tab.form} | {getattr(tab, name): value for name, value in changes.items()}
+
+
 def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
     view = page.view
     shown = page.arrive(asked_by(Role.ANNOTATOR))
-    rows = json.loads(shown[view.rows])["rows"]
+    rows = json.loads(shown[view.rows.rows])["rows"]
     assert [row["text"] for row in rows] == ["A dog runs", NASTY, "A cat"]
-    assert "1–3 of 3" in shown[view.count]
-    assert [shown[tab]["visible"] for tab in (view.import_tab, view.export_tab, view.compare_tab)] == [
+    assert "1–3 of 3" in shown[view.rows.count]
+    assert [shown[tab]["visible"] for tab in (view.imports.tab, view.exports.tab, view.compare.tab)] == [
         False
     ] * 3
-    assert shown[view.export_dataset]["choices"] == ["qvh"]
+    assert shown[view.exports.dataset]["choices"] == ["qvh"]
     shown = page.arrive(asked_by(Role.VISITOR))
-    assert list(shown) == [view.count]
-    assert "role annotator" in shown[view.count]
+    assert list(shown) == [view.rows.count]
+    assert "role annotator" in shown[view.rows.count]
 
 
 def test_filters_pages_and_bad_filters(page: DataPage) -> None:
     view, who = page.view, asked_by(Role.ANNOTATOR)
-    shown = page.narrow(" dog ", "qvh", "val", "open", "", "suspicion", Memory(offset=50), who)
-    assert [row["qid"] for row in json.loads(shown[view.rows])["rows"]] == ["1"]
-    assert shown[view.memory].offset == 0
-    none = page.narrow("zzz", "", "", "any", "", "import", Memory(), who)
-    assert json.loads(none[view.rows])["empty"] == "No row fits these filters."
-    assert page.turn_forward("", "", "", "any", "", "import", Memory(total=3), who)[view.memory].offset == 0
-    assert page.turn_back("", "", "", "any", "", "import", Memory(offset=50), who)[view.memory].offset == 0
-    bad = page.narrow("", "", "", "odd", "", "import", Memory(), who)
-    assert "state is &#x27;odd&#x27;" in bad[view.count]
-    refused = page.narrow("", "", "", "any", "", "import", Memory(), asked_by(Role.VISITOR))
-    assert list(refused) == [view.count]
+    rows = view.rows
+
+    def show(*filters: str, state: TabState | None = None, target: Any = rows.text, user: Any = who) -> Any:
+        values = {**dict(zip(rows.filters, filters, strict=True)), view.tab_state: state or TabState()}
+        return page.show_rows(values, user, SimpleNamespace(target=target))
+
+    shown = show(" dog ", "qvh", "val", "open", "", "suspicion", state=TabState(offset=50))
+    assert [row["qid"] for row in json.loads(shown[view.rows.rows])["rows"]] == ["1"]
+    assert shown[view.tab_state].offset == 0
+    none = show("zzz", "", "", "any", "", "import")
+    assert json.loads(none[view.rows.rows])["empty"] == "No row fits these filters."
+    everything = ("", "", "", "any", "", "import")
+    offsets = {
+        (120, 50, rows.forward): 100,
+        (120, 100, rows.forward): 100,
+        (120, 100, rows.back): 50,
+        (120, 30, rows.back): 0,
+        (120, 100, rows.dataset): 0,
+        (0, 0, rows.forward): 0,
+    }
+    answers = {
+        key: show(*everything, state=TabState(total=key[0], offset=key[1]), target=key[2]) for key in offsets
+    }
+    assert {key: changes[view.tab_state].offset for key, changes in answers.items()} == offsets
+    bad = show("", "", "", "odd", "", "import")
+    assert "state is 'odd'" in page_text(bad[rows.count])
+    refused = show(*everything, user=asked_by(Role.VISITOR))
+    assert list(refused) == [view.rows.count]
 
 
 def test_history_and_restore(page: DataPage, service: DataService) -> None:
@@ -137,8 +159,8 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
     first = service.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
     service.store.submit(1, edit((5_000, 6_000)), annotator="bob", parent_id=None, op_id="b")
     second = service.store.submit(1, edit((1_000, 2_000)), annotator="ada", parent_id=first.id, op_id="c")
-    shown = page.choose(Memory(), who, chosen({"query_id": 1}))
-    story = json.loads(shown[view.history])
+    shown = page.choose(TabState(), who, chosen({"query_id": 1}))
+    story = json.loads(shown[view.rows.history])
     assert story["parent_id"] == second.id
     assert [entry["title"] for entry in story["entries"]] == [
         "ada, version 2", "bob, version 1", "ada, version 1", "As released",
@@ -146,10 +168,10 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
     assert story["entries"][0]["restores"] is None
     wish = {"query_id": 1, "to_id": first.id, "parent_id": second.id}
     shown = page.restore(who, chosen(wish))
-    assert "Restored" in shown[view.history_line]
+    assert "Restored" in shown[view.rows.history_line]
     assert service.store.resolved(1).moments == first.edit.windows
     shown = page.restore(who, chosen(wish))
-    assert "moved on" in shown[view.history_line]
+    assert "moved on" in shown[view.rows.history_line]
     assert len(service.store.corrections(1)) == 4, "a stale page restores nothing"
     newest = service.store.latest(1, "ada")
     assert newest is not None
@@ -160,25 +182,28 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
 @pytest.mark.parametrize("data", [None, {}, {"query_id": 99}, {"query_id": "1"}, {"query_id": True}, "x"])
 def test_unknown_rows_and_strange_events_are_answered_with_a_sentence(page: DataPage, data: Any) -> None:
     who = asked_by(Role.ANNOTATOR)
-    assert "There is no query" in page.choose(Memory(), who, chosen(data))[page.view.history_line]
-    assert 'role="alert"' in page.restore(who, chosen(data))[page.view.history_line]
+    assert "There is no query" in page.choose(TabState(), who, chosen(data))[page.view.rows.history_line]
+    assert 'role="alert"' in page.restore(who, chosen(data))[page.view.rows.history_line]
 
 
 def test_every_handler_asks_for_its_role(page: DataPage) -> None:
     view, visitor, annotator = page.view, asked_by(Role.VISITOR), asked_by(Role.ANNOTATOR)
-    assert "role annotator" in page.choose(Memory(), visitor, chosen({"query_id": 1}))[view.history_line]
-    assert "role annotator" in page.restore(visitor, chosen({"query_id": 1}))[view.history_line]
-    assert "role annotator" in page.figures(visitor)[view.facts]
-    assert "role administrator" in last(page.bring_in([], "", "", "", False, annotator))[view.import_line]
-    form: Any = ("csv", "qvh", "", "latest", False, "outward", "drop", "", "apart", None, "", False)
-    assert "role researcher" in last(page.take_out(*form, annotator))[view.export_line]  # type: ignore[call-arg]
-    assert "role researcher" in last(page.compare("qvh", "", "latest", False, annotator))[view.compare_line]
+    assert (
+        "role annotator" in page.choose(TabState(), visitor, chosen({"query_id": 1}))[view.rows.history_line]
+    )
+    assert "role annotator" in page.restore(visitor, chosen({"query_id": 1}))[view.rows.history_line]
+    assert "role annotator" in page.figures(visitor)[view.figures.facts]
+    assert "role administrator" in last(page.bring_in(filled(view.imports), annotator))[view.imports.line]
+    form = filled(view.exports, dataset="qvh")
+    assert "role researcher" in last(page.take_out(form, annotator))[view.exports.line]
+    form = filled(view.compare, dataset="qvh")
+    assert "role researcher" in last(page.compare(form, annotator))[view.compare.line]
 
 
 def test_figures_count_the_store(page: DataPage) -> None:
     shown = page.figures(asked_by(Role.ANNOTATOR))
-    assert "<dt>Queries</dt><dd>3</dd>" in shown[page.view.facts]
-    assert shown[page.view.progress].data[0].x == (3,)
+    assert "<dt>Queries</dt><dd>3</dd>" in shown[page.view.figures.facts]
+    assert shown[page.view.figures.progress].data[0].x == (3,)
 
 
 def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_path: Path) -> None:
@@ -187,18 +212,18 @@ def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_pat
     bad = {**good, "qid": 8, "relevant_windows": [[4, 2]]}
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(json.dumps(each) for each in (good, bad)))
-    shown = last(page.bring_in([str(file)], "", "more", "", False, EVERYTHING))
-    assert "1 row breaks a rule, so nothing of it came in" in shown[view.import_report]
-    assert "<td>rows.jsonl</td><td>2</td>" in shown[view.import_report]
-    shown = last(page.bring_in([str(file)], "", "more", "", True, EVERYTHING))
-    assert "1 added" in shown[view.import_report]
-    assert "1 left out" in shown[view.import_report]
-    assert shown[view.dataset]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
-    assert shown[view.do_import]["interactive"]
-    for files, form, split in (([], "", ""), ([str(file)], "odd", ""), ([str(file)], "", "odd")):
-        assert (
-            'role="alert"' in last(page.bring_in(files, form, "", split, False, EVERYTHING))[view.import_line]
-        )
+    shown = last(page.bring_in(filled(view.imports, files=[str(file)], dataset="more"), EVERYTHING))
+    assert "1 row breaks a rule, so nothing of it came in" in shown[view.imports.result]
+    assert "<td>rows.jsonl</td><td>2</td>" in shown[view.imports.result]
+    form = filled(view.imports, files=[str(file)], dataset="more", keep_going=True)
+    shown = last(page.bring_in(form, EVERYTHING))
+    assert "1 added" in shown[view.imports.result]
+    assert "1 left out" in shown[view.imports.result]
+    assert shown[view.rows.dataset]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
+    assert shown[view.imports.button]["interactive"]
+    for changes in ({"files": []}, {"format": "odd"}, {"split": "odd"}):
+        form = filled(view.imports, **{"files": [str(file)], **changes})
+        assert 'role="alert"' in last(page.bring_in(form, EVERYTHING))[view.imports.line], changes
 
 
 @pytest.mark.parametrize("name", ["page.html", "photo.png", "empty.csv"])
@@ -211,7 +236,7 @@ def test_files_of_no_format_are_refused_by_name(service: DataService, tmp_path: 
 
 
 def _done(job: Any) -> Any:
-    job.future.exception(timeout=30)
+    job.future.exception(timeout=240)
     return job
 
 
@@ -266,37 +291,27 @@ def test_an_export_is_what_the_command_writes(
 
 def test_bad_exports_say_why_and_leave_nothing(page: DataPage, service: DataService) -> None:
     view = page.view
-    form: Any = ("csv", "", "", "latest", False, "outward", "drop", "", "apart", None, "", False)
-    assert "no dataset to export" in last(page.take_out(*form, EVERYTHING))[view.export_line]  # type: ignore[call-arg]
-    for change in (
-        {0: "odd"},
-        {2: "odd"},
-        {3: "odd"},
-        {5: "odd"},
-        {8: "odd"},
-        {1: "unknown"},
-        {0: "label-studio"},
-    ):
-        given: Any = [*form]
-        given[1] = "qvh"
-        for place, value in change.items():
-            given[place] = value
-        shown = last(page.take_out(*given, EVERYTHING))  # type: ignore[call-arg]
-        assert 'role="alert"' in shown[view.export_line], change
-        assert shown[view.do_export]["interactive"]
+    form = filled(view.exports, dataset=None)
+    assert "no dataset to export" in last(page.take_out(form, EVERYTHING))[view.exports.line]
+    wrong = ("format", "split", "rule", "snapping", "refusals", "dataset")
+    for changes in (*({name: "odd"} for name in wrong), {"format": "label-studio"}):
+        form = filled(view.exports, **{"dataset": "qvh", **changes})
+        shown = last(page.take_out(form, EVERYTHING))
+        assert 'role="alert"' in shown[view.exports.line], changes
+        assert shown[view.exports.button]["interactive"]
     assert list(service.downloads.room.iterdir()) == []
 
 
 def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, service: DataService) -> None:
     service.store.submit(1, edit((60_000, 70_000)), annotator="ada", parent_id=None, op_id="a")
-    shown = last(page.compare("qvh", "", "latest", False, EVERYTHING))
-    text = shown[page.view.compare_result]
+    tab = page.view.compare
+    text = last(page.compare(filled(tab, dataset="qvh"), EVERYTHING))[tab.result]
     assert "3 rows compared, 1 of them changed" in text
     assert '<th scope="row">R1@0.5</th><td>66.67</td><td>66.67</td>' in text
     assert "strict.html" in text
     assert "official.html" in text
-    bad = last(page.compare("", "", "latest", False, EVERYTHING))
-    assert "no dataset to compare" in bad[page.view.compare_line]
+    bad = last(page.compare(filled(tab, dataset=""), EVERYTHING))
+    assert "no dataset to compare" in bad[tab.line]
 
 
 def test_files_go_to_researchers_only(service: DataService) -> None:
@@ -331,15 +346,3 @@ def test_old_parcels_go(tmp_path: Path) -> None:
     assert not old.folder.exists() or downloads.sweep() == 1
     with pytest.raises(InputError):
         downloads.file(old.id, "x")
-
-
-def test_an_export_counts_one_row_as_one() -> None:
-    report = SimpleNamespace(
-        counts={"no moment": 1, "unchanged": 2}, dropped={"notes": 1}, rows=1, format="csv", problems=[]
-    )
-    outcome = SimpleNamespace(
-        report=report, snapshot_sha256="0" * 64, bundle=SimpleNamespace(folder=Path("none")), names=[]
-    )
-    said = export_html(outcome)  # type: ignore[arg-type]
-    for words in ("<b>1 row</b>", "1 row: no moment", "2 rows: unchanged", "1 row loses notes"):
-        assert words in said

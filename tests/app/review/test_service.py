@@ -21,7 +21,8 @@ from app.job_queue import JobQueue
 from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary
 from app.review.page import ReviewPage
-from app.review.service import ReviewService, review_routes
+from app.review.routes import review_routes
+from app.review.service import ReviewService
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline.parts import check_value
 from tests.app.data.test_service import NASTY, OneUser, asked_by

@@ -29,7 +29,7 @@ from train.refresh.registry import Registry
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
-SLOW_MS = 60_000
+SLOW_MS = 240_000
 
 
 @pytest.fixture
@@ -152,8 +152,8 @@ def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fak
     assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
     assert (found.training["rows"], found.held_out["rows"]) == (1, 0)
     assert found.left_out == {"its video is gone": 1, "nobody corrected it": 1}
-    assert found.useful
     html = preview_html(found)
+    assert "no corrections to learn from" not in html
     assert "<dt>of them corrections</dt><dd>1</dd>" in html
 
 
@@ -171,7 +171,7 @@ def test_nothing_begins_before_it_is_known_which_model_is_served(
         home,
         loading,
         jobs=TrainingJobs(home, command=fake),
-        asked=ModelSelection(checkpoint="Qwen/Qwen2-VL-7B"),
+        selection=ModelSelection(checkpoint="Qwen/Qwen2-VL-7B"),
     )
     assert service.recipes()[0] != "tempo-tiny-refresh"
     assert not service.preview().replay
@@ -191,7 +191,7 @@ def test_a_promotion_says_what_it_means_for_this_app(
     assert usual.promote(LOCAL_USER, ours) == f"{ours} is served from now on."
     assert "is promoted for other, which is not the model" in usual.promote(LOCAL_USER, theirs)
     pinned = TrainingService(
-        store, home, usual.engines, jobs=usual.jobs, asked=ModelSelection(adapter="/some/where/mine")
+        store, home, usual.engines, jobs=usual.jobs, selection=ModelSelection(adapter="/some/where/mine")
     )
     assert pinned.promote(LOCAL_USER, ours).endswith("started with --adapter mine and goes on with that.")
     assert pinned.rollback(LOCAL_USER, (ours,)).startswith("The bare model is promoted. This app was started")

@@ -1,0 +1,109 @@
+"""What the train page says, read as a person reads it."""
+
+from typing import Any
+
+from app.training.jobs import JobStatus
+from app.training.service import Preview
+from app.training.view import adapters_html, job_html, preview_html, scores_html
+from tests.app.markup import HOSTILE, hostile_texts, page_text
+from tests.train.refresh.test_registry import lineage
+from train.refresh.registry import Entry
+
+
+def entry(name: str = "tiny-1", **fields: Any) -> Entry:
+    promoted = fields.pop("promoted", False)
+    return Entry(name=name, folder=None, lineage=lineage(**fields), promoted=promoted)  # type: ignore[arg-type]
+
+
+def test_a_preview_says_what_is_used_and_what_is_left_out() -> None:
+    preview = Preview(
+        snapshot=HOSTILE,
+        training={"rows": 1234, "clips": 5},
+        held_out={"rows": 2, "clips": 1, "no moment": 1},
+        kinds={"moments": 3, HOSTILE: 1},
+        left_out={HOSTILE: 1200},
+        replay=True,
+    )
+    html = preview_html(preview)
+    assert hostile_texts(html) == 3
+    assert "<dt>rows that teach</dt><dd>1,234</dd>" in html
+    assert "1,200 left out" in page_text(html)
+    assert "mixed in" in html
+    assert "no corrections to learn from" not in html
+    nothing = preview_html(
+        Preview(
+            snapshot="s",
+            training={"rows": 0, "clips": 0},
+            held_out={"rows": 0, "clips": 0, "no moment": 0},
+            kinds={},
+            left_out={},
+            replay=False,
+        )
+    )
+    assert "There are no corrections to learn from yet." in page_text(nothing)
+
+
+def test_a_job_shows_its_stages_and_what_it_says() -> None:
+    status = JobStatus(
+        state="running",
+        message=HOSTILE,
+        recipe=HOSTILE,
+        by=HOSTILE,
+        started_at_ms=1_000,
+        stage="sft",
+        stages=("reading", "sft", HOSTILE),
+        step=3,
+        steps=4,
+    )
+    html = job_html(status)
+    assert hostile_texts(html) == 4
+    assert '<li class="done">Reading the snapshot</li>' in html
+    assert '<li class="now" aria-current="step">Learning answers</li>' in html
+    assert 'value="75"' in html
+    assert "(3 of 4)" in page_text(html)
+    assert "1970-01-01 00:00 UTC" in page_text(html)
+    over = job_html(JobStatus(state="failed", message="It broke.", stages=("reading", "sft"), stage="sft"))
+    assert "<progress" not in over
+    assert 'role="alert"' in over
+    done = job_html(JobStatus(state="done", message="Made.", stages=("reading", "sft"), stage="sft"))
+    assert done.count('class="done"') == 2
+
+
+def test_scores_mark_what_is_sure_and_quote_every_reason() -> None:
+    sure = {"first": 0.5, "second": 0.75, "low": 0.1, "high": 0.4}
+    unknown = {"first": None, "second": 0.5, "low": None, "high": None}
+    scores = {
+        HOSTILE: {"rows": 1200, "clips": 3, "differences": {"ra_iou": sure, "miou": unknown}},
+        "corrected": {"rows": 1, "clips": 1, "differences": {"ra_iou": {**sure, "low": -0.1}}},
+    }
+    html = scores_html(scores, {"message": HOSTILE, "reasons": [HOSTILE]})
+    assert hostile_texts(html) == 3
+    assert (
+        '<tr class="sure"><th>refusal-aware IoU</th><td>0.500</td><td>0.750</td><td>+0.100 to +0.400</td></tr>'
+        in html
+    )
+    assert "<tr><th>mIoU of the best window</th><td>–</td><td>0.500</td><td>–</td></tr>" in html
+    assert html.count('class="sure"') == 1
+    assert "Corrected held-out rows: 1 rows, 1 clips" in page_text(html)
+    assert "compared here when a refresh has trained" in scores_html(None, None)
+
+
+def test_adapters_say_where_they_come_from() -> None:
+    gap = {"first": 0.5, "second": 0.625}
+    hostile = entry(
+        HOSTILE,
+        base=HOSTILE,
+        parent=HOSTILE,
+        recipe={"name": HOSTILE},
+        seeds={HOSTILE: 1},
+        code_version=HOSTILE,
+        scores={"corrected": {"differences": {"ra_iou": gap}}},
+        rows={"training": {"rows": HOSTILE}},
+        promoted=True,
+    )
+    html = adapters_html([hostile, entry(scores={}, rows={})], HOSTILE)
+    assert hostile_texts(html) == 8
+    assert "<td>0.500 → 0.625</td>" in html
+    assert html.count("tempo-served") == 1
+    assert page_text(adapters_html([], HOSTILE)).strip().startswith(HOSTILE)
+    assert "the bare model is served" in adapters_html([])
