@@ -193,8 +193,9 @@ class TrainingJobs:
             state = "stopped"
             log = folder / "log.txt"
             text = log.read_bytes()[job.get("logged", 0) :].decode(errors="replace") if log.is_file() else ""
-            errors = [line for line in text.splitlines() if line.startswith("error: ")]
-            message = errors[-1].removeprefix("error: ") if errors else INTERRUPTED
+            # `python -m train refresh` begins an error that a person can mend with its own name.
+            errors = [line for line in text.splitlines() if line.startswith("refresh: ")]
+            message = errors[-1].removeprefix("refresh: ") if errors else INTERRUPTED
         return JobStatus(
             state=state,
             message=without_paths(str(message)),

@@ -86,8 +86,8 @@ class FakeJob:
 
 
 def failing(wish: RefreshRequest, home: Home) -> list[str]:
-    """A command that ends at once with an error of ours."""
-    return [sys.executable, "-c", "import sys; sys.exit('error: There is no such recipe.')"]
+    """The real command, which ends at once with an error of ours."""
+    return [sys.executable, "-m", "train", "refresh", "--recipe", "no-such-recipe"]
 
 
 def state_of(folder: Path) -> dict[str, Any]:

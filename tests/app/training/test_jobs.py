@@ -152,7 +152,7 @@ def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
 ) -> None:
     failed = TrainingJobs(home, command=failing)
     failed.start(wish(home))
-    wait(failed, lambda now: now.message == "There is no such recipe.")
+    wait(failed, lambda now: now.message.startswith("There is no recipe 'no-such-recipe'. Use one of: "))
     jobs = TrainingJobs(home, command=fake)
     jobs.resume("ada")
     wait(jobs, lambda now: now.step == 3)
@@ -256,7 +256,7 @@ def test_a_job_that_fails_at_once_says_why(home: Home) -> None:
     jobs = TrainingJobs(home, command=failing)
     jobs.start(wish(home))
     status = wait(jobs, lambda now: now.state == "stopped")
-    assert status.message == "There is no such recipe."
+    assert status.message.startswith("There is no recipe 'no-such-recipe'. Use one of: ")
 
 
 def test_the_command_of_a_refresh(home: Home) -> None:
