@@ -26,7 +26,7 @@ from app.auth.users import Authenticator
 from app.data.downloads import Downloads
 from app.data.page import DataPage
 from app.data.service import DataService
-from app.ground.api import GroundApi, api_routes
+from app.ground.api import GroundApi, status_routes
 from app.ground.contexts import ContextStore
 from app.ground.engines import EngineProvider
 from app.ground.examples import SHIPPED, example_routes, read_examples
@@ -96,11 +96,7 @@ def build_app(
     app.state.grounding = grounding
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
     guard(app, authenticator)
-    routers = [
-        media_routes(media, authenticator),
-        example_routes(examples, authenticator),
-        api_routes(grounding, authenticator),
-    ]
+    routers = [media_routes(media), example_routes(examples), status_routes(grounding)]
     routers += [router for page in pages if (router := page.routes()) is not None]
     for router in routers:
         app.include_router(router)

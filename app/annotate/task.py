@@ -145,14 +145,3 @@ def model_part(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any] | N
         "refused": bool(prediction.refused),
         "relevance": prediction.relevance,
     }
-
-
-def correction_part(correction: Correction) -> dict[str, Any]:
-    """A stored version as a conflict shows it."""
-    return {
-        "correction_id": correction.id,
-        "revision": correction.revision,
-        "annotator": correction.annotator,
-        "saved_at_ms": correction.created_at_ms,
-        "edit": correction.edit.to_dict(),
-    }

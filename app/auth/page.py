@@ -33,9 +33,11 @@ a.go { color: var(--on-accent); }
 """
 
 
-def sign_in_page(*, next_path: str, name: str = "", error: str | None = None, visitors: bool = False) -> str:
+def sign_in_page(
+    *, next_path: str, name: str = "", error: Exception | None = None, visitors: bool = False
+) -> str:
     """The form. `next_path` is where a sign-in leads, `name` what was typed before, `error` a sentence."""
-    stated = "" if error is None else f'<p class="error" role="alert" id="error">{escape(error)}</p>'
+    stated = "" if error is None else f'<p class="error" role="alert" id="error">{escape(str(error))}</p>'
     wrong = "" if error is None else ' aria-describedby="error"'
     first, second = ("", " autofocus") if name else (" autofocus", "")
     foot = '<p class="foot">No account? <a href="/">Look around as a visitor</a>.</p>' if visitors else ""

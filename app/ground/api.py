@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter
 
-from app.auth.users import Authenticator, NotAllowed, Role
+from app.auth.users import Authenticator, Role
+from app.ground.engines import EngineStatus
 from app.ground.layout import GroundView
 from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.http.dependencies import Visitor
 from app.http.errors import user_message
 from tempo_core.errors import InputError
 
@@ -86,17 +87,12 @@ async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
     return outcome.to_dict()
 
 
-def api_routes(service: GroundingService, authenticator: Authenticator) -> APIRouter:
+def status_routes(service: GroundingService) -> APIRouter:
     """GET /status: what the model is doing; role visitor."""
     router = APIRouter()
 
     @router.get("/status")
-    def status(request: Request) -> Response:
-        try:
-            authenticator.require(request, Role.VISITOR)
-        except NotAllowed as error:
-            return JSONResponse({"error": str(error)}, status_code=401)
-        now = service.engines.status
-        return JSONResponse({"state": now.state, "message": now.message, "model_id": now.model_id})
+    def status(user: Visitor) -> EngineStatus:
+        return service.engines.status
 
     return router

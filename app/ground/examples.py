@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
 
-from app.auth.users import Authenticator, NotAllowed, Role
+from app.http.dependencies import Visitor
+from app.http.errors import NoSuchFile
 from tempo_core.errors import InputError
 
 SHIPPED = Path(__file__).parents[1] / "examples"
@@ -59,20 +60,15 @@ def _example(folder: Path, row: dict[str, Any]) -> Example:
     )
 
 
-def example_routes(examples: list[Example], authenticator: Authenticator) -> APIRouter:
+def example_routes(examples: list[Example]) -> APIRouter:
     """GET /examples/<number>: the clip for its thumbnail; role visitor."""
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
 
-    @router.get("/examples/{number}", include_in_schema=False)
-    def example(request: Request, number: int) -> Response:
-        try:
-            authenticator.require(request, Role.VISITOR)
-        except NotAllowed as error:
-            return JSONResponse({"error": str(error)}, status_code=401)
+    @router.get("/examples/{number}")
+    def example(user: Visitor, number: int) -> FileResponse:
         if not 0 <= number < len(examples):
-            return JSONResponse({"error": "There is no such example."}, status_code=404)
-        return FileResponse(
-            examples[number].path, media_type="video/mp4", headers={"cache-control": "private, max-age=3600"}
-        )
+            raise NoSuchFile("There is no such example.")
+        path = examples[number].path
+        return FileResponse(path, media_type="video/mp4", headers={"cache-control": "private, max-age=3600"})
 
     return router

@@ -1,25 +1,88 @@
-"""What a visitor is told when something breaks that is nobody's input: a number, and nothing else."""
+"""Every error as a response, in one place.
+
+A response to an error is {"error": sentence}: 400 for input, 401 when nobody is signed in, 403 for a missing role,
+404 for what is not there, 409 for a conflict with both versions beside it, 413 and 415 for bodies that cannot be one,
+503 for what may work later, 500 with an incident number for everything else.
+"""
 
 import logging
 import re
 import secrets
+from typing import Any
 
-from tempo_core.errors import TempoError
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 
-log = logging.getLogger(__name__)
+from annotations.errors import Conflict, NotFound
+from annotations.records import Correction, Edit, Verdict
+from app.auth.users import NotAllowed
+from app.http.middleware import SECURITY_HEADERS
+from app.job_queue import Busy
+from tempo_core.errors import InputError, TempoError
 
-_FOLDERS = re.compile(r"(?:\bsqlite:/+|(?<![\w:/.~])~?/)(?:[^\s/'\"]+/)+(?=[^\s/])")
+logger = logging.getLogger(__name__)
+
+NO_STORE = {"cache-control": "no-store"}
+FOLDERS = re.compile(r"(?:\bsqlite:/+|(?<![\w:/.~])~?/)(?:[^\s/'\"]+/)+(?=[^\s/])")
 """Everything of an absolute path before its last part."""
 
 
+class NoSuchFile(InputError):
+    """A file or clip is not there, or it is somebody else's: both read the same."""
+
+
+class BadBody(InputError):
+    """A request's body is no JSON object of the right length and type; `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def add_exception_handlers(app: FastAPI) -> None:
+    """Answer every error of this app's routes with `error_response`."""
+
+    def respond(_request: Request, error: Exception) -> JSONResponse:
+        return error_response(error)
+
+    app.add_exception_handler(TempoError, respond)
+    app.add_exception_handler(Exception, respond)
+
+
+def error_response(error: Exception) -> JSONResponse:
+    """The response to an error, with the status of the module's text."""
+    content: dict[str, Any] = {"error": user_message(error)}
+    match error:
+        case NotAllowed() | BadBody():
+            status = error.status
+        case NotFound() | NoSuchFile():
+            status = 404
+        case Conflict():
+            status = 409
+            content |= _both_versions(error)
+        case Busy():
+            status = 503
+        case InputError():
+            status = 400
+        case TempoError():
+            status = 503
+        case _:
+            status = (
+                500  # the one response that the middleware does not pass, so it carries its headers itself
+            )
+            return JSONResponse(content, status_code=status, headers={**NO_STORE, **SECURITY_HEADERS})
+    return JSONResponse(content, status_code=status, headers=NO_STORE)
+
+
 def user_message(error: Exception) -> str:
-    """The error's own text when it is ours; else a sentence with an incident id, under which the traceback
+    """The error's own text when it is ours; else a sentence with an incident number, under which the traceback
     is logged. Files are named by the last part of their path.
     """
     if isinstance(error, TempoError):
         return without_paths(str(error))
     incident = secrets.token_hex(4)
-    log.error("incident %s", incident, exc_info=error)
+    logger.error("incident %s", incident, exc_info=error)
     return (
         "Something went wrong on our side; your clip is not at fault. "
         f"If it happens again, report incident {incident}."
@@ -28,4 +91,50 @@ def user_message(error: Exception) -> str:
 
 def without_paths(text: str) -> str:
     """The text with `name` for every `/some/folder/name`: where files lie is no visitor's business."""
-    return _FOLDERS.sub("", text)
+    return FOLDERS.sub("", text)
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first broken rule of a pydantic model: field, value, rule and remedy."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    value = "missing" if first["type"] == "missing" else repr(first["input"])[:60]
+    rule = first["msg"][:1].lower() + first["msg"][1:]
+    return f"`{field}` is {value}: {rule}. Correct it and send it again."
+
+
+def correction_part(correction: Correction) -> dict[str, Any]:
+    """A stored version as JSON values."""
+    return {
+        "correction_id": correction.id,
+        "revision": correction.revision,
+        "annotator": correction.annotator,
+        "saved_at_ms": correction.created_at_ms,
+        "edit": correction.edit.to_dict(),
+    }
+
+
+def verdict_part(verdict: Verdict, adopted: Correction | None = None) -> dict[str, Any]:
+    """A decision as JSON values, with the version that it names where that is known."""
+    return {
+        "id": verdict.id,
+        "adjudicator": verdict.adjudicator,
+        "decided_at_ms": verdict.created_at_ms,
+        "note": verdict.note,
+        "correction_id": verdict.correction_id,
+        **(correction_part(adopted) if adopted is not None else {}),
+    }
+
+
+def _both_versions(error: Conflict) -> dict[str, Any]:
+    yours, theirs = error.yours, error.theirs
+    stored: dict[str, Any] | None = None
+    if isinstance(theirs, Verdict):
+        stored = verdict_part(theirs, error.adopted)
+    elif isinstance(theirs, Correction):
+        stored = correction_part(theirs)
+    return {
+        "yours": yours.to_dict() if isinstance(yours, Edit) else yours,
+        "theirs": stored,
+        "parent_id": error.parent_id,
+    }

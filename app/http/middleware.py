@@ -1,4 +1,4 @@
-"""What every request passes: headers that keep the page on this host, and a look at where it comes from.
+"""What every request passes: headers that keep the page on this host, and a check of where it comes from.
 
 A web page from elsewhere that the same browser has open must not be able to act as whoever uses the app.
 What changes something is taken from the app's own pages only. The local account needs no cookie, so there
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.users import is_loopback
 
-HEADERS = {
+SECURITY_HEADERS = {
     # Gradio and its HTML components build code from strings, hence unsafe-inline and unsafe-eval.
     "content-security-policy": (
         "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; "
@@ -22,48 +22,58 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
-READING = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-class Shield:
-    """ASGI middleware; see the module's text."""
+class SecurityHeaders:
+    """ASGI middleware: every response carries SECURITY_HEADERS, unless it says something else itself."""
 
-    def __init__(self, app: ASGIApp, *, local_only: bool) -> None:
-        self.app, self.local_only = app, local_only
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        reason = _foreign(headers) if self.local_only else None
-        if scope["method"] not in READING:
-            reason = reason or _across_sites(headers)
-        if reason:
-            await PlainTextResponse(reason, status_code=403)(scope, receive, send)
-            return
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                answered = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    answered.setdefault(name, value)
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
 
-def _foreign(headers: Headers) -> str | None:
+class CsrfCheck:
+    """ASGI middleware: what changes something must come from the app's own pages (403 otherwise).
+
+    `local_only`: reading too is for this machine's own pages only.
+    """
+
+    def __init__(self, app: ASGIApp, *, local_only: bool) -> None:
+        self.app, self.local_only = app, local_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            refusal = _refuse_other_host(headers) if self.local_only else None
+            if refusal is None and scope["method"] not in SAFE_METHODS:
+                refusal = _refuse_other_site(headers)
+            if refusal is not None:
+                await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _refuse_other_host(headers: Headers) -> str | None:
     """Why this request does not come from this machine's own page; None when it does."""
-    if not is_loopback(_host_of("//" + headers.get("host", ""))):
+    if not is_loopback(_host("//" + headers.get("host", ""))):
         return "This app answers to the names localhost and 127.0.0.1 only."
     origin = headers.get("origin")
-    if origin is not None and not is_loopback(_host_of(origin)):
+    if origin is not None and not is_loopback(_host(origin)):
         return "This app does not take requests from other sites."
     return None
 
 
-def _across_sites(headers: Headers) -> str | None:
+def _refuse_other_site(headers: Headers) -> str | None:
     """Why this request was not sent by a page of the app itself; None when it was, or by no browser at all.
 
     Browsers name the sender of what they post and let no page lie about it; programs send neither header.
@@ -73,20 +83,19 @@ def _across_sites(headers: Headers) -> str | None:
         return None
     origin = headers.get("origin")
     names = {headers.get("host"), headers.get("x-forwarded-host")}
-    if site is None and (origin is None or _place_of(origin) in names):
+    if site is None and (origin is None or _host_and_port(origin) in names):
         return None
     return "This app does not take requests from other sites."
 
 
-def _place_of(address: str) -> str:
-    """The host and port of an origin; an empty text when it has none."""
+def _host_and_port(origin: str) -> str:
     try:
-        return urlsplit(address).netloc
+        return urlsplit(origin).netloc
     except ValueError:
         return ""
 
 
-def _host_of(address: str) -> str:
+def _host(address: str) -> str:
     try:
         return urlsplit(address).hostname or ""
     except ValueError:

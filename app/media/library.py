@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter, Depends
+from fastapi.responses import FileResponse
 
-from app.auth.users import Authenticator, NotAllowed, Role
+from app.auth.users import Role
+from app.http.dependencies import Visitor
+from app.http.errors import NoSuchFile
 from tempo_core.errors import InputError, VideoError
 
 log = logging.getLogger(__name__)
@@ -175,13 +177,13 @@ class MediaLibrary:
         return self._find(owner, sha256)
 
     def get(self, clip_id: str, *owners: str) -> Clip:
-        """The clip, if it is one of these owners' or everybody's. Raises InputError, the same for unknown and
+        """The clip, if it is one of these owners' or everybody's. Raises NoSuchFile, the same for unknown and
         for foreign ids.
         """
         with self._lock:
             clip = self._clips.get(clip_id)
             if clip is None or clip.owner not in (*owners, EVERYBODY):
-                raise InputError("There is no such clip, or it is no longer kept. Choose or upload it again.")
+                raise NoSuchFile("There is no such clip, or it is no longer kept. Choose or upload it again.")
             self._used_at_s[clip_id] = self._clock()
         (clip.folder / "clip.json").touch()
         return clip
@@ -255,32 +257,28 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def media_routes(media: MediaLibrary, authenticator: Authenticator) -> APIRouter:
+def media_routes(media: MediaLibrary) -> APIRouter:
     """GET /media/<id> (the clip, with ranges) and /media/<id>/strip; role visitor, and only the clip's
     owner, or role annotator for a dataset's clip.
     """
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
 
-    def serve(request: Request, clip_id: str, pick: Callable[[Clip], Path], media_type: str) -> Response:
-        try:
-            user = authenticator.require(request, Role.VISITOR)
-            owners = (user.id, DATASETS) if Role.ANNOTATOR in user.roles else (user.id,)
-            path = pick(media.get(clip_id, *owners))
-            if not path.is_file():
-                raise InputError("This clip has no film strip yet.")
-        except NotAllowed as error:
-            return JSONResponse({"error": str(error)}, status_code=401)
-        except InputError as error:
-            return JSONResponse({"error": str(error)}, status_code=404)
+    def owned_clip(user: Visitor, clip_id: str) -> Clip:
+        owners = (user.id, DATASETS) if Role.ANNOTATOR in user.roles else (user.id,)
+        return media.get(clip_id, *owners)
+
+    def inline(path: Path, media_type: str) -> FileResponse:
         headers = {"cache-control": "private, max-age=3600", "x-content-type-options": "nosniff"}
         return FileResponse(path, media_type=media_type, headers=headers, content_disposition_type="inline")
 
-    @router.get("/media/{clip_id}", include_in_schema=False)
-    def clip(request: Request, clip_id: str) -> Response:
-        return serve(request, clip_id, lambda found: found.path, "video/mp4")
+    @router.get("/media/{clip_id}")
+    def clip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
+        return inline(clip.path, "video/mp4")
 
-    @router.get("/media/{clip_id}/strip", include_in_schema=False)
-    def strip(request: Request, clip_id: str) -> Response:
-        return serve(request, clip_id, lambda found: found.strip_path, "image/jpeg")
+    @router.get("/media/{clip_id}/strip")
+    def strip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
+        if not clip.strip_path.is_file():
+            raise NoSuchFile("This clip has no film strip yet.")
+        return inline(clip.strip_path, "image/jpeg")
 
     return router

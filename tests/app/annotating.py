@@ -27,6 +27,7 @@ from app.auth.users import GRANTS, Authenticator, Role, User
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService
 from app.home import Home, open_home
+from app.http.dependencies import prepare_app
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary, media_routes
@@ -133,8 +134,9 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
         service = AnnotationService(store, dataset_clips, proposals)
         authenticator = HeaderUsers(anonymous=False)
         app = FastAPI()
+        prepare_app(app, authenticator)
         app.include_router(AnnotatePage(service, sample, authenticator).routes())
-        app.include_router(media_routes(media, authenticator))
+        app.include_router(media_routes(media))
         mount_assets(app)
         app.get("/annotate")(lambda: HTMLResponse(PAGE))
         with TestClient(app) as client:

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.http.middleware import Shield
+from app.http.middleware import CsrfCheck, SecurityHeaders
 
 
 def home(request: Request) -> PlainTextResponse:
@@ -16,7 +16,9 @@ def home(request: Request) -> PlainTextResponse:
 
 def client(*, local_only: bool) -> TestClient:
     inner = Starlette(routes=[Route("/", home, methods=["GET", "POST"])])
-    return TestClient(Shield(inner, local_only=local_only), base_url="http://127.0.0.1:7860")
+    return TestClient(
+        SecurityHeaders(CsrfCheck(inner, local_only=local_only)), base_url="http://127.0.0.1:7860"
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860"])
@@ -26,7 +28,9 @@ def test_takes_its_own_names(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:7860", "0.0.0.0:7860", "[broken"])
 def test_refuses_a_name_that_was_pointed_at_it(host: str) -> None:
-    assert client(local_only=True).get("/", headers={"host": host}).status_code == 403
+    answer = client(local_only=True).get("/", headers={"host": host})
+    assert answer.status_code == 403
+    assert answer.headers["x-content-type-options"] == "nosniff", "a refusal carries the headers too"
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])

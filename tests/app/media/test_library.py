@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.auth.users import VISITOR_COOKIE, Authenticator, Role, VisitorCookies
+from app.http.dependencies import prepare_app
 from app.media.library import DATASET_TTL_S, DATASETS, EVERYBODY, MediaLibrary, media_routes
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tests.app.fakes import light_draw, light_prepare
@@ -121,7 +122,8 @@ def test_links_and_missing_files_are_refused(media: MediaLibrary, clip: Path, tm
 def test_the_route_serves_ranges_to_the_owner_only(media: MediaLibrary, clip: Path) -> None:
     authenticator = Authenticator(anonymous=True)
     inner = FastAPI()
-    inner.include_router(media_routes(media, authenticator))
+    prepare_app(inner, authenticator)
+    inner.include_router(media_routes(media))
     app = VisitorCookies(inner)
     with TestClient(app) as alice, TestClient(app) as bob:
         alice.cookies.set(VISITOR_COOKIE, "a" * 43)
