@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from tempo_core.command_line import AsJson
-from tests.app.edit_harness import build
-from tests.app.edit_speed import measure, share
-from tests.app.timeline_harness import serving
+from tests.app.timeline.edit_harness import build
+from tests.app.timeline.edit_speed import measure, share
+from tests.app.timeline.harness import serving
 
 TARGETS_MS = {"gaps": (17.0, 25.0), "repaint": (50.0, None), "seek": (150.0, None)}
 """Median and 95th percentile asked for."""

@@ -103,6 +103,8 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         stop()
 
 
+PATIENCE_MS = 60_000
+"""How long a page may take: a busy machine is slow, not wrong."""
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -113,6 +115,7 @@ def chromium() -> Iterator[Any]:
     executable = find_browser()
     if executable is None:
         pytest.skip("needs Chromium, which `make test` installs")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
@@ -124,6 +127,7 @@ def page(chromium: Any) -> Iterator[Any]:
     """A fresh page that fails the test when it asks another host for anything, or logs an error."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     away: list[str] = []
     page.on("request", lambda request: away.append(request.url) if _leaves(request.url) else None)
     page.on("pageerror", lambda error: away.append(f"page error: {error}"))
@@ -134,25 +138,3 @@ def page(chromium: Any) -> Iterator[Any]:
 
 def _leaves(url: str) -> bool:
     return not url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:"))
-
-
-@pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A page with nothing but the workbench, its items and their clip."""
-    from tests.app.edit_harness import build
-    from tests.app.timeline_harness import serving
-
-    with serving(build(tmp_path_factory.mktemp("bench"))) as url:
-        yield url
-
-
-@pytest.fixture
-def bench(chromium: Any, address: str) -> Iterator[Any]:
-    """The workbench with its first item open; afterwards nothing has failed and no other host was asked."""
-    from tests.app.edit_bench import Bench
-
-    bench = Bench(chromium, address)
-    yield bench
-    bench.context.close()
-    assert bench.faults == []
-    assert bench.hosts == {address.removeprefix("http://")}

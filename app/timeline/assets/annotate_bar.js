@@ -1,55 +1,104 @@
 /** Beside the query: how far one is, whether everything is saved, and the ways on. */
 
-import { el, setText } from "./dom.js";
-import { button } from "./edit_panel.js";
+import { button, el, keyButton, setText } from "./dom.js";
 import { plural } from "./format.js";
 
-const PATIENCE_MS = 300;
+const SLOW_SAVE_MS = 300;
 
-export function buildAnnotateBar(editorView, showConflict) {
+export function buildAnnotateBar(view, showConflict) {
   const progress = el("span", { className: "fl-progress" });
-  const chip = el("button", { className: "fl-chip", attrs: { type: "button", "data-kind": "saved" }, on: { click: () => chip.dataset.kind === "conflict" && showConflict() } });
-  const previous = button("Previous", "", () => editorView.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
-  const skip = button("Skip", "", () => editorView.skip());
-  const submit = button("Submit", "Ctrl + ↵", () => editorView.submit(), { className: "tl-strong" });
+  const onChip = () => chip.dataset.kind === "conflict" && showConflict();
+  const chip = button("fl-chip", null, onChip, { "data-kind": "saved" });
+  const previous = keyButton("Previous", "", () => view.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
+  const skip = keyButton("Skip", "", () => view.skip());
+  const submit = keyButton("Submit", "Ctrl + ↵", () => view.submit(), { className: "tl-strong" });
   submit.title = "Submit and go on (Ctrl + Enter)";
   const node = el("div", { className: "fl-bar" }, progress, chip, previous, skip, submit);
-  let late = 0;
+  let timer = 0;
 
-  /** A save that is quick is not worth a word: "Saving" comes only when it takes a while. */
   function showStatus(status) {
-    clearTimeout(late);
-    if (status.kind !== "saving" || status.count === 0) return write(status);
-    late = setTimeout(() => write(status), PATIENCE_MS);
-    return undefined;
+    const write = () => {
+      chip.dataset.kind = status.kind;
+      chip.title = status.message ?? "";
+      chip.setAttribute("aria-live", status.kind === "saved" ? "off" : "polite");
+      setText(chip, statusText(status));
+    };
+    clearTimeout(timer);
+    // A save that is quick is not worth a word: "Saving" comes only when it takes a while.
+    if (status.kind === "saving" && status.count > 0) timer = setTimeout(write, SLOW_SAVE_MS);
+    else write();
   }
 
-  function write(status) {
-    chip.dataset.kind = status.kind;
-    chip.title = status.message ?? "";
-    chip.setAttribute("aria-live", status.kind === "saved" ? "off" : "polite");
-    setText(chip, statusWords(status));
+  function showProgress({ done, left, session }) {
+    const parts = [session && `${session} this session`, `${done} done`, `${left} left`];
+    setText(progress, parts.filter(Boolean).join(" · "));
   }
 
-  return {
-    node,
-    showStatus,
-    showProgress: ({ done, left, session }) =>
-      setText(progress, [session && `${session} this session`, `${done} done`, `${left} left`].filter(Boolean).join(" · ")),
-    enable: ({ item, previous: back }) => {
-      submit.disabled = skip.disabled = !item;
-      previous.disabled = !back;
-    },
-  };
+  function enable({ item, hasPrevious }) {
+    submit.disabled = skip.disabled = !item;
+    previous.disabled = !hasPrevious;
+  }
+
+  return { node, showStatus, showProgress, enable };
 }
 
-export function statusWords({ kind, count, saved_ms, message, durable }) {
-  const kept = `${plural(count, "edit")} kept ${durable ? "here" : "in this tab"}`;
+export function statusText({ kind, count, saved_ms, message, durable }) {
+  const edits = `${plural(count, "edit")} kept ${durable ? "here" : "in this tab"}`;
   if (kind === "saving") return "Saving";
-  if (kind === "offline") return count > 0 ? `Offline, ${kept}` : "Offline";
-  if (kind === "person") return count > 0 ? `Signed out, ${kept}` : "Signed out";
-  if (kind === "conflict") return `Conflict: ${kept}`;
+  if (kind === "offline") return count > 0 ? `Offline, ${edits}` : "Offline";
+  if (kind === "person") return count > 0 ? `Signed out, ${edits}` : "Signed out";
+  if (kind === "conflict") return `Conflict: ${edits}`;
   if (kind === "refused") return `Not saved: ${message}`.slice(0, 120);
   if (saved_ms === null) return "Nothing to save";
   return `Saved · ${new Date(saved_ms).toLocaleTimeString("en-GB")}`;
+}
+
+/** One card in the timeline's place while there is no row to show: first run, nothing left, no server. */
+export class StatusCard {
+  #root;
+  #node = null;
+  #saving = el("small", { className: "fl-saving tl-faint" });
+
+  constructor(root) {
+    this.#root = root;
+  }
+
+  /** Give the timeline back. */
+  hide() {
+    this.#node?.remove();
+    this.#node = null;
+    this.#root.classList.remove("fl-covered");
+  }
+
+  /** `buttons`: [[text, run, strong]]. Returns parts that may change while the card stands. */
+  show(title, text, buttons = []) {
+    this.hide();
+    const line = el("p", { text, attrs: { role: "status" } });
+    const bar = el("progress", { attrs: { max: "1", value: "0", "aria-label": "Progress", hidden: true } });
+    const actions = buttons.map(([label, run, strong]) => button(`tl-small ${strong ? "tl-strong" : ""}`, label, run));
+    this.#node = el(
+      "section",
+      { className: "fl-card", attrs: { "aria-label": title } },
+      el("h2", { text: title }),
+      line,
+      bar,
+      el("div", { className: "fl-buttons" }, ...actions),
+      this.#saving,
+    );
+    this.#root.append(this.#node);
+    this.#root.classList.add("fl-covered");
+    this.#node.querySelector(".tl-strong")?.focus({ preventScroll: true });
+    return {
+      say: (message) => setText(line, message),
+      progress: (fraction) => {
+        bar.hidden = false;
+        bar.value = fraction;
+      },
+    };
+  }
+
+  /** Whether work is saved matters most when the row is gone from sight. */
+  showSaving(text) {
+    setText(this.#saving, text);
+  }
 }

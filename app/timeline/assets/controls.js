@@ -1,6 +1,6 @@
 /** The bar under the picture: every action of the keyboard has a button here. */
 
-import { el, icon, setText } from "./dom.js";
+import { button, el, icon, setText } from "./dom.js";
 import { clock } from "./format.js";
 
 const ICONS = {
@@ -22,44 +22,26 @@ const ICONS = {
 export const RATES = [0.25, 0.5, 1, 1.5, 2, 3, 4];
 
 export function buildControls(actions) {
-  const button = (name, label, run) =>
-    el(
-      "button",
-      {
-        className: "tl-button",
-        attrs: { type: "button", "aria-label": label, title: label },
-        on: { click: run },
-      },
-      icon(ICONS[name]),
-    );
-  const play = button("play", "Play", actions.toggle);
+  const iconButton = (name, label, run) =>
+    button("tl-button", icon(ICONS[name]), run, { "aria-label": label, title: label });
+  const play = iconButton("play", "Play", actions.toggle);
   play.classList.add("tl-main");
-  const mute = button("sound", "Mute", actions.mute);
+  const mute = iconButton("sound", "Mute", actions.mute);
   const time = el("span", { className: "tl-time" });
   const frame = el("span", { className: "tl-frame" });
-  const rate = el("select", {
-    className: "tl-rate",
-    attrs: { "aria-label": "Playback speed" },
-    on: { change: () => actions.rate(Number(rate.value)) },
-  });
-  rate.append(
-    ...RATES.map((speed) =>
-      el("option", { text: `${speed}×`, attrs: { value: speed, selected: speed === 1 } }),
-    ),
-  );
-  const previous = button("previous", "Previous moment (Up)", actions.previousMoment);
-  const next = button("next", "Next moment (Down)", actions.nextMoment);
-  const frameBack = button("frameBack", "One frame back (Left)", () => actions.step(-1));
-  const frameOn = button("frameOn", "One frame on (Right)", () => actions.step(1));
-  const zoomOut = button("zoomOut", "Zoom out (−)", () => actions.zoom(1 / 1.6));
-  const zoomIn = button("zoomIn", "Zoom in (+)", () => actions.zoom(1.6));
-  const fit = button("fit", "Fit the whole clip (F)", actions.fit);
-  const help = el("button", {
-    className: "tl-button",
-    text: "?",
-    attrs: { type: "button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" },
-    on: { click: actions.help },
-  });
+  const rates = RATES.map((rate) => el("option", { text: `${rate}×`, attrs: { value: rate, selected: rate === 1 } }));
+  const changeRate = () => actions.rate(Number(rate.value));
+  const attrs = { "aria-label": "Playback speed" };
+  const rate = el("select", { className: "tl-rate", attrs, on: { change: changeRate } }, ...rates);
+  const previous = iconButton("previous", "Previous moment (Up)", actions.previousMoment);
+  const next = iconButton("next", "Next moment (Down)", actions.nextMoment);
+  const frameBack = iconButton("frameBack", "One frame back (Left)", () => actions.step(-1));
+  const frameOn = iconButton("frameOn", "One frame on (Right)", () => actions.step(1));
+  const zoomOut = iconButton("zoomOut", "Zoom out (−)", () => actions.zoom(1 / 1.6));
+  const zoomIn = iconButton("zoomIn", "Zoom in (+)", () => actions.zoom(1.6));
+  const fit = iconButton("fit", "Fit the whole clip (F)", actions.fit);
+  const helpLabels = { "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" };
+  const help = button("tl-button", "?", actions.help, helpLabels);
   const node = el(
     "div",
     { className: "tl-controls", attrs: { role: "group", "aria-label": "Playback and zoom" } },
@@ -96,14 +78,14 @@ export function showPlayer(controls, state, player) {
   for (const node of controls.moments) node.disabled = state.value.moments.length === 0;
 }
 
-function swap(button, name, label) {
-  if (button.dataset.icon === name) return;
-  button.dataset.icon = name;
-  button.replaceChildren(icon(ICONS[name]));
-  nameButton(button, label);
+function swap(node, name, label) {
+  if (node.dataset.icon === name) return;
+  node.dataset.icon = name;
+  node.replaceChildren(icon(ICONS[name]));
+  nameButton(node, label);
 }
 
-export function nameButton(button, label) {
-  button.setAttribute("aria-label", label);
-  button.title = label;
+export function nameButton(node, label) {
+  node.setAttribute("aria-label", label);
+  node.title = label;
 }

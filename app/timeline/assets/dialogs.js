@@ -1,8 +1,8 @@
-/** What is asked in words: why nothing matches, a comment, a better wording of the query, and the keys. */
+/** What is asked in words: why nothing matches, a comment, a better wording of the query, which of two versions holds. */
 
-import { el, setText } from "./dom.js";
-import { GROUPS } from "./key_bindings.js";
-import { chordOf, chordText } from "./key_map.js";
+import { button, dialog, el } from "./dom.js";
+import { clock, VERDICTS } from "./format.js";
+import { matchMoments } from "./moments.js";
 
 /** The answers to "why is there no moment": an unclear or missing video is no evidence that nothing matches. */
 const REASONS = [
@@ -13,46 +13,24 @@ const REASONS = [
   ["cannot-judge", "other", "Cannot judge", "another reason; say it in a comment (Q)"],
 ];
 
-const VERDICTS = { "no-moment": "no matching moment", "cannot-judge": "cannot judge" };
-
-function dialog(title, ...children) {
-  const close = el("button", { className: "tl-button tl-close", text: "Close", attrs: { type: "button" } });
-  const node = el(
-    "dialog",
-    { className: "tl-help tl-ask", attrs: { "aria-label": title } },
-    el("div", { className: "tl-row" }, el("h3", { text: title }), close),
-    ...children,
-  );
-  close.addEventListener("click", () => node.close());
-  node.addEventListener("click", (event) => event.target === node && node.close());
-  return node;
-}
-
-/** 0 opens it; 1 to 5 answer it. */
-export function buildReasons(editor, done) {
+/** 0 opens it; 1 to 5 answer it. `onClose` runs after an answer. */
+export function buildReasons(editor, onClose) {
   const choose = ([verdict, reason]) => {
     editor.apply({ type: "setVerdict", verdict, reason });
     node.close();
-    done();
+    onClose();
   };
-  const list = el(
-    "ol",
-    { className: "tl-reasons" },
-    ...REASONS.map((entry, idx) =>
-      el(
-        "li",
-        {},
-        el(
-          "button",
-          { className: "tl-reason", attrs: { type: "button" }, on: { click: () => choose(entry) } },
-          el("kbd", { text: String(idx + 1), attrs: { "aria-hidden": "true" } }),
-          el("span", {}, el("strong", { text: entry[2] }), el("small", { text: ` ${entry[3]}` })),
-          el("small", { className: "tl-chip", text: VERDICTS[entry[0]] }),
-        ),
-      ),
-    ),
-  );
-  const node = dialog("No matching moment: why?", list);
+  const items = REASONS.map((reason, idx) => {
+    const [verdict, , title, words] = reason;
+    const content = [
+      el("kbd", { text: String(idx + 1), attrs: { "aria-hidden": "true" } }),
+      el("span", {}, el("strong", { text: title }), el("small", { text: ` ${words}` })),
+      el("small", { className: "tl-chip", text: VERDICTS[verdict].toLowerCase() }),
+    ];
+    return el("li", {}, button("tl-reason", content, () => choose(reason)));
+  });
+  const node = dialog("No matching moment: why?", el("ol", { className: "tl-reasons" }, ...items));
+  node.classList.add("tl-ask");
   node.addEventListener("keydown", (event) => {
     const digit = /^(?:Digit|Numpad)([1-5])$/.exec(event.code)?.[1];
     if (!digit || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -64,208 +42,145 @@ export function buildReasons(editor, done) {
 }
 
 /** Q: a comment, and what was wrong with the row. */
-export function buildComment(editor, done) {
-  const words = el("textarea", {
-    attrs: { rows: "4", maxlength: "10000", "aria-label": "Comment", dir: "auto" },
-  });
+export function buildComment(editor, onClose) {
   const boxes = el("fieldset", {}, el("legend", { text: "What was wrong with the row" }));
-  const save = () => {
-    editor.apply({ type: "setNote", value: words.value });
-    const value = [...boxes.querySelectorAll("input:checked")].map((box) => box.value);
-    editor.apply({ type: "setCategories", value });
-    node.close();
-    done();
+  const save = (text) => {
+    editor.apply({ type: "setNote", value: text });
+    const categories = [...boxes.querySelectorAll("input:checked")].map((box) => box.value);
+    editor.apply({ type: "setCategories", value: categories });
   };
-  const node = dialog("Comment", words, boxes, saveRow(save));
-  saveByKey(node, save);
+  const { node, show } = textDialog("Comment", { label: "Comment", after: [boxes], save, onClose });
   node.open_ = () => {
-    words.value = editor.doc.note ?? "";
-    const legend = boxes.firstChild;
-    boxes.replaceChildren(
-      legend,
-      ...Object.entries(editor.item?.error_categories ?? {}).map((entry) => category(entry, editor)),
-    );
-    boxes.hidden = boxes.children.length < 2;
-    node.showModal();
-    words.focus();
+    const rows = Object.entries(editor.item?.error_categories ?? {}).map(([value, text]) => {
+      const checked = editor.doc.categories.includes(value);
+      return el("label", {}, el("input", { attrs: { type: "checkbox", value, checked } }), el("span", { text }));
+    });
+    boxes.replaceChildren(boxes.firstChild, ...rows);
+    boxes.hidden = rows.length === 0;
+    show(editor.doc.note ?? "");
   };
   return node;
-}
-
-function category([key, text], editor) {
-  const box = el("input", {
-    attrs: { type: "checkbox", value: key, checked: editor.doc.categories.includes(key) },
-  });
-  return el("label", {}, box, el("span", { text }));
 }
 
 /** A better wording of the query; the imported text stays as it is. */
-export function buildWording(editor, done) {
-  const words = el("textarea", {
-    attrs: { rows: "4", maxlength: "10000", "aria-label": "Better wording", dir: "auto" },
-  });
-  const save = () => {
-    const value = words.value.trim() === editor.item.query.trim() ? "" : words.value;
-    editor.apply({ type: "setText", value });
-    node.close();
-    done();
-  };
-  const back = el("button", {
-    className: "tl-small",
-    text: "Back to the original",
-    attrs: { type: "button" },
-  });
-  back.addEventListener("click", () => (words.value = editor.item.query));
-  const node = dialog(
-    "Propose a better wording",
-    el("p", { className: "tl-faint", text: "It is kept beside the released text, as a proposal." }),
-    words,
-    saveRow(save, back),
-  );
-  saveByKey(node, save);
-  node.open_ = () => {
-    words.value = editor.doc.edited_text ?? editor.item.query;
-    node.showModal();
-    words.focus();
-  };
+export function buildWording(editor, onClose) {
+  const save = (text) =>
+    editor.apply({ type: "setText", value: text.trim() === editor.item.query.trim() ? "" : text });
+  const back = button("tl-small", "Back to the original", () => (field.value = editor.item.query));
+  const note = el("p", { className: "tl-faint", text: "It is kept beside the released text, as a proposal." });
+  const parts = { label: "Better wording", before: [note], buttons: [back], save, onClose };
+  const { node, field, show } = textDialog("Propose a better wording", parts);
+  node.open_ = () => show(editor.doc.edited_text ?? editor.item.query);
   return node;
 }
 
-function saveRow(save, ...others) {
-  const keep = el("button", {
-    className: "tl-small tl-strong",
-    text: "Save",
-    attrs: { type: "button" },
-    on: { click: save },
-  });
-  return el(
-    "div",
-    { className: "tl-row tl-save" },
-    ...others,
-    el("small", { className: "tl-faint", text: "Ctrl + Enter saves, Esc leaves it" }),
-    keep,
-  );
-}
-
-function saveByKey(node, save) {
+/** A dialog around one field of text; `show(text)` opens it, Save and Ctrl + Enter give `save` what was typed. */
+function textDialog(title, { label, before = [], after = [], buttons = [], save, onClose }) {
+  const field = el("textarea", { attrs: { rows: "4", maxlength: "10000", "aria-label": label, dir: "auto" } });
+  const saveAndClose = () => {
+    save(field.value);
+    node.close();
+    onClose();
+  };
+  const hint = el("small", { className: "tl-faint", text: "Ctrl + Enter saves, Esc leaves it" });
+  const submit = button("tl-small tl-strong", "Save", saveAndClose);
+  const foot = el("div", { className: "tl-row tl-save" }, ...buttons, hint, submit);
+  const node = dialog(title, ...before, field, ...after, foot);
+  node.classList.add("tl-ask");
   node.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    save();
+    saveAndClose();
   });
+  const show = (text) => {
+    field.value = text;
+    node.showModal();
+    field.focus();
+  };
+  return { node, field, show };
 }
 
-const POINTER_HELP = [
-  [
-    "Drag an edge",
-    "Move it; the picture follows. Alt: do not snap. Shift: a pixel is a frame, neighbours make way",
-  ],
-  ["Drag in the empty lane", "A new moment"],
-  ["Double click", "Loop the moment"],
-  ["Wheel, pinch", "Zoom at the pointer; with Shift, move along"],
+// ---- two versions
+
+const FIELDS = [
+  ["reason", "Reason"],
+  ["edited_text", "Wording"],
+  ["note", "Comment"],
+  ["flagged", "Flagged"],
+  ["categories", "What was wrong"],
 ];
 
-/** Every key, the way to change it, and the way to the drill if there is one. Printing the page prints this sheet alone. */
-export function buildKeySheet(keys, reaction, tutorial = null) {
-  const lists = el("div", { className: "tl-keys" });
-  const note = el("p", { className: "tl-faint", attrs: { role: "status" } });
-  const singles = check(
-    "Single keys work (off: only those with Ctrl)",
-    keys.singles,
-    (on) => (keys.singles = on),
+/** Ask which version holds; resolves with "mine" or "theirs". There is no third way out: nothing may be overwritten. */
+export function askConflict(root, { yours, theirs, query }) {
+  return new Promise((resolve) => {
+    const choose = (choice) => () => {
+      node.close();
+      node.remove();
+      resolve(choice);
+    };
+    const keep = button("tl-small tl-strong", "Keep mine", choose("mine"));
+    const take = button("tl-small", "Take theirs", choose("theirs"));
+    const explanation =
+      "It was changed in another window since you began. Nothing is overwritten; choose which version goes on. " +
+      "Both stay in the history.";
+    const node = el(
+      "dialog",
+      { className: "tl-help fl-conflict", attrs: { "aria-label": "Two versions of this query" } },
+      el("h3", { text: "Two versions of this query" }),
+      el("p", { className: "fl-query", text: query, attrs: { dir: "auto" } }),
+      el("p", { className: "tl-faint", text: explanation }),
+      versionsTable(yours, theirs),
+      el("div", { className: "tl-row fl-choices" }, take, keep),
+    );
+    node.addEventListener("cancel", (event) => event.preventDefault());
+    node.addEventListener("keydown", (event) => event.stopPropagation());
+    root.append(node);
+    node.showModal();
+    keep.focus();
+  });
+}
+
+function versionsTable(yours, theirs) {
+  const time = theirs ? new Date(theirs.saved_at_ms).toLocaleTimeString("en-GB") : "";
+  const heads = ["", "Yours, in this browser", `Theirs, saved ${time}`].map((text) => el("th", { text }));
+  const rows = versionRows(yours, theirs?.edit ?? { verdict: "moments", moments: [] }).map(([name, ...texts]) =>
+    el(
+      "tr",
+      { attrs: { "data-differs": String(texts[0] !== texts[1]) } },
+      el("th", { text: name, attrs: { scope: "row" } }),
+      ...texts.map((text) => el("td", { text, attrs: { dir: "auto" } })),
+    ),
   );
-  const lag = check("", reaction.on, (on) => (reaction.on = on));
-  const reset = el("button", {
-    className: "tl-small",
-    text: "All keys as they came",
-    attrs: { type: "button" },
-  });
-  const print = el("button", {
-    className: "tl-small",
-    text: "Print",
-    attrs: { type: "button" },
-    on: { click: () => window.print() },
-  });
-  const practise = el("button", {
-    className: "tl-small tl-strong",
-    text: "Try them in 90 seconds",
-    attrs: { type: "button", title: "A drill on the open row; nothing of it is kept" },
-    on: { click: () => (node.close(), tutorial.start()) },
-  });
-  const node = dialog(
-    "Keys and pointer",
-    el("div", { className: "tl-switches" }, singles, lag, tutorial && practise),
-    lists,
-    note,
-    el("div", { className: "tl-sheet-foot" }, reset, print),
-  );
-  node.classList.add("tl-sheet");
-  const show = () => {
-    lists.replaceChildren(...GROUPS.map((group) => keyGroup(group, keys, note, show)), pointerGroup());
-    const how = reaction.measured
-      ? "measured from your corrections"
-      : "usual, until five corrections are known";
-    setText(lag.lastChild, `I and O while playing count ${reaction.lag_ms} ms earlier (${how})`);
-  };
-  reset.addEventListener("click", () => (keys.reset(), show()));
-  node.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "?" && !event.target.closest("[data-waiting]")) node.close();
-  });
-  node.open_ = () => (
-    show(),
-    setText(note, "Press a key’s button to choose another key for it."),
-    (practise.disabled = !tutorial?.ready),
-    node.showModal(),
-    (node.scrollTop = 0)
-  );
-  return node;
+  return el("table", { className: "fl-diff" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows));
 }
 
-function check(text, checked, change) {
-  const box = el("input", { attrs: { type: "checkbox", checked } });
-  box.addEventListener("change", () => change(box.checked));
-  return el("label", {}, box, el("span", { text }));
+/** [name, yours, theirs] for the verdict, every moment, and every field that either has. */
+function versionRows(yours, theirs) {
+  const versions = [yours, theirs];
+  const times = (moment) => (moment ? `${clock(moment.start_ms / 1000)} – ${clock(moment.end_ms / 1000)}` : "–");
+  const moments = pairsByTime(yours.moments, theirs.moments).map((pair, idx) => [`Moment ${idx + 1}`, ...pair.map(times)]);
+  const fields = FIELDS.map(([name, title]) => [title, ...versions.map((edit) => fieldText(edit[name]))])
+    .filter(([, ...texts]) => texts.some(Boolean))
+    .map(([title, ...texts]) => [title, ...texts.map((text) => text || "–")]);
+  return [
+    ["Verdict", ...versions.map(({ verdict }) => VERDICTS[verdict].toLowerCase())],
+    ...moments,
+    ...fields,
+    ["State", ...versions.map(({ submitted }) => (submitted ? "submitted" : "draft"))],
+  ];
 }
 
-function keyGroup({ title, bindings }, keys, note, show) {
-  const rows = bindings.flatMap(([id, , says]) => {
-    const name = keys.text(id) || "none";
-    const parts = name.split(/( or )/).map((part) => el(part === " or " ? "small" : "span", { text: part }));
-    const attrs = { type: "button", "aria-label": `${says}: ${name}. Change`, "data-id": id };
-    const change = el("button", { className: "tl-key", attrs }, ...parts);
-    change.addEventListener("click", () => listenForKey(change, id, keys, note, show));
-    return [el("dt", {}, change), el("dd", { text: says })];
-  });
-  return el("section", {}, el("h4", { text: title }), el("dl", {}, ...rows));
+/** Moments that overlap most stand side by side; the others alone, all in the order of time. */
+function pairsByTime(yours, theirs) {
+  const matches = matchMoments(yours, theirs);
+  const unmatched = theirs.filter((moment) => !matches.includes(moment)).map((moment) => [null, moment]);
+  const start_ms = (pair) => Math.min(...pair.map((moment) => moment?.start_ms ?? Infinity));
+  return [...yours.map((moment, idx) => [moment, matches[idx]]), ...unmatched].sort((a, b) => start_ms(a) - start_ms(b));
 }
 
-function pointerGroup() {
-  const rows = POINTER_HELP.flatMap(([what, says]) => [el("dt", { text: what }), el("dd", { text: says })]);
-  return el("section", {}, el("h4", { text: "Pointer" }), el("dl", {}, ...rows));
-}
-
-/** The next key pressed becomes the binding's; Escape leaves it as it was. */
-function listenForKey(change, id, keys, note, show) {
-  change.dataset.waiting = "true";
-  setText(change, "press a key");
-  const heard = (event) => {
-    const chord = chordOf(event);
-    if (!chord) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const other = event.key === "Escape" ? null : keys.rebind(id, chord);
-    stop();
-    show();
-    note.parentNode.querySelector(`.tl-key[data-id="${id}"]`)?.focus();
-    setText(note, other ? `${chordText(chord)} was taken from “${other.says}”.` : "");
-  };
-  const stop = () => {
-    change.removeEventListener("keydown", heard);
-    change.removeEventListener("blur", left);
-  };
-  const left = () => (stop(), show());
-  change.addEventListener("keydown", heard);
-  change.addEventListener("blur", left);
+function fieldText(value) {
+  if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "boolean") return value ? "yes" : "";
+  return value ?? "";
 }

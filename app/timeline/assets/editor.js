@@ -8,10 +8,10 @@
  */
 
 import { FrameClock } from "./frames.js";
-import { emptyHistory, redone, remember, undone } from "./history.js";
 import { editOf, initialDocument, reduce } from "./reducers.js";
 
 const IDLE_MS = 15_000;
+const NO_HISTORY = { past: [], future: [] };
 const NOBODY = { id: null, edge: null, lane: "mine" };
 
 export class Editor extends EventTarget {
@@ -19,8 +19,7 @@ export class Editor extends EventTarget {
   clock = new FrameClock(25, 1);
 
   #doc = initialDocument({ arm: "blind" });
-  #start = this.#doc;
-  #history = emptyHistory();
+  #history = NO_HISTORY;
   #selection = NOBODY;
   #gesture = null;
   #aside = null;
@@ -31,42 +30,32 @@ export class Editor extends EventTarget {
    * A history of another query is left aside.
    */
   load(item, history = null) {
-    this.item = "query_id" in item ? item : item.edit;
-    this.clock = new FrameClock(this.item.frame_rate, this.item.frame_count);
-    this.#gesture = this.#aside = null;
-    const kept = history?.version === 1 && history.query_id === this.item.query_id ? history : null;
-    this.#start = initialDocument(this.item);
-    this.#doc = kept?.doc ?? this.#start;
-    this.#history = kept ? { past: kept.past, future: kept.future } : emptyHistory();
-    this.#activity = { active_ms: 0, key_presses: 0, ...kept?.activity, last_ms: null };
-    this.#selection = NOBODY;
-    const first = this.moments[0];
-    if (first) this.#selection = { id: first.id, edge: null, lane: "mine" };
+    const row = "query_id" in item ? item : item.edit;
+    const stored = history?.version === 1 && history.query_id === row.query_id ? history : null;
+    const { past, future, activity } = stored ?? {};
+    this.#open(row, stored?.doc ?? initialDocument(row), { history: stored ? { past, future } : NO_HISTORY, activity });
+    this.#selectFirst();
     this.#changed();
   }
 
   /** Nothing is open any more. */
   close() {
-    this.item = null;
-    this.#gesture = this.#aside = null;
-    this.#start = this.#doc = initialDocument({ arm: "blind" });
-    this.#history = emptyHistory();
+    this.#open(null, initialDocument({ arm: "blind" }));
     this.#selection = NOBODY;
     this.#changed();
   }
 
   /**
-   * The model's proposal has come after the item. A model-first document starts from it, unless somebody has begun to
-   * work on it: nothing is changed under an edge that is in hand. Says whether it has.
+   * The model's proposal has come after the item. A model-first document starts from it, unless somebody is at work on
+   * it: nothing is changed under an edge that is in hand. Says whether it has.
    */
   setModel(model) {
     this.item = { ...this.item, model };
-    const begun = this.item.edit || this.touched || this.#gesture || this.#selection.edge;
-    const starts = this.item.arm === "model-first" && !begun;
+    const isInUse = this.item.edit || this.touched || this.#gesture || this.#selection.edge;
+    const starts = this.item.arm === "model-first" && !isInUse;
     if (starts) {
-      this.#start = this.#doc = initialDocument(this.item);
-      const first = this.moments[0];
-      this.#selection = first ? { id: first.id, edge: null, lane: "mine" } : NOBODY;
+      this.#doc = initialDocument(this.item);
+      this.#selectFirst();
     }
     this.#changed();
     return starts;
@@ -82,35 +71,39 @@ export class Editor extends EventTarget {
    */
   rehearse({ item = this.item, edit = null } = {}) {
     this.settle();
-    this.#aside = {
+    const aside = {
       item: this.item,
       doc: this.#doc,
       history: this.#history,
       selection: this.#selection,
-      activity: { ...this.#activity, last_ms: null },
+      activity: this.#activity,
     };
     this.#open(item, edit ? initialDocument({ ...item, edit }) : this.#doc);
-    const first = this.moments[0];
-    this.#selection = this.selected ? this.#selection : { ...NOBODY, id: first?.id ?? null };
+    this.#aside = aside;
+    if (!this.selected) this.#selectFirst();
     this.#changed();
   }
 
   resume() {
     if (!this.#aside) return;
     const { item, doc, history, selection, activity } = this.#aside;
-    this.#aside = null;
     this.#open(item, doc, { history, activity });
     this.#selection = selection;
     this.#changed();
   }
 
-  #open(item, doc, { history = emptyHistory(), activity = { active_ms: 0, key_presses: 0, last_ms: null } } = {}) {
+  #open(item, doc, { history = NO_HISTORY, activity = {} } = {}) {
     this.item = item;
-    this.clock = new FrameClock(item.frame_rate, item.frame_count);
-    this.#gesture = null;
+    if (item) this.clock = new FrameClock(item.frame_rate, item.frame_count);
+    this.#gesture = this.#aside = null;
     this.#doc = doc;
     this.#history = history;
-    this.#activity = activity;
+    this.#activity = { active_ms: 0, key_presses: 0, ...activity, last_ms: null };
+  }
+
+  #selectFirst() {
+    const [first] = this.moments;
+    this.#selection = first ? { ...NOBODY, id: first.id } : NOBODY;
   }
 
   /** The document with the gesture under way, if any. */
@@ -120,11 +113,6 @@ export class Editor extends EventTarget {
 
   get moments() {
     return this.doc.verdict === "moments" ? this.doc.moments : [];
-  }
-
-  /** What the annotator started from, for "yours against what was there". */
-  get initial() {
-    return this.#start;
   }
 
   get touched() {
@@ -209,37 +197,39 @@ export class Editor extends EventTarget {
   }
 
   undo() {
-    return this.#travel(undone, "undo");
+    return this.#travel("undo", "past", "future", "before");
   }
 
   redo() {
-    return this.#travel(redone, "redo");
+    return this.#travel("redo", "future", "past", "after");
   }
 
-  #travel(move, type) {
+  /** One step of the history: a step is stored as the parts of the document before and after it that it changed. */
+  #travel(type, from, to, side) {
     this.settle();
-    const moved = move(this.#history, this.#doc);
-    if (!moved) return this.#refuse({ type });
-    this.#doc = moved.doc;
-    this.#history = moved.history;
-    const { step } = moved;
-    this.#reselect(type === "undo" ? step.selection : (step.command.id ?? step.selection));
-    this.#tell({ type, of: step.command });
+    const step = this.#history[from].at(-1);
+    if (!step) return this.#refuse({ type });
+    this.#doc = { ...this.#doc, ...step[side] };
+    this.#history = { [from]: this.#history[from].slice(0, -1), [to]: [...this.#history[to], step] };
+    const target = type === "undo" ? step.selection : (step.command.id ?? step.selection);
+    const selection = typeof target === "object" ? target : { ...NOBODY, id: target };
+    if (selection && this.moments.some(({ id }) => id === selection.id)) this.#selection = selection;
+    else if (!this.selected) this.#selection = NOBODY;
+    this.#report({ type, of: step.command });
     return true;
   }
 
-  #reselect(selection) {
-    const wanted = typeof selection === "object" ? selection : { ...NOBODY, id: selection };
-    const exists = wanted && this.moments.some((moment) => moment.id === wanted.id);
-    this.#selection = exists ? wanted : this.selected ? this.#selection : NOBODY;
-  }
-
+  /** One more step, which keeps only what it changes; what was undone before it is gone. */
   #commit(next, command) {
     const before = this.#doc;
-    this.#history = remember(this.#history, before, next, command, Date.now(), this.#selection);
+    const changes = Object.keys(next).filter((key) => before[key] !== next[key]);
+    const pick = (doc) => Object.fromEntries(changes.map((key) => [key, doc[key]]));
+    const selection = this.#selection;
+    const step = { command, at_ms: Date.now(), before: pick(before), after: pick(next), selection };
+    this.#history = { past: [...this.#history.past, step], future: [] };
     this.#doc = next;
     this.#selection = this.#selectionAfter(before, next);
-    this.#tell(command);
+    this.#report(command);
   }
 
   /** A new moment becomes the selected one; after a removal the next one does, so that focus is never lost. */
@@ -247,21 +237,18 @@ export class Editor extends EventTarget {
     if (this.#selection.lane !== "mine" && next.verdict === before.verdict) {
       if (next.moments === before.moments) return this.#selection;
     }
-    const made = next.moments.find((moment) => !before.moments.some(({ id }) => id === moment.id));
-    if (made) return { ...NOBODY, id: made.id };
+    const newcomer = next.moments.find((moment) => !before.moments.some(({ id }) => id === moment.id));
+    if (newcomer) return { ...NOBODY, id: newcomer.id };
     if (next.moments.some(({ id }) => id === this.#selection.id)) return this.#selection;
-    const gone = before.moments.findIndex(({ id }) => id === this.#selection.id);
-    const heir = next.moments[Math.min(Math.max(0, gone), next.moments.length - 1)];
+    const removed_idx = before.moments.findIndex(({ id }) => id === this.#selection.id);
+    const heir = next.moments[Math.min(Math.max(0, removed_idx), next.moments.length - 1)];
     return heir ? { ...NOBODY, id: heir.id } : NOBODY;
   }
 
-  #tell(command) {
+  #report(command) {
     this.#changed();
-    this.dispatchEvent(
-      new CustomEvent(this.#aside ? "rehearsed" : "commit", {
-        detail: { edit: this.edit(), command, at_ms: Date.now() },
-      }),
-    );
+    const detail = { edit: this.edit(), command, at_ms: Date.now() };
+    this.dispatchEvent(new CustomEvent(this.#aside ? "rehearsed" : "commit", { detail }));
   }
 
   #changed() {

@@ -2,60 +2,71 @@
  * The timeline in which moments are edited. `load(item, { history })` opens a workspace item; `editor` holds what
  * stands. Events on the root (they bubble): tl-submit { editor, edit }, tl-previous, tl-skip, tl-ask { editor }
  * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
- * Long because everything that a key, a pointer or a button can do to the open item meets here.
  */
 
-import { Answering } from "./answering.js";
-import { captionsOf } from "./captions.js";
-import { buildComment, buildKeySheet, buildReasons, buildWording } from "./dialogs.js";
-import { el, setText } from "./dom.js";
-import { Tutorial } from "./tutorial.js";
-import { editActions } from "./edit_actions.js";
-import { buildBar, buildThumbs, showBar } from "./edit_bar.js";
-import { buildEditHead, showEditHead } from "./edit_head.js";
-import { BINDINGS } from "./key_bindings.js";
-import { editLanes } from "./edit_lanes.js";
-import { buildPanel, showPanel } from "./edit_panel.js";
 import { nameButton } from "./controls.js";
-import { EditInput } from "./edit_input.js";
-import { grab } from "./edit_pointer.js";
+import { buildComment, buildReasons, buildWording } from "./dialogs.js";
+import { el, setText } from "./dom.js";
+import { editActions } from "./edit_actions.js";
+import { editLanes, spokenEdge } from "./edit_lanes.js";
+import { buildEditHead, buildEditPanel, showEditHead, showEditPanel } from "./edit_panel.js";
+import { EditPointer, grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
-import { FrameGrabber } from "./grabber.js";
-import { handleKeys } from "./key_presses.js";
-import { KeyMap } from "./key_map.js";
-import { spokenEdge } from "./own_lane.js";
+import { FrameGrabber } from "./frame_grabber.js";
+import { EDITING_BINDINGS } from "./key_bindings.js";
+import { buildKeySheet } from "./key_sheet.js";
+import { KeyMap } from "./keyboard.js";
 import { Reaction } from "./reaction.js";
+import { snapCandidates } from "./snapping.js";
+import { buildStatusBar, buildThumbs, showStatusBar } from "./status_bar.js";
 import { TimelineView } from "./timeline_view.js";
-import { candidates } from "./snapping.js";
 import { Transport } from "./transport.js";
-import { nextZoom } from "./zooming.js";
+import { Tutorial } from "./tutorial.js";
 
 const SETTLE_MS = 500;
+const MESSAGE_MS = 6000;
+const EDGE_ZOOM_S = 2;
+const MOMENT_MARGIN = 0.1;
+
+/** What is said of a finished command. */
+const OUTCOMES = {
+  undo: "Undone.",
+  redo: "Redone.",
+  deleteMoment: "Moment removed.",
+  newMoment: "New moment.",
+  split: "Split.",
+  merge: "Merged.",
+  acceptModel: "Taken from the model.",
+  acceptAll: "All of the model’s moments taken.",
+  setVerdict: "Verdict changed.",
+  setNote: "Comment kept.",
+  setText: "Wording proposed.",
+  setFlag: "Flag changed.",
+};
 
 export class EditorView extends TimelineView {
   editor = new Editor();
-  keys = new KeyMap(BINDINGS);
+  keys = new KeyMap(EDITING_BINDINGS, localStorage);
   reaction = new Reaction();
   transport = new Transport(this);
+  tutorial = new Tutorial(this);
   snapping = true;
   slip = false;
   fine = false;
   touch = matchMedia("(pointer: coarse)").matches;
   dragging = false;
-  target = null;
+  target = null; // what the edge that is being dragged snaps to
   snaps = [];
-  zoomed = 0;
-  focusing = false;
-  answering = new Answering(this);
-  tutorial = new Tutorial(this);
+  zoom_idx = 0;
+  focusing = false; // by this module, which has selected already what it focuses
 
-  #drag = null;
   #settling = 0;
+  #messageTimer = 0;
 
   constructor(root, signal, mode) {
     super(root, signal);
     this.mode = mode;
-    this.state.editorView = this;
+    this.state.view = this;
   }
 
   start() {
@@ -63,27 +74,27 @@ export class EditorView extends TimelineView {
     super.start();
     this.root.classList.add("tl-workbench");
     this.root.append(this.grabber.video);
-    this.slots = { head: this.head.slot, side: this.aside.slot, foot: this.foot_slot };
+    this.slots = { head: this.head.slot, side: this.aside.slot, foot: this.footSlot };
     const { editor, signal } = this;
     editor.addEventListener("change", () => this.state.touch("edit"), { signal });
-    editor.addEventListener("commit", ({ detail }) => this.#committed(detail), { signal });
-    editor.addEventListener("rehearsed", ({ detail }) => this.#committed(detail), { signal });
+    editor.addEventListener("commit", ({ detail }) => this.#announce(detail.command), { signal });
+    editor.addEventListener("rehearsed", ({ detail }) => this.#announce(detail.command), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
-    this.input = new EditInput(this);
-    this.captions = captionsOf(this.videoPane.video);
+    this.pointer = new EditPointer(this);
+    this.showCaptions = captionsTrack(this.videoPane.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
 
   /** Open an item: a timeline value whose `edit` is the editing part; null shows the empty state. */
   load(item, { history = null } = {}) {
     this.tutorial.leave();
-    this.answering.learn();
+    this.#learnReaction();
     this.transport.stop();
     this.state.accept(item);
     if (!item?.edit) return this.editor.close();
     this.editor.load(item.edit, history);
     this.refreshSnaps();
-    this.zoomed = 0;
+    this.zoom_idx = 0;
     this.player.load(item.video, this.state.duration_s);
     this.seekMs(this.editor.moments[0]?.start_ms ?? 0);
     this.state.touch("value", "viewport", "edit");
@@ -92,13 +103,13 @@ export class EditorView extends TimelineView {
 
   /** What was learnt of the open item since: its clip, frames, windows. The answer stays as it is. */
   update(item) {
-    if (this.tutorial.running) this.tutorial.afterwards(() => this.update(item));
+    if (this.tutorial.running) this.tutorial.defer(() => this.update(item));
     else this.state.accept(item);
   }
 
   /** The model's proposal, when it comes after the item. */
   setModel(model) {
-    if (this.tutorial.running) return void this.tutorial.afterwards(() => this.setModel(model));
+    if (this.tutorial.running) return void this.tutorial.defer(() => this.setModel(model));
     if (!this.editor.item) return;
     const starts = this.editor.setModel(model);
     this.refreshSnaps();
@@ -108,7 +119,49 @@ export class EditorView extends TimelineView {
   }
 
   refreshSnaps() {
-    this.snaps = candidates(this.editor.item, this.editor.clock);
+    this.snaps = snapCandidates(this.editor.item, this.editor.clock);
+  }
+
+  // ---- keys count while the focus is in the timeline, or nowhere in particular
+
+  get keyTarget() {
+    return document;
+  }
+
+  get keyMode() {
+    return this.editor.selection.edge ? "edge" : null;
+  }
+
+  acceptsKey({ target }) {
+    if (!this.editor.item || document.querySelector("dialog[open]")) return false;
+    return this.root.contains(target) || target === document.body || target === document.documentElement;
+  }
+
+  interceptKey(event, chord) {
+    return this.tutorial.interceptKey(event, chord);
+  }
+
+  countKey(event) {
+    this.editor.note({ key: !event.repeat });
+  }
+
+  /** A held key's gesture ends when the key comes up. */
+  releaseKey(chord) {
+    if (this.keys.chords("brake").includes(chord)) this.transport.brake(false);
+    if (this.editor.previewing && !this.dragging) this.editor.settle();
+  }
+
+  /** Or at the latest half a second after its last repeat. */
+  settleSoon() {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.editor.settle(), SETTLE_MS);
+  }
+
+  /** Escape gives up the innermost thing: a drag, what plays, the edge, the selection. */
+  leave() {
+    if (this.dragging) return this.gesture.drop();
+    if (this.transport.stop()) return undefined;
+    return this.editor.selection.edge ? this.actions.leaveEdge() : this.editor.select(null);
   }
 
   // ---- parts
@@ -131,52 +184,52 @@ export class EditorView extends TimelineView {
   }
 
   buildSide() {
-    return buildPanel(this);
+    return buildEditPanel(this);
   }
 
   buildHelp() {
-    this.reasons = buildReasons(this.editor, () => this.focusTimeline());
-    this.comment = buildComment(this.editor, () => this.focusTimeline());
-    this.wording = buildWording(this.editor, () => this.focusTimeline());
+    const onClose = () => this.focusTimeline();
+    this.reasons = buildReasons(this.editor, onClose);
+    this.comment = buildComment(this.editor, onClose);
+    this.wording = buildWording(this.editor, onClose);
     return buildKeySheet(this.keys, this.reaction, this.mode === "annotate" ? this.tutorial : null);
   }
 
+  openHelp() {
+    this.help.open_();
+  }
+
   arrangement() {
-    this.bar = buildBar(this);
-    this.foot_slot = el("div", { className: "tl-slot tl-slot-foot" });
+    this.bar = buildStatusBar(this);
+    this.footSlot = el("div", { className: "tl-slot tl-slot-foot" });
     this.axis.setAttribute("role", "group");
     this.axis.setAttribute("aria-label", "Timeline");
     this.videoPane.video.id ||= `tl-video-${Math.random().toString(36).slice(2)}`;
     this.under.classList.add("tl-hidden");
     nameButton(this.controls.fit, "Fit the whole clip (Z goes round)"); // F flags here
     const dialogs = [this.help, this.reasons, this.comment, this.wording];
-    const parts = [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.foot_slot];
+    const parts = [this.head.node, this.top, this.axis, this.bar.node, buildThumbs(this), this.footSlot];
     return [el("div", { className: "tl-column" }, ...parts), this.under, this.tip, ...dialogs];
   }
 
   buildActions() {
     const shared = super.buildActions();
-    this.edits = editActions(this);
+    const edits = editActions(this);
     return {
       ...shared,
-      ...this.edits,
-      previousMoment: this.edits.previous,
-      nextMoment: this.edits.next,
-      scrub: (time_s) => (this.transport.seeks(time_s), this.player.seek(time_s)),
+      ...edits,
+      previousMoment: edits.previous,
+      nextMoment: edits.next,
+      scrub: (time_s) => (this.transport.onSeek(time_s), this.player.seek(time_s)),
       toggle: () => this.transport.toggle(),
-      step: (count) => (shared.step(count), this.tutorial.took("step")),
+      step: (count) => (shared.step(count), this.tutorial.notice("step")),
       grab: (press) => grab(this, press),
       focus: () => (this.focusTimeline(), true),
-      click: (lane, time_s) => this.input.clicked(lane, time_s),
-      help: () => (this.help.open ? this.help.close() : this.help.open_()),
+      click: (lane, time_s) => this.pointer.click(lane, time_s),
     };
   }
 
-  listenToKeys() {
-    handleKeys(this);
-  }
-
-  // ---- what is asked of the workbench by its parts
+  // ---- what its parts ask of the view
 
   get videoId() {
     return this.videoPane.video.id;
@@ -199,8 +252,8 @@ export class EditorView extends TimelineView {
   /** The playhead as an edge; on the last frame an end means the end of the clip. */
   markAt(edge) {
     const { clock } = this.editor;
-    const last = clock.frame(this.playhead_ms) >= clock.count - 1;
-    return edge === "end" && last ? clock.end_ms : this.playhead_ms;
+    const isLast = clock.frame(this.playhead_ms) >= clock.count - 1;
+    return edge === "end" && isLast ? clock.end_ms : this.playhead_ms;
   }
 
   get noModelWords() {
@@ -208,12 +261,8 @@ export class EditorView extends TimelineView {
     return this.editor.item?.model ? "The model found no moment." : "The model’s proposal is not there yet.";
   }
 
-  get mode_() {
-    return this.editor.selection.edge ? "edge" : null;
-  }
-
   seekVisibly(time_s) {
-    if (!this.transport.seeks(time_s)) super.seekVisibly(time_s);
+    if (!this.transport.onSeek(time_s)) super.seekVisibly(time_s);
   }
 
   /** An edge was chosen or has moved: its frame is shown, or the loop around it goes on where it is now. */
@@ -228,11 +277,11 @@ export class EditorView extends TimelineView {
   }
 
   /** One polite sentence, never while something is dragged. */
-  say(words) {
-    if (this.dragging || !words) return;
-    setText(this.bar.says, words);
-    clearTimeout(this.saying);
-    this.saying = setTimeout(() => setText(this.bar.says, ""), 6000);
+  say(text) {
+    if (this.dragging || !text) return;
+    setText(this.bar.message, text);
+    clearTimeout(this.#messageTimer);
+    this.#messageTimer = setTimeout(() => setText(this.bar.message, ""), MESSAGE_MS);
   }
 
   play(range) {
@@ -249,63 +298,94 @@ export class EditorView extends TimelineView {
   }
 
   focusTimeline() {
-    this.focusing = true;
-    this.slider.focus({ preventScroll: true });
-    this.focusing = false;
+    this.#focus(this.slider);
   }
 
   focusEdge(id, edge) {
     if (!edge) return this.focusTimeline();
     this.#drawEdits();
-    this.focusing = true;
-    this.axis
-      .querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`)
-      ?.focus({ preventScroll: true });
-    this.focusing = false;
-    return undefined;
+    return this.#focus(this.axis.querySelector(`[data-lane=mine] [data-key="${id}"] [data-edge=${edge}]`));
   }
 
   focusGhost(idx) {
     this.#drawEdits();
+    this.#focus(this.axis.querySelector(`[data-lane=model] [data-key="${idx}"]`));
+  }
+
+  #focus(node) {
     this.focusing = true;
-    this.axis.querySelector(`[data-lane=model] [data-key="${idx}"]`)?.focus({ preventScroll: true });
+    node?.focus({ preventScroll: true });
     this.focusing = false;
   }
 
-  /** A held key's gesture ends when the key comes up; at the latest half a second after its last repeat. */
-  settleSoon() {
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.editor.settle(), SETTLE_MS);
-  }
-
-  pressedTwice(id) {
-    return this.input.pressedTwice(id);
-  }
-
+  /** Zoom to the next preset: everything, the selected moment, the edge (or the playhead). */
   cycleZoom() {
-    this.zoomed = nextZoom(this, this.zoomed);
+    const { editor, state } = this;
+    const { viewport } = state;
+    const moment = editor.selected;
+    const { edge } = editor.selection;
+    const at_s = edge && moment ? moment[`${edge}_ms`] / 1000 : state.playhead_s;
+    const presets = [() => viewport.fit(), () => viewport.show(at_s - EDGE_ZOOM_S, at_s + EDGE_ZOOM_S)];
+    if (moment) {
+      const [start_s, end_s] = [moment.start_ms / 1000, moment.end_ms / 1000];
+      const margin_s = (end_s - start_s) * MOMENT_MARGIN;
+      presets.splice(1, 0, () => viewport.show(start_s - margin_s, end_s + margin_s));
+    }
+    this.zoom_idx = (this.zoom_idx + 1) % presets.length;
+    presets[this.zoom_idx]();
+    state.touch("viewport", "playhead");
   }
 
+  // ---- leaving a row; the page hears of it by events on the root
+
+  /** A page may answer `tl-ask` itself with preventDefault(). */
   askWhy() {
-    this.answering.askWhy();
+    const { editor } = this;
+    if (!editor.item) return;
+    const event = new CustomEvent("tl-ask", { bubbles: true, cancelable: true, detail: { editor } });
+    if (this.root.dispatchEvent(event)) this.reasons.showModal();
   }
 
   submit() {
-    this.answering.submit();
+    const { editor } = this;
+    editor.settle();
+    if (!editor.item || this.tutorial.notice("submit")) return;
+    if (editor.obstacle) return void this.say(editor.obstacle);
+    this.#learnReaction();
+    this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
   }
 
   reopen() {
-    this.answering.leave("tl-previous");
+    this.#leaveRow("tl-previous");
   }
 
   skip() {
-    this.answering.leave("tl-skip");
+    this.#leaveRow("tl-skip");
+  }
+
+  #leaveRow(event) {
+    if (this.tutorial.running) return void this.say("Leave the drill first: Esc.");
+    this.editor.settle();
+    this.#emit(event, { editor: this.editor });
+  }
+
+  #emit(name, detail) {
+    this.root.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+
+  /** What became of edges that were set during playback tells the reaction time. */
+  #learnReaction() {
+    const { editor } = this;
+    if (!editor.item) return;
+    this.reaction.learn((key) => {
+      const [id, edge] = key.split(":");
+      return editor.moments.find((m) => m.id === Number(id))?.[`${edge}_ms`] ?? null;
+    });
   }
 
   // ---- dragging
 
-  startDrag(drag) {
-    this.#drag = drag;
+  startDrag() {
     this.dragging = true;
     this.transport.stop();
   }
@@ -321,37 +401,22 @@ export class EditorView extends TimelineView {
   endDrag(keep) {
     this.dragging = false;
     this.target = null;
-    this.#drag = null;
     if (keep) this.editor.settle();
     else this.editor.cancel();
     this.state.touch("edit", "hover");
   }
 
-  cancelDrag() {
-    if (!this.#drag) return false;
-    this.gesture.drop();
-    return true;
-  }
-
-  // ---- answering
-
-  #committed({ command }) {
-    const { selected, selection } = this.editor;
-    this.#refreshList();
+  #announce(command) {
+    const { selected, selection, clock } = this.editor;
     const edge = selection.edge ?? command.edge;
     if (selected && edge)
-      this.say(
-        `${edge === "start" ? "Start" : "End"}: ${spokenEdge(selected, edge, this.editor.clock, this.snaps)}`,
-      );
-    else this.say(SAYS[command.type]);
-  }
-
-  /** Focus that was on something which is gone comes back to the timeline. */
-  #refreshList() {
+      this.say(`${edge === "start" ? "Start" : "End"}: ${spokenEdge(selected, edge, clock, this.snaps)}`);
+    else this.say(OUTCOMES[command.type]);
+    // Focus that was on something which is gone comes back to the timeline.
     requestAnimationFrame(() => {
-      const lost = document.activeElement === document.body || document.activeElement === null;
-      const open = this.editor.item !== null && document.querySelector("dialog[open]") === null;
-      if (lost && open) this.focusTimeline();
+      const isLost = document.activeElement === document.body || document.activeElement === null;
+      const isOpen = this.editor.item !== null && document.querySelector("dialog[open]") === null;
+      if (isLost && isOpen) this.focusTimeline();
     });
   }
 
@@ -367,19 +432,16 @@ export class EditorView extends TimelineView {
   }
 
   render(parts) {
-    if (parts.has("value") || parts.has("viewport")) this.#drawLanesPresent();
+    if (parts.has("value") || parts.has("viewport"))
+      for (const lane of this.lanes) lane.row.hidden = lane.present ? !lane.present(this.state) : false;
     super.render(parts);
     if (parts.has("edit")) this.#drawEdits();
-    if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showBar(this.bar, this);
+    if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showStatusBar(this.bar, this);
   }
 
-  takeValue() {
+  showValue() {
     this.grabber.load(this.videoUrl || null, this.editor.clock); // before the loupe is drawn
-    super.takeValue();
-  }
-
-  #drawLanesPresent() {
-    for (const lane of this.lanes) lane.row.hidden = lane.present ? !lane.present(this.state) : false;
+    super.showValue();
   }
 
   /** Only what an edit changes: the lanes of moments, the overview, the words. */
@@ -388,15 +450,14 @@ export class EditorView extends TimelineView {
     for (const lane of this.lanes) {
       if (lane.edits) {
         lane.place(lane.layer, state);
-        setText(lane.note_node, lane.note?.(state) ?? "");
+        setText(lane.noteNode, lane.note?.(state) ?? "");
       } else if (lane.id === "model" && !this.dragging) lane.place(lane.layer, state);
     }
     if (!this.dragging) {
       showEditHead(this.head, this);
-      this.captions?.(this.editor.moments);
+      this.showCaptions?.(this.editor.moments);
     }
-    showPanel(this.aside, this);
-    return undefined;
+    showEditPanel(this.aside, this);
   }
 
   foot() {
@@ -404,17 +465,18 @@ export class EditorView extends TimelineView {
   }
 }
 
-const SAYS = {
-  undo: "Undone.",
-  redo: "Redone.",
-  deleteMoment: "Moment removed.",
-  newMoment: "New moment.",
-  split: "Split.",
-  merge: "Merged.",
-  acceptModel: "Taken from the model.",
-  acceptAll: "All of the model’s moments taken.",
-  setVerdict: "Verdict changed.",
-  setNote: "Comment kept.",
-  setText: "Wording proposed.",
-  setFlag: "Flag changed.",
-};
+/** One's own moments as a captions track of the video, so that a screen reader's user can hear where they begin. */
+function captionsTrack(video) {
+  const track = video.addTextTrack("captions", "Your moments", document.documentElement.lang || "en");
+  track.mode = "hidden"; // cues fire, nothing is drawn over the picture
+  let key = null;
+  return (moments) => {
+    const newKey = JSON.stringify(moments.map(({ start_ms, end_ms }) => [start_ms, end_ms]));
+    if (newKey === key) return;
+    key = newKey;
+    for (const cue of [...(track.cues ?? [])]) track.removeCue(cue);
+    moments.forEach(({ start_ms, end_ms }, idx) =>
+      track.addCue(new VTTCue(start_ms / 1000, end_ms / 1000, `Moment ${idx + 1} of ${moments.length}`)),
+    );
+  };
+}

@@ -4,10 +4,10 @@ export class FilmStrip {
   #url = null;
   #image = null;
   #spec = null;
-  #loaded;
+  #onLoad;
 
-  constructor(loaded) {
-    this.#loaded = loaded;
+  constructor(onLoad) {
+    this.#onLoad = onLoad;
   }
 
   load(spec) {
@@ -21,7 +21,7 @@ export class FilmStrip {
     image.onload = () => {
       if (this.#url !== spec.url) return;
       this.#image = image;
-      this.#loaded();
+      this.#onLoad();
     };
     image.src = spec.url;
   }

@@ -35,14 +35,24 @@ export function span(moment) {
   return `${clock(moment.start_s, 1)} – ${clock(moment.end_s, 1)}`;
 }
 
-export function plural(count, one, many = `${one}s`) {
-  return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+export function plural(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/** "24.3 to 30.4 seconds" */
+export function spokenTimes(start_s, end_s) {
+  return `${secondsText(start_s)} to ${secondsText(end_s)} seconds`;
+}
+
+/** What kind of answer a row has; the keys are the server's. */
+export const VERDICTS = {
+  moments: "Moments",
+  "no-moment": "No matching moment",
+  "cannot-judge": "Cannot judge",
+};
 
 /** "Moment 1 of 2, 24.3 to 30.4 seconds, confidence 83 percent" */
 export function spokenMoment(moment, idx, count) {
-  return (
-    `Moment ${idx + 1} of ${count}, ${secondsText(moment.start_s)} to ${secondsText(moment.end_s)} seconds, ` +
-    `confidence ${spokenPercent(moment.confidence)}`
-  );
+  const times = spokenTimes(moment.start_s, moment.end_s);
+  return `Moment ${idx + 1} of ${count}, ${times}, confidence ${spokenPercent(moment.confidence)}`;
 }

@@ -34,9 +34,4 @@ export class FrameClock {
   get end_ms() {
     return this.ms(this.count);
   }
-
-  /** The length of one frame, rounded up. */
-  get frame_ms() {
-    return Math.ceil(1000 / this.fps);
-  }
 }

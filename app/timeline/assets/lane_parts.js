@@ -1,79 +1,43 @@
-/** What the lanes of moments share: nodes kept by key, boxes on the time axis, and words for spans. */
+/** What the lanes of moments share: where a span lies on the time axis, and words for it. */
 
-import { el, setText } from "./dom.js";
-import { secondsText, span } from "./format.js";
+import { el, setStyle } from "./dom.js";
+import { secondsText, span, spokenTimes } from "./format.js";
 
-export const part = (state) => state.editorView?.editor.item ?? null;
+/** The row that is open, or null. */
+export const itemOf = (state) => state.view.editor.item;
 
-export const hidden = (state) => part(state)?.arm === "blind" && state.editorView.mode === "annotate";
+/** In the blind arm nobody's answer is shown before one's own is submitted. */
+export const isBlind = (state) => itemOf(state)?.arm === "blind" && state.view.mode === "annotate";
 
-export const wordsOf = (text) => [{ words: text }];
-
-/** Reuse a layer's children by key; those that are left over go. */
-export function keyed(layer, list, key, make, show) {
-  const known = new Map([...layer.children].map((node) => [node.dataset.key, node]));
-  list.forEach((entry, idx) => {
-    const name = String(key(entry, idx));
-    const node = known.get(name) ?? make(entry, idx);
-    node.dataset.key = name;
-    known.delete(name);
-    if (layer.children[idx] !== node) layer.insertBefore(node, layer.children[idx] ?? null);
-    show(node, entry, idx);
-  });
-  for (const node of known.values()) node.remove();
-}
+/** A lane's entries where it has only words to show. */
+export const wordsEntry = (text) => [{ words: text }];
 
 /** Place a box between two times, cut to the view. Gives its width, or null when it is out of sight. */
-export function box(node, viewport, start_ms, end_ms) {
+export function placeBox(node, viewport, start_ms, end_ms) {
   const left = Math.max(-14, viewport.x(start_ms / 1000));
   const right = Math.min(viewport.width + 14, viewport.x(end_ms / 1000));
-  const out = right <= 0 || left >= viewport.width;
-  if (node.hidden !== out) node.hidden = out;
-  if (out) return null;
+  const isOut = right <= 0 || left >= viewport.width;
+  if (node.hidden !== isOut) node.hidden = isOut;
+  if (isOut) return null;
   const width = Math.max(2, right - left);
-  style(node, "transform", `translateX(${left.toFixed(2)}px)`);
-  style(node, "width", `${width.toFixed(2)}px`);
+  setStyle(node, "transform", `translateX(${left.toFixed(2)}px)`);
+  setStyle(node, "width", `${width.toFixed(2)}px`);
   return width;
 }
 
-export function style(node, name, value) {
-  if (node.style[name] !== value) node.style[name] = value;
-}
+export const lengthText = ({ start_ms, end_ms }) => `${secondsText((end_ms - start_ms) / 1000)} s`;
 
-export function attr(node, name, value) {
-  const text = String(value);
-  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
-}
+export const spokenSpan = ({ start_ms, end_ms }) => spokenTimes(start_ms / 1000, end_ms / 1000);
 
-export const length = ({ start_ms, end_ms }) => `${secondsText((end_ms - start_ms) / 1000)} s`;
+export const isInside = (time_s) => ({ start_ms, end_ms }) => time_s * 1000 >= start_ms && time_s * 1000 < end_ms;
 
-export function namesOf(title, spans) {
-  const times = spans.map(
-    (s) => `${secondsText(s.start_ms / 1000)} to ${secondsText(s.end_ms / 1000)} seconds`,
-  );
-  return `${title}: ${times.join("; ") || "none"}`;
-}
+export const wordsNode = () => el("span", { className: "tl-lane-text" });
 
-export function spanNode(className, entry) {
-  if (entry.words) return el("span", { className: "tl-lane-text" });
-  return el("div", { className }, el("span", { className: "tl-tag" }));
-}
-
-export function showSpan(state) {
-  return (node, entry, idx) => {
-    if (entry.words) return setText(node, entry.words);
-    const width = box(node, state.viewport, entry.start_ms, entry.end_ms);
-    if (width !== null) setText(node.lastChild, width >= 60 ? `${idx + 1} · ${length(entry)}` : "");
-    return undefined;
-  };
-}
-
-export function saySpan(title, spans, time_s) {
-  const idx = (spans ?? []).findIndex((s) => time_s * 1000 >= s.start_ms && time_s * 1000 < s.end_ms);
+/** The hover text of the span at a time: ["Original 1: 0:02.0 – 0:04.0", "2.0 s"], or null beside all of them. */
+export function spanHover(title, spans, time_s) {
+  const idx = (spans ?? []).findIndex(isInside(time_s));
   if (idx < 0) return null;
-  const found = spans[idx];
-  return [
-    `${title} ${idx + 1}: ${span({ start_s: found.start_ms / 1000, end_s: found.end_ms / 1000 })}`,
-    length(found),
-  ];
+  const { start_ms, end_ms } = spans[idx];
+  const times = span({ start_s: start_ms / 1000, end_s: end_ms / 1000 });
+  return [`${title} ${idx + 1}: ${times}`, lengthText(spans[idx])];
 }

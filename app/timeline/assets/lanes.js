@@ -1,10 +1,10 @@
 /**
- * The lanes, top to bottom, on one time axis. A lane is a name, a height, a way to draw itself and what it says
- * about a point. An editable lane joins by adding an entry here and, for DOM parts, a `place` function.
+ * The lanes, top to bottom, on one time axis. A lane has a name, a height, `draw` for its canvas, `place` for its DOM
+ * parts, and the lines that it shows about a point (`hover`). `isWaiting` says whether a loading value will fill it.
  */
 
 import { el, setText } from "./dom.js";
-import { begin, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
+import { clearedSurface, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
 import { clock, percent, secondsText, span } from "./format.js";
 import { ticks } from "./viewport.js";
 
@@ -15,47 +15,47 @@ export const LANES = [
     id: "ruler",
     label: "Time",
     height: 26,
-    waits: (state) => !state.hasAxis,
+    isWaiting: (state) => !state.hasAxis,
     draw: drawRuler,
-    says: () => null,
+    hover: () => null,
   },
   {
     id: "strip",
     label: "Film strip",
     height: 48,
-    waits: ({ value }) => !value.strip,
+    isWaiting: ({ value }) => !value.strip,
     draw: drawStrip,
-    says: () => null,
+    hover: () => null,
   },
   {
     id: "moments",
     label: "Predicted",
     note: momentsNote,
     height: 40,
-    waits: () => true,
+    isWaiting: () => true,
     place: placeMoments,
-    says: sayMoment,
+    hover: hoverMoment,
   },
-  { id: "ranked", label: "Alternatives", height: 34, waits: () => true, draw: drawRanked, says: sayRanked },
+  { id: "ranked", label: "Alternatives", height: 34, isWaiting: () => true, draw: drawRanked, hover: hoverRanked },
   {
     id: "tokens",
     label: "Tokens",
     note: tokensNote,
     height: 68,
-    waits: ({ value }) => !value.frames,
+    isWaiting: ({ value }) => !value.frames,
     draw: drawTokens,
-    says: sayFrame,
+    hover: hoverFrame,
   },
   {
     id: "variation",
     label: "Variation",
     note: ({ value }) => (value.frames ? "0 to 1" : ""),
     height: 44,
-    waits: ({ value }) => !value.frames,
+    isWaiting: ({ value }) => !value.frames,
     draw: drawVariation,
-    says: sayFrame,
+    hover: hoverFrame,
   },
-  { id: "minimap", label: "Overview", height: 20, waits: () => false, draw: drawMinimap, says: () => null },
+  { id: "minimap", label: "Overview", height: 20, isWaiting: () => false, draw: drawMinimap, hover: () => null },
 ];
 
 /** The lanes' DOM: a label and a track each, and what is needed to redraw them. */
@@ -68,15 +68,15 @@ export function buildLanes(lanes = LANES) {
     const track = el("div", { className: "tl-track", attrs: { "data-lane": lane.id } }, canvas, layer);
     track.style.height = `${lane.height}px`;
     const row = el("div", { className: "tl-lane", attrs: { "data-row": lane.id } }, label, track);
-    return { ...lane, canvas, layer, note_node: note, track, row };
+    return { ...lane, canvas, layer, noteNode: note, track, row };
   });
 }
 
 export function drawLane(lane, state, colours, strip) {
-  setText(lane.note_node, lane.note?.(state) ?? "");
-  lane.track.dataset.waiting = String(state.value.state === "loading" && lane.waits(state));
+  setText(lane.noteNode, lane.note?.(state) ?? "");
+  lane.track.dataset.waiting = String(state.value.state === "loading" && lane.isWaiting(state));
   lane.place?.(lane.layer, state);
-  const surface = lane.canvas && begin(lane.canvas);
+  const surface = lane.canvas && clearedSurface(lane.canvas);
   if (surface && state.hasAxis) lane.draw(surface, state, colours, strip);
 }
 
@@ -175,7 +175,7 @@ function tagForm(width, room) {
   return width >= 36 ? "stacked" : "none";
 }
 
-function sayMoment(state, time_s) {
+function hoverMoment(state, time_s) {
   const idx = state.momentAt(time_s);
   if (idx < 0) return null;
   const moment = state.value.moments[idx];
@@ -197,7 +197,7 @@ function drawRanked({ context, height }, { value, viewport }, colours) {
   });
 }
 
-function sayRanked({ value }, time_s, share) {
+function hoverRanked({ value }, time_s, share) {
   const idx = Math.min(RANKED_ROWS - 1, Math.floor(share * RANKED_ROWS));
   const window = value.ranked[idx];
   if (!window) return null;
@@ -208,7 +208,7 @@ function sayRanked({ value }, time_s, share) {
   ];
 }
 
-function tokensNote({ value: { frames } }) {
+export function tokensNote({ value: { frames } }) {
   return frames?.tokens.length ? `0 to ${Math.max(...frames.tokens)}` : "";
 }
 
@@ -228,7 +228,7 @@ function drawVariation(surface, { value: { frames }, viewport, segments }, colou
   stepLine(surface, viewport, segments, height, { stroke: colours.soft, fill: colours.sunken, blank });
 }
 
-function sayFrame(state, time_s) {
+function hoverFrame(state, time_s) {
   const part = state.segmentAt(time_s);
   if (part) return frameLines(state.value.frames, part.idx);
   return state.segments.length ? [`${clock(time_s)}`, "no sampled frame: the model did not look here"] : null;
@@ -247,19 +247,18 @@ export function frameLines(frames, idx) {
   ];
 }
 
-function drawMinimap({ context, width, height }, { value, viewport, duration_s }, colours) {
+function drawMinimap(surface, state, colours) {
+  drawOverview(surface, state, colours, state.value.moments);
+}
+
+/** The whole clip as a line, moments ({ start_s, end_s }) on it, and a frame around what is in view. */
+export function drawOverview({ context, width, height }, { viewport, duration_s }, colours, moments) {
   const scale = width / duration_s;
   context.fillStyle = colours.line;
   context.fillRect(0, height / 2 - 1, width, 2);
   context.fillStyle = colours.accent;
-  for (const moment of value.moments) {
-    context.fillRect(
-      moment.start_s * scale,
-      height / 2 - 4,
-      Math.max(2, (moment.end_s - moment.start_s) * scale),
-      8,
-    );
-  }
+  for (const { start_s, end_s } of moments)
+    context.fillRect(start_s * scale, height / 2 - 4, Math.max(2, (end_s - start_s) * scale), 8);
   context.strokeStyle = colours.ink;
   context.lineWidth = 2;
   context.strokeRect(viewport.start_s * scale + 1, 2, Math.max(6, viewport.span_s * scale - 2), height - 4);

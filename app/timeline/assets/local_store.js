@@ -1,9 +1,12 @@
-/** What this browser keeps of a person's work: operations not saved yet, and the undo history of each query. */
+/**
+ * What this browser stores of a person's work: operations not sent yet, and the undo history of each query. Names and
+ * formats never change without a migration: somebody's unsent edits are in them.
+ */
 
 const NAME = "tempo-annotate";
 const VERSION = 1;
 
-/** Open the store. Where a browser keeps nothing (private windows may), everything lives in memory until the tab closes. */
+/** Open the store. Where a browser stores nothing (private windows may), everything lives in memory until the tab closes. */
 export async function openLocalStore() {
   try {
     return new LocalStore(await openDatabase());
@@ -41,8 +44,8 @@ class LocalStore {
   /** Every operation of an annotator, oldest first. */
   async operations(annotator) {
     if (!this.#database) return [];
-    const found = await this.#read("operations", (store) => store.getAll());
-    return found.filter((op) => op.annotator === annotator).sort((a, b) => a.order - b.order);
+    const stored = await this.#read("operations", (store) => store.getAll());
+    return stored.filter((op) => op.annotator === annotator).sort((a, b) => a.order - b.order);
   }
 
   async history(annotator, query_id) {

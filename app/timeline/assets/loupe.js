@@ -45,8 +45,8 @@ export function buildLoupe(place) {
 }
 
 /** Draw what there is of the frames around an edge and ask for the rest: the two in the middle first. */
-export function showLoupe(loupe, editorView) {
-  const { editor, grabber } = editorView;
+export function showLoupe(loupe, view) {
+  const { editor, grabber } = view;
   const { edge } = editor.selection;
   const moment = editor.selected;
   const active = Boolean(moment && edge);
@@ -67,7 +67,7 @@ export function showLoupe(loupe, editorView) {
   setText(loupe.left.caption, first > 0 ? `${before} · ${first - 1}` : "nothing before");
   setText(loupe.right.caption, first < clock.count ? `${after} · ${first}` : "the clip’s end");
   draw(loupe, grabber, first, clock.count);
-  const key = `${editorView.videoUrl} ${first}`;
+  const key = `${view.videoUrl} ${first}`;
   if (loupe.key === key) return;
   loupe.key = key;
   if (grabber.working) grabber.want([first, first - 1]); // else once, when the edge rests
@@ -85,11 +85,11 @@ function draw({ left, right, truth }, grabber, first, count) {
   // Four in the upper row, four in the lower one, in reading order.
   left.strip.forEach((tile, k) => paint(tile, grabber, first - REACH + k));
   right.strip.forEach((tile, k) => paint(tile, grabber, first + k));
-  const wanted = [first - 1, first].map((idx) => idx >= 0 && idx < count);
-  const missing = middle.some((picture, k) => wanted[k] && !picture);
-  const exact = middle.every((picture, k) => !wanted[k] || picture?.exact);
-  const known = exact ? "exact" : "approximate";
-  const state = !missing ? known : grabber.working ? "waiting" : "none";
+  // Before the clip's first frame and after its last there is nothing to show.
+  const pictures = middle.filter((_, k) => first - 1 + k >= 0 && first - 1 + k < count);
+  const unfinished = grabber.working ? "waiting" : "none";
+  const certainty = pictures.every((picture) => picture?.exact) ? "exact" : "approximate";
+  const state = pictures.every(Boolean) ? certainty : unfinished;
   truth.dataset.truth = state;
   setText(truth, state === "none" ? "no picture" : state);
 }

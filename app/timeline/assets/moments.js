@@ -32,14 +32,13 @@ export function edgeLimits(moments, idx, edge, clock, push = false) {
 export function moveEdge(moments, idx, edge, ms, source, clock, push = false) {
   const [least, most] = edgeLimits(moments, idx, edge, clock, push);
   if (least > most) return moments;
-  const placed = Math.min(most, Math.max(least, ms));
+  const limited_ms = Math.min(most, Math.max(least, ms));
   const moment = moments[idx];
-  const kept = placed === ms || source === "hand" ? source : "hand"; // stopped on the way: no longer its source's value
-  if (moment[`${edge}_ms`] === placed && (kept === "hand" || moment[`${edge}_source`] === kept))
-    return moments;
-  const moved = { ...moment, [`${edge}_ms`]: placed, [`${edge}_source`]: kept };
-  const list = moments.with(idx, moved);
-  return push ? pushed(list, idx, clock) : list;
+  const new_source = limited_ms === ms ? source : "hand"; // stopped on the way: no longer its source's value
+  const same_source = new_source === "hand" || moment[`${edge}_source`] === new_source;
+  if (moment[`${edge}_ms`] === limited_ms && same_source) return moments;
+  const next = moments.with(idx, { ...moment, [`${edge}_ms`]: limited_ms, [`${edge}_source`]: new_source });
+  return push ? pushNeighbours(next, idx, clock) : next;
 }
 
 /**
@@ -58,27 +57,27 @@ export function markEdge(moments, idx, edge, ms, clock) {
     edge === "start"
       ? [ms, Math.min(room[1], clock.boundary(ms + length_ms))]
       : [Math.max(room[0], clock.boundary(ms - length_ms)), ms];
-  return end_ms > start_ms ? placed(rest, shifted(moment, start_ms, end_ms)) : moments;
+  return end_ms > start_ms ? placeMoment(rest, shiftMoment(moment, start_ms, end_ms)) : moments;
 }
 
 /** Neighbours make way: first their near edge, then, a frame long, the whole of them. */
-function pushed(moments, idx, clock) {
+function pushNeighbours(moments, idx, clock) {
   const list = [...moments];
   for (let k = idx + 1; k < list.length && list[k].start_ms < list[k - 1].end_ms; k += 1) {
     const start_ms = list[k - 1].end_ms;
     const end_ms = Math.max(list[k].end_ms, clock.stepped(start_ms, 1));
-    list[k] = shifted(list[k], start_ms, end_ms);
+    list[k] = shiftMoment(list[k], start_ms, end_ms);
   }
   for (let k = idx - 1; k >= 0 && list[k].end_ms > list[k + 1].start_ms; k -= 1) {
     const end_ms = list[k + 1].start_ms;
     const start_ms = Math.min(list[k].start_ms, clock.stepped(end_ms, -1));
-    list[k] = shifted(list[k], start_ms, end_ms);
+    list[k] = shiftMoment(list[k], start_ms, end_ms);
   }
   return list;
 }
 
 /** A moment at other times; an edge that moved is the hand's. */
-function shifted(moment, start_ms, end_ms) {
+function shiftMoment(moment, start_ms, end_ms) {
   return {
     ...moment,
     start_ms,
@@ -89,7 +88,7 @@ function shifted(moment, start_ms, end_ms) {
 }
 
 /** The whole moment moved by `delta_ms`, as far as the neighbours leave room. */
-export function slipped(moments, idx, delta_ms, clock) {
+export function slipMoment(moments, idx, delta_ms, clock) {
   const moment = moments[idx];
   const least = (moments[idx - 1]?.end_ms ?? 0) - moment.start_ms;
   const most = (moments[idx + 1]?.start_ms ?? Math.max(clock.end_ms, moment.end_ms)) - moment.end_ms;
@@ -98,7 +97,7 @@ export function slipped(moments, idx, delta_ms, clock) {
   const shift = start_ms - moment.start_ms;
   if (shift === 0) return moments;
   const end_ms = delta === most ? moment.end_ms + most : clock.boundary(moment.end_ms + shift);
-  return moments.with(idx, shifted(moment, start_ms, end_ms));
+  return moments.with(idx, shiftMoment(moment, start_ms, end_ms));
 }
 
 /** The free stretch around `ms` as [start, end], or null inside a moment. */
@@ -110,7 +109,7 @@ export function freeAround(moments, ms, clock) {
 }
 
 /** The stretches that no moment covers, in order. */
-export function gapsOf(moments, end_ms) {
+function gapsOf(moments, end_ms) {
   const gaps = [];
   let from_ms = 0;
   for (const moment of moments) {
@@ -122,7 +121,7 @@ export function gapsOf(moments, end_ms) {
 }
 
 /** `moment` put in place of whatever it overlaps. */
-export function placed(moments, moment) {
+export function placeMoment(moments, moment) {
   const rest = moments.filter((m) => m.end_ms <= moment.start_ms || m.start_ms >= moment.end_ms);
   return [...rest, moment].sort((a, b) => a.start_ms - b.start_ms);
 }
@@ -133,13 +132,88 @@ export function overlapMs(a, b) {
 
 /** The span that `moment`'s edge would most plausibly be taken from: the most overlap, else the nearest edge. */
 export function counterpart(moment, spans, edge) {
-  const usable = spans.filter((span) =>
-    edge === "start" ? span.start_ms < moment.end_ms : span.end_ms > moment.start_ms,
-  );
+  const isUsable = (span) => (edge === "start" ? span.start_ms < moment.end_ms : span.end_ms > moment.start_ms);
   const distance = (span) => Math.abs(span[`${edge}_ms`] - moment[`${edge}_ms`]);
-  return usable.reduce((best, span) => {
-    if (!best) return span;
-    const gain = overlapMs(span, moment) - overlapMs(best, moment);
-    return gain > 0 || (gain === 0 && distance(span) < distance(best)) ? span : best;
-  }, null);
+  const order = (a, b) => overlapMs(b, moment) - overlapMs(a, moment) || distance(a) - distance(b);
+  return spans.filter(isUsable).sort(order)[0] ?? null;
+}
+
+// ---- how far two lists agree; both are sorted and free of overlap, so that matching keeps their order
+
+export function tiou(a, b) {
+  const shared_ms = overlapMs(a, b);
+  return shared_ms === 0 ? 0 : shared_ms / (a.end_ms - a.start_ms + b.end_ms - b.start_ms - shared_ms);
+}
+
+/** Mean tIoU of the best one-to-one matching; an unmatched moment counts 0, two empty lists agree. */
+export function matchedTiou(a, b) {
+  if (a.length === 0 && b.length === 0) return 1;
+  return bestSum(a, b, tiou) / Math.max(a.length, b.length);
+}
+
+/** Set-F1 at a threshold of tIoU. */
+export function setF1(a, b, threshold) {
+  if (a.length === 0 && b.length === 0) return 1;
+  const hits = bestSum(a, b, (x, y) => (tiou(x, y) >= threshold ? 1 : 0));
+  return (2 * hits) / (a.length + b.length);
+}
+
+/** The greatest sum of gains over matchings that keep both orders (as for a longest common subsequence). */
+function bestSum(a, b, gain) {
+  let row = new Array(b.length + 1).fill(0);
+  for (const x of a) {
+    const next = [0];
+    b.forEach((y, k) => next.push(Math.max(row[k + 1], next[k], row[k] + gain(x, y))));
+    row = next;
+  }
+  return row.at(-1);
+}
+
+/** For each moment of `list` the moment of `others` beside which it is shown (the greatest tIoU first), or null. */
+export function matchMoments(list, others) {
+  const pairs = list.flatMap((a, i) => others.map((b, j) => ({ i, j, score: tiou(a, b) })));
+  const matches = list.map(() => null);
+  for (const { i, j, score } of pairs.sort((a, b) => b.score - a.score))
+    if (score > 0 && matches[i] === null && !matches.includes(others[j])) matches[i] = others[j];
+  return matches;
+}
+
+// ---- the stretches that are not annotated yet, for review
+
+const LEAST_GAP_MS = 400;
+
+/**
+ * [{ start_ms, end_ms, p, span }] by falling probability, then by time. `windows` are { start_ms, end_ms, p }; a gap
+ * has the greatest p of the windows that reach into it, and `span` is that window cut to the gap.
+ */
+export function reviewOrder(moments, end_ms, windows) {
+  const gaps = gapsOf(moments, end_ms).filter((gap) => gap.end_ms - gap.start_ms >= LEAST_GAP_MS);
+  return gaps
+    .map((gap) => {
+      const candidates = windows.filter((window) => overlapMs(window, gap) >= LEAST_GAP_MS);
+      const best = candidates.reduce((a, b) => (a && a.p >= b.p ? a : b), null);
+      const span = best && {
+        start_ms: Math.max(gap.start_ms, best.start_ms),
+        end_ms: Math.min(gap.end_ms, best.end_ms),
+        start_source: best.start_ms >= gap.start_ms ? best.source : "hand",
+        end_source: best.end_ms <= gap.end_ms ? best.source : "hand",
+      };
+      return { ...gap, p: best?.p ?? 0, span };
+    })
+    .sort((a, b) => b.p - a.p || a.start_ms - b.start_ms);
+}
+
+/** Everything that says how likely a stretch is: the proposal's moments, the ranked windows, saliency as a share. */
+export function likelyWindows({ model, saliency = [], arm }, ranked = []) {
+  if (arm === "blind") return [];
+  const proposed = (model?.moments ?? []).map((m) => ({ ...m, p: m.confidence ?? 0.5, source: "model" }));
+  const alternatives = ranked.map((window) => ({
+    start_ms: Math.round(window.start_s * 1000),
+    end_ms: Math.round(window.end_s * 1000),
+    p: window.score,
+    source: "model",
+  }));
+  // People's scores (0 to 4) say where to look, but never outrank a confident model.
+  const salient = saliency.map(([start_ms, end_ms, score]) => ({ start_ms, end_ms, p: score / 8, source: "hand" }));
+  return [...proposed, ...alternatives, ...salient];
 }

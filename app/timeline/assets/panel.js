@@ -1,7 +1,7 @@
 /** The words beside the picture: the query, the moments as buttons, the refusal, the alternatives. */
 
-import { el, setText } from "./dom.js";
-import { percent, plural, secondsText, span, spokenMoment, spokenPercent } from "./format.js";
+import { button, el, setText } from "./dom.js";
+import { percent, plural, secondsText, span, spokenMoment, spokenPercent, spokenTimes } from "./format.js";
 
 export function buildHead() {
   const query = el("p", { className: "tl-query", attrs: { dir: "auto", tabindex: "-1" } });
@@ -73,16 +73,14 @@ function skeleton() {
 
 function momentList(aside, { moments, refusal }) {
   const items = moments.map((moment, idx) => {
-    const button = el(
-      "button",
-      { className: "tl-item", attrs: { type: "button" }, on: { click: () => aside.actions.playMoment(idx) } },
+    const content = [
       el("span", { className: "tl-hidden", text: spokenMoment(moment, idx, moments.length) }),
-      seen("tl-index", String(idx + 1)),
-      seen("tl-span", span(moment)),
-      seen("tl-length", `${secondsText(moment.end_s - moment.start_s)} s`),
+      forTheEye("tl-index", String(idx + 1)),
+      forTheEye("tl-span", span(moment)),
+      forTheEye("tl-length", `${secondsText(moment.end_s - moment.start_s)} s`),
       meter(moment.confidence),
-    );
-    return el("li", {}, button);
+    ];
+    return el("li", {}, button("tl-item", content, () => aside.actions.playMoment(idx)));
   });
   const relevance = refusal
     ? el("span", { className: "tl-faint", text: `P(relevant) ${percent(refusal.relevance)}` })
@@ -94,7 +92,7 @@ function momentList(aside, { moments, refusal }) {
 }
 
 /** Text for the eye, inside a control whose hidden text says the same for the ear. */
-function seen(className, text) {
+function forTheEye(className, text) {
   return el("span", { className, text, attrs: { "aria-hidden": "true" } });
 }
 
@@ -116,7 +114,7 @@ function refusalCard({ relevance }) {
       el("strong", { text: "No relevant moment" }),
       el("p", { text: "The model judges that nothing in this clip matches the question." }),
       el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
-      el("div", { className: "tl-row" }, seen("", "P(relevant)"), meter(relevance)),
+      el("div", { className: "tl-row" }, forTheEye("", "P(relevant)"), meter(relevance)),
     ),
   ];
 }
@@ -124,22 +122,14 @@ function refusalCard({ relevance }) {
 function rankedList(aside, { ranked }) {
   if (ranked.length === 0) return [];
   const items = ranked.slice(0, 5).map((window, idx) => {
-    const times = `${secondsText(window.start_s)} to ${secondsText(window.end_s)} seconds`;
-    const button = el(
-      "button",
-      {
-        className: "tl-alternative",
-        attrs: { type: "button" },
-        on: { click: () => aside.actions.playWindow(window) },
-      },
-      el("span", {
-        className: "tl-hidden",
-        text: `Window ${idx + 1}, ${times}, score ${window.score.toFixed(2)}`,
-      }),
-      seen("", span(window)),
-      seen("", window.score.toFixed(2)),
-    );
-    return el("li", {}, button);
+    const score = window.score.toFixed(2);
+    const spoken = `Window ${idx + 1}, ${spokenTimes(window.start_s, window.end_s)}, score ${score}`;
+    const content = [
+      el("span", { className: "tl-hidden", text: spoken }),
+      forTheEye("", span(window)),
+      forTheEye("", score),
+    ];
+    return el("li", {}, button("tl-alternative", content, () => aside.actions.playWindow(window)));
   });
   return [el("h3", { text: "Ranked windows" }), el("ol", { className: "tl-list tl-alternatives" }, ...items)];
 }

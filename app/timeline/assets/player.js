@@ -19,29 +19,29 @@ export class Player {
   #seeking = false;
   #queued_s = null;
   #range = null;
-  #presented = null;
-  #reported = false;
-  #wanted_idx = null;
+  #shown_s = null; // the media time of the frame that the browser presented last
+  #isReported = false;
+  #target_idx = null;
   #startsAfterSeek = false;
-  #says;
+  #events;
 
   /**
-   * `says` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
+   * `events` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
    * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
    * null while a seek is under way.
    */
-  constructor(video, says, signal) {
+  constructor(video, events, signal) {
     this.video = video;
-    this.#says = says;
+    this.#events = events;
     const on = (name, handler) => video.addEventListener(name, handler, { signal });
-    on("seeked", () => this.#seeked());
+    on("seeked", () => this.#onSeeked());
     on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
-    on("timeupdate", () => this.#timeupdate());
+    on("timeupdate", () => this.#onTimeUpdate());
     on("error", () =>
       this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
     );
     on("ended", () => this.#endOfClip());
-    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => says.state());
+    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => events.state());
     const listen = () => {
       if (signal.aborted) return;
       video.requestVideoFrameCallback?.((_, frame) => {
@@ -112,7 +112,7 @@ export class Player {
     if (!this.playable) return;
     if (this.#range === null && this.time_s >= this.duration_s - 0.05) this.#goTo(0);
     this.video.play().catch((error) => {
-      if (error.name !== "AbortError") this.#says.failure(`The clip did not start: ${error.message}`);
+      if (error.name !== "AbortError") this.#events.failure(`The clip did not start: ${error.message}`);
     });
   }
 
@@ -143,8 +143,8 @@ export class Player {
     this.#startsAfterSeek = starts;
     const target = Math.min(Math.max(0, time_s), this.duration_s);
     this.#time_s = target;
-    this.#wanted_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
-    this.#says.time(target, this.#wanted_idx, this.failed ? "approximate" : null);
+    this.#target_idx = this.rate ? Math.round(this.#centre(target) * this.rate - 0.5) : null;
+    this.#events.time(target, this.#target_idx, this.failed ? "approximate" : null);
     if (!this.playable) return;
     if (this.#seeking || this.video.readyState < 1) this.#queued_s = target;
     else this.#apply(target);
@@ -153,10 +153,10 @@ export class Player {
   #apply(time_s) {
     this.#queued_s = null;
     const centre_s = this.#centre(time_s);
-    if (this.#standsAt(centre_s)) return this.#show(this.#presented);
+    if (this.#standsAt(centre_s)) return this.#show(this.#shown_s);
     this.#seeking = true;
-    this.#reported = false;
-    this.#presented = null;
+    this.#isReported = false;
+    this.#shown_s = null;
     this.video.currentTime = centre_s;
     return undefined;
   }
@@ -164,32 +164,32 @@ export class Player {
   /** A seek to where the video stands already would present no frame. */
   #standsAt(centre_s) {
     const { paused, seeking, currentTime } = this.video;
-    return paused && !seeking && this.#presented !== null && Math.abs(currentTime - centre_s) < SAME_S;
+    return paused && !seeking && this.#shown_s !== null && Math.abs(currentTime - centre_s) < SAME_S;
   }
 
-  /** The middle of a frame: browsers may show the neighbour when asked for an edge. */
   #centre(time_s) {
     if (!this.rate) return Math.min(time_s, Math.max(0, this.duration_s - 0.02));
     const last = Math.max(0, Math.ceil(this.duration_s * this.rate - SLACK_FRAMES) - 1);
+    // The middle of the frame: asked for its edge, a browser may show the neighbour.
     return (Math.min(this.frameAt(time_s), last) + 0.5) / this.rate;
   }
 
-  #seeked() {
+  #onSeeked() {
     this.#seeking = false;
     if (this.#queued_s !== null) this.#apply(this.#queued_s);
-    else if (this.#isWanted(this.#presented)) this.#show(this.#presented);
+    else if (this.#isTarget(this.#shown_s)) this.#show(this.#shown_s);
     else setTimeout(() => this.#settle(), UNSEEN_MS);
   }
 
   /** The frame of an earlier seek can be presented during this one: it tells nothing of where this one arrived. */
-  #isWanted(media_s) {
-    return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#wanted_idx);
+  #isTarget(media_s) {
+    return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#target_idx);
   }
 
   /** What was presented by now is what the browser has to show. */
   #settle() {
     if (this.#seeking) return;
-    if (!this.#reported && this.#presented !== null) this.#show(this.#presented);
+    if (!this.#isReported && this.#shown_s !== null) this.#show(this.#shown_s);
     this.#start();
   }
 
@@ -201,12 +201,12 @@ export class Player {
 
   #show(media_s) {
     if (!this.playable) return;
-    this.#presented = media_s;
+    this.#shown_s = media_s;
     if (this.#seeking || this.#queued_s !== null) return;
-    this.#reported = true;
+    this.#isReported = true;
     this.#time_s = media_s;
     const frame_idx = this.rate ? Math.round(media_s * this.rate) : null;
-    this.#says.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
+    this.#events.time(media_s, frame_idx, this.#truthOf(media_s, frame_idx));
     this.#start();
     this.#endRange(media_s);
   }
@@ -215,11 +215,11 @@ export class Player {
   #truthOf(media_s, frame_idx) {
     if (frame_idx === null || !this.video.requestVideoFrameCallback) return "approximate";
     if (Math.abs(media_s * this.rate - frame_idx) > SLACK_FRAMES) return "approximate";
-    if (!this.video.paused) this.#wanted_idx = null;
-    return this.#wanted_idx === null || this.#wanted_idx === frame_idx ? "exact" : "approximate";
+    if (!this.video.paused) this.#target_idx = null;
+    return this.#target_idx === null || this.#target_idx === frame_idx ? "exact" : "approximate";
   }
 
-  #timeupdate() {
+  #onTimeUpdate() {
     if (this.video.requestVideoFrameCallback && !document.hidden) return;
     this.#show(this.video.currentTime);
   }
@@ -236,7 +236,7 @@ export class Player {
     this.pause();
     if (range.loop) return this.playRange(range);
     this.#goTo(Math.max(range.start_s, last));
-    range.ended?.();
+    range.onEnd?.();
     return undefined;
   }
 
@@ -244,7 +244,7 @@ export class Player {
     const range = this.#range;
     this.#range = null;
     if (range?.loop) this.playRange(range);
-    else range?.ended?.();
+    else range?.onEnd?.();
   }
 
   #fail(message) {
@@ -252,9 +252,9 @@ export class Player {
     this.failed = true;
     this.#range = this.#queued_s = null;
     this.#seeking = false;
-    this.#says.failure(message);
-    this.#says.time(this.#time_s, this.frameAt(this.#time_s), "approximate"); // the film strip's picture
-    this.#says.state();
+    this.#events.failure(message);
+    this.#events.time(this.#time_s, this.frameAt(this.#time_s), "approximate"); // the film strip's picture
+    this.#events.state();
   }
 
   #unload() {

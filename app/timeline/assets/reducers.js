@@ -10,70 +10,57 @@ import {
   makeMoment,
   markEdge,
   moveEdge,
-  placed,
-  slipped,
+  placeMoment,
+  slipMoment,
 } from "./moments.js";
 
-const NOTHING = { moments: [], refused: false };
-const USUAL_REASON = "event absent"; // why nothing matches, unless somebody says otherwise
+const DEFAULT_REASON = "event absent"; // why nothing matches, unless somebody says otherwise
+
+const EMPTY = {
+  verdict: "moments",
+  moments: [],
+  reason: null,
+  categories: [],
+  edited_text: null,
+  note: null,
+  flagged: false,
+  rejected: [],
+  next_id: 1,
+};
 
 /** The document that an annotator starts from: their own version, or what the arm gives them. */
 export function initialDocument({ edit, arm, original, model }) {
-  if (edit) return fromEdit(edit);
-  const empty = {
-    verdict: "moments",
-    moments: [],
-    reason: null,
-    categories: [],
-    edited_text: null,
-    note: null,
-    flagged: false,
-    rejected: [],
-    next_id: 1,
-  };
-  if (arm === "blind") return empty;
+  if (edit) {
+    const moments = edit.moments.map((moment, idx) => ({ ...makeMoment(idx + 1), ...moment, id: idx + 1 }));
+    const fields = Object.keys(editOf(EMPTY)).map((name) => [name, edit[name] ?? EMPTY[name]]);
+    return { ...EMPTY, ...Object.fromEntries(fields), moments, next_id: moments.length + 1 };
+  }
+  if (arm === "blind") return EMPTY;
   const source = arm === "model-first" && model ? "model" : "original";
-  const given = (source === "model" ? model : original) ?? NOTHING;
-  return given.refused ? { ...empty, verdict: "no-moment", reason: USUAL_REASON } : copied(empty, given, source);
-}
-
-function fromEdit(edit) {
-  return {
-    verdict: edit.verdict,
-    moments: edit.moments.map((moment, idx) => ({ ...makeMoment(idx + 1), ...moment, id: idx + 1 })),
-    reason: edit.reason ?? null,
-    categories: [...(edit.categories ?? [])],
-    edited_text: edit.edited_text ?? null,
-    note: edit.note ?? null,
-    flagged: Boolean(edit.flagged),
-    rejected: [],
-    next_id: edit.moments.length + 1,
-  };
+  const proposal = (source === "model" ? model : original) ?? { moments: [], refused: false };
+  if (proposal.refused) return { ...EMPTY, verdict: "no-moment", reason: DEFAULT_REASON };
+  return withSpans(EMPTY, proposal.moments, source);
 }
 
 /** All of a source's spans as the document's moments; overlapping ones (a model may give some) become one. */
-function copied(doc, { moments: spans }, source) {
-  const sorted = [...spans].sort((a, b) => a.start_ms - b.start_ms);
+function withSpans(doc, spans, source) {
   const merged = [];
-  for (const { start_ms, end_ms } of sorted) {
+  for (const { start_ms, end_ms } of [...spans].sort((a, b) => a.start_ms - b.start_ms)) {
     const last = merged.at(-1);
     if (last && start_ms < last.end_ms) last.end_ms = Math.max(last.end_ms, end_ms);
     else merged.push({ start_ms, end_ms });
   }
-  const moments = merged.map((span, idx) =>
-    makeMoment(doc.next_id + idx, span.start_ms, span.end_ms, source),
-  );
+  const moments = merged.map((span, idx) => makeMoment(doc.next_id + idx, span.start_ms, span.end_ms, source));
   return { ...doc, verdict: "moments", reason: null, moments, next_id: doc.next_id + moments.length };
 }
 
 /** The content of annotations.records.Edit, without what the editor counts. */
-export function editOf(doc) {
-  const moments = doc.verdict === "moments" ? doc.moments.map(({ id, ...moment }) => moment) : [];
-  const { verdict, reason, categories, edited_text, note, flagged } = doc;
+export function editOf({ verdict, moments, reason, categories, edited_text, note, flagged }) {
+  const hasMoments = verdict === "moments";
   return {
     verdict,
-    moments,
-    reason: verdict === "moments" ? null : reason,
+    moments: hasMoments ? moments.map(({ id, ...moment }) => moment) : [],
+    reason: hasMoments ? null : reason,
     categories,
     edited_text,
     note,
@@ -128,20 +115,20 @@ function newMoment(doc, command, { clock }) {
   const start_ms = inside(command.start_ms, start_source);
   const end_ms = Math.min(room[1], Math.max(inside(command.end_ms, end_source), clock.stepped(start_ms, 1)));
   if (end_ms <= start_ms) return doc;
-  const made = makeMoment(
+  const moment = makeMoment(
     doc.next_id,
     start_ms,
     end_ms,
     start_ms === command.start_ms ? start_source : "hand",
     end_ms === command.end_ms ? end_source : "hand",
   );
-  return {
-    ...doc,
-    verdict: "moments",
-    reason: null,
-    moments: placed(moments, made),
-    next_id: doc.next_id + 1,
-  };
+  return withMoment(doc, moments, moment);
+}
+
+/** The document with `moment` in place of whatever it overlaps. */
+function withMoment(doc, moments, moment) {
+  const next_id = Math.max(doc.next_id, moment.id + 1);
+  return { ...doc, verdict: "moments", reason: null, moments: placeMoment(moments, moment), next_id };
 }
 
 function split(doc, { id, ms }, { clock }) {
@@ -172,40 +159,28 @@ function acceptModel(doc, { index, source = "model" }, context) {
   const span = context[source]?.moments[index];
   if (!span) return doc;
   const moments = doc.verdict === "moments" ? doc.moments : [];
-  const same = moments.find((m) => m.start_ms === span.start_ms && m.end_ms === span.end_ms);
-  if (same && same.start_source === source && same.end_source === source) return doc;
+  const equal = moments.find((m) => m.start_ms === span.start_ms && m.end_ms === span.end_ms);
+  if (equal?.start_source === source && equal.end_source === source) return doc;
   const replaced = moments.find((m) => m.start_ms < span.end_ms && m.end_ms > span.start_ms);
-  const id = replaced?.id ?? doc.next_id;
-  return {
-    ...doc,
-    verdict: "moments",
-    reason: null,
-    moments: placed(moments, makeMoment(id, span.start_ms, span.end_ms, source)),
-    rejected: source === "model" ? doc.rejected.filter((other) => other !== index) : doc.rejected,
-    next_id: Math.max(doc.next_id, id + 1),
-  };
+  const moment = makeMoment(replaced?.id ?? doc.next_id, span.start_ms, span.end_ms, source);
+  const rejected = source === "model" ? doc.rejected.filter((other) => other !== index) : doc.rejected;
+  return { ...withMoment(doc, moments, moment), rejected };
 }
 
 /** All of a proposal, or its refusal. */
 function acceptAll(doc, { source = "model" }, context) {
-  const given = context[source];
-  if (!given) return doc;
-  if (given.refused || given.moments.length === 0) {
-    return setVerdict(doc, { verdict: "no-moment", reason: doc.reason ?? USUAL_REASON });
-  }
-  const next = copied(doc, given, source);
-  return same(next.moments, doc.moments) && doc.verdict === "moments" ? doc : next;
+  const proposal = context[source];
+  if (!proposal) return doc;
+  if (proposal.refused || proposal.moments.length === 0)
+    return setVerdict(doc, { verdict: "no-moment", reason: doc.reason ?? DEFAULT_REASON });
+  return adopt(doc, { moments: proposal.moments, source });
 }
 
-function same(a, b) {
-  const plain = (list) => JSON.stringify(list.map(({ id, ...rest }) => rest));
-  return plain(a) === plain(b);
-}
-
-/** Somebody's list as a whole, by hand (review). */
+/** Somebody's list as a whole. */
 function adopt(doc, { moments, source = "hand" }) {
-  const next = copied(doc, { moments }, source);
-  return same(next.moments, doc.moments) && doc.verdict === "moments" ? doc : next;
+  const next = withSpans(doc, moments, source);
+  const plain = (list) => JSON.stringify(list.map(({ id, ...rest }) => rest));
+  return doc.verdict === "moments" && plain(next.moments) === plain(doc.moments) ? doc : next;
 }
 
 function rejectModel(doc, { index }, { model }) {
@@ -245,7 +220,7 @@ const REDUCERS = {
     markEdge(moments, idx, edge, clock.boundary(ms), clock),
   ),
   takeEdge: onMoment(takeEdge),
-  slip: onMoment((moments, idx, { delta_ms }, { clock }) => slipped(moments, idx, delta_ms, clock)),
+  slip: onMoment((moments, idx, { delta_ms }, { clock }) => slipMoment(moments, idx, delta_ms, clock)),
   deleteMoment: onMoment((moments, idx) => moments.toSpliced(idx, 1)),
   merge: onMoment(merge),
   setUncertainty: onMoment(setUncertainty),

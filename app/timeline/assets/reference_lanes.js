@@ -1,29 +1,32 @@
-/** What is there to compare with: the released moments, the model's, and other people's. None of them can be moved. */
+/** What there is to compare with: saliency, the released moments, the model's, other people's. None of them can be moved. */
 
-import { el, setText } from "./dom.js";
-import { percent, secondsText } from "./format.js";
-import {
-  attr,
-  box,
-  hidden,
-  keyed,
-  namesOf,
-  part,
-  saySpan,
-  showSpan,
-  spanNode,
-  style,
-  wordsOf,
-} from "./lane_parts.js";
+import { button, el, keyed, setAttr, setStyle, setText } from "./dom.js";
+import { clock, percent, secondsText, VERDICTS } from "./format.js";
+import { isBlind, isInside, itemOf, lengthText, placeBox, spanHover, spokenSpan, wordsEntry, wordsNode } from "./lane_parts.js";
+
+const HIDDEN = "Hidden until you submit: your view comes first";
+const MOST_SCORE = 4;
+const MOST_OTHERS = 9;
+
+export const SALIENCY = {
+  id: "saliency",
+  label: "Saliency",
+  note: () => `0 to ${MOST_SCORE}`,
+  height: 24,
+  present: (state) => Boolean(itemOf(state)?.saliency?.length),
+  isWaiting: () => false,
+  draw: drawSaliency,
+  hover: hoverSaliency,
+};
 
 export const ORIGINAL = {
   id: "original",
   label: "Original",
-  note: (state) => (hidden(state) ? "hidden" : part(state)?.original?.refused ? "none" : "locked"),
+  note: (state) => (isBlind(state) ? "hidden" : itemOf(state)?.original?.refused ? "none" : "locked"),
   height: 26,
-  waits: () => true,
+  isWaiting: () => true,
   place: placeOriginal,
-  says: (state, time_s) => saySpan("Original", hidden(state) ? [] : part(state)?.original?.moments, time_s),
+  hover: (state, time_s) => spanHover("Original", isBlind(state) ? [] : itemOf(state)?.original?.moments, time_s),
 };
 
 export const MODEL = {
@@ -31,139 +34,136 @@ export const MODEL = {
   label: "Model",
   note: modelNote,
   height: 30,
-  waits: () => true,
+  isWaiting: () => true,
   place: placeModel,
-  says: sayModel,
+  hover: hoverModel,
 };
 
-const MOST_OTHERS = 9;
-
 /** Other people's answers, a lane each; the number is the key that adopts it on the review page. */
-export const OTHERS = Array.from({ length: MOST_OTHERS }, (_, place) => ({
-  id: `other-${place + 1}`,
-  label: String(place + 1),
-  note: (state) => otherAt(state, place)?.name ?? "",
-  height: 22,
-  present: (state) => Boolean(otherAt(state, place)),
-  waits: () => true,
-  place: (layer, state) => placeOther(layer, state, otherAt(state, place)),
-  says: (state, time_s) => sayOther(otherAt(state, place), time_s),
-}));
+export const OTHERS = Array.from({ length: MOST_OTHERS }, (_, idx) => {
+  const other = (state) => itemOf(state)?.others?.[idx] ?? null;
+  return {
+    id: `other-${idx + 1}`,
+    label: String(idx + 1),
+    note: (state) => other(state)?.name ?? "",
+    height: 22,
+    present: (state) => Boolean(other(state)),
+    isWaiting: () => true,
+    place: (layer, state) => placeOther(layer, state, other(state)),
+    hover: (state, time_s) => hoverOther(other(state), time_s),
+  };
+});
 
-const otherAt = (state, place) => part(state)?.others?.[place] ?? null;
+function drawSaliency({ context, height }, state, colours) {
+  const { viewport } = state;
+  context.fillStyle = colours.bar;
+  for (const [start_ms, end_ms, score] of itemOf(state)?.saliency ?? []) {
+    const left = viewport.x(start_ms / 1000);
+    const bar = Math.max(1, (Math.min(MOST_SCORE, score) / MOST_SCORE) * (height - 4));
+    context.fillRect(left, height - bar, Math.max(1, viewport.x(end_ms / 1000) - left - 1), bar);
+  }
+}
+
+function hoverSaliency(state, time_s) {
+  const isHere = isInside(time_s);
+  const clip = itemOf(state)?.saliency.find(([start_ms, end_ms]) => isHere({ start_ms, end_ms }));
+  const text = clip ? `saliency ${secondsText(clip[2])} of ${MOST_SCORE}` : "no saliency scores here";
+  return [clock(time_s), text];
+}
+
+/** Boxes that are a picture to a screen reader, named as a whole; entries are spans, or one of words. */
+function placePicture(layer, state, className, label, entries) {
+  setAttr(layer, "role", "img");
+  setAttr(layer, "aria-label", label);
+  const create = ({ words }) => (words ? wordsNode() : el("div", { className }, el("span", { className: "tl-tag" })));
+  const update = (node, entry, idx) => {
+    if (entry.words) return setText(node, entry.words);
+    const width = placeBox(node, state.viewport, entry.start_ms, entry.end_ms);
+    if (width !== null) setText(node.lastChild, width >= 60 ? `${idx + 1} · ${lengthText(entry)}` : "");
+    return undefined;
+  };
+  keyed(layer, entries, ({ words }, idx) => (words ? "words" : idx), create, update);
+}
+
+const namesOf = (title, spans) => `${title}: ${spans.map(spokenSpan).join("; ") || "none"}`;
 
 function placeOriginal(layer, state) {
-  const item = part(state);
+  const item = itemOf(state);
   const spans = item?.original?.moments ?? [];
-  const list = !item ? [] : hidden(state) ? wordsOf("Hidden until you submit: your view comes first") : spans;
-  const shown = list.length ? list : item ? wordsOf("No matching moment") : [];
-  attr(layer, "role", "img");
-  attr(
-    layer,
-    "aria-label",
-    hidden(state) ? "Original: hidden until you submit" : namesOf("Original moments", spans),
-  );
-  keyed(
-    layer,
-    shown,
-    (entry, idx) => (entry.words ? "words" : idx),
-    (entry) => spanNode("tl-first", entry),
-    showSpan(state),
-  );
+  if (isBlind(state))
+    return placePicture(layer, state, "tl-first", "Original: hidden until you submit", wordsEntry(HIDDEN));
+  const entries = spans.length || !item ? spans : wordsEntry(VERDICTS["no-moment"]);
+  return placePicture(layer, state, "tl-first", namesOf("Original moments", spans), entries);
+}
+
+function placeOther(layer, state, other) {
+  if (!other) return placePicture(layer, state, "tl-other", "", []);
+  const { name, moments, verdict } = other;
+  const words = VERDICTS[verdict === "cannot-judge" ? verdict : "no-moment"];
+  const entries = moments.length ? moments : wordsEntry(words);
+  return placePicture(layer, state, "tl-other", namesOf(`Moments of ${name}`, moments), entries);
+}
+
+function hoverOther(other, time_s) {
+  return other ? (spanHover(other.name, other.moments, time_s) ?? [`${other.name}: nothing here`]) : null;
 }
 
 function modelNote(state) {
-  const item = part(state);
+  const item = itemOf(state);
   if (!item) return "";
-  if (hidden(state)) return "hidden";
+  if (isBlind(state)) return "hidden";
   if (!item.model) return "not there yet";
   if (item.model.refused) return "none";
   return item.model.relevance === null ? "" : `relevant ${percent(item.model.relevance)}`;
 }
 
 function modelWords(state) {
-  const item = part(state);
+  const item = itemOf(state);
   if (!item) return "";
-  if (hidden(state)) return "Hidden until you submit: your view comes first";
+  if (isBlind(state)) return HIDDEN;
   if (!item.model) return "The model’s proposal is not there yet; you need not wait for it";
-  return item.model.refused ? "No matching moment" : "";
+  return item.model.refused ? VERDICTS["no-moment"] : "";
 }
 
 /** Ghosts that can be taken: buttons, one tab stop for all of them. */
 function placeModel(layer, state) {
-  const { editor } = state.editorView ?? {};
+  const { editor } = state.view;
   const words = modelWords(state);
-  const list = words ? wordsOf(words) : (part(state)?.model?.moments ?? []);
-  const picked = editor?.selection.lane === "model" ? editor.selection.id : null;
-  attr(layer, "role", "group");
-  attr(layer, "aria-label", words ? `Model: ${words}` : "The model’s moments");
-  keyed(
-    layer,
-    list,
-    (entry, idx) => (entry.words ? "words" : idx),
-    ghostNode,
-    (node, entry, idx) => {
-      if (entry.words) return setText(node, entry.words);
-      const rejected = editor.doc.rejected.includes(idx);
-      const width = box(node, state.viewport, entry.start_ms, entry.end_ms);
-      node.classList.toggle("tl-rejected", rejected);
-      node.classList.toggle("tl-selected", picked === idx);
-      attr(node, "tabindex", idx === (picked ?? 0) ? 0 : -1);
-      attr(node, "aria-label", spokenGhost(entry, idx, list.length, rejected));
-      style(node.firstChild, "opacity", String(0.25 + 0.65 * (entry.confidence ?? 0.5)));
-      if (width !== null) setText(node.lastChild, ghostTag(entry, width));
-      return undefined;
-    },
-  );
+  const entries = words ? wordsEntry(words) : (itemOf(state)?.model?.moments ?? []);
+  const selected_idx = editor.selection.lane === "model" ? editor.selection.id : null;
+  setAttr(layer, "role", "group");
+  setAttr(layer, "aria-label", words ? `Model: ${words}` : "The model’s moments");
+  const create = (entry) => {
+    if (entry.words) return wordsNode();
+    return button("tl-ghost", [el("span", { className: "tl-ghost-fill" }), el("span", { className: "tl-tag" })], null);
+  };
+  const update = (node, entry, idx) => {
+    if (entry.words) return setText(node, entry.words);
+    const isRejected = editor.doc.rejected.includes(idx);
+    const width = placeBox(node, state.viewport, entry.start_ms, entry.end_ms);
+    const confidence = entry.confidence ?? null;
+    node.classList.toggle("tl-rejected", isRejected);
+    node.classList.toggle("tl-selected", selected_idx === idx);
+    setAttr(node, "tabindex", idx === (selected_idx ?? 0) ? 0 : -1);
+    setAttr(node, "aria-label", spokenGhost(entry, idx, entries.length, isRejected));
+    setStyle(node.firstChild, "opacity", String(0.25 + 0.65 * (confidence ?? 0.5)));
+    if (width !== null) setText(node.lastChild, confidence === null || width < 40 ? "" : percent(confidence));
+    return undefined;
+  };
+  keyed(layer, entries, ({ words: text }, idx) => (text ? "words" : idx), create, update);
 }
 
-function ghostNode(entry) {
-  if (entry.words) return el("span", { className: "tl-lane-text" });
-  return el(
-    "button",
-    { className: "tl-ghost", attrs: { type: "button" } },
-    el("span", { className: "tl-ghost-fill" }),
-    el("span", { className: "tl-tag" }),
-  );
+function spokenGhost(ghost, idx, count, isRejected) {
+  const confidence = (ghost.confidence ?? null) === null ? "" : `, confidence ${percent(ghost.confidence)}`;
+  const rejected = isRejected ? ", rejected" : "";
+  return `Model moment ${idx + 1} of ${count}, ${spokenSpan(ghost)}${confidence}${rejected}. Enter takes it, X rejects it`;
 }
 
-function ghostTag({ confidence }, width) {
-  return confidence === null || confidence === undefined || width < 40 ? "" : percent(confidence);
-}
-
-function spokenGhost(entry, idx, count, rejected) {
-  const sure =
-    entry.confidence === null || entry.confidence === undefined
-      ? ""
-      : `, confidence ${percent(entry.confidence)}`;
-  const times = `${secondsText(entry.start_ms / 1000)} to ${secondsText(entry.end_ms / 1000)} seconds`;
-  return `Model moment ${idx + 1} of ${count}, ${times}${sure}${rejected ? ", rejected" : ""}. Enter takes it, X rejects it`;
-}
-
-function placeOther(layer, state, other) {
-  const spans = other?.moments ?? [];
-  const verdict = other?.verdict === "cannot-judge" ? "Cannot judge" : "No matching moment";
-  attr(layer, "role", "img");
-  attr(layer, "aria-label", other ? namesOf(`Moments of ${other.name}`, spans) : "");
-  keyed(
-    layer,
-    spans.length || !other ? spans : wordsOf(verdict),
-    (entry, idx) => (entry.words ? "words" : idx),
-    (entry) => spanNode("tl-other", entry),
-    showSpan(state),
-  );
-}
-
-function sayOther(other, time_s) {
-  return other ? (saySpan(other.name, other.moments, time_s) ?? [`${other.name}: nothing here`]) : null;
-}
-
-function sayModel(state, time_s) {
+function hoverModel(state, time_s) {
   if (modelWords(state)) return [modelWords(state)];
-  const item = part(state);
-  const lines = saySpan("Model", item?.model?.moments, time_s);
-  const found = item?.model?.moments.find((m) => time_s * 1000 >= m.start_ms && time_s * 1000 < m.end_ms);
-  const sure = found?.confidence ?? null;
-  const facts = sure === null ? [] : [`confidence ${percent(sure)}`];
+  const moments = itemOf(state)?.model?.moments;
+  const lines = spanHover("Model", moments, time_s);
+  const confidence = moments?.find(isInside(time_s))?.confidence ?? null;
+  const facts = confidence === null ? [] : [`confidence ${percent(confidence)}`];
   return lines && [...lines, ...facts, "click to select · Enter takes it · X rejects it"];
 }

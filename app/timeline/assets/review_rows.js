@@ -1,82 +1,66 @@
 /** The rows that can be adopted: one key each, and how far each edge still is from the adjudicator's own. */
 
-import { tiou } from "./agreement.js";
-import { el } from "./dom.js";
-import { plural, secondsText } from "./format.js";
+import { button, el } from "./dom.js";
+import { plural, secondsText, VERDICTS } from "./format.js";
+import { matchMoments } from "./moments.js";
 
 const KINDS = { annotator: "annotator", model: "model", original: "as released" };
-const VERDICTS = { "no-moment": "No matching moment", "cannot-judge": "Cannot judge" };
 
-/** For each moment of `theirs` the moment of `mine` that it overlaps most, each used once, or null. */
-function partners(theirs, mine) {
-  const pairs = theirs.flatMap((a, i) => mine.map((b, j) => ({ i, j, overlap: tiou(a, b) })));
-  pairs.sort((a, b) => b.overlap - a.overlap);
-  const found = theirs.map(() => null);
-  const used = new Set();
-  for (const { i, j, overlap } of pairs) {
-    if (overlap === 0 || found[i] !== null || used.has(j)) continue;
-    found[i] = j;
-    used.add(j);
-  }
-  return found.map((j) => (j === null ? null : mine[j]));
-}
-
-/** `adopt(candidate)` decides, `begin(candidate)` only starts from it. `show(review, editor)` draws them again. */
-export function buildRows({ adopt, begin }) {
+/** `adopt(candidate)` decides, `edit(candidate)` only starts from it. `show(review, moments)` draws them again. */
+export function buildRows(actions) {
   const list = el("ol", { className: "rv-rows", attrs: { "aria-label": "Answers" } });
-  const show = (review, mine) => {
-    list.replaceChildren(...(review?.candidates ?? []).map((each) => row(each, mine, { adopt, begin })));
-  };
+  const show = (review, own_moments) =>
+    list.replaceChildren(...(review?.candidates ?? []).map((candidate) => buildRow(candidate, own_moments, actions)));
   return { node: list, show };
 }
 
-function row(candidate, mine, { adopt, begin }) {
+function buildRow(candidate, own_moments, { adopt, edit }) {
   const { key, kind, name, verdict, reason, note } = candidate;
-  const whose = (words) => el("span", { className: "tl-hidden", text: `${words} of ${name}` });
-  const take = el(
-    "button",
-    { className: "rv-adopt", attrs: { type: "button" }, on: { click: () => adopt(candidate) } },
-    el("kbd", { text: String(key) }),
-    el("span", { text: "Adopt" }),
-    whose("the answer"),
+  const spoken = (text) => el("span", { className: "tl-hidden", text: `${text} of ${name}` });
+  const adoptContent = [el("kbd", { text: String(key) }), el("span", { text: "Adopt" }), spoken("the answer")];
+  const adoptButton = button("rv-adopt", adoptContent, () => adopt(candidate));
+  const editContent = [el("span", { text: "Edit from it" }), spoken(": the answer")];
+  const editButton = button("rv-begin", editContent, () => edit(candidate), { title: `Shift+${key}` });
+  const who = el(
+    "span",
+    { className: "rv-who" },
+    el("b", { text: name, attrs: { dir: "auto" } }),
+    el("small", { text: factsText(candidate) }),
   );
-  const edit = el(
-    "button",
-    { className: "rv-begin", attrs: { type: "button", title: `Shift+${key}` }, on: { click: () => begin(candidate) } },
-    el("span", { text: "Edit from it" }),
-    whose(": the answer"),
-  );
-  const who = el("span", { className: "rv-who" }, el("b", { text: name, attrs: { dir: "auto" } }), el("small", { text: kindWords(candidate) }));
-  const said =
+  const verdictText = [VERDICTS[verdict], reason].filter(Boolean).join(": ");
+  const answer =
     verdict === "moments"
-      ? moments(candidate, mine)
-      : [el("span", { className: "rv-verdict", text: [VERDICTS[verdict], reason].filter(Boolean).join(": "), attrs: { dir: "auto" } })];
-  const words = el("div", { className: "rv-said" }, ...said, note ? el("q", { text: note, attrs: { dir: "auto" } }) : null);
-  return el("li", { attrs: { "data-kind": kind } }, take, who, words, edit);
+      ? momentNodes(candidate, own_moments)
+      : [el("span", { className: "rv-verdict", text: verdictText, attrs: { dir: "auto" } })];
+  const quote = note ? el("q", { text: note, attrs: { dir: "auto" } }) : null;
+  const words = el("div", { className: "rv-said" }, ...answer, quote);
+  return el("li", { attrs: { "data-kind": kind } }, adoptButton, who, words, editButton);
 }
 
-function kindWords({ kind, active_ms, key_presses, flagged }) {
-  const words = [KINDS[kind]];
-  if (active_ms !== null) words.push(`${secondsText(active_ms / 1000)} s`);
-  if (key_presses !== null) words.push(plural(key_presses, "key"));
-  if (flagged) words.push("flagged");
-  return words.join(" · ");
+function factsText({ kind, active_ms, key_presses, flagged }) {
+  const facts = [KINDS[kind]];
+  if (active_ms !== null) facts.push(`${secondsText(active_ms / 1000)} s`);
+  if (key_presses !== null) facts.push(plural(key_presses, "key"));
+  if (flagged) facts.push("flagged");
+  return facts.join(" · ");
 }
 
-function moments({ moments: theirs, confidences }, mine) {
-  const found = partners(theirs, mine);
-  return theirs.map((moment, idx) => {
-    const p = confidences[idx];
-    const sure = p === undefined || p === null ? null : el("small", { text: `${Math.round(100 * p)} %` });
-    return el("span", { className: "rv-moment" }, edge(moment, found[idx], "start"), "–", edge(moment, found[idx], "end"), sure);
+function momentNodes({ moments, confidences }, own_moments) {
+  const matches = matchMoments(moments, own_moments);
+  return moments.map((moment, idx) => {
+    const p = confidences[idx] ?? null;
+    const confidence = p === null ? null : el("small", { text: `${Math.round(100 * p)} %` });
+    const [start, end] = ["start", "end"].map((edge) => edgeNode(moment, matches[idx], edge));
+    return el("span", { className: "rv-moment" }, start, "–", end, confidence);
   });
 }
 
 /** "12.30 Δ0.40": the time, and what remains between it and the adjudicator's own edge. */
-function edge(moment, partner, side) {
-  const time = secondsText(moment[`${side}_ms`] / 1000, 2);
-  const left_ms = partner === null ? null : Math.abs(moment[`${side}_ms`] - partner[`${side}_ms`]);
-  const words = left_ms === null ? "no counterpart" : `Δ${secondsText(left_ms / 1000, 2)}`;
-  const apart = left_ms === null ? "none" : left_ms === 0 ? "same" : left_ms < 500 ? "near" : "far";
-  return el("span", { className: "rv-edge" }, time, el("small", { className: "rv-delta", text: words, attrs: { "data-apart": apart } }));
+function edgeNode(moment, match, edge) {
+  const ms = moment[`${edge}_ms`];
+  const away_ms = match === null ? null : Math.abs(ms - match[`${edge}_ms`]);
+  const text = away_ms === null ? "no counterpart" : `Δ${secondsText(away_ms / 1000, 2)}`;
+  const apart = away_ms === null ? "none" : away_ms === 0 ? "same" : away_ms < 500 ? "near" : "far";
+  const delta = el("small", { className: "rv-delta", text, attrs: { "data-apart": apart } });
+  return el("span", { className: "rv-edge" }, secondsText(ms / 1000, 2), delta);
 }

@@ -1,31 +1,32 @@
 /** First run: a sample project that one click makes and one click removes. */
 
-import { el } from "./dom.js";
-import { pause, read, write } from "./server.js";
+import { button } from "./dom.js";
+import { annotateApi, Failure, pause } from "./server.js";
 
-const ASK_MS = 500;
-const WHAT =
+const POLL_MS = 500;
+const DESCRIPTION =
   "A dozen short made clips with questions about them. Some rows are right, some are wrong on purpose: a hole in a moment, " +
   "a late end, a dropped moment. Correct them, review them, export them.";
+const FOR_OTHERS = "A researcher or an administrator imports rows on the Data page, or makes the sample project here.";
 
 export class SampleCard {
-  #statusCard;
+  #card;
   #signal;
-  #done;
+  #onChange;
   #mayMake = false;
 
-  /** `done` is called when there are rows, and when there are none any more. */
-  constructor(statusCard, signal, done) {
-    this.#statusCard = statusCard;
+  /** `onChange` is called when there are rows, and when there are none any more. */
+  constructor(card, signal, onChange) {
+    this.#card = card;
     this.#signal = signal;
-    this.#done = done;
-    this.link = el("button", { className: "fl-link", text: "Remove the sample project", attrs: { type: "button", hidden: true }, on: { click: () => this.remove() } });
+    this.#onChange = onChange;
+    this.link = button("fl-link", "Remove the sample project", () => this.remove(), { hidden: true });
   }
 
-  async begin(mayMake) {
+  async start(mayMake) {
     this.#mayMake = mayMake;
     if (!mayMake) return;
-    const { state } = await this.#ask(() => read("/sample", this.#signal));
+    const { state } = await this.#read();
     this.link.hidden = state !== "present";
   }
 
@@ -36,51 +37,52 @@ export class SampleCard {
   /** The store is empty. */
   async offer() {
     if (!this.#mayMake) {
-      this.#statusCard.show("There is nothing to annotate yet", "A researcher or an administrator imports rows on the Data page, or makes the sample project here.", [["Look again", () => this.#done(), true]]);
+      const again = ["Look again", () => this.#onChange(), true];
+      this.#card.show("There is nothing to annotate yet", FOR_OTHERS, [again]);
       return;
     }
-    const standing = await this.#ask(() => read("/sample", this.#signal));
-    if (standing.state === "making") return void this.#follow(standing);
-    const failed = standing.message ? ` ${standing.message}` : "";
-    this.#statusCard.show("Start with a sample project", `${WHAT}${failed}`, [
-      ["Make the sample project", () => this.#make(), true],
+    const project = await this.#read();
+    if (project.state === "making") return void this.#follow(project);
+    const failure = project.message ? ` ${project.message}` : "";
+    this.#card.show("Start with a sample project", `${DESCRIPTION}${failure}`, [
+      ["Make the sample project", async () => this.#follow(await this.#write("/sample")), true],
       ["Import rows", () => location.assign("/data"), false],
     ]);
   }
 
-  async #make() {
-    const standing = await this.#ask(() => write("/sample", {}, this.#signal));
-    await this.#follow(standing);
-  }
-
-  async #follow(standing) {
-    const card = this.#statusCard.show("Making the sample project", "Drawing the clips.");
-    let now = standing;
-    while (now.state === "making" && !this.#signal.aborted) {
-      card.progress(now.fraction);
-      await pause(ASK_MS, this.#signal);
-      now = await this.#ask(() => read("/sample", this.#signal));
+  async #follow(project) {
+    const card = this.#card.show("Making the sample project", "Drawing the clips.");
+    let { state, fraction } = project;
+    while (state === "making" && !this.#signal.aborted) {
+      card.progress(fraction);
+      await pause(POLL_MS, this.#signal);
+      ({ state, fraction } = await this.#read());
     }
-    this.link.hidden = now.state !== "present";
-    if (now.state === "present") this.#done();
-    else if (now.state === "absent") this.offer();
+    this.link.hidden = state !== "present";
+    if (state === "present") this.#onChange();
+    else if (state === "absent") this.offer();
   }
 
   /** Its rows leave the queue and its clips go; what was said of them stays in the store. */
   async remove() {
-    const standing = await this.#ask(() => write("/sample/remove", {}, this.#signal));
-    if (standing.state === "failed") return;
-    this.link.hidden = standing.state === "present";
+    const { state } = await this.#write("/sample/remove");
+    if (state === "failed") return;
+    this.link.hidden = state === "present";
     location.hash = "";
     location.reload();
   }
 
-  async #ask(work) {
-    try {
-      return await work();
-    } catch (failure) {
-      if (!failure.kind) throw failure;
-      return { state: "failed", message: failure.message, fraction: 0 };
-    }
+  #read() {
+    return annotateApi.read("/sample", this.#signal).catch(failedProject);
   }
+
+  #write(path) {
+    return annotateApi.write(path, {}, this.#signal).catch(failedProject);
+  }
+}
+
+/** What a project looks like that the server did not answer about. */
+function failedProject(failure) {
+  if (!(failure instanceof Failure)) throw failure;
+  return { state: "failed", message: failure.message, fraction: 0 };
 }

@@ -1,39 +1,48 @@
 /** Talking to the app's own JSON routes. A Failure says what kind of trouble it was, so that callers can choose. */
 
-const PREFIX = "/annotate/api";
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 
 /** `kind`: "away" (no answer, or the server is in trouble: try again), "person" (sign in), "conflict", "refused". */
-class Failure extends Error {
+export class Failure extends Error {
   constructor(kind, message, body = null, status = 0) {
     super(message);
     Object.assign(this, { kind, body, status });
   }
 }
 
-export const read = (path, signal) => ask(path, { method: "GET" }, signal);
+/** `read(path, signal)` and `write(path, body, signal)` below one prefix, such as "/annotate/api"; both give the JSON. */
+function routes(prefix) {
+  const headers = { "content-type": "application/json" };
+  return {
+    read: (path, signal) => request(prefix + path, { method: "GET" }, signal),
+    write: (path, body, signal) =>
+      request(prefix + path, { method: "POST", headers, body: JSON.stringify(body) }, signal),
+  };
+}
 
-export const write = (path, body, signal) =>
-  ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }, signal);
+export const annotateApi = routes("/annotate/api");
+export const reviewApi = routes("/review/api");
 
-async function ask(path, options, signal) {
-  const late = AbortSignal.timeout(PATIENCE_MS);
+async function request(url, options, signal) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response;
   let body = null;
   try {
-    response = await fetch(`${PREFIX}${path}`, {
+    response = await fetch(url, {
       ...options,
       credentials: "same-origin",
-      signal: signal ? AbortSignal.any([signal, late]) : late,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     body = await response.json();
   } catch {
     if (signal?.aborted) throw new Failure("stopped", "The page was left.");
-    if (!response?.ok) throw new Failure("away", "The server does not answer.");
+    if (!response) throw new Failure("away", "The server cannot be reached.");
+    if (!response.ok) throw new Failure("away", "The server does not answer.");
     throw new Failure("away", "The server’s answer could not be read.");
   }
   if (response.ok) return body;
-  throw new Failure(kindOf(response.status), String(body?.error ?? `The server said ${response.status}.`), body, response.status);
+  const message = String(body?.error ?? `The server answered ${response.status}.`);
+  throw new Failure(kindOf(response.status), message, body, response.status);
 }
 
 function kindOf(status) {

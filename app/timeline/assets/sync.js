@@ -1,5 +1,5 @@
 /**
- * Saving without anybody waiting: each finished gesture is kept in this browser at once and sent in order.
+ * Saving without anybody waiting: each finished gesture is stored in this browser at once and sent in order.
  *
  * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
  * one after loading follows what the server had; each later one follows the answer to the one before. What the server
@@ -8,17 +8,16 @@
  */
 
 import { openLocalStore } from "./local_store.js";
-import { newId, pause, write } from "./server.js";
+import { annotateApi, newId, pause } from "./server.js";
 
 const SOONEST_MS = 400;
 const LATEST_MS = 10_000;
 
 export class EditSync extends EventTarget {
-  #kept;
+  #localStore;
   #annotator;
   #signal;
-  #send;
-  #tab = newId();
+  #tab_id = newId();
   #queue = [];
   #heads = new Map();
   #conflicts = new Map();
@@ -29,12 +28,11 @@ export class EditSync extends EventTarget {
   #saved_ms = null;
   #refused = null;
 
-  static async open(annotator, { signal, send = write } = {}) {
+  static async open(annotator, signal) {
     const sync = new EditSync();
     sync.#annotator = annotator;
     sync.#signal = signal;
-    sync.#send = send;
-    sync.#kept = await openLocalStore();
+    sync.#localStore = await openLocalStore();
     await sync.#adopt();
     const again = () => sync.#wake?.();
     addEventListener("online", again, { signal });
@@ -45,17 +43,17 @@ export class EditSync extends EventTarget {
 
   /** Take over what closed tabs left behind; open ones hold a lock and send their own. */
   async #adopt() {
-    const living = await livingTabs(this.#tab, this.#signal);
-    const left = (await this.#kept.operations(this.#annotator)).filter((op) => !living.has(op.tab));
-    this.#queue = left.map((op) => ({ ...op, tab: this.#tab }));
+    const open_tabs = await openTabs(this.#tab_id, this.#signal);
+    const operations = await this.#localStore.operations(this.#annotator);
+    this.#queue = operations.filter((op) => !open_tabs.has(op.tab)).map((op) => ({ ...op, tab: this.#tab_id }));
     for (const { query_id, theirs, yours } of this.#queue)
       if (theirs !== undefined) this.#conflicts.set(query_id, { yours, theirs });
-    if (left.length > 0) this.#store({ operations: this.#queue });
+    if (this.#queue.length > 0) this.#write({ operations: this.#queue });
   }
 
   /** { kind, count, saved_ms, message, query_id }: kind is saved, saving, offline, person, conflict or refused. */
   get status() {
-    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#kept.durable };
+    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#localStore.durable };
     const [first] = this.#conflicts.keys();
     if (first !== undefined) return { ...common, kind: "conflict", query_id: first };
     if (this.#trouble) return { ...common, ...this.#trouble };
@@ -78,14 +76,14 @@ export class EditSync extends EventTarget {
     return [...new Set(this.#queue.filter((op) => op.edit.submitted).map((op) => op.query_id))];
   }
 
-  /** Keep one edit. `history` is what the editor needs to go on after a reload. */
+  /** Store and send one edit. `history` is what the editor needs to go on after a reload. */
   keep(query_id, edit, history) {
     const chained = this.pending(query_id).length > 0;
     const op = {
       op_id: newId(),
       order: Date.now() + this.#queue.length / 1e4,
       annotator: this.#annotator,
-      tab: this.#tab,
+      tab: this.#tab_id,
       query_id,
       edit,
       parent_id: chained ? undefined : (this.#heads.get(query_id) ?? null),
@@ -95,19 +93,18 @@ export class EditSync extends EventTarget {
     this.#queue.push(op);
     this.#refused = null;
     const place = { annotator: this.#annotator, query_id, history, after: op.op_id, head: null };
-    const done = this.#store({ operations: [op], history: history ? place : null });
-    this.#tell();
+    const written = this.#write({ operations: [op], history: history ? place : null });
+    this.#notify();
     this.#run();
-    return done;
+    return written;
   }
 
   /** The undo history of a query, if it belongs to what the server has plus what waits here. */
   async history(query_id, head) {
-    const found = await this.#kept.history(this.#annotator, query_id);
-    if (!found) return null;
-    const waiting = this.pending(query_id).at(-1);
-    if (waiting) return found.after === waiting.op_id ? found.history : null;
-    return found.head === head ? found.history : null;
+    const stored = await this.#localStore.history(this.#annotator, query_id);
+    const newest = this.pending(query_id).at(-1);
+    const isCurrent = newest ? stored?.after === newest.op_id : stored?.head === head;
+    return stored && isCurrent ? stored.history : null;
   }
 
   /** The newest version of a query that waits here, or null. */
@@ -122,31 +119,32 @@ export class EditSync extends EventTarget {
   /** Settle a conflict: "mine" is sent again on top of theirs, "theirs" drops what waits here. */
   async resolve(query_id, choice) {
     const { theirs } = this.#conflicts.get(query_id);
-    const waiting = this.pending(query_id);
+    const pending = this.pending(query_id);
     const head = theirs?.correction_id ?? null;
     this.#conflicts.delete(query_id);
     this.#queue = this.#queue.filter((op) => op.query_id !== query_id);
     this.#heads.set(query_id, head);
-    await this.#store({ dropped: waiting.map((op) => op.op_id) });
-    if (choice === "mine") await this.keep(query_id, waiting.at(-1).edit, null);
-    else await this.#kept.forget(this.#annotator, query_id);
-    this.#tell();
+    await this.#write({ dropped: pending.map((op) => op.op_id) });
+    if (choice === "mine") await this.keep(query_id, pending.at(-1).edit, null);
+    else await this.#localStore.forget(this.#annotator, query_id);
+    this.#notify();
     this.#run();
   }
 
-  #store(change) {
-    const write = () => this.#kept.write(change).catch(() => this.#say({ kind: "offline", message: "This browser cannot keep edits; leave the page open." }));
-    this.#writes = this.#writes.then(write);
+  #write(change) {
+    const trouble = { kind: "offline", message: "This browser cannot keep edits; leave the page open." };
+    const attempt = () => this.#localStore.write(change).catch(() => this.#setTrouble(trouble));
+    this.#writes = this.#writes.then(attempt); // one after the other, so that a later state is never overwritten
     return this.#writes;
   }
 
-  #tell() {
+  #notify() {
     this.dispatchEvent(new CustomEvent("status"));
   }
 
-  #say(trouble) {
+  #setTrouble(trouble) {
     this.#trouble = trouble;
-    this.#tell();
+    this.#notify();
   }
 
   get #next() {
@@ -168,7 +166,7 @@ export class EditSync extends EventTarget {
       }
     }
     this.#running = false;
-    this.#tell();
+    this.#notify();
   }
 
   #rest(ms) {
@@ -182,26 +180,26 @@ export class EditSync extends EventTarget {
   async #attempt(op) {
     try {
       const { op_id, parent_id, edit } = op;
-      const answer = await this.#send(`/queries/${op.query_id}/edits`, { op_id, parent_id, edit }, this.#signal);
-      await this.#saved(op, answer);
+      const answer = await annotateApi.write(`/queries/${op.query_id}/edits`, { op_id, parent_id, edit }, this.#signal);
+      await this.#onSaved(op, answer);
       return true;
     } catch (failure) {
-      if (failure.kind === "conflict") return this.#clashed(op, failure.body);
-      if (failure.kind === "refused") return this.#turnedDown(op, failure.message);
+      if (failure.kind === "conflict") return this.#onConflict(op, failure.body);
+      if (failure.kind === "refused") return this.#onRefusal(op, failure.message);
       if (failure.kind === "stopped") return false;
       if (!failure.kind) throw failure;
-      this.#say({ kind: failure.kind === "person" ? "person" : "offline", message: failure.message });
+      this.#setTrouble({ kind: failure.kind === "person" ? "person" : "offline", message: failure.message });
       return false;
     }
   }
 
-  async #saved(op, { correction_id, saved_at_ms, progress = null }) {
+  async #onSaved(op, { correction_id, saved_at_ms, progress = null }) {
     this.#heads.set(op.query_id, correction_id);
     this.#saved_ms = saved_at_ms;
     this.#trouble = null;
     await this.#settle(op, correction_id);
     this.dispatchEvent(new CustomEvent("saved", { detail: { query_id: op.query_id, correction_id, progress } }));
-    this.#tell();
+    this.#notify();
   }
 
   /** Take an operation out; the next one of its query follows `head`, and that is written down with it. */
@@ -209,39 +207,38 @@ export class EditSync extends EventTarget {
     this.#queue = this.#queue.filter((other) => other !== op);
     const follower = this.#queue.find((other) => other.query_id === op.query_id);
     if (follower) follower.parent_id = head;
-    const found = follower ? null : await this.#kept.history(this.#annotator, op.query_id);
-    const history = found?.after === op.op_id ? { ...found, head } : null;
-    await this.#store({ operations: follower ? [follower] : [], dropped: [op.op_id], history });
+    const stored = follower ? null : await this.#localStore.history(this.#annotator, op.query_id);
+    const history = stored?.after === op.op_id ? { ...stored, head } : null;
+    await this.#write({ operations: follower ? [follower] : [], dropped: [op.op_id], history });
   }
 
-  #clashed(op, body) {
+  #onConflict(op, body) {
     op.theirs = body?.theirs ?? null;
     op.yours = this.newest(op.query_id);
     this.#trouble = null;
     this.#conflicts.set(op.query_id, { yours: op.yours, theirs: op.theirs });
-    this.#store({ operations: [op] });
+    this.#write({ operations: [op] });
     this.dispatchEvent(new CustomEvent("conflict", { detail: { query_id: op.query_id } }));
-    this.#tell();
+    this.#notify();
     return true;
   }
 
-  async #turnedDown(op, message) {
+  async #onRefusal(op, message) {
     this.#refused = message;
     this.#trouble = null;
     await this.#settle(op, op.parent_id);
-    this.#tell();
+    this.#notify();
     return true;
   }
 }
 
 /** Ids of tabs that are open: each holds a lock for as long as it lives. Without locks nobody else is known. */
-async function livingTabs(tab, signal) {
+async function openTabs(tab_id, signal) {
   if (!navigator.locks) return new Set();
-  const held = new Promise((resolve) => {
+  await new Promise((resolve) => {
     const stay = () => new Promise((leave) => (resolve(), signal?.addEventListener("abort", leave, { once: true })));
-    navigator.locks.request(`tempo-tab-${tab}`, stay).catch(resolve);
+    navigator.locks.request(`tempo-tab-${tab_id}`, stay).catch(resolve);
   });
-  await held;
-  const { held: locks = [] } = await navigator.locks.query();
-  return new Set(locks.map(({ name }) => name.replace("tempo-tab-", "")).filter((name) => name !== tab));
+  const { held = [] } = await navigator.locks.query();
+  return new Set(held.map(({ name }) => name.replace("tempo-tab-", "")).filter((id) => id !== tab_id));
 }

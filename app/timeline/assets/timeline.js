@@ -1,6 +1,6 @@
 /** Mounting and taking down. Gradio gives no unmount hook, so leaving the document is watched for. */
 
-import { el } from "./dom.js";
+import { loadStylesheet } from "./dom.js";
 import { TimelineView } from "./timeline_view.js";
 
 const mounted = new WeakMap();
@@ -15,7 +15,7 @@ export async function mount(element, { props, watch, assets, version, mode = "gr
   mounted.get(element)?.abort();
   const controller = new AbortController();
   mounted.set(element, controller);
-  await stylesheet(`${assets}/timeline.css?v=${version}`);
+  await loadStylesheet(`${assets}/timeline.css?v=${version}`);
   const ViewClass = mode === "ground" ? TimelineView : (await import("./editor_view.js")).EditorView;
   if (controller.signal.aborted) return;
   const timeline = new ViewClass(root, controller.signal, mode);
@@ -26,28 +26,14 @@ export async function mount(element, { props, watch, assets, version, mode = "gr
     watch("value", () => controller.signal.aborted || update());
     update();
   }
-  const leaving = new MutationObserver(() => element.isConnected || controller.abort());
-  leaving.observe(document, { childList: true, subtree: true });
+  const observer = new MutationObserver(() => element.isConnected || controller.abort());
+  observer.observe(document, { childList: true, subtree: true });
   controller.signal.addEventListener("abort", () => {
-    leaving.disconnect();
+    observer.disconnect();
     delete root.timeline;
   });
   if (workspace) {
     const { start } = await import(`./${workspace}`);
     if (!controller.signal.aborted) await start(root, { assets, version, mode, signal: controller.signal });
   }
-}
-
-function stylesheet(href) {
-  const known = [...document.querySelectorAll("link[data-tl]")].find(
-    (link) => link.getAttribute("href") === href,
-  );
-  if (known) return Promise.resolve();
-  return new Promise((resolve) => {
-    const link = el("link", {
-      attrs: { rel: "stylesheet", href, "data-tl": true },
-      on: { load: resolve, error: resolve },
-    });
-    document.head.append(link);
-  });
 }

@@ -2,28 +2,22 @@
 
 import { buildControls, showPlayer, showTime } from "./controls.js";
 import { el, setText } from "./dom.js";
+import { followTheme, readColours } from "./draw.js";
 import { clock, plural, secondsText } from "./format.js";
-import { buildHelp, onKey } from "./keys.js";
-import { LANES, buildLanes, drawLane, frameLines } from "./lanes.js";
+import { PLAYBACK_BINDINGS } from "./key_bindings.js";
+import { buildHelp } from "./key_sheet.js";
+import { handleKeys, KeyMap } from "./keyboard.js";
+import { buildLanes, drawLane, frameLines, LANES } from "./lanes.js";
 import { buildAside, buildHead, showAside, showHead } from "./panel.js";
 import { listen } from "./pointer.js";
 import { buildVideoPane, showVideoPane } from "./video_pane.js";
 import { State } from "./state.js";
 import { FilmStrip } from "./film_strip.js";
 import { Player } from "./player.js";
-import { followTheme, readColours } from "./theme.js";
-
-function buildLegend() {
-  const entry = (sign, text) => el("span", {}, el("i", { className: sign }), el("span", { text }));
-  return el(
-    "div",
-    { className: "tl-legend", attrs: { "aria-hidden": "true" } },
-    entry("tl-dash", "uniform share"),
-    entry("tl-blank", "no sampled frame"),
-  );
-}
 
 export class TimelineView {
+  keys = new KeyMap(PLAYBACK_BINDINGS);
+
   constructor(root, signal) {
     this.root = root;
     this.signal = signal;
@@ -36,9 +30,9 @@ export class TimelineView {
     this.strip = new FilmStrip(() => this.state.touch("viewport", "playhead"));
     this.actions = this.buildActions();
     this.buildDom();
-    this.player = new Player(this.videoPane.video, this.playerSays(), signal);
+    this.player = new Player(this.videoPane.video, this.playerEvents(), signal);
     this.gesture = listen(this.axis, this.tracks, this.state, this.actions, signal);
-    this.listenToKeys();
+    handleKeys(this, this.keyTarget);
     this.videoPane.video.addEventListener("click", () => this.clickVideo(), { signal });
     const resized = new ResizeObserver(() => this.state.touch("viewport", "playhead"));
     resized.observe(this.tracks);
@@ -50,10 +44,29 @@ export class TimelineView {
     });
   }
 
-  listenToKeys() {
-    const { root, signal } = this;
-    root.addEventListener("keydown", (event) => onKey(event, this.actions), { signal });
+  // ---- what the keyboard asks (keyboard.js): here keys count while the focus is in the timeline
+
+  get keyTarget() {
+    return this.root;
   }
+
+  get keyMode() {
+    return null;
+  }
+
+  acceptsKey() {
+    return true;
+  }
+
+  interceptKey() {
+    return false;
+  }
+
+  countKey() {}
+
+  releaseKey() {}
+
+  // ---- parts; editing replaces some of them
 
   /** What carries the playhead for the keyboard and for screen readers. */
   get slider() {
@@ -76,18 +89,14 @@ export class TimelineView {
     this.tracks = el("div", { className: "tl-overlay" }, this.pointerLine, this.playhead);
     this.axis = el("div", { className: "tl-axis" }, ...this.lanes.map((lane) => lane.row), this.tracks);
     this.readout = el("p", { className: "tl-foot" });
-    this.legendNode = buildLegend();
-    this.under = el("div", { className: "tl-under" }, this.readout, this.legendNode);
+    const sign = (className, text) => el("span", {}, el("i", { className }), el("span", { text }));
+    const signs = [sign("tl-dash", "uniform share"), sign("tl-blank", "no sampled frame")];
+    this.legend = el("div", { className: "tl-legend", attrs: { "aria-hidden": "true" } }, ...signs);
+    this.under = el("div", { className: "tl-under" }, this.readout, this.legend);
     this.tip = el("div", { className: "tl-tip", attrs: { "aria-hidden": "true" } });
     this.help = this.buildHelp();
     const left = el("div", { className: "tl-left" }, this.videoPane.node, this.controls.node);
     this.top = el("div", { className: "tl-top" }, left, this.aside.node);
-    this.makeSlider(this.slider);
-    this.root.removeAttribute("style");
-    this.root.replaceChildren(...this.arrangement());
-  }
-
-  makeSlider(node) {
     const attrs = {
       tabindex: "0",
       role: "slider",
@@ -95,7 +104,9 @@ export class TimelineView {
       "aria-valuemin": "0",
       "aria-keyshortcuts": this.shortcuts,
     };
-    for (const [name, value] of Object.entries(attrs)) node.setAttribute(name, value);
+    for (const [name, value] of Object.entries(attrs)) this.slider.setAttribute(name, value);
+    this.root.removeAttribute("style");
+    this.root.replaceChildren(...this.arrangement());
   }
 
   get shortcuts() {
@@ -114,11 +125,15 @@ export class TimelineView {
     return buildHelp();
   }
 
+  openHelp() {
+    this.help.showModal();
+  }
+
   arrangement() {
     return [this.head.node, this.top, this.axis, this.under, this.tip, this.help];
   }
 
-  playerSays() {
+  playerEvents() {
     return {
       time: (time_s, frame_idx, truth) => {
         this.state.playhead_s = time_s;
@@ -137,8 +152,8 @@ export class TimelineView {
 
   buildActions() {
     const { state } = this;
-    const moved = () => state.touch("viewport", "playhead");
-    const go = (run) => () => state.value.moments.length > 0 && run();
+    const redraw = () => state.touch("viewport", "playhead");
+    const withMoments = (run) => () => state.value.moments.length > 0 && run();
     return {
       toggle: () => this.player.toggle(),
       step: (count) => this.player.step(count, this.stops()),
@@ -147,9 +162,9 @@ export class TimelineView {
       scrub: (time_s) => this.player.seek(time_s),
       mute: () => (this.player.video.muted = !this.player.video.muted),
       rate: (speed) => (this.player.video.playbackRate = speed),
-      previousMoment: go(() => this.selectMoment(this.neighbour(-1))),
-      nextMoment: go(() => this.selectMoment(this.neighbour(1))),
-      playSelected: go(() =>
+      previousMoment: withMoments(() => this.selectMoment(this.neighbour(-1))),
+      nextMoment: withMoments(() => this.selectMoment(this.neighbour(1))),
+      playSelected: withMoments(() =>
         this.playMoment(
           state.selected_idx >= 0 ? state.selected_idx : Math.max(0, state.momentAt(this.player.time_s)),
         ),
@@ -157,21 +172,21 @@ export class TimelineView {
       playMoment: (idx) => this.playMoment(idx),
       playWindow: (window) => this.play({ ...window, idx: -1 }),
       click: (lane, time_s) => this.click(lane, time_s),
-      fit: () => (state.viewport.fit(), moved()),
-      pan: (delta_s) => (state.viewport.panBy(delta_s), moved()),
-      zoomAt: (time_s, factor) => (state.viewport.zoomAt(time_s, factor), moved()),
+      fit: () => (state.viewport.fit(), redraw()),
+      pan: (delta_s) => (state.viewport.panBy(delta_s), redraw()),
+      zoomAt: (time_s, factor) => (state.viewport.zoomAt(time_s, factor), redraw()),
       zoom: (factor) => {
         const { viewport, playhead_s } = state;
-        const seen = playhead_s >= viewport.start_s && playhead_s <= viewport.end_s;
-        viewport.zoomAt(seen ? playhead_s : (viewport.start_s + viewport.end_s) / 2, factor);
-        moved();
+        const isVisible = playhead_s >= viewport.start_s && playhead_s <= viewport.end_s;
+        viewport.zoomAt(isVisible ? playhead_s : (viewport.start_s + viewport.end_s) / 2, factor);
+        redraw();
       },
       hover: (hover) => {
         if (hover === null && state.hover === null) return;
         state.hover = hover;
         state.touch("hover");
       },
-      help: () => (this.help.open ? this.help.close() : this.help.showModal()),
+      help: () => (this.help.open ? this.help.close() : this.openHelp()),
     };
   }
 
@@ -232,7 +247,7 @@ export class TimelineView {
 
   render(parts) {
     const { state } = this;
-    if (parts.has("value")) this.takeValue();
+    if (parts.has("value")) this.showValue();
     if (parts.has("value") || parts.has("player")) this.drawPlayer();
     if (parts.has("theme") || !this.colours) this.colours = readColours(this.root);
     if (parts.has("viewport") || parts.has("value") || parts.has("theme")) this.drawAxis();
@@ -241,19 +256,19 @@ export class TimelineView {
     if (parts.has("player") && !state.playing) this.speak();
   }
 
-  takeValue() {
+  showValue() {
     const { state } = this;
     if (this.player.time_s > state.duration_s) this.player.seek(0);
-    const changed = this.url !== (state.value.video?.url ?? null);
-    this.url = state.value.video?.url ?? null;
-    if (changed) this.failure = null;
+    const url = state.value.video?.url ?? null;
+    if (this.url !== url) this.failure = null;
+    this.url = url;
     this.player.load(state.value.video, state.duration_s);
     this.strip.load(state.value.strip);
     this.root.dataset.state = state.refused ? "refused" : state.value.state;
     this.slider.setAttribute("aria-valuemax", secondsText(state.duration_s, 2));
     this.slider.setAttribute("aria-disabled", String(!state.hasAxis));
     this.root.dataset.axis = String(state.hasAxis);
-    this.legendNode.hidden = !state.value.frames;
+    this.legend.hidden = !state.value.frames;
     this.showWords();
   }
 
@@ -278,9 +293,9 @@ export class TimelineView {
     this.drawAxisParts(() => true);
   }
 
-  drawAxisParts(wanted) {
+  drawAxisParts(isStale) {
     this.colours ??= readColours(this.root);
-    for (const lane of this.lanes) if (wanted(lane)) drawLane(lane, this.state, this.colours, this.strip);
+    for (const lane of this.lanes) if (isStale(lane)) drawLane(lane, this.state, this.colours, this.strip);
   }
 
   drawPlayhead() {
@@ -318,16 +333,11 @@ export class TimelineView {
   drawHover() {
     const { hover, viewport } = this.state;
     const lane = hover && this.lanes.find((entry) => entry.id === hover.lane);
-    const shown =
-      Boolean(lane) &&
-      this.state.hasAxis &&
-      lane.id !== "minimap" &&
-      hover.time_s >= 0 &&
-      hover.time_s <= viewport.duration_s;
-    this.pointerLine.hidden = this.tip.hidden = !shown;
-    if (!shown) return;
+    const isOnAxis = this.state.hasAxis && hover?.time_s >= 0 && hover.time_s <= viewport.duration_s;
+    this.pointerLine.hidden = this.tip.hidden = !lane || lane.id === "minimap" || !isOnAxis;
+    if (this.tip.hidden) return;
     this.pointerLine.style.transform = `translateX(${viewport.x(hover.time_s)}px)`;
-    const lines = lane.says(this.state, hover.time_s, hover.share) ?? [clock(hover.time_s)];
+    const lines = lane.hover(this.state, hover.time_s, hover.share) ?? [clock(hover.time_s)];
     this.tip.replaceChildren(...lines.map((line) => el("div", { text: line })));
     const box = this.root.getBoundingClientRect();
     const left = Math.min(Math.max(4, hover.clientX - box.left + 14), box.width - this.tip.offsetWidth - 4);

@@ -1,8 +1,9 @@
 /** Playing for the sake of an edge: shuttle, audition loops, marking at the playhead, reviewing gaps. */
 
 import { RATES } from "./controls.js";
+import { NO_MOMENT } from "./edit_actions.js";
 import { percent, secondsText } from "./format.js";
-import { likelyWindows, reviewOrder } from "./gaps.js";
+import { likelyWindows, reviewOrder } from "./moments.js";
 
 const LEAD_MS = 1000;
 const GAP_RATE = 2;
@@ -12,14 +13,14 @@ export class Transport {
   #braking = false;
   #stepped = false;
   #review = null;
-  #looped = null; // what the loop under way goes around: "edge", "moment", or null for a ghost
+  #loopTarget = null; // what the loop under way goes around: "edge", "moment", or null for a ghost
 
-  constructor(editorView) {
-    this.editorView = editorView;
+  constructor(view) {
+    this.view = view;
   }
 
   get #player() {
-    return this.editorView.player;
+    return this.view.player;
   }
 
   get reviewing() {
@@ -46,7 +47,7 @@ export class Transport {
   brake(down) {
     if (down) {
       this.#stepped = this.#player.playing;
-      if (this.#player.playing) this.#hold();
+      if (this.#player.playing) this.#player.hold();
       this.#braking = true;
     } else if (this.#braking) {
       this.#braking = false;
@@ -56,32 +57,28 @@ export class Transport {
 
   slower() {
     if (this.#braking) return this.#step(-1);
-    if (!this.#player.playing) return this.editorView.actions.step(-1);
+    if (!this.#player.playing) return this.view.actions.step(-1);
     const slower = RATES.findLast((rate) => rate < this.#player.video.playbackRate);
-    return slower ? this.#rate(slower) : this.#hold();
+    return slower ? this.#setRate(slower) : this.#player.hold();
   }
 
   faster() {
     if (this.#braking) return this.#step(1);
     if (!this.#player.playing) {
-      this.#rate(1);
+      this.#setRate(1);
       return this.#player.play();
     }
-    return this.#rate(RATES.find((rate) => rate > this.#player.video.playbackRate) ?? RATES.at(-1));
+    return this.#setRate(RATES.find((rate) => rate > this.#player.video.playbackRate) ?? RATES.at(-1));
   }
 
   #step(count) {
     this.#stepped = true;
-    this.editorView.actions.step(count);
+    this.view.actions.step(count);
   }
 
-  #rate(rate) {
+  #setRate(rate) {
     this.#player.video.playbackRate = rate;
-    this.editorView.say(`${rate}×`);
-  }
-
-  #hold() {
-    this.#player.hold();
+    this.view.say(`${rate}×`);
   }
 
   /** Stop whatever is playing; says whether anything was. */
@@ -89,28 +86,28 @@ export class Transport {
     const busy = this.reviewing || this.#player.playing || Boolean(this.#player.range);
     if (this.#review) this.#player.video.playbackRate = this.#review.rate;
     this.#review = null;
-    if (busy) this.#hold();
-    this.editorView.state.touch("edit", "player");
+    if (busy) this.#player.hold();
+    this.view.state.touch("edit", "player");
     return busy;
   }
 
   /** Loop around the active edge, by default the end: ends are harder to hear and see than starts. */
   auditionEdge() {
-    if (!this.#moment) return this.editorView.say("There is no moment yet: press N for one at the playhead.");
+    if (!this.#moment) return this.view.say(NO_MOMENT);
     return this.#loop("edge", this.#reach);
   }
 
   auditionMoment(moment = this.#moment) {
-    if (!moment) return this.editorView.say("There is no moment yet: press N for one at the playhead.");
+    if (!moment) return this.view.say(NO_MOMENT);
     return this.#loop(moment.id === this.#moment?.id ? "moment" : null, moment);
   }
 
   get #moment() {
-    return this.editorView.editor.selected ?? this.editorView.editor.moments[0] ?? null;
+    return this.view.editor.selected ?? this.view.editor.moments[0] ?? null;
   }
 
   get #edge() {
-    return this.editorView.editor.selection.edge ?? "end";
+    return this.view.editor.selection.edge ?? "end";
   }
 
   get #reach() {
@@ -118,69 +115,63 @@ export class Transport {
     return { start_ms: ms - LEAD_MS, end_ms: ms + LEAD_MS };
   }
 
-  #loop(around, stretch) {
+  #loop(target, stretch) {
     if (this.#player.range?.loop && this.#player.going) return this.stop();
-    this.#looped = around;
+    this.#loopTarget = target;
     return this.#repeat(stretch);
   }
 
   #repeat({ start_ms, end_ms }) {
-    const { clock } = this.editorView.editor;
+    const { clock } = this.view.editor;
     const range = { start_s: Math.max(0, start_ms) / 1000, end_s: Math.min(clock.end_ms, end_ms) / 1000 };
-    this.editorView.play({ ...range, idx: -1, loop: true });
-    return this.editorView.state.touch("edit");
+    this.view.play({ ...range, idx: -1, loop: true });
+    return this.view.state.touch("edit");
   }
 
   /** An edge has moved: a loop around it, or around its moment, begins anew where it is. Says whether there was one. */
   follow(edge) {
     const looping = Boolean(this.#player.range?.loop) && this.#moment !== null;
-    if (!looping || !this.#looped || (this.#looped === "edge" && edge !== this.#edge)) return false;
-    this.#repeat(this.#looped === "edge" ? this.#reach : this.#moment);
+    if (!looping || !this.#loopTarget || (this.#loopTarget === "edge" && edge !== this.#edge)) return false;
+    this.#repeat(this.#loopTarget === "edge" ? this.#reach : this.#moment);
     return true;
   }
 
   /** A seek leaves a loop, and stands; inside the gap under review it goes on from there. Says whether it has. */
-  seeks(time_s) {
+  onSeek(time_s) {
     const { range } = this.#player;
     if (range?.loop) this.#player.pause();
     if (!this.#review || !range) return false;
     const { start_ms, end_ms } = this.#review.list[this.#review.at];
-    if (time_s * 1000 >= start_ms && time_s * 1000 < end_ms) this.editorView.play({ ...range, start_s: time_s });
+    if (time_s * 1000 >= start_ms && time_s * 1000 < end_ms) this.view.play({ ...range, start_s: time_s });
     else this.stop();
     return this.#review !== null;
   }
 
   /** Set the start or the end at the playhead, earlier by the reaction time while playing. */
   mark(edge) {
-    const { editorView } = this;
-    const { editor, reaction } = editorView;
-    const playing = this.#player.playing;
-    const { video } = this.#player;
-    const made = editor.selected?.id ?? editor.doc.next_id;
+    const { view } = this;
+    const { editor, reaction } = view;
+    const { video, playing } = this.#player;
+    const id = editor.selected?.id ?? editor.doc.next_id;
     const ms = playing
-      ? reaction.meant(video.currentTime * 1000, video.playbackRate, `${made}:${edge}`)
-      : editorView.markAt(edge);
-    const done = editor.selected
-      ? editor.apply({ type: "markEdge", id: editor.selected.id, edge, ms })
-      : editor.apply({ type: "newMoment", ...this.#around(edge, ms), at_ms: edge === "start" ? ms : ms - 1 });
-    if (done && playing && reaction.on)
-      editorView.say(
-        `Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`,
-      );
+      ? reaction.meant(video.currentTime * 1000, video.playbackRate, `${id}:${edge}`)
+      : view.markAt(edge);
+    const [start_ms, end_ms, at_ms] = edge === "start" ? [ms, ms + NEW_MS, ms] : [ms - NEW_MS, ms, ms - 1];
+    const command = editor.selected
+      ? { type: "markEdge", id, edge, ms }
+      : { type: "newMoment", start_ms, end_ms, at_ms };
+    if (editor.apply(command) && playing && reaction.on)
+      view.say(`Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`);
   }
 
-  #around(edge, ms) {
-    return edge === "start" ? { start_ms: ms, end_ms: ms + NEW_MS } : { start_ms: ms - NEW_MS, end_ms: ms };
-  }
-
-  /** Begin the review of gaps, or go on to the next one. */
+  /** Start the review of gaps, or go on to the next one. */
   gaps() {
     if (this.#review) return this.#nextGap();
-    const { editorView } = this;
-    const { editor } = editorView;
-    const windows = likelyWindows(editor.item, editorView.state.value.ranked);
+    const { view } = this;
+    const { editor } = view;
+    const windows = likelyWindows(editor.item, view.state.value.ranked);
     const list = reviewOrder(editor.moments, editor.clock.end_ms, windows);
-    if (list.length === 0) return editorView.say("Everything is marked: there is no gap to review.");
+    if (list.length === 0) return view.say("Everything is marked: there is no gap to review.");
     this.#review = { list, at: -1, rate: this.#player.video.playbackRate };
     return this.#nextGap();
   }
@@ -190,18 +181,18 @@ export class Transport {
     review.at += 1;
     if (review.at >= review.list.length) {
       this.stop();
-      return this.editorView.say("All gaps were reviewed.");
+      return this.view.say("All gaps were reviewed.");
     }
     const { start_ms, end_ms } = review.list[review.at];
     this.#player.video.playbackRate = GAP_RATE;
-    const ended = () => this.#review === review && this.#nextGap();
-    this.editorView.play({ start_s: start_ms / 1000, end_s: end_ms / 1000, idx: -1, ended });
-    this.editorView.state.touch("edit");
-    return this.editorView.say(`Gap ${review.at + 1} of ${review.list.length}.`);
+    const onEnd = () => this.#review === review && this.#nextGap();
+    this.view.play({ start_s: start_ms / 1000, end_s: end_ms / 1000, idx: -1, onEnd });
+    this.view.state.touch("edit");
+    return this.view.say(`Gap ${review.at + 1} of ${review.list.length}.`);
   }
 
   /** During a review of gaps: the likely window at a time, so that one key adds it. */
-  likelyHere(ms) {
+  likelySpanAt(ms) {
     const span = this.#review?.list[this.#review.at]?.span;
     return span && ms >= span.start_ms && ms < span.end_ms ? span : null;
   }

@@ -1,7 +1,7 @@
 /** The picture: the video, or the film strip's frame where no video can play, and what must be said about it. */
 
 import { el, setText } from "./dom.js";
-import { begin } from "./draw.js";
+import { clearedSurface } from "./draw.js";
 
 const EMPTY_TEXT = "Choose a clip and ask when something happens. The answer appears here, on one time axis.";
 
@@ -13,28 +13,21 @@ export function buildVideoPane() {
   const still = el("canvas", { className: "tl-still", attrs: { "aria-hidden": "true" } });
   const busy = el("div", { className: "tl-busy", attrs: { "aria-hidden": "true" } });
   const note = el("p", { className: "tl-stage-note", attrs: { dir: "auto" } });
-  return {
-    node: el("div", { className: "tl-stage" }, video, still, busy, note),
-    video,
-    still,
-    busy,
-    note,
-    drawn: null,
-  };
+  return { node: el("div", { className: "tl-stage" }, video, still, busy, note), video, still, busy, note };
 }
 
-export function showVideoPane(videoPane, state, player, failure, strip) {
+export function showVideoPane(pane, state, player, failure, strip) {
   const { value } = state;
   const still = !player.playable && strip.ready && state.hasAxis;
-  videoPane.video.hidden = !player.playable;
-  videoPane.still.hidden = !still;
-  videoPane.busy.hidden = value.state !== "loading";
+  pane.video.hidden = !player.playable;
+  pane.still.hidden = !still;
+  pane.busy.hidden = value.state !== "loading";
   const text = noteText(value, failure);
-  videoPane.note.hidden = !text;
-  setText(videoPane.note, text);
-  videoPane.node.dataset.kind = value.state === "error" ? "error" : failure ? "failure" : value.state;
-  videoPane.node.dataset.picture = String(player.playable || still);
-  if (still) drawStill(videoPane, state, strip);
+  pane.note.hidden = !text;
+  setText(pane.note, text);
+  pane.node.dataset.kind = value.state === "error" ? "error" : failure ? "failure" : value.state;
+  pane.node.dataset.picture = String(player.playable || still);
+  if (still) drawStill(pane, state, strip);
 }
 
 function noteText(value, failure) {
@@ -44,18 +37,12 @@ function noteText(value, failure) {
   return failure ?? "";
 }
 
-function drawStill(videoPane, state, strip) {
-  const surface = begin(videoPane.still);
+function drawStill(pane, state, strip) {
+  const surface = clearedSurface(pane.still);
   if (!surface) return;
   const { context, width, height } = surface;
   const scale = Math.min(width / strip.aspect, height);
-  const [tileWidth, tileHeight] = [scale * strip.aspect, scale];
-  strip.draw(
-    context,
-    strip.tileAt(state.playhead_s),
-    (width - tileWidth) / 2,
-    (height - tileHeight) / 2,
-    tileWidth,
-    tileHeight,
-  );
+  const tileWidth = scale * strip.aspect;
+  const [left, top] = [(width - tileWidth) / 2, (height - scale) / 2];
+  strip.draw(context, strip.tileAt(state.playhead_s), left, top, tileWidth, scale);
 }

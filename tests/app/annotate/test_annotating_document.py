@@ -13,7 +13,7 @@ KEYS = (ROOT / "app" / "timeline" / "assets" / "key_bindings.js").read_text(enco
 
 
 def test_every_key_is_described_as_the_page_does() -> None:
-    said = [match[1] for match in re.finditer(r'\["\w+", \[.*?\], "([^"]+)"\]', KEYS)]
+    said = [match[1] for match in re.finditer(r'\["\w+", \[.*?\], "([^"]+)", \(', KEYS)]
     assert len(said) > 40
     rows = re.findall(r"^\| `.*` \| (.*) \|$", DOCUMENT, flags=re.MULTILINE)
     assert rows == said, "write the tables anew from app/timeline/assets/key_bindings.js"
@@ -24,8 +24,8 @@ def test_every_key_is_described_as_the_page_does() -> None:
     [
         ("annotate/test_page.py", "test_accepting_the_models_moments_and_going_on_takes_two_keys"),
         ("annotate/test_page.py", "test_a_model_first_row_is_accepted_with_one_key"),
-        ("test_timeline_edit_keys.py", "test_half_a_second_on_one_edge_and_going_on_takes_three_keys"),
-        ("test_timeline_edit_keys.py", "test_the_end_alone_from_the_model_is_one_key"),
+        ("timeline/test_keyboard.py", "test_half_a_second_on_one_edge_and_going_on_takes_three_keys"),
+        ("timeline/test_keyboard.py", "test_the_end_alone_from_the_model_is_one_key"),
     ],
 )
 def test_the_counts_have_tests(file: str, test: str) -> None:

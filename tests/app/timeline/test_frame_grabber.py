@@ -6,17 +6,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.edit_bench import Bench
-from tests.app.edit_harness import build
-from tests.app.timeline_harness import serving
+from tests.app.timeline.editor_page import CLOCK, EditorPage
 
 pytestmark = pytest.mark.browser
 
-GRABBER = """async ([doing]) => {
-  const late = setTimeout; // a clock twenty times as fast
-  window.setTimeout = (call, ms) => late(call, ms / 20);
+GRABBER = (
+    "async (steps) => {"
+    + CLOCK
+    + """
   const [{ FrameGrabber }, { FrameClock }] = await Promise.all(
-    ["grabber", "frames"].map((name) => import(`/ui-assets/${name}.js`)));
+    ["frame_grabber", "frames"].map((name) => import(`/ui-assets/${name}.js`)));
   const video = Object.assign(document.createElement("canvas"), {
     seeking: false, readyState: 4, error: null, videoWidth: 320, videoHeight: 180, waiting: [], seeks: [],
     requestVideoFrameCallback(call) { this.waiting.push(call); },
@@ -29,19 +28,13 @@ GRABBER = """async ([doing]) => {
   });
   const grabber = new FrameGrabber(() => {}, new AbortController().signal, video);
   grabber.load("clip.mp4", new FrameClock(25, 300));
-  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-  await new Function("grabber", "video", "wait", `return (async () => { ${doing} })()`)(grabber, video, wait);
-  window.setTimeout = late;
+  await new Function("grabber", "video", "wait", `return (async () => { ${steps} })()`)(grabber, video, wait);
+  restoreTimers();
   const pictures = Object.fromEntries(
     Array.from({ length: 300 }, (_, idx) => [idx, grabber.get(idx)?.exact]).filter(([, exact]) => exact !== undefined));
   return { pictures, seeks: video.seeks, working: grabber.working };
 }"""
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(build(tmp_path_factory.mktemp("grabber"))) as url:
-        yield url
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +46,26 @@ def page(chromium: Browser, address: str) -> Iterator[Page]:
     context.close()
 
 
-def after(page: Page, doing: str) -> Any:
-    """The kept pictures (frame: whether it is exact), the frames sought, and whether more can be had."""
-    return page.evaluate(GRABBER, [doing])
+def after(page: Page, steps: str) -> Any:
+    """The stored pictures (frame: whether it is exact), the frames sought, and whether more can be had."""
+    return page.evaluate(GRABBER, steps)
 
 
 def test_wanted_frames_are_sought_one_after_the_other(page: Page) -> None:
-    found = after(
+    outcome = after(
         page, "grabber.want([50, 49]); video.arrive(); video.present(2); video.present(1.96); video.arrive();"
     )
-    assert found == {"pictures": {"49": True, "50": True}, "seeks": [50.5, 49.5], "working": True}
+    assert outcome == {"pictures": {"49": True, "50": True}, "seeks": [50.5, 49.5], "working": True}
 
 
 def test_a_seek_that_takes_long_is_waited_for(page: Page) -> None:
-    found = after(page, "grabber.want([50, 49]); await wait(3400); video.present(2); video.arrive();")
-    assert found == {"pictures": {"50": True}, "seeks": [50.5, 49.5], "working": True}
+    outcome = after(page, "grabber.want([50, 49]); await wait(3400); video.present(2); video.arrive();")
+    assert outcome == {"pictures": {"50": True}, "seeks": [50.5, 49.5], "working": True}
 
 
 def test_a_seek_that_hangs_does_not_hold_up_another_edge(page: Page) -> None:
-    found = after(page, "grabber.want([50, 49]); grabber.want([80]); await wait(1700);")
-    assert found == {"pictures": {}, "seeks": [50.5, 80.5], "working": True}
+    outcome = after(page, "grabber.want([50, 49]); grabber.want([80]); await wait(1700);")
+    assert outcome == {"pictures": {}, "seeks": [50.5, 80.5], "working": True}
 
 
 def test_a_seek_that_presents_nothing_is_tried_again_and_a_late_frame_still_counts(page: Page) -> None:
@@ -105,14 +98,14 @@ def test_nothing_is_tried_again_while_nobody_looks(page: Page) -> None:
 def test_what_is_wanted_is_not_what_is_let_go(page: Page) -> None:
     shows = "const show = (k) => { video.arrive(); video.present(k / 25); };"
     fills = "const all = [...Array(160).keys()]; grabber.want(all); all.forEach(show);"
-    found = after(page, f"{shows} {fills} grabber.want([0, 1, 160, 161]); show(160); show(161);")
-    assert sorted(map(int, found["pictures"])) == [0, 1, *range(4, 162)]
+    outcome = after(page, f"{shows} {fills} grabber.want([0, 1, 160, 161]); show(160); show(161);")
+    assert sorted(map(int, outcome["pictures"])) == [0, 1, *range(4, 162)]
 
 
 def test_another_clip_takes_nothing_from_the_one_before(page: Page) -> None:
     other = "grabber.want([50]); video.readyState = 0; grabber.load('other.mp4', { fps: 25, count: 9 });"
-    found = after(page, f"{other} video.present(2); await wait(1700);")
-    assert found == {"pictures": {}, "seeks": [50.5], "working": True}
+    outcome = after(page, f"{other} video.present(2); await wait(1700);")
+    assert outcome == {"pictures": {}, "seeks": [50.5], "working": True}
 
 
 def test_a_clip_that_failed_is_loaded_again_when_frames_are_wanted(page: Page) -> None:
@@ -126,12 +119,12 @@ def test_a_clip_that_failed_is_loaded_again_when_frames_are_wanted(page: Page) -
 
 
 def test_a_clip_that_never_loads_is_given_up(page: Page) -> None:
-    found = after(
+    outcome = after(
         page,
         """video.readyState = 0; grabber.load("slow.mp4", { fps: 25, count: 9 });
         grabber.want([5]); await wait(60_000);""",
     )
-    assert found == {"pictures": {}, "seeks": [], "working": False}
+    assert outcome == {"pictures": {}, "seeks": [], "working": False}
 
 
 def test_a_clip_given_up_too_soon_is_taken_up_again(page: Page) -> None:
@@ -145,24 +138,24 @@ def test_a_clip_given_up_too_soon_is_taken_up_again(page: Page) -> None:
 
 
 def test_without_a_clip_nothing_is_loaded(page: Page) -> None:
-    found = after(
+    outcome = after(
         page,
         """video.dispatchEvent(new Event("error")); video.src = "as it was";
         grabber.load(null, { fps: 25, count: 99 }); grabber.want([50]);
         if (video.src !== "as it was") throw video.src;""",
     )
-    assert found == {"pictures": {}, "seeks": [], "working": False}
+    assert outcome == {"pictures": {}, "seeks": [], "working": False}
 
 
 def test_the_loupe_says_when_there_is_no_picture_to_come(chromium: Browser, address: str) -> None:
-    bench = Bench(chromium, address)
-    badge = bench.page.locator(".tl-loupe .tl-badge")
-    bench.press("]")
+    editor = EditorPage(chromium, address)
+    badge = editor.page.locator(".tl-loupe .tl-badge")
+    editor.press("]")
     expect(badge).to_have_text("exact")
-    bench.run(
+    editor.run(
         """view.load({ ...view.state.value, video: { ...view.state.value.video, url: "/not-there.mp4" } })"""
     )
-    bench.page.keyboard.press("BracketRight")
+    editor.page.keyboard.press("BracketRight")
     expect(badge).to_have_text("no picture")
-    expect(bench.page.locator(".tl-status .tl-badge")).to_contain_text("approximate")
-    bench.context.close()
+    expect(editor.page.locator(".tl-status .tl-badge")).to_contain_text("approximate")
+    editor.context.close()

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from annotations.records import Edit
 from app.timeline import mount_assets
-from tests.app.timeline_harness import serving
+from tests.app.timeline.harness import serving
 
 pytestmark = pytest.mark.browser
 
@@ -252,8 +252,8 @@ def test_undo_and_redo_survive_a_reload(sheet: Page) -> None:
 def test_a_shot_beats_a_proposal_and_a_proposal_beats_the_grid(sheet: Page) -> None:
     body = """
     const { FrameClock } = await import("/ui-assets/frames.js");
-    const { candidates, snapTarget, snapWords, snapSource } = await import("/ui-assets/snapping.js");
-    const list = candidates(item, new FrameClock(25, 300));
+    const { snapCandidates, snapTarget, snapWords, snapSource } = await import("/ui-assets/snapping.js");
+    const list = snapCandidates(item, new FrameClock(25, 300));
     const say = (ms, ms_per_px, edge) => {
       const target = snapTarget(ms, list, ms_per_px, edge);
       return target && [target.ms, snapWords(target), snapSource(target)];
@@ -277,8 +277,9 @@ def test_a_shot_beats_a_proposal_and_a_proposal_beats_the_grid(sheet: Page) -> N
 def test_snapping_shows_nothing_of_what_a_blind_annotator_may_not_see(sheet: Page) -> None:
     body = """
     const { FrameClock } = await import("/ui-assets/frames.js");
-    const { candidates } = await import("/ui-assets/snapping.js");
-    return [...new Set(candidates({ ...item, arm: "blind" }, new FrameClock(25, 300)).map((c) => c.kind))].sort();"""
+    const { snapCandidates } = await import("/ui-assets/snapping.js");
+    const list = snapCandidates({ ...item, arm: "blind" }, new FrameClock(25, 300));
+    return [...new Set(list.map((c) => c.kind))].sort();"""
     assert edit(sheet, body) == ["grid", "shot"]
 
 
@@ -288,4 +289,4 @@ def test_agreement_matches_moments_in_order(sheet: Page) -> None:
     const a = [span(0, 2000), span(4000, 8000)], b = [span(0, 1000), span(5000, 9000), span(9500, 9900)];
     return [m.matchedTiou(a, b), m.setF1(a, b, 0.5), m.setF1(a, b, 0.7),
       m.matchedTiou([], []), m.matchedTiou(a, [])];"""
-    assert module(sheet, "agreement", body) == pytest.approx([(0.5 + 0.6) / 3, 0.8, 0, 1, 0])
+    assert module(sheet, "moments", body) == pytest.approx([(0.5 + 0.6) / 3, 0.8, 0, 1, 0])

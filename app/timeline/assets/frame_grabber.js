@@ -6,7 +6,7 @@
 
 import { SLACK_FRAMES } from "./frames.js";
 
-const KEPT = 160;
+const MOST_PICTURES = 160;
 const WIDTH_PX = 256;
 const PATIENCE_MS = 1500;
 const TRIES = 2;
@@ -15,21 +15,21 @@ const WAITS = 20; // half a minute
 export class FrameGrabber {
   video;
 
-  #arrived;
+  #onChange;
   #clock = null;
   #url = null;
   #failed = false;
   #pictures = new Map();
   #queue = [];
-  #asked = null;
-  #presented = null;
+  #target_idx = null;
+  #shown_s = null;
   #tries = 0;
   #waits = 0;
   #timer = 0;
 
-  /** `arrived()` is called after each new picture, and when there will be none. */
-  constructor(arrived, signal, video = document.createElement("video")) {
-    this.#arrived = arrived;
+  /** `onChange()` is called after each new picture, and when there will be none. */
+  constructor(onChange, signal, video = document.createElement("video")) {
+    this.#onChange = onChange;
     this.video = video;
     video.muted = true;
     video.preload = "auto";
@@ -37,9 +37,9 @@ export class FrameGrabber {
     video.setAttribute("aria-hidden", "true");
     video.className = "tl-grabber";
     const on = (name, handler) => video.addEventListener(name, handler, { signal });
-    on("loadedmetadata", () => this.#loaded());
+    on("loadedmetadata", () => this.#onLoaded());
     on("error", () => this.#fail());
-    on("seeked", () => this.#seeked());
+    on("seeked", () => this.#onSeeked());
     this.#listen(signal);
     signal.addEventListener("abort", () => this.load(null, null));
   }
@@ -67,17 +67,15 @@ export class FrameGrabber {
   /** The frames that are needed now, most urgent first; what was asked for before is forgotten. */
   want(frames) {
     const { count } = this.#clock ?? { count: 0 };
-    const wanted = frames.filter((idx) => idx >= 0 && idx < count);
-    this.#queue = wanted.filter((idx) => !this.#pictures.has(idx));
-    for (const idx of wanted.reverse()) this.#refresh(idx);
+    const valid = frames.filter((idx) => idx >= 0 && idx < count);
+    this.#queue = valid.filter((idx) => !this.#pictures.has(idx));
+    // Put what is needed last in the map: the picture that nobody has asked for longest is the first to go.
+    for (const idx of valid.reverse()) {
+      const picture = this.#pictures.get(idx);
+      if (this.#pictures.delete(idx)) this.#pictures.set(idx, picture);
+    }
     if (this.#failed && this.#queue.length) this.#open();
     else this.#pump();
-  }
-
-  /** The longest unwanted picture is the first to go. */
-  #refresh(idx) {
-    const picture = this.#pictures.get(idx);
-    if (this.#pictures.delete(idx)) this.#pictures.set(idx, picture);
   }
 
   #open() {
@@ -87,7 +85,7 @@ export class FrameGrabber {
     this.#wait();
   }
 
-  #loaded() {
+  #onLoaded() {
     this.#failed = false;
     this.#forget();
     this.#pump();
@@ -97,24 +95,24 @@ export class FrameGrabber {
     if (!this.#url) return;
     this.#forget();
     this.#failed = true;
-    this.#arrived();
+    this.#onChange();
   }
 
   #forget() {
     clearTimeout(this.#timer);
-    this.#asked = this.#presented = null;
+    this.#target_idx = this.#shown_s = null;
     this.#tries = this.#waits = 0;
   }
 
   #pump() {
-    if (this.#asked !== null || this.#failed || this.video.readyState < 1) return;
+    if (this.#target_idx !== null || this.#failed || this.video.readyState < 1) return;
     const idx = this.#queue.find((frame) => !this.#pictures.has(frame));
     if (idx !== undefined) this.#ask(idx);
   }
 
   #ask(idx) {
-    this.#asked = idx;
-    this.#presented = null;
+    this.#target_idx = idx;
+    this.#shown_s = null;
     this.#wait();
     // A second try asks a little later: a seek to where the video stands already presents nothing.
     this.video.currentTime = (idx + 0.5 + this.#tries * 0.2) / this.#clock.fps;
@@ -122,19 +120,19 @@ export class FrameGrabber {
 
   #wait() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(), PATIENCE_MS);
+    this.#timer = setTimeout(() => this.#check(), PATIENCE_MS);
   }
 
   /** Slow is not lost: a page that nobody sees presents nothing, and loading or a seek may take its time. */
-  #look() {
+  #check() {
     if (document.hidden) this.#wait();
-    else if (this.#asked !== null && !this.#queue.includes(this.#asked)) this.#skip();
+    else if (this.#target_idx !== null && !this.#queue.includes(this.#target_idx)) this.#abandon();
     else if (this.video.readyState >= 1 && !this.video.seeking) this.#miss();
     else if (++this.#waits < WAITS) this.#wait();
     else this.#fail();
   }
 
-  #skip() {
+  #abandon() {
     this.#forget();
     this.#pump();
   }
@@ -142,59 +140,59 @@ export class FrameGrabber {
   #listen(signal) {
     if (signal.aborted) return;
     this.video.requestVideoFrameCallback?.((_, frame) => {
-      this.#present(frame.mediaTime);
+      this.#onFrame(frame.mediaTime);
       this.#listen(signal);
     });
   }
 
   /** Drawn during a seek, a picture could be the next one already. A frame that comes late is kept as what it is. */
-  #present(media_s) {
+  #onFrame(media_s) {
     const { readyState, seeking } = this.video;
     if (!this.#clock || readyState < 1) return;
-    this.#presented = media_s;
+    this.#shown_s = media_s;
     if (seeking || readyState < 2) return;
     if (!this.video.error) this.#failed = false; // given up too soon
-    if (this.#asked === null || this.#isAsked(media_s)) this.#take(media_s);
+    if (this.#target_idx === null || this.#isTarget(media_s)) this.#accept(media_s);
     else this.#miss();
   }
 
-  #seeked() {
-    if (this.#asked === null || this.video.seeking) return;
+  #onSeeked() {
+    if (this.#target_idx === null || this.video.seeking) return;
     if (!this.video.requestVideoFrameCallback) requestAnimationFrame(() => this.video.seeking || this.#settle());
-    else if (this.#presented !== null && this.#isAsked(this.#presented)) this.#take(this.#presented);
+    else if (this.#shown_s !== null && this.#isTarget(this.#shown_s)) this.#accept(this.#shown_s);
   }
 
-  #isAsked(media_s) {
-    return Math.round(media_s * this.#clock.fps) === this.#asked;
+  #isTarget(media_s) {
+    return Math.round(media_s * this.#clock.fps) === this.#target_idx;
   }
 
-  #take(media_s) {
+  #accept(media_s) {
     const place = media_s * this.#clock.fps;
-    const shown = Math.round(place);
-    this.#keep(shown, Math.abs(place - shown) <= SLACK_FRAMES);
+    const idx = Math.round(place);
+    this.#store(idx, Math.abs(place - idx) <= SLACK_FRAMES);
     this.#next();
   }
 
   #miss() {
-    if (this.#asked === null) return;
-    if (++this.#tries < TRIES) this.#ask(this.#asked);
+    if (this.#target_idx === null) return;
+    if (++this.#tries < TRIES) this.#ask(this.#target_idx);
     else this.#settle();
   }
 
   /** No browser says that this is the frame: it is kept for what it is. */
   #settle() {
-    if (this.#asked === null) return;
-    this.#keep(this.#asked, false);
+    if (this.#target_idx === null) return;
+    this.#store(this.#target_idx, false);
     this.#next();
   }
 
   #next() {
     this.#forget();
-    this.#arrived();
+    this.#onChange();
     this.#pump();
   }
 
-  #keep(idx, exact) {
+  #store(idx, exact) {
     const { video } = this;
     if (!exact && this.#pictures.get(idx)?.exact) return;
     const canvas = document.createElement("canvas");
@@ -203,7 +201,7 @@ export class FrameGrabber {
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
     this.#pictures.delete(idx);
     this.#pictures.set(idx, { canvas, exact });
-    if (this.#pictures.size > KEPT) this.#pictures.delete(this.#pictures.keys().next().value);
+    if (this.#pictures.size > MOST_PICTURES) this.#pictures.delete(this.#pictures.keys().next().value);
   }
 
   #unload() {

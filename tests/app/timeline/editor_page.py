@@ -1,11 +1,37 @@
-"""A page with the workbench open, and the few things that tests do on it."""
+"""Pages with a timeline open, and the few things that tests do on them."""
 
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.app.timeline_harness import read_number
+from tests.app.timeline.harness import read_number
+
+VIEWPORT: ViewportSize = {"width": 1440, "height": 1000}
+PATIENCE_MS = 60_000
+REFRESHED = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+
+CLOCK = """
+  const realTimers = [window.setTimeout, window.clearTimeout], timers = new Map();
+  let [now_ms, ids] = [0, 0];
+  window.setTimeout = (call, ms = 0) => (timers.set(++ids, { call, due_ms: now_ms + ms }), ids);
+  window.clearTimeout = (id) => timers.delete(id);
+  const wait = async (ms) => {
+    const end_ms = now_ms + ms;
+    for (;;) {
+      const due = [...timers].filter(([, timer]) => timer.due_ms <= end_ms);
+      if (due.length === 0) break;
+      const [id, { call, due_ms }] = due.sort(([, a], [, b]) => a.due_ms - b.due_ms)[0];
+      timers.delete(id);
+      now_ms = due_ms;
+      call();
+      await null;
+    }
+    now_ms = end_ms;
+  };
+  const restoreTimers = () => ([window.setTimeout, window.clearTimeout] = realTimers);
+"""
+"""Timers that fire when a test waits, in their order, however fast or slow the machine is."""
 
 GRAB = """() => {
   const video = document.querySelector(".tl-video");
@@ -30,26 +56,34 @@ def number_in(data: list[int]) -> int:
     return read_number(np.repeat(row, 15, axis=0))
 
 
-class Bench:
+class EditorPage:
     """One page with an item open, and the few things that tests do on it."""
 
     def __init__(self, browser: Browser, address: str, query: str = "", **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1440, "height": 1000}, **options)
+        self.context = browser.new_context(viewport=VIEWPORT, **options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.faults: list[str] = []
         self.hosts: set[str] = set()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         self.address = address
-        self.open(query)
+        self.page.goto(f"{address}/?{query}")
+        self.ready()
 
-    def open(self, query: str) -> None:
-        self.page.goto(f"{self.address}/?{query}")
+    def open(self, query: str = "") -> None:
+        """Open an item on the page that is there, as a fresh page would: nothing is stored, pressed or scrolled."""
+        self.page.set_viewport_size(VIEWPORT)
+        self.page.emulate_media(media="screen")
+        self.page.mouse.move(0, 0)
+        self.page.evaluate(
+            "(query) => { localStorage.clear(); sessionStorage.clear(); scrollTo(0, 0); return openItem(query); }",
+            query,
+        )
         self.ready()
 
     def ready(self) -> None:
-        self.page.wait_for_selector("body[data-ready=true]", timeout=60_000)
+        self.page.wait_for_selector("body[data-ready=true]")
         self.page.wait_for_function("() => document.querySelector('.tl-video').readyState >= 2")
         self.settle()
 
@@ -57,12 +91,12 @@ class Bench:
         """Until no seek is under way, the shown frame is known, and two refreshes have passed."""
         still = "() => !document.querySelector('.tl-video').seeking && view.state.truth !== null"
         self.page.wait_for_function(still)
-        self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+        self.page.evaluate(REFRESHED)
         self.page.wait_for_function(still)
 
     def settle_nothing(self) -> None:
         """Two refreshes, where no clip is open."""
-        self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+        self.page.evaluate(REFRESHED)
 
     def press(self, *keys: str) -> None:
         for key in keys:

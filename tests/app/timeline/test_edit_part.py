@@ -6,7 +6,7 @@ import pytest
 
 from app.timeline.parts import check_value
 from tempo_core.errors import InputError
-from tests.app.edit_harness import ITEMS, edit_part, item
+from tests.app.timeline.edit_harness import ITEMS, edit_part, item
 
 
 @pytest.mark.parametrize("name", list(ITEMS))

@@ -1,6 +1,6 @@
 """A small app around the timeline: FastAPI, a rendered clip, its film strip, and one button per state.
 
-Run `python -m tests.app.timeline_harness PORT` to look at it by hand.
+Run `python -m tests.app.timeline.harness PORT` to look at it by hand.
 """
 
 import socket

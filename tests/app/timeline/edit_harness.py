@@ -1,6 +1,6 @@
-"""The workbench on a bare page: a rendered clip whose pictures carry their number, and items to edit.
+"""The timeline on bare pages: a rendered clip whose pictures carry their number, and items to edit.
 
-Run `python -m tests.app.edit_harness PORT` to look at it by hand (?item=crowded&theme=dark&mode=review).
+Run `python -m tests.app.timeline.edit_harness PORT` to look at it by hand (?item=crowded&theme=dark&mode=review).
 """
 
 import json
@@ -18,9 +18,10 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from annotations.records import ERROR_CATEGORIES
 from app.timeline import mount_assets
 from tests import videos
-from tests.app.timeline_harness import (
+from tests.app.timeline.harness import (
     DURATION_S,
     RATE,
+    STATES,
     crowded_value,
     ready_value,
     render_clip,
@@ -34,18 +35,47 @@ body.dark {{ color-scheme: dark; }}</style></head>
 <body class="gradio-container {theme}"><main id="host"><div class="tl-root"></div></main>
 <script type="module">
 const {{ mount }} = await import("/ui-assets/timeline.js");
-const given = await (await fetch("/items/{item}")).json();
 const host = document.getElementById("host");
-await mount(host, {{ props: {{ value: null }}, watch() {{}}, assets: "/ui-assets", version: "0", mode: "{mode}" }});
-window.view = host.querySelector(".tl-root").timeline;
-window.commits = [];
-window.submits = [];
-view.editor.addEventListener("commit", (event) => commits.push(event.detail));
 document.addEventListener("tl-submit", (event) => submits.push(event.detail.edit));
-const kept = sessionStorage.getItem("history");
-view.load(given, {{ history: kept && JSON.parse(kept) }});
+window.openItem = async (query) => {{
+  document.body.dataset.ready = "false";
+  const {{ item = "ready", mode = "annotate" }} = Object.fromEntries(new URLSearchParams(query));
+  const value = await (await fetch(`/items/${{item}}`)).json();
+  host.replaceChildren(Object.assign(document.createElement("div"), {{ className: "tl-root" }}));
+  await mount(host, {{ props: {{ value: null }}, watch() {{}}, assets: "/ui-assets", version: "0", mode }});
+  window.view = host.querySelector(".tl-root").timeline;
+  [window.commits, window.submits] = [[], []];
+  view.editor.addEventListener("commit", (event) => commits.push(event.detail));
+  const history = sessionStorage.getItem("history");
+  view.load(value, {{ history: history && JSON.parse(history) }});
+  document.body.dataset.ready = "true";
+}};
+await openItem(location.search);
+</script></body></html>"""
+
+"""`openItem(query)` opens an item as a fresh page would."""
+
+GROUND_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ground</title>
+<style>body { margin: 16px; font-family: system-ui, sans-serif; }</style></head>
+<body class="gradio-container"><input aria-label="Words"><main id="host"><div class="tl-root"></div></main>
+<script type="module">
+const { mount } = await import("/ui-assets/timeline.js");
+const host = document.getElementById("host"), props = { value: null };
+let update = null;
+window.openTimeline = async () => {
+  props.value = null;
+  host.replaceChildren(Object.assign(document.createElement("div"), { className: "tl-root" }));
+  const watch = (_, call) => (update = call);
+  await mount(host, { props, watch, assets: "/ui-assets", version: "0", mode: "ground" });
+};
+window.showValue = async (name) => {
+  props.value = await (await fetch(`/values/${encodeURIComponent(name)}`)).json();
+  update();
+};
+await openTimeline();
 document.body.dataset.ready = "true";
 </script></body></html>"""
+"""The read-only timeline without Gradio; `showValue(name)` gives it one of the harness' STATES."""
 
 
 def edit_part(**changes: Any) -> dict[str, Any]:
@@ -174,7 +204,7 @@ def numbered() -> dict[str, Any]:
 
 
 def build(folder: Path) -> FastAPI:
-    """The page at /?item=NAME&theme=light|dark&mode=annotate|review."""
+    """The page at /?item=NAME&theme=light|dark&mode=annotate|review, and the read-only one at /ground."""
     videos.write_clip(
         folder / "numbered.mp4", videos.constant(NTSC_FRAMES, fps=NTSC), ticks=30_000, rate=30, gop=12
     )
@@ -186,14 +216,21 @@ def build(folder: Path) -> FastAPI:
     app.get("/clip.mp4")(lambda: FileResponse(folder / "clip.mp4"))
     app.get("/strip.png")(lambda: FileResponse(folder / "strip.png"))
 
+    app.get("/broken.mp4")(lambda: FileResponse(folder / "strip.png", media_type="video/mp4"))
+
     @app.get("/items/{name}")
-    def one(name: str) -> JSONResponse:
+    def item_json(name: str) -> JSONResponse:
         return JSONResponse(json.loads(json.dumps(ITEMS[name]())))
 
     @app.get("/", response_class=HTMLResponse)
-    def page(item: str = "ready", theme: str = "light", mode: str = "annotate") -> str:
-        paper = "#0f141b" if theme == "dark" else "#f7f8fa"
-        return PAGE.format(item=item, theme=theme, mode=mode, paper=paper)
+    def page(theme: str = "light") -> str:
+        return PAGE.format(theme=theme, paper="#0f141b" if theme == "dark" else "#f7f8fa")
+
+    @app.get("/values/{name}")
+    def value_json(name: str) -> JSONResponse:
+        return JSONResponse(json.loads(json.dumps(STATES[name]())))
+
+    app.get("/ground")(lambda: HTMLResponse(GROUND_PAGE))
 
     return app
 

@@ -16,7 +16,7 @@ from app.timeline import Timeline, check_value, empty_value, error_value, loadin
 from app.timeline.component import ASSETS, VALUE_SCHEMA, assets_version, mount_assets
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from tests.app.timeline_harness import ready_value
+from tests.app.timeline.harness import ready_value
 
 
 @dataclass(frozen=True)

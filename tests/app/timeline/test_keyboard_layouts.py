@@ -6,20 +6,19 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.app.edit_bench import Bench
+from tests.app.timeline.editor_page import EditorPage
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=15_000)
 
 PRESS = """([code, key, shiftKey]) => document.activeElement.dispatchEvent(
   new KeyboardEvent("keydown", { code, key, shiftKey, bubbles: true, cancelable: true }))"""
 
 
 @pytest.fixture
-def bench(bench: Bench) -> Bench:
-    bench.page.locator("[data-lane=ruler]").focus()
-    return bench
+def editor(editor: EditorPage) -> EditorPage:
+    editor.page.locator("[data-lane=ruler]").focus()
+    return editor
 
 
 @pytest.mark.parametrize(
@@ -33,20 +32,22 @@ def bench(bench: Bench) -> Bench:
         ("Russian", "х", "ъ"),
     ],
 )
-def test_the_places_of_the_brackets_lead_to_the_edges(bench: Bench, board: str, start: str, end: str) -> None:
+def test_the_places_of_the_brackets_lead_to_the_edges(
+    editor: EditorPage, board: str, start: str, end: str
+) -> None:
     for code, key, edge in (("BracketLeft", start, "start"), ("BracketRight", end, "end")):
-        bench.page.evaluate(PRESS, [code, key, False])
-        assert bench.run("view.editor.selection.edge") == edge, board
+        editor.page.evaluate(PRESS, [code, key, False])
+        assert editor.run("view.editor.selection.edge") == edge, board
 
 
-def test_letters_of_other_scripts_count_by_their_place(bench: Bench) -> None:
-    bench.page.evaluate(PRESS, ["KeyF", "а", False])  # Russian
-    bench.page.evaluate(PRESS, ["KeyB", "β", False])  # Greek: nothing to split here
-    bench.page.evaluate(PRESS, ["KeyI", "ı", False])  # Turkish: the start is where the playhead is already
-    bench.page.evaluate(PRESS, ["KeyP", "З", True])
-    assert bench.run("view.editor.doc.flagged") is True
-    assert bench.run("view.player.range.end_s") == 4
-    assert bench.run("[view.keys.find('key:f', null).id, view.keys.find('key:i', null).id]") == [
+def test_letters_of_other_scripts_count_by_their_place(editor: EditorPage) -> None:
+    editor.page.evaluate(PRESS, ["KeyF", "а", False])  # Russian
+    editor.page.evaluate(PRESS, ["KeyB", "β", False])  # Greek: nothing to split here
+    editor.page.evaluate(PRESS, ["KeyI", "ı", False])  # Turkish: the start is where the playhead is already
+    editor.page.evaluate(PRESS, ["KeyP", "З", True])
+    assert editor.run("view.editor.doc.flagged") is True
+    assert editor.run("view.player.range.end_s") == 4
+    assert editor.run("[view.keys.find('key:f', null).id, view.keys.find('key:i', null).id]") == [
         "flag",
         "markStart",
     ]
@@ -67,13 +68,15 @@ RESTS = """() => new Promise((done) => {
 class Fingers:
     """Touches as the browser gets them from a screen."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.cdp = bench, bench.context.new_cdp_session(bench.page)
+    def __init__(self, editor: EditorPage) -> None:
+        self.editor, self.cdp = editor, editor.context.new_cdp_session(editor.page)
 
     def __call__(self, kind: str, *points: tuple[float, float]) -> None:
         given = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
         self.cdp.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": given})
-        self.bench.page.wait_for_timeout(16)
+        self.editor.page.evaluate(
+            "() => new Promise(requestAnimationFrame)"
+        )  # moves of one refresh are merged
 
     def pinch(self, x: float, y: float, dx: float, dy: float, by: float) -> None:
         """Two fingers at (dx, dy) on either side of a point go apart until they are `by` times as far."""
@@ -83,23 +86,23 @@ class Fingers:
         for far in ends[1:]:
             self("Move", (x - dx * far, y - dy * far), (x + dx * far, y + dy * far))
         self("End")
-        self.bench.settle()
+        self.editor.settle()
 
 
 @pytest.fixture
-def phone(chromium: Browser, address: str) -> Iterator[Bench]:
-    bench = Bench(chromium, address, has_touch=True, is_mobile=True)
-    bench.page.set_viewport_size({"width": 390, "height": 844})
-    bench.page.locator("[data-lane=strip]").scroll_into_view_if_needed()
-    bench.settle()
-    yield bench
-    bench.context.close()
-    assert bench.faults == []
+def phone(chromium: Browser, address: str) -> Iterator[EditorPage]:
+    editor = EditorPage(chromium, address, has_touch=True, is_mobile=True)
+    editor.page.set_viewport_size({"width": 390, "height": 844})
+    editor.page.locator("[data-lane=strip]").scroll_into_view_if_needed()
+    editor.settle()
+    yield editor
+    editor.context.close()
+    assert editor.faults == []
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(20.0, 0.0), (18.0, 40.0), (4.0, 45.0)])
 def test_two_fingers_zoom_by_how_far_they_part_and_around_their_middle(
-    phone: Bench, dx: float, dy: float
+    phone: EditorPage, dx: float, dy: float
 ) -> None:
     x, y = phone.x(4.0, "original")
     Fingers(phone).pinch(x, y, dx, dy, by=2.0)
@@ -114,7 +117,7 @@ def test_two_fingers_zoom_by_how_far_they_part_and_around_their_middle(
     assert phone.run("view.state.viewport.span_s") == pytest.approx(12.0, abs=0.8)
 
 
-def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: Bench) -> None:
+def test_one_finger_scrolls_the_page_up_and_down_and_the_axis_sideways(phone: EditorPage) -> None:
     phone.run("(view.state.viewport.show(2, 8), view.state.touch('viewport'))")
     phone.settle()
     x, y = phone.x(5.0, "model")

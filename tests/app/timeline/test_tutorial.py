@@ -14,23 +14,22 @@ from scripts.setup import axe_path
 from tests.app.annotating import Bench as AnnotateBench
 from tests.app.annotating import annotator_with, fill, open_bench, row, until
 from tests.app.annotating import serving as serving_bench
-from tests.app.edit_bench import Bench
-from tests.app.edit_harness import build
 from tests.app.test_accessibility import serious
-from tests.app.timeline_harness import serving
+from tests.app.timeline.editor_page import EditorPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 PATIENCE_MS = 60_000
 STANDS = """(() => {
-  const { editor, state, player, stage, snapping, slip, fine, zoomed } = document.querySelector(".tl-root").timeline;
+  const { editor, state, player, videoPane, snapping, slip, fine, zoom_idx } =
+    document.querySelector(".tl-root").timeline;
   const { start_s, end_s } = state.viewport;
   return JSON.stringify([editor.history(), editor.selection, editor.item, [start_s, end_s], player.time_s,
-    stage.video.playbackRate, [snapping, slip, fine, zoomed], state.value]);
+    videoPane.video.playbackRate, [snapping, slip, fine, zoom_idx], state.value]);
 })()"""
 ANSWERED = """(() => {
-  const { flow, timeline } = document.querySelector(".tl-root");
-  return timeline.editor.item?.model && flow.ahead?.item?.edit.model;
+  const { annotatePage, timeline } = document.querySelector(".tl-root");
+  return timeline.editor.item?.model && annotatePage.ahead?.item?.edit.model;
 })()"""  # the model's proposals for this row and the next are here, in whichever order they came
 KEYS = [
     ("Press Space to play", ["Space", "played", "Space"]),
@@ -46,18 +45,9 @@ KEYS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(build(tmp_path_factory.mktemp("drill"))) as url:
-        yield url
-
-
 @pytest.fixture
-def timeline(chromium: Browser, address: str) -> Iterator[Bench]:
-    bench = Bench(chromium, address)
-    yield bench
-    bench.context.close()
-    assert bench.faults == []
+def timeline(editor: EditorPage) -> EditorPage:
+    return editor
 
 
 @pytest.fixture
@@ -149,11 +139,12 @@ def test_the_whole_of_it_by_keyboard_changes_nothing(bench: AnnotateBench, serve
     expect(page.locator(".tl-drill")).to_have_count(0)
     assert page.evaluate(STANDS) == before
     expect(page.locator("[data-lane=ruler]")).to_be_focused()
-    page.wait_for_timeout(1000)
-    assert [url for url in sent if "/annotate/api" in url] == []
     assert written(bench) == counts
     page.keyboard.press("Control+z")
     until(lambda: written(bench)[0], lambda count: count == 2)
+    # Edits are sent in their order: whatever the drill had left would have come before this one.
+    assert [url.partition("/annotate/api")[2] for url in sent] == ["/queries/1/edits"]
+    assert written(bench) == (counts[0] + 1, counts[1] + 1)
     assert bench.store.corrections(1)[1].edit.moments[0].end_ms == 2000
 
 
@@ -244,7 +235,7 @@ def test_without_a_clip_it_plays_nothing_but_goes_on(bench: AnnotateBench, serve
 # ---- on the timeline alone
 
 
-def test_the_sentences_have_this_persons_keys(timeline: Bench) -> None:
+def test_the_sentences_have_this_persons_keys(timeline: EditorPage) -> None:
     page = timeline.page
     timeline.run("(view.keys.rebind('toggle', 'key:w'), view.keys.rebind('frameOn', 'key:e'))")
     begin(page)
@@ -260,10 +251,10 @@ def test_the_sentences_have_this_persons_keys(timeline: Bench) -> None:
     assert marks(page)[:3] == ["left out", "done", ""]
 
 
-def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(chromium: Browser, address: str) -> None:
+def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(timeline: EditorPage) -> None:
+    page = timeline.page
     for item, reason in (("blind", "hidden until you submit"), ("empty", None)):
-        timeline = Bench(chromium, address, f"item={item}")
-        page = timeline.page
+        timeline.open(f"item={item}")
         before = page.evaluate(STANDS)
         timeline.run("view.tutorial.start()")
         expect(page.locator("[data-lane=mine] .tl-own")).to_have_count(1)
@@ -276,20 +267,18 @@ def test_what_is_hidden_or_not_there_is_left_out_with_the_reason(chromium: Brows
         page.keyboard.press("Escape")
         assert page.evaluate(STANDS) == before
         assert timeline.commits() == []
-        timeline.context.close()
 
 
-def test_the_original_stands_in_where_there_is_no_proposal(chromium: Browser, address: str) -> None:
-    timeline = Bench(chromium, address, "item=waiting")
+def test_the_original_stands_in_where_there_is_no_proposal(timeline: EditorPage) -> None:
+    timeline.open("item=waiting")
     timeline.run("view.tutorial.start()")
     do(timeline.page, ["Shift+ArrowDown", ".", "]", "a", "n", "Control+z"])
     expect(says(timeline.page)).to_have_text("Take the end where the original has it with 4.")
     timeline.press("4")
     expect(says(timeline.page)).to_contain_text("nothing matches")
-    timeline.context.close()
 
 
-def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: Bench) -> None:
+def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: EditorPage) -> None:
     begin(timeline.page)
     for _ in range(9):
         timeline.page.keyboard.press("Shift+ArrowDown")
@@ -308,8 +297,8 @@ def test_a_submit_key_that_is_held_or_pressed_again_sends_nothing(timeline: Benc
     assert timeline.run("submits.length") == 1
 
 
-def test_what_comes_for_the_row_meanwhile_waits(chromium: Browser, address: str) -> None:
-    timeline = Bench(chromium, address, "item=waiting")
+def test_what_comes_for_the_row_meanwhile_waits(timeline: EditorPage) -> None:
+    timeline.open("item=waiting")
     timeline.run("view.tutorial.start()")
     moment = "{ start_ms: 2120, end_ms: 4400, confidence: 0.8 }"
     model = f"{{ proposal_id: 3, model_id: 'm', refused: false, relevance: 0.9, moments: [{moment}] }}"
@@ -320,10 +309,9 @@ def test_what_comes_for_the_row_meanwhile_waits(chromium: Browser, address: str)
     timeline.run("view.tutorial.start()")
     timeline.run("view.load(view.state.value)")
     assert timeline.run("[view.tutorial.running, view.editor.rehearsing]") == [False, False]
-    timeline.context.close()
 
 
-def test_nothing_on_the_page_moves(timeline: Bench) -> None:
+def test_nothing_on_the_page_moves(timeline: EditorPage) -> None:
     box = "(name) => JSON.stringify(document.querySelector(name).getBoundingClientRect())"
     script = f"['.tl-stage', '.tl-axis', '.tl-status'].map({box})"
     before = timeline.run(script)
@@ -364,7 +352,7 @@ def test_axe_finds_nothing_serious(chromium: Browser, address: str, theme: str, 
 # ---- the sheet of keys
 
 
-def test_the_sheet_shows_its_last_row_and_prints_on_one_page(timeline: Bench) -> None:
+def test_the_sheet_shows_its_last_row_and_prints_on_one_page(timeline: EditorPage) -> None:
     page = timeline.page
     timeline.press("?")
     sheet = page.get_by_role("dialog", name="Keys and pointer")

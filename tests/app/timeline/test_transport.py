@@ -1,0 +1,197 @@
+"""Playing while editing: loops, gaps, shuttle, reaction time, the loupe and what is heard."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.app.timeline.editor_page import LOUPE, EditorPage, number_in
+
+pytestmark = pytest.mark.browser
+
+
+def test_auditions_loop_around_the_edge_and_within_the_moment(editor: EditorPage) -> None:
+    editor.press("]")
+    editor.page.keyboard.press("p")
+    assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [3, 5]
+    editor.page.evaluate(
+        """() => { window.numbers = []; const video = document.querySelector(".tl-video");
+        const note = (_, frame) => {
+          numbers.push(Math.round(frame.mediaTime * 25));
+          video.requestVideoFrameCallback(note);
+        };
+        video.requestVideoFrameCallback(note); }"""
+    )
+    # Which frames a loop shows is in test_player.py; here it goes round, and never begins before its start.
+    rounds = "numbers.filter((number, k) => k && number < numbers[k - 1] - 10).length"
+    editor.page.wait_for_function(f"() => {rounds} >= 2")
+    editor.page.keyboard.press("p")
+    editor.settle()
+    assert min(editor.run("numbers")) >= 75
+    editor.page.keyboard.press("Shift+P")
+    assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [2, 4]
+    editor.page.keyboard.press("Space")
+    editor.settle()
+    assert editor.run("view.player.playing") is False
+
+
+def test_a_loop_is_stopped_by_its_key_while_it_seeks_back_to_its_start(editor: EditorPage) -> None:
+    editor.press("]")
+    pressed = "view.transport.auditionEdge(), [view.player.playing, view.player.range?.loop ?? null]"
+    waits, stopped = editor.run(f"[({pressed}), ({pressed})]")
+    assert (waits, stopped) == ([False, True], [False, None])
+    editor.settle()
+    assert editor.run("view.player.playing") is False
+
+
+def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(editor: EditorPage) -> None:
+    editor.press("g")
+    expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 4.0–6.0 s · 83 % likely")
+    assert editor.run("document.querySelector('.tl-video').playbackRate") == 2
+    editor.page.keyboard.press("g")
+    expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 2 of 3")
+    editor.page.keyboard.press("Escape")
+    editor.settle()
+    expect(editor.page.locator(".tl-doing")).to_have_text("")
+    assert editor.run("document.querySelector('.tl-video').playbackRate") == 1
+    order = editor.run(
+        """(async () => { const m = await import("/ui-assets/moments.js");
+        const windows = m.likelyWindows(view.editor.item, []);
+        return m.reviewOrder(view.editor.moments, 12000, windows).map((g) => [g.start_ms, g.p]); })()"""
+    )
+    assert [start for start, _ in order] == [4000, 8000, 0]
+
+
+def test_shuttle_keys(editor: EditorPage) -> None:
+    editor.page.keyboard.press("l")
+    editor.page.wait_for_function("() => view.player.playing")
+    editor.page.keyboard.press("l")
+    assert editor.run("document.querySelector('.tl-video').playbackRate") == 1.5
+    editor.page.keyboard.press("j")
+    editor.page.keyboard.press("j")
+    assert editor.run("document.querySelector('.tl-video').playbackRate") == 0.5
+    editor.page.keyboard.down("k")
+    editor.settle()
+    before = editor.number()
+    for key in ("l", "l", "j"):
+        editor.page.keyboard.press(key)
+    editor.page.keyboard.up("k")
+    editor.settle()
+    assert editor.number() == before + 1
+    assert editor.run("view.player.playing") is False
+
+
+def test_marking_while_playing_counts_the_reaction_time(editor: EditorPage) -> None:
+    learned = editor.run(
+        """(async () => { const { Reaction } = await import("/ui-assets/reaction.js");
+        const store = new Map();
+        const storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
+        const r = new Reaction(storage);
+        const first = [r.lag_ms, r.meant(5000, 2, "1:start")];
+        r.learn(() => 4200);
+        for (const ms of [4600, 4700, 4650, 4900]) { r.meant(5000, 1, "1:start"); r.learn(() => ms); }
+        r.meant(5000, 1, "2:end"); r.learn(() => null);
+        const again = new Reaction(storage);
+        again.on = false;
+        return [...first, again.lag_ms, again.meant(5000, 1, "x:start")]; })()"""
+    )
+    assert learned == [250, 4500, 350, 5000]
+    editor.page.keyboard.press("Space")
+    editor.page.wait_for_function("() => document.querySelector('.tl-video').currentTime > 2.8")
+    # One task of the page: the clip's clock may go on beside it, but no refresh comes between.
+    before_s, after_s = editor.page.evaluate(
+        """() => { const video = document.querySelector(".tl-video"), before_s = video.currentTime;
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "i", code: "KeyI", bubbles: true }));
+        return [before_s, video.currentTime]; }"""
+    )
+    marked_s = editor.times()[0][0] / 1000
+    editor.page.keyboard.press("Space")
+    assert before_s - 0.25 - 0.02 <= marked_s <= after_s - 0.25 + 0.02  # the nearest frame boundary
+    expect(editor.page.locator(".tl-says")).to_contain_text("250 ms earlier for your reaction time")
+
+
+def test_the_loupe_shows_the_last_frame_out_and_the_first_in(editor: EditorPage) -> None:
+    editor.press("[")
+    for key, first in (("", 50), ("ArrowRight", 51), ("Shift+ArrowRight", 76)):
+        if key:
+            editor.press(key)
+        main = editor.page.locator(".tl-loupe [data-side=after] .tl-loupe-main")
+        expect(main).to_have_attribute("data-frame", str(first))
+        expect(editor.page.locator(".tl-loupe .tl-badge")).to_have_text("exact")
+        assert number_in(editor.page.evaluate(LOUPE, "before")) == first - 1
+        assert number_in(editor.page.evaluate(LOUPE, "after")) == first
+        expect(editor.page.locator(".tl-loupe [data-side=after] figcaption")).to_have_text(
+            f"First in · {first}"
+        )
+    tile = editor.page.locator(".tl-loupe figure[data-side=after] .tl-loupe-tile").nth(3)
+    expect(tile).to_have_attribute("data-frame", "79")
+    tile.click()
+    editor.settle()
+    assert editor.times()[0][0] == 3160
+
+
+def test_the_badge_says_exact(editor: EditorPage) -> None:
+    badge = editor.page.locator(".tl-status .tl-badge")
+    editor.press("ArrowRight")
+    expect(badge).to_have_text("exact · frame 51")
+    expect(badge).to_have_attribute("data-truth", "exact")
+
+
+def test_moments_are_a_captions_track(editor: EditorPage) -> None:
+    cues = "[...document.querySelector('.tl-video').textTracks[0].cues].map((c) => [c.startTime, c.endTime, c.text])"
+    assert editor.run(cues) == [[2, 4, "Moment 1 of 2"], [6, 8, "Moment 2 of 2"]]
+    editor.press("2")
+    assert editor.run(cues)[0] == [2, 4.4, "Moment 1 of 2"]
+
+
+def test_an_edit_is_shown_whole_when_the_view_changes_in_the_same_frame(editor: EditorPage) -> None:
+    take = "view.editor.apply({ type: 'takeEdge', id: 1, edge: 'end', source: 'model' })"
+    editor.run(f"(view.state.touch('viewport'), {take}, null)")
+    editor.settle()
+    cue = "document.querySelector('.tl-video').textTracks[0].cues[0].endTime"
+    assert (editor.run(cue), editor.times()[0]) == (4.4, [2000, 4400])
+    expect(editor.page.get_by_label("End of moment 1, seconds")).to_have_value("4.40")
+
+
+def test_a_loop_goes_on_around_the_edge_that_moves(editor: EditorPage) -> None:
+    around = "[view.player.range?.start_s, view.player.range?.end_s, view.player.range?.loop]"
+    editor.press("]")
+    editor.page.keyboard.press("p")
+    editor.page.wait_for_function("() => view.player.playing")
+    for keys, expected in (
+        (("Shift+ArrowRight",), [4, 6, True]),
+        (("d", "ArrowRight"), [4.56, 6.56, True]),
+        (("2",), [3.4, 5.4, True]),
+        (("Control+z",), [4.56, 6.56, True]),
+        (("[",), [1, 3, True]),
+    ):
+        for key in keys:
+            editor.page.keyboard.press(key)
+        assert editor.run(around) == expected, keys
+    editor.page.wait_for_function("() => view.player.playing")
+    editor.page.keyboard.press("Shift+P")  # stops what loops
+    editor.settle()
+    assert editor.run("view.player.playing") is False
+    editor.page.keyboard.press("Shift+P")
+    editor.page.keyboard.press("ArrowRight")
+    assert editor.run(around) == [2.04, 5.56, True]
+    editor.page.keyboard.press("Escape")
+    editor.settle()
+
+
+def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(editor: EditorPage) -> None:
+    editor.press("]")
+    editor.page.keyboard.press("p")
+    editor.page.wait_for_function("() => view.player.playing")
+    editor.page.mouse.click(*editor.x(10.0, "original"))
+    editor.settle()
+    assert editor.number() == 250
+    assert editor.run("[view.player.playing, view.player.range]") == [False, None]
+    editor.page.keyboard.press("g")  # 4 to 6 s
+    editor.page.wait_for_function("() => view.player.playing")
+    editor.page.mouse.click(*editor.x(5.0, "original"))
+    assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [
+        pytest.approx(5, abs=0.02),
+        6,
+    ]
+    assert editor.run("view.transport.reviewing") is True
+    editor.page.mouse.click(*editor.x(11.0, "original"))
+    assert editor.run("[view.transport.reviewing, view.player.playing]") == [False, False]
