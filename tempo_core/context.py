@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,25 +114,47 @@ def encode_video(
     `prompt` replaces `build_prompt`'s, for experiments that write the context otherwise. Raises InputError
     for a budget that cannot hold the frames' minimum, Cancelled between steps.
     """
+    from transformers import DynamicCache
+
     report: OnProgress = on_progress or (lambda stage, share: None)
-    clock = Clock()
+    laps = [time.perf_counter()]
     report("allocating", 0.0)
     prompt = prompt or build_prompt(
         loaded.tokenizer, loaded.defaults, video, token_budget=token_budget, allocator=allocator
     )
-    clock.lap("allocating_s")
-    sizes = prompt.allocation.sizes_px
-    vision = encode_frames(
-        loaded.model,
+    laps.append(time.perf_counter())
+
+    # The frames' vision tokens [N, width] take the placeholders' places among the text embeddings [L, width].
+    model = loaded.model
+    visual_tokens = encode_frames(
+        model,
         video.frames,
-        sizes,
+        prompt.allocation.sizes_px,
         loaded.normaliser,
         cancel=cancel,
         on_progress=lambda share: report("encoding", share / 2),
     )
-    clock.lap("vision_s")
-    cache = _prefill(loaded, prompt, vision, cancel, lambda share: report("encoding", 0.5 + share / 2))
-    clock.lap("prefix_s")
+    laps.append(time.perf_counter())
+    ids = torch.tensor(prompt.ids, device=model.device)
+    embeddings = model.get_input_embeddings()(ids)
+    embeddings[ids == special_id(loaded.tokenizer, IMAGE_PAD)] = visual_tokens.to(embeddings.dtype)
+    positions = torch.from_numpy(prompt.positions).to(model.device)[:, None]
+
+    # The cache is filled piece by piece, so that a person can stop in between.
+    cache = DynamicCache(config=model.config.get_text_config())
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while reading the video.")
+        piece = slice(start, start + PREFILL_TOKENS)
+        model.model.language_model(
+            inputs_embeds=embeddings[None, piece],
+            position_ids=positions[:, :, piece],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        report("encoding", 0.5 + min(1.0, piece.stop / len(ids)) / 2)
+    laps.append(time.perf_counter())
+    stages = ("allocating_s", "vision_s", "prefix_s")
     return VideoContext(
         times_s=np.asarray(video.times_s, dtype=np.float64),
         end_s=float(video.end_s),
@@ -141,49 +164,9 @@ def encode_video(
         prefix_tokens=len(prompt.ids),
         position=next_position(prompt.positions),
         cache=cache,
-        timings=clock.laps,
+        timings={
+            stage: round(after - before, 4)
+            for stage, (before, after) in zip(stages, pairwise(laps), strict=True)
+        },
         sha256=video.sha256,
     )
-
-
-def _prefill(
-    loaded: LoadedModel,
-    prompt: VideoPrompt,
-    vision: torch.Tensor,
-    cancel: threading.Event | None,
-    on_progress: Callable[[float], None],
-) -> Any:
-    """The cache of a context, filled piece by piece. `vision` [N, width] are its image tokens in order."""
-    from transformers import DynamicCache
-
-    model = loaded.model
-    ids = torch.tensor(prompt.ids, device=model.device)
-    embedded = model.get_input_embeddings()(ids)
-    embedded[ids == special_id(loaded.tokenizer, IMAGE_PAD)] = vision.to(embedded.dtype)
-    positions = torch.from_numpy(prompt.positions).to(model.device)[:, None]
-    cache = DynamicCache(config=model.config.get_text_config())
-    for start in range(0, len(ids), PREFILL_TOKENS):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while reading the video.")
-        piece = slice(start, start + PREFILL_TOKENS)
-        model.model.language_model(
-            inputs_embeds=embedded[None, piece],
-            position_ids=positions[:, :, piece],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        on_progress(min(1.0, piece.stop / len(ids)))
-    return cache
-
-
-class Clock:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Note the seconds since the last lap under this name, rounded to a tenth of a millisecond."""
-        now = time.perf_counter()
-        self.laps[name], self._last = round(now - self._last, 4), now

@@ -57,18 +57,18 @@ class CachedScorer:
     def __init__(self, model: Any, cache: Any, logits: torch.Tensor, position: int) -> None:
         """`logits` [1, V] are those after the prompt's last token, `position` is the next token's."""
         self._model, self._cache, self._position = model, share_cache(cache), position
-        self._logits, self._fed, self._rows = logits, 0, 1
+        self._logits, self._n_fed, self._rows = logits, 0, 1
 
     def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
         if list(parents) != list(range(self._rows)):
             self._cache.batch_select_indices(torch.tensor(parents, device=self._logits.device))
             self._logits = self._logits[list(parents)]
         self._rows = len(prefixes)
-        pending = [list(prefix[self._fed :]) for prefix in prefixes]
+        pending = [list(prefix[self._n_fed :]) for prefix in prefixes]
         if pending[0]:
-            start = self._position + self._fed
+            start = self._position + self._n_fed
             self._logits = feed(self._model, torch.tensor(pending), start, self._cache)
-            self._fed += len(pending[0])
+            self._n_fed += len(pending[0])
         return self._logits
 
 
@@ -141,61 +141,48 @@ def search(
     `opened` is where to begin (default: nowhere). Raises Cancelled between steps when `cancel` is set,
     CheckpointError when the model's numbers are not finite.
     """
-    live, parents = [opened or Hypothesis(GrammarState(), (), ())], [0]
+    beams, parents = [opened or Hypothesis(GrammarState(), (), ())], [0]
     finished: list[Hypothesis] = []
-    while live:
+    while beams:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped while answering.")
-        live = _follow(grammar, live)
-        settled = [beam.state.choice == "done" for beam in live]
-        finished += [_finish(grammar, beam) for beam, done in zip(live, settled, strict=True) if done]
-        parents = [parent for parent, done in zip(parents, settled, strict=True) if not done]
-        live = [beam for beam, done in zip(live, settled, strict=True) if not done]
-        if live:
-            grown = _grow(grammar, live, scorer([beam.ids for beam in live], parents))
-            live, parents, complete = _select(grown, width)
-            finished += [_finish(grammar, beam) for beam in complete]
+        # Tokens that every beam must say next cost no model call; the beams stay equally long.
+        while all(beam.state.choice != "done" and len(grammar.options(beam.state)) == 1 for beam in beams):
+            beams = [_append_forced(grammar, beam) for beam in beams]
+        finished += [_finish(grammar, beam) for beam in beams if beam.state.choice == "done"]
+        rows = [row for row, beam in enumerate(beams) if beam.state.choice != "done"]
+        beams, parents = [beams[row] for row in rows], [parents[row] for row in rows]
+        if beams:
+            # Every allowed continuation by one token, with the row of its beam, the most probable first.
+            logits = scorer([beam.ids for beam in beams], parents)
+            continuations = []
+            for row, beam in enumerate(beams):
+                options = grammar.options(beam.state)
+                logprobs = torch.log_softmax(logits[row, options].double(), dim=-1).tolist()
+                if not all(value == value for value in logprobs):
+                    raise CheckpointError(
+                        "The model's numbers are not finite: its weights are damaged. Copy or download them "
+                        "again."
+                    )
+                for token, logprob in zip(options, logprobs, strict=True):
+                    state = grammar.advance(beam.state, token)
+                    longer = Hypothesis(state, (*beam.ids, token), (*beam.logprobs, logprob))
+                    continuations.append((longer, row))
+            continuations.sort(key=lambda item: _order(item[0]))
+            # The best `width` open beams go on; complete answers before the last of them are finished.
+            beams, parents = [], []
+            for beam, row in continuations:
+                if beam.state.choice == "done":
+                    finished.append(_finish(grammar, beam))
+                    continue
+                beams.append(beam)
+                parents.append(row)
+                if len(beams) == width:
+                    break
         finished = sorted(finished, key=_order)[:width]
-        if len(finished) == width and live and finished[-1].logprob >= live[0].logprob:
+        if len(finished) == width and beams and finished[-1].logprob >= beams[0].logprob:
             break
     return finished
-
-
-def _select(
-    grown: Sequence[tuple[Hypothesis, int]], width: int
-) -> tuple[list[Hypothesis], list[int], list[Hypothesis]]:
-    """The best `width` open beams with their rows, and the complete answers that are better than the last of
-    them."""
-    live: list[Hypothesis] = []
-    parents: list[int] = []
-    complete: list[Hypothesis] = []
-    for beam, row in grown:
-        if beam.state.choice == "done":
-            complete.append(beam)
-            continue
-        live.append(beam)
-        parents.append(row)
-        if len(live) == width:
-            break
-    return live, parents, complete
-
-
-def _grow(
-    grammar: AnswerGrammar, live: Sequence[Hypothesis], logits: torch.Tensor
-) -> list[tuple[Hypothesis, int]]:
-    """Every allowed continuation of every beam by one token, with its beam's row, the most probable first."""
-    grown = []
-    for row, beam in enumerate(live):
-        options = grammar.options(beam.state)
-        logprobs = torch.log_softmax(logits[row, options].double(), dim=-1).tolist()
-        if not all(value == value for value in logprobs):
-            raise CheckpointError(
-                "The model's numbers are not finite: its weights are damaged. Copy or download them again."
-            )
-        for token, logprob in zip(options, logprobs, strict=True):
-            state = grammar.advance(beam.state, token)
-            grown.append((Hypothesis(state, (*beam.ids, token), (*beam.logprobs, logprob)), row))
-    return sorted(grown, key=lambda item: _order(item[0]))
 
 
 def _order(beam: Hypothesis) -> tuple[float, tuple[int, ...]]:
@@ -203,15 +190,8 @@ def _order(beam: Hypothesis) -> tuple[float, tuple[int, ...]]:
     return -round(beam.logprob / ROOM) * ROOM, beam.ids
 
 
-def _follow(grammar: AnswerGrammar, live: Sequence[Hypothesis]) -> list[Hypothesis]:
-    """The beams with the tokens that every one of them must say next; they stay equally long."""
-    beams = list(live)
-    while all(beam.state.choice != "done" and len(grammar.options(beam.state)) == 1 for beam in beams):
-        beams = [_append(grammar, beam) for beam in beams]
-    return beams
-
-
-def _append(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
+def _append_forced(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
+    """The beam with the only token that may follow it."""
     token = grammar.options(beam.state)[0]
     return Hypothesis(grammar.advance(beam.state, token), (*beam.ids, token), (*beam.logprobs, 0.0))
 
@@ -219,24 +199,5 @@ def _append(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
 def _finish(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
     """A beam that has nothing left to choose, to its end."""
     while not beam.state.done:
-        beam = _append(grammar, beam)
+        beam = _append_forced(grammar, beam)
     return beam
-
-
-def free_ids(
-    scorer: Scorer, *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
-) -> Hypothesis:
-    """Greedy decoding without the grammar, up to a stop token (left out) or the limit; its state says
-    nothing."""
-    ids: list[int] = []
-    logprobs: list[float] = []
-    while len(ids) < max_new_tokens:
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while answering.")
-        scores = torch.log_softmax(scorer([ids], [0])[0].double(), dim=-1)
-        token = int(scores.argmax())
-        if token in stop:
-            break
-        ids.append(token)
-        logprobs.append(float(scores[token]))
-    return Hypothesis(GrammarState(), tuple(ids), tuple(logprobs))

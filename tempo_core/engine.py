@@ -10,31 +10,24 @@ twin `ask_plain` runs the whole model from the pixels for every token, through t
 
 import math
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tempo_core.answers import MAX_MOMENTS, REFUSAL, answer_pieces, moments_of, parse_answer
-from tempo_core.context import Clock, OnProgress, VideoContext, build_prompt, encode_video
-from tempo_core.decoding import (
-    CachedScorer,
-    Hypothesis,
-    Scorer,
-    feed,
-    free_ids,
-    plain_scorer,
-    search,
-    share_cache,
-)
+from tempo_core.answers import moments_of, write_answer
+from tempo_core.context import OnProgress, VideoContext, build_prompt, encode_video
+from tempo_core.decoding import CachedScorer, Hypothesis, Scorer, feed, plain_scorer, search, share_cache
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
-from tempo_core.grammar import AnswerGrammar
+from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment
-from tempo_core.prompt import IM_END, answer_ids, clean_query, question_ids, special_id
+from tempo_core.prompt import clean_query, question_ids
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
@@ -161,28 +154,31 @@ class Engine:
         *,
         n_best: int = 5,
         cancel: threading.Event | None = None,
-        constrained: bool = True,
     ) -> Answer:
         """Answer one query about an encoded video; the context stays as it was.
 
-        `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Unconstrained decoding raises
-        AnswerError when the model leaves the grammar. Raises InputError for a bad query or another model's
-        context.
+        `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Raises InputError for a bad
+        query or another model's context, Cancelled.
         """
-        self._check(context, n_best)
-        clock = Clock()
-        asked = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
+        if context.model_id != self.model_id:
+            raise InputError(
+                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
+                "again."
+            )
+        if not 0 <= n_best <= MAX_N_BEST:
+            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+        started_at = time.perf_counter()
+        ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
         cache = share_cache(context.cache)
-        logits = feed(self.loaded.model, torch.tensor([asked]), context.position, cache)
-        clock.lap("question_s")
-        position = context.position + len(asked)
+        logits = feed(self.loaded.model, torch.tensor([ids]), context.position, cache)
+        question_s = round(time.perf_counter() - started_at, 4)
 
-        def scorer() -> Scorer:
-            return CachedScorer(self.loaded.model, cache, logits, position)
+        def new_scorer() -> Scorer:
+            return CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
 
-        return self._answer(
-            query, context.stamps, context.stamp_times_s, scorer, n_best, cancel, constrained, clock
-        )
+        times_s = [*context.times_s.tolist(), context.end_s]
+        answer = self._answer(query, context.stamps, times_s, new_scorer, n_best, cancel)
+        return replace(answer, timings={"question_s": question_s, **answer.timings})
 
     @torch.inference_mode()
     def ask_plain(
@@ -193,80 +189,76 @@ class Engine:
         token_budget: int | None = None,
         allocator: str = "saa",
         n_best: int = 0,
-        cancel: threading.Event | None = None,
-        constrained: bool = True,
     ) -> Answer:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for
         tests."""
         prompt = build_prompt(
             self.loaded.tokenizer, self.defaults, video, token_budget=token_budget, allocator=allocator
         )
-        asked = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
-        score = plain_scorer(self.loaded, video, prompt, asked)
-        times = [*(float(time_s) for time_s in video.times_s), float(video.end_s)]
-        return self._answer(query, prompt.stamps, times, lambda: score, n_best, cancel, constrained, Clock())
-
-    def _check(self, context: VideoContext, n_best: int) -> None:
-        if context.model_id != self.model_id:
-            raise InputError(
-                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
-                "again."
-            )
-        if not 0 <= n_best <= MAX_N_BEST:
-            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+        ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
+        scorer = plain_scorer(self.loaded, video, prompt, ids)
+        times_s = [*video.times_s.tolist(), float(video.end_s)]
+        return self._answer(query, prompt.stamps, times_s, lambda: scorer, n_best, None)
 
     def _answer(
         self,
         query: str,
         stamps: list[str],
         times_s: list[float],
-        scorer: Any,
+        new_scorer: Callable[[], Scorer],
         n_best: int,
         cancel: threading.Event | None,
-        constrained: bool,
-        clock: Clock,
     ) -> Answer:
-        """Decode, rank and describe. `scorer()` makes a fresh scorer behind the prompt."""
-        grammar = self.grammar(stamps)
-        opening = _relevance(grammar, scorer()([()], [0]))
-        if constrained:
-            best = search(grammar, scorer(), cancel=cancel)[0]
-            text, pairs = grammar.text(best.state), list(best.state.pairs)
-        else:
-            best, text, pairs = self._freely(stamps, scorer(), cancel)
-        clock.lap("answer_s")
-        ranked = _ranked(grammar, scorer(), opening, n_best, best if constrained else None, cancel)
-        clock.lap("ranking_s")
+        """Decode and rank. `new_scorer()` makes a scorer behind the prompt; `times_s` are the stamps' true times."""
+        laps = [time.perf_counter()]
+        grammar = AnswerGrammar(self.loaded.tokenizer, stamps, max_new_tokens=self.defaults.max_new_tokens)
+        # P(relevant) from the first choice, renormalised over a moment and the refusal.
+        logits = new_scorer()([()], [0])[0].double()
+        gap = float(logits[grammar.refusal_token] - logits[grammar.opening_token])
+        relevance = 1 / (1 + math.exp(min(gap, 700.0)))
+
+        greedy = search(grammar, new_scorer(), cancel=cancel)[0]
+        pairs = list(greedy.state.pairs)
+        # Per moment, the product of its stamps' token probabilities.
+        confidences = [
+            math.exp(sum(greedy.logprobs[idx] for span in spans for idx in span))
+            for spans in grammar.stamp_spans(pairs)
+        ]
+        laps.append(time.perf_counter())
+
+        # Windows of the n best answers with a moment, the greedy one always among them, by summed probability.
+        scores: dict[tuple[int, int], float] = {}
+        if n_best:
+            opened = Hypothesis(
+                grammar.advance(GrammarState(), grammar.opening_token),
+                (grammar.opening_token,),
+                (math.log(max(relevance, 1e-300)),),
+            )
+            beams = search(grammar, new_scorer(), width=n_best, opened=opened, cancel=cancel)
+            hypotheses = {beam.ids: beam for beam in beams}
+            if pairs:
+                hypotheses.setdefault(greedy.ids, greedy)
+            for hypothesis in hypotheses.values():
+                for pair in hypothesis.state.pairs:
+                    scores[pair] = scores.get(pair, 0.0) + math.exp(hypothesis.logprob)
+        ranking = sorted(
+            ((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda item: (-item[1], item[0])
+        )[:MAX_RANKED]
+        laps.append(time.perf_counter())
         return Answer(
             moments=moments_of(pairs, times_s),
-            confidences=_confidences(grammar, best, pairs),
-            relevance=opening,
+            confidences=confidences,
+            relevance=relevance,
             refused=not pairs,
-            text=text,
-            ranked=[(moments_of([pair], times_s)[0], score) for pair, score in ranked],
+            text=write_answer(pairs, stamps),
+            ranked=[(moments_of([pair], times_s)[0], score) for pair, score in ranking],
             model_id=self.model_id,
-            timings=clock.laps,
+            timings={
+                stage: round(after - before, 4)
+                for stage, (before, after) in zip(("answer_s", "ranking_s"), pairwise(laps), strict=True)
+            },
             query=clean_query(query),
         )
-
-    def grammar(self, stamps: Sequence[str]) -> AnswerGrammar:
-        """The answers about a video with these stamps that fit the checkpoint's longest answer."""
-        per_moment = AnswerGrammar(self.loaded.tokenizer, stamps).moment_tokens()
-        fit = max(1, (self.defaults.max_new_tokens - 2) // per_moment)
-        return AnswerGrammar(self.loaded.tokenizer, stamps, max_moments=min(MAX_MOMENTS, fit))
-
-    def _freely(
-        self, stamps: list[str], scorer: Scorer, cancel: threading.Event | None
-    ) -> tuple[Hypothesis, str, list[tuple[int, int]]]:
-        """Greedy text without the grammar. Raises AnswerError when it is no answer; nothing is guessed."""
-        tokenizer = self.loaded.tokenizer
-        stop = [special_id(tokenizer, IM_END), *([tokenizer.eos_token_id] if tokenizer.eos_token_id else [])]
-        said = free_ids(scorer, stop=stop, max_new_tokens=self.defaults.max_new_tokens, cancel=cancel)
-        text = tokenizer.decode(said.ids)
-        pairs = parse_answer(text, stamps)
-        usual = tuple(answer_ids(tokenizer, answer_pieces(pairs, stamps)))[:-1]
-        spread = said.logprobs if said.ids == usual else (said.logprob, *[0.0] * len(usual))
-        return Hypothesis(said.state, said.ids, spread), text, pairs
 
 
 def load_engine(
@@ -302,17 +294,17 @@ def ground(
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     clean_query(query)  # before minutes go into a video that nobody can ask about
-    clock = Clock()
+    started_at = time.perf_counter()
     report("decoding", 0.0)
     video = sample_for(engine.defaults, video_path, step_s=step_s, fps=fps, cancel=cancel, on_progress=report)
-    clock.lap("decoding_s")
+    decoding_s = round(time.perf_counter() - started_at, 4)
     context = engine.encode(
         video, token_budget=token_budget, allocator=allocator, cancel=cancel, on_progress=report
     )
     report("answering", 0.0)
     answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
     report("answering", 1.0)
-    answer.timings.update({**clock.laps, **context.timings})
+    answer.timings.update({"decoding_s": decoding_s, **context.timings})
     return answer, context
 
 
@@ -340,46 +332,3 @@ def sample_for(
     return sample(
         video_path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, on_progress=report
     )
-
-
-def _relevance(grammar: AnswerGrammar, logits: torch.Tensor) -> float:
-    """P(relevant) from the first choice, renormalised over a moment and the refusal."""
-    gap = float(logits[0, grammar.refusal_token].double() - logits[0, grammar.opening_token].double())
-    return 1 / (1 + math.exp(min(gap, 700.0)))
-
-
-def _confidences(grammar: AnswerGrammar, best: Hypothesis, pairs: list[tuple[int, int]]) -> list[float]:
-    """Per moment, the product of its stamps' token probabilities."""
-    return [
-        math.exp(sum(best.logprobs[idx] for span in spans for idx in span))
-        for spans in grammar.stamp_spans(pairs)
-    ]
-
-
-def _ranked(
-    grammar: AnswerGrammar,
-    scorer: Scorer,
-    relevance: float,
-    n_best: int,
-    greedy: Hypothesis | None,
-    cancel: threading.Event | None,
-) -> list[tuple[tuple[int, int], float]]:
-    """Windows of the n best answers with a moment (the greedy one always among them), by summed
-    probability."""
-    if n_best == 0:
-        return []
-    logprob = math.log(max(relevance, 1e-300))
-    opened = Hypothesis(grammar.replay([grammar.opening_token]), (grammar.opening_token,), (logprob,))
-    found = {beam.ids: beam for beam in search(grammar, scorer, width=n_best, opened=opened, cancel=cancel)}
-    if greedy is not None and greedy.state.pairs:
-        found.setdefault(greedy.ids, greedy)
-    scores: dict[tuple[int, int], float] = {}
-    for beam in found.values():
-        for pair in beam.state.pairs:
-            scores[pair] = scores.get(pair, 0.0) + math.exp(beam.logprob)
-    return sorted(((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda r: (-r[1], r[0]))[
-        :MAX_RANKED
-    ]
-
-
-__all__ = ["REFUSAL", "Answer", "Engine", "VideoContext", "ground", "load_engine", "sample_for"]

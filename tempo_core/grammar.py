@@ -18,7 +18,6 @@ from tempo_core.answers import (
     SPACE,
     TO,
     AnswerError,
-    write_answer,
 )
 from tempo_core.prompt import IM_END, plain_ids, special_id
 
@@ -49,9 +48,16 @@ class GrammarState:
 class AnswerGrammar:
     """The answers that can be given about one video, as an automaton over token ids."""
 
-    def __init__(self, tokenizer: Any, stamps: Sequence[str], *, max_moments: int = MAX_MOMENTS) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        stamps: Sequence[str],
+        *,
+        max_moments: int = MAX_MOMENTS,
+        max_new_tokens: int | None = None,
+    ) -> None:
+        """`max_new_tokens` (the checkpoint's longest answer) lowers `max_moments` to what fits, at least one."""
         self.stamps = list(stamps)
-        self.max_moments = max_moments
         self._stamp_ids = [tuple(plain_ids(tokenizer, stamp)) for stamp in self.stamps]
         pieces = {
             text: tuple(plain_ids(tokenizer, text)) for text in (REFUSAL, OPENING, TO, NEXT, CLOSING, SPACE)
@@ -63,11 +69,12 @@ class AnswerGrammar:
         self._next = (*pieces[NEXT], *pieces[SPACE])
         self._closing = (*pieces[CLOSING], *end)
         self.opening_token, self.refusal_token = self._opening[0], self._refusal[0]
-
-    def moment_tokens(self) -> int:
+        longest_stamp = max(len(ids) for ids in self._stamp_ids)
+        self.moment_tokens = max(len(self._opening), len(self._next)) + len(self._to) + 2 * longest_stamp
         """Tokens of the longest moment with the words around it."""
-        longest = max(len(ids) for ids in self._stamp_ids)
-        return max(len(self._opening), len(self._next)) + len(self._to) + 2 * longest
+        if max_new_tokens is not None:
+            max_moments = min(max_moments, max(1, (max_new_tokens - 2) // self.moment_tokens))
+        self.max_moments = max_moments
 
     def options(self, state: GrammarState) -> list[int]:
         """The token ids that may come next, sorted; none when the answer is complete."""
@@ -76,7 +83,9 @@ class AnswerGrammar:
         if state.choice == "opening":
             return sorted({self.opening_token, self.refusal_token})
         if state.choice == "joint":
-            return sorted({self._closing[0], self._next[0]}) if self._has_room(state) else [self._closing[0]]
+            # Another moment needs two stamps behind the last one.
+            has_room = len(state.pairs) < self.max_moments and state.pairs[-1][1] + 2 < len(self.stamps)
+            return sorted({self._closing[0], self._next[0]}) if has_room else [self._closing[0]]
         return sorted({self._stamp_ids[idx][state.depth] for idx in state.candidates})
 
     def advance(self, state: GrammarState, token: int) -> GrammarState:
@@ -87,15 +96,24 @@ class AnswerGrammar:
             )
         if state.forced:
             return replace(state, forced=state.forced[1:])
-        if state.choice == "opening":
-            if token == self.refusal_token:
-                return GrammarState(forced=self._refusal[1:], choice="done")
-            return self._expect_start(state, self._opening[1:])
-        if state.choice == "joint":
-            if token == self._closing[0]:
-                return replace(state, forced=self._closing[1:], choice="done")
-            return self._expect_start(state, self._next[1:])
-        return self._inside_stamp(state, token)
+        if state.choice == "opening" and token == self.refusal_token:
+            return GrammarState(forced=self._refusal[1:], choice="done")
+        if state.choice == "joint" and token == self._closing[0]:
+            return replace(state, forced=self._closing[1:], choice="done")
+        if state.choice in ("opening", "joint"):
+            words = self._opening if state.choice == "opening" else self._next
+            first = state.pairs[-1][1] + 1 if state.pairs else 0
+            starts = tuple(range(first, len(self.stamps) - 1))
+            return replace(state, forced=words[1:], choice="start", candidates=starts, depth=0)
+        # Inside a start or end stamp.
+        candidates = tuple(idx for idx in state.candidates if self._stamp_ids[idx][state.depth] == token)
+        depth, idx = state.depth + 1, candidates[0]
+        if depth < len(self._stamp_ids[idx]):
+            return replace(state, candidates=candidates, depth=depth)
+        if state.choice == "start":
+            ends = tuple(range(idx + 1, len(self.stamps)))
+            return replace(state, forced=self._to, choice="end", candidates=ends, depth=0, start_idx=idx)
+        return GrammarState(choice="joint", pairs=(*state.pairs, (state.start_idx, idx)))
 
     def allowed(self, ids_so_far: Sequence[int]) -> list[int]:
         """The token ids that may follow `ids_so_far` (the answer's own ids, without the prompt).
@@ -118,40 +136,14 @@ class AnswerGrammar:
             state = self.advance(state, int(token))
         return state
 
-    def text(self, state: GrammarState) -> str:
-        """The sentence that a complete answer spells."""
-        return write_answer(state.pairs, self.stamps)
-
     def stamp_spans(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[range, range]]:
         """For each moment, the positions of its start's and its end's tokens within the answer's ids."""
-        spans, at = [], 0
+        spans, position = [], 0
         for n, (start, end) in enumerate(pairs):
-            at += len(self._next if n else self._opening)
-            first = range(at, at + len(self._stamp_ids[start]))
-            at = first.stop + len(self._to)
-            second = range(at, at + len(self._stamp_ids[end]))
-            at = second.stop
-            spans.append((first, second))
+            position += len(self._next if n else self._opening)
+            start_span = range(position, position + len(self._stamp_ids[start]))
+            position = start_span.stop + len(self._to)
+            end_span = range(position, position + len(self._stamp_ids[end]))
+            position = end_span.stop
+            spans.append((start_span, end_span))
         return spans
-
-    def _has_room(self, state: GrammarState) -> bool:
-        """Whether another moment fits behind the last one."""
-        return len(state.pairs) < self.max_moments and state.pairs[-1][1] + 2 < len(self.stamps)
-
-    def _expect_start(self, state: GrammarState, forced: tuple[int, ...]) -> GrammarState:
-        first = state.pairs[-1][1] + 1 if state.pairs else 0
-        candidates = tuple(range(first, len(self.stamps) - 1))
-        return replace(state, forced=forced, choice="start", candidates=candidates, depth=0)
-
-    def _inside_stamp(self, state: GrammarState, token: int) -> GrammarState:
-        """One more token of a start or end stamp, and what follows once the stamp is whole."""
-        left = tuple(idx for idx in state.candidates if self._stamp_ids[idx][state.depth] == token)
-        depth = state.depth + 1
-        idx = left[0]
-        if depth < len(self._stamp_ids[idx]):
-            return replace(state, candidates=left, depth=depth)
-        if state.choice == "start":
-            ends = tuple(range(idx + 1, len(self.stamps)))
-            return replace(state, forced=self._to, choice="end", candidates=ends, depth=0, start_idx=idx)
-        pairs = (*state.pairs, (state.start_idx, idx))
-        return GrammarState(choice="joint", pairs=pairs)

@@ -67,7 +67,16 @@ def special_id(tokenizer: Any, token: str) -> int:
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:
     """The text's ids with nothing in it read as a special or added token."""
-    pieces = _cut_added_tokens(tokenizer, text)
+    # `split_special_tokens` spares added tokens that are not marked special, which foreign tokenizers have:
+    # the text is cut inside each of them.
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if len(token.content) > 1]
+    cuts = {
+        match.start() + 1
+        for content in added
+        if content in text
+        for match in re.finditer(re.escape(content), text)
+    }
+    pieces = [text[start:stop] for start, stop in itertools.pairwise([0, *sorted(cuts), len(text)])]
     encoded = tokenizer(pieces, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return [int(token_id) for ids in encoded for token_id in ids]
 
@@ -95,9 +104,9 @@ def question_ids(tokenizer: Any, query: str, instruction: str = "") -> list[int]
     Raises InputError as `clean_query` does.
     """
     before = plain_ids(tokenizer, instruction) if instruction else []
-    asked = [*plain_ids(tokenizer, "Query: "), *plain_ids(tokenizer, clean_query(query))]
+    question = [*plain_ids(tokenizer, "Query: "), *plain_ids(tokenizer, clean_query(query))]
     start, end = special_id(tokenizer, IM_START), special_id(tokenizer, IM_END)
-    return [*before, *asked, end, *plain_ids(tokenizer, "\n"), start, *plain_ids(tokenizer, "assistant\n")]
+    return [*before, *question, end, *plain_ids(tokenizer, "\n"), start, *plain_ids(tokenizer, "assistant\n")]
 
 
 def answer_ids(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
@@ -144,18 +153,3 @@ def mrope_positions(
 def next_position(positions: NDArray[np.int64]) -> int:
     """The position of the text token that follows. It is 0 after nothing."""
     return int(positions.max()) + 1 if positions.size else 0
-
-
-def _cut_added_tokens(tokenizer: Any, text: str) -> list[str]:
-    """The text, cut inside every string that the tokenizer would take for an added token.
-
-    `split_special_tokens` alone spares added tokens that are not marked special, which foreign tokenizers
-    have.
-    """
-    added = [token.content for token in tokenizer.added_tokens_decoder.values() if len(token.content) > 1]
-    found = sorted((token for token in added if token in text), key=len, reverse=True)
-    if not found:
-        return [text]
-    cuts = {match.start() + 1 for token in found for match in re.finditer(re.escape(token), text)}
-    edges = [0, *sorted(cuts), len(text)]
-    return [text[a:b] for a, b in itertools.pairwise(edges)]

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.answers import REFUSAL, AnswerError, parse_answer
-from tempo_core.decoding import CachedScorer, Hypothesis, feed, free_ids, search, share_cache
+from tempo_core.answers import REFUSAL, parse_answer
+from tempo_core.decoding import CachedScorer, Hypothesis, feed, search, share_cache
 from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, CheckpointError, InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.moments import Moment
 from tempo_core.prompt import question_ids
 from tests.tempo_core.conftest import make_video
 
@@ -128,7 +127,10 @@ def test_probabilities_are_those_of_all_answers(engine: Any) -> None:
     def next_logits(prefix: tuple[int, ...]) -> torch.Tensor:
         return CachedScorer(engine.loaded.model, cache, logits, context.position + len(ids))([prefix], [0])[0]
 
-    everything = _all_hypotheses(engine.grammar(context.stamps), next_logits)
+    grammar = AnswerGrammar(
+        engine.loaded.tokenizer, context.stamps, max_new_tokens=engine.defaults.max_new_tokens
+    )
+    everything = _all_hypotheses(grammar, next_logits)
     assert len(everything) == 8  # the refusal, six single moments, one pair
     assert sum(math.exp(beam.logprob) for beam in everything) == pytest.approx(1)
     answer = engine.ask(context, "a red circle", n_best=20)
@@ -161,30 +163,6 @@ class _Script:
         for row, prefix in enumerate(prefixes):
             logits[row, self.ids[len(prefix)]] = 30.0
         return logits
-
-
-def test_free_decoding_stops_at_the_stop_token() -> None:
-    said = free_ids(_Script([5, 6, 7, 2, 9]), stop=[2], max_new_tokens=50)
-    assert said.ids == (5, 6, 7)
-    assert free_ids(_Script([5] * 50), stop=[2], max_new_tokens=4).ids == (5, 5, 5, 5)
-
-
-def test_free_decoding_never_guesses(engine: Any) -> None:
-    context = engine.encode(make_video(0))
-    with pytest.raises(AnswerError, match="Not an answer"):
-        engine.ask(context, "a red circle", constrained=False)
-
-
-def test_free_decoding_accepts_what_parses(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tempo_core import engine as module
-    from tempo_core.prompt import answer_ids
-
-    context = engine.encode(make_video(0))
-    ids = answer_ids(engine.loaded.tokenizer, ["From", " ", "0001.0", " to", " ", "0003.0", "."])
-    monkeypatch.setattr(module, "CachedScorer", lambda *parts: _Script(ids))
-    answer = engine.ask(context, "a red circle", constrained=False, n_best=0)
-    assert answer.moments == [Moment(1.0, 3.0)]
-    assert answer.confidences == pytest.approx([1.0], abs=1e-6)
 
 
 def test_search_prefers_the_sure_text(engine: Any) -> None:

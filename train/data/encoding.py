@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tempo_core.allocation import Allocation
-from tempo_core.answers import MAX_MOMENTS, answer_pieces, moments_of, snap_outward
+from tempo_core.answers import answer_pieces, moments_of, snap_outward
 from tempo_core.context import build_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
@@ -198,15 +198,9 @@ class Encoder:
             positions=prompt.positions,
             frames=tuple(resize_frame(frame, size) for frame, size in zip(video.frames, sizes, strict=True)),
             normaliser=self.normaliser,
-            grammar=self._grammar(prompt.stamps),
+            grammar=AnswerGrammar(self.tokenizer, prompt.stamps, max_new_tokens=self.defaults.max_new_tokens),
             sha256=video.sha256,
         )
-
-    def _grammar(self, stamps: list[str]) -> AnswerGrammar:
-        """The answers that the engine would allow: as many moments as fit the longest answer."""
-        per_moment = AnswerGrammar(self.tokenizer, stamps).moment_tokens()
-        fit = max(1, (self.defaults.max_new_tokens - 2) // per_moment)
-        return AnswerGrammar(self.tokenizer, stamps, max_moments=min(MAX_MOMENTS, fit))
 
     def _trace_ids(self, thinking: str) -> list[int]:
         return plain_ids(self.tokenizer, f"{THINK_OPEN}{thinking}{THINK_CLOSE}")

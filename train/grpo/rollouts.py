@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tempo_core.answers import AnswerError
+from tempo_core.answers import AnswerError, write_answer
 from tempo_core.decoding import CachedScorer, Scorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
@@ -228,7 +228,7 @@ def _finish(grammar: AnswerGrammar | None, branch: _Branch) -> _Branch:
 
 def _rollout(branch: _Branch, grammar: AnswerGrammar | None, tokenizer: Any, stop: set[int]) -> Rollout:
     if grammar is not None and branch.state is not None:
-        text = grammar.text(branch.state)
+        text = write_answer(branch.state.pairs, grammar.stamps)
     else:
         ids = branch.ids[:-1] if branch.ids[-1] in stop else branch.ids
         text = tokenizer.decode(ids)
