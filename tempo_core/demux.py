@@ -32,7 +32,7 @@ def open_container(video_file: VideoFile) -> Any:
     """
     try:
         return av.open(
-            video_file.file,
+            video_file.path,
             format=video_file.demuxer,
             options={"max_pixels": str(video_file.max_pixels)},
             container_options={"protocol_whitelist": "file"},
@@ -50,6 +50,8 @@ def open_container(video_file: VideoFile) -> Any:
 def best_video(container: Any, name: str) -> Any:
     """The stream that a player would show. Raises VideoError when there is none that can be decoded."""
     stream = container.streams.best("video")
+    if stream is not None and stream.codec_context is None:
+        raise VideoError(f"The video track of '{name}' is in a format that is not known here. {REMEDY}")
     cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     if stream is not None and stream.disposition & cover:
         stream = next((s for s in container.streams.video if not s.disposition & cover), None)
@@ -88,7 +90,7 @@ def check_size(video_file: VideoFile, width: int, height: int) -> None:
 
 
 def _index_of(video_file: VideoFile, container: Any, stream: Any) -> PictureIndex:
-    boxes = top_boxes(video_file.file) if video_file.demuxer == "mov" else []
+    boxes = top_boxes(video_file.path) if video_file.demuxer == "mov" else []
     rows, oddities, audio_end = _walk(video_file, container, stream)
     pts, dts, duration, shown = rows["pts"], rows["dts"], rows["duration"], rows["shown"]
     if not shown.any():
@@ -120,9 +122,7 @@ def _index_of(video_file: VideoFile, container: Any, stream: Any) -> PictureInde
         header_end_s=stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s
         if stream.duration
         else None,
-        fragmented=b"moof" in boxes,
         index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
-        has_duration=container.duration is not None,
         audio_codec=next((s.codec_context.codec.canonical_name for s in _audio(container)), None),
         audio_end_s=max(0.0, audio_end - zero_s),
         average_rate=stream.average_rate or None,

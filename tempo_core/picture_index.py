@@ -15,7 +15,7 @@ ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of thei
 class VideoFile:
     """One opened foreign file, as the child may use it."""
 
-    file: str
+    path: str
     """A path that reopens the checked file."""
     name: str
     """The file's own name, for messages."""
@@ -75,9 +75,6 @@ class PictureIndex:
     """The furthest that the decoding clock falls back from one packet to the next (joined recordings)."""
     header_end_s: float | None
     """Where the header says that the video track ends, on the player's clock."""
-    has_duration: bool
-    fragmented: bool
-    """Whether an MP4's samples are listed piece by piece (moof boxes)."""
     index_first: bool
     """Whether an MP4's index stands before its data."""
     audio_codec: str | None
@@ -124,11 +121,6 @@ class PictureIndex:
         return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
 
     @property
-    def mirrored(self) -> bool:
-        a, b, c, d = self.matrix
-        return a * d - b * c < 0
-
-    @property
     def shown_size(self) -> tuple[int, int]:
         """Height and width as a player shows them: square samples (never shrunk), turned upright."""
         height, width = self.coded_size
@@ -157,11 +149,12 @@ class PictureIndex:
         return Fraction(measured).limit_denominator(1001)
 
     @property
-    def open_groups(self) -> bool:
-        """Whether a picture follows a key picture in the file but is shown before it."""
-        pts = np.where(self.shown, self.pts, np.iinfo(np.int64).max)
-        earliest_later = np.minimum.accumulate(pts[::-1])[::-1]
-        return bool((earliest_later < pts)[self.key & self.shown].any())
+    def stands_in_order(self) -> bool:
+        """Whether every packet is a shown picture, in the order shown, and keys stand alone: as our transcoder
+        writes them.
+        """
+        in_order = self.shown.all() and (np.diff(self.pts) > 0).all()
+        return bool(in_order and self.key[0] and not self.oddities.soft_keys)
 
     @property
     def key_gap_s(self) -> float:

@@ -26,7 +26,7 @@ def round_step_s(duration_s: float, max_frames: int, *, finest: float = 1.0) -> 
     return step
 
 
-def wanted_times(
+def requested_times(
     end_s: float,
     name: str,
     *,

@@ -9,25 +9,23 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, turn
-from tempo_core.demux import Health, open_container, packets, read_index
+from tempo_core.demux import Health, open_container, packets
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import UPRIGHT, PictureIndex, VideoFile
-from tempo_core.video_tasks import check_duration, video_file_of
+from tempo_core.video_tasks import open_video
 
 MAX_RATE = 60
 MIN_RATE = 2  # so that half a second holds a key picture even of a slide show
 SOUND_RATE = 48_000
 
 
-def normalise_task(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
+def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any]:
     """Write the copy to `job["out"]`; the answer holds notes on what was lost."""
-    video_file = video_file_of(job)
-    index = read_index(video_file)
-    check_duration(job, video_file, index)
+    video_file, index = open_video(job)
     reader = PyavReader(video_file, index)
     try:
         with av.open(job["out"], "w", format="mp4", options={"movflags": "+faststart"}) as out:
-            notes = _write(out, reader, _size(index, job["short_side_px"]), report)
+            notes = _write(out, reader, _size(index, job["short_side_px"]), on_progress)
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
@@ -61,7 +59,9 @@ def _size(index: PictureIndex, short_side_px: int) -> tuple[int, int]:
     return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
 
 
-def _write(out: Any, reader: PyavReader, size: tuple[int, int], report: Callable[[float], None]) -> list[str]:
+def _write(
+    out: Any, reader: PyavReader, size: tuple[int, int], on_progress: Callable[[float], None]
+) -> list[str]:
     index, rate = reader.index, copy_rate(reader.index)
     stream = _video_stream(out, rate, size)
     sound = _Sound(out, reader.video_file, index)
@@ -73,7 +73,7 @@ def _write(out: Any, reader: PyavReader, size: tuple[int, int], report: Callable
         picture.pts, picture.time_base = number, 1 / rate
         out.mux(stream.encode(picture))
         sound.write_until(float((number + 1) / rate))
-        report(float(number / rate) / index.end_s)
+        on_progress(float(number / rate) / index.end_s)
     out.mux(stream.encode(None))
     sound.finish()
     return sound.notes

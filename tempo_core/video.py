@@ -89,8 +89,7 @@ class VideoInfo:
     size_bytes: int
     sha256: str
     reader: str
-    """"decord" or "pyav"."""
-    why_reader: str
+    """Which library reads its pictures: "decord" for our own normal copy, else "pyav"."""
     notes: tuple[str, ...]
     """What is odd about the file, in sentences."""
 
@@ -203,7 +202,7 @@ def read_file(
     try:
         size, demuxer = check_head(fd, name, limits)
         full = job | {
-            "source": {
+            "video_file": {
                 "name": name,
                 "demuxer": demuxer,
                 "max_pixels": limits.max_pixels,

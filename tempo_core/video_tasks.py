@@ -3,119 +3,140 @@
 import hashlib
 import mmap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tempo_core.decoders import Reader, choose_reader
+from tempo_core.decoders import DecordFailed, Picture, PyavReader, decord_pictures
 from tempo_core.demux import read_index
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import UPRIGHT, PictureIndex, VideoFile
-from tempo_core.sampling import fit_size, wanted_times
+from tempo_core.proxy import conforms
+from tempo_core.sampling import fit_size, requested_times
+from tempo_core.video import VideoInfo
 
-Report = Callable[[float], None]
+OnProgress = Callable[[float], None]
 
 
-def probe_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Facts of the file, as `VideoInfo` holds them (without path and size in bytes)."""
-    video_file, digest = video_file_of(job), _Digest(job["file"])
+def open_video(job: dict[str, Any]) -> tuple[VideoFile, PictureIndex]:
+    """The file that a job is about, and its index. Raises VideoError, also when it lasts too long."""
+    video_file = VideoFile(path=job["file"], **job["video_file"])
     index = read_index(video_file)
-    check_duration(job, video_file, index)
-    reader, why = choose_reader(video_file, index, force=job.get("force"))
-    return describe(video_file, index, reader, why) | {"sha256": digest.wait()}
-
-
-def sample_task(job: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Fill the output with uint8[T, H, W, 3] and say which times it holds."""
-    video_file, digest = video_file_of(job), _Digest(job["file"])
-    index = read_index(video_file)
-    check_duration(job, video_file, index)
-    reader, _ = choose_reader(video_file, index, force=job.get("force"))
-    times = wanted_times(index.end_s, video_file.name, **job["request"])
-    size = fit_size(index.shown_size, job["size"], job["max_pixels"])
-    shown = _fill(job, video_file, reader.shown_at(times, size, report), len(times), size)
-    notes = [*index.notes, *reader.notes]
-    return {
-        "times_s": shown,
-        "size": size,
-        "end_s": index.end_s,
-        "reader": reader.name,
-        "notes": notes,
-        "sha256": digest.wait(),
-    }
-
-
-def describe(video_file: VideoFile, index: PictureIndex, reader: Reader, why: str) -> dict[str, Any]:
-    """The index as plain JSON values."""
-    height, width = index.shown_size
-    rate = index.frame_rate
-    return {
-        "duration_s": max(index.end_s, index.audio_end_s),
-        "start_s": float(index.times_s[0]),
-        "end_s": index.end_s,
-        "width": width,
-        "height": height,
-        "frame_rate": None if rate is None else [rate.numerator, rate.denominator],
-        "frame_count": len(index.times_s),
-        "codec": index.codec,
-        "pixel_format": index.pixel_format,
-        "container": index.container,
-        "rotation_deg": index.rotation_deg,
-        "as_coded": index.shown_size == index.coded_size and index.matrix == UPRIGHT,
-        "has_audio": index.audio_codec is not None,
-        "audio_codec": index.audio_codec,
-        "variable_rate": index.variable_rate,
-        "edit_list": index.oddities.discarded > 0,
-        "key_gap_s": index.key_gap_s,
-        "index_first": index.index_first,
-        "reader": reader.name,
-        "why_reader": why,
-        "notes": [*index.notes, *reader.notes],
-    }
-
-
-def video_file_of(job: dict[str, Any]) -> VideoFile:
-    """The opened file that a job is about."""
-    return VideoFile(file=job["file"], **job["source"])
-
-
-def check_duration(job: dict[str, Any], video_file: VideoFile, index: PictureIndex) -> None:
-    """Refuse a video that is longer than the job's limit."""
     if index.end_s > job["max_duration_s"]:
         raise VideoError(
             f"'{video_file.name}' lasts {index.end_s / 3600:.1f} hours; the limit is"
             f" {job['max_duration_s'] / 3600:g}."
             " Cut it and try again."
         )
+    return video_file, index
+
+
+def probe_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
+    """Facts of the file as JSON values, as `VideoInfo` holds them (without path and size in bytes)."""
+    digest = _Digest(job["file"])
+    _, index = open_video(job)
+    info = describe(index)
+    if is_normal_copy(index, info) and job["force"] != "pyav":
+        info = replace(info, reader="decord")
+    facts = asdict(info) | {"sha256": digest.wait()}
+    if info.frame_rate is not None:
+        facts["frame_rate"] = [info.frame_rate.numerator, info.frame_rate.denominator]
+    del facts["path"], facts["size_bytes"]
+    return facts
+
+
+def sample_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
+    """Fill the output with uint8[T, H, W, 3] and say which times it holds."""
+    digest = _Digest(job["file"])
+    video_file, index = open_video(job)
+    times_s = requested_times(index.end_s, video_file.name, **job["request"])
+    size = fit_size(index.shown_size, job["size"], job["max_pixels"])
+    result = {"size": size, "end_s": index.end_s}
+    notes = list(index.notes)
+    shown_s = None
+    if is_normal_copy(index, describe(index)) and job["force"] != "pyav":
+        try:
+            pictures = decord_pictures(video_file, index, times_s, size, on_progress)
+            shown_s = _fill(job, video_file, pictures, len(times_s), size)
+            result["reader"] = "decord"
+        except DecordFailed as error:
+            notes.append(f"{error}; it was read with PyAV.")
+    if shown_s is None:
+        reader = PyavReader(video_file, index)
+        shown_s = _fill(job, video_file, reader.pictures_at(times_s, size, on_progress), len(times_s), size)
+        result["reader"] = "pyav"
+        notes += reader.notes
+    return result | {"times_s": shown_s, "notes": notes, "sha256": digest.wait()}
+
+
+def is_normal_copy(index: PictureIndex, info: VideoInfo) -> bool:
+    """Whether a file is as our transcoder writes it: the only kind that Decord reads."""
+    return conforms(info) and index.stands_in_order
+
+
+def describe(index: PictureIndex) -> VideoInfo:
+    """The index as facts; path, size and hash are left empty, and PyAV is taken for the reader."""
+    height, width = index.shown_size
+    return VideoInfo(
+        path=Path(),
+        duration_s=max(index.end_s, index.audio_end_s),
+        start_s=float(index.times_s[0]),
+        end_s=index.end_s,
+        width=width,
+        height=height,
+        frame_rate=index.frame_rate,
+        frame_count=len(index.times_s),
+        codec=index.codec,
+        pixel_format=index.pixel_format,
+        container=index.container,
+        rotation_deg=index.rotation_deg,
+        as_coded=index.shown_size == index.coded_size and index.matrix == UPRIGHT,
+        has_audio=index.audio_codec is not None,
+        audio_codec=index.audio_codec,
+        variable_rate=index.variable_rate,
+        edit_list=index.oddities.discarded > 0,
+        key_gap_s=index.key_gap_s,
+        index_first=index.index_first,
+        size_bytes=0,
+        sha256="",
+        reader="pyav",
+        notes=tuple(index.notes),
+    )
 
 
 def _fill(
-    job: dict[str, Any], video_file: VideoFile, pictures: Any, most: int, size: Sequence[int]
+    job: dict[str, Any],
+    video_file: VideoFile,
+    pictures: Iterator[Picture],
+    most: int,
+    size: tuple[int, int],
 ) -> list[float]:
-    """Write the pictures one after the other; the file is made as long as the wanted times could need."""
-    each = size[0] * size[1] * 3
-    allowed = job["limits"][2]
-    if most * each > allowed:
+    """Write at most `most` pictures into the output, one after the other, and return their times."""
+    n_bytes = size[0] * size[1] * 3
+    limit_bytes = job["limits"][2]
+    if most * n_bytes > limit_bytes:
         raise VideoError(
-            f"{most} pictures of {size[1]}x{size[0]} need {most * each / 2**20:.0f} MiB; the limit is"
-            f" {allowed / 2**20:.0f}. Ask for fewer or smaller pictures."
+            f"{most} pictures of {size[1]}x{size[0]} need {most * n_bytes / 2**20:.0f} MiB; the limit is"
+            f" {limit_bytes / 2**20:.0f}. Ask for fewer or smaller pictures."
         )
-    times: list[float] = []
+    times_s: list[float] = []
     with open(job["output"], "r+b", closefd=False) as file:
-        file.truncate(most * each)
-        with mmap.mmap(file.fileno(), most * each) as memory:
+        file.truncate(most * n_bytes)
+        with mmap.mmap(file.fileno(), most * n_bytes) as memory:
             for time_s, picture in pictures:
-                target = np.frombuffer(memory, np.uint8, each, len(times) * each)
+                target = np.frombuffer(memory, np.uint8, n_bytes, len(times_s) * n_bytes)
                 np.copyto(target.reshape(*size, 3), picture)
-                times.append(time_s)
+                times_s.append(time_s)
                 del target  # a view would keep the map from closing
-        file.truncate(len(times) * each)
-    if not times:
+        file.truncate(len(times_s) * n_bytes)
+    if not times_s:
         raise VideoError(
-            f"No picture of '{video_file.name}' can be decoded at the wanted times. Give another copy."
+            f"No picture of '{video_file.name}' can be decoded at the requested times. Give another copy."
         )
-    return times
+    return times_s
 
 
 class _Digest:

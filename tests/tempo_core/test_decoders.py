@@ -1,15 +1,27 @@
 """Decord against PyAV, skipping against plain decoding, and the turns and bits that they lean on."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
+from tempo_core import video_tasks
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes
-from tempo_core.decoders import DecordReader, Doubt, PyavReader, Reader, choose_reader, shown_positions, turn
+from tempo_core.decoders import (
+    DecordFailed,
+    Picture,
+    PyavReader,
+    decord_pictures,
+    shown_positions,
+    turn,
+)
 from tempo_core.demux import read_index
 from tempo_core.picture_index import PictureIndex, VideoFile
+from tempo_core.proxy import normalise
 from tests.videos import constant, numbers_of, picture, write_clip
 
 NATURAL = [
@@ -30,92 +42,187 @@ X264 = {
 def opened(path: Path, demuxer: str | None = None) -> tuple[VideoFile, PictureIndex]:
     demuxer = demuxer or ("matroska" if path.suffix in (".mkv", ".webm") else "mov")
     video_file = VideoFile(
-        file=str(path), name=path.name, demuxer=demuxer, max_pixels=10**7, max_side_px=8192
+        path=str(path), name=path.name, demuxer=demuxer, max_pixels=10**7, max_side_px=8192
     )
     return video_file, read_index(video_file)
 
 
-def read(reader: Reader, times_s: list[float], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    times, frames = zip(
-        *((t, f.copy()) for t, f in reader.shown_at(times_s, size, lambda _: None)), strict=True
-    )
+def collected(pictures: Iterator[Picture]) -> tuple[np.ndarray, np.ndarray]:
+    times, frames = zip(*((time_s, frame.copy()) for time_s, frame in pictures), strict=True)
     return np.array(times), np.stack(frames)
 
 
-def assert_readers_agree(path: Path, times_s: list[float] | None = None) -> None:
-    video_file, index = opened(path)
-    wanted = times_s if times_s is not None else index.times_s.tolist()
+def with_pyav(
+    path: Path, times_s: list[float], size: tuple[int, int], *, skip: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    reader = PyavReader(*opened(path), skip=skip)
+    read = collected(reader.pictures_at(times_s, size, lambda _: None))
+    assert reader.notes == []
+    return read
+
+
+def with_decord(path: Path, times_s: list[float], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return collected(decord_pictures(*opened(path), times_s, size, lambda _: None))
+
+
+def assert_readers_agree(path: Path, times_s: list[float] | None = None, *, decord: bool = True) -> None:
+    _, index = opened(path)
+    requested = times_s if times_s is not None else index.times_s.tolist()
     size = index.shown_size
-    plain_times, plain = read(PyavReader(video_file, index, leave_out=False), wanted, size)
-    for reader in (choose_reader(video_file, index)[0], PyavReader(video_file, index)):
-        times, frames = read(reader, wanted, size)
+    plain_times, plain = with_pyav(path, requested, size, skip=False)
+    reads = [with_pyav(path, requested, size)] + ([with_decord(path, requested, size)] if decord else [])
+    for times, frames in reads:
         np.testing.assert_array_equal(times, plain_times)
         difference = np.abs(frames.astype(int) - plain)
         # Two FFmpegs convert to RGB with other roundings; a neighbouring frame differs by far more.
-        assert difference.mean() < 2.0, (reader.name, difference.mean(), difference.max())
-        assert not reader.notes
+        assert difference.mean() < 2.0, (difference.mean(), difference.max())
 
 
 @pytest.mark.parametrize("name", X264)
-def test_all_readers_give_every_frame_of_rendered_clips(tmp_path: Path, name: str) -> None:
+def test_both_readers_give_every_frame_of_rendered_clips(tmp_path: Path, name: str) -> None:
     path = write_clip(tmp_path / "clip.mp4", constant(75), options={"x264-params": X264[name]})
-    video_file, index = opened(path)
-    assert isinstance(choose_reader(video_file, index)[0], DecordReader)
     assert_readers_agree(path)
-    times, frames = read(DecordReader(video_file, index), constant(75), (96, 128))
-    assert numbers_of(frames) == list(range(75))
-    np.testing.assert_allclose(times, constant(75), atol=1e-9)
+    for read in (with_pyav, with_decord):
+        times, frames = read(path, constant(75), (96, 128))
+        assert numbers_of(frames) == list(range(75))
+        np.testing.assert_allclose(times, constant(75), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NATURAL)
-def test_all_readers_agree_on_natural_clips(shared_data: Path, name: str) -> None:
+def test_both_readers_agree_on_natural_clips(shared_data: Path, name: str) -> None:
     path = shared_data / "videos" / name
-    video_file, index = opened(path)
-    assert isinstance(choose_reader(video_file, index)[0], DecordReader)
-    wanted = np.arange(0.0, min(index.end_s, 12.0), 0.37).tolist()
-    assert_readers_agree(path, wanted)
+    _, index = opened(path)
+    assert_readers_agree(path, np.arange(0.0, min(index.end_s, 12.0), 0.37).tolist())
+
+
+def test_pictures_are_those_that_ffmpeg_gives(shared_data: Path) -> None:
+    """Held against a plain pass of PyAV's own, without any code of ours."""
+    path = shared_data / "videos" / "bigbuckbunny.mp4"
+    with av.open(str(path)) as container:
+        expected = [
+            (float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)
+        ]
+    first_s = expected[0][0]
+    times, frames = with_pyav(path, [time_s - first_s for time_s, _ in expected], expected[0][1].shape[:2])
+    np.testing.assert_allclose(times, [time_s - first_s for time_s, _ in expected], atol=1e-6)
+    for frame, (_, plain) in zip(frames, expected, strict=True):
+        assert np.abs(frame.astype(int) - plain).mean() < 1.0
 
 
 def test_the_readers_scale_alike(shared_data: Path) -> None:
-    video_file, index = opened(shared_data / "videos" / "bigbuckbunny.mp4")
-    wanted = [0.0, 1.0, 3.0]
-    _, small = read(DecordReader(video_file, index), wanted, (90, 160))
-    _, plain = read(PyavReader(video_file, index), wanted, (90, 160))
+    path = shared_data / "videos" / "bigbuckbunny.mp4"
+    _, small = with_decord(path, [0.0, 1.0, 3.0], (90, 160))
+    _, plain = with_pyav(path, [0.0, 1.0, 3.0], (90, 160))
     assert np.abs(small.astype(int) - plain).mean() < 2.0
 
 
 def test_decord_is_not_believed_when_it_sees_other_pictures(tmp_path: Path) -> None:
     video_file, index = opened(write_clip(tmp_path / "clip.mp4", constant(50)))
     index.times_s = index.times_s[:-1]
-    with pytest.raises(Doubt, match="Decord counts 50 pictures where the container holds 49"):
-        DecordReader(video_file, index)
+    with pytest.raises(DecordFailed, match="Decord counts 50 pictures of 49"):
+        next(decord_pictures(video_file, index, [0.0], (96, 128), lambda _: None))
     index.times_s = np.append(index.times_s, 7.0)
-    with pytest.raises(Doubt, match=r"times differ from the container's by 5\.0"):
-        DecordReader(video_file, index)
-    reader, why = choose_reader(video_file, index)
-    assert reader.name == "pyav"
-    assert "times differ" in why
+    with pytest.raises(DecordFailed, match=r"times differ from the container's by 5\.0"):
+        next(decord_pictures(video_file, index, [0.0], (96, 128), lambda _: None))
 
 
-def test_groups_that_lean_on_each_other_are_kept_from_decord(tmp_path: Path) -> None:
+def sampled(path: Path, times_s: list[float]) -> tuple[dict[str, Any], np.ndarray]:
+    """What the child's task answers and writes, run in this process."""
+    output = os.memfd_create("pictures")
+    job = {
+        "file": str(path),
+        "video_file": {"name": path.name, "demuxer": "mov", "max_pixels": 10**7, "max_side_px": 8192},
+        "max_duration_s": 3600.0,
+        "request": {"at": times_s},
+        "size": None,
+        "max_pixels": None,
+        "force": None,
+        "output": output,
+        "limits": [2**30, 60, 2**30],
+    }
+    try:
+        result = video_tasks.sample_task(job, lambda _: None)
+        data = os.pread(output, 2**30, 0)
+    finally:
+        os.close(output)
+    return result, np.frombuffer(data, np.uint8).reshape(len(result["times_s"]), *result["size"], 3)
+
+
+@pytest.fixture(name="copy")
+def _copy(tmp_path: Path) -> Path:
+    return normalise(write_clip(tmp_path / "clip.mp4", constant(75)), tmp_path / "copy.mp4").path
+
+
+def test_a_normal_copy_is_read_with_decord(copy: Path) -> None:
+    result, frames = sampled(copy, constant(75))
+    assert (result["reader"], result["notes"]) == ("decord", [])
+    assert numbers_of(frames) == list(range(75))
+    np.testing.assert_allclose(result["times_s"], constant(75), atol=1e-9)
+
+
+@pytest.mark.parametrize("before", [0, 1, 40])
+def test_where_decord_fails_pyav_gives_every_frame(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    def failing(*arguments: Any) -> Iterator[Picture]:
+        for count, pair in enumerate(decord_pictures(*arguments)):
+            if count == before:
+                raise DecordFailed("Decord cannot read it")
+            yield pair
+
+    monkeypatch.setattr(video_tasks, "decord_pictures", failing)
+    result, frames = sampled(copy, constant(75))
+    assert (result["reader"], result["notes"]) == ("pyav", ["Decord cannot read it; it was read with PyAV."])
+    assert numbers_of(frames) == list(range(75))
+    np.testing.assert_allclose(result["times_s"], constant(75), atol=1e-9)
+
+
+def test_decords_own_errors_hand_over_to_pyav(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import decord
+
+    def damaged(reader: Any, numbers: list[int]) -> Any:
+        raise decord.DECORDError("cannot decode")
+
+    monkeypatch.setattr(decord.VideoReader, "get_batch", damaged)
+    result, frames = sampled(copy, [0.0, 1.0, 2.96])
+    assert result["reader"] == "pyav"
+    assert numbers_of(frames) == [0, 25, 74]
+
+
+def test_skipping_that_misses_a_picture_is_replaced_by_plain_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempo_core.decoders as decoders
+
+    path = write_clip(tmp_path / "clip.mp4", constant(75), gop=25, options={"x264-params": "scenecut=0"})
+    reader = PyavReader(*opened(path))
+    needed_frames: Callable = decoders._needed_frames
+
+    def one_missing(*arguments: Any) -> Iterator[Any]:
+        return (frame for count, frame in enumerate(needed_frames(*arguments)) if count != 27)
+
+    monkeypatch.setattr(decoders, "_needed_frames", one_missing)
+    times, frames = collected(reader.pictures_at(constant(75), (96, 128), lambda _: None))
+    assert numbers_of(frames) == list(range(75))
+    np.testing.assert_allclose(times, constant(75), atol=1e-9)
+    assert "Skipping between key pictures" in reader.notes[0]
+
+
+def test_groups_that_lean_on_each_other(tmp_path: Path) -> None:
     params = "open-gop=1:bframes=3:keyint=20:scenecut=0"
     path = write_clip(tmp_path / "clip.mp4", constant(100), options={"x264-params": params})
-    video_file, index = opened(path)
-    reader, why = choose_reader(video_file, index)
-    assert (reader.name, index.open_groups, index.oddities.soft_keys) == ("pyav", True, 0)
-    assert "lean on the group before" in why
-    assert_readers_agree(path)
-    assert_readers_agree(path, [0.6, 0.76, 0.8, 1.56, 3.16])
+    _, index = opened(path)
+    assert (index.stands_in_order, index.oddities.soft_keys) == (False, 0)
+    assert_readers_agree(path, decord=False)
+    assert_readers_agree(path, [0.6, 0.76, 0.8, 1.56, 3.16], decord=False)
 
 
 def test_intra_refresh_is_kept_from_decord_and_from_skipping(tmp_path: Path) -> None:
     params = "intra-refresh=1:keyint=20:bframes=0"
     path = write_clip(tmp_path / "clip.mp4", constant(100), options={"x264-params": params})
-    video_file, index = opened(path)
-    reader, why = choose_reader(video_file, index)
-    assert (reader.name, index.oddities.soft_keys > 0) == ("pyav", True)
-    assert "do not stand alone" in why
-    _, frames = read(reader, [1.0, 1.48, 3.2], (96, 128))
+    _, index = opened(path)
+    assert (index.stands_in_order, index.oddities.soft_keys > 0) == (False, True)
+    _, frames = with_pyav(path, [1.0, 1.48, 3.2], (96, 128))
     assert numbers_of(frames) == [25, 37, 80]
 
 
@@ -123,7 +230,6 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
     import tempo_core.decoders as decoders
 
     path = write_clip(tmp_path / "clip.mp4", constant(300), gop=25, options={"x264-params": "scenecut=0"})
-    video_file, index = opened(path)
     fed = 0
     decode: Callable = decoders.decode_packet
 
@@ -133,7 +239,7 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
         return decode(stream, packet, health)
 
     monkeypatch.setattr(decoders, "decode_packet", counting)
-    _, frames = read(PyavReader(video_file, index), [0.0, 5.0, 10.04], (96, 128))
+    _, frames = with_pyav(path, [0.0, 5.0, 10.04], (96, 128))
     assert numbers_of(frames) == [0, 125, 251]
     assert fed < 20
 

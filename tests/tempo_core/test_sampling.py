@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempo_core.errors import InputError
-from tempo_core.sampling import check_request, check_size, fit_size, round_step_s, wanted_times
+from tempo_core.sampling import check_request, check_size, fit_size, requested_times, round_step_s
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_a_round_step_is_the_smallest_that_fits(duration_s: float, max_frames: i
 
 
 @given(st.floats(0.05, 500), st.floats(0.05, 50))
-def test_wanted_times_are_a_grid_inside_the_video(end_s: float, step_s: float) -> None:
-    times = wanted_times(end_s, "clip", step_s=step_s)
+def test_requested_times_are_a_grid_inside_the_video(end_s: float, step_s: float) -> None:
+    times = requested_times(end_s, "clip", step_s=step_s)
     assert times[0] == 0
     assert times == [k * step_s for k in range(len(times))]
     assert times[-1] < end_s <= len(times) * step_s + 1e-9
 
 
-def test_wanted_times_by_rate_by_list_and_by_default() -> None:
-    assert wanted_times(2.0, "clip", fps=2) == [0, 0.5, 1, 1.5]
-    assert wanted_times(2.0, "clip", at=[1.5, 0, 1.5]) == [0, 1.5]
-    assert wanted_times(3.0, "clip") == [0, 1, 2]
-    assert wanted_times(10.0, "clip", max_frames=5) == [0, 2, 4, 6, 8]
+def test_requested_times_by_rate_by_list_and_by_default() -> None:
+    assert requested_times(2.0, "clip", fps=2) == [0, 0.5, 1, 1.5]
+    assert requested_times(2.0, "clip", at=[1.5, 0, 1.5]) == [0, 1.5]
+    assert requested_times(3.0, "clip") == [0, 1, 2]
+    assert requested_times(10.0, "clip", max_frames=5) == [0, 2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_wanted_times_by_rate_by_list_and_by_default() -> None:
         ({"step_s": 1e-9}, "more than 1000000 frames"),
     ],
 )
-def test_wanted_times_outside_or_too_many(given_: dict[str, object], message: str) -> None:
+def test_requested_times_outside_or_too_many(given_: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        wanted_times(2.0, "clip", **given_)  # type: ignore[arg-type]
+        requested_times(2.0, "clip", **given_)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
