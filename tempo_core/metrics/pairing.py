@@ -4,13 +4,16 @@ out.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tempo_core.errors import InputError
 from tempo_core.metrics.arrays import Bools, Floats, Ints, Windows, pad
 from tempo_core.metrics.ranking import MAX_WINDOWS
-from tempo_core.metrics.rows import PredictionRow, Problem, Qid, ScoredWindow, TruthRow, Window, problem
+from tempo_core.metrics.rows import FieldError, PredictionRow, Problem, Qid, ScoredWindow, TruthRow, Window
+
+Span = TypeVar("Span", Window, ScoredWindow)
 
 SURE_SCORE = 0.5
 """Where a row ranks windows but gives no `moments`, those that score this much are its answer, or else its
@@ -104,24 +107,27 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
     ranked: list[list[ScoredWindow]] = []
     moments: list[Sequence[Sequence[float]]] = []
     rejected: list[Problem] = []
-    for truth, said in zip(pairs.truth, pairs.predictions, strict=True):
-        kept = [] if said is None else screen(said, truth.duration_s, file=file, rejected=rejected)
-        stated = (
-            None if said is None else screen_moments(said, truth.duration_s, file=file, rejected=rejected)
-        )
-        if said is not None and said.has_refused:
-            kept, stated = [], []
-        kept.sort(key=lambda window: -window[2])
-        ranked.append(kept[:MAX_WINDOWS])
-        moments.append(answer_set(kept) if stated is None else stated)
-    said_rows = pairs.predictions
+    for truth, prediction in zip(pairs.truth, pairs.predictions, strict=True):
+        possible: list[ScoredWindow] = []
+        stated: Sequence[Sequence[float]] | None = None
+        if prediction is not None:
+            place: dict[str, Any] = {"duration_s": truth.duration_s, "file": file, "rejected": rejected}
+            possible = screen(prediction, "pred_relevant_windows", prediction.windows or (), **place)
+            if prediction.moments is not None:
+                stated = screen(prediction, "moments", prediction.moments, **place)
+            if prediction.has_refused:
+                possible, stated = [], []
+        possible.sort(key=lambda window: -window[2])
+        ranked.append(possible[:MAX_WINDOWS])
+        moments.append(answer_set(possible) if stated is None else stated)
+    rows = pairs.predictions
     answers = Answers(
         ranked=pad(ranked),
         moments=pad(moments),
-        answered=np.array([row is not None for row in said_rows], dtype=bool),
-        refused=np.array([row is not None and row.has_refused for row in said_rows], dtype=bool),
+        answered=np.array([row is not None for row in rows], dtype=bool),
+        refused=np.array([row is not None and row.has_refused for row in rows], dtype=bool),
         relevance=np.array(
-            [np.nan if row is None or row.relevance is None else row.relevance for row in said_rows],
+            [np.nan if row is None or row.relevance is None else row.relevance for row in rows],
             dtype=np.float64,
         ),
     )
@@ -137,34 +143,25 @@ def answer_set(ranked: Sequence[ScoredWindow]) -> Sequence[ScoredWindow]:
 
 
 def screen(
-    row: PredictionRow, duration_s: float | None, *, file: str, rejected: list[Problem]
-) -> list[ScoredWindow]:
-    """The possible windows of a row in their order; each of the others adds its reason to `rejected`."""
-    kept = []
-    for place, window in enumerate(row.windows or ()):
-        if reason := fault(window, duration_s):
-            field = f"pred_relevant_windows[{place}]"
-            rejected.append(problem(file, row.line, row.qid, field, list(window), reason))
-        else:
-            kept.append(window)
-    return kept
-
-
-def screen_moments(
-    row: PredictionRow, duration_s: float | None, *, file: str, rejected: list[Problem]
-) -> list[Window] | None:
-    """The possible moments that a row states as its answer, or None when it states none apart from its
-    ranking.
+    row: PredictionRow,
+    field: str,
+    windows: Sequence[Span],
+    duration_s: float | None,
+    *,
+    file: str,
+    rejected: list[Problem],
+) -> list[Span]:
+    """The possible windows of a row's `field` in their order; each of the others adds its reason to
+    `rejected`.
     """
-    if row.moments is None:
-        return None
-    kept = []
-    for place, moment in enumerate(row.moments):
-        if reason := fault(moment, duration_s):
-            rejected.append(problem(file, row.line, row.qid, f"moments[{place}]", list(moment), reason))
+    possible = []
+    for place, window in enumerate(windows):
+        if reason := fault(window, duration_s):
+            error = FieldError(f"{field}[{place}]", list(window), reason)
+            rejected.append(Problem.of(error, file, row.line, qid=row.qid))
         else:
-            kept.append(moment)
-    return kept
+            possible.append(window)
+    return possible
 
 
 def fault(window: Sequence[float], duration_s: float | None) -> str | None:

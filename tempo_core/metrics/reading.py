@@ -5,39 +5,38 @@ window that is well formed but impossible (it ends before it starts) is not an e
 score the file decide what becomes of it (`tempo_core.metrics.pairing`).
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import (
     CLIP_S,
+    FieldError,
+    JsonLine,
     PredictionRow,
     Problem,
     Qid,
     SubmissionError,
     TruthRow,
     is_number,
-    problem,
+    read_json_lines,
 )
 
 Row = TypeVar("Row", TruthRow, PredictionRow)
 
 
-class _Row:
-    """A JSON object being read; collects what is wrong with it."""
+class _Fields:
+    """The fields of a line as they are read; collects what is wrong with them."""
 
-    def __init__(self, file: str, line: int, data: Mapping[str, Any]) -> None:
-        self.file, self.line, self.data = file, line, data
-        qid = data.get("qid")
+    def __init__(self, file: str, line: JsonLine) -> None:
+        self.file, self.line, self.data = file, line.number, line.values
+        qid = self.data.get("qid")
         self.qid: Qid | None = qid if isinstance(qid, int | str) and not isinstance(qid, bool) else None
         self.problems: list[Problem] = []
 
     def refuse(self, field: str, value: object, rule: str) -> None:
-        self.problems.append(problem(self.file, self.line, self.qid, field, value, rule))
+        self.problems.append(Problem.of(FieldError(field, value, rule), self.file, self.line, qid=self.qid))
 
     def need_qid(self) -> Qid:
         if self.qid is None:
@@ -90,17 +89,7 @@ def read_truth(path: str | Path) -> tuple[TruthRow, ...]:
     Rows whose verdict is `cannot-judge` are left out. Raises SubmissionError (an InputError) that lists each
     line with a missing or broken field, an impossible window, or a qid seen before.
     """
-    rows: list[TruthRow] = []
-    problems: list[Problem] = []
-    seen: dict[Qid, int] = {}
-    for row in _json_rows(Path(path), problems):
-        if row.data.get("verdict") == "cannot-judge":
-            continue
-        read = _truth_row(row)
-        _note_duplicate(row, seen)
-        problems.extend(row.problems)
-        rows.append(read)
-    return _all_or_nothing(path, rows, problems)
+    return _read_rows(path, _truth_row)
 
 
 def read_predictions(path: str | Path) -> tuple[PredictionRow, ...]:
@@ -109,18 +98,29 @@ def read_predictions(path: str | Path) -> tuple[PredictionRow, ...]:
     Raises SubmissionError (an InputError) that lists each line with a missing or broken field or a qid seen
     before.
     """
-    rows: list[PredictionRow] = []
+    return _read_rows(path, _prediction_row)
+
+
+def _read_rows(path: str | Path, read_row: Callable[[_Fields], Row | None]) -> tuple[Row, ...]:
+    """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
+    rows: list[Row] = []
     problems: list[Problem] = []
-    seen: dict[Qid, int] = {}
-    for row in _json_rows(Path(path), problems):
-        read = _prediction_row(row)
-        _note_duplicate(row, seen)
-        problems.extend(row.problems)
-        rows.append(read)
-    return _all_or_nothing(path, rows, problems)
-
-
-def _all_or_nothing(path: str | Path, rows: list[Row], problems: list[Problem]) -> tuple[Row, ...]:
+    first_lines: dict[Qid, int] = {}
+    for line in read_json_lines(Path(path)):
+        if isinstance(line, Problem):
+            problems.append(line)
+            continue
+        fields = _Fields(str(path), line)
+        row = read_row(fields)
+        if row is None:
+            continue
+        if (
+            fields.qid is not None
+            and (first := first_lines.setdefault(fields.qid, fields.line)) != fields.line
+        ):
+            fields.refuse("qid", fields.qid, f"it was given on line {first} already; each query stands once")
+        problems += fields.problems
+        rows.append(row)
     if problems:
         raise SubmissionError(problems)
     if not rows:
@@ -128,37 +128,9 @@ def _all_or_nothing(path: str | Path, rows: list[Row], problems: list[Problem]) 
     return tuple(rows)
 
 
-def _json_rows(path: Path, problems: list[Problem]) -> Iterator[_Row]:
-    """One `_Row` for each line that holds a JSON object; any other line that is not blank adds a problem."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}; give the path of a JSON-lines file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text: {error}.") from None
-    # Not str.splitlines: a query may hold U+2028 and other characters at which that would break a row in two.
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            data = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            problems.append(
-                problem(str(path), line, None, "the line", content[:60], f"it is not JSON: {error}")
-            )
-            continue
-        if isinstance(data, dict):
-            yield _Row(str(path), line, data)
-        else:
-            problems.append(problem(str(path), line, None, "the line", data, "it must be a JSON object"))
-
-
-def _note_duplicate(row: _Row, seen: dict[Qid, int]) -> None:
-    if row.qid is not None and seen.setdefault(row.qid, row.line) != row.line:
-        row.refuse("qid", row.qid, f"it was given on line {seen[row.qid]} already; each query stands once")
-
-
-def _truth_row(row: _Row) -> TruthRow:
+def _truth_row(row: _Fields) -> TruthRow | None:
+    if row.data.get("verdict") == "cannot-judge":
+        return None
     qid = row.need_qid()
     duration_s = row.number("duration", "it must be a number of seconds above 0", lambda x: x > 0)
     windows = row.windows("relevant_windows", 2)
@@ -190,7 +162,7 @@ def _truth_row(row: _Row) -> TruthRow:
 
 
 def _truth_saliency(
-    row: _Row, duration_s: float | None
+    row: _Fields, duration_s: float | None
 ) -> tuple[tuple[int, ...] | None, tuple[tuple[float, ...], ...] | None]:
     """Clip ids and their score triples, or None twice when the row has no saliency or it is broken."""
     ids, scores = row.data.get("relevant_clip_ids"), row.data.get("saliency_scores")
@@ -217,10 +189,16 @@ def _truth_saliency(
     return None, None
 
 
-def _prediction_row(row: _Row) -> PredictionRow:
+def _prediction_row(row: _Fields) -> PredictionRow:
     qid = row.need_qid()
     windows, moments = row.windows("pred_relevant_windows", 3), row.windows("moments", 2)
-    saliency = _predicted_saliency(row)
+    saliency = row.data.get("pred_saliency_scores")
+    if saliency is not None:
+        is_list = isinstance(saliency, list) and bool(saliency)
+        if not is_list or not all(type(x) in (float, int) and is_number(x) for x in saliency):
+            rule = "it must be a list of finite numbers, one for each 2-second clip"
+            row.refuse("pred_saliency_scores", saliency, rule)
+            saliency = None
     refused = row.flag("refused")
     if windows is None and saliency is None and moments is None and refused is None and not row.problems:
         row.refuse(
@@ -233,21 +211,7 @@ def _prediction_row(row: _Row) -> PredictionRow:
         vid=row.text("vid"),
         windows=None if windows is None else tuple((w[0], w[1], w[2]) for w in windows),
         moments=None if moments is None else tuple((m[0], m[1]) for m in moments),
-        saliency=saliency,
+        saliency=None if saliency is None else tuple(saliency),
         relevance=row.number("relevance", "it must be a probability from 0 to 1", lambda x: 0 <= x <= 1),
         refused=refused,
     )
-
-
-def _predicted_saliency(row: _Row) -> tuple[float, ...] | None:
-    value: Sequence[Any] | None = row.data.get("pred_saliency_scores")
-    if value is None:
-        return None
-    rule = "it must be a list of finite numbers, one for each 2-second clip"
-    if not isinstance(value, list) or not value or not all(type(x) in (float, int) for x in value):
-        row.refuse("pred_saliency_scores", value, rule)
-        return None
-    if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
-        row.refuse("pred_saliency_scores", value, rule)
-        return None
-    return tuple(value)
