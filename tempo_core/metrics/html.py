@@ -3,17 +3,16 @@ light or dark.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
-from string import Template
+
+from jinja2 import Environment, StrictUndefined
 
 from tempo_core.errors import InputError
 from tempo_core.metrics.evaluation import Evaluation
-from tempo_core.metrics.figures import Figure, figures
-from tempo_core.metrics.table import GROUP_MEASURES, percent, share, span
+from tempo_core.metrics.figures import figures
+from tempo_core.metrics.table import group_table, heading, measure_table, score_table
 
-ROWS_SHOWN = 200
+MAX_LISTED = 200
 """Windows left out that the page lists; the JSON holds them all."""
 
 
@@ -22,100 +21,32 @@ def render_page(evaluation: Evaluation, corrected: Evaluation | None = None) -> 
 
     Raises InputError when Plotly is not installed.
     """
-    plots = figures(evaluation, corrected)
-    data = {plot.name: {"data": list(plot.traces), "layout": plot.layout} for plot in plots if plot.traces}
-    return Template(_PAGE).substitute(
-        title=escape(f"Evaluation of {evaluation.files['predictions']}"),
-        facts=_facts(evaluation) + (_facts(corrected) if corrected else ""),
-        plots="\n".join(_plot(plot) for plot in plots),
-        tables=_tables(evaluation, corrected),
-        remarks=_remarks(evaluation) + (_remarks(corrected) if corrected else ""),
-        plotly=_plotly(),
-        figures=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-    )
-
-
-def _plotly() -> str:
-    """Plotly's own script, from the installed package."""
     try:
-        return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+        plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     except (ModuleNotFoundError, FileNotFoundError):
         raise InputError("The HTML page needs Plotly, which is not installed: pip install plotly.") from None
-
-
-def _facts(evaluation: Evaluation) -> str:
-    counts = evaluation.counts
-    text = (
-        f"{evaluation.files['ground_truth']}, {evaluation.rules} rules: {counts['scored']} of "
-        f"{counts['ground_truth']} queries scored, {counts['relevant']} with a moment and "
-        f"{counts['irrelevant']} without, over {counts['videos']} videos; {counts['missing']} missing, "
-        f"{counts['unknown']} not in the ground truth, {counts['rejected_windows']} impossible windows."
+    plots = figures(evaluation, corrected)
+    data = {plot.name: {"data": list(plot.traces), "layout": plot.layout} for plot in plots if plot.traces}
+    remarks = []
+    evaluations = [evaluation] if corrected is None else [evaluation, corrected]
+    for scored in evaluations:
+        remarks += [*scored.notes, *(f"Left out: {problem}" for problem in scored.rejected[:MAX_LISTED])]
+        if scored.missing:
+            remarks.append("Missing queries: " + ", ".join(map(str, scored.missing[:MAX_LISTED])))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(_PAGE).render(
+        title=f"Evaluation of {evaluation.files['predictions']}",
+        headings=[heading(scored) for scored in evaluations],
+        plots=plots,
+        tables=[
+            score_table(evaluation, corrected),
+            measure_table(evaluation, corrected),
+            *(group_table(field, values) for field, values in evaluation.groups.items()),
+        ],
+        remarks=remarks,
+        plotly=plotly,
+        figures=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
     )
-    return f"<p>{escape(text)}</p>"
-
-
-def _plot(plot: Figure) -> str:
-    canvas = f'<div class="plot" id="{plot.name}"></div>' if plot.traces else ""
-    return f"<section><h2>{escape(plot.title)}</h2><p>{escape(plot.caption)}</p>{canvas}</section>"
-
-
-def _tables(evaluation: Evaluation, corrected: Evaluation | None) -> str:
-    beside = [found for found in (evaluation, corrected) if found is not None]
-    heads = [("score", "ceiling"), ("corrected", "its ceiling")][: len(beside)]
-    rows = [
-        [
-            name,
-            *(percent(part["brief"].get(name)) for found in beside for part in (found.scores, found.ceiling)),
-        ]
-        for name in evaluation.scores["brief"]
-    ]
-    text = _table("QVHighlights, %", ["", *(head for pair in heads for head in pair)], rows)
-    heads = [("value", "95 % interval"), ("corrected", "95 % interval")][: len(beside)]
-    rows = [
-        [
-            name,
-            *(
-                cell
-                for found in beside
-                for cell in (share(found.measures[name]["value"]), span(found.measures[name]))
-            ),
-            share(evaluation.whole_clip.get(name)),
-        ]
-        for name in evaluation.measures
-    ]
-    for name in ("auroc", "calibration_error"):
-        rows.append([name, *(cell for found in beside for cell in (share(getattr(found, name)), "-")), "-"])
-    text += _table("Measures", ["", *(head for pair in heads for head in pair), "whole clip"], rows)
-    for field, values in evaluation.groups.items():
-        rows = [
-            [
-                value,
-                f"{found['queries']['value']:.0f}",
-                *(share(found[name]["value"]) for name in GROUP_MEASURES),
-            ]
-            for value, found in values.items()
-        ]
-        text += _table(f"By {field}", ["", "queries", *GROUP_MEASURES], rows)
-    return text
-
-
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr><th scope='row'>{escape(name)}</th>{_cells(values)}</tr>" for name, *values in rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<section><h2>{escape(title)}</h2><div class='wide'>{table}</div></section>"
-
-
-def _cells(values: Sequence[str]) -> str:
-    return "".join(f"<td>{escape(value)}</td>" for value in values)
-
-
-def _remarks(evaluation: Evaluation) -> str:
-    lines = [*evaluation.notes, *(f"Left out: {problem}" for problem in evaluation.rejected[:ROWS_SHOWN])]
-    if evaluation.missing:
-        lines.append("Missing queries: " + ", ".join(str(qid) for qid in evaluation.missing[:ROWS_SHOWN]))
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<ul>{items}</ul>" if items else ""
 
 
 _PAGE = """<!doctype html>
@@ -123,7 +54,7 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
+<title>{{ title }}</title>
 <style>
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #d5dae0; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e7eaee; --paper: #14171b; --soft: #3a414a; } }
@@ -141,16 +72,34 @@ th:first-child { text-align: left; font-weight: 500; }
 </style>
 </head>
 <body>
-<h1>$title</h1>
-$facts
+<h1>{{ title }}</h1>
+{% for heading in headings %}
+<p>{{ heading }}</p>
+{% endfor %}
 <main>
-$plots
+{% for plot in plots %}
+<section><h2>{{ plot.title }}</h2><p>{{ plot.caption }}</p>
+{% if plot.traces %}
+<div class="plot" id="{{ plot.name }}"></div>
+{% endif %}
+</section>
+{% endfor %}
 </main>
-$tables
-$remarks
-<script>$plotly</script>
+{% for header, rows in tables %}
+<section><h2>{{ header[0] }}</h2><div class="wide"><table>
+<thead><tr><th></th>{% for cell in header[1:] %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}
+<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div></section>
+{% endfor %}
+{% if remarks %}
+<ul>{% for remark in remarks %}<li>{{ remark }}</li>{% endfor %}</ul>
+{% endif %}
+<script>{{ plotly | safe }}</script>
 <script>
-const figures = $figures;
+const figures = {{ figures | safe }};
 const scheme = window.matchMedia("(prefers-color-scheme: dark)");
 function draw() {
   const style = getComputedStyle(document.documentElement);

@@ -1,10 +1,10 @@
-"""An evaluation as a table for the terminal."""
+"""An evaluation as tables of text: the terminal's report, and what the page shows too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from tempo_core.metrics.evaluation import Evaluation, Measures
 
-PROBLEMS_SHOWN = 10
+MAX_LISTED = 10
 GROUP_MEASURES = (
     "miou",
     "recall@0.5",
@@ -16,80 +16,98 @@ GROUP_MEASURES = (
 )
 
 
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows; the first cell of each is a name."""
+
+
 def render(evaluation: Evaluation, corrected: Evaluation | None = None) -> str:
     """The whole report as lines of text; with `corrected`, each score of it stands beside the first."""
-    parts = [_heading(evaluation), _score_table(evaluation, corrected), _measure_table(evaluation, corrected)]
-    parts += [_group_table(field, values) for field, values in evaluation.groups.items()]
-    parts.append(_remarks(evaluation))
+    parts = [
+        f"{evaluation.files['predictions']} on {heading(evaluation)}",
+        grid(*score_table(evaluation, corrected))
+        + "\nceiling: what the ground truth itself scores under these rules.",
+        grid(*measure_table(evaluation, corrected)),
+        *(grid(*group_table(field, values)) for field, values in evaluation.groups.items()),
+        _remarks(evaluation),
+    ]
     if corrected is not None:
-        parts += [f"On the corrected ground truth: {_heading(corrected)}", _remarks(corrected)]
+        files = f"{corrected.files['predictions']} on {heading(corrected)}"
+        parts += [f"On the corrected ground truth: {files}", _remarks(corrected)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _heading(evaluation: Evaluation) -> str:
+def heading(evaluation: Evaluation) -> str:
+    """The ground truth, the rules, and how many queries were scored."""
     counts = evaluation.counts
-    text = (
-        f"{evaluation.files['predictions']} on {evaluation.files['ground_truth']}, {evaluation.rules} rules: "
+    parts = [
+        f"{evaluation.files['ground_truth']}, {evaluation.rules} rules: "
         f"{counts['scored']} of {counts['ground_truth']} queries scored ({counts['relevant']} with a moment, "
-        f"{counts['irrelevant']} without; {counts['videos']} videos), {counts['missing']} missing"
-    )
-    text += f", {counts['unknown']} not in the ground truth" if counts["unknown"] else ""
-    return (
-        text
-        + (f", {counts['rejected_windows']} impossible windows" if counts["rejected_windows"] else "")
-        + "."
-    )
+        f"{counts['irrelevant']} without; {counts['videos']} videos)",
+        f"{counts['missing']} missing",
+    ]
+    if counts["unknown"]:
+        parts.append(f"{counts['unknown']} not in the ground truth")
+    if counts["rejected_windows"]:
+        parts.append(f"{counts['rejected_windows']} impossible windows")
+    return ", ".join(parts) + "."
 
 
-def _score_table(evaluation: Evaluation, corrected: Evaluation | None) -> str:
-    header = ["QVHighlights, %", "score", "ceiling"] + (["corrected", "its ceiling"] if corrected else [])
+def score_table(evaluation: Evaluation, corrected: Evaluation | None) -> Table:
+    """The scores that papers print, in percent, each beside what the ground truth itself scores."""
+    columns = [evaluation] if corrected is None else [evaluation, corrected]
+    header = ["QVHighlights, %", *["score", "ceiling", "corrected", "its ceiling"][: 2 * len(columns)]]
+    rows = [
+        [
+            name,
+            *(
+                percent(scores["brief"].get(name))
+                for column in columns
+                for scores in (column.scores, column.ceiling)
+            ),
+        ]
+        for name in evaluation.scores["brief"]
+    ]
+    mean_iou = [text for column in columns for text in (percent(column.mean_iou.get("full")), "-")]
+    return header, [*rows, ["MR-full-mIoU", *mean_iou]]
+
+
+def measure_table(evaluation: Evaluation, corrected: Evaluation | None) -> Table:
+    """Tempo's own measures with their intervals, and what answering with the whole clip would get."""
+    header = ["measure", "value", "95 % interval", "whole clip"]
+    header += ["corrected", "95 % interval"] if corrected else []
     rows = []
-    for name, value in evaluation.scores["brief"].items():
-        row = [name, percent(value), percent(evaluation.ceiling["brief"].get(name))]
+    for name, measure in evaluation.measures.items():
+        row = [name, share(measure["value"]), span(measure), share(evaluation.whole_clip.get(name))]
         if corrected is not None:
-            row += [percent(found["brief"].get(name)) for found in (corrected.scores, corrected.ceiling)]
-        rows.append(row)
-    iou = [percent(evaluation.mean_iou.get("full")), "-"]
-    iou += [percent(corrected.mean_iou.get("full")), "-"] if corrected is not None else []
-    rows.append(["MR-full-mIoU", *iou])
-    return grid(header, rows) + "\nceiling: what the ground truth itself scores under these rules."
-
-
-def _measure_table(evaluation: Evaluation, corrected: Evaluation | None) -> str:
-    header = ["measure", "value", "95 % interval", "whole clip"] + (
-        ["corrected", "95 % interval"] if corrected else []
-    )
-    rows = []
-    for name, found in evaluation.measures.items():
-        row = [name, share(found["value"]), span(found), share(evaluation.whole_clip.get(name))]
-        if corrected is not None:
-            other = corrected.measures[name]
-            row += [share(other["value"]), span(other)]
+            row += [share(corrected.measures[name]["value"]), span(corrected.measures[name])]
         rows.append(row)
     for name in ("auroc", "calibration_error"):
         row = [name, share(getattr(evaluation, name)), "-", "-"]
         rows.append(row + ([share(getattr(corrected, name)), "-"] if corrected else []))
-    return grid(header, rows)
+    return header, rows
 
 
-def _group_table(field: str, values: Mapping[str, Measures]) -> str:
+def group_table(field: str, values: Mapping[str, Measures]) -> Table:
+    """Some measures for each value of a field."""
     rows = [
-        [value, f"{found['queries']['value']:.0f}", *(share(found[name]["value"]) for name in GROUP_MEASURES)]
-        for value, found in values.items()
+        [
+            value,
+            f"{measures['queries']['value']:.0f}",
+            *(share(measures[name]["value"]) for name in GROUP_MEASURES),
+        ]
+        for value, measures in values.items()
     ]
-    return grid([f"by {field}", "queries", *GROUP_MEASURES], rows)
+    return [f"by {field}", "queries", *GROUP_MEASURES], rows
 
 
 def _remarks(evaluation: Evaluation) -> str:
     lines = [f"note: {note}" for note in evaluation.notes]
-    lines += [f"left out: {problem}" for problem in evaluation.rejected[:PROBLEMS_SHOWN]]
-    if len(evaluation.rejected) > PROBLEMS_SHOWN:
-        lines.append(
-            f"... and {len(evaluation.rejected) - PROBLEMS_SHOWN} more windows; --json lists them all."
-        )
+    lines += [f"left out: {problem}" for problem in evaluation.rejected[:MAX_LISTED]]
+    if len(evaluation.rejected) > MAX_LISTED:
+        lines.append(f"... and {len(evaluation.rejected) - MAX_LISTED} more windows; --json lists them all.")
     if evaluation.missing:
-        shown = ", ".join(str(qid) for qid in evaluation.missing[:PROBLEMS_SHOWN])
-        lines.append(f"missing: {shown}" + (", ..." if len(evaluation.missing) > PROBLEMS_SHOWN else ""))
+        qids = ", ".join(str(qid) for qid in evaluation.missing[:MAX_LISTED])
+        lines.append(f"missing: {qids}" + (", ..." if len(evaluation.missing) > MAX_LISTED else ""))
     return "\n".join(lines)
 
 
@@ -115,6 +133,6 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def span(found: Mapping[str, float | None]) -> str:
+def span(measure: Mapping[str, float | None]) -> str:
     """The interval of a measure, or a dash where there is none."""
-    return "-" if found["low"] is None else f"{share(found['low'])} .. {share(found['high'])}"
+    return "-" if measure["low"] is None else f"{share(measure['low'])} .. {share(measure['high'])}"
