@@ -94,7 +94,7 @@ def allocate(
     elif allocator == "shifted":
         weights = np.roll(weights, _SHIFT_FRAMES)
     ideal = water_fill(weights, total=budget_tokens, low=float(areas[0]), high=float(areas[-1]))
-    rungs = _round_to_ladder(ideal, areas, budget_tokens)
+    rungs = round_to_ladder(ideal, areas, budget_tokens)
     sizes = np.array(ladder, dtype=np.int64)[rungs] * TOKEN_PX
     return Allocation(
         tokens=areas[rungs],
@@ -126,7 +126,13 @@ def content_variation(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 def frame_changes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Change from each frame to the next, float64[T - 1] in [0, 1]: the mean of its most changed cells."""
-    small = np.stack([_small_picture(frame) for frame in frames])
+    # Luma and half-weighted chroma of each frame, float64[T, 32, 32, 3], by area average.
+    pictures = [
+        Image.fromarray(frame).resize((_SMALL_PX, _SMALL_PX), Image.Resampling.BOX).convert("YCbCr")
+        for frame in frames
+    ]
+    weights = np.array([1.0, 0.5, 0.5])
+    small = np.stack([np.asarray(picture, dtype=np.float64) / 255 * weights for picture in pictures])
     difference = np.abs(np.diff(small, axis=0)).sum(axis=-1)
     cells = _SMALL_PX // _CELL_PX
     grid = (
@@ -134,12 +140,6 @@ def frame_changes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     )
     top = np.partition(grid, -_TOP_CELLS, axis=1)[:, -_TOP_CELLS:]
     return np.asarray(np.clip(top.mean(axis=1), 0.0, 1.0), dtype=np.float64)
-
-
-def _small_picture(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Luma and half-weighted chroma of a frame, float64[32, 32, 3], by area average."""
-    picture = Image.fromarray(frame).resize((_SMALL_PX, _SMALL_PX), Image.Resampling.BOX).convert("YCbCr")
-    return np.asarray(picture, dtype=np.float64) / 255 * np.array([1.0, 0.5, 0.5])
 
 
 def size_ladder(height: int, width: int, *, min_tokens: int, max_tokens: int) -> list[tuple[int, int]]:
@@ -185,20 +185,20 @@ def water_fill(
     return np.asarray(np.minimum(low + below * weights, high), dtype=np.float64)
 
 
-def _round_to_ladder(
+def round_to_ladder(
     ideal: npt.NDArray[np.float64], areas: npt.NDArray[np.int64], budget_tokens: int
 ) -> npt.NDArray[np.int64]:
     """Rung of each frame: the ideal rounded down, then what is left goes where it is missed most."""
     rungs = np.searchsorted(areas, ideal + 1e-6, side="right") - 1
-    left = budget_tokens - int(areas[rungs].sum())
+    spare_tokens = budget_tokens - int(areas[rungs].sum())
     while True:
         can_rise = rungs < len(areas) - 1
         price = np.where(
             can_rise, areas[np.minimum(rungs + 1, len(areas) - 1)] - areas[rungs], budget_tokens + 1
         )
-        missed = np.where(price <= left, (ideal - areas[rungs]) / price, -np.inf)
+        missed = np.where(price <= spare_tokens, (ideal - areas[rungs]) / price, -np.inf)
         best = int(missed.argmax())
         if missed[best] == -np.inf:
             return np.asarray(rungs, dtype=np.int64)
-        left -= int(price[best])
+        spare_tokens -= int(price[best])
         rungs[best] += 1

@@ -54,11 +54,11 @@ def best_video(container: Any, name: str) -> Any:
         raise VideoError(f"The video track of '{name}' is in a format that is not known here. {REMEDY}")
     cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     if stream is not None and stream.disposition & cover:
-        stream = next((s for s in container.streams.video if not s.disposition & cover), None)
+        stream = next((other for other in container.streams.video if not other.disposition & cover), None)
     if stream is None:
-        held = sorted({s.type for s in container.streams}) or ["nothing"]
+        types = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise VideoError(
-            f"'{name}' has no video that can be decoded (it holds: {', '.join(held)}). Give a file with"
+            f"'{name}' has no video that can be decoded (it holds: {', '.join(types)}). Give a file with"
             " moving pictures."
         )
     return stream
@@ -72,10 +72,71 @@ def read_index(video_file: VideoFile) -> PictureIndex:
     """
     with open_container(video_file) as container:
         stream = best_video(container, video_file.name)
-        check_size(video_file, stream.codec_context.width, stream.codec_context.height)
-        index = _index_of(video_file, container, stream)
+        context = stream.codec_context
+        check_size(video_file, context.width, context.height)
+        # A stream without a decoder has no context; it cannot be heard, and counts for nothing.
+        sounds = [sound for sound in container.streams.audio if sound.codec_context is not None]
+        columns, oddities, audio_end_s = _read_packets(video_file, container, stream, sounds)
+        pts, dts, is_shown = columns["pts"], columns["dts"], columns["shown"]
+        if not is_shown.any():
+            raise VideoError(f"'{video_file.name}' holds no picture that is ever shown. {REMEDY}")
+
+        # Zero is the earlier start of picture and sound; an encoder's run-in before zero does not count.
+        base = stream.time_base
+        sorted_pts = np.sort(pts[is_shown])
+        sound_starts_s = [
+            max(0.0, float(sound.start_time * sound.time_base))
+            for sound in sounds
+            if sound.start_time is not None
+        ]
+        zero_s = min([int(sorted_pts[0]) * (base.numerator / base.denominator), *sound_starts_s])
+
+        tick_s = float(base)
+        dts_steps = np.diff(dts[dts != NO_PTS])
+        last = int(np.flatnonzero(is_shown & (pts == sorted_pts[-1]))[-1])
+        header_end_s = None
+        if stream.duration:
+            header_end_s = stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s
+        ratio = stream.sample_aspect_ratio
+        boxes = top_boxes(video_file.path) if video_file.demuxer == "mov" else []
+        index = PictureIndex(
+            container=container.format.name,
+            codec=context.codec.canonical_name,
+            pixel_format=context.pix_fmt or "",
+            stream=stream.index,
+            video_streams=len(container.streams.video),
+            time_base=base,
+            zero_s=zero_s,
+            pts=pts,
+            key=columns["key"],
+            shown=is_shown,
+            last_duration=int(columns["duration"][last]),
+            out_of_order=bool((np.diff(sorted_pts) == 0).any() or (dts_steps < 0).any()),
+            falls_back_s=float(-min(0, dts_steps.min(initial=0)) * tick_s),
+            header_end_s=header_end_s,
+            index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
+            audio_codec=next((sound.codec_context.codec.canonical_name for sound in sounds), None),
+            audio_end_s=max(0.0, audio_end_s - zero_s),
+            average_rate=stream.average_rate or None,
+            coded_size=(context.height, context.width),
+            pixel_ratio=ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1),
+            oddities=oddities,
+        )
+
+    # Size, format and turn are the first picture's, not the header's.
     with open_container(video_file) as container:
-        _describe_first_picture(video_file, container, container.streams[index.stream], index)
+        frame = next(iter(decoded(video_file, container, container.streams[index.stream], Health())), None)
+        if frame is None:
+            raise VideoError(
+                f"Not one picture of '{video_file.name}' ({index.codec}) can be decoded: it is damaged, or its"
+                " pictures are"
+                f" over the limit of {video_file.max_pixels} pixels. {REMEDY}"
+            )
+        check_size(video_file, frame.width, frame.height)
+        index.coded_size = (frame.height, frame.width)
+        index.pixel_format = frame.format.name
+        index.matrix = display_matrix(frame, index.notes)
+        check_size(video_file, *index.shown_size[::-1])
     _refuse_untruthful(video_file, index)
     return index
 
@@ -89,92 +150,32 @@ def check_size(video_file: VideoFile, width: int, height: int) -> None:
         )
 
 
-def _index_of(video_file: VideoFile, container: Any, stream: Any) -> PictureIndex:
-    boxes = top_boxes(video_file.path) if video_file.demuxer == "mov" else []
-    rows, oddities, audio_end = _walk(video_file, container, stream)
-    pts, dts, duration, shown = rows["pts"], rows["dts"], rows["duration"], rows["shown"]
-    if not shown.any():
-        raise VideoError(f"'{video_file.name}' holds no picture that is ever shown. {REMEDY}")
-    dated = np.sort(pts[shown])
-    tick_s = float(stream.time_base)
-    zero_s = min(
-        [
-            int(dated[0]) * (stream.time_base.numerator / stream.time_base.denominator),
-            *_audio_starts(container),
-        ]
-    )
-    known = dts[dts != NO_PTS]
-    last = int(np.flatnonzero(shown & (pts == dated[-1]))[-1])
-    return PictureIndex(
-        container=container.format.name,
-        codec=stream.codec_context.codec.canonical_name,
-        pixel_format=stream.codec_context.pix_fmt or "",
-        stream=stream.index,
-        video_streams=len(container.streams.video),
-        time_base=stream.time_base,
-        zero_s=zero_s,
-        pts=pts,
-        key=rows["key"],
-        shown=shown,
-        last_duration=int(duration[last]),
-        out_of_order=bool((np.diff(dated) == 0).any() or (np.diff(known) < 0).any()),
-        falls_back_s=float(-min(0, np.diff(known).min(initial=0)) * tick_s),
-        header_end_s=stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s
-        if stream.duration
-        else None,
-        index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
-        audio_codec=next((s.codec_context.codec.canonical_name for s in _audio(container)), None),
-        audio_end_s=max(0.0, audio_end - zero_s),
-        average_rate=stream.average_rate or None,
-        coded_size=(stream.codec_context.height, stream.codec_context.width),
-        pixel_ratio=_pixel_ratio(stream),
-        oddities=oddities,
-    )
-
-
-def _audio(container: Any) -> list[Any]:
-    return [s for s in container.streams.audio if s.codec_context is not None]
-
-
-def _audio_starts(container: Any) -> Iterator[float]:
-    for stream in _audio(container):
-        if stream.start_time is not None:
-            yield max(0.0, float(stream.start_time * stream.time_base))
-
-
-def _pixel_ratio(stream: Any) -> Fraction:
-    ratio = stream.sample_aspect_ratio
-    return ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1)
-
-
-def _walk(
-    video_file: VideoFile, container: Any, stream: Any
+def _read_packets(
+    video_file: VideoFile, container: Any, stream: Any, sounds: list[Any]
 ) -> tuple[dict[str, np.ndarray], Oddities, float]:
-    """Every packet once: the video's rows, what was odd about them, and where the sound ends (container's
+    """Every packet once: the video's columns, what was odd about them, and where the sound ends (container's
     clock).
     """
     rows: list[tuple[int, int, int, bool, bool]] = []
     oddities = Oddities()
-    length_size = length_bytes(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
-    audio_end = 0.0
     codec = stream.codec_context.codec.canonical_name
-    for packet in packets(container, stream, *_audio(container)):
+    length_size = length_bytes(codec, stream.codec_context.extradata)
+    audio_end_s = 0.0
+    for packet in packets(container, stream, *sounds):
         if packet.stream_index != stream.index:
             if packet.pts is not None:
-                audio_end = max(audio_end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                audio_end_s = max(audio_end_s, end_s)
             continue
         oddities.discarded += packet.is_discard
         oddities.corrupt += packet.is_corrupt
         oddities.soft_keys += packet.is_keyframe and is_soft_key(codec, memoryview(packet), length_size)
-        hidden = packet.is_discard or is_hidden(codec, memoryview(packet))
-        oddities.undated += packet.pts is None and not hidden
-        rows.append((
-            NO_PTS if packet.pts is None else packet.pts,
-            NO_PTS if packet.dts is None else packet.dts,
-            packet.duration or 0,
-            packet.is_keyframe,
-            packet.pts is not None and not hidden,
-        ))  # fmt: skip
+        is_unseen = packet.is_discard or is_hidden(codec, memoryview(packet))
+        oddities.undated += packet.pts is None and not is_unseen
+        pts = NO_PTS if packet.pts is None else packet.pts
+        dts = NO_PTS if packet.dts is None else packet.dts
+        is_shown = packet.pts is not None and not is_unseen
+        rows.append((pts, dts, packet.duration or 0, packet.is_keyframe, is_shown))
         if len(rows) > video_file.max_packets:
             raise VideoError(
                 f"'{video_file.name}' holds more than {video_file.max_packets} pictures. Give a shorter video."
@@ -182,9 +183,9 @@ def _walk(
     if not rows:
         raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
     names = ("pts", "dts", "duration", "key", "shown")
-    kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_)
-    columns = zip(names, kinds, zip(*rows, strict=True), strict=True)
-    return {name: np.array(column, dtype=kind) for name, kind, column in columns}, oddities, audio_end
+    types = (np.int64, np.int64, np.int64, np.bool_, np.bool_)
+    columns = zip(names, types, zip(*rows, strict=True), strict=True)
+    return {name: np.array(column, dtype=dtype) for name, dtype, column in columns}, oddities, audio_end_s
 
 
 def packets(container: Any, *streams: Any) -> Iterator[Any]:
@@ -196,21 +197,6 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
-
-
-def _describe_first_picture(video_file: VideoFile, container: Any, stream: Any, index: PictureIndex) -> None:
-    frame = next(iter(decoded(video_file, container, stream, Health())), None)
-    if frame is None:
-        raise VideoError(
-            f"Not one picture of '{video_file.name}' ({index.codec}) can be decoded: it is damaged, or its"
-            " pictures are"
-            f" over the limit of {video_file.max_pixels} pixels. {REMEDY}"
-        )
-    check_size(video_file, frame.width, frame.height)
-    index.coded_size = (frame.height, frame.width)
-    index.pixel_format = frame.format.name
-    index.matrix = display_matrix(frame, index.notes)
-    check_size(video_file, *index.shown_size[::-1])
 
 
 def display_matrix(frame: Any, notes: list[str]) -> tuple[int, int, int, int]:

@@ -6,7 +6,6 @@ second and no weights.
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from tempo_core.defaults import GroundingDefaults, read_defaults
@@ -23,14 +22,24 @@ PREFILL_TOKENS = 1024
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Qwen2-VL-2B-Instruct": {
-        "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
-        "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
     },
     "Qwen2-VL-7B-Instruct": {
-        "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-        "num_key_value_heads": 4, "vocab_size": 152064, "tie_word_embeddings": False,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+        "tie_word_embeddings": False,
     },
-}  # fmt: skip
+}
 """Sizes of the published language models, from their config.json."""
 
 
@@ -115,24 +124,51 @@ def plan(
 
     Raises CheckpointError for a folder whose configuration is not Qwen2-VL.
     """
-    config, settings = _read_config(checkpoint_or_config)
-    model = _on_meta(config)
-    linear = quantisable_layers(model)
-    quantised = sum(layer.weight.numel() for layer in linear.values()) if four_bit else 0
-    width = 4 if device == "cpu" else 2
+    import torch
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    from tempo_core.checkpoint import find_checkpoint, read_config
+    from tempo_core.vision import MAX_BATCH_PATCHES
+
+    config: Any
+    checkpoint_defaults = GroundingDefaults()
+    if isinstance(checkpoint_or_config, Qwen2VLConfig):
+        config = checkpoint_or_config
+    elif isinstance(checkpoint_or_config, str) and checkpoint_or_config in PUBLISHED:
+        config = published_config(checkpoint_or_config)
+    else:
+        folder = find_checkpoint(checkpoint_or_config)
+        try:
+            config = Qwen2VLConfig.from_dict(read_config(folder))
+            checkpoint_defaults = read_defaults(folder)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(
+                f"{folder / 'config.json'} is no usable Qwen2-VL configuration: {error}"
+            ) from error
+    defaults = defaults or checkpoint_defaults
+    with torch.device("meta"):
+        model: Any = Qwen2VLForConditionalGeneration(config)
+    model.tie_weights()
+
+    layers = quantisable_layers(model)
+    quantised = sum(layer.weight.numel() for layer in layers.values()) if four_bit else 0
+    n_bytes = 4 if device == "cpu" else 2
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    context = context_tokens(defaults or settings)
-    text = config.text_config
+    context = context_tokens(defaults)
+    text, vision = config.text_config, config.vision_config
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * head * width
+    cache_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * head * n_bytes
+    # The widest layer's tensors for one piece of the context, or for one batch of the vision tower.
+    prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
+    tower = MAX_BATCH_PATCHES * round(vision.embed_dim * (vision.mlp_ratio + 4))
     return MemoryPlan(
         parameters=parameters,
-        quantised_modules=tuple(linear) if four_bit else (),
+        quantised_modules=tuple(layers) if four_bit else (),
         quantised_parameters=quantised,
         lora_targets=lora_targets(model),
-        weight_bytes=round(quantised * NF4_BITS_PER_WEIGHT / 8) + (parameters - quantised) * width,
-        cache_bytes=cache * (context + (defaults or settings).max_new_tokens),
-        activation_bytes=_activations(config, context, width),
+        weight_bytes=round(quantised * NF4_BITS_PER_WEIGHT / 8) + (parameters - quantised) * n_bytes,
+        cache_bytes=cache_bytes * (context + defaults.max_new_tokens),
+        activation_bytes=max(prefill, tower) * n_bytes,
         context_tokens=context,
         dtype="float32" if device == "cpu" else "bfloat16",
     )
@@ -148,7 +184,7 @@ def quantisable_layers(model: Any) -> dict[str, Any]:
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
-        and not any(name == kept or name.startswith(f"{kept}.") for kept in KEPT_WHOLE)
+        and not any(name == whole or name.startswith(f"{whole}.") for whole in KEPT_WHOLE)
     }
 
 
@@ -162,45 +198,6 @@ def context_tokens(defaults: GroundingDefaults) -> int:
     """Tokens of the largest context under these defaults: vision, stamps, vision marks, and the frame
     around."""
     return defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
-
-
-def _read_config(source: Any) -> tuple[Any, GroundingDefaults]:
-    """A configuration and the defaults that go with it."""
-    from transformers import Qwen2VLConfig
-
-    from tempo_core.checkpoint import find_checkpoint, read_config
-
-    if isinstance(source, Qwen2VLConfig):
-        return source, GroundingDefaults()
-    if isinstance(source, str) and source in PUBLISHED:
-        return published_config(source), GroundingDefaults()
-    folder: Path = find_checkpoint(source)
-    try:
-        return Qwen2VLConfig.from_dict(read_config(folder)), read_defaults(folder)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{folder / 'config.json'} is no usable Qwen2-VL configuration: {error}"
-        ) from error
-
-
-def _on_meta(config: Any) -> Any:
-    import torch
-    from transformers import Qwen2VLForConditionalGeneration
-
-    with torch.device("meta"):
-        model = Qwen2VLForConditionalGeneration(config)
-    model.tie_weights()
-    return model
-
-
-def _activations(config: Any, context: int, width: int) -> int:
-    """The widest layer's tensors for one piece of the context, or for one batch of the vision tower."""
-    from tempo_core.vision import MAX_BATCH_PATCHES
-
-    text, vision = config.text_config, config.vision_config
-    prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
-    tower = MAX_BATCH_PATCHES * round(vision.embed_dim * (vision.mlp_ratio + 4))
-    return max(prefill, tower) * width
 
 
 def _size(n_bytes: float) -> str:

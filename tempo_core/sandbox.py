@@ -39,7 +39,7 @@ BOOT = (
 )
 POLL_S = 0.05
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-KINDS: dict[str, type[TempoError]] = {"video": VideoError, "input": InputError}
+ERRORS: dict[str, type[TempoError]] = {"video": VideoError, "input": InputError}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,58 +110,58 @@ def run_child(
 ) -> ChildAnswer:
     """Run `task` ("module:function") with `job` in a child and return its answer.
 
-    The function is called as `function(job, report)`; `job["file"]` is a path to the opened `file`,
-    `job["output"]` the descriptor to fill, `report(fraction)` tells progress in [0, 1]. `name` stands for the
+    The function is called as `function(job, on_progress)`; `job["file"]` is a path to the opened `file`,
+    `job["output"]` the descriptor to fill, `on_progress(fraction)` takes a share in [0, 1]. `name` stands for the
     file in messages. Raises what the task raised (VideoError), ChildDied when it crashed or met a limit,
     Cancelled when `cancel` was set.
     """
-    output = _bulk_file()
+    # Bulk data goes to an anonymous file: in memory where the system can, else an unlinked temporary file.
+    if hasattr(os, "memfd_create"):
+        output = os.memfd_create("tempo", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            output = os.dup(temporary.fileno())
     try:
-        result = _converse(task, job, name, file, output, limits, cancel, on_progress)
+        reader, writer = os.pipe()
+        fd_folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
+        message = job | {
+            "task": task,
+            "sys_path": [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)],
+            "answers": writer,
+            "output": output,
+            # The child opens the very file that was checked, with an offset of its own.
+            "file": None if file is None else f"{fd_folder}/{file}",
+            "limits": [limits.memory_bytes, limits.cpu_s, limits.output_bytes],
+        }
+        fds = [writer, output] + ([file] if file is not None else [])
+        with open(reader, "rb", buffering=0) as answers, _started(writer, fds) as child:
+            assert child.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.write(json.dumps(message).encode() + b"\n")
+                child.stdin.flush()
+            for answer in _messages(answers.fileno(), name, limits, cancel):
+                if "progress" in answer:
+                    if on_progress is not None:
+                        on_progress(answer["progress"])
+                elif "result" in answer:
+                    return ChildAnswer(result=answer["result"], output=output)
+                elif answer["error"] == "memory":
+                    raise ChildDied(
+                        f"Reading '{name}' needs more memory than its limit. Give a video with smaller"
+                        " pictures, or ask for fewer."
+                    )
+                elif answer["error"] in ERRORS:
+                    raise ERRORS[answer["error"]](answer["message"])
+                else:
+                    logger.debug("The child failed on '%s':\n%s", name, answer["traceback"])
+                    raise RuntimeError(f"A fault of ours while reading '{name}': {answer['traceback']}")
+            _end(child)
+            death = ChildDied(_death(child.returncode, name, limits))
+            death.crashed = -child.returncode in CRASHES
+            raise death
     except BaseException:
         os.close(output)
         raise
-    return ChildAnswer(result=result, output=output)
-
-
-def _converse(
-    task: str,
-    job: dict[str, Any],
-    name: str,
-    file: int | None,
-    output: int,
-    limits: ChildLimits,
-    cancel: threading.Event | None,
-    on_progress: Callable[[float], None] | None,
-) -> dict[str, Any]:
-    reader, writer = os.pipe()
-    fds = [writer, output] + ([file] if file is not None else [])
-    full = job | {
-        "task": task,
-        "sys_path": [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)],
-        "answers": writer,
-        "output": output,
-        "file": None if file is None else _reopenable(file),
-        "limits": [limits.memory_bytes, limits.cpu_s, limits.output_bytes],
-    }
-    with open(reader, "rb", buffering=0) as answers, _started(writer, fds) as child:
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(json.dumps(full).encode() + b"\n")
-            child.stdin.flush()
-        deadline = time.monotonic() + limits.wall_s
-        for message in _messages(answers.fileno(), name, deadline, limits, cancel):
-            if "progress" in message:
-                if on_progress is not None:
-                    on_progress(message["progress"])
-            elif "result" in message:
-                return message["result"]
-            else:
-                raise _error_of(message, name)
-        _end(child)
-        death = ChildDied(_death(child.returncode, name, limits))
-        death.crashed = -child.returncode in CRASHES
-        raise death
 
 
 @contextlib.contextmanager
@@ -198,9 +198,10 @@ def _end(child: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
 
 
 def _messages(
-    fd: int, name: str, deadline: float, limits: ChildLimits, cancel: threading.Event | None
+    fd: int, name: str, limits: ChildLimits, cancel: threading.Event | None
 ) -> Iterator[dict[str, Any]]:
-    """The child's JSON messages as they come, until it closes its end."""
+    """The child's JSON messages as they come, until it closes its end. Raises ChildDied when time is up."""
+    deadline = time.monotonic() + limits.wall_s
     pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(fd, selectors.EVENT_READ)
@@ -219,18 +220,6 @@ def _messages(
                 return
             *lines, pending = (pending + chunk).split(b"\n")
             yield from (json.loads(line) for line in lines)
-
-
-def _error_of(message: dict[str, Any], name: str) -> Exception:
-    if message["error"] == "memory":
-        return ChildDied(
-            f"Reading '{name}' needs more memory than its limit. Give a video with smaller pictures, or"
-            " ask for fewer."
-        )
-    if message["error"] in KINDS:
-        return KINDS[message["error"]](message["message"])
-    logger.debug("The child failed on '%s':\n%s", name, message["traceback"])
-    return RuntimeError(f"A fault of ours while reading '{name}': {message['traceback']}")
 
 
 def _death(returncode: int, name: str, limits: ChildLimits) -> str:
@@ -255,24 +244,17 @@ def _death(returncode: int, name: str, limits: ChildLimits) -> str:
     return f"The decoder ended on '{name}' without an answer (code {returncode}). {remedy}"
 
 
-def _bulk_file() -> int:
-    """An anonymous file for bulk data: in memory where the system can, else an unlinked temporary file."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("tempo", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _reopenable(fd: int) -> str:
-    """A path by which the child opens the very file that was checked, with an offset of its own."""
-    return f"/proc/self/fd/{fd}" if Path("/proc/self/fd").is_dir() else f"/dev/fd/{fd}"
-
-
 # The child's side.
 
 
 def child_main(job: dict[str, Any]) -> None:
     """Entry point of the child: set limits, run the task, answer in JSON lines, and leave."""
+
+    def leave_with_parent() -> None:
+        sys.stdin.buffer.read()  # the parent keeps the other end open as long as it cares
+        os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     with open(job["answers"], "wb", buffering=0) as answers:
         lock = threading.Lock()
 
@@ -280,16 +262,28 @@ def child_main(job: dict[str, Any]) -> None:
             with lock:
                 answers.write(json.dumps(message).encode() + b"\n")
 
-        threading.Thread(target=_leave_with_parent, daemon=True).start()
         send(_outcome(job, lambda fraction: send({"progress": round(min(1.0, fraction), 4)})))
     os._exit(0)  # decoders' threads and destructors are not worth waiting for
 
 
-def _outcome(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, Any]:
+def _outcome(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any]:
+    """Set the limits and run the task: its result, or the error that the parent is to raise."""
+    memory_bytes, cpu_s, output_bytes = job["limits"]
     try:
-        _limit(*job["limits"])
+        for limit, amount in (
+            (resource.RLIMIT_AS, memory_bytes),
+            (resource.RLIMIT_CPU, cpu_s),
+            (resource.RLIMIT_FSIZE, output_bytes),
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_NOFILE, 64),
+        ):
+            _, hard = resource.getrlimit(limit)
+            soft = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+            # macOS refuses some of them; the wall clock still holds.
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(limit, (soft, hard))
         module, function = job["task"].split(":")
-        return {"result": getattr(importlib.import_module(module), function)(job, report)}
+        return {"result": getattr(importlib.import_module(module), function)(job, on_progress)}
     except VideoError as error:
         return {"error": "video", "message": str(error)}
     except InputError as error:
@@ -302,27 +296,3 @@ def _outcome(job: dict[str, Any], report: Callable[[float], None]) -> dict[str, 
         return {"error": "memory"}
     except Exception:
         return {"error": "internal", "traceback": traceback.format_exc()}
-
-
-def _limit(memory_bytes: int, cpu_s: int, output_bytes: int) -> None:
-    for what, amount in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, output_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-    ):
-        _, hard = resource.getrlimit(what)
-        soft = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        with contextlib.suppress(
-            ValueError, OSError
-        ):  # macOS refuses some of them; the wall clock still holds
-            resource.setrlimit(what, (soft, hard))
-
-
-def _leave_with_parent() -> None:
-    """End the child when its parent is gone: the parent keeps the other end of stdin open as long as it
-    cares.
-    """
-    sys.stdin.buffer.read()
-    os._exit(1)

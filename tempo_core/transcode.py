@@ -22,10 +22,38 @@ SOUND_RATE = 48_000
 def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any]:
     """Write the copy to `job["out"]`; the answer holds notes on what was lost."""
     video_file, index = open_video(job)
-    reader = PyavReader(video_file, index)
+    reader, rate = PyavReader(video_file, index), copy_rate(index)
+    # Even sides, the short one at most `short_side_px`.
+    height, width = index.shown_size
+    scale = min(1.0, job["short_side_px"] / min(height, width))
+    size = max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
     try:
         with av.open(job["out"], "w", format="mp4", options={"movflags": "+faststart"}) as out:
-            notes = _write(out, reader, _size(index, job["short_side_px"]), on_progress)
+            gop = max(1, int(rate / 2))
+            stream: Any = out.add_stream("libx264", rate=rate)
+            stream.height, stream.width = size
+            stream.pix_fmt = "yuv420p"
+            stream.time_base = stream.codec_context.time_base = 1 / rate
+            stream.codec_context.gop_size = gop
+            # No B-frames: decoding and showing times are the same, so the copy needs no edit list of its own.
+            params = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=2"
+            stream.options = {"preset": "superfast", "crf": "20", "x264-params": params}
+            sound = _Sound(out, video_file, index)
+            scaler = VideoReformatter()
+            for number, frame in _frames_at_rate(reader, rate):
+                picture = _upright(scaler, frame, index, size)
+                if number == 0:
+                    # The meaning of the colours is carried over: player and model see the same ones.
+                    stream.codec_context.color_range = int(ColorRange.MPEG)
+                    stream.codec_context.colorspace = picture.colorspace
+                    stream.codec_context.color_primaries = picture.color_primaries
+                    stream.codec_context.color_trc = picture.color_trc
+                picture.pts, picture.time_base = number, 1 / rate
+                out.mux(stream.encode(picture))
+                sound.write_until(float((number + 1) / rate))
+                on_progress(float(number / rate) / index.end_s)
+            out.mux(stream.encode(None))
+            sound.finish()
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
@@ -33,7 +61,7 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             f"The copy of '{video_file.name}' cannot be written ({error.strerror}). Free some disk space and"
             " try again."
         ) from error
-    return {"notes": [*index.notes, *reader.notes, *notes]}
+    return {"notes": [*index.notes, *reader.notes, *sound.notes]}
 
 
 def copy_rate(index: PictureIndex) -> Fraction:
@@ -52,68 +80,20 @@ def copy_rate(index: PictureIndex) -> Fraction:
     return rate * -(-MIN_RATE // rate) if rate < MIN_RATE else rate
 
 
-def _size(index: PictureIndex, short_side_px: int) -> tuple[int, int]:
-    """Even height and width with the short side at most `short_side_px`."""
-    height, width = index.shown_size
-    scale = min(1.0, short_side_px / min(height, width))
-    return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
-
-
-def _write(
-    out: Any, reader: PyavReader, size: tuple[int, int], on_progress: Callable[[float], None]
-) -> list[str]:
-    index, rate = reader.index, copy_rate(reader.index)
-    stream = _video_stream(out, rate, size)
-    sound = _Sound(out, reader.video_file, index)
-    scaler = VideoReformatter()
-    for number, frame in _at_rate(reader, rate):
-        picture = _upright(scaler, frame, index, size)
-        if number == 0:
-            _tag(stream, picture)
-        picture.pts, picture.time_base = number, 1 / rate
-        out.mux(stream.encode(picture))
-        sound.write_until(float((number + 1) / rate))
-        on_progress(float(number / rate) / index.end_s)
-    out.mux(stream.encode(None))
-    sound.finish()
-    return sound.notes
-
-
-def _video_stream(out: Any, rate: Fraction, size: tuple[int, int]) -> Any:
-    gop = max(1, int(rate / 2))
-    stream = out.add_stream("libx264", rate=rate)
-    stream.height, stream.width = size
-    stream.pix_fmt = "yuv420p"
-    stream.time_base = stream.codec_context.time_base = 1 / rate
-    stream.codec_context.gop_size = gop
-    # No B-frames: decoding and showing times are one, so the copy needs no edit list of its own.
-    fixed = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=2"
-    stream.options = {"preset": "superfast", "crf": "20", "x264-params": fixed}
-    return stream
-
-
-def _tag(stream: Any, picture: Any) -> None:
-    """Carry the meaning of the colours over, so that player and model see the same ones."""
-    stream.codec_context.color_range = int(ColorRange.MPEG)
-    stream.codec_context.colorspace = picture.colorspace
-    stream.codec_context.color_primaries = picture.color_primaries
-    stream.codec_context.color_trc = picture.color_trc
-
-
-def _at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, Any]]:
+def _frames_at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, Any]]:
     """(k, frame shown at k / rate) for the whole length; the first frame stands in for the time before it."""
-    held, number, health = None, 0, Health()
+    current, number, health = None, 0, Health()
     total = max(1, round(reader.index.end_s * rate))
     for time_s, frame in reader.all_frames(health):
-        while held is not None and number < total and time_s > float(number / rate) + SHOWN_TOLERANCE_S:
-            yield number, held
+        while current is not None and number < total and time_s > float(number / rate) + SHOWN_TOLERANCE_S:
+            yield number, current
             number += 1
-        held = frame
+        current = frame
     reader.judge(health)
-    if held is None:
+    if current is None:
         raise VideoError(f"Not one picture of '{reader.video_file.name}' can be decoded. Give another copy.")
-    for rest in range(number, total):
-        yield rest, held
+    for last_number in range(number, total):
+        yield last_number, current
 
 
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:

@@ -54,8 +54,8 @@ class Windows:
 
 def any_along(mask: Bools, axis: int | tuple[int, ...]) -> Bools:
     """Whether anything is True along some axes; as `mask.any`, in one type."""
-    found: Bools = np.logical_or.reduce(mask, axis=axis)
-    return found
+    result: Bools = np.logical_or.reduce(mask, axis=axis)
+    return result
 
 
 def pad(rows: Sequence[Sequence[Sequence[float]]]) -> Windows:

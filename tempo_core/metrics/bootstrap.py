@@ -3,7 +3,7 @@
 Every measure here is a ratio of sums over queries, so one resampling of the sums serves all measures at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +25,9 @@ class Ratio:
 
     def value(self, rows: Bools | None = None) -> float:
         """The measure over some queries, all by default; NaN where the denominator is 0."""
-        chosen = slice(None) if rows is None else rows
-        below = float(self.denominator[chosen].sum())
-        return float(self.numerator[chosen].sum()) / below if below > 0 else float("nan")
+        selected = slice(None) if rows is None else rows
+        below = float(self.denominator[selected].sum())
+        return float(self.numerator[selected].sum()) / below if below > 0 else float("nan")
 
     def within(self, rows: Bools) -> "Ratio":
         """The same measure over some queries only, in columns of the same length."""
@@ -70,28 +70,29 @@ def resampled_values(
     )
     sums = np.zeros((int(clusters.max(initial=-1)) + 1, columns.shape[1]))
     np.add.at(sums, clusters, columns)
-    drawn = np.concatenate([weights @ sums for weights in _weights(len(sums), samples, seed)])
-    above, below = drawn[:, 0::2], drawn[:, 1::2]
+    # How often each cluster is drawn [B, clusters], for all samples in blocks.
+    generator, n_clusters = np.random.default_rng(seed), len(sums)
+    block = max(1, _DRAWS_AT_ONCE // max(1, n_clusters))
+    resampled = []
+    for start in range(0, samples, block):
+        size = min(block, samples - start)
+        draws = (
+            generator.integers(n_clusters, size=(size, n_clusters)) + np.arange(size)[:, None] * n_clusters
+        )
+        weights = np.bincount(draws.ravel(), minlength=size * n_clusters).reshape(size, n_clusters)
+        resampled.append(weights.astype(np.float64) @ sums)
+    totals = np.concatenate(resampled)
+    above, below = totals[:, 0::2], totals[:, 1::2]
     values = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
     return {name: values[:, place] for place, name in enumerate(names)}
 
 
-def _weights(clusters: int, samples: int, seed: int) -> Iterator[Floats]:
-    """[B, clusters] how often each cluster was drawn, for all samples in blocks."""
-    draw = np.random.default_rng(seed)
-    block = max(1, _DRAWS_AT_ONCE // max(1, clusters))
-    for start in range(0, samples, block):
-        size = min(block, samples - start)
-        drawn = draw.integers(clusters, size=(size, clusters)) + np.arange(size)[:, None] * clusters
-        yield np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters).astype(np.float64)
-
-
 def interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The percentile interval of resampled values, NaN left out; NaN twice when nothing remains."""
-    known = values[np.isfinite(values)]
-    if not known.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
@@ -110,17 +111,17 @@ def paired_differences(
     shared = [name for name in first if name in second]
     before = resampled_values({name: first[name] for name in shared}, clusters, samples=samples, seed=seed)
     after = resampled_values({name: second[name] for name in shared}, clusters, samples=samples, seed=seed)
-    found = {}
+    differences = {}
     for name in shared:
         gaps = after[name] - before[name]
         gaps = gaps[np.isfinite(gaps)]
         low, high = interval(gaps)
         rarer = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
-        found[name] = Difference(
+        differences[name] = Difference(
             first=first[name].value(),
             second=second[name].value(),
             low=low,
             high=high,
             p_value=min(1.0, 2 * (rarer + 1) / (len(gaps) + 1)),
         )
-    return found
+    return differences

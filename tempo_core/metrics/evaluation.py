@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tempo_core.errors import InputError
-from tempo_core.metrics.arrays import Bools, Ints, Windows
+from tempo_core.metrics.arrays import Ints, Windows
 from tempo_core.metrics.bootstrap import (
     SAMPLES,
     Difference,
@@ -21,7 +21,7 @@ from tempo_core.metrics.bootstrap import (
 )
 from tempo_core.metrics.measures import QueryScores, measure, score_queries, whole_clip
 from tempo_core.metrics.official import Scores, arrange, official_scores, retrieval_scores
-from tempo_core.metrics.pairing import Answers, Pairs, group_rows, pair, read_answers
+from tempo_core.metrics.pairing import Pairs, group_rows, pair, read_answers
 from tempo_core.metrics.ranking import MAX_WINDOWS
 from tempo_core.metrics.reading import read_predictions, read_truth
 from tempo_core.metrics.refusal import auroc, calibrate
@@ -66,16 +66,21 @@ class Evaluation:
         report: dict[str, Any] = {name: getattr(self, name) for name in plain}
         report |= {"auroc": self.auroc, "calibration_error": self.calibration_error, "groups": self.groups}
         report |= {"missing": list(self.missing), "unknown": list(self.unknown)}
-        return report | {"rejected": [found.to_dict() for found in self.rejected], "notes": list(self.notes)}
+        return report | {
+            "rejected": [problem.to_dict() for problem in self.rejected],
+            "notes": list(self.notes),
+        }
 
 
 def evaluate_files(predictions: str | Path, truth: str | Path, **options: Any) -> Evaluation:
     """Read, check and score two files; options as for `evaluate`. Raises InputError that names the broken
     rows.
     """
-    said, true = read_predictions(predictions), read_truth(truth)
     return evaluate(
-        said, true, files={"predictions": str(predictions), "ground_truth": str(truth)}, **options
+        read_predictions(predictions),
+        read_truth(truth),
+        files={"predictions": str(predictions), "ground_truth": str(truth)},
+        **options,
     )
 
 
@@ -99,26 +104,58 @@ def evaluate(
     names = files or {"predictions": "predictions", "ground_truth": "ground truth"}
     pairs = pair(truth, predictions, partial=partial)
     if rules == "official" and not partial:
-        _need_same_queries(pairs)
+        for qids, fault in (
+            (pairs.missing, "are not in the predictions"),
+            (pairs.unknown, "are not in the ground truth"),
+        ):
+            if qids:
+                listed = ", ".join(str(qid) for qid in qids[:5]) + (", ..." if len(qids) > 5 else "")
+                raise InputError(
+                    f"{len(qids)} qids {fault} ({listed}); the official rules need the same queries on both "
+                    "sides. Use --rules strict, where a missing query scores 0, or --partial, which leaves it "
+                    "out."
+                )
     answers, rejected = read_answers(pairs, file=names["predictions"])
-    scores, mean_iou, notes = _score(pairs, rules, answers, rejected)
+    notes = list(pairs.notes)
+    if rules == "strict":
+        scores, mean_iou = strict_scores(pairs, answers)
+    else:
+        scores, mean_iou, official_notes = official_scores(pairs)
+        notes += official_notes
+        if rejected:
+            notes.append(
+                f"{len(rejected)} impossible windows are scored as they are by the official rules (an inverted "
+                "one can even count as a hit), and left out of every other measure."
+            )
     queries = score_queries(pairs, answers)
-    groups = {
-        field: {
-            value: _tabulate_group(queries, rows, samples=samples, seed=seed)
-            for value, rows in group_rows(pairs, field).items()
-        }
-        for field in by
-    }
+    ratios = measure(queries)
+    groups: dict[str, dict[str, Measures]] = {}
+    for field in by:
+        groups[field] = {}
+        for value, rows in group_rows(pairs, field).items():
+            group_ratios = {name: ratio.within(rows) for name, ratio in ratios.items()}
+            count = {"value": float(rows.sum()), "low": None, "high": None}
+            table = tabulate(group_ratios, queries.clusters, samples=samples, seed=seed)
+            groups[field][value] = {"queries": count} | table
     baseline = whole_clip(pairs)
     return Evaluation(
         rules=rules,
         files=names,
-        counts=_counts(pairs, queries, len(truth), len(rejected)),
+        counts={
+            "ground_truth": len(truth),
+            "scored": len(pairs.truth),
+            "missing": len(pairs.missing),
+            "unknown": len(pairs.unknown),
+            "relevant": int(queries.relevant.sum()),
+            "irrelevant": int((~queries.relevant).sum()),
+            "refused": int(queries.refused.sum()),
+            "videos": int(queries.clusters.max(initial=-1)) + 1,
+            "rejected_windows": len(rejected),
+        },
         scores=scores,
         mean_iou=mean_iou,
         ceiling=ceiling(pairs, rules),
-        measures=tabulate(measure(queries), queries.clusters, samples=samples, seed=seed),
+        measures=tabulate(ratios, queries.clusters, samples=samples, seed=seed),
         whole_clip={} if baseline is None else point_values(score_queries(pairs, baseline)),
         auroc=number(auroc(queries.relevance, queries.relevant)),
         calibration_error=number(calibrate(queries.relevance, queries.relevant).error),
@@ -126,7 +163,7 @@ def evaluate(
         missing=pairs.missing,
         unknown=pairs.unknown,
         rejected=rejected,
-        notes=notes,
+        notes=tuple(notes),
         queries=queries,
     )
 
@@ -152,35 +189,6 @@ def compare(
     return paired_differences(before, after, scored[0].clusters, samples=samples, seed=seed)
 
 
-def _need_same_queries(pairs: Pairs) -> None:
-    for qids, what in (
-        (pairs.missing, "are not in the predictions"),
-        (pairs.unknown, "are not in the ground truth"),
-    ):
-        if qids:
-            shown = ", ".join(str(qid) for qid in qids[:5]) + (", ..." if len(qids) > 5 else "")
-            raise InputError(
-                f"{len(qids)} qids {what} ({shown}); the official rules need the same queries on both sides. "
-                "Use --rules strict, where a missing query scores 0, or --partial, which leaves it out."
-            )
-
-
-def _score(
-    pairs: Pairs, rules: Rules, answers: Answers, rejected: Sequence[Problem]
-) -> tuple[Scores, Mapping[str, float | None], tuple[str, ...]]:
-    if rules == "strict":
-        scores, mean_iou = strict_scores(pairs, answers)
-        return scores, mean_iou, pairs.notes
-    scores, mean_iou, notes = official_scores(pairs)
-    if rejected:
-        notes = [
-            *notes,
-            f"{len(rejected)} impossible windows are scored as they are by the official rules (an inverted "
-            "one can even count as a hit), and left out of every other measure.",
-        ]
-    return scores, mean_iou, (*pairs.notes, *notes)
-
-
 def ceiling(pairs: Pairs, rules: Rules) -> Scores:
     """The retrieval scores of the ground truth itself, in its own order, without the rows where nothing
     matches.
@@ -193,39 +201,19 @@ def ceiling(pairs: Pairs, rules: Rules) -> Scores:
     return arrange(retrieval_scores(truth, first_ten, truth)[0])
 
 
-def _counts(pairs: Pairs, queries: QueryScores, truth_rows: int, rejected: int) -> dict[str, int]:
-    return {
-        "ground_truth": truth_rows,
-        "scored": len(pairs.truth),
-        "missing": len(pairs.missing),
-        "unknown": len(pairs.unknown),
-        "relevant": int(queries.relevant.sum()),
-        "irrelevant": int((~queries.relevant).sum()),
-        "refused": int(queries.refused.sum()),
-        "videos": int(queries.clusters.max(initial=-1)) + 1,
-        "rejected_windows": rejected,
-    }
-
-
 def tabulate(
     ratios: Mapping[str, Ratio], clusters: Ints, *, samples: int = SAMPLES, seed: int = 0
 ) -> Measures:
     """Value and 95 % interval of each measure and of `mean_f1`; None where it is not defined."""
     values = {name: ratio.value() for name, ratio in ratios.items()}
-    drawn = resampled_values(ratios, clusters, samples=samples, seed=seed)
+    resampled = resampled_values(ratios, clusters, samples=samples, seed=seed)
     values["mean_f1"] = (values["refused_f1"] + values["relevant_f1"]) / 2
-    drawn["mean_f1"] = (drawn["refused_f1"] + drawn["relevant_f1"]) / 2
+    resampled["mean_f1"] = (resampled["refused_f1"] + resampled["relevant_f1"]) / 2
     table: Measures = {}
     for name, value in values.items():
-        low, high = interval(drawn[name])
+        low, high = interval(resampled[name])
         table[name] = {"value": number(value), "low": number(low), "high": number(high)}
     return table
-
-
-def _tabulate_group(queries: QueryScores, rows: Bools, *, samples: int, seed: int) -> Measures:
-    ratios = {name: ratio.within(rows) for name, ratio in measure(queries).items()}
-    table = tabulate(ratios, queries.clusters, samples=samples, seed=seed)
-    return {"queries": {"value": float(rows.sum()), "low": None, "high": None}} | table
 
 
 def point_values(queries: QueryScores) -> dict[str, float | None]:

@@ -35,9 +35,13 @@ class Figure:
 
 def figures(evaluation: Evaluation, corrected: Evaluation | None = None) -> list[Figure]:
     """The plots of a report, in reading order."""
-    found = [length_figure(evaluation), iou_figure(evaluation), edge_figure(evaluation)]
-    found.append(calibration_figure(evaluation))
-    return [*found, corrected_figure(evaluation, corrected)]
+    return [
+        length_figure(evaluation),
+        iou_figure(evaluation),
+        edge_figure(evaluation),
+        calibration_figure(evaluation),
+        corrected_figure(evaluation, corrected),
+    ]
 
 
 def length_figure(evaluation: Evaluation) -> Figure:
@@ -115,17 +119,17 @@ def edge_figure(evaluation: Evaluation) -> Figure:
 def calibration_figure(evaluation: Evaluation) -> Figure:
     """What P(relevant) promises against what holds."""
     queries = evaluation.queries
-    found = calibrate(queries.relevance, queries.relevant)
-    filled = found.counts > 0
-    weights = found.counts[filled] / max(1, int(found.counts.max()))
+    calibration = calibrate(queries.relevance, queries.relevant)
+    filled = calibration.counts > 0
+    weights = calibration.counts[filled] / max(1, int(calibration.counts.max()))
     line = {"type": "scatter", "mode": "lines", "name": "ideal", "x": [0, 1], "y": [0, 1]}
     points = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "observed",
-        "x": _numbers(found.said[filled]),
-        "y": _numbers(found.observed[filled]),
-        "text": [f"{count} queries" for count in found.counts[filled]],
+        "x": _numbers(calibration.predicted[filled]),
+        "y": _numbers(calibration.observed[filled]),
+        "text": [f"{count} queries" for count in calibration.counts[filled]],
         "marker": {
             "color": BLUE,
             "size": _numbers(6 + 14 * np.sqrt(weights)),
@@ -135,7 +139,7 @@ def calibration_figure(evaluation: Evaluation) -> Figure:
     return Figure(
         name="calibration",
         title="Calibration of P(relevant)",
-        caption=f"Expected calibration error {found.error:.3f}; a larger dot holds more queries."
+        caption=f"Expected calibration error {calibration.error:.3f}; a larger dot holds more queries."
         if filled.any()
         else "The predictions do not say P(relevant).",
         traces=[line | {"line": {"color": PINK, "dash": "dot"}}, points] if filled.any() else [],
@@ -151,8 +155,8 @@ def corrected_figure(evaluation: Evaluation, corrected: Evaluation | None) -> Fi
     traces = []
     if corrected is not None:
         names = [name for name in evaluation.scores["brief"] if name in corrected.scores["brief"]]
-        for label, found, colour in (("original", evaluation, BLUE), ("corrected", corrected, ORANGE)):
-            traces.append(_bars(label, names, [found.scores["brief"][name] for name in names], colour))
+        for label, scored, colour in (("original", evaluation, BLUE), ("corrected", corrected, ORANGE)):
+            traces.append(_bars(label, names, [scored.scores["brief"][name] for name in names], colour))
     return Figure(
         name="corrected",
         title="Original against corrected ground truth",

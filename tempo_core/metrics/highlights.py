@@ -57,14 +57,13 @@ def clip_average_precision(positive: Bools, predicted: Floats, valid: Bools) -> 
     keys = np.where(valid, -predicted, np.inf)
     order = np.argsort(keys, axis=1, kind="stable")
     keys = np.take_along_axis(keys, order, axis=1)
-    found = np.take_along_axis(positive & valid[..., None], order[..., None], axis=1).cumsum(
-        axis=1
-    )  # [N, C, 3]
+    sorted_positive = np.take_along_axis(positive & valid[..., None], order[..., None], axis=1)
+    hits = sorted_positive.cumsum(axis=1)  # [N, C, 3]
     ends = np.isfinite(keys)  # the last clip of each run of equal scores
     ends[:, :-1] &= keys[:, :-1] != keys[:, 1:]
-    precision = np.where(ends[..., None], found / np.arange(1, keys.shape[1] + 1)[:, None], 0.0)
+    precision = np.where(ends[..., None], hits / np.arange(1, keys.shape[1] + 1)[:, None], 0.0)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    at_ends = np.maximum.accumulate(np.where(ends[..., None], found, 0), axis=1)
+    at_ends = np.maximum.accumulate(np.where(ends[..., None], hits, 0), axis=1)
     rises = ends[..., None] & (np.diff(at_ends, axis=1, prepend=0) > 0)
     total, count = (envelope * rises).sum(axis=1), rises.sum(axis=1)
     return np.divide(total, count, out=np.zeros_like(total), where=count > 0)

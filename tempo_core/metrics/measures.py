@@ -70,12 +70,11 @@ def whole_clip(pairs: Pairs) -> Answers | None:
     if len(clips) < len(durations):
         return None
     windows: Windows = pad(clips)
-    answered = np.ones(len(clips), dtype=bool)
     return Answers(
         ranked=windows,
         moments=windows,
-        answered=answered,
-        refused=~answered,
+        has_prediction=np.ones(len(clips), dtype=bool),
+        refused=np.zeros(len(clips), dtype=bool),
         relevance=np.full(len(clips), np.nan),
     )
 
@@ -84,44 +83,38 @@ def measure(scores: QueryScores) -> dict[str, Ratio]:
     """Every measure of the table above that is one ratio; `mean_f1`, the mean of two, is added in
     `evaluation`.
     """
-    every = np.ones(len(scores.relevant))
-    relevant = scores.relevant.astype(np.float64)
-    found = {"miou": Ratio(numerator=scores.first_iou * relevant, denominator=relevant)}
+    size = len(scores.relevant)
+    everything, relevant = np.ones(size), scores.relevant.astype(np.float64)
+    measures = {"miou": Ratio(numerator=scores.first_iou * relevant, denominator=relevant)}
     for threshold in RECALL_THRESHOLDS:
         hit = (scores.first_iou >= threshold) & scores.relevant
-        found[f"recall@{threshold}"] = Ratio(numerator=hit.astype(np.float64), denominator=relevant)
-    found["set_iou"] = Ratio(numerator=scores.sets.iou, denominator=every)
-    found["relevant_set_iou"] = Ratio(numerator=scores.sets.iou * relevant, denominator=relevant)
-    for place, threshold in enumerate(SET_THRESHOLDS):
-        found[f"set_f1@{threshold}"] = Ratio(numerator=scores.sets.f1[:, place], denominator=every)
-    found["count_accuracy"] = Ratio(numerator=scores.sets.count_correct.astype(np.float64), denominator=every)
-    return found | _edge_errors(scores) | _refusal(scores)
+        measures[f"recall@{threshold}"] = Ratio(numerator=hit.astype(np.float64), denominator=relevant)
+    measures["set_iou"] = Ratio(numerator=scores.sets.iou, denominator=everything)
+    measures["relevant_set_iou"] = Ratio(numerator=scores.sets.iou * relevant, denominator=relevant)
+    for column, threshold in enumerate(SET_THRESHOLDS):
+        measures[f"set_f1@{threshold}"] = Ratio(numerator=scores.sets.f1[:, column], denominator=everything)
+    count_correct = scores.sets.count_correct.astype(np.float64)
+    measures["count_accuracy"] = Ratio(numerator=count_correct, denominator=everything)
 
-
-def _edge_errors(scores: QueryScores) -> dict[str, Ratio]:
-    size, rows = len(scores.relevant), scores.sets.error_rows
+    # Edge errors: means over the matched moments, summed per query.
+    rows = scores.sets.error_rows
     matched = np.bincount(rows, minlength=size).astype(np.float64)
-    edges = {"start_error_s": scores.sets.start_error_s, "end_error_s": scores.sets.end_error_s}
-    return {
-        name: Ratio(
-            numerator=np.bincount(rows, weights=np.abs(error), minlength=size).astype(np.float64),
-            denominator=matched,
-        )
-        for name, error in edges.items()
-    }
+    for name, error in (
+        ("start_error_s", scores.sets.start_error_s),
+        ("end_error_s", scores.sets.end_error_s),
+    ):
+        total = np.bincount(rows, weights=np.abs(error), minlength=size).astype(np.float64)
+        measures[name] = Ratio(numerator=total, denominator=matched)
 
-
-def _refusal(scores: QueryScores) -> dict[str, Ratio]:
-    relevant, refused = scores.relevant, scores.refused
-    right_class = relevant != refused
+    # Refusal: F1 of the two classes, and the two ways to be wrong.
+    is_relevant, refused = scores.relevant, scores.refused
     shares = {
-        "refused_f1": (2 * (refused & ~relevant), refused.astype(np.int64) + ~relevant),
-        "relevant_f1": (2 * (~refused & relevant), (~refused).astype(np.int64) + relevant),
-        "ra_iou": (right_class * scores.sets.iou, np.ones(len(relevant))),
-        "over_refusal": (refused & relevant, relevant),
-        "missed_refusal": (~refused & ~relevant, ~relevant),
+        "refused_f1": (2 * (refused & ~is_relevant), refused.astype(np.int64) + ~is_relevant),
+        "relevant_f1": (2 * (~refused & is_relevant), (~refused).astype(np.int64) + is_relevant),
+        "ra_iou": ((is_relevant != refused) * scores.sets.iou, everything),
+        "over_refusal": (refused & is_relevant, is_relevant),
+        "missed_refusal": (~refused & ~is_relevant, ~is_relevant),
     }
-    return {
-        name: Ratio(numerator=above.astype(np.float64), denominator=below.astype(np.float64))
-        for name, (above, below) in shares.items()
-    }
+    for name, (above, below) in shares.items():
+        measures[name] = Ratio(numerator=above.astype(np.float64), denominator=below.astype(np.float64))
+    return measures

@@ -71,10 +71,12 @@ def retrieval_scores(
 
 
 def _group_scores(listed: Windows, ranked: Windows, truth: Windows) -> tuple[Scores, float | None]:
-    return _score_layout(_mean_ap(ranked, truth), first_iou(listed, truth))
-
-
-def _score_layout(mean_ap: Floats, iou: Floats | None) -> tuple[Scores, float | None]:
+    # The mean over the queries that have windows at all; NaN when there are none or one has no ground truth.
+    rows = ranked.counts > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no queries is NaN, as it should be
+        mean_ap: Floats = average_precision(ranked.take(rows), truth.take(rows)).mean(axis=0)
+    iou = first_iou(listed, truth)
     names = [str(threshold) for threshold in IOU_THRESHOLDS]
     ap = {name: percent(value) for name, value in zip(names, mean_ap, strict=True)}
     recall = {
@@ -83,17 +85,6 @@ def _score_layout(mean_ap: Floats, iou: Floats | None) -> tuple[Scores, float | 
     }
     scores = {"MR-mAP": ap | {"average": percent(np.mean(mean_ap))}, "MR-R1": recall}
     return scores, None if iou is None else percent(np.mean(iou))
-
-
-def _mean_ap(ranked: Windows, truth: Windows) -> Floats:
-    """[T] the mean over the queries that have windows at all; NaN when there are none or one has no ground
-    truth.
-    """
-    rows = ranked.counts > 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no queries is NaN, as it should be
-        mean: Floats = average_precision(ranked.take(rows), truth.take(rows)).mean(axis=0)
-    return mean
 
 
 def first_iou(ranked: Windows, truth: Windows) -> Floats | None:

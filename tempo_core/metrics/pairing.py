@@ -52,36 +52,34 @@ def pair(truth: Sequence[TruthRow], predictions: Sequence[PredictionRow], *, par
     InputError when not one qid is shared: then the files belong to different data.
     """
     by_qid = {row.qid: row for row in predictions}
-    known = {row.qid for row in truth}
-    if not known & by_qid.keys():
+    truth_qids = {row.qid for row in truth}
+    if not truth_qids & by_qid.keys():
         raise InputError(
             f"No qid of the predictions (first: {predictions[0].qid!r}) is in the ground truth (first: "
             f"{truth[0].qid!r}); give the ground truth of the same split, with qids of the same type."
         )
-    missing = tuple(row.qid for row in truth if row.qid not in by_qid)
     scored = tuple(row for row in truth if row.qid in by_qid) if partial else tuple(truth)
-    found = tuple(by_qid.get(row.qid) for row in scored)
-    unknown = tuple(row.qid for row in predictions if row.qid not in known)
-    return Pairs(
-        truth=scored, predictions=found, missing=missing, unknown=unknown, notes=_mismatches(scored, found)
-    )
-
-
-def _mismatches(truth: Sequence[TruthRow], predictions: Sequence[PredictionRow | None]) -> tuple[str, ...]:
+    predicted = tuple(by_qid.get(row.qid) for row in scored)
     notes = []
     for field in ("vid", "query"):
         differing = [
             row.qid
-            for row, said in zip(truth, predictions, strict=True)
-            if said and None not in (getattr(row, field), getattr(said, field))
-            if getattr(row, field) != getattr(said, field)
+            for row, prediction in zip(scored, predicted, strict=True)
+            if prediction and None not in (getattr(row, field), getattr(prediction, field))
+            if getattr(row, field) != getattr(prediction, field)
         ]
         if differing:
             notes.append(
                 f"{len(differing)} predictions have another {field} than the ground truth of the same qid "
                 f"(first: qid {differing[0]}): check that the files belong together."
             )
-    return tuple(notes)
+    return Pairs(
+        truth=scored,
+        predictions=predicted,
+        missing=tuple(row.qid for row in truth if row.qid not in by_qid),
+        unknown=tuple(row.qid for row in predictions if row.qid not in truth_qids),
+        notes=tuple(notes),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +90,7 @@ class Answers:
     """Best score first, at most ten a query."""
     moments: Windows
     """The answer as a set, in any order."""
-    answered: Bools
+    has_prediction: Bools
     """[N] whether there is a prediction at all."""
     refused: Bools
     """[N] whether it says that nothing matches; a missing prediction refuses nothing."""
@@ -124,7 +122,7 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
     answers = Answers(
         ranked=pad(ranked),
         moments=pad(moments),
-        answered=np.array([row is not None for row in rows], dtype=bool),
+        has_prediction=np.array([row is not None for row in rows], dtype=bool),
         refused=np.array([row is not None and row.has_refused for row in rows], dtype=bool),
         relevance=np.array(
             [np.nan if row is None or row.relevance is None else row.relevance for row in rows],

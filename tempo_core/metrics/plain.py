@@ -38,37 +38,30 @@ def average_precision(
     """
     outside = outside or [False] * len(truth)
     excusable = excusable or [False] * len(windows)
-    wanted = [moment for moment, out in zip(truth, outside, strict=True) if not out]
-    if not wanted:
+    targets = [moment for moment, out in zip(truth, outside, strict=True) if not out]
+    if not targets:
         return math.nan
-    free = set(range(len(wanted)))
+    free = set(range(len(targets)))
     curve: list[tuple[float, float]] = []
-    hits = seen = 0
+    hits = counted = 0
     for window, excused in zip(windows, excusable, strict=True):
+        fits = [(iou(window, targets[idx]), idx) for idx in free]
         # A NaN is below no threshold and sorts first; of equal fits the evaluator takes the last.
-        fits = sorted(((iou(window, wanted[i]), i) for i in free), key=_nan_first, reverse=True)
-        near = [i for fit, i in fits if not fit < threshold]
+        fits.sort(key=lambda fit: (math.inf if math.isnan(fit[0]) else fit[0], fit[1]), reverse=True)
+        near = [idx for fit, idx in fits if not fit < threshold]
         if near:
             free.remove(near[0])
             hits += 1
         elif excused or any(
-            out and not iou(window, m) < threshold for m, out in zip(truth, outside, strict=True)
+            out and not iou(window, moment) < threshold for moment, out in zip(truth, outside, strict=True)
         ):
             continue
-        seen += 1
-        curve.append((hits / len(wanted), hits / seen))
-    return _area(curve)
-
-
-def _nan_first(fit: tuple[float, int]) -> tuple[float, int]:
-    return (math.inf if math.isnan(fit[0]) else fit[0], fit[1])
-
-
-def _area(curve: Sequence[tuple[float, float]]) -> float:
-    """Area under (recall, precision) points, each recall taking the best precision from there on."""
+        counted += 1
+        curve.append((hits / len(targets), hits / counted))
+    # The area under (recall, precision), each recall taking the best precision from there on.
     area = before = 0.0
-    for place, (recall, _) in enumerate(curve):
-        area += (recall - before) * max(precision for _, precision in curve[place:])
+    for idx, (recall, _) in enumerate(curve):
+        area += (recall - before) * max(precision for _, precision in curve[idx:])
         before = recall
     return area
 
@@ -79,11 +72,11 @@ def clip_average_precision(positive: Sequence[bool], scores: Sequence[float]) ->
     for cut in sorted(set(scores), reverse=True):
         entered = [so for so, score in zip(positive, scores, strict=True) if score >= cut]
         curve.append((sum(entered), sum(entered) / len(entered)))
-    best, found = [], 0
-    for place, (hits, _) in enumerate(curve):
-        if hits > found:
-            best.append(max(precision for _, precision in curve[place:]))
-        found = hits
+    best, before = [], 0
+    for idx, (hits, _) in enumerate(curve):
+        if hits > before:
+            best.append(max(precision for _, precision in curve[idx:]))
+        before = hits
     return fmean(best) if best else 0.0
 
 
@@ -99,9 +92,13 @@ def official_retrieval(
         for windows, truth in rows:
             within = [m for m in truth if shortest < m[1] - m[0] <= longest]
             if within:
-                group.append((windows, within))
-        ap = [fmean(_ranked_ap(*row, threshold) for row in group) for threshold in IOU_THRESHOLDS]
-        first = [_first_iou(*row) for row in group]
+                ranked = sorted(windows[:MAX_WINDOWS], key=lambda window: -window[2])
+                group.append((windows, ranked, within))
+        ap = [
+            fmean(average_precision(ranked, within, threshold) for _, ranked, within in group)
+            for threshold in IOU_THRESHOLDS
+        ]
+        first = [_first_iou(windows, within) for windows, _, within in group]
         recall = [fmean(fit >= threshold for fit in first) for threshold in IOU_THRESHOLDS]
         names = [str(threshold) for threshold in IOU_THRESHOLDS]
         scores[name] = {
@@ -109,11 +106,6 @@ def official_retrieval(
             "MR-R1": {k: 100 * v for k, v in zip(names, recall, strict=True)},
         }
     return scores
-
-
-def _ranked_ap(windows: Sequence[Span], truth: Sequence[Span], threshold: float) -> float:
-    ten = sorted(windows[:MAX_WINDOWS], key=lambda window: -window[2])
-    return average_precision(ten, truth, threshold)
 
 
 def _first_iou(windows: Sequence[Span], truth: Sequence[Span]) -> float:
@@ -133,12 +125,12 @@ def matched_count(near: Sequence[Sequence[bool]]) -> int:
     if not near:
         return 0
     skipped = matched_count(near[1:])
-    taken = [
+    paired = [
         1 + matched_count([[*row[:place], *row[place + 1 :]] for row in near[1:]])
         for place, allowed in enumerate(near[0])
         if allowed
     ]
-    return max([skipped, *taken])
+    return max([skipped, *paired])
 
 
 def greatest_total(gains: Sequence[Sequence[float]]) -> float:
@@ -160,24 +152,24 @@ def auroc(relevance: Sequence[float], relevant: Sequence[bool]) -> float:
     """Over all pairs of a query with a moment and one without: how often the first has the greater
     P(relevant).
     """
-    known = [(p, so) for p, so in zip(relevance, relevant, strict=True) if not math.isnan(p)]
-    with_moment = [p for p, so in known if so]
-    without = [p for p, so in known if not so]
+    stated = [(p, so) for p, so in zip(relevance, relevant, strict=True) if not math.isnan(p)]
+    with_moment = [p for p, so in stated if so]
+    without = [p for p, so in stated if not so]
     wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in with_moment for b in without]
     return fmean(wins) if wins else math.nan
 
 
 def calibration_error(relevance: Sequence[float], relevant: Sequence[bool], bins: int) -> float:
     """Expected calibration error over equal bins of 0..1, the last one closed."""
-    known = [(p, so) for p, so in zip(relevance, relevant, strict=True) if not math.isnan(p)]
-    if not known:
+    stated = [(p, so) for p, so in zip(relevance, relevant, strict=True) if not math.isnan(p)]
+    if not stated:
         return math.nan
     error = 0.0
     for place in range(bins):
-        inside = [(p, so) for p, so in known if min(int(p * bins), bins - 1) == place]
+        inside = [(p, so) for p, so in stated if min(int(p * bins), bins - 1) == place]
         if inside:
             error += len(inside) * abs(fmean(p for p, _ in inside) - fmean(so for _, so in inside))
-    return error / len(known)
+    return error / len(stated)
 
 
 def resampled_values(
@@ -197,6 +189,6 @@ def resampled_values(
 
 def f1(predicted: Sequence[bool], true: Sequence[bool]) -> float:
     """F1 of a class from who was said to be in it and who is; NaN when nobody is in either."""
-    hits = sum(said and so for said, so in zip(predicted, true, strict=True))
+    hits = sum(a and b for a, b in zip(predicted, true, strict=True))
     below = sum(predicted) + sum(true)
     return 2 * hits / below if below else math.nan

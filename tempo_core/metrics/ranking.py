@@ -34,29 +34,22 @@ def average_precision(
     """
     outside = np.zeros_like(truth.valid) if outside is None else outside
     excusable = np.zeros_like(predicted.valid) if excusable is None else excusable
-    parts = [
-        _part(predicted.take(rows), truth.take(rows), np.array(thresholds), outside[rows], excusable[rows])
-        for rows in _slices(len(truth))
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(thresholds)))
-
-
-def _slices(count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    return [np.arange(start, min(start + _ROWS_AT_ONCE, count)) for start in range(0, count, _ROWS_AT_ONCE)]
-
-
-def _part(predicted: Windows, truth: Windows, thresholds: Floats, outside: Bools, excusable: Bools) -> Floats:
-    hits, counted = _match(predicted, truth, thresholds, outside, excusable)
-    true_positives = hits.cumsum(axis=1, dtype=np.float64)  # [N, P, T]
-    seen = counted.cumsum(axis=1, dtype=np.float64)
-    precision = np.divide(true_positives, seen, out=np.zeros_like(seen), where=seen > 0)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    wanted = (truth.valid & ~outside).sum(axis=1).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        recall = true_positives / wanted[:, None, None]
-    gained = np.diff(recall, axis=1, prepend=np.zeros_like(recall[:, :1]))
-    ap: Floats = (gained * envelope).sum(axis=1)
-    return ap
+    levels = np.array(thresholds)
+    parts = [np.zeros((0, len(thresholds)))]
+    for start in range(0, len(truth), _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(truth)))
+        some = truth.take(rows)
+        hits, counted = _match(predicted.take(rows), some, levels, outside[rows], excusable[rows])
+        true_positives = hits.cumsum(axis=1, dtype=np.float64)  # [N, P, T]
+        ranks = counted.cumsum(axis=1, dtype=np.float64)
+        precision = np.divide(true_positives, ranks, out=np.zeros_like(ranks), where=ranks > 0)
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        positives = (some.valid & ~outside[rows]).sum(axis=1).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            recall = true_positives / positives[:, None, None]
+        gained = np.diff(recall, axis=1, prepend=np.zeros_like(recall[:, :1]))
+        parts.append((gained * envelope).sum(axis=1))
+    return np.concatenate(parts)
 
 
 def _match(

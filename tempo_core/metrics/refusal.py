@@ -11,9 +11,9 @@ CALIBRATION_BINS = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """P(relevant) in equal bins of 0..1: what was said against what was so, [B] each; NaN in an empty bin."""
+    """P(relevant) in equal bins of 0..1: what was predicted against what holds, [B] each; NaN in an empty bin."""
 
-    said: Floats
+    predicted: Floats
     """Mean P(relevant) of the bin."""
     observed: Floats
     """Share of the bin's queries that have a moment."""
@@ -26,20 +26,20 @@ class Calibration:
         if not total:
             return float("nan")
         filled = self.counts > 0
-        gaps = np.abs(self.said[filled] - self.observed[filled])
+        gaps = np.abs(self.predicted[filled] - self.observed[filled])
         return float((gaps * self.counts[filled]).sum() / total)
 
 
 def calibrate(relevance: Floats, relevant: Bools, *, bins: int = CALIBRATION_BINS) -> Calibration:
     """Calibration of P(relevant) [N] against what is so [N]; NaN queries are left out."""
-    known = np.isfinite(relevance)
-    said, true = relevance[known], relevant[known]
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    is_stated = np.isfinite(relevance)
+    predicted, observed = relevance[is_stated], relevant[is_stated]
+    bin_idx = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_idx, minlength=bins)
     with np.errstate(invalid="ignore"):
         return Calibration(
-            said=np.bincount(place, weights=said, minlength=bins) / counts,
-            observed=np.bincount(place, weights=true, minlength=bins) / counts,
+            predicted=np.bincount(bin_idx, weights=predicted, minlength=bins) / counts,
+            observed=np.bincount(bin_idx, weights=observed, minlength=bins) / counts,
             counts=counts,
         )
 
@@ -49,11 +49,11 @@ def auroc(relevance: Floats, relevant: Bools) -> float:
 
     Queries whose P(relevant) is NaN are left out; NaN when one of the two kinds is absent.
     """
-    known = np.isfinite(relevance)
-    said, true = relevance[known], relevant[known]
-    positives, negatives = int(true.sum()), int((~true).sum())
+    is_stated = np.isfinite(relevance)
+    predicted, is_positive = relevance[is_stated], relevant[is_stated]
+    positives, negatives = int(is_positive.sum()), int((~is_positive).sum())
     if not positives or not negatives:
         return float("nan")
-    _, place, counts = np.unique(said, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1, equal values sharing their mean rank
-    return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    _, value_idx, counts = np.unique(predicted, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[value_idx]  # from 1, equal values sharing their mean rank
+    return float((ranks[is_positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))

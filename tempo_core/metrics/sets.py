@@ -1,6 +1,5 @@
 """Scores of an answer as a set of moments: overlap, moments found, their number, their edges in seconds."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +31,11 @@ def score_sets(predicted: Windows, truth: Windows) -> SetScores:
     iou = cross_iou(predicted, truth)
     sizes = predicted.counts + truth.counts
     f1 = np.ones((len(truth), len(SET_THRESHOLDS)))
-    for place, threshold in enumerate(SET_THRESHOLDS):
-        found = 2.0 * matched_counts(iou >= threshold)
-        f1[:, place] = np.divide(found, sizes, out=np.ones_like(found), where=sizes > 0)
-    rows, said, true = matched_moments(iou)
-    errors = predicted.edges[rows, said] - truth.edges[rows, true]
+    for column, threshold in enumerate(SET_THRESHOLDS):
+        matched = 2.0 * matched_counts(iou >= threshold)
+        f1[:, column] = np.divide(matched, sizes, out=np.ones_like(matched), where=sizes > 0)
+    rows, predicted_idx, truth_idx = matched_moments(iou)
+    errors = predicted.edges[rows, predicted_idx] - truth.edges[rows, truth_idx]
     return SetScores(
         iou=set_iou(predicted, truth),
         f1=f1,
@@ -51,8 +50,8 @@ def matched_counts(near: Bools) -> Ints:
     """[N] the most pairs that can be made, each window used once, where `near` [N, P, G] allows a pair."""
     counts = near.sum(axis=(1, 2), dtype=np.int64)
     for row in np.flatnonzero(_contested(near)):
-        said, true = _assign(near[row].astype(np.float64))
-        counts[row] = int(near[row][said, true].sum())
+        predicted_idx, truth_idx = _assign(near[row].astype(np.float64))
+        counts[row] = int(near[row][predicted_idx, truth_idx].sum())
     return counts
 
 
@@ -62,17 +61,15 @@ def matched_moments(iou: Floats) -> tuple[Ints, Ints, Ints]:
     """
     overlap = iou > 0
     contested = _contested(overlap)
-    plain = np.argwhere(overlap & ~contested[:, None, None])
-    pairs = np.concatenate([plain, *_contested_pairs(iou, np.flatnonzero(contested))])
+    parts = [np.argwhere(overlap & ~contested[:, None, None])]
+    for row in np.flatnonzero(contested):
+        predicted_idx, truth_idx = _assign(np.maximum(iou[row], 0.0))
+        overlaps = iou[row][predicted_idx, truth_idx] > 0
+        rows = np.full(int(overlaps.sum()), row)
+        parts.append(np.stack([rows, predicted_idx[overlaps], truth_idx[overlaps]], axis=1))
+    pairs = np.concatenate(parts)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     return pairs[:, 0], pairs[:, 1], pairs[:, 2]
-
-
-def _contested_pairs(iou: Floats, rows: Ints) -> Iterator[Ints]:
-    for row in rows:
-        said, true = _assign(np.maximum(iou[row], 0.0))
-        kept = iou[row][said, true] > 0
-        yield np.stack([np.full(int(kept.sum()), row), said[kept], true[kept]], axis=1)
 
 
 def _contested(near: Bools) -> Bools:
@@ -83,5 +80,5 @@ def _contested(near: Bools) -> Bools:
 def _assign(gain: Floats) -> tuple[Ints, Ints]:
     from scipy.optimize import linear_sum_assignment  # half a second of CPU to import, and seldom needed
 
-    said, true = linear_sum_assignment(gain, maximize=True)
-    return said, true
+    predicted_idx, truth_idx = linear_sum_assignment(gain, maximize=True)
+    return predicted_idx, truth_idx

@@ -66,26 +66,26 @@ def _first_window(ranked: Windows, truth: Windows, counted: Bools) -> tuple[list
     """
     first = Windows(edges=ranked.edges[:, :1], valid=ranked.valid[:, :1])
     fits = cross_iou(first, truth)[:, 0]
-    wanted = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)
-    other = np.where(truth.valid & ~counted, fits, 0.0).max(axis=1, initial=0.0)
-    recall = [percent(mean((wanted >= t)[(wanted >= t) | (other < t)])) for t in IOU_THRESHOLDS]
-    return recall, percent(mean(wanted[wanted >= other]))
+    inside = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)
+    outside = np.where(truth.valid & ~counted, fits, 0.0).max(axis=1, initial=0.0)
+    recall = [percent(mean((inside >= t)[(inside >= t) | (outside < t)])) for t in IOU_THRESHOLDS]
+    return recall, percent(mean(inside[inside >= outside]))
 
 
 def _highlight_scores(pairs: Pairs) -> Scores:
     predicted = [row.saliency if row and not row.has_refused else None for row in pairs.predictions]
-    rated = [place for place, row in enumerate(pairs.truth) if row.clip_ids]
+    rated = [idx for idx, row in enumerate(pairs.truth) if row.clip_ids]
     if not rated or not any(predicted):
         return {}
-    said: Sequence[Sequence[float] | None] = [predicted[place] for place in rated]
-    ratings = rate([pairs.truth[place] for place in rated])
-    scores = pad_saliency(said, ratings.valid.shape[1], fill=None)
-    answered = np.array([row is not None for row in said], dtype=bool)
+    saliency: Sequence[Sequence[float] | None] = [predicted[row] for row in rated]
+    ratings = rate([pairs.truth[row] for row in rated])
+    scores = pad_saliency(saliency, ratings.valid.shape[1], fill=None)
+    has_saliency = np.array([row is not None for row in saliency], dtype=bool)
     layout: Scores = {}
     for name, rating in MIN_RATINGS.items():
         positive: Bools = (ratings.scores >= rating) & ratings.valid[..., None]
-        ap = clip_average_precision(positive, scores, ratings.valid) * answered[:, None]
-        hits = hit_at_one(positive, said)
+        ap = clip_average_precision(positive, scores, ratings.valid) * has_saliency[:, None]
+        hits = hit_at_one(positive, saliency)
         layout[f"HL-min-{name}"] = {
             "HL-mAP": percent(mean(ap[any_along(positive, 1)])),
             "HL-Hit1": percent(mean(hits[any_along(positive, (1, 2))])),
