@@ -1,10 +1,9 @@
-"""Grounding a sentence in a video: sampling, allocation, prompt, model, answer. Knows no database, no page,
-no trainer.
+"""Grounding a sentence in a video: sampling, allocation, prompt, model, answer. Knows no database, no page, no
+trainer.
 
     from tempo_core import ground, load_engine
 
-`load_engine`, `ground` and `Moment` are here for convenience; torch is imported when the first of them is
-used.
+`load_engine`, `ground` and `Moment` are here for convenience; torch is imported when the first of them is used.
 """
 
 from typing import TYPE_CHECKING, Any

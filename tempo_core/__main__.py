@@ -1,5 +1,4 @@
-"""`python -m tempo_core COMMAND`: grounding from a terminal. Bad input is one line on stderr and exit code
-2."""
+"""`python -m tempo_core COMMAND`: grounding from a terminal. Bad input is one line on stderr and exit code 2."""
 
 import sys
 from collections.abc import Sequence

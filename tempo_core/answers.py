@@ -1,10 +1,9 @@
-"""The one answer grammar: a sentence with the moments in time order, or the refusal. Written, parsed,
-snapped.
+"""The one answer grammar: a sentence with the moments in time order, or the refusal. Written, parsed, snapped.
 
-`From 0012.0 to 0034.0, from 0050.0 to 0060.0.` or `No relevant moment.` Moments are pairs of indices into the
-video's stamps (T frames and the end): a moment starts at the stamp of the first frame that shows it and ends
-at the stamp of the first frame after it, or at the end stamp. The parser never guesses: outside the grammar
-there is no answer. The token-level automaton is in `grammar`.
+`From 0012.0 to 0034.0, from 0050.0 to 0060.0.` or `No relevant moment.` Moments are pairs of indices into the video's
+stamps (T frames and the end): a moment starts at the stamp of the first frame that shows it and ends at the stamp of
+the first frame after it, or at the end stamp. The parser never guesses: outside the grammar there is no answer. The
+token-level automaton is in `grammar`.
 """
 
 import bisect
@@ -19,8 +18,7 @@ MAX_MOMENTS = 25
 """The longest answer; it bounds decoding."""
 
 SNAP_TOLERANCE_S = 0.05
-"""A boundary this near a stamp is that stamp: half the stamps' resolution, so that 2.0 s meets the frame at
-2.02 s."""
+"""A boundary this near a stamp is that stamp: half the stamps' resolution, so that 2.0 s meets the frame at 2.02 s."""
 
 
 class AnswerError(TempoError):
@@ -71,38 +69,33 @@ def parse_answer(text: str, stamps: Sequence[str]) -> list[tuple[int, int]]:
     return pairs
 
 
-def snap_outward(
-    moments: Iterable[Moment], stamp_times_s: Sequence[float], *, tolerance_s: float = SNAP_TOLERANCE_S
-) -> list[tuple[int, int]]:
-    """The least index pairs that cover the moments: start at the last stamp before it, end at the first stamp
-    after it.
+def snap_outward(moments: Iterable[Moment], stamp_times_s: Sequence[float]) -> list[tuple[int, int]]:
+    """The least index pairs that cover the moments: start at the last stamp before it, end at the first stamp after
+    it.
 
-    `stamp_times_s` are the T frame times and the end of the video, increasing. A boundary within
-    `tolerance_s` of a stamp is that stamp. What lies before the first or after the last stamp is cut; pairs
-    that touch become one. Raises InputError for a moment wholly outside the video. (Outward snapping as in
-    UniTime and TimeLens.)
+    `stamp_times_s` are the T frame times and the end of the video, increasing. A boundary within SNAP_TOLERANCE_S of a
+    stamp is that stamp. What lies before the first or after the last stamp is cut; pairs that touch become one. Raises
+    InputError for a moment wholly outside the video. (Outward snapping as in UniTime and TimeLens.)
     """
     times = [float(time_s) for time_s in stamp_times_s]
-    snapped = [_snap(moment, times, tolerance_s) for moment in moments]
-    joined = merge(Moment(start, end) for start, end in snapped)
+    snapped = []
+    for moment in moments:
+        if moment.start_s >= times[-1] or moment.end_s <= times[0]:
+            raise InputError(
+                f"The moment [{moment.start_s}, {moment.end_s}) lies outside the sampled video, which covers "
+                f"[{times[0]}, {times[-1]})."
+            )
+        start = bisect.bisect_right(times, moment.start_s + SNAP_TOLERANCE_S) - 1
+        start = min(max(0, start), len(times) - 2)
+        end = min(len(times) - 1, bisect.bisect_left(times, moment.end_s - SNAP_TOLERANCE_S))
+        snapped.append(Moment(start, max(end, start + 1)))
+    joined = merge(snapped)
     return [(int(moment.start_s), int(moment.end_s)) for moment in joined]
 
 
 def moments_of(pairs: Iterable[tuple[int, int]], stamp_times_s: Sequence[float]) -> list[Moment]:
     """Index pairs as moments in true seconds (not the stamps' rounded ones)."""
     return [Moment(float(stamp_times_s[start]), float(stamp_times_s[end])) for start, end in pairs]
-
-
-def _snap(moment: Moment, times_s: list[float], tolerance_s: float) -> tuple[int, int]:
-    if moment.start_s >= times_s[-1] or moment.end_s <= times_s[0]:
-        raise InputError(
-            f"The moment [{moment.start_s}, {moment.end_s}) lies outside the sampled video, which covers "
-            f"[{times_s[0]}, {times_s[-1]})."
-        )
-    start = max(0, bisect.bisect_right(times_s, moment.start_s + tolerance_s) - 1)
-    end = min(len(times_s) - 1, bisect.bisect_left(times_s, moment.end_s - tolerance_s))
-    start = min(start, len(times_s) - 2)
-    return start, max(end, start + 1)
 
 
 def _check_pairs(pairs: Sequence[tuple[int, int]], n_stamps: int) -> None:

@@ -34,11 +34,10 @@ def length_bytes(codec: str, extradata: bytes | None) -> int:
 
 
 def is_soft_key(codec: str, packet: memoryview, length_size: int) -> bool:
-    """Whether a packet marked as a key picture does not stand alone, so that decoding from it starts
-    damaged.
+    """Whether a packet marked as a key picture does not stand alone, so that decoding from it starts damaged.
 
-    H.264: no IDR slice, and no recovery point that is reached at once (ITU-T H.264 7.4.1 and D.2.8). HEVC: no
-    random access picture. Other codecs' keys are believed.
+    H.264: no IDR slice, and no recovery point that is reached at once (ITU-T H.264 7.4.1 and D.2.8). HEVC: no random
+    access picture. Other codecs' keys are believed.
     """
     if codec == "h264":
         units = list(_units(packet, length_size))
@@ -71,9 +70,7 @@ def _units(packet: memoryview, length_size: int) -> Iterator[memoryview]:
 
 
 def _recovers_at_once(unit: memoryview) -> bool:
-    """Whether an SEI unit holds a recovery point with recovery_frame_cnt 0, which is coded as a first bit of
-    1.
-    """
+    """Whether an SEI unit holds a recovery point with recovery_frame_cnt 0, which is coded as a first bit of 1."""
     position = 1
     while position + 2 < len(unit):
         kind, position = _sum_of_bytes(unit, position)

@@ -1,5 +1,4 @@
-"""A checkpoint or adapter folder on disk: found, looked through before anything heavy is loaded,
-fingerprinted.
+"""A checkpoint or adapter folder on disk: found, looked through before anything heavy is loaded, fingerprinted.
 
 Safetensors only: a pickle can run code. Nothing here imports torch.
 """
@@ -34,11 +33,9 @@ _EDGE_BYTES = 1 << 20
 
 
 def find_checkpoint(checkpoint: str | Path | None) -> Path:
-    """The folder of a checkpoint: the shipped one for None, a folder, or else a hub name, which is
-    downloaded.
+    """The folder of a checkpoint: the shipped one for None, a folder, or else a hub name, which is downloaded.
 
-    Raises CheckpointError when there is neither such a folder nor such a name, or when the hub cannot be
-    reached.
+    Raises CheckpointError when there is neither such a folder nor such a name, or when the hub cannot be reached.
     """
     if checkpoint is None:
         if not SHIPPED.is_dir():
@@ -75,8 +72,7 @@ def _download(name: str) -> Path:
 
 
 def check_checkpoint(folder: Path) -> dict[str, Any]:
-    """The configuration of a whole, safe Qwen2-VL checkpoint folder. Raises CheckpointError for any other
-    folder."""
+    """The configuration of a whole, safe Qwen2-VL checkpoint folder. Raises CheckpointError for any other folder."""
     config = read_config(folder)
     for path in weight_files(folder):
         check_safetensors(path)
@@ -97,8 +93,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The checkpoint's safetensors files, in order. Raises CheckpointError when they are missing or
-    pickled."""
+    """The checkpoint's safetensors files, in order. Raises CheckpointError when they are missing or pickled."""
     if (folder / WEIGHTS_INDEX).is_file():
         shards = read_json(folder / WEIGHTS_INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards:
@@ -149,8 +144,7 @@ def check_adapter(folder: Path, base_fingerprint: str) -> dict[str, list[int]]:
         if base != base_fingerprint:
             raise CheckpointError(
                 f"The adapter {folder} was made for another base: {str(base)[:12]}, not "
-                f"{base_fingerprint[:12]}. "
-                "Load it on the checkpoint it was trained from."
+                f"{base_fingerprint[:12]}. Load it on the checkpoint it was trained from."
             )
     return check_safetensors(path)
 
@@ -200,8 +194,7 @@ def choose_adapter(
 
 
 def fingerprint(folder: Path) -> str:
-    """A sha256 in hex of the folder's weights: whole files up to 64 MiB, of larger ones the header and both
-    edges."""
+    """A sha256 in hex of the folder's weights: whole files up to 64 MiB, of larger ones the header and both edges."""
     files = weight_files(folder) if (folder / "config.json").is_file() else [folder / ADAPTER_WEIGHTS]
     digest = hashlib.sha256()
     for path in files:

@@ -27,9 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
 def new_app(name: str, description: str) -> typer.Typer:
-    """An app with plain help and no completion options. `name` is how it is called: "python -m app", or the
-    word of a group of commands, which `add_typer` hangs below another app.
-    """
+    """An app with plain help and no completion options. `name` is how it is called: "python -m app", or the word of a
+    group of commands, which `add_typer` hangs below another app."""
     app = typer.Typer(
         name=name,
         help=description,

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
 OnProgress = Callable[[str, float], None]
-"""Called with a stage ("decoding", "allocating", "encoding", "answering") and the share of it that is
-done."""
+"""Called with a stage ("decoding", "allocating", "encoding", "answering") and the share of it that is done."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +81,7 @@ def build_prompt(
     token_budget: int | None,
     allocator: str,
 ) -> VideoPrompt:
-    """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot
-    be."""
+    """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot be."""
     stamps = format_stamps(video.times_s, video.end_s)
     allocation = allocate(
         video.frames,

@@ -1,9 +1,8 @@
-"""The pictures of a video file at given times: PyAV for every file, Decord for our own normal copy. Runs in
-the child.
+"""The pictures of a video file at given times: PyAV for every file, Decord for our own normal copy. Runs in the child.
 
-PyAV decodes in one forward pass and skips the groups of pictures without a requested one. Decord 0.6 seeks by
-a table of its own, which is wrong for many foreign files (docs/decisions/0004-video-readers.md); so it reads
-only copies as `tempo_core.transcode` writes them, and only where its table agrees with the container's.
+PyAV decodes in one forward pass and skips the groups of pictures without a requested one. Decord 0.6 seeks by a table
+of its own, which is wrong for many foreign files (docs/decisions/0004-video-readers.md); so it reads only copies as
+`tempo_core.transcode` writes them, and only where its table agrees with the container's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -82,9 +81,7 @@ class PyavReader:
                 yield self._picture(frame, size)
 
     def all_frames(self, health: Health) -> Iterator[tuple[float, Any]]:
-        """(time, PyAV frame) of every picture in the order shown, strictly increasing; `health` counts the
-        others.
-        """
+        """(time, PyAV frame) of every picture in the order shown, strictly increasing; `health` counts the others."""
         last_s = -np.inf
         with open_container(self.video_file) as container:
             stream = container.streams[self.index.stream]
@@ -103,9 +100,8 @@ class PyavReader:
         total = health.good + health.failed
         if health.failed > MAX_LOST_SHARE * total:
             raise VideoError(
-                f"'{self.video_file.name}' is damaged: {health.failed} of {total} pictures cannot be"
-                " decoded or dated."
-                " Give an undamaged copy."
+                f"'{self.video_file.name}' is damaged: {health.failed} of {total} pictures cannot be decoded "
+                "or dated. Give an undamaged copy."
             )
         if health.failed:
             self.notes.append(

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
 ROOM = 1e-9
-"""Beams whose probability differs by less are told apart by their tokens, so that order never depends on
-chance."""
+"""Beams whose probability differs by less are told apart by their tokens, so that order never depends on chance."""
 
 
 class Scorer(Protocol):
@@ -76,8 +75,7 @@ def plain_scorer(
     loaded: "LoadedModel", video: "SampledVideo", prompt: "VideoPrompt", question_ids: Sequence[int]
 ) -> Scorer:
     """The plain twin of `CachedScorer`: the model's own forward over pixels, prompt, question and prefix, whole, for
-    every token. No cache, no batching; positions are the model's own. Slow, for tests and benchmarks.
-    """
+    every token. No cache, no batching; positions are the model's own. Slow, for tests and benchmarks."""
     model = loaded.model
     pixels, grids = image_inputs(model, video.frames, prompt.allocation.sizes_px, loaded.normaliser)
 
@@ -120,8 +118,7 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
 def share_cache(cache: Any) -> Any:
     """A cache that continues another one without changing it.
 
-    A DynamicCache grows by making new tensors, so that sharing the old ones costs nothing; a test holds it to
-    that.
+    A DynamicCache grows by making new tensors, so that sharing the old ones costs nothing; a test holds it to that.
     """
     twin = copy.copy(cache)
     twin.layers = [copy.copy(layer) for layer in cache.layers]

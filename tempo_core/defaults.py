@@ -1,5 +1,4 @@
-"""How a checkpoint wants to be asked: frames, tokens, words. Read from its `tempo.json`, else Qwen2-VL's
-defaults."""
+"""How a checkpoint wants to be asked: frames, tokens, words. Read from its `tempo.json`, else Qwen2-VL's defaults."""
 
 import json
 from dataclasses import dataclass, fields
@@ -67,8 +66,7 @@ class GroundingDefaults:
 
 
 def read_defaults(folder: Path) -> GroundingDefaults:
-    """The defaults in a checkpoint folder's `tempo.json`; keys it does not know belong to others and are left
-    alone.
+    """The defaults in a checkpoint folder's `tempo.json`; keys it does not know belong to others and are left alone.
 
     Raises CheckpointError when the file is damaged or a value breaks its rule.
     """
@@ -76,9 +74,9 @@ def read_defaults(folder: Path) -> GroundingDefaults:
     if not path.is_file():
         return GroundingDefaults()
     data = read_json(path)
-    known = {field.name for field in fields(GroundingDefaults)}
+    names = {field.name for field in fields(GroundingDefaults)}
     try:
-        return GroundingDefaults(**{key: value for key, value in data.items() if key in known})
+        return GroundingDefaults(**{key: value for key, value in data.items() if key in names})
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

@@ -1,10 +1,8 @@
-"""Read a video file's own index: when each picture is shown, on the player's clock. Runs in the sandbox's
-child.
+"""Read a video file's own index: when each picture is shown, on the player's clock. Runs in the sandbox's child.
 
-Every packet is read and none decoded, except the first picture. Nothing that a header merely promises is
-believed: duration, picture count and end are measured. The clock starts at the earliest of the video and the
-audio, so a video track that starts late keeps its delay; sound from before zero (an encoder's run-in) does
-not count.
+Every packet is read and none decoded, except the first picture. Nothing that a header merely promises is believed:
+duration, picture count and end are measured. The clock starts at the earliest of the video and the audio, so a video
+track that starts late keeps its delay; sound from before zero (an encoder's run-in) does not count.
 """
 
 import struct
@@ -114,6 +112,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             out_of_order=bool((np.diff(sorted_pts) == 0).any() or (dts_steps < 0).any()),
             falls_back_s=float(-min(0, dts_steps.min(initial=0)) * tick_s),
             header_end_s=header_end_s,
+            fragmented=b"moof" in boxes,
             index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
             audio_codec=next((sound.codec_context.codec.canonical_name for sound in sounds), None),
             audio_end_s=max(0.0, audio_end_s - zero_s),
@@ -128,9 +127,8 @@ def read_index(video_file: VideoFile) -> PictureIndex:
         frame = next(iter(decoded(video_file, container, container.streams[index.stream], Health())), None)
         if frame is None:
             raise VideoError(
-                f"Not one picture of '{video_file.name}' ({index.codec}) can be decoded: it is damaged, or its"
-                " pictures are"
-                f" over the limit of {video_file.max_pixels} pixels. {REMEDY}"
+                f"Not one picture of '{video_file.name}' ({index.codec}) can be decoded: it is damaged, or "
+                f"its pictures are over the limit of {video_file.max_pixels} pixels. {REMEDY}"
             )
         check_size(video_file, frame.width, frame.height)
         index.coded_size = (frame.height, frame.width)
@@ -153,9 +151,7 @@ def check_size(video_file: VideoFile, width: int, height: int) -> None:
 def _read_packets(
     video_file: VideoFile, container: Any, stream: Any, sounds: list[Any]
 ) -> tuple[dict[str, np.ndarray], Oddities, float]:
-    """Every packet once: the video's columns, what was odd about them, and where the sound ends (container's
-    clock).
-    """
+    """Every packet once: the video's columns, what was odd about them, and where the sound ends (container's clock)."""
     rows: list[tuple[int, int, int, bool, bool]] = []
     oddities = Oddities()
     codec = stream.codec_context.codec.canonical_name
@@ -259,15 +255,13 @@ def _refuse_untruthful(video_file: VideoFile, index: PictureIndex) -> None:
     pictures = len(index.times_s)
     if index.falls_back_s > JOINED_S:
         raise VideoError(
-            f"The clock of '{video_file.name}' jumps back by {index.falls_back_s:.1f} s on the way: two"
-            " recordings were joined,"
-            f" and their times cannot be told apart. {REMEDY}"
+            f"The clock of '{video_file.name}' jumps back by {index.falls_back_s:.1f} s on the way: two "
+            f"recordings were joined, and their times cannot be told apart. {REMEDY}"
         )
     if index.oddities.undated > MAX_UNDATED_SHARE * (pictures + index.oddities.undated):
         raise VideoError(
-            f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of '{video_file.name}'"
-            " carry no time,"
-            f" so nobody can say when they are shown. {REMEDY}"
+            f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of "
+            f"'{video_file.name}' carry no time, so nobody can say when they are shown. {REMEDY}"
         )
     if index.oddities.undated:
         index.notes.append(f"{index.oddities.undated} pictures carry no time and are left out.")

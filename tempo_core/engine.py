@@ -44,8 +44,7 @@ class Answer:
     moments: list[Moment]
     """In time order, apart; none when refused."""
     confidences: list[float]
-    """Per moment, the probability of its two stamps given what was said before, among all stamps that could
-    follow."""
+    """Per moment, the probability of its two stamps given what was said before, among all stamps that could follow."""
     relevance: float
     """P(relevant): the probability that the answer opens with a moment rather than the refusal."""
     refused: bool
@@ -148,12 +147,7 @@ class Engine:
 
     @torch.inference_mode()
     def ask(
-        self,
-        context: VideoContext,
-        query: str,
-        *,
-        n_best: int = 5,
-        cancel: threading.Event | None = None,
+        self, context: VideoContext, query: str, *, n_best: int = 5, cancel: threading.Event | None = None
     ) -> Answer:
         """Answer one query about an encoded video; the context stays as it was.
 
@@ -190,8 +184,7 @@ class Engine:
         allocator: str = "saa",
         n_best: int = 0,
     ) -> Answer:
-        """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for
-        tests."""
+        """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for tests."""
         prompt = build_prompt(
             self.loaded.tokenizer, self.defaults, video, token_budget=token_budget, allocator=allocator
         )
@@ -268,8 +261,7 @@ def load_engine(
     four_bit: bool = True,
     device: str | None = None,
 ) -> Engine:
-    """An engine on a Qwen2-VL checkpoint folder or hub name (None: the one that ships). Raises
-    CheckpointError."""
+    """An engine on a Qwen2-VL checkpoint folder or hub name (None: the one that ships). Raises CheckpointError."""
     return Engine(load_model(checkpoint, adapter=adapter, four_bit=four_bit, device=device))
 
 
@@ -319,8 +311,7 @@ def sample_for(
 ) -> "SampledVideo":
     """The frames that a checkpoint with these defaults sees of a video file.
 
-    Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read
-    truthfully.
+    Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read truthfully.
     """
     from tempo_core.video import probe, round_step_s, sample
 

@@ -9,16 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tempo_core.answers import (
-    CLOSING,
-    MAX_MOMENTS,
-    NEXT,
-    OPENING,
-    REFUSAL,
-    SPACE,
-    TO,
-    AnswerError,
-)
+from tempo_core.answers import CLOSING, MAX_MOMENTS, NEXT, OPENING, REFUSAL, SPACE, TO, AnswerError
 from tempo_core.prompt import IM_END, plain_ids, special_id
 
 Choice = Literal["opening", "start", "end", "joint", "done"]
@@ -114,20 +105,6 @@ class AnswerGrammar:
             ends = tuple(range(idx + 1, len(self.stamps)))
             return replace(state, forced=self._to, choice="end", candidates=ends, depth=0, start_idx=idx)
         return GrammarState(choice="joint", pairs=(*state.pairs, (state.start_idx, idx)))
-
-    def allowed(self, ids_so_far: Sequence[int]) -> list[int]:
-        """The token ids that may follow `ids_so_far` (the answer's own ids, without the prompt).
-
-        Raises AnswerError when those ids are no beginning of an answer.
-        """
-        return self.options(self.replay(ids_so_far))
-
-    def is_complete(self, ids: Sequence[int]) -> bool:
-        """Whether the ids are one whole answer with its closing token."""
-        try:
-            return self.replay(ids).done
-        except AnswerError:
-            return False
 
     def replay(self, ids: Sequence[int]) -> GrammarState:
         """The state after the ids. Raises AnswerError where they leave the grammar."""

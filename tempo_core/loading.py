@@ -23,15 +23,13 @@ from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VISION_END, VISION_ST
 from tempo_core.vision import MERGE, PATCH_PX, TEMPORAL_PATCH, Normaliser
 
 KEPT_WHOLE = ("model.visual", "lm_head")
-"""Modules that stay unquantised. A list of one's own replaces bitsandbytes' default, so lm_head must be in
-it."""
+"""Modules that stay unquantised. A list of one's own replaces bitsandbytes' default, so lm_head must be in it."""
 
 EXACT_CPU_WEIGHTS = 200_000_000
-"""Up to so many quantised weights, a CPU dequantises to float32 instead of using bitsandbytes' bfloat16
-kernel.
+"""Up to so many quantised weights, a CPU dequantises to float32 instead of using bitsandbytes' bfloat16 kernel.
 
-That kernel exists on some processors only and rounds activations, so that answers would depend on the
-machine; a large model cannot be used on a CPU without it.
+That kernel exists on some processors only and rounds activations, so that answers would depend on the machine; a large
+model cannot be used on a CPU without it.
 """
 
 
@@ -93,8 +91,7 @@ def load_model(
 
 
 def pick_device(device: str | None) -> str:
-    """The device asked for, or a GPU when there is one, or the CPU. Raises InputError for one that is not
-    there."""
+    """The device asked for, or a GPU when there is one, or the CPU. Raises InputError for one that is not there."""
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -169,13 +166,12 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def read_normaliser(folder: Path) -> Normaliser:
-    """Mean and standard deviation of the pixels from `preprocessor_config.json`; Qwen2-VL's own without the
-    file."""
+    """Mean and standard deviation of the pixels from `preprocessor_config.json`; Qwen2-VL's own without the file."""
     if not (folder / "preprocessor_config.json").is_file():
         return Normaliser()
     data = read_json(folder / "preprocessor_config.json")
-    wanted = {"patch_size": PATCH_PX, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH}
-    for key, value in wanted.items():
+    expected = {"patch_size": PATCH_PX, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH}
+    for key, value in expected.items():
         if data.get(key, value) != value:
             raise CheckpointError(
                 f"{folder}: preprocessor_config.json has {key} {data[key]}; Qwen2-VL has {value}."
@@ -197,8 +193,7 @@ def read_normaliser(folder: Path) -> Normaliser:
 
 
 def attach_adapter(model: Any, folder: Path, shapes: dict[str, list[int]]) -> Any:
-    """The model with the adapter's LoRA layers inside, unmerged. Raises CheckpointError when they do not fit
-    it."""
+    """The model with the adapter's LoRA layers inside, unmerged. Raises CheckpointError when they do not fit it."""
     modules = dict(model.named_modules())
     for name, shape in shapes.items():
         match = re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)(?:\.default)?\.weight", name)
@@ -232,8 +227,7 @@ def _prefer_exact_kernels(model: Any) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars, notices and warnings out of a person's terminal while a model
-    loads."""
+    """Keep transformers' progress bars, notices and warnings out of a person's terminal while a model loads."""
     from transformers.utils import logging as notices
 
     level, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()

@@ -189,14 +189,12 @@ def quantisable_layers(model: Any) -> dict[str, Any]:
 
 
 def lora_targets(model: Any) -> tuple[str, ...]:
-    """Leaf names of the language model's linear layers, sorted: what an adapter for this model should
-    target."""
+    """Leaf names of the language model's linear layers, sorted: what an adapter for this model should target."""
     return tuple(sorted({name.rpartition(".")[2] for name in quantisable_layers(model)}))
 
 
 def context_tokens(defaults: GroundingDefaults) -> int:
-    """Tokens of the largest context under these defaults: vision, stamps, vision marks, and the frame
-    around."""
+    """Tokens of the largest context under these defaults: vision, stamps, vision marks, and the frame around."""
     return defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
 
 

@@ -42,11 +42,11 @@ def moments_from_pairs(pairs: Iterable[Sequence[float]]) -> list[Moment]:
     return [Moment(float(pair[0]), float(pair[1])) for pair in pairs]
 
 
-def merge(moments: Iterable[Moment], *, gap_s: float = 0.0) -> list[Moment]:
-    """The union as sorted moments; those that overlap, touch, or lie within `gap_s` seconds become one."""
+def merge(moments: Iterable[Moment]) -> list[Moment]:
+    """The union as sorted moments; those that overlap or touch become one."""
     merged: list[Moment] = []
     for moment in sorted(moments):
-        if merged and moment.start_s <= merged[-1].end_s + gap_s:
+        if merged and moment.start_s <= merged[-1].end_s:
             merged[-1] = Moment(merged[-1].start_s, max(merged[-1].end_s, moment.end_s))
         else:
             merged.append(moment)

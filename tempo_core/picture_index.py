@@ -64,8 +64,7 @@ class PictureIndex:
     key: np.ndarray
     """Whether decoding can start at the packet."""
     shown: np.ndarray
-    """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated.
-    """
+    """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated."""
     last_duration: int
     """Ticks for which the last shown picture stays; 0 where the container does not say."""
     oddities: Oddities
@@ -75,6 +74,8 @@ class PictureIndex:
     """The furthest that the decoding clock falls back from one packet to the next (joined recordings)."""
     header_end_s: float | None
     """Where the header says that the video track ends, on the player's clock."""
+    fragmented: bool
+    """Whether an MP4's samples are listed piece by piece (moof boxes)."""
     index_first: bool
     """Whether an MP4's index stands before its data."""
     audio_codec: str | None
@@ -115,9 +116,7 @@ class PictureIndex:
 
     @property
     def rotation_deg(self) -> int:
-        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as
-        unturned.
-        """
+        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as unturned."""
         return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
 
     @property
@@ -150,11 +149,10 @@ class PictureIndex:
 
     @property
     def stands_in_order(self) -> bool:
-        """Whether every packet is a shown picture, in the order shown, and keys stand alone: as our transcoder
-        writes them.
-        """
+        """Whether every packet is a shown picture, in the order shown, and keys stand alone: as our transcoder writes
+        them."""
         in_order = self.shown.all() and (np.diff(self.pts) > 0).all()
-        return bool(in_order and self.key[0] and not self.oddities.soft_keys)
+        return bool(in_order and self.key[0] and not self.oddities.soft_keys and not self.fragmented)
 
     @property
     def key_gap_s(self) -> float:

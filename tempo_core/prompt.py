@@ -55,8 +55,7 @@ def clean_query(query: str) -> str:
 
 
 def special_id(tokenizer: Any, token: str) -> int:
-    """The id of one of Qwen2-VL's special tokens. Raises CheckpointError when the tokenizer does not have
-    it."""
+    """The id of one of Qwen2-VL's special tokens. Raises CheckpointError when the tokenizer does not have it."""
     token_id = tokenizer.convert_tokens_to_ids(token)
     if token_id is None or token_id == tokenizer.unk_token_id:
         raise CheckpointError(
@@ -138,15 +137,15 @@ def mrope_positions(
             "allocation."
         )
     positions = np.empty((3, len(is_image)), dtype=np.int64)
-    position, done = start, 0
+    position, filled = start, 0
     for (first, stop), (height, width) in zip(runs, grids, strict=True):
-        positions[:, done:first] = position + np.arange(first - done)
-        position += first - done
+        positions[:, filled:first] = position + np.arange(first - filled)
+        position += first - filled
         positions[0, first:stop] = position
         positions[1, first:stop] = position + np.repeat(np.arange(height), width)
         positions[2, first:stop] = position + np.tile(np.arange(width), height)
-        position, done = position + max(height, width), stop
-    positions[:, done:] = position + np.arange(len(is_image) - done)
+        position, filled = position + max(height, width), stop
+    positions[:, filled:] = position + np.arange(len(is_image) - filled)
     return positions
 
 

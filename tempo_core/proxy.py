@@ -25,9 +25,7 @@ BROWSER_SOUND = ("aac", "mp3")
 
 
 def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
-    """Whether a file can be given to player and model as it is: everything that `normalise` would bake in
-    holds.
-    """
+    """Whether a file can be given to player and model as it is: everything that `normalise` would bake in holds."""
     return (
         info.codec == "h264"
         and info.container.startswith("mov")
@@ -54,15 +52,22 @@ def normalise(
     cancel: threading.Event | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> VideoInfo:
-    """Write the normal copy of a video to `out_path` and return its facts, with notes on what was changed or
-    lost.
+    """Write the normal copy of a video to `out_path` and return its facts, with notes on what was changed or lost.
 
-    The short side is at most `short_side_px` (never scaled up); sound is kept as AAC where it can be decoded
-    and ends with the pictures. `out_path` appears whole or not at all. Decoding and encoding happen in the
-    child. Raises VideoError, InputError when the copy cannot be written, Cancelled.
+    The short side is at most `short_side_px` (never scaled up); sound is kept as AAC where it can be decoded and ends
+    with the pictures. `out_path` appears whole or not at all. Decoding and encoding happen in the child. Raises
+    VideoError, InputError when the copy cannot be written, Cancelled.
     """
     out = Path(out_path)
-    part = _part_beside(out, Path(video_path).name)
+    try:
+        fd, part_name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem}.", suffix=".part")
+    except OSError as error:
+        raise InputError(
+            f"The copy of '{Path(video_path).name}' cannot be written ({error.strerror}). Give a folder that"
+            " exists and can be written."
+        ) from None
+    os.close(fd)
+    part = Path(part_name)
     try:
         answer, _ = read_file(
             "normalise_task",
@@ -80,16 +85,3 @@ def normalise(
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
     return replace(info, path=out, notes=(*answer.result["notes"], *info.notes))
-
-
-def _part_beside(out: Path, name: str) -> Path:
-    """A new empty file in the folder of the copy."""
-    try:
-        fd, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem}.", suffix=".part")
-    except OSError as error:
-        raise InputError(
-            f"The copy of '{name}' cannot be written ({error.strerror}). Give a folder that exists and"
-            " can be written."
-        ) from None
-    os.close(fd)
-    return Path(part)

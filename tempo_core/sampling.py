@@ -9,11 +9,9 @@ MAX_TIMES = 1_000_000
 
 
 def round_step_s(duration_s: float, max_frames: int, *, finest: float = 1.0) -> float:
-    """The sampling step in seconds: the smallest of 0.5, 1, 2, 4, 8, ... that needs at most `max_frames`
-    frames.
+    """The sampling step in seconds: the smallest of 0.5, 1, 2, 4, 8, ... that needs at most `max_frames` frames.
 
-    Never under `finest`. Raises InputError when `max_frames` is not positive, or a length is not a positive
-    number.
+    Never under `finest`. Raises InputError when `max_frames` is not positive, or a length is not a positive number.
     """
     if max_frames < 1:
         raise InputError(f"At least one frame must be sampled; got max_frames={max_frames}. Give 1 or more.")
@@ -37,9 +35,8 @@ def requested_times(
 ) -> list[float]:
     """The times in [0, end_s) to sample, sorted: every `step_s`, `fps` a second, or exactly `at`.
 
-    With none of the three, the step is `round_step_s` of the length for `max_frames` (1 s without). `name`
-    stands for the video in messages. Raises InputError for times outside the video, or more of them than
-    `max_frames`.
+    With none of the three, the step is `round_step_s` of the length for `max_frames` (1 s without). `name` stands for
+    the video in messages. Raises InputError for times outside the video, or more of them than `max_frames`.
     """
     if at is not None:
         times = sorted(set(map(float, at)))
@@ -47,7 +44,10 @@ def requested_times(
             outside = [t for t in times if not 0 <= t < end_s] or "none"
             raise InputError(f"Times must lie in [0, {end_s:.3f}), the length of '{name}'; got {outside}.")
     else:
-        step_s = _step(end_s, step_s, fps, max_frames)
+        if fps is not None:
+            step_s = 1 / fps
+        elif step_s is None:
+            step_s = 1.0 if max_frames is None else round_step_s(end_s, max_frames)
         if end_s / step_s > MAX_TIMES:
             raise InputError(
                 f"A step of {step_s} s asks for more than {MAX_TIMES} frames of '{name}'. Take a longer one."
@@ -61,21 +61,13 @@ def requested_times(
     return times
 
 
-def _step(end_s: float, step_s: float | None, fps: float | None, max_frames: int | None) -> float:
-    if step_s is not None:
-        return step_s
-    if fps is not None:
-        return 1 / fps
-    return 1.0 if max_frames is None else round_step_s(end_s, max_frames)
-
-
 def check_request(
     step_s: float | None, fps: float | None, at: Sequence[float] | None, max_frames: int | None
 ) -> None:
     """Refuse contradictory or senseless requests before a child is started. Raises InputError."""
-    given = [k for k, v in (("step_s", step_s), ("fps", fps), ("at", at)) if v is not None]
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(given)} were given; give one of step_s, fps and at.")
+    requests = [k for k, v in (("step_s", step_s), ("fps", fps), ("at", at)) if v is not None]
+    if len(requests) > 1:
+        raise InputError(f"{' and '.join(requests)} were given; give one of step_s, fps and at.")
     for key, value in (("step_s", step_s), ("fps", fps)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(f"{key} must be a positive number; got {value}.")
@@ -96,13 +88,13 @@ def check_size(size: tuple[int, int] | None, max_pixels: int | None) -> None:
         raise InputError(f"max_pixels must be positive; got {max_pixels}.")
 
 
-def fit_size(shown: tuple[int, int], size: Sequence[int] | None, max_pixels: int | None) -> tuple[int, int]:
-    """(height, width) of the pictures to hand back: `size` as it is, or the shown size scaled down to
-    `max_pixels`.
-    """
+def fit_size(
+    shown_size: tuple[int, int], size: Sequence[int] | None, max_pixels: int | None
+) -> tuple[int, int]:
+    """(height, width) of the pictures to hand back: `size` as it is, or the shown size scaled down to `max_pixels`."""
     if size is not None:
         return int(size[0]), int(size[1])
-    height, width = shown
+    height, width = shown_size
     if max_pixels is None or height * width <= max_pixels:
         return height, width
     scale = math.sqrt(max_pixels / (height * width))

@@ -1,10 +1,9 @@
 """Work on foreign files in a short-lived child process with limits; the child's death is a clear error here.
 
-The child is a fresh interpreter (never a fork), so it inherits no locks, models or sockets. It gets the
-opened file rather than its path, one JSON job, and a file to fill with bulk data; it answers in JSON lines.
-Memory, CPU seconds and wall seconds are limited, and the whole process group is killed when time is up or the
-person who asked has gone. It is NOT a security boundary against code execution: the child runs as the same
-user.
+The child is a fresh interpreter (never a fork), so it inherits no locks, models or sockets. It gets the opened file
+rather than its path, one JSON job, and a file to fill with bulk data; it answers in JSON lines. Memory, CPU seconds
+and wall seconds are limited, and the whole process group is killed when time is up or the person who asked has gone.
+It is NOT a security boundary against code execution: the child runs as the same user.
 """
 
 import contextlib
@@ -76,8 +75,7 @@ class ChildAnswer:
 def open_regular(video_path: str | os.PathLike[str]) -> int:
     """Open a regular file for reading and return its descriptor; the caller closes it.
 
-    Raises VideoError for a missing or unreadable file, a folder, a symbolic link, a pipe, a socket or a
-    device.
+    Raises VideoError for a missing or unreadable file, a folder, a symbolic link, a pipe, a socket or a device.
     """
     name = Path(video_path).name
     try:

@@ -20,9 +20,8 @@ MIN_DIGITS = 4
 def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
     """The T frame times and the end of the video as T + 1 texts of one width.
 
-    `times_s` must be finite, not negative, strictly increasing and at least about 0.1 s apart, `end_s` larger
-    than the last of them; InputError otherwise. An end that would round to the last frame's stamp gets the
-    next tenth.
+    `times_s` must be finite, not negative, strictly increasing and at least about 0.1 s apart, `end_s` larger than the
+    last of them; InputError otherwise. An end that would round to the last frame's stamp gets the next tenth.
     """
     times = [float(time_s) for time_s in times_s]
     _check_times(times, float(end_s))
@@ -31,9 +30,8 @@ def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
         if tenths[idx] <= tenths[idx - 1]:
             raise InputError(
                 f"Frames {idx - 1} and {idx} at {times[idx - 1]:.3f} s and {times[idx]:.3f} s would share "
-                "the stamp "
-                f"{tenths[idx] / 10:.1f}: frames must be at least {RESOLUTION_S} s apart. Sample at most 10 "
-                "frames a second."
+                f"the stamp {tenths[idx] / 10:.1f}: frames must be at least {RESOLUTION_S} s apart. Sample "
+                "at most 10 frames a second."
             )
     tenths.append(max(round(float(end_s) / RESOLUTION_S), tenths[-1] + 1))
     digits = max(MIN_DIGITS, len(str(tenths[-1] // 10)))

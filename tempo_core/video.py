@@ -151,14 +151,13 @@ def sample(
     on_progress: Callable[[float], None] | None = None,
     force_reader: str | None = None,
 ) -> SampledVideo:
-    """The frames shown every `step_s` seconds, `fps` times a second, or at the times `at`, with their own
-    times.
+    """The frames shown every `step_s` seconds, `fps` times a second, or at the times `at`, with their own times.
 
-    With none of the three the step is `round_step_s` for `max_frames`, or 1 s. A wanted time gets the frame
-    on screen then (before the first frame, the first); its own presentation time is returned, and a frame
-    wanted twice comes once. `size` is (height, width); `max_pixels` scales down and keeps the shape.
-    `on_progress` gets a share in [0, 1]. Raises InputError for senseless or outside requests, VideoError for
-    files that cannot be read truthfully, Cancelled.
+    With none of the three the step is `round_step_s` for `max_frames`, or 1 s. A wanted time gets the frame on screen
+    then (before the first frame, the first); its own presentation time is returned, and a frame wanted twice comes
+    once. `size` is (height, width); `max_pixels` scales down and keeps the shape. `on_progress` gets a share in [0,
+    1]. Raises InputError for senseless or outside requests, VideoError for files that cannot be read truthfully,
+    Cancelled.
     """
     check_request(step_s, fps, at, max_frames)
     check_size(size, max_pixels)
@@ -234,9 +233,7 @@ def read_file(
 
 
 def check_head(fd: int, name: str, limits: VideoLimits) -> tuple[int, str]:
-    """Size in bytes and the demuxer that the first bytes call for. Raises VideoError for anything but a known
-    video.
-    """
+    """Size in bytes and the demuxer that the first bytes call for. Raises VideoError for anything but a known video."""
     size = os.fstat(fd).st_size
     if size == 0:
         raise VideoError(f"'{name}' is empty (0 bytes). Copy or upload it again.")

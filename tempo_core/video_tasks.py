@@ -27,9 +27,8 @@ def open_video(job: dict[str, Any]) -> tuple[VideoFile, PictureIndex]:
     index = read_index(video_file)
     if index.end_s > job["max_duration_s"]:
         raise VideoError(
-            f"'{video_file.name}' lasts {index.end_s / 3600:.1f} hours; the limit is"
-            f" {job['max_duration_s'] / 3600:g}."
-            " Cut it and try again."
+            f"'{video_file.name}' lasts {index.end_s / 3600:.1f} hours; the limit is "
+            f"{job['max_duration_s'] / 3600:g}. Cut it and try again."
         )
     return video_file, index
 
@@ -108,11 +107,7 @@ def describe(index: PictureIndex) -> VideoInfo:
 
 
 def _fill(
-    job: dict[str, Any],
-    video_file: VideoFile,
-    pictures: Iterator[Picture],
-    most: int,
-    size: tuple[int, int],
+    job: dict[str, Any], video_file: VideoFile, pictures: Iterator[Picture], most: int, size: tuple[int, int]
 ) -> list[float]:
     """Write at most `most` pictures into the output, one after the other, and return their times."""
     n_bytes = size[0] * size[1] * 3

@@ -69,8 +69,7 @@ def patchify(frame: Frames, normaliser: Normaliser) -> npt.NDArray[np.float32]:
 
 
 def pixel_values(frame: Frames, normaliser: Normaliser) -> npt.NDArray[np.float32]:
-    """The patches as the model's own forward wants them, float32[P, 3 * 2 * 14 * 14]: every still image
-    twice."""
+    """The patches as the model's own forward wants them, float32[P, 3 * 2 * 14 * 14]: every still image twice."""
     patches = patchify(frame, normaliser).reshape(-1, 3, 1, PATCH_PX * PATCH_PX)
     return np.repeat(patches, TEMPORAL_PATCH, axis=2).reshape(len(patches), -1)
 
@@ -107,8 +106,7 @@ def encode_frames(
     cancel: threading.Event | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
-    """The same tokens, frames of equal size together. Raises Cancelled between batches when `cancel` is
-    set."""
+    """The same tokens, frames of equal size together. Raises Cancelled between batches when `cancel` is set."""
     encoded: dict[int, torch.Tensor] = {}
     for batch in _batches(sizes_px):
         if cancel is not None and cancel.is_set():

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def allocate(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="a video file")],
     checkpoint: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="whose defaults to use; default: the one that ships"),
+        str | None, typer.Option(metavar="DIR", help="whose defaults to use; default: the one that ships")
     ] = None,
     fps: options.Fps = None,
     token_budget: options.TokenBudget = None,

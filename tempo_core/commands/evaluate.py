@@ -1,18 +1,13 @@
-"""`python -m tempo_core evaluate`: score a prediction file on a ground truth, as a table, JSON or an HTML
-page.
-"""
+"""`python -m tempo_core evaluate`: score a prediction file on a ground truth, as a table, JSON or an HTML page."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
-
-if TYPE_CHECKING:  # numpy is imported when the command runs, not when its help is printed
-    from tempo_core.metrics.evaluation import Evaluation
 
 MAX_LISTED_PROBLEMS = 20
 
@@ -40,35 +35,19 @@ def evaluate(
     samples: Annotated[int, typer.Option(metavar="N", help="resamplings for the 95 % intervals")] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", help="seed of the resampling")] = 0,
     html: Annotated[
-        Path | None,
-        typer.Option(metavar="OUT.html", help="write a page with plots that needs no network"),
+        Path | None, typer.Option(metavar="OUT.html", help="write a page with plots that needs no network")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score a prediction file on a ground truth: the QVHighlights scores, official or strict, overlap and
-    boundary errors of the answers, and refusal. Both files are JSON lines.
-    """
-    from tempo_core.metrics import evaluation as scoring
-    from tempo_core.metrics.reading import read_predictions, read_truth
-    from tempo_core.metrics.rows import SubmissionError
+    """Score a prediction file on a ground truth: the QVHighlights scores, official or strict, overlap and boundary
+    errors of the answers, and refusal. Both files are JSON lines."""
+    from tempo_core.metrics import SubmissionError, evaluate_files
     from tempo_core.metrics.table import render
 
-    def score(truth: Path, **options: Any) -> "Evaluation":
-        return scoring.evaluate(
-            predicted_rows,
-            read_truth(truth),
-            files={"predictions": str(predictions), "ground_truth": str(truth)},
-            rules=rules,
-            partial=partial,
-            samples=samples,
-            seed=seed,
-            **options,
-        )
-
+    options: dict[str, Any] = {"rules": rules, "partial": partial, "samples": samples, "seed": seed}
     try:
-        predicted_rows = read_predictions(predictions)
-        evaluation = score(ground_truth, by=by or [])
-        corrected_evaluation = None if corrected is None else score(corrected)
+        evaluation = evaluate_files(predictions, ground_truth, by=by or [], **options)
+        on_corrected = None if corrected is None else evaluate_files(predictions, corrected, **options)
     except SubmissionError as error:
         if len(error.problems) > 1:  # the error itself names the first
             lines = [str(problem) for problem in error.problems[:MAX_LISTED_PROBLEMS]]
@@ -78,11 +57,11 @@ def evaluate(
         from tempo_core.metrics.html import render_page
 
         try:
-            html.write_text(render_page(evaluation, corrected_evaluation), encoding="utf-8")
+            html.write_text(render_page(evaluation, on_corrected), encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"The page cannot be written to {html}: {error}. Give a file in a writable folder."
             ) from None
     data = evaluation.to_dict()
-    data["corrected"] = corrected_evaluation.to_dict() if corrected_evaluation else None
-    show(data, render(evaluation, corrected_evaluation), as_json=as_json)
+    data["corrected"] = on_corrected.to_dict() if on_corrected else None
+    show(data, render(evaluation, on_corrected), as_json=as_json)

@@ -49,9 +49,8 @@ def frames(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sample a video and write its frames as PNG files named by index and presentation time, with a
-    manifest.json. Without --fps and --at: one frame a second.
-    """
+    """Sample a video and write its frames as PNG files named by index and presentation time, with a manifest.json.
+    Without --fps and --at: one frame a second."""
     from tempo_core.video import sample
 
     if fps is not None and at:
@@ -78,8 +77,7 @@ def frames(
 def write_frames(sampled: "SampledVideo", name: str, folder: Path) -> dict[str, Any]:
     """Write PNG files and the manifest into an existing folder; the manifest is returned.
 
-    It holds `video`, `sha256`, `end_s`, `reader`, `notes`, and for each of `frames` its `index`, `time_s`,
-    `file`.
+    It holds `video`, `sha256`, `end_s`, `reader`, `notes`, and for each of `frames` its `index`, `time_s`, `file`.
     """
     from PIL import Image
 

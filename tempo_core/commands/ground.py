@@ -78,7 +78,6 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
     lines.append(
         f"P(relevant) {answer.relevance:.2f}; {frames} frames, {spent} tokens "
-        f"({context.allocation.allocator}); "
-        f"{seconds:.1f} s; {answer.model_id}"
+        f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"
     )
     return "\n".join(lines)

@@ -9,6 +9,7 @@ file is never continued with others.
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,19 +38,13 @@ def predict(
     allocator: options.Allocator = "saa",
     as_json: AsJson = False,
 ) -> None:
-    """Answer every query of a ground-truth file. A run that was stopped goes on where it was: queries that OUT
-    already answers are left out.
-    """
+    """Answer every query of a ground-truth file. A run that was stopped goes on where it was: queries that OUT already
+    answers are left out."""
     rows = read_rows(ground_truth)
     video_paths = find_videos(videos, [row["vid"] for row in rows])
     writable_file(out)
     engine = options.open_engine(checkpoint, adapter, four_bit=four_bit)
-    settings = {
-        "model_id": engine.model_id,
-        "allocator": allocator,
-        "token_budget": token_budget,
-        "fps": fps,
-    }
+    settings = {"model_id": engine.model_id, "allocator": allocator, "token_budget": token_budget, "fps": fps}
     answered_qids = read_answered(out, settings)
     open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
     answer_rows(engine, open_rows, video_paths, out, settings)
@@ -59,11 +54,7 @@ def predict(
 
 
 def answer_rows(
-    engine: "Engine",
-    rows: list[dict[str, Any]],
-    videos: dict[str, Path],
-    out: Path,
-    settings: dict[str, Any],
+    engine: "Engine", rows: list[dict[str, Any]], videos: dict[str, Path], out: Path, settings: dict[str, Any]
 ) -> None:
     """Append an answer for every row, video by video, each line on disk before the next is begun."""
     from tqdm import tqdm
@@ -74,7 +65,7 @@ def answer_rows(
     for row in rows:
         by_video.setdefault(row["vid"], []).append(row)
     with out.open("a", encoding="utf-8") as file, tqdm(total=len(rows), unit="query", file=sys.stderr) as bar:
-        for vid, asked in by_video.items():
+        for vid, video_rows in by_video.items():
             try:
                 video = sample_for(engine.defaults, videos[vid], fps=settings["fps"])
             except VideoError as error:
@@ -82,7 +73,7 @@ def answer_rows(
             context = engine.encode(
                 video, token_budget=settings["token_budget"], allocator=settings["allocator"]
             )
-            for row in asked:
+            for row in video_rows:
                 answer = engine.ask(context, row["query"], n_best=N_BEST)
                 file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")
                 file.flush()
@@ -110,16 +101,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     from tempo_core.prompt import clean_query
 
     rows: list[dict[str, Any]] = []
-    seen: dict[str, int] = {}
-    for number, row in _read_lines(path):
-        for field, kinds in [("qid", (int, str)), ("query", (str,)), ("vid", (str,))]:
-            if not isinstance(row.get(field), kinds) or isinstance(row.get(field), bool):
+    first_lines: dict[str, int] = {}
+    for number, row in _numbered_rows(path):
+        for field, types in [("qid", (int, str)), ("query", (str,)), ("vid", (str,))]:
+            if not isinstance(row.get(field), types) or isinstance(row.get(field), bool):
                 raise InputError(f"{path}, line {number}: {field!r} is {row.get(field)!r}; it must be there.")
         try:
             clean_query(row["query"])
         except InputError as error:
             raise InputError(f"{path}, line {number} (qid {row['qid']}): {error}") from error
-        if (first := seen.setdefault(_key(row["qid"]), number)) != number:
+        if (first := first_lines.setdefault(_key(row["qid"]), number)) != number:
             raise InputError(
                 f"{path}, line {number}: qid {row['qid']!r} was already in line {first}. Make it unique."
             )
@@ -133,20 +124,20 @@ def find_videos(folder: Path, vids: list[str]) -> dict[str, Path]:
     """The file of every vid. Raises InputError naming the first that is missing, and how many are."""
     if not folder.is_dir():
         raise InputError(f"There is no folder of videos {folder}.")
-    there = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    found: dict[str, Path] = {}
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    video_paths: dict[str, Path] = {}
     missing: list[str] = []
     for vid in dict.fromkeys(vids):
         names = (vid, *(vid + suffix for suffix in VIDEO_SUFFIXES))
-        path = next((there[name] for name in names if name in there), None)
+        path = next((files[name] for name in names if name in files), None)
         if path is None:
             missing.append(vid)
         else:
-            found[vid] = path
+            video_paths[vid] = path
     if missing:
         more = f" (and {len(missing) - 1} more videos)" if len(missing) > 1 else ""
         raise InputError(f"{folder} has no video {missing[0]!r}{more}, such as {missing[0]}.mp4.")
-    return found
+    return video_paths
 
 
 def read_answered(out: Path, settings: dict[str, Any]) -> set[str]:
@@ -159,16 +150,15 @@ def read_answered(out: Path, settings: dict[str, Any]) -> set[str]:
     if whole != content:
         with out.open("rb+") as file:
             file.truncate(len(whole))
-    done = set()
-    for number, row in _read_lines(out):
+    answered = set()
+    for number, row in _numbered_rows(out):
         if row.get("run") != settings:
             raise InputError(
                 f"{out}, line {number} was made by {row.get('run')}, not by {settings}. Give another --out, "
-                "or the "
-                "same model and flags."
+                "or the same model and flags."
             )
-        done.add(_key(row.get("qid")))
-    return done
+        answered.add(_key(row.get("qid")))
+    return answered
 
 
 def _key(qid: Any) -> str:
@@ -176,21 +166,11 @@ def _key(qid: Any) -> str:
     return json.dumps(qid)
 
 
-def _read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Numbered JSON objects of a file, blank lines left out. Raises InputError."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: a text may hold U+2028
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}.") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number} is no JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} must be a JSON object; it is a {type(row).__name__}.")
-        rows.append((number, row))
-    return rows
+def _numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with their line numbers. Raises InputError for a line that is none."""
+    from tempo_core.metrics.rows import Problem, read_json_lines
+
+    for line in read_json_lines(path):
+        if isinstance(line, Problem):
+            raise InputError(f"{line}.")
+        yield line.number, line.values

@@ -1,15 +1,21 @@
 """Scoring predictions against ground truth: official and strict QVHighlights scores, sets, edges, refusal.
 
 `evaluate_files` is the whole of it; `compare` sets two prediction files against each other. The modules, in
-the order in which data passes through them: `rows`, `reading`, `pairing`, `arrays`, `ranking` and
-`highlights`, `official` and `strict`, `sets`, `refusal`, `measures`, `bootstrap`, `evaluation`, `table` and
+the order in which data passes through them: `rows`, `pairing`, `arrays`, `ranking` and
+`highlights`, `official` and `strict`, `measures`, `bootstrap`, `evaluation`, `table` and
 `html`. `plain` says the same things slowly: the twin that tests hold the fast ones equal to.
 """
 
 from tempo_core.metrics.bootstrap import Difference, Ratio, paired_differences
 from tempo_core.metrics.evaluation import Evaluation, compare, evaluate, evaluate_files
-from tempo_core.metrics.reading import read_predictions, read_truth
-from tempo_core.metrics.rows import PredictionRow, Problem, SubmissionError, TruthRow
+from tempo_core.metrics.rows import (
+    PredictionRow,
+    Problem,
+    SubmissionError,
+    TruthRow,
+    read_predictions,
+    read_truth,
+)
 
 __all__ = [
     "Difference",

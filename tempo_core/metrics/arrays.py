@@ -1,7 +1,6 @@
 """Lists of windows as padded arrays, and the arithmetic of intervals on whole files at once.
 
-Shapes: N queries, P predicted windows, G ground-truth windows, K windows of either kind, C clips, T
-thresholds.
+Shapes: N queries, P predicted windows, G ground-truth windows, K windows of either kind, C clips, T thresholds.
 """
 
 from collections.abc import Sequence
@@ -69,8 +68,7 @@ def pad(rows: Sequence[Sequence[Sequence[float]]]) -> Windows:
 
 
 def cross_iou(a: Windows, b: Windows) -> Floats:
-    """[N, Ka, Kb] IoU of every window of `a` with every window of `b` of the same query; -1 where either is
-    missing.
+    """[N, Ka, Kb] IoU of every window of `a` with every window of `b` of the same query; -1 where either is missing.
 
     Where the union is empty (a window of no or negative length) the value is NaN, as plain division has it.
     """
@@ -84,17 +82,13 @@ def cross_iou(a: Windows, b: Windows) -> Floats:
 
 
 def best_iou(windows: Windows, truth: Windows) -> Floats:
-    """[N] IoU of each query's first window with the ground-truth window it fits best; 0 where either side is
-    empty.
-    """
+    """[N] IoU of each query's first window with the ground-truth window it fits best; 0 where either side is empty."""
     first = Windows(edges=windows.edges[:, :1], valid=windows.valid[:, :1])
     return np.maximum(cross_iou(first, truth)[:, 0].max(axis=1), 0.0)
 
 
 def disjoint(windows: Windows) -> Windows:
-    """The same union cut into pieces that do not overlap; pieces of no length may remain, and are marked
-    invalid.
-    """
+    """The same union cut into pieces that do not overlap; pieces of no length may remain, and are marked invalid."""
     starts = np.where(windows.valid, windows.edges[..., 0], np.inf)
     order = np.argsort(starts, axis=1, kind="stable")
     valid = np.take_along_axis(windows.valid, order, axis=1)

@@ -43,9 +43,7 @@ class Difference:
     low: float
     high: float
     p_value: float
-    """Two-sided: how often the resampled difference has the other sign, doubled; never below 1 / (samples +
-    1).
-    """
+    """Two-sided: how often the resampled difference has the other sign, doubled; never below 1 / (samples + 1)."""
 
     @property
     def value(self) -> float:

@@ -1,6 +1,4 @@
-"""One evaluation, from two files to one report: the QVHighlights scores under either rules, and Tempo's own
-measures.
-"""
+"""One evaluation, from two files to one report: QVHighlights scores under either rules, and Tempo's own measures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +17,11 @@ from tempo_core.metrics.bootstrap import (
     paired_differences,
     resampled_values,
 )
-from tempo_core.metrics.measures import QueryScores, measure, score_queries, whole_clip
+from tempo_core.metrics.measures import QueryScores, auroc, calibrate, measure, score_queries, whole_clip
 from tempo_core.metrics.official import Scores, arrange, official_scores, retrieval_scores
 from tempo_core.metrics.pairing import Pairs, group_rows, pair, read_answers
 from tempo_core.metrics.ranking import MAX_WINDOWS
-from tempo_core.metrics.reading import read_predictions, read_truth
-from tempo_core.metrics.refusal import auroc, calibrate
-from tempo_core.metrics.rows import PredictionRow, Problem, TruthRow
+from tempo_core.metrics.rows import PredictionRow, Problem, TruthRow, read_predictions, read_truth
 from tempo_core.metrics.strict import strict_retrieval, strict_scores
 
 Rules = Literal["official", "strict"]
@@ -73,9 +69,7 @@ class Evaluation:
 
 
 def evaluate_files(predictions: str | Path, truth: str | Path, **options: Any) -> Evaluation:
-    """Read, check and score two files; options as for `evaluate`. Raises InputError that names the broken
-    rows.
-    """
+    """Read, check and score two files; options as for `evaluate`. Raises InputError that names the broken rows."""
     return evaluate(
         read_predictions(predictions),
         read_truth(truth),
@@ -176,8 +170,7 @@ def compare(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """How much better the second set of predictions is than the first, measure by measure, on the same ground
-    truth.
+    """How much better the second set of predictions is than the first, measure by measure, on the same ground truth.
 
     A paired bootstrap over videos: both are scored on the same draws, so what makes a video hard cancels out.
     """
@@ -190,9 +183,7 @@ def compare(
 
 
 def ceiling(pairs: Pairs, rules: Rules) -> Scores:
-    """The retrieval scores of the ground truth itself, in its own order, without the rows where nothing
-    matches.
-    """
+    """The retrieval scores of the ground truth itself, in its own order, without the rows where nothing matches."""
     truth = pairs.truth_windows
     truth = truth.take(truth.counts > 0)
     first_ten = Windows(edges=truth.edges[:, :MAX_WINDOWS], valid=truth.valid[:, :MAX_WINDOWS])

@@ -1,10 +1,9 @@
-"""The plots of an evaluation, as Plotly figures in plain JSON: traces and layout, without colours of text or
-paper.
+"""The plots of an evaluation, as Plotly figures in plain JSON: traces and layout, without colours of text or paper.
 
 They are written by hand because importing Plotly's Python side costs more CPU than the whole evaluation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,12 @@ import numpy as np
 
 from tempo_core.metrics.arrays import Floats
 from tempo_core.metrics.evaluation import Evaluation
-from tempo_core.metrics.refusal import calibrate
+from tempo_core.metrics.measures import calibrate
 
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 """Colours that colour-blind readers tell apart (Okabe and Ito), legible on white and on near-black."""
 LENGTHS = {"short": "short, to 10 s", "middle": "middle, to 30 s", "long": "long", "full": "all"}
+PERCENT_AXIS = {"title": {"text": "%"}, "range": [0, 104]}
 EDGE_SPAN_S = 15
 """Edge errors beyond this many seconds are counted in the outermost bins."""
 
@@ -46,7 +46,7 @@ def figures(evaluation: Evaluation, corrected: Evaluation | None = None) -> list
 
 def length_figure(evaluation: Evaluation) -> Figure:
     """Retrieval scores by the length of the moments, beside what the ground truth itself would score."""
-    scores, best = evaluation.scores, evaluation.ceiling
+    scores, ceiling = evaluation.scores, evaluation.ceiling
     traces: list[dict[str, Any]] = []
     if "full" in scores:
         labels = list(LENGTHS.values())
@@ -56,26 +56,16 @@ def length_figure(evaluation: Evaluation) -> Figure:
             ("R1@0.7", "MR-R1", "0.7", GREEN),
         ):
             traces.append(_bars(label, labels, [scores[name][kind][key] for name in LENGTHS], colour))
-        ceiling = [best[name]["MR-mAP"]["average"] for name in LENGTHS]
         marker = {"symbol": "line-ew-open", "size": 26, "color": PINK, "line": {"width": 3}}
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "mAP ceiling",
-                "x": labels,
-                "y": ceiling,
-                "marker": marker,
-            }
-        )
+        best = {"x": labels, "y": [ceiling[name]["MR-mAP"]["average"] for name in LENGTHS], "marker": marker}
+        traces.append({"type": "scatter", "mode": "markers", "name": "mAP ceiling", **best})
+    caption = "Percent. The ceiling is the mAP that the ground truth itself gets under these rules."
     return Figure(
         name="length",
         title="Score by moment length",
-        caption="Percent. The ceiling is the mAP that the ground truth itself gets under these rules."
-        if traces
-        else "The predictions hold no windows.",
+        caption=caption if traces else "The predictions hold no windows.",
         traces=traces,
-        layout={"barmode": "group", "yaxis": {"title": {"text": "%"}, "range": [0, 104]}},
+        layout={"barmode": "group", "yaxis": PERCENT_AXIS},
     )
 
 
@@ -87,7 +77,7 @@ def iou_figure(evaluation: Evaluation) -> Figure:
         name="iou",
         title="IoU of the top window",
         caption="Queries that have a moment. A refusal, and a query without an answer, count as 0.",
-        traces=[_columns("queries", edges, counts.astype(np.float64), BLUE)],
+        traces=[_bars("queries", _middles(edges), _numbers(counts), BLUE)],
         layout={"bargap": 0.04, "xaxis": {"title": {"text": "IoU"}}, "yaxis": {"title": {"text": "queries"}}},
     )
 
@@ -99,50 +89,41 @@ def edge_figure(evaluation: Evaluation) -> Figure:
     traces = []
     for name, errors, colour in (("start", sets.start_error_s, BLUE), ("end", sets.end_error_s, ORANGE)):
         counts, edges = np.histogram(np.clip(errors, -EDGE_SPAN_S, EDGE_SPAN_S), bins=bins)
-        traces.append(_columns(name, edges, counts.astype(np.float64), colour))
+        traces.append(_bars(name, _middles(edges), _numbers(counts), colour))
     matched = len(sets.error_rows)
+    caption = f"{matched} matched moments, predicted minus true; the outermost bins hold all beyond."
+    axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"title": {"text": "moments"}}}
     return Figure(
         name="edges",
         title="Boundary errors",
-        caption=f"{matched} matched moments, predicted minus true; the outermost bins hold all beyond."
-        if matched
-        else "No predicted moment overlaps a true one.",
+        caption=caption if matched else "No predicted moment overlaps a true one.",
         traces=traces if matched else [],
-        layout={
-            "barmode": "group",
-            "xaxis": {"title": {"text": "seconds"}},
-            "yaxis": {"title": {"text": "moments"}},
-        },
+        layout={"barmode": "group", **axes},
     )
 
 
 def calibration_figure(evaluation: Evaluation) -> Figure:
     """What P(relevant) promises against what holds."""
-    queries = evaluation.queries
-    calibration = calibrate(queries.relevance, queries.relevant)
+    calibration = calibrate(evaluation.queries.relevance, evaluation.queries.relevant)
     filled = calibration.counts > 0
     weights = calibration.counts[filled] / max(1, int(calibration.counts.max()))
-    line = {"type": "scatter", "mode": "lines", "name": "ideal", "x": [0, 1], "y": [0, 1]}
-    points = {
+    ideal = {"type": "scatter", "mode": "lines", "name": "ideal", "x": [0, 1], "y": [0, 1]}
+    observed = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "observed",
         "x": _numbers(calibration.predicted[filled]),
         "y": _numbers(calibration.observed[filled]),
         "text": [f"{count} queries" for count in calibration.counts[filled]],
-        "marker": {
-            "color": BLUE,
-            "size": _numbers(6 + 14 * np.sqrt(weights)),
-        },
+        "marker": {"color": BLUE, "size": _numbers(6 + 14 * np.sqrt(weights))},
         "line": {"color": BLUE},
     }
+    caption = f"Expected calibration error {calibration.error:.3f}; a larger dot holds more queries."
     return Figure(
         name="calibration",
         title="Calibration of P(relevant)",
-        caption=f"Expected calibration error {calibration.error:.3f}; a larger dot holds more queries."
-        if filled.any()
-        else "The predictions do not say P(relevant).",
-        traces=[line | {"line": {"color": PINK, "dash": "dot"}}, points] if filled.any() else [],
+        caption=caption if filled.any() else "The predictions do not say P(relevant).",
+        traces=[ideal | {"line": {"color": PINK, "dash": "dot"}}, observed] if filled.any() else [],
         layout={
             "xaxis": {"title": {"text": "mean P(relevant) said"}, "range": [-0.03, 1.03]},
             "yaxis": {"title": {"text": "share that has a moment"}, "range": [-0.03, 1.03]},
@@ -157,31 +138,23 @@ def corrected_figure(evaluation: Evaluation, corrected: Evaluation | None) -> Fi
         names = [name for name in evaluation.scores["brief"] if name in corrected.scores["brief"]]
         for label, scored, colour in (("original", evaluation, BLUE), ("corrected", corrected, ORANGE)):
             traces.append(_bars(label, names, [scored.scores["brief"][name] for name in names], colour))
+    missing = "No corrected ground truth was given; --corrected adds it."
     return Figure(
         name="corrected",
         title="Original against corrected ground truth",
-        caption="The same predictions on both, percent."
-        if traces
-        else "No corrected ground truth was given; --corrected adds it.",
+        caption="The same predictions on both, percent." if traces else missing,
         traces=traces,
-        layout={"barmode": "group", "yaxis": {"title": {"text": "%"}, "range": [0, 104]}},
+        layout={"barmode": "group", "yaxis": PERCENT_AXIS},
     )
 
 
-def _bars(name: str, x: Sequence[str], y: Sequence[float | None], colour: str) -> dict[str, Any]:
+def _bars(name: str, x: Sequence[Any], y: Sequence[float | None], colour: str) -> dict[str, Any]:
     return {"type": "bar", "name": name, "x": list(x), "y": list(y), "marker": {"color": colour}}
 
 
-def _columns(name: str, edges: Floats, counts: Floats, colour: str) -> dict[str, Any]:
-    middles = (edges[:-1] + edges[1:]) / 2
-    return {
-        "type": "bar",
-        "name": name,
-        "x": _numbers(middles),
-        "y": _numbers(counts),
-        "marker": {"color": colour},
-    }
+def _middles(edges: Floats) -> list[float]:
+    return _numbers((edges[:-1] + edges[1:]) / 2)
 
 
-def _numbers(values: Floats) -> list[float]:
+def _numbers(values: Iterable[float]) -> list[float]:
     return [round(float(value), 6) for value in values]

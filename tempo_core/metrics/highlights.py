@@ -37,9 +37,7 @@ def rate(truth: Sequence[TruthRow]) -> Ratings:
 
 
 def pad_saliency(rows: Sequence[Sequence[float] | None], clips: int, fill: float | None) -> Floats:
-    """[N, clips] predicted saliency, cut or filled up to `clips`; without a `fill`, with less than the row's
-    lowest.
-    """
+    """[N, clips] predicted saliency, cut or filled up to `clips`; without a `fill`, with less than the row's lowest."""
     padded = np.zeros((len(rows), clips))
     for place, row in enumerate(rows):
         scores = np.asarray(row if row is not None else (), dtype=np.float64)[:clips]
@@ -70,9 +68,7 @@ def clip_average_precision(positive: Bools, predicted: Floats, valid: Bools) -> 
 
 
 def hit_at_one(positive: Bools, rows: Sequence[Sequence[float] | None]) -> Bools:
-    """[N] whether the clip that each query's saliency rates highest (the first of equals) is positive for
-    anybody.
-    """
+    """[N] whether the clip that each query's saliency rates highest (the first of equals) is positive for anybody."""
     clips = positive.shape[1]
     anybody = any_along(positive, 2)
     top = [-1 if not row else int(np.argmax(row)) for row in rows]

@@ -1,6 +1,5 @@
-"""An evaluation as one HTML page with its plots and tables: it needs no network and follows the reader's
-light or dark.
-"""
+"""An evaluation as one HTML page with its plots and tables: it needs no network and follows the reader's light or
+dark."""
 
 import json
 from importlib.resources import files

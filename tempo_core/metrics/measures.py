@@ -1,5 +1,4 @@
-"""Tempo's own measures of a set of predictions, all in 0..1 (errors in seconds), each as a ratio of sums over
-queries.
+"""Tempo's own measures of a set of predictions, all in 0..1 (errors in seconds), each as a ratio of sums over queries.
 
 | name | over | what |
 | --- | --- | --- |
@@ -17,12 +16,144 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tempo_core.metrics.arrays import Bools, Floats, Ints, Windows, best_iou, pad
+from tempo_core.metrics.arrays import (
+    Bools,
+    Floats,
+    Ints,
+    Windows,
+    any_along,
+    best_iou,
+    cross_iou,
+    pad,
+    set_iou,
+)
 from tempo_core.metrics.bootstrap import Ratio
 from tempo_core.metrics.pairing import Answers, Pairs
-from tempo_core.metrics.sets import SET_THRESHOLDS, SetScores, score_sets
 
 RECALL_THRESHOLDS = (0.3, 0.5, 0.7)
+SET_THRESHOLDS = (0.3, 0.5, 0.7)
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetScores:
+    """How well each query's set of moments fits, [N] each, and the edges of the moments that fit one another, [M]."""
+
+    iou: Floats
+    f1: Floats
+    """[N, 3] at IoU .3, .5 and .7; 1 where both sides are empty."""
+    count_correct: Bools
+    start_error_s: Floats
+    """[M] predicted minus true start of every matched moment."""
+    end_error_s: Floats
+    error_rows: Ints
+    """[M] the query that each matched moment belongs to."""
+
+
+def score_sets(predicted: Windows, truth: Windows) -> SetScores:
+    """Set scores of possible windows (each ends after it starts)."""
+    iou = cross_iou(predicted, truth)
+    sizes = predicted.counts + truth.counts
+    f1 = np.ones((len(truth), len(SET_THRESHOLDS)))
+    for column, threshold in enumerate(SET_THRESHOLDS):
+        matched = 2.0 * matched_counts(iou >= threshold)
+        f1[:, column] = np.divide(matched, sizes, out=np.ones_like(matched), where=sizes > 0)
+    rows, predicted_idx, truth_idx = matched_moments(iou)
+    errors = predicted.edges[rows, predicted_idx] - truth.edges[rows, truth_idx]
+    return SetScores(
+        iou=set_iou(predicted, truth),
+        f1=f1,
+        count_correct=predicted.counts == truth.counts,
+        start_error_s=errors[:, 0],
+        end_error_s=errors[:, 1],
+        error_rows=rows,
+    )
+
+
+def matched_counts(near: Bools) -> Ints:
+    """[N] the most pairs that can be made, each window used once, where `near` [N, P, G] allows a pair."""
+    counts = near.sum(axis=(1, 2), dtype=np.int64)
+    for row in np.flatnonzero(_contested(near)):
+        predicted_idx, truth_idx = _assign(near[row].astype(np.float64))
+        counts[row] = int(near[row][predicted_idx, truth_idx].sum())
+    return counts
+
+
+def matched_moments(iou: Floats) -> tuple[Ints, Ints, Ints]:
+    """Query, predicted and true index of every pair in the matching of greatest total IoU; only pairs that overlap."""
+    overlap = iou > 0
+    contested = _contested(overlap)
+    parts = [np.argwhere(overlap & ~contested[:, None, None])]
+    for row in np.flatnonzero(contested):
+        predicted_idx, truth_idx = _assign(np.maximum(iou[row], 0.0))
+        overlaps = iou[row][predicted_idx, truth_idx] > 0
+        rows = np.full(int(overlaps.sum()), row)
+        parts.append(np.stack([rows, predicted_idx[overlaps], truth_idx[overlaps]], axis=1))
+    pairs = np.concatenate(parts)
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    return pairs[:, 0], pairs[:, 1], pairs[:, 2]
+
+
+def _contested(near: Bools) -> Bools:
+    """[N] whether some window could be paired with more than one: only then is there anything to choose."""
+    return any_along(near.sum(axis=1) > 1, 1) | any_along(near.sum(axis=2) > 1, 1)
+
+
+def _assign(gain: Floats) -> tuple[Ints, Ints]:
+    from scipy.optimize import linear_sum_assignment  # half a second of CPU to import, and seldom needed
+
+    predicted_idx, truth_idx = linear_sum_assignment(gain, maximize=True)
+    return predicted_idx, truth_idx
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """P(relevant) in equal bins of 0..1: what was predicted against what holds, [B] each; NaN in an empty bin."""
+
+    predicted: Floats
+    """Mean P(relevant) of the bin."""
+    observed: Floats
+    """Share of the bin's queries that have a moment."""
+    counts: Ints
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean gap of the two, weighted by queries; NaN of no queries."""
+        total = int(self.counts.sum())
+        if not total:
+            return float("nan")
+        filled = self.counts > 0
+        gaps = np.abs(self.predicted[filled] - self.observed[filled])
+        return float((gaps * self.counts[filled]).sum() / total)
+
+
+def calibrate(relevance: Floats, relevant: Bools, *, bins: int = CALIBRATION_BINS) -> Calibration:
+    """Calibration of P(relevant) [N] against what is so [N]; NaN queries are left out."""
+    is_stated = np.isfinite(relevance)
+    predicted, observed = relevance[is_stated], relevant[is_stated]
+    bin_idx = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_idx, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return Calibration(
+            predicted=np.bincount(bin_idx, weights=predicted, minlength=bins) / counts,
+            observed=np.bincount(bin_idx, weights=observed, minlength=bins) / counts,
+            counts=counts,
+        )
+
+
+def auroc(relevance: Floats, relevant: Bools) -> float:
+    """The chance that a query with a moment gets a higher P(relevant) than one without, ties counting half.
+
+    Queries whose P(relevant) is NaN are left out; NaN when one of the two kinds is absent.
+    """
+    is_stated = np.isfinite(relevance)
+    predicted, is_positive = relevance[is_stated], relevant[is_stated]
+    positives, negatives = int(is_positive.sum()), int((~is_positive).sum())
+    if not positives or not negatives:
+        return float("nan")
+    _, value_idx, counts = np.unique(predicted, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[value_idx]  # from 1, equal values sharing their mean rank
+    return float((ranks[is_positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +211,7 @@ def whole_clip(pairs: Pairs) -> Answers | None:
 
 
 def measure(scores: QueryScores) -> dict[str, Ratio]:
-    """Every measure of the table above that is one ratio; `mean_f1`, the mean of two, is added in
-    `evaluation`.
-    """
+    """Every measure of the table above that is one ratio; `mean_f1`, the mean of two, is added in `evaluation`."""
     size = len(scores.relevant)
     everything, relevant = np.ones(size), scores.relevant.astype(np.float64)
     measures = {"miou": Ratio(numerator=scores.first_iou * relevant, denominator=relevant)}

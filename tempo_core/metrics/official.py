@@ -1,10 +1,9 @@
 """The official QVHighlights scores, to the printed digit, with the official evaluator's faults.
 
-Source: moment_detr, `standalone_eval`. Its faults are kept on purpose, so that a number compares with a
-published one: impossible windows are scored as they are, only the first ten windows of the file's order
-count, a query without windows drops out of the mean average precision, and the length groups filter the
-ground truth alone. Where the evaluator would stop with an exception or print NaN, the number is None here and
-a note says why.
+Source: moment_detr, `standalone_eval`. Its faults are kept on purpose, so that a number compares with a published one:
+impossible windows are scored as they are, only the first ten windows of the file's order count, a query without
+windows drops out of the mean average precision, and the length groups filter the ground truth alone. Where the
+evaluator would stop with an exception or print NaN, the number is None here and a note says why.
 """
 
 import warnings
@@ -29,9 +28,7 @@ def percent(value: float | np.floating[Any]) -> float | None:
 
 
 def official_scores(pairs: Pairs) -> tuple[Scores, dict[str, float | None], list[str]]:
-    """The scores in the official layout, the mean IoU of each length group in percent, and notes on absent
-    numbers.
-    """
+    """The scores in the official layout, the mean IoU of each length group in percent, and notes on absent numbers."""
     scores: Scores = {}
     mean_iou: dict[str, float | None] = {}
     notes: list[str] = []
@@ -45,17 +42,14 @@ def official_scores(pairs: Pairs) -> tuple[Scores, dict[str, float | None], list
 
 
 def rank(listed: Sequence[Sequence[ScoredWindow]]) -> Windows:
-    """The first ten windows of each query's list, and only then the best score first; equals keep their
-    order.
-    """
+    """The first ten windows of each query's list, and only then the best score first; equals keep their order."""
     return pad([sorted(row[:MAX_WINDOWS], key=lambda window: -window[2]) for row in listed])
 
 
 def retrieval_scores(
     listed: Windows, ranked: Windows, truth: Windows
 ) -> tuple[Scores, dict[str, float | None]]:
-    """Moment-retrieval scores of each length group: recall from the windows in the order of the file, mAP
-    from `rank`.
+    """Moment-retrieval scores of each length group: recall from the windows in the order of the file, mAP from `rank`.
 
     The mean IoU of the first window, in percent, comes apart: the evaluator does not print it.
     """
@@ -88,11 +82,9 @@ def _group_scores(listed: Windows, ranked: Windows, truth: Windows) -> tuple[Sco
 
 
 def first_iou(ranked: Windows, truth: Windows) -> Floats | None:
-    """[N] IoU of the first window with its best ground truth; None where the evaluator would raise
-    IndexError.
+    """[N] IoU of the first window with its best ground truth; None where the evaluator would raise IndexError.
 
-    The best is found by plain division (a NaN wins), then measured against the hull of the two instead of
-    their union.
+    The best is found by plain division (a NaN wins), then measured against the hull of the two instead of their union.
     """
     if len(truth) == 0 or not (ranked.valid[:, 0].all() and truth.valid[:, 0].all()):
         return None
@@ -156,14 +148,3 @@ def arrange(scores: Mapping[str, Any]) -> Scores:
         group: Mapping[str, Any] = scores.get(f"HL-min-{name}", {})
         brief |= {f"HL-min-{name}-{key.removeprefix('HL-')}": value for key, value in group.items()}
     return {"brief": brief, **{name: scores[name] for name in sorted(scores)}}
-
-
-def published_numbers(scores: Mapping[str, Any], path: Sequence[str] = ()) -> dict[str, float | None]:
-    """Every number of the nested layout under a flat name such as `full/MR-mAP/0.5`; a val file has 104."""
-    flat: dict[str, float | None] = {}
-    for name, value in scores.items():
-        if isinstance(value, Mapping):
-            flat |= published_numbers(value, (*path, name))
-        else:
-            flat["/".join((*path, name))] = value
-    return flat

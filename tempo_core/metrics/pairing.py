@@ -1,6 +1,4 @@
-"""Ground truth and predictions side by side, and what each prediction amounts to once impossible windows are
-out.
-"""
+"""Ground truth and predictions side by side, and what each prediction amounts to once impossible windows are out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +14,7 @@ from tempo_core.metrics.rows import FieldError, PredictionRow, Problem, Qid, Sco
 Span = TypeVar("Span", Window, ScoredWindow)
 
 SURE_SCORE = 0.5
-"""Where a row ranks windows but gives no `moments`, those that score this much are its answer, or else its
-best one.
+"""Where a row ranks windows but gives no `moments`, those that score this much are its answer, or else its best one.
 """
 
 
@@ -99,9 +96,7 @@ class Answers:
 
 
 def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, tuple[Problem, ...]]:
-    """The answers of every scored query, and the impossible windows that were left out, each with its row and
-    reason.
-    """
+    """The answers of every scored query, and the impossible windows that are left out, with row and reason."""
     ranked: list[list[ScoredWindow]] = []
     moments: list[Sequence[Sequence[float]]] = []
     rejected: list[Problem] = []
@@ -133,9 +128,7 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
 
 
 def answer_set(ranked: Sequence[ScoredWindow]) -> Sequence[ScoredWindow]:
-    """The windows of a ranking, best first, that count as its answer: those that are sure, or else the best
-    one.
-    """
+    """The windows of a ranking, best first, that count as its answer: those that are sure, or else the best one."""
     sure = [window for window in ranked if window[2] >= SURE_SCORE]
     return sure or ranked[:1]
 
@@ -149,9 +142,7 @@ def screen(
     file: str,
     rejected: list[Problem],
 ) -> list[Span]:
-    """The possible windows of a row's `field` in their order; each of the others adds its reason to
-    `rejected`.
-    """
+    """The possible windows of a row's `field` in their order; each of the others adds its reason to `rejected`."""
     possible = []
     for place, window in enumerate(windows):
         if reason := fault(window, duration_s):

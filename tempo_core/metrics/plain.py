@@ -33,9 +33,7 @@ def average_precision(
     outside: Sequence[bool] = (),
     excusable: Sequence[bool] = (),
 ) -> float:
-    """Average precision of windows, best first, at one threshold; arguments as for the fast twin in
-    `ranking`.
-    """
+    """Average precision of windows, best first, at one threshold; arguments as for the fast twin in `ranking`."""
     outside = outside or [False] * len(truth)
     excusable = excusable or [False] * len(windows)
     targets = [moment for moment, out in zip(truth, outside, strict=True) if not out]
@@ -83,9 +81,7 @@ def clip_average_precision(positive: Sequence[bool], scores: Sequence[float]) ->
 def official_retrieval(
     rows: Sequence[tuple[Sequence[Span], Sequence[Span]]],
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """The official moment-retrieval scores of (predicted, true) rows, all with windows, in percent,
-    unrounded.
-    """
+    """The official moment-retrieval scores of (predicted, true) rows, all with windows, in percent, unrounded."""
     scores = {}
     for name, (shortest, longest) in (LENGTH_RANGES_S | {"full": (-math.inf, math.inf)}).items():
         group = []
@@ -109,9 +105,7 @@ def official_retrieval(
 
 
 def _first_iou(windows: Sequence[Span], truth: Sequence[Span]) -> float:
-    """IoU by the hull with the moment whose IoU by the union is greatest, the first of equals, NaN before
-    all.
-    """
+    """IoU by the hull with the moment whose IoU by the union is greatest, the first of equals, NaN before all."""
     window = windows[0]
     fits = [iou(window, moment) for moment in truth]
     unclear = [i for i, fit in enumerate(fits) if math.isnan(fit)]
@@ -149,9 +143,7 @@ def greatest_total(gains: Sequence[Sequence[float]]) -> float:
 
 
 def auroc(relevance: Sequence[float], relevant: Sequence[bool]) -> float:
-    """Over all pairs of a query with a moment and one without: how often the first has the greater
-    P(relevant).
-    """
+    """Over all pairs of a query with a moment and one without: how often the first has the greater P(relevant)."""
     stated = [(p, so) for p, so in zip(relevance, relevant, strict=True) if not math.isnan(p)]
     with_moment = [p for p, so in stated if so]
     without = [p for p, so in stated if not so]

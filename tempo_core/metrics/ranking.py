@@ -1,8 +1,7 @@
 """Average precision of ranked windows, for every query and threshold at once.
 
-The matching is ActivityNet's: in order of score, each window takes the free ground-truth window that it fits
-best. Source: the public detection evaluation of ActivityNet, as QVHighlights uses it (moment_detr,
-`standalone_eval`).
+The matching is ActivityNet's: in order of score, each window takes the free ground-truth window that it fits best.
+Source: the public detection evaluation of ActivityNet, as QVHighlights uses it (moment_detr, `standalone_eval`).
 """
 
 import numpy as np
@@ -19,12 +18,7 @@ _ROWS_AT_ONCE = 4096  # bounds the [rows, T, G] masks to some ten megabytes
 
 
 def average_precision(
-    predicted: Windows,
-    truth: Windows,
-    *,
-    thresholds: tuple[float, ...] = IOU_THRESHOLDS,
-    outside: Bools | None = None,
-    excusable: Bools | None = None,
+    predicted: Windows, truth: Windows, *, outside: Bools | None = None, excusable: Bools | None = None
 ) -> Floats:
     """[N, T] average precision of each query's windows, which must stand in descending order of score.
 
@@ -34,12 +28,12 @@ def average_precision(
     """
     outside = np.zeros_like(truth.valid) if outside is None else outside
     excusable = np.zeros_like(predicted.valid) if excusable is None else excusable
-    levels = np.array(thresholds)
+    thresholds = np.array(IOU_THRESHOLDS)
     parts = [np.zeros((0, len(thresholds)))]
     for start in range(0, len(truth), _ROWS_AT_ONCE):
         rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(truth)))
         some = truth.take(rows)
-        hits, counted = _match(predicted.take(rows), some, levels, outside[rows], excusable[rows])
+        hits, counted = _match(predicted.take(rows), some, thresholds, outside[rows], excusable[rows])
         true_positives = hits.cumsum(axis=1, dtype=np.float64)  # [N, P, T]
         ranks = counted.cumsum(axis=1, dtype=np.float64)
         precision = np.divide(true_positives, ranks, out=np.zeros_like(ranks), where=ranks > 0)

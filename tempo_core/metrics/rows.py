@@ -1,5 +1,9 @@
-"""Rows of JSON-lines files: what ground truth and predictions hold, and how a line that cannot be read is
-reported. The one reader of such files; `annotations.formats` stands on it too.
+"""Rows of JSON-lines files: what ground truth and predictions hold, and how they are read and checked.
+
+The one reader of such files; `annotations.formats` stands on `read_json_lines` too. A file that cannot be read row for
+row raises `SubmissionError`, which names every offending line. A predicted window that is well formed but impossible
+(it ends before it starts) is not an error here: the rules that score the file decide what becomes of it
+(`tempo_core.metrics.pairing`).
 """
 
 import json
@@ -7,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tempo_core.errors import InputError
 
@@ -165,3 +169,195 @@ class PredictionRow:
 def is_number(value: object) -> bool:
     """True for a finite int or float; JSON's true and false are not numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+Row = TypeVar("Row", TruthRow, PredictionRow)
+
+
+class _Fields:
+    """The fields of a line as they are read; collects what is wrong with them."""
+
+    def __init__(self, file: str, line: JsonLine) -> None:
+        self.file, self.line, self.data = file, line.number, line.values
+        qid = self.data.get("qid")
+        self.qid: Qid | None = qid if isinstance(qid, int | str) and not isinstance(qid, bool) else None
+        self.problems: list[Problem] = []
+
+    def refuse(self, field: str, value: object, rule: str) -> None:
+        self.problems.append(Problem.of(FieldError(field, value, rule), self.file, self.line, qid=self.qid))
+
+    def need_qid(self) -> Qid:
+        if self.qid is None:
+            self.refuse("qid", self.data.get("qid", "absent"), "it must be a whole number or a text")
+        return self.qid if self.qid is not None else ""
+
+    def text(self, field: str) -> str | None:
+        value = self.data.get(field)
+        if value is not None and not isinstance(value, str):
+            self.refuse(field, value, "it must be a text")
+        return value if isinstance(value, str) else None
+
+    def number(self, field: str, rule: str, allowed: Callable[[float], bool]) -> float | None:
+        value = self.data.get(field)
+        if value is None:
+            return None
+        if not is_number(value) or not allowed(value):
+            self.refuse(field, value, rule)
+            return None
+        return float(value)
+
+    def flag(self, field: str) -> bool | None:
+        value = self.data.get(field)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(field, value, "it must be true or false")
+        return value if isinstance(value, bool) else None
+
+    def windows(self, field: str, width: int) -> tuple[tuple[float, ...], ...] | None:
+        """Lists of `width` finite numbers under `field`, or None when the row lacks it."""
+        if field not in self.data:
+            return None
+        value = self.data[field]
+        if not isinstance(value, list):
+            self.refuse(field, value, "it must be a list of windows")
+            return None
+        names = "[start, end]" if width == 2 else "[start, end, score]"
+        read = []
+        for place, window in enumerate(value):
+            if isinstance(window, list) and len(window) == width and all(is_number(x) for x in window):
+                read.append(tuple(float(x) for x in window))
+            else:
+                self.refuse(f"{field}[{place}]", window, f"it must be {width} finite numbers {names}")
+        return tuple(read)
+
+
+def read_truth(path: str | Path) -> tuple[TruthRow, ...]:
+    """The ground truth in a QVHighlights JSON-lines file; a row with an empty `relevant_windows` is a no-moment row.
+
+    Rows whose verdict is `cannot-judge` are left out. Raises SubmissionError (an InputError) that lists each line with
+    a missing or broken field, an impossible window, or a qid seen before.
+    """
+    return _read_rows(path, _truth_row)
+
+
+def read_predictions(path: str | Path) -> tuple[PredictionRow, ...]:
+    """The predictions in a JSON-lines file: qid, and windows, saliency or a refusal for each.
+
+    Raises SubmissionError (an InputError) that lists each line with a missing or broken field or a qid seen before.
+    """
+    return _read_rows(path, _prediction_row)
+
+
+def _read_rows(path: str | Path, read_row: Callable[[_Fields], Row | None]) -> tuple[Row, ...]:
+    """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    first_lines: dict[Qid, int] = {}
+    for line in read_json_lines(Path(path)):
+        if isinstance(line, Problem):
+            problems.append(line)
+            continue
+        fields = _Fields(str(path), line)
+        row = read_row(fields)
+        if row is None:
+            continue
+        if (
+            fields.qid is not None
+            and (first := first_lines.setdefault(fields.qid, fields.line)) != fields.line
+        ):
+            fields.refuse("qid", fields.qid, f"it was given on line {first} already; each query stands once")
+        problems += fields.problems
+        rows.append(row)
+    if problems:
+        raise SubmissionError(problems)
+    if not rows:
+        raise InputError(f"{path} holds no rows; give a JSON-lines file with one query on each line.")
+    return tuple(rows)
+
+
+def _truth_row(row: _Fields) -> TruthRow | None:
+    if row.data.get("verdict") == "cannot-judge":
+        return None
+    qid = row.need_qid()
+    duration_s = row.number("duration", "it must be a number of seconds above 0", lambda x: x > 0)
+    windows = row.windows("relevant_windows", 2)
+    if windows is None and "relevant_windows" not in row.data:
+        row.refuse(
+            "relevant_windows", "absent", "ground truth must list its windows ([] when nothing matches)"
+        )
+    for place, (start, end) in enumerate(windows or ()):
+        if not 0 <= start < end:
+            row.refuse(
+                f"relevant_windows[{place}]",
+                [start, end],
+                "it must start at 0 or later and end after its start",
+            )
+    if windows and row.data.get("verdict") == "no-moment":
+        row.refuse("relevant_windows", windows, "a row whose verdict is no-moment must have no windows")
+    clip_ids, saliency = _truth_saliency(row, duration_s)
+    return TruthRow(
+        line=row.line,
+        qid=qid,
+        query=row.text("query"),
+        vid=row.text("vid"),
+        duration_s=duration_s,
+        windows=tuple((start, end) for start, end in windows or ()),
+        clip_ids=clip_ids,
+        saliency=saliency,
+        fields=row.data,
+    )
+
+
+def _truth_saliency(
+    row: _Fields, duration_s: float | None
+) -> tuple[tuple[int, ...] | None, tuple[tuple[float, ...], ...] | None]:
+    """Clip ids and their score triples, or None twice when the row has no saliency or it is broken."""
+    ids, scores = row.data.get("relevant_clip_ids"), row.data.get("saliency_scores")
+    if ids is None or scores is None:
+        return None, None
+    if duration_s is None:
+        row.refuse("duration", "absent", "a row with saliency scores needs its duration")
+        return None, None
+    clips = int(duration_s / CLIP_S)
+    if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < clips for i in ids):
+        row.refuse(
+            "relevant_clip_ids",
+            ids,
+            f"it must list whole numbers from 0 to {clips - 1} (duration / {CLIP_S} s)",
+        )
+    elif not isinstance(scores, list) or len(scores) != len(ids):
+        row.refuse(
+            "saliency_scores", scores, f"it must hold one triple for each of the {len(ids)} relevant_clip_ids"
+        )
+    elif not all(isinstance(s, list) and len(s) == 3 and all(map(is_number, s)) for s in scores):
+        row.refuse("saliency_scores", scores, "each entry must be three numbers, one from each annotator")
+    else:
+        return tuple(ids), tuple(tuple(triple) for triple in scores)
+    return None, None
+
+
+def _prediction_row(row: _Fields) -> PredictionRow:
+    qid = row.need_qid()
+    windows, moments = row.windows("pred_relevant_windows", 3), row.windows("moments", 2)
+    saliency = row.data.get("pred_saliency_scores")
+    if saliency is not None:
+        is_list = isinstance(saliency, list) and bool(saliency)
+        if not is_list or not all(type(x) in (float, int) and is_number(x) for x in saliency):
+            rule = "it must be a list of finite numbers, one for each 2-second clip"
+            row.refuse("pred_saliency_scores", saliency, rule)
+            saliency = None
+    refused = row.flag("refused")
+    if windows is None and saliency is None and moments is None and refused is None and not row.problems:
+        row.refuse(
+            "pred_relevant_windows", "absent", "a prediction needs windows, saliency scores or a refusal"
+        )
+    return PredictionRow(
+        line=row.line,
+        qid=qid,
+        query=row.text("query"),
+        vid=row.text("vid"),
+        windows=None if windows is None else tuple((w[0], w[1], w[2]) for w in windows),
+        moments=None if moments is None else tuple((m[0], m[1]) for m in moments),
+        saliency=None if saliency is None else tuple(saliency),
+        relevance=row.number("relevance", "it must be a probability from 0 to 1", lambda x: 0 <= x <= 1),
+        refused=refused,
+    )

@@ -1,11 +1,10 @@
 """QVHighlights scores with the official evaluator's faults mended, in the official layout.
 
-What is mended: impossible windows are left out and reported; windows are sorted by score before ten of them
-are kept; an empty, refused or missing prediction scores 0 and stays in every mean; rows where nothing matches
-belong to the refusal measures and are not counted here; in a length group, a window that finds a moment of
-another length is not held against the model, nor is a stray window of another length (as COCO treats object
-sizes); highlight scores leave out the annotators for whom no clip is positive, and a clip without a score
-ranks last instead of at 0.
+What is mended: impossible windows are left out and reported; windows are sorted by score before ten of them are kept;
+an empty, refused or missing prediction scores 0 and stays in every mean; rows where nothing matches belong to the
+refusal measures and are not counted here; in a length group, a window that finds a moment of another length is not
+held against the model, nor is a stray window of another length (as COCO treats object sizes); highlight scores leave
+out the annotators for whom no clip is positive, and a clip without a score ranks last instead of at 0.
 """
 
 from collections.abc import Sequence
@@ -20,9 +19,7 @@ from tempo_core.metrics.ranking import IOU_THRESHOLDS, LENGTH_RANGES_S, average_
 
 
 def strict_scores(pairs: Pairs, answers: Answers) -> tuple[Scores, dict[str, float | None]]:
-    """The scores in the official layout and the mean IoU of each length group in percent; None where no row
-    counts.
-    """
+    """The scores in the official layout and the mean IoU of each length group in percent; None where no row counts."""
     truth = pairs.truth_windows
     relevant = truth.counts > 0
     scores, mean_iou = strict_retrieval(answers.ranked.take(relevant), truth.take(relevant))
@@ -61,9 +58,7 @@ def mean(values: Floats | Bools) -> float:
 
 
 def _first_window(ranked: Windows, truth: Windows, counted: Bools) -> tuple[list[float | None], float | None]:
-    """Recall at each threshold and mean IoU of the best window; finding a moment of another length is not
-    counted.
-    """
+    """Recall at each threshold and mean IoU of the best window; finding a moment of another length is not counted."""
     first = Windows(edges=ranked.edges[:, :1], valid=ranked.valid[:, :1])
     fits = cross_iou(first, truth)[:, 0]
     inside = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)

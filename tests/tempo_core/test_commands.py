@@ -182,7 +182,7 @@ def test_a_missing_video_is_named(no_line: Any, rows: Path, checkpoint: Path) ->
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[1]", "must be a JSON object"),
         ('{"qid": 9, "query": "a"}', "'vid'"),
         ('{"qid": 9, "query": "", "vid": "v1"}', "empty"),
@@ -208,7 +208,7 @@ def test_no_rows_no_folder_no_text(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n")
     with pytest.raises(InputError, match="holds no rows"):
         read_rows(tmp_path / "rows.jsonl")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="There is no file"):
         read_rows(tmp_path / "none.jsonl")
     with pytest.raises(InputError, match="no folder of videos"):
         find_videos(tmp_path / "none", ["v"])

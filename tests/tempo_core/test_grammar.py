@@ -15,10 +15,10 @@ from tests.tempo_core.test_answers import answers
 
 
 def _walk(grammar: AnswerGrammar, seed: int) -> list[int]:
-    """A whole answer made of random allowed tokens, through the public `allowed`."""
+    """A whole answer made of random allowed tokens, through the public `options`."""
     rng, ids = random.Random(seed), list[int]()
-    while not grammar.is_complete(ids):
-        ids.append(rng.choice(grammar.allowed(ids)))
+    while not grammar.replay(ids).done:
+        ids.append(rng.choice(grammar.options(grammar.replay(ids))))
     return ids
 
 
@@ -42,7 +42,7 @@ def test_random_walks_always_parse(any_tokenizer: Any, seed: int) -> None:
     pairs = parse_answer(text, stamps)
     assert tuple(pairs) == grammar.replay(ids).pairs
     assert write_answer(grammar.replay(ids).pairs, stamps) == text
-    assert grammar.allowed(ids) == []
+    assert grammar.options(grammar.replay(ids)) == []
 
 
 @given(answer=answers())
@@ -77,8 +77,8 @@ def test_the_number_of_moments_is_bounded(tokenizer: Any) -> None:
     grammar = AnswerGrammar(tokenizer, stamps, max_moments=2)
     two = answer_ids(tokenizer, answer_pieces([(0, 1), (2, 3)], stamps))
     closing = len(answer_ids(tokenizer, ["."]))
-    assert grammar.allowed(two[:-closing]) == two[-closing:-1]
-    assert grammar.is_complete(two)
+    assert grammar.options(grammar.replay(two[:-closing])) == two[-closing:-1]
+    assert grammar.replay(two).done
 
 
 def test_a_video_of_one_frame_has_two_answers(any_tokenizer: Any) -> None:
@@ -92,9 +92,10 @@ def test_a_video_of_one_frame_has_two_answers(any_tokenizer: Any) -> None:
 def test_foreign_tokens_are_refused(tokenizer: Any) -> None:
     grammar = AnswerGrammar(tokenizer, format_stamps([0, 1], 2))
     with pytest.raises(AnswerError, match="cannot follow"):
-        grammar.allowed([grammar.opening_token, grammar.opening_token])
-    assert not grammar.is_complete([])
-    assert not grammar.is_complete([999])
+        grammar.options(grammar.replay([grammar.opening_token, grammar.opening_token]))
+    assert not grammar.replay([]).done
+    with pytest.raises(AnswerError, match="cannot follow"):
+        grammar.replay([999])
 
 
 def test_spans_point_at_the_stamps_tokens(any_tokenizer: Any) -> None:

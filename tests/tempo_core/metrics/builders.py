@@ -1,7 +1,7 @@
 """Rows and files for the tests of metrics, and hypothesis strategies for windows."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +51,14 @@ def write_rows(path: Path, rows: Iterable[Any]) -> Path:
         "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8"
     )
     return path
+
+
+def published_numbers(scores: Mapping[str, Any], path: Sequence[str] = ()) -> dict[str, float | None]:
+    """Every number of the nested layout under a flat name such as `full/MR-mAP/0.5`; a val file has 104."""
+    flat: dict[str, float | None] = {}
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            flat |= published_numbers(value, (*path, name))
+        else:
+            flat["/".join((*path, name))] = value
+    return flat

@@ -15,12 +15,18 @@ from tempo_core.metrics.official import (
     first_iou,
     official_scores,
     percent,
-    published_numbers,
     rank,
     retrieval_scores,
 )
 from tempo_core.metrics.pairing import pair
-from tests.tempo_core.metrics.builders import any_window, possible_window, said, scored, truth
+from tests.tempo_core.metrics.builders import (
+    any_window,
+    possible_window,
+    published_numbers,
+    said,
+    scored,
+    truth,
+)
 
 Scored = tuple[float, float, float]
 Window = tuple[float, float]

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from tempo_core.metrics import read_truth
 from tempo_core.metrics.evaluation import ceiling
-from tempo_core.metrics.official import published_numbers
 from tempo_core.metrics.pairing import Pairs, pair, read_answers
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.metrics.strict import strict_scores
-from tests.tempo_core.metrics.builders import said, truth
+from tests.tempo_core.metrics.builders import published_numbers, said, truth
 
 PERFECT = [(0.0, 10.0, 1.0)]
 

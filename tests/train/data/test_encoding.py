@@ -61,7 +61,7 @@ def test_the_answer_is_the_truth_snapped_outward(encoder: Encoder) -> None:
     assert encoded.truth == (Moment(1.0, 3.0), Moment(5.0, 8.0))
     text = encoder.tokenizer.decode(encoded.answer_ids)
     assert text == "From 0001.0 to 0003.0, from 0005.0 to 0008.0.<|im_end|>"
-    assert encoded.video.grammar.is_complete(encoded.answer_ids)
+    assert encoded.video.grammar.replay(encoded.answer_ids).done
 
 
 def test_an_irrelevant_row_is_answered_with_the_refusal(encoder: Encoder) -> None:

@@ -27,7 +27,7 @@ def completions(encoded: Encoded, tokenizer: Any) -> list[Completion]:
     out = []
     for pairs in ANSWERS:
         ids = answer_ids(tokenizer, answer_pieces(pairs, encoded.stamps))
-        options = [tuple(grammar.allowed(ids[:step])) for step in range(len(ids))]
+        options = [tuple(grammar.options(grammar.replay(ids[:step]))) for step in range(len(ids))]
         out.append(Completion(tuple(ids), tuple(options)))
     return out
 

@@ -35,9 +35,11 @@ def test_every_constrained_answer_parses(scorer, encoded: Encoded, encoder: Enco
     for rollout in group(scorer, encoded, encoder, num_generations=64, temperature=3.0):
         pairs = parse_answer(rollout.text, encoded.stamps)
         assert encoded.video.grammar.replay(rollout.completion.ids).pairs == tuple(pairs)
-        assert encoded.video.grammar.is_complete(rollout.completion.ids)
+        assert encoded.video.grammar.replay(rollout.completion.ids).done
         for step, options in enumerate(rollout.completion.options):
-            assert options == tuple(encoded.video.grammar.allowed(rollout.completion.ids[:step]))
+            assert options == tuple(
+                encoded.video.grammar.options(encoded.video.grammar.replay(rollout.completion.ids[:step]))
+            )
             assert (rollout.logprobs[step] == 0.0) >= (len(options) == 1)
 
 
@@ -114,7 +116,7 @@ def test_a_refusal_that_is_shown_is_one_that_could_have_been_sampled(
 ) -> None:
     shown = refusal_rollout(encoded)
     assert shown.text == REFUSAL
-    assert encoded.video.grammar.is_complete(shown.completion.ids)
+    assert encoded.video.grammar.replay(shown.completion.ids).done
     assert len(shown.completion.choices) == 1
     assert all(
         token in options

@@ -1,4 +1,6 @@
-"""Set scores, by hand and against every possible matching."""
+"""Tempo's own measures: set scores against every possible matching, ranking and calibration of P(relevant)."""
+
+import math
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from tempo_core.metrics import plain
 from tempo_core.metrics.arrays import cross_iou, pad
-from tempo_core.metrics.sets import matched_counts, matched_moments, score_sets
+from tempo_core.metrics.measures import auroc, calibrate, matched_counts, matched_moments, score_sets
 from tests.tempo_core.metrics.builders import possible_window
 
 Window = tuple[float, float]
@@ -16,6 +18,8 @@ rows_of_sets = st.lists(
     min_size=1,
     max_size=5,
 )
+probability = st.one_of(st.integers(0, 10).map(lambda n: n / 10), st.just(math.nan))
+judged = st.lists(st.tuples(probability, st.booleans()), max_size=20)
 
 
 @settings(max_examples=150, deadline=None)
@@ -46,7 +50,7 @@ def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list
         assert iou[place, predicted[mine], true[mine]].sum() == pytest.approx(slow)
 
 
-def test_by_hand() -> None:
+def test_set_scores_by_hand() -> None:
     predicted = pad([[(0, 10), (20, 30)], [(0, 4)], [], []])
     truth = pad([[(2, 10), (22, 34), (50, 60)], [(8, 12)], [(0, 5)], []])
     scores = score_sets(predicted, truth)
@@ -63,3 +67,30 @@ def test_no_query_matches_nothing() -> None:
     scores = score_sets(pad([]), pad([]))
     assert scores.iou.shape == (0,)
     assert scores.error_rows.shape == (0,)
+
+
+@given(judged)
+def test_auroc_equals_its_plain_twin(rows: list[tuple[float, bool]]) -> None:
+    said, true = [p for p, _ in rows], [so for _, so in rows]
+    fast = auroc(np.array(said, dtype=float), np.array(true, dtype=bool))
+    assert fast == pytest.approx(plain.auroc(said, true), nan_ok=True)
+
+
+@given(judged)
+def test_calibration_equals_its_plain_twin(rows: list[tuple[float, bool]]) -> None:
+    said, true = [p for p, _ in rows], [so for _, so in rows]
+    fast = calibrate(np.array(said, dtype=float), np.array(true, dtype=bool), bins=10).error
+    assert fast == pytest.approx(plain.calibration_error(said, true, 10), nan_ok=True)
+
+
+def test_ranking_and_calibration_by_hand() -> None:
+    relevance, relevant = np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, True, False, False])
+    assert auroc(relevance, relevant) == 3.5 / 4
+    found = calibrate(relevance, relevant)
+    assert found.counts.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 2, 1]
+    assert found.observed[[1, 8, 9]].tolist() == [0, 0.5, 1]
+    assert found.error == pytest.approx((0.1 + 2 * 0.3 + 0.1) / 4)
+
+
+def test_certainty_is_in_the_last_bin() -> None:
+    assert calibrate(np.array([1.0]), np.array([True])).counts[-1] == 1
