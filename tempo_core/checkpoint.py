@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,8 @@ from tempo_core.errors import CheckpointError
 SHIPPED = Path(__file__).parent / "checkpoints" / "tempo-tiny"
 ARCHITECTURE = "qwen2_vl"
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
-ADAPTER_WEIGHTS, ADAPTER_CONFIG, ADAPTER_LINEAGE = (
-    "adapter_model.safetensors",
-    "adapter_config.json",
-    "tempo_adapter.json",
-)
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG, ADAPTER_LINEAGE = "adapter_config.json", "tempo_adapter.json"
 PROMOTED = "promoted.json"
 """In a folder of adapters, which one each base is served with (`train.refresh.registry` writes it)."""
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
@@ -55,18 +51,13 @@ def find_checkpoint(checkpoint: str | Path | None) -> Path:
             f"There is no checkpoint folder {folder}. Name a folder, or a hub name like "
             "Qwen/Qwen2-VL-2B-Instruct."
         )
-    return _download(str(checkpoint))
-
-
-def _download(name: str) -> Path:
-    """A hub checkpoint's folder in the hub client's cache."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(str(checkpoint), allow_patterns=list(HUB_FILES)))
     except Exception as error:  # the client raises its own, its transport's, and the system's errors
         raise CheckpointError(
-            f"{name!r} is no folder here and could not be fetched from the hub ({type(error).__name__}). "
+            f"{str(checkpoint)!r} is no folder here and could not be fetched from the hub ({type(error).__name__}). "
             "Check the name and the network, or name a downloaded folder."
         ) from error
 
@@ -198,24 +189,16 @@ def fingerprint(folder: Path) -> str:
     files = weight_files(folder) if (folder / "config.json").is_file() else [folder / ADAPTER_WEIGHTS]
     digest = hashlib.sha256()
     for path in files:
-        digest.update(json.dumps([path.name, path.stat().st_size]).encode())
-        for chunk in _telling_bytes(path):
-            digest.update(chunk)
+        size = path.stat().st_size
+        digest.update(json.dumps([path.name, size]).encode())
+        with path.open("rb") as file:
+            if size > _WHOLE_BYTES:
+                header = int.from_bytes(file.read(8), "little")
+                digest.update(file.read(min(header, _WHOLE_BYTES)))
+                digest.update(file.read(_EDGE_BYTES))
+                file.seek(-_EDGE_BYTES, 2)
+            digest.update(file.read())
     return digest.hexdigest()
-
-
-def _telling_bytes(path: Path) -> Iterator[bytes]:
-    """The bytes that stand for a file: all of a small one, header and edges of a large one."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= _WHOLE_BYTES:
-            yield file.read()
-            return
-        header = int.from_bytes(file.read(8), "little")
-        yield file.read(min(header, _WHOLE_BYTES))
-        yield file.read(_EDGE_BYTES)
-        file.seek(-_EDGE_BYTES, 2)
-        yield file.read()
 
 
 def _pickle_hint(folder: Path) -> str:

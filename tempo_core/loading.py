@@ -130,15 +130,17 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
             f"{folder} lacks {len(missing)} weights, among them {missing[0]}. Copy or download it again."
         )
     if four_bit and device == "cpu":
-        _prefer_exact_kernels(model)
+        layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+        if sum(layer.in_features * layer.out_features for layer in layers) <= EXACT_CPU_WEIGHTS:
+            for layer in layers:
+                layer.support_avx512bf16_for_cpu = False
     return model.requires_grad_(False)
 
 
 def nf4_config(dtype: torch.dtype) -> Any:
     """NF4 with double quantisation for the language model's linear layers; vision and lm_head stay whole."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(
-        logging.ERROR
-    )  # it warns on import of an optional kernel
+    # It warns on import of an optional kernel.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -178,18 +180,15 @@ def read_normaliser(folder: Path) -> Normaliser:
             )
     default = Normaliser()
     try:
-        mean, std = (
-            tuple(map(float, data.get(key, value)))
-            for key, value in [("image_mean", default.mean), ("image_std", default.std)]
-        )
-        good = len(mean) == len(std) == 3 and min(std) > 0
+        mean = tuple(map(float, data.get("image_mean", default.mean)))
+        std = tuple(map(float, data.get("image_std", default.std)))
     except (TypeError, ValueError):
-        good = False
-    if not good:
+        mean = std = ()
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise CheckpointError(
             f"{folder}: image_mean and image_std in preprocessor_config.json must be three numbers each."
         )
-    return Normaliser(mean=mean, std=std, rescale=float(data.get("rescale_factor", default.rescale)))  # type: ignore[arg-type]
+    return Normaliser(mean=mean, std=std, rescale=float(data.get("rescale_factor", default.rescale)))
 
 
 def attach_adapter(model: Any, folder: Path, shapes: dict[str, list[int]]) -> Any:
@@ -215,14 +214,6 @@ def attach_adapter(model: Any, folder: Path, shapes: dict[str, list[int]]) -> An
             return PeftModel.from_pretrained(model, str(folder), is_trainable=False).get_base_model()
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         raise CheckpointError(f"The adapter {folder} could not be loaded: {_first_line(error)}") from error
-
-
-def _prefer_exact_kernels(model: Any) -> None:
-    """Keep small NF4 models away from the bfloat16 kernel (see EXACT_CPU_WEIGHTS)."""
-    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
-    if sum(layer.in_features * layer.out_features for layer in layers) <= EXACT_CPU_WEIGHTS:
-        for layer in layers:
-            layer.support_avx512bf16_for_cpu = False
 
 
 @contextlib.contextmanager

@@ -23,43 +23,33 @@ def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
     `times_s` must be finite, not negative, strictly increasing and at least about 0.1 s apart, `end_s` larger than the
     last of them; InputError otherwise. An end that would round to the last frame's stamp gets the next tenth.
     """
-    times = [float(time_s) for time_s in times_s]
-    _check_times(times, float(end_s))
+    times, end_s = [float(time_s) for time_s in times_s], float(end_s)
+    if not times:
+        raise InputError("A video without sampled frames has no stamps. Sample at least one frame.")
+    for time_s in (*times, end_s):
+        if not math.isfinite(time_s):
+            raise InputError(f"Frame times must be finite seconds; got {time_s}.")
+    if times[0] < 0:
+        raise InputError(
+            f"Frame times start at {times[0]} s; they must not be negative. Shift them so that the video starts at 0."
+        )
     tenths = [round(time_s / RESOLUTION_S) for time_s in times]
-    for idx in range(1, len(tenths)):
+    for idx in range(1, len(times)):
+        before_s, time_s = times[idx - 1], times[idx]
+        if time_s <= before_s:
+            raise InputError(
+                f"Frame times must increase; frame {idx} is at {time_s} s after frame {idx - 1} at {before_s} s."
+            )
         if tenths[idx] <= tenths[idx - 1]:
             raise InputError(
-                f"Frames {idx - 1} and {idx} at {times[idx - 1]:.3f} s and {times[idx]:.3f} s would share "
-                f"the stamp {tenths[idx] / 10:.1f}: frames must be at least {RESOLUTION_S} s apart. Sample "
-                "at most 10 frames a second."
+                f"Frames {idx - 1} and {idx} at {before_s:.3f} s and {time_s:.3f} s would share the stamp "
+                f"{tenths[idx] / 10:.1f}: frames must be at least {RESOLUTION_S} s apart. Sample at most 10 frames a "
+                "second."
             )
-    tenths.append(max(round(float(end_s) / RESOLUTION_S), tenths[-1] + 1))
+    if end_s <= times[-1]:
+        raise InputError(
+            f"The video must end after its last frame; got an end of {end_s} s and a frame at {times[-1]} s."
+        )
+    tenths.append(max(round(end_s / RESOLUTION_S), tenths[-1] + 1))
     digits = max(MIN_DIGITS, len(str(tenths[-1] // 10)))
     return [f"{tenth // 10:0{digits}d}.{tenth % 10}" for tenth in tenths]
-
-
-def _check_times(times_s: list[float], end_s: float) -> None:
-    """Refuse what is not a clock: nothing, not finite, before zero, out of order, or no room for the end."""
-    if not times_s:
-        raise InputError("A video without sampled frames has no stamps. Sample at least one frame.")
-    if not all(math.isfinite(time_s) for time_s in [*times_s, end_s]):
-        raise InputError(
-            "Frame times must be finite seconds; got "
-            f"{next(t for t in [*times_s, end_s] if not math.isfinite(t))}."
-        )
-    if times_s[0] < 0:
-        raise InputError(
-            f"Frame times start at {times_s[0]} s; they must not be negative. Shift them so that the video "
-            "starts at 0."
-        )
-    for idx in range(1, len(times_s)):
-        if times_s[idx] <= times_s[idx - 1]:
-            raise InputError(
-                f"Frame times must increase; frame {idx} is at {times_s[idx]} s after frame {idx - 1} at "
-                f"{times_s[idx - 1]} s."
-            )
-    if end_s <= times_s[-1]:
-        raise InputError(
-            f"The video must end after its last frame; got an end of {end_s} s and a frame at {times_s[-1]} "
-            "s."
-        )

@@ -172,9 +172,14 @@ def sample(
         "sample_task", video_path, job, limits=limits, cancel=cancel, on_progress=on_progress
     )
     result = answer.result
+    shape = (len(result["times_s"]), *result["size"], 3)
+    try:  # a private array on the child's bulk data: no copy is made, and it lives as long as its frames
+        memory = mmap.mmap(answer.output, int(np.prod(shape)), access=mmap.ACCESS_COPY)
+    finally:
+        os.close(answer.output)
     return SampledVideo(
         times_s=np.array(result["times_s"], dtype=np.float64),
-        frames=_mapped(answer, (len(result["times_s"]), *result["size"], 3)),
+        frames=np.frombuffer(memory, dtype=np.uint8).reshape(shape),
         end_s=result["end_s"],
         reader=result["reader"],
         notes=tuple(result["notes"]),
@@ -200,7 +205,7 @@ def read_file(
     fd = open_regular(video_path)
     try:
         size, demuxer = check_head(fd, name, limits)
-        full = job | {
+        job |= {
             "video_file": {
                 "name": name,
                 "demuxer": demuxer,
@@ -210,24 +215,14 @@ def read_file(
             },
             "max_duration_s": limits.max_duration_s,
         }
-
-        def run(job: dict[str, Any]) -> ChildAnswer:
-            return run_child(
-                f"{module}:{task}",
-                job,
-                name=name,
-                file=fd,
-                limits=limits.child,
-                cancel=cancel,
-                on_progress=on_progress,
-            )
-
+        settings: dict[str, Any] = {"name": name, "file": fd, "limits": limits.child, "cancel": cancel}
         try:
-            return run(full), size
+            return run_child(f"{module}:{task}", job, on_progress=on_progress, **settings), size
         except ChildDied as death:
-            if not death.crashed or full.get("force") == "pyav":
+            if not death.crashed or job.get("force") == "pyav":
                 raise
-            return run(full | {"force": "pyav"}), size
+            job |= {"force": "pyav"}
+            return run_child(f"{module}:{task}", job, on_progress=on_progress, **settings), size
     finally:
         os.close(fd)
 
@@ -269,12 +264,3 @@ def demuxer_for(head: bytes) -> str | None:
         if len(syncs) > 1 and set(syncs) == {0x47}:
             return "mpegts"
     return None
-
-
-def _mapped(answer: ChildAnswer, shape: tuple[int, ...]) -> np.ndarray:
-    """The child's bulk data as a private array; it lives as long as it is held; no copy is made."""
-    try:
-        memory = mmap.mmap(answer.output, int(np.prod(shape)), access=mmap.ACCESS_COPY)
-    finally:
-        os.close(answer.output)
-    return np.frombuffer(memory, dtype=np.uint8).reshape(shape)

@@ -107,37 +107,36 @@ def encode_frames(
     on_progress: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
     """The same tokens, frames of equal size together. Raises Cancelled between batches when `cancel` is set."""
-    encoded: dict[int, torch.Tensor] = {}
-    for batch in _batches(sizes_px):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while looking at the frames.")
-        size = sizes_px[batch[0]]
-        patches = np.stack([patchify(resize_frame(frames[idx], size), normaliser) for idx in batch])
-        tokens = _run_tower(model.model.visual, torch.from_numpy(patches).to(model.device), size)
-        encoded.update(zip(batch, tokens, strict=True))
-        if on_progress is not None:
-            on_progress(len(encoded) / len(frames))
-    return torch.cat([encoded[idx] for idx in range(len(frames))])
-
-
-def _batches(sizes_px: npt.NDArray[np.int64]) -> list[list[int]]:
-    """Frame indices grouped by size, at most MAX_BATCH_PATCHES patches a group (but at least one frame)."""
     by_size: dict[tuple[int, int], list[int]] = {}
     for idx, (height, width) in enumerate(sizes_px.tolist()):
         by_size.setdefault((height, width), []).append(idx)
-    batches = []
-    for (height, width), members in by_size.items():
-        step = max(1, MAX_BATCH_PATCHES // ((height // PATCH_PX) * (width // PATCH_PX)))
-        batches += [members[at : at + step] for at in range(0, len(members), step)]
-    return batches
+    encoded: dict[int, torch.Tensor] = {}
+    for size, indices in by_size.items():
+        rows, columns = size[0] // PATCH_PX, size[1] // PATCH_PX
+        # (row, column) of each patch [P, 2] in the order of the 2 x 2 merging.
+        grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), dim=-1)
+        grid = grid.view(rows // MERGE, MERGE, columns // MERGE, MERGE, 2).transpose(1, 2)
+        positions = grid.reshape(-1, 2).to(model.device)
+        # At most MAX_BATCH_PATCHES patches a batch, but at least one frame.
+        step = max(1, MAX_BATCH_PATCHES // (rows * columns))
+        for start in range(0, len(indices), step):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Stopped while looking at the frames.")
+            batch = indices[start : start + step]
+            patches = np.stack([patchify(resize_frame(frames[idx], size), normaliser) for idx in batch])
+            tokens = _run_tower(model.model.visual, torch.from_numpy(patches).to(model.device), positions)
+            encoded.update(zip(batch, tokens, strict=True))
+            if on_progress is not None:
+                on_progress(len(encoded) / len(frames))
+    return torch.cat([encoded[idx] for idx in range(len(frames))])
 
 
-def _run_tower(visual: Any, patches: torch.Tensor, size_px: npt.NDArray[np.int64]) -> torch.Tensor:
+def _run_tower(visual: Any, patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Patches [T, P, 588] of frames of one size through the tower: tokens [T, P / 4, width]."""
     n_frames, n_patches = patches.shape[:2]
     weight = visual.patch_embed.proj.weight.sum(dim=2).flatten(1)  # both temporal slots hold the same picture
     hidden = F.linear(patches.to(weight.dtype), weight)
-    cos, sin = visual.rotary_pos_emb(hidden, _patch_positions(size_px, hidden.device))
+    cos, sin = visual.rotary_pos_emb(hidden, positions)
     for block in visual.blocks:
         hidden = hidden + _attend(block.attn, block.norm1(hidden), cos, sin)
         hidden = hidden + block.mlp(block.norm2(hidden))
@@ -154,11 +153,3 @@ def _attend(attention: Any, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.
         query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), scale=attention.scaling
     )
     return attention.proj(mixed.transpose(1, 2).reshape(n_frames, n_patches, width))
-
-
-def _patch_positions(size_px: npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    """(row, column) of each patch [P, 2] in the order of the 2 x 2 merging."""
-    rows, columns = int(size_px[0]) // PATCH_PX, int(size_px[1]) // PATCH_PX
-    grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), dim=-1)
-    cut = grid.view(rows // MERGE, MERGE, columns // MERGE, MERGE, 2).transpose(1, 2)
-    return cut.reshape(-1, 2).to(device)
