@@ -125,11 +125,11 @@ def tone(length_s: float) -> list[av.AudioFrame]:
 
 def trimmed(source: Path, path: Path, cut_s: float) -> Path:
     """A copy of an MP4's packets that starts at `cut_s` by an edit list, as `-ss -c copy` leaves behind."""
-    with av.open(str(source)) as given, av.open(str(path), "w", format="mp4") as out:
-        stream: Any = given.streams.video[0]
+    with av.open(str(source)) as original, av.open(str(path), "w", format="mp4") as out:
+        stream: Any = original.streams.video[0]
         copy: Any = out.add_stream_from_template(stream)
         cut = round(cut_s / stream.time_base)
-        packets: list[Any] = [p for p in given.demux(stream) if p.size]
+        packets: list[Any] = [p for p in original.demux(stream) if p.size]
         first = max(k for k, p in enumerate(packets) if p.is_keyframe and p.pts <= cut)
         for packet in packets[first:]:
             packet.pts, packet.dts, packet.stream = packet.pts - cut, packet.dts - cut, copy
@@ -148,8 +148,8 @@ def two_videos(path: Path) -> Path:
             stream.disposition = av.stream.Disposition.default if streams else av.stream.Disposition(0)
             streams.append(stream)
         for number in range(50):
-            for stream, shown in zip(streams, (9, number), strict=True):
-                image = picture(shown, stream.height, stream.width)
+            for stream, number_shown in zip(streams, (9, number), strict=True):
+                image = picture(number_shown, stream.height, stream.width)
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
                 frame.pts, frame.time_base = number, Fraction(1, 25)
                 out.mux(stream.encode(frame))

@@ -179,8 +179,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stream.width, stream.height, stream.pix_fmt = 112, 84, "yuv420p"
         for idx in range(60):
             picture = np.full((84, 112, 3), (30, 90, 140), dtype=np.uint8)
-            left = 10 if idx < 30 else 70
-            picture[30:60, left : left + 30] = (240, 210, 60)
+            remaining = 10 if idx < 30 else 70
+            picture[30:60, remaining : remaining + 30] = (240, 210, 60)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path

@@ -37,25 +37,27 @@ def test_budget_is_kept_and_used(
     video = rng.integers(0, 256, (frames, *shape, 3), dtype=np.uint8)
     video[: frames // 2] = video[0]
     budget = round(frames * per_frame)
-    made = allocate(video, budget_tokens=budget, min_tokens=1, max_tokens=16, allocator=allocator, seed=seed)
-    spent = int(made.tokens.sum())
+    shared_out = allocate(
+        video, budget_tokens=budget, min_tokens=1, max_tokens=16, allocator=allocator, seed=seed
+    )
+    spent = int(shared_out.tokens.sum())
     assert spent <= budget
     largest = max(rows * columns for rows, columns in size_ladder(*shape, min_tokens=1, max_tokens=16))
     assert (
         spent >= 0.95 * budget
-        or (made.tokens == largest).all()
-        or cheapest_rise(made, shape) > budget - spent
+        or (shared_out.tokens == largest).all()
+        or cheapest_rise(shared_out, shape) > budget - spent
     )
-    assert made.tokens.min() >= 1
-    assert made.tokens.max() <= 16
-    assert (made.sizes_px % TOKEN_PX == 0).all()
-    assert (made.sizes_px.prod(axis=1) // TOKEN_PX**2 == made.tokens).all()
+    assert shared_out.tokens.min() >= 1
+    assert shared_out.tokens.max() <= 16
+    assert (shared_out.sizes_px % TOKEN_PX == 0).all()
+    assert (shared_out.sizes_px.prod(axis=1) // TOKEN_PX**2 == shared_out.tokens).all()
 
 
-def cheapest_rise(made, shape: tuple[int, int]) -> int:
+def cheapest_rise(shared_out, shape: tuple[int, int]) -> int:
     """What the cheapest enlargement of any frame would cost: no allocation can use less than that."""
     areas = [rows * columns for rows, columns in size_ladder(*shape, min_tokens=1, max_tokens=16)]
-    return min((b - a for a, b in itertools.pairwise(areas) if a in made.tokens), default=10**9)
+    return min((b - a for a, b in itertools.pairwise(areas) if a in shared_out.tokens), default=10**9)
 
 
 @pytest.mark.parametrize("frames", [30, 60, 150])
@@ -63,10 +65,10 @@ def cheapest_rise(made, shape: tuple[int, int]) -> int:
 def test_large_budgets_are_used_to_95_percent(frames: int, per_frame: int) -> None:
     video = clip([(5, 9), (15, 22)], frames=frames, noise=3)
     for allocator in ALLOCATORS:
-        made = allocate(
+        shared_out = allocate(
             video, budget_tokens=frames * per_frame, min_tokens=1, max_tokens=16, allocator=allocator
         )
-        assert 0.95 * frames * per_frame <= made.tokens.sum() <= frames * per_frame
+        assert 0.95 * frames * per_frame <= shared_out.tokens.sum() <= frames * per_frame
 
 
 def test_is_deterministic() -> None:
@@ -77,13 +79,13 @@ def test_is_deterministic() -> None:
 
 
 def test_a_change_lifts_the_frames_on_both_sides_and_keeps_their_order() -> None:
-    made = allocate(clip([(10, 15)], noise=3), budget_tokens=120, min_tokens=1, max_tokens=16)
+    shared_out = allocate(clip([(10, 15)], noise=3), budget_tokens=120, min_tokens=1, max_tokens=16)
     lifted = {9, 10, 14, 15}
-    others = set(range(1, 30)) - lifted
-    assert min(made.tokens[i] for i in lifted) > max(made.tokens[i] for i in others)
-    order = np.argsort(-made.variation, kind="stable")
-    assert (np.diff(made.tokens[order]) <= made.tokens.max() - made.tokens.min()).all()
-    assert made.tokens[made.variation == 1.0].min() >= made.tokens.max() - 4
+    unchanged = set(range(1, 30)) - lifted
+    assert min(shared_out.tokens[i] for i in lifted) > max(shared_out.tokens[i] for i in unchanged)
+    order = np.argsort(-shared_out.variation, kind="stable")
+    assert (np.diff(shared_out.tokens[order]) <= shared_out.tokens.max() - shared_out.tokens.min()).all()
+    assert shared_out.tokens[shared_out.variation == 1.0].min() >= shared_out.tokens.max() - 4
 
 
 def test_a_small_new_object_is_not_averaged_away() -> None:
@@ -94,9 +96,9 @@ def test_a_small_new_object_is_not_averaged_away() -> None:
 
 
 def test_a_still_video_is_shared_evenly() -> None:
-    made = allocate(clip([], noise=1), budget_tokens=120, min_tokens=1, max_tokens=16)
-    assert (made.variation == 0).all()
-    assert set(made.tokens) == {4}
+    shared_out = allocate(clip([], noise=1), budget_tokens=120, min_tokens=1, max_tokens=16)
+    assert (shared_out.variation == 0).all()
+    assert set(shared_out.tokens) == {4}
 
 
 def test_random_has_saas_histogram() -> None:
@@ -111,8 +113,8 @@ def test_random_has_saas_histogram() -> None:
 
 
 def test_one_frame_gets_what_it_can_hold() -> None:
-    made = allocate(clip([], frames=1), budget_tokens=100, min_tokens=1, max_tokens=16)
-    assert made.tokens.tolist() == [16]
+    shared_out = allocate(clip([], frames=1), budget_tokens=100, min_tokens=1, max_tokens=16)
+    assert shared_out.tokens.tolist() == [16]
 
 
 @pytest.mark.parametrize(

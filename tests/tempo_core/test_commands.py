@@ -49,9 +49,9 @@ def test_ground_prints_json_that_reads_back(
     checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["ground", str(clip), QUERIES[0], "--checkpoint", str(checkpoint), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    answer = Answer.from_dict(told)
-    frames = told["allocation"]
+    answer_data = json.loads(capsys.readouterr().out)
+    answer = Answer.from_dict(answer_data)
+    frames = answer_data["allocation"]
     assert frames["times_s"] == [0, 1, 2, 3, 4, 5]
     assert frames["spent_tokens"] == sum(frames["tokens"]) <= 160
     parse_answer(answer.text, format_stamps(frames["times_s"], frames["end_s"]))
@@ -69,8 +69,8 @@ def test_ground_prints_a_table(checkpoint: Path, clip: Path, capsys: pytest.Capt
 
 def test_a_dry_run_prints_the_plan(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ground", "--dry-run", "--checkpoint", str(checkpoint), "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert len(made["quantised_modules"]) == 14
+    data = json.loads(capsys.readouterr().out)
+    assert len(data["quantised_modules"]) == 14
     assert main(["ground", "--dry-run", "--checkpoint", "Qwen2-VL-7B-Instruct"]) == 0
     assert "8,291.4 M" in capsys.readouterr().out
 
@@ -107,9 +107,11 @@ def test_allocate_tells_and_plots(
     page = tmp_path / "plot.html"
     argv = ["allocate", str(clip), "--checkpoint", str(checkpoint), "--token-budget", "48"]
     assert main([*argv, "--plot", str(page), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert sum(told["tokens"]) <= 48
-    assert max(told["tokens"][2:4]) > min(told["tokens"]), "the jump at 3 s gets more than a still frame"
+    answer_data = json.loads(capsys.readouterr().out)
+    assert sum(answer_data["tokens"]) <= 48
+    assert max(answer_data["tokens"][2:4]) > min(answer_data["tokens"]), (
+        "the jump at 3 s gets more than a still frame"
+    )
     html = page.read_text(encoding="utf-8")
     assert '"shape":"hv"' in html
     assert "<script src=" not in html
@@ -133,9 +135,9 @@ def test_predict_answers_and_resumes(
     assert main(_predict(rows, checkpoint)) == 0
     assert "3 queries answered" in capsys.readouterr().out
     first = out.read_text()
-    made = [json.loads(line) for line in first.splitlines()]
-    assert [row["qid"] for row in made] == [0, 1, 2]
-    for row in made:
+    data = [json.loads(line) for line in first.splitlines()]
+    assert [row["qid"] for row in data] == [0, 1, 2]
+    for row in data:
         assert {"qid", "query", "vid", "pred_relevant_windows", "relevance", "refused", "moments"} <= set(row)
         assert all(start < end and 0 <= score <= 1 for start, end, score in row["pred_relevant_windows"])
         assert row["refused"] == (row["moments"] == [])
@@ -192,9 +194,9 @@ def test_a_missing_video_is_named(no_line: Any, rows: Path, checkpoint: Path) ->
 def test_broken_rows_are_named(no_line: Any, rows: Path, checkpoint: Path, line: str, says: str) -> None:
     with rows.open("a") as file:
         file.write(line + "\n")
-    told = no_line(*_predict(rows, checkpoint))
-    assert "line 4" in told
-    assert says in told
+    answer_data = no_line(*_predict(rows, checkpoint))
+    assert "line 4" in answer_data
+    assert says in answer_data
 
 
 def test_rows_may_hold_line_separators(tmp_path: Path) -> None:
@@ -234,8 +236,8 @@ def test_importing_the_package_is_light() -> None:
         "import sys, tempo_core, tempo_core.__main__ as m; assert m.main(['--help']) == 0; "
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules; tempo_core.Moment(0, 1)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (completed.returncode, completed.stderr) == (0, "")
 
 
 def test_the_package_exposes_three_names() -> None:

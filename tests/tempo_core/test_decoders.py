@@ -245,8 +245,8 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_picture_shown_is_the_last_that_has_begun() -> None:
-    shown = np.array([0.5, 1.0, 1.001, 4.0])
-    assert shown_positions(shown, [0.0, 0.5, 0.99, 0.9995, 1.0, 1.1, 3.9, 99.0]).tolist() == [
+    shown_s = np.array([0.5, 1.0, 1.001, 4.0])
+    assert shown_positions(shown_s, [0.0, 0.5, 0.99, 0.9995, 1.0, 1.1, 3.9, 99.0]).tolist() == [
         0,
         0,
         0,

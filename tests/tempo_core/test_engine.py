@@ -138,8 +138,8 @@ def test_probabilities_are_those_of_all_answers(engine: Any) -> None:
     assert answer.relevance == pytest.approx(sum(math.exp(beam.logprob) for beam in relevant), abs=1e-5)
     for window, score in answer.ranked:
         pair = (context.stamp_times_s.index(window.start_s), context.stamp_times_s.index(window.end_s))
-        held = sum(math.exp(beam.logprob) for beam in relevant if pair in beam.state.pairs)
-        assert score == pytest.approx(held, abs=1e-5)
+        probability = sum(math.exp(beam.logprob) for beam in relevant if pair in beam.state.pairs)
+        assert score == pytest.approx(probability, abs=1e-5)
     assert [score for _, score in answer.ranked] == sorted(
         (score for _, score in answer.ranked), reverse=True
     )
@@ -171,9 +171,9 @@ def test_search_prefers_the_sure_text(engine: Any) -> None:
     from tempo_core.prompt import answer_ids
 
     ids = answer_ids(engine.loaded.tokenizer, answer_pieces([(1, 2)], grammar.stamps))
-    found = search(grammar, _Script(ids), width=3)
-    assert list(found[0].ids) == ids
-    assert all(a.logprob >= b.logprob - 1e-6 for a, b in pairwise(found))
+    beams = search(grammar, _Script(ids), width=3)
+    assert list(beams[0].ids) == ids
+    assert all(a.logprob >= b.logprob - 1e-6 for a, b in pairwise(beams))
 
 
 def test_answers_survive_json(engine: Any) -> None:
@@ -249,16 +249,16 @@ def test_damaged_weights_are_named_when_they_speak(checkpoint: Path) -> None:
 
 
 def test_describe_is_plain_json(engine_nf4: Any) -> None:
-    told = json.loads(json.dumps(engine_nf4.describe()))
-    assert told["four_bit"] is True
-    assert told["model_id"].endswith("/nf4")
-    assert told["defaults"]["token_budget"] == 160
+    description = json.loads(json.dumps(engine_nf4.describe()))
+    assert description["four_bit"] is True
+    assert description["model_id"].endswith("/nf4")
+    assert description["defaults"]["token_budget"] == 160
 
 
 def test_ground_reports_its_stages(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from tempo_core import engine as module
 
-    monkeypatch.setattr(module, "sample_for", lambda *given, **named: make_video(0))
+    monkeypatch.setattr(module, "sample_for", lambda *arguments, **named: make_video(0))
     stages: list[str] = []
     answer, context = ground(
         engine, tmp_path / "clip.mp4", "a red circle", on_progress=lambda stage, share: stages.append(stage)

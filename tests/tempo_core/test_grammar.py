@@ -63,13 +63,13 @@ def test_everything_writable_is_reachable(
 def test_the_language_is_exactly_the_writable_answers(any_tokenizer: Any) -> None:
     stamps = format_stamps([0, 9, 10, 11, 110], 1000)
     grammar = AnswerGrammar(any_tokenizer, stamps)
-    found, open_states = set(), [GrammarState()]
+    answers_reached, open_states = set(), [GrammarState()]
     while open_states:
         state = open_states.pop()
         if state.done:
-            found.add(state.pairs)
+            answers_reached.add(state.pairs)
         open_states += [grammar.advance(state, token) for token in grammar.options(state)]
-    assert found == _all_answers(len(stamps))
+    assert answers_reached == _all_answers(len(stamps))
 
 
 def test_the_number_of_moments_is_bounded(tokenizer: Any) -> None:
@@ -103,6 +103,6 @@ def test_spans_point_at_the_stamps_tokens(any_tokenizer: Any) -> None:
     pairs = [(0, 2), (5, 8)]
     ids = answer_ids(any_tokenizer, answer_pieces(pairs, stamps))
     spans = AnswerGrammar(any_tokenizer, stamps).stamp_spans(pairs)
-    said = [tuple(any_tokenizer.decode([ids[i] for i in span]) for span in both) for both in spans]
-    assert said == [(stamps[0], stamps[2]), (stamps[5], stamps[8])]
+    stamp_texts = [tuple(any_tokenizer.decode([ids[i] for i in span]) for span in both) for both in spans]
+    assert stamp_texts == [(stamps[0], stamps[2]), (stamps[5], stamps[8])]
     assert len(ids) <= 2 * AnswerGrammar(any_tokenizer, stamps).moment_tokens + 3

@@ -43,25 +43,25 @@ def test_a_folder_is_loaded_as_it_stands(checkpoint: Path) -> None:
     assert not loaded.model.training
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     stored = load_file(checkpoint / "model.safetensors")
-    held = {
+    originals = {
         name.replace("model.language_model.", "model."): t for name, t in loaded.model.state_dict().items()
     }
-    held = {name.replace("model.visual.", "visual."): tensor for name, tensor in held.items()}
+    originals = {name.replace("model.visual.", "visual."): tensor for name, tensor in originals.items()}
     assert stored
-    assert all(torch.equal(held[name], tensor) for name, tensor in stored.items())
+    assert all(torch.equal(originals[name], tensor) for name, tensor in stored.items())
 
 
 def test_four_bits_take_the_language_models_layers_only(checkpoint: Path) -> None:
     import bitsandbytes
 
     loaded = _load(checkpoint, four_bit=True)
-    held = {
+    originals = {
         name
         for name, module in loaded.model.named_modules()
         if isinstance(module, bitsandbytes.nn.Linear4bit)
     }
-    assert held == set(quantisable_layers(_load(checkpoint).model))
-    assert len(held) == 2 * 7
+    assert originals == set(quantisable_layers(_load(checkpoint).model))
+    assert len(originals) == 2 * 7
     layer = loaded.model.model.language_model.layers[0].mlp.up_proj
     assert layer.weight.quant_type == "nf4"
     assert layer.weight.quant_state.nested
@@ -91,7 +91,7 @@ def test_a_missing_folder_and_a_file(tmp_path: Path) -> None:
 def test_a_hub_name_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    def refuse(*given: Any, **named: Any) -> str:
+    def refuse(*arguments: Any, **named: Any) -> str:
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
@@ -102,16 +102,16 @@ def test_a_hub_name_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hub_name_is_fetched_without_pickles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub
 
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     def fetch(name: str, allow_patterns: list[str]) -> str:
-        asked.extend([name, *allow_patterns])
+        requests.extend([name, *allow_patterns])
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     assert find_checkpoint("Qwen/Qwen2-VL-2B-Instruct") == tmp_path
-    assert asked[0] == "Qwen/Qwen2-VL-2B-Instruct"
-    assert not [pattern for pattern in asked if pattern.endswith((".bin", ".pt"))]
+    assert requests[0] == "Qwen/Qwen2-VL-2B-Instruct"
+    assert not [pattern for pattern in requests if pattern.endswith((".bin", ".pt"))]
 
 
 def test_a_folder_wins_over_a_hub_name(
@@ -138,9 +138,9 @@ def test_damaged_json_is_named(copy: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 5, 5_000, -1])
-def test_truncated_weights_are_refused(copy: Path, kept: int) -> None:
+def test_truncated_weights_are_refused(copy: Path, files: int) -> None:
     path = copy / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:files])
     with pytest.raises(CheckpointError, match="damaged or incomplete"):
         _load(copy)
 

@@ -21,20 +21,22 @@ SEVEN = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_p
     ],
 )
 def test_the_published_models(name: str, parameters: int, quantised: int, cache_per_token: int) -> None:
-    made = plan(name, device="cuda")
-    assert made.parameters == parameters
-    assert made.quantised_parameters == quantised
-    assert len(made.quantised_modules) == 28 * 7
-    assert not [module for module in made.quantised_modules if "visual" in module or "lm_head" in module]
-    assert made.lora_targets == SEVEN
+    memory_plan = plan(name, device="cuda")
+    assert memory_plan.parameters == parameters
+    assert memory_plan.quantised_parameters == quantised
+    assert len(memory_plan.quantised_modules) == 28 * 7
+    assert not [
+        module for module in memory_plan.quantised_modules if "visual" in module or "lm_head" in module
+    ]
+    assert memory_plan.lora_targets == SEVEN
     rest = 2 * (parameters - quantised)
-    assert made.weight_bytes == pytest.approx(rest + quantised * 0.516, rel=0.001)
-    assert made.cache_bytes == (made.context_tokens + 256) * cache_per_token
+    assert memory_plan.weight_bytes == pytest.approx(rest + quantised * 0.516, rel=0.001)
+    assert memory_plan.cache_bytes == (memory_plan.context_tokens + 256) * cache_per_token
     whole = plan(name, device="cuda", four_bit=False)
     assert whole.weight_bytes == 2 * parameters
     assert whole.quantised_modules == ()
-    json.dumps(made.to_dict())
-    assert "4-bit layers  196" in made.describe()
+    json.dumps(memory_plan.to_dict())
+    assert "4-bit layers  196" in memory_plan.describe()
 
 
 def test_seven_billion_fit_a_card_of_twelve_gigabytes() -> None:
@@ -43,11 +45,11 @@ def test_seven_billion_fit_a_card_of_twelve_gigabytes() -> None:
 
 @pytest.mark.parametrize("four_bit", [False, True])
 def test_the_plan_is_what_loading_takes(checkpoint: Path, four_bit: bool) -> None:
-    made = plan(checkpoint, four_bit=four_bit)
+    memory_plan = plan(checkpoint, four_bit=four_bit)
     model = load_model(checkpoint, four_bit=four_bit, device="cpu").model
-    assert made.weight_bytes == pytest.approx(model.get_memory_footprint(), rel=0.03)
+    assert memory_plan.weight_bytes == pytest.approx(model.get_memory_footprint(), rel=0.03)
     real = {name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit"}
-    assert set(made.quantised_modules) == real
+    assert set(memory_plan.quantised_modules) == real
 
 
 def test_the_plan_of_no_qwen(tmp_path: Path) -> None:

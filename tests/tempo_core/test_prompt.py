@@ -54,9 +54,9 @@ def test_a_query_never_becomes_a_special_token(any_tokenizer: Any, token: str) -
     ids = plain_ids(any_tokenizer, f"a {token} b{token}")
     assert not specials & set(ids)
     assert any_tokenizer.decode(ids) == f"a {token} b{token}"
-    asked = question_ids(any_tokenizer, f"red {token}")
+    question = question_ids(any_tokenizer, f"red {token}")
     empty = question_ids(any_tokenizer, "red")
-    assert [i for i in asked if i in specials] == [i for i in empty if i in specials]
+    assert [i for i in question if i in specials] == [i for i in empty if i in specials]
 
 
 def test_an_added_token_that_is_not_special_is_text_too(tokenizer: Any) -> None:

@@ -70,20 +70,20 @@ def test_frame_k_shows_the_original_at_that_time(tmp_path: Path, name: str) -> N
     write, times, first, rate = CASES[name]
     path, out = write(tmp_path / name), tmp_path / "copy" / "out.mp4"
     out.parent.mkdir()
-    original, told = probe(path), list[float]()
-    info = normalise(path, out, on_progress=told.append)
+    original, shares = probe(path), list[float]()
+    info = normalise(path, out, on_progress=shares.append)
     assert info.path == out
     assert conforms(probe(out)), info
     assert info.frame_rate == rate
     assert (info.codec, info.start_s, info.reader) == ("h264", 0.0, "decord")
     assert abs(info.end_s - original.end_s) <= 0.5 / rate + 1e-6
     assert info.has_audio == original.has_audio
-    assert told == sorted(told)
+    assert shares == sorted(shares)
     copied = sample(out, fps=rate)
     k = np.arange(info.frame_count)
     np.testing.assert_allclose(copied.times_s, k / rate, atol=1e-6)
-    shown = np.searchsorted(np.asarray(times), k / rate + 6e-4, side="right") - 1
-    assert numbers_of(copied.frames) == (np.maximum(shown, 0) + first).tolist()
+    positions = np.searchsorted(np.asarray(times), k / rate + 6e-4, side="right") - 1
+    assert numbers_of(copied.frames) == (np.maximum(positions, 0) + first).tolist()
     grid = [int(info.frame_count * share) / rate for share in (0.0, 0.31, 0.77)]
     ours = [number_of(sample(out, at=[time_s]).frames[0]) for time_s in grid]
     assert ours == [number_of(sample(path, at=[time_s]).frames[0]) for time_s in grid]

@@ -94,10 +94,10 @@ def test_senseless_sizes_and_lengths() -> None:
 
 @given(st.integers(1, 4000), st.integers(1, 4000), st.integers(1, 10**6))
 def test_fitted_sizes_keep_to_the_pixels_and_the_shape(height: int, width: int, pixels: int) -> None:
-    got = fit_size((height, width), None, pixels)
-    assert min(got) >= 1
-    if min(got) > 1:
-        assert got[0] * got[1] <= pixels
-    if min(got) > 40:
-        assert got[0] / got[1] == pytest.approx(height / width, rel=0.06)
+    fitted = fit_size((height, width), None, pixels)
+    assert min(fitted) >= 1
+    if min(fitted) > 1:
+        assert fitted[0] * fitted[1] <= pixels
+    if min(fitted) > 40:
+        assert fitted[0] / fitted[1] == pytest.approx(height / width, rel=0.06)
     assert fit_size((height, width), (3, 4), None) == (3, 4)

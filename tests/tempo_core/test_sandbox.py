@@ -14,10 +14,10 @@ from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.sandbox import ChildAnswer, ChildDied, ChildLimits, open_regular, run_child
 
 
-def run(task: str, limits: ChildLimits | None = None, **given: Any) -> ChildAnswer:
-    job = {key: given.pop(key) for key in ("say", "pids") if key in given}
+def run(task: str, limits: ChildLimits | None = None, **options: Any) -> ChildAnswer:
+    job = {key: options.pop(key) for key in ("say", "pids") if key in options}
     return run_child(
-        f"tests.child_tasks:{task}", job, name="clip.mp4", limits=limits or ChildLimits(), **given
+        f"tests.child_tasks:{task}", job, name="clip.mp4", limits=limits or ChildLimits(), **options
     )
 
 
@@ -38,15 +38,15 @@ def is_gone(pid: int, within_s: float = 30.0) -> bool:
 def test_a_child_answers_with_json_bulk_data_and_progress(tmp_path: Path) -> None:
     path = tmp_path / "given.txt"
     path.write_text("hello")
-    file, told = os.open(path, os.O_RDONLY), []
+    file, shares = os.open(path, os.O_RDONLY), []
     try:
-        answer = run("echo", say="hi", file=file, on_progress=told.append)
+        answer = run("echo", say="hi", file=file, on_progress=shares.append)
     finally:
         os.close(file)
     assert answer.result["said"] == "hi"
     assert answer.result["file"] == "hello"
     assert answer.result["pid"] == answer.result["session"] != os.getsid(0)
-    assert told == [0.25, 1.0]
+    assert shares == [0.25, 1.0]
     assert os.pread(answer.output, 10, 0) == b"bulk"
     os.close(answer.output)
 

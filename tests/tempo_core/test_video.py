@@ -240,10 +240,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
 }
 
 
-def shown_at(times_s: object, wanted: list[float]) -> list[int]:
+def shown_at(times_s: object, requested: list[float]) -> list[int]:
     """Numbers of the frames on screen, each once."""
-    found = np.searchsorted(np.asarray(times_s), np.asarray(wanted) + 5e-4, side="right") - 1
-    return np.unique(np.maximum(found, 0)).tolist()
+    shown = np.searchsorted(np.asarray(times_s), np.asarray(requested) + 5e-4, side="right") - 1
+    return np.unique(np.maximum(shown, 0)).tolist()
 
 
 def assert_true(sampled: SampledVideo, times_s: object, expected: list[int]) -> None:
@@ -271,11 +271,11 @@ def test_the_frames_shown_at_true_times(tmp_path: Path, name: str) -> None:
     random = np.random.default_rng(5)
     middle = np.sort(random.uniform(0, info.end_s, 24)).tolist()
     everything = [k / 50 for k in range(int(info.end_s * 50))]
-    for wanted in (middle, everything):
-        sampled = sample(path, at=wanted)
+    for requested in (middle, everything):
+        sampled = sample(path, at=requested)
         assert sampled.reader == reader, sampled.notes
         assert sampled.frames.shape[1:] == (info.height, info.width, 3)
-        assert_true(sampled, times, shown_at(times, wanted))
+        assert_true(sampled, times, shown_at(times, requested))
         assert sampled.end_s == info.end_s
         assert sampled.sha256 == info.sha256
 
@@ -313,10 +313,10 @@ def test_a_frame_wanted_twice_comes_once(tmp_path: Path) -> None:
 
 def test_sizes_steps_and_progress(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", CFR)
-    told: list[float] = []
-    assert sample(path, step_s=0.5, on_progress=told.append).frames.shape == (8, 96, 128, 3)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    shares: list[float] = []
+    assert sample(path, step_s=0.5, on_progress=shares.append).frames.shape == (8, 96, 128, 3)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
     assert sample(path, fps=2, size=(56, 84)).frames.shape == (8, 56, 84, 3)
     assert sample(path, max_frames=2, max_pixels=3072).frames.shape == (2, 48, 64, 3)
     turned_path = turned(90, 1)(tmp_path / "turned.mp4")
@@ -552,13 +552,13 @@ def test_a_crash_gets_a_second_try_without_decord(tmp_path: Path, monkeypatch: p
     tried = []
     run = video.run_child
 
-    def crash_once(task: str, job: dict, **given: object) -> ChildAnswer:
+    def crash_once(task: str, job: dict, **keywords: object) -> ChildAnswer:
         tried.append(job.get("force"))
         if len(tried) == 1:
             death = ChildDied("crash")
             death.crashed = True
             raise death
-        return run(task, job, **given)  # type: ignore[arg-type]
+        return run(task, job, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(video, "run_child", crash_once)
     assert sample(write_clip(tmp_path / "clip.mp4", CFR), at=[1.0]).reader == "pyav"

@@ -61,13 +61,13 @@ def test_other_sides_are_refused() -> None:
 def test_batched_frames_equal_the_models_own_call(model: Any) -> None:
     sizes = np.array([[28, 28], [56, 84], [28, 28], [112, 112], [56, 84], [84, 56], [28, 28]])
     frames = _frames(len(sizes))
-    seen: list[float] = []
-    fast = encode_frames(model, frames, sizes, Normaliser(), on_progress=seen.append)
+    shares: list[float] = []
+    fast = encode_frames(model, frames, sizes, Normaliser(), on_progress=shares.append)
     plain = encode_frames_plain(model, frames, sizes, Normaliser())
     assert fast.shape == (int((sizes // 28).prod(axis=1).sum()), 128)
     assert (fast - plain).abs().max() < 1e-5 * plain.abs().max()
-    assert seen[-1] == 1.0
-    assert seen == sorted(seen)
+    assert shares[-1] == 1.0
+    assert shares == sorted(shares)
 
 
 @torch.inference_mode()

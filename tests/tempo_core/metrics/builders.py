@@ -32,7 +32,7 @@ def truth(qid: int, windows: Sequence[Sequence[float]], **fields: Any) -> TruthR
     return TruthRow(line=1, qid=qid, windows=tuple((w[0], w[1]) for w in windows), fields=extra, **given)
 
 
-def said(qid: int, windows: Sequence[Sequence[float]] | None, **fields: Any) -> PredictionRow:
+def predicted_row(qid: int, windows: Sequence[Sequence[float]] | None, **fields: Any) -> PredictionRow:
     given = {
         "vid": None,
         "query": None,

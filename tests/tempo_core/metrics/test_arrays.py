@@ -28,9 +28,9 @@ def test_pad_keeps_every_window_and_marks_the_rest() -> None:
 
 def test_keep_moves_what_is_kept_to_the_front() -> None:
     windows = pad([[(1, 2), (3, 5), (6, 7)]])
-    kept = windows.keep(np.array([[False, True, True]]))
-    assert kept.edges.tolist() == [[[3, 5], [6, 7], [0, 0]]]
-    assert kept.valid.tolist() == [[True, True, False]]
+    remaining = windows.keep(np.array([[False, True, True]]))
+    assert remaining.edges.tolist() == [[[3, 5], [6, 7], [0, 0]]]
+    assert remaining.valid.tolist() == [[True, True, False]]
 
 
 @given(st.lists(any_window, min_size=1, max_size=4), st.lists(any_window, min_size=1, max_size=4))
@@ -43,13 +43,13 @@ def test_cross_iou(a: list[Window], b: list[Window]) -> None:
 
 @given(lists)
 def test_best_iou(rows: list[tuple[list[Window], list[Window]]]) -> None:
-    fast = best_iou(pad([said for said, _ in rows]), pad([true for _, true in rows]))
-    assert fast.tolist() == [plain.best_iou(said, true) for said, true in rows]
+    fast = best_iou(pad([predicted for predicted, _ in rows]), pad([true for _, true in rows]))
+    assert fast.tolist() == [plain.best_iou(predicted, true) for predicted, true in rows]
 
 
 @given(lists)
 def test_set_iou(rows: list[tuple[list[Window], list[Window]]]) -> None:
-    fast = set_iou(pad([said for said, _ in rows]), pad([true for _, true in rows]))
+    fast = set_iou(pad([predicted for predicted, _ in rows]), pad([true for _, true in rows]))
     slow = [moments.set_iou(*(moments.moments_from_pairs(side) for side in row)) for row in rows]
     assert fast.tolist() == pytest.approx(slow, abs=1e-12)
 
@@ -57,6 +57,6 @@ def test_set_iou(rows: list[tuple[list[Window], list[Window]]]) -> None:
 @given(st.lists(possible_window, max_size=6))
 def test_disjoint_pieces_cover_the_same_seconds(windows: list[Window]) -> None:
     pieces = disjoint(pad([windows]))
-    found = moments.moments_from_pairs(pieces.edges[0][pieces.valid[0]])
-    assert moments.merge(found) == moments.merge(moments.moments_from_pairs(windows))
-    assert all(a.end_s <= b.start_s for a, b in pairwise(found))
+    cut = moments.moments_from_pairs(pieces.edges[0][pieces.valid[0]])
+    assert moments.merge(cut) == moments.merge(moments.moments_from_pairs(windows))
+    assert all(a.end_s <= b.start_s for a, b in pairwise(cut))

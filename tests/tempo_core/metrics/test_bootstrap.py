@@ -41,10 +41,10 @@ def test_two_queries_of_one_video_are_drawn_together() -> None:
 def test_the_interval_of_a_mean_is_the_known_one() -> None:
     generator = np.random.default_rng(5)
     sample = generator.normal(size=2000)
-    drawn = resampled_values(
+    resampled = resampled_values(
         {"x": Ratio(numerator=sample, denominator=np.ones(2000))}, np.arange(2000), samples=2000
     )
-    low, high = interval(drawn["x"])
+    low, high = interval(resampled["x"])
     half = 1.96 * sample.std() / np.sqrt(2000)
     assert (low, high) == pytest.approx((sample.mean() - half, sample.mean() + half), abs=0.1 * half)
 
@@ -70,9 +70,9 @@ def test_a_pair_cancels_what_makes_a_video_hard() -> None:
         "x": Ratio(numerator=hard + 0.01 + generator.normal(scale=0.01, size=200), denominator=ones),
         "y": worse["x"],
     }
-    found = paired_differences(worse, better, clusters)
-    assert list(found) == ["x"]
-    assert 0 < found["x"].low < found["x"].value < found["x"].high < 0.02
-    assert found["x"].p_value < 0.01
+    differences = paired_differences(worse, better, clusters)
+    assert list(differences) == ["x"]
+    assert 0 < differences["x"].low < differences["x"].value < differences["x"].high < 0.02
+    assert differences["x"].p_value < 0.01
     same = paired_differences(worse, worse, clusters)["x"]
     assert (same.low, same.value, same.high, same.p_value) == (0, 0, 0, 1)

@@ -15,7 +15,7 @@ from tempo_core.metrics import compare, evaluate, plain
 from tempo_core.metrics.measures import measure, score_queries
 from tempo_core.metrics.pairing import pair, read_answers
 from tempo_core.metrics.rows import PredictionRow, TruthRow
-from tests.tempo_core.metrics.builders import possible_window, said, scored, truth, write_rows
+from tests.tempo_core.metrics.builders import possible_window, predicted_row, scored, truth, write_rows
 
 ROWS = [
     truth(1, [(0, 10)], fields={"kind": "a"}),
@@ -24,16 +24,16 @@ ROWS = [
     truth(4, [], fields={"kind": "b"}),
 ]
 SAID = [
-    said(1, [(0.0, 8.0, 0.9)], relevance=0.9),
-    said(2, [], refused=True, relevance=0.4),
-    said(3, [], refused=True, relevance=0.1),
-    said(4, [(0.0, 5.0, 0.6)], relevance=0.6),
+    predicted_row(1, [(0.0, 8.0, 0.9)], relevance=0.9),
+    predicted_row(2, [], refused=True, relevance=0.4),
+    predicted_row(3, [], refused=True, relevance=0.1),
+    predicted_row(4, [(0.0, 5.0, 0.6)], relevance=0.6),
 ]
 
 
 def test_measures_by_hand() -> None:
-    found = evaluate(SAID, ROWS, samples=50)
-    values = {name: entry["value"] for name, entry in found.measures.items()}
+    evaluation = evaluate(SAID, ROWS, samples=50)
+    values = {name: entry["value"] for name, entry in evaluation.measures.items()}
     assert values == {
         "miou": pytest.approx(0.4),  # .8 and a refusal
         "recall@0.3": 0.5,
@@ -54,22 +54,26 @@ def test_measures_by_hand() -> None:
         "over_refusal": 0.5,
         "missed_refusal": 0.5,
     }
-    assert found.auroc == 0.75
-    assert found.counts["relevant"] == found.counts["irrelevant"] == found.counts["refused"] == 2
-    assert found.whole_clip["miou"] == pytest.approx(10 / 150)
-    assert found.whole_clip["missed_refusal"] == 1.0
+    assert evaluation.auroc == 0.75
+    assert (
+        evaluation.counts["relevant"] == evaluation.counts["irrelevant"] == evaluation.counts["refused"] == 2
+    )
+    assert evaluation.whole_clip["miou"] == pytest.approx(10 / 150)
+    assert evaluation.whole_clip["missed_refusal"] == 1.0
 
 
 def test_an_empty_answer_that_does_not_refuse_earns_nothing() -> None:
     rows = [truth(1, [(0, 10)]), truth(2, []), truth(3, [])]
-    silent = evaluate([said(1, [(0.0, 10.0, 1.0)]), said(2, [], refused=False)], rows, samples=5)
+    silent = evaluate(
+        [predicted_row(1, [(0.0, 10.0, 1.0)]), predicted_row(2, [], refused=False)], rows, samples=5
+    )
     assert silent.measures["set_iou"]["value"] == pytest.approx(1 / 3)
     assert silent.measures["ra_iou"]["value"] == pytest.approx(1 / 3)
     assert silent.measures["missed_refusal"]["value"] == 1.0
 
 
 def test_what_is_not_defined_is_none_and_never_nan() -> None:
-    report = evaluate([said(1, [])], [truth(1, [(0, 10)], duration_s=None)], samples=5).to_dict()
+    report = evaluate([predicted_row(1, [])], [truth(1, [(0, 10)], duration_s=None)], samples=5).to_dict()
     assert report["measures"]["missed_refusal"] == {"value": None, "low": None, "high": None}
     assert report["measures"]["start_error_s"]["value"] is None
     assert report["whole_clip"] == {}
@@ -87,31 +91,41 @@ def test_groups_have_their_own_measures() -> None:
 
 def test_official_rules_need_every_query_unless_partial() -> None:
     with pytest.raises(InputError, match=r"1 qids are not in the predictions \(2\).*--partial"):
-        evaluate([said(1, [(0.0, 10.0, 1.0)])], [truth(1, [(0, 10)]), truth(2, [(0, 10)])], rules="official")
+        evaluate(
+            [predicted_row(1, [(0.0, 10.0, 1.0)])],
+            [truth(1, [(0, 10)]), truth(2, [(0, 10)])],
+            rules="official",
+        )
     with pytest.raises(InputError, match=r"1 qids are not in the ground truth \(2\)"):
-        evaluate([said(q, [(0.0, 10.0, 1.0)]) for q in (1, 2)], [truth(1, [(0, 10)])], rules="official")
+        evaluate(
+            [predicted_row(q, [(0.0, 10.0, 1.0)]) for q in (1, 2)], [truth(1, [(0, 10)])], rules="official"
+        )
     rows = [truth(1, [(0, 10)]), truth(2, [(0, 10)])]
-    partial = evaluate([said(1, [(0.0, 10.0, 1.0)])], rows, rules="official", partial=True, samples=5)
+    partial = evaluate(
+        [predicted_row(1, [(0.0, 10.0, 1.0)])], rows, rules="official", partial=True, samples=5
+    )
     assert partial.scores["full"]["MR-mAP"]["average"] == 100.0
     assert partial.counts["scored"] == 1
 
 
 def test_impossible_windows_are_noted_under_the_official_rules() -> None:
-    found = evaluate([said(1, [(30.0, 20.0, 1.0)])], [truth(1, [(0, 10)])], rules="official", samples=5)
-    assert found.scores["full"]["MR-mAP"]["average"] == 100.0
-    assert found.measures["miou"]["value"] == 0.0
-    assert "1 impossible windows are scored as they are" in found.notes[0]
+    evaluation = evaluate(
+        [predicted_row(1, [(30.0, 20.0, 1.0)])], [truth(1, [(0, 10)])], rules="official", samples=5
+    )
+    assert evaluation.scores["full"]["MR-mAP"]["average"] == 100.0
+    assert evaluation.measures["miou"]["value"] == 0.0
+    assert "1 impossible windows are scored as they are" in evaluation.notes[0]
 
 
 def test_compare_says_which_is_better() -> None:
     rows = [truth(q, [(0, 10)]) for q in range(40)]
-    short = [said(q, [(0.0, 5.0 + q % 3, 1.0)]) for q in range(40)]
-    longer = [said(q, [(0.0, 6.0 + q % 3, 1.0)]) for q in range(40)]
-    found = compare(short, longer, rows, samples=200)
-    assert found["miou"].value == pytest.approx(0.1)
-    assert found["miou"].low == pytest.approx(0.1)
-    assert found["miou"].p_value < 0.02
-    assert found["over_refusal"].p_value == 1.0
+    short = [predicted_row(q, [(0.0, 5.0 + q % 3, 1.0)]) for q in range(40)]
+    longer = [predicted_row(q, [(0.0, 6.0 + q % 3, 1.0)]) for q in range(40)]
+    evaluation = compare(short, longer, rows, samples=200)
+    assert evaluation["miou"].value == pytest.approx(0.1)
+    assert evaluation["miou"].low == pytest.approx(0.1)
+    assert evaluation["miou"].p_value < 0.02
+    assert evaluation["over_refusal"].p_value == 1.0
 
 
 query = st.tuples(
@@ -125,7 +139,7 @@ query = st.tuples(
 @given(st.lists(query, min_size=1, max_size=6))
 def test_measures_equal_their_plain_twins(rows: list[tuple[list, list, bool | None]]) -> None:
     truths = [truth(q, windows) for q, (windows, _, _) in enumerate(rows)]
-    predictions = [said(q, windows, refused=refused) for q, (_, windows, refused) in enumerate(rows)]
+    predictions = [predicted_row(q, windows, refused=refused) for q, (_, windows, refused) in enumerate(rows)]
     pairs = pair(truths, predictions)
     fast = {name: r.value() for name, r in measure(score_queries(pairs, read_answers(pairs)[0])).items()}
     relevant = [bool(row.windows) for row in truths]
@@ -141,9 +155,9 @@ def test_measures_equal_their_plain_twins(rows: list[tuple[list, list, bool | No
         sum(0 if w else v for w, v in zip(wrong, right, strict=True)) / len(right)
     )
     if any(relevant):
-        mine = [iou for iou, so in zip(first, relevant, strict=True) if so]
-        assert fast["miou"] == pytest.approx(sum(mine) / len(mine))
-        assert fast["recall@0.5"] == pytest.approx(sum(iou >= 0.5 for iou in mine) / len(mine))
+        ours = [iou for iou, so in zip(first, relevant, strict=True) if so]
+        assert fast["miou"] == pytest.approx(sum(ours) / len(ours))
+        assert fast["recall@0.5"] == pytest.approx(sum(iou >= 0.5 for iou in ours) / len(ours))
 
 
 def set_iou_of(row: TruthRow, prediction: PredictionRow) -> float:

@@ -25,10 +25,10 @@ judged = st.lists(st.tuples(probability, st.booleans()), max_size=20)
 @settings(max_examples=150, deadline=None)
 @given(rows_of_sets, st.sampled_from([0.1, 0.3, 0.5, 0.7]))
 def test_the_most_pairs_are_made(rows: list[tuple[list[Window], list[Window]]], threshold: float) -> None:
-    near = cross_iou(pad([said for said, _ in rows]), pad([true for _, true in rows])) >= threshold
+    near = cross_iou(pad([guessed for guessed, _ in rows]), pad([true for _, true in rows])) >= threshold
     slow = [
-        plain.matched_count([[plain.iou(a, b) >= threshold for b in true] for a in said])
-        for said, true in rows
+        plain.matched_count([[plain.iou(a, b) >= threshold for b in true] for a in guessed])
+        for guessed, true in rows
     ]
     assert matched_counts(near).tolist() == slow
 
@@ -36,7 +36,7 @@ def test_the_most_pairs_are_made(rows: list[tuple[list[Window], list[Window]]], 
 @settings(max_examples=150, deadline=None)
 @given(rows_of_sets)
 def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list[Window]]]) -> None:
-    iou = cross_iou(pad([said for said, _ in rows]), pad([true for _, true in rows]))
+    iou = cross_iou(pad([guessed for guessed, _ in rows]), pad([true for _, true in rows]))
     queries, predicted, true = matched_moments(iou)
     assert (
         len({*zip(queries, predicted, strict=True)})
@@ -44,10 +44,10 @@ def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list
         == len({*zip(queries, true, strict=True)})
     )
     assert (np.diff(queries) >= 0).all()
-    for place, (said, moments) in enumerate(rows):
-        mine = queries == place
-        slow = plain.greatest_total([[plain.iou(a, b) for b in moments] for a in said])
-        assert iou[place, predicted[mine], true[mine]].sum() == pytest.approx(slow)
+    for place, (guessed, moments) in enumerate(rows):
+        own = queries == place
+        slow = plain.greatest_total([[plain.iou(a, b) for b in moments] for a in guessed])
+        assert iou[place, predicted[own], true[own]].sum() == pytest.approx(slow)
 
 
 def test_set_scores_by_hand() -> None:
@@ -71,25 +71,25 @@ def test_no_query_matches_nothing() -> None:
 
 @given(judged)
 def test_auroc_equals_its_plain_twin(rows: list[tuple[float, bool]]) -> None:
-    said, true = [p for p, _ in rows], [so for _, so in rows]
-    fast = auroc(np.array(said, dtype=float), np.array(true, dtype=bool))
-    assert fast == pytest.approx(plain.auroc(said, true), nan_ok=True)
+    guessed, true = [p for p, _ in rows], [so for _, so in rows]
+    fast = auroc(np.array(guessed, dtype=float), np.array(true, dtype=bool))
+    assert fast == pytest.approx(plain.auroc(guessed, true), nan_ok=True)
 
 
 @given(judged)
 def test_calibration_equals_its_plain_twin(rows: list[tuple[float, bool]]) -> None:
-    said, true = [p for p, _ in rows], [so for _, so in rows]
-    fast = calibrate(np.array(said, dtype=float), np.array(true, dtype=bool), bins=10).error
-    assert fast == pytest.approx(plain.calibration_error(said, true, 10), nan_ok=True)
+    guessed, true = [p for p, _ in rows], [so for _, so in rows]
+    fast = calibrate(np.array(guessed, dtype=float), np.array(true, dtype=bool), bins=10).error
+    assert fast == pytest.approx(plain.calibration_error(guessed, true, 10), nan_ok=True)
 
 
 def test_ranking_and_calibration_by_hand() -> None:
     relevance, relevant = np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, True, False, False])
     assert auroc(relevance, relevant) == 3.5 / 4
-    found = calibrate(relevance, relevant)
-    assert found.counts.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 2, 1]
-    assert found.observed[[1, 8, 9]].tolist() == [0, 0.5, 1]
-    assert found.error == pytest.approx((0.1 + 2 * 0.3 + 0.1) / 4)
+    by_hand = calibrate(relevance, relevant)
+    assert by_hand.counts.tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 2, 1]
+    assert by_hand.observed[[1, 8, 9]].tolist() == [0, 0.5, 1]
+    assert by_hand.error == pytest.approx((0.1 + 2 * 0.3 + 0.1) / 4)
 
 
 def test_certainty_is_in_the_last_bin() -> None:

@@ -22,8 +22,8 @@ from tempo_core.metrics.pairing import pair
 from tests.tempo_core.metrics.builders import (
     any_window,
     possible_window,
+    predicted_row,
     published_numbers,
-    said,
     scored,
     truth,
 )
@@ -73,30 +73,34 @@ def test_plain_twin_agrees_on_a_real_file(shared_data: Path) -> None:
 def test_wrong_and_empty_predictions_as_the_evaluator_counts_them() -> None:
     rows = [truth(1, [(0, 10)]), truth(2, [(0, 10)])]
     perfect, wrong, empty = [(0.0, 10.0, 1.0)], [(100.0, 110.0, 1.0)], []
-    with_empty, _, notes = official_scores(pair(rows, [said(1, perfect), said(2, empty)]))
+    with_empty, _, notes = official_scores(pair(rows, [predicted_row(1, perfect), predicted_row(2, empty)]))
     assert with_empty["full"]["MR-mAP"]["0.5"] == 100.0
     assert with_empty["full"]["MR-R1"]["0.5"] is None
     assert "1 predictions have no window" in notes[0]
-    with_wrong, _, _ = official_scores(pair(rows, [said(1, perfect), said(2, wrong)]))
+    with_wrong, _, _ = official_scores(pair(rows, [predicted_row(1, perfect), predicted_row(2, wrong)]))
     assert with_wrong["full"]["MR-mAP"]["0.5"] == 50.0
 
 
 def test_only_the_first_ten_in_the_order_of_the_file_count() -> None:
     wrong = [(100.0 + i, 101.0 + i, 0.1) for i in range(10)]
-    scores, _, _ = official_scores(pair([truth(1, [(0, 10)])], [said(1, [*wrong, (0.0, 10.0, 0.9)])]))
+    scores, _, _ = official_scores(
+        pair([truth(1, [(0, 10)])], [predicted_row(1, [*wrong, (0.0, 10.0, 0.9)])])
+    )
     assert scores["full"]["MR-mAP"]["average"] == 0.0
 
 
 def test_an_inverted_window_can_be_a_hit() -> None:
     # Its negative length cancels the moment's: 0 / 0 is NaN, which is below no threshold.
-    scores, _, _ = official_scores(pair([truth(1, [(0, 10)])], [said(1, [(30.0, 20.0, 1.0)])]))
+    scores, _, _ = official_scores(pair([truth(1, [(0, 10)])], [predicted_row(1, [(30.0, 20.0, 1.0)])]))
     assert scores["full"]["MR-mAP"]["average"] == 100.0
     assert scores["full"]["MR-R1"]["0.5"] == 0.0
 
 
 def test_ground_truth_without_windows_gives_no_number_and_says_so() -> None:
     rows = [truth(1, [(0, 10)]), truth(2, [])]
-    scores, mean_iou, notes = official_scores(pair(rows, [said(q, [(0.0, 10.0, 1.0)]) for q in (1, 2)]))
+    scores, mean_iou, notes = official_scores(
+        pair(rows, [predicted_row(q, [(0.0, 10.0, 1.0)]) for q in (1, 2)])
+    )
     assert scores["full"]["MR-mAP"]["average"] is None
     assert scores["full"]["MR-R1"]["0.5"] is None
     assert scores["short"]["MR-mAP"]["average"] == 100.0
@@ -108,12 +112,12 @@ def test_highlights_need_saliency_everywhere_or_nowhere() -> None:
     rated = {"clip_ids": (0,), "saliency": ((4.0, 4.0, 4.0),)}
     rows = [truth(1, [(0, 2)], **rated), truth(2, [(0, 2)], **rated)]
     window = [(0.0, 2.0, 1.0)]
-    both = [said(1, window, saliency=(1.0, 0.0)), said(2, window, saliency=(0.0, 1.0))]
+    both = [predicted_row(1, window, saliency=(1.0, 0.0)), predicted_row(2, window, saliency=(0.0, 1.0))]
     scores, _, notes = official_scores(pair(rows, both))
     # A clip without a score counts as 0: in the second query 74 clips tie, and AP is 1/75.
     assert scores["HL-min-VeryGood"] == {"HL-mAP": 50.67, "HL-Hit1": 50.0}
     assert notes == []
-    scores, _, notes = official_scores(pair(rows, [both[0], said(2, window)]))
+    scores, _, notes = official_scores(pair(rows, [both[0], predicted_row(2, window)]))
     assert "HL-min-Fair" not in scores
     assert "1 predictions have no saliency scores" in notes[0]
 

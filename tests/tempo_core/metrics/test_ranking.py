@@ -25,22 +25,22 @@ def flags(rows: list[Flagged], shape: tuple[int, int]) -> np.ndarray:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(flagged_prediction, flagged_truth), min_size=1, max_size=5))
 def test_average_precision_equals_its_plain_twin(rows: list[tuple[Flagged, Flagged]]) -> None:
-    predicted = pad([[window for window, _ in said] for said, _ in rows])
+    predicted = pad([[window for window, _ in guessed] for guessed, _ in rows])
     truth = pad([[window for window, _ in true] for _, true in rows])
     fast = ranking.average_precision(
         predicted,
         truth,
         outside=flags([true for _, true in rows], truth.valid.shape),
-        excusable=flags([said for said, _ in rows], predicted.valid.shape),
+        excusable=flags([guessed for guessed, _ in rows], predicted.valid.shape),
     )
-    for place, (said, true) in enumerate(rows):
+    for place, (guessed, true) in enumerate(rows):
         for column, threshold in enumerate(ranking.IOU_THRESHOLDS):
             slow = plain.average_precision(
-                [window for window, _ in said],
+                [window for window, _ in guessed],
                 [window for window, _ in true],
                 threshold,
                 outside=[flag for _, flag in true],
-                excusable=[flag for _, flag in said],
+                excusable=[flag for _, flag in guessed],
             )
             assert fast[place, column] == pytest.approx(slow, abs=1e-12, nan_ok=True)
 

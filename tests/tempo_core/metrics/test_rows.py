@@ -41,7 +41,7 @@ def test_blank_lines_a_mark_and_a_line_separator_in_a_query_are_harmless(tmp_pat
     path = tmp_path / "g"
     row = '{"qid": 1, "query": "a\u2028b", "relevant_windows": [[0, 1]]}'
     path.write_bytes(("\ufeff" + row + "\r\n\r\n" + row.replace(": 1,", ": 2,") + "\n").encode())
-    assert [(found.qid, found.query, found.line) for found in read_truth(path)] == [
+    assert [(listed.qid, listed.query, listed.line) for listed in read_truth(path)] == [
         (1, "a\u2028b", 1),
         (2, "a\u2028b", 3),
     ]
