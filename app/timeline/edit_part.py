@@ -1,4 +1,4 @@
-"""The editing part of a timeline's value: one row as the workbench shows it, and the check that guards it."""
+"""The editing part of a timeline's value: one row as it is shown, and the check that guards it."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -88,7 +88,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def check_edit_part(part: Any) -> None:
-    """Raise InputError, naming the first rule that is broken, unless the workbench can show and edit `part`.
+    """Raise InputError, naming the first rule that is broken, unless the timeline can show and edit `part`.
 
     Rules: the keys of EditPart with their types; a known arm; an edit that the store would read; spans that end
     after they start; probabilities in 0..1, saliency in 0..4; a positive frame rate and at least one frame.

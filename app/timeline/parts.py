@@ -79,7 +79,7 @@ class TimelineValue(TypedDict):
     ranked: list[RankedPart]
     refusal: RefusalPart | None
     edit: NotRequired[EditPart | None]
-    """What the workbench edits; the read-only timeline does without."""
+    """What is edited; the read-only timeline does without."""
 
 
 def check_value(value: Any) -> TimelineValue:

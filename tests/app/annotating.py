@@ -100,7 +100,7 @@ class Bench:
         return self.post(f"/queries/{query_id}/edits", body, **named)
 
     def ready(self, query_id: int, *, who: str = "ada/annotator") -> dict[str, Any]:
-        """The row's item, once its clip is there; one that the workbench can show."""
+        """The row's item, once its clip is there; one that the timeline can show."""
         item = until(
             lambda: self.get(f"/queries/{query_id}", who=who).json(), lambda item: item["state"] == "ready"
         )

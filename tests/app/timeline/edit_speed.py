@@ -1,4 +1,4 @@
-"""How fast the workbench answers, measured inside the page: used by a test (loosely) and by the benchmark."""
+"""How fast editing answers, measured inside the page, for the benchmark."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -10,7 +10,7 @@ from tests.app.timeline.edit_harness import ITEMS, edit_part, item
 
 
 @pytest.mark.parametrize("name", list(ITEMS))
-def test_every_item_that_the_workbench_is_tested_with_passes(name: str) -> None:
+def test_every_item_that_editing_is_tested_with_passes(name: str) -> None:
     value = ITEMS[name]()
     assert check_value(value) == value
 
@@ -70,7 +70,7 @@ DRAFT = {"verdict": "moments", "moments": [SPAN], "submitted": False}
         ({"missing_video": 3}, "edit.missing_video must be str or null"),
     ],
 )
-def test_what_the_workbench_cannot_show_is_named(changes: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_shown_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         check_value(item(edit_part(**changes)))
 

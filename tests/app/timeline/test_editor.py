@@ -94,12 +94,12 @@ def test_a_proposal_that_comes_late_fills_only_an_untouched_document(sheet: Page
 def test_a_proposal_that_comes_late_leaves_an_edge_in_hand_alone(sheet: Page) -> None:
     late = """editor.select({ id: 1, edge: "end" });
     return [editor.setModel(item.model), times(), editor.selection.edge];"""
-    kept = [False, [[2000, 4000], [6000, 8000]], "end"]
-    assert edit(sheet, late, arm="model-first", model=None) == kept
+    outcome = [False, [[2000, 4000], [6000, 8000]], "end"]
+    assert edit(sheet, late, arm="model-first", model=None) == outcome
 
 
 def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
-    said = edit(
+    request = edit(
         sheet,
         """editor.apply({ type: "takeEdge", id: 1, edge: "end", source: "model" });
         editor.apply({ type: "setUncertainty", id: 1, edge: "end", ms: 500 });
@@ -107,8 +107,8 @@ def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
         editor.note({ key: true, at_ms: 1000 }); editor.note({ key: true, at_ms: 3000 }); editor.note({ at_ms: 60000 });
         return editor.edit();""",
     )
-    stored = Edit.from_dict(said)
-    assert stored.to_request() == said
+    stored = Edit.from_dict(request)
+    assert stored.to_request() == request
     assert (stored.submitted, stored.proposal_id, stored.arm) == (False, 3, "original-first")
     assert (stored.active_ms, stored.key_presses) == (17_000, 2)
     assert stored.moments[0].end_source == "model"

@@ -1,4 +1,4 @@
-"""What the workbench shows of every kind of item, and what it tells the page around it."""
+"""What the timeline of editing shows of every kind of item, and what it tells the page around it."""
 
 import pytest
 from playwright.sync_api import expect
@@ -92,7 +92,7 @@ def test_the_buttons_under_the_picture_do_what_they_say(editor: EditorPage) -> N
 def test_nothing_moves_on_the_page_when_the_proposal_comes(editor: EditorPage) -> None:
     editor.open("item=coming")
     late = "(([model, frames]) => (view.update({ ...view.state.value, frames }), view.setModel(model)))"
-    given = editor.page.evaluate(
+    model_and_frames = editor.page.evaluate(
         """async () => { const { edit, frames } = await (await fetch("/items/ready")).json();
         return [edit.model, frames]; }"""
     )
@@ -101,7 +101,7 @@ def test_nothing_moves_on_the_page_when_the_proposal_comes(editor: EditorPage) -
     before = editor.run(tops)
     expect(editor.page.locator("[data-row=tokens] .tl-note")).to_have_text("not there yet")
     editor.press("]")
-    editor.page.evaluate(late, given)
+    editor.page.evaluate(late, model_and_frames)
     editor.settle()
     assert editor.run(tops) == before
     assert editor.times() == [[2000, 4000], [6000, 8000]]

@@ -277,27 +277,27 @@ def test_typing_is_left_alone(editor: EditorPage) -> None:
 
 def test_the_keyboard_alone_reaches_everything(editor: EditorPage) -> None:
     editor.run("document.querySelector('.tl-query-row button').focus()")
-    seen: list[str] = []
+    focused: list[str] = []
     for _ in range(60):
         editor.page.keyboard.press("Tab")
-        seen.append(
+        focused.append(
             editor.run(
                 "`${document.activeElement.getAttribute('role') ?? document.activeElement.tagName}"
                 ":${document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent}`"
             )
         )
-        if seen[-1].startswith("BODY"):
+        if focused[-1].startswith("BODY"):
             break
-    said = "\n".join(seen)
+    stops_text = "\n".join(focused)
     for part in (
         "slider:Playhead",
         "slider:Start of moment 1",
         "BUTTON:Model moment 1 of 2",
         "INPUT:End of moment 2",
     ):
-        assert part in said, (part, said)
+        assert part in stops_text, (part, stops_text)
     assert (
-        said.count("slider:Start of moment") + said.count("slider:End of moment") == 1
+        stops_text.count("slider:Start of moment") + stops_text.count("slider:End of moment") == 1
     )  # one stop for all edges
 
 

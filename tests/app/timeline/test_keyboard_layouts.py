@@ -72,8 +72,8 @@ class Fingers:
         self.editor, self.cdp = editor, editor.context.new_cdp_session(editor.page)
 
     def __call__(self, kind: str, *points: tuple[float, float]) -> None:
-        given = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
-        self.cdp.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": given})
+        touch_points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+        self.cdp.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touch_points})
         self.editor.page.evaluate(
             "() => new Promise(requestAnimationFrame)"
         )  # moves of one refresh are merged
@@ -148,8 +148,8 @@ def test_the_loupe_shows_stills_that_do_not_count_as_exact_where_no_browser_tell
     page.keyboard.press("BracketRight")
     for badge in (page.locator(".tl-loupe .tl-badge"), page.locator(".tl-status .tl-badge")):
         expect(badge).to_have_attribute("data-truth", "approximate")
-    drawn: Any = page.evaluate(
+    alpha: Any = page.evaluate(
         "document.querySelector('.tl-loupe-main').getContext('2d').getImageData(20, 20, 1, 1).data[3]"
     )
-    assert drawn == 255
+    assert alpha == 255
     context.close()

@@ -39,9 +39,9 @@ class Screen:
 
     def show(self, name: str) -> None:
         self.page.evaluate("(name) => showValue(name)", name)
-        self.shown(name)
+        self.wait_for(name)
 
-    def shown(self, name: str) -> None:
+    def wait_for(self, name: str) -> None:
         """Until a state of the harness is on the screen."""
         state = "ready" if name in ("unplayable", "hostile", "crowded") else name.split()[0]
         expect(self.page.locator(".tl-root")).to_have_attribute("data-state", state)
@@ -92,7 +92,7 @@ class GradioScreen(Screen):
 
     def show(self, name: str) -> None:
         self.page.locator(f"#to-{name.replace(' ', '-')}").click()
-        self.shown(name)
+        self.wait_for(name)
 
 
 @pytest.fixture(scope="module")
@@ -283,15 +283,15 @@ def test_a_drag_pans_when_zoomed_and_scrubs_on_the_ruler(screen: Screen) -> None
     screen.show("ready")
     screen.click_at("ruler", 5.0)
     screen.press("+")
-    left = "() => document.querySelector('.tl-moment').getBoundingClientRect().left"
+    left_px = "() => document.querySelector('.tl-moment').getBoundingClientRect().left"
     box = screen.box("tokens")
-    before = screen.page.evaluate(left)
+    before = screen.page.evaluate(left_px)
     screen.page.mouse.move(box["x"] + 700, box["y"] + 20)
     screen.page.mouse.down()
     screen.page.mouse.move(box["x"] + 500, box["y"] + 20, steps=5)
     screen.page.mouse.up()
     screen.settle()
-    assert screen.page.evaluate(left) == pytest.approx(before - 200, abs=2)
+    assert screen.page.evaluate(left_px) == pytest.approx(before - 200, abs=2)
     assert screen.said_s() == 5.0
     screen.press("f")
     ruler = screen.box("ruler")

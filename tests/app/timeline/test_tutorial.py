@@ -52,9 +52,9 @@ def timeline(editor: EditorPage) -> EditorPage:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[AnnotateBench]:
-    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
-        fill(made.store, made.home, [row(k + 1, f"clip-{k}") for k in range(2)])
-        yield made
+    with open_bench(tmp_path / "home", clips=2, rate=2) as bench:
+        fill(bench.store, bench.home, [row(k + 1, f"clip-{k}") for k in range(2)])
+        yield bench
 
 
 @pytest.fixture
