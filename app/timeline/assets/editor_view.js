@@ -159,7 +159,7 @@ export class EditorView extends TimelineView {
 
   /** Escape gives up the innermost thing: a drag, what plays, the edge, the selection. */
   leave() {
-    if (this.dragging) return this.gesture.drop();
+    if (this.dragging) return this.gestures.drop();
     if (this.transport.stop()) return undefined;
     return this.editor.selection.edge ? this.actions.leaveEdge() : this.editor.select(null);
   }

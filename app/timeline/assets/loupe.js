@@ -8,40 +8,23 @@ const STRIP_PAUSE_MS = 140;
 export function buildLoupe(place) {
   const side = (name) => {
     const canvas = el("canvas", { className: "tl-loupe-main", attrs: { "data-side": name } });
-    const caption = el("figcaption", {});
-    const strip = Array.from({ length: REACH }, () =>
-      el("canvas", {
-        className: "tl-loupe-tile",
-        on: { click: (event) => place(Number(event.target.dataset.frame)) },
-      }),
-    );
-    const figure = el(
-      "figure",
-      { attrs: { "data-side": name } },
-      canvas,
-      caption,
-      el("div", { className: "tl-loupe-strip" }, ...strip),
-    );
-    return { canvas, caption, strip, figure };
+    const caption = el("figcaption");
+    const on = { click: (event) => place(Number(event.target.dataset.frame)) };
+    const strip = Array.from({ length: REACH }, () => el("canvas", { className: "tl-loupe-tile", on }));
+    const tiles = el("div", { className: "tl-loupe-strip" }, ...strip);
+    return { canvas, caption, strip, figure: el("figure", { attrs: { "data-side": name } }, canvas, caption, tiles) };
   };
   const title = el("span", { className: "tl-loupe-title" });
   const truth = el("span", { className: "tl-badge" });
   const [left, right] = [side("before"), side("after")];
   const keys = ["Press ", el("kbd", { text: "[" }), " or ", el("kbd", { text: "]" })];
-  const hint = el(
-    "div",
-    { className: "tl-loupe-hint" },
-    el("p", {}, ...keys, " to work on an edge: the last frame on one side, the first on the other."),
-  );
+  const words = " to work on an edge: the last frame on one side, the first on the other.";
+  const hint = el("div", { className: "tl-loupe-hint" }, el("p", {}, ...keys, words));
   const pair = el("div", { className: "tl-loupe-pair" }, left.figure, right.figure);
-  const node = el(
-    "section",
-    { className: "tl-loupe", attrs: { "aria-label": "Frames at the edge" } },
-    el("div", { className: "tl-row" }, title, truth),
-    pair,
-    hint,
-  );
-  return { node, title, truth, left, right, hint, timer: 0, key: null };
+  const attrs = { "aria-label": "Frames at the edge" };
+  const head = el("div", { className: "tl-row" }, title, truth);
+  const node = el("section", { className: "tl-loupe", attrs }, head, pair, hint);
+  return { node, title, truth, left, right, timer: 0, key: null };
 }
 
 /** Draw what there is of the frames around an edge and ask for the rest: the two in the middle first. */

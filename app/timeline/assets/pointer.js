@@ -6,32 +6,23 @@
 const CLICK_PX = 4;
 const SCROLL_PAUSE_MS = 250;
 
-export function listen(axis, tracks, state, actions, signal) {
-  const gesture = new Gesture(axis, tracks, state, actions);
-  const on = (node, name, handler, options = {}) =>
-    node.addEventListener(name, handler, { signal, ...options });
-  on(axis, "pointerdown", (event) => gesture.down(event));
-  on(axis, "pointermove", (event) => gesture.move(event));
-  on(axis, "pointerup", (event) => gesture.up(event, true));
-  on(axis, "pointercancel", (event) => gesture.up(event, false));
-  on(axis, "pointerleave", () => actions.hover(null));
-  on(axis, "wheel", (event) => gesture.wheel(event), { passive: false });
-  on(window, "wheel", (event) => gesture.wheelElsewhere(event), { passive: true });
-  return gesture;
-}
-
-class Gesture {
+export class Gestures {
   #pointers = new Map(); // { x, y } by pointer
   #start = null;
   #drag = null;
   #pinch_px = 0;
   #scrolled_ms = -Infinity;
 
-  constructor(axis, tracks, state, actions) {
-    this.axis = axis;
-    this.tracks = tracks;
-    this.state = state;
-    this.actions = actions;
+  constructor({ axis, tracks, state, actions, signal }) {
+    Object.assign(this, { axis, tracks, state, actions });
+    const on = (node, name, handler, options = {}) => node.addEventListener(name, handler, { signal, ...options });
+    on(axis, "pointerdown", (event) => this.down(event));
+    on(axis, "pointermove", (event) => this.move(event));
+    on(axis, "pointerup", (event) => this.up(event, true));
+    on(axis, "pointercancel", (event) => this.up(event, false));
+    on(axis, "pointerleave", () => actions.hover(null));
+    on(axis, "wheel", (event) => this.wheel(event), { passive: false }); // a passive listener could not keep the page still
+    on(window, "wheel", (event) => this.wheelElsewhere(event), { passive: true });
   }
 
   x(event) {
@@ -43,7 +34,7 @@ class Gesture {
     const track = event.target.closest(".tl-track");
     if (!track && !event.target.closest(".tl-playhead")) return;
     this.actions.focus?.() ?? this.axis.focus({ preventScroll: true });
-    this.axis.setPointerCapture(event.pointerId);
+    this.axis.setPointerCapture(event.pointerId); // the drag goes on when the pointer leaves the axis
     this.#pointers.set(event.pointerId, { x: this.x(event), y: event.clientY });
     this.#pinch_px = this.#spread();
     const lane = track?.dataset.lane ?? "playhead";

@@ -9,7 +9,7 @@ import { buildHelp } from "./key_sheet.js";
 import { handleKeys, KeyMap } from "./keyboard.js";
 import { buildLanes, drawLane, frameLines, LANES } from "./lanes.js";
 import { buildAside, buildHead, showAside, showHead } from "./panel.js";
-import { listen } from "./pointer.js";
+import { Gestures } from "./pointer.js";
 import { buildVideoPane, showVideoPane } from "./video_pane.js";
 import { State } from "./state.js";
 import { FilmStrip } from "./film_strip.js";
@@ -31,7 +31,7 @@ export class TimelineView {
     this.actions = this.buildActions();
     this.buildDom();
     this.player = new Player(this.videoPane.video, this.playerEvents(), signal);
-    this.gesture = listen(this.axis, this.tracks, this.state, this.actions, signal);
+    this.gestures = new Gestures(this);
     handleKeys(this, this.keyTarget);
     this.videoPane.video.addEventListener("click", () => this.clickVideo(), { signal });
     const resized = new ResizeObserver(() => this.state.touch("viewport", "playhead"));
