@@ -1,22 +1,19 @@
-"""From a snapshot to the rows that a format writes: which answer holds, and what is told beside it."""
+"""From a snapshot to the rows that a format writes: which answer holds, and what stands beside it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 from annotations import formats
 from annotations.agreement import Version, agreement
-from annotations.formats import ADJUDICATIONS, ExportOptions, ExportReport
-from annotations.formats.adjudication import adjudicated
-from annotations.records import Correction
-from annotations.rows import AnnotatorVersion, Row, Split
+from annotations.formats import ExportOptions, ExportReport
+from annotations.formats.options import EXPORT_RULES, ExportRule
+from annotations.rows import AnnotatorVersion, Row, Split, Windows
 from annotations.snapshot import Snapshot, SnapshotRow
 from tempo_core.errors import InputError
-
-ExportRule = Literal["latest", "adjudicated", "majority"]
-EXPORT_RULES: tuple[ExportRule, ...] = get_args(ExportRule)
+from tempo_core.moments import merge, moments_from_pairs
 
 
 def export_to(
@@ -35,18 +32,17 @@ def export_to(
     `dataset` None takes the only one. The manifest records rule, options and snapshot. Raises RowsRejected,
     InputError.
     """
-    name = dataset or only_dataset(snapshot)
-    rows = export_rows(snapshot, rule=rule, dataset=name, split=split, edited_text=edited_text)
-    settled = dataclasses.replace(
+    dataset = dataset or only_dataset(snapshot)
+    rows = export_rows(snapshot, rule=rule, dataset=dataset, split=split, edited_text=edited_text)
+    recorded_options = dataclasses.replace(
         options or ExportOptions(),
-        adjudication=ADJUDICATIONS[0],
         decided_by=rule,
-        dataset=name,
+        dataset=dataset,
         split=split,
         edited_text=edited_text,
         snapshot_sha=snapshot.sha256,
     )
-    return formats.write(rows, path, format=format, options=settled)
+    return formats.write(rows, path, format=format, options=recorded_options)
 
 
 def only_dataset(snapshot: Snapshot) -> str:
@@ -76,74 +72,113 @@ def export_rows(
     """
     if rule not in EXPORT_RULES:
         raise InputError(f"The rule is {rule!r}; it must be one of {', '.join(EXPORT_RULES)}.")
-    models = _models(snapshot)
-    for each in snapshot.rows(splits=None if split is None else [split]):
-        if dataset is None or each.dataset == dataset:
-            yield _export(each, rule, models.get((each.dataset, each.row.qid_value), ()), edited_text)
+    predictions = _newest_predictions(snapshot)
+    for item in snapshot.rows(splits=None if split is None else [split]):
+        if dataset is None or item.dataset == dataset:
+            versions = predictions.get((item.dataset, item.row.qid_value), {})
+            yield _export_row(item, rule, tuple(versions.values()), edited_text)
 
 
-def _export(
-    each: SnapshotRow, rule: ExportRule, models: tuple[AnnotatorVersion, ...], edited_text: bool
+def _export_row(
+    item: SnapshotRow, rule: ExportRule, predictions: tuple[AnnotatorVersion, ...], edited_text: bool
 ) -> Row:
-    annotations = (*models, *(_version(version) for version in each.versions))
-    told: dict[str, Any] = {"annotations": annotations or each.row.annotations, **_agreement(each)}
-    answer = each.resolved("latest" if rule == "latest" else "adjudicated")
-    row = dataclasses.replace(each.row, **told)
-    if rule == "majority" and each.adopted is None:
-        return adjudicated(row, "majority")
+    # Beside the answer: every party's version, and how far the annotators agree.
+    versions = list(predictions)
+    for correction in item.versions:
+        edit = correction.edit
+        created_at = datetime.fromtimestamp(correction.created_at_ms / 1000, UTC)
+        versions.append(
+            AnnotatorVersion(
+                annotator=correction.annotator,
+                windows=tuple((moment.start_s, moment.end_s) for moment in edit.windows),
+                verdict=edit.verdict,
+                reason=edit.reason,
+                arm=edit.arm,
+                active_ms=edit.active_ms,
+                updated_at=created_at.isoformat(timespec="milliseconds"),
+                revision=correction.revision,
+            )
+        )
+    row = dataclasses.replace(item.row, annotations=tuple(versions) or item.row.annotations)
+    if len(item.versions) >= 2 and row.duration_s:
+        answers = [
+            Version(verdict=version.edit.verdict, moments=version.edit.windows) for version in item.versions
+        ]
+        report = agreement([(row.duration_s, answers)])
+        row = dataclasses.replace(row, mean_tiou=report.mean_tiou, alpha_clip=report.alpha)
+
+    # The answer that holds.
+    if rule == "majority" and item.adopted is None:
+        return majority(row)
+    answer = item.resolved("latest" if rule == "latest" else "adjudicated")
     if answer.correction is None:
         return row
     edit = answer.correction.edit
     windows = tuple((moment.start_s, moment.end_s) for moment in answer.moments or ())
-    changed = answer.verdict != row.verdict or windows != tuple(row.windows or ())
-    if changed:
+    if answer.verdict != row.verdict or windows != tuple(row.windows or ()):
         reason = edit.reason or ", ".join(edit.categories) or None
-        rev = answer.correction.revision
-        row = row.corrected(windows, verdict=answer.verdict, reason=reason, row_rev=rev)
+        revision = answer.correction.revision
+        row = row.corrected(windows, verdict=answer.verdict, reason=reason, row_rev=revision)
     if edited_text and edit.edited_text and edit.edited_text != row.query:
         row = dataclasses.replace(row, query=edit.edited_text, raw=None)
     return row
 
 
-def _version(correction: Correction) -> AnnotatorVersion:
-    edit = correction.edit
-    return AnnotatorVersion(
-        annotator=correction.annotator,
-        windows=tuple((moment.start_s, moment.end_s) for moment in edit.windows),
-        verdict=edit.verdict,
-        reason=edit.reason,
-        arm=edit.arm,
-        active_ms=edit.active_ms,
-        updated_at=datetime.fromtimestamp(correction.created_at_ms / 1000, UTC).isoformat(
-            timespec="milliseconds"
-        ),
-        revision=correction.revision,
-    )
+def majority(row: Row) -> Row:
+    """The row as more than half of its annotators have it; the same row where they decide nothing.
+
+    The verdict that more than half chose (a tie decides nothing), with the stretches that more than half of those
+    who chose it marked.
+    """
+    versions = [version for version in row.annotations or () if version.source == "annotator"]
+    verdicts = Counter(version.verdict for version in versions).most_common(1)
+    if not verdicts or verdicts[0][1] * 2 <= len(versions):
+        return row
+    verdict = verdicts[0][0]
+    windows: Windows = ()
+    if verdict == "moments":
+        windows = shared_by_most([version.windows for version in versions if version.verdict == verdict])
+        if not windows:
+            return row
+    if verdict == row.verdict and windows == row.windows:
+        return row
+    if verdict == "cannot-judge":
+        return row.corrected(row.windows or (), verdict="cannot-judge", reason=row.reason)
+    return row.corrected(windows, reason=row.reason)
 
 
-def _agreement(each: SnapshotRow) -> dict[str, float | None]:
-    if len(each.versions) < 2 or not each.row.duration_s:
-        return {}
-    versions = [
-        Version(verdict=version.edit.verdict, moments=version.edit.windows) for version in each.versions
-    ]
-    report = agreement([(each.row.duration_s, versions)])
-    return {"mean_tiou": report.mean_tiou, "alpha_clip": report.alpha}
+def shared_by_most(marked: Sequence[Windows]) -> Windows:
+    """Stretches that more than half of the lists cover: for three overlapping spans, their median edges."""
+    edges: list[tuple[float, int]] = []
+    for windows in marked:
+        for moment in merge(moments_from_pairs(windows)):
+            edges += [(moment.start_s, 1), (moment.end_s, -1)]
+    edges.sort(key=lambda edge: (edge[0], -edge[1]))
+    shared: list[tuple[float, float]] = []
+    depth, needed, start_s = 0, len(marked) // 2 + 1, 0.0
+    for time_s, step in edges:
+        previous_depth, depth = depth, depth + step
+        if previous_depth < needed <= depth:
+            start_s = time_s
+        elif depth < needed <= previous_depth and time_s > start_s:
+            shared.append((start_s, time_s))
+    return tuple(shared)
 
 
-def _models(snapshot: Snapshot) -> dict[tuple[str, int | str], tuple[AnnotatorVersion, ...]]:
-    """Each model's newest proposal for each query, by dataset and qid."""
+def _newest_predictions(snapshot: Snapshot) -> dict[tuple[str, int | str], dict[str, AnnotatorVersion]]:
+    """Each model's newest proposal for each query, by dataset and qid, then by the model's name."""
     newest: dict[tuple[str, int | str], dict[str, AnnotatorVersion]] = {}
-    for said in snapshot.records("proposals"):
-        name = f"{said['model_id']}+{said['adapter_id']}" if said["adapter_id"] else said["model_id"]
-        kept = (said["answer"] or {}).get("scores") or [moment[2] for moment in said["moments"]]
-        saliency = (said["answer"] or {}).get("saliency")
-        scored = len(kept) == len(said["moments"]) and None not in kept
-        newest.setdefault((said["dataset"], said["qid"]), {})[name] = AnnotatorVersion(
-            annotator=name,
+    for proposal in snapshot.records("proposals"):
+        adapter, answer, moments = proposal["adapter_id"], proposal["answer"] or {}, proposal["moments"]
+        model = f"{proposal['model_id']}+{adapter}" if adapter else proposal["model_id"]
+        scores = answer.get("scores") or [confidence for _, _, confidence in moments]
+        is_scored = bool(scores) and len(scores) == len(moments) and None not in scores
+        saliency = answer.get("saliency")
+        newest.setdefault((proposal["dataset"], proposal["qid"]), {})[model] = AnnotatorVersion(
+            annotator=model,
             source="model",
-            windows=tuple((start_ms / 1000, end_ms / 1000) for start_ms, end_ms, _ in said["moments"]),
-            scores=tuple(kept) if scored and kept else None,
+            windows=tuple((start_ms / 1000, end_ms / 1000) for start_ms, end_ms, _ in moments),
+            scores=tuple(scores) if is_scored else None,
             saliency=None if saliency is None else tuple(saliency),
         )
-    return {query: tuple(versions.values()) for query, versions in newest.items()}
+    return newest

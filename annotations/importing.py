@@ -1,4 +1,4 @@
-"""A file into the store: the format's reader, the right dataset, and a report that names what was left out."""
+"""A file into the store: the format's reader, the right dataset, and a report that names the rows left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportedFile:
-    """What came of one file."""
+    """One file as it was imported."""
 
     file_name: str
     format: str
@@ -45,23 +45,32 @@ def import_file(
     With `keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
     """
     options = ReadOptions(split=split, keep_going=keep_going, rejects_path=rejects_path, durations=durations)
-    read = formats.read(path, format=format, options=options)
-    name = dataset or usual_dataset(store, read.format)
+    result = formats.read(path, format=format, options=options)
+    dataset = dataset or usual_dataset(store, result.format)
     report = store.import_rows(
-        read.rows, dataset=name, op_id=op_id, actor=actor, file_name=path.name, format_name=read.format
+        result.rows,
+        dataset=dataset,
+        op_id=op_id,
+        actor=actor,
+        file_name=path.name,
+        format_name=result.format,
     )
     return ImportedFile(
-        file_name=path.name, format=read.format, dataset=name, report=report, problems=read.problems
+        file_name=path.name,
+        format=result.format,
+        dataset=dataset,
+        report=report,
+        problems=result.problems,
     )
 
 
 def usual_dataset(store: Store, format_name: str) -> str:
     """Where rows of a format go when nobody says: to the only dataset, or to one named after the format."""
-    present = list(store.datasets())
-    if format_name not in ATTACHED or not present:
+    datasets = list(store.datasets())
+    if format_name not in ATTACHED or not datasets:
         return format_name
-    if len(present) > 1:
+    if len(datasets) > 1:
         raise InputError(
-            f"There are datasets {', '.join(present)}; say which one is meant (on the command line: --dataset)."
+            f"There are datasets {', '.join(datasets)}; say which one is meant (on the command line: --dataset)."
         )
-    return present[0]
+    return datasets[0]

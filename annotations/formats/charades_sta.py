@@ -10,12 +10,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from annotations.formats import fields
-from annotations.formats.entries import Entry, joined, rows_of
-from annotations.formats.files import BYTE_ORDER_MARK, numbered_lines, read_text
-from annotations.formats.jsonl import loads, split_of
+from annotations.formats.files import BYTE_ORDER_MARK, numbered_lines, read_text, split_of
+from annotations.formats.grouping import Entry, rows_of
 from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row
 
@@ -24,33 +22,33 @@ SEPARATOR = "##"
 
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     """Rows in the file's order, with durations from the options or from the neighbouring file."""
-    durations = options.durations if options.durations is not None else _neighbour(path)
-    found: list[Entry | Problem] = []
+    durations: Mapping[str, object] = options.durations or {}
+    if options.durations is None and durations_path(path).exists():
+        durations = fields.mapping(fields.parse_json(read_text(durations_path(path))), "file")
+        for value in durations.values():
+            fields.duration_s(value)
+    entries: list[Entry] = []
     for line_number, line in numbered_lines(path):
         try:
-            found.append(_entry(line, line_number, durations))
+            head, separator, sentence = line.partition(SEPARATOR)
+            parts = head.split()
+            if not separator or len(parts) != 3:
+                raise FieldError("line", line, "must be `VID START END##SENTENCE`")
+            vid, *edges = parts
+            duration = fields.duration_s(durations[vid]) if vid in durations else None
+            seconds = [_seconds(edge) for edge in edges]
+            entries.append(
+                Entry(
+                    line=line_number,
+                    vid=vid,
+                    query=fields.text(sentence, "sentence"),
+                    duration_s=duration,
+                    window=fields.window(seconds, "window", duration),
+                )
+            )
         except FieldError as error:
-            found.append(Problem.of(error, path.name, line_number, line))
-    yield from (item for item in found if isinstance(item, Problem))
-    entries = [item for item in found if isinstance(item, Entry)]
-    yield from rows_of(joined(entries, options), path.name, split_of(path, options))
-
-
-def _entry(line: str, line_number: int, durations: Mapping[str, float]) -> Entry:
-    head, separator, sentence = line.partition(SEPARATOR)
-    parts = head.split()
-    if not separator or len(parts) != 3:
-        raise FieldError("line", line, "must be `VID START END##SENTENCE`")
-    vid = parts[0]
-    duration = durations.get(vid)
-    edges = [_seconds(part) for part in parts[1:]]
-    return Entry(
-        line=line_number,
-        vid=vid,
-        query=fields.text(sentence, "sentence"),
-        duration_s=None if duration is None else fields.duration_s(duration),
-        window=fields.window(edges, "window", duration),
-    )
+            yield Problem.of(error, path.name, line_number, line)
+    yield from rows_of(entries, options, path.name, split_of(path, options))
 
 
 def _seconds(text: str) -> float:
@@ -64,28 +62,16 @@ def durations_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.durations.json")
 
 
-def _neighbour(path: Path) -> dict[str, float]:
-    neighbour = durations_path(path)
-    if not neighbour.exists():
-        return {}
-    return {
-        vid: fields.duration_s(value)
-        for vid, value in fields.mapping(loads(read_text(neighbour)), "file").items()
-    }
-
-
 def check(row: Row, path: Path, options: ExportOptions) -> None:
     """Raises FieldError for a row without moments, or whose text the line form would break."""
     if not row.windows:
         raise FieldError("windows", row.windows, "Charades-STA has no line for a query without moments")
     if any(char in row.query for char in "\r\n"):
-        raise FieldError(
-            "query", row.query, "Charades-STA is one line a moment: a sentence cannot hold a newline"
-        )
+        rule = "Charades-STA is one line a moment: a sentence cannot hold a newline"
+        raise FieldError("query", row.query, rule)
     if row.vid.split() != [row.vid] or SEPARATOR in row.vid or row.vid.startswith(BYTE_ORDER_MARK):
-        raise FieldError(
-            "vid", row.vid, f"Charades-STA ends the vid at a space: it can hold none, and no {SEPARATOR}"
-        )
+        rule = f"Charades-STA ends the vid at a space: it can hold none, and no {SEPARATOR}"
+        raise FieldError("vid", row.vid, rule)
 
 
 def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
@@ -96,13 +82,9 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
         for start_s, end_s in row.windows or ()
     ]
     files = {path: "".join(f"{line}\n" for line in lines).encode("utf-8")}
-    durations: dict[str, Any] = {row.vid: row.duration_s for row in rows if row.duration_s is not None}
+    durations = {row.vid: row.duration_s for row in rows if row.duration_s is not None}
     if durations:
         files[durations_path(path)] = json.dumps(durations).encode("ascii")
-    repeats = sum(same_query(*pair) for pair in pairwise(rows))
+    repeats = sum((first.vid, first.query) == (second.vid, second.query) for first, second in pairwise(rows))
     counts = {"lines": len(lines), "neighbouring queries that repeat a sentence, read back as one": repeats}
     return ExportFiles(files=files, counts=counts)
-
-
-def same_query(before: Row, after: Row) -> bool:
-    return (before.vid, before.query) == (after.vid, after.query)

@@ -1,24 +1,60 @@
 """The rules for one field: each function returns the value in the row's form or raises FieldError."""
 
 import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from annotations.formats.options import FieldError
-from annotations.rows import SPLITS, VERDICTS, Split, Verdict, Windows
+from annotations.rows import SPLITS, VERDICTS, VERSION_SOURCES, Split, Verdict, VersionSource, Windows
+
+Value = TypeVar("Value")
 
 CLIP_S = 2
 """Length of QVHighlights' clips, in seconds."""
 PAST_END_S = 0.05
 """Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
 TOO_LARGE = 1e9
+LEFT_OUT = {
+    "no-moment": "no matching moment, left out",
+    "cannot-judge": "cannot judge, left out",
+    None: "no ground truth, left out",
+}
+"""What an export counts for a verdict that a format has no place for."""
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value without NaN, infinities, or a name that stands twice. Raises FieldError."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
+    except (ValueError, RecursionError) as error:
+        raise FieldError("line", text, f"is not valid JSON ({error})") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _unique_names(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(items)
+    if len(values) != len(items):
+        names = [name for name, _ in items]
+        repeated = next(name for idx, name in enumerate(names) if name in names[:idx])
+        raise ValueError(f"{repeated!r} is given twice")
+    return values
 
 
 def required(values: Mapping[str, Any], name: str) -> Any:
     if name not in values:
         raise FieldError(name, None, "the field is missing; every row needs it")
     return values[name]
+
+
+def optional(values: Mapping[str, Any], name: str, check: Callable[[object, str], Value]) -> Value | None:
+    """The checked value of a field, or None where it is missing or null."""
+    return None if values.get(name) is None else check(values[name], name)
 
 
 def mapping(value: object, name: str) -> dict[str, Any]:
@@ -51,10 +87,20 @@ def qid(value: object) -> tuple[str, bool]:
     raise FieldError("qid", value, "must be a whole number or a text that is not empty")
 
 
+def qid_of_text(value: object) -> tuple[str, bool]:
+    """The id where a file holds only text: digits without leading zeros are a number."""
+    name = text(value, "qid")
+    return name, re.fullmatch(r"-?[1-9]\d*|0", name, re.ASCII) is not None
+
+
 def number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise FieldError(name, value, "must be a finite number")
     return float(value)
+
+
+def numbers(value: object, name: str) -> tuple[float, ...]:
+    return tuple(number(item, name) for item in sequence(value, name))
 
 
 def whole(value: object, name: str) -> int:
@@ -71,17 +117,24 @@ def duration_s(value: object, name: str = "duration") -> float:
 
 
 def split(value: object) -> Split:
-    for known in SPLITS:
-        if value == known:
-            return known
+    for name in SPLITS:
+        if value == name:
+            return name
     raise FieldError("split", value, f"must be one of {', '.join(SPLITS)}")
 
 
 def verdict(value: object) -> Verdict:
-    for known in VERDICTS:
-        if value == known:
-            return known
+    for name in VERDICTS:
+        if value == name:
+            return name
     raise FieldError("verdict", value, f"must be one of {', '.join(VERDICTS)}")
+
+
+def version_source(value: object) -> VersionSource:
+    for name in VERSION_SOURCES:
+        if value == name:
+            return name
+    raise FieldError("source", value, f"must be one of {', '.join(VERSION_SOURCES)}")
 
 
 def window(value: object, name: str, duration: float | None = None) -> tuple[float, float]:
@@ -133,9 +186,8 @@ def saliency(value: object, clips: Sequence[int] | None) -> tuple[tuple[int, ...
     for triple in triples:
         if len(triple) != 3 or not all(0 <= score <= 4 for score in triple):
             raise FieldError(name, triple, "each clip needs exactly three scores 0..4")
-    if clips is None or len(triples) != len(clips):
-        given = 0 if clips is None else len(clips)
-        raise FieldError(
-            name, len(triples), f"there must be one triple for each of the {given} relevant_clip_ids"
-        )
+    clip_count = 0 if clips is None else len(clips)
+    if clips is None or len(triples) != clip_count:
+        rule = f"there must be one triple for each of the {clip_count} relevant_clip_ids"
+        raise FieldError(name, len(triples), rule)
     return triples

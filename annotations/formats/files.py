@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from annotations.formats.options import Problem
+from annotations.formats import fields
+from annotations.formats.options import Problem, ReadOptions
+from annotations.rows import Split
 from tempo_core.errors import InputError
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -41,16 +45,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield line_number, line
 
 
+def split_of(path: Path, options: ReadOptions) -> Split:
+    """The split of the options, else the one in the file's name, else `unknown`."""
+    if options.split is not None:
+        return options.split
+    match = re.search(r"(?:^|[^a-z])(train|val|test)(?:[^a-z]|$)", path.name.lower())
+    return fields.split(match[1]) if match else "unknown"
+
+
 def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, or of a folder's file names and hashes in sorted order."""
     if path.is_file():
         return hashlib.sha256(read_bytes(path)).hexdigest()
-    listing = (f"{item.relative_to(path)} {sha256_of(item)}\n" for item in files_below(path))
-    return hashlib.sha256("".join(listing).encode()).hexdigest()
-
-
-def files_below(folder: Path) -> list[Path]:
-    return sorted(item for item in folder.rglob("*") if item.is_file())
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = "".join(f"{file.relative_to(path)} {sha256_of(file)}\n" for file in files)
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
@@ -66,7 +75,12 @@ def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
     staged: dict[Path, Path] = {}
     try:
         for path, content in files.items():
-            staged[path] = _stage(path, content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+            staged[path] = Path(name)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                os.fchmod(stream.fileno(), 0o644)
         for path, temporary in staged.items():
             os.replace(temporary, path)
     except OSError as error:
@@ -74,15 +88,6 @@ def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
-
-
-def _stage(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-        os.fchmod(stream.fileno(), 0o644)
-    return Path(name)
 
 
 def write_rejects(path: Path, problems: Iterable[Problem]) -> None:
@@ -97,9 +102,13 @@ def json_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
 
 def safe_name(vid: str) -> str:
     """A file name for a video id: characters that a file system may refuse become `%xx`; names stay apart."""
-    plain = "".join(char if char.isalnum() or char in "-_." else _percent(char) for char in vid)
-    return f"%2e{plain[1:]}" if plain.startswith(".") else plain
+    name = "".join(
+        char if char.isalnum() or char in "-_." else "".join(f"%{byte:02x}" for byte in char.encode("utf-8"))
+        for char in vid
+    )
+    return f"%2e{name[1:]}" if name.startswith(".") else name
 
 
-def _percent(char: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in char.encode("utf-8"))
+def vid_of_name(name: str) -> str:
+    """The video id behind a name that `safe_name` made."""
+    return unquote(name)

@@ -45,19 +45,17 @@ def snapped(windows: Windows, duration_s: float, how: Snapping) -> Windows:
     clips = clip_count(duration_s)
     spans = []
     for start_s, end_s in windows:
-        first, last = _clip_span(*Moment(start_s, end_s).to_ms(), how)
+        start_ms, end_ms = Moment(start_s, end_s).to_ms()
+        if how == "outward":
+            first, last = (start_ms + NEAR_MS) // CLIP_MS, -((NEAR_MS - end_ms) // CLIP_MS)
+        else:
+            first, last = (start_ms + CLIP_MS // 2) // CLIP_MS, (end_ms + CLIP_MS // 2) // CLIP_MS
         first, last = min(first, clips), min(last, clips)
         if last <= first:
             first = min(int((start_s + end_s) / 2 // CLIP_S), clips - 1)
             last = first + 1
         spans.append(Moment(first * CLIP_S, last * CLIP_S))
     return tuple((moment.start_s, moment.end_s) for moment in merge(spans))
-
-
-def _clip_span(start_ms: int, end_ms: int, how: Snapping) -> tuple[int, int]:
-    if how == "outward":
-        return (start_ms + NEAR_MS) // CLIP_MS, -((NEAR_MS - end_ms) // CLIP_MS)
-    return (start_ms + CLIP_MS // 2) // CLIP_MS, (end_ms + CLIP_MS // 2) // CLIP_MS
 
 
 def covered_clips(windows: Windows) -> tuple[int, ...]:
@@ -78,13 +76,14 @@ def scores_for(clips: tuple[int, ...], row: Row, policy: SaliencyPolicy) -> tupl
     """
     if policy == "drop" or row.saliency_scores is None or not row.relevant_clip_ids:
         return None, 0
-    known = dict(zip(row.relevant_clip_ids, row.saliency_scores, strict=True))
-    filled = [clip for clip in clips if clip not in known]
-    triples = tuple(known[clip] if clip in known else _fill(clip, known, policy) for clip in clips)
-    return triples, len(filled)
-
-
-def _fill(clip: int, known: dict[int, tuple[int, ...]], policy: SaliencyPolicy) -> tuple[int, ...]:
-    if policy == "keep+neutral":
-        return NEUTRAL
-    return known[min(known, key=lambda scored: (abs(scored - clip), scored))]
+    scores = dict(zip(row.relevant_clip_ids, row.saliency_scores, strict=True))
+    triples: list[tuple[int, ...]] = []
+    for clip in clips:
+        if clip in scores:
+            triples.append(scores[clip])
+        elif policy == "keep+neutral":
+            triples.append(NEUTRAL)
+        else:
+            nearest = min(scores, key=lambda scored_clip: (abs(scored_clip - clip), scored_clip))
+            triples.append(scores[nearest])
+    return tuple(triples), sum(clip not in scores for clip in clips)

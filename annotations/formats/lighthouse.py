@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from annotations.formats.jsonl import grounding_object, grounding_row, read_lines, split_of, still_says
+from annotations.formats.files import split_of
+from annotations.formats.jsonl import grounding_object, grounding_row, read_lines, still_says, with_refusals
 from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row
 
@@ -27,32 +28,27 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
 
 def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file; refusals beside it in `…_no_moment` (its evaluator fails on them) unless asked for inline."""
-    apart = [row for row in rows if options.refusals == "apart" and row.verdict == "no-moment"]
-    away = {id(row) for row in apart}
-    files = {path: _lines([row for row in rows if id(row) not in away])}
-    if apart:
-        files[path.with_name(f"{path.stem}_no_moment{path.suffix}")] = _lines(apart)
-    passed = sum(_passes(row) for row in rows)
-    counts = {"passed through byte for byte": passed, "no moment, kept in a file of their own": len(apart)}
-    return ExportFiles(files=files, counts=counts)
-
-
-def _lines(rows: Sequence[Row]) -> bytes:
-    return "\n".join(_line(row) for row in rows).encode("utf-8")
-
-
-def _passes(row: Row) -> bool:
-    return row.verdict != "cannot-judge" and still_says(row)
-
-
-def _line(row: Row) -> str:
-    if row.raw is not None and _passes(row):
-        return row.raw
-    corrected = row.original_windows is not None
-    clips, scores = (None, None) if corrected else (row.relevant_clip_ids, row.saliency_scores)
-    written = grounding_object(row, row.windows, clips, scores)
-    if row.verdict == "cannot-judge":
-        written["verdict"] = row.verdict
-    if row.reason is not None:
-        written["reason"] = row.reason
-    return json.dumps(written)
+    lines: list[str] = []
+    refusals: list[str] = []
+    passed_count = 0
+    for row in rows:
+        if row.raw is not None and row.verdict != "cannot-judge" and still_says(row):
+            passed_count += 1
+            line = row.raw
+        else:
+            # Scores of clips belong to the windows that they were given with.
+            is_corrected = row.original_windows is not None
+            clips, scores = (None, None) if is_corrected else (row.relevant_clip_ids, row.saliency_scores)
+            values = grounding_object(row, row.windows, clips, scores)
+            if row.verdict == "cannot-judge":
+                values["verdict"] = row.verdict
+            if row.reason is not None:
+                values["reason"] = row.reason
+            line = json.dumps(values)
+        is_apart = options.refusals == "apart" and row.verdict == "no-moment"
+        (refusals if is_apart else lines).append(line)
+    counts = {
+        "passed through byte for byte": passed_count,
+        "no moment, kept in a file of their own": len(refusals),
+    }
+    return ExportFiles(files=with_refusals(path, lines, refusals), counts=counts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotations.formats.options import ExportFiles, ExportOptions
+from annotations.formats.options import ExportOptions
 from annotations.rows import Row
 
 QVHIGHLIGHTS = "cc-by-nc-sa-4.0"
@@ -50,7 +50,7 @@ def licence_of(rows: Sequence[Row], options: ExportOptions) -> str:
     return QVHIGHLIGHTS if any(YOUTUBE_CLIP.fullmatch(row.vid) for row in rows) else "other"
 
 
-def changed(rows: Sequence[Row]) -> int:
+def changed_count(rows: Sequence[Row]) -> int:
     """Rows whose windows or verdict are not the released ones."""
     return sum(row.original_windows is not None and row.original_windows != row.windows for row in rows)
 
@@ -59,45 +59,47 @@ def licence_notice(rows: Sequence[Row], options: ExportOptions) -> str:
     """What a derivative must say: licence, attribution, and that changes were made."""
     licence = licence_of(rows, options)
     name, url = LICENCES.get(licence, (licence, ""))
-    corrected = changed(rows)
-    made = f"Changes were made: the moments of {corrected} of {len(rows)} queries were corrected."
-    nothing = f"No changes were made to the moments of these {len(rows)} queries."
+    corrected = changed_count(rows)
+    changes = f"No changes were made to the moments of these {len(rows)} queries."
+    if corrected:
+        changes = f"Changes were made: the moments of {corrected} of {len(rows)} queries were corrected."
     attribution = f"Derived from {ATTRIBUTION}.\n" if licence == QVHIGHLIGHTS else ""
     head = f"{name}\n{url}\n" if url else f"{name}\n"
     return (
-        f"{head}\n{attribution}{made if corrected else nothing}\n"
+        f"{head}\n{attribution}{changes}\n"
         "This copy is offered under the same licence. The authors of the original do not endorse it.\n"
     )
 
 
 def export_manifest(
-    form: str,
+    format: str,
     rows: Sequence[Row],
-    written: ExportFiles,
+    files: Mapping[Path, bytes],
+    counts: Mapping[str, int],
     dropped: Mapping[str, int],
     options: ExportOptions,
-    base: Path,
+    folder: Path,
 ) -> dict[str, Any]:
-    """What was exported, how, and the hash of every file; nothing in it depends on the clock unasked."""
+    """What was exported, how, and the hash of every file. There is no clock in it: equal rows give equal files."""
     verdicts = Counter(row.verdict or "no ground truth" for row in rows)
     return {
-        "format": form,
-        "created_at": options.created_at,
+        "format": format,
+        "created_at": None,
         "snapshot_sha": options.snapshot_sha,
         "rows": len(rows),
         "rows_by_split": dict(sorted(Counter(row.split for row in rows).items())),
         "rows_by_verdict": dict(sorted(verdicts.items())),
-        "changed_rows": changed(rows),
-        "counts": dict(written.counts),
+        "changed_rows": changed_count(rows),
+        "counts": dict(counts),
         "dropped_fields": dict(dropped),
         "options": options.recorded(),
         "licence": {"id": licence_of(rows, options), "notice": licence_notice(rows, options)},
         "files": {
-            str(path.relative_to(base)): {
+            str(path.relative_to(folder)): {
                 "bytes": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
             }
-            for path, content in sorted(written.files.items())
+            for path, content in sorted(files.items())
         },
     }
 
@@ -115,7 +117,7 @@ def dataset_card(sizes: Mapping[str, int], rows: Sequence[Row], options: ExportO
     return (
         f"{head}\n# Corrected moments\n\nWhen does it happen? Queries about videos, each with every moment "
         f"that matches, or the verdict that none does.\n\n| split | queries |\n|---|---|\n{counted}\n"
-        f"{changed(rows)} queries differ from the release. "
+        f"{changed_count(rows)} queries differ from the release. "
         "Rows of val and test are for scoring, never for training.\n"
         f"\n## Columns\n\n| column | meaning |\n|---|---|\n{table}"
         f"\n## Licence\n\n{licence_notice(rows, options)}"

@@ -1,26 +1,28 @@
 """What every format shares: the options of reading and writing, what went wrong where, and what came out.
 
 A format is a module with
-`read(path, options) -> Iterator[Row | Problem]`, `check(row, path, options) -> None` (raises FieldError for a
-row that it cannot carry), where needed `losses(row, path, options) -> Iterable[str]` (what else a carried row
-loses), and `write(rows, path, options) -> ExportFiles` (contents in memory; it touches no disk).
+`read(path, options) -> Iterator[Row | Problem]`,
+`check(row, path, options) -> None` (raises FieldError for a row that it cannot carry),
+`write(rows, path, options) -> ExportFiles` (contents in memory; it touches no disk), and, where needed,
+`left_out(row) -> str | None` (why the format has nothing to show for a row, which an export counts) and
+`losses(row, path, options) -> Iterator[str]` (what a row loses beyond what `FORMATS` says).
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from annotations.rows import Row, Split
 from tempo_core.errors import InputError
 
+ExportRule = Literal["latest", "adjudicated", "majority"]
 Snapping = Literal["outward", "nearest"]
 SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
-Adjudication = Literal["as-given", "latest", "majority"]
 
+EXPORT_RULES: tuple[ExportRule, ...] = ("latest", "adjudicated", "majority")
 SNAPPINGS: tuple[Snapping, ...] = ("outward", "nearest")
 SALIENCY_POLICIES: tuple[SaliencyPolicy, ...] = ("keep+neutral", "carry", "drop")
-ADJUDICATIONS: tuple[Adjudication, ...] = ("as-given", "latest", "majority")
 SHOWN_CHARS = 120
 SHOWN_PROBLEMS = 10
 
@@ -63,13 +65,13 @@ class Problem:
 class RowsRejected(InputError):
     """Rows break a rule, and nothing was read or written because of it."""
 
-    def __init__(self, problems: tuple[Problem, ...], what: str) -> None:
+    def __init__(self, problems: tuple[Problem, ...], action: str) -> None:
         self.problems = problems
-        shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
-        more = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        listing = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+        rest = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         rows = "1 row breaks" if len(problems) == 1 else f"{len(problems)} rows break"
         super().__init__(
-            f"{rows} a rule, so nothing was {what}:\n{shown}{more}\nMend them, or pass --keep-going."
+            f"{rows} a rule, so nothing was {action}:\n{listing}{rest}\nMend them, or pass --keep-going."
         )
 
 
@@ -85,8 +87,6 @@ class ReadOptions:
     """Where `keep_going` writes the bad rows as JSON lines; None: only in the result."""
     durations: Mapping[str, float] | None = None
     """Seconds by vid, for formats that do not hold them (Charades-STA)."""
-    frame_rate: float | None = None
-    """Frames per second, for Label Studio tasks that do not state their own."""
     join_repeats: bool = True
     """Charades-STA, TimeLens-Bench, ActivityNet without qids: read neighbouring entries that repeat a
     sentence as one row with several moments. False: one row for each entry."""
@@ -101,9 +101,6 @@ class ExportOptions:
     saliency: SaliencyPolicy = "keep+neutral"
     """Clips that a correction added: `keep+neutral` gives them [2, 2, 2], `carry` copies the nearest scored
     clip; `drop` leaves the field out of every row, so that the file serves moment retrieval only."""
-    adjudication: Adjudication = "as-given"
-    """`as-given`: the row's own windows (the store has decided); `latest`: the newest annotator version;
-    `majority`: what more than half of the annotators marked (for three that overlap: the median edges)."""
     keep_going: bool = False
     """True: rows that the format cannot carry are left out and reported; False: they stop the export."""
     rejects_path: Path | None = None
@@ -118,14 +115,10 @@ class ExportOptions:
     licence: str | None = None
     """Id of the source's licence, for the notice and the dataset card. None: QVHighlights' where a video is
     one of its clips, else `other`, which tells the reader to follow the original dataset's."""
-    manifest: bool = True
-    """False writes no manifest and no licence notice."""
-    created_at: str | None = None
-    """ISO 8601 time for the manifest; None leaves it out, so that equal data gives equal files."""
     snapshot_sha: str | None = None
     """The store snapshot that the rows came from."""
-    decided_by: str | None = None
-    """The store's rule behind rows `as-given`: latest, adjudicated or majority; None: not from a store."""
+    decided_by: ExportRule | None = None
+    """The store's rule behind the rows: latest, adjudicated or majority; None: not from a store."""
     dataset: str | None = None
     """The store's dataset that the rows are of; None: not from a store."""
     split: str | None = None
@@ -137,7 +130,6 @@ class ExportOptions:
         choices = (
             ("snapping", self.snapping, SNAPPINGS),
             ("saliency", self.saliency, SALIENCY_POLICIES),
-            ("adjudication", self.adjudication, ADJUDICATIONS),
             ("refusals", self.refusals, ("apart", "inline")),
         )
         for name, value, allowed in choices:
@@ -146,10 +138,20 @@ class ExportOptions:
 
     def recorded(self) -> dict[str, Any]:
         """The options that shape the rows, as the manifest states them."""
-        plain = asdict(self)
-        for unrecorded in ("rejects_path", "overwrite", "manifest", "created_at", "snapshot_sha"):
-            del plain[unrecorded]
-        return plain
+        return {
+            "snapping": self.snapping,
+            "saliency": self.saliency,
+            "adjudication": "as-given",  # manifests have always said so; `decided_by` is the store's rule
+            "keep_going": self.keep_going,
+            "frame_rate": self.frame_rate,
+            "predictions_of": self.predictions_of,
+            "refusals": self.refusals,
+            "licence": self.licence,
+            "decided_by": self.decided_by,
+            "dataset": self.dataset,
+            "split": self.split,
+            "edited_text": self.edited_text,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,18 +4,20 @@ Files are `data/{split}-00000-of-00001.parquet`. They carry every field of a row
 row's is, else text beside `qid_is_int`; `extra` is JSON text. pyarrow is imported when used.
 """
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from annotations.formats import carried
+from annotations.formats import fields
 from annotations.formats.files import read_bytes
-from annotations.formats.jsonl import loads
+from annotations.formats.jsonl import KNOWN, grounding_row
 from annotations.formats.manifest import dataset_card
 from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
-from annotations.rows import SPLITS, Row, SourceLine
+from annotations.rows import SPLITS, AnnotatorVersion, Row, SourceLine
+from tempo_core.errors import InputError
 
 SUFFIX = ".parquet"
 LARGEST_INT = 2**63 - 1
@@ -65,41 +67,77 @@ def _schema(numbered: bool) -> Any:
     )
 
 
-COLUMN_OF = {"duration_s": "duration", "windows": "relevant_windows"}
-"""Row attribute → column, where the two differ."""
-
-
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     """Rows of a .parquet file, or of every one below a folder in the order of their names."""
-    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
-        for line, values in enumerate(_values(file), start=1):
-            try:
-                yield _row(values, SourceLine(file=file.name, line=line), options)
-            except FieldError as error:
-                yield Problem.of(error, file.name, line, repr(values))
-
-
-def _values(file: Path) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        try:
+            table: list[dict[str, Any]] = pq.read_table(io.BytesIO(read_bytes(file))).to_pylist()
+        except (pa.ArrowException, ValueError) as error:
+            raise FieldError("file", file.name, f"is not readable as Parquet ({error})") from error
+        for line, cells in enumerate(table, start=1):
+            try:
+                yield _row(cells, SourceLine(file=file.name, line=line), options)
+            except FieldError as error:
+                yield Problem.of(error, file.name, line, repr(cells))
+
+
+def _row(cells: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row:
+    values = {name: value for name, value in cells.items() if value is not None}
+    split = options.split or fields.split(values.get("split", "unknown"))
+    row = grounding_row(
+        {
+            name: values[name] for name in KNOWN if name in values
+        },  # columns that are also a JSON line's fields
+        split,
+        origin=origin,
+        needs_duration=False,
+    )
+    if "original_windows" in values:
+        original_windows = fields.windows(values["original_windows"], "original_windows", row.duration_s)
+    else:
+        original_windows = None
+    versions = fields.sequence(values.get("annotations", []), "annotations")
     try:
-        values: list[dict[str, Any]] = pq.read_table(io.BytesIO(read_bytes(file))).to_pylist()
-    except (pa.ArrowException, ValueError) as error:
-        raise FieldError("file", file.name, f"is not readable as Parquet ({error})") from error
-    return values
+        return dataclasses.replace(
+            row,
+            qid_is_int=row.qid_is_int or bool(values.get("qid_is_int")),
+            original_windows=original_windows,
+            mean_tiou=fields.optional(values, "mean_tiou", fields.number),
+            alpha_clip=fields.optional(values, "alpha_clip", fields.number),
+            model_version=fields.optional(values, "model_version", fields.text),
+            row_rev=fields.optional(values, "row_rev", fields.whole),
+            annotations=tuple(map(_version, versions)) if "annotations" in values else None,
+            extra=fields.mapping(fields.parse_json(values.get("extra", "{}")), "extra"),
+        )
+    except FieldError:
+        raise
+    except InputError as error:
+        raise FieldError("qid_is_int", True, str(error)) from error
 
 
-def _row(values: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row:
-    note = {name: value for name, value in values.items() if value is not None}
-    for attribute, column in COLUMN_OF.items():
-        if column in note:
-            note[attribute] = note.pop(column)
-    if isinstance(note.get("qid"), int):
-        note["qid"], note["qid_is_int"] = str(note["qid"]), True
-    note["split"] = options.split or note.get("split", "unknown")
-    note["extra"] = loads(note["extra"]) if "extra" in note else {}
-    return carried.row_of(note, origin)
+def _version(item: object) -> AnnotatorVersion:
+    values = fields.mapping(item, "annotations")
+    try:
+        return AnnotatorVersion(
+            annotator=fields.text(values.get("annotator"), "annotator"),
+            source=fields.version_source(values.get("source") or "annotator"),
+            windows=fields.any_windows(values.get("windows") or [], "windows"),
+            scores=fields.optional(values, "scores", fields.numbers),
+            saliency=fields.optional(values, "saliency", fields.numbers),
+            verdict=fields.verdict(values["verdict"]) if values.get("verdict") else None,
+            reason=fields.optional(values, "reason", fields.text),
+            arm=fields.optional(values, "arm", fields.text),
+            active_ms=fields.optional(values, "active_ms", fields.whole),
+            updated_at=fields.optional(values, "updated_at", fields.text),
+            revision=fields.optional(values, "revision", fields.whole),
+        )
+    except FieldError:
+        raise
+    except InputError as error:
+        raise FieldError("annotations", item, str(error)) from error
 
 
 def check(row: Row, path: Path, options: ExportOptions) -> None:
@@ -116,10 +154,10 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
     files: dict[Path, bytes] = {}
     sizes: dict[str, int] = {}
     for split in SPLITS:
-        found = [row for row in rows if row.split == split]
-        if found:
-            files[path / "data" / f"{split}-00000-of-00001.parquet"] = _table(found, numbered)
-            sizes[split] = len(found)
+        split_rows = [row for row in rows if row.split == split]
+        if split_rows:
+            files[path / "data" / f"{split}-00000-of-00001.parquet"] = _table(split_rows, numbered)
+            sizes[split] = len(split_rows)
     files[path / "README.md"] = dataset_card(sizes, rows, options).encode("utf-8")
     return ExportFiles(files=files, counts={"shards": len(sizes)})
 
@@ -129,19 +167,22 @@ def _table(rows: Sequence[Row], numbered: bool) -> bytes:
     import pyarrow.parquet as pq
 
     schema = _schema(numbered)
-    table = pa.Table.from_pylist([_columns(row, numbered) for row in rows], schema=schema)
+    cells = []
+    for row in rows:
+        # Most columns have an attribute's name; the schema leaves out those that have none.
+        values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        versions = None if row.annotations is None else list(map(dataclasses.asdict, row.annotations))
+        cells.append(
+            {
+                **values,
+                "qid": int(row.qid) if numbered else row.qid,
+                "duration": row.duration_s,
+                "relevant_windows": row.windows,
+                "n_annotators": sum(version.source == "annotator" for version in row.annotations or ()),
+                "annotations": versions,
+                "extra": json.dumps(dict(row.extra)) if row.extra else None,
+            }
+        )
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(cells, schema=schema), sink, compression="zstd")
     return sink.getvalue()
-
-
-def _columns(row: Row, numbered: bool) -> dict[str, Any]:
-    values = carried.noted(row)
-    for attribute, column in COLUMN_OF.items():
-        if attribute in values:
-            values[column] = values.pop(attribute)
-    values["qid"] = int(row.qid) if numbered else row.qid
-    values["qid_is_int"] = row.qid_is_int
-    values["n_annotators"] = sum(version.source == "annotator" for version in row.annotations or ())
-    values["extra"] = json.dumps(dict(row.extra)) if row.extra else None
-    return values

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from annotations.formats import fields
-from annotations.formats.jsonl import loads, plain, read_lines, split_of
+from annotations.formats.files import split_of
+from annotations.formats.jsonl import plain, read_lines, with_refusals
 from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Split
 
 UNNAMED_MODEL = "model"
 KNOWN = ("qid", "query", "vid", "duration", "model", "pred_relevant_windows", "pred_saliency_scores")
+IN_LINE = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")
+"""Attributes of a row that a line holds, beside the prediction."""
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
@@ -25,40 +28,36 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     return read_lines(path, lambda values, raw, origin: _row(values, split, raw, origin))
 
 
-def _row(values: dict[str, Any], split: Split, raw: str | None, origin: SourceLine | None) -> Row:
+def _row(
+    values: dict[str, Any], split: Split, raw: str | None = None, origin: SourceLine | None = None
+) -> Row:
     qid, qid_is_int = fields.qid(fields.required(values, "qid"))
-    return Row(
-        qid=qid,
-        qid_is_int=qid_is_int,
-        query=fields.text(fields.required(values, "query"), "query"),
-        vid=fields.text(fields.required(values, "vid"), "vid"),
-        duration_s=fields.duration_s(values["duration"]) if "duration" in values else None,
-        split=split,
-        annotations=(_version(values),),
-        extra={name: value for name, value in values.items() if name not in KNOWN},
-        raw=raw,
-        origin=origin,
-    )
-
-
-def _version(values: dict[str, Any]) -> AnnotatorVersion:
+    query = fields.text(fields.required(values, "query"), "query")
+    vid = fields.text(fields.required(values, "vid"), "vid")
+    duration = fields.duration_s(values["duration"]) if "duration" in values else None
     name = "pred_relevant_windows"
     triples = [fields.sequence(item, name) for item in fields.sequence(fields.required(values, name), name)]
     if any(len(triple) != 3 for triple in triples):
         raise FieldError(name, values[name], "each prediction must be [start, end, score]")
-    clips = values.get("pred_saliency_scores")
-    return AnnotatorVersion(
+    prediction = AnnotatorVersion(
         annotator=fields.text(values.get("model", UNNAMED_MODEL), "model"),
         source="model",
         windows=fields.any_windows([triple[:2] for triple in triples], name),
         scores=tuple(fields.number(triple[2], name) for triple in triples) or None,
-        saliency=None if clips is None else _saliency(clips),
+        saliency=fields.optional(values, "pred_saliency_scores", fields.numbers),
     )
-
-
-def _saliency(clips: object) -> tuple[float, ...]:
-    name = "pred_saliency_scores"
-    return tuple(fields.number(score, name) for score in fields.sequence(clips, name))
+    return Row(
+        qid=qid,
+        qid_is_int=qid_is_int,
+        query=query,
+        vid=vid,
+        duration_s=duration,
+        split=split,
+        annotations=(prediction,),
+        extra={name: value for name, value in values.items() if name not in KNOWN},
+        raw=raw,
+        origin=origin,
+    )
 
 
 def predicted(row: Row, options: ExportOptions) -> AnnotatorVersion:
@@ -67,63 +66,60 @@ def predicted(row: Row, options: ExportOptions) -> AnnotatorVersion:
     if options.predictions_of is not None:
         versions = [version for version in versions if version.annotator == options.predictions_of]
     if len(versions) != 1:
-        names = [version.annotator for version in versions]
+        models = [version.annotator for version in versions]
         raise FieldError(
-            "annotations", names, "needs exactly one model's version; name it with predictions_of"
+            "annotations", models, "needs exactly one model's version; name it with predictions_of"
         )
     return versions[0]
 
 
 def check(row: Row, path: Path, options: ExportOptions) -> None:
     """Raises FieldError for a row without one chosen prediction, or with windows and no scores."""
-    version = predicted(row, options)
-    if version.windows and version.scores is None:
-        raise FieldError("annotations", version.annotator, "every predicted window needs a score")
+    prediction = predicted(row, options)
+    if prediction.windows and prediction.scores is None:
+        raise FieldError("annotations", prediction.annotator, "every predicted window needs a score")
 
 
 def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
     """Every version but the predicted one, and what a prediction does not say about that one."""
-    chosen = predicted(row, options)
+    prediction = predicted(row, options)
     if len(row.annotations or ()) > 1:
         yield "annotations.others"
-    if (chosen.reason, chosen.arm, chosen.active_ms, chosen.updated_at, chosen.revision) != (None,) * 5:
+    circumstances = (prediction.reason, prediction.arm, prediction.active_ms)
+    if (*circumstances, prediction.updated_at, prediction.revision) != (None,) * 5:
         yield "annotations.circumstances"
 
 
 def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
     """One file; refused queries beside it in `…_no_moment` unless asked for inline."""
     lines: list[str] = []
-    refused: list[str] = []
+    refusals: list[str] = []
     for row in rows:
-        apart = options.refusals == "apart" and not predicted(row, options).windows
-        (refused if apart else lines).append(_line(row, options))
-    files = {path: "\n".join(lines).encode("utf-8")}
-    if refused:
-        files[path.with_name(f"{path.stem}_no_moment{path.suffix}")] = "\n".join(refused).encode("utf-8")
-    return ExportFiles(files=files, counts={"no moment, kept in a file of their own": len(refused)})
+        prediction = predicted(row, options)
+        if row.raw is not None and _still_says(row, prediction):
+            line = row.raw
+        else:
+            scored = zip(prediction.windows, prediction.scores or (), strict=True)
+            values: dict[str, Any] = {"qid": row.qid_value, "query": row.query, "vid": row.vid}
+            if row.duration_s is not None:
+                values["duration"] = plain(row.duration_s)
+            values["pred_relevant_windows"] = [[start_s, end_s, score] for (start_s, end_s), score in scored]
+            if prediction.saliency is not None:
+                values["pred_saliency_scores"] = list(prediction.saliency)
+            if prediction.annotator != UNNAMED_MODEL:
+                values["model"] = prediction.annotator
+            line = json.dumps({**values, **row.extra})
+        is_apart = options.refusals == "apart" and not prediction.windows
+        (refusals if is_apart else lines).append(line)
+    counts = {"no moment, kept in a file of their own": len(refusals)}
+    return ExportFiles(files=with_refusals(path, lines, refusals), counts=counts)
 
 
-def _line(row: Row, options: ExportOptions) -> str:
-    version = predicted(row, options)
-    if row.raw is not None and _still_says(row, version):
-        return row.raw
-    scored = zip(version.windows, version.scores or (), strict=True)
-    written: dict[str, Any] = {"qid": row.qid_value, "query": row.query, "vid": row.vid}
-    if row.duration_s is not None:
-        written["duration"] = plain(row.duration_s)
-    written["pred_relevant_windows"] = [[start_s, end_s, score] for (start_s, end_s), score in scored]
-    if version.saliency is not None:
-        written["pred_saliency_scores"] = list(version.saliency)
-    if version.annotator != UNNAMED_MODEL:
-        written["model"] = version.annotator
-    return json.dumps({**written, **row.extra})
-
-
-def _still_says(row: Row, version: AnnotatorVersion) -> bool:
-    """Whether the source line says exactly this row and this version."""
+def _still_says(row: Row, prediction: AnnotatorVersion) -> bool:
+    """Whether the source line says exactly this row and this prediction: it may pass through."""
     try:
-        twin = _row(fields.mapping(loads(row.raw or ""), "line"), row.split, None, None)
+        twin = _row(fields.mapping(fields.parse_json(row.raw or ""), "line"), row.split)
     except FieldError:
         return False
-    same = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")
-    return twin.annotations == (version,) and all(getattr(twin, n) == getattr(row, n) for n in same)
+    same = all(getattr(twin, name) == getattr(row, name) for name in IN_LINE)
+    return same and twin.annotations == (prediction,)

@@ -11,18 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotations.formats import activitynet, fields
-from annotations.formats.files import json_lines, numbered_lines
-from annotations.formats.jsonl import loads, pairs, plain, split_of
+from annotations.formats.files import json_lines, numbered_lines, split_of
+from annotations.formats.jsonl import pairs, plain
 from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
 from annotations.rows import Row, SourceLine, Split
 
 SPANS, QUERIES = "spans", "queries"
 KNOWN_OF_VIDEO = ("vid", "duration", "events")
 KNOWN_OF_EVENT = ("qid", "query", "span")
-
-
-def _usual_path(vid: str) -> str:
-    return f"{vid}.mp4"
 
 
 def _is_lines(path: Path) -> bool:
@@ -38,7 +34,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     for line_number, line in numbered_lines(path):
         try:
             origin = SourceLine(file=path.name, line=line_number)
-            yield from _rows(fields.mapping(loads(line), "line"), split, origin)
+            yield from _rows(fields.mapping(fields.parse_json(line), "line"), split, origin)
         except FieldError as error:
             yield Problem.of(error, path.name, line_number, line)
 
@@ -47,15 +43,14 @@ def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
     path = fields.text(fields.required(video, "video_path"), "video_path")
     vid = fields.text(video.get("vid", PurePosixPath(path).stem), "vid")
     duration = fields.duration_s(fields.required(video, "duration"))
-    further = {name: value for name, value in video.items() if name not in KNOWN_OF_VIDEO}
-    if path == _usual_path(vid):
-        del further["video_path"]
-    events = fields.sequence(fields.required(video, "events"), "events")
+    video_extra = {name: value for name, value in video.items() if name not in KNOWN_OF_VIDEO}
+    if path == f"{vid}.mp4":
+        del video_extra["video_path"]
     rows = []
-    for place, item in enumerate(events):
+    for place, item in enumerate(fields.sequence(fields.required(video, "events"), "events")):
         event = fields.mapping(item, "events")
         qid, qid_is_int = fields.qid(event.get("qid", f"{vid}/{place}"))
-        own = {name: value for name, value in event.items() if name not in KNOWN_OF_EVENT}
+        event_extra = {name: value for name, value in event.items() if name not in KNOWN_OF_EVENT}
         rows.append(
             Row(
                 qid=qid,
@@ -65,7 +60,7 @@ def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
                 duration_s=duration,
                 split=split,
                 windows=fields.windows(fields.required(event, "span"), "span", duration),
-                extra={**further, "event": own} if own else further,
+                extra={**video_extra, "event": event_extra} if event_extra else video_extra,
                 origin=origin,
             )
         )
@@ -77,9 +72,8 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
     if row.windows is None:
         raise FieldError("windows", None, "TimeLens has no entry for a query without ground truth")
     if not row.windows and not _is_lines(path):
-        raise FieldError(
-            "windows", row.windows, "the benchmark's JSON has no entry for a query without moments"
-        )
+        rule = "the benchmark's JSON has no entry for a query without moments"
+        raise FieldError("windows", row.windows, rule)
     if row.duration_s is None:
         raise FieldError("duration", None, "TimeLens needs the video's duration in seconds")
 
@@ -94,34 +88,22 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
     """One file: JSON lines when the path ends in .jsonl, else the benchmark's JSON."""
     if not _is_lines(path):
         return activitynet.write_parallel(rows, path, times=SPANS, sentences=QUERIES)
-    videos: dict[str, list[Row]] = {}
+    # Rows that agree in all of their video's fields share a line.
+    videos: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        videos.setdefault(json.dumps(_video(row)), []).append(row)
-    lines = [_line(json.loads(video), queries) for video, queries in videos.items()]
+        extra = {name: value for name, value in row.extra.items() if name not in KNOWN_OF_VIDEO}
+        event_extra = extra.pop("event", {})
+        source, video_path = extra.pop("source", None), extra.pop("video_path", f"{row.vid}.mp4")
+        video = {
+            **({} if source is None else {"source": source}),
+            "video_path": video_path,
+            **({} if PurePosixPath(str(video_path)).stem == row.vid else {"vid": row.vid}),
+            **extra,
+            "duration": plain(row.duration_s or 0),
+        }
+        events = videos.setdefault(json.dumps(video), [])
+        is_usual_id = not row.qid_is_int and row.qid == f"{row.vid}/{len(events)}"
+        event = {"query": row.query, "span": pairs(row.windows or ())}
+        events.append({**({} if is_usual_id else {"qid": row.qid_value}), **event, **event_extra})
+    lines = [{**json.loads(video), "events": events} for video, events in videos.items()]
     return ExportFiles(files={path: json_lines(lines)}, counts={"videos": len(lines)})
-
-
-def _video(row: Row) -> dict[str, Any]:
-    """A video's own fields: rows that agree in all of them share a line."""
-    further = {name: value for name, value in row.extra.items() if name not in ("event", *KNOWN_OF_VIDEO)}
-    path = further.pop("video_path", _usual_path(row.vid))
-    named = {} if PurePosixPath(str(path)).stem == row.vid else {"vid": row.vid}
-    return {
-        "source": further.pop("source", None),
-        "video_path": path,
-        **named,
-        **further,
-        "duration": plain(row.duration_s or 0),
-    }
-
-
-def _line(video: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
-    if video["source"] is None:
-        del video["source"]
-    return {**video, "events": [_event(row, place) for place, row in enumerate(rows)]}
-
-
-def _event(row: Row, place: int) -> dict[str, Any]:
-    made_up = not row.qid_is_int and row.qid == f"{row.vid}/{place}"
-    event: dict[str, Any] = {"query": row.query, "span": pairs(row.windows or ())}
-    return {**({} if made_up else {"qid": row.qid_value}), **event, **row.extra.get("event", {})}

@@ -156,3 +156,47 @@ def test_a_frame_rate_must_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[
     out = str(tmp_path / "labels.json")
     assert main(["export", "--format", "label-studio", "--out", out, "--frame-rate", "0"]) == 2
     assert "--frame-rate must lie above 0" in capsys.readouterr().err
+
+
+def test_rows_that_break_a_rule_are_listed_a_line_each(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(rows.read_text().replace("[6, 8]", "[8, 6]").replace("[10, 20]", "[10, 10]"))
+    assert main(["import", str(bad), "--format", "qvhighlights"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "2 rows break a rule, so nothing was imported:",
+        "  bad.jsonl, line 1: relevant_windows = [8, 6]: a window must end after it starts",
+        "  bad.jsonl, line 2: relevant_windows = [10, 10]: a window must end after it starts",
+        "Mend them, or pass --keep-going.",
+    ]
+    assert (
+        main(
+            ["import", str(bad), "--format", "qvhighlights", "--keep-going", "--rejects", str(tmp_path / "r")]
+        )
+        == 0
+    )
+    assert [json.loads(line)["line"] for line in (tmp_path / "r").read_text().split("\n")] == [1, 2]
+
+
+def test_options_may_stand_anywhere_and_repeat(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(capsys, "import", "--dataset", "a", rows, "--split", "train")["added"] == 2
+    assert ask(capsys, "import", rows, "--dataset", "b")["added"] == 2
+    snapshot = ask(capsys, "snapshot", "--dataset", "a", "--dataset", "b", "--out", tmp_path / "s")
+    assert snapshot["counts"]["rows"] == 4  # type: ignore[index]
+
+
+def test_an_export_says_what_it_left_out(
+    rows: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(capsys, "import", rows, "--dataset", "d")
+    with Store(home / "cqvh.sqlite3") as store:
+        store.submit(1, edit(), annotator="ada", parent_id=None, op_id="1")
+    assert main(["export", "--format", "webvtt", "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 rows of d as webvtt:"
+    assert "  1 rows: no matching moment, left out" in lines
+    assert main(["export", "--format", "vtt", "--out", str(tmp_path / "x")]) == 2
+    assert "There is no format 'vtt'. The formats are qvhighlights," in capsys.readouterr().err

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from annotations.exporting import majority
 from annotations.formats import ExportOptions, RowsRejected, read, write
 from annotations.rows import AnnotatorVersion, Row
 from tempo_core.errors import InputError
@@ -19,11 +19,8 @@ RELEASES = ["highlight_val_release", "highlight_test_with_gt", "highlight_test_r
 @pytest.mark.parametrize("name", RELEASES)
 def test_an_unedited_split_comes_out_byte_for_byte(shared_data: Path, tmp_path: Path, name: str) -> None:
     source = shared_data / "qvhighlights" / f"{name}.jsonl"
-    begun = time.process_time()
     found = read(source)
-    read_s = time.process_time() - begun
     report = write(found.rows, tmp_path / "export", format="qvhighlights")
-    written_s = time.process_time() - begun - read_s
     split = found.rows[0].split
     corrected = (tmp_path / "export" / f"highlight_{split}_corrected.jsonl").read_bytes()
     assert corrected == source.read_bytes()
@@ -35,8 +32,6 @@ def test_an_unedited_split_comes_out_byte_for_byte(shared_data: Path, tmp_path: 
         "MANIFEST.json",
         "LICENSE",
     }
-    assert read_s < 3
-    assert written_s < 3
 
 
 def test_the_same_rows_without_their_lines_make_the_same_bytes(shared_data: Path, tmp_path: Path) -> None:
@@ -182,7 +177,21 @@ def test_the_manifest_records_options_counts_licence_and_hashes(tmp_path: Path) 
     manifest = json.loads((folder / "MANIFEST.json").read_text("utf-8"))
     assert manifest["options"]["snapping"] == "nearest"
     assert manifest["options"]["saliency"] == "keep+neutral"
-    assert manifest["options"]["adjudication"] == "as-given"
+    assert manifest["options"] == {
+        "snapping": "nearest",
+        "saliency": "keep+neutral",
+        "adjudication": "as-given",
+        "keep_going": False,
+        "frame_rate": None,
+        "predictions_of": None,
+        "refusals": "apart",
+        "licence": None,
+        "decided_by": None,
+        "dataset": None,
+        "split": None,
+        "edited_text": False,
+    }
+    assert manifest["created_at"] is None
     assert manifest["rows"] == 2
     assert manifest["changed_rows"] == 1
     assert manifest["counts"]["passed through byte for byte"] == 1
@@ -239,7 +248,7 @@ def test_the_export_of_a_majority(tmp_path: Path) -> None:
     row = Row(
         qid="1", query="q", vid="v", duration_s=20, split="val", windows=((0, 2),), annotations=versions
     )
-    folder = exported(tmp_path, row, adjudication="majority")
+    folder = exported(tmp_path, majority(row))
     assert lines_of(folder / "highlight_val_raw.jsonl")[0]["relevant_windows"] == [[5, 10]]
 
 

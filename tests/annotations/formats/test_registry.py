@@ -1,13 +1,16 @@
 """The registry: all or nothing, rejects, detection, lazy imports, and the table in docs/formats.md."""
 
+import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from annotations.formats import FORMATS, ExportOptions, ReadOptions, RowsRejected, detect, names, read, write
+from annotations.formats.files import safe_name, sha256_of, vid_of_name
 from annotations.formats.options import SHOWN_PROBLEMS
 from annotations.rows import AnnotatorVersion, Row
 from tempo_core.errors import InputError
@@ -164,3 +167,154 @@ def test_every_format_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "formats.md").read_text("utf-8")
     for name in names():
         assert f"| `{name}` |" in text
+
+
+CONTENTS = [
+    ('{"qid": 1, "pred_relevant_windows": []}', "predictions"),
+    ('{"video_path": "v.mp4", "events": []}\n{"qid": 1}', "timelens"),
+    ('{"qid": 1, "relevant_windows": [], "relevant_clip_ids": []}', "qvhighlights"),
+    ('{"qid": 1, "relevant_windows": [], "saliency_scores": []}', "qvhighlights"),
+    ('{"qid": 1, "vid": "abc_0.0_150.0"}', "qvhighlights"),
+    ('{"qid": 1, "vid": "abc_0.0_150.0", "relevant_windows": []}', "lighthouse"),
+    ('{"qid": 1, "vid": "abc"}', "lighthouse"),
+    ('{"qid": 1, "verdict": "no-moment", "relevant_windows": []}', "qvhighlights"),
+    ('{"v": {"timestamps": []}}', "activitynet"),
+    ('{\n"v": {"spans": []}}', "timelens"),
+    ('[{"data": {}}]', "label-studio"),
+    ("\ufeff\n\nWEBVTT\n", "webvtt"),
+    ('<?xml version="1.0"?>\n<ANNOTATION_DOCUMENT/>', "elan"),
+    ("3MSZA 24.3 30.4##person turns", "charades-sta"),
+    ('"qid","x",start_s,"end_s"\r\n', "csv"),
+    ("PAR1", "parquet"),
+]
+
+
+@pytest.mark.parametrize(("content", "form"), CONTENTS)
+def test_contents_say_their_format(tmp_path: Path, content: str, form: str) -> None:
+    path = tmp_path / "x"
+    path.write_text(content, "utf-8")
+    assert detect(path) == form
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "[3]",
+        '[{"id": 1}]',
+        "{}",
+        '{"v": 3}',
+        '{"v": {"x": 1}}',
+        "<html>",
+        "{",
+        "qid,start_s\n",
+        "##",
+    ],
+)
+def test_other_contents_are_not_guessed(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x"
+    path.write_text(content, "utf-8")
+    with pytest.raises(InputError, match="is in no format known here"):
+        detect(path)
+
+
+def test_a_file_name_that_has_a_split_in_a_word_says_nothing(tmp_path: Path) -> None:
+    for name, split in [
+        ("val.jsonl", "val"),
+        ("x-TEST-1.jsonl", "test"),
+        ("my.train.jsonl", "train"),
+        ("interval.jsonl", "unknown"),
+        ("tested.jsonl", "unknown"),
+    ]:
+        assert read(lines(tmp_path / name, GOOD)).rows[0].split == split
+        options = ReadOptions(split="train")
+        assert read(lines(tmp_path / name, GOOD), options=options).rows[0].split == "train"
+
+
+def test_names_of_files_say_the_videos_id_again() -> None:
+    for vid, name in [("a_b-C.0", "a_b-C.0"), ("a b/é%", "a%20b%2fé%25"), ("..", "%2e."), ("日本", "日本")]:
+        assert safe_name(vid) == name
+        assert vid_of_name(name) == vid
+
+
+def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
+    row = a_row()
+    for folder, vid in (("one", "v"), ("two", "v"), ("three", "w")):
+        write([replace(row, vid=vid)], tmp_path / folder, format="elan")
+    first, second, third = (read(tmp_path / name).sha256 for name in ("one", "two", "three"))
+    assert first == second != third
+    file = tmp_path / "one" / "v.eaf"
+    assert read(file).sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    names = ("LICENSE", "MANIFEST.json", "v.eaf")
+    listing = "".join(f"{name} {sha256_of(tmp_path / 'one' / name)}\n" for name in names)
+    assert first == hashlib.sha256(listing.encode()).hexdigest()
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot be written"):
+        write([a_row()], tmp_path / "out" / "in", format="elan")
+    with pytest.raises(InputError, match=r"is a folder; csv needs a file, such as .*rows\.csv"):
+        write([a_row()], tmp_path, format="csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_files_are_readable_by_others(tmp_path: Path) -> None:
+    write([a_row()], tmp_path / "x.csv", format="csv")
+    assert (tmp_path / "x.csv").stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in tmp_path.iterdir()} == {"x.csv", "x.csv.manifest.json", "x.csv.LICENSE"}
+
+
+def test_the_manifest_beside_a_file(tmp_path: Path) -> None:
+    rows = [
+        a_row(split="val"),
+        a_row(qid="2", windows=(), original_windows=((1.0, 2.0),)),
+        a_row(qid="3", windows=None),
+    ]
+    report = write(rows, tmp_path / "x.csv", format="csv")
+    manifest = json.loads((tmp_path / "x.csv.manifest.json").read_text("utf-8"))
+    content = (tmp_path / "x.csv").read_bytes()
+    notice = (
+        "The licence of the dataset that these rows come from applies; see its release.\n\n"
+        "Changes were made: the moments of 1 of 3 queries were corrected.\n"
+        "This copy is offered under the same licence. The authors of the original do not endorse it.\n"
+    )
+    del manifest["options"]
+    assert manifest == {
+        "format": "csv",
+        "created_at": None,
+        "snapshot_sha": None,
+        "rows": 3,
+        "rows_by_split": {"unknown": 2, "val": 1},
+        "rows_by_verdict": {"moments": 1, "no ground truth": 1, "no-moment": 1},
+        "changed_rows": 1,
+        "counts": {"lines": 4},
+        "dropped_fields": {},
+        "licence": {"id": "other", "notice": notice},
+        "files": {"x.csv": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}},
+    }
+    assert (tmp_path / "x.csv.LICENSE").read_text("utf-8") == notice
+    assert report.to_dict() == {
+        "format": "csv",
+        "rows": 3,
+        "files": [str(tmp_path / name) for name in ("x.csv", "x.csv.LICENSE", "x.csv.manifest.json")],
+        "counts": {"lines": 4},
+        "dropped": {},
+        "problems": [],
+    }
+
+
+def test_the_notice_of_a_named_licence(tmp_path: Path) -> None:
+    options = ExportOptions(licence="cc0-1.0")
+    write([a_row(vid="abc_0.0_150.0")], tmp_path / "x.csv", format="csv", options=options)
+    assert (tmp_path / "x.csv.LICENSE").read_text("utf-8") == (
+        "cc0-1.0\n\nNo changes were made to the moments of these 1 queries.\n"
+        "This copy is offered under the same licence. The authors of the original do not endorse it.\n"
+    )
+    write([a_row(vid="abc_0.0_150.0")], tmp_path / "y.csv", format="csv")
+    notice = (tmp_path / "y.csv.LICENSE").read_text("utf-8")
+    assert notice.startswith(
+        "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International\n"
+        "https://creativecommons.org/licenses/by-nc-sa/4.0/\n\nDerived from QVHighlights: "
+    )

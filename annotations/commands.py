@@ -1,0 +1,494 @@
+"""The commands of `python -m annotations`. Each imports what it needs when it runs, so that `--help` stays fast."""
+
+import getpass
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import uuid4
+
+import typer
+
+from annotations import formats
+from annotations.formats.options import ExportRule, SaliencyPolicy, Snapping
+from annotations.rows import Split
+from annotations.suspicion import REASONS
+from tempo_core import command_line
+from tempo_core.command_line import AsJson, show, table
+from tempo_core.errors import InputError
+
+if TYPE_CHECKING:
+    from annotations.records import Query
+    from annotations.store import Store
+
+LISTED_VIDEOS = 20
+"""Videos that the text for people names; the JSON names all."""
+
+app = command_line.new_app("python -m annotations", "The store of corrections (cQvH).")
+Database = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="SQLAlchemy URL or SQLite file; default: cqvh.sqlite3 in TEMPO_HOME"),
+]
+QueryName = Annotated[
+    str, typer.Argument(metavar="QUERY", help="its number in the store, or DATASET:QID", show_default=False)
+]
+
+
+def open_store(database: str | None) -> "Store":
+    from annotations.store import Store
+
+    return Store(database)
+
+
+def list_problems(error: formats.RowsRejected) -> int:
+    """Write the rows that broke a rule to stderr, a line each; the exit code of bad input."""
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
+def actor() -> str:
+    """Who runs the command, for the records."""
+    return os.environ.get("TEMPO_ACTOR") or getpass.getuser()
+
+
+def snapshots_folder() -> Path:
+    return Path(os.environ.get("TEMPO_HOME", "data")) / "snapshots"
+
+
+def find_query(store: "Store", name: str) -> "Query":
+    """The query of `17` (the store's number) or `DATASET:QID`."""
+    dataset, colon, qid = name.rpartition(":")
+    if colon:
+        return store.find(dataset, qid)
+    if not name.isdecimal():
+        raise InputError(f"{name!r} names no query; give its number in the store, or DATASET:QID.")
+    return store.query(int(name))
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            parser=formats.known_name,
+            help=f"one of {', '.join(formats.names())}; default: detected",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="default: the format's name, or the only dataset there is"),
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="default: from the file or its name")] = None,
+    durations: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="charades-sta: {vid: seconds}; default: the neighbour"),
+    ] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="leave bad rows out")] = False,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="where --keep-going writes the bad rows")
+    ] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Bring rows of a file into the store.
+
+    All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in the file become
+    proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
+    """
+    import dataclasses
+
+    from annotations.importing import import_file
+
+    durations_s = None if durations is None else read_durations(durations)
+    if rejects is None and keep_going:
+        rejects = Path(f"{files[0].name}.rejects.jsonl")
+    answers: list[dict[str, Any]] = []
+    with open_store(database) as store:
+        for file in files:
+            try:
+                imported = import_file(
+                    store,
+                    file,
+                    op_id=str(uuid4()),
+                    actor=actor(),
+                    format=format,
+                    dataset=dataset,
+                    split=split,
+                    keep_going=keep_going,
+                    rejects_path=rejects,
+                    durations=durations_s,
+                )
+            except formats.RowsRejected as error:
+                return list_problems(error)
+            report = imported.report
+            answer = {
+                "file": str(file),
+                "format": imported.format,
+                "dataset": imported.dataset,
+                **dataclasses.asdict(report),
+                "rejected": [str(problem) for problem in imported.problems],
+            }
+            answers.append(answer)
+            if not as_json:
+                line = (
+                    f"{file.name} ({imported.format}) → {imported.dataset}: {report.added} added, "
+                    f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
+                )
+                rejected = [f"  left out: {problem}" for problem in answer["rejected"]]
+                show(None, "\n".join([line, *rejected]), as_json=False)
+    if as_json:
+        command_line.write_json(answers[0] if len(answers) == 1 else {"files": answers}, pretty=True)
+    return 0
+
+
+def read_durations(path: Path) -> dict[str, float]:
+    """Seconds by vid. Raises InputError for anything but a JSON object of positive numbers."""
+    try:
+        durations = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--durations {path} cannot be read as JSON ({error}).") from error
+    if not isinstance(durations, dict) or not all(
+        isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+        for seconds in durations.values()
+    ):
+        raise InputError(f"--durations {path} must be an object of positive seconds by vid.")
+    return {str(vid): float(seconds) for vid, seconds in durations.items()}
+
+
+@app.command()
+def export(
+    format: Annotated[
+        str,
+        typer.Option(metavar="NAME", parser=formats.known_name, help=f"one of {', '.join(formats.names())}"),
+    ],
+    out: Annotated[Path, typer.Option(help="a file, or a folder where the format makes several")],
+    snapshot: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="read this snapshot, not the store")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="needed when there are several")] = None,
+    split: Annotated[Split | None, typer.Option()] = None,
+    adjudication: Annotated[ExportRule, typer.Option(help="whose answer holds")] = "latest",
+    edited_text: Annotated[
+        bool, typer.Option("--edited-text", help="take the annotators' wording of queries")
+    ] = False,
+    snapping: Annotated[Snapping, typer.Option()] = "outward",
+    saliency: Annotated[SaliencyPolicy, typer.Option()] = "keep+neutral",
+    model: Annotated[
+        str | None, typer.Option(metavar="ID", help="predictions: the model whose answers are written")
+    ] = None,
+    refusals: Annotated[
+        Literal["apart", "inline"], typer.Option(help="predictions: where refusals go")
+    ] = "apart",
+    frame_rate: Annotated[
+        float | None, typer.Option(metavar="F", help="label-studio: frames a second of the videos")
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="of the source; default: QVHighlights' for its clips"),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="leave out rows that the format cannot carry")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files that exist")] = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write the rows, with the answers that hold now, in a format.
+
+    Takes a snapshot first (or reads one). Rows that nobody changed pass through byte for byte. The manifest beside
+    the files records every option.
+    """
+    from annotations.exporting import export_to, only_dataset
+    from annotations.snapshot import open_snapshot, take_snapshot
+
+    if frame_rate is not None and not 0 < frame_rate <= 1000:
+        raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {frame_rate}.")
+    options = formats.ExportOptions(
+        snapping=snapping,
+        saliency=saliency,
+        keep_going=keep_going,
+        overwrite=overwrite,
+        predictions_of=model,
+        refusals=refusals,
+        frame_rate=frame_rate,
+        licence=licence,
+    )
+    if snapshot is not None:
+        source = open_snapshot(snapshot)
+    else:
+        with open_store(database) as store:
+            datasets = None if dataset is None else [dataset]
+            source = take_snapshot(store, snapshots_folder(), actor=actor(), datasets=datasets)
+    dataset = dataset or only_dataset(source)
+    try:
+        report = export_to(
+            source,
+            out,
+            format=format,
+            rule=adjudication,
+            dataset=dataset,
+            split=split,
+            edited_text=edited_text,
+            options=options,
+        )
+    except formats.RowsRejected as error:
+        return list_problems(error)
+    lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
+    lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]
+    lines += [f"  {count} rows lose {name}" for name, count in report.dropped.items()]
+    lines += [f"  left out: {problem}" for problem in report.problems]
+    answer = {**report.to_dict(), "dataset": dataset, "snapshot": source.sha256}
+    show(answer, "\n".join(lines), as_json=as_json, pretty=True)
+    return 0
+
+
+@app.command()
+def snapshot(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where; default: snapshots in TEMPO_HOME")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="only this one; may be repeated")
+    ] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything the store holds now to a folder named by its hash.
+
+    The same data gives the same folder.
+    """
+    from annotations.snapshot import take_snapshot
+
+    with open_store(database) as store:
+        taken = take_snapshot(store, out or snapshots_folder(), actor=actor(), datasets=dataset or None)
+    answer = {"folder": str(taken.folder), "sha256": taken.sha256, "counts": dict(taken.counts)}
+    counts = ", ".join(f"{count} {name}" for name, count in taken.counts.items())
+    show(answer, f"{taken.folder}\nsha256 {taken.sha256}\n{counts}", as_json=as_json, pretty=True)
+
+
+@app.command()
+def stats(database: Database = None, as_json: AsJson = False) -> None:
+    """Count queries, corrections, verdicts, proposals and suspicions."""
+    from annotations import statistics
+
+    with open_store(database) as store:
+        counts = statistics.stats(store)
+    lines: list[tuple[str, Any]] = []
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            lines += [(f"  {name.split('_by_')[-1]} {key}", number) for key, number in value.items()]
+        else:
+            lines.append((name.replace("_", " "), value))
+    show(counts, table(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def agreement(
+    dataset: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare annotators with each other, and the originals with the answers that hold.
+
+    Mean matched tIoU, set-F1, edge differences in seconds, Krippendorff's alpha on 2-second clips.
+    """
+    from annotations import statistics
+
+    with open_store(database) as store:
+        reports = {
+            "annotators": statistics.agreement_between_annotators(store, dataset=dataset),
+            "original against corrected": statistics.agreement_with_original(store, dataset=dataset),
+        }
+        by_annotator = statistics.agreement_of_each(store, dataset=dataset)
+    answer: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
+    answer["by annotator"] = {name: report.to_dict() for name, report in by_annotator.items()}
+    reports |= {f"{name} and others": report for name, report in by_annotator.items()}
+    columns = [
+        {**report.to_dict(), **{f"set-F1@{threshold}": value for threshold, value in report.f1.items()}}
+        for report in reports.values()
+    ]
+    lines: list[tuple[str, ...]] = [("", *reports)]
+    for measure in columns[0]:
+        if measure != "f1":
+            values = [column[measure] for column in columns]
+            cells = ["–" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for value in values]
+            lines.append((measure, *cells))
+    show(answer, table(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def verify(database: Database = None, as_json: AsJson = False) -> int:
+    """Check the database and its snapshots; exit code 1 when something is wrong.
+
+    File integrity, references, append-only triggers, hashes of originals, corrections and snapshots.
+    """
+    from annotations import checks
+
+    with open_store(database) as store:
+        problems = checks.problems(store)
+    text = "\n".join(problems) or "Everything is as it was written."
+    show({"problems": problems}, text, as_json=as_json, pretty=True)
+    return 1 if problems else 0
+
+
+@app.command()
+def videos(
+    action: Annotated[Literal["add", "missing"], typer.Argument(show_default=False)],
+    folder: Annotated[Path | None, typer.Argument(show_default=False)] = None,
+    pattern: Annotated[str, typer.Option(metavar="PATTERN", help="file names without suffix")] = "{vid}",
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register the clips of a folder, or list the rows without one.
+
+    `videos add FOLDER` knows clips by their content, so that moved files are found again.
+    """
+    import dataclasses
+
+    from annotations import videos
+
+    with open_store(database) as store:
+        if action == "missing" or folder is None:
+            missing, lines = videos.missing(store, pattern=pattern), []
+            answer: dict[str, Any] = {"missing": missing}
+        else:
+            report = videos.add_folder(store, folder, op_id=str(uuid4()), actor=actor(), pattern=pattern)
+            missing, answer = report.missing, dataclasses.asdict(report)
+            lines = [
+                f"{len(report.added)} added, {len(report.moved)} moved, {report.unchanged} unchanged",
+                *(f"  no row asks for {file}" for file in report.unmatched[:LISTED_VIDEOS]),
+            ]
+    lines.append(f"{len(missing)} videos of rows are missing")
+    lines += [f"  {vid}: would be found as {name}" for vid, name in list(missing.items())[:LISTED_VIDEOS]]
+    if len(missing) > LISTED_VIDEOS:
+        lines.append(f"  … and {len(missing) - LISTED_VIDEOS} more (--json lists all)")
+    show(answer, "\n".join(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def queue(
+    limit: Annotated[int, typer.Option(help="rows")] = 20,
+    after: Annotated[int | None, typer.Option(metavar="ID", help="the last row of the page before")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    split: Annotated[Split | None, typer.Option()] = None,
+    reason: Annotated[str | None, typer.Option(metavar="REASON", help=f"one of {', '.join(REASONS)}")] = None,
+    with_video: Annotated[
+        bool, typer.Option("--with-video", help="only rows whose clip is registered")
+    ] = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="the adjudicators' queue: least agreement first")
+    ] = False,
+    renew: Annotated[bool, typer.Option("--renew", help="work out every row's place again first")] = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the rows that look most in need of correction, with the reasons.
+
+    Fewest reviews first, then the highest score: 1 - product of (1 - weight * strength) over the reasons.
+    """
+    import dataclasses
+
+    from annotations.queue import QueueFilter
+
+    row_filter = QueueFilter(
+        dataset=dataset, split=split, reason=reason, with_video=with_video, review=review
+    )
+    with open_store(database) as store:
+        if renew:
+            store.renew_queue()
+        items = store.queue(row_filter, limit=limit, after=after)
+    rows, lines = [], [("id", "query", "score", "because")]
+    for item in items:
+        texts = [suspicion.text for suspicion in item.reasons]
+        rows.append({**dataclasses.asdict(item), "texts": texts})
+        lines.append(
+            (str(item.query_id), f"{item.dataset}:{item.qid}", f"{item.score:.3f}", "; ".join(texts))
+        )
+    show({"rows": rows}, table(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def history(query: QueryName, database: Database = None, as_json: AsJson = False) -> None:
+    """Show who said what about a query, when, from which proposal, and what changed."""
+    from annotations.history import history
+
+    with open_store(database) as store:
+        entries = history(store, find_query(store, query).id)
+    events, lines = [], []
+    for entry in entries:
+        time = None
+        if entry.at_ms is not None:
+            time = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="seconds")
+        changes = [change.text for change in entry.changes]
+        events.append(
+            {
+                "kind": entry.kind,
+                "id": entry.id,
+                "who": entry.author,
+                "at": time,
+                "model": entry.model,
+                "restores": entry.restores_id,
+                "changes": changes,
+            }
+        )
+        number = "" if entry.id is None else f" {entry.id}"
+        origin = f" from a proposal of {entry.model}" if entry.model else ""
+        restored = f" (brings back {entry.restores_id})" if entry.restores_id else ""
+        lines.append(f"{time or '–'}  {entry.kind}{number} by {entry.author}{origin}{restored}")
+        lines += [f"    {change}" for change in changes]
+    show({"history": events}, "\n".join(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def revert(
+    query: QueryName,
+    to: Annotated[str, typer.Option(metavar="ID", help="a correction's number, or `original`")],
+    annotator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="whose version it becomes; default: who runs this")
+    ] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a version equal to an older one; nothing is removed (see `history`)."""
+    if to != "original" and not to.isdecimal():
+        raise InputError(f"--to is {to!r}; give a correction's number, or `original`.")
+    annotator = annotator or actor()
+    with open_store(database) as store:
+        query_id = find_query(store, query).id
+        latest = store.latest(query_id, annotator)
+        correction = store.revert(
+            query_id,
+            to_id=None if to == "original" else int(to),
+            annotator=annotator,
+            parent_id=None if latest is None else latest.id,
+            op_id=str(uuid4()),
+        )
+    answer = {
+        "correction": correction.id,
+        "revision": correction.revision,
+        "edit": correction.edit.to_dict(),
+    }
+    text = f"Correction {correction.id} is {annotator}'s version {correction.revision} of {query}."
+    show(answer, text, as_json=as_json, pretty=True)
+
+
+@app.command()
+def migrate(database: Database = None, as_json: AsJson = False) -> None:
+    """Bring a database up to date.
+
+    Every other command does so too; this one does nothing else.
+    """
+    from annotations.database import Database, default_url
+    from annotations.migrations import HEAD
+
+    opened = Database(database or default_url(), migrate=False)
+    try:
+        changed = opened.migrate()
+    finally:
+        opened.close()
+    text = f"Migrated to schema {HEAD}." if changed else f"Already at schema {HEAD}."
+    show({"schema": HEAD, "changed": changed}, text, as_json=as_json, pretty=True)

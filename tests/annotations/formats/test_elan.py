@@ -1,0 +1,333 @@
+"""ELAN: the XML of the files as ELAN reads it, and the rows that come back."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from annotations.formats import ReadOptions, RowsRejected, read
+from annotations.rows import AnnotatorVersion, Row, Windows
+from tempo_core.errors import InputError
+from tests.annotations.formats.sample_rows import (
+    ADA,
+    FOUR,
+    FULL,
+    REFUSAL,
+    TINY,
+    UNCLEAR,
+    UNLABELLED,
+    export,
+)
+
+Tier = tuple[dict[str, str], list[tuple[int, int, str | None]]]
+
+
+def document(path: Path) -> ElementTree.Element:
+    return ElementTree.fromstring(path.read_bytes())
+
+
+def tiers(root: ElementTree.Element) -> dict[str, Tier]:
+    """Each tier's other attributes and its annotations (start, end, value), by the tier's id."""
+    times = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")}
+    return {
+        tier.attrib.pop("TIER_ID"): (
+            tier.attrib,
+            [
+                (
+                    times[node.get("TIME_SLOT_REF1")],
+                    times[node.get("TIME_SLOT_REF2")],
+                    node.findtext("ANNOTATION_VALUE"),
+                )
+                for node in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION")
+            ],
+        )
+        for tier in root.iterfind("TIER")
+    }
+
+
+def test_a_tier_for_each_party_with_its_own_moments(tmp_path: Path) -> None:
+    report = export(tmp_path / "out", "elan", *FOUR)
+    found = tiers(document(tmp_path / "out" / "cl%20ip.eaf"))
+    query = FULL.query
+    kind = {"LINGUISTIC_TYPE_REF": "moments"}
+    assert found == {
+        "7/moments": ({**kind, "PARTICIPANT": query}, [(1235, 5500, query), (9000, 9250, query)]),
+        "7/original": ({**kind, "PARTICIPANT": query}, [(0, 2000, query), (4000, 6000, query)]),
+        "7/annotator/ada": (
+            {**kind, "PARTICIPANT": query, "ANNOTATOR": "ada"},
+            [(1234, 5500, query), (9000, 9250, query)],
+        ),
+        "7/annotator/7": ({**kind, "PARTICIPANT": query, "ANNOTATOR": "7"}, []),
+        "7/model/tempo/tiny+lora": (
+            {**kind, "PARTICIPANT": query, "ANNOTATOR": "tempo/tiny+lora"},
+            [(2000, 6000, query), (1000, 2500, query)],
+        ),
+        "b-2/moments": ({**kind, "PARTICIPANT": "a cat"}, []),
+    }
+    assert report.rows == 2
+    assert report.counts == {"videos": 1, "no ground truth, left out": 1, "cannot judge, left out": 1}
+    assert report.dropped == {
+        "alpha_clip": 1,
+        "annotations.active_ms": 1,
+        "annotations.arm": 1,
+        "annotations.cannot-judge": 1,
+        "annotations.reason": 1,
+        "annotations.revision": 1,
+        "annotations.saliency": 1,
+        "annotations.scores": 1,
+        "annotations.updated_at": 1,
+        "duration_s": 2,
+        "extra": 1,
+        "mean_tiou": 1,
+        "model_version": 1,
+        "reason": 2,
+        "row_rev": 1,
+        "split": 1,
+    }
+
+
+def test_the_rest_of_the_document(tmp_path: Path) -> None:
+    export(tmp_path / "cl%20ip.eaf", "elan", FULL)
+    root = document(tmp_path / "cl%20ip.eaf")
+    assert root.tag == "ANNOTATION_DOCUMENT"
+    assert root.attrib == {
+        "AUTHOR": "",
+        "DATE": "1970-01-01T00:00:00+00:00",
+        "FORMAT": "3.0",
+        "VERSION": "3.0",
+        "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation": (
+            "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+        ),
+    }
+    assert [node.tag for node in root] == ["HEADER", "TIME_ORDER", *["TIER"] * 5, "LINGUISTIC_TYPE"]
+    assert root[0].attrib == {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
+    assert [(node.tag, node.attrib) for node in root[0]] == [
+        ("MEDIA_DESCRIPTOR", {"MEDIA_URL": "./cl%20ip.mp4", "MIME_TYPE": "video/mp4"})
+    ]
+    assert root[-1].attrib == {
+        "GRAPHIC_REFERENCES": "false",
+        "LINGUISTIC_TYPE_ID": "moments",
+        "TIME_ALIGNABLE": "true",
+    }
+    edges_ms = [0, 1000, 1234, 1235, 2000, 2500, 4000, 5500, 6000, 9000, 9250]
+    assert [node.attrib for node in root[1]] == [
+        {"TIME_SLOT_ID": f"ts{number}", "TIME_VALUE": str(edge_ms)}
+        for number, edge_ms in enumerate(edges_ms, start=1)
+    ]
+    ids = [node.get("ANNOTATION_ID") for node in root.iter("ALIGNABLE_ANNOTATION")]
+    assert ids == [f"a{number}" for number in range(1, 9)]
+
+
+def rounded(windows: Windows) -> Windows:
+    return tuple((round(start_s, 3), round(end_s, 3)) for start_s, end_s in windows)
+
+
+def test_tiers_come_back_as_the_parties_they_are(tmp_path: Path) -> None:
+    export(tmp_path / "out", "elan", *FOUR)
+    assert read(tmp_path / "out").rows == (
+        Row(
+            qid="7",
+            qid_is_int=True,
+            query=FULL.query,
+            vid="cl ip",
+            windows=((1.235, 5.5), (9.0, 9.25)),
+            original_windows=FULL.original_windows,
+            annotations=(
+                AnnotatorVersion(annotator="ada", windows=rounded(ADA.windows)),
+                AnnotatorVersion(annotator="7", windows=()),
+                AnnotatorVersion(annotator="tempo/tiny+lora", source="model", windows=TINY.windows),
+            ),
+        ),
+        Row(qid="b-2", query="a cat", vid="cl ip", windows=()),
+    )
+
+
+def test_a_row_that_nobody_could_judge_keeps_its_other_tiers(tmp_path: Path) -> None:
+    unclear = replace(UNCLEAR, original_windows=((3.0, 4.0),))
+    report = export(tmp_path / "other.eaf", "elan", unclear)
+    assert list(tiers(document(tmp_path / "other.eaf"))) == ["d/original"]
+    assert report.dropped == {"duration_s": 1, "verdict": 1}
+    (row,) = read(tmp_path / "other.eaf", options=ReadOptions(split="test")).rows
+    assert (row.windows, row.verdict, row.original_windows, row.split) == (None, None, ((3.0, 4.0),), "test")
+    with pytest.raises(
+        InputError, match=r"1 rows: cannot judge, left out\. 1 rows: no ground truth, left out\."
+    ):
+        export(tmp_path / "none.eaf", "elan", UNCLEAR, UNLABELLED)
+
+
+def test_a_moment_moved_in_elan(tmp_path: Path) -> None:
+    path = tmp_path / "clip.eaf"
+    export(path, "elan", replace(FULL, vid="clip"))
+    path.write_text(path.read_text("utf-8").replace('TIME_VALUE="9250"', 'TIME_VALUE="9500"'), "utf-8")
+    (row,) = read(path).rows
+    assert row.windows == ((1.235, 5.5), (9.0, 9.5))
+    assert row.annotations is not None
+    assert row.annotations[0].windows == ((1.234, 5.5), (9.0, 9.5))
+
+
+def test_a_file_that_elan_has_saved_knows_its_video_by_the_media(tmp_path: Path) -> None:
+    path = tmp_path / "mine.eaf"
+    export(path, "elan", replace(REFUSAL, vid="cl ip.1"))
+    saved = path.read_text("utf-8").replace('"./cl%20ip.1.mp4"', '"file:///C:/clips/cl%20ip.1.mp4"')
+    path.write_text(saved, "utf-8")
+    assert read(path).rows[0].vid == "cl ip.1"
+
+
+def test_what_xml_cannot_hold_is_counted_or_refused(tmp_path: Path) -> None:
+    row = Row(qid="1", query="q\x01\r", vid="clip", windows=((1.0, 2.0),))
+    report = export(tmp_path / "clip.eaf", "elan", row)
+    assert report.dropped == {"query": 1}
+    assert read(tmp_path / "clip.eaf").rows[0].query == "q\ufffd\ufffd"
+    with pytest.raises(RowsRejected, match="a tier's id cannot hold control characters"):
+        export(tmp_path / "b.eaf", "elan", replace(row, qid="1\x02"))
+
+
+def test_two_versions_of_one_party_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        RowsRejected, match=r"annotations = \('annotator', 'ada'\): two versions of one party"
+    ):
+        export(tmp_path / "x.eaf", "elan", replace(FULL, annotations=(ADA, replace(ADA, revision=5))))
+    model = replace(ADA, source="model")
+    assert export(tmp_path / "x.eaf", "elan", replace(FULL, annotations=(ADA, model))).rows == 1
+
+
+def test_a_file_holds_one_video(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"x\.eaf would hold 2 videos; ELAN's files hold one\. Give a folder\."
+    ):
+        export(tmp_path / "x.eaf", "elan", REFUSAL, replace(REFUSAL, qid="3", vid="w"))
+
+
+OLDER = """<ANNOTATION_DOCUMENT><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="./clip.mp4"/>
+<PROPERTY NAME="row 1">{"qid": "7", "query": "a dog", "vid": "clip", "windows": [[1.0001, 2.0]]}</PROPERTY>
+</HEADER><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="1000"/><TIME_SLOT TIME_SLOT_ID="ts2" TIME_VALUE="2000"/>
+</TIME_ORDER>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="1/moments">ONE</TIER>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="1/original">ONE</TIER>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="1/annotator/1 ann lee">ONE</TIER>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="1/model/2 tiny">ONE</TIER>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="1/annotator/3 ben"/>
+<TIER LINGUISTIC_TYPE_REF="moments" TIER_ID="2/moments"/>
+</ANNOTATION_DOCUMENT>""".replace(
+    "ONE",
+    '<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2">'
+    "<ANNOTATION_VALUE>a dog</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>",
+)
+
+
+def test_an_export_with_notes_still_reads_by_its_tiers(tmp_path: Path) -> None:
+    path = tmp_path / "renamed.eaf"
+    path.write_text(OLDER, "utf-8")
+    assert read(path).rows == (
+        Row(
+            qid="renamed/1",
+            query="a dog",
+            vid="clip",
+            windows=((1.0, 2.0),),
+            original_windows=((1.0, 2.0),),
+            annotations=(
+                AnnotatorVersion(annotator="ann lee", windows=((1.0, 2.0),)),
+                AnnotatorVersion(annotator="tiny", source="model", windows=((1.0, 2.0),)),
+            ),
+        ),
+    )
+
+
+FOREIGN = """<ANNOTATION_DOCUMENT><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="./film.mp4"/></HEADER><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="0"/><TIME_SLOT TIME_SLOT_ID="t2" TIME_VALUE="1500"/>
+<TIME_SLOT TIME_SLOT_ID="t3" TIME_VALUE="2000"/><TIME_SLOT TIME_SLOT_ID="t4"/></TIME_ORDER>
+<TIER TIER_ID="gesture" LINGUISTIC_TYPE_REF="default" PARTICIPANT="K">A1A2A3</TIER>
+<TIER TIER_ID="x/moments" LINGUISTIC_TYPE_REF="default" PARTICIPANT="K">A1</TIER>
+</ANNOTATION_DOCUMENT>"""
+
+
+def annotation(name: str, start: str, end: str, value: str) -> str:
+    return (
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="{name}" TIME_SLOT_REF1="{start}" TIME_SLOT_REF2="{end}">'
+        f"<ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+    )
+
+
+def foreign(path: Path, *annotations: tuple[str, str, str]) -> Path:
+    text = FOREIGN
+    for number, (start, end, value) in enumerate(annotations, start=1):
+        text = text.replace(f"A{number}", annotation(f"a{number}", start, end, value))
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_every_value_of_another_tools_tier_is_a_query(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "clip.eaf", ("t1", "t2", "wave"), ("t2", "t3", "nod"), ("t2", "t3", "wave"))
+    rows = read(path).rows
+    assert [(row.qid, row.query, row.vid, row.windows) for row in rows] == [
+        ("clip/gesture/1", "wave", "clip", ((0.0, 1.5), (1.5, 2.0))),
+        ("clip/gesture/2", "nod", "clip", ((1.5, 2.0),)),
+        ("clip/x/moments/3", "wave", "clip", ((0.0, 1.5),)),
+    ]
+    assert [row.origin.line for row in rows if row.origin] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "rule"),
+    [
+        (("t2", "t1", "wave"), "TIME_SLOT", "must end after it starts"),
+        (("t2", "t2", "wave"), "TIME_SLOT", "must end after it starts"),
+        (("t1", "t4", "wave"), "TIME_SLOT", "annotation a1 needs a time in milliseconds"),
+        (("t1", "t9", "wave"), "TIME_SLOT", "annotation a1 needs a time in milliseconds"),
+        (("t1", "t2", " "), "ANNOTATION_VALUE", "must be text, and not empty"),
+    ],
+)
+def test_a_bad_annotation_names_its_tier_and_the_others_stay(
+    tmp_path: Path, bad: tuple[str, str, str], field: str, rule: str
+) -> None:
+    path = foreign(tmp_path / "clip.eaf", bad, ("t2", "t3", "nod"), ("t2", "t3", "bow"))
+    with pytest.raises(RowsRejected) as caught:
+        read(path)
+    assert [(problem.line, problem.field) for problem in caught.value.problems] == [(1, field), (2, field)]
+    assert rule in caught.value.problems[0].rule
+
+
+def test_a_query_with_one_bad_tier_is_left_out_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "clip.eaf"
+    export(path, "elan", FULL, REFUSAL)
+    path.write_text(path.read_text("utf-8").replace('TIME_VALUE="1234"', 'TIME_VALUE="x"'), "utf-8")
+    result = read(path, options=ReadOptions(keep_going=True))
+    assert [row.qid for row in result.rows] == ["b-2"]
+    assert [(problem.line, problem.field) for problem in result.problems] == [(3, "TIME_SLOT")]
+
+
+BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c SYSTEM "file:///etc/passwd">]><ANNOTATION_DOCUMENT>&b;&c;</ANNOTATION_DOCUMENT>'
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        BOMB,
+        BOMB.replace("<!DOCTYPE", "<!doctype"),
+        BOMB.replace("DOCTYPE a", "DOCTYPE\na"),
+        '<ANNOTATION_DOCUMENT><! ENTITY b "b"></ANNOTATION_DOCUMENT>',
+    ],
+)
+def test_elan_never_expands_an_entity(tmp_path: Path, encoded: str) -> None:
+    path = tmp_path / "x.eaf"
+    path.write_text(encoded, "utf-8")
+    with pytest.raises(InputError, match="DOCTYPE or an entity"):
+        read(path)
+
+
+def test_elan_in_another_encoding_cannot_hide_a_doctype(tmp_path: Path) -> None:
+    path = tmp_path / "x.eaf"
+    path.write_bytes(BOMB.encode("utf-16"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read(path, format="elan")
+
+
+def test_broken_xml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.eaf"
+    path.write_text("<ANNOTATION_DOCUMENT><TIER>", "utf-8")
+    with pytest.raises(
+        InputError, match=r"x\.eaf is not well-formed XML \(.*\)\. Export it from ELAN again\."
+    ):
+        read(path)
