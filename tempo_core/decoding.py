@@ -115,6 +115,25 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
     return logits
 
 
+def decode_freely(
+    scorer: Scorer, *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
+) -> tuple[list[int], list[float]]:
+    """Greedy decoding without the grammar: ids and their log-probabilities, up to a `stop` token (left out) or
+    the limit. Raises Cancelled."""
+    ids: list[int] = []
+    logprobs: list[float] = []
+    while len(ids) < max_new_tokens:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while answering.")
+        scores = torch.log_softmax(scorer([ids], [0])[0].double(), dim=-1)
+        token = int(scores.argmax())
+        if token in stop:
+            break
+        ids.append(token)
+        logprobs.append(float(scores[token]))
+    return ids, logprobs
+
+
 def share_cache(cache: Any) -> Any:
     """A cache that continues another one without changing it.
 

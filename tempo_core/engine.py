@@ -19,15 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tempo_core.answers import moments_of, write_answer
+from tempo_core.answers import answer_pieces, moments_of, parse_answer, write_answer
 from tempo_core.context import OnProgress, VideoContext, build_prompt, encode_video
-from tempo_core.decoding import CachedScorer, Hypothesis, Scorer, feed, plain_scorer, search, share_cache
+from tempo_core.decoding import (
+    CachedScorer,
+    Hypothesis,
+    Scorer,
+    decode_freely,
+    feed,
+    plain_scorer,
+    search,
+    share_cache,
+)
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment
-from tempo_core.prompt import clean_query, question_ids
+from tempo_core.prompt import IM_END, answer_ids, clean_query, question_ids, special_id
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
@@ -147,12 +156,19 @@ class Engine:
 
     @torch.inference_mode()
     def ask(
-        self, context: VideoContext, query: str, *, n_best: int = 5, cancel: threading.Event | None = None
+        self,
+        context: VideoContext,
+        query: str,
+        *,
+        n_best: int = 5,
+        constrained: bool = True,
+        cancel: threading.Event | None = None,
     ) -> Answer:
         """Answer one query about an encoded video; the context stays as it was.
 
-        `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Raises InputError for a bad
-        query or another model's context, Cancelled.
+        `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Without `constrained` the model writes
+        what it likes, and AnswerError is raised when that is no answer; nothing is guessed. Raises InputError for a
+        bad query or another model's context, Cancelled.
         """
         if context.model_id != self.model_id:
             raise InputError(
@@ -171,7 +187,7 @@ class Engine:
             return CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
 
         times_s = [*context.times_s.tolist(), context.end_s]
-        answer = self._answer(query, context.stamps, times_s, new_scorer, n_best, cancel)
+        answer = self._answer(query, context.stamps, times_s, new_scorer, n_best, constrained, cancel)
         return replace(answer, timings={"question_s": question_s, **answer.timings})
 
     @torch.inference_mode()
@@ -191,7 +207,7 @@ class Engine:
         ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
         scorer = plain_scorer(self.loaded, video, prompt, ids)
         times_s = [*video.times_s.tolist(), float(video.end_s)]
-        return self._answer(query, prompt.stamps, times_s, lambda: scorer, n_best, None)
+        return self._answer(query, prompt.stamps, times_s, lambda: scorer, n_best, True, None)
 
     def _answer(
         self,
@@ -200,6 +216,7 @@ class Engine:
         times_s: list[float],
         new_scorer: Callable[[], Scorer],
         n_best: int,
+        constrained: bool,
         cancel: threading.Event | None,
     ) -> Answer:
         """Decode and rank. `new_scorer()` makes a scorer behind the prompt; `times_s` are the stamps' true times."""
@@ -210,8 +227,24 @@ class Engine:
         gap = float(logits[grammar.refusal_token] - logits[grammar.opening_token])
         relevance = 1 / (1 + math.exp(min(gap, 700.0)))
 
-        greedy = search(grammar, new_scorer(), cancel=cancel)[0]
-        pairs = list(greedy.state.pairs)
+        if constrained:
+            greedy = search(grammar, new_scorer(), cancel=cancel)[0]
+            pairs = list(greedy.state.pairs)
+            text = write_answer(pairs, stamps)
+        else:
+            tokenizer = self.loaded.tokenizer
+            stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
+            ids, logprobs = decode_freely(
+                new_scorer(), stop=stop, max_new_tokens=self.defaults.max_new_tokens, cancel=cancel
+            )
+            text = tokenizer.decode(ids)
+            pairs = parse_answer(text, stamps)
+            usual_ids = answer_ids(tokenizer, answer_pieces(pairs, stamps))[:-1]
+            if (
+                ids != usual_ids
+            ):  # written in other tokens than the grammar's: stamps cannot be told apart in it
+                logprobs = [sum(logprobs), *[0.0] * len(usual_ids)]
+            greedy = Hypothesis(GrammarState(), tuple(ids), tuple(logprobs))
         # Per moment, the product of its stamps' token probabilities.
         confidences = [
             math.exp(sum(greedy.logprobs[idx] for span in spans for idx in span))
@@ -229,7 +262,7 @@ class Engine:
             )
             beams = search(grammar, new_scorer(), width=n_best, opened=opened, cancel=cancel)
             hypotheses = {beam.ids: beam for beam in beams}
-            if pairs:
+            if pairs and constrained:
                 hypotheses.setdefault(greedy.ids, greedy)
             for hypothesis in hypotheses.values():
                 for pair in hypothesis.state.pairs:
@@ -243,7 +276,7 @@ class Engine:
             confidences=confidences,
             relevance=relevance,
             refused=not pairs,
-            text=write_answer(pairs, stamps),
+            text=text,
             ranked=[(moments_of([pair], times_s)[0], score) for pair, score in ranking],
             model_id=self.model_id,
             timings={

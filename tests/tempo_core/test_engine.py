@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.answers import REFUSAL, parse_answer
-from tempo_core.decoding import CachedScorer, Hypothesis, feed, search, share_cache
+from tempo_core.answers import REFUSAL, AnswerError, parse_answer
+from tempo_core.decoding import CachedScorer, Hypothesis, decode_freely, feed, search, share_cache
 from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, CheckpointError, InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.prompt import question_ids
+from tempo_core.moments import Moment
+from tempo_core.prompt import answer_ids, question_ids
 from tests.tempo_core.conftest import make_video
 
 WORDS = ["red", "circle", "appears", "two", "squares", "night", "собака", "fade", "moves", "left", "?", "42"]
@@ -174,6 +175,29 @@ def test_search_prefers_the_sure_text(engine: Any) -> None:
     beams = search(grammar, _Script(ids), width=3)
     assert list(beams[0].ids) == ids
     assert all(a.logprob >= b.logprob - 1e-6 for a, b in pairwise(beams))
+
+
+def test_free_decoding_stops_at_the_stop_token() -> None:
+    ids, logprobs = decode_freely(_Script([5, 6, 7, 2, 9]), stop=[2], max_new_tokens=50)
+    assert (ids, len(logprobs)) == ([5, 6, 7], 3)
+    assert decode_freely(_Script([5] * 50), stop=[2], max_new_tokens=4)[0] == [5, 5, 5, 5]
+
+
+def test_free_decoding_never_guesses(engine: Any) -> None:
+    context = engine.encode(make_video(0))
+    with pytest.raises(AnswerError, match="Not an answer"):
+        engine.ask(context, "a red circle", constrained=False)
+
+
+def test_free_decoding_accepts_what_parses(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tempo_core import engine as module
+
+    context = engine.encode(make_video(0))
+    ids = answer_ids(engine.loaded.tokenizer, ["From", " ", "0001.0", " to", " ", "0003.0", "."])
+    monkeypatch.setattr(module, "CachedScorer", lambda *args: _Script(ids))
+    answer = engine.ask(context, "a red circle", constrained=False, n_best=0)
+    assert answer.moments == [Moment(1.0, 3.0)]
+    assert answer.confidences == pytest.approx([1.0], abs=1e-6)
 
 
 def test_answers_survive_json(engine: Any) -> None:
