@@ -11,14 +11,15 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth.accounts import TooManyAttempts, WrongPassword
-from app.auth.page import sign_in_page, signed_in_page
 from app.auth.sessions import LONGEST_S
 from app.auth.users import SESSION_COOKIE, Authenticator, NotSignedIn, VisitorCookies
 from app.http.dependencies import CurrentUser, prepare_app
 from app.http.errors import NO_STORE, error_response
 from app.http.middleware import CsrfCheck, SecurityHeaders
+from app.ui.templates import macros
 from tempo_core.errors import InputError
 
+pages = macros("auth/page.html")
 OPEN_PATHS = ("/sign-in", "/sign-out")
 LONGEST_FORM = 16_384
 """Bytes of a sign-in form; a name and a password of full length take 13,000 when every character is escaped."""
@@ -85,9 +86,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     def form_page(
         next_path: str, name: str = "", error: Exception | None = None, status: int = 200
     ) -> Response:
-        html = sign_in_page(
-            next_path=next_path, name=name[:64], error=error, visitors=authenticator.anonymous
-        )
+        html = pages.sign_in(next_path, name[:64], error, authenticator.anonymous)
         return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS)
 
     def end_session(request: Request) -> None:
@@ -97,7 +96,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     @router.get("/sign-in")
     def page(user: CurrentUser, next: str = "/") -> Response:
         if user is not None and user.signed_in:
-            return HTMLResponse(signed_in_page(user, next_path=local_path(next)), headers=PAGE_HEADERS)
+            return HTMLResponse(pages.signed_in(user, local_path(next)), headers=PAGE_HEADERS)
         return form_page(local_path(next))
 
     @router.post("/sign-in")

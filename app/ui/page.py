@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth.page import no_role_page
 from app.auth.users import Authenticator, Role
+from app.ui.templates import macros
 
 
 class Page(Protocol):
@@ -47,7 +47,7 @@ class RoleRequired:
         if page is not None:
             user = self.authenticator.resolve(Request(scope))
             if user is None or page.role not in user.roles:
-                html = no_role_page(user, page=page.title, role=page.role)
+                html = str(macros("auth/page.html").no_role(user, page.title, page.role))
                 await HTMLResponse(html, status_code=403)(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -13,7 +13,9 @@ from httpx import Response
 from app.auth.routes import guard, local_path
 from app.auth.sessions import IDLE_S, LONGEST_S
 from app.auth.throttle import RULES
-from app.auth.users import SESSION_COOKIE, VISITOR_COOKIE, Authenticator, Role
+from app.auth.users import SESSION_COOKIE, VISITOR_COOKIE, Authenticator, Role, User
+from app.ui.templates import macros
+from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
 from tests.app.people import PASSWORD, People
 
 NEEDED = {"/page": Role.VISITOR, "/annotate": Role.ANNOTATOR, "/users": Role.ADMINISTRATOR}
@@ -352,3 +354,22 @@ def test_without_accounts_nobody_can_sign_in() -> None:
         answer = sign_in(client)
         assert answer.status_code == 404
         assert "no accounts" in answer.text
+
+
+def test_what_was_typed_comes_back_as_text(browser: TestClient) -> None:
+    form = {"name": HOSTILE, "password": PASSWORD, "next": "/data?q=<x-hostile>"}
+    html = browser.post("/sign-in", data=form).text
+    assert HOSTILE in attributes(html)
+    assert hostile_texts(html) == 1
+    assert "/data?q=<x-hostile>" in attributes(html)
+
+
+def test_a_page_without_its_role_says_names_as_text() -> None:
+    user = User(id="x", name=HOSTILE, roles=frozenset(), signed_in=True)
+    html = str(macros("auth/page.html").no_role(user, HOSTILE, Role.ANNOTATOR))
+    assert hostile_texts(html) == 3, "the name, the heading and the title"
+    assert "needs the role annotator" in page_text(html)
+    assert "Sign in" not in page_text(html)
+    assert "Sign in to go on." in page_text(
+        str(macros("auth/page.html").no_role(None, "Data", Role.ANNOTATOR))
+    )

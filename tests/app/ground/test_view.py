@@ -1,0 +1,91 @@
+"""What the Ground page says: every text as text, and numbers as people read them."""
+
+import base64
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.ground.engines import EngineStatus
+from app.ground.view import clock, done_line, model_html, percent, progress_line, result_html, status_html
+from app.job_queue import Progress
+from app.media.library import ClipFacts
+from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
+
+
+def outcome(**changes: Any) -> Any:
+    """An outcome whose every text is hostile."""
+    facts = ClipFacts(
+        duration_s=4, frame_rate=10, width=160, height=96, notes=(HOSTILE, "Two frames were repaired.")
+    )
+    answer = SimpleNamespace(
+        refused=False,
+        moments=[1, 2],
+        relevance=0.95,
+        timings={"answer_s": 0.25, "read_frames_s": 1},
+        model_id=HOSTILE,
+    )
+    allocation = SimpleNamespace(tokens=[2, 4, 2], budget_tokens=1200, allocator=HOSTILE)
+    return SimpleNamespace(
+        **{
+            "clip": SimpleNamespace(facts=facts, path=Path("clip.mp4")),
+            "answer": answer,
+            "context": SimpleNamespace(allocation=allocation, end_s=4.0),
+            "elapsed_s": 1.26,
+            "reused": False,
+            "to_dict": lambda: {"query": HOSTILE},
+            **changes,
+        }
+    )
+
+
+def test_the_cost_of_an_answer_reads_as_text_and_holds_its_json() -> None:
+    html = result_html(outcome())
+    text = page_text(html)
+    assert hostile_texts(html) == 3, "the allocator, the note and the model"
+    assert f"{HOSTILE}: 2 to 4 a frame; uniform would give each 2.7" in text
+    for words in (
+        "8 of 1,200",
+        "of 0:04.0",
+        "95 %",
+        "1.3 s",
+        "answer 0.25 s, read frames 1.00 s",
+        "were repaired",
+    ):
+        assert words in text
+    address = next(value for value in attributes(html) if value.startswith("data:application/json;base64,"))
+    assert json.loads(base64.b64decode(address.partition(",")[2])) == {"query": HOSTILE}
+
+
+def test_status_and_model_read_as_text() -> None:
+    assert hostile_texts(status_html(HOSTILE, error=True)) == 1
+    assert 'role="alert"' in status_html("No clip.", error=True)
+    assert hostile_texts(model_html(EngineStatus(state="failed", message=HOSTILE))) == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "fraction", "classes"),
+    [
+        ("queued", 0.0, ["", "", "", "", ""]),
+        ("encoding", 0.5, ["done", "done", "done", "now", ""]),
+    ],
+)
+def test_the_stages_say_how_far_a_run_is(stage: str, fraction: float, classes: list[str]) -> None:
+    html = status_html(progress=Progress(stage=stage, fraction=fraction))
+    values = attributes(html)
+    assert [value for value in values if value in ("done", "now", "")] == classes
+    assert ("--done:50%" in values) == (stage == "encoding")
+
+
+def test_numbers_and_lines_read_well() -> None:
+    assert [clock(value) for value in (0, 61.25, 3600)] == ["0:00.0", "1:01.2", "1:00:00.0"]
+    assert [percent(value) for value in (0.004, 0.5, 0.995, 1)] == ["0.4 %", "50 %", "99.5 %", "100 %"]
+    assert progress_line(Progress(stage="queued", position=1)) == "Waiting: 1 question is before yours."
+    assert progress_line(Progress(stage="queued", position=2)) == "Waiting: 2 questions are before yours."
+    assert done_line(outcome()) == "2 moments found. Answered in 1.3 s."
+    refused = outcome(answer=SimpleNamespace(refused=True), reused=True)
+    assert done_line(refused).startswith(
+        "Nothing in this clip matches. Answered in 1.3 s from the same context;"
+    )
