@@ -7,7 +7,7 @@ working threads begin with the server and end with it.
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from app.ground.examples import SHIPPED, example_routes, read_examples
 from app.ground.page import GroundPage
 from app.ground.service import GroundingService, ground_with_engine
 from app.home import Home
+from app.job_queue import JobQueues
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
@@ -44,11 +45,11 @@ from app.training.service import ModelSelection, PromotionWatch, TrainingService
 from app.ui.page import Page, RoleRequired
 from app.ui.theme import style, theme
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MAX_UPLOAD = "2gb"
-SWEEP_EVERY_S = 600.0
-WATCH_EVERY_S = 2.0
+SWEEP_INTERVAL_S = 600.0
+PROMOTION_INTERVAL_S = 2.0
 UPLOAD_AGE_S = 6 * 3600
 
 
@@ -79,16 +80,28 @@ def build_app(
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
-    grounding = GroundingService(engines, media, ground=ground, contexts=contexts, queue_limit=queue_limit)
+    queues = JobQueues(queue_limit)
+    grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts)
     ground_page = GroundPage(grounding, authenticator, examples)
-    others: list[Page] = []
+    store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
+        dataset_clips = DatasetClips(store, media, queues.clips, home.videos)
+        proposals = Proposals(store, grounding)
+        sample = SampleProject(store, dataset_clips, proposals, queues.clips)
+        annotation = AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted)
+        data = DataService(store, Downloads(home.exports), home.snapshots, queues.data)
         training = training or TrainingService(store, home, engines, selection=selection)
-        others = _pages_of_the_store(store, grounding, home, authenticator, training, reviews_wanted)
-    pages: list[Page] = [ground_page, *others]
+        store_pages = [
+            AnnotatePage(annotation, sample, authenticator),
+            ReviewPage(ReviewService(store, dataset_clips), authenticator),
+            DataPage(data, authenticator),
+            TrainPage(training, grounding, authenticator),
+        ]
+    pages: list[Page] = [ground_page, *store_pages]
+
     app = FastAPI(
         title="Tempo Studio",
-        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, grounding.engines.reload)),
+        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, engines.reload)),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -101,61 +114,21 @@ def build_app(
     for router in routers:
         app.include_router(router)
     mount_assets(app)
-    blocks = _lay_out(ground_page, others, GroundApi(grounding, authenticator))
-    return _mount(app, blocks, authenticator, [str(example.path) for example in examples], max_upload)
 
-
-def _pages_of_the_store(
-    store: Store,
-    grounding: GroundingService,
-    home: Home,
-    authenticator: Authenticator,
-    training: TrainingService,
-    reviews_wanted: int,
-) -> list[Page]:
-    """The pages that need a store, in the order of the navigation bar."""
-    dataset_clips = DatasetClips(store, grounding.media, grounding.clip_queue, home.videos)
-    proposals = Proposals(store, grounding)
-    sample = SampleProject(store, dataset_clips, proposals, grounding.clip_queue)
-    return [
-        AnnotatePage(
-            AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted),
-            sample,
-            authenticator,
-        ),
-        ReviewPage(ReviewService(store, dataset_clips), authenticator),
-        DataPage(
-            DataService(store, Downloads(home.exports), home.snapshots, grounding.data_queue), authenticator
-        ),
-        TrainPage(training, grounding, authenticator),
-    ]
-
-
-def _lay_out(ground: GroundPage, others: Sequence[Page], api: GroundApi) -> gr.Blocks:
-    """Every page in one Blocks."""
     with gr.Blocks(
         title="Tempo Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, UPLOAD_AGE_S)
     ) as blocks:
-        gr.Navbar(main_page_name=ground.title, visible=bool(others))
+        gr.Navbar(main_page_name=ground_page.title, visible=bool(store_pages))
         account_badge()
-        ground.build(blocks)
-        api.build(ground.view)
-    for page in others:
+        ground_page.build(blocks)
+        GroundApi(grounding, authenticator).build(ground_page.view)
+    for page in store_pages:
         with blocks.route(page.title, page.path):
-            gr.Navbar(main_page_name=ground.title)
+            gr.Navbar(main_page_name=ground_page.title)
             account_badge()
             page.build(blocks)
     blocks.queue(default_concurrency_limit=8, max_size=64, api_open=False)
-    return blocks
 
-
-def _mount(
-    app: FastAPI,
-    blocks: gr.Blocks,
-    authenticator: Authenticator,
-    allowed_paths: list[str],
-    max_upload: str | int,
-) -> FastAPI:
     def user_id(request: Any) -> str | None:
         user = authenticator.resolve(request)
         return user.id if user is not None else None
@@ -171,7 +144,7 @@ def _mount(
             run_history=False,
             enable_monitoring=False,
             auth_dependency=user_id,
-            allowed_paths=allowed_paths,
+            allowed_paths=[str(example.path) for example in examples],
             show_error=False,
             max_file_size=max_upload,
             ssr_mode=False,
@@ -185,29 +158,30 @@ def _mount(
 
 
 def _lifespan(grounding: GroundingService, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:
+    """Load the model and run the periodic tasks while the server runs; stop all work with it."""
+
+    async def repeat(task: Callable[[], Any], interval_s: float) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(task)
+            except Exception:  # a disk that is full now may not be full in a while
+                logger.exception("a periodic task failed; it is tried again")
+            await asyncio.sleep(interval_s)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         grounding.engines.start()
-        chores = [
-            asyncio.create_task(_for_ever(grounding.sweep, SWEEP_EVERY_S)),
-            asyncio.create_task(_for_ever(promotions.look, WATCH_EVERY_S)),
+        tasks = [
+            asyncio.create_task(repeat(grounding.sweep, SWEEP_INTERVAL_S)),
+            asyncio.create_task(repeat(promotions.look, PROMOTION_INTERVAL_S)),
         ]
         try:
             yield
         finally:
-            for chore in chores:
-                chore.cancel()
+            for task in tasks:
+                task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await chore
-            grounding.close()
+                    await task
+            grounding.queues.close()
 
     return lifespan
-
-
-async def _for_ever(work: Callable[[], Any], every_s: float) -> None:
-    while True:
-        try:
-            await asyncio.to_thread(work)
-        except Exception:  # a disk that is full now may not be full in a while
-            log.exception("a chore failed; it is tried again")
-        await asyncio.sleep(every_s)

@@ -1,7 +1,6 @@
-"""Lanes: heavy work off the event loop, one job at a time, in order, with a cap and a place in the queue.
+"""Job queues: heavy work off the event loop, one job at a time, in order, with a limit and a place in the queue.
 
-A lane is not a general task queue: jobs live in this process, and a job that nobody follows any more is
-cancelled.
+Jobs live in this process, and a job that nobody follows any more is cancelled.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ class Progress:
 
 
 class Job:
-    """One piece of work in a lane."""
+    """One piece of work in a queue."""
 
     def __init__(self, owner: str, cancel: threading.Event) -> None:
         self.owner = owner
@@ -42,7 +41,7 @@ class Job:
         self.future: Future[Any] = Future()
 
     def report(self, stage: str, fraction: float = 0.0) -> None:
-        """Say where the work stands; called from the lane's thread."""
+        """Say where the work stands; called from the queue's thread."""
         self._progress = Progress(stage=stage, fraction=min(1.0, max(0.0, fraction)))
 
     @property
@@ -60,7 +59,7 @@ class JobQueue:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tempo-{name}")
 
     def submit(self, owner: str, work: Callable[[Job], Any], *, cancel: threading.Event | None = None) -> Job:
-        """Queue `work`. Raises Busy when the lane or this owner's share of it is full."""
+        """Queue `work`. Raises Busy when the queue or this owner's share of it is full."""
         job = Job(owner, cancel or threading.Event())
         with self._lock:
             if len(self._jobs) >= self.limit:
@@ -123,6 +122,25 @@ class JobQueue:
             for job in self._jobs:
                 job.cancel.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class JobQueues:
+    """The queues of one running app: each kind of work waits for its own kind only."""
+
+    def __init__(self, limit: int = 16) -> None:
+        self.clips = JobQueue("clips", limit=limit)
+        """Normal copies of clips."""
+        self.strips = JobQueue("strips", limit=4 * limit, per_owner=4 * limit)
+        """Film strips, beside the questions that they belong to."""
+        self.model = JobQueue("model", limit=limit)
+        """Everything that the model is asked."""
+        self.data = JobQueue("data", limit=limit)
+        """Imports, exports and comparisons."""
+
+    def close(self) -> None:
+        """Stop all work."""
+        for queue in (self.clips, self.strips, self.model, self.data):
+            queue.close()
 
 
 def result_of(job: Job) -> Any:

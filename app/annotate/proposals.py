@@ -63,7 +63,7 @@ class Proposals:
             job = self._jobs.get(query.id)
             if job is None:
                 try:
-                    job = self.grounding.model_queue.submit(
+                    job = self.grounding.queues.model.submit(
                         OWNER, lambda job: self._propose(query, clip, job)
                     )
                 except Busy:
@@ -81,7 +81,7 @@ class Proposals:
         return ProposalState(state="computing", message="The model is looking.")
 
     def _propose(self, query: Query, clip: Clip, job: Job) -> Proposal:
-        answer, context = self.grounding.first_look(clip, query.row.query)(job)
+        answer, context = self.grounding.encode_and_ask(job, clip, query.row.query)
         return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))
 
     def request_all(self, queries: Sequence[Query], clip_of: Callable[[Query], Clip | None]) -> None:
@@ -102,7 +102,7 @@ class Proposals:
             self.request_all(rest, clip_of)
 
         try:
-            self.grounding.model_queue.submit(f"{OWNER} in advance", work)
+            self.grounding.queues.model.submit(f"{OWNER} in advance", work)
         except Busy:
             logger.info("the model is busy; %s proposals are made when their rows are opened", len(queries))
 

@@ -136,7 +136,7 @@ class SampleProject:
             queries = [self.store.query(row.query_id) for row in rows if row.vid == vid]
             self.proposals.request_all(queries, self._clip_of)
 
-        self.dataset_clips.prepare_in_turn(list(dict.fromkeys(row.vid for row in rows)), after=propose_on)
+        self.dataset_clips.prepare_in_turn(list(dict.fromkeys(row.vid for row in rows)), on_ready=propose_on)
 
     def _clip_of(self, query: Query) -> Clip | None:
         ready = self.dataset_clips.look(query.row.vid).ready

@@ -18,7 +18,7 @@ class ContextGone(InputError):
 
 
 @dataclass(kw_only=True, slots=True)
-class HeldContext:
+class StoredContext:
     """A context and what it was made from."""
 
     id: str
@@ -42,12 +42,12 @@ class ContextStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ttl_s, self.limit, self.per_owner, self._clock = ttl_s, limit, per_owner, clock
-        self._held: dict[str, HeldContext] = {}
+        self._contexts: dict[str, StoredContext] = {}
         self._lock = threading.Lock()
 
-    def put(self, owner: str, clip_id: str, key: Hashable, context: Any) -> HeldContext:
+    def put(self, owner: str, clip_id: str, key: Hashable, context: Any) -> StoredContext:
         """Keep a context for its owner; the least recently used make room."""
-        held = HeldContext(
+        stored = StoredContext(
             id=secrets.token_urlsafe(16),
             owner=owner,
             clip_id=clip_id,
@@ -56,46 +56,51 @@ class ContextStore:
             used_at_s=self._clock(),
         )
         with self._lock:
-            self._held[held.id] = held
+            self._contexts[stored.id] = stored
             self._trim(lambda other: other.owner == owner, self.per_owner)
             self._trim(lambda other: True, self.limit)
-        return held
+        return stored
 
-    def get(self, owner: str, context_id: str) -> HeldContext:
+    def get(self, owner: str, context_id: str) -> StoredContext:
         """The owner's context. Raises ContextGone; another owner's id is treated like an unknown one."""
         self.sweep()
         with self._lock:
-            held = self._held.get(context_id)
-            if held is None or held.owner != owner:
+            stored = self._contexts.get(context_id)
+            if stored is None or stored.owner != owner:
                 raise ContextGone(
                     "This clip's context is no longer kept. Ask with the clip itself and it is read again."
                 )
-            held.used_at_s = self._clock()
-            return held
+            stored.used_at_s = self._clock()
+            return stored
 
-    def find(self, owner: str, key: Hashable) -> HeldContext | None:
+    def find(self, owner: str, key: Hashable) -> StoredContext | None:
         """The owner's context made from an equal clip and settings, if it is still kept."""
         self.sweep()
         with self._lock:
-            return next((h for h in self._held.values() if h.owner == owner and h.key == key), None)
+            return next((c for c in self._contexts.values() if c.owner == owner and c.key == key), None)
 
     def drop(self, owner: str, context_id: str) -> None:
-        """Forget the owner's context, if there is such a one."""
+        """Forget the owner's context, if it is still kept."""
         with self._lock:
-            held = self._held.get(context_id)
-            if held is not None and held.owner == owner:
-                del self._held[context_id]
+            stored = self._contexts.get(context_id)
+            if stored is not None and stored.owner == owner:
+                del self._contexts[context_id]
 
     def sweep(self) -> None:
         """Forget what nobody used for `ttl_s` seconds."""
         oldest_s = self._clock() - self.ttl_s
         with self._lock:
-            self._held = {key: held for key, held in self._held.items() if held.used_at_s >= oldest_s}
+            self._contexts = {
+                key: stored for key, stored in self._contexts.items() if stored.used_at_s >= oldest_s
+            }
 
-    def _trim(self, belongs: Callable[[HeldContext], bool], limit: int) -> None:
-        mine = sorted((h for h in self._held.values() if belongs(h)), key=lambda h: h.used_at_s)
-        for held in mine[: max(0, len(mine) - limit)]:
-            del self._held[held.id]
+    def _trim(self, belongs: Callable[[StoredContext], bool], limit: int) -> None:
+        oldest_first = sorted(
+            (stored for stored in self._contexts.values() if belongs(stored)),
+            key=lambda stored: stored.used_at_s,
+        )
+        for stored in oldest_first[: max(0, len(oldest_first) - limit)]:
+            del self._contexts[stored.id]
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._contexts)

@@ -1,7 +1,6 @@
 """From a foreign file to a clip: the normal copy that model and player share, and its film strip.
 
-Every decoder runs in a limited child process (`tempo_core.sandbox`); nothing here opens the foreign file
-itself.
+Every decoder runs in a limited child process (`tempo_core.sandbox`); nothing here opens the foreign file itself.
 """
 
 import math
@@ -26,24 +25,24 @@ STRIP_COLUMNS = 8
 
 
 def prepare_clip(
-    source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
+    source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
 ) -> ClipFacts:
     """Write `clip.mp4` into `folder`: the file itself where it is normal already, else a normal copy.
 
     Raises VideoError for what is not a video or longer than MAX_CLIP_S, Cancelled when `cancel` is set.
     """
-    found = probe(source, cancel=cancel)
-    if found.duration_s > MAX_CLIP_S:
+    source_info = probe(source, cancel=cancel)
+    if source_info.duration_s > MAX_CLIP_S:
         raise VideoError(
-            f"This clip lasts {found.duration_s / 60:.0f} minutes; the page takes up to "
+            f"This clip lasts {source_info.duration_s / 60:.0f} minutes; the page takes up to "
             f"{MAX_CLIP_S / 60:.0f}. Cut out the part in question, or use the command line for the whole."
         )
     copy = folder / "clip.mp4"
-    if conforms(found):
+    if conforms(source_info):
         shutil.copyfile(source, copy)
-        info = found
+        info = source_info
     else:
-        info = normalise(source, copy, cancel=cancel, on_progress=progress)
+        info = normalise(source, copy, cancel=cancel, on_progress=on_progress)
     return ClipFacts(
         duration_s=info.duration_s,
         frame_rate=None if info.frame_rate is None else float(info.frame_rate),
@@ -58,20 +57,19 @@ def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
     """Write one JPEG with up to STRIP_TILES small frames, evenly spaced, and say where each is in time."""
     width = max(8, 2 * round(TILE_HEIGHT_PX * facts.width / facts.height / 2))
     spacing_s = facts.duration_s / STRIP_TILES
-    at = [(tile + 0.5) * spacing_s for tile in range(STRIP_TILES)]
-    taken = sample(clip, at=at, size=(TILE_HEIGHT_PX, width), cancel=cancel)
-    count = len(taken.times_s)
+    at_s = [(tile + 0.5) * spacing_s for tile in range(STRIP_TILES)]
+    frames = sample(clip, at=at_s, size=(TILE_HEIGHT_PX, width), cancel=cancel)
+    count = len(frames.times_s)
     columns = min(STRIP_COLUMNS, count)
     sheet = np.zeros((math.ceil(count / columns) * TILE_HEIGHT_PX, columns * width, 3), dtype=np.uint8)
-    for tile, frame in enumerate(taken.frames):  # frame: uint8[TILE_HEIGHT_PX, width, 3]
+    for tile, frame in enumerate(frames.frames):  # frame: uint8[TILE_HEIGHT_PX, width, 3]
         row, column = divmod(tile, columns)
-        sheet[row * TILE_HEIGHT_PX : (row + 1) * TILE_HEIGHT_PX, column * width : (column + 1) * width] = (
-            frame
-        )
+        top, left = row * TILE_HEIGHT_PX, column * width
+        sheet[top : top + TILE_HEIGHT_PX, left : left + width] = frame
     Image.fromarray(sheet).save(target, quality=80)
     return FilmStrip(
         tile_width=width,
         tile_height=TILE_HEIGHT_PX,
         columns=columns,
-        times_s=tuple(float(time_s) for time_s in taken.times_s),
+        times_s=tuple(float(time_s) for time_s in frames.times_s),
     )

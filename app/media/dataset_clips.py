@@ -1,7 +1,7 @@
 """Clips of datasets: from a row's vid to the normal copy that everybody works on, made when first needed.
 
 A dataset's files lie below TEMPO_HOME/videos, or wherever `python -m annotations videos add` registered them.
-The folder is looked through when somebody opens a row whose file is not known.
+The folder is scanned when somebody opens a row whose file is not known.
 """
 
 import json
@@ -22,16 +22,16 @@ from app.media.library import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.media.shots import find_shots
 from tempo_core.errors import Cancelled, TempoError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 5.0
+SCAN_INTERVAL_S = 5.0
 OWNER = "datasets"
-"""Whose share of the clip lane is used."""
+"""The owner of the jobs, so that datasets have a share of the queue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyClip:
-    """A clip that can be worked on, with everything that is drawn from its pictures."""
+    """A clip that can be worked on, with everything drawn from its pictures."""
 
     clip: Clip
     strip: FilmStrip | None
@@ -78,20 +78,22 @@ class DatasetClips:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store, self.media, self.job_queue, self.folder = store, media, job_queue, folder
-        self._shots, self._clock = shots, clock
+        self._find_shots, self._clock = shots, clock
         self._lock = threading.Lock()
-        self._looking = threading.Lock()
-        self._looked_at_s = float("-inf")
+        self._scan_lock = threading.Lock()
+        self._scanned_at_s = float("-inf")
         self._ready: dict[str, ReadyClip] = {}
         self._jobs: dict[str, Job] = {}
 
     def look(self, vid: str) -> ClipStatus:
-        """Where the row's clip stands; begins to prepare it when it is not ready. Returns at once."""
-        video = self._file_of(vid)
+        """The status of a row's clip; begins to prepare it when it is not ready. Returns at once."""
+        video = self._registered(vid)
+        if video is None and self.scan_folder():
+            video = self._registered(vid)
         if video is None:
-            wanted = f"{vid}{SUFFIXES[0]}"
             return ClipStatus(
-                missing=f"The clip {wanted} is not here. Put it into {self.folder} and look again, or skip this row."
+                missing=f"The clip {vid}{SUFFIXES[0]} is not here. Put it into {self.folder} and look again, "
+                "or skip this row."
             )
         with self._lock:
             ready = self._ready.get(video.sha256)
@@ -99,56 +101,50 @@ class DatasetClips:
                 return ClipStatus(ready=ready)
             job = self._jobs.get(video.sha256)
             if job is None:
-                return self._begin(video)
-            return self._standing(video, job)
+                try:
+                    job = self.job_queue.submit(OWNER, lambda job: self._prepare(video, job))
+                except Busy:
+                    return ClipStatus(preparing="Other clips are being prepared first.")
+                self._jobs[video.sha256] = job
+            if not job.future.done():
+                fraction = job.progress.fraction
+                percent = f": {fraction:.0%}" if fraction else ""
+                return ClipStatus(preparing=f"Preparing the clip{percent}.")
+            del self._jobs[video.sha256]
+            try:
+                ready = self._ready[video.sha256] = result_of(job)
+            except Cancelled:
+                return ClipStatus(preparing="Preparing the clip.")
+            except Exception as error:
+                return ClipStatus(failed=user_message(error))
+            return ClipStatus(ready=ready)
 
-    def _begin(self, video: Video) -> ClipStatus:
-        try:
-            self._jobs[video.sha256] = self.job_queue.submit(OWNER, lambda job: self._prepare(video, job))
-        except Busy:
-            return ClipStatus(preparing="Other clips are being prepared first.")
-        return ClipStatus(preparing="Preparing the clip.")
-
-    def _standing(self, video: Video, job: Job) -> ClipStatus:
-        if not job.future.done():
-            share = job.progress.fraction
-            return ClipStatus(
-                preparing=f"Preparing the clip: {share:.0%}." if share else "Preparing the clip."
-            )
-        del self._jobs[video.sha256]
-        try:
-            ready: ReadyClip = result_of(job)
-        except Cancelled:
-            return ClipStatus(preparing="Preparing the clip.")
-        except Exception as error:
-            return ClipStatus(failed=user_message(error))
-        self._ready[video.sha256] = ready
-        return ClipStatus(ready=ready)
-
-    def prepare_in_turn(self, vids: Sequence[str], after: Callable[[str], None] = lambda vid: None) -> None:
-        """Prepare these clips one after the other, each behind what people wait for; `after` hears of each."""
+    def prepare_in_turn(
+        self, vids: Sequence[str], on_ready: Callable[[str], None] = lambda vid: None
+    ) -> None:
+        """Prepare these clips one after the other, each behind what people wait for."""
         if not vids:
             return
-        first, *others = vids
+        vid, *later = vids
 
         def work(job: Job) -> None:
             try:
-                video = self._registered(first)
+                video = self._registered(vid)
                 if video is not None:
                     ready = self._prepare(video, job)
                     with self._lock:
                         self._ready[video.sha256] = ready
-                    after(first)
+                    on_ready(vid)
             except Cancelled:
                 raise
             except TempoError as error:
-                log.warning("the clip %s cannot be prepared: %s", first, error)
-            self.prepare_in_turn(others, after)
+                logger.warning("the clip %s cannot be prepared: %s", vid, error)
+            self.prepare_in_turn(later, on_ready)
 
         try:
             self.job_queue.submit(f"{OWNER} in advance", work)
         except Busy:
-            log.info("the clip lane is busy; %s clips are prepared when their rows are opened", len(vids))
+            logger.info("the queue is full; %s clips are prepared when their rows are opened", len(vids))
 
     def _prepare(self, video: Video, job: Job) -> ReadyClip:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(
@@ -156,52 +152,42 @@ class DatasetClips:
             owner=DATASETS,
             title=video.vid,
             cancel=job.cancel,
-            progress=lambda fraction: job.report("preparing", fraction),
+            on_progress=lambda fraction: job.report("preparing", fraction),
         )
-        return ReadyClip(clip=clip, strip=self._strip(clip, job), shots_ms=tuple(self._shots_of(clip, job)))
-
-    def _strip(self, clip: Clip, job: Job) -> FilmStrip | None:
+        # A clip without film strip or shot changes can be worked on all the same.
+        strip: FilmStrip | None = None
+        shots_ms: list[int] = []
+        shots_file = clip.folder / "shots.json"
         try:
-            return self.media.strip_of(clip, cancel=job.cancel)
+            strip = self.media.strip_of(clip, cancel=job.cancel)
         except Cancelled:
             raise
         except TempoError as error:
-            log.warning("no film strip for %s: %s", clip.title, error)
-            return None
-
-    def _shots_of(self, clip: Clip, job: Job) -> list[int]:
-        kept = clip.folder / "shots.json"
-        if kept.is_file():
-            known: list[int] = json.loads(kept.read_text())
-            return known
+            logger.warning("no film strip for %s: %s", clip.title, error)
         try:
-            found = self._shots(clip.path, clip.facts, cancel=job.cancel)
+            if shots_file.is_file():
+                shots_ms = json.loads(shots_file.read_text())
+            else:
+                shots_ms = self._find_shots(clip.path, clip.facts, cancel=job.cancel)
+                shots_file.write_text(json.dumps(shots_ms))
         except Cancelled:
             raise
         except TempoError as error:
-            log.warning("no shot changes for %s: %s", clip.title, error)
-            return []
-        kept.write_text(json.dumps(found))
-        return found
-
-    def _file_of(self, vid: str) -> Video | None:
-        found = self._registered(vid)
-        if found is None and self.look_through():
-            found = self._registered(vid)
-        return found
+            logger.warning("no shot changes for %s: %s", clip.title, error)
+        return ReadyClip(clip=clip, strip=strip, shots_ms=tuple(shots_ms))
 
     def _registered(self, vid: str) -> Video | None:
         video = self.store.video(vid)
         return video if video is not None and Path(video.path).is_file() else None
 
-    def look_through(self, *, at_once: bool = False) -> bool:
-        """Register what lies in the folder; False when it was looked through a moment ago."""
-        with self._looking:
-            if not at_once and self._clock() - self._looked_at_s < LOOK_AGAIN_S:
+    def scan_folder(self, *, at_once: bool = False) -> bool:
+        """Register the files in the folder; False when it was scanned less than SCAN_INTERVAL_S ago."""
+        with self._scan_lock:
+            if not at_once and self._clock() - self._scanned_at_s < SCAN_INTERVAL_S:
                 return False
             try:
                 add_folder(self.store, self.folder, op_id=str(uuid4()), actor="app")
             except OSError as error:
-                log.warning("cannot look through %s: %s", self.folder, error)
-            self._looked_at_s = self._clock()
+                logger.warning("cannot look through %s: %s", self.folder, error)
+            self._scanned_at_s = self._clock()
             return True

@@ -8,7 +8,7 @@ from annotations.store import Store
 from app.media.dataset_clips import DatasetClips, ReadyClip
 from tempo_core.errors import InputError
 
-OFF_GRID_MS = 1
+TOLERANCE_MS = 1
 
 
 def check_edges(
@@ -22,9 +22,17 @@ def check_edges(
     ready = dataset_clips.look(query.row.vid).ready
     if ready is None:
         return
-    edges = {ms for each in edit.moments for ms in (each.start_ms, each.end_ms)}
-    wrong = sorted(ms for ms in edges if _frame(ms, ready) is None)
-    unknown = sorted(set(wrong) - _known(store, query).union(offered)) if wrong else []
+    edges = {ms for moment in edit.moments for ms in (moment.start_ms, moment.end_ms)}
+    off_grid = sorted(ms for ms in edges if _frame_at(ms, ready) is None)
+    if not off_grid:
+        return
+    # Every edge that the row has or had may stay.
+    spans = [moment.to_ms() for moment in query.original or ()]
+    for version in store.corrections(query.id):
+        spans += [(moment.start_ms, moment.end_ms) for moment in version.edit.moments]
+    for proposal in store.proposals(query.id):
+        spans += [(moment.start_ms, moment.end_ms) for moment in proposal.prediction.moments]
+    unknown = sorted(set(off_grid) - {ms for span in spans for ms in span}.union(offered))
     if unknown:
         raise InputError(
             f"An edge at {unknown[0]} ms is no frame of this clip, which has {ready.frame_count} frames, "
@@ -36,26 +44,18 @@ def with_frames(dataset_clips: DatasetClips, query: Query, edit: Edit) -> Edit:
     """The edit with the frame that begins at each edge, as far as there is a clip and the edge lies on its grid."""
     ready = dataset_clips.look(query.row.vid).ready
     moments = tuple(
-        replace(each, start_frame=_frame(each.start_ms, ready), end_frame=_frame(each.end_ms, ready))
-        for each in edit.moments
+        replace(
+            moment, start_frame=_frame_at(moment.start_ms, ready), end_frame=_frame_at(moment.end_ms, ready)
+        )
+        for moment in edit.moments
     )
     return replace(edit, moments=moments)
 
 
-def _frame(ms: int, ready: ReadyClip | None) -> int | None:
+def _frame_at(ms: int, ready: ReadyClip | None) -> int | None:
     """The frame that begins at a time; None where none does."""
     if ready is None:
         return None
     frame = round(ms * ready.frame_rate / 1000)
-    near = abs(ms - frame * 1000 / ready.frame_rate) <= OFF_GRID_MS
-    return frame if near and 0 <= frame <= ready.frame_count else None
-
-
-def _known(store: Store, query: Query) -> set[int]:
-    """Every edge that the row has or had."""
-    spans = [moment.to_ms() for moment in query.original or ()]
-    for version in store.corrections(query.id):
-        spans += [(each.start_ms, each.end_ms) for each in version.edit.moments]
-    for proposal in store.proposals(query.id):
-        spans += [(each.start_ms, each.end_ms) for each in proposal.prediction.moments]
-    return {ms for span in spans for ms in span}
+    on_grid = abs(ms - frame * 1000 / ready.frame_rate) <= TOLERANCE_MS
+    return frame if on_grid and 0 <= frame <= ready.frame_count else None

@@ -25,7 +25,7 @@ from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
 from tempo_core.errors import InputError, VideoError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EVERYBODY = "*"
 DATASETS = "datasets"
@@ -48,7 +48,7 @@ class FilmStrip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipFacts:
-    """What making the normal copy found out."""
+    """What is known of a normal copy since it was made."""
 
     duration_s: float
     frame_rate: float | None
@@ -92,7 +92,7 @@ class PrepareClip(Protocol):
     """Writes `clip.mp4` into a folder; raises VideoError for what cannot be one."""
 
     def __call__(
-        self, source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
+        self, source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
     ) -> ClipFacts: ...
 
 
@@ -131,7 +131,7 @@ class MediaLibrary:
         owner: str,
         title: str,
         cancel: threading.Event | None = None,
-        progress: Callable[[float], None] = lambda fraction: None,
+        on_progress: Callable[[float], None] = lambda fraction: None,
     ) -> Clip:
         """The owner's clip made from this file; the same bytes are only prepared once per owner.
 
@@ -139,10 +139,11 @@ class MediaLibrary:
         """
         if source.is_symlink() or not source.is_file():
             raise VideoError("The clip is no longer there. Choose or upload it again.")
-        digest = _sha256(source)
-        known = self._find(owner, digest)
-        if known is not None:
-            return known
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        clip = self.find(owner, digest)
+        if clip is not None:
+            return clip
         if shutil.disk_usage(self.folder).free < max(MIN_FREE_BYTES, source.stat().st_size):
             raise InputError(
                 "The server's disk is too full for another clip. Try a shorter one, or try again later."
@@ -151,30 +152,47 @@ class MediaLibrary:
         folder = self.folder / clip_id
         folder.mkdir(mode=0o700)
         try:
-            facts = self._prepare(source, folder, cancel=cancel or threading.Event(), progress=progress)
+            facts = self._prepare(source, folder, cancel=cancel or threading.Event(), on_progress=on_progress)
             clip = Clip(
                 id=clip_id, owner=owner, title=title, source_sha256=digest, folder=folder, facts=facts
             )
-            self._save(clip)
+            row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
+            (folder / "clip.json").write_text(json.dumps(row))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._make_room(owner)
+        with self._lock:
+            self._clips[clip.id] = clip
+            self._used_at_s[clip.id] = self._clock()
+            own = [c.id for c in self._clips.values() if c.owner == owner]
+            oldest_first = sorted(own, key=self._used_at_s.__getitem__)
+        if owner not in (EVERYBODY, DATASETS):
+            for old_id in oldest_first[: max(0, len(own) - self.per_owner)]:
+                self._remove(old_id)
         return clip
 
     def strip_of(self, clip: Clip, *, cancel: threading.Event | None = None) -> FilmStrip:
         """The clip's film strip, drawn when it is first asked for. Raises VideoError, Cancelled."""
-        known = clip.folder / "strip.json"
-        if known.is_file():
-            row = json.loads(known.read_text())
+        strip_json = clip.folder / "strip.json"
+        if strip_json.is_file():
+            row = json.loads(strip_json.read_text())
             return FilmStrip(**{**row, "times_s": tuple(row["times_s"])})
         strip = self._draw(clip.path, clip.strip_path, clip.facts, cancel=cancel or threading.Event())
-        known.write_text(json.dumps(asdict(strip)))
+        strip_json.write_text(json.dumps(asdict(strip)))
         return strip
 
     def find(self, owner: str, sha256: str) -> Clip | None:
         """The owner's copy of a file with this content, if it is there."""
-        return self._find(owner, sha256)
+        with self._lock:
+            clip = next(
+                (
+                    c
+                    for c in self._clips.values()
+                    if c.source_sha256 == sha256 and c.owner in (owner, EVERYBODY)
+                ),
+                None,
+            )
+        return self.get(clip.id, owner) if clip is not None else None
 
     def get(self, clip_id: str, *owners: str) -> Clip:
         """The clip, if it is one of these owners' or everybody's. Raises NoSuchFile, the same for unknown and
@@ -189,35 +207,18 @@ class MediaLibrary:
         return clip
 
     def sweep(self) -> int:
-        """Remove clips unused for `ttl_s` seconds and folders that no clip owns; returns how many clips
-        went.
-        """
+        """Remove clips that nobody used for `ttl_s` seconds, DATASET_TTL_S for datasets'; returns how many went."""
         now_s = self._clock()
         with self._lock:
-            old = [key for key, used in self._used_at_s.items() if now_s - used > self._ttl_of(key)]
+            old = [
+                clip_id
+                for clip_id, used_at_s in self._used_at_s.items()
+                if now_s - used_at_s
+                > (DATASET_TTL_S if self._clips[clip_id].owner == DATASETS else self.ttl_s)
+            ]
         for clip_id in old:
             self._remove(clip_id)
         return len(old)
-
-    def _ttl_of(self, clip_id: str) -> float:
-        return DATASET_TTL_S if self._clips[clip_id].owner == DATASETS else self.ttl_s
-
-    def _find(self, owner: str, digest: str) -> Clip | None:
-        with self._lock:
-            found = [
-                c for c in self._clips.values() if c.source_sha256 == digest and c.owner in (owner, EVERYBODY)
-            ]
-        return self.get(found[0].id, owner) if found else None
-
-    def _make_room(self, owner: str) -> None:
-        if owner in (EVERYBODY, DATASETS):
-            return
-        with self._lock:
-            mine = sorted(
-                (c.id for c in self._clips.values() if c.owner == owner), key=self._used_at_s.__getitem__
-            )
-        for clip_id in mine[: max(0, len(mine) - self.per_owner)]:
-            self._remove(clip_id)
 
     def _remove(self, clip_id: str) -> None:
         with self._lock:
@@ -226,35 +227,19 @@ class MediaLibrary:
         if clip is not None:
             shutil.rmtree(clip.folder, ignore_errors=True)
 
-    def _save(self, clip: Clip) -> None:
-        row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
-        (clip.folder / "clip.json").write_text(json.dumps(row))
-        with self._lock:
-            self._clips[clip.id] = clip
-            self._used_at_s[clip.id] = self._clock()
-
     def _load(self) -> None:
         for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
             try:
-                clip = _clip_from(folder)
+                row: dict[str, Any] = json.loads((folder / "clip.json").read_text())
+                facts = ClipFacts(**{**row["facts"], "notes": tuple(row["facts"]["notes"])})
+                clip = Clip(**{**row, "id": folder.name, "folder": folder, "facts": facts})
             except (OSError, ValueError, KeyError, TypeError):
                 # Cut off while being made; the file it came from is gone too, so nothing can be saved.
-                log.warning("removing the unfinished clip %s", folder.name)
+                logger.warning("removing the unfinished clip %s", folder.name)
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             self._clips[clip.id] = clip
             self._used_at_s[clip.id] = (folder / "clip.json").stat().st_mtime
-
-
-def _clip_from(folder: Path) -> Clip:
-    row: dict[str, Any] = json.loads((folder / "clip.json").read_text())
-    facts = ClipFacts(**{**row["facts"], "notes": tuple(row["facts"]["notes"])})
-    return Clip(**{**row, "id": folder.name, "folder": folder, "facts": facts})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def media_routes(media: MediaLibrary) -> APIRouter:
@@ -268,6 +253,8 @@ def media_routes(media: MediaLibrary) -> APIRouter:
         return media.get(clip_id, *owners)
 
     def inline(path: Path, media_type: str) -> FileResponse:
+        if not path.is_file():
+            raise NoSuchFile("This clip has no film strip yet.")
         headers = {"cache-control": "private, max-age=3600", "x-content-type-options": "nosniff"}
         return FileResponse(path, media_type=media_type, headers=headers, content_disposition_type="inline")
 
@@ -277,8 +264,6 @@ def media_routes(media: MediaLibrary) -> APIRouter:
 
     @router.get("/media/{clip_id}/strip")
     def strip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
-        if not clip.strip_path.is_file():
-            raise NoSuchFile("This clip has no film strip yet.")
         return inline(clip.strip_path, "image/jpeg")
 
     return router

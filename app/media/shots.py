@@ -12,8 +12,8 @@ from tempo_core.allocation import frame_changes
 from tempo_core.video import sample
 
 FINEST_S = 0.2
-MAX_LOOKS = 2000
-"""Frames of the first pass; a long clip is looked at more coarsely."""
+MAX_COARSE_FRAMES = 2000
+"""Frames of the first pass; a long clip is sampled more coarsely."""
 MAX_SHOTS = 120
 LEAST_CHANGE = 0.04
 SIZE = (48, 64)
@@ -26,18 +26,26 @@ def find_shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list
     Raises VideoError, Cancelled.
     """
     rate = facts.frame_rate or 25.0
-    step_s = max(FINEST_S, facts.duration_s / MAX_LOOKS, 1 / rate)
+    # First pass: the stretches between two frames that changed most
+    step_s = max(FINEST_S, facts.duration_s / MAX_COARSE_FRAMES, 1 / rate)
     coarse = sample(clip, step_s=step_s, size=SIZE, cancel=cancel)
     stretches = [
         (coarse.times_s[i], coarse.times_s[i + 1]) for i in peaks(frame_changes(coarse.frames))[:MAX_SHOTS]
     ]
     if not stretches:
         return []
-    wanted = sorted({k for before_s, after_s in stretches for k in _frames(before_s, after_s, rate)})
-    fine = sample(clip, at=[(k + 0.5) / rate for k in wanted], size=SIZE, cancel=cancel)
+    # Second pass: every frame of these stretches
+    frame_idx = sorted(
+        {idx for start_s, end_s in stretches for idx in range(round(start_s * rate), round(end_s * rate) + 1)}
+    )
+    fine = sample(clip, at=[(idx + 0.5) / rate for idx in frame_idx], size=SIZE, cancel=cancel)
     changes = dict(zip(pairwise(map(float, fine.times_s)), frame_changes(fine.frames), strict=True))
-    found = {_largest(changes, before_s, after_s) for before_s, after_s in stretches}
-    return sorted(round(time_s * 1000) for time_s in found if time_s is not None)
+    shots_s = set()
+    for start_s, end_s in stretches:
+        inside = [pair for pair in changes if pair[0] >= start_s - 1e-6 and pair[1] <= end_s + 1e-6]
+        if inside:
+            shots_s.add(max(inside, key=changes.__getitem__)[1])
+    return sorted(round(time_s * 1000) for time_s in shots_s)
 
 
 def peaks(changes: npt.NDArray[np.float64]) -> list[int]:
@@ -47,19 +55,5 @@ def peaks(changes: npt.NDArray[np.float64]) -> list[int]:
     threshold = max(LEAST_CHANGE, float(np.median(changes)) * 3)
     padded = np.concatenate([[-1.0], changes, [-1.0]])
     local = (padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:])
-    found = np.flatnonzero(local & (changes >= threshold))
-    return [int(i) for i in found[np.argsort(-changes[found], kind="stable")]]
-
-
-def _frames(before_s: float, after_s: float, rate: float) -> range:
-    return range(round(before_s * rate), round(after_s * rate) + 1)
-
-
-def _largest(changes: dict[tuple[float, float], float], before_s: float, after_s: float) -> float | None:
-    """When the largest change between two looks was: the time of the later frame of its pair."""
-    inside = {
-        pair: change
-        for pair, change in changes.items()
-        if pair[0] >= before_s - 1e-6 and pair[1] <= after_s + 1e-6
-    }
-    return max(inside, key=lambda pair: inside[pair])[1] if inside else None
+    indices = np.flatnonzero(local & (changes >= threshold))
+    return [int(idx) for idx in indices[np.argsort(-changes[indices], kind="stable")]]

@@ -166,7 +166,7 @@ class TrainPage:
 
     async def show_row(self, row_id: str | None, side: str, request: gr.Request) -> AsyncIterator[Changes]:
         """Truth, old and new of one held-out row, and one of them on its clip; role researcher."""
-        view, media, clip_queue = self.view, self.grounding.media, self.grounding.clip_queue
+        view, media, clip_queue = self.view, self.grounding.media, self.grounding.queues.clips
         try:
             user = self.authenticator.require(request, Role.RESEARCHER)
             rows = await asyncio.to_thread(self.service.compared)
@@ -192,7 +192,7 @@ class TrainPage:
                     owner=user.id,
                     title=row.video.name,
                     cancel=job.cancel,
-                    progress=lambda fraction: job.report("preparing", fraction),
+                    on_progress=lambda fraction: job.report("preparing", fraction),
                 )
                 return clip, media.strip_of(clip, cancel=job.cancel)
 

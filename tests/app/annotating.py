@@ -28,6 +28,7 @@ from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService
 from app.home import Home, open_home
 from app.http.dependencies import prepare_app
+from app.job_queue import JobQueues
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary, media_routes
@@ -125,12 +126,11 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
     )
     with Store(home.database) as store:
         media = MediaLibrary(home.media, prepare, draw)
-        grounding = GroundingService(EngineProvider.of(engine), media, ground=fake_ground)
-        dataset_clips = DatasetClips(
-            store, media, grounding.clip_queue, home.videos, shots=shots, clock=lambda: 0.0
-        )
+        queues = JobQueues()
+        grounding = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)
+        dataset_clips = DatasetClips(store, media, queues.clips, home.videos, shots=shots, clock=lambda: 0.0)
         proposals = Proposals(store, grounding)
-        sample = SampleProject(store, dataset_clips, proposals, grounding.clip_queue, **parts)
+        sample = SampleProject(store, dataset_clips, proposals, queues.clips, **parts)
         service = AnnotationService(store, dataset_clips, proposals)
         authenticator = HeaderUsers(anonymous=False)
         app = FastAPI()
@@ -141,7 +141,7 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
         app.get("/annotate")(lambda: HTMLResponse(PAGE))
         with TestClient(app) as client:
             yield Bench(client, app, store, home, engine, service, sample)
-        grounding.close()
+        queues.close()
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Annotate</title><link rel="icon" href="data:,">

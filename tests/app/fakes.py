@@ -37,7 +37,7 @@ def write_clip(path: Path, *, seconds: int = 4, rate: int = 10, hue: int = 40) -
 
 
 def light_prepare(
-    source: Path, folder: Path, *, cancel: threading.Event, progress: Callable[[float], None]
+    source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
 ) -> ClipFacts:
     """The file itself as the copy, once it looks like an mp4."""
     head = source.read_bytes()[:16]

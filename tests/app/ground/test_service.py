@@ -12,6 +12,7 @@ import pytest
 from app.auth.users import LOCAL_USER
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.job_queue import JobQueues
 from app.media.library import MediaLibrary
 from tempo_core.errors import InputError
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
@@ -51,9 +52,8 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
     engines.start()
     assert engines.wait(5)
     (tmp_path / "media").mkdir()
-    service = GroundingService(
-        engines, MediaLibrary(tmp_path / "media", light_prepare, light_draw), ground=fake_ground
-    )
+    media, queues = MediaLibrary(tmp_path / "media", light_prepare, light_draw), JobQueues()
+    service = GroundingService(engines, media, queues, ground=fake_ground)
     question = Question(
         source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()
     )
@@ -71,7 +71,7 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
     del service.contexts.find
     engines._engine = made[1]
     assert ask().answer.model_id == "model-1"  # what model-2 made is not taken for model-1's
-    service.close()
+    queues.close()
 
 
 async def _outcome(service: GroundingService, question: Question) -> Outcome:
@@ -83,9 +83,9 @@ async def _outcome(service: GroundingService, question: Question) -> Outcome:
 def _changing(service: GroundingService, engines: EngineProvider, engine: FakeEngine, find: Any) -> Any:
     """`find`, and then, before the question's turn comes, another model."""
 
-    def found(*given: Any) -> Any:
-        held = find(*given)
+    def find_and_change(*args: Any) -> Any:
+        stored = find(*args)
         engines._engine = engine
-        return held
+        return stored
 
-    return found
+    return find_and_change

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 
 def prepare(source: Path, folder: Path) -> Any:
     folder.mkdir(exist_ok=True)
-    return prepare_clip(source, folder, cancel=threading.Event(), progress=lambda fraction: None)
+    return prepare_clip(source, folder, cancel=threading.Event(), on_progress=lambda fraction: None)
 
 
 def test_makes_a_copy_and_a_strip_with_true_times(clip: Path, tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, job_queue: J
         dataset_clips = shelf_of(tmp_path, job_queue, store)
         (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
         write_clip(tmp_path / "videos" / "b.mp4")
-        dataset_clips.look_through(at_once=True)
-        dataset_clips.prepare_in_turn(["a", "b"], after=heard.append)
+        dataset_clips.scan_folder(at_once=True)
+        dataset_clips.prepare_in_turn(["a", "b"], on_ready=heard.append)
         until(lambda: heard, bool)
         assert heard == ["b"]
         assert dataset_clips.look("b").ready is not None
