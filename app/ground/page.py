@@ -6,7 +6,7 @@ tab: a new question, the Cancel button, another clip and a closed tab all stop i
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from app.http.errors import user_message
 from app.job_queue import Progress
 from app.media.library import Clip, FilmStrip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
+from app.timeline.value import strip_part
 from app.ui.charts import allocation_figure, sizes_figure
 from app.ui.tabs import Tabs
 from tempo_core.errors import Cancelled, InputError
@@ -255,7 +256,4 @@ class GroundPage:
 
 def _parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
     """The clip as the timeline wants it."""
-    drawn = None
-    if strip is not None:
-        drawn = {**asdict(strip), "times_s": list(strip.times_s), "url": clip.strip_url}
-    return {"video_url": clip.url, "info": clip.facts, "strip": drawn}
+    return {"video_url": clip.url, "info": clip.facts, "strip": strip_part(strip, clip.strip_url)}

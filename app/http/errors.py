@@ -99,7 +99,8 @@ def sentence_of(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     value = "missing" if first["type"] == "missing" else repr(first["input"])[:60]
-    rule = first["msg"][:1].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    rule = message[:1].lower() + message[1:]
     return f"`{field}` is {value}: {rule}. Correct it and send it again."
 
 

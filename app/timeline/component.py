@@ -18,10 +18,11 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.timeline.parts import TimelineValue, check_value
-from app.timeline.value import empty_value
+from app.timeline.parts import check_value, value_schema
+from app.timeline.value import Value, empty_value
 from tempo_core.errors import InputError
 
+VALUE_SCHEMA = value_schema()
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
 MODES = ("ground", "annotate", "review")
@@ -101,64 +102,20 @@ class Timeline(gr.HTML):
             key=key,
         )
 
-    def preprocess(self, payload: Any) -> TimelineValue | None:  # type: ignore[override]
+    def preprocess(self, payload: Any) -> Value | None:  # type: ignore[override]
         """What the browser or an API caller sent, checked."""
         return None if payload is None else check_value(payload)
 
-    def postprocess(self, value: Any) -> TimelineValue | None:  # type: ignore[override]
+    def postprocess(self, value: Any) -> Value | None:  # type: ignore[override]
         """What a handler returned, checked. Raises InputError when the component could not draw it."""
         return None if value is None else check_value(value)
 
-    def example_payload(self) -> TimelineValue:
+    def example_payload(self) -> Value:
         return empty_value()
 
-    def example_value(self) -> TimelineValue:
+    def example_value(self) -> Value:
         return empty_value()
 
     def api_info(self) -> dict[str, Any]:
         """The JSON schema of a TimelineValue, for the API page and its clients."""
         return VALUE_SCHEMA
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-_NUMBER, _INTEGER, _TEXT = {"type": "number"}, {"type": "integer"}, {"type": "string"}
-
-VALUE_SCHEMA = _object(
-    rev=_TEXT,
-    state={"type": "string", "enum": ["empty", "loading", "ready", "error"]},
-    message=_nullable(_TEXT),
-    query=_TEXT,
-    video=_nullable(
-        _object(url=_TEXT, duration_s=_NUMBER, frame_rate=_nullable(_NUMBER), width=_INTEGER, height=_INTEGER)
-    ),
-    strip=_nullable(
-        _object(
-            url=_TEXT, tile_width=_INTEGER, tile_height=_INTEGER, columns=_INTEGER, times_s=_list(_NUMBER)
-        )
-    ),
-    frames=_nullable(
-        _object(
-            times_s=_list(_NUMBER),
-            end_s=_NUMBER,
-            tokens=_list(_INTEGER),
-            variation=_list(_NUMBER),
-            sizes_px=_list(_list(_INTEGER)),
-            uniform_tokens=_NUMBER,
-            budget_tokens=_INTEGER,
-        )
-    ),
-    moments=_list(_object(start_s=_NUMBER, end_s=_NUMBER, confidence=_NUMBER)),
-    ranked=_list(_object(start_s=_NUMBER, end_s=_NUMBER, score=_NUMBER)),
-    refusal=_nullable(_object(refused={"type": "boolean"}, relevance=_NUMBER)),
-)

@@ -1,71 +1,207 @@
-"""The timeline's value as plain JSON: its parts, and the check that guards it in both directions."""
+"""The timeline's value: what its JSON holds, as pydantic models, and the one check of it.
 
-from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypedDict, cast
+Times are seconds (`_s`) in what the model saw and said, and whole milliseconds (`_ms`) in what people edit.
+"""
 
-from app.timeline.edit_part import EditPart, check_edit_part
-from app.timeline.rules import check_number, check_times
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from annotations.records import ADJUDICATION, Edit
+from annotations.rows import Verdict
+from app.http.errors import sentence_of
 from tempo_core.errors import InputError
 
-STATES = ("empty", "loading", "ready", "error")
+
+def _increasing(times: list[float]) -> list[float]:
+    if any(later <= earlier for earlier, later in pairwise(times)):
+        raise ValueError("each must be greater than the one before")
+    return times
 
 
-class VideoPart(TypedDict):
+Number = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Times = Annotated[list[Number], AfterValidator(_increasing)]
+Milliseconds = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Base of every part: exact types, so that True is no number, and finite numbers only. More keys may be there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class VideoPart(Part):
     """The file that the component plays. `frame_rate` is None where frames are not evenly spaced."""
 
     url: str
-    duration_s: float
-    frame_rate: float | None
+    duration_s: Positive
+    frame_rate: Number | None
     width: int
     height: int
 
 
-class StripPart(TypedDict):
+class StripPart(Part):
     """One sprite picture of evenly sized tiles, row by row, and the true time of each tile."""
 
     url: str
-    tile_width: int
-    tile_height: int
-    columns: int
-    times_s: list[float]
+    tile_width: Annotated[int, Field(gt=0)]
+    tile_height: Annotated[int, Field(gt=0)]
+    columns: Annotated[int, Field(gt=0)]
+    times_s: Times
 
 
-class FramesPart(TypedDict):
+class FramesPart(Part):
     """The frames that the model saw: one entry per frame in every list; sizes are [height, width]."""
 
-    times_s: list[float]
-    end_s: float
-    tokens: list[int]
-    variation: list[float]
+    times_s: Times
+    end_s: Positive
+    tokens: list[Annotated[int, Field(ge=0)]]
+    variation: list[Number]
     sizes_px: list[list[int]]
-    uniform_tokens: float
-    budget_tokens: int
+    uniform_tokens: Number
+    budget_tokens: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def check_lists(self) -> Self:
+        if len({len(self.times_s), len(self.tokens), len(self.variation), len(self.sizes_px)}) != 1:
+            raise ValueError("the lists must have one length")
+        if self.times_s and self.times_s[-1] >= self.end_s:
+            raise ValueError("end_s must come after the last frame")
+        return self
 
 
-class MomentPart(TypedDict):
-    """A predicted moment and the probability of its stamps, in 0..1."""
+class Window(Part):
+    """A stretch of the clip in seconds."""
 
-    start_s: float
-    end_s: float
-    confidence: float
+    start_s: Number
+    end_s: Number
+
+    @model_validator(mode="after")
+    def check_order(self) -> Self:
+        if self.end_s <= self.start_s:
+            raise ValueError("it must end after it starts")
+        return self
 
 
-class RankedPart(TypedDict):
+class MomentPart(Window):
+    """A predicted moment and the probability of its stamps."""
+
+    confidence: Probability
+
+
+class RankedPart(Window):
     """One of the n best windows, best first."""
 
-    start_s: float
-    end_s: float
-    score: float
+    score: Probability
 
 
-class RefusalPart(TypedDict):
+class RefusalPart(Part):
     """Whether the answer was the refusal, and P(relevant)."""
 
     refused: bool
-    relevance: float
+    relevance: Probability
 
 
-class TimelineValue(TypedDict):
+class SpanPart(Part):
+    """A half-open stretch of the clip in milliseconds."""
+
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+
+    @model_validator(mode="after")
+    def check_order(self) -> Self:
+        if self.end_ms <= self.start_ms:
+            raise ValueError("it must end after it starts")
+        return self
+
+
+class ProposedSpan(SpanPart):
+    """A moment of a stored proposal."""
+
+    confidence: Probability | None = None
+
+
+class OriginalPart(Part):
+    """The released answer; no moments and not refused where nothing was released."""
+
+    moments: list[SpanPart]
+    refused: bool
+
+
+class ModelPart(Part):
+    """A stored proposal."""
+
+    proposal_id: int
+    model_id: str
+    moments: list[ProposedSpan]
+    refused: bool
+    relevance: Probability | None
+
+
+class OtherPart(Part):
+    """Somebody's answer beside one's own (review)."""
+
+    name: str
+    moments: list[SpanPart]
+    verdict: Verdict
+
+
+class ReasonPart(Part):
+    """A stated reason to look at the row."""
+
+    kind: str
+    text: str
+
+
+class ProgressPart(Part):
+    """Rows that the annotator submitted, and rows that the queue has for them."""
+
+    done: Annotated[int, Field(ge=0)]
+    left: Annotated[int, Field(ge=0)]
+
+
+def _readable_edit(edit: dict[str, Any] | None) -> dict[str, Any] | None:
+    if edit is not None:
+        Edit.from_dict(edit)
+    return edit
+
+
+def _clip_score(clip: list[float]) -> list[float]:
+    if len(clip) != 3 or clip[0] >= clip[1] or clip[2] > 4:
+        raise ValueError("it must be [start_ms, end_ms, score], with a score of 0 to 4")
+    return clip
+
+
+class EditPart(Part):
+    """A row that is open for editing. `edit` is `Edit.to_dict()` of the annotator's present version, or None."""
+
+    query_id: int
+    qid: str
+    dataset: str
+    vid: str
+    query: str
+    annotator: str
+    parent_id: int | None
+    edit: Annotated[dict[str, Any] | None, AfterValidator(_readable_edit)]
+    arm: Literal["blind", "original-first", "model-first", ADJUDICATION]  # type: ignore[valid-type]
+    original: OriginalPart
+    model: ModelPart | None
+    others: list[OtherPart]
+    frame_rate: Positive
+    frame_count: Annotated[int, Field(gt=0)]
+    grid_ms: Positive | None
+    shots_ms: Times
+    saliency: list[Annotated[list[Number], AfterValidator(_clip_score)]]
+    reasons: list[ReasonPart]
+    error_categories: dict[str, str]
+    progress: ProgressPart
+    missing_video: str | None
+
+
+class TimelineValue(Part):
     """Everything that the component draws. `rev` differs between two values that must not count as equal."""
 
     rev: str
@@ -78,68 +214,35 @@ class TimelineValue(TypedDict):
     moments: list[MomentPart]
     ranked: list[RankedPart]
     refusal: RefusalPart | None
-    edit: NotRequired[EditPart | None]
+    edit: EditPart | None = None
     """What is edited; the read-only timeline does without."""
 
 
-def check_value(value: Any) -> TimelineValue:
+def check_value(value: Any) -> dict[str, Any]:
     """The value itself, once it is sure that the component can draw it.
 
-    Rules: the keys of TimelineValue; a known state; finite numbers; frame lists of one length with strictly
-    increasing times before `end_s`; moments that end after they start; probabilities in 0..1; those of
-    `check_edit_part`, where there is a row to edit.
-    Raises InputError naming the first rule that is broken.
+    Raises InputError, naming the first rule of TimelineValue that is broken.
     """
-    if not isinstance(value, Mapping):
-        raise InputError(f"A timeline value is an object; got {type(value).__name__}. Use timeline_value().")
-    missing = sorted(TimelineValue.__required_keys__ - set(value))
-    if missing:
-        raise InputError(f"A timeline value lacks {', '.join(missing)}. Start from empty_value().")
-    if value["state"] not in STATES:
-        raise InputError(f"A timeline's state is one of {', '.join(STATES)}; got {value['state']!r}.")
-    if value["video"] is not None:
-        check_number("video.duration_s", value["video"]["duration_s"], above=0.0)
-    if value["frames"] is not None:
-        _check_frames(value["frames"])
-    if value["strip"] is not None:
-        _check_strip(value["strip"])
-    for name, score in (("moments", "confidence"), ("ranked", "score")):
-        for idx, part in enumerate(value[name]):
-            _check_window(f"{name}[{idx}]", part, score)
-    if value["refusal"] is not None:
-        check_number("refusal.relevance", value["refusal"]["relevance"], at_most=1.0)
-    if value.get("edit") is not None:
-        check_edit_part(value["edit"])
-    return cast(TimelineValue, dict(value))
+    try:
+        TimelineValue.model_validate(value)
+    except ValidationError as error:
+        raise InputError(sentence_of(error)) from error
+    return dict(value)
 
 
-def _check_frames(frames: Mapping[str, Any]) -> None:
-    lengths = {name: len(frames[name]) for name in ("times_s", "tokens", "variation", "sizes_px")}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"A timeline's frame lists must have one length; got {lengths}.")
-    check_times("frames.times_s", frames["times_s"])
-    check_number("frames.end_s", frames["end_s"], above=0.0)
-    if frames["times_s"] and frames["times_s"][-1] >= frames["end_s"]:
-        last_s, end_s = frames["times_s"][-1], frames["end_s"]
-        raise InputError(f"frames.end_s must come after the last frame; got {end_s} after {last_s}.")
-    for name in ("tokens", "variation"):
-        for idx, number in enumerate(frames[name]):
-            check_number(f"frames.{name}[{idx}]", number)
-    for name in ("uniform_tokens", "budget_tokens"):
-        check_number(f"frames.{name}", frames[name])
+def value_schema() -> dict[str, Any]:
+    """The JSON schema of a value without its `edit` part, every part written where it is used."""
+    schema = TimelineValue.model_json_schema()
+    definitions = schema["$defs"]
 
+    def inline(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inline(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return inline(definitions[node["$ref"].rpartition("/")[2]])
+        return {key: inline(part) for key, part in node.items() if key not in ("title", "description")}
 
-def _check_strip(strip: Mapping[str, Any]) -> None:
-    for name in ("tile_width", "tile_height", "columns"):
-        check_number(f"strip.{name}", strip[name], above=0.0)
-    check_times("strip.times_s", strip["times_s"])
-
-
-def _check_window(name: str, window: Mapping[str, Any], score: str) -> None:
-    for key in ("start_s", "end_s"):
-        check_number(f"{name}.{key}", window[key])
-    check_number(f"{name}.{score}", window[score], at_most=1.0)
-    if window["end_s"] <= window["start_s"]:
-        raise InputError(
-            f"{name} must end after it starts; got {window['start_s']} to {window['end_s']} seconds."
-        )
+    properties = {name: part for name, part in schema["properties"].items() if name != "edit"}
+    return {"type": "object", "properties": inline(properties), "required": schema["required"]}

@@ -14,8 +14,6 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.timeline.parts import FramesPart
-
 ACCENT = "#1a7fc1"
 GREY = "#7f8794"
 FAINT = "rgba(127, 135, 148, 0.25)"
@@ -30,7 +28,7 @@ CHARTS_CSS = """
 """For the page's stylesheet: no one grey reaches 4.5:1 on both themes, so text takes the page's colour."""
 
 
-def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] = ()) -> go.Figure:
+def allocation_figure(frames: Mapping[str, Any], moments: Sequence[Mapping[str, Any]] = ()) -> go.Figure:
     """Tokens per sampled frame (bars in true seconds; dashed: the uniform share) above their variation.
 
     `moments` (with start_s and end_s) are shaded on both. A figure without frames says so.
@@ -60,7 +58,7 @@ def allocation_figure(frames: FramesPart, moments: Sequence[Mapping[str, Any]] =
     return calm(figure, height=420)
 
 
-def sizes_figure(frames: FramesPart) -> go.Figure:
+def sizes_figure(frames: Mapping[str, Any]) -> go.Figure:
     """How many frames have which size, small to large, with the tokens that one frame of that size costs."""
     if not frames["times_s"]:
         return empty_figure("No frame was sampled.")
@@ -84,7 +82,7 @@ def sizes_figure(frames: FramesPart) -> go.Figure:
     return calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
 
 
-def shown_s(frames: FramesPart) -> list[float]:
+def shown_s(frames: Mapping[str, Any]) -> list[float]:
     """How long each frame stands for the video, in seconds: until the next one, at most 1.5 usual steps.
 
     A longer gap counts as one usual step, and the rest of it as not looked at (the timeline hatches it).
@@ -94,7 +92,7 @@ def shown_s(frames: FramesPart) -> list[float]:
     return [usual if gap > 1.5 * usual else gap for gap in gaps]
 
 
-def _token_bars(frames: FramesPart) -> go.Bar:
+def _token_bars(frames: Mapping[str, Any]) -> go.Bar:
     sizes = [f"{width} × {height} px" for height, width in frames["sizes_px"]]
     return go.Bar(
         x=frames["times_s"],
@@ -107,7 +105,7 @@ def _token_bars(frames: FramesPart) -> go.Bar:
     )
 
 
-def _variation_steps(frames: FramesPart) -> go.Bar:
+def _variation_steps(frames: Mapping[str, Any]) -> go.Bar:
     return go.Bar(
         x=frames["times_s"],
         y=frames["variation"],

@@ -140,7 +140,9 @@ def test_only_what_stands_out_is_a_peak() -> None:
 def test_the_real_copy_counts_its_frames(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "source.mp4", seconds=3)
     (tmp_path / "copy").mkdir()
-    facts = prepare_clip(source, tmp_path / "copy", cancel=threading.Event(), progress=lambda share: None)
+    facts = prepare_clip(
+        source, tmp_path / "copy", cancel=threading.Event(), on_progress=lambda fraction: None
+    )
     assert (facts.frame_count, facts.frame_rate) == (30, 10.0)
     assert facts.duration_s == pytest.approx(3.0)
     strip = draw_strip(

@@ -1,13 +1,13 @@
 """The Plotly figures: true seconds, honest gaps, and nothing that only one theme can show."""
 
 import json
+from typing import Any
 
 import pytest
 
-from app.timeline.parts import FramesPart
 from app.ui.charts import allocation_figure, shown_s, sizes_figure
 
-FRAMES: FramesPart = {
+FRAMES: dict[str, Any] = {
     "times_s": [0.0, 1.0, 2.0, 5.0],
     "end_s": 6.0,
     "tokens": [4, 16, 16, 4],
@@ -16,7 +16,7 @@ FRAMES: FramesPart = {
     "uniform_tokens": 10.0,
     "budget_tokens": 50,
 }
-NO_FRAMES: FramesPart = {
+NO_FRAMES: dict[str, Any] = {
     "times_s": [],
     "end_s": 1.0,
     "tokens": [],
