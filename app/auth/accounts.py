@@ -35,7 +35,8 @@ class TooManyAttempts(TempoError):
 
     def __init__(self, wait_s: float) -> None:
         self.wait_s = wait_s
-        super().__init__(f"Too many attempts. Try again in {_spoken(wait_s)}.")
+        count, unit = (-(-wait_s // 60), "minute") if wait_s > 90 else (max(1, -(-wait_s // 1)), "second")
+        super().__init__(f"Too many attempts. Try again in {count:.0f} {unit}{'' if count == 1 else 's'}.")
 
 
 class AccountBook(Protocol):
@@ -68,13 +69,13 @@ class AccountService:
         """Every account, by name."""
         return self.book.accounts()
 
-    def found(self, name: str) -> Account:
+    def get(self, name: str) -> Account:
         """The account. Raises InputError when there is none."""
         try:
             return self.book.account(name)
         except NotFound:
-            known = ", ".join(account.name for account in self.all()) or "none"
-            raise InputError(f"There is no account {name!r}; there are: {known}.") from None
+            names = ", ".join(account.name for account in self.all()) or "none"
+            raise InputError(f"There is no account {name!r}; there are: {names}.") from None
 
     # Changing accounts
 
@@ -119,7 +120,7 @@ class AccountService:
         }
         with self._changing:
             account = dataclasses.replace(
-                self.found(name), **{key: value for key, value in changes.items() if value is not None}
+                self.get(name), **{key: value for key, value in changes.items() if value is not None}
             )
             self._save(account, actor)
         if disabled or password is not None:
@@ -140,7 +141,7 @@ class AccountService:
         wait_s = self._throttle.attempt(name, address)
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
-        account = next((each for each in self.all() if each.name == name and not each.disabled), None)
+        account = next((a for a in self.all() if a.name == name and not a.disabled), None)
         hashed = account.password_hash if account is not None else None
         if not self._passwords.verify(hashed, password) or account is None:
             raise WrongPassword("The name or the password is wrong.")
@@ -154,12 +155,12 @@ class AccountService:
         """End the session of this token."""
         self.sessions.end(token)
 
-    def behind(self, token: str) -> Account | None:
+    def of_session(self, token: str) -> Account | None:
         """The account whose session this token is; None when it ended, or the account may not sign in."""
         session = self.sessions.find(token)
         if session is None:
             return None
-        account = next((each for each in self.all() if each.name == session.account), None)
+        account = next((a for a in self.all() if a.name == session.account), None)
         if account is None or account.disabled or mark_of(account.password_hash) != session.password_mark:
             self.sessions.end(token)
             return None
@@ -173,10 +174,3 @@ def check_name(name: str) -> None:
             f"{name!r} cannot be an account's name. Use 1 to 40 of a-z, 0-9, '.', '_' and '-', beginning with "
             f"a letter or digit, and none of {', '.join(NOT_PEOPLE)}."
         )
-
-
-def _spoken(wait_s: float) -> str:
-    if wait_s > 90:
-        return f"{-(-wait_s // 60):.0f} minutes"
-    seconds = max(1, -(-wait_s // 1))
-    return f"{seconds:.0f} second{'' if seconds == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Passwords: argon2id hashes (argon2-cffi with RFC 9106's settings for little memory), rules, and made-up ones."""
+"""Passwords: argon2id hashes (argon2-cffi with RFC 9106's settings for little memory), rules, and random ones."""
 
 import secrets
 import threading
@@ -9,12 +9,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from tempo_core.errors import InputError
 
-SHORTEST, LONGEST = 12, 1024
+MIN_LENGTH, MAX_LENGTH = 12, 1024
 """Characters that a password may have; length is the only rule that helps."""
-AT_ONCE = 2
+MAX_PARALLEL_HASHES = 2
 """Hashes worked out side by side: each takes 64 MiB, and everybody who can reach the page can ask for one."""
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""What made-up passwords are made of: nothing that looks like something else."""
+"""Of random passwords: nothing that looks like something else."""
 
 
 class Passwords:
@@ -23,20 +23,21 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._decoy = self._hasher.hash(secrets.token_hex())
-        self._at_once = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = threading.BoundedSemaphore(MAX_PARALLEL_HASHES)
 
     def hash(self, password: str) -> str:
         """The text that is stored. Raises InputError for a password that breaks the rules."""
         check_password(password)
-        with self._at_once:
+        with self._slots:
             return self._hasher.hash(_canonical(password))
 
     def verify(self, hashed: str | None, password: str) -> bool:
         """Whether the password is the one that was hashed; with None the work is done all the same, in vain."""
-        given = _canonical(password[: LONGEST + 1])
-        with self._at_once:
+        # Longer than allowed is cut, so that hashing it costs no more.
+        typed = _canonical(password[: MAX_LENGTH + 1])
+        with self._slots:
             try:
-                right = self._hasher.verify(hashed or self._decoy, given)
+                right = self._hasher.verify(hashed or self._decoy, typed)
             except (VerificationError, InvalidHashError):
                 return False
         return right and hashed is not None
@@ -48,9 +49,9 @@ class Passwords:
 
 def check_password(password: str) -> None:
     """Raise InputError unless the password may be used."""
-    if not SHORTEST <= len(password) <= LONGEST:
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InputError(
-            f"A password has {SHORTEST} to {LONGEST} characters; this one has {len(password)}. "
+            f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters; this one has {len(password)}. "
             "Three or four random words make a good one."
         )
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in password):

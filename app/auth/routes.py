@@ -44,14 +44,14 @@ def guard(app: FastAPI, authenticator: Authenticator) -> None:
     app.add_middleware(SecurityHeaders)
 
 
-def local_path(wanted: str) -> str:
-    """`wanted` if it leads to a page of this app, else "/": never to another site, never round in circles."""
-    if not wanted.startswith("/") or wanted.startswith("//") or "\\" in wanted or len(wanted) > 2000:
+def local_path(path: str) -> str:
+    """`path` if it leads to a page of this app, else "/": never to another site, never round in circles."""
+    if not path.startswith("/") or path.startswith("//") or "\\" in path or len(path) > 2000:
         return "/"
-    if any(ord(letter) <= 32 or ord(letter) == 127 for letter in wanted):
+    if any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
         return "/"
-    parts = urlsplit(wanted)
-    return "/" if parts.scheme or parts.netloc or parts.path in OPEN_PATHS else wanted
+    parts = urlsplit(path)
+    return "/" if parts.scheme or parts.netloc or parts.path in OPEN_PATHS else path
 
 
 class LoginRequired:

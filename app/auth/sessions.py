@@ -17,7 +17,7 @@ from pathlib import Path
 
 IDLE_S = 12 * 3600
 LONGEST_S = 7 * 24 * 3600
-NOTE_USE_EVERY_S = 60
+USE_RESOLUTION_S = 60
 """How exactly a session's last use is known; noting each request would write all day."""
 PER_ACCOUNT = 20
 """Browsers signed in as one account at a time; the least recently used one goes."""
@@ -61,7 +61,10 @@ class Sessions:
         """Begin a session; the token to hand to the browser, which exists nowhere else."""
         token, now_s = secrets.token_urlsafe(32), self._clock()
         with self._lock:
-            self._drop_expired(now_s)
+            self._db.execute(
+                "DELETE FROM sessions WHERE started_at_s <= ? OR used_at_s <= ?",
+                (now_s - LONGEST_S, now_s - IDLE_S),
+            )
             self._db.execute(
                 "DELETE FROM sessions WHERE token_sha256 IN (SELECT token_sha256 FROM sessions "
                 "WHERE account = ? ORDER BY used_at_s DESC LIMIT -1 OFFSET ?)",
@@ -87,7 +90,7 @@ class Sessions:
             if now_s >= min(started_at_s + LONGEST_S, used_at_s + IDLE_S):
                 self._db.execute("DELETE FROM sessions WHERE token_sha256 = ?", (key,))
                 return None
-            if now_s >= used_at_s + NOTE_USE_EVERY_S:
+            if now_s >= used_at_s + USE_RESOLUTION_S:
                 self._db.execute("UPDATE sessions SET used_at_s = ? WHERE token_sha256 = ?", (now_s, key))
         return Session(account=account, password_mark=password_mark)
 
@@ -105,12 +108,6 @@ class Sessions:
         """Close the file."""
         with self._lock:
             self._db.close()
-
-    def _drop_expired(self, now_s: float) -> None:
-        self._db.execute(
-            "DELETE FROM sessions WHERE started_at_s <= ? OR used_at_s <= ?",
-            (now_s - LONGEST_S, now_s - IDLE_S),
-        )
 
 
 def mark_of(password_hash: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Damping of guesses: after some failed sign-ins every further one has to wait, and each wait is longer.
+"""Slows guessing down: after some failed sign-ins every further one has to wait, each time longer.
 
 Counted for the name together with the address, for the name alone and for the address alone. The name alone
 waits least, so that a stranger who guesses at a colleague's password hardly keeps the colleague out.
@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MOST_KEYS = 20_000
+MAX_KEYS = 20_000
 """Names and addresses remembered; the one that was quiet longest is forgotten first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """How patient the door is with one kind of key."""
+    """How many failures one kind of key may have, and how long it then waits."""
 
     free: int
     """Failures in a row that cost nothing."""
@@ -61,7 +61,13 @@ class LoginThrottle:
             if wait_s > 0:
                 return wait_s
             for (kind, *_), count in counts.items():
-                _fail(count, RULES[kind], now_s)
+                rule = RULES[kind]
+                count.failures += 1
+                count.last_at_s = now_s
+                excess = count.failures - rule.free
+                if excess > 0:
+                    wait_s = rule.first_wait_s * 2.0 ** min(excess - 1, 30)
+                    count.closed_until_s = now_s + min(wait_s, rule.longest_wait_s)
             return 0.0
 
     def succeeded(self, name: str, address: str) -> None:
@@ -78,25 +84,16 @@ class LoginThrottle:
     def _count(self, key: tuple[str, ...], now_s: float) -> _Count:
         count = self._counts.setdefault(key, _Count())
         self._counts.move_to_end(key)
-        while len(self._counts) > MOST_KEYS:
+        while len(self._counts) > MAX_KEYS:
             self._counts.popitem(last=False)
         if now_s - count.last_at_s > RULES[key[0]].forget_after_s:
             count.failures, count.closed_until_s = 0, 0.0
         return count
 
 
-def _fail(count: _Count, rule: Rule, now_s: float) -> None:
-    count.failures += 1
-    count.last_at_s = now_s
-    beyond = count.failures - rule.free
-    if beyond > 0:
-        wait_s = rule.first_wait_s * 2.0 ** min(beyond - 1, 30)
-        count.closed_until_s = now_s + min(wait_s, rule.longest_wait_s)
-
-
 def _keys(name: str, address: str) -> list[tuple[str, ...]]:
-    where = network_of(address)
-    return [("pair", name, where), ("name", name), ("address", where)]
+    network = network_of(address)
+    return [("pair", name, network), ("name", name), ("address", network)]
 
 
 def network_of(address: str) -> str:

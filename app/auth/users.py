@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tempo_core.errors import TempoError
 
 if TYPE_CHECKING:
-    from annotations.records import Account
     from app.auth.accounts import AccountService
 
 SESSION_COOKIE = "tempo_session"
@@ -99,12 +98,30 @@ class Authenticator:
         nowhere else.
         """
         cookies = dict(request.cookies) if request is not None else {}
-        account = self.accounts.behind(cookies.get(SESSION_COOKIE, "")) if self.accounts is not None else None
+        account = (
+            self.accounts.of_session(cookies.get(SESSION_COOKIE, "")) if self.accounts is not None else None
+        )
         if account is not None:
-            return user_of(account)
+            roles = GRANTS[Role(account.role)]
+            return User(id=account.name, name=account.name, roles=roles, signed_in=True)
         if self.anonymous:
-            return _visitor(cookies.get(VISITOR_COOKIE, ""))
-        return self._local_user(request) if self.local else None
+            cookie = cookies.get(VISITOR_COOKIE, "")
+            if not COOKIE_SHAPE.fullmatch(cookie):
+                return None
+            # The id may appear in logs and folders; the cookie itself is the secret and must not.
+            visitor = hashlib.sha256(cookie.encode()).hexdigest()[:24]
+            return User(id=f"visitor-{visitor}", name="Visitor", roles=frozenset({Role.VISITOR}))
+        headers = getattr(request, "headers", None) or {}
+        if not self.local or any(name in headers for name in FORWARDED):
+            return None
+        # The local account, as long as it is the only one that is enabled
+        accounts = self.accounts.all() if self.accounts is not None else []
+        if not accounts:
+            return LOCAL_USER
+        enabled = [account for account in accounts if not account.disabled]
+        if [account.name for account in enabled] != [LOCAL_USER.id]:
+            return None
+        return replace(LOCAL_USER, roles=GRANTS[Role(enabled[0].role)])
 
     def require(self, request: Any, role: Role) -> User:
         """The user behind the request. Raises NotSignedIn when there is none, NotAllowed when the role is
@@ -124,32 +141,6 @@ class Authenticator:
                 f"This needs the role {role}; your account does not have it. Ask whoever runs this app."
             )
         return user
-
-    def _local_user(self, request: Any) -> User | None:
-        headers = getattr(request, "headers", None) or {}
-        if any(name in headers for name in FORWARDED):
-            return None
-        people = self.accounts.all() if self.accounts is not None else []
-        if not people:
-            return LOCAL_USER
-        enabled = [account for account in people if not account.disabled]
-        if [account.name for account in enabled] != [LOCAL_USER.id]:
-            return None
-        return replace(LOCAL_USER, roles=GRANTS[Role(enabled[0].role)])
-
-
-def user_of(account: "Account") -> User:
-    """The user that a signed-in account is."""
-    roles = GRANTS[Role(account.role)]
-    return User(id=account.name, name=account.name, roles=roles, signed_in=True)
-
-
-def _visitor(cookie: str) -> User | None:
-    if not COOKIE_SHAPE.fullmatch(cookie):
-        return None
-    # The id may appear in logs and folders; the cookie itself is the secret and must not.
-    visitor = hashlib.sha256(cookie.encode()).hexdigest()[:24]
-    return User(id=f"visitor-{visitor}", name="Visitor", roles=frozenset({Role.VISITOR}))
 
 
 def is_loopback(host: str) -> bool:
@@ -185,26 +176,28 @@ class VisitorCookies:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or COOKIE_SHAPE.fullmatch(_cookie_of(scope)):
+        if scope["type"] != "http" or COOKIE_SHAPE.fullmatch(_visitor_cookie(scope)):
             await self.app(scope, receive, send)
             return
-        fresh = secrets.token_urlsafe(32)
-        scope = {**scope, "headers": _with_cookie(scope["headers"], fresh)}
+        cookie = f"{VISITOR_COOKIE}={secrets.token_urlsafe(32)}"
+        # The request goes on as if the browser had sent the cookie.
+        cookies = [
+            raw for name, raw in scope["headers"] if name == b"cookie" and VISITOR_COOKIE.encode() not in raw
+        ]
+        headers = [header for header in scope["headers"] if header[0] != b"cookie"]
+        scope = {**scope, "headers": [*headers, (b"cookie", b"; ".join([*cookies, cookie.encode()]))]}
         secure = "; Secure" if scope.get("scheme") == "https" else ""
+        set_cookie = f"{cookie}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append(
-                    "set-cookie",
-                    f"{VISITOR_COOKIE}={fresh}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; "
-                    f"SameSite=Lax{secure}",
-                )
+                MutableHeaders(scope=message).append("set-cookie", set_cookie)
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
 
 
-def _cookie_of(scope: Scope) -> str:
+def _visitor_cookie(scope: Scope) -> str:
     jar: SimpleCookie = SimpleCookie()
     for name, value in scope["headers"]:
         if name == b"cookie":
@@ -213,9 +206,3 @@ def _cookie_of(scope: Scope) -> str:
             except CookieError:
                 continue
     return jar[VISITOR_COOKIE].value if VISITOR_COOKIE in jar else ""
-
-
-def _with_cookie(headers: list[tuple[bytes, bytes]], value: str) -> list[tuple[bytes, bytes]]:
-    kept = [header for header in headers if header[0] != b"cookie"]
-    others = [raw for name, raw in headers if name == b"cookie" and VISITOR_COOKIE.encode() not in raw]
-    return [*kept, (b"cookie", b"; ".join([*others, f"{VISITOR_COOKIE}={value}".encode()]))]

@@ -121,7 +121,7 @@ def change_password(
 ) -> None:
     """Set another password and end the account's sessions."""
     with _account_service(context, home, database) as service:
-        service.found(name)
+        service.get(name)
         password = _new_password(generate)
         account = service.change(name, password=password, actor=_actor())
     text = f"{account.name} has a new password; their sessions are over."

@@ -45,7 +45,7 @@ class ContextStore:
         self._contexts: dict[str, StoredContext] = {}
         self._lock = threading.Lock()
 
-    def put(self, owner: str, clip_id: str, key: Hashable, context: Any) -> StoredContext:
+    def add(self, owner: str, clip_id: str, key: Hashable, context: Any) -> StoredContext:
         """Keep a context for its owner; the least recently used make room."""
         stored = StoredContext(
             id=secrets.token_urlsafe(16),

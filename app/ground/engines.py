@@ -8,7 +8,7 @@ from typing import Any
 
 from tempo_core.errors import InputError, TempoError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class NotReady(InputError):
@@ -37,7 +37,7 @@ class EngineProvider:
         self._settled = threading.Event()
         self._thread: threading.Thread | None = None
         self._reloading: threading.Thread | None = None
-        self._wanted = 0
+        self._reload_requests = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -64,7 +64,7 @@ class EngineProvider:
         asked for while one runs follows it.
         """
         with self._lock:
-            self._wanted += 1
+            self._reload_requests += 1
             if self._reloading is None or not self._reloading.is_alive():
                 self._reloading = threading.Thread(target=self._reload, name="tempo-reload", daemon=True)
                 self._reloading.start()
@@ -74,20 +74,17 @@ class EngineProvider:
             self._settled.wait()  # the first load is under way: two at once, and the older might win
         while True:
             with self._lock:
-                wanted = self._wanted
+                requests = self._reload_requests
             try:
-                engine = self._load()
-                self._engine = engine
-                name = str(engine.model_id)
-                self._status = EngineStatus(state="ready", message=f"{name} is ready.", model_id=name)
+                self._load_engine()
             except Exception as error:  # as in _run: a thread has no caller
-                log.error("loading the model again failed; the present one goes on", exc_info=error)
+                logger.error("loading the model again failed; the present one goes on", exc_info=error)
                 if self._engine is not None:
-                    name = str(self._engine.model_id)
-                    message = f"{name} answers: the promoted adapter could not be loaded."
-                    self._status = EngineStatus(state="ready", message=message, model_id=name)
+                    model_id = str(self._engine.model_id)
+                    message = f"{model_id} answers: the promoted adapter could not be loaded."
+                    self._status = EngineStatus(state="ready", message=message, model_id=model_id)
             with self._lock:
-                if self._wanted == wanted:
+                if self._reload_requests == requests:
                     self._reloading = None
                     return
 
@@ -108,21 +105,22 @@ class EngineProvider:
             raise NotReady(self._status.message)
         return self._engine
 
+    def _load_engine(self) -> None:
+        engine = self._load()
+        self._engine = engine
+        model_id = str(engine.model_id)
+        self._status = EngineStatus(state="ready", message=f"{model_id} is ready.", model_id=model_id)
+
     def _run(self) -> None:
         try:
-            self._engine = self._load()
-            name = str(self._engine.model_id)
-            self._status = EngineStatus(state="ready", message=f"{name} is ready.", model_id=name)
+            self._load_engine()
         except Exception as error:  # a thread has no caller: the status and on_failure are where it goes
-            self._fail(error)
+            if not isinstance(error, TempoError):
+                logger.exception("loading the model failed")
+            self._status = EngineStatus(
+                state="failed", message="The model could not be loaded, so questions cannot be answered."
+            )
+            if self._on_failure is not None:
+                self._on_failure(error)
         finally:
             self._settled.set()
-
-    def _fail(self, error: Exception) -> None:
-        if not isinstance(error, TempoError):
-            log.exception("loading the model failed")
-        self._status = EngineStatus(
-            state="failed", message="The model could not be loaded, so questions cannot be answered."
-        )
-        if self._on_failure is not None:
-            self._on_failure(error)

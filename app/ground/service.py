@@ -219,7 +219,7 @@ class GroundingService:
             assert settings is not None, "only a question with settings makes a context"
             # context.model_id: another adapter may have come since the question was asked
             key = _context_key(context.model_id, clip, settings)
-            stored = self.contexts.put(user.id, clip.id, key, context)
+            stored = self.contexts.add(user.id, clip.id, key, context)
         yield Outcome(
             clip=clip,
             strip=await _strip_within(strip_job, STRIP_PATIENCE_S),

@@ -64,8 +64,8 @@ def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
     sheet = np.zeros((math.ceil(count / columns) * TILE_HEIGHT_PX, columns * width, 3), dtype=np.uint8)
     for tile, frame in enumerate(frames.frames):  # frame: uint8[TILE_HEIGHT_PX, width, 3]
         row, column = divmod(tile, columns)
-        top, left = row * TILE_HEIGHT_PX, column * width
-        sheet[top : top + TILE_HEIGHT_PX, left : left + width] = frame
+        y, x = row * TILE_HEIGHT_PX, column * width
+        sheet[y : y + TILE_HEIGHT_PX, x : x + width] = frame
     Image.fromarray(sheet).save(target, quality=80)
     return FilmStrip(
         tile_width=width,

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.timeline.parts import check_value, value_schema
-from app.timeline.value import Value, empty_value
+from app.timeline.value import empty_value
 from tempo_core.errors import InputError
 
 VALUE_SCHEMA = value_schema()
@@ -102,18 +102,18 @@ class Timeline(gr.HTML):
             key=key,
         )
 
-    def preprocess(self, payload: Any) -> Value | None:  # type: ignore[override]
+    def preprocess(self, payload: Any) -> dict[str, Any] | None:  # type: ignore[override]
         """What the browser or an API caller sent, checked."""
         return None if payload is None else check_value(payload)
 
-    def postprocess(self, value: Any) -> Value | None:  # type: ignore[override]
+    def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
         """What a handler returned, checked. Raises InputError when the component could not draw it."""
         return None if value is None else check_value(value)
 
-    def example_payload(self) -> Value:
+    def example_payload(self) -> dict[str, Any]:
         return empty_value()
 
-    def example_value(self) -> Value:
+    def example_value(self) -> dict[str, Any]:
         return empty_value()
 
     def api_info(self) -> dict[str, Any]:

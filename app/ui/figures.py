@@ -1,6 +1,6 @@
-"""Plotly figures about the store: where rows stand, how people agree, and what corrections cost.
+"""Plotly figures about the store: progress of rows, agreement of annotators, and what corrections cost.
 
-Same look as `app.ui.charts`: transparent, one accent, greys and patterns that read on light and on dark.
+They look like those of `app.ui.charts`: transparent, one accent colour, greys that read on light and on dark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from app.ui.charts import ACCENT, FAINT, GREY, calm, empty_figure
 ORANGE = "#d55e00"
 """Okabe and Ito's vermilion, where a second colour is needed."""
 
-_STANDING = {"open": FAINT, "answered": "#56b4e9", "decided": ACCENT}
+PROGRESS_COLOURS = {"open": FAINT, "answered": "#56b4e9", "decided": ACCENT}
 
 
-def standing_figure(found: Mapping[str, Mapping[str, int]]) -> go.Figure:
+def standing_figure(counts_by_dataset: Mapping[str, Mapping[str, int]]) -> go.Figure:
     """A bar for each dataset: rows that are open, answered, decided."""
-    if not found:
+    if not counts_by_dataset:
         return empty_figure("There are no rows yet.")
     figure = go.Figure()
-    for name, colour in _STANDING.items():
+    for name, colour in PROGRESS_COLOURS.items():
         figure.add_bar(
             name=name,
-            y=list(found),
-            x=[counts[name] for counts in found.values()],
+            y=list(counts_by_dataset),
+            x=[counts[name] for counts in counts_by_dataset.values()],
             orientation="h",
             marker={"color": colour},
             hovertemplate=f"%{{x}} {name}<extra></extra>",
@@ -35,12 +35,12 @@ def standing_figure(found: Mapping[str, Mapping[str, int]]) -> go.Figure:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title_text="rows", rangemode="tozero")
     figure.update_yaxes(type="category")
-    return calm(figure, height=max(220, 130 + 40 * len(found)), gap=0.35, legend=True)
+    return calm(figure, height=max(220, 130 + 40 * len(counts_by_dataset)), gap=0.35, legend=True)
 
 
-def counts_figure(found: Mapping[str, int], *, empty: str, unit: str) -> go.Figure:
+def counts_figure(counts: Mapping[str, int], *, empty: str, unit: str) -> go.Figure:
     """A horizontal bar for each name, longest at the top."""
-    rows = sorted(((count, name) for name, count in found.items() if count))
+    rows = sorted(((count, name) for name, count in counts.items() if count))
     if not rows:
         return empty_figure(empty)
     figure = go.Figure(
@@ -59,12 +59,12 @@ def counts_figure(found: Mapping[str, int], *, empty: str, unit: str) -> go.Figu
 
 def agreement_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
     """For each comparison: mean matched tIoU, set-F1 at three thresholds and alpha, all at most 1."""
-    known = {name: report for name, report in reports.items() if report.pairs}
-    if not known:
+    compared = {name: report for name, report in reports.items() if report.pairs}
+    if not compared:
         return empty_figure("Nobody answered a row that somebody else answered too.")
     names = ["mean tIoU", *(f"set-F1@{threshold}" for threshold in THRESHOLDS), "alpha"]
     figure = go.Figure()
-    for (name, report), colour in zip(known.items(), (ACCENT, GREY, ORANGE), strict=False):
+    for (name, report), colour in zip(compared.items(), (ACCENT, GREY, ORANGE), strict=False):
         values = [report.mean_tiou, *(report.f1[threshold] for threshold in THRESHOLDS), report.alpha]
         figure.add_bar(
             name=f"{name} ({report.pairs} pairs)",
@@ -78,14 +78,14 @@ def agreement_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
             hovertemplate="%{x}: %{y:.3f}<extra></extra>",
         )
     figure.update_layout(barmode="group")
-    figure.update_yaxes(range=[min(0, *(report.alpha or 0 for report in known.values())), 1.08])
+    figure.update_yaxes(range=[min(0, *(report.alpha or 0 for report in compared.values())), 1.08])
     return calm(figure, height=320, gap=0.3, legend=True)
 
 
-def edges_figure(each: Mapping[str, AgreementReport]) -> go.Figure:
+def edges_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
     """Median distance of each annotator's starts and ends from the others', in seconds."""
-    known = {name: report for name, report in each.items() if report.start_median_s is not None}
-    if not known:
+    measured = {name: report for name, report in reports.items() if report.start_median_s is not None}
+    if not measured:
         return empty_figure("No two annotators marked moments that overlap.")
     figure = go.Figure()
     for name, colour, get in (
@@ -94,8 +94,8 @@ def edges_figure(each: Mapping[str, AgreementReport]) -> go.Figure:
     ):
         figure.add_bar(
             name=f"median |Δ{name}|",
-            y=list(known),
-            x=[get(report) for report in known.values()],
+            y=list(measured),
+            x=[get(report) for report in measured.values()],
             orientation="h",
             marker={"color": colour},
             hovertemplate="%{x:.2f} s<extra>%{y}</extra>",
@@ -103,50 +103,50 @@ def edges_figure(each: Mapping[str, AgreementReport]) -> go.Figure:
     figure.update_layout(barmode="group")
     figure.update_xaxes(title_text="seconds from the others", rangemode="tozero")
     figure.update_yaxes(type="category")
-    return calm(figure, height=max(240, 130 + 44 * len(known)), gap=0.35, legend=True)
+    return calm(figure, height=max(240, 130 + 44 * len(measured)), gap=0.35, legend=True)
 
 
-def pace_figure(found: Sequence[AnnotatorPace]) -> go.Figure:
+def pace_figure(paces: Sequence[AnnotatorPace]) -> go.Figure:
     """Each annotator's median seconds a row."""
-    known = [pace.cost for pace in found if pace.cost.seconds_median is not None]
-    if not known:
+    costs = [pace.cost for pace in paces if pace.cost.seconds_median is not None]
+    if not costs:
         return empty_figure("No answer says how long it took.")
     figure = go.Figure(
         go.Bar(
-            x=[cost.seconds_median for cost in known],
-            y=[cost.name for cost in known],
+            x=[cost.seconds_median for cost in costs],
+            y=[cost.name for cost in costs],
             orientation="h",
             marker={"color": ACCENT},
-            customdata=[[cost.answers, cost.keys_median] for cost in known],
+            customdata=[[cost.answers, cost.keys_median] for cost in costs],
             hovertemplate="%{x:.1f} s, %{customdata[1]} keys, %{customdata[0]} rows<extra>%{y}</extra>",
         )
     )
     figure.update_xaxes(title_text="median seconds a row", rangemode="tozero")
     figure.update_yaxes(type="category")
-    return calm(figure, height=max(220, 110 + 30 * len(known)), gap=0.35)
+    return calm(figure, height=max(220, 110 + 30 * len(costs)), gap=0.35)
 
 
-def repair_figure(found: Sequence[CorrectionCost]) -> go.Figure:
-    """Seconds and keys that repairing each proposal took, a dot each, with the middle half, by model."""
-    timed = [each for each in found if each.active_s is not None or each.key_presses is not None]
+def repair_figure(costs: Sequence[CorrectionCost]) -> go.Figure:
+    """Seconds and keys that repairing cost proposal took, a dot cost, with the middle half, by model."""
+    timed = [cost for cost in costs if cost.active_s is not None or cost.key_presses is not None]
     if not timed:
         return empty_figure("No answer that started from a proposal says what it took.")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
-    measures = (("seconds", lambda each: each.active_s), ("keys", lambda each: each.key_presses))
+    measures = (("seconds", lambda cost: cost.active_s), ("keys", lambda cost: cost.key_presses))
     for column, (name, get) in enumerate(measures, start=1):
-        for model in sorted({each.model for each in timed}):
-            mine = [each for each in timed if each.model == model and get(each) is not None]
+        for model in sorted({cost.model for cost in timed}):
+            model_costs = [cost for cost in timed if cost.model == model and get(cost) is not None]
             figure.add_trace(
                 go.Box(
                     name=model,
-                    y=[get(each) for each in mine],
+                    y=[get(cost) for cost in model_costs],
                     boxpoints="all",
                     jitter=0.4,
                     pointpos=0,
                     marker={"color": ACCENT, "size": 4, "opacity": 0.6},
                     line={"color": GREY, "width": 1.5},
                     fillcolor=FAINT,
-                    customdata=[[each.query_id, each.annotator, each.tiou] for each in mine],
+                    customdata=[[cost.query_id, cost.annotator, cost.tiou] for cost in model_costs],
                     hovertemplate=f"query %{{customdata[0]}}, %{{customdata[1]}}: %{{y}} {name}, "
                     "tIoU %{customdata[2]:.2f}<extra></extra>",
                 ),

@@ -21,15 +21,15 @@ def people() -> People:
 
 def test_signing_in_and_out(people: People) -> None:
     token = people.accounts.sign_in("ada", PASSWORD, HERE)
-    found = people.accounts.behind(token)
+    found = people.accounts.of_session(token)
     assert found is not None
     assert (found.name, found.role) == ("ada", "annotator")
     people.accounts.sign_out(token)
-    assert people.accounts.behind(token) is None
+    assert people.accounts.of_session(token) is None
 
 
 def test_a_name_may_be_typed_in_capitals(people: People) -> None:
-    found = people.accounts.behind(people.accounts.sign_in(" Ada ", PASSWORD, HERE))
+    found = people.accounts.of_session(people.accounts.sign_in(" Ada ", PASSWORD, HERE))
     assert found is not None
     assert found.name == "ada"
 
@@ -62,20 +62,20 @@ def test_disabling_ends_sessions_at_once_and_for_good(people: People) -> None:
     account = people.store.account("ada")
     # by another program that knows nothing of the sessions:
     people.store.save_account(dataclasses.replace(account, disabled=True), op_id="off", actor="test")
-    assert people.accounts.behind(token) is None
+    assert people.accounts.of_session(token) is None
     people.accounts.change("ada", disabled=False, actor="test")
-    assert people.accounts.behind(token) is None
+    assert people.accounts.of_session(token) is None
     again = people.token("ada")
     people.accounts.change("ada", disabled=True, actor="test")
     people.accounts.change("ada", disabled=False, actor="test")
-    assert people.accounts.behind(again) is None
+    assert people.accounts.of_session(again) is None
 
 
 def test_a_new_password_ends_sessions(people: People) -> None:
     token, other = people.token("ada"), people.token("bo")
     people.accounts.change("ada", password="another " + PASSWORD, actor="test")
-    assert people.accounts.behind(token) is None
-    assert people.accounts.behind(other) is not None
+    assert people.accounts.of_session(token) is None
+    assert people.accounts.of_session(other) is not None
     with pytest.raises(WrongPassword):
         people.accounts.sign_in("ada", PASSWORD, HERE)
     people.accounts.sign_in("ada", "another " + PASSWORD, HERE)
@@ -84,7 +84,7 @@ def test_a_new_password_ends_sessions(people: People) -> None:
 def test_a_new_role_counts_from_the_next_request(people: People) -> None:
     token = people.token("ada")
     people.accounts.change("ada", role="adjudicator", actor="test")
-    found = people.accounts.behind(token)
+    found = people.accounts.of_session(token)
     assert found is not None
     assert found.role == "adjudicator"
 
@@ -92,7 +92,7 @@ def test_a_new_role_counts_from_the_next_request(people: People) -> None:
 def test_a_session_expires(people: People) -> None:
     token = people.token("ada")
     people.clock.pass_s(IDLE_S)
-    assert people.accounts.behind(token) is None
+    assert people.accounts.of_session(token) is None
 
 
 def test_guessing_is_slowed_down_before_any_work_is_done(people: People) -> None:
@@ -115,7 +115,7 @@ def test_an_old_hash_is_made_anew(people: People) -> None:
     stored = people.store.account("ada").password_hash
     assert stored is not None
     assert "m=65536,t=3" in stored
-    assert people.accounts.behind(token) is not None, "the session goes by the new hash"
+    assert people.accounts.of_session(token) is not None, "the session goes by the new hash"
 
 
 def test_the_first_account_is_made_once() -> None:

@@ -87,7 +87,7 @@ def test_only_two_are_worked_out_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == module.AT_ONCE
+    assert most == module.MAX_PARALLEL_HASHES
 
 
 def test_an_old_hash_is_recognised() -> None:

@@ -111,8 +111,8 @@ def test_each_sign_in_makes_a_token_of_its_own_and_ends_the_one_before(
     sign_in(browser)
     second = browser.cookies[SESSION_COOKIE]
     assert first != second
-    assert people.accounts.behind(first) is None
-    assert people.accounts.behind(second) is not None
+    assert people.accounts.of_session(first) is None
+    assert people.accounts.of_session(second) is not None
 
 
 def test_a_token_that_was_planted_is_not_taken(browser: TestClient, people: People) -> None:
@@ -177,7 +177,7 @@ def test_signing_out(browser: TestClient, people: People) -> None:
     answer = browser.post("/sign-out")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert SESSION_COOKIE not in browser.cookies
-    assert people.accounts.behind(token) is None, "a copy of the cookie is worth nothing either"
+    assert people.accounts.of_session(token) is None, "a copy of the cookie is worth nothing either"
     assert browser.get("/sign-out").status_code == 405, "a picture on another page cannot sign anybody out"
 
 

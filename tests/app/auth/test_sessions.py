@@ -71,7 +71,7 @@ def test_use_is_noted_once_a_minute(sessions: Sessions, clock: Clock, tmp_path: 
         return value
 
     begun = noted()
-    clock.pass_s(module.NOTE_USE_EVERY_S - 1)
+    clock.pass_s(module.USE_RESOLUTION_S - 1)
     sessions.find(token)
     assert noted() == begun
     clock.pass_s(1)

@@ -113,7 +113,7 @@ def test_attempts_side_by_side_do_not_slip_through() -> None:
 
 
 def test_memory_is_bounded(throttle: LoginThrottle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_KEYS", 30)
+    monkeypatch.setattr(module, "MAX_KEYS", 30)
     for number in range(500):
         throttle.attempt(f"name{number}", f"192.0.2.{number % 250}")
     assert len(throttle._counts) <= 30

@@ -48,7 +48,7 @@ def can_sign_in(home: Path, name: str, password: str) -> bool:
         sessions = Sessions(open_home(home).sessions)
         accounts = AccountService(store, sessions)
         try:
-            return accounts.behind(accounts.sign_in(name, password, "here")) is not None
+            return accounts.of_session(accounts.sign_in(name, password, "here")) is not None
         finally:
             sessions.close()
 
@@ -98,7 +98,7 @@ def test_disabling_enabling_and_changing(home: Path, capsys: pytest.CaptureFixtu
         assert sessions.find(token) is None, "the command ends sessions of the running app"
         run(capsys, "enable", "ada")
         run(capsys, "role", "ada", "administrator")
-        account = accounts.found("ada")
+        account = accounts.get("ada")
         assert (account.disabled, account.role) == (False, "administrator")
         with store.database.read() as connection:
             actors = connection.exec_driver_sql("SELECT DISTINCT actor FROM operations").scalars().all()

@@ -15,7 +15,7 @@ class Clock:
 
 def test_only_the_asker_gets_it_back() -> None:
     store = ContextStore()
-    held = store.put("alice", "clip", "key", "context")
+    held = store.add("alice", "clip", "key", "context")
     assert store.get("alice", held.id).context == "context"
     assert store.find("alice", "key") is held
     assert store.find("bob", "key") is None
@@ -29,7 +29,7 @@ def test_only_the_asker_gets_it_back() -> None:
 def test_expires_when_unused() -> None:
     clock = Clock()
     store = ContextStore(ttl_s=10, clock=clock)
-    held = store.put("alice", "clip", "key", "context")
+    held = store.add("alice", "clip", "key", "context")
     clock.now_s = 9
     store.get("alice", held.id)
     clock.now_s = 18
@@ -43,26 +43,26 @@ def test_expires_when_unused() -> None:
 def test_the_least_recently_used_makes_room() -> None:
     clock = Clock()
     store = ContextStore(limit=3, per_owner=2, clock=clock)
-    first = store.put("alice", "clip", 1, None)
+    first = store.add("alice", "clip", 1, None)
     clock.now_s = 1
-    second = store.put("alice", "clip", 2, None)
+    second = store.add("alice", "clip", 2, None)
     clock.now_s = 2
     store.get("alice", first.id)
     clock.now_s = 3
-    store.put("alice", "clip", 3, None)
+    store.add("alice", "clip", 3, None)
     assert store.find("alice", 1) is first
     assert store.find("alice", 2) is None
     with pytest.raises(ContextGone):
         store.get("alice", second.id)
     clock.now_s = 4
-    store.put("bob", "clip", 4, None)
-    store.put("bob", "clip", 5, None)
+    store.add("bob", "clip", 4, None)
+    store.add("bob", "clip", 5, None)
     assert len(store) == 3
 
 
 def test_only_the_owner_drops_it() -> None:
     store = ContextStore()
-    held = store.put("alice", "clip", "key", None)
+    held = store.add("alice", "clip", "key", None)
     store.drop("bob", held.id)
     assert len(store) == 1
     store.drop("alice", held.id)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import gradio as gr
@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from PIL import Image
 
-from app.timeline import Timeline, TimelineValue, empty_value, error_value, loading_value, mount_assets
+from app.timeline import Timeline, empty_value, error_value, loading_value, mount_assets
 
 RATE, DURATION_S, SIZE = 25, 12.0, (320, 180)
 TILE = (96, 54)
@@ -68,7 +68,7 @@ def render_strip(path: Path, times_s: list[float], columns: int) -> None:
     sheet.save(path)
 
 
-def ready_value(**changes: Any) -> TimelineValue:
+def ready_value(**changes: Any) -> dict[str, Any]:
     """A full answer on the clip: two moments, three ranked windows, 24 frames with a hole at 8 to 9.5 s."""
     times_s = [t for t in np.arange(0, 11.5, 0.5).round(3).tolist() if not 8.0 < t < 9.5]
     variation = [round(float(np.exp(-(min(abs(t - 4), abs(t - 7)) ** 2))), 3) for t in times_s]
@@ -111,33 +111,33 @@ def ready_value(**changes: Any) -> TimelineValue:
         ],
         refusal={"refused": False, "relevance": 0.94},
     )
-    return cast(TimelineValue, value | changes)
+    return value | changes
 
 
-def refused_value() -> TimelineValue:
+def refused_value() -> dict[str, Any]:
     return ready_value(
         moments=[], refusal={"refused": True, "relevance": 0.07}, query="When does a giraffe dance?"
     )
 
 
-def loading_with_clip() -> TimelineValue:
+def loading_with_clip() -> dict[str, Any]:
     ready = ready_value()
     return {**loading_value("Encoding 24 frames", query=ready["query"]), "video": ready["video"]}
 
 
-def unplayable_value() -> TimelineValue:
+def unplayable_value() -> dict[str, Any]:
     video = ready_value()["video"]
     assert video is not None
     return ready_value(video={**video, "url": "/broken.mp4"})
 
 
-def hostile_value() -> TimelineValue:
+def hostile_value() -> dict[str, Any]:
     image = "<img src=x onerror='document.body.dataset.hit=1'>"
     text = image + " ${document.body.dataset.hit=2} {{value}} שלום 🎈 "
     return ready_value(query=text * 60)
 
 
-def crowded_value() -> TimelineValue:
+def crowded_value() -> dict[str, Any]:
     """150 frames and 20 moments: what drawing is measured on."""
     times_s = np.linspace(0, 11.9, 150).round(4).tolist()
     rng = np.random.default_rng(7)
@@ -158,7 +158,7 @@ def crowded_value() -> TimelineValue:
     return ready_value(frames=frames, moments=moments)
 
 
-STATES: dict[str, Callable[[], TimelineValue]] = {
+STATES: dict[str, Callable[[], dict[str, Any]]] = {
     "ready": ready_value,
     "empty": empty_value,
     "loading": lambda: loading_value("Decoding the clip", query="When is the disc orange?"),
