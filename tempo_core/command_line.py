@@ -102,10 +102,9 @@ def table(rows: Iterable[Sequence[Any]]) -> str:
 
 def clock(seconds: float) -> str:
     """Seconds as people read them: 1:02.5 or 1:00:02.5."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
+    minutes, tenths = divmod(round(seconds * 10), 600)
     hours, minutes = divmod(minutes, 60)
-    tail = f"{rest // 10:02d}.{rest % 10}"
+    tail = f"{tenths // 10:02d}.{tenths % 10}"
     return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
 
 

@@ -135,8 +135,8 @@ def find_videos(folder: Path, vids: list[str]) -> dict[str, Path]:
         else:
             video_paths[vid] = path
     if missing:
-        more = f" (and {len(missing) - 1} more videos)" if len(missing) > 1 else ""
-        raise InputError(f"{folder} has no video {missing[0]!r}{more}, such as {missing[0]}.mp4.")
+        ending = f" (and {len(missing) - 1} more videos)" if len(missing) > 1 else ""
+        raise InputError(f"{folder} has no video {missing[0]!r}{ending}, such as {missing[0]}.mp4.")
     return video_paths
 
 

@@ -118,10 +118,9 @@ class SubmissionError(InputError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        more = len(self.problems) - 1
-        super().__init__(
-            f"{self.problems[0]}" + (f" (and {more} more such rows or fields)." if more else ".")
-        )
+        n_others = len(self.problems) - 1
+        ending = f" (and {n_others} more such rows or fields)." if n_others else "."
+        super().__init__(f"{self.problems[0]}{ending}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
