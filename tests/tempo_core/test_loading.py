@@ -137,10 +137,10 @@ def test_damaged_json_is_named(copy: Path, name: str) -> None:
         _load(copy)
 
 
-@pytest.mark.parametrize("kept", [0, 5, 5_000, -1])
-def test_truncated_weights_are_refused(copy: Path, files: int) -> None:
+@pytest.mark.parametrize("n_bytes", [0, 5, 5_000, -1])
+def test_truncated_weights_are_refused(copy: Path, n_bytes: int) -> None:
     path = copy / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:files])
+    path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(CheckpointError, match="damaged or incomplete"):
         _load(copy)
 
