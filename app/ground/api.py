@@ -75,7 +75,7 @@ class GroundApi:
 
 
 async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
-    """The last thing that the desk hands back; a caller that goes away stops the work."""
+    """The last event; a caller that goes away stops the work."""
     outcome: Outcome | None = None
     try:
         async with aclosing(steps) as followed:
@@ -83,7 +83,7 @@ async def _outcome(steps: Any, cancel: threading.Event) -> dict[str, Any]:
                 outcome = step if isinstance(step, Outcome) else outcome
     finally:
         cancel.set()
-    assert outcome is not None, "the desk ends with an outcome or with an error"
+    assert outcome is not None, "the service ends with an outcome or with an error"
     return outcome.to_dict()
 
 

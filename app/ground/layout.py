@@ -18,8 +18,8 @@ CHECK_MODEL_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
-    """What a tab remembers on the server between two events."""
+class TabState:
+    """What is remembered of a browser tab between two events."""
 
     context_id: str | None = None
     """The context that the shown result came from."""
@@ -47,7 +47,7 @@ class GroundView:
     result: Any
     curves: Any
     sizes: Any
-    memory: Any
+    state: Any
 
     @property
     def outputs(self) -> list[Any]:
@@ -58,7 +58,7 @@ class GroundView:
             self.result,
             self.curves,
             self.sizes,
-            self.memory,
+            self.state,
             self.ask,
             self.cancel,
         ]
@@ -70,7 +70,7 @@ def lay_out(examples: list[Example]) -> GroundView:
     parts: dict[str, Any] = {
         "head": head,
         "ticker": gr.Timer(CHECK_MODEL_EVERY_S),
-        "memory": gr.State(Memory()),
+        "state": gr.State(TabState()),
     }
     with gr.Row(elem_id="ground"):
         with gr.Column(scale=2, min_width=330, elem_id="ground-form"):

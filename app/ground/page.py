@@ -1,6 +1,6 @@
 """The ground page: a clip and a question in one form, one action, and the answer on a timeline.
 
-Handlers are generators that turn the desk's events into what the page shows. A run belongs to one browser
+Handlers are generators that turn the service's events into what the page shows. A run belongs to one browser
 tab: a new question, the Cancel button, another clip and a closed tab all stop it.
 """
 
@@ -14,7 +14,7 @@ import gradio as gr
 
 from app.auth.users import Authenticator, Role, User
 from app.ground.examples import Example
-from app.ground.layout import GroundView, Memory, lay_out
+from app.ground.layout import GroundView, TabState, lay_out
 from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.ground.view import (
     EMPTY_RESULT,
@@ -71,7 +71,7 @@ class GroundPage:
             [view.ask.click, view.query.submit], self.ask, form, view.outputs, api_name="page_ask", **running
         )
         view.cancel.click(self.cancel, None, None, **quick)
-        view.clip.change(self.clip_changed, [view.clip, view.memory], view.outputs, **quick)
+        view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
         view.ticker.tick(self.model_status, None, [view.head, view.ticker], **quick)
         blocks.load(self.arrive, None, [view.head, view.ticker, *view.outputs], **quick)
@@ -99,102 +99,78 @@ class GroundPage:
                 source=Path(clip), title=Path(clip).name, query=query or "", settings=settings
             )
         except Exception as error:
-            yield self._refused(error)
+            # The question could not be taken; what is on the page stays.
+            yield {self.view.status: status_html(user_message(error), error=True)}
             return
         cancel = self.tabs.begin(user, request)
         steps = self.service.ground(user, question, cancel)
         try:
-            async with aclosing(self._show(steps, query, Memory(source=clip))) as changes:
+            async with aclosing(self._show(steps, query, TabState(source=clip))) as changes:
                 async for change in changes:
                     yield change
         finally:
             self.tabs.end(user, request, cancel)
 
     async def _show(
-        self, steps: AsyncIterator[Progress | Clip | Outcome], query: str, memory: Memory
+        self, steps: AsyncIterator[Progress | Clip | Outcome], query: str, state: TabState
     ) -> AsyncGenerator[Changes, None]:
-        """The desk's events as changes of the page. Before the first event nothing of an earlier result is
-        touched.
-        """
+        """The service's events as changes of the page. Before the first event nothing of an earlier result changes."""
+        view = self.view
         clip: Clip | None = None
-        begun = False
+        started = False
         try:
             async for step in steps:
                 if isinstance(step, Progress):
-                    yield self._working(step, query, None if begun else clip, memory, first=not begun)
-                    begun = True
+                    changes: Changes = {view.status: status_html(progress_line(step), progress=step)}
+                    if not started:
+                        changes |= {
+                            view.timeline: loading_value("Working on it.", query=query),
+                            view.result: EMPTY_RESULT,
+                            view.curves: None,
+                            view.sizes: None,
+                            view.state: state,
+                            view.ask: gr.update(interactive=False),
+                            view.cancel: gr.update(interactive=True),
+                        }
+                    started = True
+                    yield changes
                 elif isinstance(step, Clip):
                     clip = step
-                    yield {
-                        self.view.timeline: loading_value("Looking at the clip.", query=query, **_parts(clip))
-                    }
+                    value = loading_value("Looking at the clip.", query=query, **_clip_parts(clip))
+                    yield {view.timeline: value}
                 else:
-                    yield self._done(step, memory)
+                    value = timeline_value(step.answer, step.context, **_clip_parts(step.clip, step.strip))
+                    yield {
+                        view.timeline: value,
+                        view.curves: allocation_figure(value["frames"], value["moments"]),
+                        view.sizes: sizes_figure(value["frames"]),
+                        view.status: status_html(done_line(step), done=True),
+                        view.result: result_html(step),
+                        view.state: replace(state, context_id=step.context_id),
+                        **self._buttons("Ask another"),
+                    }
         except Cancelled:
-            yield self._cancelled()
+            line = status_html("Cancelled. The clip and the question are still there.")
+            yield {**self._cleared(), view.status: line}
         except Exception as error:
-            yield self._failed(error, query, clip) if begun else self._refused(error)
+            message = user_message(error)
+            changes = {view.status: status_html(message, error=True)}
+            if started:
+                changes |= {
+                    view.timeline: error_value(
+                        message, query=query, **(_clip_parts(clip) if clip is not None else {})
+                    ),
+                    view.result: EMPTY_RESULT,
+                    view.state: TabState(),
+                    **self._buttons("Ask"),
+                }
+            yield changes
 
-    def _working(
-        self, progress: Progress, query: str, clip: Clip | None, memory: Memory, *, first: bool
-    ) -> Changes:
-        view = self.view
-        changes: Changes = {view.status: status_html(progress_line(progress), progress=progress)}
-        if first:
-            changes |= {
-                view.timeline: loading_value("Working on it.", query=query),
-                view.result: EMPTY_RESULT,
-                view.curves: None,
-                view.sizes: None,
-                view.memory: memory,
-                view.ask: gr.update(interactive=False),
-                view.cancel: gr.update(interactive=True),
-            }
-        return changes
-
-    def _done(self, outcome: Outcome, memory: Memory) -> Changes:
-        view = self.view
-        shown = timeline_value(
-            answer=outcome.answer, context=outcome.context, **_parts(outcome.clip, outcome.strip)
-        )
-        assert shown["frames"] is not None, "an answer comes with the frames that were looked at"
-        return {
-            view.timeline: shown,
-            view.curves: allocation_figure(shown["frames"], shown["moments"]),
-            view.sizes: sizes_figure(shown["frames"]),
-            view.status: status_html(done_line(outcome), done=True),
-            view.result: result_html(outcome),
-            view.memory: replace(memory, context_id=outcome.context_id),
-            **self._buttons(again=True),
-        }
-
-    def _buttons(self, *, again: bool) -> Changes:
-        label = "Ask another" if again else "Ask"
+    def _buttons(self, label: str) -> Changes:
+        """No run: the question can be asked, and there is nothing to cancel."""
         return {
             self.view.ask: gr.update(interactive=True, value=label),
             self.view.cancel: gr.update(interactive=False),
-        }
-
-    def _refused(self, error: Exception) -> Changes:
-        """The question could not be taken; what is on the page stays."""
-        return {self.view.status: status_html(user_message(error), error=True)}
-
-    def _failed(self, error: Exception, query: str, clip: Clip | None) -> Changes:
-        view = self.view
-        message = user_message(error)
-        parts = _parts(clip) if clip is not None else {}
-        return {
-            view.timeline: error_value(message, query=query, **parts),
-            view.status: status_html(message, error=True),
-            view.result: EMPTY_RESULT,
-            view.memory: Memory(),
-            **self._buttons(again=False),
-        }
-
-    def _cancelled(self) -> Changes:
-        return {
-            **self._cleared(),
-            self.view.status: status_html("Cancelled. The clip and the question are still there."),
         }
 
     def _cleared(self) -> Changes:
@@ -205,22 +181,22 @@ class GroundPage:
             view.result: EMPTY_RESULT,
             view.curves: None,
             view.sizes: None,
-            view.memory: Memory(),
-            **self._buttons(again=False),
+            view.state: TabState(),
+            **self._buttons("Ask"),
         }
 
     async def cancel(self, request: gr.Request) -> None:
         """Stop this tab's run; role visitor."""
         self.tabs.cancel(self.authenticator.require(request, Role.VISITOR), request)
 
-    async def clip_changed(self, clip: str | None, memory: Memory, request: gr.Request) -> Changes:
+    async def clip_changed(self, clip: str | None, state: TabState, request: gr.Request) -> Changes:
         """Another clip: stop what runs, forget the old context, clear the result; role visitor."""
         user = self.authenticator.require(request, Role.VISITOR)
-        if clip is not None and clip == memory.source:
+        if clip is not None and clip == state.source:
             return {self.view.status: gr.skip()}
         self.tabs.cancel(user, request)
-        if memory.context_id:
-            self.service.contexts.drop(user.id, memory.context_id)
+        if state.context_id:
+            self.service.contexts.drop(user.id, state.context_id)
         return self._cleared()
 
     async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
@@ -254,6 +230,6 @@ class GroundPage:
             self.tabs.cancel(user, request)
 
 
-def _parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
+def _clip_parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
     """The clip as the timeline wants it."""
     return {"video_url": clip.url, "info": clip.facts, "strip": strip_part(strip, clip.strip_url)}
