@@ -15,9 +15,18 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 ACCENT = gr.themes.Color(
     name="tempo",
-    c50="#eef6fb", c100="#d6eaf6", c200="#add5ed", c300="#85c0e3", c400="#56b4e9", c500="#0072b2",
-    c600="#0072b2", c700="#005f94", c800="#004d78", c900="#003a5c", c950="#00263d",
-)  # fmt: skip
+    c50="#eef6fb",
+    c100="#d6eaf6",
+    c200="#add5ed",
+    c300="#85c0e3",
+    c400="#56b4e9",
+    c500="#0072b2",
+    c600="#0072b2",
+    c700="#005f94",
+    c800="#004d78",
+    c900="#003a5c",
+    c950="#00263d",
+)
 """The one accent colour, Okabe and Ito's blue, as the timeline has it."""
 
 
