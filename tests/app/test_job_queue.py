@@ -1,4 +1,4 @@
-"""Lanes: one at a time, in order, bounded, cancellable, off the event loop."""
+"""Job queues: one job at a time, in order, bounded, cancellable, off the event loop."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The door: who gets in, how, and what those see who do not."""
+"""Signing in and out: who gets in, how, and what those see who do not."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def people() -> People:
 def browsing(
     authenticator: Authenticator, base: str = "http://tempo.example", at: str = "192.0.2.1"
 ) -> Iterator[TestClient]:
-    """A browser at the door of an app with three pages; it follows no redirects."""
+    """A browser that opens an app with three pages; it follows no redirects."""
     app = FastAPI()
     guard(app, authenticator)
 

@@ -1,4 +1,4 @@
-"""The desk's rules about settings, and a model that is changed while questions wait; the rest of its work is tested
+"""The rules about settings, and a model that is changed while questions wait; the rest of its work is tested
 through the API and the page.
 """
 

@@ -21,7 +21,7 @@ from tests.app.fakes import light_draw, light_prepare, write_clip
 
 @pytest.fixture
 def job_queue() -> Iterator[JobQueue]:
-    """A clip lane of its own."""
+    """A queue of its own."""
     made = JobQueue("clips")
     yield made
     made.close()
