@@ -11,8 +11,7 @@ from uuid import uuid4
 
 import typer
 
-from annotations import formats
-from annotations.formats.options import ExportRule, SaliencyPolicy, Snapping
+from annotations.choices import ExportRule, FormatName, SaliencyPolicy, Snapping
 from annotations.rows import Split
 from annotations.suspicion import REASONS
 from tempo_core import command_line
@@ -20,6 +19,7 @@ from tempo_core.command_line import AsJson, show, table
 from tempo_core.errors import InputError
 
 if TYPE_CHECKING:
+    from annotations.formats import RowsRejected
     from annotations.records import Query
     from annotations.store import Store
 
@@ -42,7 +42,7 @@ def open_store(database: str | None) -> "Store":
     return Store(database)
 
 
-def list_problems(error: formats.RowsRejected) -> int:
+def list_problems(error: "RowsRejected") -> int:
     """Write the rows that broke a rule to stderr, a line each; the exit code of bad input."""
     sys.stderr.write(f"{error}\n")
     return 2
@@ -70,14 +70,7 @@ def find_query(store: "Store", name: str) -> "Query":
 @app.command("import")
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", show_default=False)],
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            parser=formats.known_name,
-            help=f"one of {', '.join(formats.names())}; default: detected",
-        ),
-    ] = None,
+    format: Annotated[FormatName | None, typer.Option(help="default: detected")] = None,
     dataset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="default: the format's name, or the only dataset there is"),
@@ -101,6 +94,7 @@ def import_(
     """
     import dataclasses
 
+    from annotations.formats import RowsRejected
     from annotations.importing import import_file
 
     durations_s = None if durations is None else read_durations(durations)
@@ -122,7 +116,7 @@ def import_(
                     rejects_path=rejects,
                     durations=durations_s,
                 )
-            except formats.RowsRejected as error:
+            except RowsRejected as error:
                 return list_problems(error)
             report = imported.report
             answer = {
@@ -161,10 +155,7 @@ def read_durations(path: Path) -> dict[str, float]:
 
 @app.command()
 def export(
-    format: Annotated[
-        str,
-        typer.Option(metavar="NAME", parser=formats.known_name, help=f"one of {', '.join(formats.names())}"),
-    ],
+    format: Annotated[FormatName, typer.Option()],
     out: Annotated[Path, typer.Option(help="a file, or a folder where the format makes several")],
     snapshot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="read this snapshot, not the store")
@@ -203,11 +194,12 @@ def export(
     the files records every option.
     """
     from annotations.exporting import export_to, only_dataset
+    from annotations.formats import ExportOptions, RowsRejected
     from annotations.snapshot import open_snapshot, take_snapshot
 
     if frame_rate is not None and not 0 < frame_rate <= 1000:
         raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {frame_rate}.")
-    options = formats.ExportOptions(
+    options = ExportOptions(
         snapping=snapping,
         saliency=saliency,
         keep_going=keep_going,
@@ -235,7 +227,7 @@ def export(
             edited_text=edited_text,
             options=options,
         )
-    except formats.RowsRejected as error:
+    except RowsRejected as error:
         return list_problems(error)
     lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
     lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]

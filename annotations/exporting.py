@@ -8,8 +8,8 @@ from pathlib import Path
 
 from annotations import formats
 from annotations.agreement import Version, agreement
+from annotations.choices import EXPORT_RULES, ExportRule
 from annotations.formats import ExportOptions, ExportReport
-from annotations.formats.options import EXPORT_RULES, ExportRule
 from annotations.rows import AnnotatorVersion, Row, Split, Windows
 from annotations.snapshot import Snapshot, SnapshotRow
 from tempo_core.errors import InputError

@@ -16,23 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from annotations.choices import SALIENCY_POLICIES, SNAPPINGS
 from annotations.formats.detection import detect
 from annotations.formats.files import sha256_of, split_of, write_all, write_rejects
 from annotations.formats.manifest import export_manifest, licence_notice
 from annotations.formats.options import (
-    SALIENCY_POLICIES,
-    SNAPPINGS,
     ExportFiles,
     ExportOptions,
     ExportReport,
-    FieldError,
-    Problem,
     ReadOptions,
     ReadResult,
     RowsRejected,
 )
 from annotations.rows import AnnotatorVersion, Row, SourceLine
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 
 __all__ = [
     "FORMATS",
@@ -48,7 +46,6 @@ __all__ = [
     "detect",
     "dropped_fields",
     "is_folder",
-    "known_name",
     "names",
     "read",
     "write",
@@ -141,15 +138,10 @@ def is_folder(format: str, path: Path) -> bool:
     return FORMATS[format].folder and path.suffix != FORMATS[format].suffix
 
 
-def known_name(name: str) -> str:
-    """The name of a format. Raises InputError for any other text."""
+def _module(name: str) -> ModuleType:
     if name not in FORMATS:
         raise InputError(f"There is no format {name!r}. The formats are {', '.join(FORMATS)}.")
-    return name
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"annotations.formats.{known_name(name).replace('-', '_')}")
+    return importlib.import_module(f"annotations.formats.{name.replace('-', '_')}")
 
 
 def read(path: Path, *, format: str | None = None, options: ReadOptions | None = None) -> ReadResult:
@@ -174,7 +166,7 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
                 place = f" in {earlier.origin.file}, line {earlier.origin.line}" if earlier.origin else ""
                 rule = f"was given already{place}; ids are unique in a file"
                 error = FieldError("qid", item.qid_value, rule)
-                problems.append(Problem.of(error, origin.file, origin.line, item.raw))
+                problems.append(Problem.of(error, origin.file, origin.line, raw=item.raw))
     except FieldError as error:
         raise InputError(f"{path.name} cannot be read as {name}: {error}") from error
     problems.sort(key=lambda problem: (problem.file, problem.line))
@@ -215,9 +207,9 @@ def write(
         try:
             module.check(row, path, options)
         except FieldError as error:
-            named = FieldError(f"qid {row.qid_value!r}: {error.field_name}", None, error.rule)
+            named = FieldError(f"qid {row.qid_value!r}: {error.field}", None, error.rule)
             named.value = error.value
-            problems.append(Problem.of(named, f"export to {path.name}", place, row.raw))
+            problems.append(Problem.of(named, f"export to {path.name}", place, raw=row.raw))
             continue
         reason = module.left_out(row) if hasattr(module, "left_out") else None
         if reason is None:

@@ -16,9 +16,10 @@ from annotations.formats import fields
 from annotations.formats.files import read_text, split_of
 from annotations.formats.grouping import Entry, by_video, rows_of
 from annotations.formats.jsonl import pairs, plain
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 
 TIMES, SENTENCES = "timestamps", "sentences"
 
@@ -54,7 +55,7 @@ def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: st
                 for span, text, qid in zip(spans, texts, qids, strict=True)
             ]
         except FieldError as error:
-            yield Problem.of(error, path.name, item, json.dumps({vid: value}))
+            yield Problem.of(error, path.name, item, raw=json.dumps({vid: value}))
     yield from rows_of(entries, options, path.name, split_of(path, options))
 
 

@@ -12,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from annotations.formats import fields
-from annotations.formats.files import BYTE_ORDER_MARK, numbered_lines, read_text, split_of
+from annotations.formats.files import BYTE_ORDER_MARK, read_text, split_of
 from annotations.formats.grouping import Entry, rows_of
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row
+from tempo_core.metrics.rows import FieldError, Problem
 
 SEPARATOR = "##"
 
@@ -28,7 +29,10 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         for value in durations.values():
             fields.duration_s(value)
     entries: list[Entry] = []
-    for line_number, line in numbered_lines(path):
+    for line_number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
         try:
             head, separator, sentence = line.partition(SEPARATOR)
             parts = head.split()
@@ -47,7 +51,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                 )
             )
         except FieldError as error:
-            yield Problem.of(error, path.name, line_number, line)
+            yield Problem.of(error, path.name, line_number, raw=line)
     yield from rows_of(entries, options, path.name, split_of(path, options))
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from annotations.formats import fields
 from annotations.formats.files import read_text, split_of
 from annotations.formats.label_studio import frame_rate_of, frames_of
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
-from annotations.rows import AnnotatorVersion, Row, SourceLine, Windows
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 
 COLUMNS = (
     "qid",
@@ -111,17 +112,17 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                     party.scores.append(_number(cells, "score"))
         except FieldError as error:
             broken_qids.add(qid)
-            yield Problem.of(error, path.name, line, repr(cells))
+            yield Problem.of(error, path.name, line, raw=repr(cells))
     for qid, query in queries.items():
         if qid in broken_qids:
             continue
         try:
             yield _row(query, path, options)
         except FieldError as error:
-            yield Problem.of(error, path.name, query.line, repr(query.cells))
+            yield Problem.of(error, path.name, query.line, raw=repr(query.cells))
         except InputError as error:  # a verdict that contradicts its moments
             problem = FieldError("verdict", query.cells.get("verdict"), str(error))
-            yield Problem.of(problem, path.name, query.line, repr(query.cells))
+            yield Problem.of(problem, path.name, query.line, raw=repr(query.cells))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
@@ -200,13 +201,13 @@ def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
 
 def _version(party: _Party, source: str) -> AnnotatorVersion:
     cells = party.cells
-    if source not in ("original", "model", "annotator"):
-        raise FieldError("source", source, "must be truth, original, model or annotator")
+    if source not in VERSION_SOURCES:
+        raise FieldError("source", source, f"must be {TRUTH} (once), {', '.join(VERSION_SOURCES)}")
     if party.scores and len(party.scores) != len(party.windows):
         raise FieldError("score", party.scores, "every moment of a party needs a score, or none")
     return AnnotatorVersion(
         annotator=fields.text(cells.get("annotator"), "annotator"),
-        source=fields.version_source(source),
+        source=fields.choice(source, "source", VERSION_SOURCES),
         windows=tuple(party.windows),
         scores=tuple(party.scores) or None,
         verdict=fields.verdict(cells["verdict"]) if cells.get("verdict") else None,

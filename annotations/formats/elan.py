@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from annotations.formats import fields
 from annotations.formats.files import read_text, safe_name, split_of, vid_of_name
 from annotations.formats.grouping import by_video
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 from tempo_core.moments import Moment
 
 SUFFIX = ".eaf"
@@ -32,7 +33,7 @@ _OLDER_TIER = re.compile(r"(\d+)/(moments|original|model|annotator)(?:/\d+ (.*))
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
-    """Rows of a file, or of every .eaf file in a folder; item numbers count a file's queries from 1."""
+    """Rows of a file, or of every .eaf file in a folder; item numbers count a file's tiers from 1."""
     for file in sorted(path.glob("*.eaf")) if path.is_dir() else [path]:
         yield from _read_file(file, options)
 
@@ -71,7 +72,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                         )
                         rows[row.qid] = row
                     except FieldError as error:
-                        yield Problem.of(error, path.name, number, value)
+                        yield Problem.of(error, path.name, number, raw=value)
                 continue
             name, source, annotator = party
             query = tier.get("PARTICIPANT") or next(iter(windows_of), "")
@@ -82,7 +83,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                 rows[name] = Row(
                     qid=qid,
                     qid_is_int=qid_is_int,
-                    query=query,
+                    query=fields.text(query, "PARTICIPANT"),
                     vid=vid or path.stem,
                     split=split,
                     origin=origin,
@@ -95,7 +96,9 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                 rows[name] = replace(row, original_windows=fields.windows(all_windows, "TIME_SLOT"))
             else:
                 version = AnnotatorVersion(
-                    annotator=annotator, source=fields.version_source(source), windows=tuple(all_windows)
+                    annotator=annotator,
+                    source=fields.choice(source, "source", VERSION_SOURCES),
+                    windows=tuple(all_windows),
                 )
                 rows[name] = replace(row, annotations=(*(row.annotations or ()), version))
         except FieldError as error:

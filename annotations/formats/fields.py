@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from annotations.formats.options import FieldError
-from annotations.rows import SPLITS, VERDICTS, VERSION_SOURCES, Split, Verdict, VersionSource, Windows
+from annotations.rows import SPLITS, VERDICTS, Split, Verdict, Windows
+from tempo_core.metrics.rows import CLIP_S, FieldError
 
 Value = TypeVar("Value")
+Choice = TypeVar("Choice", bound=str)
 
-CLIP_S = 2
-"""Length of QVHighlights' clips, in seconds."""
 PAST_END_S = 0.05
 """Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
 TOO_LARGE = 1e9
@@ -25,10 +24,15 @@ LEFT_OUT = {
 """What an export counts for a verdict that a format has no place for."""
 
 
+def strict_json(text: str) -> Any:
+    """A JSON value without NaN, infinities, or a name that stands twice. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
+
+
 def parse_json(text: str) -> Any:
-    """A JSON value without NaN, infinities, or a name that stands twice. Raises FieldError."""
+    """The same. Raises FieldError."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
+        return strict_json(text)
     except (ValueError, RecursionError) as error:
         raise FieldError("line", text, f"is not valid JSON ({error})") from error
 
@@ -116,25 +120,20 @@ def duration_s(value: object, name: str = "duration") -> float:
     return seconds
 
 
+def choice(value: object, name: str, choices: Sequence[Choice]) -> Choice:
+    """The one of the allowed words that the value is."""
+    for word in choices:
+        if value == word:
+            return word
+    raise FieldError(name, value, f"must be one of {', '.join(choices)}")
+
+
 def split(value: object) -> Split:
-    for name in SPLITS:
-        if value == name:
-            return name
-    raise FieldError("split", value, f"must be one of {', '.join(SPLITS)}")
+    return choice(value, "split", SPLITS)
 
 
 def verdict(value: object) -> Verdict:
-    for name in VERDICTS:
-        if value == name:
-            return name
-    raise FieldError("verdict", value, f"must be one of {', '.join(VERDICTS)}")
-
-
-def version_source(value: object) -> VersionSource:
-    for name in VERSION_SOURCES:
-        if value == name:
-            return name
-    raise FieldError("source", value, f"must be one of {', '.join(VERSION_SOURCES)}")
+    return choice(value, "verdict", VERDICTS)
 
 
 def window(value: object, name: str, duration: float | None = None) -> tuple[float, float]:

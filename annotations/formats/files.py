@@ -5,16 +5,16 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from annotations.formats import fields
-from annotations.formats.options import Problem, ReadOptions
+from annotations.formats.options import ReadOptions
 from annotations.rows import Split
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import Problem
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -35,14 +35,6 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank with their numbers from 1, split at \\n only, without \\n or \\r\\n."""
-    for line_number, line in enumerate(read_text(path).split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if line.strip():
-            yield line_number, line
 
 
 def split_of(path: Path, options: ReadOptions) -> Split:
@@ -92,7 +84,9 @@ def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
 
 def write_rejects(path: Path, problems: Iterable[Problem]) -> None:
     """Rejected rows as JSON lines: file, line, field, value, rule, raw."""
-    write_all({path: json_lines(asdict(problem) for problem in problems)}, overwrite=True)
+    names = ("file", "line", "field", "value", "rule", "raw")
+    objects = [{name: getattr(problem, name) for name in names} for problem in problems]
+    write_all({path: json_lines(objects)}, overwrite=True)
 
 
 def json_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:

@@ -3,9 +3,9 @@
 Arithmetic is in whole milliseconds, so that 82.0 s kept as 81.9999999 does not widen a window by a clip.
 """
 
-from annotations.formats.fields import CLIP_S
-from annotations.formats.options import FieldError, SaliencyPolicy, Snapping
+from annotations.choices import SaliencyPolicy, Snapping
 from annotations.rows import Row, Windows
+from tempo_core.metrics.rows import CLIP_S, FieldError
 from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
 
 CLIP_MS = CLIP_S * 1000

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from annotations.formats import fields
-from annotations.formats.files import numbered_lines
-from annotations.formats.options import FieldError, Problem
 from annotations.rows import Row, SourceLine, Split, Windows
+from tempo_core.metrics.rows import FieldError, Problem, read_json_lines
+
+Parsed = TypeVar("Parsed")
 
 KNOWN = (
     "qid",
@@ -35,15 +36,17 @@ IN_LINE = (
 
 
 def read_lines(
-    path: Path, parse: Callable[[dict[str, Any], str, SourceLine], Row]
-) -> Iterator[Row | Problem]:
+    path: Path, parse: Callable[[dict[str, Any], str, SourceLine], Parsed]
+) -> Iterator[Parsed | Problem]:
     """`parse(object, raw line, where)` of every line; a line that breaks a rule comes out as its Problem."""
-    for line_number, line in numbered_lines(path):
+    for line in read_json_lines(path, name=path.name, loads=fields.strict_json):
+        if isinstance(line, Problem):
+            yield line
+            continue
         try:
-            values = fields.mapping(fields.parse_json(line), "line")
-            yield parse(values, line, SourceLine(file=path.name, line=line_number))
+            yield parse(line.values, line.text, SourceLine(file=path.name, line=line.number))
         except FieldError as error:
-            yield Problem.of(error, path.name, line_number, line)
+            yield Problem.of(error, path.name, line.number, raw=line.text)
 
 
 def grounding_row(

@@ -15,8 +15,9 @@ from typing import Any
 
 from annotations.formats import fields
 from annotations.formats.files import read_text, split_of
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Verdict, VersionSource, Windows
+from tempo_core.metrics.rows import FieldError, Problem
 
 LABEL_CONFIG = """<View>
   <Text name="query" value="$query"/>
@@ -51,7 +52,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         try:
             yield _row(fields.mapping(task, "task"), path, item, options)
         except FieldError as error:
-            yield Problem.of(error, path.name, item, json.dumps(task))
+            yield Problem.of(error, path.name, item, raw=json.dumps(task))
 
 
 def _row(task: dict[str, Any], path: Path, item: int, options: ReadOptions) -> Row:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from annotations.formats.files import split_of
 from annotations.formats.jsonl import grounding_object, grounding_row, read_lines, still_says, with_refusals
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row
+from tempo_core.metrics.rows import FieldError, Problem
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:

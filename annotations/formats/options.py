@@ -13,53 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from annotations.choices import SALIENCY_POLICIES, SNAPPINGS, ExportRule, SaliencyPolicy, Snapping
 from annotations.rows import Row, Split
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import Problem
 
-ExportRule = Literal["latest", "adjudicated", "majority"]
-Snapping = Literal["outward", "nearest"]
-SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
-
-EXPORT_RULES: tuple[ExportRule, ...] = ("latest", "adjudicated", "majority")
-SNAPPINGS: tuple[Snapping, ...] = ("outward", "nearest")
-SALIENCY_POLICIES: tuple[SaliencyPolicy, ...] = ("keep+neutral", "carry", "drop")
-SHOWN_CHARS = 120
 SHOWN_PROBLEMS = 10
-
-
-class FieldError(InputError):
-    """One field of one row breaks a rule; the caller knows the file and the line."""
-
-    def __init__(self, field_name: str, value: object, rule: str) -> None:
-        self.field_name, self.value, self.rule = field_name, shorten(value), rule
-        super().__init__(f"{field_name} = {self.value}: {rule}")
-
-
-def shorten(value: object) -> str:
-    """The value as Python writes it, cut to a length that a message can bear."""
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """One row that breaks a rule: which file, line, field and value, and which rule."""
-
-    file: str
-    line: int
-    """The line or item, counted from 1; on export, the row's place in the list; 0: the file as a whole."""
-    field: str
-    value: str
-    rule: str
-    raw: str | None = None
-    """The rejected line itself."""
-
-    @classmethod
-    def of(cls, error: FieldError, file: str, line: int, raw: str | None = None) -> "Problem":
-        return cls(file=file, line=line, field=error.field_name, value=error.value, rule=error.rule, raw=raw)
-
-    def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.field} = {self.value}: {self.rule}"
 
 
 class RowsRejected(InputError):

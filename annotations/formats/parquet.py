@@ -15,9 +15,10 @@ from annotations.formats import fields
 from annotations.formats.files import read_bytes
 from annotations.formats.jsonl import KNOWN, grounding_row
 from annotations.formats.manifest import dataset_card
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
-from annotations.rows import SPLITS, AnnotatorVersion, Row, SourceLine
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.rows import SPLITS, VERSION_SOURCES, AnnotatorVersion, Row, SourceLine
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 
 SUFFIX = ".parquet"
 LARGEST_INT = 2**63 - 1
@@ -81,7 +82,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
             try:
                 yield _row(cells, SourceLine(file=file.name, line=line), options)
             except FieldError as error:
-                yield Problem.of(error, file.name, line, repr(cells))
+                yield Problem.of(error, file.name, line, raw=repr(cells))
 
 
 def _row(cells: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row:
@@ -123,7 +124,7 @@ def _version(item: object) -> AnnotatorVersion:
     try:
         return AnnotatorVersion(
             annotator=fields.text(values.get("annotator"), "annotator"),
-            source=fields.version_source(values.get("source") or "annotator"),
+            source=fields.choice(values.get("source") or "annotator", "source", VERSION_SOURCES),
             windows=fields.any_windows(values.get("windows") or [], "windows"),
             scores=fields.optional(values, "scores", fields.numbers),
             saliency=fields.optional(values, "saliency", fields.numbers),

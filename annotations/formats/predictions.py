@@ -13,8 +13,9 @@ from typing import Any
 from annotations.formats import fields
 from annotations.formats.files import split_of
 from annotations.formats.jsonl import plain, read_lines, with_refusals
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Split
+from tempo_core.metrics.rows import FieldError, Problem
 
 UNNAMED_MODEL = "model"
 KNOWN = ("qid", "query", "vid", "duration", "model", "pred_relevant_windows", "pred_saliency_scores")

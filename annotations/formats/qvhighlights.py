@@ -18,9 +18,10 @@ from typing import Any
 from annotations.formats import fields, grid
 from annotations.formats.files import split_of
 from annotations.formats.jsonl import grounding_object, grounding_row, pairs, plain, read_lines, still_says
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 
 SUFFIX = ".jsonl"
 KINDS = ("corrected", "raw", "no_moment", "unlabelled", "diff")
@@ -45,7 +46,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
             if grid.on_grid(row.windows) and covered != row.relevant_clip_ids:
                 rule = f"must be exactly the clips that relevant_windows covers; they cover {list(covered)}"
                 error = FieldError("relevant_clip_ids", list(row.relevant_clip_ids), rule)
-                yield Problem.of(error, row.origin.file, row.origin.line, row.raw)
+                yield Problem.of(error, row.origin.file, row.origin.line, raw=row.raw)
                 continue
         yield row
 

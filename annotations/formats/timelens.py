@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from annotations.formats import activitynet, fields
-from annotations.formats.files import json_lines, numbered_lines, split_of
-from annotations.formats.jsonl import pairs, plain
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.files import json_lines, split_of
+from annotations.formats.jsonl import pairs, plain, read_lines
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row, SourceLine, Split
+from tempo_core.metrics.rows import FieldError, Problem
 
 SPANS, QUERIES = "spans", "queries"
 KNOWN_OF_VIDEO = ("vid", "duration", "events")
@@ -31,12 +32,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         yield from activitynet.read_parallel(path, options, times=SPANS, sentences=QUERIES)
         return
     split = split_of(path, options)
-    for line_number, line in numbered_lines(path):
-        try:
-            origin = SourceLine(file=path.name, line=line_number)
-            yield from _rows(fields.mapping(fields.parse_json(line), "line"), split, origin)
-        except FieldError as error:
-            yield Problem.of(error, path.name, line_number, line)
+    for rows in read_lines(path, lambda values, _, origin: _rows(values, split, origin)):
+        yield from [rows] if isinstance(rows, Problem) else rows
 
 
 def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from annotations.formats import fields
 from annotations.formats.files import read_text, safe_name, split_of, vid_of_name
 from annotations.formats.grouping import by_video
-from annotations.formats.options import ExportFiles, ExportOptions, FieldError, Problem, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
 from annotations.rows import Row, SourceLine
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import FieldError, Problem
 from tempo_core.moments import Moment
 
 SUFFIX = ".vtt"
@@ -45,7 +46,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         try:
             cue_id, window, query = _cue(block)
         except FieldError as error:
-            yield Problem.of(error, path.name, line, block)
+            yield Problem.of(error, path.name, line, raw=block)
             continue
         match = _CUE_ID.fullmatch(cue_id)
         qid = match[1] if match else cue_id or f"{path.stem}/{line}"

@@ -34,7 +34,8 @@ class FieldError(InputError):
 
 def shown_value(value: object) -> str:
     """A value as JSON for a message, shortened to eighty characters; the word "absent" stays as it is."""
-    text = value if value == "absent" else json.dumps(value, default=str, ensure_ascii=False)
+    text = "absent" if value == "absent" else json.dumps(value, default=str, ensure_ascii=False)
+    text = text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair cannot be printed
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
 
 

@@ -166,8 +166,8 @@ def test_rows_that_break_a_rule_are_listed_a_line_each(
     assert main(["import", str(bad), "--format", "qvhighlights"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "2 rows break a rule, so nothing was imported:",
-        "  bad.jsonl, line 1: relevant_windows = [8, 6]: a window must end after it starts",
-        "  bad.jsonl, line 2: relevant_windows = [10, 10]: a window must end after it starts",
+        "  bad.jsonl, line 1: relevant_windows is [8, 6]; a window must end after it starts",
+        "  bad.jsonl, line 2: relevant_windows is [10, 10]; a window must end after it starts",
         "Mend them, or pass --keep-going.",
     ]
     assert (
@@ -199,4 +199,4 @@ def test_an_export_says_what_it_left_out(
     assert lines[0] == "1 rows of d as webvtt:"
     assert "  1 rows: no matching moment, left out" in lines
     assert main(["export", "--format", "vtt", "--out", str(tmp_path / "x")]) == 2
-    assert "There is no format 'vtt'. The formats are qvhighlights," in capsys.readouterr().err
+    assert "'vtt' is not one of 'qvhighlights', 'predictions', 'lighthouse'," in capsys.readouterr().err

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotations.choices import Snapping
 from annotations.formats import grid
-from annotations.formats.options import FieldError, Snapping
 from annotations.rows import Row, Windows
+from tempo_core.metrics.rows import FieldError
 from tests.annotations.formats.made_rows import windows
 
 CASES: list[tuple[Snapping, Windows, float, Windows]] = [

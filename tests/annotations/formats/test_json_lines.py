@@ -146,11 +146,9 @@ def test_a_prediction_passes_only_while_its_line_says_it(tmp_path: Path) -> None
 def test_one_model_is_chosen(tmp_path: Path) -> None:
     second = replace(TINY, annotator="b", reason="r")
     row = replace(FULL, annotations=(*(FULL.annotations or ()), second))
-    with pytest.raises(
-        RowsRejected, match=r"annotations = \['tempo/tiny\+lora', 'b'\]: needs exactly one model's"
-    ):
+    with pytest.raises(RowsRejected, match=r'annotations is \["tempo/tiny\+lora", "b"\]; needs exactly one'):
         export(tmp_path / "p.jsonl", "predictions", row)
-    with pytest.raises(RowsRejected, match=r"annotations = \[\]: needs exactly one model's version"):
+    with pytest.raises(RowsRejected, match=r"annotations is \[\]; needs exactly one model's version"):
         export(tmp_path / "p.jsonl", "predictions", row, predictions_of="c")
     report = export(tmp_path / "p.jsonl", "predictions", row, predictions_of="b")
     assert json.loads((tmp_path / "p.jsonl").read_text())["model"] == "b"
@@ -206,5 +204,5 @@ LINE: dict[str, Any] = {"qid": 1, "query": "q", "vid": "v", "pred_relevant_windo
 def test_a_bad_prediction(tmp_path: Path, change: dict[str, Any], field: str, rule: str) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps({**LINE, **change}), "utf-8")
-    with pytest.raises(RowsRejected, match=rf"p\.jsonl, line 1: {field} = .*{rule}"):
+    with pytest.raises(RowsRejected, match=rf"p\.jsonl, line 1: {field} is .*{rule}"):
         read(path, format="predictions")

@@ -407,7 +407,7 @@ BROKEN: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("bad", "field", "rule"), BROKEN)
 def test_a_bad_task_names_its_number_field_and_rule(tmp_path: Path, bad: Any, field: str, rule: str) -> None:
-    with pytest.raises(RowsRejected, match=rf"mine_val\.json, line 2: {field} = .*({rule})") as caught:
+    with pytest.raises(RowsRejected, match=rf"mine_val\.json, line 2: {field} is .*({rule})") as caught:
         rows_of(tmp_path, task(), bad)
     assert json.loads(caught.value.problems[0].raw or "") == bad
 

@@ -52,7 +52,7 @@ def test_charades_durations(tmp_path: Path) -> None:
     assert [row.duration_s for row in read(text, options=ReadOptions(durations={})).rows] == [None] * 3
     (tmp_path / "charades_sta_test.durations.json").write_text('{"V3": 0}')
     with pytest.raises(
-        InputError, match="cannot be read as charades-sta: duration = 0: must be seconds above 0"
+        InputError, match="cannot be read as charades-sta: duration is 0; must be seconds above 0"
     ):
         read(text)
     assert not (tmp_path / "none.durations.json").exists()
@@ -249,7 +249,7 @@ def test_what_timelens_cannot_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "field", "rule"),
     [
-        ("[1]", "line", "JSON object"),
+        ("[1]", "the line", "JSON object"),
         ('{"video_path": "v.mp4", "events": []}', "duration", "missing"),
         ('{"duration": 3, "events": []}', "video_path", "missing"),
         ('{"video_path": "v.mp4", "duration": 3, "events": {}}', "events", "list"),

@@ -235,7 +235,7 @@ def test_a_bad_row_names_file_line_field_value_and_rule(
 ) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text("\n".join(json.dumps(line) for line in (LINE, {**LINE, "qid": 8, **change})), "utf-8")
-    with pytest.raises(RowsRejected, match=rf"mine\.jsonl, line 2: {field} = .*{rule}") as caught:
+    with pytest.raises(RowsRejected, match=rf"mine\.jsonl, line 2: {field} is .*{rule}") as caught:
         read(path, format="qvhighlights")
     assert len(caught.value.problems) == 1
 

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from annotations.choices import FormatName
 from annotations.formats import FORMATS, ExportOptions, ReadOptions, RowsRejected, detect, names, read, write
 from annotations.formats.files import safe_name, sha256_of, vid_of_name
 from annotations.formats.options import SHOWN_PROBLEMS
@@ -55,7 +57,7 @@ def test_keep_going_leaves_the_bad_row_out_and_writes_it(tmp_path: Path) -> None
 
 
 def test_a_repeated_id_names_its_first_line(tmp_path: Path) -> None:
-    with pytest.raises(RowsRejected, match=r"line 3: qid = 1: was given already in x\.jsonl, line 1"):
+    with pytest.raises(RowsRejected, match=r"line 3: qid is 1; was given already in x\.jsonl, line 1"):
         read(lines(tmp_path / "x.jsonl", GOOD, {**GOOD, "qid": 5}, GOOD))
 
 
@@ -69,25 +71,26 @@ def test_many_problems_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ('{"qid": 1', "not valid JSON"),
+        ('{"qid": 1', "it is not JSON"),
         ('{"qid": 1, "qid": 2}', "given twice"),
         ('{"qid": NaN}', "NaN is not a JSON number"),
         ("[1]", "JSON object"),
-        ("[" * 100_000, "not valid JSON"),
+        ("[" * 100_000, "it is not JSON"),
         ('{"qid": 1, "query": "\\ud800", "vid": "v", "duration": 3}', "surrogate"),
     ],
 )
 def test_broken_json_is_a_bad_row(tmp_path: Path, line: str, rule: str) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(line, "utf-8")
-    with pytest.raises(RowsRejected, match=rule):
+    with pytest.raises(RowsRejected, match=rule) as caught:
         read(path, format="lighthouse")
+    assert str(caught.value).encode("utf-8"), "it can be printed"
 
 
 def test_bytes_that_are_not_text_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"qid": "\xff"}')
-    with pytest.raises(InputError, match=r"x\.jsonl is not UTF-8 text: byte 9 is 0xff"):
+    with pytest.raises(InputError, match=r"x\.jsonl cannot be read as UTF-8 text: .*byte 0xff in position 9"):
         read(path, format="lighthouse")
 
 
@@ -318,3 +321,9 @@ def test_the_notice_of_a_named_licence(tmp_path: Path) -> None:
         "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International\n"
         "https://creativecommons.org/licenses/by-nc-sa/4.0/\n\nDerived from QVHighlights: "
     )
+
+
+def test_the_words_of_options_are_the_formats_and_the_help_names_them() -> None:
+    assert names() == get_args(FormatName)
+    code = "import sys, annotations.commands; sys.exit(bool({'numpy', 'sqlalchemy', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -151,14 +151,14 @@ def test_a_foreign_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cue", "value", "rule"),
     [
-        ("1-1\n00:05.000 --> 00:02.000\nq", "'00:05.000 --> 00:02.000'", "must end after it starts"),
-        ("1-1\n00:05.000 --> 00:05.000\nq", "'00:05.000 --> 00:05.000'", "must end after it starts"),
-        ("1-1", "'1-1'", "needs a line with `START --> END`"),
-        ("1-1\nq", "'q'", "must be a time such as 00:01:22.000"),
-        ("1-1\n00:05.000 -->\nq", "''", "must be a time"),
-        ("1-1\n00:65.000 --> 00:70.000\nq", "'00:65.000'", "must be a time"),
-        ("1-1\n0:00:05.000 --> 00:07.000\nq", "'0:00:05.000'", "must be a time"),
-        ("1-1\n00:05,000 --> 00:07,000\nq", "'00:05,000'", "must be a time"),
+        ("1-1\n00:05.000 --> 00:02.000\nq", '"00:05.000 --> 00:02.000"', "must end after it starts"),
+        ("1-1\n00:05.000 --> 00:05.000\nq", '"00:05.000 --> 00:05.000"', "must end after it starts"),
+        ("1-1", '"1-1"', "needs a line with `START --> END`"),
+        ("1-1\nq", '"q"', "must be a time such as 00:01:22.000"),
+        ("1-1\n00:05.000 -->\nq", '""', "must be a time"),
+        ("1-1\n00:65.000 --> 00:70.000\nq", '"00:65.000"', "must be a time"),
+        ("1-1\n0:00:05.000 --> 00:07.000\nq", '"0:00:05.000"', "must be a time"),
+        ("1-1\n00:05,000 --> 00:07,000\nq", '"00:05,000"', "must be a time"),
     ],
 )
 def test_a_bad_cue_names_its_line(tmp_path: Path, cue: str, value: str, rule: str) -> None:

@@ -1,0 +1,24 @@
+"""The words that options of imports and exports take. It imports nothing, so that `--help` can list them at once."""
+
+from typing import Literal, get_args
+
+FormatName = Literal[
+    "qvhighlights",
+    "predictions",
+    "lighthouse",
+    "charades-sta",
+    "activitynet",
+    "timelens",
+    "parquet",
+    "label-studio",
+    "webvtt",
+    "elan",
+    "csv",
+]
+ExportRule = Literal["latest", "adjudicated", "majority"]
+Snapping = Literal["outward", "nearest"]
+SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
+
+EXPORT_RULES: tuple[ExportRule, ...] = get_args(ExportRule)
+SNAPPINGS: tuple[Snapping, ...] = get_args(Snapping)
+SALIENCY_POLICIES: tuple[SaliencyPolicy, ...] = get_args(SaliencyPolicy)
