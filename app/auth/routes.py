@@ -3,6 +3,7 @@
 `guard` puts all of it into the app. Every route and handler still asks for the role that it needs.
 """
 
+import asyncio
 from typing import Annotated
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -100,7 +101,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         return form_page(local_path(next))
 
     @router.post("/sign-in")
-    def sign_in(
+    async def sign_in(
         request: Request, form: Annotated[dict[str, str] | InputError, Depends(_read_form)]
     ) -> Response:
         if isinstance(form, InputError):
@@ -111,7 +112,8 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             return form_page(next_path, name, no_accounts, 404)
         address = request.client.host if request.client is not None else "unknown"
         try:
-            token = accounts.sign_in(name, form.get("password", ""), address)
+            # Not in the pool of the other routes: guesses that wait for their hash must not hold up anybody else.
+            token = await asyncio.to_thread(accounts.sign_in, name, form.get("password", ""), address)
         except WrongPassword as error:
             return form_page(next_path, name, error, 401)
         except TooManyAttempts as error:
