@@ -36,6 +36,8 @@ from train.shapeworld.scene import TIERS, Scene, sample_scene, sample_still
 IGNORED = -100
 LONGEST_QUESTION = 48
 """Question and answer together, in tokens; longer ones are left out of training."""
+UNKNOWN_ONLY = QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0))
+"""For a clip about which nothing else can be asked."""
 
 
 @dataclass(slots=True)
@@ -179,52 +181,42 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
             allocator=allocator,
             seed=scene.seed,
         )
-        clips.append(_clip_with_questions(rng, scene, frames, allocation, mixture, scenes, tokenizer))
+        # Frame times: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short.
+        step_s = mixture.beat_s or scene.step_s
+        if rng.random() >= 1 - mixture.odd_clocks:
+            step_s = float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
+        times_s = [i * step_s for i in range(scene.ticks)]
+        last = 1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
+        stamps = format_stamps(times_s, times_s[-1] + step_s * last)
+        answer_stamps = written(stamps, mixture.stamps)
+
+        # A fifth of the clips is asked about what it does not show in half of the questions.
+        mix = mixture.query_mix
+        if rng.random() >= 0.8 and mix.irrelevant > 0:
+            mix = replace(mix, irrelevant=0.5)
+        other_scenes = [other for other in scenes if other is not scene]
+        queries = sample_queries(rng, scene, mixture.questions + 2, mix, other_scenes)
+        if not queries:
+            queries = sample_queries(rng, scene, 2, UNKNOWN_ONLY, [])
+        questions = []
+        for query in queries:
+            question = question_ids(tokenizer, query.text)
+            answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
+            if len(question) + len(answer) <= LONGEST_QUESTION:
+                questions.append((query, question, answer))
+        clip = _Clip(
+            scene=scene,
+            frames=frames,
+            allocation=allocation,
+            stamps=stamps,
+            stamp_tokens=[
+                len(ids) for ids in tokenizer(answer_stamps, add_special_tokens=False)["input_ids"]
+            ],
+            context=styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps),
+            questions=[questions[i % len(questions)] for i in range(mixture.questions)],
+        )
+        clips.append(clip)
     return _pack(clips, tokenizer)
-
-
-def _clip_with_questions(
-    rng: np.random.Generator,
-    scene: Scene,
-    frames: np.ndarray,
-    allocation: Allocation,
-    mixture: Mixture,
-    scenes: list[Scene],
-    tokenizer: PreTrainedTokenizerBase,
-) -> _Clip:
-    """One of the batch's scenes with its stamps, context and questions."""
-    # Frame times: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short.
-    step_s = mixture.beat_s or scene.step_s
-    if rng.random() >= 1 - mixture.odd_clocks:
-        step_s = float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
-    times_s = [i * step_s for i in range(scene.ticks)]
-    last = 1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
-    stamps = format_stamps(times_s, times_s[-1] + step_s * last)
-    answer_stamps = written(stamps, mixture.stamps)
-
-    mix = mixture.query_mix
-    if rng.random() >= 0.8 and mix.irrelevant > 0:
-        mix = replace(mix, irrelevant=0.5)
-    other_scenes = [other for other in scenes if other is not scene]
-    queries = sample_queries(rng, scene, mixture.questions + 2, mix, other_scenes)
-    if not queries:
-        unknown = QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0))
-        queries = sample_queries(rng, scene, 2, unknown, [])
-    questions = []
-    for query in queries:
-        question = question_ids(tokenizer, query.text)
-        answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
-        if len(question) + len(answer) <= LONGEST_QUESTION:
-            questions.append((query, question, answer))
-    return _Clip(
-        scene=scene,
-        frames=frames,
-        allocation=allocation,
-        stamps=stamps,
-        stamp_tokens=[len(ids) for ids in tokenizer(answer_stamps, add_special_tokens=False)["input_ids"]],
-        context=styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps),
-        questions=[questions[i % len(questions)] for i in range(mixture.questions)],
-    )
 
 
 def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:

@@ -86,67 +86,58 @@ def read(
     A question sees its context and itself, never another question; nothing is computed twice for the context.
     """
     language: Any = model.model.language_model
-    rows, per_row = questions.shape[:2]
-    turn_context = _turner(language, context, context_positions)
-    turn_questions = _turner(language, questions, question_positions)
-    x, y = context, questions.flatten(0, 1)
-    reading = HiddenStates(context=[], questions=[], last=y, pointing={})
+    videos, per_video = questions.shape[:2]
+    context_rotary = language.rotary_emb(context, context_positions)
+    question_rotary = language.rotary_emb(questions, question_positions)
+    questions = questions.flatten(0, 1)
+    states = HiddenStates(context=[], questions=[], last=questions, pointing={})
     for i, layer in enumerate(language.layers):
-        q, k, v = _project(layer, x, turn_context)
-        q2, k2, v2 = _project(layer, y, turn_questions)
+        q, k, v = _project(layer, context, context_rotary)
+        question_q, question_k, question_v = _project(layer, questions, question_rotary)
         if i in watch:
-            reading.pointing[i] = (q2.unflatten(0, (rows, per_row)), k)
+            states.pointing[i] = (question_q.unflatten(0, (videos, per_video)), k)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        mixed2 = _attend_both(q2, k2, v2, k, v, context_mask)
-        x, y = _finish(layer, x, mixed), _finish(layer, y, mixed2)
-        reading.context.append(x)
-        reading.questions.append(y.unflatten(0, (rows, per_row)))
-    reading.last = language.norm(y).unflatten(0, (rows, per_row))
-    return reading
+        question_mixed = _attend_both(question_q, question_k, question_v, k, v, context_mask)
+        context, questions = _finish(layer, context, mixed), _finish(layer, questions, question_mixed)
+        states.context.append(context)
+        states.questions.append(questions.unflatten(0, (videos, per_video)))
+    states.last = language.norm(questions).unflatten(0, (videos, per_video))
+    return states
 
 
-Turn = tuple[Tensor, Tensor]
-
-
-def _turner(language: Any, embeds: Tensor, positions: Tensor) -> Turn:
-    cos, sin = language.rotary_emb(embeds, positions)
-    return cos[:, None], sin[:, None]
-
-
-def _project(layer: Any, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+def _project(layer: Any, x: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Rotated queries and keys and the values, [rows, H, L, d] each, keys and values repeated to all heads."""
     attention, normed = layer.self_attn, layer.input_layernorm(x)
     q, k, v = (
         project(normed).view(*x.shape[:2], -1, attention.head_dim).transpose(1, 2)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    cos, sin = turn
-    kind = q.dtype
-    q, k = ((t * cos + rotate_half(t) * sin).to(kind) for t in (q, k))
+    cos, sin = (part[:, None] for part in rotary)
+    q, k = ((t * cos + rotate_half(t) * sin).to(t.dtype) for t in (q, k))
     k, v = (t.repeat_interleave(attention.num_key_value_groups, dim=1) for t in (k, v))
     return q, k, v
 
 
 def _attend_both(
-    q: Tensor, k: Tensor, v: Tensor, seen_k: Tensor, seen_v: Tensor, seen_mask: Tensor
+    q: Tensor, k: Tensor, v: Tensor, context_k: Tensor, context_v: Tensor, context_mask: Tensor
 ) -> Tensor:
     """Attention of questions [B * K, H, S, d] over their video's context [B, H, P, d] and causally over themselves.
 
     One softmax over both parts; the context is never repeated per question, which is why this beats a masked kernel.
     """
-    rows, (total, heads, length, size) = len(seen_k), q.shape
-    per_row = total // rows
-    side_by_side = q.view(rows, per_row, heads, length, size).transpose(1, 2).reshape(rows, heads, -1, size)
-    over_context = side_by_side @ seen_k.transpose(-1, -2)
-    over_context = over_context.masked_fill(~seen_mask[:, None, None], float("-inf"))
-    over_context = over_context.view(rows, heads, per_row, length, -1).transpose(1, 2).flatten(0, 1)
+    videos, (total, heads, length, size) = len(context_k), q.shape
+    per_video = total // videos
+    side_by_side = q.view(videos, per_video, heads, length, size).transpose(1, 2)
+    over_context = side_by_side.reshape(videos, heads, -1, size) @ context_k.transpose(-1, -2)
+    over_context = over_context.masked_fill(~context_mask[:, None, None], float("-inf"))
+    over_context = over_context.view(videos, heads, per_video, length, -1).transpose(1, 2).flatten(0, 1)
     later = torch.ones(length, length, dtype=torch.bool).triu(1)
     over_self = (q @ k.transpose(-1, -2)).masked_fill(later, float("-inf"))
     weights = (torch.cat([over_context, over_self], dim=-1).float() * size**-0.5).softmax(-1).to(v.dtype)
-    of_context, of_self = weights.split([seen_k.shape[2], length], dim=-1)
-    of_context = of_context.reshape(rows, per_row, heads, length, -1).transpose(1, 2).flatten(2, 3)
-    mixed = (of_context @ seen_v).view(rows, heads, per_row, length, size).transpose(1, 2).flatten(0, 1)
-    return mixed + of_self @ v
+    of_context, of_self = weights.split([context_k.shape[2], length], dim=-1)
+    of_context = of_context.reshape(videos, per_video, heads, length, -1).transpose(1, 2).flatten(2, 3)
+    mixed = (of_context @ context_v).view(videos, heads, per_video, length, size)
+    return mixed.transpose(1, 2).flatten(0, 1) + of_self @ v
 
 
 def _finish(layer: Any, x: Tensor, mixed: Tensor) -> Tensor:

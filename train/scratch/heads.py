@@ -105,7 +105,24 @@ def joint_losses(
         batch.context_mask,
         watch=(POINTING_LAYER,),
     )
-    losses, scores = _answer_losses(embed.weight, reading.last, batch)
+
+    # The answer: cross entropy summed over its tokens, and of the token that decides for moments or refusal.
+    is_answer = batch.targets != IGNORED
+    logits = F.linear(reading.last[is_answer], embed.weight).float()
+    target_tokens = batch.targets[is_answer]
+    token_losses = torch.zeros(batch.targets.shape)
+    token_losses[is_answer] = F.cross_entropy(logits, target_tokens, reduction="none")
+    question_end = batch.question_end[..., None]
+    losses = {
+        "answer": token_losses.sum() / token_losses.shape[:2].numel(),
+        "decision": token_losses.gather(-1, question_end).mean(),
+    }
+    right = torch.ones_like(batch.targets, dtype=torch.bool)
+    right[is_answer] = logits.argmax(-1) == target_tokens
+    relevant = batch.bounds[..., 0] != IGNORED
+    decided = right.gather(-1, question_end)[..., 0]
+    shares = {"exact": right.all(-1)[relevant], "answers": decided[relevant], "refuses": decided[~relevant]}
+    scores = {name: float(share.float().mean()) for name, share in shares.items() if share.numel()}
 
     # The first heads' attention over the context points at the frame whose stamp is being written.
     queries, keys = reading.pointing[POINTING_LAYER]
@@ -128,7 +145,7 @@ def joint_losses(
 
     # The question's last token against every frame: inside a moment or not, where the first starts and ends.
     keys = heads.shows(_at(reading.context[FRAME_LAYER + 1], batch.closing)).float()
-    ends = batch.question_end[..., None, None].expand(-1, -1, 1, reading.last.shape[-1])
+    ends = question_end[..., None].expand(-1, -1, 1, reading.last.shape[-1])
     questions = heads.asks(reading.questions[QUESTION_LAYER].gather(2, ends)[:, :, 0]).float()
     match = torch.einsum(
         "bkmd,btmd->mbkt", questions.unflatten(-1, (3, _MATCH)), keys.unflatten(-1, (3, _MATCH))
@@ -140,32 +157,6 @@ def joint_losses(
     parts, looks = vision_losses(heads, batch.frames, visual_tokens)
     losses["vision"] = parts["looks"] + 0.1 * parts["surroundings"]
     return losses, scores | looks
-
-
-def _answer_losses(
-    embedding: Tensor, last: Tensor, batch: Videos
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Cross entropy summed over an answer's tokens, and of the token that decides for moments or refusal."""
-    is_answer = batch.targets != IGNORED
-    logits = F.linear(last[is_answer], embedding).float()
-    targets = batch.targets[is_answer]
-    token_losses = torch.zeros(batch.targets.shape)
-    token_losses[is_answer] = F.cross_entropy(logits, targets, reduction="none")
-    end = batch.question_end[..., None]
-    losses = {
-        "answer": token_losses.sum() / token_losses.shape[:2].numel(),
-        "decision": token_losses.gather(-1, end).mean(),
-    }
-    right = torch.ones_like(batch.targets, dtype=torch.bool)
-    right[is_answer] = logits.argmax(-1) == targets
-    relevant = batch.bounds[..., 0] != IGNORED
-    decided = right.gather(-1, end)[..., 0]
-    share = {
-        "exact": right.all(-1)[relevant],
-        "answers": decided[relevant],
-        "refuses": decided[~relevant],
-    }
-    return losses, {name: float(value.float().mean()) for name, value in share.items() if value.numel()}
 
 
 def _edge_loss(logits: Tensor, frames: Tensor) -> Tensor:

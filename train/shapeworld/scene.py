@@ -182,17 +182,7 @@ def sample_scene(
         step_s = float(rng.choice([1.0, 1.0, 2.0, 4.0])) if ticks > 20 else 1.0
     if aspect is None:
         aspect = tier.aspects[int(rng.integers(len(tier.aspects)))]
-    scene = Scene(
-        seed=seed,
-        tier=tier,
-        ticks=ticks,
-        step_s=step_s,
-        aspect=aspect,
-        things=[],
-        walls=np.full(ticks, int(rng.integers(len(WALLS)))),
-        shots=np.full(ticks, NONE),
-        lights=np.full(ticks, NONE),
-    )
+    scene = _empty_scene(seed, tier, ticks, step_s, aspect, rng)
     if not tier.still:
         _add_surroundings(scene, rng, wall_chances)
     # Things neither overlap in space nor begin or end inside a fade.
@@ -222,23 +212,34 @@ def other_scenes(scene: Scene) -> list[Scene]:
 def sample_still(seed: int, tier: Tier, *, aspect: tuple[int, int]) -> Scene:
     """A single crowded picture (one tick), for teaching the vision tower what things look like."""
     rng = np.random.default_rng(seed)
-    scene = Scene(
-        seed=seed,
-        tier=tier,
-        ticks=1,
-        step_s=1.0,
-        aspect=aspect,
-        things=[],
-        walls=np.array([int(rng.integers(len(WALLS)))]),
-        shots=np.array([int(rng.integers(len(SHOTS))) if rng.random() < 0.06 else NONE]),
-        lights=np.array([int(rng.integers(len(LIGHTS))) if rng.random() < 0.2 else NONE]),
-    )
+    scene = _empty_scene(seed, tier, 1, 1.0, aspect, rng)
+    if rng.random() < 0.06:
+        scene.shots[:] = int(rng.integers(len(SHOTS)))
+    if rng.random() < 0.2:
+        scene.lights[:] = int(rng.integers(len(LIGHTS)))
     for _ in range(int(rng.integers(1, 9))):
         colour, shape, size, radius = _sample_look(scene, rng)
         place = _find_place(scene, rng, radius)
         if place is not None:
             scene.things.append(Thing(colour, shape, size, radius, *place, start=0, end=1))
     return scene
+
+
+def _empty_scene(
+    seed: int, tier: Tier, ticks: int, step_s: float, aspect: tuple[int, int], rng: np.random.Generator
+) -> Scene:
+    """A wall of some colour on which nothing happens."""
+    return Scene(
+        seed=seed,
+        tier=tier,
+        ticks=ticks,
+        step_s=step_s,
+        aspect=aspect,
+        things=[],
+        walls=np.full(ticks, int(rng.integers(len(WALLS)))),
+        shots=np.full(ticks, NONE),
+        lights=np.full(ticks, NONE),
+    )
 
 
 def sample_interval(rng: np.random.Generator, ticks: int) -> tuple[int, int]:
