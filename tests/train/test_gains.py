@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.data.negatives import with_negatives
 from train.experiments.damage import Noise, with_noise
-from train.experiments.gains import Budget, _config, cold_recipe, run_scenario
+from train.experiments.gains import Budget, TreatmentRun, cold_recipe, run_scenario
 from train.experiments.pairs import PairsPlan, ShapePairs
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Scenario, Treatment
 from train.experiments.world import WorldPlan, held_out_clips, shaken
@@ -158,10 +159,9 @@ def test_every_treatment_runs_gets_its_minutes_and_is_not_made_twice(
     assert lines == []
     with pytest.raises(InputError, match="differs in effort"):
         run_scenario(scenario, checkpoint, tmp_path, replace(budget, minutes=1), seeds=[0])
+    config = TreatmentRun.config
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "train.experiments.gains._config", lambda *args: replace(_config(*args), max_grad_norm=0.5)
-        )
+        patch.setattr(TreatmentRun, "config", lambda *args: replace(config(*args), max_grad_norm=0.5))
         with pytest.raises(InputError, match="differs in training"):
             run_scenario(scenario, checkpoint, tmp_path, budget, seeds=[0])
     _goes_on_after_its_pilot(scenario, checkpoint, tmp_path, budget)
@@ -187,7 +187,7 @@ def test_a_treatment_that_misses_its_minutes_begins_anew_once(
     seconds = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
     monkeypatch.setattr("train.experiments.gains.CpuSeconds.total", property(lambda self: next(seconds)))
     monkeypatch.setattr("train.experiments.gains.CpuSeconds.record", lambda self, line: None)
-    monkeypatch.setattr("train.experiments.gains._plan_steps", _thirty_steps)
+    monkeypatch.setattr(TreatmentRun, "plan_steps", _thirty_steps)
     lines: list[str] = []
     run_scenario(scenario, checkpoint, tmp_path, Budget(minutes=0.05), seeds=[0], on_progress=lines.append)
     assert [line.rpartition(": ")[2] for line in lines[1:4]] == [
@@ -199,8 +199,8 @@ def test_a_treatment_that_misses_its_minutes_begins_anew_once(
     assert (result["steps"], result["cpu_seconds"]) == (3, 90.0)
 
 
-def _thirty_steps(*args: Any) -> dict[str, Any]:
-    return {"steps": 30, "measured_s": 0.0, "left": [True] * len(args[3]), "again": False}
+def _thirty_steps(run: TreatmentRun, pairs: ShapePairs, rows: Sequence[Any]) -> dict[str, Any]:
+    return {"steps": 30, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
 
 
 def test_a_treatment_with_a_rule_learns_from_the_rows_that_the_rule_leaves(

@@ -119,17 +119,17 @@ def run_scenario(
     treatments = (INITIAL, *scenario.treatments)
     results: dict[str, dict[int, dict[str, Any]]] = {treatment.name: {} for treatment in treatments}
 
-    def score(treatment: Treatment, seed: int, folder: Path) -> dict[str, Any]:
+    def score(run: TreatmentRun) -> dict[str, Any]:
         model, result = initial, dict[str, Any](cpu_seconds=0.0)
-        if treatment is not INITIAL:
-            model, result = _train(scenario, treatment, initial, budget, seed, folder, on_progress)
+        if run.treatment is not INITIAL:
+            model, result = run.run()
         result["worlds"] = score_worlds(model, worlds, reading)
         for world, scores in result["worlds"].items():
             values = {
                 name: scores["measures"][name]["value"] for name in ("miou", "refused_f1", "over_refusal")
             }
             figures = [f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in values.items()]
-            on_progress(f"{treatment.name}, seed {seed}, {world}: {', '.join(figures)}")
+            on_progress(f"{run.treatment.name}, seed {run.seed}, {world}: {', '.join(figures)}")
         return result
 
     with exclusive_lock(out / scenario.name):
@@ -144,9 +144,18 @@ def run_scenario(
             for treatment in treatments:
                 name = treatment.name
                 folder = out / scenario.name / (name if treatment is INITIAL else f"{name}-{seed}")
+                run = TreatmentRun(
+                    scenario=scenario,
+                    treatment=treatment,
+                    initial=initial,
+                    budget=budget,
+                    seed=seed,
+                    folder=folder,
+                    on_progress=on_progress,
+                )
                 decides: dict[str, Any] = {"cold": initial.fingerprint, "worlds": world_plans}
                 if treatment is not INITIAL:
-                    training = as_dict(_config(treatment, budget, seed, 1))
+                    training = as_dict(run.config(1))
                     del training["steps"], training["save_every"]
                     decides |= {
                         "arm": asdict(treatment),
@@ -156,7 +165,7 @@ def run_scenario(
                         "seed": seed,
                         "training": training,
                     }
-                results[name][seed] = run_once(folder, decides, partial(score, treatment, seed, folder))
+                results[name][seed] = run_once(folder, decides, partial(score, run))
 
     summary: dict[str, Any] = {
         "scenario": scenario.name,
@@ -240,146 +249,138 @@ class CpuSeconds:
         write_json(self._path, round(self.total, 2))
 
 
-def _train(
-    scenario: Scenario,
-    treatment: Treatment,
-    initial: LoadedModel,
-    budget: Budget,
-    seed: int,
-    folder: Path,
-    on_progress: Callable[[str], None],
-) -> tuple[LoadedModel, dict[str, Any]]:
-    """The treatment's model, and what it cost."""
-    pairs = ShapePairs(replace(scenario.teach, seed=seed))
-    rows: Sequence[Example] = with_noise(pairs.examples, scenario.noise, pairs.beat_s, seed=seed)
-    if treatment.negatives is not None:
-        rows = with_negatives(rows, treatment.negatives, seed=seed, world=pairs).examples
-    plan = _plan_steps(treatment, initial, pairs, rows, budget, seed, folder)
-    rows = [row for row, stays in zip(rows, plan["left"], strict=True) if stays]
-    label = f"{treatment.name}, seed {seed}"
-    while True:
-        on_progress(f"{label}: {plan['steps']} steps on {len(rows)} rows")
-        spent = CpuSeconds(folder / "spent.json")
-        model = _train_steps(
-            treatment, initial, pairs, rows, budget, seed, plan["steps"], folder / "run", spent.record
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreatmentRun:
+    """A treatment's training from the initial model, with one seed."""
+
+    scenario: Scenario
+    treatment: Treatment
+    initial: LoadedModel
+    budget: Budget
+    seed: int
+    folder: Path
+    on_progress: Callable[[str], None]
+
+    def run(self) -> tuple[LoadedModel, dict[str, Any]]:
+        """The trained model, and what it cost."""
+        pairs = ShapePairs(replace(self.scenario.teach, seed=self.seed))
+        rows: Sequence[Example] = with_noise(
+            pairs.examples, self.scenario.noise, pairs.beat_s, seed=self.seed
         )
-        run_s = spent.total
-        cpu_s, budget_s = plan["measured_s"] + run_s, budget.minutes * 60
-        steps = max(1, round(plan["steps"] * (budget_s - plan["measured_s"]) / run_s))
-        if plan["again"] or abs(cpu_s / budget_s - 1) <= TOLERANCE or steps == plan["steps"]:
-            break
-        on_progress(f"{label}: {cpu_s:.0f} processor seconds; begins anew with {steps} steps")
-        shutil.rmtree(folder / "run")
-        (folder / "spent.json").unlink(missing_ok=True)
-        plan |= {"steps": steps, "again": True}
-        write_json(folder / "budget.json", plan)
-    costs = {"cpu_seconds": round(cpu_s, 1), "steps": plan["steps"], "rows": len(rows)}
-    return replace(initial, model=model.eval()), costs
+        if self.treatment.negatives is not None:
+            rows = with_negatives(rows, self.treatment.negatives, seed=self.seed, world=pairs).examples
+        plan = self.plan_steps(pairs, rows)
+        rows = [row for row, stays in zip(rows, plan["left"], strict=True) if stays]
+        label = f"{self.treatment.name}, seed {self.seed}"
+        budget_s = self.budget.minutes * 60
+        while True:
+            self.on_progress(f"{label}: {plan['steps']} steps on {len(rows)} rows")
+            spent = CpuSeconds(self.folder / "spent.json")
+            model = self.train(pairs, rows, plan["steps"], self.folder / "run", spent.record)
+            run_s = spent.total
+            cpu_s = plan["measured_s"] + run_s
+            steps = max(1, round(plan["steps"] * (budget_s - plan["measured_s"]) / run_s))
+            if plan["again"] or abs(cpu_s / budget_s - 1) <= TOLERANCE or steps == plan["steps"]:
+                break
+            self.on_progress(f"{label}: {cpu_s:.0f} processor seconds; begins anew with {steps} steps")
+            shutil.rmtree(self.folder / "run")
+            (self.folder / "spent.json").unlink(missing_ok=True)
+            plan |= {"steps": steps, "again": True}
+            write_json(self.folder / "budget.json", plan)
+        costs = {"cpu_seconds": round(cpu_s, 1), "steps": plan["steps"], "rows": len(rows)}
+        return replace(self.initial, model=model.eval()), costs
 
+    def plan_steps(self, pairs: ShapePairs, rows: Sequence[Example]) -> dict[str, Any]:
+        """Which rows the treatment's rule leaves, and the steps that the minutes are enough for; measured once."""
+        path, initial = self.folder / "budget.json", self.initial
+        if path.is_file():
+            return {"again": False, **json.loads(path.read_text())}
+        for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / "spent.json").unlink(missing_ok=True)
 
-def _plan_steps(
-    treatment: Treatment,
-    initial: LoadedModel,
-    pairs: ShapePairs,
-    rows: Sequence[Example],
-    budget: Budget,
-    seed: int,
-    folder: Path,
-) -> dict[str, Any]:
-    """Which rows the treatment's rule leaves, and the steps that the minutes are enough for; measured once."""
-    path = folder / "budget.json"
-    if path.is_file():
-        return {"again": False, **json.loads(path.read_text())}
-    for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "spent.json").unlink(missing_ok=True)
+        # Rows that are neither solved nor hopeless, where the treatment asks for them.
+        stays, measured_s = [True] * len(rows), 0.0
+        if self.treatment.difficulty is not None:
+            from train.grpo.difficulty import measure, sampling_weights
 
-    # Rows that are neither solved nor hopeless, where the treatment asks for them.
-    stays, measured_s = [True] * len(rows), 0.0
-    if treatment.difficulty is not None:
-        from train.grpo.difficulty import measure, sampling_weights
+            start_s = time.process_time()
+            encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
+            difficulties = measure(
+                initial.model,
+                encoder,
+                rows,
+                model_id=initial.fingerprint,
+                cache=self.folder / "difficulty",
+                seed=self.seed,
+            )
+            weights = sampling_weights(difficulties, self.treatment.difficulty)
+            stays = [weight > 0 for weight in weights]
+            measured_s = time.process_time() - start_s
+        rows = [row for row, stay in zip(rows, stays, strict=True) if stay]
 
-        start_s = time.process_time()
+        # Seconds of a step, and of looking at a clip for the first time, from two pilots on a few clips.
+        clips = list(dict.fromkeys(row.clip_id for row in rows))
+        few_rows = [row for row in rows if row.clip_id in clips[:PILOT_CLIPS]]
+        pilot_s = []
+        for count in PILOTS:
+            start_s = time.process_time()
+            self.train(pairs, few_rows, count, self.folder / f"pilot-{count}")
+            pilot_s.append(time.process_time() - start_s)
+        step_s = max((pilot_s[1] - pilot_s[0]) / (PILOTS[1] - PILOTS[0]), pilot_s[0] / PILOTS[0] / 20)
+        look_s = max(0.0, pilot_s[0] - PILOTS[0] * step_s) / min(PILOT_CLIPS, len(clips))
+        if self.treatment.method == "sft":  # so few clips fill every batch; the rows may not
+            mean_tokens = []
+            for subset in (rows, few_rows):
+                batches, steps = plan_batches(subset, self.config(100), initial.defaults)
+                mean_tokens.append(sum(pack.tokens for batch in batches for pack in batch) / steps)
+            step_s *= mean_tokens[0] / mean_tokens[1]
+        steps = max(1, round((self.budget.minutes * 60 - measured_s - look_s * len(clips)) / step_s))
+        plan = {"steps": steps, "measured_s": round(measured_s, 2), "left": stays, "again": False}
+        write_json(path, plan)
+        return plan
+
+    def train(
+        self,
+        pairs: ShapePairs,
+        rows: Sequence[Example],
+        steps: int,
+        folder: Path,
+        on_progress: Callable[[dict[str, Any]], None] = lambda line: None,
+    ) -> Any:
+        """So many steps from the initial model."""
+        from train.grpo.trainer import run_pir_grpo
+        from train.sft.trainer import run_sft
+        from train.trainer import adapt
+
+        initial, config = self.initial, self.config(steps)
         encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
-        cache = folder / "difficulty"
-        difficulties = measure(
-            initial.model, encoder, rows, model_id=initial.fingerprint, cache=cache, seed=seed
+        model = adapt(copy.deepcopy(initial.model), config)
+        train: Any = run_sft if self.treatment.method == "sft" else run_pir_grpo
+        return train(model, initial.tokenizer, encoder, rows, config, folder, on_progress=on_progress)
+
+    def config(self, steps: int) -> Any:
+        """The stage's configuration for so many steps."""
+        treatment, budget = self.treatment, self.budget
+        common: dict[str, Any] = {
+            "method": "full",
+            "seed": self.seed,
+            "steps": steps,
+            # A pilot saves nothing: one state among four steps would pass for a fifth of their time.
+            "save_steps": 10 if steps in PILOTS else max(5, steps // 25 * 5),
+            "logging_steps": 5,
+            "threads": 1,
+        }
+        if treatment.method == "sft":
+            rate = treatment.rate or budget.sft_rate
+            return SftConfig(
+                learning_rate=rate, questions_per_row=10, per_device_train_batch_size=8, **common
+            )
+        return PirGrpoConfig(
+            learning_rate=treatment.rate or budget.learning_rate,
+            groups=budget.groups,
+            num_generations=8,
+            beta=treatment.beta,
+            inject_refusal=treatment.show_refusals,
+            **common,
         )
-        stays = [weight > 0 for weight in sampling_weights(difficulties, treatment.difficulty)]
-        measured_s = time.process_time() - start_s
-    rows = [row for row, stay in zip(rows, stays, strict=True) if stay]
-
-    # Seconds of a step, and of looking at a clip for the first time, from two pilots on a few clips.
-    clips = list(dict.fromkeys(row.clip_id for row in rows))
-    few_rows = [row for row in rows if row.clip_id in clips[:PILOT_CLIPS]]
-    pilot_s = []
-    for count in PILOTS:
-        start_s = time.process_time()
-        _train_steps(treatment, initial, pairs, few_rows, budget, seed, count, folder / f"pilot-{count}")
-        pilot_s.append(time.process_time() - start_s)
-    step_s = max((pilot_s[1] - pilot_s[0]) / (PILOTS[1] - PILOTS[0]), pilot_s[0] / PILOTS[0] / 20)
-    look_s = max(0.0, pilot_s[0] - PILOTS[0] * step_s) / min(PILOT_CLIPS, len(clips))
-    if treatment.method == "sft":  # so few clips fill every batch; the rows may not
-        config: Any = _config(treatment, budget, seed, 100)
-        mean_tokens = []
-        for subset in (rows, few_rows):
-            batches, steps = plan_batches(subset, config, initial.defaults)
-            mean_tokens.append(sum(pack.tokens for batch in batches for pack in batch) / steps)
-        step_s *= mean_tokens[0] / mean_tokens[1]
-    steps = max(1, round((budget.minutes * 60 - measured_s - look_s * len(clips)) / step_s))
-    plan = {"steps": steps, "measured_s": round(measured_s, 2), "left": stays, "again": False}
-    write_json(path, plan)
-    return plan
-
-
-def _train_steps(
-    treatment: Treatment,
-    initial: LoadedModel,
-    pairs: ShapePairs,
-    rows: Sequence[Example],
-    budget: Budget,
-    seed: int,
-    steps: int,
-    folder: Path,
-    on_progress: Callable[[dict[str, Any]], None] = lambda line: None,
-) -> Any:
-    """So many steps of a treatment from the initial model."""
-    from train.grpo.trainer import run_pir_grpo
-    from train.sft.trainer import run_sft
-    from train.trainer import adapt
-
-    encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
-    config: Any = _config(treatment, budget, seed, steps)
-    model = adapt(copy.deepcopy(initial.model), config)
-    train: Any = run_sft if treatment.method == "sft" else run_pir_grpo
-    return train(model, initial.tokenizer, encoder, rows, config, folder, on_progress=on_progress)
-
-
-def _config(treatment: Treatment, budget: Budget, seed: int, steps: int) -> SftConfig | PirGrpoConfig:
-    # A pilot saves nothing: one state among four steps would pass for a fifth of their time.
-    save_steps = 10 if steps in PILOTS else max(5, steps // 25 * 5)
-    if treatment.method == "sft":
-        return SftConfig(
-            method="full",
-            seed=seed,
-            learning_rate=treatment.rate or budget.sft_rate,
-            steps=steps,
-            questions_per_row=10,
-            per_device_train_batch_size=8,
-            save_steps=save_steps,
-            logging_steps=5,
-            threads=1,
-        )
-    return PirGrpoConfig(
-        method="full",
-        seed=seed,
-        learning_rate=treatment.rate or budget.learning_rate,
-        steps=steps,
-        groups=budget.groups,
-        num_generations=8,
-        beta=treatment.beta,
-        inject_refusal=treatment.show_refusals,
-        save_steps=save_steps,
-        logging_steps=5,
-        threads=1,
-    )

@@ -122,7 +122,16 @@ def run_loop(
         clean = _rendered(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
         clean_truth = truth_of(clean)
         for seed in seeds:
-            loop = _Loop(plan, out / f"seed-{seed}", base, truth, clean, seed, on_progress)
+            loop = _Loop(
+                plan=plan,
+                folder=out / f"seed-{seed}",
+                base=base,
+                truth={row.row_id: row for row in truth},
+                damaged=damage(truth, plan.damaged, np.random.default_rng([seed, 17])),
+                clean=clean,
+                seed=seed,
+                on_progress=on_progress,
+            )
             for order in ORDERS:
                 answers[order][seed] = loop.run(order)
                 for number, rows in enumerate(answers[order][seed]):
@@ -150,24 +159,19 @@ def run_loop(
     return result
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Loop:
     """One seed of the experiment."""
 
-    def __init__(
-        self,
-        plan: LoopPlan,
-        folder: Path,
-        base: Path,
-        truth: Sequence[Example],
-        clean: Sequence[Example],
-        seed: int,
-        on_progress: Callable[[str], None],
-    ) -> None:
-        self.plan, self.folder, self.base, self.clean, self.seed = plan, folder, base, clean, seed
-        self.on_progress = on_progress
-        self.truth = {row.row_id: row for row in truth}
-        self.damaged = damage(truth, plan.damaged, np.random.default_rng([seed, 17]))
-        folder.mkdir(parents=True, exist_ok=True)
+    plan: LoopPlan
+    folder: Path
+    base: Path
+    truth: dict[str, Example]
+    """Rows to correct, by id."""
+    damaged: dict[str, tuple[Moment, ...]]
+    clean: Sequence[Example]
+    seed: int
+    on_progress: Callable[[str], None]
 
     def run(self, order: str) -> list[list[PredictionRow]]:
         """Answers on the clean clips: of the damaged model, then after each batch of corrections."""
@@ -177,7 +181,7 @@ class _Loop:
         from train.trainer import adapt
 
         folder = self.folder / order
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         labels = {row_id: self.damaged.get(row_id, row.moments) for row_id, row in self.truth.items()}
 
         # The adapter that learned the damaged labels; all orders begin with it.
