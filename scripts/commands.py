@@ -18,17 +18,17 @@ PACKAGES = ("tempo_core", "annotations", "train", "app", "benchmarks")
 
 # Runs a package's __main__ up to where it would read its arguments, and reads its commands instead.
 _READ_COMMANDS = """
-import argparse, json, runpy, sys
+import json, runpy, sys
 import typer
 from tempo_core import command_line
 
 class Reached(BaseException):
     pass
 
-def stop(app_or_parser, *_, **__):
-    raise Reached(app_or_parser)
+def stop(app, *_, **__):
+    raise Reached(app)
 
-def walk_typer(command, words, parent=None):
+def walk(command, words, parent=None):
     context = typer.Context(command, info_name=command.name, parent=parent, **command.context_settings)
     options = [name for option in command.params for name in (*option.opts, *option.secondary_opts)]
     options = [name for name in options if name.startswith("--")]
@@ -37,32 +37,15 @@ def walk_typer(command, words, parent=None):
     if inner_commands and not options:
         commands = {}
     for name, inner in inner_commands.items():
-        commands |= walk_typer(inner, f"{words} {name}".strip(), context)
-    return commands
-
-def walk_argparse(parser, words):
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    options = [name for action in parser._actions for name in action.option_strings]
-    options = [name for name in options if name.startswith("--") and name != "--help"]
-    commands = {} if groups and not options else {words: {"help": parser.format_help(), "options": options}}
-    for group in groups:
-        for name, inner in group.choices.items():
-            commands |= walk_argparse(inner, f"{words} {name}".strip())
+        commands |= walk(inner, f"{words} {name}".strip(), context)
     return commands
 
 command_line.main = stop
-argparse.ArgumentParser.parse_args = argparse.ArgumentParser.parse_known_args = stop
+package = sys.argv.pop(1)
 try:
-    module, *words = sys.argv.pop(1).split()
-    sys.argv[1:] = words
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    runpy.run_module(package, run_name="__main__", alter_sys=True)
 except Reached as reached:
-    app_or_parser, words = reached.args[0], " ".join(words)
-    if isinstance(app_or_parser, typer.Typer):
-        commands = walk_typer(typer.main.get_command(app_or_parser), words)
-    else:
-        commands = walk_argparse(app_or_parser, words)
-    print(json.dumps(commands))
+    print(json.dumps(walk(typer.main.get_command(reached.args[0]), f"python -m {package}")))
 """
 
 
@@ -73,28 +56,29 @@ class Command(TypedDict):
     options: list[str]
 
 
-def read_commands(line: str) -> dict[str, Command]:
-    """Every command that begins with `line` ("app", "train adapters") by its whole line as it is typed.
+def read_commands(package: str) -> dict[str, Command]:
+    """Every command of a package ("app", "benchmarks") by its whole line as it is typed.
 
-    Raises RuntimeError when it does not start or reads its arguments neither with typer nor with argparse.
+    Raises RuntimeError when the package does not start or does not read its arguments with `command_line`.
     """
     completed = subprocess.run(
-        [sys.executable, "-c", _READ_COMMANDS, line],
+        [sys.executable, "-c", _READ_COMMANDS, package],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "100"},
         capture_output=True,
         text=True,
     )
     if completed.returncode or not completed.stdout.strip():
-        raise RuntimeError(f"python -m {line} has no commands that can be read: {completed.stderr.strip()}")
-    read: dict[str, Command] = json.loads(completed.stdout.strip().splitlines()[-1])
-    package = line.split()[0]
-    return {f"python -m {package} {words}".strip(): command for words, command in read.items()}
+        raise RuntimeError(
+            f"python -m {package} has no commands that can be read: {completed.stderr.strip()}"
+        )
+    commands: dict[str, Command] = json.loads(completed.stdout.strip().splitlines()[-1])
+    return commands
 
 
 def all_commands() -> dict[str, Command]:
     """Every command of the project."""
-    return {name: command for package in PACKAGES for name, command in read_commands(package).items()}
+    return {line: command for package in PACKAGES for line, command in read_commands(package).items()}
 
 
 def sections(document: str) -> dict[str, str]:

@@ -138,7 +138,7 @@ def answers(checkout: Checkout) -> Results:
         for line in predictions.read_text().splitlines():
             prediction = stable(json.loads(line))
             results[f"predict: qid {prediction['qid']}"] = prediction
-    for clip in checkout.manifest:
+    for clip in checkout.manifest[:2]:  # `predict` has asked about all of them
         path = checkout.examples / clip["file"]
         question = clip["questions"][0]
         results[f"ground {clip['file']}: {question}"] = checkout.answer(
