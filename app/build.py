@@ -92,7 +92,7 @@ def build_app(
         data = DataService(store, Downloads(home.exports), home.snapshots, queues.data)
         training = training or TrainingService(store, home, engines, selection=selection)
         store_pages = [
-            AnnotatePage(annotation, sample, authenticator),
+            AnnotatePage(annotation, sample),
             ReviewPage(ReviewService(store, dataset_clips), authenticator),
             DataPage(data, authenticator),
             TrainPage(training, grounding, authenticator),

@@ -4,12 +4,12 @@ These models check the shape: which fields there are, and their JSON types. What
 (`annotations.records.Edit`), and whether an edge lies on a frame is `app.media.frame_edges`.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from annotations.records import Edit, EditedMoment
-from tempo_core.errors import InputError
+from app.http.dependencies import RequestBody
 
 MOST_EXCLUDED = 200
 
@@ -17,28 +17,10 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A whole number that JavaScript can hold exactly."""
 
 
-class Body(BaseModel):
-    """The JSON object of a request. Numbers are no texts and texts are no numbers."""
-
-    model_config = ConfigDict(strict=True)
-
-    @classmethod
-    def from_json(cls, values: Any) -> Self:
-        """The body of a request. Raises InputError with the value, the rule and the remedy."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            value = "missing" if first["type"] == "missing" else repr(first["input"])[:60]
-            rule = first["msg"][:1].lower() + first["msg"][1:]
-            raise InputError(f"`{field}` is {value}: {rule}. Correct it and send it again.") from error
-
-
-class MomentBody(Body):
+class MomentBody(RequestBody):
     """One moment of an answer. The browser may send frames; the server works them out itself."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     start_ms: int
     end_ms: int
@@ -50,15 +32,15 @@ class MomentBody(Body):
     end_frame: Any = None
 
 
-class EditBody(Body):
+class EditBody(RequestBody):
     """An answer: the fields of `annotations.records.Edit`."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     verdict: str
-    moments: list[MomentBody] = []
+    moments: list[MomentBody] = Field(default_factory=list)
     reason: str | None = None
-    categories: list[str] = []
+    categories: list[str] = Field(default_factory=list)
     edited_text: str | None = None
     note: str | None = None
     flagged: bool = False
@@ -77,20 +59,20 @@ class EditBody(Body):
         return Edit(**{**values, "moments": moments, **changes})
 
 
-class OperationBody(Body):
+class OperationRequest(RequestBody):
     """A write: `op_id` makes a repetition of it harmless."""
 
     op_id: str
 
 
-class NextBody(OperationBody):
+class NextRequest(OperationRequest):
     """POST /annotate/api/next."""
 
-    besides: Annotated[list[int], Field(max_length=MOST_EXCLUDED)] = []
+    besides: list[int] = Field(default_factory=list, max_length=MOST_EXCLUDED)
     """Queries that the browser holds already."""
 
 
-class EditRequest(OperationBody):
+class EditRequest(OperationRequest):
     """POST /annotate/api/queries/<id>/edits."""
 
     edit: EditBody

@@ -38,10 +38,10 @@ class AnnotationService:
         self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
         self.reviews_wanted = reviews_wanted
 
-    def next_task(self, user: User, *, op_id: str, besides: Sequence[int] = ()) -> dict[str, Any] | None:
+    def next_task(self, user: User, *, op_id: str, excluded: Sequence[int] = ()) -> dict[str, Any] | None:
         """The most suspect open row, lent to the user; rows with a clip come before rows without. None: done.
 
-        `besides` are queries that the user has at hand and does not get again.
+        `excluded` are queries that the user has at hand and does not get again.
         """
 
         def lend(op_id: str, row_filter: QueueFilter) -> Assignment | None:
@@ -49,7 +49,7 @@ class AnnotationService:
                 user.id,
                 op_id=op_id,
                 answers_per_row=self.reviews_wanted,
-                excluding=besides,
+                excluding=excluded,
                 queue_filter=row_filter,
             )
 

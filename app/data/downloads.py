@@ -12,15 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
 
-from app.auth.users import Authenticator, NotAllowed, Role
-from tempo_core.errors import InputError
+from app.http.dependencies import Researcher
+from app.http.errors import NoSuchFile
 
 ID_SHAPE = re.compile(r"[A-Za-z0-9_-]{24}")
 ZIP = "everything.zip"
-_SAME_TIME = (2020, 1, 1, 0, 0, 0)  # equal files give an equal archive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,18 +31,18 @@ class DownloadBundle:
 
     def names(self) -> list[str]:
         """The files' paths within the folder, sorted; the archive of them all is not among them."""
-        below = (path for path in self.folder.rglob("*") if path.is_file())
-        return sorted(name for path in below if (name := path.relative_to(self.folder).as_posix()) != ZIP)
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        return sorted(name for file in files if (name := file.relative_to(self.folder).as_posix()) != ZIP)
 
     def pack(self) -> Path:
         """The archive of all files; equal files give equal bytes."""
-        target = self.folder / ZIP
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive_path = self.folder / ZIP
+        with zipfile.ZipFile(archive_path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in self.names():
-                entry = zipfile.ZipInfo(name, _SAME_TIME)
+                entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))  # the time of packing would differ
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, (self.folder / name).read_bytes())
-        return target
+        return archive_path
 
 
 class Downloads:
@@ -67,46 +66,38 @@ class Downloads:
         shutil.rmtree(bundle.folder, ignore_errors=True)
 
     def file(self, bundle_id: str, name: str) -> Path:
-        """One file of a bundle. Raises InputError, the same for unknown bundles and unknown files."""
+        """One file of a bundle. Raises NoSuchFile, the same for unknown bundles and unknown files."""
         folder = self.room / bundle_id
         bundle = DownloadBundle(id=bundle_id, folder=folder)
         if ID_SHAPE.fullmatch(bundle_id) and folder.is_dir() and name in (*bundle.names(), ZIP):
             path = folder / name
             if path.is_file() and not path.is_symlink():
                 return path
-        raise InputError("There is no such file, or it is no longer kept. Make it again on the data page.")
+        raise NoSuchFile("There is no such file, or it is no longer kept. Make it again on the data page.")
 
     def sweep(self) -> int:
         """Remove what is too old; returns how many bundles went."""
         oldest_s = self._clock() - self.ttl_s
-        old = [each for each in self.room.glob("*") if each.is_dir() and each.stat().st_mtime < oldest_s]
+        old = [path for path in self.room.glob("*") if path.is_dir() and path.stat().st_mtime < oldest_s]
         for folder in old:
             shutil.rmtree(folder, ignore_errors=True)
         return len(old)
 
 
-def download_routes(
-    downloads: Downloads, authenticator: Authenticator, role: Role = Role.RESEARCHER
-) -> APIRouter:
-    """GET /data/files/<bundle>/<name>, for `role` only. Pages show in the browser, everything else is saved."""
+def download_routes(downloads: Downloads) -> APIRouter:
+    """GET /data/files/<bundle>/<name>, role researcher. Pages show in the browser, everything else is saved."""
     router = APIRouter()
 
     @router.get("/data/files/{bundle_id}/{name:path}", include_in_schema=False)
-    def file(request: Request, bundle_id: str, name: str) -> Response:
-        try:
-            authenticator.require(request, role)
-            path = downloads.file(bundle_id, name)
-        except NotAllowed as error:
-            return JSONResponse({"error": str(error)}, status_code=error.status)
-        except InputError as error:
-            return JSONResponse({"error": str(error)}, status_code=404)
-        shown = path.suffix == ".html"
+    def file(user: Researcher, bundle_id: str, name: str) -> FileResponse:
+        path = downloads.file(bundle_id, name)
+        is_page = path.suffix == ".html"
         return FileResponse(
             path,
             filename=path.name,
-            media_type="text/html; charset=utf-8" if shown else "application/octet-stream",
+            media_type="text/html; charset=utf-8" if is_page else "application/octet-stream",
             headers={"cache-control": "private, no-store"},
-            content_disposition_type="inline" if shown else "attachment",
+            content_disposition_type="inline" if is_page else "attachment",
         )
 
     return router

@@ -47,7 +47,7 @@ class DataPage:
 
     def routes(self) -> APIRouter:
         """Where exported files are served."""
-        return download_routes(self.service.downloads, self.authenticator)
+        return download_routes(self.service.downloads)
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""

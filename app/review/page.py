@@ -3,6 +3,8 @@
 The timeline is run by assets/review_page.js over the routes below /review/api; the figures below it are Gradio's.
 """
 
+from typing import Annotated, Any
+
 import gradio as gr
 from fastapi import APIRouter
 
@@ -10,9 +12,10 @@ from annotations.anchoring import anchored_answers, by_annotator, by_arm
 from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
 from app.auth.users import Authenticator, Role, User
+from app.http.dependencies import Adjudicator, json_body, json_router
+from app.http.errors import verdict_part
 from app.review.layout import FiguresView
-from app.review.routes import review_routes
-from app.review.service import ReviewService
+from app.review.service import DecisionRequest, ReviewService
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline import Timeline
 from app.ui.figures import agreement_figure, edges_figure, pace_figure, repair_figure
@@ -30,8 +33,24 @@ class ReviewPage:
         self.view: FiguresView
 
     def routes(self) -> APIRouter:
-        """The routes below /review/api."""
-        return review_routes(self.service, self.authenticator)
+        """The queue, one query with every answer, and the decision; role adjudicator."""
+        router, service = json_router("/review/api"), self.service
+
+        @router.get("/queue")
+        def queue(user: Adjudicator, dataset: str = "", after: int | None = None) -> dict[str, Any]:
+            return service.queue(dataset, after)
+
+        @router.get("/queries/{query_id}")
+        def item(query_id: int, user: Adjudicator) -> dict[str, Any]:
+            return service.item(user, query_id)
+
+        @router.post("/queries/{query_id}/verdict")
+        def verdict(
+            query_id: int, user: Adjudicator, body: Annotated[DecisionRequest, json_body(DecisionRequest)]
+        ) -> dict[str, Any]:
+            return {"verdict": verdict_part(service.decide(user, query_id, body))}
+
+        return router
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""

@@ -7,9 +7,10 @@ from annotations.queue import QueueFilter
 from annotations.records import ADJUDICATION, AnnotatorProgress, Verdict
 from annotations.reviewing import Kind, ReviewItem, adopt, decide, review_item
 from annotations.store import Store
-from app.annotate.requests import Body, Count, EditBody, OperationBody
+from app.annotate.requests import Count, EditBody, OperationRequest
 from app.annotate.task import AnnotationTask, task_json
 from app.auth.users import User
+from app.http.dependencies import RequestBody
 from app.media.dataset_clips import DatasetClips
 from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
@@ -20,7 +21,7 @@ DEFAULT_FRAME_RATE = 25.0
 ROW_FIELDS = ("query_id", "dataset", "qid", "text", "reviews", "agreement", "flagged")
 
 
-class AdoptBody(Body):
+class AdoptBody(RequestBody):
     """A candidate that is adopted as it is."""
 
     kind: Kind
@@ -28,7 +29,7 @@ class AdoptBody(Body):
     """Of the correction or the proposal; None for the original."""
 
 
-class DecisionRequest(OperationBody):
+class DecisionRequest(OperationRequest):
     """POST /review/api/queries/<id>/verdict: either `adopt` or `edit`, the adjudicator's own answer."""
 
     adopt: AdoptBody | None = None

@@ -135,7 +135,7 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
         authenticator = HeaderUsers(anonymous=False)
         app = FastAPI()
         prepare_app(app, authenticator)
-        app.include_router(AnnotatePage(service, sample, authenticator).routes())
+        app.include_router(AnnotatePage(service, sample).routes())
         app.include_router(media_routes(media))
         mount_assets(app)
         app.get("/annotate")(lambda: HTMLResponse(PAGE))

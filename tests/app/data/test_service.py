@@ -22,6 +22,7 @@ from app.data.downloads import ZIP, Downloads, download_routes
 from app.data.layout import TabState
 from app.data.page import DataPage
 from app.data.service import DataService, ExportRequest, ImportRequest
+from app.http.dependencies import prepare_app
 from app.job_queue import JobQueue, result_of
 from tempo_core.errors import InputError
 from tests.app.markup import page_text
@@ -323,7 +324,8 @@ def test_files_go_to_researchers_only(service: DataService) -> None:
         authenticator = SimpleNamespace(
             require=lambda request, role: OneUser(anonymous=False).require(asked_by(*roles), role)
         )
-        app.include_router(download_routes(service.downloads, authenticator))  # type: ignore[arg-type]
+        prepare_app(app, authenticator)  # type: ignore[arg-type]
+        app.include_router(download_routes(service.downloads))
         return TestClient(app)
 
     researcher = client(Role.RESEARCHER)

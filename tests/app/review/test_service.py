@@ -17,11 +17,11 @@ from annotations.records import ADJUDICATION, Edit, EditedMoment, Prediction, Pr
 from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import Role
+from app.http.dependencies import prepare_app
 from app.job_queue import JobQueue
 from app.media.dataset_clips import DatasetClips
 from app.media.library import MediaLibrary
 from app.review.page import ReviewPage
-from app.review.routes import review_routes
 from app.review.service import ReviewService
 from app.review.view import anchoring_html, costs_html, people_html
 from app.timeline.parts import check_value
@@ -74,7 +74,8 @@ def client(store: Store, *roles: Role, name: str = "eve") -> TestClient:
         require=lambda request, role: authenticator.require(asked_by(*roles, name=name), role)
     )
     app = FastAPI()
-    app.include_router(review_routes(service(store), stand_in))  # type: ignore[arg-type]
+    prepare_app(app, stand_in)  # type: ignore[arg-type]
+    app.include_router(ReviewPage(service(store), authenticator).routes())
     return TestClient(app)
 
 
