@@ -154,18 +154,18 @@ def serve(
 
     if reviews_wanted < 1:
         raise InputError(f"--reviews-wanted must be at least 1; got {reviews_wanted}.")
-    opened = open_home(home)
+    tempo_home = open_home(home)
     if checkpoint is not None and Path(checkpoint).expanduser().exists():
         # A folder that cannot be a checkpoint is refused before anything heavy is imported.
         from tempo_core.checkpoint import check_checkpoint, find_checkpoint
 
         check_checkpoint(find_checkpoint(checkpoint))
     listener = claim_port(host, port)
-    say(f"clips and results are kept in {opened.root}")
-    prepare_surroundings(opened.uploads, checkpoint)
-    with listener, Store(database or opened.database) as store:
+    say(f"clips and results are kept in {tempo_home.root}")
+    prepare_surroundings(tempo_home.uploads, checkpoint)
+    with listener, Store(database or tempo_home.database) as store:
         authenticator = open_authenticator(
-            opened, store, host=host, sign_in=sign_in, allow_anonymous_visitors=allow_anonymous_visitors
+            tempo_home, store, host=host, sign_in=sign_in, allow_anonymous_visitors=allow_anonymous_visitors
         )
         say("building the page")
         import uvicorn
@@ -180,7 +180,7 @@ def serve(
             from tempo_core.checkpoint import choose_adapter
             from tempo_core.engine import load_engine
 
-            folder = choose_adapter(checkpoint, adapter, opened.adapters)
+            folder = choose_adapter(checkpoint, adapter, tempo_home.adapters)
             with_adapter = f" with adapter {folder.name}" if folder is not None else ""
             precision = " as NF4" if four_bit else ""
             say(f"loading {checkpoint or 'the shipped model'}{with_adapter}{precision}")
@@ -194,7 +194,7 @@ def serve(
 
         studio = build_app(
             engines=EngineProvider(load, on_failure=give_up),
-            home=opened,
+            home=tempo_home,
             authenticator=authenticator,
             store=store,
             reviews_wanted=reviews_wanted,

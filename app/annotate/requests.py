@@ -1,15 +1,19 @@
 """What the browser sends to the Annotate and Review pages, checked as it comes in.
 
-These models check the shape: which fields there are, and their JSON types. What an answer may say is the store's rule
-(`annotations.records.Edit`), and whether an edge lies on a frame is `app.media.frame_edges`.
+The models check the shape: which fields there are, and their JSON types. What an answer may say is the store's rule
+(`annotations.records.Edit`); whether its edges lie on frames of the clip is `check_edges`.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from annotations.records import Edit, EditedMoment
+from annotations.records import Edit, EditedMoment, Query
+from annotations.store import Store
 from app.http.dependencies import RequestBody
+from app.media.dataset_clips import ReadyClip
+from tempo_core.errors import InputError
 
 MOST_EXCLUDED = 200
 
@@ -51,12 +55,43 @@ class EditBody(RequestBody):
     active_ms: Count | None = None
     key_presses: Count | None = None
 
-    def to_edit(self, **changes: Any) -> Edit:
-        """The answer as the store takes it, with `changes` in place of what was sent. Raises InputError."""
-        frames = {"__all__": {"start_frame", "end_frame"}}
-        values = self.model_dump(exclude={"arm": True, "moments": frames})
+    def to_edit(self, clip: ReadyClip | None, **changes: Any) -> Edit:
+        """The answer as the store takes it, with the clip's frame at each edge (None: there is no clip, or the edge
+        lies between frames) and `changes` in place of what was sent. Raises InputError.
+        """
+        values = self.model_dump(exclude={"arm"})
+        for moment in values["moments"]:
+            for edge in ("start", "end"):
+                moment[f"{edge}_frame"] = None if clip is None else clip.frame_at(moment[f"{edge}_ms"])
         moments = tuple(EditedMoment(**moment) for moment in values["moments"])
         return Edit(**{**values, "moments": moments, **changes})
+
+
+def check_edges(
+    store: Store, query: Query, edit: Edit, clip: ReadyClip, *, offered: Iterable[int] = ()
+) -> None:
+    """Edges set by hand lie where a frame begins, inside the clip; those that came from elsewhere may stay.
+
+    Elsewhere is the release, a proposal, an earlier version, or `offered` (milliseconds that the page itself
+    began with). Raises InputError, naming the edge.
+    """
+    off_grid = {moment.start_ms for moment in edit.moments if moment.start_frame is None}
+    off_grid |= {moment.end_ms for moment in edit.moments if moment.end_frame is None}
+    if not off_grid:
+        return
+    row_edges_ms = {ms for moment in query.original or () for ms in moment.to_ms()}.union(offered)
+    for version in store.corrections(query.id):
+        row_edges_ms.update(ms for moment in version.edit.moments for ms in (moment.start_ms, moment.end_ms))
+    for proposal in store.proposals(query.id):
+        row_edges_ms.update(
+            ms for moment in proposal.prediction.moments for ms in (moment.start_ms, moment.end_ms)
+        )
+    unknown = sorted(off_grid - row_edges_ms)
+    if unknown:
+        raise InputError(
+            f"An edge at {unknown[0]} ms is no frame of this clip, which has {clip.frame_count} frames, "
+            f"{clip.frame_rate:g} a second. Reload the page and set it again."
+        )
 
 
 class OperationRequest(RequestBody):

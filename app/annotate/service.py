@@ -10,11 +10,10 @@ from annotations.queue import QueueFilter
 from annotations.records import Assignment, Correction
 from annotations.store import Store
 from app.annotate.proposals import Proposals, ProposalState
-from app.annotate.requests import EditBody
+from app.annotate.requests import EditBody, check_edges
 from app.annotate.task import AnnotationTask, evidence, model_part, next_arm, task_json
 from app.auth.users import User
 from app.media.dataset_clips import DatasetClips
-from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
 
 REVIEWS_WANTED = 3
@@ -110,10 +109,11 @@ class AnnotationService:
         # The arm is what was shown, which the server knows; it must not depend on what came after the parent,
         # so that a retry is the same request.
         seen_before = [v for v in versions if parent_id is not None and v.id <= parent_id]
-        edit = body.to_edit(arm=next_arm(user.id, query_id, seen_before))
-        if not any(version.op_id == op_id for version in versions):
-            check_edges(self.store, self.dataset_clips, query, edit)
-        edit = with_frames(self.dataset_clips, query, edit)
+        clip = self.dataset_clips.look(query.row.vid).ready
+        edit = body.to_edit(clip, arm=next_arm(user.id, query_id, seen_before))
+        is_retry = any(version.op_id == op_id for version in versions)
+        if clip is not None and not is_retry:
+            check_edges(self.store, query, edit, clip)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def skip(self, user: User, query_id: int, *, op_id: str) -> None:

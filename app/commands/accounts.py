@@ -28,7 +28,7 @@ accounts = command_line.new_app("accounts", "Add, list, change and disable accou
 
 Context = typer.Context
 RoleName = Literal["visitor", "annotator", "adjudicator", "researcher", "administrator"]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="the account's name")]
+Name = Annotated[str, typer.Argument(help="the account's name")]
 HomeFolder = Annotated[
     str | None,
     typer.Option("--home", metavar="DIR", help="the app's folder (default: $TEMPO_HOME or ./data)"),
@@ -132,9 +132,9 @@ def change_password(
 def _account_service(context: Context, home: str | None, database: str | None) -> Iterator[AccountService]:
     """The accounts of a home and its store; options before `accounts` count where the command has none."""
     common = context.obj or {}
-    opened = open_home(home or common.get("home"))
-    with Store(database or common.get("database") or opened.database) as store:
-        sessions = Sessions(opened.sessions)
+    tempo_home = open_home(home or common.get("home"))
+    with Store(database or common.get("database") or tempo_home.database) as store:
+        sessions = Sessions(tempo_home.sessions)
         try:
             yield AccountService(store, sessions)
         finally:

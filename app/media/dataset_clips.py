@@ -47,6 +47,12 @@ class ReadyClip:
         facts = self.clip.facts
         return facts.frame_count or max(1, round(facts.duration_s * self.frame_rate))
 
+    def frame_at(self, ms: int) -> int | None:
+        """The frame that begins at a time, to a millisecond; None where none does."""
+        frame = round(ms * self.frame_rate / 1000)
+        on_grid = abs(ms - frame * 1000 / self.frame_rate) <= 1
+        return frame if on_grid and 0 <= frame <= self.frame_count else None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipStatus:

@@ -7,12 +7,11 @@ from annotations.queue import QueueFilter
 from annotations.records import ADJUDICATION, AnnotatorProgress, Verdict
 from annotations.reviewing import Kind, ReviewItem, adopt, decide, review_item
 from annotations.store import Store
-from app.annotate.requests import Count, EditBody, OperationRequest
+from app.annotate.requests import Count, EditBody, OperationRequest, check_edges
 from app.annotate.task import AnnotationTask, task_json
 from app.auth.users import User
 from app.http.dependencies import RequestBody
 from app.media.dataset_clips import DatasetClips
-from app.media.frame_edges import check_edges, with_frames
 from tempo_core.errors import InputError
 
 PAGE_ROWS = 50
@@ -109,12 +108,14 @@ class ReviewService:
                     **common,
                 )
             assert decision.edit is not None, "checked above"
-            edit = decision.edit.to_edit(submitted=True)
             item = review_item(self.store, query_id, user.id)
-            # The median that the adjudicator's lane began with may lie between frames.
-            medians = {ms for moment in item.consensus.moments for ms in moment.to_ms()}
-            check_edges(self.store, self.dataset_clips, item.query, edit, offered=medians)
-            return decide(self.store, query_id, with_frames(self.dataset_clips, item.query, edit), **common)
+            clip = self.dataset_clips.look(item.query.row.vid).ready
+            edit = decision.edit.to_edit(clip, submitted=True)
+            if clip is not None:
+                # The median that the adjudicator's lane began with may lie between frames.
+                medians = {ms for moment in item.consensus.moments for ms in moment.to_ms()}
+                check_edges(self.store, item.query, edit, clip, offered=medians)
+            return decide(self.store, query_id, edit, **common)
         except Conflict as conflict:
             if isinstance(conflict.theirs, Verdict):
                 conflict.adopted = self.store.correction(conflict.theirs.correction_id)
