@@ -103,9 +103,10 @@ class DataPage:
         """The first rows that fit a changed filter, or the page of rows before or after; role annotator."""
         rows, tab_state = self.view.rows, values[self.view.tab_state]
         last = max(0, tab_state.total - 1) // PAGE_ROWS * PAGE_ROWS
+        # By elem_id: Gradio gives a session its own copy of a component that was updated.
         offsets = {
-            rows.back: max(0, tab_state.offset - PAGE_ROWS),
-            rows.forward: min(last, tab_state.offset + PAGE_ROWS),
+            rows.back.elem_id: max(0, tab_state.offset - PAGE_ROWS),
+            rows.forward.elem_id: min(last, tab_state.offset + PAGE_ROWS),
         }
         row_filter = BrowseFilter(
             text=(values[rows.text] or "").strip()[:200],
@@ -115,7 +116,7 @@ class DataPage:
             reason=values[rows.reason] or None,
             order=values[rows.order] or "import",
         )
-        return self._page(row_filter, replace(tab_state, offset=offsets.get(event.target, 0)))
+        return self._page(row_filter, replace(tab_state, offset=offsets.get(event.target.elem_id, 0)))
 
     def _page(self, row_filter: BrowseFilter, tab_state: TabState) -> Changes:
         rows = self.view.rows

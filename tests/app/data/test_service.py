@@ -129,7 +129,8 @@ def test_filters_pages_and_bad_filters(page: DataPage) -> None:
 
     def show(*filters: str, state: TabState | None = None, target: Any = rows.text, user: Any = who) -> Any:
         values = {**dict(zip(rows.filters, filters, strict=True)), view.tab_state: state or TabState()}
-        return page.show_rows(values, user, SimpleNamespace(target=target))
+        copy = SimpleNamespace(elem_id=target.elem_id)  # as Gradio makes of a component that was updated
+        return page.show_rows(values, user, SimpleNamespace(target=copy))
 
     shown = show(" dog ", "qvh", "val", "open", "", "suspicion", state=TabState(offset=50))
     assert [row["qid"] for row in json.loads(shown[view.rows.rows])["rows"]] == ["1"]
