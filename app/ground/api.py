@@ -28,10 +28,9 @@ class GroundApi:
     def build(self, view: GroundView) -> None:
         """Publish the endpoints on components that nobody sees."""
         answer = gr.JSON(visible=False)
-        form = [view.clip, view.query, view.token_budget, view.allocator, view.step_s, view.n_best]
         context_id = gr.Textbox(label="context_id", visible=False)
         public: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
-        gr.Button(visible=False).click(self.ground, form, answer, api_name="ground", **public)
+        gr.Button(visible=False).click(self.ground, view.form, answer, api_name="ground", **public)
         again = [context_id, view.query, view.n_best]
         gr.Button(visible=False).click(self.ask, again, answer, api_name="ask", **public)
 

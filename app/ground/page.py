@@ -14,7 +14,7 @@ import gradio as gr
 
 from app.auth.users import Authenticator, Role, User
 from app.ground.examples import Example
-from app.ground.layout import GroundView, TabState, lay_out
+from app.ground.layout import GroundView, TabState
 from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.ground.view import (
     EMPTY_RESULT,
@@ -55,20 +55,17 @@ class GroundPage:
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside `blocks` and connect every event."""
-        view = self.view = lay_out(self.examples)
-        form = [
-            view.clip,
-            view.query,
-            view.token_budget,
-            view.allocator,
-            view.step_s,
-            view.n_best,
-        ]
+        view = self.view = GroundView(self.examples)
         hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         running = {**hidden, "concurrency_limit": None}
         quick = {**hidden, "queue": False}
         gr.on(
-            [view.ask.click, view.query.submit], self.ask, form, view.outputs, api_name="page_ask", **running
+            [view.ask.click, view.query.submit],
+            self.ask,
+            view.form,
+            view.outputs,
+            api_name="page_ask",
+            **running,
         )
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)

@@ -36,8 +36,26 @@ def allocation_figure(frames: Mapping[str, Any], moments: Sequence[Mapping[str, 
     if not frames["times_s"]:
         return empty_figure("No frame was sampled.")
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06)
-    figure.add_trace(_token_bars(frames), row=1, col=1)
-    figure.add_trace(_variation_steps(frames), row=2, col=1)
+    sizes = [f"{width} × {height} px" for height, width in frames["sizes_px"]]
+    token_bars = go.Bar(
+        x=frames["times_s"],
+        y=frames["tokens"],
+        width=shown_s(frames),
+        offset=0,
+        marker={"color": ACCENT, "line": {"width": 0}},
+        customdata=list(zip(range(1, len(sizes) + 1), sizes, strict=True)),
+        hovertemplate="frame %{customdata[0]} at %{x:.2f} s<br>%{y} tokens, %{customdata[1]}<extra></extra>",
+    )
+    variation_steps = go.Bar(
+        x=frames["times_s"],
+        y=frames["variation"],
+        width=shown_s(frames),
+        offset=0,
+        marker={"color": GREY, "line": {"width": 0}},
+        hovertemplate="%{x:.2f} s: variation %{y:.2f}<extra></extra>",
+    )
+    figure.add_trace(token_bars, row=1, col=1)
+    figure.add_trace(variation_steps, row=2, col=1)
     figure.add_hline(
         y=frames["uniform_tokens"],
         line={"color": GREY, "width": 1.5, "dash": "dash"},
@@ -90,30 +108,6 @@ def shown_s(frames: Mapping[str, Any]) -> list[float]:
     gaps = [b - a for a, b in pairwise([*frames["times_s"], frames["end_s"]])]
     usual = median_low(gaps[:-1] or gaps)
     return [usual if gap > 1.5 * usual else gap for gap in gaps]
-
-
-def _token_bars(frames: Mapping[str, Any]) -> go.Bar:
-    sizes = [f"{width} × {height} px" for height, width in frames["sizes_px"]]
-    return go.Bar(
-        x=frames["times_s"],
-        y=frames["tokens"],
-        width=shown_s(frames),
-        offset=0,
-        marker={"color": ACCENT, "line": {"width": 0}},
-        customdata=list(zip(range(1, len(sizes) + 1), sizes, strict=True)),
-        hovertemplate="frame %{customdata[0]} at %{x:.2f} s<br>%{y} tokens, %{customdata[1]}<extra></extra>",
-    )
-
-
-def _variation_steps(frames: Mapping[str, Any]) -> go.Bar:
-    return go.Bar(
-        x=frames["times_s"],
-        y=frames["variation"],
-        width=shown_s(frames),
-        offset=0,
-        marker={"color": GREY, "line": {"width": 0}},
-        hovertemplate="%{x:.2f} s: variation %{y:.2f}<extra></extra>",
-    )
 
 
 def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = False) -> go.Figure:
