@@ -28,7 +28,7 @@ accounts = command_line.new_app("accounts", "Add, list, change and disable accou
 
 Context = typer.Context
 RoleName = Literal["visitor", "annotator", "adjudicator", "researcher", "administrator"]
-Name = Annotated[str, typer.Argument(help="the account's name")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the account's name")]
 HomeFolder = Annotated[
     str | None,
     typer.Option("--home", metavar="DIR", help="the app's folder (default: $TEMPO_HOME or ./data)"),
