@@ -15,8 +15,6 @@ DOCUMENTS = sorted(
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tempo_core").rglob("*.md")]
     if path.is_file()
 )
-# Reading every parser starts a Python for each package: seconds on a quiet machine, minutes on a crowded one.
-pytestmark = pytest.mark.timeout(900)
 names = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 

@@ -108,7 +108,7 @@ class Bench:
         return dict(check_value(item))
 
 
-def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 240.0) -> Any:
+def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 600.0) -> Any:
     """The first answer that holds."""
     give_up_s = time.monotonic() + patience_s
     while not holds(found := ask()):

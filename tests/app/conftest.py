@@ -103,7 +103,7 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         stop()
 
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 300_000
 """How long a page may take: a busy machine is slow, not wrong."""
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

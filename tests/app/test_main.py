@@ -104,7 +104,7 @@ def test_serves_before_the_model_is_there_and_stops_when_told(tmp_path: Path) ->
         deadline_s = time.monotonic() + 240
         while time.monotonic() < deadline_s:
             try:
-                with urllib.request.urlopen(f"{url}/status", timeout=5) as answer:
+                with urllib.request.urlopen(f"{url}/status", timeout=300) as answer:
                     status = json.load(answer)
                 break
             except OSError:

@@ -145,7 +145,7 @@ def call(running: RunningApp, data: list[Any]) -> str:
     if begun.status_code != 200:
         return begun.text
     event = begun.json()["event_id"]
-    return httpx.get(f"{running.url}/gradio_api/call/ground/{event}", timeout=30).text
+    return httpx.get(f"{running.url}/gradio_api/call/ground/{event}", timeout=300).text
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "pyproject.toml", "{home}/cqvh.sqlite3", "../../etc/passwd"])
@@ -199,7 +199,7 @@ def test_an_upload_above_the_limit_is_refused(serve: Callable[..., RunningApp], 
 
 def test_a_model_that_is_still_loading_is_said(serve: Callable[..., RunningApp], clip: Path) -> None:
     gate = threading.Event()
-    running = serve(engines=EngineProvider(lambda: gate.wait(20)))
+    running = serve(engines=EngineProvider(lambda: gate.wait(300)))
     try:
         assert httpx.get(f"{running.url}/status").json()["state"] == "loading"
         assert "loading" in error_of(client_of(running), clip, "a square")
@@ -227,7 +227,7 @@ def test_one_visitor_cannot_use_anothers_clip_or_context(
 
 def _text(client: httpx.Client, name: str, data: list[Any]) -> str:
     event = client.post(f"/gradio_api/call/{name}", json={"data": data}).json()["event_id"]
-    return client.get(f"/gradio_api/call/{name}/{event}", timeout=30).text
+    return client.get(f"/gradio_api/call/{name}/{event}", timeout=300).text
 
 
 def _result(client: httpx.Client, name: str, data: list[Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def test_loads_in_the_background() -> None:
     gate = threading.Event()
 
     def load() -> Any:
-        gate.wait(5)
+        gate.wait(300)
         return FakeEngine()
 
     engines = EngineProvider(load)
@@ -24,7 +24,7 @@ def test_loads_in_the_background() -> None:
     with pytest.raises(NotReady, match="loading"):
         engines.get()
     gate.set()
-    assert engines.wait(5)
+    assert engines.wait(300)
     assert engines.status.state == "ready"
     assert engines.get().model_id == "fake-engine"
 
@@ -37,7 +37,7 @@ def test_says_that_loading_failed_without_saying_where() -> None:
 
     engines = EngineProvider(load, on_failure=failures.append)
     engines.start()
-    assert engines.wait(5)
+    assert engines.wait(300)
     assert engines.status.state == "failed"
     assert "/secret" not in engines.status.message
     assert str(failures[0]) == "/secret/path/config.json is damaged."
@@ -52,7 +52,7 @@ def test_a_reload_waits_for_the_first_load() -> None:
     def load() -> Any:
         if not made:
             made.append(FakeEngine())
-            gate.wait(5)
+            gate.wait(300)
             return made[0]
         made.append(FakeEngine())
         made[-1].model_id = "newer"
@@ -64,7 +64,7 @@ def test_a_reload_waits_for_the_first_load() -> None:
     assert not engines.wait_reloaded(0.2)
     assert len(made) == 1
     gate.set()
-    assert engines.wait_reloaded(5)
+    assert engines.wait_reloaded(300)
     assert engines.get().model_id == "newer"
 
 
@@ -76,7 +76,7 @@ def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None
         if len(made) == 2:
             raise CheckpointError("The adapter is damaged.")
         if made:
-            gate.wait(5)
+            gate.wait(300)
         engine = FakeEngine()
         engine.model_id = f"fake-{len(made)}"  # type: ignore[misc]
         made.append(engine)
@@ -84,14 +84,14 @@ def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None
 
     engines = EngineProvider(load)
     engines.start()
-    assert engines.wait(5)
+    assert engines.wait(300)
     engines.reload()
     assert engines.get().model_id == "fake-0"  # answers go on meanwhile
     gate.set()
-    assert engines.wait_reloaded(5)
+    assert engines.wait_reloaded(300)
     assert (engines.get().model_id, engines.status.model_id) == ("fake-1", "fake-1")
     engines.reload()
-    assert engines.wait_reloaded(5)
+    assert engines.wait_reloaded(300)
     assert engines.get().model_id == "fake-1"
     assert engines.status.state == "ready"
     assert "could not be loaded" in engines.status.message

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
 ]
 
-SLOW_MS = 90_000
+SLOW_MS = 300_000
 
 
 def visit(page: Any, running: RunningApp, query: str = "") -> None:

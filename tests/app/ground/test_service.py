@@ -50,7 +50,7 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
         each.model_id = f"model-{number}"
     engines = EngineProvider(lambda: made[0])
     engines.start()
-    assert engines.wait(5)
+    assert engines.wait(300)
     (tmp_path / "media").mkdir()
     media, queues = MediaLibrary(tmp_path / "media", light_prepare, light_draw), JobQueues()
     service = GroundingService(engines, media, queues, ground=fake_ground)

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-SLOW_MS = 90_000
+SLOW_MS = 300_000
 
 
 @pytest.fixture(scope="module")

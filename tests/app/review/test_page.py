@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
 ]
 
-SLOW_MS = 60_000
+SLOW_MS = 300_000
 NASTY = '<img src=x onerror="window.hurt=1"> ${window.hurt=2} {{hurt}} \u202eabc'
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, ViewportSize
 from tests.app.timeline.harness import read_number
 
 VIEWPORT: ViewportSize = {"width": 1440, "height": 1000}
-PATIENCE_MS = 60_000
+PATIENCE_MS = 300_000
 REFRESHED = "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
 CLOCK = """

@@ -40,7 +40,7 @@ def wish(home: Home, name: str = "run") -> RefreshRequest:
     )
 
 
-def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 240.0) -> JobStatus:
+def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 600.0) -> JobStatus:
     until = time.monotonic() + patience_s
     while not good(status := jobs.status()):
         assert time.monotonic() < until, status

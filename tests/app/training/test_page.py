@@ -29,7 +29,7 @@ from train.refresh.registry import Registry
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
-SLOW_MS = 240_000
+SLOW_MS = 300_000
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_the_page_is_for_researchers(
     annotator = User(id="ben", name="Ben", roles=frozenset({Role.VISITOR, Role.ANNOTATOR}))
     monkeypatch.setattr("app.auth.users.Authenticator.resolve", lambda self, request: annotator)
     running = serve(store=store)
-    answer = httpx.get(f"{running.url}/train", timeout=60)
+    answer = httpx.get(f"{running.url}/train", timeout=300)
     assert answer.status_code == 403
     assert "researcher" in answer.text
     assert json.dumps("train-preview") not in answer.text
