@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from annotations.records import Correction
 from annotations.suspicion import CLIP_S
 from tempo_core.moments import Moment, iou
 
@@ -29,6 +30,11 @@ class Version:
 
     verdict: str
     moments: Sequence[Moment]
+
+    @classmethod
+    def of(cls, correction: Correction) -> "Version":
+        """An annotator's answer."""
+        return cls(verdict=correction.verdict, moments=correction.edit.windows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +68,8 @@ def match(a: Sequence[Moment], b: Sequence[Moment]) -> list[tuple[int, int, floa
         return []
     overlaps = _overlaps(a, b)
     rows, columns = linear_sum_assignment(-overlaps)
-    found = [(int(i), int(j), float(overlaps[i, j])) for i, j in zip(rows, columns, strict=True)]
-    return [(i, j, overlap) for i, j, overlap in found if overlap > 0]
+    pairs = [(int(i), int(j), float(overlaps[i, j])) for i, j in zip(rows, columns, strict=True)]
+    return [(i, j, overlap) for i, j, overlap in pairs if overlap > 0]
 
 
 def matched_tiou(a: Sequence[Moment], b: Sequence[Moment]) -> float:
@@ -109,15 +115,15 @@ def krippendorff_alpha(values: Floats, *, level: str = "nominal") -> float | Non
 def clip_matrix(versions: Sequence[Version], duration_s: float) -> Floats:
     """Ratings[versions, clips]: 1 where a moment covers at least half of the clip, NaN for cannot-judge."""
     clips = max(1, math.ceil(duration_s / CLIP_S))
-    rated = np.zeros((len(versions), clips))
+    ratings = np.zeros((len(versions), clips))
     starts_s = np.arange(clips) * CLIP_S
     for index, version in enumerate(versions):
         covered = np.zeros(clips)
         for moment in version.moments:
             ends_s = np.minimum(moment.end_s, starts_s + CLIP_S)
             covered += np.clip(ends_s - np.maximum(moment.start_s, starts_s), 0, None)
-        rated[index] = np.nan if version.verdict == "cannot-judge" else covered >= CLIP_S / 2
-    return rated
+        ratings[index] = np.nan if version.verdict == "cannot-judge" else covered >= CLIP_S / 2
+    return ratings
 
 
 def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementReport:
@@ -136,10 +142,18 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
                 continue
             matched = match(a.moments, b.moments)
             tious.append(matched_tiou(a.moments, b.moments))
-            edges += [_edge_differences(a.moments[i], b.moments[j]) for i, j, _ in matched]
+            for i, j, _ in matched:
+                moment, other = a.moments[i], b.moments[j]
+                edges.append((abs(moment.start_s - other.start_s), abs(moment.end_s - other.end_s)))
             for threshold in THRESHOLDS:
                 f1s[threshold].append(set_f1(a.moments, b.moments, threshold))
     differences = np.array(edges, dtype=float).reshape(-1, 2)
+    # One matrix of all clips; raters are interchangeable, and NaN stands for rows that a query does not have.
+    raters = max((matrix.shape[0] for matrix in clips), default=0)
+    padded = [
+        np.pad(matrix, ((0, raters - matrix.shape[0]), (0, 0)), constant_values=np.nan) for matrix in clips
+    ]
+    ratings = np.concatenate(padded, axis=1) if padded else np.zeros((0, 0))
     return AgreementReport(
         pairs=len(same),
         verdict_agreement=_mean(same),
@@ -149,25 +163,12 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
         start_p75_s=_percentile(differences[:, 0], 75),
         end_median_s=_percentile(differences[:, 1], 50),
         end_p75_s=_percentile(differences[:, 1], 75),
-        alpha=krippendorff_alpha(_side_by_side(clips)),
+        alpha=krippendorff_alpha(ratings),
     )
 
 
 def _overlaps(a: Sequence[Moment], b: Sequence[Moment]) -> Floats:
     return np.array([[iou(one, other) for other in b] for one in a])
-
-
-def _edge_differences(a: Moment, b: Moment) -> tuple[float, float]:
-    return abs(a.start_s - b.start_s), abs(a.end_s - b.end_s)
-
-
-def _side_by_side(matrices: Sequence[Floats]) -> Floats:
-    """One ratings matrix of all units; raters are interchangeable, and rows missing from a query are NaN."""
-    raters = max((matrix.shape[0] for matrix in matrices), default=0)
-    padded = [
-        np.pad(matrix, ((0, raters - matrix.shape[0]), (0, 0)), constant_values=np.nan) for matrix in matrices
-    ]
-    return np.concatenate(padded, axis=1) if padded else np.zeros((0, 0))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -5,18 +5,17 @@ by heart would score this much. The official evaluator knows no refusals, so it 
 moments both before and after; the strict rules see all of them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from annotations.exporting import ExportRule
-from annotations.records import ResolvedAnswer
-from annotations.rows import Split
-from annotations.snapshot import Snapshot, SnapshotRow
+from annotations.rows import Row, Split, Windows
+from annotations.snapshot import Snapshot
 from tempo_core.errors import InputError
 from tempo_core.metrics import Evaluation, PredictionRow, TruthRow, evaluate
 
-SAMPLES = 400
-"""Bootstrap samples of the confidence intervals; the page waits for them."""
+BOOTSTRAP_SAMPLES = 400
+"""Of the confidence intervals; the page waits for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,59 +47,48 @@ def compare_with_original(
     """
     if rule == "majority":
         raise InputError("The comparison takes the rule latest or adjudicated; got majority.")
-    pairs = [
-        pair
-        for pair in _pairs(snapshot, dataset, split, rule)
-        if not reviewed_only or pair[1].source != "original"
-    ]
+    judged = ("moments", "no-moment")
+    pairs: list[tuple[Row, Windows]] = []
+    for snapshot_row in snapshot.rows(splits=None if split is None else [split]):
+        answer = snapshot_row.resolved(rule)
+        if snapshot_row.dataset != dataset or (reviewed_only and answer.source == "original"):
+            continue
+        if snapshot_row.row.verdict in judged and answer.verdict in judged:
+            windows = tuple((moment.start_s, moment.end_s) for moment in answer.moments or ())
+            pairs.append((snapshot_row.row, windows))
     if not pairs:
         raise InputError(
             f"{dataset} has no {'reviewed ' if reviewed_only else ''}rows with moments to compare. "
             "Import rows with ground truth, or correct some first."
         )
-    both = [(row, answer) for row, answer in pairs if row.row.windows and answer.moments]
+    scorable = [(row, corrected) for row, corrected in pairs if row.windows and corrected]
     return Comparison(
-        strict=_evaluate(pairs, "strict", dataset),
-        official=_evaluate(both, "official", dataset) if both else None,
+        strict=_evaluation(pairs, "strict", dataset),
+        official=_evaluation(scorable, "official", dataset) if scorable else None,
         rows=len(pairs),
-        changed=sum(_said_before(row) != _said_after(answer) for row, answer in pairs),
-        unscored=len(pairs) - len(both),
+        changed=sum((row.windows or ()) != corrected for row, corrected in pairs),
+        unscored=len(pairs) - len(scorable),
     )
 
 
-def _pairs(
-    snapshot: Snapshot, dataset: str, split: Split | None, rule: ExportRule
-) -> Iterator[tuple[SnapshotRow, ResolvedAnswer]]:
-    for each in snapshot.rows(splits=None if split is None else [split]):
-        answer = each.resolved("latest" if rule == "latest" else "adjudicated")
-        known = each.row.verdict in ("moments", "no-moment") and answer.verdict in ("moments", "no-moment")
-        if each.dataset == dataset and known:
-            yield each, answer
-
-
-def _said_before(each: SnapshotRow) -> tuple[tuple[float, float], ...]:
-    return tuple((start_s, end_s) for start_s, end_s in each.row.windows or ())
-
-
-def _said_after(answer: ResolvedAnswer) -> tuple[tuple[float, float], ...]:
-    return tuple((moment.start_s, moment.end_s) for moment in answer.moments or ())
-
-
-def _evaluate(pairs: list[tuple[SnapshotRow, ResolvedAnswer]], rules: str, dataset: str) -> Evaluation:
+def _evaluation(
+    pairs: list[tuple[Row, Windows]], rules: Literal["strict", "official"], dataset: str
+) -> Evaluation:
+    """The score of each row's released windows, as a model's answer, against its corrected ones."""
     predictions, truth = [], []
-    for line, (each, answer) in enumerate(pairs, start=1):
-        row, before = each.row, _said_before(each)
+    for line, (row, corrected) in enumerate(pairs, start=1):
+        released = row.windows or ()
         predictions.append(
             PredictionRow(
                 line=line,
                 qid=row.qid_value,
                 query=row.query,
                 vid=row.vid,
-                windows=tuple((start_s, end_s, 1.0) for start_s, end_s in before),
-                moments=before,
+                windows=tuple((start_s, end_s, 1.0) for start_s, end_s in released),
+                moments=released,
                 saliency=None,
-                relevance=1.0 if before else 0.0,
-                refused=not before,
+                relevance=1.0 if released else 0.0,
+                refused=not released,
             )
         )
         truth.append(
@@ -110,11 +98,11 @@ def _evaluate(pairs: list[tuple[SnapshotRow, ResolvedAnswer]], rules: str, datas
                 query=row.query,
                 vid=row.vid,
                 duration_s=row.duration_s,
-                windows=_said_after(answer),
+                windows=corrected,
                 clip_ids=None,
                 saliency=None,
                 fields={},
             )
         )
     files = {"predictions": f"{dataset} as released", "ground_truth": f"{dataset} corrected"}
-    return evaluate(predictions, truth, rules=rules, samples=SAMPLES, files=files)  # type: ignore[arg-type]
+    return evaluate(predictions, truth, rules=rules, samples=BOOTSTRAP_SAMPLES, files=files)

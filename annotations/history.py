@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from annotations import reading
 from annotations.agreement import match
 from annotations.records import Correction, Edit, Query, Verdict
 from annotations.store import Store
@@ -11,7 +12,7 @@ from tempo_core.moments import Moment
 
 TimesMs = tuple[int, int]
 
-_COMPARED = ("verdict", "reason", "categories", "edited_text", "note", "flagged", "submitted")
+COMPARED_FIELDS = ("verdict", "reason", "categories", "edited_text", "note", "flagged", "submitted")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +35,10 @@ class Change:
             return f"added {_span(self.after)}"
         if self.after is None:
             return f"removed {_span(self.before)}"
-        moved_s = [(new - old) / 1000 for old, new in zip(self.before, self.after, strict=True)]
-        edges = [
-            f"{edge} {by_s:+.3f} s" for edge, by_s in zip(("start", "end"), moved_s, strict=True) if by_s
-        ]
+        edges = []
+        for edge, old_ms, new_ms in zip(("start", "end"), self.before, self.after, strict=True):
+            if old_ms != new_ms:
+                edges.append(f"{edge} {(new_ms - old_ms) / 1000:+.3f} s")
         return f"moved {_span(self.before)}: {', '.join(edges)}"
 
 
@@ -61,67 +62,65 @@ class HistoryEntry:
 
 def history(store: Store, query_id: int) -> list[HistoryEntry]:
     """The original, then every correction (drafts too) and verdict in the order of time. Raises NotFound."""
-    query = store.query(query_id)
-    versions = {each.id: each for each in store.corrections(query_id)}
-    models = {each.id: _model(each.prediction) for each in store.proposals(query_id)}
-    entries = [
-        HistoryEntry(
-            kind="correction",
-            id=each.id,
-            author=each.annotator,
-            at_ms=each.created_at_ms,
-            changes=changes(_before(query, versions, each), each.edit),
-            model=models.get(each.edit.proposal_id or 0),
-            restores_id=each.restores_id,
-            record=each,
+    with store.database.read() as connection:
+        records = next(reading.query_records(connection, [query_id]))
+    query = records.query
+    edits = {correction.id: correction.edit for correction in records.corrections}
+    models = {proposal.id: proposal.prediction.model_name for proposal in records.proposals}
+    entries = []
+    for correction in records.corrections:
+        parent = query.original or [] if correction.parent_id is None else edits[correction.parent_id]
+        entries.append(
+            HistoryEntry(
+                kind="correction",
+                id=correction.id,
+                author=correction.annotator,
+                at_ms=correction.created_at_ms,
+                changes=changes(parent, correction.edit),
+                model=models.get(correction.edit.proposal_id or 0),
+                restores_id=correction.restores_id,
+                record=correction,
+            )
         )
-        for each in versions.values()
-    ]
-    for given in store.verdicts(query_id):
-        adopted = Change(field="adopted", before=None, after=given.correction_id)
+    for verdict in records.verdicts:
         entries.append(
             HistoryEntry(
                 kind="verdict",
-                id=given.id,
-                author=given.adjudicator,
-                at_ms=given.created_at_ms,
-                changes=(adopted,),
-                record=given,
+                id=verdict.id,
+                author=verdict.adjudicator,
+                at_ms=verdict.created_at_ms,
+                changes=(Change(field="adopted", before=None, after=verdict.correction_id),),
+                record=verdict,
             )
         )
-    entries.sort(key=lambda each: (each.at_ms or 0, each.kind, each.id or 0))
+    entries.sort(key=lambda entry: (entry.at_ms or 0, entry.kind, entry.id or 0))
     return [HistoryEntry(kind="original", id=None, author=query.dataset, at_ms=None, record=query), *entries]
 
 
 def changes(before: Edit | Sequence[Moment], after: Edit) -> tuple[Change, ...]:
     """What an edit changes against another one, or against plain moments. Moments are paired by overlap."""
-    old = before.windows if isinstance(before, Edit) else list(before)
-    found = [] if not isinstance(before, Edit) else _field_changes(before, after)
-    if not isinstance(before, Edit) and after.verdict != ("moments" if old else "no-moment"):
-        found.append(Change(field="verdict", before="moments" if old else "no-moment", after=after.verdict))
+    names: tuple[str, ...]
+    if isinstance(before, Edit):
+        old, names = before.windows, COMPARED_FIELDS
+        values = {name: getattr(before, name) for name in names}
+    else:
+        old, names = list(before), ("verdict",)
+        values = {"verdict": "moments" if old else "no-moment"}
+    field_changes = [
+        Change(field=name, before=values[name], after=getattr(after, name))
+        for name in names
+        if values[name] != getattr(after, name)
+    ]
     new = after.windows
     pairs = {i: j for i, j, _ in match(old, new)}
     spans: list[tuple[TimesMs | None, TimesMs | None]] = [
         (old[i].to_ms(), new[pairs[i]].to_ms() if i in pairs else None) for i in range(len(old))
     ]
     spans += [(None, new[j].to_ms()) for j in range(len(new)) if j not in pairs.values()]
-    moved = [Change(field="moment", before=was, after=now) for was, now in spans if was != now]
-    return (*found, *sorted(moved, key=lambda each: each.before or each.after))
-
-
-def _field_changes(before: Edit, after: Edit) -> list[Change]:
-    pairs = [(name, getattr(before, name), getattr(after, name)) for name in _COMPARED]
-    return [Change(field=name, before=was, after=now) for name, was, now in pairs if was != now]
-
-
-def _before(query: Query, versions: dict[int, Correction], version: Correction) -> Edit | list[Moment]:
-    if version.parent_id is None:
-        return query.original or []
-    return versions[version.parent_id].edit
-
-
-def _model(prediction: Any) -> str:
-    return f"{prediction.model_id}+{prediction.adapter_id}" if prediction.adapter_id else prediction.model_id
+    moved = [
+        Change(field="moment", before=old_ms, after=new_ms) for old_ms, new_ms in spans if old_ms != new_ms
+    ]
+    return (*field_changes, *sorted(moved, key=lambda change: change.before or change.after))
 
 
 def _span(times_ms: TimesMs) -> str:

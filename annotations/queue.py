@@ -1,4 +1,4 @@
-"""The queue: what `suspicion` says of every row, kept beside the rows and renewed as answers arrive.
+"""The queue: what `suspicion` says of every row, stored beside the rows and renewed as answers arrive.
 
 Order of the queue: rows not adjudicated, fewest reviews first, then the highest suspicion score, then the
 oldest row. Order of the review queue: flagged rows first, then two or more annotators, least agreement first.
@@ -8,22 +8,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+)
 
-from annotations import reading, tables
-from annotations.records import Correction, Proposal, Query, latest_of_each, resolve
-from annotations.suspicion import REASONS, RowFacts, Suspicion, lowest_agreement, score, suspicions
+from annotations import tables
+from annotations.records import answering_version, released_moments
+from annotations.suspicion import BY_WEIGHT, REASONS, RowFacts, Suspicion, lowest_agreement, score, suspicions
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 
 MAX_PAGE_ROWS = 1000
-_LENDING = 20260118
+BATCH = 500
+"""Rows renewed at a time; SQLite's smallest limit for an IN list is 999."""
+LENDING_LOCK = 20260118
 """Key of PostgreSQL's advisory lock; any number that nothing else uses."""
+
+State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
+STATES: tuple[State, ...] = get_args(State)
+Order = Literal["import", "suspicion", "disagreement"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueFilter:
-    """Which rows of the queue are wanted; None means all."""
+    """Which rows of the queue to list; None means all."""
 
     dataset: str | None = None
     split: str | None = None
@@ -63,262 +82,9 @@ class QueueItem:
     reasons: tuple[Suspicion, ...]
 
 
-def renew(connection: Connection, query_ids: Sequence[int]) -> None:
-    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`).
-
-    Rows of an archived dataset get none, also when something is said of them afterwards.
-    """
-    for some in reading.chunks(query_ids):
-        found = reading.queries(connection, _in_use(connection, some))
-        submitted = reading.newest_submitted(connection, some)
-        proposed = reading.newest_proposals(connection, some)
-        adopted = _adopted(connection, some)
-        twins = _duplicates(connection, some)
-        lines, reasons = [], []
-        for query_id, query in found.items():
-            facts = _facts(
-                query,
-                submitted[query_id],
-                adopted.get(query_id),
-                proposed.get(query_id),
-                twins.get(query_id, 0),
-            )
-            because = suspicions(facts)
-            lines.append(_line(query, facts, because, submitted[query_id], query_id in adopted))
-            reasons += [
-                {"query_id": query_id, "reason": each.reason, "number": each.number} for each in because
-            ]
-        for table, values in ((tables.suspicions, reasons), (tables.queue, lines)):
-            connection.execute(delete(table).where(table.c.query_id.in_(some)))
-            if values:
-                connection.execute(insert(table), values)
-
-
-def _in_use(connection: Connection, query_ids: Sequence[int]) -> list[int]:
-    """Those whose dataset is not archived."""
-    mine = tables.queries.join(tables.datasets, tables.datasets.c.name == tables.queries.c.dataset)
-    wanted = select(tables.queries.c.id).select_from(mine).where(~tables.datasets.c.archived)
-    return list(connection.execute(wanted.where(tables.queries.c.id.in_(query_ids))).scalars())
-
-
-def remove_dataset(connection: Connection, dataset: str) -> None:
-    """Take a dataset's rows out of the queue (its rows themselves stay)."""
-    ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
-    for table in (tables.suspicions, tables.queue):
-        connection.execute(delete(table).where(table.c.query_id.in_(ids)))
-
-
-def page(
-    connection: Connection, queue_filter: QueueFilter, *, limit: int, after: int | None = None
-) -> list[QueueItem]:
-    """The next `limit` rows of a queue, from its beginning or after a query of it. Read-only."""
-    if not 1 <= limit <= MAX_PAGE_ROWS:
-        raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows; {limit} were asked for.")
-    statement = _narrow(_ordered(queue_filter.review), queue_filter)
-    if after is not None:
-        statement = statement.where(_beyond(connection, after, queue_filter.review))
-    places = connection.execute(statement.limit(limit)).mappings().all()
-    because = _reasons(connection, [place["query_id"] for place in places])
-    return [QueueItem(**place, reasons=because.get(place["query_id"], ())) for place in places]
-
-
-def candidate(
-    connection: Connection,
-    annotator: str,
-    queue_filter: QueueFilter,
-    *,
-    answers_per_row: int,
-    excluding: Sequence[int],
-    now_ms: int,
-) -> int | None:
-    """The first open row that this annotator has not done and that others do not have in hand already.
-
-    The caller must hold `lock_lending`, or two annotators could be given one row.
-    """
-    place, lease = tables.queue, tables.assignments
-    taken = (
-        select(func.count())
-        .where(
-            lease.c.query_id == place.c.query_id,
-            lease.c.annotator != annotator,
-            ~lease.c.finished,
-            lease.c.leased_until_ms > now_ms,
-        )
-        .scalar_subquery()
-    )
-    statement = (
-        _narrow(select(place.c.query_id).select_from(_joined(queue_filter)), queue_filter)
-        .where(
-            ~place.c.adjudicated, place.c.reviews < answers_per_row, place.c.reviews + taken < answers_per_row
-        )
-        .where(_unseen(annotator), place.c.query_id.not_in(list(excluding)))
-        .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
-        .limit(1)
-    )
-    return connection.execute(statement).scalar_one_or_none()
-
-
-def lock_lending(connection: Connection) -> None:
-    """Let one transaction lend at a time (SQLite's write transactions are alone anyway)."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_LENDING)))
-
-
-def _facts(
-    query: Query,
-    submitted: list[Correction],
-    adopted: Correction | None,
-    proposal: Proposal | None,
-    duplicates: int,
-) -> RowFacts:
-    row = query.row
-    return RowFacts(
-        windows=resolve(query, submitted, adopted).moments,
-        duration_s=row.duration_s,
-        vid=row.vid,
-        clip_ids=row.relevant_clip_ids or (),
-        saliency=row.saliency_scores or (),
-        proposal=None if proposal is None else _proposed(proposal),
-        duplicates=duplicates,
-        versions=_versions(submitted),
-    )
-
-
-def _proposed(proposal: Proposal) -> list[tuple[Moment, float | None]]:
-    moments = proposal.prediction.moments
-    return [(Moment.from_ms(each.start_ms, each.end_ms), each.confidence) for each in moments]
-
-
-def _versions(submitted: list[Correction]) -> list[list[Moment]]:
-    newest = latest_of_each(submitted)
-    return [each.edit.windows for each in newest if each.edit.verdict != "cannot-judge"]
-
-
-def _line(
-    query: Query, facts: RowFacts, because: list[Suspicion], submitted: list[Correction], adjudicated: bool
-) -> dict[str, Any]:
-    newest = latest_of_each(submitted)
-    agreement = lowest_agreement(facts.versions)
-    flagged = any(each.edit.flagged for each in newest)
-    return {
-        "query_id": query.id,
-        "dataset": query.dataset,
-        "split": query.row.split,
-        "score": score(because),
-        "reviews": len(newest),
-        "agreement": agreement,
-        "flagged": flagged,
-        "review_rank": 0.0 if flagged else agreement,
-        "adjudicated": adjudicated,
-    }
-
-
-def _adopted(connection: Connection, query_ids: Sequence[int]) -> dict[int, Correction]:
-    """The correction that each query's newest verdict names; adopted ones may also be an older version."""
-    newest = {
-        query_id: given[-1] for query_id, given in reading.verdicts(connection, query_ids).items() if given
-    }
-    return {
-        query_id: reading.correction(connection, given.correction_id) for query_id, given in newest.items()
-    }
-
-
-def _duplicates(connection: Connection, query_ids: Sequence[int]) -> dict[int, int]:
-    """How many other rows of the same dataset have a query's video and words."""
-    mine, other = tables.queries, tables.queries.alias()
-    same = and_(
-        other.c.vid == mine.c.vid,
-        other.c.text_key == mine.c.text_key,
-        other.c.dataset == mine.c.dataset,
-        other.c.id != mine.c.id,
-    )
-    statement = (
-        select(mine.c.id, func.count()).join(other, same).where(mine.c.id.in_(query_ids)).group_by(mine.c.id)
-    )
-    return {each[0]: each[1] for each in connection.execute(statement)}
-
-
-def _reasons(connection: Connection, query_ids: Sequence[int]) -> dict[int, tuple[Suspicion, ...]]:
-    table, grouped = tables.suspicions, {query_id: [] for query_id in query_ids}  # type: ignore[var-annotated]
-    for some in reading.chunks(query_ids):
-        for each in connection.execute(select(table).where(table.c.query_id.in_(some))):
-            grouped[each.query_id].append(Suspicion(each.reason, each.number))
-    ranked = {
-        reason: rank for rank, reason in enumerate(sorted(REASONS, key=lambda name: -REASONS[name].weight))
-    }
-    return {
-        query_id: tuple(sorted(found, key=lambda each: ranked[each.reason]))
-        for query_id, found in grouped.items()
-    }
-
-
-def _ordered(review: bool) -> Select[Any]:
-    place, query = tables.queue, tables.queries
-    statement = (
-        select(place, query.c.qid, query.c.text, query.c.vid)
-        .join(query, query.c.id == place.c.query_id)
-        .where(~place.c.adjudicated)
-    )
-    columns = [
-        column for column in statement.selected_columns if column.name not in ("adjudicated", "review_rank")
-    ]
-    statement = statement.with_only_columns(*columns, maintain_column_froms=True)
-    if review:
-        known = statement.where(place.c.review_rank.is_not(None))
-        return known.order_by(place.c.review_rank, place.c.query_id)
-    return statement.order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
-
-
-def _beyond(connection: Connection, query_id: int, review: bool) -> Any:
-    """What lies after a query in the order of `_ordered`."""
-    place = tables.queue
-    found = connection.execute(select(place).where(place.c.query_id == query_id)).one_or_none()
-    if found is None:
-        raise InputError(f"Query {query_id} is not in the queue; ask for the first page again.")
-    if review:
-        return tuple_(place.c.review_rank, place.c.query_id) > (found.review_rank, query_id)
-    key = tuple_(place.c.reviews, -place.c.score, place.c.query_id)
-    return key > (found.reviews, -found.score, query_id)
-
-
-def _joined(queue_filter: QueueFilter) -> Any:
-    if not queue_filter.with_video:
-        return tables.queue
-    return tables.queue.join(tables.queries, tables.queries.c.id == tables.queue.c.query_id)
-
-
-def _narrow(statement: Select[Any], queue_filter: QueueFilter) -> Select[Any]:
-    place = tables.queue
-    for name in ("dataset", "split"):
-        if getattr(queue_filter, name) is not None:
-            statement = statement.where(place.c[name] == getattr(queue_filter, name))
-    if queue_filter.reason is not None:
-        table = tables.suspicions
-        having = (table.c.query_id == place.c.query_id) & (table.c.reason == queue_filter.reason)
-        statement = statement.where(select(table.c.reason).where(having).exists())
-    if queue_filter.with_video:
-        known = select(tables.videos.c.id).where(tables.videos.c.vid == tables.queries.c.vid)
-        statement = statement.where(known.exists())
-    return statement.where(_unseen(queue_filter.unseen_by)) if queue_filter.unseen_by else statement
-
-
-def _unseen(annotator: str) -> Any:
-    table = tables.corrections
-    mine = (
-        (table.c.query_id == tables.queue.c.query_id) & (table.c.annotator == annotator) & table.c.submitted
-    )
-    return ~select(table.c.id).where(mine).exists()
-
-
-State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
-STATES: tuple[State, ...] = get_args(State)
-Order = Literal["import", "suspicion", "disagreement"]
-ORDERS: tuple[Order, ...] = get_args(Order)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrowseFilter:
-    """Which rows are browse_filter; None and "" mean all. Archived datasets never show."""
+    """Which rows of the store to list; None and "" mean all. Archived datasets never show."""
 
     text: str = ""
     """Part of the query's text, of its video's name or of its id, in any case."""
@@ -336,8 +102,8 @@ class BrowseFilter:
         choices = (("state", self.state, STATES), ("order", self.order, ORDERS))
         for name, value, allowed in (*choices, ("reason", self.reason, (None, *REASONS))):
             if value not in allowed:
-                shown = ", ".join(str(each) for each in allowed if each is not None)
-                raise InputError(f"{name} is {value!r}; it must be one of {shown}.")
+                names = ", ".join(str(choice) for choice in allowed if choice is not None)
+                raise InputError(f"{name} is {value!r}; it must be one of {names}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -368,78 +134,287 @@ class BrowsePage:
     offset: int
 
 
+def renew(connection: Connection, query_ids: Sequence[int]) -> None:
+    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`).
+
+    Rows of an archived dataset get none, also when something is said of them afterwards.
+    """
+    for start in range(0, len(query_ids), BATCH):
+        _renew_batch(connection, query_ids[start : start + BATCH])
+
+
+def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
+    query, twin = tables.queries, tables.queries.alias()
+    proposal, verdict = tables.proposals, tables.verdicts
+    correction, later, moment = tables.corrections, tables.corrections.alias(), tables.correction_moments
+
+    # The rows, with how many others of their dataset ask the same of the same video, the newest proposal and
+    # the correction that the newest verdict names.
+    same_question = and_(
+        twin.c.vid == query.c.vid,
+        twin.c.text_key == query.c.text_key,
+        twin.c.dataset == query.c.dataset,
+        twin.c.id != query.c.id,
+    )
+    newest_proposal = select(func.max(proposal.c.id)).where(proposal.c.query_id == query.c.id)
+    adopted_id = (
+        select(verdict.c.correction_id)
+        .where(verdict.c.query_id == query.c.id)
+        .order_by(verdict.c.revision.desc())
+        .limit(1)
+    )
+    statement = (
+        select(
+            query.c.id,
+            query.c.dataset,
+            query.c.split,
+            query.c.vid,
+            query.c.content,
+            select(func.count()).where(same_question).scalar_subquery().label("duplicates"),
+            proposal.c.moments.label("proposed"),
+            adopted_id.scalar_subquery().label("adopted_id"),
+        )
+        .join(tables.datasets, tables.datasets.c.name == query.c.dataset)
+        .outerjoin(proposal, proposal.c.id == newest_proposal.correlate(query).scalar_subquery())
+        .where(query.c.id.in_(query_ids), ~tables.datasets.c.archived)
+    )
+    rows = connection.execute(statement).all()
+
+    # Each annotator's newest submitted version and the adopted ones, a line for each moment.
+    is_newest = ~exists().where(
+        later.c.query_id == correction.c.query_id,
+        later.c.annotator == correction.c.annotator,
+        later.c.submitted,
+        later.c.revision > correction.c.revision,
+    )
+    adopted_ids = [row.adopted_id for row in rows if row.adopted_id is not None]
+    statement = (
+        select(
+            correction.c.id,
+            correction.c.query_id,
+            correction.c.verdict,
+            correction.c.flagged,
+            correction.c.created_at_ms,
+            is_newest.label("is_newest"),
+            moment.c.start_ms,
+            moment.c.end_ms,
+        )
+        .outerjoin(moment, moment.c.correction_id == correction.c.id)
+        .where(correction.c.query_id.in_(query_ids), correction.c.submitted)
+        .where(or_(is_newest, correction.c.id.in_(adopted_ids)))
+        .order_by(correction.c.annotator, correction.c.id, moment.c.position)
+    )
+    versions: dict[int, dict[int, Any]] = {query_id: {} for query_id in query_ids}
+    windows: dict[int, list[Moment]] = {}
+    for line in connection.execute(statement):
+        versions[line.query_id][line.id] = line
+        windows.setdefault(line.id, [])
+        if line.start_ms is not None:
+            windows[line.id].append(Moment.from_ms(line.start_ms, line.end_ms))
+
+    places, reasons = [], []
+    for row in rows:
+        content = row.content
+        moments = released_moments(content.get("windows"), content.get("verdict"))
+        newest = [version for version in versions[row.id].values() if version.is_newest]
+        adopted = versions[row.id].get(row.adopted_id)
+        answer = answering_version(newest, adopted)
+        if answer is not None and answer.verdict != "cannot-judge":
+            moments = windows[answer.id]
+        judged = [windows[version.id] for version in newest if version.verdict != "cannot-judge"]
+        proposed = None
+        if row.proposed is not None:
+            proposed = [(Moment.from_ms(start_ms, end_ms), share) for start_ms, end_ms, share in row.proposed]
+        because = suspicions(
+            RowFacts(
+                windows=moments,
+                duration_s=content.get("duration_s"),
+                vid=row.vid,
+                clip_ids=content.get("relevant_clip_ids") or (),
+                saliency=content.get("saliency_scores") or (),
+                proposal=proposed,
+                duplicates=row.duplicates,
+                versions=judged,
+            )
+        )
+        for suspicion in because:
+            reasons.append({"query_id": row.id, "reason": suspicion.reason, "number": suspicion.number})
+        agreement = lowest_agreement(judged)
+        flagged = True in [version.flagged for version in newest]
+        places.append(
+            {
+                "query_id": row.id,
+                "dataset": row.dataset,
+                "split": row.split,
+                "score": score(because),
+                "reviews": len(newest),
+                "agreement": agreement,
+                "flagged": flagged,
+                "review_rank": 0.0 if flagged else agreement,
+                "adjudicated": row.adopted_id is not None,
+            }
+        )
+    for table, values in ((tables.suspicions, reasons), (tables.queue, places)):
+        connection.execute(delete(table).where(table.c.query_id.in_(query_ids)))
+        if values:
+            connection.execute(insert(table), values)
+
+
+def page(
+    connection: Connection, queue_filter: QueueFilter, *, limit: int, after: int | None = None
+) -> list[QueueItem]:
+    """The next `limit` rows of a queue, from its beginning or after a query of it. Read-only."""
+    if not 1 <= limit <= MAX_PAGE_ROWS:
+        raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows; {limit} were asked for.")
+    place, query = tables.queue, tables.queries
+    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
+    columns += [place.c.flagged, query.c.qid, query.c.text, query.c.vid]
+    statement = select(*columns).join(query, query.c.id == place.c.query_id).where(~place.c.adjudicated)
+    # The order, as a key that grows from row to row.
+    key: list[ColumnElement[Any]]
+    if queue_filter.review:
+        key = [place.c.review_rank, place.c.query_id]
+        statement = statement.where(place.c.review_rank.is_not(None)).order_by(*key)
+    else:
+        key = [place.c.reviews, -place.c.score, place.c.query_id]
+        statement = statement.order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
+    if after is not None:
+        values = connection.execute(select(*key).where(place.c.query_id == after)).one_or_none()
+        if values is None:
+            raise InputError(f"Query {after} is not in the queue; ask for the first page again.")
+        statement = statement.where(tuple_(*key) > tuple_(*values))
+    rows = connection.execute(_narrow(statement, queue_filter).limit(limit)).mappings().all()
+    because = reasons(connection, [row["query_id"] for row in rows])
+    return [QueueItem(**row, reasons=tuple(because[row["query_id"]])) for row in rows]
+
+
+def reasons(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Suspicion]]:
+    """Why each row looks wrong, strongest weight first; every id has an entry, empty for a row that does not.
+
+    At most MAX_PAGE_ROWS ids.
+    """
+    table = tables.suspicions
+    grouped: dict[int, list[Suspicion]] = {query_id: [] for query_id in query_ids}
+    for row in connection.execute(select(table).where(table.c.query_id.in_(query_ids))):
+        grouped[row.query_id].append(Suspicion(row.reason, row.number))
+    for suspicions_of_row in grouped.values():
+        suspicions_of_row.sort(key=lambda suspicion: BY_WEIGHT.index(suspicion.reason))
+    return grouped
+
+
+def candidate(
+    connection: Connection,
+    annotator: str,
+    queue_filter: QueueFilter,
+    *,
+    answers_per_row: int,
+    excluding: Sequence[int],
+    now_ms: int,
+) -> int | None:
+    """The first open row that this annotator has not done and that others do not have in hand already.
+
+    The caller must hold `lock_lending`, or two annotators could be given one row.
+    """
+    place, lease = tables.queue, tables.assignments
+    others_at_work = (
+        select(func.count())
+        .where(
+            lease.c.query_id == place.c.query_id,
+            lease.c.annotator != annotator,
+            ~lease.c.finished,
+            lease.c.leased_until_ms > now_ms,
+        )
+        .scalar_subquery()
+    )
+    statement = (
+        _narrow(select(place.c.query_id), queue_filter)
+        .where(~place.c.adjudicated, place.c.reviews < answers_per_row)
+        .where(place.c.reviews + others_at_work < answers_per_row)
+        .where(~is_submitted_by(annotator), place.c.query_id.not_in(excluding))
+        .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
+        .limit(1)
+    )
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def lock_lending(connection: Connection) -> None:
+    """Let one transaction lend at a time (SQLite's write transactions are alone anyway)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
+
+
+def is_submitted_by(annotator: str) -> ColumnElement[bool]:
+    """The condition that an annotator has submitted an answer to a row of the queue."""
+    table = tables.corrections
+    own = (table.c.query_id == tables.queue.c.query_id) & (table.c.annotator == annotator)
+    return exists().where(own, table.c.submitted)
+
+
+def has_reason(reason: str) -> ColumnElement[bool]:
+    """The condition that a row of the queue has a suspicion."""
+    table = tables.suspicions
+    return exists().where(table.c.query_id == tables.queue.c.query_id, table.c.reason == reason)
+
+
 def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
     """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
     if not 1 <= limit <= MAX_PAGE_ROWS or offset < 0:
         raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows from row 0 on; got {limit} from {offset}.")
     place, query = tables.queue, tables.queries
-    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
-    columns += [
-        place.c.flagged,
-        place.c.adjudicated,
-        query.c.qid,
-        query.c.text,
-        query.c.vid,
-        query.c.duration_ms,
-    ]
-    ids = (
-        _browse_order(_browsed(select(place.c.query_id), browse_filter), browse_filter.order)
-        .limit(limit)
-        .offset(offset)
-    )
-    total = connection.execute(_browsed(select(func.count()), browse_filter)).scalar_one()
-    chosen = list(connection.execute(ids).scalars())
-    joined = select(*columns).join(query, query.c.id == place.c.query_id)
-    found = {
-        each["query_id"]: dict(each)
-        for each in connection.execute(joined.where(place.c.query_id.in_(chosen))).mappings()
-    }
-    return BrowsePage(
-        rows=tuple(_browse_row(found[query_id]) for query_id in chosen), total=total, offset=offset
-    )
-
-
-def _browse_row(found: dict[str, Any]) -> BrowseRow:
-    duration_ms = found.pop("duration_ms")
-    return BrowseRow(**found, duration_s=None if duration_ms is None else duration_ms / 1000)
-
-
-def _browsed(statement: Select[Any], browse_filter: BrowseFilter) -> Select[Any]:
-    place, query = tables.queue, tables.queries
-    statement = statement.select_from(place)
+    conditions: list[ColumnElement[bool]] = []
     if browse_filter.text:
-        statement = statement.join(query, query.c.id == place.c.query_id)
-        columns = (query.c.text, query.c.vid, query.c.qid)
-        statement = statement.where(
-            or_(*(each.icontains(browse_filter.text, autoescape=True) for each in columns))
-        )
-    for name in ("dataset", "split"):
-        if getattr(browse_filter, name):
-            statement = statement.where(place.c[name] == getattr(browse_filter, name))
-    in_state = {
-        "open": (place.c.reviews == 0) & ~place.c.adjudicated,
-        "reviewed": place.c.reviews > 0,
-        "several": place.c.reviews > 1,
-        "flagged": place.c.flagged,
-        "adjudicated": place.c.adjudicated,
-    }
+        searched = (query.c.text, query.c.vid, query.c.qid)
+        matches = or_(*(column.icontains(browse_filter.text, autoescape=True) for column in searched))
+        conditions.append(exists().where(query.c.id == place.c.query_id, matches))
+    if browse_filter.dataset:
+        conditions.append(place.c.dataset == browse_filter.dataset)
+    if browse_filter.split:
+        conditions.append(place.c.split == browse_filter.split)
     if browse_filter.state != "any":
-        statement = statement.where(in_state[browse_filter.state])
+        in_state = {
+            "open": (place.c.reviews == 0) & ~place.c.adjudicated,
+            "reviewed": place.c.reviews > 0,
+            "several": place.c.reviews > 1,
+            "flagged": place.c.flagged,
+            "adjudicated": place.c.adjudicated,
+        }
+        conditions.append(in_state[browse_filter.state])
     if browse_filter.reason:
-        table = tables.suspicions
-        has = exists().where(table.c.query_id == place.c.query_id, table.c.reason == browse_filter.reason)
-        statement = statement.where(has)
+        conditions.append(has_reason(browse_filter.reason))
     if browse_filter.annotator:
-        table = tables.corrections
-        mine = (table.c.query_id == place.c.query_id) & (table.c.annotator == browse_filter.annotator)
-        statement = statement.where(exists().where(mine & table.c.submitted))
+        conditions.append(is_submitted_by(browse_filter.annotator))
+    order: dict[Order, tuple[ColumnElement[Any], ...]] = {
+        "import": (place.c.query_id,),
+        "suspicion": (place.c.score.desc(), place.c.query_id),
+        "disagreement": (place.c.agreement.is_(None), place.c.agreement, place.c.query_id),
+    }
+    total = connection.execute(select(func.count()).select_from(place).where(*conditions)).scalar_one()
+    # The page's ids first: only their rows are joined and read.
+    ids = select(place.c.query_id).where(*conditions).order_by(*order[browse_filter.order])
+    query_ids = connection.execute(ids.limit(limit).offset(offset)).scalars().all()
+    columns = [column for column in place.c if column.name != "review_rank"]
+    statement = select(*columns, query.c.qid, query.c.text, query.c.vid, query.c.duration_ms)
+    statement = statement.join(query, query.c.id == place.c.query_id).where(place.c.query_id.in_(query_ids))
+    rows = {}
+    for row in connection.execute(statement).mappings():
+        values = dict(row)
+        duration_ms = values.pop("duration_ms")
+        duration_s = None if duration_ms is None else duration_ms / 1000
+        rows[row["query_id"]] = BrowseRow(**values, duration_s=duration_s)
+    return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total, offset=offset)
+
+
+def _narrow(statement: Select[Any], queue_filter: QueueFilter) -> Select[Any]:
+    place, query, video = tables.queue, tables.queries, tables.videos
+    if queue_filter.dataset is not None:
+        statement = statement.where(place.c.dataset == queue_filter.dataset)
+    if queue_filter.split is not None:
+        statement = statement.where(place.c.split == queue_filter.split)
+    if queue_filter.reason is not None:
+        statement = statement.where(has_reason(queue_filter.reason))
+    if queue_filter.with_video:
+        has_video = exists().where(query.c.id == place.c.query_id, video.c.vid == query.c.vid)
+        statement = statement.where(has_video.correlate(place))
+    if queue_filter.unseen_by:
+        statement = statement.where(~is_submitted_by(queue_filter.unseen_by))
     return statement
-
-
-def _browse_order(statement: Select[Any], order: Order) -> Select[Any]:
-    place = tables.queue
-    if order == "suspicion":
-        return statement.order_by(place.c.score.desc(), place.c.query_id)
-    if order == "disagreement":
-        return statement.order_by(place.c.agreement.is_(None), place.c.agreement, place.c.query_id)
-    return statement.order_by(place.c.query_id)

@@ -1,14 +1,16 @@
-"""From table rows to records and back. Every function that takes a connection only reads."""
+"""Reads of the store: from the rows of its tables to records. Nothing here writes."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from annotations import tables
 from annotations.errors import NotFound
 from annotations.records import (
+    ADJUDICATION,
     Correction,
     Edit,
     EditedMoment,
@@ -17,6 +19,7 @@ from annotations.records import (
     ProposedMoment,
     Query,
     Verdict,
+    latest_of_each,
 )
 from annotations.rows import row_from_content
 
@@ -25,11 +28,151 @@ T = TypeVar("T")
 BATCH = 500
 """Ids in one IN list; SQLite's smallest limit is 999."""
 
-_EDIT_COLUMNS = [
-    field.name for field in dataclasses.fields(Edit) if field.name not in ("moments", "categories")
-]
-_MOMENT_COLUMNS = [field.name for field in dataclasses.fields(EditedMoment)]
-_PREDICTION_COLUMNS = [field.name for field in dataclasses.fields(Prediction) if field.name != "moments"]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryRecords:
+    """Everything that was said about one query."""
+
+    query: Query
+    corrections: list[Correction]
+    """Every version, drafts too, oldest first."""
+    proposals: list[Proposal]
+    """Oldest first."""
+    verdicts: list[Verdict]
+    """Oldest first; the last one holds."""
+
+    @property
+    def versions(self) -> list[Correction]:
+        """Each annotator's newest submitted version, by annotator."""
+        return latest_of_each(version for version in self.corrections if version.edit.submitted)
+
+    @property
+    def independent_versions(self) -> list[Correction]:
+        """The versions without those that adjudicators made after looking at the others."""
+        return [version for version in self.versions if version.edit.arm != ADJUDICATION]
+
+    @property
+    def adopted(self) -> Correction | None:
+        """The correction that the newest verdict names."""
+        if not self.verdicts:
+            return None
+        adopted_id = self.verdicts[-1].correction_id
+        return next(version for version in self.corrections if version.id == adopted_id)
+
+
+def query_records(connection: Connection, query_ids: Sequence[int]) -> Iterator[QueryRecords]:
+    """The records of each query, in the order of the ids, read some at a time. Raises NotFound."""
+    for ids in chunks(query_ids):
+        query_of = {item.id: item for item in queries(connection, tables.queries.c.id.in_(ids))}
+        corrections_of = corrections(connection, ids, drafts=True)
+        proposals_of, verdicts_of = proposals(connection, ids), verdicts(connection, ids)
+        for query_id in ids:
+            if query_id not in query_of:
+                raise no_query(query_id)
+            yield QueryRecords(
+                query=query_of[query_id],
+                corrections=corrections_of[query_id],
+                proposals=proposals_of[query_id],
+                verdicts=verdicts_of[query_id],
+            )
+
+
+def answered_records(connection: Connection, dataset: str | None) -> Iterator[QueryRecords]:
+    """The records of the queries that somebody submitted an answer to, of one dataset or of all in use."""
+    table = tables.queue
+    statement = select(table.c.query_id).where(table.c.reviews > 0).order_by(table.c.query_id)
+    if dataset is not None:
+        statement = statement.where(table.c.dataset == dataset)
+    return query_records(connection, connection.execute(statement).scalars().all())
+
+
+def query(connection: Connection, query_id: int) -> Query:
+    """One query. Raises NotFound."""
+    matches = queries(connection, tables.queries.c.id == query_id)
+    if not matches:
+        raise no_query(query_id)
+    return matches[0]
+
+
+def no_query(query_id: int) -> NotFound:
+    """The error of a query id that does not exist."""
+    return NotFound(f"There is no query {query_id}; list them with `python -m annotations queue`.")
+
+
+def queries(
+    connection: Connection, condition: ColumnElement[bool], *, limit: int | None = None
+) -> list[Query]:
+    """The queries that meet a condition, in the order of import."""
+    statement = select(tables.queries).where(condition).order_by(tables.queries.c.id).limit(limit)
+    return [
+        Query(id=row.id, dataset=row.dataset, row=row_from_content(row.content, row.raw))
+        for row in connection.execute(statement)
+    ]
+
+
+def corrections(
+    connection: Connection, query_ids: Sequence[int], *, drafts: bool = False
+) -> dict[int, list[Correction]]:
+    """Submitted corrections (with `drafts`, all) of each query, oldest first; every id has an entry."""
+    table = tables.corrections
+    grouped: dict[int, list[Correction]] = {query_id: [] for query_id in query_ids}
+    for ids in chunks(query_ids):
+        condition = table.c.query_id.in_(ids)
+        for correction in _corrections(connection, condition if drafts else condition & table.c.submitted):
+            grouped[correction.query_id].append(correction)
+    return grouped
+
+
+def correction(connection: Connection, correction_id: int) -> Correction:
+    """One correction. Raises NotFound."""
+    matches = _corrections(connection, tables.corrections.c.id == correction_id)
+    if not matches:
+        raise NotFound(f"There is no correction {correction_id}.")
+    return matches[0]
+
+
+def latest(connection: Connection, query_id: int, annotator: str) -> Correction | None:
+    """An annotator's newest version of a query, draft or not."""
+    table = tables.corrections
+    own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+    newest = select(func.max(table.c.revision)).where(own).correlate(None).scalar_subquery()
+    versions = _corrections(connection, own & (table.c.revision == newest))
+    return versions[0] if versions else None
+
+
+def proposals(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Proposal]]:
+    """Proposals of each query, oldest first; every id has an entry."""
+    table = tables.proposals
+    grouped: dict[int, list[Proposal]] = {query_id: [] for query_id in query_ids}
+    for ids in chunks(query_ids):
+        for proposal in _proposals(connection, table.c.query_id.in_(ids)):
+            grouped[proposal.query_id].append(proposal)
+    return grouped
+
+
+def proposal(connection: Connection, proposal_id: int) -> Proposal:
+    """One proposal. Raises NotFound."""
+    matches = _proposals(connection, tables.proposals.c.id == proposal_id)
+    if not matches:
+        raise NotFound(f"There is no proposal {proposal_id}.")
+    return matches[0]
+
+
+def verdicts(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Verdict]]:
+    """Verdicts of each query, oldest first; every id has an entry."""
+    table = tables.verdicts
+    grouped: dict[int, list[Verdict]] = {query_id: [] for query_id in query_ids}
+    for ids in chunks(query_ids):
+        statement = select(table).where(table.c.query_id.in_(ids)).order_by(table.c.revision)
+        for verdict in records(connection, Verdict, statement):
+            grouped[verdict.query_id].append(verdict)
+    return grouped
+
+
+def records(connection: Connection, record_type: type[T], statement: Select[Any]) -> list[T]:
+    """The rows of a statement as records whose fields are columns of the same names."""
+    rows = connection.execute(statement).mappings()
+    return [record_type(**_fields(record_type, row)) for row in rows]
 
 
 def chunks(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
@@ -38,146 +181,34 @@ def chunks(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def queries(connection: Connection, query_ids: Sequence[int]) -> dict[int, Query]:
-    """Queries by id; those that do not exist are left out."""
-    return {
-        found["id"]: query_of(found)
-        for found in _of_ids(connection, select(tables.queries), tables.queries.c.id, query_ids)
-    }
+def _corrections(connection: Connection, condition: ColumnElement[bool]) -> list[Correction]:
+    table, moment = tables.corrections, tables.correction_moments
+    moments: dict[int, list[EditedMoment]] = {}
+    of_corrections = moment.c.correction_id.in_(select(table.c.id).where(condition))
+    statement = select(moment).where(of_corrections).order_by(moment.c.correction_id, moment.c.position)
+    for row in connection.execute(statement).mappings():
+        moments.setdefault(row["correction_id"], []).append(EditedMoment(**_fields(EditedMoment, row)))
+    corrections = []
+    for row in connection.execute(select(table).where(condition).order_by(table.c.id)).mappings():
+        content = _fields(Edit, row, moments=tuple(moments.get(row["id"], ())))
+        corrections.append(Correction(**_fields(Correction, row, edit=Edit(**content))))
+    return corrections
 
 
-def query_of(found: RowMapping) -> Query:
-    """The record of a row of `queries`."""
-    return Query(
-        id=found["id"], dataset=found["dataset"], row=row_from_content(found["content"], found["raw"])
-    )
-
-
-def require_query(connection: Connection, query_id: int, *, lock: bool = False) -> Query:
-    """One query; with `lock`, other writers of it wait until this transaction ends. Raises NotFound."""
-    if lock:
-        held = select(tables.queries.c.id).where(tables.queries.c.id == query_id)
-        connection.execute(held.with_for_update(key_share=True))
-    found = queries(connection, [query_id])
-    if not found:
-        raise NotFound(f"There is no query {query_id}; list them with `python -m annotations queue`.")
-    return found[query_id]
-
-
-def corrections(
-    connection: Connection, query_ids: Sequence[int], *, drafts: bool = False
-) -> dict[int, list[Correction]]:
-    """Submitted corrections (with `drafts`, all) of each query, oldest first; every id has an entry."""
-    statement = select(tables.corrections).order_by(tables.corrections.c.id)
-    if not drafts:
-        statement = statement.where(tables.corrections.c.submitted)
-    return _corrections(connection, statement, query_ids)
-
-
-def newest_submitted(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Correction]]:
-    """Each annotator's newest submitted version of each query, without building the versions before it."""
-    table, later = tables.corrections, tables.corrections.alias()
-    newer = (later.c.query_id == table.c.query_id) & (later.c.annotator == table.c.annotator)
-    newer &= later.c.submitted & (later.c.revision > table.c.revision)
-    last = table.c.submitted & ~select(later.c.id).where(newer).exists()
-    return _corrections(connection, select(table).where(last).order_by(table.c.id), query_ids)
-
-
-def _corrections(
-    connection: Connection, statement: Select[Any], query_ids: Sequence[int]
-) -> dict[int, list[Correction]]:
-    found = list(_of_ids(connection, statement, tables.corrections.c.query_id, query_ids))
-    moments = correction_moments(connection, [each["id"] for each in found if each["moment_count"]])
-    grouped: dict[int, list[Correction]] = {query_id: [] for query_id in query_ids}
-    for each in found:
-        grouped[each["query_id"]].append(correction_of(each, moments.get(each["id"], [])))
-    return grouped
-
-
-def correction_moments(
-    connection: Connection, correction_ids: Sequence[int]
-) -> dict[int, list[EditedMoment]]:
-    """The moments of each correction that has some, in order."""
-    table = tables.correction_moments
-    statement = select(table).order_by(table.c.correction_id, table.c.position)
-    grouped: dict[int, list[EditedMoment]] = {}
-    for each in _of_ids(connection, statement, table.c.correction_id, correction_ids):
-        moment = EditedMoment(**{name: each[name] for name in _MOMENT_COLUMNS})
-        grouped.setdefault(each["correction_id"], []).append(moment)
-    return grouped
-
-
-def correction_of(found: RowMapping, moments: Iterable[EditedMoment]) -> Correction:
-    """The record of a row of `corrections` and its moments."""
-    content = {name: found[name] for name in _EDIT_COLUMNS}
-    edit = Edit(**content, moments=tuple(moments), categories=tuple(found["categories"]))
-    return Correction(edit=edit, **_numbering(Correction, found, "edit"))
-
-
-def correction(connection: Connection, correction_id: int) -> Correction:
-    """One correction. Raises NotFound."""
-    statement = select(tables.corrections).where(tables.corrections.c.id == correction_id)
-    found = connection.execute(statement).mappings().one_or_none()
-    if found is None:
-        raise NotFound(f"There is no correction {correction_id}.")
-    return correction_of(found, correction_moments(connection, [correction_id]).get(correction_id, []))
-
-
-def latest(connection: Connection, query_id: int, annotator: str) -> Correction | None:
-    """An annotator's newest version of a query, draft or not."""
-    table = tables.corrections
-    statement = (
-        select(table.c.id)
-        .where(table.c.query_id == query_id, table.c.annotator == annotator)
-        .order_by(table.c.revision.desc())
-        .limit(1)
-    )
-    found = connection.execute(statement).scalar_one_or_none()
-    return None if found is None else correction(connection, found)
-
-
-def proposals(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Proposal]]:
-    """Proposals of each query, oldest first; every id has an entry."""
-    statement = select(tables.proposals).order_by(tables.proposals.c.id)
-    grouped: dict[int, list[Proposal]] = {query_id: [] for query_id in query_ids}
-    for each in _of_ids(connection, statement, tables.proposals.c.query_id, query_ids):
-        grouped[each["query_id"]].append(proposal_of(each))
-    return grouped
-
-
-def newest_proposals(connection: Connection, query_ids: Sequence[int]) -> dict[int, Proposal]:
-    """The newest proposal of each query that has one."""
+def _proposals(connection: Connection, condition: ColumnElement[bool]) -> list[Proposal]:
     table = tables.proposals
-    newest = select(func.max(table.c.id)).where(table.c.query_id.in_(query_ids)).group_by(table.c.query_id)
-    found = connection.execute(select(table).where(table.c.id.in_(newest))).mappings()
-    return {each["query_id"]: proposal_of(each) for each in found}
+    proposals = []
+    for row in connection.execute(select(table).where(condition).order_by(table.c.id)).mappings():
+        moments = tuple(
+            ProposedMoment(start_ms=start_ms, end_ms=end_ms, confidence=confidence)
+            for start_ms, end_ms, confidence in row["moments"]
+        )
+        prediction = Prediction(**_fields(Prediction, row, moments=moments))
+        proposals.append(Proposal(**_fields(Proposal, row, prediction=prediction)))
+    return proposals
 
 
-def proposal_of(found: RowMapping) -> Proposal:
-    """The record of a row of `proposals`."""
-    moments = tuple(
-        ProposedMoment(start_ms=start_ms, end_ms=end_ms, confidence=confidence)
-        for start_ms, end_ms, confidence in found["moments"]
-    )
-    prediction = Prediction(moments=moments, **{name: found[name] for name in _PREDICTION_COLUMNS})
-    return Proposal(prediction=prediction, **_numbering(Proposal, found, "prediction"))
-
-
-def verdicts(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Verdict]]:
-    """Verdicts of each query, oldest first; every id has an entry."""
-    statement = select(tables.verdicts).order_by(tables.verdicts.c.revision)
-    grouped: dict[int, list[Verdict]] = {query_id: [] for query_id in query_ids}
-    for each in _of_ids(connection, statement, tables.verdicts.c.query_id, query_ids):
-        grouped[each["query_id"]].append(Verdict(**_numbering(Verdict, each)))
-    return grouped
-
-
-def _numbering(record: type, found: RowMapping, *but: str) -> dict[str, Any]:
-    return {field.name: found[field.name] for field in dataclasses.fields(record) if field.name not in but}
-
-
-def _of_ids(
-    connection: Connection, statement: Select[Any], column: Any, ids: Sequence[int]
-) -> Iterator[RowMapping]:
-    for some in chunks(ids):
-        yield from connection.execute(statement.where(column.in_(some))).mappings()
+def _fields(record_type: Any, row: RowMapping, **values: Any) -> dict[str, Any]:
+    """The fields of a record: `values` as they are, the others from the columns of the same names."""
+    names = [attribute.name for attribute in dataclasses.fields(record_type)]
+    return {name: values[name] if name in values else row[name] for name in names}

@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from operator import attrgetter
+from typing import Any, Literal, TypeVar, get_args
 
 from annotations.rows import VERDICTS, Row
 from annotations.rows import Verdict as VerdictKind
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, moments_from_pairs
 
+T = TypeVar("T")
 EdgeSource = Literal["original", "model", "snap", "hand"]
 EDGE_SOURCES: tuple[EdgeSource, ...] = ("original", "model", "snap", "hand")
 
@@ -65,7 +67,7 @@ class EditedMoment:
                 "it must start at 0 or later and end after it starts."
             )
         for name in ("start_source", "end_source"):
-            _require_one_of(name, getattr(self, name), EDGE_SOURCES)
+            _check_choice(name, getattr(self, name), EDGE_SOURCES)
         for name in ("start_uncertainty_ms", "end_uncertainty_ms", "start_frame", "end_frame"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 0):
@@ -74,6 +76,7 @@ class EditedMoment:
 
     @property
     def moment(self) -> Moment:
+        """In seconds."""
         return Moment.from_ms(self.start_ms, self.end_ms)
 
 
@@ -104,12 +107,19 @@ class Edit:
     key_presses: int | None = None
 
     def __post_init__(self) -> None:
-        _require_one_of("verdict", self.verdict, VERDICTS)
+        _check_choice("verdict", self.verdict, VERDICTS)
         object.__setattr__(self, "moments", tuple(self.moments))
         object.__setattr__(self, "categories", tuple(sorted(set(self.categories))))
         for category in self.categories:
-            _require_one_of("category", category, tuple(ERROR_CATEGORIES))
-        self._check_verdict()
+            _check_choice("category", category, tuple(ERROR_CATEGORIES))
+        # A draft may be incomplete: moments that are still missing, a reason not yet written.
+        if self.submitted and (self.verdict == "moments") != bool(self.moments):
+            raise InputError(
+                f"Verdict {self.verdict!r} came with {len(self.moments)} moments; "
+                "`moments` needs at least one, and the other verdicts take none."
+            )
+        if self.submitted and self.verdict != "moments" and not (self.reason or "").strip():
+            raise InputError(f"Verdict {self.verdict!r} came without a reason; say why in `reason`.")
         for before, after in pairwise(self.moments):
             if after.start_ms < before.end_ms:
                 raise InputError(
@@ -122,31 +132,22 @@ class Edit:
             if type(getattr(self, name)) is not bool:
                 raise InputError(f"{name} is {str(getattr(self, name))[:40]!r}; give true or false.")
         for name in ("proposal_id", "active_ms", "key_presses"):
-            _require_count(name, getattr(self, name))
-
-    def _check_verdict(self) -> None:
-        if (self.verdict == "moments") != bool(self.moments) and self.submitted:
-            raise InputError(
-                f"Verdict {self.verdict!r} came with {len(self.moments)} moments; "
-                "`moments` needs at least one, and the other verdicts take none."
-            )
-        if self.verdict != "moments" and self.submitted and not (self.reason or "").strip():
-            raise InputError(f"Verdict {self.verdict!r} came without a reason; say why in `reason`.")
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 0 <= value < 2**53):
+                raise InputError(f"{name} is {str(value)[:40]!r}; give a whole number of 0 or more, or None.")
 
     @property
     def windows(self) -> list[Moment]:
         """The moments in seconds."""
-        return [edited.moment for edited in self.moments]
+        return [moment.moment for moment in self.moments]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, all fields; what `from_dict` reads."""
-        return {name: getattr(self, name) for name in _EDIT_FIELDS} | {
-            "moments": [dataclasses.asdict(moment) for moment in self.moments],
-            "categories": list(self.categories),
-        }
+        values = dataclasses.asdict(self)
+        return {**values, "moments": list(values["moments"]), "categories": list(self.categories)}
 
     def to_request(self) -> dict[str, Any]:
-        """What makes a repetition the same request: all but frames, which are known once a clip is ready."""
+        """What makes a repetition the same request: all but frames, which are known only once a clip is ready."""
         values = self.to_dict()
         for moment in values["moments"]:
             del moment["start_frame"], moment["end_frame"]
@@ -159,10 +160,8 @@ class Edit:
             moments = tuple(EditedMoment(**moment) for moment in values.get("moments", ()))
             return cls(**{**values, "moments": moments, "categories": tuple(values.get("categories", ()))})
         except TypeError as error:
-            raise InputError(f"An edit has these fields: {', '.join(_EDIT_FIELDS)}; got: {error}.") from error
-
-
-_EDIT_FIELDS = tuple(field.name for field in dataclasses.fields(Edit))
+            names = ", ".join(attribute.name for attribute in dataclasses.fields(cls))
+            raise InputError(f"An edit has these fields: {names}; got: {error}.") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +179,11 @@ class Correction:
     """The older version that this one brings back, if any."""
     created_at_ms: int
     edit: Edit
+
+    @property
+    def verdict(self) -> VerdictKind:
+        """What the version says: moments, no-moment or cannot-judge."""
+        return self.edit.verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +211,7 @@ class ProposedMoment:
 
     def __post_init__(self) -> None:
         Moment.from_ms(self.start_ms, self.end_ms)
-        _require_share("confidence", self.confidence)
+        _check_probability("confidence", self.confidence)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,7 +236,12 @@ class Prediction:
         object.__setattr__(self, "moments", tuple(self.moments))
         if self.refused is None:
             object.__setattr__(self, "refused", not self.moments)
-        _require_share("relevance", self.relevance)
+        _check_probability("relevance", self.relevance)
+
+    @property
+    def model_name(self) -> str:
+        """The model, with its adapter if it has one."""
+        return f"{self.model_id}+{self.adapter_id}" if self.adapter_id else self.model_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,9 +266,7 @@ class Query:
     @property
     def original(self) -> list[Moment] | None:
         """The released moments, none where the release says that nothing matches; None without ground truth."""
-        if self.row.windows is None:
-            return [] if self.row.verdict == "no-moment" else None
-        return moments_from_pairs(self.row.windows)
+        return released_moments(self.row.windows, self.row.verdict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -327,38 +334,56 @@ class ResolvedAnswer:
 
 
 def resolve(
-    query: Query, submitted: Sequence[Correction], adopted: Correction | None, rule: Rule = "latest"
+    row: Row, versions: Iterable[Correction], adopted: Correction | None, rule: Rule = "latest"
 ) -> ResolvedAnswer:
-    """The answer under a rule: `latest` takes corrections that nobody adjudicated, `adjudicated` does not.
+    """The answer to an imported row's query; `versions` and `adopted` are as for `answering_version`."""
+    original = released_moments(row.windows, row.verdict)
+    version = answering_version(versions, adopted, rule)
+    if version is None:
+        return ResolvedAnswer(source="original", verdict=row.verdict, moments=original)
+    return ResolvedAnswer(
+        source="correction" if adopted is None else "verdict",
+        verdict=version.verdict,
+        moments=original if version.verdict == "cannot-judge" else version.edit.windows,
+        correction=version,
+    )
 
-    `submitted` are the query's submitted corrections, `adopted` the one that the verdict names. A correction
-    that says "cannot judge" changes nothing unless it is adjudicated. Pure.
+
+def answering_version(versions: Iterable[Any], adopted: Any, rule: Rule = "latest") -> Any:
+    """The version whose answer holds for a query; None: the original holds.
+
+    `versions` are each annotator's newest submitted versions, `adopted` the one that the newest verdict names.
+    Rule `latest` takes the newest version that nobody adjudicated, `adjudicated` does not. A version that says
+    "cannot judge" changes nothing unless it was adopted. Versions are Corrections, or rows of the table of
+    corrections. Raises InputError on another rule.
     """
     if rule not in RULES:
         raise InputError(f"The rule is {rule!r}; it must be one of {', '.join(RULES)}.")
-    if adopted is not None:
-        return _of_correction(query, adopted, "verdict")
-    judged = [each for each in latest_of_each(submitted) if each.edit.verdict != "cannot-judge"]
-    if rule == "latest" and judged:
-        newest = max(judged, key=lambda each: (each.created_at_ms, each.id))
-        return _of_correction(query, newest, "correction")
-    return ResolvedAnswer(source="original", verdict=query.row.verdict, moments=query.original)
+    newest = None
+    for version in versions if adopted is None and rule == "latest" else ():
+        if version.verdict == "cannot-judge":
+            continue
+        if newest is None or (version.created_at_ms, version.id) > (newest.created_at_ms, newest.id):
+            newest = version
+    return newest if adopted is None else adopted
 
 
-def latest_of_each(corrections: Iterable[Correction]) -> list[Correction]:
-    """Each annotator's newest version, annotators in the order of their names."""
-    newest: dict[str, Correction] = {}
-    for correction in sorted(corrections, key=lambda each: (each.annotator, each.revision)):
-        newest[correction.annotator] = correction
+def released_moments(windows: Iterable[Sequence[float]] | None, verdict: str | None) -> list[Moment] | None:
+    """The moments of an imported row; none where it says that nothing matches, None without ground truth."""
+    if windows is None:
+        return [] if verdict == "no-moment" else None
+    return moments_from_pairs(windows)
+
+
+def latest_of_each(versions: Iterable[T]) -> list[T]:
+    """Each annotator's newest version, annotators in the order of their names.
+
+    Versions are Corrections, or rows of the table of corrections.
+    """
+    newest: dict[str, T] = {}
+    for version in sorted(versions, key=attrgetter("annotator", "revision")):
+        newest[version.annotator] = version  # type: ignore[attr-defined]
     return list(newest.values())
-
-
-def _of_correction(
-    query: Query, correction: Correction, source: Literal["correction", "verdict"]
-) -> ResolvedAnswer:
-    edit = correction.edit
-    moments = query.original if edit.verdict == "cannot-judge" else edit.windows
-    return ResolvedAnswer(source=source, verdict=edit.verdict, moments=moments, correction=correction)
 
 
 def digest(value: Any) -> str:
@@ -379,16 +404,11 @@ def check_text(name: str, value: object) -> None:
         raise InputError(f"{name} holds a NUL character or half a surrogate pair; remove it.")
 
 
-def _require_count(name: str, value: object) -> None:
-    if value is not None and (type(value) is not int or not 0 <= value < 2**53):
-        raise InputError(f"{name} is {str(value)[:40]!r}; give a whole number of 0 or more, or None.")
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
 
 
-def _require_one_of(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}.")
-
-
-def _require_share(name: str, value: float | None) -> None:
+def _check_probability(name: str, value: float | None) -> None:
     if value is not None and not 0 <= value <= 1:
         raise InputError(f"{name} is {value!r}; it must lie between 0 and 1.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
+from annotations import reading
 from annotations.agreement import Version
 from annotations.consensus import Consensus, median_consensus
 from annotations.errors import Conflict
@@ -25,13 +26,13 @@ from annotations.records import (
     Verdict,
 )
 from annotations.store import Store
-from annotations.suspicion import CONFIDENT, lowest_agreement
+from annotations.suspicion import confident_moments, lowest_agreement
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, merge
 
 MAX_CANDIDATES = 9
 """Rows that a digit key can adopt."""
-LONGEST_OP_ID = 190
+MAX_OP_ID = 190
 """Characters; a decision's own correction adds a few to its operation id."""
 
 Kind = Literal["annotator", "model", "original"]
@@ -53,7 +54,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReviewItem:
-    """A query on the adjudicator's desk."""
+    """A query as an adjudicator gets it."""
 
     query: Query
     candidates: tuple[Candidate, ...]
@@ -73,22 +74,23 @@ class ReviewItem:
             "query_id": self.query.id,
             "candidates": [
                 {
-                    "key": place,
-                    "kind": each.kind,
-                    "name": each.name,
-                    "id": each.id,
-                    "verdict": each.edit.verdict,
-                    "reason": each.edit.reason,
-                    "note": each.edit.note,
-                    "flagged": each.edit.flagged,
-                    "active_ms": each.edit.active_ms,
-                    "key_presses": each.edit.key_presses,
+                    "key": key,
+                    "kind": candidate.kind,
+                    "name": candidate.name,
+                    "id": candidate.id,
+                    "verdict": candidate.edit.verdict,
+                    "reason": candidate.edit.reason,
+                    "note": candidate.edit.note,
+                    "flagged": candidate.edit.flagged,
+                    "active_ms": candidate.edit.active_ms,
+                    "key_presses": candidate.edit.key_presses,
                     "moments": [
-                        {"start_ms": moment.start_ms, "end_ms": moment.end_ms} for moment in each.edit.moments
+                        {"start_ms": moment.start_ms, "end_ms": moment.end_ms}
+                        for moment in candidate.edit.moments
                     ],
-                    "confidences": list(each.confidences),
+                    "confidences": list(candidate.confidences),
                 }
-                for place, each in enumerate(self.candidates, start=1)
+                for key, candidate in enumerate(self.candidates, start=1)
             ],
             "consensus": {"support": list(self.consensus.support), "voters": self.consensus.voters},
             "start": self.start.to_dict(),
@@ -108,22 +110,27 @@ class ReviewItem:
 
 def review_item(store: Store, query_id: int, adjudicator: str) -> ReviewItem:
     """What there is to decide on. Read-only. Raises NotFound."""
-    query, verdict = store.query(query_id), store.verdict(query_id)
-    versions = store.versions(query_id)
-    said = [each for each in versions if each.edit.arm != ADJUDICATION]
-    before = store.latest(query_id, adjudicator)
-    consensus = median_consensus([_version(each) for each in said])
-    adopted = None if verdict is None else store.correction(verdict.correction_id).edit
+    with store.database.read() as connection:
+        records = next(reading.query_records(connection, [query_id]))
+    query, versions = records.query, records.independent_versions
+    own_ids = [version.id for version in records.corrections if version.annotator == adjudicator]
+    consensus = median_consensus([Version.of(version) for version in versions])
+    if records.adopted is not None:
+        start = replace(records.adopted.edit, submitted=False)
+    elif consensus.verdict == "moments":
+        start = replace(_edit(consensus.moments, "hand", "", submitted=False), arm=ADJUDICATION)
+    else:
+        reason = "the annotators found nothing" if consensus.verdict == "no-moment" else "nobody could judge"
+        start = Edit(verdict=consensus.verdict, reason=reason, submitted=False, arm=ADJUDICATION)
+    judged = [version.edit.windows for version in versions if version.verdict != "cannot-judge"]
     return ReviewItem(
         query=query,
-        candidates=_candidates(query, said, store.proposals(query_id)),
+        candidates=_candidates(query, versions, records.proposals),
         consensus=consensus,
-        start=_start(query, consensus) if adopted is None else replace(adopted, submitted=False),
-        agreement=lowest_agreement(
-            [each.edit.windows for each in said if each.edit.verdict != "cannot-judge"]
-        ),
-        verdict=verdict,
-        parent_id=None if before is None else before.id,
+        start=start,
+        agreement=lowest_agreement(judged),
+        verdict=records.verdicts[-1] if records.verdicts else None,
+        parent_id=own_ids[-1] if own_ids else None,
     )
 
 
@@ -153,16 +160,29 @@ def adopt(
             op_id=op_id,
             note=note,
         )
-    edit = _edit_of(store, query_id, kind, candidate_id)
-    return decide(
-        store,
-        query_id,
-        replace(edit, active_ms=active_ms, key_presses=key_presses),
-        adjudicator=adjudicator,
-        verdict_parent_id=verdict_parent_id,
-        parent_id=parent_id,
-        op_id=op_id,
-        note=note,
+    query = store.query(query_id)
+    proposals = [proposal for proposal in store.proposals(query_id) if proposal.id == candidate_id]
+    for candidate in _candidates(query, (), proposals):
+        if candidate.kind == kind and candidate.id == candidate_id:
+            edit = replace(
+                candidate.edit,
+                proposal_id=candidate_id if kind == "model" else None,
+                active_ms=active_ms,
+                key_presses=key_presses,
+            )
+            return decide(
+                store,
+                query_id,
+                edit,
+                adjudicator=adjudicator,
+                verdict_parent_id=verdict_parent_id,
+                parent_id=parent_id,
+                op_id=op_id,
+                note=note,
+            )
+    raise InputError(
+        f"Query {query_id} has no {kind} {'' if candidate_id is None else candidate_id} to adopt. "
+        "Load the query again."
     )
 
 
@@ -182,26 +202,26 @@ def decide(
     `verdict_parent_id` is the verdict and `parent_id` the adjudicator's own version that they saw (None: none).
     Raises Conflict, before anything is written, when another verdict was given since.
     """
-    if not 0 < len(op_id) <= LONGEST_OP_ID:
-        raise InputError(
-            f"An operation id has 1 to {LONGEST_OP_ID} characters; got {len(op_id)}. Send a UUID."
-        )
+    if not 0 < len(op_id) <= MAX_OP_ID:
+        raise InputError(f"An operation id has 1 to {MAX_OP_ID} characters; got {len(op_id)}. Send a UUID.")
     present = store.verdict(query_id)
-    again = present is not None and present.op_id == op_id
-    if not again and verdict_parent_id != (None if present is None else present.id):
-        who = "nobody" if present is None else present.adjudicator
+    is_repeated = present is not None and present.op_id == op_id
+    if not is_repeated and verdict_parent_id != (None if present is None else present.id):
+        author = "nobody" if present is None else present.adjudicator
         raise Conflict(
-            f"The decision on query {query_id} is not the one that you saw: it is by {who}. "
+            f"The decision on query {query_id} is not the one that you saw: it is by {author}. "
             "Compare both; yours was not saved.",
             yours=edit,
             theirs=present,
             parent_id=verdict_parent_id,
         )
-    own = replace(edit, submitted=True, arm=ADJUDICATION)
-    mine = store.submit(query_id, own, annotator=adjudicator, parent_id=parent_id, op_id=f"{op_id}:edit")
+    own_edit = replace(edit, submitted=True, arm=ADJUDICATION)
+    correction = store.submit(
+        query_id, own_edit, annotator=adjudicator, parent_id=parent_id, op_id=f"{op_id}:edit"
+    )
     return store.adjudicate(
         query_id,
-        correction_id=mine.id,
+        correction_id=correction.id,
         adjudicator=adjudicator,
         parent_id=verdict_parent_id,
         op_id=op_id,
@@ -210,19 +230,25 @@ def decide(
 
 
 def proposed_moments(prediction: Prediction) -> list[tuple[Moment, float | None]]:
-    """A model's answer as a set: of a ranked list the moments of CONFIDENT or more, else the first; sorted.
+    """A model's answer as a set (`suspicion.confident_moments`), sorted.
 
     Moments that overlap are joined and keep the highest confidence.
     """
-    given = [(Moment.from_ms(each.start_ms, each.end_ms), each.confidence) for each in prediction.moments]
-    sure = [pair for pair in given if pair[1] is None or pair[1] >= CONFIDENT] or given[:1]
     if prediction.refused:
         return []
-    found: list[tuple[Moment, float | None]] = []
-    for whole in merge(moment for moment, _ in sure):
-        inside = [c for moment, c in sure if whole.start_s <= moment.start_s < whole.end_s and c is not None]
-        found.append((whole, max(inside, default=None)))
-    return found
+    ranked = [
+        (Moment.from_ms(moment.start_ms, moment.end_ms), moment.confidence) for moment in prediction.moments
+    ]
+    answer = confident_moments(ranked)
+    joined = []
+    for whole in merge(moment for moment, _ in answer):
+        confidences = [
+            confidence
+            for moment, confidence in answer
+            if confidence is not None and whole.start_s <= moment.start_s < whole.end_s
+        ]
+        joined.append((whole, max(confidences, default=None)))
+    return joined
 
 
 def _candidates(
@@ -230,67 +256,37 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     others: list[Candidate] = []
     if proposals:
-        newest = proposals[-1]
-        pairs = proposed_moments(newest.prediction)
+        proposal = proposals[-1]
+        answer = proposed_moments(proposal.prediction)
         others.append(
             Candidate(
                 kind="model",
-                name=model_name(newest.prediction),
-                edit=_edit([moment for moment, _ in pairs], "model", "the model found nothing"),
-                id=newest.id,
-                confidences=tuple(confidence for _, confidence in pairs),
+                name=proposal.prediction.model_name,
+                edit=_edit([moment for moment, _ in answer], "model", "the model found nothing"),
+                id=proposal.id,
+                confidences=tuple(confidence for _, confidence in answer),
             )
         )
     if query.original is not None:
         reason = query.row.reason or "the original says so"
-        others.append(
-            Candidate(
-                kind="original", name=query.dataset, edit=_edit(query.original, "original", reason), id=None
-            )
-        )
+        edit = _edit(query.original, "original", reason)
+        others.append(Candidate(kind="original", name=query.dataset, edit=edit, id=None))
     people = [
-        Candidate(kind="annotator", name=each.annotator, edit=each.edit, id=each.id) for each in versions
+        Candidate(kind="annotator", name=version.annotator, edit=version.edit, id=version.id)
+        for version in versions
     ]
     return (*people[: MAX_CANDIDATES - len(others)], *others)
 
 
-def model_name(prediction: Prediction) -> str:
-    """The model with its adapter, in one word."""
-    return f"{prediction.model_id}+{prediction.adapter_id}" if prediction.adapter_id else prediction.model_id
-
-
-def _edit_of(store: Store, query_id: int, kind: Kind, candidate_id: int | None) -> Edit:
-    """The edit that adopting the model's answer or the original makes. Raises InputError."""
-    query = store.query(query_id)
-    offered = _candidates(query, (), [each for each in store.proposals(query_id) if each.id == candidate_id])
-    for each in offered:
-        if each.kind == kind and each.id == candidate_id:
-            return replace(each.edit, proposal_id=each.id if kind == "model" else None)
-    raise InputError(
-        f"Query {query_id} has no {kind} {'' if candidate_id is None else candidate_id} to adopt. "
-        "Load the query again."
-    )
-
-
 def _edit(moments: Sequence[Moment], source: EdgeSource, reason: str, *, submitted: bool = True) -> Edit:
-    edited, ordered = [], sorted(moments)
+    """The moments as an edit, those that overlap joined; without any, a refusal for this reason."""
+    ordered = sorted(moments)
     if any(after.start_s < before.end_s for before, after in pairwise(ordered)):
         ordered = merge(ordered)
+    edited = []
     for moment in ordered:
         start_ms, end_ms = moment.to_ms()
         edited.append(EditedMoment(start_ms=start_ms, end_ms=end_ms, start_source=source, end_source=source))
     if edited:
         return Edit(verdict="moments", moments=tuple(edited), submitted=submitted)
     return Edit(verdict="no-moment", reason=reason, submitted=submitted)
-
-
-def _start(query: Query, consensus: Consensus) -> Edit:
-    """The consensus as a draft, cut at the end of the video."""
-    if consensus.verdict != "moments":
-        reason = "the annotators found nothing" if consensus.verdict == "no-moment" else "nobody could judge"
-        return Edit(verdict=consensus.verdict, reason=reason, submitted=False, arm=ADJUDICATION)
-    return replace(_edit(consensus.moments, "hand", "", submitted=False), arm=ADJUDICATION)
-
-
-def _version(correction: Correction) -> Version:
-    return Version(verdict=correction.edit.verdict, moments=correction.edit.windows)

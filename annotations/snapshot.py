@@ -15,6 +15,7 @@ Records are named by dataset, qid and operation id, never by row numbers of a da
 gives an equal hash on every database. Training and export read snapshots, never the store.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,13 +28,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
+from sqlalchemy import Row as SqlRow
 
-from annotations import reading, tables
+from annotations import tables
 from annotations.database import Database
-from annotations.records import Correction, Edit, Query, ResolvedAnswer, Rule, digest, resolve
+from annotations.records import (
+    Correction,
+    Edit,
+    EditedMoment,
+    ResolvedAnswer,
+    Rule,
+    answering_version,
+    digest,
+    latest_of_each,
+    released_moments,
+    resolve,
+)
 from annotations.rows import Row, Split, row_from_content
-from annotations.snapshot_files import JsonLines, Names, row_values
 from annotations.store import Store
 from tempo_core.errors import InputError
 
@@ -45,6 +57,22 @@ PARTIAL = ".partial-"
 """Begins the name of a folder that is being written."""
 LEFT_BEHIND_S = 6 * 3600
 """A folder that is still partial after so long was left by a program that was killed."""
+BATCH = 500
+"""Queries whose lines are written at a time."""
+EDIT_FIELDS = [attribute.name for attribute in dataclasses.fields(Edit) if attribute.name != "proposal_id"]
+MOMENT_FIELDS = [attribute.name for attribute in dataclasses.fields(EditedMoment)]
+PROPOSAL_FIELDS = (
+    "created_at_ms",
+    "model_id",
+    "adapter_id",
+    "refused",
+    "relevance",
+    "moments",
+    "allocation",
+    "timings",
+    "answer",
+)
+"""What a line of each file says, in this order: the order is part of the hash."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,9 +90,36 @@ class SnapshotRow:
     adopted: Correction | None
     """The correction that the verdict names."""
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SnapshotRow":
+        """The row of an object of `rows.jsonl`."""
+        adopted = values["adopted"]
+        return cls(
+            dataset=values["dataset"],
+            row=row_from_content(values["row"], values["raw"]),
+            split=values["split"],
+            video_sha256=values["video_sha256"],
+            versions=tuple(_correction(version) for version in values["versions"]),
+            adopted=None if adopted is None else _correction(adopted),
+        )
+
     def resolved(self, rule: Rule = "latest") -> ResolvedAnswer:
         """The answer that holds under a rule."""
-        return resolve(Query(id=0, dataset=self.dataset, row=self.row), self.versions, self.adopted, rule)
+        return resolve(self.row, self.versions, self.adopted, rule)
+
+
+def _correction(values: Mapping[str, Any]) -> Correction:
+    return Correction(
+        id=0,
+        op_id=values["op_id"],
+        query_id=0,
+        annotator=values["annotator"],
+        revision=values["revision"],
+        parent_id=None,
+        restores_id=None,
+        created_at_ms=values["created_at_ms"],
+        edit=Edit.from_dict(values["edit"]),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +135,7 @@ class Snapshot:
         """The queries in the order of import; with `splits`, only those of these splits."""
         for values in self.records("rows"):
             if splits is None or values["split"] in splits:
-                yield _row_of(values)
+                yield SnapshotRow.from_dict(values)
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """The JSON objects of one file: rows, corrections, proposals, verdicts, videos or paths."""
@@ -90,23 +145,24 @@ class Snapshot:
 
     def video_paths(self) -> dict[str, Path]:
         """Where each clip lay, by vid."""
-        return {each["vid"]: Path(each["path"]) for each in self.records("paths")}
+        return {video["vid"]: Path(video["path"]) for video in self.records("paths")}
 
     def problems(self) -> list[str]:
         """What is wrong with the files, one sentence each; empty when they are as they were written."""
-        manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        found = []
+        files = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        problems = []
         for name in HASHED:
             file = self.folder / f"{name}.jsonl"
             if not file.is_file():
-                found.append(f"{file} is missing.")
-            elif _file_sha256(file) != manifest["files"][file.name]["sha256"]:
-                found.append(f"{file} is not what was written: its hash differs from the manifest's.")
-        return (
-            found
-            if self.sha256 == _content_sha256(manifest["files"])
-            else [*found, "The manifest was edited."]
-        )
+                problems.append(f"{file} is missing.")
+                continue
+            with file.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            if sha256 != files[file.name]["sha256"]:
+                problems.append(f"{file} is not what was written: its hash differs from the manifest's.")
+        if self.sha256 != _content_sha256(files):
+            problems.append("The manifest was edited.")
+        return problems
 
 
 def open_snapshot(folder: Path) -> Snapshot:
@@ -129,8 +185,20 @@ def take_snapshot(store: Store, root: Path, *, actor: str, datasets: Sequence[st
     `datasets` None takes all that are not archived. The same data lands in the same folder, and is written
     there once. Memory does not grow with the store. Raises InputError on an unknown dataset.
     """
-    with _written(store, root, datasets) as (partial, names):
-        snapshot = _seal(partial, root, names)
+    with _written_files(store, root, datasets) as partial:
+        folder = root / open_snapshot(partial).sha256[:16]
+        for file in partial.iterdir():
+            file.chmod(0o444)
+        partial.chmod(0o755)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            # A folder of that name holds the same data, but clips may have moved since.
+            for name in ("paths.jsonl", MANIFEST):
+                os.replace(partial / name, folder / name)
+    snapshot = open_snapshot(folder)
     counts = dict(snapshot.counts)
     store.record_snapshot(sha256=snapshot.sha256, path=str(snapshot.folder), counts=counts, actor=actor)
     return snapshot
@@ -139,16 +207,13 @@ def take_snapshot(store: Store, root: Path, *, actor: str, datasets: Sequence[st
 @contextmanager
 def temporary_snapshot(store: Store, root: Path) -> Iterator[Snapshot]:
     """What the store holds now, for counting: gone afterwards, and not noted in the store."""
-    with _written(store, root, None) as (partial, names):
-        _write_manifest(partial, names)
+    with _written_files(store, root, None) as partial:
         yield open_snapshot(partial)
 
 
 @contextmanager
-def _written(
-    store: Store, root: Path, datasets: Sequence[str] | None
-) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A folder with the files of a snapshot, and its datasets; what is left of the folder is removed afterwards."""
+def _written_files(store: Store, root: Path, datasets: Sequence[str] | None) -> Iterator[Path]:
+    """A folder with every file of a snapshot; what is left of it afterwards is removed."""
     root.mkdir(parents=True, exist_ok=True)
     for folder in root.glob(f"{PARTIAL}*"):
         with suppress(FileNotFoundError):  # another process has finished it meanwhile
@@ -156,139 +221,192 @@ def _written(
                 shutil.rmtree(folder, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=root))
     try:
-        with _still(store.database, partial) as connection:
-            names = _chosen(connection, datasets)
-            _write_files(connection, partial, names)
-        yield partial, names
+        with _unchanging(store.database, partial) as connection:
+            _write_files(connection, partial, datasets)
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
-def _still(database: Database, scratch: Path) -> Iterator[Connection]:
-    """A connection to one unchanging state of the database, which holds up neither writers nor the log."""
+def _unchanging(database: Database, scratch: Path) -> Iterator[Connection]:
+    """A connection to one state of the database, which holds up neither writers nor the log."""
     if not database.is_sqlite or database.in_memory:
         with database.read() as connection:
             yield connection
         return
-    copy = scratch / "copy.sqlite3"  # a long reader would keep SQLite's log growing
+    # A long reader would keep SQLite's log growing, so a copy is read.
+    file = scratch / "copy.sqlite3"
     with database.engine.connect() as connection:
-        connection.connection.driver_connection.execute("VACUUM INTO ?", (str(copy),))  # type: ignore[union-attr]
-    still = Database(copy, migrate=False)
+        connection.connection.driver_connection.execute("VACUUM INTO ?", (str(file),))  # type: ignore[union-attr]
+    copy = Database(file, migrate=False)
     try:
-        with still.read() as connection:
+        with copy.read() as connection:
             yield connection
     finally:
-        still.close()
+        copy.close()
         for leftover in scratch.glob("copy.sqlite3*"):
             leftover.unlink()
 
 
-def _chosen(connection: Connection, datasets: Sequence[str] | None) -> list[str]:
-    statement = select(tables.datasets.c.name, tables.datasets.c.archived)
-    known: dict[str, bool] = {each.name: each.archived for each in connection.execute(statement)}
-    unknown = [name for name in datasets or () if name not in known]
-    if unknown:
-        raise InputError(
-            f"There is no dataset {unknown[0]!r}; there are {', '.join(sorted(known)) or 'none'}."
-        )
-    return sorted(datasets) if datasets is not None else sorted(name for name in known if not known[name])
-
-
-def _write_files(connection: Connection, folder: Path, names: Sequence[str]) -> None:
-    clips = {
-        each.vid: each for each in connection.execute(select(tables.videos).order_by(tables.videos.c.vid))
-    }
+def _write_files(connection: Connection, folder: Path, datasets: Sequence[str] | None) -> None:
+    """Write the JSON lines and the manifest of these datasets (None: all that are not archived)."""
+    archived = {row.name: row.archived for row in connection.execute(select(tables.datasets))}
+    names = [name for name in archived if not archived[name]] if datasets is None else list(datasets)
+    names.sort()
+    for name in names:
+        if name not in archived:
+            raise InputError(
+                f"There is no dataset {name!r}; there are {', '.join(sorted(archived)) or 'none'}."
+            )
     with ExitStack() as stack:
         files = {name: stack.enter_context(JsonLines(folder, name)) for name in (*HASHED, "paths")}
-        for vid, clip in clips.items():
-            files["videos"].write({"vid": vid, "sha256": clip.sha256, "size_bytes": clip.size_bytes})
-            files["paths"].write({"vid": vid, "path": clip.path})
-        table = tables.queries
-        statement = select(table.c.id).where(table.c.dataset.in_(names)).order_by(table.c.id)
-        for ids in reading.chunks(connection.execute(statement).scalars().all()):
-            _write_queries(connection, ids, {vid: clip.sha256 for vid, clip in clips.items()}, files)
-    summary = {file.name: {"sha256": file.sha256, "records": file.records} for file in files.values()}
-    (folder / MANIFEST).write_text(json.dumps(summary), encoding="utf-8")
+        video_hashes = {}
+        for video in connection.execute(select(tables.videos).order_by(tables.videos.c.vid)):
+            video_hashes[video.vid] = video.sha256
+            files["videos"].write({"vid": video.vid, "sha256": video.sha256, "size_bytes": video.size_bytes})
+            files["paths"].write({"vid": video.vid, "path": video.path})
+        query = tables.queries
+        statement = select(query.c.id).where(query.c.dataset.in_(names)).order_by(query.c.id)
+        query_ids = connection.execute(statement).scalars().all()
+        for start in range(0, len(query_ids), BATCH):
+            _write_queries(connection, query_ids[start : start + BATCH], video_hashes, files)
+    hashes = {
+        file.name: {"sha256": file.digest.hexdigest(), "records": file.records} for file in files.values()
+    }
+    manifest = {"form": FORM, "sha256": _content_sha256(hashes), "datasets": names, "files": hashes}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_queries(
-    connection: Connection, ids: Sequence[int], hashes: Mapping[str, str], files: Mapping[str, "JsonLines"]
+    connection: Connection,
+    query_ids: Sequence[int],
+    video_hashes: Mapping[str, str],
+    files: Mapping[str, "JsonLines"],
 ) -> None:
-    found = reading.queries(connection, ids)
-    versions = reading.corrections(connection, ids, drafts=True)
-    proposed = reading.proposals(connection, ids)
-    decided = reading.verdicts(connection, ids)
-    for query_id in ids:
-        query, mine = found[query_id], versions[query_id]
-        names = Names(query, mine, proposed[query_id], decided[query_id])
-        written = {each.id: names.correction(each) for each in mine}
-        for correction in mine:
-            files["corrections"].write(written[correction.id])
-        for proposal in proposed[query_id]:
-            files["proposals"].write(names.proposal(proposal))
-        for verdict in decided[query_id]:
-            files["verdicts"].write(names.verdict(verdict))
-        files["rows"].write(row_values(query, mine, decided[query_id], written, hashes.get(query.row.vid)))
+    """The lines of some queries, straight from the tables' columns; they name each other by operation id."""
+    corrections_of = _rows_of(connection, tables.corrections, query_ids)
+    proposals_of = _rows_of(connection, tables.proposals, query_ids)
+    verdicts_of = _rows_of(connection, tables.verdicts, query_ids)
+    correction, moment = tables.corrections, tables.correction_moments
+    moments_of: dict[int, list[dict[str, Any]]] = {}
+    statement = select(moment).join(correction, correction.c.id == moment.c.correction_id)
+    statement = statement.where(correction.c.query_id.in_(query_ids))
+    for row in connection.execute(statement.order_by(moment.c.correction_id, moment.c.position)):
+        moments_of.setdefault(row.correction_id, []).append(
+            {name: row._mapping[name] for name in MOMENT_FIELDS}
+        )
+
+    statement = select(tables.queries).where(tables.queries.c.id.in_(query_ids)).order_by(tables.queries.c.id)
+    for query in connection.execute(statement):
+        content = query.content
+        qid = int(query.qid) if content.get("qid_is_int") else query.qid
+        key = {"dataset": query.dataset, "qid": qid}
+        corrections, verdicts = corrections_of[query.id], verdicts_of[query.id]
+        proposal_op_ids = {row.id: row.op_id for row in proposals_of[query.id]}
+        op_ids: dict[int, str] = {}
+        lines: dict[int, dict[str, Any]] = {}
+        for row in corrections:
+            op_ids[row.id] = row.op_id
+            fields = {**row._mapping, "moments": moments_of.get(row.id, [])}
+            lines[row.id] = {
+                "op_id": row.op_id,
+                **key,
+                "annotator": row.annotator,
+                "revision": row.revision,
+                "parent": op_ids.get(row.parent_id),
+                "restores": op_ids.get(row.restores_id),
+                "proposal": proposal_op_ids.get(row.proposal_id),
+                "created_at_ms": row.created_at_ms,
+                "edit": {name: fields[name] for name in EDIT_FIELDS},
+            }
+            files["corrections"].write(lines[row.id])
+        for row in proposals_of[query.id]:
+            line = {"op_id": row.op_id, **key}
+            for name in PROPOSAL_FIELDS:
+                line[name] = row._mapping[name]
+            files["proposals"].write(line)
+        verdict_op_ids: dict[int, str] = {}
+        for row in verdicts:
+            verdict_op_ids[row.id] = row.op_id
+            files["verdicts"].write(
+                {
+                    "op_id": row.op_id,
+                    **key,
+                    "revision": row.revision,
+                    "parent": verdict_op_ids.get(row.parent_id),
+                    "correction": op_ids.get(row.correction_id),
+                    "adjudicator": row.adjudicator,
+                    "note": row.note,
+                    "created_at_ms": row.created_at_ms,
+                }
+            )
+
+        # The answer that holds now, by `records.answering_version` as everywhere.
+        versions = latest_of_each([row for row in corrections if row.submitted])
+        adopted_id = verdicts[-1].correction_id if verdicts else None
+        adopted = next((row for row in corrections if row.id == adopted_id), None)
+        answer = answering_version(versions, adopted)
+        if answer is None or answer.verdict == "cannot-judge":
+            released = released_moments(content.get("windows"), content.get("verdict"))
+            windows = None if released is None else [[span.start_s, span.end_s] for span in released]
+        else:
+            spans = lines[answer.id]["edit"]["moments"]
+            windows = [[span["start_ms"] / 1000, span["end_ms"] / 1000] for span in spans]
+        source = "original" if answer is None else "correction" if adopted is None else "verdict"
+        files["rows"].write(
+            {
+                "dataset": query.dataset,
+                "split": query.split,
+                "row": content,
+                "raw": query.raw,
+                "video_sha256": video_hashes.get(query.vid),
+                "answer": {
+                    "source": source,
+                    "verdict": content.get("verdict") if answer is None else answer.verdict,
+                    "windows": windows,
+                    "by": None if answer is None else answer.annotator,
+                    "op_id": None if answer is None else answer.op_id,
+                },
+                "versions": [lines[row.id] for row in versions],
+                "adopted": None if adopted is None else lines[adopted.id],
+            }
+        )
 
 
-def _seal(partial: Path, root: Path, names: Sequence[str]) -> Snapshot:
-    """Write the manifest and move the folder to its name. A folder of that name holds the same data; clips may have
-    moved since."""
-    sha256 = _write_manifest(partial, names)
-    folder = root / sha256[:16]
-    for file in partial.iterdir():
-        file.chmod(0o444)
-    partial.chmod(0o755)
-    try:
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        for name in ("paths.jsonl", MANIFEST):
-            os.replace(partial / name, folder / name)
-    return open_snapshot(folder)
+def _rows_of(connection: Connection, table: Table, query_ids: Sequence[int]) -> dict[int, list[SqlRow[Any]]]:
+    """A table's rows about each query, oldest first."""
+    grouped: dict[int, list[SqlRow[Any]]] = {query_id: [] for query_id in query_ids}
+    for row in connection.execute(select(table).where(table.c.query_id.in_(query_ids)).order_by(table.c.id)):
+        grouped[row.query_id].append(row)
+    return grouped
 
 
-def _write_manifest(folder: Path, names: Sequence[str]) -> str:
-    """The manifest, from the hashes that `_write_files` left there; returns the snapshot's hash."""
-    files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    sha256 = _content_sha256(files)
-    manifest = {"form": FORM, "sha256": sha256, "datasets": list(names), "files": files}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return sha256
+class JsonLines:
+    """A file of JSON lines that hashes and counts what is written to it."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = f"{name}.jsonl"
+        self.records = 0
+        self.digest = hashlib.sha256()
+        self._file = (folder / self.name).open("wb")
+
+    def __enter__(self) -> "JsonLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Add one line. Raises ValueError on a number that JSON does not know."""
+        line = json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        self.digest.update(line)
+        self._file.write(line)
+        self.records += 1
 
 
 def _content_sha256(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """The snapshot's hash, from the manifest's hash of each hashed file."""
     return digest([FORM, [[f"{name}.jsonl", files[f"{name}.jsonl"]["sha256"]] for name in HASHED]])
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _row_of(values: Mapping[str, Any]) -> SnapshotRow:
-    adopted = values["adopted"]
-    return SnapshotRow(
-        dataset=values["dataset"],
-        row=row_from_content(values["row"], values["raw"]),
-        split=values["split"],
-        video_sha256=values["video_sha256"],
-        versions=tuple(_correction_of(each) for each in values["versions"]),
-        adopted=None if adopted is None else _correction_of(adopted),
-    )
-
-
-def _correction_of(values: Mapping[str, Any]) -> Correction:
-    return Correction(
-        id=0,
-        op_id=values["op_id"],
-        query_id=0,
-        annotator=values["annotator"],
-        revision=values["revision"],
-        parent_id=None,
-        restores_id=None,
-        created_at_ms=values["created_at_ms"],
-        edit=Edit.from_dict(values["edit"]),
-    )

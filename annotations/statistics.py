@@ -1,29 +1,30 @@
 """Figures about a store: how much there is, how much is done, and how well people agree. Read-only."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from annotations import reading, tables
 from annotations.agreement import AgreementReport, Version, agreement
-from annotations.records import ADJUDICATION, Correction, Query, latest_of_each, resolve
+from annotations.reading import QueryRecords
+from annotations.records import resolve
 from annotations.store import Store
 
 
 def stats(store: Store) -> dict[str, Any]:
     """Counts by dataset, split, annotator, verdict, category and reason, as JSON values."""
     query, correction, place = tables.queries, tables.corrections, tables.queue
+    submitted = correction.c.submitted
     with store.database.read() as connection:
 
-        def count(table: Any, *where: Any) -> int:
-            return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
+        def count(table: Any, *conditions: Any) -> int:
+            statement = select(func.count()).select_from(table).where(*conditions)
+            return connection.execute(statement).scalar_one()
 
         categories: Counter[str] = Counter()
-        for (named,) in connection.execute(select(correction.c.categories).where(correction.c.submitted)):
-            categories.update(named)
-        submitted = correction.c.submitted
+        for (names,) in connection.execute(select(correction.c.categories).where(submitted)):
+            categories.update(names)
         return {
             "queries": count(query),
             "queries_by_dataset": _grouped(connection, query.c.dataset),
@@ -53,90 +54,59 @@ def dataset_progress(store: Store) -> dict[str, dict[str, int]]:
         "answered": (place.c.reviews > 0) & ~place.c.adjudicated,
         "decided": place.c.adjudicated,
     }
-    counts = [func.count().filter(where).label(name) for name, where in columns.items()]
+    counts = [func.count().filter(condition).label(name) for name, condition in columns.items()]
     statement = select(place.c.dataset, *counts).group_by(place.c.dataset).order_by(place.c.dataset)
     with store.database.read() as connection:
-        found = connection.execute(statement).mappings().all()
-    return {each["dataset"]: {name: each[name] for name in columns} for each in found}
+        rows = connection.execute(statement).mappings().all()
+    return {row["dataset"]: {name: row[name] for name in columns} for row in rows}
 
 
 def agreement_between_annotators(store: Store, *, dataset: str | None = None) -> AgreementReport:
     """Agreement of the annotators' newest submitted versions of each query."""
     with store.database.read() as connection:
         return agreement(
-            (_duration_s(query, versions), [_version(each) for each in _annotated(versions)])
-            for query, versions, _ in _reviewed(connection, dataset)
+            (_duration_s(records), [Version.of(correction) for correction in records.independent_versions])
+            for records in reading.answered_records(connection, dataset)
         )
 
 
 def agreement_with_original(store: Store, *, dataset: str | None = None) -> AgreementReport:
     """Agreement of the released moments with the answer that holds, over rows that somebody reviewed."""
+    items = []
     with store.database.read() as connection:
-        return agreement(
-            (_duration_s(query, versions), pair)
-            for query, versions, adopted in _reviewed(connection, dataset)
-            if (pair := _before_and_after(query, versions, adopted))
-        )
+        for records in reading.answered_records(connection, dataset):
+            query = records.query
+            answer = resolve(query.row, records.versions, records.adopted)
+            if query.original is None or query.row.verdict is None or answer.verdict is None:
+                continue
+            before = Version(verdict=query.row.verdict, moments=query.original)
+            after = Version(verdict=answer.verdict, moments=answer.moments or [])
+            items.append((_duration_s(records), [before, after]))
+    return agreement(items)
 
 
 def agreement_of_each(store: Store, *, dataset: str | None = None) -> dict[str, AgreementReport]:
     """For each annotator, agreement with every other annotator who did the same rows."""
-    found: dict[str, list[tuple[float, list[Version]]]] = {}
+    items: dict[str, list[tuple[float, list[Version]]]] = {}
     with store.database.read() as connection:
-        for query, versions, _ in _reviewed(connection, dataset):
-            answers = _annotated(versions)
-            for mine in answers:
-                pairs = [[_version(mine), _version(other)] for other in answers if other is not mine]
-                duration_s = _duration_s(query, versions)
-                found.setdefault(mine.annotator, []).extend((duration_s, pair) for pair in pairs)
-    return {annotator: agreement(items) for annotator, items in sorted(found.items())}
+        for records in reading.answered_records(connection, dataset):
+            answers = records.independent_versions
+            for answer in answers:
+                pairs = [[Version.of(answer), Version.of(other)] for other in answers if other is not answer]
+                items.setdefault(answer.annotator, []).extend((_duration_s(records), pair) for pair in pairs)
+    return {annotator: agreement(pairs) for annotator, pairs in sorted(items.items())}
 
 
-def _reviewed(
-    connection: Connection, dataset: str | None
-) -> Iterator[tuple[Query, list[Correction], Correction | None]]:
-    """Queries that have a submitted correction, with each annotator's newest and the adopted one."""
-    place = tables.queue
-    statement = select(place.c.query_id).where(place.c.reviews > 0).order_by(place.c.query_id)
-    if dataset is not None:
-        statement = statement.where(place.c.dataset == dataset)
-    for ids in reading.chunks(connection.execute(statement).scalars().all()):
-        queries = reading.queries(connection, ids)
-        versions = reading.corrections(connection, ids)
-        decided = reading.verdicts(connection, ids)
-        for query_id in ids:
-            named = decided[query_id][-1].correction_id if decided[query_id] else None
-            adopted = next((each for each in versions[query_id] if each.id == named), None)
-            yield queries[query_id], latest_of_each(versions[query_id]), adopted
-
-
-def _annotated(versions: list[Correction]) -> list[Correction]:
-    """The versions without those that adjudicators made after looking at the others."""
-    return [each for each in versions if each.edit.arm != ADJUDICATION]
-
-
-def _before_and_after(
-    query: Query, versions: list[Correction], adopted: Correction | None
-) -> list[Version] | None:
-    answer = resolve(query, versions, adopted)
-    if query.original is None or query.row.verdict is None or answer.verdict is None:
-        return None
-    after = Version(verdict=answer.verdict, moments=answer.moments or [])
-    return [Version(verdict=query.row.verdict, moments=query.original), after]
-
-
-def _version(correction: Correction) -> Version:
-    return Version(verdict=correction.edit.verdict, moments=correction.edit.windows)
-
-
-def _duration_s(query: Query, versions: list[Correction]) -> float:
+def _duration_s(records: QueryRecords) -> float:
     """The annotated duration, else where the last known moment ends."""
-    if query.row.duration_s is not None:
-        return query.row.duration_s
-    ends = [moment.end_s for each in versions for moment in each.edit.windows]
-    return max([moment.end_s for moment in query.original or ()] + ends, default=1.0)
+    if records.query.row.duration_s is not None:
+        return records.query.row.duration_s
+    moments = list(records.query.original or ())
+    for correction in records.versions:
+        moments += correction.edit.windows
+    return max((moment.end_s for moment in moments), default=1.0)
 
 
-def _grouped(connection: Connection, column: Any, *where: Any) -> dict[str, int]:
-    statement = select(column, func.count()).where(*where).group_by(column).order_by(column)
-    return {each[0]: each[1] for each in connection.execute(statement)}
+def _grouped(connection: Connection, column: Any, *conditions: Any) -> dict[str, int]:
+    statement = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
+    return {row[0]: row[1] for row in connection.execute(statement)}

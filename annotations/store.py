@@ -1,7 +1,7 @@
-"""The store of corrections: the only writer (`annotations.reader` holds the questions that it answers).
+"""The store of corrections: the only writer of the database, and what can be asked of it.
 
 Every write carries an operation id made by the client (a retry with it is harmless and answers the same), is
-one transaction, and tells who did it. A write that adds a version names its parent; when somebody was faster
+one transaction, and names who did it. A write that adds a version names its parent; when somebody was faster
 it raises Conflict with both versions and writes nothing.
 
     with Store("data/cqvh.sqlite3") as store:
@@ -11,35 +11,47 @@ it raises Conflict with both versions and writes nothing.
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, or_, select, update
 
-from annotations import imports, queue, reading, tables, writing
+from annotations import imports, queue, reading, tables
 from annotations.database import Database, default_url
-from annotations.errors import NotFound
+from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.imports import ImportReport
-from annotations.operations import once
-from annotations.queue import ALL, QueueFilter
-from annotations.reader import Reader
+from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
 from annotations.records import (
     ROLES,
     Account,
+    AnnotatorProgress,
     Assignment,
     Correction,
     Edit,
+    EditedMoment,
     Prediction,
     Proposal,
+    Query,
+    ResolvedAnswer,
+    Rule,
     Verdict,
     Video,
+    digest,
+    latest_of_each,
+    resolve,
 )
 from annotations.rows import Row
+from annotations.suspicion import Suspicion
 from tempo_core.errors import InputError
 
 LEASE_S = 900.0
 """How long a query stays with the annotator who got it."""
+MAX_OP_ID = 200
+"""Characters of an operation id."""
+DURATION_SLACK_MS = 1000
+"""How far a moment may end beyond the annotated duration: real files differ from it by part of a second."""
 
 
 def now_ms() -> int:
@@ -47,15 +59,38 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Store(Reader):
+class Operation:
+    """A write under a client's operation id, inside its transaction."""
+
+    def __init__(self, connection: Connection, op_id: str, at_ms: int) -> None:
+        self.connection = connection
+        self.op_id = op_id
+        self.at_ms = at_ms
+        self.is_new = True
+        """False for a repetition: `result` is the first answer, and nothing is to be written."""
+        self.result: Any = None
+        """JSON values; what a repetition answers."""
+
+
+class Store:
     """One database of queries, proposals, corrections and verdicts. Threads may share it."""
 
     def __init__(
         self, url: str | Path | None = None, *, migrate: bool = True, clock: Callable[[], int] = now_ms
     ) -> None:
         """Open a database, by default TEMPO_HOME's; made when it is not there, migrated when it is old."""
-        super().__init__(Database(url if url is not None else default_url(), migrate=migrate))
+        self.database = Database(url if url is not None else default_url(), migrate=migrate)
         self._clock = clock
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # Writing: originals and what models say
 
@@ -74,35 +109,38 @@ class Store(Reader):
         The rows' `annotations` become proposals (models') and corrections (annotators'); those of source
         `original` are skipped: the row itself holds them. Raises InputError on rows that contradict others.
         """
-        request = [dataset, file_name, format_name, _fingerprint(rows)]
-
-        def work(connection: Connection) -> dict[str, Any]:
-            source: dict[str, Any] = {
-                "op_id": op_id,
-                "dataset": dataset,
-                "file_name": file_name,
-                "format": format_name,
-            }
-            source["imported_at_ms"] = self._clock()
-            done = imports.add_rows(connection, rows, dataset=dataset, source=source)
-            ids = done.pop("ids")
-            given = writing.add_versions(connection, rows, dataset, ids, at_ms=self._clock())
-            return {**done, **given, "rows": len(rows)}
-
-        return ImportReport(**self._operation(op_id, "import", actor, request, work))
+        fingerprint = hashlib.sha256()
+        for row in rows:
+            fingerprint.update(repr(row).encode("utf-8", "surrogatepass"))  # raw lines included
+        request = [dataset, file_name, format_name, fingerprint.hexdigest()]
+        for attempt in self._operation(op_id, "import", actor, request):
+            with attempt as operation:
+                if operation.is_new:
+                    source = {
+                        "op_id": op_id,
+                        "dataset": dataset,
+                        "file_name": file_name,
+                        "format": format_name,
+                        "imported_at_ms": operation.at_ms,
+                    }
+                    counts = imports.add_rows(operation.connection, rows, dataset=dataset, source=source)
+                    query_ids = counts.pop("ids")
+                    counts |= _add_versions(operation, rows, dataset, query_ids)
+                    operation.result = {**counts, "rows": len(rows)}
+        return ImportReport(**operation.result)
 
     def propose(self, query_id: int, prediction: Prediction, *, op_id: str, actor: str = "model") -> Proposal:
         """Store what a model says of a query."""
         request = [query_id, dataclasses.asdict(prediction)]
-
-        def work(connection: Connection) -> int:
-            reading.require_query(connection, query_id, lock=True)
-            at_ms = self._clock()
-            added = writing.insert_proposal(connection, query_id, prediction, op_id=op_id, at_ms=at_ms)
-            queue.renew(connection, [query_id])
-            return added
-
-        return self.proposal(self._operation(op_id, "propose", actor, request, work))
+        for attempt in self._operation(op_id, "propose", actor, request):
+            with attempt as operation:
+                if operation.is_new:
+                    _lock_query(operation.connection, query_id)
+                    operation.result = _insert_proposal(
+                        operation.connection, query_id, prediction, op_id=op_id, at_ms=operation.at_ms
+                    )
+                    queue.renew(operation.connection, [query_id])
+        return self.proposal(operation.result)
 
     # Writing: what people say
 
@@ -114,39 +152,37 @@ class Store(Reader):
         Raises Conflict when it is not, NotFound, InputError, OperationReused.
         """
         request = [query_id, edit.to_request(), parent_id]
-
-        def work(connection: Connection) -> int:
-            return writing.append_correction(
-                connection,
-                query_id,
-                edit,
-                annotator=annotator,
-                parent_id=parent_id,
-                op_id=op_id,
-                at_ms=self._clock(),
-            )
-
-        return self.correction(self._operation(op_id, "submit", annotator, request, work))
+        for attempt in self._operation(op_id, "submit", annotator, request):
+            with attempt as operation:
+                if operation.is_new:
+                    correction = _append_correction(
+                        operation, query_id, edit, annotator=annotator, parent_id=parent_id
+                    )
+                    operation.result = correction.id
+                else:
+                    correction = reading.correction(operation.connection, operation.result)
+        return correction
 
     def revert(
         self, query_id: int, *, to_id: int | None, annotator: str, parent_id: int | None, op_id: str
     ) -> Correction:
         """Add a version equal to an older one, whoever made it; `to_id` None goes back to the original."""
-
-        def work(connection: Connection) -> int:
-            return writing.append_correction(
-                connection,
-                query_id,
-                writing.edit_to_restore(connection, query_id, to_id),
-                annotator=annotator,
-                parent_id=parent_id,
-                op_id=op_id,
-                at_ms=self._clock(),
-                restores_id=to_id,
-            )
-
         request = [query_id, to_id, parent_id]
-        return self.correction(self._operation(op_id, "revert", annotator, request, work))
+        for attempt in self._operation(op_id, "revert", annotator, request):
+            with attempt as operation:
+                if operation.is_new:
+                    correction = _append_correction(
+                        operation,
+                        query_id,
+                        _edit_to_restore(operation.connection, query_id, to_id),
+                        annotator=annotator,
+                        parent_id=parent_id,
+                        restores_id=to_id,
+                    )
+                    operation.result = correction.id
+                else:
+                    correction = reading.correction(operation.connection, operation.result)
+        return correction
 
     def adjudicate(
         self,
@@ -159,14 +195,14 @@ class Store(Reader):
         note: str | None = None,
     ) -> Verdict:
         """Name the correction that answers a query; `parent_id` is the present verdict. Raises Conflict."""
-
-        def work(connection: Connection) -> int:
-            now = {"op_id": op_id, "adjudicator": adjudicator, "created_at_ms": self._clock()}
-            return writing.append_verdict(connection, {**now, **named})
-
-        named = {"query_id": query_id, "correction_id": correction_id, "parent_id": parent_id, "note": note}
-        verdict_id = self._operation(op_id, "adjudicate", adjudicator, named, work)
-        return next(each for each in self.verdicts(query_id) if each.id == verdict_id)
+        request = {"query_id": query_id, "correction_id": correction_id, "parent_id": parent_id, "note": note}
+        for attempt in self._operation(op_id, "adjudicate", adjudicator, request):
+            with attempt as operation:
+                if operation.is_new:
+                    operation.result = _append_verdict(
+                        operation, query_id, correction_id, adjudicator, parent_id=parent_id, note=note
+                    )
+        return next(verdict for verdict in self.verdicts(query_id) if verdict.id == operation.result)
 
     # Writing: who does what
 
@@ -183,68 +219,62 @@ class Store(Reader):
         """Lend an annotator the next row of the queue, or None when there is none left.
 
         A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
-        is prefetched). Rows on loan to others count as being reviewed.
+        is prefetched). Rows on loan to others count as being answered.
         """
+        # The fourth value was the arm, which the app works out: a retry begun before stays the same request.
         request = [answers_per_row, lease_s, list(excluding), None, dataclasses.asdict(queue_filter)]
-
-        def work(connection: Connection) -> dict[str, Any] | None:
-            queue.lock_lending(connection)
-            at_ms = self._clock()
-            lent = writing.lent(connection, annotator, excluding, at_ms) if queue_filter == ALL else None
-            query_id = lent or queue.candidate(
-                connection,
-                annotator,
-                queue_filter,
-                answers_per_row=answers_per_row,
-                excluding=excluding,
-                now_ms=at_ms,
-            )
-            if query_id is None:
-                return None
-            until_ms = at_ms + round(lease_s * 1000)
-            return writing.lend(connection, query_id, annotator, until_ms)
-
-        result = self._operation(op_id, "next", annotator, request, work)
-        return (
-            None
-            if result is None
-            else Assignment(
-                query_id=result["query_id"], annotator=annotator, leased_until_ms=result["leased_until_ms"]
-            )
-        )
+        for attempt in self._operation(op_id, "next", annotator, request):
+            with attempt as operation:
+                if operation.is_new:
+                    connection, at_ms = operation.connection, operation.at_ms
+                    queue.lock_lending(connection)
+                    query_id = None
+                    if queue_filter == ALL:
+                        query_id = _query_on_loan(connection, annotator, excluding, at_ms)
+                    if query_id is None:
+                        query_id = queue.candidate(
+                            connection,
+                            annotator,
+                            queue_filter,
+                            answers_per_row=answers_per_row,
+                            excluding=excluding,
+                            now_ms=at_ms,
+                        )
+                    if query_id is not None:
+                        until_ms = at_ms + round(lease_s * 1000)
+                        operation.result = _lend(connection, query_id, annotator, until_ms)
+        if operation.result is None:
+            return None
+        query_id, until_ms = operation.result["query_id"], operation.result["leased_until_ms"]
+        return Assignment(query_id=query_id, annotator=annotator, leased_until_ms=until_ms)
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
         table = tables.assignments
-
-        def work(connection: Connection) -> None:
-            mine = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-            connection.execute(update(table).where(mine).values(leased_until_ms=0))
-
-        self._operation(op_id, "release", annotator, query_id, work)
+        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        for attempt in self._operation(op_id, "release", annotator, query_id):
+            with attempt as operation:
+                if operation.is_new:
+                    operation.connection.execute(update(table).where(own).values(leased_until_ms=0))
 
     def archive(self, dataset: str, *, op_id: str, actor: str, archived: bool = True) -> None:
         """Take a dataset out of queue, snapshots and exports, or back in. Nothing is removed."""
-
-        def work(connection: Connection) -> None:
-            table = tables.datasets
-            statement = update(table).where(table.c.name == dataset).values(archived=archived)
-            if connection.execute(statement).rowcount == 0:
-                raise NotFound(f"There is no dataset {dataset!r}.")
-            queue.remove_dataset(connection, dataset)
-            if not archived:
-                ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
-                queue.renew(connection, list(connection.execute(ids).scalars()))
-
-        self._operation(op_id, "archive", actor, [dataset, archived], work)
+        table = tables.datasets
+        for attempt in self._operation(op_id, "archive", actor, [dataset, archived]):
+            with attempt as operation:
+                if operation.is_new:
+                    connection = operation.connection
+                    statement = update(table).where(table.c.name == dataset).values(archived=archived)
+                    if connection.execute(statement).rowcount == 0:
+                        raise NotFound(f"There is no dataset {dataset!r}.")
+                    query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
+                    queue.renew(connection, connection.execute(query_ids).scalars().all())
 
     def renew_queue(self) -> None:
         """Work out every row's suspicions and place again, as after a new version of the formula."""
-
-        def work(connection: Connection) -> None:
-            queue.renew(connection, list(connection.execute(select(tables.queries.c.id)).scalars()))
-
-        self.database.write(work)
+        for transaction in self.database.transactions():
+            with transaction as connection:
+                queue.renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
 
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
         """Add an account, or change the role, hash or state of the one with its name."""
@@ -252,62 +282,500 @@ class Store(Reader):
             raise InputError(f"role is {account.role!r}; it must be one of {', '.join(ROLES)}.")
         values = dataclasses.asdict(account)
         table = tables.accounts
-
-        def work(connection: Connection) -> None:
-            changed = {name: values[name] for name in ("role", "password_hash", "disabled")}
-            statement = update(table).where(table.c.name == account.name).values(**changed)
-            if connection.execute(statement).rowcount == 0:
-                connection.execute(insert(table), values)
-
-        self._operation(op_id, "account", actor, values, work)
+        for attempt in self._operation(op_id, "account", actor, values):
+            with attempt as operation:
+                if operation.is_new:
+                    changes = {name: values[name] for name in ("role", "password_hash", "disabled")}
+                    statement = update(table).where(table.c.name == account.name).values(**changes)
+                    if operation.connection.execute(statement).rowcount == 0:
+                        operation.connection.execute(insert(table), values)
 
     def save_videos(self, videos: Sequence[Video], *, op_id: str, actor: str) -> None:
         """Register clips, or their new places (`annotations.videos` finds them)."""
         table = tables.videos
         clips = [dataclasses.asdict(video) for video in videos]
-
-        def work(connection: Connection) -> None:
-            for clip in clips:
-                values = {**clip, "registered_at_ms": self._clock()}
-                statement = update(table).where(table.c.vid == clip["vid"]).values(**values)
-                if connection.execute(statement).rowcount == 0:
-                    connection.execute(insert(table), values)
-
-        self._operation(op_id, "videos", actor, clips, work)
+        for attempt in self._operation(op_id, "videos", actor, clips):
+            with attempt as operation:
+                if operation.is_new:
+                    for clip in clips:
+                        values = {**clip, "registered_at_ms": operation.at_ms}
+                        statement = update(table).where(table.c.vid == clip["vid"]).values(**values)
+                        if operation.connection.execute(statement).rowcount == 0:
+                            operation.connection.execute(insert(table), values)
 
     def record_snapshot(self, *, sha256: str, path: str, counts: dict[str, int], actor: str) -> None:
         """Note that a snapshot was written; the same content is noted once."""
         table = tables.snapshots
         values = {"sha256": sha256, "path": path, "counts": counts, "actor": actor}
-
-        def work(connection: Connection) -> None:
-            if connection.execute(select(table.c.id).where(table.c.sha256 == sha256)).first() is None:
-                connection.execute(insert(table), {**values, "created_at_ms": self._clock()})
-
-        self.database.write(work)
+        for transaction in self.database.transactions():
+            with transaction as connection:
+                if connection.execute(select(table.c.id).where(table.c.sha256 == sha256)).first() is None:
+                    connection.execute(insert(table), {**values, "created_at_ms": self._clock()})
 
     def _operation(
-        self, op_id: str, kind: str, actor: str, request: Any, work: Callable[[Connection], Any]
-    ) -> Any:
-        """Do `work` once under an operation id, in one transaction."""
+        self, op_id: str, kind: str, actor: str, request: Any
+    ) -> Iterator[AbstractContextManager[Operation]]:
+        """Attempts at one operation, as `Database.transactions` gives them; the last one is committed.
 
-        def whole(connection: Connection) -> Any:
-            return once(
-                connection,
-                lambda: work(connection),
-                op_id=op_id,
-                kind=kind,
-                request=request,
-                actor=actor,
-                now_ms=self._clock(),
+        `request` is what makes a repetition the same: JSON values. Raises InputError on an unusable id and
+        OperationReused when the id was used for another request.
+        """
+        if not op_id or len(op_id) > MAX_OP_ID:
+            raise InputError(
+                f"An operation id has 1 to {MAX_OP_ID} characters; got {len(op_id)}. Send a UUID."
             )
+        if not actor:
+            raise InputError("A write needs the name of who does it; got an empty one.")
+        request_sha256 = digest([kind, actor, request])
+        for transaction in self.database.transactions():
+            yield self._attempt(transaction, op_id, kind, actor, request_sha256)
 
-        return self.database.write(whole)
+    @contextmanager
+    def _attempt(
+        self,
+        transaction: AbstractContextManager[Connection],
+        op_id: str,
+        kind: str,
+        actor: str,
+        request_sha256: str,
+    ) -> Iterator[Operation]:
+        table = tables.operations
+        with transaction as connection:
+            if connection.dialect.name == "postgresql":
+                # A retry that overtakes its first attempt waits for it here.
+                connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(op_id, 0))))
+            statement = select(table.c.request_sha256, table.c.result).where(table.c.op_id == op_id)
+            record = connection.execute(statement).one_or_none()
+            operation = Operation(connection, op_id, self._clock())
+            if record is not None:
+                if record.request_sha256 != request_sha256:
+                    raise OperationReused(
+                        f"Operation {op_id!r} was done before with another request; "
+                        "send a new id with a new request."
+                    )
+                operation.is_new, operation.result = False, record.result
+            yield operation
+            if operation.is_new:
+                values = {
+                    "op_id": op_id,
+                    "kind": kind,
+                    "request_sha256": request_sha256,
+                    "result": operation.result,
+                    "actor": actor,
+                    "created_at_ms": operation.at_ms,
+                }
+                connection.execute(insert(table), values)
+
+    # Reading
+
+    def query(self, query_id: int) -> Query:
+        """One query. Raises NotFound."""
+        with self.database.read() as connection:
+            return reading.query(connection, query_id)
+
+    def find(self, dataset: str, qid: str | int) -> Query:
+        """A query by its dataset and its own id. Raises NotFound."""
+        table = tables.queries
+        with self.database.read() as connection:
+            matches = reading.queries(connection, (table.c.dataset == dataset) & (table.c.qid == str(qid)))
+        if not matches:
+            raise NotFound(f"Dataset {dataset!r} has no query with qid {qid}.")
+        return matches[0]
+
+    def search(self, text: str = "", *, dataset: str | None = None, limit: int = 50) -> list[Query]:
+        """Queries whose text, video or id holds `text` (any case), in the order of import."""
+        table = tables.queries
+        columns = (table.c.text, table.c.vid, table.c.qid)
+        condition = or_(*(column.icontains(text, autoescape=True) for column in columns))
+        if dataset is not None:
+            condition &= table.c.dataset == dataset
+        with self.database.read() as connection:
+            return reading.queries(connection, condition, limit=limit)
+
+    def corrections(self, query_id: int, *, drafts: bool = True) -> list[Correction]:
+        """Every version of a query, oldest first."""
+        with self.database.read() as connection:
+            return reading.corrections(connection, [query_id], drafts=drafts)[query_id]
+
+    def versions(self, query_id: int) -> list[Correction]:
+        """Each annotator's newest submitted version."""
+        return latest_of_each(self.corrections(query_id, drafts=False))
+
+    def latest(self, query_id: int, annotator: str) -> Correction | None:
+        """An annotator's newest version of a query, draft or not: the parent of their next one."""
+        with self.database.read() as connection:
+            return reading.latest(connection, query_id, annotator)
+
+    def correction(self, correction_id: int) -> Correction:
+        """One correction. Raises NotFound."""
+        with self.database.read() as connection:
+            return reading.correction(connection, correction_id)
+
+    def proposals(self, query_id: int) -> list[Proposal]:
+        """Every proposal for a query, oldest first."""
+        with self.database.read() as connection:
+            return reading.proposals(connection, [query_id])[query_id]
+
+    def proposal(self, proposal_id: int) -> Proposal:
+        """One proposal. Raises NotFound."""
+        with self.database.read() as connection:
+            return reading.proposal(connection, proposal_id)
+
+    def verdicts(self, query_id: int) -> list[Verdict]:
+        """Every verdict on a query, oldest first."""
+        with self.database.read() as connection:
+            return reading.verdicts(connection, [query_id])[query_id]
+
+    def verdict(self, query_id: int) -> Verdict | None:
+        """The present verdict on a query, if it has been adjudicated."""
+        verdicts = self.verdicts(query_id)
+        return verdicts[-1] if verdicts else None
+
+    def resolved(self, query_id: int, rule: Rule = "latest") -> ResolvedAnswer:
+        """The answer that a query has now (`records.resolve`)."""
+        with self.database.read() as connection:
+            records = next(reading.query_records(connection, [query_id]))
+        return resolve(records.query.row, records.versions, records.adopted, rule)
+
+    def queue(
+        self, queue_filter: QueueFilter = ALL, *, limit: int = 50, after: int | None = None
+    ) -> list[QueueItem]:
+        """A page of the queue with the reasons for each row's place; `after` is the last row's query id."""
+        with self.database.read() as connection:
+            return queue.page(connection, queue_filter, limit=limit, after=after)
+
+    def browse(
+        self, browse_filter: BrowseFilter | None = None, *, limit: int = 50, offset: int = 0
+    ) -> BrowsePage:
+        """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
+        with self.database.read() as connection:
+            return queue.browse(connection, browse_filter or BrowseFilter(), limit=limit, offset=offset)
+
+    def suspicions(self, query_id: int) -> list[Suspicion]:
+        """Why a row looks wrong, strongest weight first; empty for a row that does not."""
+        with self.database.read() as connection:
+            return queue.reasons(connection, [query_id])[query_id]
+
+    def annotator_progress(self, annotator: str, *, answers_per_row: int) -> AnnotatorProgress:
+        """How far an annotator is; rows on loan to others count as remaining."""
+        table = tables.queue
+        is_submitted = queue.is_submitted_by(annotator)
+        is_open = ~table.c.adjudicated & (table.c.reviews < answers_per_row)
+        statement = select(
+            func.count().filter(is_submitted), func.count().filter(~is_submitted, is_open)
+        ).select_from(table)
+        with self.database.read() as connection:
+            submitted, remaining = connection.execute(statement).one()
+        return AnnotatorProgress(submitted=submitted, remaining=remaining)
+
+    def submitted_by(self, annotator: str, *, limit: int = 50) -> list[int]:
+        """Ids of the queries that an annotator submitted, the latest first."""
+        table = tables.corrections
+        statement = (
+            select(table.c.query_id)
+            .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
+            .where(table.c.annotator == annotator, table.c.submitted)
+            .group_by(table.c.query_id)
+            .order_by(func.max(table.c.id).desc())
+            .limit(limit)
+        )
+        with self.database.read() as connection:
+            return list(connection.execute(statement).scalars())
+
+    def is_empty(self) -> bool:
+        """Whether no dataset in use has a row."""
+        with self.database.read() as connection:
+            return connection.execute(select(tables.queue.c.query_id).limit(1)).first() is None
+
+    def datasets(self) -> dict[str, bool]:
+        """Every dataset's name, and whether it is archived."""
+        statement = select(tables.datasets).order_by(tables.datasets.c.name)
+        with self.database.read() as connection:
+            return {row.name: row.archived for row in connection.execute(statement)}
+
+    def videos(self) -> list[Video]:
+        """Every registered clip, by vid."""
+        with self.database.read() as connection:
+            return reading.records(connection, Video, select(tables.videos).order_by(tables.videos.c.vid))
+
+    def video(self, vid: str) -> Video | None:
+        """The clip registered for a vid, if there is one; its file may have gone since."""
+        statement = select(tables.videos).where(tables.videos.c.vid == vid)
+        with self.database.read() as connection:
+            return next(iter(reading.records(connection, Video, statement)), None)
+
+    def vids(self) -> list[str]:
+        """The vid of every row of datasets that are not archived, once each, sorted."""
+        query, dataset = tables.queries, tables.datasets
+        joined = query.join(dataset, dataset.c.name == query.c.dataset)
+        statement = select(query.c.vid).distinct().select_from(joined).where(~dataset.c.archived)
+        with self.database.read() as connection:
+            return sorted(connection.execute(statement).scalars())
+
+    def account(self, name: str) -> Account:
+        """One account. Raises NotFound."""
+        for account in self.accounts():
+            if account.name == name:
+                return account
+        raise NotFound(f"There is no account {name!r}.")
+
+    def accounts(self) -> list[Account]:
+        """Every account, by name."""
+        statement = select(tables.accounts).order_by(tables.accounts.c.name)
+        with self.database.read() as connection:
+            return reading.records(connection, Account, statement)
 
 
-def _fingerprint(rows: Sequence[Row]) -> str:
-    """SHA-256 of what the rows say, raw lines included."""
-    digest = hashlib.sha256()
+def _append_correction(
+    operation: Operation,
+    query_id: int,
+    edit: Edit,
+    *,
+    annotator: str,
+    parent_id: int | None,
+    restores_id: int | None = None,
+) -> Correction:
+    """Add the annotator's next version and bring the queue up to date."""
+    connection = operation.connection
+    duration_ms = _lock_query(connection, query_id)
+    if duration_ms is not None and edit.moments:
+        end_ms = edit.moments[-1].end_ms
+        if end_ms > duration_ms + DURATION_SLACK_MS:
+            raise InputError(
+                f"A moment ends at {end_ms / 1000} s, but the video at {duration_ms / 1000:g} s; cut it there."
+            )
+    present_id, revision = _present_version(connection, query_id, annotator)
+    if parent_id != present_id:
+        present = None if present_id is None else reading.correction(connection, present_id)
+        raise _conflict(f"{annotator}'s version of query {query_id}", edit, present, parent_id)
+    if edit.proposal_id is not None:
+        _check_belongs(connection, tables.proposals, edit.proposal_id, query_id, "proposal")
+    correction = _insert_correction(
+        connection,
+        edit,
+        op_id=operation.op_id,
+        query_id=query_id,
+        annotator=annotator,
+        revision=revision + 1,
+        parent_id=parent_id,
+        restores_id=restores_id,
+        at_ms=operation.at_ms,
+    )
+    if edit.submitted:
+        table = tables.assignments
+        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        connection.execute(update(table).where(own).values(finished=True))
+        queue.renew(connection, [query_id])
+    return correction
+
+
+def _insert_correction(
+    connection: Connection,
+    edit: Edit,
+    *,
+    op_id: str,
+    query_id: int,
+    annotator: str,
+    revision: int,
+    parent_id: int | None,
+    restores_id: int | None,
+    at_ms: int,
+) -> Correction:
+    table = tables.corrections
+    numbering: dict[str, Any] = {
+        "op_id": op_id,
+        "query_id": query_id,
+        "annotator": annotator,
+        "revision": revision,
+        "parent_id": parent_id,
+        "restores_id": restores_id,
+        "created_at_ms": at_ms,
+    }
+    values = edit.to_dict()
+    moments = values.pop("moments")
+    values |= {**numbering, "moment_count": len(moments)}
+    correction_id = connection.execute(insert(table).returning(table.c.id), values).scalar_one()
+    for position, moment in enumerate(moments):
+        moment |= {"correction_id": correction_id, "position": position}
+    if moments:
+        connection.execute(insert(tables.correction_moments), moments)
+    return Correction(id=correction_id, edit=edit, **numbering)
+
+
+def _present_version(connection: Connection, query_id: int, annotator: str) -> tuple[int | None, int]:
+    """The id and the revision of an annotator's newest version, draft or not; (None, 0) without one."""
+    table = tables.corrections
+    own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+    statement = select(table.c.id, table.c.revision).where(own).order_by(table.c.revision.desc()).limit(1)
+    row = connection.execute(statement).one_or_none()
+    return (None, 0) if row is None else (row.id, row.revision)
+
+
+def _append_verdict(
+    operation: Operation,
+    query_id: int,
+    correction_id: int,
+    adjudicator: str,
+    *,
+    parent_id: int | None,
+    note: str | None,
+) -> int:
+    """Add a query's next verdict and bring the queue up to date; its id."""
+    connection = operation.connection
+    _lock_query(connection, query_id)
+    _check_belongs(connection, tables.corrections, correction_id, query_id, "correction")
+    if not reading.correction(connection, correction_id).edit.submitted:
+        raise InputError(f"Correction {correction_id} is a draft; only a submitted one can be adopted.")
+    verdicts = reading.verdicts(connection, [query_id])[query_id]
+    present = verdicts[-1] if verdicts else None
+    if parent_id != (None if present is None else present.id):
+        raise _conflict(f"The verdict on query {query_id}", correction_id, present, parent_id)
+    values = {
+        "op_id": operation.op_id,
+        "query_id": query_id,
+        "revision": len(verdicts) + 1,
+        "parent_id": parent_id,
+        "correction_id": correction_id,
+        "adjudicator": adjudicator,
+        "note": note,
+        "created_at_ms": operation.at_ms,
+    }
+    statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
+    verdict_id = connection.execute(statement, values).scalar_one()
+    queue.renew(connection, [query_id])
+    return verdict_id
+
+
+def _query_on_loan(
+    connection: Connection, annotator: str, excluding: Sequence[int], at_ms: int
+) -> int | None:
+    """The query that is on loan to the annotator and not done, if any."""
+    table = tables.assignments
+    statement = (
+        select(table.c.query_id)
+        .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
+        .where(table.c.annotator == annotator, ~table.c.finished, table.c.leased_until_ms > at_ms)
+        .where(table.c.query_id.not_in(excluding), ~tables.queue.c.adjudicated)
+        .order_by(table.c.id)
+        .limit(1)
+    )
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def _lend(connection: Connection, query_id: int, annotator: str, until_ms: int) -> dict[str, Any]:
+    """Lend a query, or lend it longer."""
+    table = tables.assignments
+    own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+    loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
+    renewal = update(table).where(own).values(finished=False, leased_until_ms=until_ms)
+    if connection.execute(renewal).rowcount == 0:
+        connection.execute(insert(table), {**loan, "finished": False})
+    return loan
+
+
+def _insert_proposal(
+    connection: Connection, query_id: int, prediction: Prediction, *, op_id: str, at_ms: int
+) -> int:
+    """The id of the new row."""
+    table = tables.proposals
+    values = dataclasses.asdict(prediction)
+    values["moments"] = [[moment.start_ms, moment.end_ms, moment.confidence] for moment in prediction.moments]
+    values |= {"op_id": op_id, "query_id": query_id, "created_at_ms": at_ms}
+    return connection.execute(insert(table).returning(table.c.id), values).scalar_one()
+
+
+def _add_versions(
+    operation: Operation, rows: Sequence[Row], dataset: str, query_ids: dict[str, int]
+) -> dict[str, int]:
+    """Store the rows' `annotations`; those that an earlier import brought are recognised by their content."""
+    connection, at_ms = operation.connection, operation.at_ms
+    counts, changed_ids = {"proposals": 0, "corrections": 0}, set()
     for row in rows:
-        digest.update(repr(row).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        for version in row.annotations or ():
+            if version.source == "original":
+                continue
+            op_id, query_id = imports.version_op_id(dataset, row.qid, version), query_ids[row.qid]
+            table = tables.proposals if version.source == "model" else tables.corrections
+            if connection.execute(select(table.c.id).where(table.c.op_id == op_id)).first() is not None:
+                continue
+            if version.source == "model":
+                prediction = imports.prediction_of(version)
+                _insert_proposal(connection, query_id, prediction, op_id=op_id, at_ms=at_ms)
+            else:
+                parent_id, revision = _present_version(connection, query_id, version.annotator)
+                _insert_correction(
+                    connection,
+                    imports.edit_of(version),
+                    op_id=op_id,
+                    query_id=query_id,
+                    annotator=version.annotator,
+                    revision=revision + 1,
+                    parent_id=parent_id,
+                    restores_id=None,
+                    at_ms=at_ms,
+                )
+            counts[table.name] += 1
+            changed_ids.add(query_id)
+            # The version's own operation, so that its next import finds it.
+            record = {
+                "op_id": op_id,
+                "kind": "import-version",
+                "request_sha256": op_id,
+                "result": None,
+                "actor": version.annotator,
+                "created_at_ms": at_ms,
+            }
+            connection.execute(insert(tables.operations), record)
+    queue.renew(connection, sorted(changed_ids))
+    return counts
+
+
+def _edit_to_restore(connection: Connection, query_id: int, to_id: int | None) -> Edit:
+    """The content of an older version, or of the original as an edit."""
+    if to_id is not None:
+        _check_belongs(connection, tables.corrections, to_id, query_id, "correction")
+        return dataclasses.replace(reading.correction(connection, to_id).edit, submitted=True)
+    query = reading.query(connection, query_id)
+    if query.row.verdict is None:
+        raise InputError(
+            f"Query {query_id} was imported without ground truth; there is nothing to go back to."
+        )
+    moments = []
+    for start_ms, end_ms in sorted(moment.to_ms() for moment in query.original or ()):
+        moments.append(
+            EditedMoment(start_ms=start_ms, end_ms=end_ms, start_source="original", end_source="original")
+        )
+    reason = None if query.row.verdict == "moments" else query.row.reason or "the original says so"
+    return Edit(verdict=query.row.verdict, moments=tuple(moments), reason=reason)
+
+
+def _lock_query(connection: Connection, query_id: int) -> int | None:
+    """The annotated duration in ms; other writers of the query wait until this transaction ends.
+
+    Raises NotFound.
+    """
+    table = tables.queries
+    statement = select(table.c.duration_ms).where(table.c.id == query_id)
+    row = connection.execute(statement.with_for_update(key_share=True)).one_or_none()
+    if row is None:
+        raise reading.no_query(query_id)
+    return row.duration_ms
+
+
+def _conflict(
+    name: str, yours: Edit | int, theirs: Correction | Verdict | None, parent_id: int | None
+) -> Conflict:
+    present = "there is none" if theirs is None else f"the present one is {theirs.id}"
+    return Conflict(
+        f"{name} has moved on: your change starts from {parent_id}, {present}. "
+        "Compare both and send it again.",
+        yours=yours,
+        theirs=theirs,
+        parent_id=parent_id,
+    )
+
+
+def _check_belongs(connection: Connection, table: Table, record_id: int, query_id: int, name: str) -> None:
+    statement = select(table.c.id).where(table.c.id == record_id, table.c.query_id == query_id)
+    if connection.execute(statement).first() is None:
+        raise InputError(f"There is no {name} {record_id} of query {query_id}.")

@@ -1,7 +1,7 @@
 """Why a row looks wrong: reasons as data, each with its number, and one documented formula for the order.
 
-Pure functions of what is known about one row; the store keeps their results and renews a row's when a
-correction, a verdict or a proposal arrives (`annotations.queue`).
+Pure functions of what is known about one row. `annotations.queue` stores their results, and works a row's out
+again when a correction, a verdict or a proposal arrives.
 
 The order. Each reason has a weight w (how often it pays to look) and a strength s in (0, 1] made from its
 number. A row's score is the chance that at least one reason is right if they were independent:
@@ -13,8 +13,6 @@ so that it lies in [0, 1), grows with every further reason, and no pile of weak 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import prod
 from typing import Literal
 
 from tempo_core.moments import Moment, intersection_s, merge, set_iou
@@ -48,7 +46,7 @@ class ReasonRule:
     """The number at which the reason has full strength; smaller numbers count in proportion."""
     text: str
     """What to tell an annotator; `{}` stands for the number."""
-    one: str | None = None
+    singular: str | None = None
     """The same for exactly one, where it reads differently."""
     counts_down: bool = False
     """True where a smaller number is worse: strength 1 at 0, falling to 0 at `full_at`."""
@@ -64,24 +62,30 @@ REASONS: dict[Reason, ReasonRule] = {
         weight=0.7,
         full_at=1,
         text="{:.0f} holes of one clip between moments",
-        one="a hole of one clip between moments",
+        singular="a hole of one clip between moments",
     ),
     "one-clip-window": ReasonRule(
-        weight=0.4, full_at=1, text="{:.0f} moments of one clip only", one="a moment of one clip only"
+        weight=0.4, full_at=1, text="{:.0f} moments of one clip only", singular="a moment of one clip only"
     ),
     "touches-border": ReasonRule(
-        weight=0.1, full_at=2, text="{:.0f} edges on the video's border", one="an edge on the video's border"
+        weight=0.1,
+        full_at=2,
+        text="{:.0f} edges on the video's border",
+        singular="an edge on the video's border",
     ),
     "many-windows": ReasonRule(weight=0.4, full_at=8, text="{:.0f} moments for one query"),
     "whole-video": ReasonRule(weight=0.4, full_at=1, text="one moment covers {:.0%} of the video"),
     "low-saliency-inside": ReasonRule(
-        weight=0.4, full_at=4, text="{:.0f} clips inside rated 1 or less", one="a clip inside rated 1 or less"
+        weight=0.4,
+        full_at=4,
+        text="{:.0f} clips inside rated 1 or less",
+        singular="a clip inside rated 1 or less",
     ),
     "high-saliency-outside": ReasonRule(
         weight=0.6,
         full_at=2,
         text="{:.0f} clips outside rated 3 or more",
-        one="a clip outside rated 3 or more",
+        singular="a clip outside rated 3 or more",
     ),
     "proposal-outside": ReasonRule(weight=0.6, full_at=1, text="the model is {:.0%} sure of another moment"),
     "model-disagrees": ReasonRule(
@@ -91,7 +95,7 @@ REASONS: dict[Reason, ReasonRule] = {
         weight=0.5,
         full_at=1,
         text="{:.0f} other rows ask this of this video",
-        one="another row asks this of this video",
+        singular="another row asks this of this video",
     ),
     "duration-differs": ReasonRule(weight=0.3, full_at=10, text="duration and video id differ by {:.1f} s"),
     "annotators-disagree": ReasonRule(
@@ -100,6 +104,9 @@ REASONS: dict[Reason, ReasonRule] = {
 }
 """Every reason. In QVHighlights 28 % of gaps are one clip long, 36 % of queries touch a border, 6 % have five
 windows or a whole-video one, 13 % a clip rated 1 or less, 3 % a duration that their id contradicts."""
+
+BY_WEIGHT: tuple[Reason, ...] = tuple(sorted(REASONS, key=lambda reason: -REASONS[reason].weight))
+"""The reasons in the order in which people see them."""
 
 MANY_WINDOWS = 5
 WHOLE_VIDEO = 0.9
@@ -120,7 +127,9 @@ class Suspicion:
     def text(self) -> str:
         """One line for an annotator."""
         rule = REASONS[self.reason]
-        return rule.one if rule.one is not None and round(self.number) == 1 else rule.text.format(self.number)
+        if rule.singular is not None and round(self.number) == 1:
+            return rule.singular
+        return rule.text.format(self.number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,28 +154,75 @@ class RowFacts:
 
 def suspicions(facts: RowFacts) -> list[Suspicion]:
     """Every reason that holds for the row, strongest weight first. Read-only, deterministic."""
-    found = {
-        **_shape_reasons(facts),
-        **_saliency_reasons(facts),
-        **_proposal_reasons(facts),
-        "duplicate-query": float(facts.duplicates),
-        "duration-differs": _duration_difference_s(facts),
-    }
+    numbers: dict[Reason, float] = {"duplicate-query": facts.duplicates}
+    windows = sorted(facts.windows or ())
+
+    # The shape of the moments.
+    numbers["one-clip-hole"] = numbers["one-clip-window"] = edges = 0
+    for index, window in enumerate(windows):
+        if index and 0 < window.start_s - windows[index - 1].end_s <= CLIP_S:
+            numbers["one-clip-hole"] += 1
+        length_s = window.end_s - window.start_s
+        if length_s <= CLIP_S:
+            numbers["one-clip-window"] += 1
+        if facts.duration_s:
+            edges += (window.start_s <= 0) + (window.end_s >= facts.duration_s)
+            share = length_s / facts.duration_s
+            if share >= WHOLE_VIDEO:
+                numbers["whole-video"] = max(share, numbers.get("whole-video", 0))
+    numbers["touches-border"] = edges
+    numbers["many-windows"] = len(windows) if len(windows) >= MANY_WINDOWS else 0
+
+    # The clip ratings and the model against the moments.
+    if facts.windows is not None:
+        merged = merge(windows)
+        low_inside = high_outside = 0
+        for clip, ratings in zip(facts.clip_ids, facts.saliency, strict=False):
+            mean = sum(ratings) / max(len(ratings), 1)
+            start_s, is_inside = clip * CLIP_S, False
+            for window in merged:
+                is_inside |= window.start_s <= start_s < window.end_s
+            low_inside += is_inside and mean <= LOW_SALIENCY
+            high_outside += not is_inside and mean >= HIGH_SALIENCY
+        numbers |= {"low-saliency-inside": low_inside, "high-saliency-outside": high_outside}
+        for moment, confidence in facts.proposal or ():
+            is_sure = confidence is not None and confidence >= CONFIDENT
+            if is_sure and intersection_s([moment], merged) == 0:
+                numbers["proposal-outside"] = max(confidence or 0, numbers.get("proposal-outside", 0))
+
+    # The video's name against its duration.
+    named_range = vid_range_s(facts.vid)
+    if named_range is not None and facts.duration_s is not None:
+        difference_s = abs(named_range[2] - named_range[1] - facts.duration_s)
+        numbers["duration-differs"] = round(difference_s, 3) if difference_s >= 1 else 0
+
+    # A count of 0 is no reason; an overlap of 0 is the strongest.
+    numbers = {reason: number for reason, number in numbers.items() if number}
     agreement = lowest_agreement(facts.versions)
-    reasons = [Suspicion(reason, found[reason]) for reason in REASONS if found.get(reason)]
-    for reason, overlap in (
-        ("model-disagrees", _model_overlap(facts)),
-        ("annotators-disagree", agreement),
-    ):
-        if overlap is not None and overlap < DISAGREEMENT:
-            reasons.append(Suspicion(reason, overlap))  # type: ignore[arg-type]
-    return sorted(reasons, key=lambda each: -REASONS[each.reason].weight)
+    if agreement is not None and agreement < DISAGREEMENT:
+        numbers["annotators-disagree"] = agreement
+    if facts.windows is not None and facts.proposal is not None:
+        overlap = set_iou([moment for moment, _ in confident_moments(facts.proposal)], windows)
+        if overlap < DISAGREEMENT:
+            numbers["model-disagrees"] = overlap
+    return [Suspicion(reason, float(numbers[reason])) for reason in BY_WEIGHT if reason in numbers]
+
+
+def confident_moments(
+    moments: Sequence[tuple[Moment, float | None]],
+) -> Sequence[tuple[Moment, float | None]]:
+    """A model's answer as a set: of a ranked list, those of CONFIDENT or more, or else the first."""
+    confident = [pair for pair in moments if pair[1] is None or pair[1] >= CONFIDENT]
+    return confident or moments[:1]
 
 
 def score(reasons: Iterable[Suspicion]) -> float:
     """The module's formula: the place in the queue, in [0, 1), larger first."""
-    rules = [(REASONS[each.reason], each.number) for each in reasons]
-    return 1.0 - prod(1.0 - rule.weight * rule.strength(number) for rule, number in rules)
+    chance_of_none = 1.0
+    for suspicion in reasons:
+        rule = REASONS[suspicion.reason]
+        chance_of_none *= 1.0 - rule.weight * rule.strength(suspicion.number)
+    return 1.0 - chance_of_none
 
 
 def lowest_agreement(versions: Sequence[Sequence[Moment]]) -> float | None:
@@ -182,60 +238,3 @@ def vid_range_s(vid: str) -> tuple[str, float, float] | None:
         return None
     start_s, end_s = float(parts[1]), float(parts[2])
     return (parts[0], start_s, end_s) if parts[0] and end_s > start_s else None
-
-
-def _shape_reasons(facts: RowFacts) -> dict[str, float]:
-    windows = sorted(facts.windows or ())
-    gaps_s = [after.start_s - before.end_s for before, after in pairwise(windows)]
-    found = {
-        "one-clip-hole": float(sum(0 < gap_s <= CLIP_S for gap_s in gaps_s)),
-        "one-clip-window": float(sum(window.duration_s <= CLIP_S for window in windows)),
-        "many-windows": float(len(windows)) if len(windows) >= MANY_WINDOWS else 0.0,
-    }
-    if facts.duration_s:
-        first = sum(window.start_s <= 0 for window in windows)
-        last = sum(window.end_s >= facts.duration_s for window in windows)
-        found["touches-border"] = float(first + last)
-        share = max((window.duration_s / facts.duration_s for window in windows), default=0.0)
-        found["whole-video"] = share if share >= WHOLE_VIDEO else 0.0
-    return found
-
-
-def _saliency_reasons(facts: RowFacts) -> dict[str, float]:
-    if facts.windows is None:
-        return {}
-    inside_low = outside_high = 0
-    windows = merge(facts.windows)
-    for clip, scores in zip(facts.clip_ids, facts.saliency, strict=False):
-        mean = sum(scores) / max(len(scores), 1)
-        inside = any(window.start_s <= clip * CLIP_S < window.end_s for window in windows)
-        inside_low += inside and mean <= LOW_SALIENCY
-        outside_high += not inside and mean >= HIGH_SALIENCY
-    return {"low-saliency-inside": float(inside_low), "high-saliency-outside": float(outside_high)}
-
-
-def _proposal_reasons(facts: RowFacts) -> dict[str, float]:
-    if facts.windows is None or not facts.proposal:
-        return {}
-    windows = merge(facts.windows)
-    outside = [
-        confidence
-        for moment, confidence in facts.proposal
-        if confidence is not None and confidence >= CONFIDENT and intersection_s([moment], windows) == 0
-    ]
-    return {"proposal-outside": max(outside, default=0.0)}
-
-
-def _model_overlap(facts: RowFacts) -> float | None:
-    if facts.windows is None or facts.proposal is None:
-        return None
-    sure = [moment for moment, confidence in facts.proposal if confidence is None or confidence >= CONFIDENT]
-    return set_iou(sure or [moment for moment, _ in facts.proposal[:1]], facts.windows)
-
-
-def _duration_difference_s(facts: RowFacts) -> float:
-    named = vid_range_s(facts.vid)
-    if named is None or facts.duration_s is None:
-        return 0.0
-    difference_s = abs(named[2] - named[1] - facts.duration_s)
-    return round(difference_s, 3) if difference_s >= 1 else 0.0

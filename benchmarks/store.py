@@ -1,6 +1,5 @@
 """The store at 100,000 queries and 300,000 corrections: pages, next rows, writes and a snapshot, timed."""
 
-import functools
 import random
 import resource
 import statistics
@@ -121,7 +120,9 @@ def _correct(store: Store, rng: random.Random, queries: int, corrections: int) -
             pairs.append(pair)
     for start in range(0, len(pairs), 20_000):
         batch = list(enumerate(pairs[start : start + 20_000], start=start + 1))
-        store.database.write(functools.partial(_insert, rng=rng, batch=batch))
+        for transaction in store.database.transactions():
+            with transaction as connection:
+                _insert(connection, rng=rng, batch=batch)
 
 
 def _insert(connection: Connection, *, rng: random.Random, batch: list[tuple[int, tuple[int, int]]]) -> None:

@@ -1,7 +1,6 @@
 """The database's door: settings, migrations, waiting for other writers, and what `verify` finds."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from annotations import checks, migrations
-from annotations.database import Database, parse_url
+from annotations.database import MAX_RACES, Database, parse_url
 from annotations.errors import DatabaseTooNew, StoreError
 from annotations.store import Store
 from annotations.tables import metadata
@@ -93,20 +93,70 @@ def test_simultaneous_first_openings_migrate_once(tmp_path: Path) -> None:
 def test_a_write_waits_for_another_program(sqlite_template: Path, tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     file.write_bytes(sqlite_template.read_bytes())
-    one, other = Database(file), Database(file)
-    entered = threading.Event()
+    first, second = Database(file), Database(file)
+    begun, waiting = threading.Event(), threading.Event()
 
-    def hold(connection: object) -> None:
-        entered.set()
-        time.sleep(0.3)
+    def hold() -> None:
+        for transaction in first.transactions():
+            with transaction as connection:
+                connection.execute(text("SELECT 1"))
+                begun.set()
+                waiting.wait()
 
-    holder = threading.Thread(target=one.write, args=(hold,))
+    holder = threading.Thread(target=hold)
     holder.start()
-    entered.wait()
-    assert other.write(lambda connection: connection.execute(text("SELECT 1")).scalar_one()) == 1
+    begun.wait()
+    threading.Timer(0.3, waiting.set).start()
+    runs = 0
+    for transaction in second.transactions():
+        with transaction as connection:
+            runs += 1
+            connection.execute(text("SELECT 1"))
+            assert waiting.is_set()
     holder.join()
-    one.close()
-    other.close()
+    assert runs == 1
+    first.close()
+    second.close()
+
+
+def add_dataset(database: Database, runs: list[int], *, times: int = 1, fail: bool = False) -> None:
+    """One write, which counts its runs."""
+    for transaction in database.transactions():
+        with transaction as connection:
+            runs.append(len(runs))
+            for _ in range(times if len(runs) == 1 else 1):
+                connection.execute(text("INSERT INTO datasets (name, archived) VALUES ('qvh', false)"))
+            if fail:
+                raise StoreError("the write failed")
+
+
+def count_of_datasets(database: Database) -> int:
+    with database.read() as connection:
+        return connection.execute(text("SELECT count(*) FROM datasets")).scalar_one()
+
+
+def test_a_write_that_lost_a_race_runs_again_on_a_clean_transaction(url: str) -> None:
+    database, runs = Database(url), list[int]()
+    add_dataset(database, runs, times=2)  # the second row of the first run meets the key of the first
+    assert (len(runs), count_of_datasets(database)) == (2, 1)
+    database.close()
+
+
+def test_a_write_whose_key_is_taken_fails_after_some_runs(url: str) -> None:
+    database, runs = Database(url), list[int]()
+    add_dataset(database, [])
+    with pytest.raises(IntegrityError):
+        add_dataset(database, runs)
+    assert len(runs) == MAX_RACES + 1
+    database.close()
+
+
+def test_a_write_that_fails_otherwise_runs_once_and_writes_nothing(url: str) -> None:
+    database, runs = Database(url), list[int]()
+    with pytest.raises(StoreError, match="the write failed"):
+        add_dataset(database, runs, fail=True)
+    assert (len(runs), count_of_datasets(database)) == (1, 0)
+    database.close()
 
 
 def test_readers_see_one_state_while_others_write(filled: Store, op: Operations) -> None:
