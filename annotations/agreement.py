@@ -168,7 +168,7 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
 
 
 def _overlaps(a: Sequence[Moment], b: Sequence[Moment]) -> Floats:
-    return np.array([[iou(one, other) for other in b] for one in a])
+    return np.array([[iou(moment, other) for other in b] for moment in a])
 
 
 def _mean(values: Sequence[float]) -> float | None:

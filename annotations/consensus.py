@@ -40,32 +40,36 @@ def median_consensus(versions: Sequence[Version]) -> Consensus:
         return Consensus(verdict="cannot-judge", voters=len(versions))
     if 2 * len(marked) < len(judged):
         return Consensus(verdict="no-moment", voters=len(judged) - len(marked))
-    every = _groups(marked)
-    most = max(map(len, every))
-    groups = [group for group in every if len(group) >= min(most, len(marked) / 2)]
-    found = _apart(sorted((_median(group), len(group)) for group in groups))
-    return Consensus(
-        verdict="moments",
-        moments=tuple(moment for moment, _ in found),
-        support=tuple(count for _, count in found),
-        voters=len(marked),
-    )
 
-
-def _groups(marked: Sequence[Version]) -> list[list[Moment]]:
-    """The moments of all versions, those of one event together, at most one of each version in a group."""
-    agreed = [sum(matched_tiou(one.moments, other.moments) for other in marked) for one in marked]
-    order = sorted(range(len(marked)), key=lambda idx: (-agreed[idx], idx))
+    # Moments of one event in a group, at most one of each version; the most agreed version begins.
+    agreement = [sum(matched_tiou(version.moments, other.moments) for other in marked) for version in marked]
     groups: list[list[Moment]] = []
-    for idx in order:
-        moments = marked[idx].moments
+    for index in sorted(range(len(marked)), key=lambda index: (-agreement[index], index)):
+        moments = marked[index].moments
         pairs = {j: i for i, j, _ in match([_median(group) for group in groups], moments)}
         for j, moment in enumerate(moments):
             if j in pairs:
                 groups[pairs[j]].append(moment)
             else:
                 groups.append([moment])
-    return groups
+    support_needed = min(max(map(len, groups)), len(marked) / 2)
+    medians = sorted((_median(group), len(group)) for group in groups if len(group) >= support_needed)
+
+    # Medians that overlap become one moment; those that touch stay apart.
+    joined: list[tuple[Moment, int]] = []
+    for moment, support in medians:
+        if joined and moment.start_s < joined[-1][0].end_s:
+            before, support_before = joined[-1]
+            whole = Moment(before.start_s, max(before.end_s, moment.end_s))
+            joined[-1] = (whole, max(support_before, support))
+        else:
+            joined.append((moment, support))
+    return Consensus(
+        verdict="moments",
+        moments=tuple(moment for moment, _ in joined),
+        support=tuple(support for _, support in joined),
+        voters=len(marked),
+    )
 
 
 def _median(group: Sequence[Moment]) -> Moment:
@@ -73,15 +77,3 @@ def _median(group: Sequence[Moment]) -> Moment:
     pairs = [moment.to_ms() for moment in group]
     start_ms, end_ms = (round(median(edges)) for edges in zip(*pairs, strict=True))
     return Moment.from_ms(start_ms, max(end_ms, start_ms + 1))
-
-
-def _apart(found: Sequence[tuple[Moment, int]]) -> list[tuple[Moment, int]]:
-    """Sorted moments with their support; those that overlap joined, those that touch left alone."""
-    joined: list[tuple[Moment, int]] = []
-    for moment, count in found:
-        if joined and moment.start_s < joined[-1][0].end_s:
-            before, known = joined[-1]
-            joined[-1] = (Moment(before.start_s, max(before.end_s, moment.end_s)), max(known, count))
-        else:
-            joined.append((moment, count))
-    return joined

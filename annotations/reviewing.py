@@ -254,11 +254,11 @@ def proposed_moments(prediction: Prediction) -> list[tuple[Moment, float | None]
 def _candidates(
     query: Query, versions: Sequence[Correction], proposals: Sequence[Proposal]
 ) -> tuple[Candidate, ...]:
-    others: list[Candidate] = []
+    offers: list[Candidate] = []
     if proposals:
         proposal = proposals[-1]
         answer = proposed_moments(proposal.prediction)
-        others.append(
+        offers.append(
             Candidate(
                 kind="model",
                 name=proposal.prediction.model_name,
@@ -270,12 +270,12 @@ def _candidates(
     if query.original is not None:
         reason = query.row.reason or "the original says so"
         edit = _edit(query.original, "original", reason)
-        others.append(Candidate(kind="original", name=query.dataset, edit=edit, id=None))
+        offers.append(Candidate(kind="original", name=query.dataset, edit=edit, id=None))
     people = [
         Candidate(kind="annotator", name=version.annotator, edit=version.edit, id=version.id)
         for version in versions
     ]
-    return (*people[: MAX_CANDIDATES - len(others)], *others)
+    return (*people[: MAX_CANDIDATES - len(offers)], *offers)
 
 
 def _edit(moments: Sequence[Moment], source: EdgeSource, reason: str, *, submitted: bool = True) -> Edit:

@@ -133,9 +133,15 @@ class Row:
         Clip ids and saliency stay the source's, for the writer's saliency policy to start from.
         `verdict` None takes it from `windows`. `changes` are further attributes.
         """
-        kept = self.windows if self.original_windows is None else self.original_windows
-        settled = {"original_windows": kept, **changes, "windows": windows, "verdict": verdict, "raw": None}
-        return dataclasses.replace(self, **settled)
+        original = self.windows if self.original_windows is None else self.original_windows
+        values = {
+            "original_windows": original,
+            **changes,
+            "windows": windows,
+            "verdict": verdict,
+            "raw": None,
+        }
+        return dataclasses.replace(self, **values)
 
 
 def row_content(row: Row) -> dict[str, Any]:

@@ -199,9 +199,28 @@ class Store:
         for attempt in self._operation(op_id, "adjudicate", adjudicator, request):
             with attempt as operation:
                 if operation.is_new:
-                    operation.result = _append_verdict(
-                        operation, query_id, correction_id, adjudicator, parent_id=parent_id, note=note
-                    )
+                    connection = operation.connection
+                    _lock_query(connection, query_id)
+                    _check_belongs(connection, tables.corrections, correction_id, query_id, "correction")
+                    if not reading.correction(connection, correction_id).edit.submitted:
+                        raise InputError(
+                            f"Correction {correction_id} is a draft; only a submitted one can be adopted."
+                        )
+                    verdicts = reading.verdicts(connection, [query_id])[query_id]
+                    present = verdicts[-1] if verdicts else None
+                    if parent_id != (None if present is None else present.id):
+                        name = f"The verdict on query {query_id}"
+                        raise _conflict(name, correction_id, present, parent_id)
+                    values = {
+                        **request,
+                        "op_id": op_id,
+                        "revision": len(verdicts) + 1,
+                        "adjudicator": adjudicator,
+                        "created_at_ms": operation.at_ms,
+                    }
+                    statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
+                    operation.result = connection.execute(statement, values).scalar_one()
+                    queue.renew(connection, [query_id])
         return next(verdict for verdict in self.verdicts(query_id) if verdict.id == operation.result)
 
     # Writing: who does what
@@ -223,6 +242,7 @@ class Store:
         """
         # The fourth value was the arm, which the app works out: a retry begun before stays the same request.
         request = [answers_per_row, lease_s, list(excluding), None, dataclasses.asdict(queue_filter)]
+        table = tables.assignments
         for attempt in self._operation(op_id, "next", annotator, request):
             with attempt as operation:
                 if operation.is_new:
@@ -230,7 +250,16 @@ class Store:
                     queue.lock_lending(connection)
                     query_id = None
                     if queue_filter == ALL:
-                        query_id = _query_on_loan(connection, annotator, excluding, at_ms)
+                        on_loan = (
+                            select(table.c.query_id)
+                            .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
+                            .where(table.c.annotator == annotator, ~table.c.finished)
+                            .where(table.c.leased_until_ms > at_ms, table.c.query_id.not_in(excluding))
+                            .where(~tables.queue.c.adjudicated)
+                            .order_by(table.c.id)
+                            .limit(1)
+                        )
+                        query_id = connection.execute(on_loan).scalar_one_or_none()
                     if query_id is None:
                         query_id = queue.candidate(
                             connection,
@@ -242,7 +271,12 @@ class Store:
                         )
                     if query_id is not None:
                         until_ms = at_ms + round(lease_s * 1000)
-                        operation.result = _lend(connection, query_id, annotator, until_ms)
+                        loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
+                        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+                        renewal = update(table).where(own).values(finished=False, leased_until_ms=until_ms)
+                        if connection.execute(renewal).rowcount == 0:
+                            connection.execute(insert(table), {**loan, "finished": False})
+                        operation.result = loan
         if operation.result is None:
             return None
         query_id, until_ms = operation.result["query_id"], operation.result["leased_until_ms"]
@@ -609,68 +643,6 @@ def _present_version(connection: Connection, query_id: int, annotator: str) -> t
     statement = select(table.c.id, table.c.revision).where(own).order_by(table.c.revision.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return (None, 0) if row is None else (row.id, row.revision)
-
-
-def _append_verdict(
-    operation: Operation,
-    query_id: int,
-    correction_id: int,
-    adjudicator: str,
-    *,
-    parent_id: int | None,
-    note: str | None,
-) -> int:
-    """Add a query's next verdict and bring the queue up to date; its id."""
-    connection = operation.connection
-    _lock_query(connection, query_id)
-    _check_belongs(connection, tables.corrections, correction_id, query_id, "correction")
-    if not reading.correction(connection, correction_id).edit.submitted:
-        raise InputError(f"Correction {correction_id} is a draft; only a submitted one can be adopted.")
-    verdicts = reading.verdicts(connection, [query_id])[query_id]
-    present = verdicts[-1] if verdicts else None
-    if parent_id != (None if present is None else present.id):
-        raise _conflict(f"The verdict on query {query_id}", correction_id, present, parent_id)
-    values = {
-        "op_id": operation.op_id,
-        "query_id": query_id,
-        "revision": len(verdicts) + 1,
-        "parent_id": parent_id,
-        "correction_id": correction_id,
-        "adjudicator": adjudicator,
-        "note": note,
-        "created_at_ms": operation.at_ms,
-    }
-    statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
-    verdict_id = connection.execute(statement, values).scalar_one()
-    queue.renew(connection, [query_id])
-    return verdict_id
-
-
-def _query_on_loan(
-    connection: Connection, annotator: str, excluding: Sequence[int], at_ms: int
-) -> int | None:
-    """The query that is on loan to the annotator and not done, if any."""
-    table = tables.assignments
-    statement = (
-        select(table.c.query_id)
-        .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
-        .where(table.c.annotator == annotator, ~table.c.finished, table.c.leased_until_ms > at_ms)
-        .where(table.c.query_id.not_in(excluding), ~tables.queue.c.adjudicated)
-        .order_by(table.c.id)
-        .limit(1)
-    )
-    return connection.execute(statement).scalar_one_or_none()
-
-
-def _lend(connection: Connection, query_id: int, annotator: str, until_ms: int) -> dict[str, Any]:
-    """Lend a query, or lend it longer."""
-    table = tables.assignments
-    own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-    loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
-    renewal = update(table).where(own).values(finished=False, leased_until_ms=until_ms)
-    if connection.execute(renewal).rowcount == 0:
-        connection.execute(insert(table), {**loan, "finished": False})
-    return loan
 
 
 def _insert_proposal(

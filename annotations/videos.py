@@ -45,23 +45,27 @@ def add_folder(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one that holds the clips.")
-    named, known, wanted = _pattern(pattern), _Known(store.videos()), set(store.vids())
-    names = {_normal(vid): vid for vid in wanted}
+    before, placeholder, after = pattern.partition("{vid}")
+    if not placeholder or "{" in before + after:
+        raise InputError(f"The pattern {pattern!r} must hold {{vid}} once, and no other braces.")
+    name_rule = re.compile(f"{re.escape(before)}(?P<vid>.+){re.escape(after)}", re.DOTALL)
+    registered, row_vids = _RegisteredClips(store.videos()), set(store.vids())
+    vid_by_normal_form = {_normal(vid): vid for vid in row_vids}
     added: list[Video] = []
     moved: list[Video] = []
     unmatched: list[str] = []
     unchanged = 0
     for file in _clips(folder):
-        video = _look(file, named, known, names)
-        if video is None or video.vid not in wanted:
+        video = _video_of(file, name_rule, registered, vid_by_normal_form)
+        if video is None or video.vid not in row_vids:
             unmatched.append(str(file))
         if video is None:
             continue
-        if video == known.by_vid.get(video.vid):
+        if video == registered.by_vid.get(video.vid):
             unchanged += 1
         else:
-            (moved if video.vid in known.by_vid else added).append(video)
-            known.add(video)
+            (moved if video.vid in registered.by_vid else added).append(video)
+            registered.add(video)
     store.save_videos([*added, *moved], op_id=op_id, actor=actor)
     return VideoReport(
         added=[video.vid for video in added],
@@ -72,7 +76,7 @@ def add_folder(
     )
 
 
-class _Known:
+class _RegisteredClips:
     """The registered clips by vid, by path and by content."""
 
     def __init__(self, videos: Iterable[Video]) -> None:
@@ -98,31 +102,39 @@ class _Known:
 
 def missing(store: Store, *, pattern: str = WHOLE_NAME) -> dict[str, str]:
     """Vid of each row whose clip is not registered, or gone → the file name that would be found."""
-    there = {video.vid for video in store.videos() if Path(video.path).is_file()}
-    return {vid: f"{pattern.format(vid=vid)}{SUFFIXES[0]}" for vid in store.vids() if vid not in there}
+    on_disk = {video.vid for video in store.videos() if Path(video.path).is_file()}
+    return {vid: f"{pattern.format(vid=vid)}{SUFFIXES[0]}" for vid in store.vids() if vid not in on_disk}
 
 
-def _look(file: Path, named: re.Pattern[str], known: _Known, names: Mapping[str, str]) -> Video | None:
-    """The record that a file should have; None when its name does not fit the pattern and its hash is new.
+def _video_of(
+    file: Path,
+    name_rule: re.Pattern[str],
+    registered: _RegisteredClips,
+    vid_by_normal_form: Mapping[str, str],
+) -> Video | None:
+    """The record that a file should have; None when its name does not fit the rule and its hash is new.
 
-    `names` are the vids that rows ask for, by their normal form.
+    `vid_by_normal_form` holds the vids of the store's rows.
     """
     status, path = file.stat(), str(file.resolve())
-    stamp = (status.st_size, status.st_mtime_ns)
-    present = known.by_path.get(path)
-    if present is not None and (present.size_bytes, present.modified_ns) == stamp:
+    present = registered.by_path.get(path)
+    if present is not None and (present.size_bytes, present.modified_ns) == (
+        status.st_size,
+        status.st_mtime_ns,
+    ):
         return present
-    sha256 = _sha256(file)
-    vid = present.vid if present is not None else known.moved_vid(sha256)
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    vid = present.vid if present is not None else registered.moved_vid(sha256)
     if vid is None:
-        match = named.fullmatch(file.stem)
+        match = name_rule.fullmatch(file.stem)
         if match is None:
             return None
-        vid = names.get(_normal(match["vid"]), match["vid"])
-        twin = known.by_vid.get(vid)
+        vid = vid_by_normal_form.get(_normal(match["vid"]), match["vid"])
+        twin = registered.by_vid.get(vid)
         if twin is not None and twin.sha256 == sha256 and Path(twin.path).is_file():
             return twin  # a second copy
-    return Video(vid=vid, sha256=sha256, path=path, size_bytes=stamp[0], modified_ns=stamp[1])
+    return Video(vid=vid, sha256=sha256, path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
 
 
 def _clips(folder: Path) -> Iterator[Path]:
@@ -133,18 +145,7 @@ def _clips(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _pattern(pattern: str) -> re.Pattern[str]:
-    before, found, after = pattern.partition("{vid}")
-    if not found or "{" in before + after:
-        raise InputError(f"The pattern {pattern!r} must hold {{vid}} once, and no other braces.")
-    return re.compile(f"{re.escape(before)}(?P<vid>.+){re.escape(after)}", re.DOTALL)
-
-
 def _normal(vid: str) -> str:
-    named = vid_range_s(vid)
-    return vid if named is None else f"{named[0]}_{named[1]:g}_{named[2]:g}"
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    """A name that vids of one clip share when they write its times differently."""
+    parts = vid_range_s(vid)
+    return vid if parts is None else f"{parts[0]}_{parts[1]:g}_{parts[2]:g}"
