@@ -1,5 +1,6 @@
 """Snapshots: immutable, equal for equal data on every database, complete, and exported from."""
 
+import hashlib
 import json
 import os
 import time
@@ -201,3 +202,67 @@ def test_files_are_json_lines_that_any_program_reads(exported: Snapshot) -> None
         "by": "ada",
         "op_id": "op-3",
     }
+
+
+def test_the_files_say_exactly_this(store: Store, op: Operations, tmp_path: Path) -> None:
+    fill(store, op)
+    clip = Video(vid="x_0.0_150.0", sha256="ab" * 32, path="/clips/x.mp4", size_bytes=7, modified_ns=1)
+    store.save_videos([clip], op_id=op(), actor="ada")
+    snapshot = take_snapshot(store, tmp_path, actor="ada")
+    lines = {
+        name: (snapshot.folder / f"{name}.jsonl").read_text().splitlines()
+        for name in ("rows", "corrections", "proposals", "verdicts", "videos", "paths")
+    }
+    assert lines["rows"][1] == (
+        '{"dataset":"qvh","split":"val","row":{"qid":"11","qid_is_int":true,"query":"A cat sleeps",'
+        '"vid":"x_0.0_150.0","duration_s":150,"split":"val","windows":[],"verdict":"no-moment"},"raw":null,'
+        f'"video_sha256":"{clip.sha256}","answer":{{"source":"original","verdict":"no-moment","windows":[],'
+        '"by":null,"op_id":null},"versions":[],"adopted":null}'
+    )
+    assert lines["corrections"][0] == (
+        '{"op_id":"op-3","dataset":"qvh","qid":10,"annotator":"ada","revision":1,"parent":null,"restores":null,'
+        '"proposal":"op-2","created_at_ms":1700000000003,"edit":{"verdict":"moments","moments":[{"start_ms":10000,'
+        '"end_ms":40500,"start_source":"hand","end_source":"hand","start_uncertainty_ms":null,'
+        '"end_uncertainty_ms":null,"start_frame":null,"end_frame":null}],"reason":null,"categories":[],'
+        '"edited_text":null,"note":null,"flagged":false,"submitted":true,"arm":null,"active_ms":null,'
+        '"key_presses":null}}'
+    )
+    corrected = json.loads(lines["rows"][0])
+    assert corrected["adopted"] == corrected["versions"][0] == json.loads(lines["corrections"][0])
+    assert corrected["row"]["windows"] == [[10, 20], [22, 40]]
+    assert corrected["raw"] == ROWS[0].raw
+    assert lines["proposals"] == [
+        '{"op_id":"op-2","dataset":"qvh","qid":10,"created_at_ms":1700000000002,"model_id":"m","adapter_id":null,'
+        '"refused":false,"relevance":null,"moments":[[10000,41000,0.5]],"allocation":null,"timings":null,'
+        '"answer":null}'
+    ]
+    assert lines["verdicts"] == [
+        '{"op_id":"op-6","dataset":"qvh","qid":10,"revision":1,"parent":null,"correction":"op-3",'
+        '"adjudicator":"dee","note":null,"created_at_ms":1700000000006}'
+    ]
+    assert lines["videos"] == [f'{{"vid":"x_0.0_150.0","sha256":"{clip.sha256}","size_bytes":7}}']
+    assert lines["paths"] == ['{"vid":"x_0.0_150.0","path":"/clips/x.mp4"}']
+    manifest = json.loads((snapshot.folder / "MANIFEST.json").read_text())
+    assert list(manifest) == ["form", "sha256", "datasets", "files"]
+    assert (manifest["form"], manifest["datasets"]) == (1, ["qvh"])
+    for name, file in manifest["files"].items():
+        content = (snapshot.folder / name).read_bytes()
+        assert file == {"sha256": hashlib.sha256(content).hexdigest(), "records": content.count(b"\n")}
+
+
+def test_each_answer_says_where_it_comes_from(store: Store, op: Operations, tmp_path: Path) -> None:
+    store.import_rows(ROWS, dataset="qvh", op_id=op())
+    unsure = edit(verdict="cannot-judge", reason="too dark")
+    bo = store.submit(1, edit((1_500, 2_250)), annotator="bo", parent_id=None, op_id=op())
+    store.submit(1, unsure, annotator="cy", parent_id=None, op_id=op())
+    cy = store.submit(3, unsure, annotator="cy", parent_id=None, op_id=op())
+    store.adjudicate(3, correction_id=cy.id, adjudicator="dee", parent_id=None, op_id=op())
+    snapshot = take_snapshot(store, tmp_path, actor="ada")
+    answers = [
+        json.loads(line)["answer"] for line in (snapshot.folder / "rows.jsonl").read_text().splitlines()
+    ]
+    assert [tuple(answer.values()) for answer in answers] == [
+        ("correction", "moments", [[1.5, 2.25]], "bo", bo.op_id),
+        ("original", "no-moment", [], None, None),
+        ("verdict", "cannot-judge", [[0.0, 150.0]], "cy", cy.op_id),
+    ]

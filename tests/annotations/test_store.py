@@ -1,7 +1,11 @@
 """The store on both databases: what it takes in, what it refuses, and that nothing is lost or changed."""
 
+import contextlib
 import dataclasses
+import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -374,3 +378,44 @@ def test_accounts(store: Store, op: Operations) -> None:
 def _dump(store: Store, table: str) -> list[tuple[object, ...]]:
     with store.database.read() as connection:
         return sorted((tuple(each) for each in connection.execute(text(f"SELECT * FROM {table}"))), key=repr)
+
+
+def test_a_submission_leaves_these_rows_in_the_file(
+    sqlite_template: Path, tmp_path: Path, op: Operations, clock: Clock
+) -> None:
+    file = tmp_path / "cqvh.sqlite3"
+    shutil.copy(sqlite_template, file)
+    with Store(file, clock=clock) as store:
+        store.import_rows(ROWS, dataset="qvh", op_id=op())
+        assert store.next_query("ada", op_id=op()) is not None
+        answer = edit((10_000, 20_000), (20_500, 40_000), categories=("boundary-off",), arm="blind")
+        store.submit(1, answer, annotator="ada", parent_id=None, op_id=op())
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+
+        def rows(statement: str) -> list[tuple[object, ...]]:
+            return connection.execute(statement).fetchall()
+
+        columns = (
+            "id, op_id, query_id, annotator, revision, parent_id, submitted, verdict, reason, categories"
+        )
+        assert rows(f"SELECT {columns}, arm, moment_count, created_at_ms FROM corrections") == [
+            (1, "op-3", 1, "ada", 1, None, 1, "moments", None, '["boundary-off"]', "blind", 2, clock.now_ms)
+        ]
+        assert rows("SELECT correction_id, position, start_ms, end_ms FROM correction_moments") == [
+            (1, 0, 10_000, 20_000),
+            (1, 1, 20_500, 40_000),
+        ]
+        assert rows("SELECT op_id, kind, result, actor FROM operations ORDER BY op_id")[2] == (
+            "op-3",
+            "submit",
+            "1",
+            "ada",
+        )
+        assert rows("SELECT * FROM queue WHERE query_id = 1") == [
+            (1, "qvh", "val", pytest.approx(0.85), 1, None, 0, None, 0)
+        ]
+        assert rows("SELECT * FROM suspicions WHERE query_id = 1 ORDER BY reason") == [
+            (1, "duplicate-query", 1.0),
+            (1, "one-clip-hole", 1.0),
+        ]
+        assert rows("SELECT query_id, annotator, arm, finished FROM assignments") == [(1, "ada", None, 1)]
