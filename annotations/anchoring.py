@@ -6,8 +6,7 @@ shown nothing. Why it is measured: arXiv 2509.08514.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -48,10 +47,6 @@ class Anchoring:
     wrong: int
     """Answers that were shown something wrong, and how many of them are still that."""
     wrong_unchanged: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
 
 
 def anchored_answers(store: Store, *, dataset: str | None = None) -> list[AnchoredAnswer]:

@@ -5,9 +5,8 @@ counted it. A version without them is counted but has no share in the medians.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from annotations import reading
 from annotations.agreement import matched_tiou
@@ -50,10 +49,6 @@ class CostSummary:
     seconds_p75: float | None
     keys_median: float | None
     keys_p75: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

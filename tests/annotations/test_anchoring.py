@@ -49,7 +49,7 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
     ada, bob, _ = by_annotator(found)
     assert (ada.name, ada.mean_tiou, ada.wrong_unchanged) == ("ada", 0.5, 1)
     assert (bob.mean_tiou, bob.wrong, bob.wrong_unchanged) == (1.0, 1, 0)
-    assert ada.to_dict()["wrong"] == 1
+    assert ada.wrong == 1
 
 
 def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Operations) -> None:
