@@ -240,7 +240,7 @@ def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
         for suspicion in because:
             reasons.append({"query_id": row.id, "reason": suspicion.reason, "number": suspicion.number})
         agreement = lowest_agreement(judged)
-        flagged = True in [version.flagged for version in newest]
+        flagged = any(version.flagged for version in newest)
         places.append(
             {
                 "query_id": row.id,
