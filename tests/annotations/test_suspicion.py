@@ -115,8 +115,8 @@ def test_counts_on_the_real_validation_rows(shared_data: Path) -> None:
     assert counts["low-saliency-inside"] / len(lines) == pytest.approx(0.14, abs=0.01)
 
 
-@pytest.mark.parametrize("reason", [reason for reason, rule in REASONS.items() if rule.one is not None])
+@pytest.mark.parametrize("reason", [reason for reason, rule in REASONS.items() if rule.singular is not None])
 def test_reasons_are_said_of_one_and_of_several(reason: Reason) -> None:
-    assert Suspicion(reason, 1).text == REASONS[reason].one
+    assert Suspicion(reason, 1).text == REASONS[reason].singular
     assert Suspicion(reason, 3).text.startswith("3 ")
     assert "(s)" not in Suspicion(reason, 3).text
