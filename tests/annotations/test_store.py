@@ -408,7 +408,7 @@ def test_a_submission_leaves_these_rows_in_the_file(
         assert rows("SELECT op_id, kind, result, actor FROM operations ORDER BY op_id")[2] == (
             "op-3",
             "submit",
-            "1",
+            1,
             "ada",
         )
         assert rows("SELECT * FROM queue WHERE query_id = 1") == [
