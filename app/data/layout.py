@@ -1,6 +1,7 @@
 """Where things stand on the data page: one class for each tab, whose attributes are its components."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -82,7 +83,7 @@ class RowsTab:
                     hint = status_html("Choose a row to see who said what, and when.")
                     self.history_line = gr.HTML(hint, elem_id="data-history-line")
                     self.history = history_list("data-history")
-        self.filters = [self.text, self.dataset, self.split, self.state, self.reason, self.order]
+        self.filters: list[Any] = [self.text, self.dataset, self.split, self.state, self.reason, self.order]
 
 
 class ImportTab:
@@ -107,7 +108,7 @@ class ImportTab:
                 )
                 self.line = gr.HTML(hint, elem_id="data-import-line")
                 self.result = gr.HTML("", elem_id="data-import-report")
-        self.form = {self.files, self.format, self.dataset, self.split, self.keep_going}
+        self.form: set[gr.blocks.Block] = {self.files, self.format, self.dataset, self.split, self.keep_going}
 
 
 class ExportTab:
@@ -155,7 +156,14 @@ class ExportTab:
                 hint = status_html("Rows that nobody changed pass through byte for byte.")
                 self.line = gr.HTML(hint, elem_id="data-export-line")
                 self.result = gr.HTML("", elem_id="data-export-files")
-        self.form = {self.format, self.dataset, self.split, self.rule, self.edited_text, self.snapping}
+        self.form: set[gr.blocks.Block] = {
+            self.format,
+            self.dataset,
+            self.split,
+            self.rule,
+            self.edited_text,
+            self.snapping,
+        }
         self.form |= {self.saliency, self.model, self.refusals, self.frame_rate, self.licence}
         self.form.add(self.keep_going)
 
@@ -181,7 +189,7 @@ class CompareTab:
                 )
                 self.line = gr.HTML(status_html(hint), elem_id="data-compare-line")
                 self.result = gr.HTML("", elem_id="data-compare-result")
-        self.form = {self.dataset, self.split, self.rule, self.reviewed_only}
+        self.form: set[gr.blocks.Block] = {self.dataset, self.split, self.rule, self.reviewed_only}
 
 
 class FiguresTab:

@@ -116,7 +116,8 @@ class DataPage:
             reason=values[rows.reason] or None,
             order=values[rows.order] or "import",
         )
-        return self._page(row_filter, replace(tab_state, offset=offsets.get(event.target.elem_id, 0)))
+        offset = offsets.get(getattr(event.target, "elem_id", None), 0)
+        return self._page(row_filter, replace(tab_state, offset=offset))
 
     def _page(self, row_filter: BrowseFilter, tab_state: TabState) -> Changes:
         rows = self.view.rows
