@@ -25,8 +25,9 @@ from tempo_core.defaults import GroundingDefaults
 from tempo_core.moments import Moment
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
-from train.grpo.group_forward import encode_video, group_logprobs, pack, plain_logprobs, vision_inputs
+from train.grpo.group_forward import group_logprobs, pack, plain_logprobs, vision_inputs
 from train.grpo.rollouts import Rollout, distinct, prefill, sample_group
+from train.trainer import encode_video
 
 SEED = 3
 
@@ -86,7 +87,8 @@ def shared_step(
     """One look, one prefill, one packed row."""
     step = Step()
     model.eval()
-    visual_tokens = encode_video(model, encoded.video)
+    with torch.no_grad():
+        visual_tokens = encode_video(model, encoded.video)
     step.rollouts = sample(prefill(model, encoded, visual_tokens), encoded, tokenizer, size)
     step.lap("sampling")
     model.train()

@@ -4,6 +4,8 @@
 <run>/states/checkpoint-50/  transformers' own, with `whole` in it once it is complete
 <run>/curves.jsonl           one line every few steps
 <run>/done.json              the run has ended, and what it left behind
+
+Other processes read these files while they are written: every file is replaced in one step or grows by whole lines.
 """
 
 import fcntl
@@ -11,7 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,36 +27,76 @@ WHOLE = "whole"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON so that a kill at any moment leaves the old file or the new one, whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write JSON so that a reader, or a kill at any moment, finds the old file or the new one, whole."""
+    _replace(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write JSON lines; whole like `write_json`."""
+    _replace(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _replace(path: Path, text: str) -> None:
+    # threads of one process may write the same file
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     with part.open("w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1, allow_nan=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
 
 
-def open_run(folder: Path, decides: dict[str, Any]) -> bool:
+def append_line(path: Path, values: dict[str, Any]) -> None:
+    """Add a JSON line to a file. A last line that a kill cut short is taken away first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(json.dumps(values).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json(path: Path) -> Any:
+    """The values that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines there are; a last one cut short by a kill is left out, and no file has none."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def open_run(folder: Path, identity: dict[str, Any]) -> bool:
     """Begin or go on with a run; True when it has ended already. Raises InputError when another run is here."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = json.loads(json.dumps(decides))
+    identity = json.loads(json.dumps(identity))  # as it is read back: tuples are lists
     path = folder / "run.json"
     if path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if there != wanted:
-            differing = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+        earlier = read_json(path)
+        if differing := differing_names(earlier, identity):
             raise InputError(
                 f"{folder} holds another run (it differs in {', '.join(differing)}). Give another folder, or delete it."
             )
     else:
-        write_json(path, wanted)
+        write_json(path, identity)
     return (folder / "done.json").is_file()
+
+
+def differing_names(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """The keys whose values are not equal in both."""
+    return sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
 
 
 @contextmanager
 def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """One run at a time works in a folder. Raises InputError while another does, unless told to wait for it.
+    """One run at a time works in a folder. Raises InputError while another does, or waits for it.
 
     Of a run on several devices the first process holds the folder for all.
     """
@@ -88,47 +131,18 @@ def last_state(folder: Path) -> Path | None:
     return max(whole)[1] if whole else None
 
 
-class Curves:
-    """Lines of a run's `curves.jsonl`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def truncate_after(self, step: int) -> float:
-        """Drop the lines of steps that will be made again; returns the seconds that the kept ones took."""
-        kept = [line for line in read_curves(self.path) if line["step"] <= step]
-        if self.path.exists():
-            part = self.path.with_suffix(".part")
-            part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-            part.replace(self.path)
-        return float(kept[-1]["seconds"]) if kept else 0.0
-
-    def add(self, line: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def read_curves(path: Path) -> list[dict[str, Any]]:
-    """The lines there are; a last one cut short by a kill is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.strip()]
-
-
 def rows_digest(examples: Sequence[Example]) -> str:
     """A hash of what examples teach: equal rows in equal order have an equal one, wherever their clips lie."""
     digest = hashlib.sha256()
-    for each in examples:
-        moments = [[moment.start_s, moment.end_s] for moment in each.moments]
-        known = [
-            each.row_id,
-            each.content or each.clip_id,
-            each.query,
-            moments,
-            each.weight,
-            each.thinking,
-            each.split,
+    for example in examples:
+        values = [
+            example.row_id,
+            example.content or example.clip_id,
+            example.query,
+            [[moment.start_s, moment.end_s] for moment in example.moments],
+            example.weight,
+            example.thinking,
+            example.split,
         ]
-        digest.update(json.dumps(known).encode())
+        digest.update(json.dumps(values).encode())
     return digest.hexdigest()

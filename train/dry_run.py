@@ -1,7 +1,7 @@
 """What a run would take, before it starts: rows, tokens, memory and time. Nothing is decoded, no weight is read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ class DryRun:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return {**found, "memory_bytes": self.memory_bytes}
+        return {**asdict(self), "memory_bytes": self.memory_bytes}
 
     def describe(self) -> str:
         """The plan in a few lines for a terminal."""
@@ -77,30 +76,52 @@ def dry_run(
 
     Raises CheckpointError.
     """
-    from train.sft.packing import Pack, plan_batches
+    from transformers import Qwen2VLConfig
 
-    model_config, defaults = _base(checkpoint)
+    from tempo_core.checkpoint import read_config
+    from train.sft.packing import plan_batches
+
+    name = str(checkpoint).rpartition("/")[2]
+    if name in PUBLISHED and not Path(str(checkpoint)).is_dir():
+        model_config, defaults = published_config(name), GroundingDefaults()
+    else:
+        folder = find_checkpoint(checkpoint)
+        model_config, defaults = Qwen2VLConfig.from_dict(read_config(folder)), read_defaults(folder)
     memory = plan(model_config, four_bit=config.four_bit, device=device, defaults=defaults)
+    text = model_config.text_config
+
+    # optimizer steps, and tokens through the language model, of each stage
     steps: dict[str, int] = {}
     tokens: dict[str, int] = {}
     longest = 1
-    batches: list[tuple[Pack, ...]] = []
     if examples:
         batches, steps["sft"] = plan_batches(examples, config.sft, defaults, devices=devices)
         tokens["sft"] = sum(pack.tokens for batch in batches for pack in batch)
         longest = max(sum(pack.tokens for pack in batch) for batch in batches)
-    if config.pir is not None and examples:
-        mean = tokens["sft"] / sum(len(batch) for batch in batches)
-        steps["pir-grpo"] = config.pir.steps
-        groups = config.pir.steps * config.pir.groups * devices
-        tokens["pir-grpo"] = round(groups * 2 * (mean + config.pir.num_generations * ANSWER_TOKENS))
-    steps, tokens = ({name: each[name] for name in stages if name in each} for each in (steps, tokens))
-    text = model_config.text_config
+        if config.pir is not None:
+            prompt_tokens = tokens["sft"] / sum(len(batch) for batch in batches)
+            steps["pir-grpo"] = config.pir.steps
+            groups = config.pir.steps * config.pir.groups * devices
+            # twice: once to sample, once for the gradient
+            tokens["pir-grpo"] = round(
+                groups * 2 * (prompt_tokens + config.pir.num_generations * ANSWER_TOKENS)
+            )
+    steps = {name: steps[name] for name in stages if name in steps}
+    tokens = {name: tokens[name] for name in stages if name in tokens}
+
+    # weights that learn: all, or LoRA matrices on all seven linear layers of every block
     body = memory.quantised_parameters or memory.parameters
-    trained = _lora_weights(text, config.sft.rank) if config.sft.method == "lora" else body
-    rate = (CPU_FLOPS if device == "cpu" else GPU_FLOPS) * devices
-    kept = 1 if config.sft.gradient_checkpointing else 12
-    width = 4 if device == "cpu" else 2
+    trained = body
+    if config.sft.method == "lora":
+        hidden, wide = text.hidden_size, text.intermediate_size
+        kv = text.num_key_value_heads * (hidden // text.num_attention_heads)
+        layer_ends = (hidden + hidden) * 2 + (hidden + kv) * 2 + (hidden + wide) * 3
+        trained = int(config.sft.rank * layer_ends * text.num_hidden_layers)
+
+    flops = (CPU_FLOPS if device == "cpu" else GPU_FLOPS) * devices
+    kept_activations = 1 if config.sft.gradient_checkpointing else 12
+    bytes_each = 4 if device == "cpu" else 2
+    activations = longest * text.hidden_size * text.num_hidden_layers * bytes_each * kept_activations
     return DryRun(
         rows=counts(examples),
         steps=steps,
@@ -108,32 +129,10 @@ def dry_run(
         weight_bytes=memory.weight_bytes,
         trained=trained,
         state_bytes=STATE_BYTES * trained,
-        activation_bytes=memory.activation_bytes
-        + longest * text.hidden_size * text.num_hidden_layers * width * kept,
-        seconds={name: round(6 * body * count / rate, 1) for name, count in tokens.items()},
+        activation_bytes=memory.activation_bytes + activations,
+        seconds={name: round(6 * body * count / flops, 1) for name, count in tokens.items()},
         device=device,
     )
-
-
-def _base(checkpoint: str | Path | None) -> tuple[Any, GroundingDefaults]:
-    from transformers import Qwen2VLConfig
-
-    from tempo_core.checkpoint import read_config
-
-    name = str(checkpoint).rpartition("/")[2]
-    if name in PUBLISHED and not Path(str(checkpoint)).is_dir():
-        return published_config(name), GroundingDefaults()
-    folder = find_checkpoint(checkpoint)
-    return Qwen2VLConfig.from_dict(read_config(folder)), read_defaults(folder)
-
-
-def _lora_weights(text: Any, rank: int) -> int:
-    """Weights of LoRA matrices on all seven linear layers of every block."""
-    hidden, wide = text.hidden_size, text.intermediate_size
-    head = hidden // text.num_attention_heads
-    kv = text.num_key_value_heads * head
-    ends = (hidden + hidden) * 2 + (hidden + kv) * 2 + (hidden + wide) * 3
-    return int(rank * ends * text.num_hidden_layers)
 
 
 def _size(n_bytes: float) -> str:

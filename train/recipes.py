@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from train.data.negatives import NegativeShares
 from train.grpo.config import PirGrpoConfig
@@ -21,21 +22,17 @@ def tempo_tiny(seed: int = 0) -> ScratchRecipe:
     counts are asked for where they do not hold as often as where they do, and walls change more than once: where one
     wall changes and is asked for, its colour need not be read.
     """
-    wary = QueryMix(
+    query_mix = QueryMix(
         irrelevant=0.42,
         negatives=(0.4, 0.15, 0.15, 0.3),
         absent_near=0.5,
         absent_kinds=("scene",) * 4 + ("pair", "count") * 3 + ("size", "existence", "shape", "colour"),
     )
     short = Mixture(
-        videos=10, questions=8, ticks=(8, 14), rich_share=0.4, query_mix=wary, wall_chances=(0.9, 0.9)
+        videos=10, questions=8, ticks=(8, 14), rich_share=0.4, query_mix=query_mix, wall_chances=(0.9, 0.9)
     )
-    middle = Mixture(
-        videos=8, questions=8, ticks=(10, 24), rich_share=0.5, query_mix=wary, wall_chances=(0.9, 0.9)
-    )
-    long = Mixture(
-        videos=7, questions=8, ticks=(10, 40), rich_share=0.55, query_mix=wary, wall_chances=(0.9, 0.9)
-    )
+    middle = replace(short, videos=8, ticks=(10, 24), rich_share=0.5)
+    long = replace(short, videos=7, ticks=(10, 40), rich_share=0.55)
     return ScratchRecipe(
         name="tempo-tiny",
         seed=seed,
@@ -81,33 +78,21 @@ def tempo_tiny_refresh(seed: int = 0) -> RefreshConfig:
     is short. No negatives are made: shapeworld is so dense that a query with one word exchanged still holds somewhere
     in more than a fifth of the clips, and rows alone cannot tell; replay brings exact ones.
     """
+    name = "tempo-tiny-refresh"
     sft = SftConfig(
-        name="tempo-tiny-refresh",
-        seed=seed,
-        rank=16,
-        alpha=32,
-        learning_rate=2e-4,
-        epochs=3.0,
-        questions_per_row=8,
-        per_device_train_batch_size=4,
-        save_steps=10,
-        logging_steps=2,
-        threads=2,
+        name=name, seed=seed, learning_rate=2e-4, epochs=3.0, save_steps=10, logging_steps=2, threads=2
     )
     pir = PirGrpoConfig(
-        name="tempo-tiny-refresh",
+        name=name,
         seed=seed,
-        rank=16,
-        alpha=32,
         learning_rate=1e-4,
         steps=10,
         groups=64,
-        num_generations=8,
         save_steps=2,
         logging_steps=1,
         threads=2,
     )
-    return RefreshConfig(name="tempo-tiny-refresh", seed=seed, sft=sft, pir=pir)
+    return RefreshConfig(name=name, seed=seed, sft=sft, pir=pir)
 
 
 def qwen2_vl_2b(seed: int = 0) -> RefreshConfig:
@@ -124,32 +109,28 @@ def _qlora(name: str, seed: int, *, sft_rate: float, pir_rate: float) -> Refresh
     """Both stages on an NF4 base. Many groups in few steps: with few groups a step tempo-tiny followed noise
     (docs/experiments.md). Not run at this size.
     """
+    shared: dict[str, Any] = {
+        "name": name,
+        "seed": seed,
+        "rank": 32,
+        "alpha": 64,
+        "gradient_checkpointing": True,
+    }
     sft = SftConfig(
-        name=name,
-        seed=seed,
-        rank=32,
-        alpha=64,
+        **shared,
         learning_rate=sft_rate,
         epochs=2.0,
         questions_per_row=6,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=8,
-        gradient_checkpointing=True,
         batch_tokens=8192,
-        save_steps=50,
-        logging_steps=5,
     )
     pir = PirGrpoConfig(
-        name=name,
-        seed=seed,
-        rank=32,
-        alpha=64,
+        **shared,
         learning_rate=pir_rate,
         steps=75,
         groups=32,
-        num_generations=8,
         inject_refusal="always",
-        gradient_checkpointing=True,
         patience=15,
         save_steps=5,
         logging_steps=1,
@@ -162,13 +143,14 @@ def qwen2_vl_7b_gpus(seed: int = 0) -> RefreshConfig:
 
     accelerate launch --config_file train/configs/ddp.yaml -m train sft --recipe qwen2-vl-7b-gpus ...
     """
-    one = qwen2_vl_7b(seed)
+    recipe, name = qwen2_vl_7b(seed), "qwen2-vl-7b-gpus"
+    assert recipe.pir is not None
     return replace(
-        one,
-        name="qwen2-vl-7b-gpus",
+        recipe,
+        name=name,
         four_bit=False,
-        sft=replace(one.sft, name="qwen2-vl-7b-gpus", gradient_accumulation_steps=2),
-        pir=None if one.pir is None else replace(one.pir, name="qwen2-vl-7b-gpus", groups=8),
+        sft=replace(recipe.sft, name=name, gradient_accumulation_steps=2),
+        pir=replace(recipe.pir, name=name, groups=8),
     )
 
 
@@ -180,10 +162,10 @@ def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> Refres
     none, and those that annotators and replay hold stay. Its learning rate of 1e-6 is for full weights: an adapter
     needs about ten times as much (decided here).
     """
-    one = base(seed)
-    assert one.pir is not None
+    recipe = base(seed)
+    assert recipe.pir is not None
     pir = replace(
-        one.pir,
+        recipe.pir,
         name=name,
         rewards=TVG_R1,
         difficulty="tvg-r1",
@@ -195,7 +177,7 @@ def tvg_r1(base: Callable[[int], RefreshConfig], name: str, seed: int) -> Refres
         beta=0.0,
         learning_rate=1e-5,
     )
-    return replace(one, name=name, sft=replace(one.sft, name=name), pir=pir, negatives=None)
+    return replace(recipe, name=name, sft=replace(recipe.sft, name=name), pir=pir, negatives=None)
 
 
 FINE_TUNING: dict[str, Callable[..., RefreshConfig]] = {

@@ -1,4 +1,4 @@
-"""What both trainers share: a model made trainable, Trainer's settings, the curves, and saved weights.
+"""What both trainers share: a model made trainable, one run in one folder, the curves, and saved weights.
 
 model = adapt(loaded.model, config)                       # LoRA on a frozen base, or every weight
 """
@@ -8,23 +8,31 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tempo_core.errors import InputError
 from tempo_core.loading import load_weights
-from train.checkpoints import WHOLE, Curves, write_json
-from train.config import Method, TrainingConfig
+from tempo_core.memory import quantisable_layers
+from tempo_core.vision import encode_frames
+from train.checkpoints import WHOLE, append_line, last_state, read_lines, write_json, write_lines
+from train.config import TrainingConfig
+from train.data.encoding import EncodedVideo
+from train.data.examples import Example, require_training
 
 OnProgress = Callable[[dict[str, Any]], None]
 """Called with each line of the curves."""
+PREFETCHED_ITEMS = 2
 VISION_CACHE_BYTES = 256 * 2**20
-"""Vision tokens kept between steps while the vision tower is frozen."""
 
 
 def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> Any:
@@ -47,52 +55,258 @@ def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> 
         torch.manual_seed(config.seed)
         if parent is not None:
             return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
-        lora = LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=_targets(model)
-        )
+        # full names of the language model's layers: leaf names alone could meet the vision tower's
+        layers = sorted(quantisable_layers(model))
+        lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=layers)
         return get_peft_model(model, lora)
 
 
-def _targets(model: Any) -> list[str]:
-    """Full names of the language model's linear layers: leaf names alone could meet the vision tower's."""
-    from tempo_core.memory import quantisable_layers
+def require_rows(examples: Sequence[Example]) -> None:
+    """Raise InputError when there is nothing to learn from, or a row of val or test is about to teach."""
+    if not examples:
+        raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
+    require_training(examples)
 
-    return sorted(quantisable_layers(model))
+
+class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]], ABC):
+    """Items that a thread makes ahead of their turn. The same item is the same whenever it is made."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tempo-decode")
+        self._futures: dict[int, Future[dict[str, Any]]] = {}
+
+    @abstractmethod
+    def make(self, idx: int) -> dict[str, Any]:
+        """The item of an index; runs in the thread."""
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        for ahead in range(idx, min(idx + 1 + PREFETCHED_ITEMS, self._length)):
+            if ahead not in self._futures:
+                self._futures[ahead] = self._pool.submit(self.make, ahead)
+        for passed in [earlier for earlier in self._futures if earlier < idx]:
+            self._futures.pop(passed).cancel()
+        return self._futures.pop(idx).result()
+
+    def close(self) -> None:
+        """Stop making items ahead."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def train_on(trainer: Trainer, method: Method, state: Path | None) -> None:
-    """Train to the end, from a saved state or from the beginning."""
-    if state is not None and method == "full":
-        # transformers 5.23 saves Qwen2-VL under its published names and Trainer, not strict, then finds none of them
-        load_trained(trainer.model, state).train()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+class VisionCache:
+    """Vision tokens [n, D] of videos; a frozen tower encodes each video once, as long as it is used."""
+
+    def __init__(self, *, frozen: bool) -> None:
+        self._frozen = frozen
+        self._tokens: OrderedDict[str, Tensor] = OrderedDict()
+
+    def encode(self, base: Any, video: EncodedVideo) -> Tensor:
+        """The video's tokens on the model's device; with gradients where the tower learns and gradients are on."""
+        if not self._frozen:
+            return encode_video(base, video)
+        if video.sha256 not in self._tokens:
+            with torch.no_grad():
+                self._tokens[video.sha256] = encode_video(base, video).cpu()
+            while (
+                len(self._tokens) > 1
+                and sum(tokens.nbytes for tokens in self._tokens.values()) > VISION_CACHE_BYTES
+            ):
+                self._tokens.popitem(last=False)
+        self._tokens.move_to_end(video.sha256)
+        return self._tokens[video.sha256].to(base.device)
+
+
+def encode_video(model: Any, video: EncodedVideo) -> Tensor:
+    """The video's vision tokens [n, D], frames of equal size together."""
+    frames: Any = list(video.frames)
+    return encode_frames(unwrapped(model), frames, video.allocation.sizes_px, video.normaliser)
+
+
+def unwrapped(model: Any) -> Any:
+    """The Qwen2VLForConditionalGeneration inside whatever wraps it (DDP, PEFT)."""
+    inner = getattr(model, "module", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+
+
+class StageTrainer(Trainer):
+    """transformers' Trainer on a dataset that was planned before the run; subclasses bring the loss.
+
+    It counts what it does in `counts`, and `take_means` makes the numbers of a curve's line out of that.
+    """
+
+    stage: str
+
+    def __init__(
+        self,
+        model: Any,
+        config: TrainingConfig,
+        dataset: PrefetchedDataset,
+        out_dir: Path,
+        *,
+        steps: int,
+        gradient_accumulation_steps: int,
+        lr_scheduler_type: str,
+    ) -> None:
+        checkpointing: dict[str, Any] = {}
+        if config.gradient_checkpointing:
+            checkpointing = {
+                "activation_checkpointing": True,
+                "activation_checkpointing_kwargs": {"use_reentrant": False},
+            }
+        on_cpu = model.device.type == "cpu"
+        arguments = TrainingArguments(
+            output_dir=str(out_dir / "states"),
+            per_device_train_batch_size=1,  # an item of the dataset is a whole batch already
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            train_sampling_strategy="sequential",
+            max_steps=steps,
+            seed=config.seed,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type=lr_scheduler_type,
+            warmup_steps=round(config.warmup_ratio * steps),
+            optim="adamw_torch",
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            use_cpu=on_cpu,
+            bf16=not on_cpu,
+            save_strategy="steps",
+            save_steps=config.save_steps,
+            save_total_limit=2,
+            logging_strategy="no",
+            log_level="error",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            ddp_find_unused_parameters=False,
+            **checkpointing,
+        )
+        super().__init__(
+            model=model, args=arguments, train_dataset=dataset, data_collator=lambda items: items[0]
+        )
+        self.remove_callback(PrinterCallback)
+        self.config, self.dataset = config, dataset
+        self.vision = VisionCache(frozen=not config.train_vision)
+        self.counts: dict[str, float] = {}
+
+    def count(self, **amounts: float) -> None:
+        """Add to what the next line of the curves is made of."""
+        for name, amount in amounts.items():
+            self.counts[name] = self.counts.get(name, 0.0) + float(amount)
+
+    def take_means(self) -> dict[str, float] | None:
+        """The numbers since the last call, for a line of the curves (None: no line). Every process calls it."""
+        raise NotImplementedError
+
+    def run(self, out_dir: Path) -> Any:
+        """Train to the end, from the folder's last whole state or from the beginning; the model."""
+        state = last_state(out_dir)
+        if state is not None and self.config.method == "full":
+            # transformers 5.23 saves Qwen2-VL under its published names; Trainer, not strict, then finds none of them
+            load_trained(self.model, state).train()
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*pin_memory.*")
+                self.train(resume_from_checkpoint=None if state is None else str(state))
+        finally:
+            self.dataset.close()
+        return self.accelerator.unwrap_model(self.model)
+
+    def finish(self, model: Any, tokenizer: Any, out_dir: Path, *, steps: int) -> Any:
+        """Save the result and mark the run as ended; the model in eval mode."""
+        if self.is_world_process_zero():
+            result = result_folder(out_dir, self.config)
+            save_trained(model, tokenizer, result)
+            write_json(out_dir / "done.json", {"steps": steps, "result": result.name})
+        return model.eval()
+
+
+class RunCallback(TrainerCallback):
+    """Writes the curves, marks whole states, and stops when it is asked to."""
+
+    def __init__(
+        self,
+        trainer: StageTrainer,
+        out_dir: Path,
+        on_progress: OnProgress,
+        cancel: threading.Event | None,
+    ) -> None:
+        self.trainer, self.config = trainer, trainer.config
+        self.curves = out_dir / "curves.jsonl"
+        self._on_progress, self._cancel = on_progress, cancel
+        self._earlier_s, self._started_s = 0.0, time.monotonic()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancel is not None and self._cancel.is_set()
+
+    def should_stop(self, step: int) -> bool:
+        """Whether to save a state after this step and stop."""
+        return self.cancelled
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero and self.curves.is_file():
+            # lines of steps that will be made again go
+            lines = [line for line in read_lines(self.curves) if line["step"] <= state.global_step]
+            write_lines(self.curves, lines)
+            self._earlier_s = float(lines[-1]["seconds"]) if lines else 0.0
+        self._started_s = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step, steps = state.global_step, args.max_steps
+        if step % self.config.logging_steps == 0 or step == steps:
+            means = self.trainer.take_means()
+            if state.is_world_process_zero and means is not None:
+                line = {
+                    "stage": self.trainer.stage,
+                    "step": step,
+                    "steps": steps,
+                    "seconds": round(self._earlier_s + time.monotonic() - self._started_s, 2),
+                    **means,
+                    "learning_rate": self.trainer.lr_scheduler.get_last_lr()[0],  # type: ignore[union-attr]
+                }
+                append_line(self.curves, line)
+                self._on_progress(line)
+        if step == steps:
+            control.should_save = False  # the result itself is saved
+        elif self.should_stop(step):
+            control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
 def weights_digest(model: Any) -> str:
     """A hash of what training begins with: every weight that learns, and the input embeddings as the base's mark."""
     digest = hashlib.sha256()
-    learning = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    for name, weight in [*learning, ("embeddings", model.get_input_embeddings().weight)]:
+    trainable = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    for name, weight in [*trainable, ("embeddings", model.get_input_embeddings().weight)]:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
+def result_folder(out_dir: Path, config: TrainingConfig) -> Path:
+    """Where a run leaves its weights."""
+    return out_dir / ("adapter" if config.method == "lora" else "checkpoint")
+
+
 def save_trained(model: Any, tokenizer: Any, folder: Path) -> None:
     """An adapter as peft's files, or a whole model with its tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    if hasattr(model, "peft_config"):
-        model.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)
-        config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = None  # a path of this machine; tempo_adapter.json names the base
-        config["target_modules"] = sorted(config["target_modules"])
-        write_json(folder / ADAPTER_CONFIG, config)
-    else:
-        model.save_pretrained(folder)
+    model.save_pretrained(folder)
+    if not hasattr(model, "peft_config"):
         tokenizer.save_pretrained(folder)
+        return
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = None  # a path of this machine; tempo_adapter.json names the base
+    config["target_modules"] = sorted(config["target_modules"])
+    write_json(folder / ADAPTER_CONFIG, config)
 
 
 def load_trained(model: Any, folder: Path) -> Any:
@@ -104,105 +318,6 @@ def load_trained(model: Any, folder: Path) -> Any:
 
         set_peft_model_state_dict(model, load_file(folder / ADAPTER_WEIGHTS))
     else:
-        found = load_weights(folder, four_bit=False, device=str(model.device)).state_dict()
-        model.load_state_dict(found)
+        weights = load_weights(folder, four_bit=False, device=str(model.device)).state_dict()
+        model.load_state_dict(weights)
     return model.eval()
-
-
-def training_arguments(
-    config: TrainingConfig,
-    out_dir: Path,
-    *,
-    steps: int,
-    gradient_accumulation_steps: int,
-    lr_scheduler_type: str,
-    on_cpu: bool,
-) -> TrainingArguments:
-    """Trainer's settings: one item of the loader is one planned batch (SFT) or one group (PIR-GRPO)."""
-    checkpointing: dict[str, Any] = {}
-    if config.gradient_checkpointing:
-        checkpointing = {
-            "activation_checkpointing": True,
-            "activation_checkpointing_kwargs": {"use_reentrant": False},
-        }
-    return TrainingArguments(
-        output_dir=str(out_dir / "states"),
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=gradient_accumulation_steps,
-        train_sampling_strategy="sequential",
-        max_steps=steps,
-        seed=config.seed,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=lr_scheduler_type,
-        warmup_steps=round(config.warmup_ratio * steps),
-        optim="adamw_torch",
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        use_cpu=on_cpu,
-        bf16=not on_cpu,
-        save_strategy="steps",
-        save_steps=config.save_steps,
-        save_total_limit=2,
-        logging_strategy="no",
-        log_level="error",
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        ddp_find_unused_parameters=False,
-        **checkpointing,
-    )
-
-
-class Recorder(TrainerCallback):
-    """Writes the curves, marks whole states, and stops when asked to."""
-
-    def __init__(
-        self,
-        trainer: Any,
-        config: TrainingConfig,
-        curves: Curves,
-        steps: int,
-        on_progress: OnProgress,
-        cancel: threading.Event | None,
-    ) -> None:
-        self._trainer, self._config, self._curves, self._steps = trainer, config, curves, steps
-        self._on_progress, self._cancel = on_progress, cancel
-        self._before_s, self._since = 0.0, time.monotonic()
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
-            self._before_s = self._curves.truncate_after(state.global_step)
-        self._since = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        step = state.global_step
-        if step % self._config.logging_steps == 0 or step == self._steps:
-            self._record(step, state)
-        if step == self._steps:
-            control.should_save = False  # the result itself is saved
-        elif self._cancel is not None and self._cancel.is_set():
-            control.should_save = control.should_training_stop = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero:
-            (folder / WHOLE).touch()
-
-    def _record(self, step: int, state: Any) -> None:
-        scores, self._trainer.scores = self._trainer.scores, []
-        if not state.is_world_process_zero or not scores:
-            return
-        total = {name: sum(each[name] for each in scores) for name in scores[0]}
-        line = {
-            "stage": "sft",
-            "step": step,
-            "steps": self._steps,
-            "seconds": round(self._before_s + time.monotonic() - self._since, 2),
-            "loss": round(total["loss"] / total["tokens"], 5),
-            "exact": round(total["exact"] / total["answers"], 4),
-            "length": round(total["tokens"] / total["answers"], 2),
-            "learning_rate": self._trainer.lr_scheduler.get_last_lr()[0],
-        }
-        self._curves.add(line)
-        self._on_progress(line)

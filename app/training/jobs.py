@@ -28,7 +28,7 @@ from app.home import Home
 from app.http.errors import without_paths
 from app.job_queue import Busy
 from tempo_core.errors import InputError
-from train.checkpoints import read_curves, write_json
+from train.checkpoints import read_lines, write_json
 
 END_STATES = ("done", "failed", "cancelled")
 FIRST_STATE = {
@@ -215,7 +215,7 @@ class TrainingJobs:
         folder = self.status().folder
         if folder is None:
             return []
-        return read_curves(folder / "sft" / "curves.jsonl") + read_curves(folder / "pir" / "curves.jsonl")
+        return read_lines(folder / "sft" / "curves.jsonl") + read_lines(folder / "pir" / "curves.jsonl")
 
     def report(self, name: str) -> dict[str, Any] | None:
         """`rows`, `scores` or `outcome` of the present job, once it is there."""
@@ -227,7 +227,7 @@ class TrainingJobs:
         job = self._current()
         if job is None:
             return {}
-        lines = read_curves(Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{model}.jsonl")
+        lines = read_lines(Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{model}.jsonl")
         return {line["qid"]: line for line in lines}
 
     def _current(self) -> dict[str, Any] | None:

@@ -47,8 +47,8 @@ def test_rows_are_exact_and_their_clips_are_drawn_alike() -> None:
 def test_treatments_differ_in_their_negatives_only(shares: Any, kinds: set[str]) -> None:
     pairs = ShapePairs(PairsPlan(clips=12))
     mixed = with_negatives(pairs.examples, shares, seed=0, world=pairs)
-    assert {pair.negative for pair in mixed.report.made} == kinds
-    assert {pair.check for pair in mixed.report.made} == {"proved"}
+    assert {pair.negative for pair in mixed.pairs} == kinds
+    assert {pair.check for pair in mixed.pairs} == {"proved"}
     assert mixed.examples[: len(pairs.examples)] == pairs.examples
 
 

@@ -7,7 +7,7 @@ import typer
 
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
-from train.checkpoints import read_curves
+from train.checkpoints import read_lines
 
 LOSSES = "answer pointing bounds inside facts stamps vision looks surroundings loss"
 PANELS = {
@@ -34,7 +34,7 @@ def curves(
     path = run_folder / "curves.jsonl"
     if not path.is_file():
         raise InputError(f"{path} does not exist. Name the folder of a run.")
-    lines = read_curves(path)
+    lines = read_lines(path)
     if not lines:
         raise InputError(f"{path} has no line yet. Look again when the run has made some steps.")
     points = pd.DataFrame(lines)

@@ -10,6 +10,7 @@ Legend: T frames, P patches of all frames, L tokens of context, question and ans
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,13 @@ from tempo_core.allocation import Allocation
 from tempo_core.answers import answer_pieces, moments_of, snap_outward
 from tempo_core.context import build_prompt
 from tempo_core.defaults import GroundingDefaults
+from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment
 from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
-from tempo_core.vision import PATCH_PX, Normaliser, patchify, pixel_values, resize_frame
+from tempo_core.vision import PATCH_PX, Normaliser, pixel_values, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
 
 if TYPE_CHECKING:
@@ -68,10 +70,6 @@ class EncodedVideo:
         """`pixel_values` float32[P, 1176] of the model's own forward: every still image twice."""
         return np.concatenate([pixel_values(frame, self.normaliser) for frame in self.frames])
 
-    def patches(self) -> npt.NDArray[np.float32]:
-        """Patches float32[P, 588], every picture once."""
-        return np.concatenate([patchify(frame, self.normaliser) for frame in self.frames])
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
@@ -99,25 +97,13 @@ class Encoded:
         """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
         return tuple(moments_of(self.pairs, self.video.stamp_times_s))
 
-    @property
-    def stamps(self) -> tuple[str, ...]:
-        return self.video.stamps
-
-    @property
-    def allocation(self) -> Allocation:
-        return self.video.allocation
-
-    @property
-    def grids(self) -> npt.NDArray[np.int64]:
-        return self.video.grids
-
     def positions(self, length: int | None = None) -> npt.NDArray[np.int64]:
         """m-rope positions int64[3, length] of the first `length` ids (None: all L); text may go on past them."""
-        wanted = len(self.ids) if length is None else length
+        length = len(self.ids) if length is None else length
         context = self.video.positions
-        more = max(0, wanted - context.shape[1])
-        after = next_position(context) + np.arange(more)
-        return np.concatenate([context, np.broadcast_to(after, (3, more))], axis=1)[:, :wanted]
+        text = max(0, length - context.shape[1])
+        text_positions = next_position(context) + np.arange(text)
+        return np.concatenate([context, np.broadcast_to(text_positions, (3, text))], axis=1)[:, :length]
 
 
 class Encoder:
@@ -143,9 +129,9 @@ class Encoder:
         self.tokenizer, self.defaults = tokenizer, defaults
         self.normaliser = normaliser or Normaliser()
         self.token_budget, self.allocator, self.thinking = token_budget, allocator, thinking
-        self._sample = sample or self._from_file
-        self._room = cache_bytes
-        self._kept: OrderedDict[object, EncodedVideo] = OrderedDict()
+        self._sample = sample or (lambda example: sample_for(defaults, example.video))
+        self._cache_bytes = cache_bytes
+        self._videos: OrderedDict[object, EncodedVideo] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -158,39 +144,40 @@ class Encoder:
         video = self.video(example)
         try:
             pairs = tuple(snap_outward(example.moments, video.stamp_times_s))
-            asked = question_ids(self.tokenizer, example.query, self.defaults.instruction)
+            question = question_ids(self.tokenizer, example.query, self.defaults.instruction)
             answer = answer_ids(self.tokenizer, answer_pieces(pairs, video.stamps))
         except InputError as error:
             raise InputError(f"Row {example.row_id}: {error}") from error
-        trace = self._trace_ids(example.thinking) if self.thinking and example.thinking else []
+        if self.thinking and example.thinking:
+            trace = plain_ids(self.tokenizer, f"{THINK_OPEN}{example.thinking}{THINK_CLOSE}")
+            answer = [*trace, *answer]
         return Encoded(
             example=example,
             video=video,
-            question_ids=tuple(asked),
-            answer_ids=(*trace, *answer),
+            question_ids=tuple(question),
+            answer_ids=tuple(answer),
             pairs=pairs,
         )
 
     def video(self, example: Example) -> EncodedVideo:
         """The example's video, from the cache where it is there. Raises VideoError, InputError."""
-        key = _key(example)
+        # a video is told by its content, or by its file and when that was written
+        key: object = example.content or str(example.video)
+        if not example.content:
+            with suppress(OSError):
+                status = example.video.stat()
+                key = str(example.video), status.st_size, status.st_mtime_ns
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        encoded = self._encode_video(self._sample(example))
-        with self._lock:
-            self._kept[key] = encoded
-            while len(self._kept) > 1 and sum(video.n_bytes for video in self._kept.values()) > self._room:
-                self._kept.popitem(last=False)
-        return encoded
+            if key in self._videos:
+                self._videos.move_to_end(key)
+                return self._videos[key]
 
-    def _encode_video(self, video: "SampledVideo") -> EncodedVideo:
+        video = self._sample(example)
         prompt = build_prompt(
             self.tokenizer, self.defaults, video, token_budget=self.token_budget, allocator=self.allocator
         )
         sizes = prompt.allocation.sizes_px
-        return EncodedVideo(
+        encoded = EncodedVideo(
             stamps=tuple(prompt.stamps),
             stamp_times_s=(*(float(time_s) for time_s in video.times_s), float(video.end_s)),
             allocation=prompt.allocation,
@@ -201,22 +188,11 @@ class Encoder:
             grammar=AnswerGrammar(self.tokenizer, prompt.stamps, max_new_tokens=self.defaults.max_new_tokens),
             sha256=video.sha256,
         )
-
-    def _trace_ids(self, thinking: str) -> list[int]:
-        return plain_ids(self.tokenizer, f"{THINK_OPEN}{thinking}{THINK_CLOSE}")
-
-    def _from_file(self, example: Example) -> "SampledVideo":
-        from tempo_core.engine import sample_for
-
-        return sample_for(self.defaults, example.video)
-
-
-def _key(example: Example) -> object:
-    """What tells one video from another: its content, or its file and when that was written."""
-    if example.content:
-        return example.content
-    try:
-        status = example.video.stat()
-    except OSError:
-        return str(example.video)
-    return str(example.video), status.st_size, status.st_mtime_ns
+        with self._lock:
+            self._videos[key] = encoded
+            while (
+                len(self._videos) > 1
+                and sum(cached.n_bytes for cached in self._videos.values()) > self._cache_bytes
+            ):
+                self._videos.popitem(last=False)
+        return encoded

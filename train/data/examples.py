@@ -1,9 +1,9 @@
-"""Training rows: from a snapshot's folder or a JSON-lines file to Examples. Trainers see these and never the store.
+"""Training rows: Examples, and which of them may teach. Trainers see these and never the store.
 
-    gathered = read_examples(Path("data/snapshots/0123456789abcdef"))
-    gathered.training     # may teach
-    gathered.held_out     # val and test: may only measure
-    gathered.skipped     # reason -> row ids
+    split = read_examples(Path("data/snapshots/0123456789abcdef"))     # data.example_files
+    split.training     # may teach
+    split.held_out     # val and test: may only measure
+    split.skipped      # reason -> row ids
 
 A row of val or test never becomes a training example, whatever way it comes in: by the row's own split, by the
 file's or folder's name, by another row about the same clip (same name, same content, or an overlapping stretch of
@@ -12,7 +12,7 @@ the same source video). `require_training` is the lock on the trainers' side.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,19 +26,25 @@ HELD_OUT = ("val", "test")
 GONE = "its video is gone"
 CHANGED = "its video is not the one that was annotated"
 ALSO_HELD_OUT = "its clip is held out for measuring"
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
-"""Around an optional trace before the answer (TVG-R1)."""
-
 UNJUDGED = "nobody could judge it"
 UNKNOWN_TRUTH = "nobody said what is true"
 UNREADABLE = "its query cannot be asked"
 NOT_TRAINING = "its split is not one for training"
 OUTSIDE = "its moments lie outside the video"
 
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+"""Around an optional trace before the answer (TVG-R1)."""
+
+SkippedRows = dict[str, tuple[str, ...]]
+"""Reason -> ids of the rows that are not used, in their order."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One query about one video with what is true."""
+    """One query about one video with what is true.
+
+    Example(row_id="set/7", video=Path("a.mp4"), query="a dog barks", duration_s=30.0, moments=(Moment(3, 5),))
+    """
 
     row_id: str
     """Unique: dataset (or file) and qid."""
@@ -78,6 +84,11 @@ class Example:
     def relevant(self) -> bool:
         return bool(self.moments)
 
+    @property
+    def clip(self) -> str:
+        """What tells its clip from another: content, name or file."""
+        return self.content or self.clip_id or str(self.video)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExampleSplit:
@@ -85,8 +96,7 @@ class ExampleSplit:
 
     training: tuple[Example, ...] = ()
     held_out: tuple[Example, ...] = ()
-    skipped: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """Reason -> ids of the rows that are not used, in their order."""
+    skipped: SkippedRows = dataclasses.field(default_factory=dict)
     excluded: tuple[Example, ...] = ()
     """Everything whose clip may not teach: what is held out, and held-out rows that cannot be used themselves."""
 
@@ -98,99 +108,79 @@ class ExampleSplit:
             "left_out": {reason: len(rows) for reason, rows in self.skipped.items()},
         }
 
-    def with_training(self, others: Iterable[Example]) -> "ExampleSplit":
+    def with_training(self, examples: Iterable[Example]) -> "ExampleSplit":
         """Further training rows (replay), kept apart from what is held out here."""
-        kept, refused = keep_apart(others, (*self.held_out, *self.excluded))
+        training, skipped = keep_apart(examples, (*self.held_out, *self.excluded))
         return dataclasses.replace(
-            self, training=(*self.training, *kept), skipped=joined(self.skipped, refused)
+            self, training=(*self.training, *training), skipped=joined(self.skipped, skipped)
         )
 
-    def without(self, locked: Iterable[Example]) -> "ExampleSplit":
-        """Without training rows about the clips of others that are held out elsewhere."""
-        kept, refused = keep_apart(self.training, locked)
-        return dataclasses.replace(self, training=tuple(kept), skipped=joined(self.skipped, refused))
+    def without(self, excluded: Iterable[Example]) -> "ExampleSplit":
+        """Without training rows about clips that are held out elsewhere."""
+        training, skipped = keep_apart(self.training, excluded)
+        return dataclasses.replace(self, training=tuple(training), skipped=joined(self.skipped, skipped))
+
+
+def joined(first: SkippedRows, second: SkippedRows) -> SkippedRows:
+    """The rows of both by reason, the first's before the second's."""
+    return {reason: (*first.get(reason, ()), *second.get(reason, ())) for reason in {**first, **second}}
 
 
 def counts(examples: Sequence[Example]) -> dict[str, int]:
     """How many rows there are: in all, by relevance, by source, and clips."""
-    found = {"rows": len(examples), "clips": len({example.video for example in examples})}
-    found["with moments"] = sum(example.relevant for example in examples)
-    found["no moment"] = len(examples) - found["with moments"]
-    for source in ("original", "correction", "verdict", "file"):
-        found[source] = sum(example.source == source for example in examples)
-    return found
+    with_moments = sum(example.relevant for example in examples)
+    return {
+        "rows": len(examples),
+        "clips": len({example.video for example in examples}),
+        "with moments": with_moments,
+        "no moment": len(examples) - with_moments,
+        **{
+            source: sum(example.source == source for example in examples)
+            for source in ("original", "correction", "verdict", "file")
+        },
+    }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SkippedRow:
-    """A row that cannot be used, and why."""
-
-    row_id: str
-    reason: str
-    held_out: Example | None = None
-    """Its clip must stay out of training all the same (a held-out row whose file is gone, say)."""
-
-
-def keep_apart(
-    examples: Iterable[Example], held_out: Iterable[Example]
-) -> tuple[list[Example], dict[str, tuple[str, ...]]]:
+def keep_apart(examples: Iterable[Example], held_out: Iterable[Example]) -> tuple[list[Example], SkippedRows]:
     """The examples that may teach beside what is held out, and the others' ids by reason. Pure."""
-    locked, kept = _Clips(held_out), []
-    refused: list[SkippedRow] = []
+    # a clip is told by its file, its content, its name, and its stretch of a source video
+    keys = set[tuple[str, str]]()
+    ranges_s: dict[str, list[tuple[float, float]]] = {}
+    for example in held_out:
+        keys |= _clip_keys(example)
+        if stretch := vid_range_s(example.clip_id):
+            source, start_s, end_s = stretch
+            ranges_s.setdefault(source, []).append((start_s, end_s))
+
+    def about_held_out_clip(example: Example) -> bool:
+        if not keys.isdisjoint(_clip_keys(example)):
+            return True
+        if (stretch := vid_range_s(example.clip_id)) is None:
+            return False
+        source, start_s, end_s = stretch
+        return any(first_s < end_s and start_s < last_s for first_s, last_s in ranges_s.get(source, ()))
+
+    training = list[Example]()
+    skipped: dict[str, list[str]] = {}
     for example in examples:
         if example.split in HELD_OUT:
-            refused.append(SkippedRow(row_id=example.row_id, reason=NOT_TRAINING))
-        elif example in locked:
-            refused.append(SkippedRow(row_id=example.row_id, reason=ALSO_HELD_OUT))
+            skipped.setdefault(NOT_TRAINING, []).append(example.row_id)
+        elif about_held_out_clip(example):
+            skipped.setdefault(ALSO_HELD_OUT, []).append(example.row_id)
         else:
-            kept.append(example)
-    return kept, by_reason(refused)
+            training.append(example)
+    return training, {reason: tuple(row_ids) for reason, row_ids in skipped.items()}
+
+
+def _clip_keys(example: Example) -> set[tuple[str, str]]:
+    keys = {("content", example.content), ("name", example.clip_id)}
+    if example.video != Path():
+        keys.add(("file", str(example.video.resolve())))
+    return {(kind, key) for kind, key in keys if key}
 
 
 def require_training(examples: Iterable[Example], held_out: Iterable[Example] = ()) -> None:
     """Raise InputError when a row of val or test, or a clip of one, is about to teach."""
-    _, refused = keep_apart(examples, held_out)
-    for reason, rows in refused.items():
+    _, skipped = keep_apart(examples, held_out)
+    for reason, rows in skipped.items():
         raise InputError(f"Row {rows[0]} must not be trained on: {reason}. Take it out of the training rows.")
-
-
-class _Clips:
-    """The clips of some examples: by file, content, name, and stretch of a source video."""
-
-    def __init__(self, examples: Iterable[Example]) -> None:
-        self._keys: set[object] = set()
-        self._stretches: dict[str, list[tuple[float, float]]] = {}
-        for example in examples:
-            self._keys.update(_keys(example))
-            if named := vid_range_s(example.clip_id):
-                self._stretches.setdefault(named[0], []).append(named[1:])
-
-    def __contains__(self, example: Example) -> bool:
-        if not self._keys.isdisjoint(_keys(example)):
-            return True
-        named = vid_range_s(example.clip_id)
-        return named is not None and any(
-            start_s < named[2] and named[1] < end_s for start_s, end_s in self._stretches.get(named[0], ())
-        )
-
-
-def _keys(example: Example) -> Iterator[tuple[str, str]]:
-    if example.video != Path():
-        yield "file", str(example.video.resolve())
-    if example.content:
-        yield "content", example.content
-    if example.clip_id:
-        yield "name", example.clip_id
-
-
-def by_reason(refused: Iterable[SkippedRow]) -> dict[str, tuple[str, ...]]:
-    gathered: dict[str, list[str]] = {}
-    for each in refused:
-        gathered.setdefault(each.reason, []).append(each.row_id)
-    return {reason: tuple(rows) for reason, rows in gathered.items()}
-
-
-def joined(
-    first: dict[str, tuple[str, ...]], second: dict[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    return {reason: (*first.get(reason, ()), *second.get(reason, ())) for reason in {**first, **second}}

@@ -1,7 +1,7 @@
 """Irrelevant pairs to learn refusing from: made by share and kind, checked, and honestly reported.
 
     mixed = with_negatives(examples, NegativeShares(), seed=0)
-    mixed.examples, mixed.report
+    mixed.examples, mixed.pairs
 
 Kinds: `annotated` (an annotator said that no moment matches; always kept), `edited` (elements of a true query
 exchanged), `same-video` (true elsewhere in the same source video), `shuffled` (another video's query: easy; alone it
@@ -11,6 +11,7 @@ that a row proves is `proved`, and all others are counted as `unchecked`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from train.shapeworld.queries import Predicate, edit, held_out, say, truth
 from train.shapeworld.scene import COLOURS, SHAPES, SIZES, Scene
 
 Check = Literal["proved", "unchecked", "refuted"]
-MADE = ("edited", "same-video", "shuffled")
+KINDS_MADE = ("edited", "same-video", "shuffled")
 TRIES = 20
 """Attempts at a pair before its kind counts as used up for that row."""
 ALIKE = 0.6
@@ -50,11 +51,11 @@ class NegativeShares:
     """Trust in a pair that nothing could check, times its row's."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            values = getattr(self, each.name)
-            numbers = values if isinstance(values, tuple) else (values,)
-            if not all(math.isfinite(number) and 0 <= number <= 1 for number in numbers):
-                raise InputError(f"NegativeShares.{each.name} is {values!r}; shares lie between 0 and 1.")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            shares = value if isinstance(value, tuple) else (value,)
+            if not all(math.isfinite(share) and 0 <= share <= 1 for share in shares):
+                raise InputError(f"NegativeShares.{field.name} is {value!r}; shares lie between 0 and 1.")
         if self.irrelevant == 1:
             raise InputError("With irrelevant=1 there would be nothing to ground. Give a share below 1.")
         if self.edited + self.same_video + self.shuffled <= 0 or sum(self.edits) <= 0:
@@ -90,37 +91,30 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NegativeReport:
-    """What was asked for, what was made, and what could not be checked."""
+class Mixed:
+    """Rows with irrelevant pairs among them: how many were asked for, and what could not be checked."""
 
-    wanted: int
-    made: tuple[Pair, ...]
+    examples: tuple[Example, ...]
+    pairs: tuple[Pair, ...]
+    """Those that were made, in the order of their examples."""
+    requested: int
     refuted: int
     """Pairs thrown away because a row or the world says that they match."""
-    given: int
+    already: int
     """Rows that were irrelevant already."""
 
     def to_dict(self) -> dict[str, Any]:
         """Counts as plain JSON values."""
-        by_kind = {kind: [pair.check for pair in self.made if pair.negative == kind] for kind in MADE}
+        checks = Counter((pair.negative, pair.check) for pair in self.pairs)
         return {
-            "wanted": self.wanted,
-            "made": len(self.made),
-            "given": self.given,
+            "wanted": self.requested,
+            "made": len(self.pairs),
+            "given": self.already,
             "refuted": self.refuted,
             "kinds": {
-                kind: {check: checks.count(check) for check in ("proved", "unchecked")}
-                for kind, checks in by_kind.items()
+                kind: {check: checks[kind, check] for check in ("proved", "unchecked")} for kind in KINDS_MADE
             },
         }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mixed:
-    """Rows with irrelevant pairs among them."""
-
-    examples: tuple[Example, ...]
-    report: NegativeReport
 
 
 def with_negatives(
@@ -131,13 +125,16 @@ def with_negatives(
     A kind that finds no pair leaves its part to the others. The examples themselves are all kept.
     """
     maker = _Maker(examples, shares, np.random.default_rng([seed, 11]), world)
-    given = len(examples) - len(maker.relevant)
-    wanted = max(0, round(len(maker.relevant) * shares.irrelevant / (1 - shares.irrelevant)) - given)
-    made = list(maker.pairs(wanted)) if maker.relevant else []
-    report = NegativeReport(
-        wanted=wanted, made=tuple(pair for _, pair in made), refuted=maker.refuted, given=given
+    already = len(examples) - len(maker.relevant)
+    requested = max(0, round(len(maker.relevant) * shares.irrelevant / (1 - shares.irrelevant)) - already)
+    negatives = list(maker.make(requested)) if maker.relevant else []
+    return Mixed(
+        examples=(*examples, *(example for example, _ in negatives)),
+        pairs=tuple(pair for _, pair in negatives),
+        requested=requested,
+        refuted=maker.refuted,
+        already=already,
     )
-    return Mixed(examples=(*examples, *(example for example, _ in made)), report=report)
 
 
 def rows_with_negatives(
@@ -147,9 +144,9 @@ def rows_with_negatives(
     if shares is None:
         return examples
     mixed = with_negatives(examples, shares, seed=seed)
-    pairs = [asdict(pair) for pair in mixed.report.made]
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "negatives.json", {**mixed.report.to_dict(), "pairs": pairs})
+    pairs = [asdict(pair) for pair in mixed.pairs]
+    write_json(folder / "negatives.json", {**mixed.to_dict(), "pairs": pairs})
     return mixed.examples
 
 
@@ -159,14 +156,18 @@ def check_by_rows(example: Example, query: str, rows: Sequence[Example]) -> Chec
     refuted: a row about the clip with (nearly) this query has moments. proved: one with this very query has none.
     Everything else is unchecked: nobody looked.
     """
-    about = [row for row in rows if _clip(row) == _clip(example)]
-    asked = _words(query)
-    for row in about:
-        said = _words(row.query)
-        if row.relevant and _alike(asked, said) >= ALIKE and not _opposed(asked, said):
+    rows = [row for row in rows if row.clip == example.clip]
+    words = _words(query)
+    for row in rows:
+        row_words = _words(row.query)
+        all_words = words | row_words
+        alike = len(words & row_words) / len(all_words) if all_words else 1.0
+        # two queries that differ by a word and its counterpart are an edit, not a paraphrase
+        opposed = any((words - row_words) & group and (row_words - words) & group for group in _EXCLUSIVE)
+        if row.relevant and alike >= ALIKE and not opposed:
             return "refuted"
     in_order = [word.lower() for word in words_of(query)]
-    if any(not row.relevant and [word.lower() for word in words_of(row.query)] == in_order for row in about):
+    if any(not row.relevant and [word.lower() for word in words_of(row.query)] == in_order for row in rows):
         return "proved"
     return "unchecked"
 
@@ -177,19 +178,24 @@ def check_by_windows(example: Example, row: Example) -> Check:
     refuted: a window of the row reaches into the clip. proved: the row's clip covers the example's, so that its
     windows would have shown it. unchecked: nobody looked there, or the names do not say where the clips lie.
     """
-    here, there = vid_range_s(example.clip_id), vid_range_s(row.clip_id)
-    if here is None or there is None or here[0] != there[0]:
+    clip, row_clip = vid_range_s(example.clip_id), vid_range_s(row.clip_id)
+    if clip is None or row_clip is None or clip[0] != row_clip[0]:
         return "unchecked"
+    (_, start_s, end_s), (_, row_start_s, row_end_s) = clip, row_clip
     for moment in row.moments:
-        if there[1] + moment.start_s < here[2] and here[1] < there[1] + moment.end_s:
+        if row_start_s + moment.start_s < end_s and start_s < row_start_s + moment.end_s:
             return "refuted"
-    return "proved" if there[1] <= here[1] and here[2] <= there[2] else "unchecked"
+    return "proved" if row_start_s <= start_s and end_s <= row_end_s else "unchecked"
 
 
 def check_in_world(scene: Scene, predicate: Predicate) -> Check:
     """Exact: whether the predicate holds anywhere. An order query is irrelevant where the thing never shows."""
-    asked = ("thing", predicate[2]) if predicate[0] == "order" else predicate
-    return "refuted" if bool(truth(scene, asked).any()) else "proved"
+    query: Predicate = ("thing", predicate[2]) if predicate[0] == "order" else predicate
+    return "refuted" if bool(truth(scene, query).any()) else "proved"
+
+
+Candidate = tuple[str, tuple[str, ...], Check]
+"""A query, what was changed, and what is known about it."""
 
 
 class _Maker:
@@ -200,123 +206,121 @@ class _Maker:
     ) -> None:
         self.shares, self.rng, self.world, self.refuted = shares, rng, world, 0
         self.relevant = [row for row in rows if row.relevant]
-        self._asked = {(_clip(row), row.query.lower()) for row in rows}
-        self._about: dict[object, list[Example]] = {}
-        self._source: dict[str, list[Example]] = {}
+        self._used_queries = {(row.clip, row.query.lower()) for row in rows}
+        self._rows_by_clip: dict[str, list[Example]] = {}
+        self._relevant_by_source: dict[str, list[Example]] = {}
         for row in rows:
-            self._about.setdefault(_clip(row), []).append(row)
+            self._rows_by_clip.setdefault(row.clip, []).append(row)
             if row.relevant and (source := _source(row)):
-                self._source.setdefault(source, []).append(row)
+                self._relevant_by_source.setdefault(source, []).append(row)
 
-    def pairs(self, wanted: int) -> Iterator[tuple[Example, Pair]]:
-        """Up to so many pairs; a kind that fails for as many rows in a row as there are is given up."""
-        weights = [self.shares.edited, self.shares.same_video, self.shares.shuffled]
-        usable = {kind: weight for kind, weight in zip(MADE, weights, strict=True) if weight > 0}
-        barren, bases, count = dict.fromkeys(usable, 0), self._bases(), 0
-        while count < wanted and usable:
-            shares = np.array(list(usable.values()))
-            kind = list(usable)[int(self.rng.choice(len(shares), p=shares / shares.sum()))]
-            made = self._make(kind, next(bases))
-            barren[kind] = 0 if made else barren[kind] + 1
-            if made:
-                count += 1
-                yield made
-            elif barren[kind] >= max(TRIES, len(self.relevant)):
-                del usable[kind]
-
-    def _bases(self) -> Iterator[Example]:
-        while True:
-            yield from (self.relevant[int(idx)] for idx in self.rng.permutation(len(self.relevant)))
-
-    def _make(self, kind: str, base: Example) -> tuple[Example, Pair] | None:
-        makers: dict[str, Callable[[Example], tuple[str, tuple[str, ...], Check] | None]] = {
+    def make(self, count: int) -> Iterator[tuple[Example, Pair]]:
+        """Up to `count` pairs; a kind that fails for as many rows in a row as there are is given up."""
+        makers: dict[str, Callable[[Example], Candidate | None]] = {
             "edited": self._edited,
             "same-video": self._same_video,
             "shuffled": self._shuffled,
         }
-        found = makers[kind](base)
-        if found is None:
-            return None
-        query, changes, check = found
-        key = (_clip(base), query.lower())
-        if check == "refuted" or key in self._asked:
-            self.refuted += check == "refuted"
-            return None
-        self._asked.add(key)
-        row_id = f"{base.row_id}~{kind}-{len(self._asked)}"
-        trust = base.weight * (self.shares.unchecked_weight if check == "unchecked" else 1.0)
-        example = replace(
-            base, row_id=row_id, query=query, moments=(), negative=kind, weight=trust, thinking=None
-        )
-        pair = Pair(
-            row_id=row_id, negative=kind, query=query, from_query=base.query, changes=changes, check=check
-        )
-        return example, pair
+        weights = {
+            "edited": self.shares.edited,
+            "same-video": self.shares.same_video,
+            "shuffled": self.shares.shuffled,
+        }
+        weights = {kind: weight for kind, weight in weights.items() if weight > 0}
+        failures = dict.fromkeys(weights, 0)
+        rows = self._endless_rows()
+        while count > 0 and weights:
+            # draw a kind and try it with the next row
+            shares = np.array(list(weights.values()))
+            kind = list(weights)[int(self.rng.choice(len(shares), p=shares / shares.sum()))]
+            row = next(rows)
+            candidate = makers[kind](row)
+            key = None if candidate is None else (row.clip, candidate[0].lower())
+            if candidate is None or candidate[2] == "refuted" or key in self._used_queries:
+                self.refuted += candidate is not None and candidate[2] == "refuted"
+                failures[kind] += 1
+                if failures[kind] >= max(TRIES, len(self.relevant)):
+                    del weights[kind]
+                continue
 
-    def _edited(self, base: Example) -> tuple[str, tuple[str, ...], Check] | None:
+            query, changes, check = candidate
+            self._used_queries.add((row.clip, query.lower()))
+            failures[kind] = 0
+            count -= 1
+            row_id = f"{row.row_id}~{kind}-{len(self._used_queries)}"
+            trust = row.weight * (self.shares.unchecked_weight if check == "unchecked" else 1.0)
+            example = replace(
+                row, row_id=row_id, query=query, moments=(), negative=kind, weight=trust, thinking=None
+            )
+            pair = Pair(
+                row_id=row_id, negative=kind, query=query, from_query=row.query, changes=changes, check=check
+            )
+            yield example, pair
+
+    def _endless_rows(self) -> Iterator[Example]:
+        while True:
+            yield from (self.relevant[int(idx)] for idx in self.rng.permutation(len(self.relevant)))
+
+    def _edited(self, row: Example) -> Candidate | None:
+        """Elements of the row's own query exchanged."""
         shares = np.array(self.shares.edits)
         count = 1 + int(self.rng.choice(3, p=shares / shares.sum()))
-        scene, predicate = self._known(base, base)
-        if scene is not None and predicate is not None:
-            return self._edited_exactly(scene, predicate, count)
-        about = self._about[_clip(base)]
-        others = [row.query for row in about if row.relevant]
-        found = edit_words(
-            self.rng, base.query, count, avoid=[word for text in others for word in words_of(text)]
-        )
-        if found is None:
-            return None
-        query, edits = found
-        changes = tuple(f"{each.kind}: {each.old} -> {each.new}" for each in edits)
-        return query, changes, check_by_rows(base, query, about)
+        scene, predicate = self._world_of(row, row)
+        if scene is None or predicate is None:
+            # words of other true queries about the clip may hold there
+            clip_rows = self._rows_by_clip[row.clip]
+            avoid = [word for other in clip_rows if other.relevant for word in words_of(other.query)]
+            edited_query = edit_words(self.rng, row.query, count, avoid=avoid)
+            if edited_query is None:
+                return None
+            query, edits = edited_query
+            changes = tuple(f"{edit.kind}: {edit.old} -> {edit.new}" for edit in edits)
+            return query, changes, check_by_rows(row, query, clip_rows)
 
-    def _edited_exactly(
-        self, scene: Scene, predicate: Predicate, count: int
-    ) -> tuple[str, tuple[str, ...], Check] | None:
         for attempt in range(TRIES):
             edited = predicate
             for _ in range(count):
                 edited = edit(self.rng, edited)
-            changed = sum(a != b for a, b in zip(_parts(edited), _parts(predicate), strict=True))
-            enough = changed == count or (
-                changed > 0 and attempt >= TRIES // 2
-            )  # some have fewer parts to exchange
+            changed = sum(new != old for new, old in zip(_parts(edited), _parts(predicate), strict=True))
+            # some predicates have fewer parts to exchange than was drawn
+            enough = changed == count or (changed > 0 and attempt >= TRIES // 2)
             if enough and not held_out(edited):
-                check = check_in_world(scene, edited)
-                if check == "proved":
-                    whole = f"predicate: {predicate} -> {edited}"
-                    return say(self.rng, edited), (*_exchanged(predicate, edited), whole), check
+                if check_in_world(scene, edited) == "proved":
+                    changes = (*_exchanged(predicate, edited), f"predicate: {predicate} -> {edited}")
+                    return say(self.rng, edited), changes, "proved"
                 self.refuted += 1
         return None
 
-    def _same_video(self, base: Example) -> tuple[str, tuple[str, ...], Check] | None:
-        family = self._source.get(_source(base) or "", [])
-        siblings = [row for row in family if _clip(row) != _clip(base)]
+    def _same_video(self, row: Example) -> Candidate | None:
+        """A query that is true elsewhere in the same source video."""
+        family = self._relevant_by_source.get(_source(row) or "", [])
+        siblings = [sibling for sibling in family if sibling.clip != row.clip]
         if not siblings:
             return None
-        row = siblings[int(self.rng.integers(len(siblings)))]
-        check = check_by_windows(base, row)
+        sibling = siblings[int(self.rng.integers(len(siblings)))]
+        check = check_by_windows(row, sibling)
         if check == "unchecked":
-            check = check_by_rows(base, row.query, self._about[_clip(base)])
-        return row.query, (f"from clip: {row.clip_id}",), check
+            check = check_by_rows(row, sibling.query, self._rows_by_clip[row.clip])
+        return sibling.query, (f"from clip: {sibling.clip_id}",), check
 
-    def _shuffled(self, base: Example) -> tuple[str, tuple[str, ...], Check] | None:
+    def _shuffled(self, row: Example) -> Candidate | None:
+        """Another video's query."""
         for _ in range(TRIES):
-            row = self.relevant[int(self.rng.integers(len(self.relevant)))]
-            if _clip(row) == _clip(base) or (_source(base) and _source(base) == _source(row)):
+            other = self.relevant[int(self.rng.integers(len(self.relevant)))]
+            if other.clip == row.clip or (_source(row) and _source(row) == _source(other)):
                 continue
-            scene, predicate = self._known(base, row)
+            scene, predicate = self._world_of(row, other)
             if scene is not None and predicate is not None:
                 check = check_in_world(scene, predicate)
             else:
-                check = check_by_rows(base, row.query, self._about[_clip(base)])
+                check = check_by_rows(row, other.query, self._rows_by_clip[row.clip])
             if check != "refuted":
-                return row.query, (f"from row: {row.row_id}",), check
+                return other.query, (f"from row: {other.row_id}",), check
             self.refuted += 1
         return None
 
-    def _known(self, clip: Example, asked: Example) -> tuple[Scene | None, Predicate | None]:
-        return (None, None) if self.world is None else (self.world.scene(clip), self.world.predicate(asked))
+    def _world_of(self, clip: Example, query: Example) -> tuple[Scene | None, Predicate | None]:
+        return (None, None) if self.world is None else (self.world.scene(clip), self.world.predicate(query))
 
 
 def _parts(predicate: Predicate) -> list[object]:
@@ -326,47 +330,33 @@ def _parts(predicate: Predicate) -> list[object]:
 
 def _exchanged(old: Predicate, new: Predicate) -> tuple[str, ...]:
     """Each exchanged element with its kind: what it is of a thing, or else what the query is about."""
-    kinds = {
+    kinds: dict[object, str] = {
         **dict.fromkeys(COLOURS, "colour"),
         **dict.fromkeys(SHAPES, "shape"),
         **dict.fromkeys(SIZES, "size"),
     }
     return tuple(
-        f"{kinds.get(before, old[0])}: {before} -> {after}"  # type: ignore[call-overload]
-        for before, after in zip(_parts(old), _parts(new), strict=True)
-        if before != after
+        f"{kinds.get(old_part, old[0])}: {old_part} -> {new_part}"
+        for old_part, new_part in zip(_parts(old), _parts(new), strict=True)
+        if old_part != new_part
     )
-
-
-def _clip(example: Example) -> object:
-    """What tells one clip from another."""
-    return example.content or example.clip_id or example.video
 
 
 def _source(example: Example) -> str | None:
     """The source video that a clip was cut from, where its name tells."""
-    named = vid_range_s(example.clip_id)
-    return named[0] if named else None
+    stretch = vid_range_s(example.clip_id)
+    return stretch[0] if stretch else None
 
 
 def _words(query: str) -> frozenset[str]:
-    return frozenset(word.lower() for word in words_of(query)) - _SMALL_WORDS
+    return frozenset(word.lower() for word in words_of(query)) - _STOP_WORDS
 
 
-_SMALL_WORDS = frozenset(
+_STOP_WORDS = frozenset(
     words_of(
         "a an the is are was were be of in on at to and or with by for from it its there this that when where does "
         "do can see seen show shown visible we me you i find"
     )
 )
-
-
-def _alike(a: frozenset[str], b: frozenset[str]) -> float:
-    """Share of all their words that two queries have in common."""
-    return len(a & b) / len(a | b) if a | b else 1.0
-
-
-def _opposed(asked: frozenset[str], said: frozenset[str]) -> bool:
-    """Whether the two differ by a word that excludes its counterpart: an edit, then, not a paraphrase."""
-    groups = [set(words) for sets in KINDS.values() for words in sets]
-    return any((asked - said) & group and (said - asked) & group for group in groups)
+_EXCLUSIVE = [set(words) for sets in KINDS.values() for words in sets]
+"""Sets of words that exclude each other."""

@@ -42,9 +42,8 @@ from train.experiments.world import gains
 from train.grpo.config import PirGrpoConfig
 from train.recipes import tempo_tiny_refresh
 from train.refresh.config import RefreshConfig
-from train.refresh.lineage import Lineage, code_version
 from train.refresh.promotion import answer_rows, truth_of
-from train.refresh.registry import Registry
+from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.run import Refresh
 from train.sft.config import SftConfig
 from train.shapeworld.clips import SetPlan, make_set

@@ -1,0 +1,1 @@
+"""PIR-GRPO: configuration, rollouts, rewards, loss, difficulty and the trainer."""

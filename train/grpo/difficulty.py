@@ -54,7 +54,7 @@ def measure(
     max_new_tokens: int = 256,
     thinking: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda completed, total: None,
     cancel: threading.Event | None = None,
 ) -> list[Difficulty]:
     """Each row's difficulty for a model in eval mode, in order.
@@ -62,27 +62,54 @@ def measure(
     Kept in a file under `cache` that is named by `model_id` (which must change with the weights), the rows and the
     other arguments, so that a second call costs nothing and a stopped one goes on. Raises Cancelled.
     """
-    how: dict[str, Any] = {
-        "num_generations": num_generations,
-        "temperature": temperature,
-        "constrained": constrained,
-        "max_new_tokens": max_new_tokens,
-    }
-    path = _cache_path(cache, examples, model_id, [*how.values(), thinking, seed])
-    known = _read(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        for number, example in enumerate(examples):
-            if example.row_id not in known:
-                scores = _sampled_scores(model, encoder, example, [seed, number], how, thinking, cancel)
-                found = Difficulty(
-                    row_id=example.row_id, mean=float(scores.mean()), spread=float(scores.std())
-                )
-                known[example.row_id] = found
-                file.write(json.dumps(asdict(found)) + "\n")
-                file.flush()
-            on_progress(number + 1, len(examples))
-    return [known[example.row_id] for example in examples]
+    import torch
+
+    from tempo_core.moments import set_iou
+    from train.checkpoints import append_line, read_lines, rows_digest
+    from train.grpo.rewards import reward
+    from train.grpo.rollouts import prefill, sample_group
+    from train.trainer import encode_video
+
+    settings = [num_generations, temperature, constrained, max_new_tokens, thinking, seed]
+    key = hashlib.sha256(json.dumps([model_id, rows_digest(examples), settings]).encode()).hexdigest()
+    path = cache / f"difficulty-{key[:16]}.jsonl"
+    measured = {line["row_id"]: Difficulty(**line) for line in read_lines(path)}
+    for idx, example in enumerate(examples):
+        if example.row_id not in measured:
+            encoded = encoder.encode(example)
+            with torch.no_grad():
+                visual_tokens = encode_video(model, encoded.video)
+            rollouts = sample_group(
+                prefill(model, encoded, visual_tokens, cancel=cancel),
+                encoded,
+                encoder.tokenizer,
+                np.random.default_rng([seed, idx]),
+                num_generations=num_generations,
+                temperature=temperature,
+                constrained=constrained,
+                max_new_tokens=max_new_tokens,
+                cancel=cancel,
+            )
+            answers = [
+                reward(
+                    rollout.text,
+                    encoded.truth,
+                    stamps=encoded.video.stamps,
+                    stamp_times_s=encoded.video.stamp_times_s,
+                    thinking=thinking,
+                ).moments
+                for rollout in rollouts
+            ]
+            scores = np.array(
+                [0.0 if moments is None else set_iou(moments, encoded.truth) for moments in answers]
+            )
+            difficulty = Difficulty(
+                row_id=example.row_id, mean=float(scores.mean()), spread=float(scores.std())
+            )
+            measured[example.row_id] = difficulty
+            append_line(path, asdict(difficulty))
+        on_progress(idx + 1, len(examples))
+    return [measured[example.row_id] for example in examples]
 
 
 def filtered(scores: Scores, *, solved: float = 0.7, hopeless: float = 0.0) -> Scores:
@@ -117,7 +144,7 @@ EVERY_EPOCH = ("time-r1",)
 """Rules that want the difficulty measured again before every epoch; the others once, before the run."""
 
 
-def sampling_weights(found: Sequence[Difficulty], rule: str) -> list[float]:
+def sampling_weights(difficulties: Sequence[Difficulty], rule: str) -> list[float]:
     """Weights that sum to 1 by one of WEIGHTS.
 
     Where a rule leaves no row at all, every row weighs the same. Raises InputError for an unknown rule.
@@ -126,11 +153,11 @@ def sampling_weights(found: Sequence[Difficulty], rule: str) -> list[float]:
         raise InputError(
             f"There is no rule {rule!r} for difficulty. Use one of: {', '.join(sorted(WEIGHTS))}."
         )
-    if not found:
+    if not difficulties:
         return []
-    weights = WEIGHTS[rule](np.array([each.mean for each in found]))
+    weights = WEIGHTS[rule](np.array([difficulty.mean for difficulty in difficulties]))
     if weights.sum() == 0:
-        weights = np.ones(len(found))
+        weights = np.ones(len(difficulties))
     return [float(weight) for weight in weights / weights.sum()]
 
 
@@ -151,60 +178,5 @@ def plateaued(lines: Sequence[dict[str, Any]], *, patience: int, min_gain: float
     return change("reward") < min_gain and abs(change("spread")) < min_gain
 
 
-def _sampled_scores(
-    model: Any,
-    encoder: "Encoder",
-    example: "Example",
-    seeds: list[int],
-    how: dict[str, Any],
-    thinking: bool,
-    cancel: threading.Event | None,
-) -> Scores:
-    from tempo_core.moments import set_iou
-    from train.grpo.group_forward import encode_video
-    from train.grpo.rewards import reward
-    from train.grpo.rollouts import prefill, sample_group
-
-    encoded = encoder.encode(example)
-    answers = sample_group(
-        prefill(model, encoded, encode_video(model, encoded.video), cancel=cancel),
-        encoded,
-        encoder.tokenizer,
-        np.random.default_rng(seeds),
-        cancel=cancel,
-        **how,
-    )
-    said = [
-        reward(
-            answer.text,
-            encoded.truth,
-            stamps=encoded.stamps,
-            stamp_times_s=encoded.video.stamp_times_s,
-            thinking=thinking,
-        ).moments
-        for answer in answers
-    ]
-    return np.array([0.0 if moments is None else set_iou(moments, encoded.truth) for moments in said])
-
-
 def _gaussian(scores: Scores, centre: float, width: float) -> Scores:
     return np.asarray(np.exp(-0.5 * ((scores - centre) / width) ** 2), dtype=np.float64)
-
-
-def _cache_path(cache: Path, examples: Sequence["Example"], model_id: str, settings: list[Any]) -> Path:
-    from train.checkpoints import rows_digest
-
-    key = json.dumps([model_id, rows_digest(examples), settings])
-    return cache / f"difficulty-{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsonl"
-
-
-def _read(path: Path) -> dict[str, Difficulty]:
-    """What is known already; a last line cut short by a kill is taken away, so that it is measured again."""
-    if not path.is_file():
-        return {}
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    found = [Difficulty(**json.loads(line)) for line in whole.splitlines()]
-    return {each.row_id: each for each in found}

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from tempo_core.vision import encode_frames
 from train.data.encoding import Encoded, EncodedVideo
+from train.trainer import unwrapped
 
 Options = tuple[int, ...] | None
-"""Token ids that could have been said; one id: forced; None: the whole vocabulary but its pictures."""
+"""Token ids that could have been said; one id: forced; None: the whole vocabulary but its vision tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,40 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """N decisions: which of the options was taken."""
+    """N decisions: which of the options was chosen."""
 
     options: Tensor | None
-    """int64[N, K], padded with -1; None: the whole vocabulary but its pictures."""
+    """int64[N, K], padded with -1; None: the whole vocabulary but its vision tokens."""
     chosen: Tensor
     """int64[N]: column of `options`, or the token id."""
 
-    def logprobs(self, logits: Tensor, temperature: float, pictures: Sequence[int]) -> Tensor:
+    @classmethod
+    def of(cls, completions: Sequence[Completion], device: Any = "cpu") -> "Choices":
+        """Every choice of every completion, in order."""
+        steps = [
+            (completion.ids[step], completion.options[step])
+            for completion in completions
+            for step in completion.choices
+        ]
+        if any(options is None for _, options in steps):
+            chosen = torch.tensor([token for token, _ in steps], dtype=torch.long, device=device)
+            return cls(options=None, chosen=chosen)
+        width = max((len(options or ()) for _, options in steps), default=1)
+        padded = [[*(options or ()), *[-1] * (width - len(options or ()))] for _, options in steps]
+        columns = [(options or ()).index(token) for token, options in steps]
+        return cls(
+            options=torch.tensor(padded, dtype=torch.long, device=device).view(len(steps), width),
+            chosen=torch.tensor(columns, dtype=torch.long, device=device),
+        )
+
+    def logprobs(self, logits: Tensor, temperature: float, vision_ids: Sequence[int]) -> Tensor:
         """float32[N] of logits [N, V], renormalised over the options at this temperature.
 
-        `pictures` are the ids that stand for vision tokens: no answer may say them.
+        `vision_ids` stand for vision tokens: no answer may say them.
         """
         scaled = logits.float() / temperature
         if self.options is None:
-            scaled = scaled.index_fill(-1, torch.tensor(pictures, device=logits.device), float("-inf"))
+            scaled = scaled.index_fill(-1, torch.tensor(vision_ids, device=logits.device), float("-inf"))
         else:
             scaled = scaled.gather(-1, self.options.clamp_min(0))
             scaled = scaled.masked_fill(self.options < 0, float("-inf"))
@@ -76,10 +95,33 @@ class PackedRow:
     choices: Choices
 
 
-def unwrapped(model: Any) -> Any:
-    """The Qwen2VLForConditionalGeneration inside whatever wraps it (DDP, PEFT)."""
-    inner = getattr(model, "module", model)
-    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+def pack(encoded: Encoded, completions: Sequence[Completion], device: Any = "cpu") -> PackedRow:
+    """One row for all completions of an example's prompt."""
+    prompt = encoded.prompt_ids
+    prompt_positions = encoded.positions(len(prompt))
+    ids, positions = prompt[:-1], [prompt_positions[:, :-1]]
+    owners = [-1] * len(ids)  # -1: the prompt
+    logit_positions, completion_idx = list[int](), list[int]()
+    for idx, completion in enumerate(completions):
+        start, length = len(ids), len(completion.ids)
+        ids += [prompt[-1], *completion.ids[:-1]]
+        positions.append(prompt_positions[:, -1:] + np.arange(length))
+        owners += [idx] * length
+        logit_positions += [start + step for step in completion.choices]
+        completion_idx += [idx] * len(completion.choices)
+
+    # a token sees what stands before it in the prompt and in its own completion
+    owner = torch.tensor(owners, device=device)
+    causal = torch.ones(len(ids), len(ids), dtype=torch.bool, device=device).tril()
+    visible = (owner[None, :] == owner[:, None]) | (owner[None, :] < 0)
+    return PackedRow(
+        ids=torch.tensor([ids], device=device),
+        positions=torch.from_numpy(np.concatenate(positions, axis=1))[:, None].to(device),
+        mask=(causal & visible)[None, None],
+        logit_positions=torch.tensor(logit_positions, dtype=torch.long, device=device),
+        completion_idx=torch.tensor(completion_idx, dtype=torch.long, device=device),
+        choices=Choices.of(completions, device),
+    )
 
 
 def vision_token_ids(model: Any) -> tuple[int, int]:
@@ -88,21 +130,14 @@ def vision_token_ids(model: Any) -> tuple[int, int]:
     return config.image_token_id, config.video_token_id
 
 
-@torch.no_grad()
-def encode_video(model: Any, video: EncodedVideo) -> Tensor:
-    """The video's vision tokens [n, D], frames of equal size together; no gradient."""
-    frames: Any = list(video.frames)
-    return encode_frames(unwrapped(model), frames, video.allocation.sizes_px, video.normaliser)
-
-
 def vision_inputs(
     model: Any, video: EncodedVideo, visual_tokens: Tensor | None, *, types: Tensor | None = None
 ) -> dict[str, Any]:
     """The forward's vision arguments: `visual_tokens` (frozen tower), or the pixels (None: trained tower)."""
-    device = unwrapped(model).device
     if visual_tokens is not None:
-        pictures: Any = (visual_tokens,)
-        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pictures)}}
+        outputs: Any = (visual_tokens,)
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=outputs)}}
+    device = unwrapped(model).device
     return {
         "pixel_values": torch.from_numpy(video.pixel_values()).to(device),
         "image_grid_thw": torch.from_numpy(video.grids).to(device),
@@ -110,53 +145,13 @@ def vision_inputs(
     }
 
 
-def pack(encoded: Encoded, completions: Sequence[Completion], device: Any = "cpu") -> PackedRow:
-    """One row for all completions of an example's prompt."""
-    prompt = encoded.prompt_ids
-    own = encoded.positions(len(prompt))
-    stem, ids, owners = len(prompt) - 1, [*prompt[:-1]], [np.full(len(prompt) - 1, -1)]
-    positions, deciding, owner = [own[:, :-1]], [], []
-    for number, completion in enumerate(completions):
-        start, length = len(ids), len(completion.ids)
-        ids += [prompt[-1], *completion.ids[:-1]]
-        positions.append(own[:, -1:] + np.arange(length))
-        owners.append(np.full(length, number))
-        deciding += [start + step for step in completion.choices]
-        owner += [number] * len(completion.choices)
-    return PackedRow(
-        ids=torch.tensor([ids], device=device),
-        positions=torch.from_numpy(np.concatenate(positions, axis=1))[:, None].to(device),
-        mask=_mask(torch.from_numpy(np.concatenate(owners)).to(device), stem),
-        logit_positions=torch.tensor(deciding, dtype=torch.long, device=device),
-        completion_idx=torch.tensor(owner, dtype=torch.long, device=device),
-        choices=choices_of(completions, device),
-    )
-
-
-def choices_of(completions: Sequence[Completion], device: Any = "cpu") -> Choices:
-    """Every choice of every completion, in order."""
-    made = [(each.ids[step], each.options[step]) for each in completions for step in each.choices]
-    if any(options is None for _, options in made):
-        taken = torch.tensor([token for token, _ in made], dtype=torch.long, device=device)
-        return Choices(options=None, chosen=taken)
-    width = max((len(options or ()) for _, options in made), default=1)
-    padded = np.full((len(made), width), -1, dtype=np.int64)
-    for row, (_, options) in enumerate(made):
-        padded[row, : len(options or ())] = np.array(options or ())
-    columns = [(options or ()).index(token) for token, options in made]
-    return Choices(
-        options=torch.from_numpy(padded).to(device),
-        chosen=torch.tensor(columns, dtype=torch.long, device=device),
-    )
-
-
 def group_logprobs(
     model: Any, encoded: Encoded, row: PackedRow, visual_tokens: Tensor | None, *, temperature: float = 1.0
 ) -> Tensor:
     """Log-probabilities float32[N] of the row's choices, by one official forward.
 
-    `visual_tokens` are the vision tokens when the tower is frozen; None runs the tower, with gradients. The model must
-    use sdpa attention: a boolean mask is silently wrong under eager.
+    `visual_tokens` are given when the tower is frozen; None runs the tower, with gradients. The model must use sdpa
+    attention: a boolean mask is silently wrong under eager.
     """
     types = (row.ids == unwrapped(model).config.image_token_id).int() if visual_tokens is None else None
     output = model(
@@ -174,7 +169,7 @@ def plain_logprobs(
     model: Any, encoded: Encoded, completions: Sequence[Completion], *, temperature: float = 1.0
 ) -> Tensor:
     """The twin: one row per completion, pixels and all, positions by the model itself. Slow; for tests."""
-    base, found = unwrapped(model), []
+    base, logprobs = unwrapped(model), []
     for completion in completions:
         ids = torch.tensor([[*encoded.prompt_ids, *completion.ids]], device=base.device)
         types = (ids == base.config.image_token_id).int()
@@ -183,13 +178,6 @@ def plain_logprobs(
         output = model(input_ids=ids, position_ids=positions, use_cache=False, **vision)
         start = len(encoded.prompt_ids) - 1
         logits = output.logits[0, [start + step for step in completion.choices]]
-        choices = choices_of([completion], base.device)
-        found.append(choices.logprobs(logits, temperature, vision_token_ids(model)))
-    return torch.cat(found)
-
-
-def _mask(owners: Tensor, stem: int) -> Tensor:
-    """bool[1, 1, L, L]: earlier tokens of the stem (owner -1) and of the same completion."""
-    causal = torch.ones(len(owners), len(owners), dtype=torch.bool, device=owners.device).tril()
-    visible = (owners[None, :] == owners[:, None]) | (owners[None, :] < 0)
-    return (causal & visible)[None, None]
+        choices = Choices.of([completion], base.device)
+        logprobs.append(choices.logprobs(logits, temperature, vision_token_ids(model)))
+    return torch.cat(logprobs)

@@ -79,21 +79,28 @@ def reward(
     `truth` should be what the stamps can say (`Encoded.truth`), so that a perfect answer earns everything.
     `thinking` lets one <think> trace stand before the answer.
     """
-    scale = weights or RewardWeights()
-    moments = _read(completion, stamps, stamp_times_s, thinking)
-    if moments is None:
-        return Reward(total=-scale.parse, parts={"parse": -1.0}, moments=None)
+    weights = weights or RewardWeights()
+    if isinstance(completion, str):
+        try:
+            pairs = parse_answer(without_trace(completion) if thinking else completion, stamps)
+        except AnswerError:
+            return Reward(total=-weights.parse, parts={"parse": -1.0}, moments=None)
+        moments = tuple(moments_of(pairs, stamp_times_s))
+    else:
+        moments = tuple(merge(completion))
+
     if not truth:
-        refusal = float(not moments)
-        total = scale.format + scale.refusal * refusal
+        refusal = float(not moments)  # a refused irrelevant pair earns its 1 here
+        total = weights.format + weights.refusal * refusal
         return Reward(total=total, parts={"parse": 0.0, "refusal": refusal}, moments=moments)
-    tiou, near = set_iou(moments, truth), shape(moments, truth)
-    if scale.boundary:
+
+    tiou, closeness = set_iou(moments, truth), shape(moments, truth)
+    if weights.boundary:
         tiou *= boundary(moments, truth, float(stamp_times_s[-1]))
-    total = scale.format + scale.tiou * tiou + scale.shape * near
+    total = weights.format + weights.tiou * tiou + weights.shape * closeness
     if not moments:
-        total = -scale.over_refusal
-    return Reward(total=total, parts={"parse": 0.0, "tiou": tiou, "shape": near}, moments=moments)
+        total = -weights.over_refusal
+    return Reward(total=total, parts={"parse": 0.0, "tiou": tiou, "shape": closeness}, moments=moments)
 
 
 def shape(predicted: Sequence[Moment], truth: Sequence[Moment]) -> float:
@@ -109,15 +116,27 @@ def wasserstein_s(a: Sequence[Moment], b: Sequence[Moment]) -> float:
     In one dimension it is the area between the two distribution functions, which are piecewise linear here.
     Raises InputError when a side is empty.
     """
-    left, right = merge(a), merge(b)
-    if not left or not right:
+    a, b = merge(a), merge(b)
+    if not a or not b:
         raise InputError("The distance between sets of moments needs at least one moment on each side.")
-    edges = sorted({edge for moment in (*left, *right) for edge in (moment.start_s, moment.end_s)})
-    gaps = [_share_before(left, edge) - _share_before(right, edge) for edge in edges]
-    return sum(
-        (later - earlier) * _mean_size(before, after)
-        for (earlier, later), (before, after) in zip(pairwise(edges), pairwise(gaps), strict=True)
-    )
+
+    def share_before(moments: Sequence[Moment], time_s: float) -> float:
+        covered_s = sum(
+            min(moment.end_s, time_s) - moment.start_s for moment in moments if moment.start_s < time_s
+        )
+        return covered_s / total_s(moments)
+
+    edges = sorted({edge for moment in (*a, *b) for edge in (moment.start_s, moment.end_s)})
+    gaps = [share_before(a, edge) - share_before(b, edge) for edge in edges]
+    areas = []
+    for (start_s, end_s), (first, last) in zip(pairwise(edges), pairwise(gaps), strict=True):
+        # mean of |gap| while it goes straight from first to last; where the sign changes, two triangles
+        if first * last >= 0:
+            mean = (abs(first) + abs(last)) / 2
+        else:
+            mean = (first * first + last * last) / (2 * (abs(first) + abs(last)))
+        areas.append((end_s - start_s) * mean)
+    return sum(areas)
 
 
 def boundary(predicted: Sequence[Moment], truth: Sequence[Moment], duration_s: float) -> float:
@@ -128,10 +147,10 @@ def boundary(predicted: Sequence[Moment], truth: Sequence[Moment], duration_s: f
     """
     if not predicted or not truth:
         return 0.0
-    left, right = merge(predicted), merge(truth)
-    starts = abs(left[0].start_s - right[0].start_s) / duration_s
-    ends = abs(left[-1].end_s - right[-1].end_s) / duration_s
-    return max(0.0, 1 - starts) * max(0.0, 1 - ends)
+    predicted, truth = merge(predicted), merge(truth)
+    start_error = abs(predicted[0].start_s - truth[0].start_s) / duration_s
+    end_error = abs(predicted[-1].end_s - truth[-1].end_s) / duration_s
+    return max(0.0, 1 - start_error) * max(0.0, 1 - end_error)
 
 
 def without_trace(text: str) -> str:
@@ -139,32 +158,3 @@ def without_trace(text: str) -> str:
     if not text.startswith(THINK_OPEN) or THINK_CLOSE not in text:
         return text
     return text.split(THINK_CLOSE, 1)[1].lstrip()
-
-
-def _read(
-    completion: str | Sequence[Moment],
-    stamps: Sequence[str],
-    stamp_times_s: Sequence[float],
-    thinking: bool,
-) -> tuple[Moment, ...] | None:
-    """The moments of a completion, None when it is not in the grammar."""
-    if not isinstance(completion, str):
-        return tuple(merge(completion))
-    try:
-        pairs = parse_answer(without_trace(completion) if thinking else completion, stamps)
-    except AnswerError:
-        return None
-    return tuple(moments_of(pairs, stamp_times_s))
-
-
-def _share_before(moments: Sequence[Moment], time_s: float) -> float:
-    """How much of the moments lies before a time, as a share of all of it."""
-    before = sum(min(moment.end_s, time_s) - moment.start_s for moment in moments if moment.start_s < time_s)
-    return before / total_s(moments)
-
-
-def _mean_size(before: float, after: float) -> float:
-    """Mean of |x| while x goes straight from one value to another."""
-    if before * after >= 0:
-        return (abs(before) + abs(after)) / 2
-    return (before * before + after * after) / (2 * (abs(before) + abs(after)))

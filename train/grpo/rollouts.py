@@ -7,21 +7,23 @@ sampled: at the temperature, renormalised over what the grammar allows, 0 where 
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tempo_core.answers import AnswerError, write_answer
+from tempo_core.answers import write_answer
 from tempo_core.decoding import CachedScorer, Scorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.memory import PREFILL_TOKENS
 from tempo_core.prompt import IM_END, IMAGE_PAD, special_id
 from train.data.encoding import Encoded
-from train.grpo.group_forward import Completion, Options, unwrapped
+from train.grpo.group_forward import Completion, Options
+from train.trainer import unwrapped
 
 VIDEO_PAD = "<|video_pad|>"
 
@@ -41,20 +43,54 @@ class Rollout:
 class _Branch:
     """Answers that are equal so far."""
 
-    members: tuple[int, ...]
+    rollout_idx: tuple[int, ...]
+    """The rollouts that begin like this."""
     state: GrammarState | None
     """None: free text."""
     ids: tuple[int, ...] = ()
     options: tuple[Options, ...] = ()
     logprobs: tuple[float, ...] = ()
 
-    def grow(self, token: int, options: Options, logprob: float, **changed: Any) -> "_Branch":
-        return _Branch(
-            members=changed.get("members", self.members),
-            state=changed.get("state", self.state),
+    def grow(self, token: int, options: Options, logprob: float, **changes: Any) -> "_Branch":
+        """One token longer."""
+        return replace(
+            self,
             ids=(*self.ids, token),
             options=(*self.options, options),
             logprobs=(*self.logprobs, logprob),
+            **changes,
+        )
+
+    def is_forced(self, grammar: AnswerGrammar) -> bool:
+        """Whether only one token may follow."""
+        return (
+            self.state is not None and self.state.choice != "done" and len(grammar.options(self.state)) == 1
+        )
+
+    def grow_forced(self, grammar: AnswerGrammar) -> "_Branch":
+        """Longer by the only token that the grammar allows."""
+        assert self.state is not None
+        token = grammar.options(self.state)[0]
+        return self.grow(token, (token,), 0.0, state=grammar.advance(self.state, token))
+
+    def is_over(self, stop_ids: set[int], max_new_tokens: int) -> bool:
+        """Whether nothing is left to choose."""
+        if self.state is not None:
+            return self.state.choice == "done"
+        return bool(self.ids) and (self.ids[-1] in stop_ids or len(self.ids) >= max_new_tokens)
+
+    def to_rollout(self, grammar: AnswerGrammar | None, tokenizer: Any, stop_ids: set[int]) -> Rollout:
+        """The whole answer of a branch that is over, with the forced tokens that close it."""
+        if grammar is None or self.state is None:
+            ids = self.ids[:-1] if self.ids[-1] in stop_ids else self.ids
+            return Rollout(Completion(self.ids, self.options), self.logprobs, tokenizer.decode(ids))
+        branch, state = self, self.state
+        while not state.done:
+            branch = branch.grow_forced(grammar)
+            assert branch.state is not None
+            state = branch.state
+        return Rollout(
+            Completion(branch.ids, branch.options), branch.logprobs, write_answer(state.pairs, grammar.stamps)
         )
 
 
@@ -107,129 +143,90 @@ def sample_group(
     tokens, CheckpointError when the model's numbers are not finite.
     """
     grammar = encoded.video.grammar if constrained else None
-    stop = {special_id(tokenizer, IM_END), tokenizer.eos_token_id}
-    pictures = [special_id(tokenizer, token) for token in (IMAGE_PAD, VIDEO_PAD)]
-    live = [_Branch(tuple(range(num_generations)), GrammarState() if grammar else None)]
-    parents, ended = [0], list[_Branch]()
-    while live:
+    stop_ids = {special_id(tokenizer, IM_END), tokenizer.eos_token_id}
+    vision_ids = [special_id(tokenizer, token) for token in (IMAGE_PAD, VIDEO_PAD)]
+    rollouts: dict[int, Rollout] = {}
+
+    def unfinished(branches: list[tuple[_Branch, int]]) -> list[tuple[_Branch, int]]:
+        """The branches that go on; the finished ones become rollouts."""
+        for branch, _ in branches:
+            if branch.is_over(stop_ids, max_new_tokens):
+                rollout = branch.to_rollout(grammar, tokenizer, stop_ids)
+                rollouts.update(dict.fromkeys(branch.rollout_idx, rollout))
+        return [(branch, row) for branch, row in branches if not branch.is_over(stop_ids, max_new_tokens)]
+
+    # each branch with the scorer's row that it goes on from
+    branches = [(_Branch(tuple(range(num_generations)), GrammarState() if grammar else None), 0)]
+    while branches:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped while sampling answers.")
-        live, parents, settled = _settle(_follow(grammar, live), parents)
-        ended += [_finish(grammar, branch) for branch in settled]
-        if not live:
+
+        # while every branch has only one token to say, it says it; so they stay equally long
+        while grammar is not None and all(branch.is_forced(grammar) for branch, _ in branches):
+            branches = [(branch.grow_forced(grammar), row) for branch, row in branches]
+        branches = unfinished(branches)
+        if not branches:
             break
-        logits = scorer([branch.ids for branch in live], parents)
+
+        # draw a token for every rollout; a branch parts into one for each token that its rollouts drew
+        logits = scorer([branch.ids for branch, _ in branches], [row for _, row in branches])
         draws = rng.random(num_generations)
-        grown = [
-            (each, row)
-            for row, branch in enumerate(live)
-            for each in _part(branch, logits[row], grammar, draws, temperature, pictures)
-        ]
-        done = [_done(each, stop, max_new_tokens) for each, _ in grown]
-        ended += [_finish(grammar, each) for (each, _), over in zip(grown, done, strict=True) if over]
-        live = [each for (each, _), over in zip(grown, done, strict=True) if not over]
-        parents = [row for (_, row), over in zip(grown, done, strict=True) if not over]
-    found = {member: branch for branch in ended for member in branch.members}
-    return [_rollout(found[member], grammar, tokenizer, stop) for member in range(num_generations)]
+        branches = unfinished(
+            [
+                (child, row)
+                for row, (branch, _) in enumerate(branches)
+                for child in _split(branch, logits[row], grammar, draws, temperature, vision_ids)
+            ]
+        )
+    return [rollouts[idx] for idx in range(num_generations)]
 
 
 def refusal_rollout(encoded: Encoded) -> Rollout:
     """The refusal as if it had been sampled under the grammar, with certainty."""
-    grammar = encoded.video.grammar
-    start = GrammarState()
-    branch = _Branch((0,), start).grow(
-        grammar.refusal_token,
-        tuple(grammar.options(start)),
-        0.0,
-        state=grammar.advance(start, grammar.refusal_token),
-    )
-    return _rollout(_finish(grammar, branch), grammar, None, set())
+    grammar, start = encoded.video.grammar, GrammarState()
+    token = grammar.refusal_token
+    state = grammar.advance(start, token)
+    branch = _Branch((0,), start).grow(token, tuple(grammar.options(start)), 0.0, state=state)
+    return branch.to_rollout(grammar, None, set())
 
 
 def distinct(rollouts: Sequence[Rollout]) -> tuple[list[Rollout], list[int]]:
     """The different answers of a group, in order, and for each rollout which of them it is."""
-    where: dict[tuple[int, ...], int] = {}
-    kept: list[Rollout] = []
+    idx_by_ids: dict[tuple[int, ...], int] = {}
+    answers: list[Rollout] = []
     for rollout in rollouts:
-        if rollout.completion.ids not in where:
-            where[rollout.completion.ids] = len(kept)
-            kept.append(rollout)
-    return kept, [where[rollout.completion.ids] for rollout in rollouts]
+        if rollout.completion.ids not in idx_by_ids:
+            idx_by_ids[rollout.completion.ids] = len(answers)
+            answers.append(rollout)
+    return answers, [idx_by_ids[rollout.completion.ids] for rollout in rollouts]
 
 
-def _part(
+def _split(
     branch: _Branch,
     logits: Tensor,
     grammar: AnswerGrammar | None,
-    draws: Any,
+    draws: npt.NDArray[np.float64],
     temperature: float,
-    pictures: Sequence[int],
+    vision_ids: Sequence[int],
 ) -> list[_Branch]:
-    """The branch with one more token: one branch for every token that one of its members drew."""
+    """The branch with one more token: one branch for every token that one of its rollouts drew."""
     options = None if grammar is None or branch.state is None else tuple(grammar.options(branch.state))
     scaled = (logits if options is None else logits[list(options)]).double() / temperature
     if options is None:
-        scaled[list(pictures)] = float("-inf")
+        scaled[list(vision_ids)] = float("-inf")
     logprobs = scaled.log_softmax(-1).cpu().numpy()
     if not np.isfinite(logprobs.max()):
         raise CheckpointError(
             "The model's numbers are not finite: its weights are damaged, or the learning rate was too high."
         )
     edges = np.exp(logprobs).cumsum()
+    # the last edge is 1 but for rounding; a draw beyond it is the last option
     picks = np.minimum(np.searchsorted(edges, draws * edges[-1], side="right"), len(edges) - 1)
-    out = []
-    for pick in sorted({int(picks[member]) for member in branch.members}):
-        members = tuple(member for member in branch.members if picks[member] == pick)
+    children = []
+    for pick in sorted({int(picks[idx]) for idx in branch.rollout_idx}):
+        rollout_idx = tuple(idx for idx in branch.rollout_idx if picks[idx] == pick)
         token = pick if options is None else options[pick]
         state = None if grammar is None or branch.state is None else grammar.advance(branch.state, token)
-        out.append(branch.grow(token, options, float(logprobs[pick]), members=members, state=state))
-    return out
-
-
-def _follow(grammar: AnswerGrammar | None, live: list[_Branch]) -> list[_Branch]:
-    """The branches with the tokens that every one of them must say next; they stay equally long."""
-    if grammar is None:
-        return live
-    while all(
-        branch.state is not None and branch.state.choice != "done" and len(grammar.options(branch.state)) == 1
-        for branch in live
-    ):
-        live = [_append(grammar, branch) for branch in live]
-    return live
-
-
-def _settle(live: list[_Branch], parents: list[int]) -> tuple[list[_Branch], list[int], list[_Branch]]:
-    """The branches that still have a choice, with their rows, and those that have none left."""
-    over = [branch.state is not None and branch.state.choice == "done" for branch in live]
-    going = [(branch, row) for branch, row, done in zip(live, parents, over, strict=True) if not done]
-    settled = [branch for branch, done in zip(live, over, strict=True) if done]
-    return [branch for branch, _ in going], [row for _, row in going], settled
-
-
-def _append(grammar: AnswerGrammar, branch: _Branch) -> _Branch:
-    if branch.state is None:
-        raise AnswerError("Free text has no token that must follow.")
-    token = grammar.options(branch.state)[0]
-    return branch.grow(token, (token,), 0.0, state=grammar.advance(branch.state, token))
-
-
-def _done(branch: _Branch, stop: set[int], max_new_tokens: int) -> bool:
-    if branch.state is not None:
-        return branch.state.choice == "done"
-    return branch.ids[-1] in stop or len(branch.ids) >= max_new_tokens
-
-
-def _finish(grammar: AnswerGrammar | None, branch: _Branch) -> _Branch:
-    """A branch that has nothing left to choose, to its end."""
-    while grammar is not None and branch.state is not None and not branch.state.done:
-        branch = _append(grammar, branch)
-    return branch
-
-
-def _rollout(branch: _Branch, grammar: AnswerGrammar | None, tokenizer: Any, stop: set[int]) -> Rollout:
-    if grammar is not None and branch.state is not None:
-        text = write_answer(branch.state.pairs, grammar.stamps)
-    else:
-        ids = branch.ids[:-1] if branch.ids[-1] in stop else branch.ids
-        text = tokenizer.decode(ids)
-    return Rollout(Completion(branch.ids, branch.options), branch.logprobs, text)
+        logprob = float(logprobs[pick])
+        children.append(branch.grow(token, options, logprob, rollout_idx=rollout_idx, state=state))
+    return children

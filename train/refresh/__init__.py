@@ -1,0 +1,1 @@
+"""From corrections to a served adapter: the stages, replay, promotion and the registry."""

@@ -10,15 +10,13 @@ An entry's name ends in the hash of its weights: equal training gives the equal 
 harmless. `promoted.json` is replaced in one step; `tempo_core.checkpoint.promoted_adapter` reads it.
 """
 
-import fcntl
-import json
+import hashlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +29,57 @@ from tempo_core.checkpoint import (
     fingerprint,
 )
 from tempo_core.errors import CheckpointError, InputError
-from train.checkpoints import write_json
-from train.refresh.lineage import FILE_NAME as LINEAGE
-from train.refresh.lineage import Lineage
+from train.checkpoints import exclusive_lock, read_json, write_json
+
+LINEAGE = "lineage.json"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineage:
+    """Everything that decides an adapter, and what it scored."""
+
+    base: str
+    """Folder name of the checkpoint."""
+    base_fingerprint: str
+    """`tempo_core.checkpoint.fingerprint` of the checkpoint."""
+    parent: str | None
+    """Name of the adapter that training went on from; None: the bare checkpoint."""
+    snapshot_sha256: str | None
+    """Content hash of the snapshot, or of the file of rows."""
+    recipe: Mapping[str, Any]
+    """The whole configuration, with its name."""
+    seeds: Mapping[str, int]
+    code_version: str
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    """What was trained on and what was left out, in counts."""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """Old against new on each held-out set."""
+    made_at_ms: int = 0
+    """When, in milliseconds since 1970; the one field that two equal runs do not share."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; what `from_dict` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Lineage":
+        """The lineage that `to_dict` wrote; fields of later versions are left alone. Raises InputError."""
+        names = {field.name for field in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in names})
+        except TypeError as error:
+            raise InputError(f"This is no lineage: {error}.") from error
+
+
+def code_version() -> str:
+    """A hash of the sources that training runs, `<12 digits>`: the same tree gives the same version."""
+    digest = hashlib.sha256()
+    for package in ("tempo_core", "train"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,27 +119,31 @@ class Registry:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, made: Path, lineage: Lineage) -> Entry:
-        """Copy peft's files from `made` into a new entry; the same weights again give the entry there is.
+    def add(self, adapter: Path, lineage: Lineage) -> Entry:
+        """Copy peft's files from a folder into a new entry; the same weights again give the entry there is.
 
         Raises CheckpointError for a folder that holds no whole LoRA adapter.
         """
-        check_adapter(made, lineage.base_fingerprint)
-        name = f"{lineage.base}-{fingerprint(made)[:12]}"
-        if (self.folder / name).is_dir():
+        check_adapter(adapter, lineage.base_fingerprint)
+        name = f"{lineage.base}-{fingerprint(adapter)[:12]}"
+        target = self.folder / name
+        if target.is_dir():
             return self.entry(name)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
         try:
-            for file in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-                shutil.copyfile(made / file, partial / file)
-            write_json(
-                partial / ADAPTER_LINEAGE, {"base_fingerprint": lineage.base_fingerprint, "name": name}
-            )
+            for file_name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+                shutil.copyfile(adapter / file_name, partial / file_name)
+            base = {"base_fingerprint": lineage.base_fingerprint, "name": name}
+            write_json(partial / ADAPTER_LINEAGE, base)
             write_json(partial / LINEAGE, lineage.to_dict())
-            for each in partial.iterdir():
-                each.chmod(0o444)
+            for path in partial.iterdir():
+                path.chmod(0o444)
             partial.chmod(0o755)
-            _move(partial, self.folder / name)
+            try:
+                os.rename(partial, target)
+            except OSError:
+                if not target.is_dir():  # somebody else added the same weights meanwhile: theirs is as good
+                    raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return self.entry(name)
@@ -101,21 +151,26 @@ class Registry:
     def entry(self, name: str) -> Entry:
         """One adapter by its name. Raises InputError when there is none, CheckpointError for a damaged one."""
         folder = self.folder / name
-        if Path(name).name != name or name.startswith(".") or not (folder / LINEAGE).is_file():
-            there = ", ".join(each.name for each in self._folders()) or "none"
-            raise InputError(f"There is no adapter {name!r}; there are: {there}.")
-        lineage = self._lineage(folder)
-        promoted = self._state()["bases"].get(lineage.base_fingerprint, {}).get("name") == name
+        if Path(name).name != name or name.startswith(".") or not self._exists(name):
+            names = ", ".join(self._names()) or "none"
+            raise InputError(f"There is no adapter {name!r}; there are: {names}.")
+        try:
+            lineage = Lineage.from_dict(read_json(folder / LINEAGE))
+        except (OSError, ValueError, InputError) as error:
+            raise CheckpointError(
+                f"{folder.name}/{LINEAGE} is damaged ({error}). Remove the folder from TEMPO_HOME/adapters."
+            ) from error
+        promoted = self._promoted_name(lineage.base_fingerprint) == name
         return Entry(name=name, folder=folder, lineage=lineage, promoted=promoted)
 
     def entries(self) -> list[Entry]:
         """Every adapter, newest first."""
-        found = [self.entry(folder.name) for folder in self._folders()]
-        return sorted(found, key=lambda each: (-each.lineage.made_at_ms, each.name))
+        entries = [self.entry(name) for name in self._names()]
+        return sorted(entries, key=lambda entry: (-entry.lineage.made_at_ms, entry.name))
 
     def promoted(self, base_fingerprint: str) -> Entry | None:
         """The adapter that this base is served with, or None: the bare base."""
-        name = self._state()["bases"].get(base_fingerprint, {}).get("name")
+        name = self._promoted_name(base_fingerprint)
         return None if name is None else self.entry(name)
 
     def serves(self, name: str) -> bool:
@@ -127,16 +182,19 @@ class Registry:
 
         With `instead_of`, only where one of these is served (None: the bare base): else InputError.
         """
-        with self._locked():
+        with exclusive_lock(self.folder, wait=True):
             entry = self.entry(name)
-            served = self._state()["bases"].get(entry.lineage.base_fingerprint, {}).get("name")
+            served = self._promoted_name(entry.lineage.base_fingerprint)
             if instead_of is not None and served not in instead_of:
                 raise InputError(
                     f"{served or 'The bare model'} is served now, with which it was not compared."
                 )
             check_adapter(entry.folder, entry.lineage.base_fingerprint)
             if not entry.promoted:
-                self._set(entry.lineage.base_fingerprint, name, "promote", by)
+                state = self._state()
+                earlier = state["bases"].get(entry.lineage.base_fingerprint, {}).get("before", [])
+                before = [*earlier, served] if served else earlier
+                self._write(state, entry.lineage.base_fingerprint, name, before, "promote", by)
         return self.entry(name)
 
     def rollback(
@@ -146,88 +204,63 @@ class Registry:
 
         Raises InputError when nothing is promoted, or, with `instead_of`, something else than one of these.
         """
-        with self._locked():
-            state = self._state()["bases"].get(base_fingerprint, {})
-            if state.get("name") is None:
+        with exclusive_lock(self.folder, wait=True):
+            state = self._state()
+            served = self._promoted_name(base_fingerprint)
+            if served is None:
                 raise InputError("No adapter is promoted for this base, so there is nothing to roll back.")
-            if instead_of is not None and state["name"] not in instead_of:
+            if instead_of is not None and served not in instead_of:
                 raise InputError(
-                    f"{state['name']} is served by now: somebody has changed it. Roll back again if you mean that one."
+                    f"{served} is served by now: somebody has changed it. Roll back again if you mean that one."
                 )
-            before = next((name for name in reversed(state["before"]) if self._there(name)), None)
-            self._set(base_fingerprint, before, "rollback", by)
-        return None if before is None else self.entry(before)
+            # adapters whose folders are gone are passed over
+            before = list(state["bases"][base_fingerprint]["before"])
+            name = None
+            while before and name is None:
+                last = before.pop()
+                name = last if self._exists(last) else None
+            self._write(state, base_fingerprint, name, before, "rollback", by)
+        return None if name is None else self.entry(name)
 
     def history(self) -> list[Step]:
         """Promotions and rollbacks, oldest first."""
-        return [Step(**each) for each in self._state()["history"]]
+        return [Step(**step) for step in self._state()["history"]]
 
     def bases(self) -> dict[str, str]:
         """Name of each base that has a promoted adapter, by its fingerprint."""
-        served = {base for base, state in self._state()["bases"].items() if state["name"] is not None}
         return {
-            each.lineage.base_fingerprint: each.lineage.base
-            for each in self.entries()
-            if each.lineage.base_fingerprint in served
+            entry.lineage.base_fingerprint: entry.lineage.base
+            for entry in self.entries()
+            if self._promoted_name(entry.lineage.base_fingerprint) is not None
         }
 
-    def _set(self, base: str, name: str | None, action: str, by: str) -> None:
-        state = self._state()
-        now = state["bases"].setdefault(base, {"name": None, "before": []})
-        if action == "promote":
-            now["before"] = [*now["before"], *([now["name"]] if now["name"] else [])]
-        else:
-            now["before"] = now["before"][: _last(now["before"], name)] if name is not None else []
-        now["name"] = name
-        step = {"at_ms": time.time_ns() // 1_000_000, "action": action, "base": base, "name": name, "by": by}
-        write_json(self.folder / PROMOTED, {**state, "history": [*state["history"], step]})
+    def _write(
+        self, state: dict[str, Any], base: str, name: str | None, before: list[str], action: str, by: str
+    ) -> None:
+        at_ms = time.time_ns() // 1_000_000
+        state["bases"][base] = {"name": name, "before": before}
+        state["history"].append({"at_ms": at_ms, "action": action, "base": base, "name": name, "by": by})
+        write_json(self.folder / PROMOTED, state)
 
     def _state(self) -> dict[str, Any]:
         path = self.folder / PROMOTED
         if not path.is_file():
             return {"bases": {}, "history": []}
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
+            state = read_json(path)
             return {"bases": dict(state["bases"]), "history": list(state["history"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"adapters/{path.name} in TEMPO_HOME is damaged ({error}). Delete it to serve the bare model."
             ) from error
 
-    def _folders(self) -> list[Path]:
-        return [
-            each
-            for each in sorted(self.folder.iterdir())
-            if (each / LINEAGE).is_file() and each.name[0] != "."
-        ]
+    def _promoted_name(self, base_fingerprint: str) -> str | None:
+        name: str | None = self._state()["bases"].get(base_fingerprint, {}).get("name")
+        return name
 
-    def _there(self, name: str) -> bool:
+    def _names(self) -> list[str]:
+        folders = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
+        return [name for name in folders if self._exists(name)]
+
+    def _exists(self, name: str) -> bool:
         return (self.folder / name / LINEAGE).is_file()
-
-    @staticmethod
-    def _lineage(folder: Path) -> Lineage:
-        try:
-            return Lineage.from_dict(json.loads((folder / LINEAGE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, InputError) as error:
-            raise CheckpointError(
-                f"{folder.name}/{LINEAGE} is damaged ({error}). Remove the folder from TEMPO_HOME/adapters."
-            ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-def _last(names: list[str], name: str) -> int:
-    """Where a name stands for the last time."""
-    return len(names) - 1 - names[::-1].index(name)
-
-
-def _move(partial: Path, target: Path) -> None:
-    try:
-        os.rename(partial, target)
-    except OSError:
-        if not target.is_dir():  # somebody else added the same weights meanwhile: theirs is as good
-            raise

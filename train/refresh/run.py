@@ -12,31 +12,27 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
     <folder>/answers/       what old and new say of every held-out row
     <folder>/state.json     stage and progress
     <folder>/outcome.json   how it ended
-
-Long because the stages and what may go wrong in each stand here in their order.
 """
 
 import json
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tempo_core.checkpoint import find_checkpoint, fingerprint
 from tempo_core.errors import Cancelled, InputError, VideoError
-from train.checkpoints import exclusive_lock, file_digest, rows_digest, write_json
+from train.checkpoints import differing_names, exclusive_lock, file_digest, read_json, rows_digest, write_json
 from train.config import as_dict
 from train.data.example_files import read_examples
-from train.data.examples import Example, ExampleSplit, counts, require_training
+from train.data.examples import Example, ExampleSplit, counts, joined, require_training
 from train.data.negatives import rows_with_negatives
 from train.refresh.config import RefreshConfig
-from train.refresh.data import corrected_only, data_hash, held_out_row
-from train.refresh.lineage import Lineage, code_version
-from train.refresh.registry import Registry
+from train.refresh.data import corrected_only, data_hash
+from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.replay import (
     file_replay,
     knows_shapeworld,
@@ -46,12 +42,11 @@ from train.refresh.replay import (
     shapeworld_replay,
 )
 
-log = logging.getLogger(__name__)
-
 STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
-UNREADABLE = "its video cannot be decoded"
+UNDECODABLE = "its video cannot be decoded"
 
 OnProgress = Callable[[dict[str, Any]], None]
+"""Called with each state, as it is written to state.json."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +60,7 @@ class Outcome:
     """Its name in the registry."""
     reasons: tuple[str, ...] = ()
     scores: dict[str, Any] | None = None
-    """Old against new by held-out set (`train.refresh.promotion.compare_on`)."""
+    """Old against new by held-out set (`promotion.compare_on`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; what `from_dict` reads."""
@@ -79,8 +74,8 @@ class Outcome:
         """How it ended, with what has become of its adapter since."""
         if self.state != "promoted" or registry.serves(str(self.adapter)):
             return self
-        said = f"{self.adapter} was better and was promoted; it is not served now."
-        return replace(self, state="kept", message=said)
+        message = f"{self.adapter} was better and was promoted; it is not served now."
+        return replace(self, state="kept", message=message)
 
 
 class Refresh:
@@ -104,8 +99,7 @@ class Refresh:
     ) -> None:
         """`snapshot` is a snapshot's folder (or a file of rows), `cache` keeps rendered clips between refreshes.
 
-        `replay` is a file of rows that the model knew before; tempo-tiny renders its own. `on_progress` gets
-        each state.
+        `replay` is a file of rows that the model knew before; tempo-tiny renders its own.
         """
         self.snapshot, self.config, self.folder, self.registry = snapshot, config, folder, registry
         self.checkpoint = find_checkpoint(checkpoint)
@@ -113,7 +107,7 @@ class Refresh:
         self.cache = cache or registry.folder.parent / "cache" / "shapeworld"
         self.on_progress, self.cancel = on_progress, cancel
         self._state: dict[str, Any] = {}
-        self._replayed: frozenset[str] = frozenset()
+        self._replay_ids: frozenset[str] = frozenset()
 
     def run(self) -> Outcome:
         """Begin or go on; one that has ended says again how. Raises InputError, Cancelled (it can go on later)."""
@@ -127,223 +121,231 @@ class Refresh:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(self.folder):
-            begun = self._begin()
-            ended = self.folder / "outcome.json"
-            if not ended.is_file():
-                return self._run(begun)
-            if _read(ended)["state"] != "nothing":
-                return self._said_before()
-            for name in ("begun.json", "training.json", ended.name):  # clips may be back by now
-                (self.folder / name).unlink(missing_ok=True)
-            return self._run(self._begin())
+            identity = self._begin()
+            outcome_path = self.folder / "outcome.json"
+            if outcome_path.is_file():
+                outcome = Outcome.from_dict(read_json(outcome_path))
+                if outcome.state != "nothing":
+                    outcome = outcome.as_of(self.registry)
+                    self._state = {"stage": STAGES[-1]}
+                    self._report(state="done", message=outcome.message)
+                    return outcome
+                # clips that were gone may be back by now
+                for name in ("begun.json", "training.json", outcome_path.name):
+                    (self.folder / name).unlink(missing_ok=True)
+                identity = self._begin()
+            try:
+                outcome = self._run_stages(identity)
+            except BaseException as error:
+                message = "It stopped unexpectedly; its log says why. Starting it again goes on."
+                self._report(
+                    state="cancelled" if isinstance(error, Cancelled) else "failed",
+                    message=str(error) if isinstance(error, Cancelled | InputError) else message,
+                )
+                raise
+            write_json(outcome_path, outcome.to_dict())
+            self._report(state="done", message=outcome.message)
+            return outcome
 
-    def _said_before(self) -> Outcome:
-        outcome = Outcome.from_dict(_read(self.folder / "outcome.json")).as_of(self.registry)
-        self._state = {"stage": STAGES[-1]}
-        self._say(state="done", message=outcome.message)
-        return outcome
+    def planned(self) -> ExampleSplit | str:
+        """The rows that a run would learn from, for a dry run, or why it would make nothing; renders no clip.
 
-    def _run(self, begun: dict[str, Any]) -> Outcome:
-        try:
-            outcome = self._stages(begun)
-        except Cancelled as stop:
-            self._say(state="cancelled", message=str(stop))
-            raise
-        except InputError as error:
-            self._say(state="failed", message=str(error))
-            raise
-        except BaseException:
-            self._say(
-                state="failed",
-                message="It stopped unexpectedly; its log says why. Starting it again goes on.",
-            )
-            raise
-        write_json(self.folder / "outcome.json", outcome.to_dict())
-        self._say(state="done", message=outcome.message)
-        return outcome
+        Clips are not opened, so that some may be left out later. Shapeworld replay is counted by placeholders.
+        """
+        split = self.read_rows()
+        if (message := self._why_useless(split)) is not None:
+            return message
+        rows = replay_size(len(split.training), self.config.replay_share, self.config.min_replay_rows)
+        if self.replay is not None:
+            chosen, replay_split = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
+            return split.without(replay_split.excluded).with_training(chosen)
+        return split.with_training(placeholder_rows(rows)) if knows_shapeworld(self.checkpoint) else split
 
     def _begin(self) -> dict[str, Any]:
         """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
         path = self.folder / "begun.json"
         base = fingerprint(self.checkpoint)
-        replay = None if self.replay is None else file_digest(self.replay)
-        wanted: dict[str, Any] = {"base": base, "data": data_hash(self.snapshot), "replay": replay}
-        wanted |= json.loads(json.dumps({"config": as_dict(self.config)}))
+        identity: dict[str, Any] = {
+            "base": base,
+            "data": data_hash(self.snapshot),
+            "replay": None if self.replay is None else file_digest(self.replay),
+            "config": json.loads(json.dumps(as_dict(self.config))),  # as it is read back: tuples are lists
+        }
         if path.is_file():
-            there = _read(path)
-            differing = [name for name in wanted if there.get(name) != wanted[name]]
-            if differing:
+            earlier: dict[str, Any] = read_json(path)
+            if differing := differing_names({name: earlier.get(name) for name in identity}, identity):
                 raise InputError(
                     f"{self.folder} holds another refresh (it differs in {', '.join(differing)}). Give another folder."
                 )
-            return there
+            return earlier
         parent = self.registry.promoted(base)
-        begun = {**wanted, "parent": None if parent is None else parent.name, "by": self.by}
-        write_json(path, begun)
-        return begun
+        identity |= {"parent": None if parent is None else parent.name, "by": self.by}
+        write_json(path, identity)
+        return identity
 
-    def _stages(self, begun: dict[str, Any]) -> Outcome:
-        self._say(state="running", stage="reading", message="Reading the snapshot.")
-        gathered = self._gather()
-        if (empty := self._useless(gathered)) is not None:
-            return Outcome(state="nothing", message=empty)
-        gathered, kept = self._with_replay(gathered)
-        loaded, encoder = self._load()
-        gathered, kept = self._readable(gathered, kept, encoder)
-        self._note(gathered, kept)
-        if (empty := self._useless(gathered, with_replay=True)) is not None:
-            return Outcome(state="nothing", message=empty)
-        trained = self._train(loaded, encoder, gathered.training, begun)
-        scores = self._compare(begun, trained, gathered.held_out, kept)
-        return self._decide(begun, trained, gathered, scores)
+    def _run_stages(self, identity: dict[str, Any]) -> Outcome:
+        from tempo_core.loading import load_model
+        from train.data.encoding import Encoder
 
-    def planned(self) -> ExampleSplit | str:
-        """The rows that a run would learn from, for a dry run, or why it would make nothing; renders no clip.
+        # the corrections
+        self._report(state="running", stage="reading", message="Reading the snapshot.")
+        split = self.read_rows()
+        if (message := self._why_useless(split)) is not None:
+            return Outcome(state="nothing", message=message)
 
-        Clips are not opened, so that some may be left out later. Shapeworld replay is counted by stand-ins.
-        """
-        gathered = self._gather()
-        if (empty := self._useless(gathered)) is not None:
-            return empty
-        rows = replay_size(len(gathered.training), self.config.replay_share, self.config.min_replay_rows)
-        if self.replay is not None:
-            chosen, whole = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
-            return gathered.without(whole.excluded).with_training(chosen)
-        return (
-            gathered.with_training(placeholder_rows(rows)) if knows_shapeworld(self.checkpoint) else gathered
-        )
+        # rows of what the model knew before, to teach and to measure
+        self._report(stage="replay", message="Preparing rows of what the model knew before.")
+        split, replay_held_out = self.add_replay(split)
 
-    def _gather(self) -> ExampleSplit:
-        found = read_examples(
+        # only rows whose clips can be read
+        loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
+        sft = self.config.sft
+        encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
+        self._report(stage="checking", message="Looking at every clip.")
+        split, replay_held_out = self.check_clips(split, replay_held_out, encoder)
+        if (message := self._why_useless(split, with_replay=True)) is not None:
+            return Outcome(state="nothing", message=message)
+
+        # learn, and ask old and new about what was held out
+        adapter = self.train(loaded, encoder, split.training, identity)
+        held_out = {"corrected": split.held_out, "kept": replay_held_out}
+        scores = self.compare(identity, adapter, {name: rows for name, rows in held_out.items() if rows})
+        return self.register(identity, adapter, split, scores)
+
+    def read_rows(self) -> ExampleSplit:
+        """The snapshot's rows that somebody corrected (or all, if the configuration says so)."""
+        split = read_examples(
             self.snapshot,
             videos=self.videos,
             held_out_share=self.config.held_out_share,
             original_weight=self.config.original_weight,
         )
-        return corrected_only(found, use_uncorrected=self.config.uncorrected == "use")
+        return corrected_only(split, use_uncorrected=self.config.uncorrected == "use")
 
-    def _useless(self, gathered: ExampleSplit, *, with_replay: bool = False) -> str | None:
+    def _why_useless(self, split: ExampleSplit, *, with_replay: bool = False) -> str | None:
         """Why training cannot help, as a sentence; None when it may. `with_replay`: replay rows are among them."""
-        left = "; ".join(f"{len(rows)} left out: {reason}" for reason, rows in gathered.skipped.items())
-        left = f" ({left}.)" if left else ""
-        corrected = [each for each in gathered.training if each.row_id not in self._replayed]
+        skipped = "; ".join(f"{len(rows)} left out: {reason}" for reason, rows in split.skipped.items())
+        skipped = f" ({skipped}.)" if skipped else ""
+        corrected = [example for example in split.training if example.row_id not in self._replay_ids]
         if not corrected:
-            held = len(gathered.held_out)
-            beside = f" {held} corrected rows are held out for measuring and may not teach." if held else ""
-            return f"There are no corrections to learn from, so no adapter was made.{beside}{left}"
-        has_replay = self.config.replay_share > 0 and (self.replay or knows_shapeworld(self.checkpoint))
+            rows = len(split.held_out)
+            held_out = f" {rows} corrected rows are held out for measuring and may not teach." if rows else ""
+            return f"There are no corrections to learn from, so no adapter was made.{held_out}{skipped}"
         if with_replay:
-            has_replay = any(example.relevant for example in gathered.training)
+            has_replay = any(example.relevant for example in split.training)
+        else:
+            has_replay = self.config.replay_share > 0 and bool(
+                self.replay or knows_shapeworld(self.checkpoint)
+            )
         if not any(example.relevant for example in corrected) and not has_replay:
             return (
-                f"All {len(corrected)} corrections say that nothing matches; learned alone they would teach to "
-                f"refuse everything, so no adapter was made. Correct rows with moments too, or give --replay.{left}"
+                f"All {len(corrected)} corrections say that nothing matches; learned alone they would teach to refuse "
+                f"everything, so no adapter was made. Correct rows with moments too, or give --replay.{skipped}"
             )
         return None
 
-    def _with_replay(self, gathered: ExampleSplit) -> tuple[ExampleSplit, tuple[Example, ...]]:
+    def add_replay(self, split: ExampleSplit) -> tuple[ExampleSplit, tuple[Example, ...]]:
         """Training rows with replay among them, and held-out rows of what was known before."""
-        rows = replay_size(len(gathered.training), self.config.replay_share, self.config.min_replay_rows)
-        self._say(stage="replay", message="Preparing rows of what the model knew before.")
+        config = self.config
+        rows = replay_size(len(split.training), config.replay_share, config.min_replay_rows)
+        held_out: tuple[Example, ...] = ()
+        replay: list[Example] = []
         if self.replay is not None:
-            chosen, whole = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
-            self._replayed = frozenset(example.row_id for example in chosen)
-            return gathered.without(whole.excluded).with_training(chosen), whole.held_out
-        if not knows_shapeworld(self.checkpoint):
-            return gathered, ()
-        made = (
-            shapeworld_replay(rows, self.cache, seed=self.config.seed, on_progress=self._counted)
-            if rows
-            else []
-        )
-        self._replayed = frozenset(example.row_id for example in made)
-        clips = self.config.world_clips
-        kept = shapeworld_held_out(clips, self.cache, on_progress=self._counted) if clips else []
-        return gathered.with_training(made), tuple(kept)
+            replay, replay_split = file_replay(self.replay, rows, self.videos, seed=config.seed)
+            split, held_out = split.without(replay_split.excluded), replay_split.held_out
+        elif knows_shapeworld(self.checkpoint):
+            if rows:
+                replay = shapeworld_replay(rows, self.cache, seed=config.seed, on_progress=self._count)
+            if config.world_clips:
+                clips = shapeworld_held_out(config.world_clips, self.cache, on_progress=self._count)
+                held_out = tuple(clips)
+        self._replay_ids = frozenset(example.row_id for example in replay)
+        return split.with_training(replay), held_out
 
-    def _load(self) -> tuple[Any, Any]:
-        from tempo_core.loading import load_model
-        from train.data.encoding import Encoder
-
-        loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
-        sft = self.config.sft
-        return loaded, Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
-
-    def _readable(
-        self, gathered: ExampleSplit, before: Sequence[Example], encoder: Any
+    def check_clips(
+        self, split: ExampleSplit, replay_held_out: tuple[Example, ...], encoder: Any
     ) -> tuple[ExampleSplit, tuple[Example, ...]]:
-        """Without rows whose clip cannot be decoded or whose truth cannot be written; each clip is looked at once."""
-        self._say(stage="checking", message="Looking at every clip.")
-        wrong: dict[str, list[str]] = {}
-        sets = {"training": gathered.training, "held out": gathered.held_out, "before": before}
-        kept: dict[str, list[Example]] = {name: [] for name in sets}
-        every = [(name, each) for name, rows in sets.items() for each in rows]
-        for number, (name, example) in enumerate(every, start=1):
-            self._stop_if_asked()
+        """Without rows whose clip cannot be decoded or whose truth cannot be written; writes rows.json.
+
+        A refresh that goes on learns from the rows that it began with, no fewer and no more.
+        """
+        readable: dict[str, list[Example]] = {"training": [], "held out": [], "replay": []}
+        unreadable: dict[str, tuple[str, ...]] = {}
+        rows = [("training", example) for example in split.training]
+        rows += [("held out", example) for example in split.held_out]
+        rows += [("replay", example) for example in replay_held_out]
+        for number, (use, example) in enumerate(rows, start=1):
+            self._raise_if_cancelled()
             try:
                 encoder.encode(example)
-                kept[name].append(example)
-            except VideoError:
-                wrong.setdefault(UNREADABLE, []).append(example.row_id)
-            except InputError as error:
-                wrong.setdefault(str(error), []).append(example.row_id)
-            self._counted(number, len(every))
-        left = dict(gathered.skipped)
-        for reason, rows in wrong.items():
-            left[reason] = (*left.get(reason, ()), *rows)
-        training = self._begun_with(kept["training"])
-        found = replace(gathered, training=training, held_out=tuple(kept["held out"]), skipped=left)
-        return found, tuple(kept["before"])
+                readable[use].append(example)
+            except (VideoError, InputError) as error:
+                reason = UNDECODABLE if isinstance(error, VideoError) else str(error)
+                unreadable[reason] = (*unreadable.get(reason, ()), example.row_id)
+            self._count(number, len(rows))
 
-    def _begun_with(self, rows: Sequence[Example]) -> tuple[Example, ...]:
-        """The rows that teach. One that goes on learns from those that it began with, no fewer and no more."""
+        training = readable["training"]
         path = self.folder / "training.json"
-        if not path.is_file():
-            write_json(path, [example.row_id for example in rows])
-            return tuple(rows)
-        begun = set(json.loads(path.read_text(encoding="utf-8")))
-        gone = sorted(begun - {example.row_id for example in rows})
-        if gone:
-            raise InputError(
-                f"{len(gone)} training rows have lost their clips since this refresh began (first: {gone[0]}). Put the "
-                "clips back and go on, or begin another refresh in another folder."
-            )
-        return tuple(example for example in rows if example.row_id in begun)
+        if path.is_file():
+            row_ids = set(read_json(path))
+            if gone := sorted(row_ids - {example.row_id for example in training}):
+                raise InputError(
+                    f"{len(gone)} training rows have lost their clips since this refresh began (first: {gone[0]}). Put "
+                    "the clips back and go on, or begin another refresh in another folder."
+                )
+            training = [example for example in training if example.row_id in row_ids]
+        else:
+            write_json(path, [example.row_id for example in training])
 
-    def _note(self, gathered: ExampleSplit, kept: Sequence[Example]) -> None:
-        replay = sum(example.row_id in self._replayed for example in gathered.training)
-        summary = {**gathered.describe(), "replay": replay, "kept": counts(kept)}
-        held = [held_out_row(example, "corrected") for example in gathered.held_out]
-        held += [held_out_row(example, "kept") for example in kept]
-        write_json(
-            self.folder / "rows.json", {"summary": summary, "left_out": gathered.skipped, "held_out": held}
+        split = replace(
+            split,
+            training=tuple(training),
+            held_out=tuple(readable["held out"]),
+            skipped=joined(split.skipped, unreadable),
         )
+        replay = sum(example.row_id in self._replay_ids for example in training)
+        held_out = [("corrected", example) for example in readable["held out"]]
+        held_out += [("kept", example) for example in readable["replay"]]
+        rows_used = {
+            "summary": {**split.describe(), "replay": replay, "kept": counts(readable["replay"])},
+            "left_out": split.skipped,
+            "held_out": [
+                {
+                    "set": name,
+                    "row_id": example.row_id,
+                    "query": example.query,
+                    "video": str(example.video),
+                    "duration_s": example.duration_s,
+                    "moments": [[moment.start_s, moment.end_s] for moment in example.moments],
+                }
+                for name, example in held_out
+            ],
+        }
+        write_json(self.folder / "rows.json", rows_used)
+        return split, tuple(readable["replay"])
 
-    def _train(self, loaded: Any, encoder: Any, rows: Sequence[Example], begun: dict[str, Any]) -> Path:
+    def train(self, loaded: Any, encoder: Any, rows: tuple[Example, ...], identity: dict[str, Any]) -> Path:
         """Both stages; returns the folder of peft's files."""
+        from train.grpo.curriculum import run_curriculum
         from train.sft.trainer import run_sft
         from train.trainer import adapt
 
         require_training(rows)
         sft, pir = self.config.sft, self.config.pir
-        parent = None if begun["parent"] is None else self.registry.entry(begun["parent"]).folder
-        self._say(stage="sft", message="Learning the corrected answers.")
-        model = adapt(loaded.model, sft, parent=parent)
+        self._report(stage="sft", message="Learning the corrected answers.")
         model = run_sft(
-            model,
+            adapt(loaded.model, sft, parent=self._parent_folder(identity)),
             loaded.tokenizer,
             encoder,
             rows,
             sft,
             self.folder / "sft",
-            on_progress=self._curve,
+            on_progress=lambda line: self._report(step=line["step"], steps=line["steps"]),
             cancel=self.cancel,
         )
         if pir is None:
             return self.folder / "sft" / "adapter"
-        from train.grpo.curriculum import run_curriculum
-
-        self._say(
+        self._report(
             stage="pir-grpo",
             message="Practising: several answers a question, rewarded by how right they are.",
         )
@@ -355,127 +357,109 @@ class Refresh:
             pir,
             self.folder / "pir",
             cache=self.cache.parent / "difficulty",
-            on_progress=self._curve,
-            on_measured=self._counted,
+            on_progress=lambda line: self._report(step=line["step"], steps=line["steps"]),
+            on_measured=self._count,
             cancel=self.cancel,
         )
         return self.folder / "pir" / "adapter"
 
-    def _compare(
-        self, begun: dict[str, Any], trained: Path, corrected: Sequence[Example], kept: Sequence[Example]
+    def compare(
+        self, identity: dict[str, Any], adapter: Path, held_out: dict[str, tuple[Example, ...]]
     ) -> dict[str, Any]:
-        """Old and new on each held-out set, as they would be served."""
+        """Old and new on each held-out set, as they would be served; the scores by set."""
         from tempo_core.engine import load_engine
         from train.refresh.promotion import answer_rows, compare_on
 
         path = self.folder / "scores.json"
         if path.is_file():
-            return _read(path)
-        self._say(stage="comparing", message="Asking the old and the new model about held-out clips.")
-        sets = {name: rows for name, rows in (("corrected", corrected), ("kept", kept)) if rows}
+            scores: dict[str, Any] = read_json(path)
+            return scores
+        self._report(stage="comparing", message="Asking the old and the new model about held-out clips.")
         answers: dict[tuple[str, str], Any] = {}
-        parent = None if begun["parent"] is None else self.registry.entry(begun["parent"]).folder
-        total, done = 2 * sum(map(len, sets.values())), 0
+        total, previous_rows = 2 * sum(map(len, held_out.values())), 0
         (self.folder / "answers").mkdir(exist_ok=True)
-        for who, adapter in (("old", parent), ("new", trained)):
-            engine = load_engine(self.checkpoint, adapter=adapter, four_bit=self.config.four_bit)
-            if engine.loaded.fingerprint != begun["base"]:
+        for model_name, folder in (("old", self._parent_folder(identity)), ("new", adapter)):
+            engine = load_engine(self.checkpoint, adapter=folder, four_bit=self.config.four_bit)
+            if engine.loaded.fingerprint != identity["base"]:
                 raise InputError(
                     f"{self.checkpoint.name} was replaced while the refresh ran, so old and new cannot be compared. "
                     "Put the old one back and go on, or start another refresh."
                 )
-            for name, rows in sets.items():
-                file = self.folder / "answers" / f"{name}-{who}.jsonl"
-                hear = _offset(self._counted, done, total)
-                answers[name, who] = answer_rows(engine, rows, file, on_progress=hear, cancel=self.cancel)
-                done += len(rows)
+            for name, rows in held_out.items():
+
+                def on_answer(completed: int, _: int, previous_rows: int = previous_rows) -> None:
+                    self._count(previous_rows + completed, total)
+
+                path_of_answers = self.folder / "answers" / f"{name}-{model_name}.jsonl"
+                answers[name, model_name] = answer_rows(
+                    engine, rows, path_of_answers, on_progress=on_answer, cancel=self.cancel
+                )
+                previous_rows += len(rows)
         scores = {
             name: compare_on(rows, answers[name, "old"], answers[name, "new"], self.config.criteria)
-            for name, rows in sets.items()
+            for name, rows in held_out.items()
         }
         write_json(path, scores)
         return scores
 
-    def _decide(
-        self, begun: dict[str, Any], trained: Path, gathered: ExampleSplit, scores: dict[str, Any]
+    def register(
+        self, identity: dict[str, Any], adapter: Path, split: ExampleSplit, scores: dict[str, Any]
     ) -> Outcome:
-        from train.refresh.promotion import decide
+        """Put the adapter into the registry, and serve it if it is better."""
+        from train.refresh import promotion
 
-        self._say(stage="deciding", message="Weighing old against new.")
-        decision = decide(self.config.criteria, scores.get("corrected"), scores.get("kept"))
-        entry = self.registry.add(trained, self._lineage(begun, gathered, scores))
-        reasons = decision.reasons
-        if decision.promote and self.promote:
-            try:
-                self.registry.promote(entry.name, by=begun["by"], instead_of=(begun["parent"], entry.name))
-            except InputError as error:
-                return Outcome(
-                    state="kept",
-                    message=f"{entry.name} was made. It is not promoted: {error}",
-                    adapter=entry.name,
-                    reasons=(*reasons, str(error)),
-                    scores=scores,
-                )
-            return Outcome(
-                state="promoted",
-                message=f"{entry.name} is better and is served now.",
-                adapter=entry.name,
-                reasons=reasons,
-                scores=scores,
-            )
-        why = (
-            "It may be promoted." if decision.promote else "It is not promoted: " + " ".join(decision.reasons)
-        )
-        return Outcome(
-            state="kept",
-            message=f"{entry.name} was made. {why}",
-            adapter=entry.name,
-            reasons=reasons,
-            scores=scores,
-        )
-
-    def _lineage(self, begun: dict[str, Any], gathered: ExampleSplit, scores: dict[str, Any]) -> Lineage:
-        return Lineage(
+        self._report(stage="deciding", message="Weighing old against new.")
+        decision = promotion.decide(self.config.criteria, scores.get("corrected"), scores.get("kept"))
+        seeds = {"refresh": self.config.seed, "sft": self.config.sft.seed}
+        if self.config.pir is not None:
+            seeds["pir"] = self.config.pir.seed
+        lineage = Lineage(
             base=self.checkpoint.resolve().name,
-            base_fingerprint=begun["base"],
-            parent=begun["parent"],
-            snapshot_sha256=begun["data"],
-            recipe=begun["config"],
-            seeds={
-                "refresh": self.config.seed,
-                "sft": self.config.sft.seed,
-                **({} if self.config.pir is None else {"pir": self.config.pir.seed}),
-            },
+            base_fingerprint=identity["base"],
+            parent=identity["parent"],
+            snapshot_sha256=identity["data"],
+            recipe=identity["config"],
+            seeds=seeds,
             code_version=code_version(),
-            rows={**gathered.describe(), "digest": rows_digest(gathered.training)},
+            rows={**split.describe(), "digest": rows_digest(split.training)},
             scores=scores,
             made_at_ms=time.time_ns() // 1_000_000,
         )
+        name = self.registry.add(adapter, lineage).name
+        outcome = Outcome(state="kept", message="", adapter=name, reasons=decision.reasons, scores=scores)
+        if not decision.promote:
+            reasons = " ".join(decision.reasons)
+            return replace(outcome, message=f"{name} was made. It is not promoted: {reasons}")
+        if not self.promote:
+            return replace(outcome, message=f"{name} was made. It may be promoted.")
+        try:
+            self.registry.promote(name, by=identity["by"], instead_of=(identity["parent"], name))
+        except InputError as error:
+            return replace(
+                outcome,
+                message=f"{name} was made. It is not promoted: {error}",
+                reasons=(*decision.reasons, str(error)),
+            )
+        return replace(outcome, state="promoted", message=f"{name} is better and is served now.")
 
-    def _curve(self, line: dict[str, Any]) -> None:
-        self._say(step=line["step"], steps=line["steps"])
+    def _parent_folder(self, identity: dict[str, Any]) -> Path | None:
+        parent = identity["parent"]
+        return None if parent is None else self.registry.entry(parent).folder
 
-    def _counted(self, done: int, total: int) -> None:
-        self._stop_if_asked()
-        if done == total or done % 5 == 0:
-            self._say(step=done, steps=total)
+    def _count(self, completed: int, total: int) -> None:
+        """Progress within a stage; every fifth is reported."""
+        self._raise_if_cancelled()
+        if completed == total or completed % 5 == 0:
+            self._report(step=completed, steps=total)
 
-    def _stop_if_asked(self) -> None:
+    def _raise_if_cancelled(self) -> None:
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled("Stopped; it can go on from there.")
 
-    def _say(self, **changes: Any) -> None:
-        fresh = {"step": 0, "steps": 0} if "stage" in changes else {}
-        self._state = {"stages": list(STAGES), **self._state, **fresh, **changes, "pid": os.getpid()}
+    def _report(self, **changes: Any) -> None:
+        """Write state.json; a new stage begins at step 0."""
+        reset = {"step": 0, "steps": 0} if "stage" in changes else {}
+        self._state = {"stages": list(STAGES), **self._state, **reset, **changes, "pid": os.getpid()}
         self._state["at_ms"] = time.time_ns() // 1_000_000
         write_json(self.folder / "state.json", self._state)
         self.on_progress(self._state)
-
-
-def _offset(count: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
-    return lambda done, _: count(before + done, total)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values

@@ -1,11 +1,11 @@
 """Rows of supervised training: several questions behind one clip, rows of like length together, all from seeds.
 
 The whole run is planned before it starts: batch i is the same whenever it is asked for, so a stopped run goes on
-where it was, and devices share the plan by taking turns. Legend: B rows, L tokens of the longest row, T frames.
+where it was, and devices share the plan by taking turns.
+Legend: B rows, L tokens of the longest row, T frames.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from tempo_core.video import round_step_s
 from train.data.encoding import Encoded, EncodedVideo, Encoder
 from train.data.examples import Example
 from train.sft.config import SftConfig
+from train.trainer import PrefetchedDataset
 
 IGNORED = -100
 QUESTION_TOKENS = 40
@@ -28,9 +29,10 @@ QUESTION_TOKENS = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pack:
-    """Questions about one clip that share a row: places in the list of examples."""
+    """Questions about one clip that share a row."""
 
-    places: tuple[int, ...]
+    example_idx: tuple[int, ...]
+    """Where they stand in the list of examples."""
     tokens: int
     """About how long the row is."""
 
@@ -43,59 +45,53 @@ def plan_batches(
     examples: Sequence[Example], config: SftConfig, defaults: GroundingDefaults, *, devices: int = 1
 ) -> tuple[Plan, int]:
     """Every batch of a run for all devices, and the number of optimizer steps. Pure; the seed decides."""
-    a_step = config.gradient_accumulation_steps * devices
-    first = _epoch(examples, config, defaults, 0)
-    steps = config.steps or max(1, round(config.epochs * len(first) / a_step))
-    plan, epoch = list(first), 0
-    while len(plan) < steps * a_step:
+    batches_per_step = config.gradient_accumulation_steps * devices
+    plan = _plan_epoch(examples, config, defaults, 0)
+    steps = config.steps or max(1, round(config.epochs * len(plan) / batches_per_step))
+    epoch = 0
+    while len(plan) < steps * batches_per_step:
         epoch += 1
-        plan += _epoch(examples, config, defaults, epoch)
-    return plan[: steps * a_step], steps
+        plan += _plan_epoch(examples, config, defaults, epoch)
+    return plan[: steps * batches_per_step], steps
 
 
-def _epoch(examples: Sequence[Example], config: SftConfig, defaults: GroundingDefaults, epoch: int) -> Plan:
+def _plan_epoch(
+    examples: Sequence[Example], config: SftConfig, defaults: GroundingDefaults, epoch: int
+) -> Plan:
     """Each example once: packed by clip, packs of like length in a batch, batches in random order."""
     rng = np.random.default_rng([config.seed, epoch])
+
+    # the clips' questions, in random order
     by_clip: dict[object, list[int]] = {}
-    for place in rng.permutation(len(examples)):
-        by_clip.setdefault(examples[place].content or examples[place].video, []).append(int(place))
-    packs = [
-        Pack(
-            places=tuple(part),
-            tokens=_context_tokens(examples[part[0]], config, defaults) + QUESTION_TOKENS * len(part),
-        )
-        for places in by_clip.values()
-        for part in (
-            places[at : at + config.questions_per_row]
-            for at in range(0, len(places), config.questions_per_row)
-        )
-    ]
-    order = [packs[idx] for idx in rng.permutation(len(packs))]
-    batches: Plan = []
-    window = (
-        8 * config.per_device_train_batch_size
-    )  # sorted by length within it: little padding, and still mixed
-    for at in range(0, len(order), window):
-        batches += _filled(sorted(order[at : at + window], key=lambda pack: -pack.tokens), config)
-    return [batches[idx] for idx in rng.permutation(len(batches))]
+    for idx in rng.permutation(len(examples)):
+        by_clip.setdefault(examples[idx].content or examples[idx].video, []).append(int(idx))
 
+    # pack: some questions about one clip share a row
+    packs = []
+    for clip_idx in by_clip.values():
+        for start in range(0, len(clip_idx), config.questions_per_row):
+            row_idx = tuple(clip_idx[start : start + config.questions_per_row])
+            context_tokens = _context_tokens(examples[row_idx[0]], config, defaults)
+            packs.append(Pack(example_idx=row_idx, tokens=context_tokens + QUESTION_TOKENS * len(row_idx)))
+    packs = [packs[idx] for idx in rng.permutation(len(packs))]
 
-def _filled(packs: Sequence[Pack], config: SftConfig) -> Plan:
+    # batch: within a window of eight batches sorted by length, so that there is little padding and still a mix
     batches: list[list[Pack]] = []
-    for pack in packs:  # longest first: a batch is as wide as its first row
-        open_batch = batches[-1] if batches else None
-        if (
-            open_batch is None
-            or len(open_batch) == config.per_device_train_batch_size
-            or (len(open_batch) + 1) * open_batch[0].tokens > config.batch_tokens
-        ):
-            batches.append([pack])
-        else:
-            open_batch.append(pack)
-    return [tuple(batch) for batch in batches]
+    batch_size = config.per_device_train_batch_size
+    for start in range(0, len(packs), 8 * batch_size):
+        batch: list[Pack] = []
+        # longest first: a batch is as wide as its first row
+        for pack in sorted(packs[start : start + 8 * batch_size], key=lambda pack: -pack.tokens):
+            too_wide = batch and (len(batch) + 1) * batch[0].tokens > config.batch_tokens
+            if not batch or len(batch) == batch_size or too_wide:
+                batch = []
+                batches.append(batch)
+            batch.append(pack)
+    return [tuple(batches[idx]) for idx in rng.permutation(len(batches))]
 
 
 def _context_tokens(example: Example, config: SftConfig, defaults: GroundingDefaults) -> int:
+    """About how many tokens the example's video takes."""
     step_s = round_step_s(example.duration_s, defaults.max_frames, finest=defaults.finest_step_s)
     frames = max(1, min(defaults.max_frames, int(example.duration_s / step_s)))
     budget = config.token_budget or defaults.budget_for(frames)
@@ -118,20 +114,21 @@ class PackedRow:
     """Of the labels: the example's."""
 
 
-def pack_row(encoded: Sequence[Encoded]) -> PackedRow:
-    """Questions about one clip in one row; no question sees another (see `Batch.mask`)."""
-    video = encoded[0].video
+def pack_row(questions: Sequence[Encoded]) -> PackedRow:
+    """Questions about one clip in one row; no question sees another (see `mask_of`)."""
+    video = questions[0].video
     context = len(video.context_ids)
     ids, labels, weights = list(video.context_ids), [IGNORED] * context, [0.0] * context
     segments, positions, start = [0] * context, [video.positions], next_position(video.positions)
-    for number, each in enumerate(encoded, start=1):
-        mine = [*each.question_ids, *each.answer_ids[:-1]]
-        silent = len(each.question_ids) - 1
-        ids += mine
-        labels += [*[IGNORED] * silent, *each.answer_ids]
-        weights += [each.example.weight] * len(mine)
-        segments += [number] * len(mine)
-        positions.append(np.broadcast_to(start + np.arange(len(mine)), (3, len(mine))))
+    for number, question in enumerate(questions, start=1):
+        # the answer's last token is only a label: nothing follows it
+        segment_ids = [*question.question_ids, *question.answer_ids[:-1]]
+        length = len(segment_ids)
+        ids += segment_ids
+        labels += [*[IGNORED] * (len(question.question_ids) - 1), *question.answer_ids]
+        weights += [question.example.weight] * length
+        segments += [number] * length
+        positions.append(np.broadcast_to(start + np.arange(length), (3, length)))
     return PackedRow(
         video=video,
         ids=ids,
@@ -149,12 +146,12 @@ def collate(rows: Sequence[PackedRow]) -> dict[str, Any]:
     """
     length = max(len(row.ids) for row in rows)
 
-    def padded(values: Sequence[Sequence[float]], filler: float, kind: torch.dtype) -> Tensor:
-        return torch.tensor([[*each, *[filler] * (length - len(each))] for each in values], dtype=kind)
+    def padded(values: Sequence[Sequence[float]], filler: float, dtype: torch.dtype) -> Tensor:
+        return torch.tensor([[*row, *[filler] * (length - len(row))] for row in values], dtype=dtype)
 
     positions = np.zeros((3, len(rows), length), dtype=np.int64)
-    for place, row in enumerate(rows):
-        positions[:, place, : len(row.ids)] = row.positions
+    for idx, row in enumerate(rows):
+        positions[:, idx, : len(row.ids)] = row.positions
     return {
         "ids": padded([row.ids for row in rows], 0, torch.long),
         "labels": padded([row.labels for row in rows], IGNORED, torch.long),
@@ -172,37 +169,19 @@ def mask_of(segments: Tensor) -> Tensor:
     """
     length = segments.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
-    mine, theirs = segments[:, :, None], segments[:, None, :]
-    return (causal & ((theirs == 0) | (theirs == mine)))[:, None]
+    queries, keys = segments[:, :, None], segments[:, None, :]
+    return (causal & ((keys == 0) | (keys == queries)))[:, None]
 
 
-class Batches(torch.utils.data.Dataset[dict[str, Any]]):
-    """The planned batches; the next ones are decoded ahead in threads."""
+class Batches(PrefetchedDataset):
+    """The planned batches."""
 
-    def __init__(self, plan: Plan, examples: Sequence[Example], encoder: Encoder, *, ahead: int = 2) -> None:
-        self._plan, self._examples, self._encoder, self._ahead = plan, examples, encoder, ahead
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tempo-decode")
-        self._coming: dict[int, Future[dict[str, Any]]] = {}
+    def __init__(self, plan: Plan, examples: Sequence[Example], encoder: Encoder) -> None:
+        super().__init__(len(plan))
+        self._plan, self._examples, self._encoder = plan, examples, encoder
 
-    def __len__(self) -> int:
-        return len(self._plan)
-
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        for coming in range(place, min(place + 1 + self._ahead, len(self._plan))):
-            if coming not in self._coming:
-                self._coming[coming] = self._pool.submit(self._make, coming)
-        for passed in [each for each in self._coming if each < place]:
-            self._coming.pop(passed).cancel()
-        return self._coming.pop(place).result()
-
-    def _make(self, place: int) -> dict[str, Any]:
-        return collate(
-            [
-                pack_row([self._encoder.encode(self._examples[at]) for at in pack.places])
-                for pack in self._plan[place]
-            ]
-        )
-
-    def close(self) -> None:
-        """Stop decoding ahead."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def make(self, idx: int) -> dict[str, Any]:
+        rows = [
+            [self._encoder.encode(self._examples[i]) for i in pack.example_idx] for pack in self._plan[idx]
+        ]
+        return collate([pack_row(row) for row in rows])

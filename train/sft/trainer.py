@@ -1,17 +1,15 @@
 """Supervised fine-tuning: the cold start, on transformers' Trainer. Only the answers' tokens are learned.
 
-    model = adapt(loaded.model, config)                       # LoRA on a frozen base, or every weight
+    model = adapt(loaded.model, config)                       # train.trainer's
     model = run_sft(model, tokenizer, encoder, examples, config, folder)
 
-Trainer brings devices, accelerate, optimizer states and resuming; batches come from `train.sft.packing`. A run that was
+Trainer brings devices, accelerate, optimizer states and resuming; batches come from `sft.packing`. A run that was
 killed goes on from its last whole state and ends with the same weights as one that was not. It is NOT a trainer for
 random weights: that is `train.scratch`.
 """
 
-import logging
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,29 +17,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PrinterCallback, Trainer
 
-from tempo_core.errors import Cancelled, InputError
+from tempo_core.errors import Cancelled
 from tempo_core.prompt import IMAGE_PAD, special_id
-from tempo_core.vision import encode_frames
-from train.checkpoints import Curves, exclusive_lock, last_state, open_run, rows_digest, write_json
+from train.checkpoints import exclusive_lock, open_run, rows_digest
 from train.config import as_dict
-from train.data.encoding import EncodedVideo, Encoder
-from train.data.examples import Example, require_training
+from train.data.encoding import Encoder
+from train.data.examples import Example
 from train.sft.config import SftConfig
 from train.sft.packing import IGNORED, Batches, mask_of, plan_batches
 from train.trainer import (
-    VISION_CACHE_BYTES,
     OnProgress,
-    Recorder,
+    RunCallback,
+    StageTrainer,
     load_trained,
-    save_trained,
-    train_on,
-    training_arguments,
+    require_rows,
+    result_folder,
+    unwrapped,
     weights_digest,
 )
-
-log = logging.getLogger(__name__)
 
 
 def run_sft(
@@ -57,106 +51,51 @@ def run_sft(
 ) -> Any:
     """Train `model` (see `adapt`) and return it; its weights are then in `out_dir`/adapter or `out_dir`/checkpoint.
 
-    Goes on where a killed or cancelled run stopped; one that has ended is loaded. `on_progress` hears each line of
-    the curves. Raises InputError without rows or with rows of val or test, Cancelled after saving the state.
+    Goes on where a killed or cancelled run stopped; one that has ended is loaded. `on_progress` is called with each
+    line of the curves. Raises InputError without rows or with rows of val or test, Cancelled after saving the state.
     """
-    if not examples:
-        raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
-    require_training(examples)
-    decides = {
+    require_rows(examples)
+    identity = {
         "kind": "sft",
         "config": as_dict(config),
         "rows": rows_digest(examples),
         "start": weights_digest(model),
     }
-    final = out_dir / ("adapter" if config.method == "lora" else "checkpoint")
-    if open_run(out_dir, decides):
-        return load_trained(model, final)
+    if open_run(out_dir, identity):
+        return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
-        return _run(model, tokenizer, encoder, examples, config, out_dir, final, on_progress, cancel)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
 
+        # every batch of the run is planned before it starts, for all devices
+        devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
+        plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices)
 
-def _run(
-    model: Any,
-    tokenizer: Any,
-    encoder: Encoder,
-    examples: Sequence[Example],
-    config: SftConfig,
-    out_dir: Path,
-    final: Path,
-    on_progress: OnProgress,
-    cancel: threading.Event | None,
-) -> Any:
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    trainer = _prepare(model, tokenizer, encoder, examples, config, out_dir, on_progress, cancel)
-    try:
-        train_on(trainer, config.method, last_state(out_dir))
-    finally:
-        trainer.batches.close()
-    if trainer.state.global_step < trainer.args.max_steps:
-        raise Cancelled(
-            f"Stopped at step {trainer.state.global_step} of {trainer.args.max_steps}; it can go on from there."
+        trainer = SftTrainer(
+            model,
+            config,
+            Batches(plan, examples, encoder),
+            out_dir,
+            steps=steps,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            lr_scheduler_type="cosine",
         )
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_world_process_zero():
-        save_trained(model, tokenizer, final)
-        write_json(out_dir / "done.json", {"steps": trainer.state.global_step, "result": final.name})
-    return model.eval()
+        trainer.image_pad_id = special_id(tokenizer, IMAGE_PAD)
+        trainer.add_callback(RunCallback(trainer, out_dir, on_progress, cancel))
+        model = trainer.run(out_dir)
+
+        step = trainer.state.global_step
+        if step < steps:
+            raise Cancelled(f"Stopped at step {step} of {steps}; it can go on from there.")
+        return trainer.finish(model, tokenizer, out_dir, steps=step)
 
 
-def _prepare(
-    model: Any,
-    tokenizer: Any,
-    encoder: Encoder,
-    examples: Sequence[Example],
-    config: SftConfig,
-    out_dir: Path,
-    on_progress: OnProgress,
-    cancel: threading.Event | None,
-) -> "SftTrainer":
-    devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
-    plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices)
-    arguments = training_arguments(
-        config,
-        out_dir,
-        steps=steps,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        lr_scheduler_type="cosine",
-        on_cpu=model.device.type == "cpu",
-    )
-    trainer = SftTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Batches(plan, examples, encoder),
-        data_collator=_only,
-        pad_id=special_id(tokenizer, IMAGE_PAD),
-        see_again=not config.train_vision,
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(
-        Recorder(trainer, config, Curves(out_dir / "curves.jsonl"), steps, on_progress, cancel)
-    )
-    return trainer
-
-
-def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The planned batch itself: batches are made by the plan, not by the loader."""
-    (item,) = items
-    return item
-
-
-class SftTrainer(Trainer):
+class SftTrainer(StageTrainer):
     """Trainer with the packed forward and the planned order."""
 
+    stage = "sft"
     loss_is_scaled_for_ga = True
-
-    def __init__(self, *, pad_id: int, see_again: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self.batches: Batches = options["train_dataset"]
-        self._pad_id = pad_id
-        self._seen: OrderedDict[str, Tensor] | None = OrderedDict() if see_again else None
-        self.scores: list[dict[str, float]] = []
+    image_pad_id: int
 
     def compute_loss(
         self,
@@ -166,69 +105,63 @@ class SftTrainer(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Negative log-likelihood of the answers' tokens, each row by its weight, over the tokens of the whole step."""
-        labels, weights = inputs["labels"], inputs["weights"]
-        columns = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
-        logits = self._forward(model, inputs, columns)
-        wanted = labels[:, columns]
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        losses = losses.view_as(wanted)
-        items = int((labels != IGNORED).sum()) if num_items_in_batch is None else num_items_in_batch
-        loss = (losses * weights[:, columns]).sum() / items * self.accelerator.num_processes
-        self.scores.append(_scores(losses, logits, wanted, inputs["segments"][:, columns]))
-        return (loss, logits) if return_outputs else loss
+        ids, segments = inputs["ids"], inputs["segments"]
+        base = unwrapped(model)
 
-    def _forward(self, model: nn.Module, inputs: dict[str, Any], columns: Tensor) -> Tensor:
-        """Logits [B, C, V] at the given columns."""
-        base = self.accelerator.unwrap_model(model)
-        base = base.get_base_model() if hasattr(base, "peft_config") else base
-        ids = inputs["ids"]
+        # put the videos' tokens in the place of the context's image tokens
         embedded = base.get_input_embeddings()(ids)
-        seen = torch.cat([self._see(base, video) for video in inputs["videos"]]).to(embedded)
-        embedded = embedded.masked_scatter(
-            (ids == self._pad_id)[..., None] & (inputs["segments"] == 0)[..., None], seen
+        visual_tokens = torch.cat([self.vision.encode(base, video) for video in inputs["videos"]]).to(
+            embedded
         )
+        is_image = (ids == self.image_pad_id) & (segments == 0)
+        embedded = embedded.masked_scatter(is_image[..., None], visual_tokens)
         if self.args.activation_checkpointing and not embedded.requires_grad:
             embedded.requires_grad_(True)  # checkpointed layers need an input that does
-        output = model(
+
+        # logits [B, C, V] only at the C columns in which some row has an answer's token
+        columns = (inputs["labels"] != IGNORED).any(dim=0).nonzero()[:, 0]
+        logits = model(
             inputs_embeds=embedded,
             position_ids=inputs["positions"],
-            attention_mask={"full_attention": mask_of(inputs["segments"])},
+            attention_mask={"full_attention": mask_of(segments)},
             use_cache=False,
             logits_to_keep=columns,
+        ).logits
+
+        labels, weights = inputs["labels"][:, columns], inputs["weights"][:, columns]
+        losses = F.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+        ).view_as(labels)
+        items = int((labels != IGNORED).sum()) if num_items_in_batch is None else num_items_in_batch
+        loss = (losses * weights).sum() / items * self.accelerator.num_processes
+        self._count_answers(losses, logits, labels, segments[:, columns])
+        return (loss, logits) if return_outputs else loss
+
+    @torch.no_grad()
+    def _count_answers(self, losses: Tensor, logits: Tensor, labels: Tensor, segments: Tensor) -> None:
+        """Sums over a batch: loss, tokens, answers, and answers that are right to the last token (teacher forced)."""
+        is_label = labels != IGNORED
+        wrong = is_label & (logits.argmax(-1) != labels)
+        rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
+        # an answer is told by its row and its segment
+        answer_ids = (rows * (int(segments.max()) + 1) + segments.clamp(min=0))[is_label]
+        answers, answer_idx = answer_ids.unique(return_inverse=True)
+        errors = torch.zeros(len(answers), device=labels.device)
+        errors.index_add_(0, answer_idx, wrong[is_label].float())
+        self.count(
+            loss=float(losses.sum()),
+            tokens=float(is_label.sum()),
+            answers=len(answers),
+            exact=float((errors == 0).sum()),
         )
-        logits: Tensor = output.logits
-        return logits
 
-    def _see(self, base: Any, video: EncodedVideo) -> Tensor:
-        """The clip's vision tokens; a frozen tower sees each clip once."""
-        frames, sizes = video.frames, video.allocation.sizes_px
-        if self._seen is None:
-            return encode_frames(base, frames, sizes, video.normaliser)  # type: ignore[arg-type]
-        if video.sha256 not in self._seen:
-            with torch.no_grad():
-                self._seen[video.sha256] = encode_frames(base, frames, sizes, video.normaliser).cpu()  # type: ignore[arg-type]
-            while (
-                len(self._seen) > 1 and sum(each.nbytes for each in self._seen.values()) > VISION_CACHE_BYTES
-            ):
-                self._seen.popitem(last=False)
-        self._seen.move_to_end(video.sha256)
-        return self._seen[video.sha256].to(base.device)
-
-
-@torch.no_grad()
-def _scores(losses: Tensor, logits: Tensor, wanted: Tensor, segments: Tensor) -> dict[str, float]:
-    """Sums over a batch: loss, tokens, answers, and answers that are right to the last token (teacher forced)."""
-    asked = wanted != IGNORED
-    wrong = asked & (logits.argmax(-1) != wanted)
-    rows = torch.arange(len(wanted), device=wanted.device)[:, None].expand_as(wanted)
-    answers = (rows * (int(segments.max()) + 1) + segments.clamp(min=0))[asked]
-    found, place = answers.unique(return_inverse=True)
-    bad = torch.zeros(len(found), device=wanted.device).index_add_(0, place, wrong[asked].float())
-    return {
-        "loss": float(losses.sum()),
-        "tokens": float(asked.sum()),
-        "answers": float(len(found)),
-        "exact": float((bad == 0).sum()),
-    }
+    def take_means(self) -> dict[str, float] | None:
+        """Loss by token, exact answers and length by answer, on this process."""
+        counts, self.counts = self.counts, {}
+        if not counts:
+            return None
+        return {
+            "loss": round(counts["loss"] / counts["tokens"], 5),
+            "exact": round(counts["exact"] / counts["answers"], 4),
+            "length": round(counts["tokens"] / counts["answers"], 2),
+        }

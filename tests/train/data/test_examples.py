@@ -76,7 +76,16 @@ def test_a_file_becomes_examples(tmp_path: Path) -> None:
         thinking="first a, then b",
         clip_id="a",
     )
-    assert (second.moments, second.negative, second.relevant) == ((), "edited", False)
+    assert second == Example(
+        row_id="rows/2",
+        video=clip,
+        query="query 2",
+        duration_s=10.0,
+        moments=(),
+        source="file",
+        negative="edited",
+        clip_id="a",
+    )
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
@@ -248,12 +257,40 @@ def test_a_snapshot_gives_what_holds_now(store: Store, tmp_path: Path) -> None:
     correct(store, "1", (1000, 3000), edited_text="a better query")
     correct(store, "2")
     found = gather(store, tmp_path, original_weight=0.5)
-    assert ids(found.training) == ["set/1", "set/2"]
-    first, second = found.training
-    assert (first.query, first.moments, first.source) == ("a better query", (Moment(1, 3),), "correction")
-    assert (second.moments, second.negative, second.weight) == ((), "annotated", 1.0)
-    assert ids(found.held_out) == ["set/4"]
-    assert found.held_out[0].weight == 0.5  # nobody corrected it
+    clips = tmp_path / "clips"
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in "ac"}
+    shared = {"video": clips / "a.mp4", "duration_s": 10.0, "source": "correction", "clip_id": "a"}
+    assert found.training == (
+        Example(
+            row_id="set/1",
+            query="a better query",
+            moments=(Moment(1, 3),),
+            content=digests["a"],
+            **shared,
+        ),
+        Example(
+            row_id="set/2",
+            query="query 2",
+            moments=(),
+            negative="annotated",
+            content=digests["a"],
+            **shared,
+        ),
+    )
+    assert found.held_out == (
+        Example(
+            row_id="set/4",
+            video=clips / "c.mp4",
+            query="query 4",
+            duration_s=10.0,
+            moments=(Moment(2, 4),),
+            split="val",
+            source="original",
+            weight=0.5,  # nobody corrected it
+            clip_id="c",
+            content=digests["c"],
+        ),
+    )
     assert found.skipped == {UNKNOWN_TRUTH: ("set/3",)}
 
 

@@ -85,7 +85,7 @@ def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
     meant = {example.row_id: shapes.predicate(example) for example in shapes.examples}
     made = [example for example in mixed.examples if not example.relevant]
     assert len(made) == len(shapes.examples)
-    for example, pair in zip(made, mixed.report.made, strict=True):
+    for example, pair in zip(made, mixed.pairs, strict=True):
         assert pair.check == "proved"
         *exchanged, change = pair.changes
         is_edit = pair.negative == "edited"
@@ -105,7 +105,7 @@ def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
         predicate = predicate_after(change) if is_edit else meant[change.removeprefix("from row: ")]
         assert check_in_world(shapes.scene(example), predicate) == "proved"
         assert not (is_edit and held_out(predicate))
-    kinds = Counter(pair.negative for pair in mixed.report.made)
+    kinds = Counter(pair.negative for pair in mixed.pairs)
     assert kinds["edited"] / len(made) == pytest.approx(0.75, abs=0.1)  # nothing is of one source video here
     assert kinds["same-video"] == 0
 
@@ -118,10 +118,10 @@ def test_given_rows_stay_and_count_towards_the_share(shapes: Shapes) -> None:
     assert sum(not each.relevant for each in found.examples) / len(found.examples) == pytest.approx(
         0.4, abs=0.01
     )
-    assert found.report.given == 40
+    assert found.already == 40
     nothing = with_negatives(rows, NegativeShares(irrelevant=0.1), seed=1, world=shapes)
     assert nothing.examples == tuple(rows)
-    assert nothing.report.wanted == 0
+    assert nothing.requested == 0
 
 
 def test_one_seed_makes_one_set_and_no_pair_comes_twice(shapes: Shapes, mixed: Mixed) -> None:
@@ -147,10 +147,10 @@ REAL = [
 
 def test_real_rows_get_every_kind_and_say_what_nobody_checked() -> None:
     found = with_negatives(REAL, NegativeShares(edited=0.4, same_video=0.3, shuffled=0.3), seed=3)
-    report = found.report.to_dict()
+    report = found.to_dict()
     assert report["wanted"] == report["made"] == 5
     assert sum(sum(checks.values()) for checks in report["kinds"].values()) == 5
-    for example, pair in zip(found.examples[5:], found.report.made, strict=True):
+    for example, pair in zip(found.examples[5:], found.pairs, strict=True):
         assert (example.moments, example.negative, example.query) == ((), pair.negative, pair.query)
         assert pair.changes
     heavy = with_negatives(REAL, NegativeShares(unchecked_weight=0.5), seed=3)
@@ -190,10 +190,52 @@ def test_windows_of_the_same_source(clip: str, moments: Any, verdict: str) -> No
 def test_a_kind_that_finds_nothing_leaves_its_part_to_the_others() -> None:
     rows = [row("hmm", clip="x"), row("a red car", clip="y")]
     found = with_negatives(rows, NegativeShares(edited=0.0, same_video=1.0, shuffled=0.1), seed=0)
-    assert [pair.negative for pair in found.report.made] == ["shuffled", "shuffled"]
+    assert [pair.negative for pair in found.pairs] == ["shuffled", "shuffled"]
     alone = with_negatives(rows[:1], NegativeShares(), seed=0)
-    assert alone.report.to_dict()["made"] == 0
+    assert alone.to_dict()["made"] == 0
     assert with_negatives([], NegativeShares(), seed=0).examples == ()
+
+
+ONLY_EDITS = NegativeShares(edited=1.0, same_video=0.0, shuffled=0.0, edits=(1.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("sibling", "edited"),
+    [
+        (row("a tiny speck"), []),  # true of the same clip: `tiny` may hold there
+        (row("a tiny speck", clip="b_0.0_150.0"), ["a tiny thing", "a big speck"]),  # of another clip
+        (row("a tiny speck", moments=()), ["a tiny thing"]),  # nothing is tiny: somebody looked
+    ],
+)
+def test_an_edit_avoids_the_words_of_what_is_true_of_the_same_clip(
+    sibling: Example, edited: list[str]
+) -> None:
+    base = row("a big thing")
+    mixed = with_negatives([base, sibling], replace(ONLY_EDITS, irrelevant=0.7), seed=0)
+    assert sorted(example.query for example in mixed.examples[2:]) == sorted(edited)
+
+
+def test_a_made_pair_is_a_row_of_its_own() -> None:
+    base = row("a big thing", weight=0.5, kind="size", content="c0ffee", thinking="it grows")
+    mixed = with_negatives([base], replace(ONLY_EDITS, unchecked_weight=0.5), seed=0)
+    assert mixed.examples == (
+        base,
+        Example(
+            row_id="a_0.0_150.0:a big thing~edited-2",
+            video=Path("a_0.0_150.0.mp4"),
+            query="a tiny thing",
+            duration_s=150.0,
+            moments=(),
+            weight=0.25,
+            negative="edited",
+            kind="size",
+            clip_id="a_0.0_150.0",
+            content="c0ffee",
+        ),
+    )
+    assert [(pair.from_query, pair.changes, pair.check) for pair in mixed.pairs] == [
+        ("a big thing", ("attribute: big -> tiny",), "unchecked")
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))

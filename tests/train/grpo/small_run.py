@@ -1,5 +1,7 @@
-"""A small PIR-GRPO run as a process of its own, to be killed or launched several times over."""
+"""A small PIR-GRPO run as a process of its own, which may kill itself, or be launched several times over."""
 
+import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -23,19 +25,19 @@ CONFIG = PirGrpoConfig(
 )
 
 
-def main(checkpoint: Path, out: Path) -> None:
-    """Train; a line per step on stdout."""
+def main(checkpoint: Path, out: Path, kill_at: int | None = None) -> None:
+    """Train; nothing after the step `kill_at` is done."""
     warnings.simplefilter("ignore")
     loaded = load_model(checkpoint, four_bit=False, device="cpu")
     encoder = Encoder.of(loaded, sample=sampled)
 
-    def tell(line: dict[str, Any]) -> None:
-        sys.stdout.write(f"{line['step']}\n")
-        sys.stdout.flush()
+    def kill(line: dict[str, Any]) -> None:
+        if line["step"] == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     model = adapt(loaded.model, CONFIG)
-    run_pir_grpo(model, loaded.tokenizer, encoder, ROWS, CONFIG, out, on_progress=tell)
+    run_pir_grpo(model, loaded.tokenizer, encoder, ROWS, CONFIG, out, on_progress=kill)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

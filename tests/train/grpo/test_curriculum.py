@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of, sampled
-from train.checkpoints import read_curves
+from train.checkpoints import read_lines
 from train.data.encoding import Encoder
 from train.grpo.config import PirGrpoConfig
 from train.grpo.curriculum import rounds, run_curriculum
@@ -106,7 +106,7 @@ def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
         (2, 3, 4),
         (2, 4, 4),
     ]
-    assert read_curves(tmp_path / "whole" / "curves.jsonl") == lines
+    assert read_lines(tmp_path / "whole" / "curves.jsonl") == lines
     first, second = measured(tmp_path / "whole")
     assert first != second
     whole = adapter(tmp_path / "whole")
@@ -136,7 +136,7 @@ def test_a_plateau_is_seen_across_rounds_and_ends_the_run(engine: Any, tmp_path:
     run_curriculum(model, encoder.tokenizer, encoder, ROWS, config, tmp_path)
     assert sorted(each.name for each in tmp_path.glob("round-*")) == ["round-1", "round-2"]
     assert adapter(tmp_path).keys() == adapter(tmp_path / "round-2").keys()
-    assert [line["step"] for line in read_curves(tmp_path / "curves.jsonl")] == [1, 2, 3, 4]
+    assert [line["step"] for line in read_lines(tmp_path / "curves.jsonl")] == [1, 2, 3, 4]
 
 
 def test_without_a_rule_nothing_is_measured(engine: Any, tmp_path: Path) -> None:

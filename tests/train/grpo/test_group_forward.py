@@ -11,8 +11,9 @@ from tempo_core.answers import answer_pieces
 from tempo_core.prompt import answer_ids
 from tests.train.conftest import example_of
 from train.data.encoding import Encoded, Encoder
-from train.grpo.group_forward import Completion, encode_video, group_logprobs, pack, plain_logprobs, unwrapped
+from train.grpo.group_forward import Completion, group_logprobs, pack, plain_logprobs
 from train.grpo.rollouts import distinct, prefill, sample_group
+from train.trainer import encode_video, unwrapped
 
 pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -26,7 +27,7 @@ def completions(encoded: Encoded, tokenizer: Any) -> list[Completion]:
     grammar = encoded.video.grammar
     out = []
     for pairs in ANSWERS:
-        ids = answer_ids(tokenizer, answer_pieces(pairs, encoded.stamps))
+        ids = answer_ids(tokenizer, answer_pieces(pairs, encoded.video.stamps))
         options = [tuple(grammar.options(grammar.replay(ids[:step]))) for step in range(len(ids))]
         out.append(Completion(tuple(ids), tuple(options)))
     return out

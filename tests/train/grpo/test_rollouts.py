@@ -13,8 +13,8 @@ from tempo_core.decoding import CachedScorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tests.train.conftest import example_of
 from train.data.encoding import Encoded, Encoder
-from train.grpo.group_forward import encode_video
 from train.grpo.rollouts import prefill, refusal_rollout, sample_group
+from train.trainer import encode_video
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def group(scorer: CachedScorer, encoded: Encoded, encoder: Encoder, seed: int = 
 
 def test_every_constrained_answer_parses(scorer, encoded: Encoded, encoder: Encoder) -> None:
     for rollout in group(scorer, encoded, encoder, num_generations=64, temperature=3.0):
-        pairs = parse_answer(rollout.text, encoded.stamps)
+        pairs = parse_answer(rollout.text, encoded.video.stamps)
         assert encoded.video.grammar.replay(rollout.completion.ids).pairs == tuple(pairs)
         assert encoded.video.grammar.replay(rollout.completion.ids).done
         for step, options in enumerate(rollout.completion.options):

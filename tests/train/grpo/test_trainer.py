@@ -13,17 +13,16 @@ import torch
 
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of, sampled
-from train.checkpoints import read_curves
+from train.checkpoints import read_lines
 from train.data.encoding import Encoder
 from train.data.examples import Example
 from train.grpo.config import PirGrpoConfig
-from train.grpo.group_forward import plain_logprobs, unwrapped
-from train.grpo.group_order import Groups, row_order
+from train.grpo.group_forward import plain_logprobs
 from train.grpo.losses import advantages
 from train.grpo.rewards import reward
 from train.grpo.rollouts import prefill, sample_group
-from train.grpo.trainer import ROLLOUT_SEED, PirGrpoTrainer, _prepare, run_pir_grpo
-from train.trainer import adapt
+from train.grpo.trainer import ROLLOUT_SEED, Groups, PirGrpoTrainer, row_order, run_pir_grpo
+from train.trainer import adapt, unwrapped
 
 pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
@@ -69,7 +68,7 @@ def learned(model: Any) -> dict[str, torch.Tensor]:
 def trainer_of(engine: Any, config: PirGrpoConfig, folder: Path) -> PirGrpoTrainer:
     encoder = Encoder.of(engine.loaded, sample=sampled)
     model = model_of(engine, config)
-    trainer = _prepare(model, encoder.tokenizer, encoder, ROWS, config, folder, None, lambda line: None, None)
+    trainer = PirGrpoTrainer(model, encoder.tokenizer, encoder, ROWS, config, folder)
     trainer.create_optimizer_and_scheduler(4)
     trainer.current_gradient_accumulation_steps = 1
     return trainer
@@ -89,7 +88,7 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
         train_vision=method == "vision",
     )
     trainer = trainer_of(chosen, config, tmp_path)
-    item = trainer.groups[0]
+    item = trainer.dataset[0]
     encoded, model = item["encoded"], cast(Any, trainer.model)
     trainer.training_step(model, dict(item))
     packed = torch.cat(
@@ -99,7 +98,7 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
 
     model.eval()
     rng = np.random.default_rng([config.seed, ROLLOUT_SEED, 0])
-    seen = trainer._look(unwrapped(model), encoded.video)
+    seen = trainer.vision.encode(unwrapped(model), encoded.video)
     rollouts = sample_group(
         prefill(model, encoded, seen),
         encoded,
@@ -110,7 +109,7 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
     )
     earned = [
         reward(
-            each.text, encoded.truth, stamps=encoded.stamps, stamp_times_s=encoded.video.stamp_times_s
+            each.text, encoded.truth, stamps=encoded.video.stamps, stamp_times_s=encoded.video.stamp_times_s
         ).total
         for each in rollouts
     ]
@@ -133,7 +132,7 @@ def test_it_learns_what_is_rewarded(engine: Any, tmp_path: Path) -> None:
         steps=30, groups=4, num_generations=8, logging_steps=5, save_steps=30, learning_rate=3e-3
     )
     trained(engine, config, tmp_path)
-    lines = read_curves(tmp_path / "curves.jsonl")
+    lines = read_lines(tmp_path / "curves.jsonl")
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.15
     assert {"tiou", "refusal", "over_refusal", "length", "spread", "live", "learning_rate"} <= set(lines[-1])
     assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
@@ -171,7 +170,7 @@ def test_every_setting_runs_and_changes_only_what_it_should(
     assert any(".visual." in name for name in changed) == config.train_vision
     if config.constrained:
         assert changed
-    lines = read_curves(tmp_path / "curves.jsonl")
+    lines = read_lines(tmp_path / "curves.jsonl")
     assert len(lines) == 4
     assert all(line.get("kl", 0) >= 0 for line in lines)
     if config.beta:
@@ -198,15 +197,15 @@ def test_a_refusal_is_shown_where_nobody_refuses_and_is_not_counted_as_the_model
     head.forward = never_refuses
     unshown = 0
     for place in range(4):
-        item = trainer.groups[place]
-        group = trainer._group(model, item["place"], item["encoded"])
+        item = trainer.dataset[place]
+        group = trainer.generate_group(model, item["place"], item["encoded"])
         choices = torch.bincount(group.row.completion_idx).tolist()
         if where == "irrelevant" and item["encoded"].truth:
             assert 1 not in choices
             unshown += 1
             continue
         assert choices.count(1) == 1  # only the refusal is decided by a single choice
-        gain = float(group.weights[choices.index(1)])
+        gain = float(group.advantages[choices.index(1)])
         assert gain < 0 if item["encoded"].truth else gain > 0
     assert trainer.counts["groups"] == 4
     assert (trainer.counts["refusal"], trainer.counts["over_refusal"]) == (0, 0)
@@ -243,7 +242,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     (torn / "model.safetensors").write_bytes(b"cut short")
     again = learned(trained(engine, config, tmp_path / "killed"))
     assert all(torch.equal(again[name], value) for name, value in whole.items())
-    lines = [read_curves(tmp_path / name / "curves.jsonl") for name in ("whole", "killed")]
+    lines = [read_lines(tmp_path / name / "curves.jsonl") for name in ("whole", "killed")]
     for line in (*lines[0], *lines[1]):
         line.pop("seconds")
     assert lines[0] == lines[1]
@@ -290,7 +289,7 @@ def test_a_run_belongs_to_the_weights_that_it_began_with(engine: Any, tmp_path: 
 def test_groups_that_agree_change_nothing(engine: Any, tmp_path: Path) -> None:
     config = config_of(temperature=0.01, steps=2)
     before, after = learned(model_of(engine, config)), learned(trained(engine, config, tmp_path))
-    assert all(line["live"] == 0 for line in read_curves(tmp_path / "curves.jsonl"))
+    assert all(line["live"] == 0 for line in read_lines(tmp_path / "curves.jsonl"))
     assert all(torch.equal(before[name], value) for name, value in after.items())
 
 

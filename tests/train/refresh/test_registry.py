@@ -11,9 +11,7 @@ from safetensors.numpy import save_file
 from tempo_core.checkpoint import SHIPPED, choose_adapter, fingerprint, promoted_adapter
 from tempo_core.errors import CheckpointError, InputError
 from train.__main__ import main
-from train.checkpoints import write_json
-from train.refresh.lineage import Lineage, code_version
-from train.refresh.registry import Entry, Registry
+from train.refresh.registry import Entry, Lineage, Registry, code_version
 
 BASE = fingerprint(SHIPPED)
 
@@ -151,13 +149,6 @@ def test_what_is_no_adapter_is_not_added(registry: Registry, tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match="damaged"):
         registry.add(folder, lineage())
     assert list(registry.folder.iterdir()) == []
-
-
-def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"a": 1})
-    with pytest.raises(ValueError, match="nan"):
-        write_json(tmp_path / "x.json", {"a": float("nan")})
-    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
 
 
 def test_the_commands(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

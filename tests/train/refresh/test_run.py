@@ -1,7 +1,4 @@
-"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better.
-
-Long because every test needs the same small project of clips and corrections.
-"""
+"""Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better."""
 
 import json
 import os
@@ -10,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -513,73 +509,53 @@ def test_the_gate(corrected: Any, kept: Any, says: str | None) -> None:
 
 
 FEW_GROUPS = """
-import sys
+import os, signal, sys
 from dataclasses import replace
 from train import recipes
 from train.__main__ import main
+from train.refresh.run import Refresh
 
 whole = recipes.tempo_tiny_refresh()
-pir = replace(whole.pir, groups=4, save_steps=10)
-recipes.FINE_TUNING[whole.name] = lambda seed=0: replace(whole, pir=pir)
+recipes.FINE_TUNING[whole.name] = lambda seed=0: replace(whole, pir=replace(whole.pir, groups=4, save_steps=10))
+stage, step = os.environ.get("KILL_AT", " 0").split(" ")
+report = Refresh._report
+
+def report_and_die(self, **changes):
+    report(self, **changes)
+    if self._state["stage"] == stage and self._state["step"] >= int(step):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Refresh._report = report_and_die
 sys.exit(main(sys.argv[1:]))
 """
-"""The command with a recipe of fewer groups a step: minutes less, and the same stages."""
+"""The command with a recipe of fewer groups a step (minutes less, the same stages), which may kill itself."""
 
 
-def run_command(project: Project, home: Path, checkpoint: Path, out: str) -> list[str]:
-    return [
-        sys.executable,
-        "-c",
-        FEW_GROUPS,
-        "refresh",
-        "--data",
-        str(project.snapshot()),
-        "--checkpoint",
-        str(checkpoint),
-        "--adapters",
-        str(home / "adapters"),
-        "--out",
-        str(home / out),
-        "--steps",
-        "12",
-        "--json",
-    ]
+def run_command(
+    project: Project, home: Path, checkpoint: Path, *, kill_at: str = " 0"
+) -> subprocess.CompletedProcess[str]:
+    words = ["refresh", "--data", str(project.snapshot()), "--checkpoint", str(checkpoint)]
+    words += ["--adapters", str(home / "adapters"), "--out", str(home / "run"), "--steps", "12", "--json"]
+    return subprocess.run(
+        [sys.executable, "-c", FEW_GROUPS, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "KILL_AT": kill_at},
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     project: Project, checkpoint: Path, tmp_path: Path
 ) -> None:
     """The command is killed with SIGKILL in each long stage, after a saved state, and then left to end."""
     project.correct_all()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    home = tmp_path / "killed"
-    whole = subprocess.run(
-        run_command(project, tmp_path / "whole", checkpoint, "run"),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    whole = run_command(project, tmp_path / "whole", checkpoint)
     assert whole.returncode == 0, whole.stderr
     assert "pip install" not in whole.stderr
-    command, state_file = run_command(project, home, checkpoint, "run"), home / "run" / "state.json"
-    moments = [("sft", 10), ("pir-grpo", 10), ("comparing", 1)]
-    for stage, step in moments:
-        child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        before = state_file.read_text() if state_file.is_file() else ""
-        while child.poll() is None:
-            now = state_file.read_text() if state_file.is_file() else ""
-            if now and now != before:
-                seen = json.loads(now)
-                if seen["stage"] == stage and seen["step"] >= step and seen["pid"] == child.pid:
-                    break
-            time.sleep(0.01)
-        assert child.poll() is None, f"it ended before it was killed in {stage}"
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    for moment in ("sft 12", "pir-grpo 11", "comparing 1"):
+        killed = run_command(project, tmp_path / "killed", checkpoint, kill_at=moment)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    ended = run_command(project, tmp_path / "killed", checkpoint)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["adapter"] == json.loads(whole.stdout)["adapter"]

@@ -30,13 +30,13 @@ def many(clips: int, questions: int) -> list[Example]:
 def test_every_example_comes_once_an_epoch(terse: Encoder) -> None:
     examples = many(5, 4)
     plan, steps = plan_batches(examples, SMALL, terse.defaults)
-    places = Counter(place for batch in plan for pack in batch for place in pack.places)
+    places = Counter(place for batch in plan for pack in batch for place in pack.example_idx)
     assert set(places.values()) == {2}
     assert len(places) == 20
     assert steps == len(plan)
     for pack in (pack for batch in plan for pack in batch):
-        assert len(pack.places) <= 3
-        assert len({examples[place].video for place in pack.places}) == 1
+        assert len(pack.example_idx) <= 3
+        assert len({examples[place].video for place in pack.example_idx}) == 1
     assert all(len(batch) <= 2 for batch in plan)
 
 
@@ -102,7 +102,7 @@ def plain_answer_logprobs(model: Any, encoder: Encoder, each: Any) -> torch.Tens
     output = model(
         input_ids=ids,
         pixel_values=torch.from_numpy(each.video.pixel_values()),
-        image_grid_thw=torch.from_numpy(np.asarray(each.grids)),
+        image_grid_thw=torch.from_numpy(np.asarray(each.video.grids)),
         mm_token_type_ids=types,
         use_cache=False,
     )
@@ -133,4 +133,4 @@ def test_a_thinking_trace_comes_before_the_answer(engine: Any) -> None:
 @pytest.mark.parametrize("path", [Path("video-0")])
 def test_examples_of_one_clip_share_a_row(terse: Encoder, path: Path) -> None:
     plan, _ = plan_batches(many(1, 3), replace(SMALL, epochs=1.0), terse.defaults)
-    assert [len(pack.places) for batch in plan for pack in batch] == [3]
+    assert [len(pack.example_idx) for batch in plan for pack in batch] == [3]
