@@ -74,7 +74,7 @@ class EditorPage:
     def open(self, query: str = "") -> None:
         """Open an item on the page that is there, as a fresh page would: nothing is stored, pressed or scrolled."""
         self.page.set_viewport_size(VIEWPORT)
-        self.page.emulate_media(media="screen")
+        self.page.emulate_media(media="null")  # as the browser has it
         self.page.mouse.move(0, 0)
         self.page.evaluate(
             "(query) => { localStorage.clear(); sessionStorage.clear(); scrollTo(0, 0); return openItem(query); }",
