@@ -132,11 +132,11 @@ def test_another_clip_clears_the_result_and_forgets_the_context(
     upload(page, clip)
     ask(page, "a yellow square")
     expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
-    assert len(running.app.state.service.contexts) == 1
+    assert len(running.app.state.grounding.contexts) == 1
     page.locator("#ground-clip").get_by_label("Clear").click()
     expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
     expect(page.locator("#ground-result")).not_to_contain_text("Visual tokens")
-    assert len(running.app.state.service.contexts) == 0
+    assert len(running.app.state.grounding.contexts) == 0
     upload(page, other_clip)
     ask(page, "a yellow square")
     expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
@@ -155,7 +155,7 @@ def test_another_clip_stops_a_running_question(
     page.locator("#ground-clip").get_by_label("Clear").click()
     expect(page.locator("#ground-ask")).to_be_enabled(timeout=SLOW_MS)
     assert cancelled_within(page, running, seconds=15) == 1
-    assert len(running.app.state.service.contexts) == 0
+    assert len(running.app.state.grounding.contexts) == 0
 
 
 def test_the_second_in_the_queue_sees_its_place(
