@@ -51,7 +51,15 @@ def surroundings() -> Iterator[None]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningApp]]:
+def browser_contexts() -> list[Any]:
+    """What is open in the browser. It closes before the server stops, or its last requests fail for no fault."""
+    return []
+
+
+@pytest.fixture
+def serve(
+    tmp_path: Path, surroundings: None, browser_contexts: list[Any]
+) -> Iterator[Callable[..., RunningApp]]:
     """Start the app with a fake engine, or with what is handed in; stopped after the test."""
     stops: list[Callable[[], None]] = []
 
@@ -99,6 +107,8 @@ def serve(tmp_path: Path, surroundings: None) -> Iterator[Callable[..., RunningA
         return RunningApp(url=f"http://127.0.0.1:{port}", engine=engine, app=app, home=home)
 
     yield start
+    for context in browser_contexts:
+        context.close()
     for stop in stops:
         stop()
 
@@ -123,9 +133,10 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
+def page(chromium: Any, browser_contexts: list[Any]) -> Iterator[Any]:
     """A fresh page that fails the test when it asks another host for anything, or logs an error."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    browser_contexts.append(context)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     away: list[str] = []
