@@ -34,8 +34,11 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
 
     found = anchored_answers(filled)
     assert [(each.query_id, each.annotator, each.right_start, each.unchanged) for each in found] == [
-        (1, "ada", False, True), (1, "bob", False, False), (1, "cyd", None, False), (2, "ada", True, True),
-    ]  # fmt: skip
+        (1, "ada", False, True),
+        (1, "bob", False, False),
+        (1, "cyd", None, False),
+        (2, "ada", True, True),
+    ]
     blind, shown = by_arm(found)
     assert (blind.name, blind.answers, blind.right, blind.wrong) == ("blind", 1, 0, 0)
     assert blind.mean_tiou == pytest.approx(0.8)
@@ -56,9 +59,12 @@ def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Ope
     filled.submit(2, edit(arm="original-first"), annotator="ada", parent_id=None, op_id=op())
     filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
     decide(filled, 2, (5_000, 9_000), op=op)
-    assert [(each.right_start, each.unchanged, each.tiou) for each in anchored_answers(filled, dataset="qvh")] == [
-        (False, True, 0.0), (False, False, 1.0),
-    ]  # fmt: skip
+    assert [
+        (each.right_start, each.unchanged, each.tiou) for each in anchored_answers(filled, dataset="qvh")
+    ] == [
+        (False, True, 0.0),
+        (False, False, 1.0),
+    ]
     assert anchored_answers(filled, dataset="other") == []
 
 

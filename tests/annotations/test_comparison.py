@@ -48,8 +48,11 @@ def test_real_rows_with_filled_holes_lose_what_they_are_known_to_lose(
     with Store(tmp_path / "s.sqlite3") as store:
         done = import_file(store, few, op_id="a", actor="ada")
         assert (done.format, done.dataset, done.report.added, done.problems) == (
-            "qvhighlights", "qvhighlights", 60, (),
-        )  # fmt: skip
+            "qvhighlights",
+            "qvhighlights",
+            60,
+            (),
+        )
         snapshot = take_snapshot(store, tmp_path / "snapshots", actor="ada")
     found = compare_with_original(snapshot, dataset="qvhighlights")
     assert found.official is not None

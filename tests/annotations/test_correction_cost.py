@@ -18,20 +18,28 @@ def test_seconds_and_keys_of_each_models_proposals(filled: Store, op: Operations
         1, edit((1, 2), **seen, active_ms=90_000), annotator="ada", parent_id=None, op_id=op()
     )
     filled.submit(
-        1, edit((10_000, 20_000), **seen, active_ms=2_000, key_presses=2), annotator="ada",
-        parent_id=first.id, op_id=op(),
-    )  # fmt: skip
-    filled.submit(
-        1, edit((10_000, 15_000), **seen, active_ms=8_000, key_presses=6), annotator="bob", parent_id=None,
+        1,
+        edit((10_000, 20_000), **seen, active_ms=2_000, key_presses=2),
+        annotator="ada",
+        parent_id=first.id,
         op_id=op(),
-    )  # fmt: skip
+    )
+    filled.submit(
+        1,
+        edit((10_000, 15_000), **seen, active_ms=8_000, key_presses=6),
+        annotator="bob",
+        parent_id=None,
+        op_id=op(),
+    )
     filled.submit(2, edit(proposal_id=none.id), annotator="bob", parent_id=None, op_id=op())
     filled.submit(3, edit((0, 150_000)), annotator="bob", parent_id=None, op_id=op())
 
     found = correction_costs(filled)
     assert [(each.query_id, each.annotator, each.accepted) for each in found] == [
-        (1, "ada", True), (1, "bob", False), (2, "bob", True),
-    ]  # fmt: skip
+        (1, "ada", True),
+        (1, "bob", False),
+        (2, "bob", True),
+    ]
     assert found[1].tiou == pytest.approx(0.5)
     tiny, adapted = cost_by_model(found)
     assert (tiny.name, tiny.answers, tiny.unchanged) == ("tiny", 2, 0.5)

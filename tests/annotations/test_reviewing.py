@@ -26,8 +26,11 @@ def disputed(filled: Store, op: Operations) -> Store:
 def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
     item = review_item(disputed, 1, "eve")
     assert [(each.kind, each.name) for each in item.candidates] == [
-        ("annotator", "ada"), ("annotator", "bob"), ("model", "tiny"), ("original", "qvh"),
-    ]  # fmt: skip
+        ("annotator", "ada"),
+        ("annotator", "bob"),
+        ("model", "tiny"),
+        ("original", "qvh"),
+    ]
     assert [(m.start_ms, m.end_ms) for m in item.start.moments] == [(11_000, 22_000)]
     assert not item.start.submitted
     assert item.agreement == pytest.approx(8 / 14)
@@ -41,9 +44,15 @@ def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
 def test_adopting_an_annotator_names_their_correction(disputed: Store, op: Operations) -> None:
     item = review_item(disputed, 1, "eve")
     given = adopt(
-        disputed, 1, kind="annotator", candidate_id=item.candidates[1].id, adjudicator="eve",
-        verdict_parent_id=None, parent_id=None, op_id=op(),
-    )  # fmt: skip
+        disputed,
+        1,
+        kind="annotator",
+        candidate_id=item.candidates[1].id,
+        adjudicator="eve",
+        verdict_parent_id=None,
+        parent_id=None,
+        op_id=op(),
+    )
     assert given.correction_id == item.candidates[1].id
     assert len(disputed.corrections(1)) == 2, "nothing was written but the verdict"
     again = review_item(disputed, 1, "eve")
@@ -61,9 +70,17 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
     item = review_item(disputed, 1, "eve")
     before = agreement_between_annotators(disputed)
     given = adopt(
-        disputed, 1, kind=kind, candidate_id=item.candidates[place].id, adjudicator="eve",  # type: ignore[arg-type]
-        verdict_parent_id=None, parent_id=None, op_id=op(), active_ms=4_000, key_presses=1,
-    )  # fmt: skip
+        disputed,
+        1,
+        kind=kind,
+        candidate_id=item.candidates[place].id,
+        adjudicator="eve",  # type: ignore[arg-type]
+        verdict_parent_id=None,
+        parent_id=None,
+        op_id=op(),
+        active_ms=4_000,
+        key_presses=1,
+    )
     made = disputed.correction(given.correction_id)
     assert made.annotator == "eve"
     assert made.edit.arm == ADJUDICATION
@@ -89,10 +106,17 @@ def test_what_is_not_there_cannot_be_adopted(disputed: Store, op: Operations) ->
 def test_a_decision_sent_twice_is_one_decision(disputed: Store, op: Operations) -> None:
     same = op()
     given = [
-        decide(disputed, 1, edit((11_000, 22_000)), adjudicator="eve", verdict_parent_id=None, parent_id=None,
-               op_id=same)
+        decide(
+            disputed,
+            1,
+            edit((11_000, 22_000)),
+            adjudicator="eve",
+            verdict_parent_id=None,
+            parent_id=None,
+            op_id=same,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert given[0] == given[1]
     assert len(disputed.verdicts(1)) == 1
     assert len(disputed.corrections(1)) == 3
@@ -109,8 +133,15 @@ def test_the_second_of_two_adjudicators_conflicts_and_writes_nothing(disputed: S
         op_id=op(),
     )
     with pytest.raises(Conflict) as conflict:
-        decide(disputed, 1, edit((1_000, 2_000)), adjudicator="fay", verdict_parent_id=None, parent_id=None,
-               op_id=op())  # fmt: skip
+        decide(
+            disputed,
+            1,
+            edit((1_000, 2_000)),
+            adjudicator="fay",
+            verdict_parent_id=None,
+            parent_id=None,
+            op_id=op(),
+        )
     assert conflict.value.theirs == first
     assert disputed.latest(1, "fay") is None
     later = decide(

@@ -165,8 +165,11 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
     story = json.loads(shown[view.rows.history])
     assert story["parent_id"] == second.id
     assert [entry["title"] for entry in story["entries"]] == [
-        "ada, version 2", "bob, version 1", "ada, version 1", "As released",
-    ]  # fmt: skip
+        "ada, version 2",
+        "bob, version 1",
+        "ada, version 1",
+        "As released",
+    ]
     assert story["entries"][0]["restores"] is None
     wish = {"query_id": 1, "to_id": first.id, "parent_id": second.id}
     shown = page.restore(who, chosen(wish))
@@ -336,9 +339,13 @@ def test_files_go_to_researchers_only(service: DataService) -> None:
     assert researcher.get(f"{address}/{ZIP}").status_code == 200
     assert client(Role.ANNOTATOR).get(f"{address}/qvh.csv").status_code == 403
     for wrong in (
-        f"{address}/other.csv", f"{address}/../cqvh.sqlite3", f"{address}/%2e%2e/%2e%2e/cqvh.sqlite3",
-        f"/data/files/{'a' * 24}/qvh.csv", "/data/files/../qvh.csv", f"{address}/",
-    ):  # fmt: skip
+        f"{address}/other.csv",
+        f"{address}/../cqvh.sqlite3",
+        f"{address}/%2e%2e/%2e%2e/cqvh.sqlite3",
+        f"/data/files/{'a' * 24}/qvh.csv",
+        "/data/files/../qvh.csv",
+        f"{address}/",
+    ):
         assert researcher.get(wrong).status_code == 404, wrong
 
 

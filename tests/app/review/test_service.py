@@ -160,15 +160,25 @@ def test_bad_messages_are_refused_with_a_sentence(store: Store) -> None:
     address = "/review/api/queries/2/verdict"
     good = edit((1_000, 2_000)).to_dict()
     wrong: list[dict[str, Any]] = [
-        {}, decision("a"), decision("", edit=good), decision("b", edit=good, adopt={"kind": "annotator", "id": 1}),
-        decision("c", adopt={"kind": "odd", "id": 1}), decision("d", adopt={"kind": "annotator", "id": "1"}),
-        decision("e", adopt={"kind": "model", "id": 99}), decision("f", adopt={"kind": "annotator", "id": 99}),
-        decision("g", edit={"verdict": "odd"}), decision("h", edit={**good, "extra": 1}),
-        decision("i", edit={"verdict": "no-moment"}), decision("j", edit={**good, "moments": [{"start_ms": 5}]}),
-        decision("k", edit={**good, "moments": "x"}), decision("l", edit=good, note=3),
-        decision("m", edit=edit((1_000, 900_000)).to_dict()), decision("n", edit=good) | {"verdict_parent_id": "1"},
-        decision("o", edit={**good, "flagged": "yes"}), decision("p", edit={**good, "active_ms": "x"}),
-    ]  # fmt: skip
+        {},
+        decision("a"),
+        decision("", edit=good),
+        decision("b", edit=good, adopt={"kind": "annotator", "id": 1}),
+        decision("c", adopt={"kind": "odd", "id": 1}),
+        decision("d", adopt={"kind": "annotator", "id": "1"}),
+        decision("e", adopt={"kind": "model", "id": 99}),
+        decision("f", adopt={"kind": "annotator", "id": 99}),
+        decision("g", edit={"verdict": "odd"}),
+        decision("h", edit={**good, "extra": 1}),
+        decision("i", edit={"verdict": "no-moment"}),
+        decision("j", edit={**good, "moments": [{"start_ms": 5}]}),
+        decision("k", edit={**good, "moments": "x"}),
+        decision("l", edit=good, note=3),
+        decision("m", edit=edit((1_000, 900_000)).to_dict()),
+        decision("n", edit=good) | {"verdict_parent_id": "1"},
+        decision("o", edit={**good, "flagged": "yes"}),
+        decision("p", edit={**good, "active_ms": "x"}),
+    ]
     for message in wrong:
         answer = eve.post(address, json=message)
         assert answer.status_code == 400, (message, answer.text)
@@ -205,8 +215,9 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
     shown = page.figures("", asked_by(Role.ADJUDICATOR))
     assert "2 pairs of answers, 1 repaired proposals." in shown[view.line]
     assert [trace.name for trace in shown[view.agreement].data] == [
-        "annotators (2 pairs)", "released and corrected (3 pairs)",
-    ]  # fmt: skip
+        "annotators (2 pairs)",
+        "released and corrected (3 pairs)",
+    ]
     assert '<th scope="row">ada</th><td>3</td><td>0.45</td>' in shown[view.table]
     assert "&lt;img src=x" in shown[view.costs]
     assert "<img" not in shown[view.costs]
