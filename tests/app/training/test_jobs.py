@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -162,7 +161,7 @@ def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
 
 
 HALF_WRITTEN = """
-import json, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 from train import checkpoints
 
@@ -170,13 +169,11 @@ path = Path(sys.argv[1]) / "state.json"
 state = {"state": "running", "stage": "sft", "stages": ["sft"], "message": "Learning.", "step": 1, "steps": 3}
 checkpoints.write_json(path, state)
 
-def half(values, file, **options):
-    text = json.dumps(values)
-    file.write(text[: len(text) // 2])
-    file.flush()
+def half(descriptor):
+    os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
     os.kill(os.getpid(), signal.SIGKILL)
 
-json.dump = half
+os.fsync = half
 checkpoints.write_json(path, {**state, "step": 2})
 """
 """A job that is killed in the middle of writing where it stands."""
@@ -202,12 +199,12 @@ def test_what_the_app_writes_of_a_job_is_replaced_whole(
     jobs.start(wish(home))
     wait(jobs, lambda now: now.step == 3)
 
-    def half(values: object, file: TextIO, **options: object) -> None:
-        file.write(json.dumps(values)[:20])
+    def half(descriptor: int) -> None:
+        os.truncate(descriptor, 20)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("json.dump", half)
+        patch.setattr("os.fsync", half)
         with pytest.raises(KeyboardInterrupt):
             jobs.cancel()
     assert not jobs.status().stopping
