@@ -163,7 +163,7 @@ def serving(bench: Bench, port: int = 0) -> Iterator[str]:
     until(lambda: server.started, bool)
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(300)
     listener.close()
 
 

@@ -99,7 +99,7 @@ def serve(
 
         def stop() -> None:
             server.should_exit = True
-            thread.join(10)
+            thread.join(300)
             listener.close()
 
         stops.append(stop)

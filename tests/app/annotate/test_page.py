@@ -32,10 +32,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def served(bench: Bench) -> Iterator[str]:
+def served(bench: Bench, browser_contexts: list[Any]) -> Iterator[str]:
     """The address of the page."""
     with serving(bench) as url:
         yield url
+        for context in browser_contexts:
+            context.close()
 
 
 def sit_down(page: Any, url: str, name: str) -> None:

@@ -210,7 +210,7 @@ def serving(app: FastAPI) -> Iterator[str]:
         time.sleep(0.02)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(timeout=10)
+    thread.join(timeout=300)
 
 
 if __name__ == "__main__":

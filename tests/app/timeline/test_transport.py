@@ -187,7 +187,8 @@ def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(edito
     assert editor.run("[view.player.playing, view.player.range]") == [False, None]
     editor.page.keyboard.press("g")  # 4 to 6 s
     editor.page.wait_for_function("() => view.player.playing")
-    editor.run("view.player.video.playbackRate = 0.0625")  # a busy machine must not play it to its end meanwhile
+    # a busy machine must not play the gap to its end meanwhile
+    editor.run("view.player.video.playbackRate = 0.0625")
     editor.page.mouse.click(*editor.x(5.0, "original"))
     assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [
         pytest.approx(5, abs=0.02),

@@ -58,9 +58,11 @@ def bench(tmp_path: Path) -> Iterator[AnnotateBench]:
 
 
 @pytest.fixture
-def served(bench: AnnotateBench) -> Iterator[str]:
+def served(bench: AnnotateBench, browser_contexts: list[Any]) -> Iterator[str]:
     with serving_bench(bench) as url:
         yield url
+        for context in browser_contexts:
+            context.close()
 
 
 def begin(page: Page) -> None:
