@@ -34,10 +34,11 @@ def run(
 
 def measure(predictions: Path, truth: Path) -> dict[str, float]:
     """CPU seconds of each part, and how many times faster retrieval is than its plain twin."""
-    from tempo_core.metrics import evaluate, plain, read_predictions, read_truth
+    from tempo_core.metrics import evaluate, read_predictions, read_truth
     from tempo_core.metrics.arrays import pad
     from tempo_core.metrics.official import rank, retrieval_scores
     from tempo_core.metrics.pairing import pair
+    from tests.tempo_core.metrics import plain
 
     start = time.process_time()
     prediction_rows, truth_rows = read_predictions(predictions), read_truth(truth)

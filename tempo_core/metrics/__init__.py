@@ -3,7 +3,7 @@
 `evaluate_files` is the whole of it; `compare` sets two prediction files against each other. The modules, in
 the order in which data passes through them: `rows`, `pairing`, `arrays`, `ranking` and
 `highlights`, `official` and `strict`, `measures`, `bootstrap`, `evaluation`, `table` and
-`html`. `plain` says the same things slowly: the twin that tests hold the fast ones equal to.
+`html`. `tests/tempo_core/metrics/plain.py` says the same things slowly: tests hold these modules equal to it.
 """
 
 from tempo_core.metrics.bootstrap import Difference, Ratio, paired_differences

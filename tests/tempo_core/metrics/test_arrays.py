@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempo_core import moments
-from tempo_core.metrics import plain
 from tempo_core.metrics.arrays import best_iou, cross_iou, disjoint, pad, set_iou
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import any_window, possible_window
 
 Window = tuple[float, float]

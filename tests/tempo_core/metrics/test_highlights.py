@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempo_core.metrics import plain
 from tempo_core.metrics.highlights import clip_average_precision, hit_at_one, pad_saliency, rate
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import truth
 
 clip = st.tuples(st.integers(-2, 2).map(float), st.tuples(st.booleans(), st.booleans(), st.booleans()))

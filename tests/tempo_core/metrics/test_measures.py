@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempo_core.metrics import plain
 from tempo_core.metrics.arrays import cross_iou, pad
 from tempo_core.metrics.measures import auroc, calibrate, matched_counts, matched_moments, score_sets
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import possible_window
 
 Window = tuple[float, float]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempo_core.metrics import plain, read_predictions, read_truth
+from tempo_core.metrics import read_predictions, read_truth
 from tempo_core.metrics.arrays import pad
 from tempo_core.metrics.official import (
     arrange,
@@ -19,6 +19,7 @@ from tempo_core.metrics.official import (
     retrieval_scores,
 )
 from tempo_core.metrics.pairing import pair
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import (
     any_window,
     possible_window,

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tempo_core.metrics import plain, ranking
+from tempo_core.metrics import ranking
 from tempo_core.metrics.arrays import pad
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import any_window, possible_window
 
 Window = tuple[float, float]

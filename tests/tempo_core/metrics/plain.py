@@ -1,7 +1,7 @@
 """The metrics said slowly: one query, one window and one threshold at a time, with nothing but loops.
 
-Nobody calls this to score a file. Tests hold the vectorised functions equal to it, and it is the place to
-read what they compute. A window is (start, end) or (start, end, score) in seconds.
+Tests hold the vectorised functions of `tempo_core.metrics` equal to it, and it is the place to read what they
+compute. A window is (start, end) or (start, end, score) in seconds.
 """
 
 import math
