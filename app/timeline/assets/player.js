@@ -7,6 +7,7 @@ import { SLACK_FRAMES } from "./frames.js";
 
 const SAME_S = 1e-4; // browsers keep microseconds
 const UNSEEN_MS = 120; // a tab in the background presents no frame after a seek
+const SEEK_TRIES = 6; // Chromium can end a seek right after a pause without presenting its frame
 
 export class Player {
   video;
@@ -23,6 +24,7 @@ export class Player {
   #isReported = false;
   #target_idx = null;
   #startsAfterSeek = false;
+  #seekTries = 0;
   #events;
 
   /**
@@ -154,11 +156,17 @@ export class Player {
     this.#queued_s = null;
     const centre_s = this.#centre(time_s);
     if (this.#standsAt(centre_s)) return this.#show(this.#shown_s);
+    this.#seekTries = SEEK_TRIES;
+    this.#startSeek(centre_s);
+    return undefined;
+  }
+
+  #startSeek(centre_s) {
+    this.#seekTries -= 1;
     this.#seeking = true;
     this.#isReported = false;
     this.#shown_s = null;
     this.video.currentTime = centre_s;
-    return undefined;
   }
 
   /** A seek to where the video stands already would present no frame. */
@@ -186,11 +194,17 @@ export class Player {
     return media_s !== null && (this.rate === null || Math.round(media_s * this.rate) === this.#target_idx);
   }
 
-  /** What was presented by now is what the browser has to show. */
+  /** What was presented by now is what the browser has to show; where nothing was, the same seek is made again. */
   #settle() {
     if (this.#seeking) return;
     if (!this.#isReported && this.#shown_s !== null) this.#show(this.#shown_s);
+    else if (!this.#isReported && this.video.paused && !document.hidden) this.#seekAgain();
     this.#start();
+  }
+
+  #seekAgain() {
+    if (this.#seekTries > 0) this.#startSeek(this.video.currentTime);
+    else this.#events.time(this.#time_s, this.frameAt(this.#time_s), "approximate");
   }
 
   #start() {

@@ -125,6 +125,17 @@ def test_another_frame_than_the_one_asked_for_is_shown_as_approximate(page: Page
     ]
 
 
+def test_a_seek_that_ends_without_a_picture_is_made_again(page: Page) -> None:
+    """Chromium does so now and then where a clip is paused and sought at once: the frame would stay unknown."""
+    lost = "player.seek(2); video.arrive(); await wait(200);"
+    again = run(page, f"{lost} video.arrive(); video.present(2);")
+    assert again["seeks"] == pytest.approx([50.5 / 25, 50.5 / 25])
+    assert again["reports"] == [[50, None], [50, "exact"]]
+    never = run(page, lost + "for (let idx = 0; idx < 20; idx += 1) { video.arrive(); await wait(200); }")
+    assert never["seeks"] == pytest.approx([50.5 / 25] * 6)
+    assert never["reports"][-1] == [50, "approximate"]
+
+
 def test_a_frame_that_comes_after_the_clip_failed_is_not_shown(page: Page) -> None:
     fails = "player.seek(2.03); video.arrive(); video.dispatchEvent(new Event('error')); video.present(2);"
     assert reports(page, f"{fails} await wait(200);") == [[50, None], [50, "approximate"]]
