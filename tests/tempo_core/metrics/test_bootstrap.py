@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempo_core.errors import InputError
-from tempo_core.metrics import bootstrap, plain
+from tempo_core.metrics import bootstrap
 from tempo_core.metrics.bootstrap import Ratio, interval, paired_differences, resampled_values
+from tests.tempo_core.metrics import plain
 
 rows = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=12)
 

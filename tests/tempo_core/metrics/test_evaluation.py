@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tempo_core import moments
 from tempo_core.__main__ import main
 from tempo_core.errors import InputError
-from tempo_core.metrics import compare, evaluate, plain
+from tempo_core.metrics import compare, evaluate
 from tempo_core.metrics.measures import measure, score_queries
 from tempo_core.metrics.pairing import pair, read_answers
 from tempo_core.metrics.rows import PredictionRow, TruthRow
+from tests.tempo_core.metrics import plain
 from tests.tempo_core.metrics.builders import possible_window, predicted_row, scored, truth, write_rows
 
 ROWS = [
