@@ -1,34 +1,59 @@
-"""The answer grammar on tokens: which token ids may follow, for any tokenizer and any video's stamps.
+"""The answer grammar on tokens: which token ids may follow, for any tokenizer, any video's marks and any answer form.
 
-A small automaton over the pieces of `answers.answer_pieces`, each tokenised on its own, closed by <|im_end|>.
-It lets through exactly the writable answers: the refusal, or moments in time order whose start is never the
-end stamp, whose end comes after its start, and whose start comes after the end before it.
+A small automaton over the pieces of an `AnswerForm`, each tokenised on its own, closed by <|im_end|>. It lets through
+exactly the writable answers: a refusal, or moments in time order whose start is never the last mark, whose end comes
+after its start, and whose start comes after the end before it.
+
+At each place where something is chosen, the grammar lists *branches*: the ids of a number together with the words that
+must follow it. Numbers of different lengths part where "1" goes on as "10" or as "1 to".
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
-from tempo_core.answers import CLOSING, MAX_MOMENTS, NEXT, OPENING, REFUSAL, SPACE, TO, AnswerError
+from tempo_core.answers import MAX_MOMENTS, AnswerError
 from tempo_core.prompt import IM_END, plain_ids, special_id
+from tempo_core.protocols.base import AnswerForm
+from tempo_core.protocols.tempo import FORM
 
-Choice = Literal["opening", "start", "end", "joint", "done"]
+Choice = Literal["opening", "start", "end", "done"]
+
+
+class Branch(NamedTuple):
+    """One way on from a choice."""
+
+    ids: tuple[int, ...]
+    number: range
+    """Where the mark's own tokens stand in `ids`; empty for a refusal."""
+    settled: int
+    """After how many tokens a branch that ends the answer counts as chosen, once it is the only one left."""
+    choice: Choice
+    """What is chosen after it."""
+    mark_idx: int
+    """The mark that it names; -1 for a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrammarState:
     """Where in an answer the decoder stands. Immutable, so that beams share it."""
 
-    forced: tuple[int, ...] = ()
-    """Tokens that must come before the next choice."""
     choice: Choice = "opening"
-    candidates: tuple[int, ...] = ()
-    """Stamp indices that agree with the tokens of the stamp so far."""
+    forced: tuple[int, ...] = ()
+    """Once done: the tokens that still close the answer."""
+    alive: tuple[int, ...] | None = None
+    """Branches that agree with the tokens since the choice began; None: all of them."""
     depth: int = 0
-    """Tokens of the current stamp that are already there."""
+    """Tokens since the choice began."""
+    position: int = 0
+    """Tokens since the answer began."""
     start_idx: int = -1
+    start_span: range = range(0)
     pairs: tuple[tuple[int, int], ...] = ()
-    """Moments that are complete, as stamp indices."""
+    """Moments that are complete, as mark indices."""
+    spans: tuple[tuple[range, range], ...] = ()
+    """For each of them, the positions of its start's and its end's tokens within the answer's ids."""
 
     @property
     def done(self) -> bool:
@@ -42,42 +67,65 @@ class AnswerGrammar:
     def __init__(
         self,
         tokenizer: Any,
-        stamps: Sequence[str],
+        stamps: Sequence[str | tuple[str, ...]],
         *,
+        form: AnswerForm = FORM,
         max_moments: int = MAX_MOMENTS,
         max_new_tokens: int | None = None,
     ) -> None:
-        """`max_new_tokens` (the checkpoint's longest answer) lowers `max_moments` to what fits, at least one."""
-        self.stamps = list(stamps)
-        self._stamp_ids = [tuple(plain_ids(tokenizer, stamp)) for stamp in self.stamps]
-        pieces = {
-            text: tuple(plain_ids(tokenizer, text)) for text in (REFUSAL, OPENING, TO, NEXT, CLOSING, SPACE)
-        }
+        """`stamps` are the texts of the marks that an answer may name, in time order; where one has several
+        spellings, a tuple of them. `max_new_tokens` (the checkpoint's longest answer) lowers `max_moments` to what
+        fits, at least one."""
+
+        def ids_of(pieces: Sequence[str]) -> tuple[int, ...]:
+            return tuple(token for piece in pieces for token in plain_ids(tokenizer, piece))
+
+        spellings = [(stamp,) if isinstance(stamp, str) else stamp for stamp in stamps]
+        self.stamps = [texts[0] for texts in spellings]
+        self._mark_ids = [[ids_of((text,)) for text in texts] for texts in spellings]
         end = (special_id(tokenizer, IM_END),)
-        self._refusal = (*pieces[REFUSAL], *end)
-        self._opening = (*pieces[OPENING], *pieces[SPACE])
-        self._to = (*pieces[TO], *pieces[SPACE])
-        self._next = (*pieces[NEXT], *pieces[SPACE])
-        self._closing = (*pieces[CLOSING], *end)
-        self.opening_token, self.refusal_token = self._opening[0], self._refusal[0]
-        longest_stamp = max(len(ids) for ids in self._stamp_ids)
-        self.moment_tokens = max(len(self._opening), len(self._next)) + len(self._to) + 2 * longest_stamp
+        self._refusals = [(*ids_of((text,)), *end) for text in form.refusals]
+        self._opening, self._to, self._closing = (
+            ids_of(form.opening),
+            ids_of(form.to),
+            (*ids_of(form.closing), *end),
+        )
+        self._next = None if form.next is None else ids_of(form.next)
+        longest = max(len(ids) for marks in self._mark_ids for ids in marks)
+        self.moment_tokens = max(len(self._opening), len(self._next or ())) + len(self._to) + 2 * longest
         """Tokens of the longest moment with the words around it."""
         if max_new_tokens is not None:
             max_moments = min(max_moments, max(1, (max_new_tokens - 2) // self.moment_tokens))
-        self.max_moments = max_moments
+        self.max_moments = 1 if form.next is None else max_moments
+        self._branches: dict[tuple[Choice, int, bool], list[Branch]] = {}
+
+    @property
+    def opening_token(self) -> int:
+        """The first token of an answer with moments."""
+        return self._opening[0]
+
+    @property
+    def refusal_token(self) -> int:
+        """The first token of the refusal. Raises AnswerError where the form has none."""
+        if not self._refusals:
+            raise AnswerError("These answers know no refusal.")
+        return self._refusals[0][0]
+
+    @cached_property
+    def relevance(self) -> tuple[tuple[int, ...], list[int], list[int]]:
+        """(forced beginning, tokens that go on to a moment, tokens that go on to a refusal), at the first choice
+        between the two. The last list is empty where the form has no refusal."""
+        state, prefix = GrammarState(), tuple[int, ...]()
+        while len(options := self.options(state)) == 1 and state.choice != "done":
+            state, prefix = self.advance(state, options[0]), (*prefix, options[0])
+        refusing = {ids[len(prefix)] for ids in self._refusals if ids[: len(prefix)] == prefix}
+        return prefix, [token for token in options if token not in refusing], sorted(refusing)
 
     def options(self, state: GrammarState) -> list[int]:
         """The token ids that may come next, sorted; none when the answer is complete."""
-        if state.forced:
-            return [state.forced[0]]
-        if state.choice == "opening":
-            return sorted({self.opening_token, self.refusal_token})
-        if state.choice == "joint":
-            # Another moment needs two stamps behind the last one.
-            has_room = len(state.pairs) < self.max_moments and state.pairs[-1][1] + 2 < len(self.stamps)
-            return sorted({self._closing[0], self._next[0]}) if has_room else [self._closing[0]]
-        return sorted({self._stamp_ids[idx][state.depth] for idx in state.candidates})
+        if state.choice == "done":
+            return [state.forced[0]] if state.forced else []
+        return sorted({branch.ids[state.depth] for _, branch in self._alive(state)})
 
     def advance(self, state: GrammarState, token: int) -> GrammarState:
         """The state after one more token. Raises AnswerError when the grammar does not allow it."""
@@ -85,26 +133,24 @@ class AnswerGrammar:
             raise AnswerError(
                 f"Token {token} cannot follow here; the grammar allows {self.options(state)[:8]}."
             )
-        if state.forced:
-            return replace(state, forced=state.forced[1:])
-        if state.choice == "opening" and token == self.refusal_token:
-            return GrammarState(forced=self._refusal[1:], choice="done")
-        if state.choice == "joint" and token == self._closing[0]:
-            return replace(state, forced=self._closing[1:], choice="done")
-        if state.choice in ("opening", "joint"):
-            words = self._opening if state.choice == "opening" else self._next
-            first = state.pairs[-1][1] + 1 if state.pairs else 0
-            starts = tuple(range(first, len(self.stamps) - 1))
-            return replace(state, forced=words[1:], choice="start", candidates=starts, depth=0)
-        # Inside a start or end stamp.
-        candidates = tuple(idx for idx in state.candidates if self._stamp_ids[idx][state.depth] == token)
-        depth, idx = state.depth + 1, candidates[0]
-        if depth < len(self._stamp_ids[idx]):
-            return replace(state, candidates=candidates, depth=depth)
-        if state.choice == "start":
-            ends = tuple(range(idx + 1, len(self.stamps)))
-            return replace(state, forced=self._to, choice="end", candidates=ends, depth=0, start_idx=idx)
-        return GrammarState(choice="joint", pairs=(*state.pairs, (state.start_idx, idx)))
+        if state.choice == "done":
+            return replace(state, forced=state.forced[1:], position=state.position + 1)
+        depth, position = state.depth + 1, state.position + 1
+        alive = [(n, branch) for n, branch in self._alive(state) if branch.ids[state.depth] == token]
+        (_, branch), is_chosen = alive[0], len(alive) == 1
+        is_last = branch.choice == "done" and depth >= branch.settled
+        if not is_chosen or not (is_last or depth == len(branch.ids)):
+            return replace(state, alive=tuple(n for n, _ in alive), depth=depth, position=position)
+        begin = position - depth
+        span = range(begin + branch.number.start, begin + branch.number.stop)
+        if branch.choice == "end":
+            return GrammarState("end", (), None, 0, position, branch.mark_idx, span, state.pairs, state.spans)
+        pairs, spans = state.pairs, state.spans
+        if branch.mark_idx >= 0:
+            pairs = (*pairs, (state.start_idx, branch.mark_idx))
+            spans = (*spans, (state.start_span, span))
+        rest = branch.ids[depth:]
+        return GrammarState(branch.choice, rest, position=position, pairs=pairs, spans=spans)
 
     def replay(self, ids: Sequence[int]) -> GrammarState:
         """The state after the ids. Raises AnswerError where they leave the grammar."""
@@ -114,13 +160,44 @@ class AnswerGrammar:
         return state
 
     def stamp_spans(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[range, range]]:
-        """For each moment, the positions of its start's and its end's tokens within the answer's ids."""
+        """For each moment, the positions of its start's and its end's tokens within the answer's ids, when every mark
+        is written in its usual way; the spans of any other answer are in its state."""
         spans, position = [], 0
         for n, (start, end) in enumerate(pairs):
-            position += len(self._next if n else self._opening)
-            start_span = range(position, position + len(self._stamp_ids[start]))
+            position += len((self._next or ()) if n else self._opening)
+            start_span = range(position, position + len(self._mark_ids[start][0]))
             position = start_span.stop + len(self._to)
-            end_span = range(position, position + len(self._stamp_ids[end]))
+            end_span = range(position, position + len(self._mark_ids[end][0]))
             position = end_span.stop
             spans.append((start_span, end_span))
         return spans
+
+    def _alive(self, state: GrammarState) -> list[tuple[int, Branch]]:
+        """The branches that agree with what was said, with their numbers."""
+        previous = state.start_idx if state.choice == "end" else state.pairs[-1][1] if state.pairs else -1
+        key = (state.choice, previous, len(state.pairs) + 1 < self.max_moments)
+        if key not in self._branches:
+            self._branches[key] = self._list_branches(*key)
+        branches = self._branches[key]
+        return list(enumerate(branches)) if state.alive is None else [(n, branches[n]) for n in state.alive]
+
+    def _list_branches(self, choice: Choice, previous: int, may_go_on: bool) -> list[Branch]:
+        """Every way on: a start or an end behind mark `previous`, with the words after it."""
+        last, branches = len(self.stamps) - 1, list[Branch]()
+        if choice in ("opening", "start"):
+            before = self._opening if choice == "opening" else ()
+            for idx in range(previous + 1, last):
+                for ids in self._mark_ids[idx]:
+                    number = range(len(before), len(before) + len(ids))
+                    branches.append(Branch((*before, *ids, *self._to), number, 0, "end", idx))
+        if choice == "opening":
+            branches += [Branch(ids, range(0), 1, "done", -1) for ids in self._refusals]
+        if choice == "end":
+            for idx in range(previous + 1, last + 1):
+                for ids in self._mark_ids[idx]:
+                    number, settled = range(len(ids)), len(ids) + 1
+                    branches.append(Branch((*ids, *self._closing), number, settled, "done", idx))
+                    # Another moment needs two marks behind this one.
+                    if may_go_on and self._next is not None and idx + 2 <= last:
+                        branches.append(Branch((*ids, *self._next), number, settled, "start", idx))
+        return branches

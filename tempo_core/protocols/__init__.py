@@ -1,0 +1,94 @@
+"""Protocols: how each kind of checkpoint wants to be asked and how it answers, one file each.
+
+    choice = choose_protocol("qwen3_vl", source="TencentARC/TimeLens-8B")
+    timeline = choice.protocol.timeline(video.times_s, video.end_s)
+    pieces = choice.protocol.question("a man opens a door")
+
+The contract of a protocol is in `base`. A new one is a module with a `PROTOCOL`, a line in NAMES, and lines in
+HUB_NAMES for the checkpoints that speak it. Nothing here imports torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tempo_core.errors import CheckpointError, InputError
+from tempo_core.protocols.base import Protocol
+
+NAMES = ("tempo",)
+"""The protocols; each names its module."""
+
+HUB_NAMES: Mapping[str, str] = {}
+"""Which protocol the published checkpoints and adapters speak, by their hub names in lower case."""
+
+PLAIN: Mapping[str, str] = {
+    "qwen2_vl": "tempo",
+    "qwen2_5_vl": "tempo",
+    "qwen3_vl": "tempo",
+    "qwen3_5": "tempo",
+}
+"""What a family's checkpoints are asked with when nothing is known about them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A protocol with why it is used."""
+
+    protocol: Protocol
+    reason: str
+    """A sentence for the page."""
+    is_known: bool
+    """Whether the checkpoint is known to speak it; if not, the page says so."""
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of a name, written with "-" or "_". Raises InputError for an unknown one."""
+    key = name.strip().lower().replace("-", "_")
+    if key not in NAMES:
+        raise InputError(f"There is no protocol {name!r}. Use one of: {', '.join(NAMES)}.")
+    protocol: Protocol = import_module(f"tempo_core.protocols.{key}").PROTOCOL
+    return protocol
+
+
+def choose_protocol(
+    model_type: str,
+    *,
+    named: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    adapter: str | None = None,
+) -> Choice:
+    """The protocol of a checkpoint of family `model_type`.
+
+    In this order: `named` by a person; "protocol" in `settings`, the checkpoint's `tempo.json` (None: it has no such
+    file; a file that names none is Tempo's own); the hub names of `adapter` and `source`, with or without a
+    @revision; else the family's plain protocol. Raises InputError for an unknown name or one that the family does not
+    speak, CheckpointError when it stands in `tempo.json`.
+    """
+    if named is not None:
+        return Choice(_spoken_by(model_type, named), f"It was asked for as --protocol {named}.", True)
+    if settings is not None:
+        told = settings.get("protocol", "tempo")
+        try:
+            return Choice(_spoken_by(model_type, str(told)), "The checkpoint's tempo.json names it.", True)
+        except InputError as error:
+            raise CheckpointError(f"tempo.json: {error}") from error
+    for hub_name in (adapter, source):
+        key = (hub_name or "").partition("@")[0].lower()
+        if key in HUB_NAMES:
+            return Choice(_spoken_by(model_type, HUB_NAMES[key]), f"{hub_name} was trained with it.", True)
+    protocol = protocol_named(PLAIN[model_type])
+    reason = f"Nothing is known about this checkpoint, so it is asked as a plain {model_type} model is asked."
+    return Choice(protocol, reason, False)
+
+
+def _spoken_by(model_type: str, name: str) -> Protocol:
+    """The named protocol if the family speaks it."""
+    protocol = protocol_named(name)
+    if model_type not in protocol.model_types:
+        families = ", ".join(protocol.model_types)
+        raise InputError(
+            f"The protocol {protocol.name!r} is for {families}; this checkpoint is {model_type}."
+        )
+    return protocol

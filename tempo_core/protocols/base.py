@@ -1,0 +1,370 @@
+"""What a protocol is made of: the frames, the stamps, the words and the answer that a checkpoint was trained with.
+
+Pure Python on numbers and texts; no torch, no model. Times are presentation times in seconds.
+
+The engine reads a protocol in this order:
+
+1. `sampling.plan(info)` says which frames, at which size; None: the checkpoint's own defaults say it.
+2. `timeline(times_s, end_s)` groups the frames that came into units of vision tokens, with the text before each.
+3. The context is `opening`, then for each unit its stamp and its vision block, then `timeline.closing`.
+   In layout "video" all units share one block, and no stamp stands before any.
+4. `question(query)` follows the context. Everything up to here is a prompt, the same for a free and a bound answer.
+5. With `thinking`, text is generated freely behind `thinking.opening` until `thinking.is_over`, then
+   `thinking.bridge` is fed. Without it, `thinking.skipped` is fed instead.
+6. The answer is decoded under `AnswerGrammar(tokenizer, timeline.mark_texts, form=protocol.answer)`, or freely and
+   read by `answer.parse`. There is no third way to read an answer.
+7. Where `answer.refusals` is empty, P(relevant) comes from `verification(query)` behind the same context: the
+   probability of YES against NO as the first token.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tempo_core.answers import AnswerError
+from tempo_core.errors import InputError
+from tempo_core.moments import Moment, merge
+from tempo_core.prompt import IM_END, IM_START, clean_query, plain_ids, special_id
+
+if TYPE_CHECKING:
+    from tempo_core.video import VideoInfo
+
+Layout = Literal["frames", "groups", "video"]
+"""frames: every frame is a still image. groups: two frames a unit, each unit a video block of its own, so that M-RoPE
+sees no time. video: two frames a unit, all units in one block, M-RoPE carries their times."""
+
+END_TOLERANCE_S = 0.5
+"""A free answer may end so far behind the clip, which models round; it is cut there. Farther out it is no answer."""
+VERIFICATION = 'Does the following happen anywhere in the video: "{query}"? Answer with Yes or No only.'
+"""The yes/no turn of checkpoints that were never taught to refuse (the idea is VideoMind's verifier)."""
+YES, NO = "Yes", "No"
+
+_NUMBER = r"(\d{1,7}(?:\.\d{1,6})?)"
+
+
+class Token(str):
+    """A special token within a prompt. Any other piece is text, and text never becomes a special token."""
+
+    __slots__ = ()
+
+
+class Tag(Token):
+    """A special token where the tokenizer has it, else the same text: <think> is one for Qwen3 and none for Qwen2."""
+
+    __slots__ = ()
+
+
+Pieces = tuple[str, ...]
+
+
+def turn(role: str, *content: str) -> Pieces:
+    """A whole ChatML turn."""
+    return (*opened(role, *content), Token(IM_END), "\n")
+
+
+def opened(role: str, *content: str) -> Pieces:
+    """The beginning of a ChatML turn."""
+    head, *rest = content or ("",)
+    return (Token(IM_START), f"{role}\n{head}", *rest)
+
+
+def prompt_ids(tokenizer: Any, pieces: Sequence[str]) -> list[int]:
+    """The ids of a prompt's pieces, each tokenised on its own."""
+    ids: list[int] = []
+    for piece in pieces:
+        is_token = isinstance(piece, Token)
+        if isinstance(piece, Tag):
+            is_token = tokenizer.convert_tokens_to_ids(str(piece)) not in (None, tokenizer.unk_token_id)
+        ids += [special_id(tokenizer, str(piece))] if is_token else plain_ids(tokenizer, piece)
+    return ids
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FramePlan:
+    """Which frames of a video a checkpoint sees."""
+
+    times_s: list[float]
+    """Times to ask `video.sample(at=...)` for: each in the middle of its frame's display. Its own presentation time
+    comes back with the frame."""
+    size_px: tuple[int, int]
+    """Height and width that every frame is resized to."""
+    budget_tokens: int
+    """Visual tokens of all frames at that size; another allocator may share them out differently."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Frames and pixels as qwen-vl-utils takes them: an even number of frames, spread from the first to the last."""
+
+    fps: float = 2.0
+    n_frames: int | None = None
+    """If set, so many frames whatever the length."""
+    min_frames: int = 4
+    max_frames: int = 768
+    factor_px: int
+    """Side of the square of pixels that one visual token covers: 28 or 32."""
+    min_pixels: int
+    """Of a frame."""
+    max_pixels: int | None = None
+    """Of a frame; never more than 768 tokens' worth."""
+    total_pixels: int
+    """Of half the frames: two frames are one unit of vision tokens."""
+
+    def plan(self, info: "VideoInfo") -> FramePlan:
+        """The frames of a probed video. A video of one frame has one."""
+        count = self._count(info)
+        high, low = self._frame_pixels(count), self.min_pixels
+        size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
+        units = math.ceil(count / 2)
+        tokens = units * (size[0] // self.factor_px) * (size[1] // self.factor_px)
+        return FramePlan(times_s=spread_times(info, count), size_px=size, budget_tokens=tokens)
+
+    def _count(self, info: "VideoInfo") -> int:
+        total = info.frame_count
+        if self.n_frames is not None:
+            wanted = float(self.n_frames)
+        else:
+            wanted = (total / float(info.frame_rate) if info.frame_rate else info.duration_s) * self.fps
+            wanted = min(max(wanted, self.min_frames), self.max_frames)
+        return max(1 if total == 1 else 2, math.floor(min(wanted, total) / 2) * 2)
+
+    def _frame_pixels(self, count: int) -> int:
+        """Most pixels of a frame when there are so many frames."""
+        share = min(768 * self.factor_px**2, self.total_pixels / count * 2)
+        share = max(share, int(self.min_pixels * 1.05))
+        return int(share if self.max_pixels is None else min(share, self.max_pixels))
+
+
+def fit_pixels(height: int, width: int, *, factor: int, low: int, high: int) -> tuple[int, int]:
+    """(height, width) in multiples of `factor` with between `low` and `high` pixels, near the picture's shape.
+
+    The rule of qwen-vl-utils' `smart_resize`, rounding half to even.
+    """
+    rows, columns = (max(1, round(side / factor)) for side in (height, width))
+    if rows * columns * factor**2 > high:
+        scale = math.sqrt(height * width / high)
+        rows, columns = (max(1, math.floor(side / scale / factor)) for side in (height, width))
+    elif rows * columns * factor**2 < low:
+        scale = math.sqrt(low / (height * width))
+        rows, columns = (math.ceil(side * scale / factor) for side in (height, width))
+    return rows * factor, columns * factor
+
+
+def spread_times(info: "VideoInfo", count: int) -> list[float]:
+    """`count` times from the first frame of a video to its last, each in the middle of a frame's display."""
+    total, last = info.frame_count, info.frame_count - 1
+    display_s = (info.end_s - info.start_s) / total
+    indices = [round(k * last / max(1, count - 1)) for k in range(count)]
+    return [info.start_s + (index + 0.5) * display_s for index in indices]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeline:
+    """The sampled frames of one video as the checkpoint is told about them."""
+
+    units: list[tuple[int, ...]]
+    """Frame indices of each unit of vision tokens: one, or two (the last frame twice where their number is odd)."""
+    unit_times_s: list[float]
+    """Presentation time of each unit: the frame's, or the mean of its two frames'."""
+    stamps: list[str]
+    """The text before each unit's vision block; "" for none."""
+    closing: str
+    """The text after the last unit."""
+    marks_s: list[float]
+    """The true times that an answer may name, increasing."""
+    mark_texts: list[tuple[str, ...]]
+    """How an answer may write each of them; the first is the usual way."""
+
+    def stamp_pairs(self) -> list[dict[str, float | str]]:
+        """What the checkpoint was told about each unit beside the truth, for an answer's JSON."""
+        return [
+            {"stamp": stamp, "time_s": time_s}
+            for stamp, time_s in zip(self.stamps, self.unit_times_s, strict=True)
+        ]
+
+
+def decimals(digits: int) -> Callable[[float], tuple[str, ...]]:
+    """Spells seconds with so many digits behind the point."""
+    return lambda time_s: (f"{time_s:.{digits}f}",)
+
+
+ASSISTANT = opened("assistant")
+TENTHS = decimals(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerForm:
+    """The sentences that a checkpoint answers with: OPENING start TO end [NEXT start TO end ...] CLOSING, or a
+    refusal."""
+
+    opening: Pieces
+    to: Pieces
+    next: Pieces | None = None
+    """None: one moment, never more."""
+    closing: Pieces
+    refusals: tuple[str, ...] = ()
+    """Whole answers that say that nothing matches; empty where the checkpoint was never taught one."""
+    lead: str = ""
+    """Regular expression of what may stand before a free answer, such as a thought."""
+
+    def write(self, moments: Sequence[tuple[str, str]]) -> str:
+        """The answer that names these (start, end) texts; the first refusal for none."""
+        if not moments:
+            return self.refusals[0]
+        words = [f"{start}{''.join(self.to)}{end}" for start, end in moments]
+        return "".join([*self.opening, "".join(self.next or ()).join(words), *self.closing])
+
+    def parse(self, text: str, timeline: Timeline, end_s: float) -> list[Moment]:
+        """The moments that a free answer names, sorted and merged, [] for a refusal.
+
+        A number that is written like a mark is that mark's true time. Raises AnswerError for every text that is not
+        one whole sentence of this form, runs backwards or lies outside the video.
+        """
+        if text.strip() in self.refusals:
+            return []
+        pair = _NUMBER + _flexible(self.to) + _NUMBER
+        more = f"(?:{_flexible(self.next)}{pair})*" if self.next else ""
+        whole = rf"\s*{self.lead}{_flexible(self.opening)}(?P<pairs>{pair}{more}){_flexible(self.closing)}\s*"
+        match = re.fullmatch(whole, text, re.DOTALL)
+        if match is None:
+            raise AnswerError(
+                f"Not an answer: {text[-200:]!r}. It must read {self.write([('START', 'END')])!r}."
+            )
+        times = {
+            spelling: time_s
+            for texts, time_s in zip(reversed(timeline.mark_texts), reversed(timeline.marks_s), strict=True)
+            for spelling in texts
+        }
+        moments = []
+        for start, end in re.findall(pair, match["pairs"]):
+            start_s, stop_s = (times.get(number, float(number)) for number in (start, end))
+            if start_s >= end_s or stop_s > end_s + END_TOLERANCE_S:
+                raise AnswerError(f"{start} to {end} lies outside the video, which ends at {end_s:.1f} s.")
+            try:
+                moments.append(Moment(start_s, min(stop_s, end_s)))
+            except InputError as error:
+                raise AnswerError(f"{error} The answer was {text[-200:]!r}.") from error
+        return merge(moments)
+
+
+def _flexible(pieces: Pieces | None) -> str:
+    """A regular expression of the pieces in which a run of white space may be any, or none."""
+    return r"\s*".join(re.escape(part) for part in re.split(r"\s+", "".join(pieces or ())))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thinking:
+    """Free text that the checkpoint writes before its answer."""
+
+    opening: str = "<think>"
+    closing: str = "</think>"
+    glue: str = "\n"
+    """Between the thought and the answer."""
+    max_tokens: int = 512
+    """Longest thought; the answer is asked for then."""
+
+    @property
+    def skipped(self) -> str:
+        """What is fed where no thought is wanted: an empty one."""
+        return f"{self.opening}\n{self.closing}{self.glue}"
+
+    def is_over(self, thought: str) -> bool:
+        """Whether the text behind `opening` has reached its end."""
+        return self.closing in thought
+
+    def runs_on(self, thought: str) -> bool:
+        """Whether its last token reaches behind the closing tag and must be taken back: "><" is one token."""
+        return bool(thought.partition(self.closing)[2].strip())
+
+    def bridge(self, thought: str) -> str:
+        """What is fed between the text behind `opening` and the answer. A tag that was cut off is completed."""
+        if self.is_over(thought):
+            return "" if thought[-1].isspace() else self.glue
+        written = max(n for n in range(len(self.closing)) if thought.endswith(self.closing[:n]))
+        return self.closing[written:] + self.glue
+
+
+THOUGHT = r"(?:<think>(?:(?!</?think>).)*</think>\s*)?"
+"""A whole thought, or none, before a free answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """How one kind of checkpoint wants to be asked, and how it answers."""
+
+    name: str
+    title: str
+    model_types: tuple[str, ...]
+    """The families whose checkpoints speak it."""
+    sampling: Sampling | None
+    layout: Layout
+    opening: Pieces
+    """Before the first stamp: a system turn where there is one, and the beginning of the user's."""
+    stamp: Callable[[float, float], str] | None = None
+    """From a unit's first and last frame times to the text before it; None: no text."""
+    turns: tuple[str, ...]
+    """What the user says after the video, with {query}; each after the first is a turn of its own."""
+    assistant: Pieces = ASSISTANT
+    """How the answering turn begins."""
+    self_opened: bool = False
+    """Whether the checkpoint writes that beginning itself, so that the authors' prompt ends before it."""
+    clean: Callable[[str], str] = clean_query
+    """How a query is written into `turns`."""
+    spell: Callable[[float], tuple[str, ...]] = TENTHS
+    """How an answer may write a time."""
+    marks: Literal["frames", "units"] = "frames"
+    """Which times an answer may name: every frame's and the clip's end, or the stamps alone."""
+    answer: AnswerForm
+    thinking: Thinking | None = None
+    max_new_tokens: int = 256
+    """Longest answer, without the thought."""
+    sets: bool
+    """Whether the checkpoint was trained to name several moments."""
+    licence: str
+    """Of the checkpoints."""
+    source: str
+    """Where the authors' words and numbers stand."""
+    unverified: str = ""
+    """What could not be checked against the authors' code, as a sentence for the page."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the checkpoint was taught to refuse; if not, refusing needs a calibration."""
+        return bool(self.answer.refusals)
+
+    def timeline(self, times_s: Sequence[float], end_s: float) -> Timeline:
+        """The sampled frames at their presentation times, increasing, in a clip that ends at `end_s`."""
+        times = [float(time_s) for time_s in times_s]
+        if not times:
+            raise InputError("A video without sampled frames cannot be asked. Sample at least one frame.")
+        width = 1 if self.layout == "frames" else 2
+        units = [tuple(min(k + j, len(times) - 1) for j in range(width)) for k in range(0, len(times), width)]
+        unit_times = [(times[unit[0]] + times[unit[-1]]) / 2 for unit in units]
+        told = ["" if self.stamp is None else self.stamp(times[u[0]], times[u[-1]]) for u in units]
+        marks: dict[tuple[str, ...], float] = {}
+        for time_s in unit_times if self.marks == "units" else [*times, float(end_s)]:
+            marks.setdefault(self.spell(time_s), time_s)  # times that are written alike are one
+        return Timeline(
+            units=units,
+            unit_times_s=unit_times,
+            stamps=told,
+            closing="",
+            marks_s=list(marks.values()),
+            mark_texts=list(marks),
+        )
+
+    def question(self, query: str) -> Pieces:
+        """What follows the context, up to where the answer (or the thought) begins. Raises InputError."""
+        query = self.clean(clean_query(query))
+        first, *others = (text.replace("{query}", query) for text in self.turns)
+        pieces = (first, Token(IM_END), "\n")
+        for text in others:
+            pieces += turn("user", text)
+        return pieces + self.assistant
+
+    def verification(self, query: str) -> Pieces:
+        """The yes/no question behind the same context. Raises InputError."""
+        text = VERIFICATION.replace("{query}", clean_query(query))
+        return (text, Token(IM_END), "\n", *self.assistant)

@@ -1,0 +1,75 @@
+"""Our own protocol: ETA stamps before every frame, tokens by SAA, sets and refusal in one sentence.
+
+The formats are those of `tempo_core.prompt`, `timestamps` and `answers`; sampling and budget are the checkpoint's own
+(`tempo_core.defaults`). Qwen2-VL checkpoints that nobody trained on it get an instruction before the query.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, SPACE, TO, moments_of, parse_answer
+from tempo_core.moments import Moment
+from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import AnswerForm, Pieces, Protocol, Timeline, Token, opened
+from tempo_core.timestamps import format_stamps
+
+
+class TempoForm(AnswerForm):
+    """The form of `tempo_core.answers`, whose parser knows only the video's own stamps."""
+
+    __slots__ = ()
+
+    def parse(self, text: str, timeline: Timeline, end_s: float) -> list[Moment]:
+        stamps = [texts[0] for texts in timeline.mark_texts]
+        return moments_of(parse_answer(text, stamps), timeline.marks_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TempoProtocol(Protocol):
+    """Stamps of one width, a last one for the clip's end, and an optional instruction."""
+
+    instruction: str = ""
+    """As in `GroundingDefaults`: for checkpoints that were not trained on the grammar."""
+
+    def with_instruction(self, instruction: str) -> "TempoProtocol":
+        """The same protocol with a checkpoint's own instruction."""
+        return replace(self, instruction=instruction)
+
+    def timeline(self, times_s: Sequence[float], end_s: float) -> Timeline:
+        times = [float(time_s) for time_s in times_s]
+        stamps = format_stamps(times, end_s)
+        return Timeline(
+            units=[(idx,) for idx in range(len(times))],
+            unit_times_s=times,
+            stamps=stamps[:-1],
+            closing=stamps[-1],
+            marks_s=[*times, float(end_s)],
+            mark_texts=[(stamp,) for stamp in stamps],
+        )
+
+    def question(self, query: str) -> Pieces:
+        before = (self.instruction,) if self.instruction else ()
+        text, end = clean_query(query), Token("<|im_end|>")
+        return ("\n", *before, "Query: ", text, end, "\n", *self.assistant)
+
+    def verification(self, query: str) -> Pieces:
+        return ("\n", *Protocol.verification(self, query))
+
+
+FORM = TempoForm(
+    opening=(OPENING, SPACE), to=(TO, SPACE), next=(NEXT, SPACE), closing=(CLOSING,), refusals=(REFUSAL,)
+)
+
+PROTOCOL = TempoProtocol(
+    name="tempo",
+    title="Tempo",
+    model_types=("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"),
+    sampling=None,
+    layout="frames",
+    opening=opened("user"),
+    turns=("Query: {query}",),
+    answer=FORM,
+    sets=True,
+    licence="MIT",
+    source="tempo_core.prompt; METHOD of this project: ETA and SAA after Tempo-R0 (arXiv 2507.04702)",
+)
