@@ -16,10 +16,37 @@ from typing import Any
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.protocols.base import Protocol
 
-NAMES = ("tempo",)
+NAMES = (
+    "tempo",
+    "timelens2",
+    "timelens_8b",
+    "timelens_7b",
+    "tvg_r1",
+    "time_r1",
+    "unitime",
+    "marlin",
+    "omnivtg",
+    "ra_rft",
+    "qwen2_5_vl",
+    "qwen3_5",
+)
 """The protocols; each names its module."""
 
-HUB_NAMES: Mapping[str, str] = {}
+HUB_NAMES: Mapping[str, str] = {
+    "mcg-nju/timelens2-2b": "timelens2",
+    "mcg-nju/timelens2-4b": "timelens2",
+    "mcg-nju/timelens2-8b": "timelens2",
+    "tencentarc/timelens-8b": "timelens_8b",
+    "tencentarc/timelens-7b": "timelens_7b",
+    "ruizhechen/tvg-r1": "tvg_r1",
+    "ruizhechen/tvg_coldstart": "tvg_r1",
+    "boshenxx/time-r1-3b": "time_r1",
+    "boshenxx/time-r1-7b": "time_r1",
+    "zeqianli/unitime": "unitime",
+    "nemostation/marlin-2b": "marlin",
+    "zhengmh/omnivtg-7b": "omnivtg",
+    "jinsuby/ra-rft-qwen2.5-vl-7b": "ra_rft",
+}
 """Which protocol the published checkpoints and adapters speak, by their hub names in lower case."""
 
 PLAIN: Mapping[str, str] = {

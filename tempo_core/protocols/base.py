@@ -59,6 +59,11 @@ class Tag(Token):
 Pieces = tuple[str, ...]
 
 
+def timelens_query(query: str) -> str:
+    """A query as TimeLens and TimeLens2 write it: without a full stop."""
+    return query.strip(".").strip()
+
+
 def turn(role: str, *content: str) -> Pieces:
     """A whole ChatML turn."""
     return (*opened(role, *content), Token(IM_END), "\n")
@@ -110,14 +115,16 @@ class Sampling:
     max_pixels: int | None = None
     """Of a frame; never more than 768 tokens' worth."""
     total_pixels: int
-    """Of half the frames: two frames are one unit of vision tokens."""
+    """Of one frame of every unit of vision tokens."""
+    frames_per_unit: int = 2
+    """1 where frames are still images."""
 
     def plan(self, info: "VideoInfo") -> FramePlan:
         """The frames of a probed video. A video of one frame has one."""
         count = self._count(info)
         high, low = self._frame_pixels(count), self.min_pixels
         size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
-        units = math.ceil(count / 2)
+        units = math.ceil(count / self.frames_per_unit)
         tokens = units * (size[0] // self.factor_px) * (size[1] // self.factor_px)
         return FramePlan(times_s=spread_times(info, count), size_px=size, budget_tokens=tokens)
 
@@ -132,7 +139,7 @@ class Sampling:
 
     def _frame_pixels(self, count: int) -> int:
         """Most pixels of a frame when there are so many frames."""
-        share = min(768 * self.factor_px**2, self.total_pixels / count * 2)
+        share = min(768 * self.factor_px**2, self.total_pixels / count * self.frames_per_unit)
         share = max(share, int(self.min_pixels * 1.05))
         return int(share if self.max_pixels is None else min(share, self.max_pixels))
 
@@ -190,7 +197,16 @@ def decimals(digits: int) -> Callable[[float], tuple[str, ...]]:
     return lambda time_s: (f"{time_s:.{digits}f}",)
 
 
+def mean_time(first_s: float, last_s: float) -> str:
+    """How Qwen3-VL names a unit: the mean of its first and last frame's times, in tenths."""
+    return f"{(first_s + last_s) / 2:.1f}"
+
+
 ASSISTANT = opened("assistant")
+NON_THINKING: Pieces = (*ASSISTANT, Tag("<think>"), "\n\n", Tag("</think>"), "\n\n")
+"""How Qwen3.5's template opens an answer without a thought."""
+HELPFUL: Pieces = (*turn("system", "You are a helpful assistant."), *opened("user"))
+"""How the templates of Qwen2-VL and Qwen2.5-VL begin where nobody wrote a system turn."""
 TENTHS = decimals(1)
 
 
@@ -226,7 +242,8 @@ class AnswerForm:
             return []
         pair = _NUMBER + _flexible(self.to) + _NUMBER
         more = f"(?:{_flexible(self.next)}{pair})*" if self.next else ""
-        whole = rf"\s*{self.lead}{_flexible(self.opening)}(?P<pairs>{pair}{more}){_flexible(self.closing)}\s*"
+        closing = re.sub(r"\\\.$", r"\\.?", _flexible(self.closing))  # a full stop may be missing at the end
+        whole = rf"\s*{self.lead}{_flexible(self.opening)}(?P<pairs>{pair}{more}){closing}\s*"
         match = re.fullmatch(whole, text, re.DOTALL)
         if match is None:
             raise AnswerError(
@@ -302,8 +319,10 @@ class Protocol:
     layout: Layout
     opening: Pieces
     """Before the first stamp: a system turn where there is one, and the beginning of the user's."""
-    stamp: Callable[[float, float], str] | None = None
-    """From a unit's first and last frame times to the text before it; None: no text."""
+    stamp: str = ""
+    """The text before each unit, with {} for its time; empty: no text."""
+    stamp_time: Callable[[float, float], str] = mean_time
+    """From a unit's first and last frame times to what stands for {}."""
     turns: tuple[str, ...]
     """What the user says after the video, with {query}; each after the first is a turn of its own."""
     assistant: Pieces = ASSISTANT
@@ -342,14 +361,18 @@ class Protocol:
         width = 1 if self.layout == "frames" else 2
         units = [tuple(min(k + j, len(times) - 1) for j in range(width)) for k in range(0, len(times), width)]
         unit_times = [(times[unit[0]] + times[unit[-1]]) / 2 for unit in units]
-        told = ["" if self.stamp is None else self.stamp(times[u[0]], times[u[-1]]) for u in units]
-        marks: dict[tuple[str, ...], float] = {}
-        for time_s in unit_times if self.marks == "units" else [*times, float(end_s)]:
-            marks.setdefault(self.spell(time_s), time_s)  # times that are written alike are one
+        named = [self.stamp_time(times[unit[0]], times[unit[-1]]) for unit in units]
+        marks: dict[tuple[str, ...], float] = {}  # times that are written alike are one
+        if self.marks == "units":
+            for text, time_s in zip(named, unit_times, strict=True):
+                marks.setdefault((text,), time_s)
+        else:
+            for time_s in (*times, float(end_s)):
+                marks.setdefault(self.spell(time_s), time_s)
         return Timeline(
             units=units,
             unit_times_s=unit_times,
-            stamps=told,
+            stamps=[self.stamp.replace("{}", text) for text in named],
             closing="",
             marks_s=list(marks.values()),
             mark_texts=list(marks),
