@@ -104,7 +104,7 @@ def serve(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="a Qwen2-VL checkpoint folder or hub name (default: the shipped tempo-tiny)"
+            metavar="DIR", help="a checkpoint folder or hub name[@revision] (default: the shipped tempo-tiny)"
         ),
     ] = None,
     adapter: Annotated[

@@ -1,7 +1,7 @@
 """SAA, Self-adaptive Attention Allocation: how many visual tokens each sampled frame gets.
 
 Tempo-R0 (arXiv 2507.04702) says that frames whose content changes get more tokens; its equations are not public, so
-every formula here is decided by us and stated where it stands. One visual token covers 28 x 28 pixels (Qwen2-VL).
+every formula here is decided by us and stated where it stands.
 """
 
 import math
@@ -15,7 +15,7 @@ from PIL import Image
 from tempo_core.errors import InputError
 
 TOKEN_PX = 28
-"""Side of the square of pixels that one visual token covers."""
+"""Side of the square of pixels that one visual token of Qwen2-VL covers."""
 
 ALLOCATORS = ("saa", "uniform", "random", "shifted")
 """Known ways to share a budget. Two are controls for experiments: `random` is SAA's own sharing on shuffled frames,
@@ -41,7 +41,7 @@ class Allocation:
     tokens: npt.NDArray[np.int64]
     """int64[T]: visual tokens of each frame."""
     sizes_px: npt.NDArray[np.int64]
-    """int64[T, 2]: height and width that each frame is resized to, multiples of 28."""
+    """int64[T, 2]: height and width that each frame is resized to, multiples of `token_px`."""
     variation: npt.NDArray[np.float64]
     """float64[T]: content variation in [0, 1]; 1 is the greatest change in this video."""
     allocator: str
@@ -67,10 +67,12 @@ def allocate(
     max_tokens: int,
     allocator: str = "saa",
     seed: int = 0,
+    token_px: int = TOKEN_PX,
 ) -> Allocation:
     """Share `budget_tokens` among frames uint8[T, H, W, 3].
 
-    Every frame gets a size of the ladder between `min_tokens` and `max_tokens`; the sum never exceeds the budget.
+    Every frame gets a size of the ladder between `min_tokens` and `max_tokens`; the sum never exceeds the budget. A
+    token covers `token_px` x `token_px` pixels.
     Deterministic (`seed` matters to `random` only). Raises InputError when the budget cannot hold the minimum.
     """
     if allocator not in ALLOCATORS:
@@ -95,7 +97,7 @@ def allocate(
         weights = np.roll(weights, _SHIFT_FRAMES)
     ideal = water_fill(weights, total=budget_tokens, low=float(areas[0]), high=float(areas[-1]))
     rungs = round_to_ladder(ideal, areas, budget_tokens)
-    sizes = np.array(ladder, dtype=np.int64)[rungs] * TOKEN_PX
+    sizes = np.array(ladder, dtype=np.int64)[rungs] * token_px
     return Allocation(
         tokens=areas[rungs],
         sizes_px=sizes,

@@ -12,17 +12,29 @@ from typing import Any
 
 from tempo_core.defaults import read_json
 from tempo_core.errors import CheckpointError
+from tempo_core.families import check_model_type
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "tempo-tiny"
-ARCHITECTURE = "qwen2_vl"
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG, ADAPTER_LINEAGE = "adapter_config.json", "tempo_adapter.json"
 PROMOTED = "promoted.json"
 """In a folder of adapters, which one each base is served with (`train.refresh.registry` writes it)."""
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_LINEAGE)
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+PLAIN_LORA: dict[str, tuple[object, ...]] = {
+    "use_dora": (None, False),
+    "bias": (None, "none"),
+    "modules_to_save": (None, []),
+    "trainable_token_indices": (None, []),
+    "target_parameters": (None, []),
+    # others change the base's weights when they begin
+    "init_lora_weights": (None, True, False, "gaussian", "orthogonal"),
+}
+"""Settings of an adapter that change more than its two matrices a layer, with the values that do not."""
+
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WHOLE_BYTES = 64 << 20
 _EDGE_BYTES = 1 << 20
@@ -31,7 +43,8 @@ _EDGE_BYTES = 1 << 20
 def find_checkpoint(checkpoint: str | Path | None) -> Path:
     """The folder of a checkpoint: the shipped one for None, a folder, or else a hub name, which is downloaded.
 
-    Raises CheckpointError when there is neither such a folder nor such a name, or when the hub cannot be reached.
+    A hub name may carry a branch, tag or commit: `owner/name@revision`. Raises CheckpointError when there is neither
+    such a folder nor such a name, or when the hub cannot be reached.
     """
     if checkpoint is None:
         if not SHIPPED.is_dir():
@@ -40,30 +53,54 @@ def find_checkpoint(checkpoint: str | Path | None) -> Path:
             )
         return SHIPPED
     folder = Path(checkpoint).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
+    if folder.is_file():
         raise CheckpointError(
             f"{folder} is a file. Name the checkpoint's folder, which holds config.json and {WEIGHTS}."
         )
-    if not _HUB_NAME.fullmatch(str(checkpoint)):
+    return _find_folder(checkpoint, "checkpoint", "Qwen/Qwen2-VL-2B-Instruct", HUB_FILES)
+
+
+def find_adapter(adapter: str | Path) -> Path:
+    """The folder of an adapter, or that of a hub name (`owner/name` or `owner/name@revision`), which is downloaded.
+
+    Raises CheckpointError when there is neither.
+    """
+    return _find_folder(adapter, "adapter", "zeqianli/UniTime", ADAPTER_FILES)
+
+
+def _find_folder(name: str | Path, kind: str, example: str, patterns: tuple[str, ...]) -> Path:
+    """A folder, or what the hub has under a name of that form."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    match = _HUB_NAME.fullmatch(str(name))
+    if match is None:
         raise CheckpointError(
-            f"There is no checkpoint folder {folder}. Name a folder, or a hub name like "
-            "Qwen/Qwen2-VL-2B-Instruct."
+            f"There is no {kind} folder {folder}. Name a folder, or a hub name like {example}."
         )
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(checkpoint), allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(match[1], revision=match[2], allow_patterns=list(patterns)))
     except Exception as error:  # the client raises its own, its transport's, and the system's errors
         raise CheckpointError(
-            f"{str(checkpoint)!r} is no folder here and could not be fetched from the hub ({type(error).__name__}). "
+            f"{str(name)!r} is no folder here and could not be fetched from the hub ({type(error).__name__}). "
             "Check the name and the network, or name a downloaded folder."
         ) from error
 
 
+def folder_name(folder: Path) -> str:
+    """What a checkpoint or adapter is called: its folder's name, or its repository's in the hub's cache."""
+    folder = folder.resolve()
+    # models--owner--name/snapshots/commit
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.split("--", 2)[-1]
+    return folder.name
+
+
 def check_checkpoint(folder: Path) -> dict[str, Any]:
-    """The configuration of a whole, safe Qwen2-VL checkpoint folder. Raises CheckpointError for any other folder."""
+    """The configuration of a whole, safe checkpoint folder of a known family. Raises CheckpointError for any other."""
     config = read_config(folder)
     for path in weight_files(folder):
         check_safetensors(path)
@@ -73,14 +110,42 @@ def check_checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's configuration. Raises CheckpointError when it is missing, damaged or not Qwen2-VL's."""
-    config = read_json(folder / "config.json")
-    kind = config.get("model_type")
-    if kind != ARCHITECTURE:
+    """The folder's configuration. Raises CheckpointError when it is missing, damaged, of no family that runs here, or
+    of weights that are stored in a way that is not read here."""
+    packed = sorted(path.name for path in folder.glob("*.gguf"))
+    if packed and not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder} holds a {kind!r} model; this needs a Qwen2-VL checkpoint ({ARCHITECTURE!r})."
+            f"{folder} holds GGUF weights ({packed[0]}), which llama.cpp reads. Name the checkpoint that they were "
+            "made from; it is stored in NF4 here when it is loaded."
         )
+    config = read_json(folder / "config.json")
+    if config.get("auto_map"):
+        raise CheckpointError(
+            f"{folder} wants to run code of its own (auto_map in config.json), which is never done. Name a checkpoint "
+            "whose architecture is part of transformers."
+        )
+    check_model_type(config.get("model_type"), folder)
+    stored_precision(config, folder)
     return config
+
+
+def stored_precision(config: dict[str, Any], source: object = "The checkpoint") -> str | None:
+    """How the weights are quantised on disk: nf4, fp4, int8, or None for plain ones.
+
+    Raises CheckpointError, which names `source`, for a method that is not bitsandbytes.
+    """
+    quantisation = config.get("quantization_config")
+    if not quantisation:
+        return None
+    method = quantisation.get("quant_method")
+    if method != "bitsandbytes":
+        raise CheckpointError(
+            f"{source} is quantised with {method!r}; plain weights and bitsandbytes' are read here. Name the "
+            "checkpoint that it was made from; it is stored in NF4 here when it is loaded."
+        )
+    if quantisation.get("load_in_8bit"):
+        return "int8"
+    return str(quantisation.get("bnb_4bit_quant_type", "fp4"))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -127,6 +192,12 @@ def check_adapter(folder: Path, base_fingerprint: str) -> dict[str, list[int]]:
         raise CheckpointError(
             f"{folder} holds a {config.get('peft_type')!r} adapter; only LoRA is supported."
         )
+    for key, harmless in PLAIN_LORA.items():
+        if config.get(key) not in harmless:
+            raise CheckpointError(
+                f"The adapter {folder} is more than plain LoRA: {key} is {config[key]!r} in {ADAPTER_CONFIG}. Merge it "
+                "into its base with the tool that made it, and name the merged checkpoint."
+            )
     path = folder / ADAPTER_WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} lacks the weights {ADAPTER_WEIGHTS}. {_pickle_hint(folder)}")

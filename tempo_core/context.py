@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tempo_core.allocation import Allocation, allocate
+from tempo_core.allocation import TOKEN_PX, Allocation, allocate
+from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
-from tempo_core.errors import Cancelled
 from tempo_core.loading import LoadedModel
-from tempo_core.memory import PREFILL_TOKENS
 from tempo_core.prompt import IMAGE_PAD, context_ids, grid_sizes, mrope_positions, next_position, special_id
 from tempo_core.timestamps import format_stamps
 from tempo_core.vision import encode_frames
@@ -59,7 +58,7 @@ class VideoContext:
 
     def cache_bytes(self) -> int:
         """What holding on to this context costs."""
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
+        return cache_bytes(self.cache)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +79,7 @@ def build_prompt(
     *,
     token_budget: int | None,
     allocator: str,
+    token_px: int = TOKEN_PX,
 ) -> VideoPrompt:
     """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot be."""
     stamps = format_stamps(video.times_s, video.end_s)
@@ -89,10 +89,11 @@ def build_prompt(
         min_tokens=defaults.min_tokens,
         max_tokens=defaults.max_tokens,
         allocator=allocator,
+        token_px=token_px,
     )
     ids = context_ids(tokenizer, stamps, allocation.tokens.tolist())
     pad = special_id(tokenizer, IMAGE_PAD)
-    positions = mrope_positions(ids, grid_sizes(allocation.sizes_px), image_token_id=pad)
+    positions = mrope_positions(ids, grid_sizes(allocation.sizes_px, token_px), image_token_id=pad)
     return VideoPrompt(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
 
 
@@ -112,20 +113,20 @@ def encode_video(
     `prompt` replaces `build_prompt`'s, for experiments that write the context otherwise. Raises InputError
     for a budget that cannot hold the frames' minimum, Cancelled between steps.
     """
-    from transformers import DynamicCache
-
     report: OnProgress = on_progress or (lambda stage, share: None)
     laps = [time.perf_counter()]
     report("allocating", 0.0)
     prompt = prompt or build_prompt(
-        loaded.tokenizer, loaded.defaults, video, token_budget=token_budget, allocator=allocator
+        loaded.tokenizer,
+        loaded.defaults,
+        video,
+        token_budget=token_budget,
+        allocator=allocator,
+        token_px=loaded.normaliser.token_px,
     )
     laps.append(time.perf_counter())
-
-    # The frames' vision tokens [N, width] take the placeholders' places among the text embeddings [L, width].
-    model = loaded.model
     visual_tokens = encode_frames(
-        model,
+        loaded.model,
         video.frames,
         prompt.allocation.sizes_px,
         loaded.normaliser,
@@ -133,24 +134,14 @@ def encode_video(
         on_progress=lambda share: report("encoding", share / 2),
     )
     laps.append(time.perf_counter())
-    ids = torch.tensor(prompt.ids, device=model.device)
-    embeddings = model.get_input_embeddings()(ids)
-    embeddings[ids == special_id(loaded.tokenizer, IMAGE_PAD)] = visual_tokens.to(embeddings.dtype)
-    positions = torch.from_numpy(prompt.positions).to(model.device)[:, None]
-
-    # The cache is filled piece by piece, so that a person can stop in between.
-    cache = DynamicCache(config=model.config.get_text_config())
-    for start in range(0, len(ids), PREFILL_TOKENS):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while reading the video.")
-        piece = slice(start, start + PREFILL_TOKENS)
-        model.model.language_model(
-            inputs_embeds=embeddings[None, piece],
-            position_ids=positions[:, :, piece],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        report("encoding", 0.5 + min(1.0, piece.stop / len(ids)) / 2)
+    cache, _ = read_prompt(
+        loaded.model,
+        prompt.ids,
+        prompt.positions,
+        visual_tokens,
+        cancel=cancel,
+        on_progress=lambda share: report("encoding", 0.5 + share / 2),
+    )
     laps.append(time.perf_counter())
     stages = ("allocating_s", "vision_s", "prefix_s")
     return VideoContext(

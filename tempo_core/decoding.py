@@ -8,14 +8,18 @@ that those of all answers sum to one.
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tempo_core.errors import Cancelled, CheckpointError
+from tempo_core.families import family_of
 from tempo_core.grammar import AnswerGrammar, GrammarState
+from tempo_core.memory import PREFILL_TOKENS
 from tempo_core.prompt import IMAGE_PAD, special_id
 from tempo_core.vision import image_inputs
 
@@ -60,7 +64,7 @@ class CachedScorer:
 
     def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
         if list(parents) != list(range(self._rows)):
-            self._cache.batch_select_indices(torch.tensor(parents, device=self._logits.device))
+            self._cache.reorder_cache(torch.tensor(parents, device=self._logits.device))
             self._logits = self._logits[list(parents)]
         self._rows = len(prefixes)
         pending = [list(prefix[self._n_fed :]) for prefix in prefixes]
@@ -98,6 +102,52 @@ def plain_scorer(
         return torch.cat(logits)
 
     return score
+
+
+def read_prompt(
+    model: Any,
+    ids: Sequence[int],
+    positions: npt.NDArray[np.int64],
+    visual_tokens: torch.Tensor,
+    *,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> tuple[Any, torch.Tensor]:
+    """A prompt of L ids through the language model: its cache, and the last hidden state [1, W].
+
+    `positions` int64[3, L]; `visual_tokens` [N, (1 + K) W] of `encode_frames` take the placeholders' places. The cache
+    is filled piece by piece, so that a person can stop in between. Raises Cancelled between pieces.
+    """
+    from transformers import DynamicCache
+
+    family, config = family_of(model), model.config
+    input_ids = torch.tensor(ids, device=model.device)
+    embeddings = model.get_input_embeddings()(input_ids)
+    is_visual = (input_ids == config.image_token_id) | (input_ids == config.video_token_id)
+    visual_tokens = visual_tokens.to(embeddings)
+    width = embeddings.shape[-1]
+    embeddings[is_visual] = visual_tokens[:, :width]
+    mrope = torch.from_numpy(positions).to(model.device)[:, None]
+
+    cache = DynamicCache(config=config.get_text_config())
+    n_seen = 0
+    for start in range(0, len(ids), PREFILL_TOKENS):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while reading the video.")
+        piece = slice(start, start + PREFILL_TOKENS)
+        n_visual = int(is_visual[piece].sum())
+        features = visual_tokens[n_seen : n_seen + n_visual, width:]
+        n_seen += n_visual
+        output = model.model.language_model(
+            inputs_embeds=embeddings[None, piece],
+            position_ids=mrope[:, :, piece],
+            past_key_values=cache,
+            use_cache=True,
+            **family.language_inputs(is_visual[None, piece], features, width),
+        )
+        if on_progress is not None:
+            on_progress(min(1.0, piece.stop / len(ids)))
+    return cache, output.last_hidden_state[:, -1]
 
 
 def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
@@ -138,10 +188,30 @@ def share_cache(cache: Any) -> Any:
     """A cache that continues another one without changing it.
 
     A DynamicCache grows by making new tensors, so that sharing the old ones costs nothing; a test holds it to that.
+    Layers of linear attention overwrite their states, which are small and do not grow: they are copied.
     """
     twin = copy.copy(cache)
     twin.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in twin.layers:
+        for name, states in list(vars(layer).items()):
+            if isinstance(states, dict):  # by state: tensors, or what is known of them
+                vars(layer)[name] = {
+                    idx: state.clone() if isinstance(state, torch.Tensor) else state
+                    for idx, state in states.items()
+                }
     return twin
+
+
+def cache_bytes(cache: Any) -> int:
+    """What a cache holds: keys and values, and the states of linear attention."""
+    tensors = [
+        tensor
+        for layer in cache.layers
+        for value in vars(layer).values()
+        for tensor in (value.values() if isinstance(value, dict) else [value])
+        if isinstance(tensor, torch.Tensor)
+    ]
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def search(

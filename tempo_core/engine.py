@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tempo_core.answers import answer_pieces, moments_of, parse_answer, write_answer
+from tempo_core.checkpoint import folder_name
 from tempo_core.context import OnProgress, VideoContext, build_prompt, encode_video
 from tempo_core.decoding import (
     CachedScorer,
@@ -119,9 +120,11 @@ class Engine:
         model = self.loaded.model
         return {
             "model_id": self.model_id,
-            "checkpoint": self.loaded.folder.name,
-            "adapter": None if self.loaded.adapter is None else self.loaded.adapter.name,
+            "family": self.loaded.family.model_type,
+            "checkpoint": folder_name(self.loaded.folder),
+            "adapter": None if self.loaded.adapter is None else folder_name(self.loaded.adapter),
             "fingerprint": self.loaded.fingerprint,
+            "precision": self.loaded.precision,
             "four_bit": self.loaded.four_bit,
             "device": self.loaded.device,
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -202,7 +205,12 @@ class Engine:
     ) -> Answer:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for tests."""
         prompt = build_prompt(
-            self.loaded.tokenizer, self.defaults, video, token_budget=token_budget, allocator=allocator
+            self.loaded.tokenizer,
+            self.defaults,
+            video,
+            token_budget=token_budget,
+            allocator=allocator,
+            token_px=self.loaded.normaliser.token_px,
         )
         ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
         scorer = plain_scorer(self.loaded, video, prompt, ids)
@@ -294,7 +302,7 @@ def load_engine(
     four_bit: bool = True,
     device: str | None = None,
 ) -> Engine:
-    """An engine on a Qwen2-VL checkpoint folder or hub name (None: the one that ships). Raises CheckpointError."""
+    """An engine on a checkpoint folder or hub name (None: the one that ships). Raises CheckpointError."""
     return Engine(load_model(checkpoint, adapter=adapter, four_bit=four_bit, device=device))
 
 

@@ -1,29 +1,43 @@
 """From a checkpoint folder to a model that can be asked: weights, NF4, adapter, tokenizer, pixels, defaults.
 
-One path for every Qwen2-VL, from the tiny one that ships to Qwen2-VL-7B-Instruct. No torchvision: the
-tokenizer is loaded on its own and frames are prepared by `vision`.
+One path for every family, from the tiny Qwen2-VL that ships to the published sizes. No torchvision: the tokenizer is
+loaded on its own and frames are prepared by `vision`.
 """
 
 import contextlib
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from tempo_core.checkpoint import check_adapter, check_checkpoint, find_checkpoint, fingerprint
+from tempo_core.checkpoint import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    check_adapter,
+    check_checkpoint,
+    find_adapter,
+    find_checkpoint,
+    fingerprint,
+    folder_name,
+    read_config,
+    stored_precision,
+    weight_files,
+)
 from tempo_core.defaults import GroundingDefaults, read_defaults, read_json
 from tempo_core.errors import CheckpointError, InputError
-from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VISION_END, VISION_START, special_id
-from tempo_core.vision import MERGE, PATCH_PX, TEMPORAL_PATCH, Normaliser
-
-KEPT_WHOLE = ("model.visual", "lm_head")
-"""Modules that stay unquantised. A list of one's own replaces bitsandbytes' default, so lm_head must be in it."""
+from tempo_core.families import family_named
+from tempo_core.families.base import Family
+from tempo_core.memory import plan
+from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
+from tempo_core.vision import MERGE, TEMPORAL_PATCH, Normaliser
 
 EXACT_CPU_WEIGHTS = 200_000_000
 """Up to so many quantised weights, a CPU dequantises to float32 instead of using bitsandbytes' bfloat16 kernel.
@@ -32,23 +46,36 @@ That kernel exists on some processors only and rounds activations, so that answe
 model cannot be used on a CPU without it.
 """
 
+SMALL_BYTES = 1 << 30
+"""Checkpoints up to so many bytes are loaded without asking whether they fit."""
+
+PRESENT_NAMES = ((r"model\.(?=layers\.)", "model.language_model."), (r"visual\.", "model.visual."))
+"""Beginnings of layers' names before transformers 4.52, as adapters still have them, and what they are today."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
     """A model ready for inference, with what belongs to it."""
 
     model: Any
-    """Qwen2VLForConditionalGeneration in eval mode, with LoRA layers inside when an adapter was given."""
+    """The family's transformers model in eval mode, with LoRA layers inside when an adapter was given."""
+    family: Family
     tokenizer: Any
     normaliser: Normaliser
     defaults: GroundingDefaults
     model_id: str
-    """Folder name and fingerprint of weights and adapter, and the precision: what an answer was made with."""
+    """Name and fingerprint of weights and adapter, and the precision: what an answer was made with."""
     fingerprint: str
     folder: Path
     adapter: Path | None
-    four_bit: bool
+    """The adapter's folder."""
+    precision: str
+    """How the language model's layers are held: nf4, fp4, int8, or a float type."""
     device: str
+
+    @property
+    def four_bit(self) -> bool:
+        return self.precision in ("nf4", "fp4")
 
 
 def load_model(
@@ -58,34 +85,45 @@ def load_model(
     four_bit: bool = True,
     device: str | None = None,
 ) -> LoadedModel:
-    """Load a Qwen2-VL checkpoint folder or hub name (None: the one that ships) for inference.
+    """Load a checkpoint folder or hub name (None: the one that ships) for inference; `adapter` likewise.
 
-    `four_bit` stores the language model's linear layers in NF4 with double quantisation. `device` is "cpu",
-    "cuda" or None (a GPU when there is one). Raises CheckpointError for anything wrong with the folders.
+    `four_bit` stores the language model's linear layers in NF4 with double quantisation; weights that are quantised on
+    disk stay as they are. `device` is "cpu", "cuda" or None (a GPU when there is one). Raises CheckpointError for
+    anything wrong with the folders, and for weights that the device has no room for.
     """
     folder = find_checkpoint(checkpoint)
-    check_checkpoint(folder)
+    config = check_checkpoint(folder)
     where = pick_device(device)
     base = fingerprint(folder)
-    lora = None if adapter is None else check_adapter(Path(adapter).expanduser(), base)
+    adapter_folder = None if adapter is None else find_adapter(adapter)
+    if adapter_folder is not None:
+        check_adapter(adapter_folder, base)
     tokenizer = load_tokenizer(folder)
     defaults, normaliser = read_defaults(folder), read_normaliser(folder)
     model = load_weights(folder, four_bit=four_bit, device=where)
-    name = f"{folder.resolve().name}@{base[:12]}"
-    if adapter is not None and lora is not None:
-        model = attach_adapter(model, Path(adapter).expanduser(), lora)
-        name += f"+{Path(adapter).name}@{fingerprint(Path(adapter).expanduser())[:12]}"
-    precision = "nf4" if four_bit else str(model.dtype).removeprefix("torch.")
+    for name, token in (("image_token_id", IMAGE_PAD), ("video_token_id", VIDEO_PAD)):
+        if getattr(model.config, name) != special_id(tokenizer, token):
+            raise CheckpointError(
+                f"{folder} has the tokenizer of another model: {token} is {special_id(tokenizer, token)}, and "
+                f"config.json's {name} is {getattr(model.config, name)}. Copy the tokenizer that belongs to the "
+                "weights."
+            )
+    model_id = f"{folder_name(folder)}@{base[:12]}"
+    if adapter_folder is not None:
+        model = attach_adapter(model, adapter_folder).get_base_model()
+        model_id += f"+{folder_name(adapter_folder)}@{fingerprint(adapter_folder)[:12]}"
+    precision = precision_of(model)
     return LoadedModel(
         model=model.eval(),
+        family=family_named(config["model_type"]),
         tokenizer=tokenizer,
         normaliser=normaliser,
         defaults=defaults,
-        model_id=f"{name}/{precision}",
+        model_id=f"{model_id}/{precision}",
         fingerprint=base,
         folder=folder,
-        adapter=None if adapter is None else Path(adapter),
-        four_bit=four_bit,
+        adapter=adapter_folder,
+        precision=precision,
         device=where,
     )
 
@@ -104,16 +142,17 @@ def pick_device(device: str | None) -> str:
 
 
 def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
-    """The Qwen2-VL model of a folder that `check_checkpoint` passed, frozen. Raises CheckpointError."""
-    from transformers import Qwen2VLForConditionalGeneration
-
+    """The model of a folder that `check_checkpoint` passed, frozen. Raises CheckpointError."""
+    config = read_config(folder)
+    family, stored = family_named(config["model_type"]), stored_precision(config)
+    check_memory(folder, four_bit=four_bit, device=device)
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    options: dict[str, Any] = {"device_map": {"": device}} if four_bit or device != "cpu" else {}
-    if four_bit:
-        options["quantization_config"] = nf4_config(dtype)
+    options: dict[str, Any] = {"device_map": {"": device}} if four_bit or stored or device != "cpu" else {}
+    if four_bit and stored is None:
+        options["quantization_config"] = nf4_config(dtype, family)
     try:
         with quiet():
-            loaded: Any = Qwen2VLForConditionalGeneration.from_pretrained(
+            loaded: Any = family.model_class.from_pretrained(
                 folder,
                 dtype=dtype,
                 use_safetensors=True,
@@ -123,22 +162,65 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
                 **options,
             )
     except (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder} could not be loaded as Qwen2-VL: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{folder} could not be loaded as {family.title}: {_first_line(error)}"
+        ) from error
     model, report = loaded
     if missing := sorted(map(str, report["missing_keys"])):
         raise CheckpointError(
             f"{folder} lacks {len(missing)} weights, among them {missing[0]}. Copy or download it again."
         )
-    if four_bit and device == "cpu":
-        layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
-        if sum(layer.in_features * layer.out_features for layer in layers) <= EXACT_CPU_WEIGHTS:
-            for layer in layers:
-                layer.support_avx512bf16_for_cpu = False
+    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    if stored is not None:
+        for (
+            layer
+        ) in layers:  # the type to compute in is this device's, not that of the machine that stored them
+            layer.compute_dtype, layer.compute_type_is_set = dtype, True
+    n_weights = sum(layer.in_features * layer.out_features for layer in layers)
+    if device == "cpu" and n_weights <= EXACT_CPU_WEIGHTS:
+        for layer in layers:
+            layer.support_avx512bf16_for_cpu = False
     return model.requires_grad_(False)
 
 
-def nf4_config(dtype: torch.dtype) -> Any:
-    """NF4 with double quantisation for the language model's linear layers; vision and lm_head stay whole."""
+def precision_of(model: Any) -> str:
+    """How a model's linear layers are held: nf4, fp4, int8, or the float type of its weights."""
+    for layer in model.modules():
+        if type(layer).__name__ == "Linear4bit":
+            return str(layer.weight.quant_type)
+        if type(layer).__name__ == "Linear8bitLt":
+            return "int8"
+    return str(model.dtype).removeprefix("torch.")
+
+
+def check_memory(folder: Path, *, four_bit: bool, device: str) -> None:
+    """Raise CheckpointError when a checkpoint of more than SMALL_BYTES takes more memory than a device has free."""
+    if sum(path.stat().st_size for path in weight_files(folder)) < SMALL_BYTES:
+        return
+    needed = plan(folder, four_bit=four_bit, device=device).weight_bytes
+    free = free_bytes(device)
+    if needed > free:
+        smaller = "" if four_bit else " load it in four bits,"
+        raise CheckpointError(
+            f"The weights of {folder_name(folder)} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on "
+            f"{device}. Name a smaller checkpoint,{smaller} or use a device with more memory."
+        )
+
+
+def free_bytes(device: str) -> int:
+    """Memory of a device that nobody uses, or that the system can take back at once."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def nf4_config(dtype: torch.dtype, family: Family) -> Any:
+    """NF4 with double quantisation for the linear layers that the family does not keep whole."""
     # It warns on import of an optional kernel.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from transformers import BitsAndBytesConfig
@@ -148,12 +230,12 @@ def nf4_config(dtype: torch.dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=list(KEPT_WHOLE),
+        llm_int8_skip_modules=list(family.unquantised),
     )
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer, with Qwen2-VL's special tokens. Raises CheckpointError when it is damaged or
+    """The folder's tokenizer, with the special tokens that prompts need. Raises CheckpointError when it is damaged or
     another's."""
     from transformers import AutoTokenizer
 
@@ -162,23 +244,24 @@ def load_tokenizer(folder: Path) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception on damaged files
         raise CheckpointError(f"The tokenizer in {folder} cannot be read: {_first_line(error)}") from error
-    for token in (IM_START, IM_END, VISION_START, VISION_END, IMAGE_PAD):
+    for token in (IM_START, IM_END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD):
         special_id(tokenizer, token)
     return tokenizer
 
 
 def read_normaliser(folder: Path) -> Normaliser:
-    """Mean and standard deviation of the pixels from `preprocessor_config.json`; Qwen2-VL's own without the file."""
+    """Mean and standard deviation of the pixels from `preprocessor_config.json`; the family's own without the file."""
+    family = family_named(read_config(folder)["model_type"])
+    default = family.normaliser
     if not (folder / "preprocessor_config.json").is_file():
-        return Normaliser()
+        return default
     data = read_json(folder / "preprocessor_config.json")
-    expected = {"patch_size": PATCH_PX, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH}
+    expected = {"patch_size": default.patch_px, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH}
     for key, value in expected.items():
         if data.get(key, value) != value:
             raise CheckpointError(
-                f"{folder}: preprocessor_config.json has {key} {data[key]}; Qwen2-VL has {value}."
+                f"{folder}: preprocessor_config.json has {key} {data[key]}; {family.title} has {value}."
             )
-    default = Normaliser()
     try:
         mean = tuple(map(float, data.get("image_mean", default.mean)))
         std = tuple(map(float, data.get("image_std", default.std)))
@@ -188,32 +271,71 @@ def read_normaliser(folder: Path) -> Normaliser:
         raise CheckpointError(
             f"{folder}: image_mean and image_std in preprocessor_config.json must be three numbers each."
         )
-    return Normaliser(mean=mean, std=std, rescale=float(data.get("rescale_factor", default.rescale)))
+    return replace(default, mean=mean, std=std, rescale=float(data.get("rescale_factor", default.rescale)))
 
 
-def attach_adapter(model: Any, folder: Path, shapes: dict[str, list[int]]) -> Any:
-    """The model with the adapter's LoRA layers inside, unmerged. Raises CheckpointError when they do not fit it."""
+def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
+    """The PeftModel of a model and an adapter folder that `check_adapter` passed, its layers unmerged.
+
+    Layers are those that the adapter has tensors for, whatever its `target_modules` say; names from before
+    transformers 4.52 are understood. Raises CheckpointError when a tensor finds no layer or does not fit it.
+    """
+    from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+    from peft.utils.other import get_pattern_key
+
     modules = dict(model.named_modules())
-    for name, shape in shapes.items():
+    tensors: dict[str, torch.Tensor] = {}
+    stored_names: dict[str, str] = {}
+    for name, tensor in load_file(folder / ADAPTER_WEIGHTS).items():
         match = re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)(?:\.default)?\.weight", name)
-        module = modules.get(match[1]) if match else None
+        layer = match[1] if match else ""
+        if layer not in modules:
+            for old, new in PRESENT_NAMES:
+                layer = re.sub(f"^{old}", new, layer)
+        module = modules.get(layer)
         if match is None or not isinstance(module, nn.Linear):
             raise CheckpointError(
                 f"The adapter {folder} was made for another base: this one has no layer for {name!r}."
             )
         width = module.in_features if match[2] == "A" else module.out_features
-        if shape[1 if match[2] == "A" else 0] != width:
+        if tensor.shape[1 if match[2] == "A" else 0] != width:
             raise CheckpointError(
-                f"The adapter {folder} was made for another base: {name!r} has shape {shape}, the layer has "
-                f"width {width}."
+                f"The adapter {folder} was made for another base: {name!r} has shape {list(tensor.shape)}, the layer "
+                f"has {width} there."
             )
-    from peft import PeftModel
-
+        tensors[f"base_model.model.{layer}.lora_{match[2]}.weight"] = tensor
+        stored_names[layer] = match[1]
+    half = [layer for layer in stored_names if f"base_model.model.{layer}.lora_A.weight" not in tensors]
+    half += [layer for layer in stored_names if f"base_model.model.{layer}.lora_B.weight" not in tensors]
+    if half or not tensors:
+        raise CheckpointError(
+            f"The adapter {folder} lacks a matrix of {half[0] if half else 'every layer'}. Copy or download it again."
+        )
     try:
         with quiet():
-            return PeftModel.from_pretrained(model, str(folder), is_trainable=False).get_base_model()
+            config: Any = LoraConfig.from_pretrained(str(folder))
+            # exact names: patterns and leaf names were written for the names of their time
+            alphas, ranks = config.alpha_pattern or {}, config.rank_pattern or {}
+            config.alpha_pattern = {
+                layer: alphas.get(get_pattern_key(list(alphas), stored), config.lora_alpha)
+                for layer, stored in stored_names.items()
+            }
+            config.rank_pattern = {
+                layer: ranks.get(get_pattern_key(list(ranks), stored), config.r)
+                for layer, stored in stored_names.items()
+            }
+            config.target_modules = sorted(stored_names)
+            config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
+            config.inference_mode = not trainable
+            tuned = PeftModel(model, config)
+            result = set_peft_model_state_dict(tuned, tensors)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         raise CheckpointError(f"The adapter {folder} could not be loaded: {_first_line(error)}") from error
+    if result.unexpected_keys:
+        raise CheckpointError(
+            f"The adapter {folder} does not fit its own {ADAPTER_CONFIG}: {result.unexpected_keys[0]!r} is left over."
+        )
+    return tuned
 
 
 @contextlib.contextmanager

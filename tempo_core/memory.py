@@ -6,6 +6,7 @@ second and no weights.
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tempo_core.defaults import GroundingDefaults, read_defaults
@@ -20,33 +21,13 @@ TOKENS_PER_STAMP = 6
 PREFILL_TOKENS = 1024
 """Tokens of a context that are encoded in one go; between pieces a person can cancel."""
 
-PUBLISHED: dict[str, dict[str, Any]] = {
-    "Qwen2-VL-2B-Instruct": {
-        "hidden_size": 1536,
-        "intermediate_size": 8960,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 2,
-        "vocab_size": 151936,
-        "tie_word_embeddings": True,
-    },
-    "Qwen2-VL-7B-Instruct": {
-        "hidden_size": 3584,
-        "intermediate_size": 18944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "vocab_size": 152064,
-        "tie_word_embeddings": False,
-    },
-}
-"""Sizes of the published language models, from their config.json."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryPlan:
     """What loading and asking a model takes. Bytes are of the device that holds the model."""
 
+    family: str
+    """As its makers write it."""
     parameters: int
     """Weights in all; tied embeddings count once."""
     quantised_modules: tuple[str, ...]
@@ -54,6 +35,8 @@ class MemoryPlan:
     quantised_parameters: int
     lora_targets: tuple[str, ...]
     """Leaf names to adapt: the language model's linear layers."""
+    lora_rank_parameters: int
+    """Weights of an adapter of rank 1 on all of them."""
     weight_bytes: int
     """NF4 for the quantised layers, the compute type for the rest."""
     cache_bytes: int
@@ -76,6 +59,7 @@ class MemoryPlan:
     def describe(self) -> str:
         """The plan in a few lines for a terminal."""
         rows = [
+            ("family", self.family),
             (
                 "parameters",
                 f"{self.parameters / 1e6:,.1f} M, {self.quantised_parameters / 1e6:,.1f} M of them in 4 bits",
@@ -90,27 +74,41 @@ class MemoryPlan:
         return "\n".join(f"{name:<14}{value}" for name, value in rows)
 
 
-def published_config(name: str) -> Any:
-    """The configuration of a published Qwen2-VL by name (a key of PUBLISHED), without the hub."""
-    from transformers import Qwen2VLConfig
+def published() -> dict[str, Any]:
+    """The families of published checkpoints, by the last part of the checkpoints' hub names."""
+    from tempo_core.families import MODEL_TYPES, family_named
 
-    sizes = PUBLISHED[name]
-    text = {
-        **sizes,
-        "max_position_embeddings": 32768,
-        "rms_norm_eps": 1e-6,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-    }
-    vision = {
-        "depth": 32,
-        "embed_dim": 1280,
-        "num_heads": 16,
-        "mlp_ratio": 4,
-        "hidden_size": sizes["hidden_size"],
-    }
-    return Qwen2VLConfig(
-        text_config=text, vision_config=vision, tie_word_embeddings=sizes["tie_word_embeddings"]
-    )
+    families = [family_named(model_type) for model_type in MODEL_TYPES]
+    return {name: family for family in families for name in family.published}
+
+
+def read_model_config(checkpoint_or_config: Any) -> tuple[Any, GroundingDefaults]:
+    """The configuration and defaults of a checkpoint folder, a hub name, the name of a published checkpoint (with or
+    without its owner), or a configuration; no weight is read.
+
+    Raises CheckpointError for a folder whose configuration is not one of a family's.
+    """
+    from transformers import PretrainedConfig
+
+    from tempo_core.checkpoint import find_checkpoint, read_config
+    from tempo_core.families import family_named
+
+    if isinstance(checkpoint_or_config, PretrainedConfig):
+        return checkpoint_or_config, GroundingDefaults()
+    name = str(checkpoint_or_config).rpartition("/")[2]
+    if checkpoint_or_config is not None and not Path(str(checkpoint_or_config)).is_dir():
+        family = published().get(name)
+        if family is not None:
+            return family.published_config(name), GroundingDefaults()
+    folder = find_checkpoint(checkpoint_or_config)
+    data = read_config(folder)
+    family = family_named(data["model_type"])
+    try:
+        return family.config_class.from_dict(data), read_defaults(folder)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder / 'config.json'} is no usable {family.title} configuration: {error}"
+        ) from error
 
 
 def plan(
@@ -120,54 +118,41 @@ def plan(
     device: str = "cpu",
     defaults: GroundingDefaults | None = None,
 ) -> MemoryPlan:
-    """The memory plan of a checkpoint folder, a name in PUBLISHED, or a Qwen2VLConfig; no weight is read.
-
-    Raises CheckpointError for a folder whose configuration is not Qwen2-VL.
-    """
+    """The memory plan of whatever `read_model_config` takes; no weight is read. Raises CheckpointError as it does."""
     import torch
-    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-    from tempo_core.checkpoint import find_checkpoint, read_config
+    from tempo_core.checkpoint import stored_precision
+    from tempo_core.families import family_named
     from tempo_core.vision import MAX_BATCH_PATCHES
 
-    config: Any
-    checkpoint_defaults = GroundingDefaults()
-    if isinstance(checkpoint_or_config, Qwen2VLConfig):
-        config = checkpoint_or_config
-    elif isinstance(checkpoint_or_config, str) and checkpoint_or_config in PUBLISHED:
-        config = published_config(checkpoint_or_config)
-    else:
-        folder = find_checkpoint(checkpoint_or_config)
-        try:
-            config = Qwen2VLConfig.from_dict(read_config(folder))
-            checkpoint_defaults = read_defaults(folder)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(
-                f"{folder / 'config.json'} is no usable Qwen2-VL configuration: {error}"
-            ) from error
+    config, checkpoint_defaults = read_model_config(checkpoint_or_config)
     defaults = defaults or checkpoint_defaults
+    family = family_named(config.model_type)
     with torch.device("meta"):
-        model: Any = Qwen2VLForConditionalGeneration(config)
+        model: Any = family.model_class(config)
     model.tie_weights()
 
     layers = quantisable_layers(model)
+    stored = stored_precision(config.to_dict())
+    four_bit = four_bit or stored is not None
+    bits = 8 if stored == "int8" else NF4_BITS_PER_WEIGHT
     quantised = sum(layer.weight.numel() for layer in layers.values()) if four_bit else 0
     n_bytes = 4 if device == "cpu" else 2
     parameters = sum(parameter.numel() for parameter in model.parameters())
     context = context_tokens(defaults)
-    text, vision = config.text_config, config.vision_config
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * head * n_bytes
+    text = config.get_text_config()
     # The widest layer's tensors for one piece of the context, or for one batch of the vision tower.
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
-    tower = MAX_BATCH_PATCHES * round(vision.embed_dim * (vision.mlp_ratio + 4))
+    tower = MAX_BATCH_PATCHES * family.tower_width(config.vision_config)
     return MemoryPlan(
+        family=family.title,
         parameters=parameters,
         quantised_modules=tuple(layers) if four_bit else (),
         quantised_parameters=quantised,
         lora_targets=lora_targets(model),
-        weight_bytes=round(quantised * NF4_BITS_PER_WEIGHT / 8) + (parameters - quantised) * n_bytes,
-        cache_bytes=cache_bytes * (context + defaults.max_new_tokens),
+        lora_rank_parameters=sum(layer.in_features + layer.out_features for layer in layers.values()),
+        weight_bytes=round(quantised * bits / 8) + (parameters - quantised) * n_bytes,
+        cache_bytes=family.cache_bytes(text, context + defaults.max_new_tokens, n_bytes),
         activation_bytes=max(prefill, tower) * n_bytes,
         context_tokens=context,
         dtype="float32" if device == "cpu" else "bfloat16",
@@ -175,16 +160,17 @@ def plan(
 
 
 def quantisable_layers(model: Any) -> dict[str, Any]:
-    """The linear layers that NF4 replaces, by name: all but the vision tower and the head."""
+    """The linear layers that NF4 replaces and LoRA adapts, by name: all but those that the family keeps whole."""
     from torch import nn
 
-    from tempo_core.loading import KEPT_WHOLE
+    from tempo_core.families import family_of
 
+    unquantised = family_of(model).unquantised
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
-        and not any(name == whole or name.startswith(f"{whole}.") for whole in KEPT_WHOLE)
+        and not any(name.startswith(f"{whole}.") or name.endswith(whole) for whole in unquantised)
     }
 
 

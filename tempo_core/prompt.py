@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from tempo_core.errors import CheckpointError, InputError
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END, IMAGE_PAD = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 MAX_QUERY_CHARACTERS = 500
 
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -55,11 +56,12 @@ def clean_query(query: str) -> str:
 
 
 def special_id(tokenizer: Any, token: str) -> int:
-    """The id of one of Qwen2-VL's special tokens. Raises CheckpointError when the tokenizer does not have it."""
+    """The id of one of the special tokens above. Raises CheckpointError when the tokenizer does not have it."""
     token_id = tokenizer.convert_tokens_to_ids(token)
     if token_id is None or token_id == tokenizer.unk_token_id:
         raise CheckpointError(
-            f"The checkpoint's tokenizer has no token {token}: it is not a Qwen2-VL tokenizer."
+            f"The checkpoint's tokenizer has no token {token}: it is not that of a Qwen vision model. Copy "
+            "the tokenizer that belongs to the weights."
         )
     return int(token_id)
 
@@ -114,37 +116,47 @@ def answer_ids(tokenizer: Any, pieces: Iterable[str]) -> list[int]:
     return [*(int(token_id) for ids in encoded for token_id in ids), special_id(tokenizer, IM_END)]
 
 
-def grid_sizes(sizes_px: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """(height, width) in merged vision tokens of frames given in pixels, multiples of 28."""
-    return [(int(height) // 28, int(width) // 28) for height, width in sizes_px]
+def grid_sizes(sizes_px: NDArray[np.int64], token_px: int = 28) -> list[tuple[int, int]]:
+    """(height, width) in merged vision tokens of frames given in pixels, multiples of `token_px`."""
+    return [(int(height) // token_px, int(width) // token_px) for height, width in sizes_px]
 
 
 def mrope_positions(
-    ids: Sequence[int], grids: Sequence[tuple[int, int]], *, image_token_id: int, start: int = 0
+    ids: Sequence[int],
+    grids: Sequence[tuple[int, int]],
+    *,
+    image_token_id: int,
+    times: Sequence[Sequence[int]] | None = None,
+    start: int = 0,
 ) -> NDArray[np.int64]:
-    """Positions (time, height, width) of every id, int64[3, L], equal to Qwen2-VL's `get_rope_index`.
+    """Positions (time, height, width) of every id, int64[3, L], equal to the models' `get_rope_index` for images.
 
-    `grids` are the images' (height, width) in merged tokens, in order. An image of h x w tokens advances the
-    position by max(h, w). `start` is the position of the first id, for a continuation of an earlier sequence.
-    Raises InputError when the placeholders do not match the grids.
+    `grids` are the blocks' (height, width) in merged tokens, in order; a block is a still image (or one group of
+    frames between vision marks), or a video block of one grid a group. `times` are the groups' temporal positions in
+    each block, from 0 (None: one group a block; see `Family.temporal_positions`). Text goes on after everything in a
+    block: an image of h x w tokens advances the position by max(h, w). `image_token_id` is the placeholder's.
+    `start` is the position of the first id, for a continuation of an earlier sequence. Raises InputError when the
+    placeholders do not match the grids.
     """
+    times = [(0,)] * len(grids) if times is None else times
     is_image = np.asarray(ids, dtype=np.int64) == image_token_id
     edges = np.flatnonzero(np.diff(is_image.astype(np.int8), prepend=0, append=0))
     runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-    if [stop - first for first, stop in runs] != [height * width for height, width in grids]:
+    blocks = [(height, width, np.asarray(block)) for (height, width), block in zip(grids, times, strict=True)]
+    if [stop - first for first, stop in runs] != [height * width * len(t) for height, width, t in blocks]:
         raise InputError(
             "The image placeholders in the prompt do not match the frames' sizes; build both from one "
             "allocation."
         )
     positions = np.empty((3, len(is_image)), dtype=np.int64)
     position, filled = start, 0
-    for (first, stop), (height, width) in zip(runs, grids, strict=True):
+    for (first, stop), (height, width, block_times) in zip(runs, blocks, strict=True):
         positions[:, filled:first] = position + np.arange(first - filled)
         position += first - filled
-        positions[0, first:stop] = position
-        positions[1, first:stop] = position + np.repeat(np.arange(height), width)
-        positions[2, first:stop] = position + np.tile(np.arange(width), height)
-        position, filled = position + max(height, width), stop
+        positions[0, first:stop] = position + np.repeat(block_times, height * width)
+        positions[1, first:stop] = position + np.tile(np.repeat(np.arange(height), width), len(block_times))
+        positions[2, first:stop] = position + np.tile(np.arange(width), height * len(block_times))
+        position, filled = position + max(height, width, int(block_times[-1]) + 1), stop
     positions[:, filled:] = position + np.arange(len(is_image) - filled)
     return positions
 

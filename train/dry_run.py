@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tempo_core.checkpoint import find_checkpoint
-from tempo_core.defaults import GroundingDefaults, read_defaults
-from tempo_core.memory import PUBLISHED, plan, published_config
+from tempo_core.memory import plan, read_model_config
 from train.data.examples import Example, counts
 from train.refresh.config import RefreshConfig
 
@@ -72,21 +70,15 @@ def dry_run(
     stages: Sequence[str] = ("sft", "pir-grpo"),
     devices: int = 1,
 ) -> DryRun:
-    """The plan of a recipe's stages on these rows. `checkpoint` is a folder or a name in tempo_core's PUBLISHED.
+    """The plan of a recipe's stages on these rows. `checkpoint` is a folder, or a published checkpoint's name.
 
     Raises CheckpointError.
     """
-    from transformers import Qwen2VLConfig
-
-    from tempo_core.checkpoint import read_config
+    from tempo_core.families import family_named
     from train.sft.packing import plan_batches
 
-    name = str(checkpoint).rpartition("/")[2]
-    if name in PUBLISHED and not Path(str(checkpoint)).is_dir():
-        model_config, defaults = published_config(name), GroundingDefaults()
-    else:
-        folder = find_checkpoint(checkpoint)
-        model_config, defaults = Qwen2VLConfig.from_dict(read_config(folder)), read_defaults(folder)
+    model_config, defaults = read_model_config(checkpoint)
+    packs_rows = family_named(model_config.model_type).packs_rows
     memory = plan(model_config, four_bit=config.four_bit, device=device, defaults=defaults)
     text = model_config.text_config
 
@@ -95,7 +87,9 @@ def dry_run(
     tokens: dict[str, int] = {}
     longest = 1
     if examples:
-        batches, steps["sft"] = plan_batches(examples, config.sft, defaults, devices=devices)
+        batches, steps["sft"] = plan_batches(
+            examples, config.sft, defaults, devices=devices, packs_rows=packs_rows
+        )
         tokens["sft"] = sum(pack.tokens for batch in batches for pack in batch)
         longest = max(sum(pack.tokens for pack in batch) for batch in batches)
         if config.pir is not None:
@@ -109,14 +103,9 @@ def dry_run(
     steps = {name: steps[name] for name in stages if name in steps}
     tokens = {name: tokens[name] for name in stages if name in tokens}
 
-    # weights that learn: all, or LoRA matrices on all seven linear layers of every block
+    # weights that learn: all, or LoRA matrices on the language model's linear layers
     body = memory.quantised_parameters or memory.parameters
-    trained = body
-    if config.sft.method == "lora":
-        hidden, wide = text.hidden_size, text.intermediate_size
-        kv = text.num_key_value_heads * (hidden // text.num_attention_heads)
-        layer_ends = (hidden + hidden) * 2 + (hidden + kv) * 2 + (hidden + wide) * 3
-        trained = int(config.sft.rank * layer_ends * text.num_hidden_layers)
+    trained = body if config.sft.method == "full" else config.sft.rank * memory.lora_rank_parameters
 
     flops = (CPU_FLOPS if device == "cpu" else GPU_FLOPS) * devices
     kept_activations = 1 if config.sft.gradient_checkpointing else 12

@@ -21,7 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tempo_core.errors import InputError
-from tempo_core.loading import load_weights
+from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
 from tempo_core.vision import encode_frames
 from train.checkpoints import WHOLE, append_line, last_state, read_lines, write_json, write_lines
@@ -48,13 +48,13 @@ def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> 
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(config.train_vision or ".visual." not in name)
         return model
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, get_peft_model
 
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")  # peft warns of tied embeddings, which no target touches
         torch.manual_seed(config.seed)
         if parent is not None:
-            return PeftModel.from_pretrained(model, str(parent), is_trainable=True)
+            return attach_adapter(model, parent, trainable=True)
         # full names of the language model's layers: leaf names alone could meet the vision tower's
         layers = sorted(quantisable_layers(model))
         lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=layers)
@@ -126,7 +126,7 @@ def encode_video(model: Any, video: EncodedVideo) -> Tensor:
 
 
 def unwrapped(model: Any) -> Any:
-    """The Qwen2VLForConditionalGeneration inside whatever wraps it (DDP, PEFT)."""
+    """The transformers model inside whatever wraps it (DDP, PEFT)."""
     inner = getattr(model, "module", model)
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 

@@ -10,7 +10,9 @@ if TYPE_CHECKING:  # torch is imported when a command runs, not when its help is
 
 Checkpoint = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="a Qwen2-VL checkpoint folder or hub name; default: the one that ships"),
+    typer.Option(
+        metavar="DIR", help="a checkpoint folder or hub name[@revision]; default: the one that ships"
+    ),
 ]
 Adapter = Annotated[
     str | None,

@@ -255,7 +255,7 @@ def test_the_budget_is_kept_and_the_allocation_is_there(engine: Any) -> None:
 def test_a_long_context_is_read_in_pieces(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     video = make_video(0)
     whole = engine.ask(engine.encode(video), "a red circle")
-    monkeypatch.setattr("tempo_core.context.PREFILL_TOKENS", 17)
+    monkeypatch.setattr("tempo_core.decoding.PREFILL_TOKENS", 17)
     stages: list[tuple[str, float]] = []
     pieces = engine.ask(engine.encode(video, on_progress=lambda *step: stages.append(step)), "a red circle")
     assert pieces.text == whole.text

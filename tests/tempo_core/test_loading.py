@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tempo_core.checkpoint import find_checkpoint, fingerprint
+from tempo_core.checkpoint import find_adapter, find_checkpoint, fingerprint
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.loading import load_model, read_normaliser
@@ -104,7 +104,7 @@ def test_a_hub_name_is_fetched_without_pickles(monkeypatch: pytest.MonkeyPatch, 
 
     requests: list[Any] = []
 
-    def fetch(name: str, allow_patterns: list[str]) -> str:
+    def fetch(name: str, revision: str | None, allow_patterns: list[str]) -> str:
         requests.extend([name, *allow_patterns])
         return str(tmp_path)
 
@@ -151,10 +151,10 @@ def test_pickles_are_refused(copy: Path) -> None:
         _load(copy)
 
 
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "llama", None, 3])
+@pytest.mark.parametrize("kind", ["qwen2_audio", "llama", None, 3])
 def test_another_architecture_is_refused(copy: Path, kind: Any) -> None:
     _edit(copy / "config.json", model_type=kind)
-    with pytest.raises(CheckpointError, match="needs a Qwen2-VL checkpoint"):
+    with pytest.raises(CheckpointError, match="families that run here: qwen2_vl"):
         _load(copy)
 
 
@@ -321,3 +321,191 @@ def test_the_fingerprint_is_of_the_weights(copy: Path) -> None:
     name = next(iter(tensors))
     save_file({**tensors, name: tensors[name] + 1}, copy / "model.safetensors")
     assert fingerprint(copy) != before
+
+
+# --- identity and what is stored otherwise
+
+
+def _in_the_hubs_cache(checkpoint: Path, cache: Path) -> Path:
+    """The checkpoint as huggingface_hub keeps a download."""
+    snapshot = cache / "models--Qwen--Qwen2-VL-2B-Instruct" / "snapshots" / ("0123456789abcdef" * 2)
+    snapshot.parent.mkdir(parents=True)
+    return Path(shutil.copytree(checkpoint, snapshot))
+
+
+def test_a_model_of_the_hubs_cache_has_its_repositorys_name(checkpoint: Path, tmp_path: Path) -> None:
+    from tempo_core.engine import Engine
+
+    loaded = _load(_in_the_hubs_cache(checkpoint, tmp_path))
+    assert loaded.model_id == f"Qwen2-VL-2B-Instruct@{fingerprint(checkpoint)[:12]}/float32"
+    assert Engine(loaded).describe()["checkpoint"] == "Qwen2-VL-2B-Instruct"
+
+
+@pytest.mark.parametrize("find", [find_checkpoint, find_adapter])
+@pytest.mark.parametrize(
+    ("name", "request_"), [("owner/name", ("owner/name", None)), ("owner/name@v1.2", ("owner/name", "v1.2"))]
+)
+def test_a_revision_is_asked_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, find: Any, name: str, request_: tuple[str, Any]
+) -> None:
+    import huggingface_hub
+
+    requests: list[tuple[str, Any]] = []
+
+    def fetch(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        requests.append((name, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert find(name) == tmp_path
+    assert requests == [request_]
+
+
+@pytest.mark.parametrize(
+    ("options", "precision"), [({"load_in_4bit": True}, "nf4"), ({"load_in_8bit": True}, "int8")]
+)
+@pytest.mark.parametrize("four_bit", [False, True])
+def test_weights_that_are_quantised_on_disk_stay_so_and_say_so(
+    checkpoint: Path, tmp_path: Path, options: dict[str, bool], precision: str, four_bit: bool
+) -> None:
+    """Saved by transformers itself, as people share them."""
+    from transformers import BitsAndBytesConfig, Qwen2VLForConditionalGeneration
+
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "small", ignore=shutil.ignore_patterns("model*")))
+    quantisation = BitsAndBytesConfig(
+        **options, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=["model.visual", "lm_head"]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Qwen2VLForConditionalGeneration.from_pretrained(
+            checkpoint, quantization_config=quantisation, device_map={"": "cpu"}
+        )
+        model.save_pretrained(folder)
+    loaded = _load(folder, four_bit=four_bit)
+    assert loaded.model_id.endswith(f"/{precision}")
+    assert loaded.precision == precision
+    assert loaded.four_bit is (precision == "nf4")
+    names = {
+        name for name, module in loaded.model.named_modules() if type(module).__name__.startswith("Linear")
+    }
+    whole = {name for name in names if type(loaded.model.get_submodule(name)) is torch.nn.Linear}
+    assert names - whole == set(quantisable_layers(_load(checkpoint).model))
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "fp8"])
+def test_other_quantisations_are_refused(copy: Path, method: str) -> None:
+    _edit(copy / "config.json", quantization_config={"quant_method": method, "bits": 4})
+    with pytest.raises(
+        CheckpointError, match=f"quantised with '{method}'.*Name the checkpoint that it was made"
+    ):
+        _load(copy)
+
+
+def test_gguf_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError, match=r"GGUF weights \(model-q4\.gguf\).*Name the checkpoint"):
+        _load(tmp_path)
+
+
+def test_custom_code_is_refused(copy: Path) -> None:
+    _edit(copy / "config.json", auto_map={"AutoModel": "modeling_mine.Mine"})
+    with pytest.raises(CheckpointError, match="code of its own"):
+        _load(copy)
+
+
+def test_a_mixture_of_experts_is_refused(copy: Path) -> None:
+    _edit(copy / "config.json", model_type="qwen3_vl_moe")
+    with pytest.raises(CheckpointError, match=r"mixture of experts.*Name a dense checkpoint"):
+        _load(copy)
+
+
+def test_the_tokenizer_of_another_model_is_refused(copy: Path) -> None:
+    _edit(copy / "config.json", image_token_id=77)
+    with pytest.raises(CheckpointError, match=r"tokenizer of another model.*image_token_id is 77"):
+        _load(copy)
+
+
+@pytest.mark.parametrize(
+    ("four_bit", "remedy"), [(False, "load it in four bits"), (True, "smaller checkpoint, or")]
+)
+def test_weights_that_do_not_fit_are_refused_before_they_are_read(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, four_bit: bool, remedy: str
+) -> None:
+    monkeypatch.setattr("tempo_core.loading.SMALL_BYTES", 0)
+    monkeypatch.setattr("tempo_core.loading.free_bytes", lambda device: 1000)
+    with pytest.raises(
+        CheckpointError, match=rf"weights of model take .* GB, and 0\.0 GB are free on cpu.*{remedy}"
+    ):
+        _load(copy, four_bit=four_bit)
+
+
+# --- adapters made elsewhere
+
+
+def _renamed(adapter: Path, folder: Path, rename: Any, **config: Any) -> Path:
+    """The adapter with other names for its tensors, and another configuration."""
+    shutil.copytree(adapter, folder)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file(
+        {rename(name): tensor for name, tensor in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    _edit(folder / "adapter_config.json", **config)
+    return folder
+
+
+@pytest.mark.parametrize("four_bit", [False, True])
+@pytest.mark.parametrize("targets", [["q_proj", "up_proj"], r"^(model)(?!.*visual).*\.(q_proj|up_proj)$"])
+def test_names_from_before_transformers_4_52_have_the_same_effect(
+    checkpoint: Path, adapter: Path, tmp_path: Path, four_bit: bool, targets: Any
+) -> None:
+    old = _renamed(
+        adapter,
+        tmp_path / "old",
+        lambda name: name.replace("model.language_model.", "model."),
+        target_modules=targets,
+    )
+    assert any(
+        "base_model.model.model.layers.0" in name for name in load_file(old / "adapter_model.safetensors")
+    )
+    ids = torch.tensor([[300, 301, 302, 303]])
+    with torch.no_grad():
+        plain, today, before = (
+            _load(checkpoint, adapter=which, four_bit=four_bit).model(input_ids=ids).logits
+            for which in (None, adapter, old)
+        )
+    assert torch.equal(today, before)
+    assert float((today - plain).abs().max()) > 0.1
+
+
+def test_patterns_of_rank_and_alpha_hold_for_old_names(
+    checkpoint: Path, adapter: Path, tmp_path: Path
+) -> None:
+    old = _renamed(
+        adapter,
+        tmp_path / "old",
+        lambda name: name.replace("model.language_model.", "model."),
+        alpha_pattern={r"model\.layers\.1\.self_attn\.q_proj": 64},
+    )
+    layers = _load(checkpoint, adapter=old).model.model.language_model.layers
+    assert layers[1].self_attn.q_proj.scaling["default"] == 64 / 4
+    assert layers[0].self_attn.q_proj.scaling["default"] == 8 / 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"use_dora": True}, {"bias": "all"}, {"modules_to_save": ["lm_head"]}, {"init_lora_weights": "pissa"}],
+)
+def test_more_than_plain_lora_is_refused(
+    checkpoint: Path, adapter: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    other = _renamed(adapter, tmp_path / "other", str, **change)
+    with pytest.raises(CheckpointError, match=f"more than plain LoRA: {next(iter(change))} is"):
+        _load(checkpoint, adapter=other)
+
+
+def test_half_an_adapter_is_refused(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(adapter, tmp_path / "other"))
+    tensors = load_file(other / "adapter_model.safetensors")
+    save_file({n: t for n, t in tensors.items() if "lora_A" in n}, other / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="lacks a matrix of"):
+        _load(checkpoint, adapter=other)

@@ -27,7 +27,7 @@ from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment
 from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
-from tempo_core.vision import PATCH_PX, Normaliser, pixel_values, resize_frame
+from tempo_core.vision import Normaliser, pixel_values, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ class EncodedVideo:
     @property
     def grids(self) -> npt.NDArray[np.int64]:
         """`image_grid_thw` int64[T, 3], in patches."""
-        sides = self.allocation.sizes_px // PATCH_PX
+        sides = self.allocation.sizes_px // self.normaliser.patch_px
         return np.concatenate([np.ones((len(sides), 1), dtype=np.int64), sides], axis=1)
 
     def pixel_values(self) -> npt.NDArray[np.float32]:
-        """`pixel_values` float32[P, 1176] of the model's own forward: every still image twice."""
+        """`pixel_values` float32[P, 6 * patch_px ** 2] of the model's own forward: every still image twice."""
         return np.concatenate([pixel_values(frame, self.normaliser) for frame in self.frames])
 
 
@@ -174,7 +174,12 @@ class Encoder:
 
         video = self._sample(example)
         prompt = build_prompt(
-            self.tokenizer, self.defaults, video, token_budget=self.token_budget, allocator=self.allocator
+            self.tokenizer,
+            self.defaults,
+            video,
+            token_budget=self.token_budget,
+            allocator=self.allocator,
+            token_px=self.normaliser.token_px,
         )
         sizes = prompt.allocation.sizes_px
         encoded = EncodedVideo(

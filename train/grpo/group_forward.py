@@ -2,7 +2,7 @@
 
 The row is prompt[:-1] and then, per completion, the prompt's last token and the completion without its last. Every
 such suffix sees the prompt and itself only, and stands at the positions it would have alone, so that the official
-Qwen2-VL forward gives what it gives for one row a completion (`plain_logprobs`, the twin; a test holds both equal).
+forward gives what it gives for one row a completion (`plain_logprobs`, the twin; a test holds both equal).
 Only positions where something was chosen get logits: under the answer grammar most tokens are forced.
 Legend: P prompt tokens, L row tokens, N choices, K options of a choice, V vocabulary, D width.
 """
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from tempo_core.families import family_of
 from train.data.encoding import Encoded, EncodedVideo
-from train.trainer import unwrapped
+from train.trainer import encode_video, unwrapped
 
 Options = tuple[int, ...] | None
 """Token ids that could have been said; one id: forced; None: the whole vocabulary but its vision tokens."""
@@ -80,35 +80,59 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackedRow:
-    """A group as one row."""
+    """A group as one row, or as one row a completion where a family cannot keep completions apart (B rows)."""
 
     ids: Tensor
-    """int64[1, L]."""
+    """int64[B, L], padded with 0 at the end."""
     positions: Tensor
-    """int64[3, 1, L]."""
-    mask: Tensor
-    """bool[1, 1, L, L]: what each token may look at."""
+    """int64[3, B, L]."""
+    mask: Tensor | None
+    """bool[1, 1, L, L]: what each token may look at; None: everything before it in its row."""
     logit_positions: Tensor
-    """int64[N]: the places whose logits decide."""
+    """int64[C]: the columns whose logits decide."""
+    choice_rows: Tensor
+    """int64[N]: row of each choice."""
+    choice_columns: Tensor
+    """int64[N]: and where its column stands in `logit_positions`."""
     completion_idx: Tensor
     """int64[N]: the completion that each choice belongs to, in order."""
     choices: Choices
 
 
-def pack(encoded: Encoded, completions: Sequence[Completion], device: Any = "cpu") -> PackedRow:
-    """One row for all completions of an example's prompt."""
+def pack(
+    encoded: Encoded, completions: Sequence[Completion], device: Any = "cpu", *, one_row: bool = True
+) -> PackedRow:
+    """One row for all completions of an example's prompt; without `one_row`, one for each (see `Family.packs_rows`)."""
     prompt = encoded.prompt_ids
     prompt_positions = encoded.positions(len(prompt))
-    ids, positions = prompt[:-1], [prompt_positions[:, :-1]]
+    choices = Choices.of(completions, device)
+    completion_idx = [idx for idx, completion in enumerate(completions) for _ in completion.choices]
+    if not one_row:
+        rows = [[*prompt, *completion.ids[:-1]] for completion in completions]
+        length = max(map(len, rows))
+        columns = [len(prompt) - 1 + step for completion in completions for step in completion.choices]
+        logit_positions, choice_columns = np.unique(columns, return_inverse=True)
+        positions = np.repeat(encoded.positions(length)[:, None], len(rows), axis=1)
+        return PackedRow(
+            ids=torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device),
+            positions=torch.from_numpy(positions).to(device),
+            mask=None,
+            logit_positions=torch.from_numpy(logit_positions).long().to(device),
+            choice_rows=torch.tensor(completion_idx, dtype=torch.long, device=device),
+            choice_columns=torch.from_numpy(choice_columns).long().to(device),
+            completion_idx=torch.tensor(completion_idx, dtype=torch.long, device=device),
+            choices=choices,
+        )
+
+    ids, position_parts = prompt[:-1], [prompt_positions[:, :-1]]
     owners = [-1] * len(ids)  # -1: the prompt
-    logit_positions, completion_idx = list[int](), list[int]()
+    columns = list[int]()
     for idx, completion in enumerate(completions):
         start, length = len(ids), len(completion.ids)
         ids += [prompt[-1], *completion.ids[:-1]]
-        positions.append(prompt_positions[:, -1:] + np.arange(length))
+        position_parts.append(prompt_positions[:, -1:] + np.arange(length))
         owners += [idx] * length
-        logit_positions += [start + step for step in completion.choices]
-        completion_idx += [idx] * len(completion.choices)
+        columns += [start + step for step in completion.choices]
 
     # a token sees what stands before it in the prompt and in its own completion
     owner = torch.tensor(owners, device=device)
@@ -116,11 +140,13 @@ def pack(encoded: Encoded, completions: Sequence[Completion], device: Any = "cpu
     visible = (owner[None, :] == owner[:, None]) | (owner[None, :] < 0)
     return PackedRow(
         ids=torch.tensor([ids], device=device),
-        positions=torch.from_numpy(np.concatenate(positions, axis=1))[:, None].to(device),
+        positions=torch.from_numpy(np.concatenate(position_parts, axis=1))[:, None].to(device),
         mask=(causal & visible)[None, None],
-        logit_positions=torch.tensor(logit_positions, dtype=torch.long, device=device),
+        logit_positions=torch.tensor(columns, dtype=torch.long, device=device),
+        choice_rows=torch.zeros(len(columns), dtype=torch.long, device=device),
+        choice_columns=torch.arange(len(columns), device=device),
         completion_idx=torch.tensor(completion_idx, dtype=torch.long, device=device),
-        choices=Choices.of(completions, device),
+        choices=choices,
     )
 
 
@@ -134,10 +160,11 @@ def vision_inputs(
     model: Any, video: EncodedVideo, visual_tokens: Tensor | None, *, types: Tensor | None = None
 ) -> dict[str, Any]:
     """The forward's vision arguments: `visual_tokens` (frozen tower), or the pixels (None: trained tower)."""
+    base = unwrapped(model)
     if visual_tokens is not None:
-        outputs: Any = (visual_tokens,)
-        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=outputs)}}
-    device = unwrapped(model).device
+        width = base.config.get_text_config().hidden_size
+        return {"mm_encoder_outputs": {"image": family_of(base).encoder_outputs(visual_tokens, width)}}
+    device = base.device
     return {
         "pixel_values": torch.from_numpy(video.pixel_values()).to(device),
         "image_grid_thw": torch.from_numpy(video.grids).to(device),
@@ -153,16 +180,21 @@ def group_logprobs(
     `visual_tokens` are given when the tower is frozen; None runs the tower, with gradients. The model must use sdpa
     attention: a boolean mask is silently wrong under eager.
     """
-    types = (row.ids == unwrapped(model).config.image_token_id).int() if visual_tokens is None else None
+    base = unwrapped(model)
+    if len(row.ids) > 1:  # every row has the video before it
+        tokens = encode_video(base, encoded.video) if visual_tokens is None else visual_tokens
+        visual_tokens = tokens.repeat(len(row.ids), 1)
+    types = (row.ids == base.config.image_token_id).int() if visual_tokens is None else None
     output = model(
         input_ids=row.ids,
         position_ids=row.positions,
-        attention_mask={"full_attention": row.mask},
+        attention_mask=None if row.mask is None else family_of(base).attention_mask(row.mask),
         use_cache=False,
         logits_to_keep=row.logit_positions,
         **vision_inputs(model, encoded.video, visual_tokens, types=types),
     )
-    return row.choices.logprobs(output.logits[0], temperature, vision_token_ids(model))
+    logits = output.logits[row.choice_rows, row.choice_columns]
+    return row.choices.logprobs(logits, temperature, vision_token_ids(model))
 
 
 def plain_logprobs(

@@ -16,16 +16,13 @@ import torch
 from torch import Tensor
 
 from tempo_core.answers import write_answer
-from tempo_core.decoding import CachedScorer, Scorer
+from tempo_core.decoding import CachedScorer, Scorer, read_prompt
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.memory import PREFILL_TOKENS
-from tempo_core.prompt import IM_END, IMAGE_PAD, special_id
+from tempo_core.prompt import IM_END, IMAGE_PAD, VIDEO_PAD, special_id
 from train.data.encoding import Encoded
 from train.grpo.group_forward import Completion, Options
 from train.trainer import unwrapped
-
-VIDEO_PAD = "<|video_pad|>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +99,11 @@ def prefill(
 
     Raises Cancelled between pieces.
     """
-    from transformers import DynamicCache
-
     base = unwrapped(model)
-    ids = torch.tensor(encoded.prompt_ids, device=base.device)
-    embedded = base.get_input_embeddings()(ids)
-    embedded[ids == base.config.image_token_id] = visual_tokens.to(embedded.dtype)
-    positions = torch.from_numpy(encoded.positions(len(ids))).to(base.device)[:, None]
-    cache = DynamicCache(config=base.config.get_text_config())
-    for start in range(0, len(ids), PREFILL_TOKENS):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while reading the video.")
-        piece = slice(start, start + PREFILL_TOKENS)
-        output = base.model.language_model(
-            inputs_embeds=embedded[None, piece],
-            position_ids=positions[:, :, piece],
-            past_key_values=cache,
-            use_cache=True,
-        )
-    logits = base.lm_head(output.last_hidden_state[:, -1]).float()
-    return CachedScorer(base, cache, logits, int(positions.max()) + 1)
+    ids = encoded.prompt_ids
+    positions = encoded.positions(len(ids))
+    cache, hidden = read_prompt(base, ids, positions, visual_tokens, cancel=cancel)
+    return CachedScorer(base, cache, base.lm_head(hidden).float(), int(positions.max()) + 1)
 
 
 @torch.no_grad()

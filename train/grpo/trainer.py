@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from tempo_core.answers import REFUSAL
 from tempo_core.errors import Cancelled, InputError
+from tempo_core.families import family_of
 from train.checkpoints import exclusive_lock, last_state, open_run, read_lines, rows_digest
 from train.config import as_dict
 from train.data.encoding import Encoded, Encoder
@@ -271,7 +272,12 @@ class PirGrpoTrainer(StageTrainer):
         return Group(
             encoded=encoded,
             visual_tokens=None if config.train_vision else visual_tokens,
-            row=pack(encoded, [completion.completion for completion in completions], base.device),
+            row=pack(
+                encoded,
+                [completion.completion for completion in completions],
+                base.device,
+                one_row=family_of(base).packs_rows,
+            ),
             advantages=(completion_advantages * counts / len(rollouts)).float().to(base.device),
             multiplicity=(counts.float() / len(rollouts)).to(base.device),
             has_signal=has_spread(rewards),

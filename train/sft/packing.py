@@ -6,7 +6,7 @@ Legend: B rows, L tokens of the longest row, T frames.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,19 @@ Plan = list[tuple[Pack, ...]]
 
 
 def plan_batches(
-    examples: Sequence[Example], config: SftConfig, defaults: GroundingDefaults, *, devices: int = 1
+    examples: Sequence[Example],
+    config: SftConfig,
+    defaults: GroundingDefaults,
+    *,
+    devices: int = 1,
+    packs_rows: bool = True,
 ) -> tuple[Plan, int]:
-    """Every batch of a run for all devices, and the number of optimizer steps. Pure; the seed decides."""
+    """Every batch of a run for all devices, and the number of optimizer steps. Pure; the seed decides.
+
+    Without `packs_rows` (the family cannot keep questions apart) every question has a row of its own.
+    """
+    if not packs_rows:
+        config = replace(config, questions_per_row=1)
     batches_per_step = config.gradient_accumulation_steps * devices
     plan = _plan_epoch(examples, config, defaults, 0)
     steps = config.steps or max(1, round(config.epochs * len(plan) / batches_per_step))

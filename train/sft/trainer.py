@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tempo_core.errors import Cancelled
-from tempo_core.prompt import IMAGE_PAD, special_id
+from tempo_core.families import family_of
 from train.checkpoints import exclusive_lock, open_run, rows_digest
 from train.config import as_dict
 from train.data.encoding import Encoder
@@ -69,7 +69,8 @@ def run_sft(
 
         # every batch of the run is planned before it starts, for all devices
         devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
-        plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices)
+        packs_rows = family_of(unwrapped(model)).packs_rows
+        plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices, packs_rows=packs_rows)
 
         trainer = SftTrainer(
             model,
@@ -80,7 +81,6 @@ def run_sft(
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             lr_scheduler_type="cosine",
         )
-        trainer.image_pad_id = special_id(tokenizer, IMAGE_PAD)
         trainer.add_callback(RunCallback(trainer, out_dir, on_progress, cancel))
         model = trainer.run(out_dir)
 
@@ -95,7 +95,6 @@ class SftTrainer(StageTrainer):
 
     stage = "sft"
     loss_is_scaled_for_ga = True
-    image_pad_id: int
 
     def compute_loss(
         self,
@@ -108,13 +107,10 @@ class SftTrainer(StageTrainer):
         ids, segments = inputs["ids"], inputs["segments"]
         base = unwrapped(model)
 
-        # put the videos' tokens in the place of the context's image tokens
+        # the model puts the videos' tokens in the place of the contexts' image tokens
+        family = family_of(base)
         embedded = base.get_input_embeddings()(ids)
-        visual_tokens = torch.cat([self.vision.encode(base, video) for video in inputs["videos"]]).to(
-            embedded
-        )
-        is_image = (ids == self.image_pad_id) & (segments == 0)
-        embedded = embedded.masked_scatter(is_image[..., None], visual_tokens)
+        visual_tokens = torch.cat([self.vision.encode(base, video) for video in inputs["videos"]])
         if self.args.activation_checkpointing and not embedded.requires_grad:
             embedded.requires_grad_(True)  # checkpointed layers need an input that does
 
@@ -123,7 +119,8 @@ class SftTrainer(StageTrainer):
         logits = model(
             inputs_embeds=embedded,
             position_ids=inputs["positions"],
-            attention_mask={"full_attention": mask_of(segments)},
+            attention_mask=family.attention_mask(mask_of(segments)),
+            mm_encoder_outputs={"image": family.encoder_outputs(visual_tokens, embedded.shape[-1])},
             use_cache=False,
             logits_to_keep=columns,
         ).logits

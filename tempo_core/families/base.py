@@ -1,0 +1,143 @@
+"""What a family of models tells the engine, the memory plan and the trainers, with what the Qwen families share.
+
+All of them cut frames into patches, merge 2 x 2 patches into a visual token, and look at two frames at a time; a
+still image is two equal frames. A *unit* is what becomes one grid of visual tokens: a still image, or a group of two
+frames.
+Legend: U units of one size, P patches of a unit, D width of the tower, W width of the language model, N visual tokens,
+K features of a token besides itself (deepstack; 0 in most families).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
+
+from tempo_core.vision import MERGE, Normaliser
+
+Windows = Sequence[Tensor]
+"""Patch indices int64[number, length] of windows of equal length; together they hold every patch once."""
+
+
+class Family:
+    """One architecture. Subclasses state its facts; the registry holds one instance of each."""
+
+    model_type: str
+    """As in config.json."""
+    title: str
+    """As its makers write it."""
+    class_name: str
+    """transformers' model class, with language model head."""
+    normaliser = Normaliser()
+    """How pixels are prepared where the checkpoint does not say; `patch_px` is the family's."""
+    unquantised: tuple[str, ...] = ("model.visual", "lm_head")
+    """Modules that stay whole in NF4: names from the model down, or the end of a name. A list of one's own replaces
+    bitsandbytes' default, so lm_head must be in it."""
+    packs_rows = True
+    """Whether several continuations may share a row behind one prompt, kept apart by an attention mask."""
+    published: ClassVar[Mapping[str, dict[str, Any]]] = {}
+    """Configurations of published checkpoints, by the last part of their hub names."""
+
+    @property
+    def model_class(self) -> Any:
+        """The transformers class."""
+        import transformers
+
+        return getattr(transformers, self.class_name)
+
+    @property
+    def config_class(self) -> Any:
+        """The class of its configuration."""
+        return self.model_class.config_class
+
+    def published_config(self, name: str) -> Any:
+        """The configuration of a published checkpoint, without the hub."""
+        return self.config_class(**self.published[name])
+
+    # --- vision
+
+    def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Embedded patches [U, P, D] of units of one size through the vision tower: [U, P / 4, (1 + K) W].
+
+        `grid` is (rows, columns) of patches, which come in the order of the 2 x 2 merging. Equal to the model's own
+        `get_image_features`, which visits units one by one. The K deepstack features stand behind each token.
+        """
+        raise NotImplementedError
+
+    def features(self, output: Any) -> Tensor:
+        """The same layout [N, (1 + K) W] from what `get_image_features` or `get_video_features` returns."""
+        tokens: Tensor = torch.cat(list(output.pooler_output))
+        return tokens
+
+    def encoder_outputs(self, visual_tokens: Tensor, width: int) -> Any:
+        """`visual_tokens` [N, (1 + K) W] as the model's `mm_encoder_outputs` wants them for one modality; `width` is
+        W."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        outputs: Any = (visual_tokens,)
+        return BaseModelOutputWithPooling(pooler_output=outputs)
+
+    # --- time and text
+
+    def temporal_positions(self, config: Any, group_times_s: Sequence[float]) -> tuple[int, ...]:
+        """M-RoPE time of each two-frame group of one video block, counted from its first.
+
+        `group_times_s` are the true times at which the groups begin. Here a group is one step, whenever it is.
+        """
+        return tuple(range(len(group_times_s)))
+
+    def language_inputs(self, is_visual: Tensor, features: Tensor, width: int) -> dict[str, Any]:
+        """More arguments of the language model for a piece: `is_visual` bool[1, L] and its features [n, K W]."""
+        return {}
+
+    def attention_mask(self, mask: Tensor) -> Tensor | None:
+        """The forward's `attention_mask` for a bool[B, 1, L, L] of what each token may see. sdpa only: a boolean mask
+        is silently wrong under eager."""
+        return mask
+
+    # --- memory
+
+    def tower_width(self, vision_config: Any) -> int:
+        """Numbers that one patch takes in the widest layer of the tower."""
+        return int(vision_config.intermediate_size + 4 * vision_config.hidden_size)
+
+    def cache_bytes(self, text_config: Any, tokens: int, bytes_each: int) -> int:
+        """Bytes of the language model's cache behind so many tokens."""
+        head = getattr(text_config, "head_dim", None)
+        head = head or text_config.hidden_size // text_config.num_attention_heads
+        return int(
+            2 * text_config.num_hidden_layers * text_config.num_key_value_heads * head * bytes_each * tokens
+        )
+
+
+def patch_positions(grid: tuple[int, int], device: Any) -> Tensor:
+    """(row, column) of each patch int64[P, 2], in the order of the 2 x 2 merging."""
+    rows, columns = grid
+    positions = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), dim=-1)
+    positions = positions.view(rows // MERGE, MERGE, columns // MERGE, MERGE, 2).transpose(1, 2)
+    return positions.reshape(-1, 2).to(device)
+
+
+def attend(
+    attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor, windows: Windows | None = None
+) -> Tensor:
+    """Attention within each unit of hidden [U, P, D], or within each of its windows."""
+    n_units, n_patches, width = hidden.shape
+    qkv = attention.qkv(hidden).view(n_units, n_patches, 3, attention.num_heads, -1)
+    query, key, value = qkv.unbind(2)  # each [U, P, heads, D / heads]
+    query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
+    if windows is None:
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), scale=attention.scaling
+        ).transpose(1, 2)
+    else:
+        mixed = torch.empty_like(value)
+        for window in windows:
+            # [U * number, heads, length, D / heads]: every window is a small picture of its own
+            pieces = [heads[:, window].flatten(0, 1).transpose(1, 2) for heads in (query, key, value)]
+            out = F.scaled_dot_product_attention(*pieces, scale=attention.scaling)
+            mixed[:, window] = out.transpose(1, 2).unflatten(0, (n_units, -1))
+    projected: Tensor = attention.proj(mixed.reshape(n_units, n_patches, width))
+    return projected
