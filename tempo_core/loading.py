@@ -33,7 +33,7 @@ from tempo_core.checkpoint import (
 )
 from tempo_core.defaults import GroundingDefaults, read_defaults, read_json
 from tempo_core.errors import CheckpointError, InputError
-from tempo_core.families import family_named
+from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
 from tempo_core.memory import plan
 from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
@@ -59,7 +59,6 @@ class LoadedModel:
 
     model: Any
     """The family's transformers model in eval mode, with LoRA layers inside when an adapter was given."""
-    family: Family
     tokenizer: Any
     normaliser: Normaliser
     defaults: GroundingDefaults
@@ -74,7 +73,13 @@ class LoadedModel:
     device: str
 
     @property
+    def family(self) -> Family:
+        """What is known about models of this kind."""
+        return family_of(self.model)
+
+    @property
     def four_bit(self) -> bool:
+        """Whether those layers are held in four bits."""
         return self.precision in ("nf4", "fp4")
 
 
@@ -92,7 +97,7 @@ def load_model(
     anything wrong with the folders, and for weights that the device has no room for.
     """
     folder = find_checkpoint(checkpoint)
-    config = check_checkpoint(folder)
+    check_checkpoint(folder)
     where = pick_device(device)
     base = fingerprint(folder)
     adapter_folder = None if adapter is None else find_adapter(adapter)
@@ -115,7 +120,6 @@ def load_model(
     precision = precision_of(model)
     return LoadedModel(
         model=model.eval(),
-        family=family_named(config["model_type"]),
         tokenizer=tokenizer,
         normaliser=normaliser,
         defaults=defaults,

@@ -169,7 +169,7 @@ def loaded(
         fingerprint="",
         folder=Path(),
         adapter=None,
-        four_bit=False,
+        precision="float32",
         device="cpu",
     )
 
