@@ -90,20 +90,17 @@ def set_f1(a: Sequence[Moment], b: Sequence[Moment], threshold: float) -> float:
     return 2.0 * int(allowed[rows, columns].sum()) / (len(a) + len(b))
 
 
-def krippendorff_alpha(values: Floats, *, level: str = "nominal") -> float | None:
-    """Krippendorff's alpha of values[raters, units]; NaN marks a missing rating.
+def krippendorff_alpha(values: Floats) -> float | None:
+    """Krippendorff's alpha (nominal) of values[raters, units]; NaN marks a missing rating.
 
-    `level` is "nominal" or "interval". None when no unit has two ratings or all ratings are one value.
+    None when no unit has two ratings or all ratings are one value.
     Source: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), coincidence form.
     """
     categories = np.unique(values[~np.isnan(values)])
     counts = (values[:, :, None] == categories).sum(axis=0).astype(float)  # [units, categories]
     ratings = counts.sum(axis=1)
     counts, ratings = counts[ratings >= 2], ratings[ratings >= 2]  # units that can be compared
-    if level == "nominal":
-        distance = (categories[:, None] != categories[None, :]).astype(float)
-    else:
-        distance = (categories[:, None] - categories[None, :]) ** 2
+    distance = (categories[:, None] != categories[None, :]).astype(float)
     totals, n = counts.sum(axis=0), float(ratings.sum())
     expected = float(totals @ distance @ totals) / (n - 1) if n > 1 else 0.0
     if expected == 0:

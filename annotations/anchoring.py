@@ -5,15 +5,12 @@ that is still that start, to the millisecond, kept it. The others are held again
 shown nothing. Why it is measured: arXiv 2509.08514.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from annotations import reading, tables
 from annotations.agreement import matched_tiou
+from annotations.reading import QueryRecords
 from annotations.reviewing import proposed_moments
-from annotations.store import Store
 
 RIGHT_TIOU = 0.7
 """From this matched tIoU with the decision on, what was shown counts as right: the strict bar of R1@.7."""
@@ -49,47 +46,42 @@ class Anchoring:
     wrong_unchanged: int
 
 
-def anchored_answers(store: Store, *, dataset: str | None = None) -> list[AnchoredAnswer]:
+def anchored_answers(queries: Iterable[QueryRecords]) -> list[AnchoredAnswer]:
     """Every annotator's newest answer to each query with an adjudicated one, in the order of queries.
 
     Answers and decisions that nothing can be judged, and those given in order to decide, are left out.
+    `queries` are what `Store.answered_records` gives.
     """
-    statement = select(tables.verdicts.c.query_id).distinct().order_by(tables.verdicts.c.query_id)
-    if dataset is not None:
-        statement = statement.join(tables.queries, tables.queries.c.id == tables.verdicts.c.query_id)
-        statement = statement.where(tables.queries.c.dataset == dataset)
     answers = []
-    with store.database.read() as connection:
-        query_ids = connection.execute(statement).scalars().all()
-        for records in reading.query_records(connection, query_ids):
-            decision = records.adopted
-            if decision is None or decision.verdict == "cannot-judge":
+    for records in queries:
+        decision = records.adopted
+        if decision is None or decision.verdict == "cannot-judge":
+            continue
+        proposals = {proposal.id: proposal for proposal in records.proposals}
+        for version in records.independent_versions:
+            if version.verdict == "cannot-judge":
                 continue
-            proposals = {proposal.id: proposal for proposal in records.proposals}
-            for version in records.independent_versions:
-                if version.verdict == "cannot-judge":
-                    continue
-                # What the arm put in front of the annotator; None for the blind arm, or with nothing to show.
-                start, moments = None, version.edit.windows
-                if version.edit.arm == "original-first":
-                    start = records.query.original
-                elif version.edit.arm == "model-first" and version.edit.proposal_id in proposals:
-                    prediction = proposals[version.edit.proposal_id].prediction
-                    start = [moment for moment, _ in proposed_moments(prediction)]
-                right_start, unchanged = None, False
-                if start is not None:
-                    right_start = matched_tiou(start, decision.edit.windows) >= RIGHT_TIOU
-                    unchanged = [moment.to_ms() for moment in start] == [moment.to_ms() for moment in moments]
-                answers.append(
-                    AnchoredAnswer(
-                        query_id=version.query_id,
-                        annotator=version.annotator,
-                        arm=version.edit.arm,
-                        tiou=matched_tiou(moments, decision.edit.windows),
-                        right_start=right_start,
-                        unchanged=unchanged,
-                    )
+            # What the arm put in front of the annotator; None for the blind arm, or with nothing to show.
+            start, moments = None, version.edit.windows
+            if version.edit.arm == "original-first":
+                start = records.query.original
+            elif version.edit.arm == "model-first" and version.edit.proposal_id in proposals:
+                prediction = proposals[version.edit.proposal_id].prediction
+                start = [moment for moment, _ in proposed_moments(prediction)]
+            right_start, unchanged = None, False
+            if start is not None:
+                right_start = matched_tiou(start, decision.edit.windows) >= RIGHT_TIOU
+                unchanged = [moment.to_ms() for moment in start] == [moment.to_ms() for moment in moments]
+            answers.append(
+                AnchoredAnswer(
+                    query_id=version.query_id,
+                    annotator=version.annotator,
+                    arm=version.edit.arm,
+                    tiou=matched_tiou(moments, decision.edit.windows),
+                    right_start=right_start,
+                    unchanged=unchanged,
                 )
+            )
     return answers
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Select, func, select, text
 
 from annotations import reading, tables
 from annotations.records import Correction, digest
@@ -14,10 +15,8 @@ from tempo_core.errors import InputError
 
 def problems(store: Store) -> list[str]:
     """One sentence for each thing that is wrong; empty when nothing is. Reads everything, writes nothing."""
-    sentences: list[str] = []
     with store.database.read() as connection:
-        for check in (_integrity, _triggers, _queries, _corrections, _queue):
-            sentences += check(connection)
+        sentences = [*_database_problems(connection), *_record_problems(connection)]
         folders = connection.execute(select(tables.snapshots.c.path)).scalars().all()
     for folder in map(Path, folders):
         # A snapshot that was moved away or deleted is no fault; one that is there must be whole.
@@ -29,23 +28,18 @@ def problems(store: Store) -> list[str]:
     return sentences
 
 
-def _integrity(connection: Connection) -> Iterator[str]:
-    """SQLite's own checks; PostgreSQL checks its pages and keys itself."""
-    if connection.dialect.name != "sqlite":
-        return
-    for (result,) in connection.execute(text("PRAGMA integrity_check")):
-        if result != "ok":
-            yield f"The database file is damaged: {result}."
-    for table, row_id, parent, *_ in connection.execute(text("PRAGMA foreign_key_check")):
-        yield f"Table {table}, row {row_id} refers to a row of {parent} that is not there."
-
-
-def _triggers(connection: Connection) -> Iterator[str]:
+def _database_problems(connection: Connection) -> Iterator[str]:
+    """The file's pages and keys, and the triggers that keep records from being changed."""
     kinds: tuple[str, ...]
     if connection.dialect.name == "sqlite":
+        for (result,) in connection.execute(text("PRAGMA integrity_check")):
+            if result != "ok":
+                yield f"The database file is damaged: {result}."
+        for table, row_id, parent, *_ in connection.execute(text("PRAGMA foreign_key_check")):
+            yield f"Table {table}, row {row_id} refers to a row of {parent} that is not there."
         statement = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         kinds = ("no_update", "no_delete", "no_replace")
-    else:
+    else:  # PostgreSQL checks its pages and keys itself
         statement = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
         kinds = ("append_only", "no_truncate")
     names = set(connection.execute(text(statement)).scalars())
@@ -55,17 +49,16 @@ def _triggers(connection: Connection) -> Iterator[str]:
                 yield f"Trigger {table}_{kind} is gone, so {table} can be changed. Make it again."
 
 
-def _queries(connection: Connection) -> Iterator[str]:
-    table = tables.queries
-    statement = select(table.c.id, table.c.content, table.c.raw, table.c.row_sha256)
+def _record_problems(connection: Connection) -> Iterator[str]:
+    """Queries and corrections against the hashes that were stored with them, and the rows of the queue."""
+    query, operation, place = tables.queries, tables.operations, tables.queue
+    correction, moment = tables.corrections, tables.correction_moments
+    statement: Select[Any] = select(query.c.id, query.c.content, query.c.raw, query.c.row_sha256)
     for row in connection.execution_options(yield_per=1000).execute(statement):
         if digest([row.content, row.raw]) != row.row_sha256:
             yield f"Query {row.id} is not what was imported: its hash differs."
 
-
-def _corrections(connection: Connection) -> Iterator[str]:
-    query_ids = connection.execute(select(tables.queries.c.id).order_by(tables.queries.c.id)).scalars().all()
-    operation = tables.operations
+    query_ids = connection.execute(select(query.c.id).order_by(query.c.id)).scalars().all()
     for ids in reading.chunks(query_ids):
         for versions in reading.corrections(connection, ids, drafts=True).values():
             request_hashes: dict[str, str] = {}
@@ -86,17 +79,16 @@ def _corrections(connection: Connection) -> Iterator[str]:
                 request_sha256 = digest(["submit", version.annotator, request])
                 if request_hashes.get(version.op_id, request_sha256) != request_sha256:
                     yield f"Correction {version.id} is not what {version.annotator} sent: its hash differs."
-    moment, correction = tables.correction_moments, tables.corrections
     count = select(func.count()).where(moment.c.correction_id == correction.c.id).scalar_subquery()
     statement = select(correction.c.id).where(count != correction.c.moment_count)
     for correction_id in connection.execute(statement).scalars():
         yield f"Correction {correction_id} does not have the moments that it was written with."
 
-
-def _queue(connection: Connection) -> Iterator[str]:
-    query, place, dataset = tables.queries, tables.queue, tables.datasets
-    joined = query.join(dataset, dataset.c.name == query.c.dataset)
-    joined = joined.outerjoin(place, place.c.query_id == query.c.id)
-    statement = select(query.c.id).select_from(joined).where(~dataset.c.archived, place.c.query_id.is_(None))
+    statement = (
+        select(query.c.id)
+        .join(tables.datasets, tables.datasets.c.name == query.c.dataset)
+        .outerjoin(place, place.c.query_id == query.c.id)
+        .where(~tables.datasets.c.archived, place.c.query_id.is_(None))
+    )
     for query_id in connection.execute(statement).scalars():
         yield f"Query {query_id} is not in the queue; run `python -m annotations queue --renew`."

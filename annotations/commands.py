@@ -291,11 +291,12 @@ def agreement(
     from annotations import statistics
 
     with open_store(database) as store:
-        reports = {
-            "annotators": statistics.agreement_between_annotators(store, dataset=dataset),
-            "original against corrected": statistics.agreement_with_original(store, dataset=dataset),
-        }
-        by_annotator = statistics.agreement_of_each(store, dataset=dataset)
+        queries = store.answered_records(dataset)
+    reports = {
+        "annotators": statistics.agreement_between_annotators(queries),
+        "original against corrected": statistics.agreement_with_original(queries),
+    }
+    by_annotator = statistics.agreement_of_each(queries)
     answer: dict[str, Any] = {name: report.to_dict() for name, report in reports.items()}
     answer["by annotator"] = {name: report.to_dict() for name, report in by_annotator.items()}
     reports |= {f"{name} and others": report for name, report in by_annotator.items()}

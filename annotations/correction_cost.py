@@ -1,18 +1,18 @@
-"""What corrections cost: seconds and keys to correct a model's answer, and each annotator's pace. Read-only.
+"""What corrections cost: seconds and keys to correct a model's answer, and each annotator's pace.
 
-The seconds and keys are those of the submitted version: working time without idle stretches, as the page
-counted it. A version without them is counted but has no share in the medians.
+They are worked out from what `Store.answered_records` gives. The seconds and keys are those of the submitted version:
+working time without idle stretches, as the page counted it. A version without them is counted but has no share in the
+medians.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from annotations import reading
 from annotations.agreement import matched_tiou
+from annotations.reading import QueryRecords
 from annotations.records import Correction
 from annotations.reviewing import proposed_moments
-from annotations.store import Store
 from tempo_core.moments import Moment
 
 
@@ -21,11 +21,9 @@ class CorrectionCost:
     """What one annotator's answer took, from the moments that they started from."""
 
     query_id: int
-    proposal_id: int | None
-    """The model's answer that they saw; None where the released moments are the start."""
     model: str
+    """Whose answer they saw; empty where the released moments are the start."""
     annotator: str
-    arm: str | None
     active_s: float | None
     key_presses: int | None
     tiou: float
@@ -61,17 +59,16 @@ class AnnotatorPace:
     flagged: int
 
 
-def correction_costs(store: Store, *, dataset: str | None = None) -> list[CorrectionCost]:
+def correction_costs(queries: Iterable[QueryRecords]) -> list[CorrectionCost]:
     """Every newest answer that started from a proposal, in the order of queries."""
     costs = []
-    with store.database.read() as connection:
-        for records in reading.answered_records(connection, dataset):
-            proposals = {proposal.id: proposal for proposal in records.proposals}
-            for version in records.independent_versions:
-                proposal = proposals.get(version.edit.proposal_id or 0)
-                if proposal is not None and version.verdict != "cannot-judge":
-                    start = [moment for moment, _ in proposed_moments(proposal.prediction)]
-                    costs.append(_cost(version, start, proposal.id, proposal.prediction.model_name))
+    for records in queries:
+        proposals = {proposal.id: proposal for proposal in records.proposals}
+        for version in records.independent_versions:
+            proposal = proposals.get(version.edit.proposal_id or 0)
+            if proposal is not None and version.verdict != "cannot-judge":
+                start = [moment for moment, _ in proposed_moments(proposal.prediction)]
+                costs.append(_cost(version, start, proposal.prediction.model_name))
     return costs
 
 
@@ -81,17 +78,15 @@ def cost_by_model(costs: Sequence[CorrectionCost]) -> list[CostSummary]:
     return [_summary(model, [cost for cost in costs if cost.model == model]) for model in models]
 
 
-def pace_by_annotator(store: Store, *, dataset: str | None = None) -> list[AnnotatorPace]:
+def pace_by_annotator(queries: Iterable[QueryRecords]) -> list[AnnotatorPace]:
     """Each annotator's newest submitted answers against the released moments, by annotator."""
     versions: dict[str, list[Correction]] = {}
     costs: dict[str, list[CorrectionCost]] = {}
-    with store.database.read() as connection:
-        for records in reading.answered_records(connection, dataset):
-            for version in records.independent_versions:
-                versions.setdefault(version.annotator, []).append(version)
-                if version.verdict != "cannot-judge" and records.query.original is not None:
-                    cost = _cost(version, records.query.original, None, "")
-                    costs.setdefault(version.annotator, []).append(cost)
+    for records in queries:
+        for version in records.independent_versions:
+            versions.setdefault(version.annotator, []).append(version)
+            if version.verdict != "cannot-judge" and records.query.original is not None:
+                costs.setdefault(version.annotator, []).append(_cost(version, records.query.original, ""))
     paces = []
     for annotator, own_versions in sorted(versions.items()):
         verdicts = [version.verdict for version in own_versions]
@@ -106,14 +101,12 @@ def pace_by_annotator(store: Store, *, dataset: str | None = None) -> list[Annot
     return paces
 
 
-def _cost(answer: Correction, start: Sequence[Moment], proposal_id: int | None, model: str) -> CorrectionCost:
+def _cost(answer: Correction, start: Sequence[Moment], model: str) -> CorrectionCost:
     edit = answer.edit
     return CorrectionCost(
         query_id=answer.query_id,
-        proposal_id=proposal_id,
         model=model,
         annotator=answer.annotator,
-        arm=edit.arm,
         active_s=None if edit.active_ms is None else edit.active_ms / 1000,
         key_presses=edit.key_presses,
         tiou=matched_tiou(start, edit.windows),

@@ -90,7 +90,7 @@ class Database:
     def migrate(self) -> bool:
         """Bring the schema up to this program's; True when something changed. Raises DatabaseTooNew."""
         with self.read() as connection:
-            if migrations.is_current(connection):
+            if migrations.current(connection) == migrations.HEAD:
                 return False
         for transaction in self.transactions():
             with transaction as connection:

@@ -22,15 +22,13 @@ from sqlalchemy import (
     tuple_,
 )
 
-from annotations import tables
-from annotations.records import answering_version, released_moments
-from annotations.suspicion import BY_WEIGHT, REASONS, RowFacts, Suspicion, lowest_agreement, score, suspicions
+from annotations import reading, tables
+from annotations.records import answering_version, check_choice, released_moments
+from annotations.suspicion import BY_WEIGHT, REASONS, Suspicion, lowest_agreement, score, suspicions
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 
 MAX_PAGE_ROWS = 1000
-BATCH = 500
-"""Rows renewed at a time; SQLite's smallest limit for an IN list is 999."""
 LENDING_LOCK = 20260118
 """Key of PostgreSQL's advisory lock; any number that nothing else uses."""
 
@@ -41,13 +39,22 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QueueFilter:
-    """Which rows of the queue to list; None means all."""
+class RowFilter:
+    """Which rows to list; None means all. Archived datasets never show."""
 
     dataset: str | None = None
     split: str | None = None
     reason: str | None = None
     """Rows that have this suspicion."""
+
+    def __post_init__(self) -> None:
+        check_choice("reason", self.reason, (None, *REASONS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueFilter(RowFilter):
+    """Which rows of the queue to list."""
+
     with_video: bool = False
     """Only rows whose video file is registered."""
     unseen_by: str | None = None
@@ -55,17 +62,31 @@ class QueueFilter:
     review: bool = False
     """The review queue instead: what adjudicators look at."""
 
-    def __post_init__(self) -> None:
-        if self.reason is not None and self.reason not in REASONS:
-            raise InputError(f"reason is {self.reason!r}; it must be one of {', '.join(REASONS)}.")
-
 
 ALL = QueueFilter()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QueueItem:
-    """One row of the queue with every reason for its place."""
+class BrowseFilter(RowFilter):
+    """Which rows of the store to list."""
+
+    text: str = ""
+    """Part of the query's text, of its video's name or of its id, in any case."""
+    state: State = "any"
+    """`several`: two or more annotators."""
+    annotator: str | None = None
+    """Rows that this person submitted."""
+    order: Order = "import"
+
+    def __post_init__(self) -> None:
+        RowFilter.__post_init__(self)  # `super()` does not work in a class with slots
+        check_choice("state", self.state, STATES)
+        check_choice("order", self.order, ORDERS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueRow:
+    """One row and its place in the queue."""
 
     query_id: int
     dataset: str
@@ -79,48 +100,19 @@ class QueueItem:
     agreement: float | None
     """Lowest set IoU of two annotators' versions, or None below two annotators."""
     flagged: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueItem(QueueRow):
+    """One row of the queue with every reason for its place."""
+
     reasons: tuple[Suspicion, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseFilter:
-    """Which rows of the store to list; None and "" mean all. Archived datasets never show."""
-
-    text: str = ""
-    """Part of the query's text, of its video's name or of its id, in any case."""
-    dataset: str | None = None
-    split: str | None = None
-    state: State = "any"
-    """`several`: two or more annotators."""
-    reason: str | None = None
-    """Rows with this suspicion."""
-    annotator: str | None = None
-    """Rows that this person submitted."""
-    order: Order = "import"
-
-    def __post_init__(self) -> None:
-        choices = (("state", self.state, STATES), ("order", self.order, ORDERS))
-        for name, value, allowed in (*choices, ("reason", self.reason, (None, *REASONS))):
-            if value not in allowed:
-                names = ", ".join(str(choice) for choice in allowed if choice is not None)
-                raise InputError(f"{name} is {value!r}; it must be one of {names}.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BrowseRow:
+class BrowseRow(QueueRow):
     """One row of the table."""
 
-    query_id: int
-    dataset: str
-    qid: str
-    text: str
-    vid: str
-    split: str
-    duration_s: float | None
-    score: float
-    reviews: int
-    agreement: float | None
-    flagged: bool
     adjudicated: bool
 
 
@@ -139,8 +131,8 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
 
     Rows of an archived dataset get none, also when something is said of them afterwards.
     """
-    for start in range(0, len(query_ids), BATCH):
-        _renew_batch(connection, query_ids[start : start + BATCH])
+    for ids in reading.chunks(query_ids):
+        _renew_batch(connection, ids)
 
 
 def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
@@ -226,16 +218,14 @@ def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
         if row.proposed is not None:
             proposed = [(Moment.from_ms(start_ms, end_ms), share) for start_ms, end_ms, share in row.proposed]
         because = suspicions(
-            RowFacts(
-                windows=moments,
-                duration_s=content.get("duration_s"),
-                vid=row.vid,
-                clip_ids=content.get("relevant_clip_ids") or (),
-                saliency=content.get("saliency_scores") or (),
-                proposal=proposed,
-                duplicates=row.duplicates,
-                versions=judged,
-            )
+            windows=moments,
+            duration_s=content.get("duration_s"),
+            vid=row.vid,
+            clip_ids=content.get("relevant_clip_ids") or (),
+            saliency=content.get("saliency_scores") or (),
+            proposal=proposed,
+            duplicates=row.duplicates,
+            versions=judged,
         )
         for suspicion in because:
             reasons.append({"query_id": row.id, "reason": suspicion.reason, "number": suspicion.number})
@@ -266,10 +256,8 @@ def page(
     """The next `limit` rows of a queue, from its beginning or after a query of it. Read-only."""
     if not 1 <= limit <= MAX_PAGE_ROWS:
         raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows; {limit} were asked for.")
-    place, query = tables.queue, tables.queries
-    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
-    columns += [place.c.flagged, query.c.qid, query.c.text, query.c.vid]
-    statement = select(*columns).join(query, query.c.id == place.c.query_id).where(~place.c.adjudicated)
+    place = tables.queue
+    statement = _select_rows().where(~place.c.adjudicated, *_conditions(queue_filter))
     # The order, as a key that grows from row to row.
     key: list[ColumnElement[Any]]
     if queue_filter.review:
@@ -283,7 +271,7 @@ def page(
         if values is None:
             raise InputError(f"Query {after} is not in the queue; ask for the first page again.")
         statement = statement.where(tuple_(*key) > tuple_(*values))
-    rows = connection.execute(_narrow(statement, queue_filter).limit(limit)).mappings().all()
+    rows = connection.execute(statement.limit(limit)).mappings().all()
     because = reasons(connection, [row["query_id"] for row in rows])
     return [QueueItem(**row, reasons=tuple(because[row["query_id"]])) for row in rows]
 
@@ -327,8 +315,8 @@ def candidate(
         .scalar_subquery()
     )
     statement = (
-        _narrow(select(place.c.query_id), queue_filter)
-        .where(~place.c.adjudicated, place.c.reviews < answers_per_row)
+        select(place.c.query_id)
+        .where(~place.c.adjudicated, place.c.reviews < answers_per_row, *_conditions(queue_filter))
         .where(place.c.reviews + others_at_work < answers_per_row)
         .where(~is_submitted_by(annotator), place.c.query_id.not_in(excluding))
         .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
@@ -350,26 +338,16 @@ def is_submitted_by(annotator: str) -> ColumnElement[bool]:
     return exists().where(own, table.c.submitted)
 
 
-def has_reason(reason: str) -> ColumnElement[bool]:
-    """The condition that a row of the queue has a suspicion."""
-    table = tables.suspicions
-    return exists().where(table.c.query_id == tables.queue.c.query_id, table.c.reason == reason)
-
-
 def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, offset: int) -> BrowsePage:
     """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
     if not 1 <= limit <= MAX_PAGE_ROWS or offset < 0:
         raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows from row 0 on; got {limit} from {offset}.")
     place, query = tables.queue, tables.queries
-    conditions: list[ColumnElement[bool]] = []
+    conditions = _conditions(browse_filter)
     if browse_filter.text:
         searched = (query.c.text, query.c.vid, query.c.qid)
         matches = or_(*(column.icontains(browse_filter.text, autoescape=True) for column in searched))
         conditions.append(exists().where(query.c.id == place.c.query_id, matches))
-    if browse_filter.dataset:
-        conditions.append(place.c.dataset == browse_filter.dataset)
-    if browse_filter.split:
-        conditions.append(place.c.split == browse_filter.split)
     if browse_filter.state != "any":
         in_state = {
             "open": (place.c.reviews == 0) & ~place.c.adjudicated,
@@ -379,8 +357,6 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
             "adjudicated": place.c.adjudicated,
         }
         conditions.append(in_state[browse_filter.state])
-    if browse_filter.reason:
-        conditions.append(has_reason(browse_filter.reason))
     if browse_filter.annotator:
         conditions.append(is_submitted_by(browse_filter.annotator))
     order: dict[Order, tuple[ColumnElement[Any], ...]] = {
@@ -392,29 +368,33 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
     # The page's ids first: only their rows are joined and read.
     ids = select(place.c.query_id).where(*conditions).order_by(*order[browse_filter.order])
     query_ids = connection.execute(ids.limit(limit).offset(offset)).scalars().all()
-    columns = [column for column in place.c if column.name != "review_rank"]
-    statement = select(*columns, query.c.qid, query.c.text, query.c.vid, query.c.duration_ms)
-    statement = statement.join(query, query.c.id == place.c.query_id).where(place.c.query_id.in_(query_ids))
-    rows = {}
-    for row in connection.execute(statement).mappings():
-        values = dict(row)
-        duration_ms = values.pop("duration_ms")
-        duration_s = None if duration_ms is None else duration_ms / 1000
-        rows[row["query_id"]] = BrowseRow(**values, duration_s=duration_s)
+    statement = _select_rows(place.c.adjudicated).where(place.c.query_id.in_(query_ids))
+    rows = {row["query_id"]: BrowseRow(**row) for row in connection.execute(statement).mappings()}
     return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total, offset=offset)
 
 
-def _narrow(statement: Select[Any], queue_filter: QueueFilter) -> Select[Any]:
-    place, query, video = tables.queue, tables.queries, tables.videos
-    if queue_filter.dataset is not None:
-        statement = statement.where(place.c.dataset == queue_filter.dataset)
-    if queue_filter.split is not None:
-        statement = statement.where(place.c.split == queue_filter.split)
-    if queue_filter.reason is not None:
-        statement = statement.where(has_reason(queue_filter.reason))
-    if queue_filter.with_video:
-        has_video = exists().where(query.c.id == place.c.query_id, video.c.vid == query.c.vid)
-        statement = statement.where(has_video.correlate(place))
-    if queue_filter.unseen_by:
-        statement = statement.where(~is_submitted_by(queue_filter.unseen_by))
-    return statement
+def _select_rows(*further_columns: ColumnElement[Any]) -> Select[Any]:
+    """The columns of a QueueRow, and further ones."""
+    place, query = tables.queue, tables.queries
+    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
+    columns += [place.c.flagged, query.c.qid, query.c.text, query.c.vid, *further_columns]
+    return select(*columns).join(query, query.c.id == place.c.query_id)
+
+
+def _conditions(row_filter: RowFilter) -> list[ColumnElement[bool]]:
+    """What a filter asks of a row of the queue."""
+    place, query, suspicion = tables.queue, tables.queries, tables.suspicions
+    conditions: list[ColumnElement[bool]] = []
+    if row_filter.dataset is not None:
+        conditions.append(place.c.dataset == row_filter.dataset)
+    if row_filter.split is not None:
+        conditions.append(place.c.split == row_filter.split)
+    if row_filter.reason is not None:
+        has_reason = (suspicion.c.query_id == place.c.query_id) & (suspicion.c.reason == row_filter.reason)
+        conditions.append(exists().where(has_reason))
+    if isinstance(row_filter, QueueFilter) and row_filter.with_video:
+        has_video = exists().where(query.c.id == place.c.query_id, tables.videos.c.vid == query.c.vid)
+        conditions.append(has_video.correlate(place))
+    if isinstance(row_filter, QueueFilter) and row_filter.unseen_by:
+        conditions.append(~is_submitted_by(row_filter.unseen_by))
+    return conditions

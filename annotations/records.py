@@ -16,7 +16,7 @@ from tempo_core.moments import Moment, moments_from_pairs
 
 T = TypeVar("T")
 EdgeSource = Literal["original", "model", "snap", "hand"]
-EDGE_SOURCES: tuple[EdgeSource, ...] = ("original", "model", "snap", "hand")
+EDGE_SOURCES: tuple[EdgeSource, ...] = get_args(EdgeSource)
 
 ROLES = ("visitor", "annotator", "adjudicator", "researcher", "administrator")
 
@@ -67,12 +67,18 @@ class EditedMoment:
                 "it must start at 0 or later and end after it starts."
             )
         for name in ("start_source", "end_source"):
-            _check_choice(name, getattr(self, name), EDGE_SOURCES)
+            check_choice(name, getattr(self, name), EDGE_SOURCES)
         for name in ("start_uncertainty_ms", "end_uncertainty_ms", "start_frame", "end_frame"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 0):
                 unit = "milliseconds" if name.endswith("_ms") else "frames"
                 raise InputError(f"{name} is {value!r}; give whole {unit} of 0 or more, or None.")
+
+    @classmethod
+    def of(cls, moment: Moment, source: EdgeSource = "hand") -> "EditedMoment":
+        """A moment whose two edges come from one source."""
+        start_ms, end_ms = moment.to_ms()
+        return cls(start_ms=start_ms, end_ms=end_ms, start_source=source, end_source=source)
 
     @property
     def moment(self) -> Moment:
@@ -107,11 +113,11 @@ class Edit:
     key_presses: int | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("verdict", self.verdict, VERDICTS)
+        check_choice("verdict", self.verdict, VERDICTS)
         object.__setattr__(self, "moments", tuple(self.moments))
         object.__setattr__(self, "categories", tuple(sorted(set(self.categories))))
         for category in self.categories:
-            _check_choice("category", category, tuple(ERROR_CATEGORIES))
+            check_choice("category", category, tuple(ERROR_CATEGORIES))
         # A draft may be incomplete: moments that are still missing, a reason not yet written.
         if self.submitted and (self.verdict == "moments") != bool(self.moments):
             raise InputError(
@@ -392,6 +398,13 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
+    """Raise InputError unless `value` is one of `choices`; the message does not list None."""
+    if value not in choices:
+        names = ", ".join(choice for choice in choices if choice is not None)
+        raise InputError(f"{name} is {value!r}; it must be one of {names}.")
+
+
 def check_text(name: str, value: object) -> None:
     """Raise InputError unless `value` is None or a text that both databases can hold."""
     if value is None:
@@ -402,11 +415,6 @@ def check_text(name: str, value: object) -> None:
         raise InputError(f"{name} has {len(value)} characters; at most {LONGEST_TEXT} are kept. Shorten it.")
     if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise InputError(f"{name} holds a NUL character or half a surrogate pair; remove it.")
-
-
-def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
 
 
 def _check_probability(name: str, value: float | None) -> None:

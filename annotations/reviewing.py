@@ -283,10 +283,7 @@ def _edit(moments: Sequence[Moment], source: EdgeSource, reason: str, *, submitt
     ordered = sorted(moments)
     if any(after.start_s < before.end_s for before, after in pairwise(ordered)):
         ordered = merge(ordered)
-    edited = []
-    for moment in ordered:
-        start_ms, end_ms = moment.to_ms()
-        edited.append(EditedMoment(start_ms=start_ms, end_ms=end_ms, start_source=source, end_source=source))
-    if edited:
-        return Edit(verdict="moments", moments=tuple(edited), submitted=submitted)
-    return Edit(verdict="no-moment", reason=reason, submitted=submitted)
+    if not ordered:
+        return Edit(verdict="no-moment", reason=reason, submitted=submitted)
+    edited_moments = tuple(EditedMoment.of(moment, source) for moment in ordered)
+    return Edit(verdict="moments", moments=edited_moments, submitted=submitted)

@@ -1,11 +1,15 @@
-"""Figures about a store: how much there is, how much is done, and how well people agree. Read-only."""
+"""Figures about a store: how much there is, how much is done, and how well people agree. Read-only.
+
+The figures of agreement take what `Store.answered_records` gives.
+"""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from annotations import reading, tables
+from annotations import tables
 from annotations.agreement import AgreementReport, Version, agreement
 from annotations.reading import QueryRecords
 from annotations.records import resolve
@@ -61,39 +65,36 @@ def dataset_progress(store: Store) -> dict[str, dict[str, int]]:
     return {row["dataset"]: {name: row[name] for name in columns} for row in rows}
 
 
-def agreement_between_annotators(store: Store, *, dataset: str | None = None) -> AgreementReport:
+def agreement_between_annotators(queries: Iterable[QueryRecords]) -> AgreementReport:
     """Agreement of the annotators' newest submitted versions of each query."""
-    with store.database.read() as connection:
-        return agreement(
-            (_duration_s(records), [Version.of(correction) for correction in records.independent_versions])
-            for records in reading.answered_records(connection, dataset)
-        )
+    return agreement(
+        (_duration_s(records), [Version.of(correction) for correction in records.independent_versions])
+        for records in queries
+    )
 
 
-def agreement_with_original(store: Store, *, dataset: str | None = None) -> AgreementReport:
+def agreement_with_original(queries: Iterable[QueryRecords]) -> AgreementReport:
     """Agreement of the released moments with the answer that holds, over rows that somebody reviewed."""
     items = []
-    with store.database.read() as connection:
-        for records in reading.answered_records(connection, dataset):
-            query = records.query
-            answer = resolve(query.row, records.versions, records.adopted)
-            if query.original is None or query.row.verdict is None or answer.verdict is None:
-                continue
-            before = Version(verdict=query.row.verdict, moments=query.original)
-            after = Version(verdict=answer.verdict, moments=answer.moments or [])
-            items.append((_duration_s(records), [before, after]))
+    for records in queries:
+        query = records.query
+        answer = resolve(query.row, records.versions, records.adopted)
+        if query.original is None or query.row.verdict is None or answer.verdict is None:
+            continue
+        before = Version(verdict=query.row.verdict, moments=query.original)
+        after = Version(verdict=answer.verdict, moments=answer.moments or [])
+        items.append((_duration_s(records), [before, after]))
     return agreement(items)
 
 
-def agreement_of_each(store: Store, *, dataset: str | None = None) -> dict[str, AgreementReport]:
+def agreement_of_each(queries: Iterable[QueryRecords]) -> dict[str, AgreementReport]:
     """For each annotator, agreement with every other annotator who did the same rows."""
     items: dict[str, list[tuple[float, list[Version]]]] = {}
-    with store.database.read() as connection:
-        for records in reading.answered_records(connection, dataset):
-            answers = records.independent_versions
-            for answer in answers:
-                pairs = [[Version.of(answer), Version.of(other)] for other in answers if other is not answer]
-                items.setdefault(answer.annotator, []).extend((_duration_s(records), pair) for pair in pairs)
+    for records in queries:
+        answers = records.independent_versions
+        for answer in answers:
+            pairs = [[Version.of(answer), Version.of(other)] for other in answers if other is not answer]
+            items.setdefault(answer.annotator, []).extend((_duration_s(records), pair) for pair in pairs)
     return {annotator: agreement(pairs) for annotator, pairs in sorted(items.items())}
 
 

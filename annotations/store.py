@@ -16,13 +16,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
 from annotations import imports, queue, reading, tables
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.imports import ImportReport
 from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
+from annotations.reading import QueryRecords
 from annotations.records import (
     ROLES,
     Account,
@@ -38,6 +39,7 @@ from annotations.records import (
     Rule,
     Verdict,
     Video,
+    check_choice,
     digest,
     latest_of_each,
     resolve,
@@ -140,7 +142,8 @@ class Store:
                         operation.connection, query_id, prediction, op_id=op_id, at_ms=operation.at_ms
                     )
                     queue.renew(operation.connection, [query_id])
-        return self.proposal(operation.result)
+        with self.database.read() as connection:
+            return reading.proposal(connection, operation.result)
 
     # Writing: what people say
 
@@ -154,13 +157,9 @@ class Store:
         request = [query_id, edit.to_request(), parent_id]
         for attempt in self._operation(op_id, "submit", annotator, request):
             with attempt as operation:
-                if operation.is_new:
-                    correction = _append_correction(
-                        operation, query_id, edit, annotator=annotator, parent_id=parent_id
-                    )
-                    operation.result = correction.id
-                else:
-                    correction = reading.correction(operation.connection, operation.result)
+                correction = _append_correction(
+                    operation, query_id, edit, annotator=annotator, parent_id=parent_id
+                )
         return correction
 
     def revert(
@@ -170,18 +169,14 @@ class Store:
         request = [query_id, to_id, parent_id]
         for attempt in self._operation(op_id, "revert", annotator, request):
             with attempt as operation:
-                if operation.is_new:
-                    correction = _append_correction(
-                        operation,
-                        query_id,
-                        _edit_to_restore(operation.connection, query_id, to_id),
-                        annotator=annotator,
-                        parent_id=parent_id,
-                        restores_id=to_id,
-                    )
-                    operation.result = correction.id
-                else:
-                    correction = reading.correction(operation.connection, operation.result)
+                correction = _append_correction(
+                    operation,
+                    query_id,
+                    _edit_to_restore(operation.connection, query_id, to_id),
+                    annotator=annotator,
+                    parent_id=parent_id,
+                    restores_id=to_id,
+                )
         return correction
 
     def adjudicate(
@@ -273,14 +268,9 @@ class Store:
                         until_ms = at_ms + round(lease_s * 1000)
                         loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
                         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-                        renewal = update(table).where(own).values(finished=False, leased_until_ms=until_ms)
-                        if connection.execute(renewal).rowcount == 0:
-                            connection.execute(insert(table), {**loan, "finished": False})
+                        _update_or_insert(connection, table, own, {**loan, "finished": False})
                         operation.result = loan
-        if operation.result is None:
-            return None
-        query_id, until_ms = operation.result["query_id"], operation.result["leased_until_ms"]
-        return Assignment(query_id=query_id, annotator=annotator, leased_until_ms=until_ms)
+        return None if operation.result is None else Assignment(**operation.result)
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -312,8 +302,7 @@ class Store:
 
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
         """Add an account, or change the role, hash or state of the one with its name."""
-        if account.role not in ROLES:
-            raise InputError(f"role is {account.role!r}; it must be one of {', '.join(ROLES)}.")
+        check_choice("role", account.role, ROLES)
         values = dataclasses.asdict(account)
         table = tables.accounts
         for attempt in self._operation(op_id, "account", actor, values):
@@ -333,9 +322,7 @@ class Store:
                 if operation.is_new:
                     for clip in clips:
                         values = {**clip, "registered_at_ms": operation.at_ms}
-                        statement = update(table).where(table.c.vid == clip["vid"]).values(**values)
-                        if operation.connection.execute(statement).rowcount == 0:
-                            operation.connection.execute(insert(table), values)
+                        _update_or_insert(operation.connection, table, table.c.vid == clip["vid"], values)
 
     def record_snapshot(self, *, sha256: str, path: str, counts: dict[str, int], actor: str) -> None:
         """Note that a snapshot was written; the same content is noted once."""
@@ -416,16 +403,6 @@ class Store:
             raise NotFound(f"Dataset {dataset!r} has no query with qid {qid}.")
         return matches[0]
 
-    def search(self, text: str = "", *, dataset: str | None = None, limit: int = 50) -> list[Query]:
-        """Queries whose text, video or id holds `text` (any case), in the order of import."""
-        table = tables.queries
-        columns = (table.c.text, table.c.vid, table.c.qid)
-        condition = or_(*(column.icontains(text, autoescape=True) for column in columns))
-        if dataset is not None:
-            condition &= table.c.dataset == dataset
-        with self.database.read() as connection:
-            return reading.queries(connection, condition, limit=limit)
-
     def corrections(self, query_id: int, *, drafts: bool = True) -> list[Correction]:
         """Every version of a query, oldest first."""
         with self.database.read() as connection:
@@ -450,11 +427,6 @@ class Store:
         with self.database.read() as connection:
             return reading.proposals(connection, [query_id])[query_id]
 
-    def proposal(self, proposal_id: int) -> Proposal:
-        """One proposal. Raises NotFound."""
-        with self.database.read() as connection:
-            return reading.proposal(connection, proposal_id)
-
     def verdicts(self, query_id: int) -> list[Verdict]:
         """Every verdict on a query, oldest first."""
         with self.database.read() as connection:
@@ -470,6 +442,11 @@ class Store:
         with self.database.read() as connection:
             records = next(reading.query_records(connection, [query_id]))
         return resolve(records.query.row, records.versions, records.adopted, rule)
+
+    def answered_records(self, dataset: str | None = None) -> list[QueryRecords]:
+        """The records of the queries that somebody submitted an answer to, of one dataset or of all in use."""
+        with self.database.read() as connection:
+            return list(reading.answered_records(connection, dataset))
 
     def queue(
         self, queue_filter: QueueFilter = ALL, *, limit: int = 50, after: int | None = None
@@ -569,8 +546,10 @@ def _append_correction(
     parent_id: int | None,
     restores_id: int | None = None,
 ) -> Correction:
-    """Add the annotator's next version and bring the queue up to date."""
+    """Add the annotator's next version and bring the queue up to date; a repetition answers the first one."""
     connection = operation.connection
+    if not operation.is_new:
+        return reading.correction(connection, operation.result)
     duration_ms = _lock_query(connection, query_id)
     if duration_ms is not None and edit.moments:
         end_ms = edit.moments[-1].end_ms
@@ -586,15 +565,16 @@ def _append_correction(
         _check_belongs(connection, tables.proposals, edit.proposal_id, query_id, "proposal")
     correction = _insert_correction(
         connection,
-        edit,
         op_id=operation.op_id,
         query_id=query_id,
         annotator=annotator,
         revision=revision + 1,
         parent_id=parent_id,
         restores_id=restores_id,
-        at_ms=operation.at_ms,
+        created_at_ms=operation.at_ms,
+        edit=edit,
     )
+    operation.result = correction.id
     if edit.submitted:
         table = tables.assignments
         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
@@ -603,37 +583,18 @@ def _append_correction(
     return correction
 
 
-def _insert_correction(
-    connection: Connection,
-    edit: Edit,
-    *,
-    op_id: str,
-    query_id: int,
-    annotator: str,
-    revision: int,
-    parent_id: int | None,
-    restores_id: int | None,
-    at_ms: int,
-) -> Correction:
+def _insert_correction(connection: Connection, *, edit: Edit, **fields: Any) -> Correction:
+    """Write a version; `fields` are those of a Correction without its id, which the database gives."""
     table = tables.corrections
-    numbering: dict[str, Any] = {
-        "op_id": op_id,
-        "query_id": query_id,
-        "annotator": annotator,
-        "revision": revision,
-        "parent_id": parent_id,
-        "restores_id": restores_id,
-        "created_at_ms": at_ms,
-    }
     values = edit.to_dict()
     moments = values.pop("moments")
-    values |= {**numbering, "moment_count": len(moments)}
+    values |= {**fields, "moment_count": len(moments)}
     correction_id = connection.execute(insert(table).returning(table.c.id), values).scalar_one()
     for position, moment in enumerate(moments):
         moment |= {"correction_id": correction_id, "position": position}
     if moments:
         connection.execute(insert(tables.correction_moments), moments)
-    return Correction(id=correction_id, edit=edit, **numbering)
+    return Correction(id=correction_id, edit=edit, **fields)
 
 
 def _present_version(connection: Connection, query_id: int, annotator: str) -> tuple[int | None, int]:
@@ -677,14 +638,14 @@ def _add_versions(
                 parent_id, revision = _present_version(connection, query_id, version.annotator)
                 _insert_correction(
                     connection,
-                    imports.edit_of(version),
                     op_id=op_id,
                     query_id=query_id,
                     annotator=version.annotator,
                     revision=revision + 1,
                     parent_id=parent_id,
                     restores_id=None,
-                    at_ms=at_ms,
+                    created_at_ms=at_ms,
+                    edit=imports.edit_of(version),
                 )
             counts[table.name] += 1
             changed_ids.add(query_id)
@@ -712,13 +673,9 @@ def _edit_to_restore(connection: Connection, query_id: int, to_id: int | None) -
         raise InputError(
             f"Query {query_id} was imported without ground truth; there is nothing to go back to."
         )
-    moments = []
-    for start_ms, end_ms in sorted(moment.to_ms() for moment in query.original or ()):
-        moments.append(
-            EditedMoment(start_ms=start_ms, end_ms=end_ms, start_source="original", end_source="original")
-        )
+    moments = tuple(EditedMoment.of(moment, "original") for moment in sorted(query.original or ()))
     reason = None if query.row.verdict == "moments" else query.row.reason or "the original says so"
-    return Edit(verdict=query.row.verdict, moments=tuple(moments), reason=reason)
+    return Edit(verdict=query.row.verdict, moments=moments, reason=reason)
 
 
 def _lock_query(connection: Connection, query_id: int) -> int | None:
@@ -732,6 +689,14 @@ def _lock_query(connection: Connection, query_id: int) -> int | None:
     if row is None:
         raise reading.no_query(query_id)
     return row.duration_ms
+
+
+def _update_or_insert(
+    connection: Connection, table: Table, condition: ColumnElement[bool], values: dict[str, Any]
+) -> None:
+    """Write `values` over the row that meets the condition, or as a new row where there is none."""
+    if connection.execute(update(table).where(condition).values(**values)).rowcount == 0:
+        connection.execute(insert(table), values)
 
 
 def _conflict(

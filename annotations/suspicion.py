@@ -132,77 +132,70 @@ class Suspicion:
         return rule.text.format(self.number)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RowFacts:
-    """What is known about one row when it is judged."""
+def suspicions(
+    *,
+    windows: Sequence[Moment] | None,
+    duration_s: float | None = None,
+    vid: str = "",
+    clip_ids: Sequence[int] = (),
+    saliency: Sequence[Sequence[int]] = (),
+    proposal: Sequence[tuple[Moment, float | None]] | None = None,
+    duplicates: int = 0,
+    versions: Sequence[Sequence[Moment]] = (),
+) -> list[Suspicion]:
+    """Every reason that holds for a row, strongest weight first. Read-only, deterministic.
 
-    windows: Sequence[Moment] | None
-    """The row's moments now (adjudicated, else corrected, else original); None: nothing is known."""
-    duration_s: float | None = None
-    vid: str = ""
-    clip_ids: Sequence[int] = ()
-    saliency: Sequence[Sequence[int]] = ()
-    """Scores 0..4 of several raters for each of `clip_ids`."""
-    proposal: Sequence[tuple[Moment, float | None]] | None = None
-    """The latest proposal's moments, best first, with their confidence; empty for a refusal, None without a
-    proposal. Of a ranked list only moments of CONFIDENT or more count as its answer, or else the first."""
-    duplicates: int = 0
-    """Other rows with the same video and the same words."""
-    versions: Sequence[Sequence[Moment]] = ()
-    """Each annotator's latest submitted moments."""
-
-
-def suspicions(facts: RowFacts) -> list[Suspicion]:
-    """Every reason that holds for the row, strongest weight first. Read-only, deterministic."""
-    numbers: dict[Reason, float] = {"duplicate-query": facts.duplicates}
-    windows = sorted(facts.windows or ())
+    `windows` are the row's moments now (adjudicated, else corrected, else original); None: nothing is known.
+    `saliency` has the scores 0..4 of several raters for each of `clip_ids`. `proposal` has the latest proposal's
+    moments, best first, with their confidence: empty for a refusal, None without a proposal. `duplicates` counts
+    other rows with the same video and words, `versions` are each annotator's latest submitted moments.
+    """
+    numbers: dict[Reason, float] = {"duplicate-query": duplicates}
+    moments = sorted(windows or ())
 
     # The shape of the moments.
     numbers["one-clip-hole"] = numbers["one-clip-window"] = edges = 0
-    for index, window in enumerate(windows):
-        if index and 0 < window.start_s - windows[index - 1].end_s <= CLIP_S:
+    for index, moment in enumerate(moments):
+        if index and 0 < moment.start_s - moments[index - 1].end_s <= CLIP_S:
             numbers["one-clip-hole"] += 1
-        length_s = window.end_s - window.start_s
-        if length_s <= CLIP_S:
+        if moment.duration_s <= CLIP_S:
             numbers["one-clip-window"] += 1
-        if facts.duration_s:
-            edges += (window.start_s <= 0) + (window.end_s >= facts.duration_s)
-            share = length_s / facts.duration_s
+        if duration_s:
+            edges += (moment.start_s <= 0) + (moment.end_s >= duration_s)
+            share = moment.duration_s / duration_s
             if share >= WHOLE_VIDEO:
                 numbers["whole-video"] = max(share, numbers.get("whole-video", 0))
     numbers["touches-border"] = edges
-    numbers["many-windows"] = len(windows) if len(windows) >= MANY_WINDOWS else 0
+    numbers["many-windows"] = len(moments) if len(moments) >= MANY_WINDOWS else 0
 
     # The clip ratings and the model against the moments.
-    if facts.windows is not None:
-        merged = merge(windows)
+    if windows is not None:
+        merged = merge(moments)
         low_inside = high_outside = 0
-        for clip, ratings in zip(facts.clip_ids, facts.saliency, strict=False):
+        for clip, ratings in zip(clip_ids, saliency, strict=False):
             mean = sum(ratings) / max(len(ratings), 1)
-            start_s, is_inside = clip * CLIP_S, False
-            for window in merged:
-                is_inside |= window.start_s <= start_s < window.end_s
+            is_inside = any(span.start_s <= clip * CLIP_S < span.end_s for span in merged)
             low_inside += is_inside and mean <= LOW_SALIENCY
             high_outside += not is_inside and mean >= HIGH_SALIENCY
         numbers |= {"low-saliency-inside": low_inside, "high-saliency-outside": high_outside}
-        for moment, confidence in facts.proposal or ():
+        for moment, confidence in proposal or ():
             is_sure = confidence is not None and confidence >= CONFIDENT
             if is_sure and intersection_s([moment], merged) == 0:
                 numbers["proposal-outside"] = max(confidence or 0, numbers.get("proposal-outside", 0))
 
     # The video's name against its duration.
-    named_range = vid_range_s(facts.vid)
-    if named_range is not None and facts.duration_s is not None:
-        difference_s = abs(named_range[2] - named_range[1] - facts.duration_s)
+    named_range = vid_range_s(vid)
+    if named_range is not None and duration_s is not None:
+        difference_s = abs(named_range[2] - named_range[1] - duration_s)
         numbers["duration-differs"] = round(difference_s, 3) if difference_s >= 1 else 0
 
     # A count of 0 is no reason; an overlap of 0 is the strongest.
     numbers = {reason: number for reason, number in numbers.items() if number}
-    agreement = lowest_agreement(facts.versions)
+    agreement = lowest_agreement(versions)
     if agreement is not None and agreement < DISAGREEMENT:
         numbers["annotators-disagree"] = agreement
-    if facts.windows is not None and facts.proposal is not None:
-        overlap = set_iou([moment for moment, _ in confident_moments(facts.proposal)], windows)
+    if windows is not None and proposal is not None:
+        overlap = set_iou([moment for moment, _ in confident_moments(proposal)], moments)
         if overlap < DISAGREEMENT:
             numbers["model-disagrees"] = overlap
     return [Suspicion(reason, float(numbers[reason])) for reason in BY_WEIGHT if reason in numbers]

@@ -15,7 +15,8 @@ def _answers(served: Served) -> None:
     """Two people have answered the first rows, not quite alike; done once."""
     make_sample(served)
     with Store(served.home / "cqvh.sqlite3") as store:
-        for query in store.search(limit=6):
+        for row in store.browse(limit=6).rows:
+            query = store.query(row.query_id)
             for name, offset_ms in OFFSETS_MS.items():
                 if store.latest(query.id, name) is None and query.original:
                     edit = _moved(query.original, offset_ms, query.row.duration_s or 1.0)

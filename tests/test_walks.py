@@ -15,7 +15,7 @@ def test_functions_files_and_depth_of_a_call_are_counted() -> None:
         EditedMoment(start_ms=1000, end_ms=9000)
         parse_url("data.sqlite3")
     names = [code.co_qualname for code in walk.functions]
-    assert names == ["EditedMoment.__post_init__", "_check_choice", "parse_url"]
+    assert names == ["EditedMoment.__post_init__", "check_choice", "parse_url"]
     assert walk.figures() == {"files": 2, "functions": 3, "depth": 2}
     assert walk.files == ["annotations/database.py", "annotations/records.py"]
 

@@ -18,11 +18,6 @@ def current(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def is_current(connection: Connection) -> bool:
-    """Whether the database has this program's schema. Read-only."""
-    return current(connection) == HEAD
-
-
 def upgrade(connection: Connection) -> bool:
     """Apply what is missing, in the caller's transaction; True when something was. Raises DatabaseTooNew."""
     from alembic import command  # 0.3 s to import, and needed once in a database's life
@@ -31,15 +26,15 @@ def upgrade(connection: Connection) -> bool:
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(20260117)"))  # one program migrates at a time
-    found = current(connection)
-    if found == HEAD:
+    revision = current(connection)
+    if revision == HEAD:
         return False
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    if revision is not None and revision not in known:
         raise DatabaseTooNew(
-            f"The database has schema {found!r}; this program knows up to {HEAD!r}. Install a newer one."
+            f"The database has schema {revision!r}; this program knows up to {HEAD!r}. Install a newer one."
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

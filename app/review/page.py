@@ -62,12 +62,12 @@ class ReviewPage:
     @handler(Role.ADJUDICATOR, line="line")
     def figures(self, dataset: str | None, user: User) -> Changes:
         """How people agree, how fast they are, and what models' proposals cost them; role adjudicator."""
-        view, store, dataset = self.view, self.service.store, dataset or None
-        agreements = agreement_of_each(store, dataset=dataset)
-        mutual = agreement_between_annotators(store, dataset=dataset)
-        with_original = agreement_with_original(store, dataset=dataset)
-        paces, costs = pace_by_annotator(store, dataset=dataset), correction_costs(store, dataset=dataset)
-        decided = anchored_answers(store, dataset=dataset)
+        view, store = self.view, self.service.store
+        queries = store.answered_records(dataset or None)
+        agreements = agreement_of_each(queries)
+        mutual, with_original = agreement_between_annotators(queries), agreement_with_original(queries)
+        paces, costs = pace_by_annotator(queries), correction_costs(queries)
+        decided = anchored_answers(queries)
         names = [name for name, archived in store.datasets().items() if not archived]
         line = f"{mutual.pairs:,} pairs of answers, {len(costs):,} repaired proposals."
         return {

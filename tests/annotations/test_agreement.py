@@ -83,7 +83,7 @@ def test_matching_equals_trying_every_assignment(a: list[Moment], b: list[Moment
 
 
 def test_alpha_of_the_published_example() -> None:
-    """Four observers, twelve units: Krippendorff 2011, section C; nominal .743, interval .849."""
+    """Four observers, twelve units: Krippendorff 2011, section C; nominal .743."""
     nan = np.nan
     ratings = np.array(
         [
@@ -94,17 +94,15 @@ def test_alpha_of_the_published_example() -> None:
         ]
     )
     assert krippendorff_alpha(ratings) == pytest.approx(0.743, abs=5e-4)
-    assert krippendorff_alpha(ratings, level="interval") == pytest.approx(0.849, abs=5e-4)
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("level", ["nominal", "interval"])
-def test_alpha_equals_the_library(seed: int, level: str) -> None:
+def test_alpha_equals_the_library(seed: int) -> None:
     random = np.random.default_rng(seed)
     ratings = random.integers(0, random.integers(2, 6), (random.integers(2, 6), 40)).astype(float)
     ratings[random.random(ratings.shape) < 0.3] = np.nan
-    theirs = krippendorff.alpha(ratings, level_of_measurement=level)
-    assert krippendorff_alpha(ratings, level=level) == pytest.approx(theirs)
+    theirs = krippendorff.alpha(ratings, level_of_measurement="nominal")
+    assert krippendorff_alpha(ratings) == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
     decide(filled, 1, (80_000, 90_000), op=op)
     decide(filled, 2, op=op)
 
-    found = anchored_answers(filled)
+    found = anchored_answers(filled.answered_records())
     assert [(each.query_id, each.annotator, each.right_start, each.unchanged) for each in found] == [
         (1, "ada", False, True),
         (1, "bob", False, False),
@@ -60,12 +60,15 @@ def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Ope
     filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
     decide(filled, 2, (5_000, 9_000), op=op)
     assert [
-        (each.right_start, each.unchanged, each.tiou) for each in anchored_answers(filled, dataset="qvh")
+        (each.right_start, each.unchanged, each.tiou)
+        for each in anchored_answers(filled.answered_records("qvh"))
     ] == [
         (False, True, 0.0),
         (False, False, 1.0),
     ]
-    assert anchored_answers(filled, dataset="other") == []
+    assert anchored_answers(filled.answered_records("other")) == []
+    filled.archive("qvh", op_id=op(), actor="eve")
+    assert filled.answered_records() == [], "an archived dataset leaves the figures"
 
 
 def test_a_decision_or_an_answer_that_judges_nothing_tells_nothing(filled: Store, op: Operations) -> None:
@@ -73,5 +76,5 @@ def test_a_decision_or_an_answer_that_judges_nothing_tells_nothing(filled: Store
     filled.submit(3, edit(verdict="cannot-judge", reason="dark"), annotator="ada", parent_id=None, op_id=op())
     decide(filled, 1, op=op, verdict="cannot-judge", reason="dark")
     decide(filled, 3, (0, 9_000), op=op)
-    assert anchored_answers(filled) == []
+    assert anchored_answers(filled.answered_records()) == []
     assert (by_arm([]), by_annotator([])) == ([], [])

@@ -34,7 +34,7 @@ def test_seconds_and_keys_of_each_models_proposals(filled: Store, op: Operations
     filled.submit(2, edit(proposal_id=none.id), annotator="bob", parent_id=None, op_id=op())
     filled.submit(3, edit((0, 150_000)), annotator="bob", parent_id=None, op_id=op())
 
-    found = correction_costs(filled)
+    found = correction_costs(filled.answered_records())
     assert [(each.query_id, each.annotator, each.accepted) for each in found] == [
         (1, "ada", True),
         (1, "bob", False),
@@ -53,12 +53,12 @@ def test_each_annotators_pace_against_the_released_moments(filled: Store, op: Op
     filled.submit(1, edit((10_000, 20_000), (22_000, 40_000)), annotator="ada", parent_id=None, op_id=op())
     filled.submit(2, edit(active_ms=3_000, flagged=True), annotator="ada", parent_id=None, op_id=op())
     filled.submit(3, edit(verdict="cannot-judge", reason="dark"), annotator="bob", parent_id=None, op_id=op())
-    ada, bob = pace_by_annotator(filled, dataset="qvh")
+    ada, bob = pace_by_annotator(filled.answered_records("qvh"))
     assert (ada.cost.name, ada.cost.answers, ada.cost.unchanged, ada.cost.mean_tiou) == ("ada", 2, 1.0, 1.0)
     assert (ada.refusals, ada.flagged, ada.cannot_judge) == (1, 1, 0)
     assert (bob.cost.answers, bob.cannot_judge) == (0, 1)
-    assert pace_by_annotator(filled, dataset="other") == []
-    assert correction_costs(filled) == []
+    assert pace_by_annotator(filled.answered_records("other")) == []
+    assert correction_costs(filled.answered_records()) == []
 
 
 def test_where_the_rows_of_each_dataset_stand(filled: Store, op: Operations) -> None:

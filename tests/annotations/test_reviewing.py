@@ -68,7 +68,7 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
     disputed: Store, op: Operations, kind: str, place: int, source: str, windows: list[tuple[float, float]]
 ) -> None:
     item = review_item(disputed, 1, "eve")
-    before = agreement_between_annotators(disputed)
+    before = agreement_between_annotators(disputed.answered_records())
     given = adopt(
         disputed,
         1,
@@ -87,8 +87,10 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
     assert (made.edit.active_ms, made.edit.key_presses) == (4_000, 1)
     assert [(m.start_s, m.end_s) for m in made.edit.windows] == windows
     assert {m.start_source for m in made.edit.moments} == {source}
-    assert agreement_between_annotators(disputed) == before, "the adjudicator is no annotator"
-    assert set(agreement_of_each(disputed)) == {"ada", "bob"}
+    assert agreement_between_annotators(disputed.answered_records()) == before, (
+        "the adjudicator is no annotator"
+    )
+    assert set(agreement_of_each(disputed.answered_records())) == {"ada", "bob"}
     assert [each.name for each in review_item(disputed, 1, "eve").candidates][:2] == ["ada", "bob"]
 
 

@@ -357,13 +357,6 @@ def test_archiving_takes_a_dataset_out_of_the_queue_and_back(filled: Store, op: 
         filled.archive("none", op_id=op(), actor="ada")
 
 
-def test_search_takes_any_text_literally(filled: Store) -> None:
-    assert [each.id for each in filled.search("dog")] == [1, 3]
-    assert [each.id for each in filled.search("A_B-c")] == [1, 3]
-    assert filled.search("%") == []
-    assert [each.id for each in filled.search("", limit=2)] == [1, 2]
-
-
 def test_accounts(store: Store, op: Operations) -> None:
     ada = Account(name="ada", role="annotator", password_hash="h", disabled=False, created_at_ms=5)
     store.save_account(ada, op_id=op(), actor="admin")
