@@ -86,7 +86,6 @@ def _evaluation(
                 vid=row.vid,
                 windows=tuple((start_s, end_s, 1.0) for start_s, end_s in released),
                 moments=released,
-                saliency=None,
                 relevance=1.0 if released else 0.0,
                 refused=not released,
             )
@@ -99,9 +98,6 @@ def _evaluation(
                 vid=row.vid,
                 duration_s=row.duration_s,
                 windows=corrected,
-                clip_ids=None,
-                saliency=None,
-                fields={},
             )
         )
     files = {"predictions": f"{dataset} as released", "ground_truth": f"{dataset} corrected"}

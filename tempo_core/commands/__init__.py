@@ -1,1 +1,1 @@
-"""The commands of `python -m tempo_core`: each module adds one parser and runs it."""
+"""The commands of `python -m tempo_core`: each module has one of them."""

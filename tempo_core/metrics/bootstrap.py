@@ -85,12 +85,12 @@ def resampled_values(
     return {name: values[:, place] for place, name in enumerate(names)}
 
 
-def interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The percentile interval of resampled values, NaN left out; NaN twice when nothing remains."""
+def interval(values: Floats) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values, NaN left out; NaN twice when nothing remains."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return float("nan"), float("nan")
-    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 

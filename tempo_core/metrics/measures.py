@@ -12,7 +12,7 @@
 | missed_refusal | queries without a moment | share answered |
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -127,9 +127,9 @@ class Calibration:
         return float((gaps * self.counts[filled]).sum() / total)
 
 
-def calibrate(relevance: Floats, relevant: Bools, *, bins: int = CALIBRATION_BINS) -> Calibration:
+def calibrate(relevance: Floats, relevant: Bools) -> Calibration:
     """Calibration of P(relevant) [N] against what is so [N]; NaN queries are left out."""
-    is_stated = np.isfinite(relevance)
+    bins, is_stated = CALIBRATION_BINS, np.isfinite(relevance)
     predicted, observed = relevance[is_stated], relevant[is_stated]
     bin_idx = np.minimum((predicted * bins).astype(np.int64), bins - 1)
     counts = np.bincount(bin_idx, minlength=bins)
@@ -182,13 +182,11 @@ def score_queries(pairs: Pairs, answers: Answers) -> QueryScores:
         refused=answers.refused,
         relevance=answers.relevance,
         first_iou=best_iou(answers.ranked, truth),
-        sets=SetScores(
+        sets=replace(
+            sets,
             iou=np.where(relevant, sets.iou, right_refusal),
             f1=np.where(relevant[:, None], sets.f1, right_refusal[:, None]),
             count_correct=np.where(relevant, sets.count_correct, answers.refused),
-            start_error_s=sets.start_error_s,
-            end_error_s=sets.end_error_s,
-            error_rows=sets.error_rows,
         ),
         clusters=pairs.clusters,
     )
@@ -200,11 +198,10 @@ def whole_clip(pairs: Pairs) -> Answers | None:
     clips = [[(0.0, duration)] for duration in durations if duration is not None]
     if len(clips) < len(durations):
         return None
-    windows: Windows = pad(clips)
+    windows = pad(clips)
     return Answers(
         ranked=windows,
         moments=windows,
-        has_prediction=np.ones(len(clips), dtype=bool),
         refused=np.zeros(len(clips), dtype=bool),
         relevance=np.full(len(clips), np.nan),
     )

@@ -87,8 +87,6 @@ class Answers:
     """Best score first, at most ten a query."""
     moments: Windows
     """The answer as a set, in any order."""
-    has_prediction: Bools
-    """[N] whether there is a prediction at all."""
     refused: Bools
     """[N] whether it says that nothing matches; a missing prediction refuses nothing."""
     relevance: Floats
@@ -117,7 +115,6 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
     answers = Answers(
         ranked=pad(ranked),
         moments=pad(moments),
-        has_prediction=np.array([row is not None for row in rows], dtype=bool),
         refused=np.array([row is not None and row.has_refused for row in rows], dtype=bool),
         relevance=np.array(
             [np.nan if row is None or row.relevance is None else row.relevance for row in rows],

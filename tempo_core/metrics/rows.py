@@ -6,6 +6,7 @@ row raises `SubmissionError`, which names every offending line. A predicted wind
 (`tempo_core.metrics.pairing`).
 """
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,15 +131,15 @@ class TruthRow:
 
     line: int
     qid: Qid
-    query: str | None
-    vid: str | None
-    duration_s: float | None
+    query: str | None = None
+    vid: str | None = None
+    duration_s: float | None = None
     windows: tuple[Window, ...]
-    clip_ids: tuple[int, ...] | None
+    clip_ids: tuple[int, ...] | None = None
     """Clips that have saliency scores; None when the row carries none."""
-    saliency: tuple[tuple[float, ...], ...] | None
+    saliency: tuple[tuple[float, ...], ...] | None = None
     """Three scores, 0 to 4, for each of `clip_ids`."""
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The row as it was read, for grouping."""
 
 
@@ -148,16 +149,16 @@ class PredictionRow:
 
     line: int
     qid: Qid
-    query: str | None
-    vid: str | None
-    windows: tuple[ScoredWindow, ...] | None
+    query: str | None = None
+    vid: str | None = None
+    windows: tuple[ScoredWindow, ...] | None = None
     """Ranked windows [start_s, end_s, score] in the order of the file; None when the field is absent."""
-    moments: tuple[Window, ...] | None
+    moments: tuple[Window, ...] | None = None
     """The answer as a set, where the model gives one apart from its ranking."""
-    saliency: tuple[float, ...] | None
-    relevance: float | None
+    saliency: tuple[float, ...] | None = None
+    relevance: float | None = None
     """P(some moment matches), in 0..1."""
-    refused: bool | None
+    refused: bool | None = None
     """Whether the model said that nothing matches; None when the row does not say."""
 
     @property
@@ -172,6 +173,7 @@ def is_number(value: object) -> bool:
 
 
 Row = TypeVar("Row", TruthRow, PredictionRow)
+Value = TypeVar("Value")
 
 
 class _Fields:
@@ -191,11 +193,14 @@ class _Fields:
             self.refuse("qid", self.data.get("qid", "absent"), "it must be a whole number or a text")
         return self.qid if self.qid is not None else ""
 
-    def text(self, field: str) -> str | None:
+    def value_of(self, field: str, kind: type[Value], rule: str) -> Value | None:
         value = self.data.get(field)
-        if value is not None and not isinstance(value, str):
-            self.refuse(field, value, "it must be a text")
-        return value if isinstance(value, str) else None
+        if value is not None and not isinstance(value, kind):
+            self.refuse(field, value, rule)
+        return value if isinstance(value, kind) else None
+
+    def text(self, field: str) -> str | None:
+        return self.value_of(field, str, "it must be a text")
 
     def number(self, field: str, rule: str, allowed: Callable[[float], bool]) -> float | None:
         value = self.data.get(field)
@@ -205,12 +210,6 @@ class _Fields:
             self.refuse(field, value, rule)
             return None
         return float(value)
-
-    def flag(self, field: str) -> bool | None:
-        value = self.data.get(field)
-        if value is not None and not isinstance(value, bool):
-            self.refuse(field, value, "it must be true or false")
-        return value if isinstance(value, bool) else None
 
     def windows(self, field: str, width: int) -> tuple[tuple[float, ...], ...] | None:
         """Lists of `width` finite numbers under `field`, or None when the row lacks it."""
@@ -345,7 +344,7 @@ def _prediction_row(row: _Fields) -> PredictionRow:
             rule = "it must be a list of finite numbers, one for each 2-second clip"
             row.refuse("pred_saliency_scores", saliency, rule)
             saliency = None
-    refused = row.flag("refused")
+    refused = row.value_of("refused", bool, "it must be true or false")
     if windows is None and saliency is None and moments is None and refused is None and not row.problems:
         row.refuse(
             "pred_relevant_windows", "absent", "a prediction needs windows, saliency scores or a refusal"

@@ -21,28 +21,13 @@ def scored(window: st.SearchStrategy[tuple[float, float]]) -> st.SearchStrategy[
 
 
 def truth(qid: int, windows: Sequence[Sequence[float]], **fields: Any) -> TruthRow:
-    given = {
-        "vid": f"v{qid}",
-        "duration_s": 150.0,
-        "query": None,
-        "clip_ids": None,
-        "saliency": None,
-    } | fields
-    extra = given.pop("fields", {})
-    return TruthRow(line=1, qid=qid, windows=tuple((w[0], w[1]) for w in windows), fields=extra, **given)
+    given = {"vid": f"v{qid}", "duration_s": 150.0} | fields
+    return TruthRow(line=1, qid=qid, windows=tuple((w[0], w[1]) for w in windows), **given)
 
 
 def predicted_row(qid: int, windows: Sequence[Sequence[float]] | None, **fields: Any) -> PredictionRow:
-    given = {
-        "vid": None,
-        "query": None,
-        "moments": None,
-        "saliency": None,
-        "relevance": None,
-        "refused": None,
-    }
     ranked = None if windows is None else tuple((w[0], w[1], w[2]) for w in windows)
-    return PredictionRow(line=1, qid=qid, windows=ranked, **(given | fields))
+    return PredictionRow(line=1, qid=qid, windows=ranked, **fields)
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> Path:

@@ -79,7 +79,6 @@ def test_what_a_row_answers() -> None:
     assert joined == [[2, 4], [2], [8], [], [], []]
     assert answers.ranked.edges[0, :4, 0].tolist() == [2, 4, 6, 0]
     assert answers.refused.tolist() == [False, False, False, True, False, False]
-    assert answers.has_prediction.tolist() == [True] * 5 + [False]
     assert np.isnan(answers.relevance).all()
 
 
