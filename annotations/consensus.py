@@ -45,9 +45,9 @@ def median_consensus(versions: Sequence[Version]) -> Consensus:
     agreement = [sum(matched_tiou(version.moments, other.moments) for other in marked) for version in marked]
     groups: list[list[Moment]] = []
     for index in sorted(range(len(marked)), key=lambda index: (-agreement[index], index)):
-        moments = marked[index].moments
-        pairs = {j: i for i, j, _ in match([_median(group) for group in groups], moments)}
-        for j, moment in enumerate(moments):
+        own_moments = marked[index].moments
+        pairs = {j: i for i, j, _ in match([_median(group) for group in groups], own_moments)}
+        for j, moment in enumerate(own_moments):
             if j in pairs:
                 groups[pairs[j]].append(moment)
             else:
@@ -56,20 +56,16 @@ def median_consensus(versions: Sequence[Version]) -> Consensus:
     medians = sorted((_median(group), len(group)) for group in groups if len(group) >= support_needed)
 
     # Medians that overlap become one moment; those that touch stay apart.
-    joined: list[tuple[Moment, int]] = []
-    for moment, support in medians:
-        if joined and moment.start_s < joined[-1][0].end_s:
-            before, support_before = joined[-1]
-            whole = Moment(before.start_s, max(before.end_s, moment.end_s))
-            joined[-1] = (whole, max(support_before, support))
+    moments: list[Moment] = []
+    support: list[int] = []
+    for median_moment, num_annotators in medians:
+        if moments and median_moment.start_s < moments[-1].end_s:
+            moments[-1] = Moment(moments[-1].start_s, max(moments[-1].end_s, median_moment.end_s))
+            support[-1] = max(support[-1], num_annotators)
         else:
-            joined.append((moment, support))
-    return Consensus(
-        verdict="moments",
-        moments=tuple(moment for moment, _ in joined),
-        support=tuple(support for _, support in joined),
-        voters=len(marked),
-    )
+            moments.append(median_moment)
+            support.append(num_annotators)
+    return Consensus(verdict="moments", moments=tuple(moments), support=tuple(support), voters=len(marked))
 
 
 def _median(group: Sequence[Moment]) -> Moment:

@@ -22,15 +22,15 @@ from sqlalchemy import (
     tuple_,
 )
 
-from annotations import reading, tables
+from annotations import tables
 from annotations.records import answering_version, check_choice, released_moments
 from annotations.suspicion import BY_WEIGHT, REASONS, Suspicion, lowest_agreement, score, suspicions
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 
 MAX_PAGE_ROWS = 1000
-LENDING_LOCK = 20260118
-"""Key of PostgreSQL's advisory lock; any number that nothing else uses."""
+BATCH = 500
+"""Rows renewed at a time; SQLite's smallest limit for an IN list is 999."""
 
 State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
 STATES: tuple[State, ...] = get_args(State)
@@ -131,8 +131,8 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
 
     Rows of an archived dataset get none, also when something is said of them afterwards.
     """
-    for ids in reading.chunks(query_ids):
-        _renew_batch(connection, ids)
+    for start in range(0, len(query_ids), BATCH):
+        _renew_batch(connection, query_ids[start : start + BATCH])
 
 
 def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
@@ -301,7 +301,7 @@ def candidate(
 ) -> int | None:
     """The first open row that this annotator has not done and that others do not have in hand already.
 
-    The caller must hold `lock_lending`, or two annotators could be given one row.
+    The caller must let one transaction lend at a time, or two annotators could be given one row.
     """
     place, lease = tables.queue, tables.assignments
     others_at_work = (
@@ -323,12 +323,6 @@ def candidate(
         .limit(1)
     )
     return connection.execute(statement).scalar_one_or_none()
-
-
-def lock_lending(connection: Connection) -> None:
-    """Let one transaction lend at a time (SQLite's write transactions are alone anyway)."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
 
 
 def is_submitted_by(annotator: str) -> ColumnElement[bool]:

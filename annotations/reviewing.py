@@ -32,6 +32,8 @@ from tempo_core.moments import Moment, merge
 
 MAX_CANDIDATES = 9
 """Rows that a digit key can adopt."""
+SHOWN_FIELDS = ("verdict", "reason", "note", "flagged", "active_ms", "key_presses")
+"""What an adjudicator sees of an edit beside its moments."""
 MAX_OP_ID = 190
 """Characters; a decision's own correction adds a few to its operation id."""
 
@@ -78,12 +80,7 @@ class ReviewItem:
                     "kind": candidate.kind,
                     "name": candidate.name,
                     "id": candidate.id,
-                    "verdict": candidate.edit.verdict,
-                    "reason": candidate.edit.reason,
-                    "note": candidate.edit.note,
-                    "flagged": candidate.edit.flagged,
-                    "active_ms": candidate.edit.active_ms,
-                    "key_presses": candidate.edit.key_presses,
+                    **{name: getattr(candidate.edit, name) for name in SHOWN_FIELDS},
                     "moments": [
                         {"start_ms": moment.start_ms, "end_ms": moment.end_ms}
                         for moment in candidate.edit.moments
@@ -98,11 +95,8 @@ class ReviewItem:
             "verdict": None
             if self.verdict is None
             else {
-                "id": self.verdict.id,
-                "adjudicator": self.verdict.adjudicator,
-                "correction_id": self.verdict.correction_id,
-                "created_at_ms": self.verdict.created_at_ms,
-                "note": self.verdict.note,
+                name: getattr(self.verdict, name)
+                for name in ("id", "adjudicator", "correction_id", "created_at_ms", "note")
             },
             "parent_id": self.parent_id,
         }
@@ -162,27 +156,29 @@ def adopt(
         )
     query = store.query(query_id)
     proposals = [proposal for proposal in store.proposals(query_id) if proposal.id == candidate_id]
-    for candidate in _candidates(query, (), proposals):
-        if candidate.kind == kind and candidate.id == candidate_id:
-            edit = replace(
-                candidate.edit,
-                proposal_id=candidate_id if kind == "model" else None,
-                active_ms=active_ms,
-                key_presses=key_presses,
-            )
-            return decide(
-                store,
-                query_id,
-                edit,
-                adjudicator=adjudicator,
-                verdict_parent_id=verdict_parent_id,
-                parent_id=parent_id,
-                op_id=op_id,
-                note=note,
-            )
-    raise InputError(
-        f"Query {query_id} has no {kind} {'' if candidate_id is None else candidate_id} to adopt. "
-        "Load the query again."
+    edits = {
+        (candidate.kind, candidate.id): candidate.edit for candidate in _candidates(query, (), proposals)
+    }
+    if (kind, candidate_id) not in edits:
+        raise InputError(
+            f"Query {query_id} has no {kind} {'' if candidate_id is None else candidate_id} to adopt. "
+            "Load the query again."
+        )
+    edit = replace(
+        edits[kind, candidate_id],
+        proposal_id=candidate_id if kind == "model" else None,
+        active_ms=active_ms,
+        key_presses=key_presses,
+    )
+    return decide(
+        store,
+        query_id,
+        edit,
+        adjudicator=adjudicator,
+        verdict_parent_id=verdict_parent_id,
+        parent_id=parent_id,
+        op_id=op_id,
+        note=note,
     )
 
 

@@ -90,19 +90,6 @@ class SnapshotRow:
     adopted: Correction | None
     """The correction that the verdict names."""
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SnapshotRow":
-        """The row of an object of `rows.jsonl`."""
-        adopted = values["adopted"]
-        return cls(
-            dataset=values["dataset"],
-            row=row_from_content(values["row"], values["raw"]),
-            split=values["split"],
-            video_sha256=values["video_sha256"],
-            versions=tuple(_correction(version) for version in values["versions"]),
-            adopted=None if adopted is None else _correction(adopted),
-        )
-
     def resolved(self, rule: Rule = "latest") -> ResolvedAnswer:
         """The answer that holds under a rule."""
         return resolve(self.row, self.versions, self.adopted, rule)
@@ -135,7 +122,14 @@ class Snapshot:
         """The queries in the order of import; with `splits`, only those of these splits."""
         for values in self.records("rows"):
             if splits is None or values["split"] in splits:
-                yield SnapshotRow.from_dict(values)
+                yield SnapshotRow(
+                    dataset=values["dataset"],
+                    row=row_from_content(values["row"], values["raw"]),
+                    split=values["split"],
+                    video_sha256=values["video_sha256"],
+                    versions=tuple(_correction(version) for version in values["versions"]),
+                    adopted=None if values["adopted"] is None else _correction(values["adopted"]),
+                )
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """The JSON objects of one file: rows, corrections, proposals, verdicts, videos or paths."""

@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +51,8 @@ from tempo_core.errors import InputError
 
 LEASE_S = 900.0
 """How long a query stays with the annotator who got it."""
+LENDING_LOCK = 20260118
+"""Key of PostgreSQL's advisory lock; any number that nothing else uses."""
 MAX_OP_ID = 200
 """Characters of an operation id."""
 DURATION_SLACK_MS = 1000
@@ -61,17 +64,17 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(slots=True)
 class Operation:
     """A write under a client's operation id, inside its transaction."""
 
-    def __init__(self, connection: Connection, op_id: str, at_ms: int) -> None:
-        self.connection = connection
-        self.op_id = op_id
-        self.at_ms = at_ms
-        self.is_new = True
-        """False for a repetition: `result` is the first answer, and nothing is to be written."""
-        self.result: Any = None
-        """JSON values; what a repetition answers."""
+    connection: Connection
+    op_id: str
+    at_ms: int
+    is_new: bool = True
+    """False for a repetition: `result` is the first answer, and nothing is to be written."""
+    result: Any = None
+    """JSON values; what a repetition answers."""
 
 
 class Store:
@@ -242,7 +245,9 @@ class Store:
             with attempt as operation:
                 if operation.is_new:
                     connection, at_ms = operation.connection, operation.at_ms
-                    queue.lock_lending(connection)
+                    if connection.dialect.name == "postgresql":
+                        # One transaction lends at a time; SQLite's write transactions are alone anyway.
+                        connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
                     query_id = None
                     if queue_filter == ALL:
                         on_loan = (

@@ -110,7 +110,9 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
                 possible, stated = [], []
         possible.sort(key=lambda window: -window[2])
         ranked.append(possible[:MAX_WINDOWS])
-        moments.append(answer_set(possible) if stated is None else stated)
+        if stated is None:
+            stated = [window for window in possible if window[2] >= SURE_SCORE] or possible[:1]
+        moments.append(stated)
     rows = pairs.predictions
     answers = Answers(
         ranked=pad(ranked),
@@ -122,12 +124,6 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
         ),
     )
     return answers, tuple(rejected)
-
-
-def answer_set(ranked: Sequence[ScoredWindow]) -> Sequence[ScoredWindow]:
-    """The windows of a ranking, best first, that count as its answer: those that are sure, or else the best one."""
-    sure = [window for window in ranked if window[2] >= SURE_SCORE]
-    return sure or ranked[:1]
 
 
 def screen(
