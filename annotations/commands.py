@@ -1,9 +1,11 @@
 """The commands of `python -m annotations`. Each imports what it needs when it runs, so that `--help` stays fast."""
 
+import dataclasses
 import getpass
 import json
 import os
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -92,8 +94,6 @@ def import_(
     All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in the file become
     proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
     """
-    import dataclasses
-
     from annotations.formats import RowsRejected
     from annotations.importing import import_file
 
@@ -340,8 +340,6 @@ def videos(
 
     `videos add FOLDER` knows clips by their content, so that moved files are found again.
     """
-    import dataclasses
-
     from annotations import videos
 
     with open_store(database) as store:
@@ -383,8 +381,6 @@ def queue(
 
     Fewest reviews first, then the highest score: 1 - product of (1 - weight * strength) over the reasons.
     """
-    import dataclasses
-
     from annotations.queue import QueueFilter
 
     row_filter = QueueFilter(
@@ -478,10 +474,7 @@ def migrate(database: Database = None, as_json: AsJson = False) -> None:
     from annotations.database import Database, default_url
     from annotations.migrations import HEAD
 
-    opened = Database(database or default_url(), migrate=False)
-    try:
+    with closing(Database(database or default_url(), migrate=False)) as opened:
         changed = opened.migrate()
-    finally:
-        opened.close()
     text = f"Migrated to schema {HEAD}." if changed else f"Already at schema {HEAD}."
     show({"schema": HEAD, "changed": changed}, text, as_json=as_json, pretty=True)
