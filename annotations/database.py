@@ -65,19 +65,16 @@ class Database:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
+        options: dict[str, Any] = {}
         if self.in_memory:
-            self.engine = create_engine(
-                self.url, poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
+            options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         elif self.is_sqlite:
             folder = Path(self.url.database or "").parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-            self.engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-        else:
-            self.engine = create_engine(self.url)
+        self.engine = create_engine(self.url, **options)
         if self.is_sqlite:
             event.listen(self.engine, "connect", _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

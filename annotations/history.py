@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from annotations import reading
 from annotations.agreement import match
 from annotations.records import Correction, Edit, Query, Verdict
 from annotations.store import Store
@@ -62,8 +61,7 @@ class HistoryEntry:
 
 def history(store: Store, query_id: int) -> list[HistoryEntry]:
     """The original, then every correction (drafts too) and verdict in the order of time. Raises NotFound."""
-    with store.database.read() as connection:
-        records = next(reading.query_records(connection, [query_id]))
+    records = store.records(query_id)
     query = records.query
     edits = {correction.id: correction.edit for correction in records.corrections}
     models = {proposal.id: proposal.prediction.model_name for proposal in records.proposals}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from annotations import reading
 from annotations.agreement import Version
 from annotations.consensus import Consensus, median_consensus
 from annotations.errors import Conflict
@@ -104,18 +103,16 @@ class ReviewItem:
 
 def review_item(store: Store, query_id: int, adjudicator: str) -> ReviewItem:
     """What there is to decide on. Read-only. Raises NotFound."""
-    with store.database.read() as connection:
-        records = next(reading.query_records(connection, [query_id]))
+    records = store.records(query_id)
     query, versions = records.query, records.independent_versions
     own_ids = [version.id for version in records.corrections if version.annotator == adjudicator]
     consensus = median_consensus([Version.of(version) for version in versions])
     if records.adopted is not None:
         start = replace(records.adopted.edit, submitted=False)
-    elif consensus.verdict == "moments":
-        start = replace(_edit(consensus.moments, "hand", "", submitted=False), arm=ADJUDICATION)
     else:
         reason = "the annotators found nothing" if consensus.verdict == "no-moment" else "nobody could judge"
-        start = Edit(verdict=consensus.verdict, reason=reason, submitted=False, arm=ADJUDICATION)
+        start = _edit(consensus.moments, "hand", reason, submitted=False)
+        start = replace(start, verdict=consensus.verdict, arm=ADJUDICATION)
     judged = [version.edit.windows for version in versions if version.verdict != "cannot-judge"]
     return ReviewItem(
         query=query,

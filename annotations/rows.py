@@ -20,13 +20,6 @@ VERDICTS: tuple[Verdict, ...] = ("moments", "no-moment", "cannot-judge")
 VERSION_SOURCES: tuple[VersionSource, ...] = ("original", "model", "annotator")
 
 
-def verdict_of(windows: Windows | None) -> Verdict | None:
-    """What a list of windows says by itself: `None` (no ground truth) says nothing, an empty one refuses."""
-    if windows is None:
-        return None
-    return "moments" if windows else "no-moment"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatorVersion:
     """One party's answer to a row's query: an annotator's, a model's, or the released one."""
@@ -170,8 +163,8 @@ def row_from_content(content: Mapping[str, Any], raw: str | None) -> Row:
 
 def _check_verdict(holder: "Row | AnnotatorVersion", windows: Windows | None, name: str) -> None:
     """Fill in a missing verdict, and refuse one that its windows contradict."""
-    if holder.verdict is None:
-        object.__setattr__(holder, "verdict", verdict_of(windows))
+    if holder.verdict is None and windows is not None:
+        object.__setattr__(holder, "verdict", "moments" if windows else "no-moment")
     if holder.verdict not in (None, *VERDICTS):
         raise InputError(
             f"The {name} has verdict {holder.verdict!r}; it must be one of {', '.join(VERDICTS)}."

@@ -42,7 +42,6 @@ from annotations.records import (
     Video,
     check_choice,
     digest,
-    latest_of_each,
     resolve,
 )
 from annotations.rows import Row
@@ -408,14 +407,19 @@ class Store:
             raise NotFound(f"Dataset {dataset!r} has no query with qid {qid}.")
         return matches[0]
 
-    def corrections(self, query_id: int, *, drafts: bool = True) -> list[Correction]:
-        """Every version of a query, oldest first."""
+    def records(self, query_id: int) -> QueryRecords:
+        """Everything that was said about one query. Raises NotFound."""
         with self.database.read() as connection:
-            return reading.corrections(connection, [query_id], drafts=drafts)[query_id]
+            return next(reading.query_records(connection, [query_id]))
+
+    def corrections(self, query_id: int) -> list[Correction]:
+        """Every version of a query, drafts too, oldest first."""
+        with self.database.read() as connection:
+            return reading.corrections(connection, [query_id], drafts=True)[query_id]
 
     def versions(self, query_id: int) -> list[Correction]:
-        """Each annotator's newest submitted version."""
-        return latest_of_each(self.corrections(query_id, drafts=False))
+        """Each annotator's newest submitted version. Raises NotFound."""
+        return self.records(query_id).versions
 
     def latest(self, query_id: int, annotator: str) -> Correction | None:
         """An annotator's newest version of a query, draft or not: the parent of their next one."""
@@ -444,8 +448,7 @@ class Store:
 
     def resolved(self, query_id: int, rule: Rule = "latest") -> ResolvedAnswer:
         """The answer that a query has now (`records.resolve`)."""
-        with self.database.read() as connection:
-            records = next(reading.query_records(connection, [query_id]))
+        records = self.records(query_id)
         return resolve(records.query.row, records.versions, records.adopted, rule)
 
     def answered_records(self, dataset: str | None = None) -> list[QueryRecords]:

@@ -118,10 +118,8 @@ def _video_of(
     """
     status, path = file.stat(), str(file.resolve())
     present = registered.by_path.get(path)
-    if present is not None and (present.size_bytes, present.modified_ns) == (
-        status.st_size,
-        status.st_mtime_ns,
-    ):
+    size_bytes, modified_ns = status.st_size, status.st_mtime_ns
+    if present is not None and (present.size_bytes, present.modified_ns) == (size_bytes, modified_ns):
         return present
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -134,7 +132,7 @@ def _video_of(
         twin = registered.by_vid.get(vid)
         if twin is not None and twin.sha256 == sha256 and Path(twin.path).is_file():
             return twin  # a second copy
-    return Video(vid=vid, sha256=sha256, path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+    return Video(vid=vid, sha256=sha256, path=path, size_bytes=size_bytes, modified_ns=modified_ns)
 
 
 def _clips(folder: Path) -> Iterator[Path]:

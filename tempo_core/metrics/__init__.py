@@ -6,29 +6,17 @@ the order in which data passes through them: `rows`, `pairing`, `arrays`, `ranki
 `html`. `tests/tempo_core/metrics/plain.py` says the same things slowly: tests hold these modules equal to it.
 """
 
-from tempo_core.metrics.bootstrap import Difference, Ratio, paired_differences
 from tempo_core.metrics.evaluation import Evaluation, compare, evaluate, evaluate_files
-from tempo_core.metrics.rows import (
-    PredictionRow,
-    Problem,
-    SubmissionError,
-    TruthRow,
-    read_predictions,
-    read_truth,
-)
+from tempo_core.metrics.rows import PredictionRow, SubmissionError, TruthRow, read_predictions, read_truth
 
 __all__ = [
-    "Difference",
     "Evaluation",
     "PredictionRow",
-    "Problem",
-    "Ratio",
     "SubmissionError",
     "TruthRow",
     "compare",
     "evaluate",
     "evaluate_files",
-    "paired_differences",
     "read_predictions",
     "read_truth",
 ]

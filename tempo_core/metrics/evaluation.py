@@ -58,14 +58,9 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as one JSON object, documented in docs/evaluation.md."""
-        plain = ("rules", "files", "counts", "scores", "mean_iou", "ceiling", "measures", "whole_clip")
-        report: dict[str, Any] = {name: getattr(self, name) for name in plain}
-        report |= {"auroc": self.auroc, "calibration_error": self.calibration_error, "groups": self.groups}
-        report |= {"missing": list(self.missing), "unknown": list(self.unknown)}
-        return report | {
-            "rejected": [problem.to_dict() for problem in self.rejected],
-            "notes": list(self.notes),
-        }
+        report = {name: getattr(self, name) for name in self.__slots__ if name != "queries"}
+        report |= {name: list(report[name]) for name in ("missing", "unknown", "notes")}
+        return report | {"rejected": [problem.to_dict() for problem in self.rejected]}
 
 
 def evaluate_files(predictions: str | Path, truth: str | Path, **options: Any) -> Evaluation:

@@ -127,8 +127,6 @@ def truth_rows(clips: Sequence[HeldOutClip]) -> list[TruthRow]:
                 vid=clip.video.sha256,
                 duration_s=clip.video.end_s,
                 windows=tuple((times_s[start], times_s[end]) for start, end in query.runs),
-                clip_ids=None,
-                saliency=None,
                 fields={"kind": query.kind, "negative": query.negative, "size": size},
             )
             rows.append(row)
@@ -209,7 +207,6 @@ def predict(model: LoadedModel, clips: Sequence[HeldOutClip], reading: ReadingCo
                 vid=video.sha256,
                 windows=windows,
                 moments=moments,
-                saliency=None,
                 relevance=answer.relevance,
                 refused=answer.refused,
             )

@@ -54,7 +54,6 @@ def answer_rows(
                 vid=example.clip,
                 windows=tuple((m["start_s"], m["end_s"], m["confidence"]) for m in moments),
                 moments=tuple((m["start_s"], m["end_s"]) for m in moments),
-                saliency=None,
                 relevance=answer_line["relevance"],
                 refused=answer_line["refused"],
             )
@@ -72,8 +71,6 @@ def truth_of(examples: Sequence[Example]) -> list[TruthRow]:
             vid=example.clip,
             duration_s=example.duration_s,
             windows=tuple((moment.start_s, moment.end_s) for moment in example.moments),
-            clip_ids=None,
-            saliency=None,
             fields={"kind": example.kind, "negative": example.negative},
         )
         for number, example in enumerate(examples, start=1)

@@ -114,7 +114,7 @@ def test_the_store_holds_the_frame_of_every_edge(bench: Bench) -> None:
     edit = edit_of((1000, 2000))
     edit["moments"][0]["start_frame"] = 7  # what a page says of frames counts nothing
     assert bench.save(1, edit).status_code == 200
-    kept = bench.store.corrections(1, drafts=True)[0].edit.moments[0]
+    kept = bench.store.corrections(1)[0].edit.moments[0]
     assert (kept.start_frame, kept.end_frame) == (round(rate), round(2 * rate))
 
 
