@@ -60,7 +60,7 @@ def _record_problems(connection: Connection) -> Iterator[str]:
 
     query_ids = connection.execute(select(query.c.id).order_by(query.c.id)).scalars().all()
     for ids in reading.chunks(query_ids):
-        for versions in reading.corrections(connection, ids, drafts=True).values():
+        for versions in reading.corrections(connection, ids).values():
             request_hashes: dict[str, str] = {}
             for op_ids in reading.chunks([version.op_id for version in versions]):
                 statement = select(operation.c.op_id, operation.c.request_sha256)

@@ -123,7 +123,6 @@ class BrowsePage:
     rows: tuple[BrowseRow, ...]
     total: int
     """Rows that fit the filter."""
-    offset: int
 
 
 def renew(connection: Connection, query_ids: Sequence[int]) -> None:
@@ -364,7 +363,7 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
     query_ids = connection.execute(ids.limit(limit).offset(offset)).scalars().all()
     statement = _select_rows(place.c.adjudicated).where(place.c.query_id.in_(query_ids))
     rows = {row["query_id"]: BrowseRow(**row) for row in connection.execute(statement).mappings()}
-    return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total, offset=offset)
+    return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total)
 
 
 def _select_rows(*further_columns: ColumnElement[Any]) -> Select[Any]:

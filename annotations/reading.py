@@ -64,7 +64,7 @@ def query_records(connection: Connection, query_ids: Sequence[int]) -> Iterator[
     """The records of each query, in the order of the ids, read some at a time. Raises NotFound."""
     for ids in chunks(query_ids):
         query_of = {item.id: item for item in queries(connection, tables.queries.c.id.in_(ids))}
-        corrections_of = corrections(connection, ids, drafts=True)
+        corrections_of = corrections(connection, ids)
         proposals_of, verdicts_of = proposals(connection, ids), verdicts(connection, ids)
         for query_id in ids:
             if query_id not in query_of:
@@ -99,26 +99,21 @@ def no_query(query_id: int) -> NotFound:
     return NotFound(f"There is no query {query_id}; list them with `python -m annotations queue`.")
 
 
-def queries(
-    connection: Connection, condition: ColumnElement[bool], *, limit: int | None = None
-) -> list[Query]:
+def queries(connection: Connection, condition: ColumnElement[bool]) -> list[Query]:
     """The queries that meet a condition, in the order of import."""
-    statement = select(tables.queries).where(condition).order_by(tables.queries.c.id).limit(limit)
+    statement = select(tables.queries).where(condition).order_by(tables.queries.c.id)
     return [
         Query(id=row.id, dataset=row.dataset, row=row_from_content(row.content, row.raw))
         for row in connection.execute(statement)
     ]
 
 
-def corrections(
-    connection: Connection, query_ids: Sequence[int], *, drafts: bool = False
-) -> dict[int, list[Correction]]:
-    """Submitted corrections (with `drafts`, all) of each query, oldest first; every id has an entry."""
+def corrections(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Correction]]:
+    """Corrections of each query, drafts too, oldest first; every id has an entry."""
     table = tables.corrections
     grouped: dict[int, list[Correction]] = {query_id: [] for query_id in query_ids}
     for ids in chunks(query_ids):
-        condition = table.c.query_id.in_(ids)
-        for correction in _corrections(connection, condition if drafts else condition & table.c.submitted):
+        for correction in _corrections(connection, table.c.query_id.in_(ids)):
             grouped[correction.query_id].append(correction)
     return grouped
 

@@ -415,7 +415,7 @@ class Store:
     def corrections(self, query_id: int) -> list[Correction]:
         """Every version of a query, drafts too, oldest first."""
         with self.database.read() as connection:
-            return reading.corrections(connection, [query_id], drafts=True)[query_id]
+            return reading.corrections(connection, [query_id])[query_id]
 
     def versions(self, query_id: int) -> list[Correction]:
         """Each annotator's newest submitted version. Raises NotFound."""

@@ -127,9 +127,9 @@ class DataPage:
             empty = "No row fits these filters."
         return {
             rows.rows: rows_json(page, chosen=tab_state.query_id, empty=empty),
-            rows.count: status_html(count_line(page.offset, len(page.rows), page.total)),
-            rows.back: gr.update(interactive=page.offset > 0),
-            rows.forward: gr.update(interactive=page.offset + len(page.rows) < page.total),
+            rows.count: status_html(count_line(tab_state.offset, len(page.rows), page.total)),
+            rows.back: gr.update(interactive=tab_state.offset > 0),
+            rows.forward: gr.update(interactive=tab_state.offset + len(page.rows) < page.total),
             self.view.tab_state: replace(tab_state, total=page.total),
         }
 

@@ -1,6 +1,7 @@
 """`python -m tempo_core frames`: the frames that a model sees, on disk, named by index and true time."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,18 +23,12 @@ class FramesCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeated: list[str] = []
         for word in args:
-            if repeated[-2:-1] == ["--at"] and _is_number(word):
-                repeated.append("--at")
+            if repeated[-2:-1] == ["--at"]:
+                with suppress(ValueError):  # another word than a number ends the times
+                    float(word)
+                    repeated.append("--at")
             repeated.append(word)
         return super().parse_args(ctx, repeated)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def frames(

@@ -45,10 +45,6 @@ class Difference:
     p_value: float
     """Two-sided: how often the resampled difference has the other sign, doubled; never below 1 / (samples + 1)."""
 
-    @property
-    def value(self) -> float:
-        return self.second - self.first
-
 
 def resampled_values(
     ratios: Mapping[str, Ratio], clusters: Ints, *, samples: int = SAMPLES, seed: int = 0
