@@ -97,17 +97,14 @@ def history(store: Store, query_id: int) -> list[HistoryEntry]:
 
 def changes(before: Edit | Sequence[Moment], after: Edit) -> tuple[Change, ...]:
     """What an edit changes against another one, or against plain moments. Moments are paired by overlap."""
-    names: tuple[str, ...]
     if isinstance(before, Edit):
-        old, names = before.windows, COMPARED_FIELDS
-        values = {name: getattr(before, name) for name in names}
+        old, values = before.windows, {name: getattr(before, name) for name in COMPARED_FIELDS}
     else:
-        old, names = list(before), ("verdict",)
-        values = {"verdict": "moments" if old else "no-moment"}
+        old, values = list(before), {"verdict": "moments" if before else "no-moment"}
     field_changes = [
-        Change(field=name, before=values[name], after=getattr(after, name))
-        for name in names
-        if values[name] != getattr(after, name)
+        Change(field=name, before=value, after=getattr(after, name))
+        for name, value in values.items()
+        if value != getattr(after, name)
     ]
     new = after.windows
     pairs = {i: j for i, j, _ in match(old, new)}

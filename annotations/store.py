@@ -351,44 +351,37 @@ class Store:
             )
         if not actor:
             raise InputError("A write needs the name of who does it; got an empty one.")
-        request_sha256 = digest([kind, actor, request])
+        record = {
+            "op_id": op_id,
+            "kind": kind,
+            "actor": actor,
+            "request_sha256": digest([kind, actor, request]),
+        }
         for transaction in self.database.transactions():
-            yield self._attempt(transaction, op_id, kind, actor, request_sha256)
+            yield self._attempt(transaction, record)
 
     @contextmanager
     def _attempt(
-        self,
-        transaction: AbstractContextManager[Connection],
-        op_id: str,
-        kind: str,
-        actor: str,
-        request_sha256: str,
+        self, transaction: AbstractContextManager[Connection], record: dict[str, str]
     ) -> Iterator[Operation]:
-        table = tables.operations
+        table, op_id = tables.operations, record["op_id"]
         with transaction as connection:
             if connection.dialect.name == "postgresql":
                 # A retry that overtakes its first attempt waits for it here.
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(op_id, 0))))
             statement = select(table.c.request_sha256, table.c.result).where(table.c.op_id == op_id)
-            record = connection.execute(statement).one_or_none()
+            before = connection.execute(statement).one_or_none()
             operation = Operation(connection, op_id, self._clock())
-            if record is not None:
-                if record.request_sha256 != request_sha256:
+            if before is not None:
+                if before.request_sha256 != record["request_sha256"]:
                     raise OperationReused(
                         f"Operation {op_id!r} was done before with another request; "
                         "send a new id with a new request."
                     )
-                operation.is_new, operation.result = False, record.result
+                operation.is_new, operation.result = False, before.result
             yield operation
             if operation.is_new:
-                values = {
-                    "op_id": op_id,
-                    "kind": kind,
-                    "request_sha256": request_sha256,
-                    "result": operation.result,
-                    "actor": actor,
-                    "created_at_ms": operation.at_ms,
-                }
+                values = {**record, "result": operation.result, "created_at_ms": operation.at_ms}
                 connection.execute(insert(table), values)
 
     # Reading

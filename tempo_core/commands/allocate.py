@@ -29,10 +29,14 @@ def allocate(
 ) -> None:
     """Sample a video as a checkpoint would and show how its vision tokens are shared among the frames."""
     from tempo_core import allocation as allocators
+    from tempo_core.checkpoint import SHIPPED, find_checkpoint
+    from tempo_core.defaults import GroundingDefaults, read_defaults
     from tempo_core.engine import sample_for
 
     page = None if plot is None else writable_file(plot)
-    defaults, progress_line = options.defaults_for(checkpoint), ProgressLine()
+    defaults, progress_line = GroundingDefaults(), ProgressLine()
+    if checkpoint is not None or SHIPPED.is_dir():  # else those of big models
+        defaults = read_defaults(find_checkpoint(checkpoint))
     sampled = sample_for(defaults, video, fps=fps, on_progress=progress_line)
     progress_line.clear()
     allocation = allocators.allocate(

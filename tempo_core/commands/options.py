@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:  # torch is imported when a command runs, not when its help is printed
-    from tempo_core.defaults import GroundingDefaults
     from tempo_core.engine import Engine
 
 Checkpoint = Annotated[
@@ -40,13 +39,3 @@ def open_engine(checkpoint: str | None, adapter: str | None, *, four_bit: bool) 
     from tempo_core.engine import load_engine
 
     return load_engine(checkpoint, adapter=choose_adapter(checkpoint, adapter), four_bit=four_bit)
-
-
-def defaults_for(checkpoint: str | None) -> "GroundingDefaults":
-    """A checkpoint's defaults without loading it; those of big models where none is named and none ships."""
-    from tempo_core.checkpoint import SHIPPED, find_checkpoint
-    from tempo_core.defaults import GroundingDefaults, read_defaults
-
-    if checkpoint is None and not SHIPPED.is_dir():
-        return GroundingDefaults()
-    return read_defaults(find_checkpoint(checkpoint))
