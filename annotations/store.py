@@ -79,11 +79,9 @@ class Operation:
 class Store:
     """One database of queries, proposals, corrections and verdicts. Threads may share it."""
 
-    def __init__(
-        self, url: str | Path | None = None, *, migrate: bool = True, clock: Callable[[], int] = now_ms
-    ) -> None:
+    def __init__(self, url: str | Path | None = None, *, clock: Callable[[], int] = now_ms) -> None:
         """Open a database, by default TEMPO_HOME's; made when it is not there, migrated when it is old."""
-        self.database = Database(url if url is not None else default_url(), migrate=migrate)
+        self.database = Database(url if url is not None else default_url())
         self._clock = clock
 
     def close(self) -> None:

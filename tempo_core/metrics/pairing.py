@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -98,14 +98,28 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
     ranked: list[list[ScoredWindow]] = []
     moments: list[Sequence[Sequence[float]]] = []
     rejected: list[Problem] = []
+
+    def screen(
+        row: PredictionRow, field: str, windows: Sequence[Span], duration_s: float | None
+    ) -> list[Span]:
+        """The possible windows in their order; each of the others adds its reason to `rejected`."""
+        possible = []
+        for place, window in enumerate(windows):
+            if reason := fault(window, duration_s):
+                error = FieldError(f"{field}[{place}]", list(window), reason)
+                rejected.append(Problem.of(error, file, row.line, qid=row.qid))
+            else:
+                possible.append(window)
+        return possible
+
     for truth, prediction in zip(pairs.truth, pairs.predictions, strict=True):
         possible: list[ScoredWindow] = []
         stated: Sequence[Sequence[float]] | None = None
         if prediction is not None:
-            place: dict[str, Any] = {"duration_s": truth.duration_s, "file": file, "rejected": rejected}
-            possible = screen(prediction, "pred_relevant_windows", prediction.windows or (), **place)
+            windows, duration_s = prediction.windows or (), truth.duration_s
+            possible = screen(prediction, "pred_relevant_windows", windows, duration_s)
             if prediction.moments is not None:
-                stated = screen(prediction, "moments", prediction.moments, **place)
+                stated = screen(prediction, "moments", prediction.moments, duration_s)
             if prediction.has_refused:
                 possible, stated = [], []
         possible.sort(key=lambda window: -window[2])
@@ -124,26 +138,6 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
         ),
     )
     return answers, tuple(rejected)
-
-
-def screen(
-    row: PredictionRow,
-    field: str,
-    windows: Sequence[Span],
-    duration_s: float | None,
-    *,
-    file: str,
-    rejected: list[Problem],
-) -> list[Span]:
-    """The possible windows of a row's `field` in their order; each of the others adds its reason to `rejected`."""
-    possible = []
-    for place, window in enumerate(windows):
-        if reason := fault(window, duration_s):
-            error = FieldError(f"{field}[{place}]", list(window), reason)
-            rejected.append(Problem.of(error, file, row.line, qid=row.qid))
-        else:
-            possible.append(window)
-    return possible
 
 
 def fault(window: Sequence[float], duration_s: float | None) -> str | None:
