@@ -82,6 +82,16 @@ def import_(
         Path | None,
         typer.Option(metavar="JSON", help="charades-sta: {vid: seconds}; default: the neighbour"),
     ] = None,
+    frame_rate: Annotated[
+        float | None, typer.Option(metavar="F", help="frames a second, where the file counts frames only")
+    ] = None,
+    frame_rates: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="the same by clip: {vid: frames a second}")
+    ] = None,
+    query_from: Annotated[
+        Literal["query", "label"] | None,
+        typer.Option(help="label-studio: what the queries are; default: labels, unless they are Moment"),
+    ] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="leave bad rows out")] = False,
     rejects: Annotated[
         Path | None, typer.Option(metavar="PATH", help="where --keep-going writes the bad rows")
@@ -94,12 +104,22 @@ def import_(
     All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in the file become
     proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
     """
-    from annotations.formats import RowsRejected
+    from annotations.formats import ReadOptions, RowsRejected
     from annotations.importing import import_file
 
-    durations_s = None if durations is None else read_durations(durations)
+    options = ReadOptions(
+        split=split,
+        keep_going=keep_going,
+        durations=None if durations is None else read_positive(durations, "--durations", "seconds"),
+        frame_rate=checked_rate(frame_rate),
+        frame_rates={}
+        if frame_rates is None
+        else read_positive(frame_rates, "--frame-rates", "frames a second"),
+        query_from=query_from,
+    )
     if rejects is None and keep_going:
         rejects = Path(f"{files[0].name}.rejects.jsonl")
+    options = dataclasses.replace(options, rejects_path=rejects)
     answers: list[dict[str, Any]] = []
     with open_store(database) as store:
         for file in files:
@@ -111,10 +131,7 @@ def import_(
                     actor=actor(),
                     format=format,
                     dataset=dataset,
-                    split=split,
-                    keep_going=keep_going,
-                    rejects_path=rejects,
-                    durations=durations_s,
+                    options=options,
                 )
             except RowsRejected as error:
                 return list_problems(error)
@@ -124,6 +141,10 @@ def import_(
                 "format": imported.format,
                 "dataset": imported.dataset,
                 **dataclasses.asdict(report),
+                "contents": {
+                    item.unit: {"held": item.held, "taken": item.taken} for item in imported.contents
+                },
+                "omitted": [str(omission) for omission in imported.omissions],
                 "rejected": [str(problem) for problem in imported.problems],
             }
             answers.append(answer)
@@ -132,25 +153,33 @@ def import_(
                     f"{file.name} ({imported.format}) → {imported.dataset}: {report.added} added, "
                     f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
                 )
-                rejected = [f"  left out: {problem}" for problem in answer["rejected"]]
-                show(None, "\n".join([line, *rejected]), as_json=False)
+                contents = [f"  {item}" for item in imported.contents if item.taken != item.held]
+                left_out = [f"  left out: {item}" for item in (*answer["omitted"], *answer["rejected"])]
+                show(None, "\n".join([line, *contents, *left_out]), as_json=False)
     if as_json:
         command_line.write_json(answers[0] if len(answers) == 1 else {"files": answers}, pretty=True)
     return 0
 
 
-def read_durations(path: Path) -> dict[str, float]:
-    """Seconds by vid. Raises InputError for anything but a JSON object of positive numbers."""
+def read_positive(path: Path, option: str, unit: str) -> dict[str, float]:
+    """Numbers by vid. Raises InputError for anything but a JSON object of positive numbers."""
     try:
-        durations = json.loads(path.read_text(encoding="utf-8"))
+        numbers = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"--durations {path} cannot be read as JSON ({error}).") from error
-    if not isinstance(durations, dict) or not all(
-        isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-        for seconds in durations.values()
+        raise InputError(f"{option} {path} cannot be read as JSON ({error}).") from error
+    if not isinstance(numbers, dict) or not all(
+        isinstance(number, int | float) and not isinstance(number, bool) and number > 0
+        for number in numbers.values()
     ):
-        raise InputError(f"--durations {path} must be an object of positive seconds by vid.")
-    return {str(vid): float(seconds) for vid, seconds in durations.items()}
+        raise InputError(f"{option} {path} must be an object of positive {unit} by vid.")
+    return {str(vid): float(number) for vid, number in numbers.items()}
+
+
+def checked_rate(rate: float | None) -> float | None:
+    """Frames a second. Raises InputError."""
+    if rate is not None and not 0 < rate <= 1000:
+        raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {rate}.")
+    return rate
 
 
 @app.command()
@@ -177,6 +206,13 @@ def export(
     frame_rate: Annotated[
         float | None, typer.Option(metavar="F", help="label-studio: frames a second of the videos")
     ] = None,
+    frame_rates: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="the same by clip: {vid: frames a second}")
+    ] = None,
+    video_prefix: Annotated[
+        str,
+        typer.Option(metavar="URL", help="label-studio: before file names, so that it can play the clips"),
+    ] = "",
     licence: Annotated[
         str | None,
         typer.Option(metavar="ID", help="of the source; default: QVHighlights' for its clips"),
@@ -197,8 +233,6 @@ def export(
     from annotations.formats import ExportOptions, RowsRejected
     from annotations.snapshot import open_snapshot, take_snapshot
 
-    if frame_rate is not None and not 0 < frame_rate <= 1000:
-        raise InputError(f"--frame-rate must lie above 0 and up to 1000; got {frame_rate}.")
     options = ExportOptions(
         snapping=snapping,
         saliency=saliency,
@@ -206,7 +240,11 @@ def export(
         overwrite=overwrite,
         predictions_of=model,
         refusals=refusals,
-        frame_rate=frame_rate,
+        frame_rate=checked_rate(frame_rate),
+        frame_rates={}
+        if frame_rates is None
+        else read_positive(frame_rates, "--frame-rates", "frames a second"),
+        video_prefix=video_prefix,
         licence=licence,
     )
     if snapshot is not None:

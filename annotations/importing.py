@@ -1,13 +1,11 @@
 """A file into the store: the format's reader, the right dataset, and a report that names the rows left out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotations import formats
-from annotations.formats import Problem, ReadOptions
+from annotations.formats import Contents, Omission, Problem, ReadOptions
 from annotations.imports import ImportReport
-from annotations.rows import Split
 from annotations.store import Store
 from tempo_core.errors import InputError
 
@@ -25,6 +23,10 @@ class ImportedFile:
     report: ImportReport
     problems: tuple[Problem, ...]
     """Rows that were left out (only with `keep_going`)."""
+    omissions: tuple[Omission, ...] = ()
+    """What the file holds and no row says."""
+    contents: tuple[Contents, ...] = ()
+    """How much of the file is in rows, in the format's own units."""
 
 
 def import_file(
@@ -35,16 +37,12 @@ def import_file(
     actor: str,
     format: str | None = None,
     dataset: str | None = None,
-    split: Split | None = None,
-    keep_going: bool = False,
-    rejects_path: Path | None = None,
-    durations: Mapping[str, float] | None = None,
+    options: ReadOptions | None = None,
 ) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
 
-    With `keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
+    With `options.keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
     """
-    options = ReadOptions(split=split, keep_going=keep_going, rejects_path=rejects_path, durations=durations)
     result = formats.read(path, format=format, options=options)
     dataset = dataset or usual_dataset(store, result.format)
     report = store.import_rows(
@@ -61,6 +59,8 @@ def import_file(
         dataset=dataset,
         report=report,
         problems=result.problems,
+        omissions=result.omissions,
+        contents=result.contents,
     )
 
 

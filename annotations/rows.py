@@ -60,6 +60,11 @@ class SourceLine:
 
     file: str
     line: int
+    place: str | None = None
+    """In the format's own words (`cue 3`); None: the line says it."""
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.place or f'line {self.line}'}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

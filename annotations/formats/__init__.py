@@ -21,9 +21,11 @@ from annotations.formats.detection import detect
 from annotations.formats.files import sha256_of, split_of, write_all, write_rejects
 from annotations.formats.manifest import export_manifest, licence_notice
 from annotations.formats.options import (
+    Contents,
     ExportFiles,
     ExportOptions,
     ExportReport,
+    Omission,
     ReadOptions,
     ReadResult,
     RowsRejected,
@@ -36,9 +38,11 @@ __all__ = [
     "FORMATS",
     "SALIENCY_POLICIES",
     "SNAPPINGS",
+    "Contents",
     "ExportOptions",
     "ExportReport",
     "Format",
+    "Omission",
     "Problem",
     "ReadOptions",
     "ReadResult",
@@ -108,8 +112,8 @@ FORMATS: dict[str, Format] = {
     "label-studio": Format(
         title="Label Studio timeline labels",
         suffix=".json",
-        carries=_TIMED | {"split", "annotations"},
-        version_carries=_MARKED | {"scores"},
+        carries=_TIMED | {"split", "annotations", "extra"},
+        version_carries=_MARKED | {"scores", "active_ms", "updated_at"},
     ),
     "webvtt": Format(title="WebVTT cues", suffix=".vtt", folder=True, carries=_BASIC),
     "elan": Format(
@@ -149,7 +153,8 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
 
     `format` None detects it. Raises RowsRejected naming every bad row unless `options.keep_going`, which
     leaves them out, returns them as `problems`, and writes them to `options.rejects_path`. Raises InputError
-    for a file that cannot be read at all. A query id given twice is a bad row.
+    for a file that cannot be read at all. A query id given twice is a bad row. What the file holds beside its
+    rows is in `omissions`, and how much of it was taken in `contents`.
     """
     options = options or ReadOptions()
     if not path.exists():
@@ -157,16 +162,24 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
     name = format or detect(path)
     rows: dict[str, Row] = {}
     problems: list[Problem] = []
+    omissions: list[Omission] = []
+    held: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
     try:
-        for item in _module(name).read(path, options):
+        for place, item in enumerate(_module(name).read(path, options), start=1):
             if isinstance(item, Problem):
                 problems.append(item)
+            elif isinstance(item, Omission):
+                omissions.append(item)
+            elif isinstance(item, Contents):
+                held[item.unit] += item.held
+                taken[item.unit] += item.taken
             elif (earlier := rows.setdefault(item.qid, item)) is not item:
-                origin = item.origin or SourceLine(file=path.name, line=0)
-                place = f" in {earlier.origin.file}, line {earlier.origin.line}" if earlier.origin else ""
-                rule = f"was given already{place}; ids are unique in a file"
+                origin = item.origin or SourceLine(file=path.name, line=place)
+                before = f" in {earlier.origin}" if earlier.origin else ""
+                rule = f"was given already{before}; ids are unique in a file"
                 error = FieldError("qid", item.qid_value, rule)
-                problems.append(Problem.of(error, origin.file, origin.line, raw=item.raw))
+                problems.append(Problem.of(error, origin.file, origin.line, place=origin.place, raw=item.raw))
     except FieldError as error:
         raise InputError(f"{path.name} cannot be read as {name}: {error}") from error
     problems.sort(key=lambda problem: (problem.file, problem.line))
@@ -180,6 +193,8 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
         sha256=sha256_of(path),
         rows=tuple(rows.values()),
         problems=tuple(problems),
+        omissions=tuple(omissions),
+        contents=tuple(Contents(unit=unit, held=count, taken=taken[unit]) for unit, count in held.items()),
     )
 
 

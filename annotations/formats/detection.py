@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from annotations.formats.files import BYTE_ORDER_MARK, read_bytes
+from annotations.formats.label_studio import is_min
 from annotations.formats.manifest import YOUTUBE_CLIP
 from tempo_core.errors import InputError
 
@@ -41,7 +42,7 @@ def _of_content(content: bytes) -> str | None:
             document = _parse(text)
             if isinstance(document, list):
                 is_task = bool(document) and isinstance(document[0], dict) and "data" in document[0]
-                return "label-studio" if is_task else None
+                return "label-studio" if is_task or is_min(document) else None
             video = next(iter(document.values()), None) if isinstance(document, dict) else None
             if not isinstance(video, dict):
                 return None

@@ -1,23 +1,25 @@
 """ELAN .eaf: a tier each for a query's moments, its original moments, and every annotator's and model's.
 
 A tier's id is `QID/moments`, `QID/original`, `QID/annotator/NAME` or `QID/model/NAME`; its participant is the query,
-which is also the value of every annotation. A tier without annotations says that no moment matches. Times are whole
-milliseconds. One file a video. A file with a DOCTYPE is refused: no entity is ever expanded. Form: EAFv3.0.xsd
-(archive.mpi.nl).
+which is also the value of every annotation. Annotations of one tier may not overlap in ELAN: those that do go to
+`…#2`, `…#3`. A tier without annotations says that no moment matches. Times are whole milliseconds. One file a video. In
+files of other tools each value of each tier is a query; a reference annotation has the times of its parent. A file with
+a DOCTYPE is refused: no entity is ever expanded. Form: EAFv3.0.xsd (archive.mpi.nl), and the guidelines for it
+("EAF Annotation Format 3.0", sections 2.2 and 2.8: TIME_ORIGIN is added to get the time in the media).
 """
 
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from annotations.formats import fields
 from annotations.formats.files import read_text, safe_name, split_of, vid_of_name
 from annotations.formats.grouping import by_video
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
-from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows
+from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, Omission, ReadOptions
+from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Split, Windows
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
 from tempo_core.moments import Moment
@@ -32,79 +34,209 @@ _UNWRITABLE = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _OLDER_TIER = re.compile(r"(\d+)/(moments|original|model|annotator)(?:/\d+ (.*))?", re.DOTALL)
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """One annotation that has times."""
+
+    id: str
+    value: str
+    window: tuple[float, float]
+
+
+@dataclass(slots=True)
+class _Query:
+    """The tiers of one query in a file of ours."""
+
+    text: str
+    origin: SourceLine
+    windows: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    """Of each party: (source, annotator)."""
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows of a file, or of every .eaf file in a folder; item numbers count a file's tiers from 1."""
     for file in sorted(path.glob("*.eaf")) if path.is_dir() else [path]:
         yield from _read_file(file, options)
 
 
-def _read_file(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
     root = parse_safely(read_text(path), path.name)
-    times = {
-        node.get("TIME_SLOT_ID"): node.get("TIME_VALUE") for node in root.iterfind("TIME_ORDER/TIME_SLOT")
-    }
+    clock = _Clock(root, path.name)
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     vid = "" if media is None else vid_of_name(PurePosixPath(media.get("MEDIA_URL", "")).stem)
     split = split_of(path, options)
-    rows: dict[str, Row] = {}
+    queries: dict[str, _Query] = {}
     broken_qids: set[str] = set()
-    foreign_count = 0
+    foreign_count = taken_count = 0
     for number, tier in enumerate(root.iterfind("TIER"), start=1):
-        origin = SourceLine(file=path.name, line=number)
+        tier_id = tier.get("TIER_ID", "")
         party = _party(tier, path)
-        try:
-            windows_of: dict[str, list[tuple[float, float]]] = {}
-            for node in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION"):
-                value = node.findtext("ANNOTATION_VALUE") or ""
-                windows_of.setdefault(value, []).append(_window(node, times))
-            if party is None:
-                # Another tool's tier: each of its values is a query.
-                for value, windows in windows_of.items():
-                    foreign_count += 1
-                    try:
-                        row = Row(
-                            qid=f"{path.stem}/{tier.get('TIER_ID', '')}/{foreign_count}",
-                            query=fields.text(value, "ANNOTATION_VALUE"),
-                            vid=path.stem,
-                            split=split,
-                            windows=fields.windows(windows, "TIME_SLOT"),
-                            origin=origin,
-                        )
-                        rows[row.qid] = row
-                    except FieldError as error:
-                        yield Problem.of(error, path.name, number, raw=value)
-                continue
-            name, source, annotator = party
-            query = tier.get("PARTICIPANT") or next(iter(windows_of), "")
-            if not query:
-                continue  # an older export: its note said whether nothing matches or nobody could judge
-            if name not in rows:
-                qid, qid_is_int = fields.qid_of_text(name)
-                rows[name] = Row(
-                    qid=qid,
-                    qid_is_int=qid_is_int,
-                    query=fields.text(query, "PARTICIPANT"),
-                    vid=vid or path.stem,
-                    split=split,
-                    origin=origin,
-                )
-            row = rows[name]
-            all_windows = [window for windows in windows_of.values() for window in windows]
-            if source == TRUTH:
-                rows[name] = replace(row, windows=fields.windows(all_windows, "TIME_SLOT"), verdict=None)
-            elif not annotator:
-                rows[name] = replace(row, original_windows=fields.windows(all_windows, "TIME_SLOT"))
-            else:
-                version = AnnotatorVersion(
-                    annotator=annotator,
-                    source=fields.choice(source, "source", VERSION_SOURCES),
-                    windows=tuple(all_windows),
-                )
-                rows[name] = replace(row, annotations=(*(row.annotations or ()), version))
-        except FieldError as error:
-            broken_qids.add("" if party is None else party[0])
-            yield Problem.of(error, path.name, number)
-    yield from (row for qid, row in rows.items() if qid not in broken_qids)
+        annotations: list[_Annotation] = []
+        for node in tier.iterfind("ANNOTATION/*"):
+            annotation_id, value = node.get("ANNOTATION_ID", ""), node.findtext("ANNOTATION_VALUE") or ""
+            place = _place(tier_id, annotation_id)
+            try:
+                if (reason := clock.undated(node)) is not None:
+                    yield Omission(file=path.name, place=place, reason=reason)
+                else:
+                    annotations.append(_Annotation(annotation_id, value, clock.window(node)))
+            except FieldError as error:
+                broken_qids.add("" if party is None else party[0])
+                yield Problem.of(error, path.name, number, place=place, raw=value)
+
+        if party is None:
+            # Another tool's tier: each of its values is a query.
+            groups: dict[str, list[_Annotation]] = {}
+            for annotation in annotations:
+                groups.setdefault(annotation.value, []).append(annotation)
+            for value, group in groups.items():
+                foreign_count += 1
+                place = _place(tier_id, *(annotation.id for annotation in group))
+                try:
+                    yield Row(
+                        qid=f"{path.stem}/{tier_id}/{foreign_count}",
+                        query=fields.text(value, "ANNOTATION_VALUE"),
+                        vid=path.stem,
+                        split=split,
+                        windows=fields.windows([annotation.window for annotation in group], "TIME_SLOT"),
+                        origin=SourceLine(file=path.name, line=number, place=place),
+                    )
+                    taken_count += len(group)
+                except FieldError as error:
+                    yield Problem.of(error, path.name, number, place=place, raw=value)
+            continue
+
+        qid, source, annotator = party
+        text = tier.get("PARTICIPANT") or next((annotation.value for annotation in annotations), "")
+        if not text:
+            reason = (
+                "an older export's empty tier: its note said whether nothing matches or nobody could judge"
+            )
+            yield Omission(file=path.name, place=_place(tier_id), reason=reason)
+            continue
+        origin = SourceLine(file=path.name, line=number, place=_place(tier_id))
+        query = queries.setdefault(qid, _Query(text, origin))
+        windows = query.windows.setdefault((source, annotator), [])
+        windows += [annotation.window for annotation in annotations]
+        taken_count += len(annotations)
+        for annotation in annotations:
+            if annotation.value not in ("", query.text):
+                place = _place(tier_id, annotation.id)
+                reason = f"its text {annotation.value!r} differs from the query's; its times are read"
+                yield Omission(file=path.name, place=place, reason=reason)
+
+    for qid, query in queries.items():
+        if qid not in broken_qids:
+            try:
+                yield _row(qid, query, vid or path.stem, split)
+            except FieldError as error:
+                line, place = query.origin.line, query.origin.place
+                yield Problem.of(error, path.name, line, place=place)
+    held_count = sum(1 for _ in root.iterfind("TIER/ANNOTATION"))
+    yield Contents(unit="annotations", held=held_count, taken=taken_count)
+
+
+def _place(tier_id: str, *annotation_ids: str) -> str:
+    annotations = f", annotation {', '.join(annotation_ids)}" if annotation_ids else ""
+    return f'tier "{tier_id}"{annotations}'
+
+
+def _row(qid: str, query: _Query, vid: str, split: Split) -> Row:
+    """The row of one query's tiers. Raises FieldError."""
+    name, qid_is_int = fields.qid_of_text(qid)
+    released = {
+        source: fields.windows(query.windows[source, ""], "TIME_SLOT")
+        for source in (TRUTH, ORIGINAL)
+        if (source, "") in query.windows
+    }
+    versions = tuple(
+        AnnotatorVersion(
+            annotator=annotator,
+            source=fields.choice(source, "source", VERSION_SOURCES),
+            windows=tuple(windows),
+        )
+        for (source, annotator), windows in query.windows.items()
+        if annotator
+    )
+    return Row(
+        qid=name,
+        qid_is_int=qid_is_int,
+        query=fields.text(query.text, "PARTICIPANT"),
+        vid=vid,
+        split=split,
+        windows=released.get(TRUTH),
+        original_windows=released.get(ORIGINAL),
+        annotations=versions or None,
+        origin=query.origin,
+    )
+
+
+class _Clock:
+    """Where a document's annotations lie in its video."""
+
+    def __init__(self, root: ElementTree.Element, name: str) -> None:
+        """Raises InputError for a document that counts otherwise than in milliseconds."""
+        header = root.find("HEADER")
+        units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
+        if units != "milliseconds":
+            raise InputError(f"{name} counts time in {units}; save it from ELAN with milliseconds.")
+        media = root.find("HEADER/MEDIA_DESCRIPTOR")
+        origin = "0" if media is None else media.get("TIME_ORIGIN", "0")
+        if re.fullmatch(r"-?\d+", origin, re.ASCII) is None:
+            raise InputError(f"{name} has TIME_ORIGIN {origin!r}; it must be whole milliseconds.")
+        self.origin_ms = int(origin)
+        """Of the annotations' 0 in the video: ELAN lets a video begin late on its timeline."""
+        slots = root.iterfind("TIME_ORDER/TIME_SLOT")
+        self.times = {slot.get("TIME_SLOT_ID", ""): slot.get("TIME_VALUE") for slot in slots}
+        nodes = root.iterfind("TIER/ANNOTATION/*")
+        self.nodes = {node.get("ANNOTATION_ID", ""): node for node in nodes}
+        subdivisions = {
+            kind.get("LINGUISTIC_TYPE_ID")
+            for kind in root.iterfind("LINGUISTIC_TYPE")
+            if kind.get("CONSTRAINTS") == "Symbolic_Subdivision"
+        }
+        self.parts = {
+            node.get("ANNOTATION_ID", "")
+            for tier in root.iterfind("TIER")
+            if tier.get("LINGUISTIC_TYPE_REF") in subdivisions
+            for node in tier.iterfind("ANNOTATION/*")
+        }
+        """Annotations that share their parent's time with their neighbours."""
+
+    def undated(self, node: ElementTree.Element) -> str | None:
+        """Why an annotation has no times of its own, or None. ELAN lets slots without a time stand between others."""
+        if node.get("ANNOTATION_ID", "") in self.parts:
+            return "a part of a Symbolic_Subdivision has no times of its own"
+        aligned = self._aligned(node)
+        for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
+            slot = aligned.get(name, "")
+            if slot in self.times and self.times[slot] is None:
+                return f"time slot {slot} has no time"
+        return None
+
+    def window(self, node: ElementTree.Element) -> tuple[float, float]:
+        """An annotation's [start_s, end_s) in the video. Raises FieldError."""
+        aligned = self._aligned(node)
+        edges_ms = []
+        for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
+            value = self.times.get(aligned.get(name, ""))
+            if value is None or not value.isdecimal():
+                rule = f"annotation {node.get('ANNOTATION_ID')} needs a time in milliseconds"
+                raise FieldError("TIME_SLOT", value, rule)
+            edges_ms.append(int(value) + self.origin_ms)
+        if edges_ms[1] <= edges_ms[0]:
+            raise FieldError("TIME_SLOT", edges_ms, "an annotation must end after it starts")
+        return edges_ms[0] / 1000, edges_ms[1] / 1000
+
+    def _aligned(self, node: ElementTree.Element) -> ElementTree.Element:
+        """The annotation that has the times: the node, or the one that it refers to."""
+        ids: set[str] = set()
+        while (parent_id := node.get("ANNOTATION_REF")) is not None:
+            if parent_id in ids or parent_id not in self.nodes:
+                raise FieldError("ANNOTATION_REF", parent_id, "must name an annotation that leads to times")
+            ids.add(parent_id)
+            node = self.nodes[parent_id]
+        return node
 
 
 def parse_safely(text: str, name: str) -> ElementTree.Element:
@@ -115,19 +247,6 @@ def parse_safely(text: str, name: str) -> ElementTree.Element:
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
         raise InputError(f"{name} is not well-formed XML ({error}). Export it from ELAN again.") from error
-
-
-def _window(node: ElementTree.Element, times: dict[str | None, str | None]) -> tuple[float, float]:
-    edges_ms = []
-    for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
-        value = times.get(node.get(name, ""))
-        if value is None or not value.isdecimal():
-            rule = f"annotation {node.get('ANNOTATION_ID')} needs a time in milliseconds"
-            raise FieldError("TIME_SLOT", value, rule)
-        edges_ms.append(int(value))
-    if edges_ms[1] <= edges_ms[0]:
-        raise FieldError("TIME_SLOT", edges_ms, "an annotation must end after it starts")
-    return edges_ms[0] / 1000, edges_ms[1] / 1000
 
 
 def _party(tier: ElementTree.Element, path: Path) -> tuple[str, str, str] | None:
@@ -141,8 +260,9 @@ def _party(tier: ElementTree.Element, path: Path) -> tuple[str, str, str] | None
         return None if match is None else (f"{path.stem}/{match[1]}", match[2], match[3] or "")
     for source in VERSION_SOURCES if annotator else (TRUTH, ORIGINAL):
         ending = f"/{source}/{annotator}" if annotator else f"/{source}"
-        if tier_id.endswith(ending):
-            return tier_id.removesuffix(ending), source, annotator
+        match = re.fullmatch(rf"(.+){re.escape(ending)}(?:#\d+)?", tier_id, re.DOTALL)
+        if match:
+            return match[1], source, annotator
     return None
 
 
@@ -168,6 +288,11 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
         yield "annotations.cannot-judge"
     if xml_text(row.query) != row.query:
         yield "query"
+    for version in row.annotations or ():
+        spans = [Moment(*window).to_ms() for window in version.windows]
+        if [span for layer in _layers(spans) for span in layer] != spans:
+            yield "annotations.order"
+            break
 
 
 def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFiles:
@@ -202,12 +327,27 @@ def _tiers(row: Row) -> list[tuple[dict[str, str], list[tuple[int, int]]]]:
                 **({"ANNOTATOR": annotator} if annotator else {}),
                 "LINGUISTIC_TYPE_REF": LINGUISTIC_TYPE,
                 "PARTICIPANT": xml_text(row.query),
-                "TIER_ID": f"{row.qid}/{ending}",
+                "TIER_ID": f"{row.qid}/{ending}" + (f"#{number}" if number > 1 else ""),
             },
-            [Moment(*window).to_ms() for window in windows],
+            layer,
         )
         for ending, annotator, windows in parties
+        for number, layer in enumerate(_layers([Moment(*window).to_ms() for window in windows]), start=1)
     ]
+
+
+def _layers(spans: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """The spans in as many lists as they need so that none overlaps another; at least one list."""
+    layers: list[list[tuple[int, int]]] = [[]]
+    for start_ms, end_ms in spans:
+        for layer in layers:
+            if all(end_ms <= other_start or other_end <= start_ms for other_start, other_end in layer):
+                break
+        else:
+            layer = []
+            layers.append(layer)
+        layer.append((start_ms, end_ms))
+    return layers
 
 
 def xml_text(text: str) -> str:
@@ -223,16 +363,20 @@ def _document(vid: str, tiers: Sequence[tuple[dict[str, str], list[tuple[int, in
     media = {"MEDIA_URL": f"./{safe_name(vid)}.mp4", "MIME_TYPE": "video/mp4"}
     ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
     order = ElementTree.SubElement(root, "TIME_ORDER")
-    times_ms = sorted({edge for _, spans in tiers for span in spans for edge in span})
-    slots = {time_ms: f"ts{number}" for number, time_ms in enumerate(times_ms, start=1)}
-    for time_ms, slot in slots.items():
-        ElementTree.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": slot, "TIME_VALUE": str(time_ms)})
+    # Slots of its own for each annotation: in ELAN, those that share one move together.
+    edges = [edge for _, spans in tiers for span in spans for edge in span]
+    slots = [""] * len(edges)
+    for number, idx in enumerate(sorted(range(len(edges)), key=edges.__getitem__), start=1):
+        slots[idx] = f"ts{number}"
+        slot = {"TIME_SLOT_ID": slots[idx], "TIME_VALUE": str(edges[idx])}
+        ElementTree.SubElement(order, "TIME_SLOT", slot)
     annotation_count = 0
     for attributes, spans in tiers:
         tier = ElementTree.SubElement(root, "TIER", attributes)
-        for start_ms, end_ms in spans:
+        for _ in spans:
+            first_slot = 2 * annotation_count
+            references = {"TIME_SLOT_REF1": slots[first_slot], "TIME_SLOT_REF2": slots[first_slot + 1]}
             annotation_count += 1
-            references = {"TIME_SLOT_REF1": slots[start_ms], "TIME_SLOT_REF2": slots[end_ms]}
             annotation = ElementTree.SubElement(
                 ElementTree.SubElement(tier, "ANNOTATION"),
                 "ALIGNABLE_ANNOTATION",

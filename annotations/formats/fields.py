@@ -113,6 +113,19 @@ def whole(value: object, name: str) -> int:
     return value
 
 
+def whole_number(value: object, name: str) -> int:
+    """A whole number that may be written with a decimal point: 76.0."""
+    return whole(int(value) if isinstance(value, float) and value.is_integer() else value, name)
+
+
+def number_of_text(value: object, name: str) -> float:
+    """A number, or the text of one: "25"."""
+    try:
+        return number(float(value) if isinstance(value, str) else value, name)
+    except ValueError as error:
+        raise FieldError(name, value, "must be a number") from error
+
+
 def duration_s(value: object, name: str = "duration") -> float:
     seconds = number(value, name)
     if not 0 < seconds < TOO_LARGE:

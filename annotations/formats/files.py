@@ -83,8 +83,8 @@ def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
 
 
 def write_rejects(path: Path, problems: Iterable[Problem]) -> None:
-    """Rejected rows as JSON lines: file, line, field, value, rule, raw."""
-    names = ("file", "line", "field", "value", "rule", "raw")
+    """Rejected rows as JSON lines: file, line, place, field, value, rule, raw."""
+    names = ("file", "line", "place", "field", "value", "rule", "raw")
     objects = [{name: getattr(problem, name) for name in names} for problem in problems]
     write_all({path: json_lines(objects)}, overwrite=True)
 

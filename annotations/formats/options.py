@@ -1,7 +1,7 @@
 """What every format shares: the options of reading and writing, what went wrong where, and what came out.
 
 A format is a module with
-`read(path, options) -> Iterator[Row | Problem]`,
+`read(path, options) -> Iterator[Item]` (rows, problems, and what the file holds beside them),
 `check(row, path, options) -> None` (raises FieldError for a row that it cannot carry),
 `write(rows, path, options) -> ExportFiles` (contents in memory; it touches no disk), and, where needed,
 `left_out(row) -> str | None` (why the format has nothing to show for a row, which an export counts) and
@@ -11,7 +11,7 @@ A format is a module with
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from annotations.choices import SALIENCY_POLICIES, SNAPPINGS, ExportRule, SaliencyPolicy, Snapping
 from annotations.rows import Row, Split
@@ -46,9 +46,20 @@ class ReadOptions:
     """Where `keep_going` writes the bad rows as JSON lines; None: only in the result."""
     durations: Mapping[str, float] | None = None
     """Seconds by vid, for formats that do not hold them (Charades-STA)."""
+    frame_rate: float | None = None
+    """Frames a second, for formats that count frames and do not say how many (Label Studio, CVAT)."""
+    frame_rates: Mapping[str, float] = field(default_factory=dict)
+    """The same by vid; it goes before `frame_rate`."""
+    query_from: Literal["query", "label"] | None = None
+    """Label Studio: whether the task's `query` or its labels are the queries; None: the query where the label is
+    `Moment`, else the labels."""
     join_repeats: bool = True
     """Charades-STA, TimeLens-Bench, ActivityNet without qids: read neighbouring entries that repeat a
     sentence as one row with several moments. False: one row for each entry."""
+
+    def rate_of(self, vid: str) -> float | None:
+        """Frames a second of a clip, where the options say it."""
+        return self.frame_rates.get(vid, self.frame_rate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +78,10 @@ class ExportOptions:
     """False refuses to replace a file that exists."""
     frame_rate: float | None = None
     """Frames per second for Label Studio where a row's `extra["fps"]` does not say."""
+    frame_rates: Mapping[str, float] = field(default_factory=dict)
+    """The same by vid; it goes before `frame_rate`."""
+    video_prefix: str = ""
+    """Label Studio: what stands before a clip's file name, so that it can be played (`/data/local-files/?d=`)."""
     predictions_of: str | None = None
     """The model whose versions the predictions format writes; None: the only one there is."""
     refusals: Literal["apart", "inline"] = "apart"
@@ -95,6 +110,10 @@ class ExportOptions:
             if value not in allowed:
                 raise InputError(f"Export option {name} = {value!r}; it must be one of {', '.join(allowed)}.")
 
+    def rate_of(self, vid: str) -> float | None:
+        """Frames a second of a clip, where the options say it."""
+        return self.frame_rates.get(vid, self.frame_rate)
+
     def recorded(self) -> dict[str, Any]:
         """The options that shape the rows, as the manifest states them."""
         return {
@@ -103,6 +122,8 @@ class ExportOptions:
             "adjudication": "as-given",  # manifests have always said so; `decided_by` is the store's rule
             "keep_going": self.keep_going,
             "frame_rate": self.frame_rate,
+            "frame_rates": dict(self.frame_rates),
+            "video_prefix": self.video_prefix,
             "predictions_of": self.predictions_of,
             "refusals": self.refusals,
             "licence": self.licence,
@@ -114,8 +135,38 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Omission:
+    """Something that a file holds and that no row says, such as a region that marks no moment."""
+
+    file: str
+    place: str
+    """In the format's own words: `task 3, region a1`."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.place}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """How much a file holds, counted before anything is left out, and how much of it is in rows."""
+
+    unit: str
+    """What the format counts, in the plural: cues, annotations, regions."""
+    held: int
+    taken: int
+
+    def __str__(self) -> str:
+        return f"{self.taken} of {self.held} {self.unit} taken"
+
+
+Item: TypeAlias = Row | Problem | Omission | Contents
+"""What a reader yields."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadResult:
-    """Rows of one source, and what was wrong with the others."""
+    """Rows of one source, what was wrong with the others, and what the source holds beside them."""
 
     format: str
     path: Path
@@ -123,6 +174,9 @@ class ReadResult:
     """Of the file's bytes; for a folder, of its files' names and hashes."""
     rows: tuple[Row, ...]
     problems: tuple[Problem, ...] = ()
+    omissions: tuple[Omission, ...] = ()
+    contents: tuple[Contents, ...] = ()
+    """One for each unit, over all files of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from annotations.formats import ReadOptions
 from annotations.importing import import_file
 from annotations.queue import QueueFilter
 from annotations.records import Query
@@ -121,7 +122,7 @@ class SampleProject:
                 actor=user.id,
                 format="qvhighlights",
                 dataset=dataset,
-                split="train",
+                options=ReadOptions(split="train"),
             )
         except Cancelled:
             raise

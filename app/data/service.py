@@ -16,7 +16,7 @@ from uuid import uuid4
 from annotations import formats
 from annotations.comparison import Comparison, compare_with_original
 from annotations.exporting import EXPORT_RULES, ExportRule, export_to
-from annotations.formats import ExportOptions, ExportReport, Problem, RowsRejected
+from annotations.formats import ExportOptions, ExportReport, Problem, ReadOptions, RowsRejected
 from annotations.formats.files import safe_name
 from annotations.importing import ImportedFile, import_file
 from annotations.rows import SPLITS, Split
@@ -151,8 +151,7 @@ class DataService:
                         actor=user.id,
                         format=request.format,
                         dataset=request.dataset,
-                        split=request.split,
-                        keep_going=request.keep_going,
+                        options=ReadOptions(split=request.split, keep_going=request.keep_going),
                     )
                     imported.append(dataclasses.replace(result, file_name=name))
                 except RowsRejected as error:

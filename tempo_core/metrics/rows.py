@@ -47,6 +47,8 @@ class Problem:
     file: str
     line: int
     """The line or item, counted from 1."""
+    place: str | None = None
+    """Where it stands in the format's own words (`cue 3`); None: the line says it."""
     qid: Qid | None = None
     field: str
     value: str
@@ -56,16 +58,31 @@ class Problem:
 
     @classmethod
     def of(
-        cls, error: FieldError, file: str, line: int, *, qid: Qid | None = None, raw: str | None = None
+        cls,
+        error: FieldError,
+        file: str,
+        line: int,
+        *,
+        place: str | None = None,
+        qid: Qid | None = None,
+        raw: str | None = None,
     ) -> "Problem":
         """The problem that an error is, once its place is known."""
         return cls(
-            file=file, line=line, qid=qid, field=error.field, value=error.value, rule=error.rule, raw=raw
+            file=file,
+            line=line,
+            place=place,
+            qid=qid,
+            field=error.field,
+            value=error.value,
+            rule=error.rule,
+            raw=raw,
         )
 
     def __str__(self) -> str:
         query = "" if self.qid is None else f" (qid {self.qid})"
-        return f"{self.file}, line {self.line}{query}: {self.field} is {self.value}; {self.rule}"
+        place = self.place or f"line {self.line}"
+        return f"{self.file}, {place}{query}: {self.field} is {self.value}; {self.rule}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the raw line."""

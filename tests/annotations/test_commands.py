@@ -200,3 +200,43 @@ def test_an_export_says_what_it_left_out(
     assert "  1 rows: no matching moment, left out" in lines
     assert main(["export", "--format", "vtt", "--out", str(tmp_path / "x")]) == 2
     assert "'vtt' is not one of 'qvhighlights', 'predictions', 'lighthouse'," in capsys.readouterr().err
+
+
+def test_an_import_says_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "clip.vtt"
+    file.write_text(
+        "WEBVTT\n\nNOTE draft\n\n00:01.000 --> 00:02.000\na dog\n\n00:04.000 --> 00:03.000\na cat\n"
+    )
+    assert main(["import", str(file), "--keep-going", "--rejects", str(tmp_path / "rejects.jsonl")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "clip.vtt (webvtt) → webvtt: 1 added, 0 known, 0 proposals, 0 corrections",
+        "  1 of 2 cues taken",
+        "  left out: clip.vtt, 1 NOTE blocks: comments are no moments",
+        '  left out: clip.vtt, cue 2 (line 8): cue is "00:04.000 --> 00:03.000"; a cue must end after it starts',
+    ]
+    answer = ask(capsys, "import", file, "--keep-going", "--rejects", tmp_path / "rejects.jsonl")
+    assert answer["contents"] == {"cues": {"held": 2, "taken": 1}}
+    assert answer["omitted"] == ["clip.vtt, 1 NOTE blocks: comments are no moments"]
+
+
+def test_a_project_that_counts_frames_is_imported_with_their_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = {"ranges": [{"start": 26, "end": 50}], "timelinelabels": ["Door opens"]}
+    region = {"id": "r", "type": "timelinelabels", "from_name": "l", "to_name": "video", "value": value}
+    annotation = {"id": 1, "completed_by": 1, "ground_truth": True, "result": [region]}
+    file = tmp_path / "project.json"
+    file.write_text(json.dumps([{"id": 5, "data": {"video": "clip.mp4"}, "annotations": [annotation]}]))
+    assert main(["import", str(file)]) == 2
+    assert "pass --frame-rate" in capsys.readouterr().err
+    assert main(["import", str(file), "--frame-rate", "0"]) == 2
+    assert "--frame-rate must lie above 0" in capsys.readouterr().err
+    rates = tmp_path / "rates.json"
+    rates.write_text('{"clip": 50}')
+    ask(capsys, "import", file, "--frame-rate", "25", "--frame-rates", rates, "--dataset", "doors")
+    ask(
+        capsys, "export", "--format", "label-studio", "--out", tmp_path / "o.json", "--video-prefix", "/v/?d="
+    )
+    (task,) = json.loads((tmp_path / "o.json").read_text())
+    assert (task["data"]["fps"], task["data"]["video"]) == (50.0, "/v/?d=clip.mp4")
+    assert task["annotations"][0]["result"][0]["value"]["ranges"] == [{"start": 26, "end": 50}]

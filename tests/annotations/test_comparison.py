@@ -7,7 +7,7 @@ import pytest
 from annotations import formats
 from annotations.comparison import compare_with_original
 from annotations.exporting import export_to
-from annotations.formats import RowsRejected
+from annotations.formats import ReadOptions, RowsRejected
 from annotations.importing import import_file
 from annotations.snapshot import take_snapshot
 from annotations.store import Store
@@ -71,7 +71,7 @@ def test_an_import_names_every_row_that_stayed_out(store: Store, tmp_path: Path)
         import_file(store, file, op_id="x", actor="ada")
     assert [(problem.line, problem.file) for problem in refused.value.problems] == [(2, "rows.jsonl")]
     assert store.datasets() == {}
-    done = import_file(store, file, op_id="x", actor="ada", keep_going=True)
+    done = import_file(store, file, op_id="x", actor="ada", options=ReadOptions(keep_going=True))
     assert done.report.added == 1
     assert [problem.line for problem in done.problems] == [2]
 

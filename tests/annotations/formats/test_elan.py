@@ -61,7 +61,11 @@ def test_a_tier_for_each_party_with_its_own_moments(tmp_path: Path) -> None:
         "7/annotator/7": ({**kind, "PARTICIPANT": query, "ANNOTATOR": "7"}, []),
         "7/model/tempo/tiny+lora": (
             {**kind, "PARTICIPANT": query, "ANNOTATOR": "tempo/tiny+lora"},
-            [(2000, 6000, query), (1000, 2500, query)],
+            [(2000, 6000, query)],
+        ),
+        "7/model/tempo/tiny+lora#2": (
+            {**kind, "PARTICIPANT": query, "ANNOTATOR": "tempo/tiny+lora"},
+            [(1000, 2500, query)],
         ),
         "b-2/moments": ({**kind, "PARTICIPANT": "a cat"}, []),
     }
@@ -100,7 +104,7 @@ def test_the_rest_of_the_document(tmp_path: Path) -> None:
             "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
         ),
     }
-    assert [node.tag for node in root] == ["HEADER", "TIME_ORDER", *["TIER"] * 5, "LINGUISTIC_TYPE"]
+    assert [node.tag for node in root] == ["HEADER", "TIME_ORDER", *["TIER"] * 6, "LINGUISTIC_TYPE"]
     assert root[0].attrib == {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
     assert [(node.tag, node.attrib) for node in root[0]] == [
         ("MEDIA_DESCRIPTOR", {"MEDIA_URL": "./cl%20ip.mp4", "MIME_TYPE": "video/mp4"})
@@ -110,13 +114,47 @@ def test_the_rest_of_the_document(tmp_path: Path) -> None:
         "LINGUISTIC_TYPE_ID": "moments",
         "TIME_ALIGNABLE": "true",
     }
-    edges_ms = [0, 1000, 1234, 1235, 2000, 2500, 4000, 5500, 6000, 9000, 9250]
+    # Each annotation has slots of its own.
+    edges_ms = [0, 1000, 1234, 1235, 2000, 2000, 2500, 4000, 5500, 5500, 6000, 6000, 9000, 9000, 9250, 9250]
     assert [node.attrib for node in root[1]] == [
         {"TIME_SLOT_ID": f"ts{number}", "TIME_VALUE": str(edge_ms)}
         for number, edge_ms in enumerate(edges_ms, start=1)
     ]
     ids = [node.get("ANNOTATION_ID") for node in root.iter("ALIGNABLE_ANNOTATION")]
     assert ids == [f"a{number}" for number in range(1, 9)]
+
+
+def test_slots_stand_in_the_order_of_time_and_belong_to_one_annotation(tmp_path: Path) -> None:
+    touching = Row(qid="1", query="q", vid="v", windows=((1.0, 2.0), (2.0, 3.0)))
+    export(tmp_path / "v.eaf", "elan", touching)
+    root = document(tmp_path / "v.eaf")
+    references = [
+        (node.get("TIME_SLOT_REF1"), node.get("TIME_SLOT_REF2")) for node in root.iter("ALIGNABLE_ANNOTATION")
+    ]
+    assert references == [("ts1", "ts2"), ("ts3", "ts4")]
+    assert [slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")] == ["1000", "2000", "2000", "3000"]
+
+
+def test_a_models_overlapping_moments_lie_in_tiers_of_their_own(tmp_path: Path) -> None:
+    ranked = AnnotatorVersion(annotator="m#2", source="model", windows=((4.0, 8.0), (5.0, 6.0), (1.0, 2.0)))
+    row = Row(qid="q/model/m", query="q", vid="v", annotations=(ranked,))
+    report = export(tmp_path / "v.eaf", "elan", row)
+    assert {
+        name: [span[:2] for span in spans] for name, (_, spans) in tiers(document(tmp_path / "v.eaf")).items()
+    } == {
+        "q/model/m/model/m#2": [(4000, 8000), (1000, 2000)],
+        "q/model/m/model/m#2#2": [(5000, 6000)],
+    }
+    assert report.dropped == {"annotations.order": 1}
+    (back,) = read(tmp_path / "v.eaf").rows
+    assert back == Row(
+        qid="q/model/m",
+        query="q",
+        vid="v",
+        annotations=(
+            AnnotatorVersion(annotator="m#2", source="model", windows=((4.0, 8.0), (1.0, 2.0), (5.0, 6.0))),
+        ),
+    )
 
 
 def rounded(windows: Windows) -> Windows:
@@ -159,11 +197,22 @@ def test_a_row_that_nobody_could_judge_keeps_its_other_tiers(tmp_path: Path) -> 
 def test_a_moment_moved_in_elan(tmp_path: Path) -> None:
     path = tmp_path / "clip.eaf"
     export(path, "elan", replace(FULL, vid="clip"))
-    path.write_text(path.read_text("utf-8").replace('TIME_VALUE="9250"', 'TIME_VALUE="9500"'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('TIME_VALUE="9250"', 'TIME_VALUE="9500"', 1), "utf-8")
     (row,) = read(path).rows
     assert row.windows == ((1.235, 5.5), (9.0, 9.5))
     assert row.annotations is not None
-    assert row.annotations[0].windows == ((1.234, 5.5), (9.0, 9.5))
+    assert row.annotations[0].windows == ((1.234, 5.5), (9.0, 9.25))
+
+
+def test_a_text_changed_in_elan_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip.eaf"
+    export(path, "elan", Row(qid="1", query="a dog", vid="clip", windows=((1.0, 2.0), (3.0, 4.0))))
+    path.write_text(path.read_text("utf-8").replace("VALUE>a dog<", "VALUE>a cat<", 1), "utf-8")
+    result = read(path)
+    assert [(row.query, row.windows) for row in result.rows] == [("a dog", ((1.0, 2.0), (3.0, 4.0)))]
+    assert [str(omission) for omission in result.omissions] == [
+        "clip.eaf, tier \"1/moments\", annotation a1: its text 'a cat' differs from the query's; its times are read"
+    ]
 
 
 def test_a_file_that_elan_has_saved_knows_its_video_by_the_media(tmp_path: Path) -> None:
@@ -266,7 +315,11 @@ def test_every_value_of_another_tools_tier_is_a_query(tmp_path: Path) -> None:
         ("clip/gesture/2", "nod", "clip", ((1.5, 2.0),)),
         ("clip/x/moments/3", "wave", "clip", ((0.0, 1.5),)),
     ]
-    assert [row.origin.line for row in rows if row.origin] == [1, 1, 2]
+    assert [str(row.origin) for row in rows] == [
+        'clip.eaf, tier "gesture", annotation a1, a3',
+        'clip.eaf, tier "gesture", annotation a2',
+        'clip.eaf, tier "x/moments", annotation a1',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +327,6 @@ def test_every_value_of_another_tools_tier_is_a_query(tmp_path: Path) -> None:
     [
         (("t2", "t1", "wave"), "TIME_SLOT", "must end after it starts"),
         (("t2", "t2", "wave"), "TIME_SLOT", "must end after it starts"),
-        (("t1", "t4", "wave"), "TIME_SLOT", "annotation a1 needs a time in milliseconds"),
         (("t1", "t9", "wave"), "TIME_SLOT", "annotation a1 needs a time in milliseconds"),
         (("t1", "t2", " "), "ANNOTATION_VALUE", "must be text, and not empty"),
     ],
@@ -287,6 +339,98 @@ def test_a_bad_annotation_names_its_tier_and_the_others_stay(
         read(path)
     assert [(problem.line, problem.field) for problem in caught.value.problems] == [(1, field), (2, field)]
     assert rule in caught.value.problems[0].rule
+    assert str(caught.value.problems[0]).startswith('clip.eaf, tier "gesture", annotation a1: ')
+    result = read(path, options=ReadOptions(keep_going=True))
+    assert [row.query for row in result.rows] == ["nod", "bow"]
+    assert [str(contents) for contents in result.contents] == ["2 of 4 annotations taken"]
+
+
+def test_an_annotation_between_undated_slots_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "clip.eaf", ("t1", "t4", "wave"), ("t2", "t3", "nod"), ("t4", "t3", "bow"))
+    result = read(path)
+    assert [row.query for row in result.rows] == ["nod"]
+    assert [str(omission) for omission in result.omissions] == [
+        'clip.eaf, tier "gesture", annotation a1: time slot t4 has no time',
+        'clip.eaf, tier "gesture", annotation a3: time slot t4 has no time',
+        'clip.eaf, tier "x/moments", annotation a1: time slot t4 has no time',
+    ]
+
+
+def reference(name: str, parent: str, value: str) -> str:
+    return (
+        f'<ANNOTATION><REF_ANNOTATION ANNOTATION_ID="{name}" ANNOTATION_REF="{parent}">'
+        f"<ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION>"
+    )
+
+
+def with_children(path: Path, kind: str, *children: str) -> Path:
+    """A file with a dated tier `event` and a tier `words` of a linguistic type below it."""
+    text = FOREIGN.replace("A1A2A3", annotation("a1", "t1", "t2", "wave")).replace("A1", "")
+    words = f'<TIER TIER_ID="words" LINGUISTIC_TYPE_REF="w" PARENT_REF="gesture">{"".join(children)}</TIER>'
+    types = f'<LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="w" CONSTRAINTS="{kind}"/>'
+    path.write_text(text.replace("</ANNOTATION_DOCUMENT>", f"{words}{types}</ANNOTATION_DOCUMENT>"), "utf-8")
+    return path
+
+
+def test_a_reference_annotation_has_the_times_of_its_parent(tmp_path: Path) -> None:
+    children = (reference("r1", "a1", "a man waves"), reference("r2", "r1", "ein Mann winkt"))
+    rows = read(with_children(tmp_path / "clip.eaf", "Symbolic_Association", *children)).rows
+    assert [(row.query, row.windows) for row in rows] == [
+        ("wave", ((0.0, 1.5),)),
+        ("a man waves", ((0.0, 1.5),)),
+        ("ein Mann winkt", ((0.0, 1.5),)),
+    ]
+
+
+def test_parts_that_share_their_parents_time_are_named(tmp_path: Path) -> None:
+    children = (reference("r1", "a1", "a man"), reference("r2", "a1", "waves"))
+    result = read(with_children(tmp_path / "clip.eaf", "Symbolic_Subdivision", *children))
+    assert [row.query for row in result.rows] == ["wave"]
+    assert [str(omission) for omission in result.omissions] == [
+        f'clip.eaf, tier "words", annotation {name}: a part of a Symbolic_Subdivision has no times of its own'
+        for name in ("r1", "r2")
+    ]
+
+
+@pytest.mark.parametrize(("parent", "value"), [("r2", '"r2"'), ("gone", '"gone"')])
+def test_a_reference_that_leads_nowhere_is_a_bad_row(tmp_path: Path, parent: str, value: str) -> None:
+    children = (reference("r1", parent, "a"), reference("r2", "r1", "b"))
+    path = with_children(tmp_path / "clip.eaf", "Symbolic_Association", *children)
+    with pytest.raises(RowsRejected, match="must name an annotation that leads to times") as caught:
+        read(path)
+    assert [(problem.place, problem.field) for problem in caught.value.problems] == [
+        ('tier "words", annotation r1', "ANNOTATION_REF"),
+        ('tier "words", annotation r2', "ANNOTATION_REF"),
+    ]
+    assert caught.value.problems[0].value == value
+
+
+@pytest.mark.parametrize(("origin", "window"), [("250", (0.25, 1.75)), ("-500", None), ("0", (0.0, 1.5))])
+def test_the_origin_of_the_media_is_added(
+    tmp_path: Path, origin: str, window: tuple[float, float] | None
+) -> None:
+    path = foreign(tmp_path / "clip.eaf", ("t1", "t2", "wave"))
+    text = path.read_text("utf-8").replace("A2A3", "").replace('mp4"/>', f'mp4" TIME_ORIGIN="{origin}"/>')
+    path.write_text(text, "utf-8")
+    if window is None:
+        with pytest.raises(RowsRejected, match="a window cannot start before 0"):
+            read(path)
+    else:
+        assert [row.windows for row in read(path).rows] == [(window,), (window,)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">', "counts time in PAL-frames"),
+        ('mp4"/>', 'mp4" TIME_ORIGIN="2 s"/>', "TIME_ORIGIN '2 s'; it must be whole milliseconds"),
+    ],
+)
+def test_a_clock_that_is_not_known_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = foreign(tmp_path / "clip.eaf", ("t1", "t2", "wave"))
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(InputError, match=message):
+        read(path)
 
 
 def test_a_query_with_one_bad_tier_is_left_out_as_a_whole(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_task_holds_every_party(tmp_path: Path) -> None:
                 },
                 {
                     "lead_time": 12.4,
+                    "updated_at": "2026-11-21T01:02:03Z",
                     "result": [
                         region("a1", 31, 138),
                         region("a2", 225, 232),
@@ -175,12 +176,10 @@ def test_a_task_holds_every_party(tmp_path: Path) -> None:
     assert report.counts == {"tasks": 4}
     assert report.dropped == {
         "alpha_clip": 1,
-        "annotations.active_ms": 1,
         "annotations.arm": 1,
         "annotations.reason": 1,
         "annotations.revision": 1,
         "annotations.saliency": 1,
-        "annotations.updated_at": 1,
         "extra": 1,
         "mean_tiou": 1,
         "model_version": 1,
@@ -218,15 +217,21 @@ def test_a_task_comes_back_in_frames(tmp_path: Path) -> None:
         split="val",
         windows=((1.2, 5.52), (9.0, 9.28)),
         annotations=(
-            AnnotatorVersion(annotator="ada", windows=((1.2, 5.52), (8.96, 9.28))),
+            AnnotatorVersion(
+                annotator="ada",
+                windows=((1.2, 5.52), (8.96, 9.28)),
+                active_ms=12_400,
+                updated_at="2026-11-21T01:02:03Z",
+            ),
             AnnotatorVersion(annotator="7", windows=()),
             AnnotatorVersion(annotator="cal", verdict="cannot-judge"),
             replace(TINY, windows=((2.0, 6.0), (1.0, 2.52)), saliency=None),
         ),
+        extra={"fps": 25.0},
     )
-    assert refusal == replace(REFUSAL, reason=None)
-    assert unlabelled == UNLABELLED
-    assert unclear == UNCLEAR
+    assert refusal == replace(REFUSAL, reason=None, extra={"fps": 25.0})
+    assert unlabelled == replace(UNLABELLED, extra={"fps": 25.0})
+    assert unclear == replace(UNCLEAR, extra={"fps": 25.0})
 
 
 def test_the_rate_of_a_row_goes_before_the_exports(tmp_path: Path) -> None:
@@ -302,8 +307,9 @@ def test_a_foreign_task(tmp_path: Path) -> None:
         vid="clip",
         split="val",
         annotations=(AnnotatorVersion(annotator="7", windows=((0.0, 2.0),)),),
+        extra={"fps": 30.0},
     )
-    assert (row.origin and (row.origin.file, row.origin.line)) == ("mine_val.json", 1)
+    assert str(row.origin) == "mine_val.json, task 1"
 
 
 @pytest.mark.parametrize(
@@ -369,9 +375,17 @@ BROKEN: list[tuple[Any, str, str]] = [
     (3, "task", "JSON object"),
     ({}, "data", "missing"),
     (task(data={"qid": "a", "query": "q", "fps": 30}), "video", "must be text"),
-    (task(data={"video": "v.mp4", "query": "q", "fps": 30}), "qid", "missing"),
-    (task(data={"video": "v.mp4", "qid": "a", "fps": 30}), "query", "missing"),
-    (task(data={"video": "v.mp4", "qid": "a", "query": "q"}), "fps", "finite number"),
+    (
+        task(data={"video": "v.mp4", "fps": 30}, annotations=[]),
+        "query",
+        "no query and no region with a label",
+    ),
+    (
+        task(data={"video": "v.mp4", "qid": "a", "query": "q"}),
+        "fps",
+        "how many a second has: pass --frame-rate",
+    ),
+    (task(data={"video": "v.mp4", "qid": "a", "query": "q", "fps": "many"}), "fps", "must be a number"),
     (task(data={"video": "v.mp4", "qid": "a", "query": "q", "fps": 0}), "fps", "above 0"),
     (task(data={**task()["data"], "split": "x"}), "split", "train, val, test"),
     (task(data={**task()["data"], "duration": 0}), "duration", "above 0"),
@@ -407,7 +421,7 @@ BROKEN: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("bad", "field", "rule"), BROKEN)
 def test_a_bad_task_names_its_number_field_and_rule(tmp_path: Path, bad: Any, field: str, rule: str) -> None:
-    with pytest.raises(RowsRejected, match=rf"mine_val\.json, line 2: {field} is .*({rule})") as caught:
+    with pytest.raises(RowsRejected, match=rf"mine_val\.json, task 2: {field} is .*({rule})") as caught:
         rows_of(tmp_path, task(), bad)
     assert json.loads(caught.value.problems[0].raw or "") == bad
 
@@ -418,5 +432,178 @@ def test_an_export_with_notes_still_reads_and_its_notes_say_nothing(tmp_path: Pa
         annotations=[{"ground_truth": True, "result": [region("t", 1, 60), choice("t0", "moments")]}],
     )
     assert rows_of(tmp_path, older) == (
-        Row(qid="a", query="q", vid="clip", split="val", windows=((0.0, 2.0),)),
+        Row(qid="a", query="q", vid="clip", split="val", windows=((0.0, 2.0),), extra={"fps": 30.0}),
     )
+
+
+def items_of(tmp_path: Path, tasks: Any, **options: Any) -> tuple[tuple[Row, ...], list[str]]:
+    """The rows of tasks, and what is said beside them."""
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(tasks), "utf-8")
+    result = read(path, options=ReadOptions(keep_going=True, **options))
+    return result.rows, [str(item) for item in (*result.contents, *result.omissions, *result.problems)]
+
+
+def labelled(name: str, label: str, first: int, last: int, control: str = "tl") -> dict[str, Any]:
+    value = {"ranges": [{"start": first, "end": last}], "timelinelabels": [label]}
+    return {"id": name, "type": "timelinelabels", "from_name": control, "to_name": "video", "value": value}
+
+
+PROJECT = {
+    "id": 12,
+    "data": {"clip": "https://bucket.example/a/clip%201.mp4?X-Signature=ab%2Fc"},
+    "annotations": [
+        {
+            "id": 5,
+            "completed_by": 1,
+            "result": [labelled("a", "enters", 1, 25), labelled("b", "opens", 51, 75)],
+        },
+        {"id": 6, "completed_by": 2, "result": [labelled("c", "enters", 26, 50)]},
+    ],
+}
+
+
+def test_each_label_of_another_project_is_a_query(tmp_path: Path) -> None:
+    rows, said = items_of(tmp_path, [PROJECT], frame_rate=25.0)
+    assert rows == (
+        Row(
+            qid="12/enters",
+            query="enters",
+            vid="clip 1",
+            annotations=(
+                AnnotatorVersion(annotator="1", windows=((0.0, 1.0),)),
+                AnnotatorVersion(annotator="2", windows=((1.0, 2.0),)),
+            ),
+            extra={"fps": 25.0},
+        ),
+        Row(
+            qid="12/opens",
+            query="opens",
+            vid="clip 1",
+            annotations=(AnnotatorVersion(annotator="1", windows=((2.0, 3.0),)),),
+            extra={"fps": 25.0},
+        ),
+    )
+    assert said == ["3 of 3 regions taken"]
+
+
+def test_the_same_label_of_two_controls_is_two_queries(tmp_path: Path) -> None:
+    result = [labelled("a", "on", 1, 25, "left"), labelled("b", "on", 1, 50, "right")]
+    task_of_two = {**PROJECT, "annotations": [{"id": 5, "completed_by": 1, "result": result}]}
+    rows, _ = items_of(tmp_path, [task_of_two], frame_rate=25.0)
+    assert [(row.qid, row.query) for row in rows] == [("12/left/on", "on"), ("12/right/on", "on")]
+
+
+def test_a_query_beside_labels_of_another_name_is_named_or_chosen(tmp_path: Path) -> None:
+    project = {**PROJECT, "data": {**PROJECT["data"], "query": "somebody comes in", "fps": "25"}}
+    rows, said = items_of(tmp_path, [project])
+    assert [row.query for row in rows] == ["enters", "opens"]
+    assert said[1:] == [
+        "mine.json, task 12, data: the query 'somebody comes in' is not read, as the labels ['enters', 'opens'] "
+        "are queries (--query-from query reads it)"
+    ]
+    rows, said = items_of(tmp_path, [project], query_from="query")
+    assert [(row.qid_value, row.query) for row in rows] == [(12, "somebody comes in")]
+    assert rows[0].annotations == (
+        AnnotatorVersion(annotator="1", windows=((0.0, 1.0), (2.0, 3.0))),
+        AnnotatorVersion(annotator="2", windows=((1.0, 2.0),)),
+    )
+    assert said == ["3 of 3 regions taken"]
+
+
+def test_the_rate_of_a_clip_goes_before_the_rate_of_all(tmp_path: Path) -> None:
+    rows, _ = items_of(tmp_path, [PROJECT], frame_rate=25.0, frame_rates={"clip 1": 50.0, "other": 1.0})
+    assert rows[1].annotations == (AnnotatorVersion(annotator="1", windows=((1.0, 1.5),)),)
+    path = tmp_path / "t.json"
+    row = Row(qid="1", query="q", vid="v", windows=((1.0, 2.0),))
+    export(
+        path,
+        "label-studio",
+        row,
+        frame_rate=25.0,
+        frame_rates={"v": 10.0},
+        video_prefix="/data/local-files/?d=",
+    )
+    (written,) = json.loads(path.read_bytes())
+    assert (written["data"]["fps"], written["data"]["video"]) == (10.0, "/data/local-files/?d=v.mp4")
+    assert written["annotations"][0]["result"][0]["value"]["ranges"] == [{"start": 11, "end": 20}]
+    assert read(path).rows[0].vid == "v"
+
+
+def test_what_a_task_holds_beside_its_moments_is_named(tmp_path: Path) -> None:
+    annotations = [
+        {"id": 1, "was_cancelled": True, "result": [region("x", 1, 30)]},
+        {"id": 2, "completed_by": 3, "result": [region("x", 1, 30), labelled("y", "Noise", 31, 60, "other")]},
+        {
+            "id": 3,
+            "completed_by": 4,
+            "result": [{"id": "z", "type": "rectangle", "from_name": "box", "value": {}}],
+        },
+    ]
+    (row,), said = items_of(
+        tmp_path, [{**task(annotations=annotations), "id": 9, "predictions": [7], "drafts": [{"id": 8}]}]
+    )
+    assert row.annotations == (AnnotatorVersion(annotator="3", windows=((0.0, 1.0),)),)
+    assert said == [
+        "2 of 3 regions taken",
+        "mine.json, task 9, annotation 1: was skipped by its annotator",
+        "mine.json, task 9, annotation 3, region z of control \"box\": holds 'rectangle', which are not read; "
+        "timelinelabels are",
+        "mine.json, task 9, prediction 7: an id alone, as Label Studio exports predictions; it says nothing of "
+        "their moments",
+        "mine.json, task 9, draft 8: drafts are not read",
+        'mine.json, task 9, label "Noise" of control "other": 1 ranges that mark no moments of the query',
+        "mine.json, task 9, annotation 3: has no timeline labels and chooses no verdict, so it says nothing of "
+        "the query",
+    ]
+
+
+def test_a_json_min_export_comes_back_whole(tmp_path: Path) -> None:
+    ranges = [{"ranges": [{"start": 1, "end": 30}], "timelinelabels": ["Moment"]}]
+    shared = {"id": 4, "video": "/data/upload/1/0a1b2c3d-clip.mp4", "fps": 30, "qid": "a", "query": "q"}
+    records = [
+        {
+            **shared,
+            "moments": ranges,
+            "verdict": "moments",
+            "annotator": 1,
+            "annotation_id": 10,
+            "lead_time": 2.5,
+        },
+        {**shared, "verdict": "no-moment", "annotator": 2, "annotation_id": 11},
+    ]
+    rows, said = items_of(tmp_path, records)
+    assert rows == (
+        Row(
+            qid="a",
+            query="q",
+            vid="clip",
+            annotations=(
+                AnnotatorVersion(annotator="1", windows=((0.0, 1.0),), active_ms=2500),
+                AnnotatorVersion(annotator="2", windows=()),
+            ),
+            extra={"fps": 30.0},
+        ),
+    )
+    assert said == ["1 of 1 regions taken"]
+
+
+@pytest.mark.parametrize(
+    ("url", "vid"),
+    [
+        ("/data/local-files/?d=set/clip%207.mp4", "clip 7"),
+        ("/data/upload/3/0a1b2c3d-clip7.mp4", "clip7"),
+        ("/data/upload/3/clip7.mp4", "clip7"),
+        ("s3://bucket/0a1b2c3d-clip7.mp4", "0a1b2c3d-clip7"),
+        ("https://x.example/v/clip7.mp4?sig=a/b.c", "clip7"),
+        ("C:\\videos\\clip7.mp4", "clip7"),
+    ],
+)
+def test_a_clips_address_says_its_id(tmp_path: Path, url: str, vid: str) -> None:
+    (row,) = rows_of(tmp_path, task(data={**task()["data"], "video": url}))
+    assert row.vid == vid
+
+
+def test_ranges_of_one_annotator_that_overlap_are_a_bad_task(tmp_path: Path) -> None:
+    with pytest.raises(RowsRejected, match=r"task 1: ranges is .* overlap; merge them"):
+        rows_of(tmp_path, task(annotations=[{"result": [region("x", 1, 60), region("y", 31, 90)]}]))

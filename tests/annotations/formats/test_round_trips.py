@@ -125,7 +125,7 @@ def test_elan_gives_back_the_tiers(made: list[Row]) -> None:
 @fast
 @given(several(), st.sampled_from([9.53, 29.97, 60.0]))
 def test_label_studio_gives_back_frames(made: list[Row], fps: float) -> None:
-    given_rows = [bare(row, split=row.split) for row in made]
+    given_rows = [bare(row, split=row.split, extra={"fps": fps}) for row in made]
     try:
         once = again(given_rows, "label-studio", "rows.json", frame_rate=fps)
     except RowsRejected:

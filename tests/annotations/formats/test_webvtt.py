@@ -139,13 +139,20 @@ def test_a_foreign_file(tmp_path: Path) -> None:
     path.write_bytes("\r\n\r\n".join(blocks).encode() + b"\r\n")
     rows = read(path, options=ReadOptions(split="test")).rows
     assert [(row.qid, row.query, row.windows) for row in rows] == [
-        ("4", "opens & shuts", ((1.0, 2.5), (3603.0, 3604.0))),
+        ("4-1", "opens & shuts", ((1.0, 2.5),)),
+        ("4-2", "opens", ((3603.0, 3604.0),)),
         ("intro", "first line\nsecond line", ((5.0, 6.0),)),
         ("clip/25", "without an id", ((7.0, 8.0),)),
         ("NOTE", "an id like a note", ((9.0, 10.0),)),
     ]
     assert {(row.vid, row.split) for row in rows} == {("clip", "test")}
-    assert [row.origin.line for row in rows if row.origin] == [12, 20, 25, 28]
+    assert [str(row.origin) for row in rows] == [
+        "clip.vtt, cue 1 (line 12)",
+        "clip.vtt, cue 2 (line 16)",
+        "clip.vtt, cue 3 (line 20)",
+        "clip.vtt, cue 4 (line 25)",
+        "clip.vtt, cue 5 (line 28)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,11 +161,12 @@ def test_a_foreign_file(tmp_path: Path) -> None:
         ("1-1\n00:05.000 --> 00:02.000\nq", '"00:05.000 --> 00:02.000"', "must end after it starts"),
         ("1-1\n00:05.000 --> 00:05.000\nq", '"00:05.000 --> 00:05.000"', "must end after it starts"),
         ("1-1", '"1-1"', "needs a line with `START --> END`"),
-        ("1-1\nq", '"q"', "must be a time such as 00:01:22.000"),
-        ("1-1\n00:05.000 -->\nq", '""', "must be a time"),
-        ("1-1\n00:65.000 --> 00:70.000\nq", '"00:65.000"', "must be a time"),
-        ("1-1\n0:00:05.000 --> 00:07.000\nq", '"0:00:05.000"', "must be a time"),
-        ("1-1\n00:05,000 --> 00:07,000\nq", '"00:05,000"', "must be a time"),
+        ("1-1\nq", '"1-1\\nq"', "needs a line with `START --> END`"),
+        ("1-1\n00:05.000 -->\nq", '"00:05.000 -->"', "must be two times such as 00:01:22.000"),
+        ("1-1\n00:65.000 --> 00:70.000\nq", '"00:65.000 --> 00:70.000"', "must be two times"),
+        ("1-1\n5:05.000 --> 5:07.000\nq", '"5:05.000 --> 5:07.000"', "must be two times"),
+        ("1-1\n00:05.0000 --> 00:07.000\nq", '"00:05.0000 --> 00:07.000"', "must be two times"),
+        ("1-1\n00:05,000 --> 00:07,000\nq", '"00:05,000 --> 00:07,000"', "must be two times"),
     ],
 )
 def test_a_bad_cue_names_its_line(tmp_path: Path, cue: str, value: str, rule: str) -> None:
@@ -168,6 +176,7 @@ def test_a_bad_cue_names_its_line(tmp_path: Path, cue: str, value: str, rule: st
         read(path, format="webvtt")
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.field, problem.value) == ("clip.vtt", 7, "cue", value)
+    assert str(problem).startswith("clip.vtt, cue 2 (line 7): cue is ")
     assert rule in problem.rule
     assert problem.raw == cue
 
@@ -182,6 +191,68 @@ def test_an_empty_text_and_overlapping_cues_name_the_querys_first_line(tmp_path:
     assert [(problem.line, problem.field) for problem in caught.value.problems] == [
         (3, "cue text"),
         (6, "cue"),
+    ]
+
+
+def queries(path: Path, text: str) -> list[tuple[str, str, float, float]]:
+    path.write_text(f"WEBVTT\n\n{text}", "utf-8")
+    return [(row.qid, row.query, *row.windows[0]) for row in read(path).rows if row.windows]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        # An id of any kind is an id; only our own numbering, with one text, is one query.
+        (
+            "s-1\n00:01.000 --> 00:02.000\npour\n\ns-2\n00:03.000 --> 00:04.000\nstir\n\n"
+            "s-3\n00:05.000 --> 00:06.000\npour",
+            [("s-1", "pour", 1, 2), ("s-2", "stir", 3, 4), ("s-3", "pour", 5, 6)],
+        ),
+        (
+            "s-2\n00:01.000 --> 00:02.000\npour\n\ns-3\n00:03.000 --> 00:04.000\npour",
+            [("s-2", "pour", 1, 2), ("s-3", "pour", 3, 4)],
+        ),
+        (
+            "a\n00:01.000 --> 00:02.000\npour\n\na\n00:03.000 --> 00:04.000\nstir",
+            [("a", "pour", 1, 2), ("clip/7", "stir", 3, 4)],
+        ),
+        # Times begin the next cue, also where the empty line is missing or holds a space.
+        (
+            "00:01.000 --> 00:02.000\npour\n00:03.000 --> 00:04.000\nstir",
+            [("clip/3", "pour", 1, 2), ("clip/5", "stir", 3, 4)],
+        ),
+        (
+            "00:01.000 --> 00:02.000\npour\n \n00:03.000 --> 00:04.000\n\t\nstir\n \n",
+            [("clip/3", "pour", 1, 2), ("clip/6", "stir", 3, 4)],
+        ),
+        # Tags and settings are for the looks; a bracket that nothing closes is text.
+        (
+            "00:01.000-->00:02.000 align:start\n<c.y>1 &lt; 2</c>, <00:01.500><i>3</i> < 4",
+            [("clip/3", "1 < 2, 3 < 4", 1, 2)],
+        ),
+        ("1:00:01.000 --> 123:00:02.000\nlong", [("clip/3", "long", 3601, 442802)]),
+    ],
+)
+def test_cues_are_read_as_browsers_read_them(
+    tmp_path: Path, text: str, rows: list[tuple[str, str, float, float]]
+) -> None:
+    assert queries(tmp_path / "clip.vtt", text) == rows
+
+
+def test_what_cues_say_beside_their_texts_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "clip.vtt"
+    path.write_text(
+        "WEBVTT\n\nSTYLE\n::cue {}\n\nNOTE draft\n\n00:01.000 --> 00:02.000\n<v Ann>hi</v>\n\n"
+        "00:03.000 --> 00:02.000\nlo\n"
+    )
+    result = read(path, options=ReadOptions(keep_going=True))
+    assert [str(contents) for contents in result.contents] == ["1 of 2 cues taken"]
+    assert [str(omission) for omission in result.omissions] == [
+        "clip.vtt, 1 NOTE blocks: comments are no moments",
+        "clip.vtt, 1 cues with a <v NAME> tag: the text is read, who speaks it is not",
+    ]
+    assert [str(problem) for problem in result.problems] == [
+        'clip.vtt, cue 2 (line 11): cue is "00:03.000 --> 00:02.000"; a cue must end after it starts'
     ]
 
 

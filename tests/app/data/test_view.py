@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from annotations.formats import Problem
+from annotations.formats import Contents, Problem
 from app.data.downloads import ZIP, DownloadBundle
 from app.data.service import ImportOutcome, RefusedFile
 from app.data.view import (
@@ -31,10 +31,18 @@ def test_every_text_of_a_report_is_escaped() -> None:
     everywhere = problem(file=HOSTILE, field=HOSTILE, value=HOSTILE, rule=HOSTILE)
     report = SimpleNamespace(added=1, unchanged=0, proposals=0, corrections=0)
     file: Any = SimpleNamespace(
-        file_name=HOSTILE, format=HOSTILE, dataset=HOSTILE, report=report, problems=(everywhere,)
+        file_name=HOSTILE,
+        format=HOSTILE,
+        dataset=HOSTILE,
+        report=report,
+        problems=(everywhere,),
+        omissions=(HOSTILE,),
+        contents=(Contents(unit=HOSTILE, held=2, taken=1),),
     )
     refused = RefusedFile(HOSTILE, HOSTILE, (everywhere,))
-    assert hostile_texts(import_html(ImportOutcome(imported=(file,), refused=(refused,)))) == 3 + 4 + 2 + 4
+    assert (
+        hostile_texts(import_html(ImportOutcome(imported=(file,), refused=(refused,)))) == 3 + 4 + 2 + 4 + 2
+    )
 
 
 def test_a_line_is_a_line_and_an_empty_one_keeps_its_place() -> None:

@@ -1,0 +1,174 @@
+"""Files as people have them: what each holds, read to the last item, or said to be left out.
+
+They lie in the shared data's folder `field`; the manifest there says what went wrong with each.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.formats import ReadOptions, ReadResult, read
+from annotations.rows import Row
+
+
+@pytest.fixture(scope="session")
+def field(shared_data: Path) -> Path:
+    folder = shared_data / "field"
+    if not folder.is_dir():
+        pytest.skip("needs the shared folder of files from the field")
+    return folder
+
+
+def said(row: Row) -> tuple[Any, ...]:
+    """A row's id, query, video and moments."""
+    return row.qid_value, row.query, row.vid, row.windows
+
+
+def take(path: Path, **options: Any) -> ReadResult:
+    return read(path, options=ReadOptions(keep_going=True, **options))
+
+
+WEBVTT = {
+    "vtt_a_style_region.vtt": [
+        ("vtt_a_style_region/13", "a person & pours", ((3.0, 6.0),)),
+        ("vtt_a_style_region/16", "second", ((7.0, 8.0),)),
+    ],
+    "vtt_d_step_ids.vtt": [
+        ("step-1", "pour the water", ((3.0, 6.0),)),
+        ("step-2", "stir the pot", ((7.0, 9.0),)),
+    ],
+    "vtt_e_blank_with_space.vtt": [
+        ("vtt_e_blank_with_space/3", "pour", ((3.0, 6.0),)),
+        ("vtt_e_blank_with_space/6", "stir", ((7.0, 9.0),)),
+    ],
+    "vtt_f_rolling.vtt": [("vtt_f_rolling/5", "pour the water", ((3.0, 6.0),))],
+    "vtt_j_date_ids.vtt": [("2024-01", "pour", ((3.0, 6.0),)), ("2024-02", "stir", ((7.0, 9.0),))],
+    "voice.vtt": [
+        (1, "a man opens the door", ((1.0, 3.0),)),
+        ("voice/10", "a dog runs & jumps", ((4.5, 6.0),)),
+        ("voice/15", "late", ((360_000.0, 360_001.0),)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", WEBVTT)
+def test_every_cue_is_a_query(field: Path, name: str) -> None:
+    result = take(field / name)
+    assert [(row.qid_value, row.query, row.windows) for row in result.rows] == WEBVTT[name]
+    assert result.problems == ()
+    assert [(item.held, item.taken) for item in result.contents] == [(len(WEBVTT[name]),) * 2]
+
+
+ELAN = {
+    "eaf_a_ref_tier.eaf": [
+        ("pour", ((3.0, 6.0),)),
+        ("a person pours water into a pot", ((3.0, 6.0),)),
+    ],
+    "eaf_c_time_origin.eaf": [("pour", ((5.0, 8.0),))],
+    "eaf_d_empty_value.eaf": [("pour", ((3.0, 6.0),))],
+    "eaf_e_two_tiers_same_value.eaf": [("pour", ((3.0, 6.0),)), ("pour", ((4.0, 8.0),))],
+    "elan_origin.eaf": [("opens door", ((6.0, 8.0),))],
+    "elan_sub.eaf": [("opens door", ((1.0, 3.0),))],
+}
+
+
+@pytest.mark.parametrize("name", ELAN)
+def test_every_dated_annotation_is_read_on_the_medias_clock(field: Path, name: str) -> None:
+    assert [(row.query, row.windows) for row in take(field / name).rows] == ELAN[name]
+
+
+def test_an_annotation_that_says_nothing_is_named_by_its_tier_and_id(field: Path) -> None:
+    assert [str(problem) for problem in take(field / "eaf_d_empty_value.eaf").problems] == [
+        'eaf_d_empty_value.eaf, tier "event", annotation a2: ANNOTATION_VALUE is ""; must be text, and not empty'
+    ]
+
+
+def test_annotations_without_times_are_named(field: Path) -> None:
+    result = take(field / "elan_sub.eaf")
+    assert [str(item) for item in (*result.omissions, *result.contents)] == [
+        'elan_sub.eaf, tier "parts", annotation a90: time slot ts90 has no time',
+        'elan_sub.eaf, tier "parts", annotation a91: time slot ts90 has no time',
+        "1 of 3 annotations taken",
+    ]
+    assert result.problems == ()
+
+
+def versions(result: ReadResult) -> list[tuple[Any, ...]]:
+    """Each row's id, query and video, and every annotator's moments."""
+    return [
+        (row.qid_value, row.query, row.vid, [version.windows for version in row.annotations or ()])
+        for row in result.rows
+    ]
+
+
+LABEL_STUDIO = {
+    "ls_a_plain_export.json": [(1, "Moment", "kitchen", [((3.0, 6.0),)])],
+    "ls_b_two_labels.json": [
+        ("1/pour water", "pour water", "kitchen", [((3.0, 6.0),)]),
+        ("1/stir pot", "stir pot", "kitchen", [((6.36, 8.0),)]),
+    ],
+    "ls_g_seconds_video_labels.json": [(1, "x y", "k", [])],
+    "ls_j_no_fps.json": [(1, "a person pours", "kitchen", [((3.0, 6.0),)])],
+    "ls_h_min_export.json": [(1, "Moment", "kitchen", [((3.0, 6.0),)])],
+    "ls_upload.json": [(1, "a dog runs", "clip7", [((1.0, 3.0),)])],
+    "ls_local2.json": [(1, "a dog runs", "clip7", [((1.0, 3.0),)])],
+    "ls_two.json": [(1, "a dog runs", "clip7", [((0.0, 1.0),)])],
+    "ls_strfps.json": [(1, "a dog runs", "clip7", [((1.0, 3.0),)])],
+    "label_studio_1.23.2_third_party_project.json": [
+        ("5/Person enters", "Person enters", "nasa_13013", [((0.96, 3.0),)]),
+        ("5/Door opens", "Door opens", "nasa_13013", [((3.96, 4.8),)]),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LABEL_STUDIO)
+def test_every_task_of_label_studio_is_read(field: Path, name: str) -> None:
+    result = take(field / name, frame_rate=25.0)
+    assert versions(result) == LABEL_STUDIO[name]
+    assert result.problems == ()
+
+
+LABEL_STUDIO_SAYS = {
+    "ls_b_two_labels.json": [
+        "task 1, data: the query 'cooking' is not read, as the labels ['pour water', 'stir pot'] are queries "
+        "(--query-from query reads it)"
+    ],
+    "ls_g_seconds_video_labels.json": [
+        "task 1, annotation 1, region a of control \"l\": holds 'labels' in seconds, which are not read; "
+        "timelinelabels are",
+        "task 1, annotation 1: has no timeline labels and chooses no verdict, so it says nothing of the query",
+    ],
+    "ls_two.json": ['task 1, label "Noise" of control "other": 1 ranges that mark no moments of the query'],
+}
+
+
+@pytest.mark.parametrize("name", LABEL_STUDIO_SAYS)
+def test_what_a_task_holds_beside_its_moments_is_named(field: Path, name: str) -> None:
+    said = [f"{item.place}: {item.reason}" for item in take(field / name).omissions]
+    assert said == LABEL_STUDIO_SAYS[name]
+
+
+def test_a_project_without_frame_rates_names_the_remedy(field: Path) -> None:
+    (problem,) = take(field / "label_studio_1.23.2_third_party_project.json").problems
+    assert problem.place == "task 5"
+    assert problem.rule.endswith("pass --frame-rate")
+
+
+def test_label_studios_own_export_of_our_project_comes_back(field: Path) -> None:
+    result = take(field / "label_studio_1.23.2_export_JSON.json")
+    assert [(row.qid_value, row.vid, row.windows) for row in result.rows] == [
+        (1, "charades_3MSZA", ((24.3, 30.4),)),
+        (2, "kinetics_flipping_a_pancake", ((2.0, 4.0), (6.0, 8.0))),
+        (3, "kinetics_mmaction2_demo", ((2.0, 7.0),)),
+        (4, "nasa_13013", ((2.0, 6.0),)),
+    ]
+    assert result.problems == ()
+    (version,) = result.rows[2].annotations or ()
+    assert (version.annotator, version.windows, version.active_ms, version.updated_at) == (
+        "1",
+        ((2.3, 200 / 30),),
+        12_300,
+        "2026-11-29T13:47:35.549417Z",
+    )
+    assert [item.place for item in result.omissions] == ["task 1, prediction 1", "task 2, prediction 2"]
