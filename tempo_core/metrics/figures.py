@@ -84,13 +84,16 @@ def iou_figure(evaluation: Evaluation) -> Figure:
 
 def edge_figure(evaluation: Evaluation) -> Figure:
     """How far the edges of matched moments lie from the true ones, with their sign."""
-    sets = evaluation.queries.sets
+    queries = evaluation.queries
     bins = np.linspace(-EDGE_SPAN_S - 0.5, EDGE_SPAN_S + 0.5, 2 * EDGE_SPAN_S + 2)
     traces = []
-    for name, errors, colour in (("start", sets.start_error_s, BLUE), ("end", sets.end_error_s, ORANGE)):
+    for name, errors, colour in (
+        ("start", queries.start_error_s, BLUE),
+        ("end", queries.end_error_s, ORANGE),
+    ):
         counts, edges = np.histogram(np.clip(errors, -EDGE_SPAN_S, EDGE_SPAN_S), bins=bins)
         traces.append(_bars(name, _middles(edges), _numbers(counts), colour))
-    matched = len(sets.error_rows)
+    matched = len(queries.error_rows)
     caption = f"{matched} matched moments, predicted minus true; the outermost bins hold all beyond."
     axes = {"xaxis": {"title": {"text": "seconds"}}, "yaxis": {"title": {"text": "moments"}}}
     return Figure(

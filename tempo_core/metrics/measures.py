@@ -12,7 +12,7 @@
 | missed_refusal | queries without a moment | share answered |
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from tempo_core.metrics.arrays import (
     Bools,
     Floats,
     Ints,
-    Windows,
     any_along,
     best_iou,
     cross_iou,
@@ -33,41 +32,6 @@ from tempo_core.metrics.pairing import Answers, Pairs
 RECALL_THRESHOLDS = (0.3, 0.5, 0.7)
 SET_THRESHOLDS = (0.3, 0.5, 0.7)
 CALIBRATION_BINS = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SetScores:
-    """How well each query's set of moments fits, [N] each, and the edges of the moments that fit one another, [M]."""
-
-    iou: Floats
-    f1: Floats
-    """[N, 3] at IoU .3, .5 and .7; 1 where both sides are empty."""
-    count_correct: Bools
-    start_error_s: Floats
-    """[M] predicted minus true start of every matched moment."""
-    end_error_s: Floats
-    error_rows: Ints
-    """[M] the query that each matched moment belongs to."""
-
-
-def score_sets(predicted: Windows, truth: Windows) -> SetScores:
-    """Set scores of possible windows (each ends after it starts)."""
-    iou = cross_iou(predicted, truth)
-    sizes = predicted.counts + truth.counts
-    f1 = np.ones((len(truth), len(SET_THRESHOLDS)))
-    for column, threshold in enumerate(SET_THRESHOLDS):
-        matched = 2.0 * matched_counts(iou >= threshold)
-        f1[:, column] = np.divide(matched, sizes, out=np.ones_like(matched), where=sizes > 0)
-    rows, predicted_idx, truth_idx = matched_moments(iou)
-    errors = predicted.edges[rows, predicted_idx] - truth.edges[rows, truth_idx]
-    return SetScores(
-        iou=set_iou(predicted, truth),
-        f1=f1,
-        count_correct=predicted.counts == truth.counts,
-        start_error_s=errors[:, 0],
-        end_error_s=errors[:, 1],
-        error_rows=rows,
-    )
 
 
 def matched_counts(near: Bools) -> Ints:
@@ -158,7 +122,11 @@ def auroc(relevance: Floats, relevant: Bools) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryScores:
-    """Everything about every scored query [N] that the measures and plots are made from."""
+    """Everything about every scored query [N] that the measures and plots are made from.
+
+    Where nothing matches, the scores of the set are 1 for a refusal and 0 for anything else: an empty answer alone
+    earns nothing.
+    """
 
     relevant: Bools
     """Whether the ground truth has a moment."""
@@ -166,28 +134,41 @@ class QueryScores:
     relevance: Floats
     first_iou: Floats
     """IoU of the best-scored window with its best moment; 0 for a refusal and for nothing said."""
-    sets: SetScores
-    """Where nothing matches, 1 for a refusal and 0 for anything else: an empty answer alone earns nothing."""
+    set_iou: Floats
+    set_f1: Floats
+    """[N, 3] at IoU .3, .5 and .7."""
+    count_correct: Bools
+    start_error_s: Floats
+    """[M] predicted minus true start of every matched moment."""
+    end_error_s: Floats
+    error_rows: Ints
+    """[M] the query that each matched moment belongs to."""
     clusters: Ints
 
 
 def score_queries(pairs: Pairs, answers: Answers) -> QueryScores:
     """Score every query; `answers` come from `read_answers(pairs)` or from `whole_clip(pairs)`."""
-    truth = pairs.truth_windows
+    truth, predicted = pairs.truth_windows, answers.moments
     relevant = truth.counts > 0
-    sets = score_sets(answers.moments, truth)
     right_refusal = answers.refused.astype(np.float64)
+    iou = cross_iou(predicted, truth)
+    set_f1 = np.zeros((len(truth), len(SET_THRESHOLDS)))
+    for column, threshold in enumerate(SET_THRESHOLDS):
+        f1 = 2.0 * matched_counts(iou >= threshold) / np.maximum(predicted.counts + truth.counts, 1)
+        set_f1[:, column] = np.where(relevant, f1, right_refusal)
+    rows, predicted_idx, truth_idx = matched_moments(iou)
+    errors = predicted.edges[rows, predicted_idx] - truth.edges[rows, truth_idx]
     return QueryScores(
         relevant=relevant,
         refused=answers.refused,
         relevance=answers.relevance,
         first_iou=best_iou(answers.ranked, truth),
-        sets=replace(
-            sets,
-            iou=np.where(relevant, sets.iou, right_refusal),
-            f1=np.where(relevant[:, None], sets.f1, right_refusal[:, None]),
-            count_correct=np.where(relevant, sets.count_correct, answers.refused),
-        ),
+        set_iou=np.where(relevant, set_iou(predicted, truth), right_refusal),
+        set_f1=set_f1,
+        count_correct=np.where(relevant, predicted.counts == truth.counts, answers.refused),
+        start_error_s=errors[:, 0],
+        end_error_s=errors[:, 1],
+        error_rows=rows,
         clusters=pairs.clusters,
     )
 
@@ -215,19 +196,19 @@ def measure(scores: QueryScores) -> dict[str, Ratio]:
     for threshold in RECALL_THRESHOLDS:
         hit = (scores.first_iou >= threshold) & scores.relevant
         measures[f"recall@{threshold}"] = Ratio(numerator=hit.astype(np.float64), denominator=relevant)
-    measures["set_iou"] = Ratio(numerator=scores.sets.iou, denominator=everything)
-    measures["relevant_set_iou"] = Ratio(numerator=scores.sets.iou * relevant, denominator=relevant)
+    measures["set_iou"] = Ratio(numerator=scores.set_iou, denominator=everything)
+    measures["relevant_set_iou"] = Ratio(numerator=scores.set_iou * relevant, denominator=relevant)
     for column, threshold in enumerate(SET_THRESHOLDS):
-        measures[f"set_f1@{threshold}"] = Ratio(numerator=scores.sets.f1[:, column], denominator=everything)
-    count_correct = scores.sets.count_correct.astype(np.float64)
+        measures[f"set_f1@{threshold}"] = Ratio(numerator=scores.set_f1[:, column], denominator=everything)
+    count_correct = scores.count_correct.astype(np.float64)
     measures["count_accuracy"] = Ratio(numerator=count_correct, denominator=everything)
 
     # Edge errors: means over the matched moments, summed per query.
-    rows = scores.sets.error_rows
+    rows = scores.error_rows
     matched = np.bincount(rows, minlength=size).astype(np.float64)
     for name, error in (
-        ("start_error_s", scores.sets.start_error_s),
-        ("end_error_s", scores.sets.end_error_s),
+        ("start_error_s", scores.start_error_s),
+        ("end_error_s", scores.end_error_s),
     ):
         total = np.bincount(rows, weights=np.abs(error), minlength=size).astype(np.float64)
         measures[name] = Ratio(numerator=total, denominator=matched)
@@ -237,7 +218,7 @@ def measure(scores: QueryScores) -> dict[str, Ratio]:
     shares = {
         "refused_f1": (2 * (refused & ~is_relevant), refused.astype(np.int64) + ~is_relevant),
         "relevant_f1": (2 * (~refused & is_relevant), (~refused).astype(np.int64) + is_relevant),
-        "ra_iou": ((is_relevant != refused) * scores.sets.iou, everything),
+        "ra_iou": ((is_relevant != refused) * scores.set_iou, everything),
         "over_refusal": (refused & is_relevant, is_relevant),
         "missed_refusal": (~refused & ~is_relevant, ~is_relevant),
     }

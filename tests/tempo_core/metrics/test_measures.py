@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tempo_core.metrics.arrays import cross_iou, pad
-from tempo_core.metrics.measures import auroc, calibrate, matched_counts, matched_moments, score_sets
+from tempo_core.metrics.measures import auroc, calibrate, matched_counts, matched_moments, score_queries
+from tempo_core.metrics.pairing import Pairs, pair, read_answers
 from tests.tempo_core.metrics import plain
-from tests.tempo_core.metrics.builders import possible_window
+from tests.tempo_core.metrics.builders import possible_window, predicted_row, truth
 
 Window = tuple[float, float]
 rows_of_sets = st.lists(
@@ -51,12 +52,14 @@ def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list
 
 
 def test_set_scores_by_hand() -> None:
-    predicted = pad([[(0, 10), (20, 30)], [(0, 4)], [], []])
-    truth = pad([[(2, 10), (22, 34), (50, 60)], [(8, 12)], [(0, 5)], []])
-    scores = score_sets(predicted, truth)
-    assert scores.iou.tolist() == pytest.approx([16 / 34, 0, 0, 1])
+    moments = [[(2, 10), (22, 34), (50, 60)], [(8, 12)], [(0, 5)], []]
+    windows = [[(0, 10, 0.9), (20, 30, 0.8)], [(0, 4, 0.9)], [], []]
+    rows = [truth(qid, row) for qid, row in enumerate(moments)]
+    pairs = pair(rows, [predicted_row(qid, row) for qid, row in enumerate(windows)])
+    scores = score_queries(pairs, read_answers(pairs)[0])
+    assert scores.set_iou.tolist() == pytest.approx([16 / 34, 0, 0, 1])
     # IoU .8 and 8/14: both pairs pass .3 and .5, one passes .7; five windows in all.
-    assert scores.f1.tolist() == [pytest.approx([0.8, 0.8, 0.4]), [0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    assert scores.set_f1.tolist() == [pytest.approx([0.8, 0.8, 0.4]), [0, 0, 0], [0, 0, 0], [1, 1, 1]]
     assert scores.count_correct.tolist() == [False, True, False, True]
     assert scores.start_error_s.tolist() == [-2, -2]
     assert scores.end_error_s.tolist() == [0, -4]
@@ -64,8 +67,9 @@ def test_set_scores_by_hand() -> None:
 
 
 def test_no_query_matches_nothing() -> None:
-    scores = score_sets(pad([]), pad([]))
-    assert scores.iou.shape == (0,)
+    nothing = Pairs(truth=(), predictions=(), missing=(), unknown=(), notes=())
+    scores = score_queries(nothing, read_answers(nothing)[0])
+    assert scores.set_iou.shape == (0,)
     assert scores.error_rows.shape == (0,)
 
 
