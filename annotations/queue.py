@@ -369,9 +369,9 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
 def _select_rows(*further_columns: ColumnElement[Any]) -> Select[Any]:
     """The columns of a QueueRow, and further ones."""
     place, query = tables.queue, tables.queries
-    columns = [place.c[name] for name in ("query_id", "dataset", "split", "score", "reviews", "agreement")]
-    columns += [place.c.flagged, query.c.qid, query.c.text, query.c.vid, *further_columns]
-    return select(*columns).join(query, query.c.id == place.c.query_id)
+    names = ("query_id", "dataset", "split", "score", "reviews", "agreement", "flagged")
+    columns = [*(place.c[name] for name in names), query.c.qid, query.c.text, query.c.vid]
+    return select(*columns, *further_columns).join(query, query.c.id == place.c.query_id)
 
 
 def _conditions(row_filter: RowFilter) -> list[ColumnElement[bool]]:

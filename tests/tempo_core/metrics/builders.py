@@ -21,8 +21,8 @@ def scored(window: st.SearchStrategy[tuple[float, float]]) -> st.SearchStrategy[
 
 
 def truth(qid: int, windows: Sequence[Sequence[float]], **fields: Any) -> TruthRow:
-    given = {"vid": f"v{qid}", "duration_s": 150.0} | fields
-    return TruthRow(line=1, qid=qid, windows=tuple((w[0], w[1]) for w in windows), **given)
+    values: dict[str, Any] = {"vid": f"v{qid}", "duration_s": 150.0, **fields}
+    return TruthRow(line=1, qid=qid, windows=tuple((w[0], w[1]) for w in windows), **values)
 
 
 def predicted_row(qid: int, windows: Sequence[Sequence[float]] | None, **fields: Any) -> PredictionRow:
