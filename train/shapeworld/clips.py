@@ -110,7 +110,8 @@ def write_clip(
         stream.height, stream.width = canvas_size(scene, short_side_px)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = max(1, rate // 2) if for_editing else rate * 2
-        stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1"}
+        # With macroblock trees x264 gives other bytes each time (findings/x264-same-frames-other-bytes.sh).
+        stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1", "x264-params": "mbtree=0"}
         for tick in range(scene.ticks):
             times = tick + np.arange(round(per_tick)) / per_tick
             for frame in render(scene, short_side_px=short_side_px, times=times, compress=False):

@@ -70,6 +70,16 @@ def test_the_file_shows_each_beat_at_its_true_time(tmp_path: Path) -> None:
     assert np.abs(video.frames.astype(int) - drawn).mean() < 4
 
 
+def test_a_scene_is_the_same_file_whatever_lay_in_memory_before(tmp_path: Path) -> None:
+    scene = sample_scene(HELD_OUT_SEEDS + 300_001, RICH)
+    files = set()
+    for seed in range(4):
+        np.random.default_rng(seed).integers(0, 255, 50_000 * (seed + 1), dtype=np.uint8)
+        write_clip(scene, tmp_path / "clip.mp4", short_side_px=112)
+        files.add((tmp_path / "clip.mp4").read_bytes())
+    assert len(files) == 1
+
+
 def test_a_set_has_rows_in_qvhighlights_form_and_resumes(tmp_path: Path) -> None:
     plan = SetPlan(clips=2, queries=3, tier="plain", short_side_px=64)
     rows_path = make_set(plan, tmp_path)
