@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from tempo_core import command_line
 from tempo_core.commands.allocate import allocate
+from tempo_core.commands.calibrate import calibrate
+from tempo_core.commands.conform import conform
 from tempo_core.commands.evaluate import evaluate
 from tempo_core.commands.frames import FramesCommand, frames
 from tempo_core.commands.ground import ground
@@ -16,6 +18,8 @@ app.command(cls=FramesCommand)(frames)
 app.command()(allocate)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(calibrate)
+app.command()(conform)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

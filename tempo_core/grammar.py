@@ -82,7 +82,10 @@ class AnswerGrammar:
 
         spellings = [(stamp,) if isinstance(stamp, str) else stamp for stamp in stamps]
         self.stamps = [texts[0] for texts in spellings]
-        self._mark_ids = [[ids_of((text,)) for text in texts] for texts in spellings]
+        # In one call, which a long video's thousands of marks are worth; digits hold no added token.
+        texts = [text for texts in spellings for text in texts]
+        encoded = iter(tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        self._mark_ids = [[tuple(map(int, next(encoded))) for _ in texts] for texts in spellings]
         end = (special_id(tokenizer, IM_END),)
         self._refusals = [(*ids_of((text,)), *end) for text in form.refusals]
         self._opening, self._to, self._closing = (

@@ -49,6 +49,9 @@ HUB_NAMES: Mapping[str, str] = {
 }
 """Which protocol the published checkpoints and adapters speak, by their hub names in lower case."""
 
+WORDLESS = ("yeliudev/videomind-2b", "yeliudev/videomind-7b", "yeliudev/videomind-2b-ft-qvhighlights")
+"""Published grounders that name moments by a head of their own, not in words."""
+
 PLAIN: Mapping[str, str] = {
     "qwen2_vl": "tempo",
     "qwen2_5_vl": "tempo",
@@ -91,7 +94,7 @@ def choose_protocol(
     In this order: `named` by a person; "protocol" in `settings`, the checkpoint's `tempo.json` (None: it has no such
     file; a file that names none is Tempo's own); the hub names of `adapter` and `source`, with or without a
     @revision; else the family's plain protocol. Raises InputError for an unknown name or one that the family does not
-    speak, CheckpointError when it stands in `tempo.json`.
+    speak, CheckpointError when it stands in `tempo.json` or the checkpoint does not answer in words.
     """
     if named is not None:
         return Choice(_spoken_by(model_type, named), f"It was asked for as --protocol {named}.", True)
@@ -103,6 +106,11 @@ def choose_protocol(
             raise CheckpointError(f"tempo.json: {error}") from error
     for hub_name in (adapter, source):
         key = (hub_name or "").partition("@")[0].lower()
+        if key in WORDLESS:
+            raise CheckpointError(
+                f"{hub_name} names moments by a regression head, which is not built here. Choose a model that "
+                "answers in words."
+            )
         if key in HUB_NAMES:
             return Choice(_spoken_by(model_type, HUB_NAMES[key]), f"{hub_name} was trained with it.", True)
     protocol = protocol_named(PLAIN[model_type])

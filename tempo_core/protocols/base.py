@@ -122,7 +122,7 @@ class Sampling:
     def plan(self, info: "VideoInfo") -> FramePlan:
         """The frames of a probed video. A video of one frame has one."""
         count = self._count(info)
-        high, low = self._frame_pixels(count), self.min_pixels
+        high, low = self.frame_pixels(count), self.min_pixels
         size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
         units = math.ceil(count / self.frames_per_unit)
         tokens = units * (size[0] // self.factor_px) * (size[1] // self.factor_px)
@@ -137,7 +137,7 @@ class Sampling:
             wanted = min(max(wanted, self.min_frames), self.max_frames)
         return max(1 if total == 1 else 2, math.floor(min(wanted, total) / 2) * 2)
 
-    def _frame_pixels(self, count: int) -> int:
+    def frame_pixels(self, count: int) -> int:
         """Most pixels of a frame when there are so many frames."""
         share = min(768 * self.factor_px**2, self.total_pixels / count * self.frames_per_unit)
         share = max(share, int(self.min_pixels * 1.05))
@@ -226,8 +226,11 @@ class AnswerForm:
     """Regular expression of what may stand before a free answer, such as a thought."""
 
     def write(self, moments: Sequence[tuple[str, str]]) -> str:
-        """The answer that names these (start, end) texts; the first refusal for none."""
+        """The answer that names these (start, end) texts; the first refusal for none. Raises InputError where the
+        checkpoint knows no refusal."""
         if not moments:
+            if not self.refusals:
+                raise InputError("These answers know no refusal; name at least one moment.")
             return self.refusals[0]
         words = [f"{start}{''.join(self.to)}{end}" for start, end in moments]
         return "".join([*self.opening, "".join(self.next or ()).join(words), *self.closing])
@@ -369,6 +372,8 @@ class Protocol:
         else:
             for time_s in (*times, float(end_s)):
                 marks.setdefault(self.spell(time_s), time_s)
+        if len(marks) == 1:  # no moment fits into one mark: the end is written as the next tenth
+            marks.setdefault(self.spell(max(times[-1], float(end_s)) + 0.1), float(end_s))
         return Timeline(
             units=units,
             unit_times_s=unit_times,

@@ -1,0 +1,224 @@
+"""What the authors' own code says to their models, as fixtures for `tests/tempo_core/protocols`.
+
+    python scripts/protocol_fixtures.py REPOSITORIES [OUT.json]
+
+REPOSITORIES holds bare clones as OWNER+NAME/repo, at any commit; the commit that was read is written beside each
+text. Constants and pure functions are cut out of the authors' files and run here: nothing of them is imported,
+installed or kept. Qwen3-VL's stamps come from the installed transformers, whose processor those models use.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+OUT = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols" / "prompts.json"
+QUERY = "A man in a blue-checked shirt opens the door, then waves."
+PADS = 3
+"""Visual tokens of every unit."""
+CASES = [
+    {"fps": 30.0, "indices": [0, 15, 30, 45, 60, 75], "end_s": 3.1},
+    {"fps": 30000 / 1001, "indices": [0, 7, 15, 22, 30, 299], "end_s": 10.01},
+]
+
+
+class Repository:
+    """The newest commit of a bare clone."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.git_dir, self.name = folder / name.replace("/", "+") / "repo", name
+        self.commit = self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.git_dir), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def read(self, path: str) -> str:
+        return self._git("show", f"{self.commit}:{path}")
+
+    def run(self, path: str, *names: str, **given: Any) -> SimpleNamespace:
+        """The named constants, functions and classes of a file, run with nothing but `given` around them."""
+        nodes: list[ast.stmt] = []
+        for node in ast.parse(self.read(path)).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            named = {target.id for target in targets if isinstance(target, ast.Name)}
+            if named & set(names) or getattr(node, "name", None) in names:
+                nodes.append(node)
+        future = ast.parse("from __future__ import annotations").body
+        namespace: dict[str, Any] = dict(given)
+        code = compile(ast.Module([*future, *nodes], []), path, "exec", dont_inherit=True)
+        exec(code, namespace)
+        return SimpleNamespace(**namespace)
+
+
+def chat(*turns: tuple[str, str], default_system: bool, generation: str = "<|im_start|>assistant\n") -> str:
+    """The text of a chat template. Qwen2-VL's and Qwen2.5-VL's add a system turn where there is none."""
+    if default_system and turns[0][0] != "system":
+        turns = (("system", "You are a helpful assistant."), *turns)
+    return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns) + generation
+
+
+def qwen3_video(case: dict[str, Any]) -> str:
+    """A video as Qwen3-VL's processor writes it."""
+    from transformers import Qwen3VLProcessor
+
+    processor: Any = SimpleNamespace(
+        video_processor=SimpleNamespace(merge_size=2, temporal_patch_size=2),
+        vision_start_token="<|vision_start|>",
+        vision_end_token="<|vision_end|>",
+        video_token="<|video_pad|>",
+        _calculate_timestamps=lambda *given: Qwen3VLProcessor._calculate_timestamps(processor, *given),
+    )
+    import numpy as np
+
+    metadata = SimpleNamespace(fps=case["fps"], frames_indices=np.array(case["indices"]))
+    grid = np.array([len(case["indices"]) // 2, 4, PADS])
+    inputs = {"video_grid_thw": [grid], "video_metadata": [metadata]}
+    return Qwen3VLProcessor.replace_video_token(processor, inputs, 0)
+
+
+def one_block(case: dict[str, Any]) -> str:
+    """A video as Qwen2.5-VL's processor writes it: one block."""
+    return f"<|vision_start|>{'<|video_pad|>' * PADS * (len(case['indices']) // 2)}<|vision_end|>"
+
+
+def unitime(repository: Repository, case: dict[str, Any]) -> str:
+    """The first pass of UniTime's inference on a short video, without a tokenizer."""
+    import torch
+
+    frames = [round(index / case["fps"], 1) for index in case["indices"]]
+    told = repository.run("inference.py", "construct_messages_mr_fps").construct_messages_mr_fps
+    (message,) = told("clip.mp4", None, 2, [0, case["end_s"]], "mr", 32)
+    # As in `run_inference`, between the messages and the processor.
+    times = [[round((x + y) / 2, 1) for x, y in zip(frames[::2], frames[1::2], strict=True)]]
+    stamps = [[f"timestamp: {time} seconds; feature: " for time in clip] for clip in times]
+    parts = (message, {"content": [{"type": "text", "text": f"Query:{QUERY}\nAnswer: "}]})
+    texts = [part["content"][-1]["text"] for part in parts]
+    text = chat(
+        ("user", f"<|vision_start|><|video_pad|><|vision_end|>{texts[0]}"),
+        ("user", texts[1]),
+        default_system=True,
+        generation="",
+    )
+    prompts: list[str] = []
+    processor = repository.run(
+        "models/qwen2_vl.py",
+        "Qwen2VLMRProcessor",
+        Qwen2VLProcessor=object,
+        Qwen2VLProcessorKwargs=None,
+        BatchFeature=lambda data: data,
+        torch=torch,
+    ).Qwen2VLMRProcessor()
+    kwargs = {"images_kwargs": {}, "videos_kwargs": {}, "text_kwargs": {}}
+    processor._merge_kwargs = lambda *_, **__: kwargs
+    grid = torch.tensor([[len(times[0]), 4, PADS]])
+    processor.image_processor = lambda **_: {"video_grid_thw": grid}
+    processor.image_processor = _Callable(processor.image_processor, merge_size=2)
+    processor.tokenizer = _Callable(lambda texts, **_: prompts.extend(texts) or {}, init_kwargs={})
+    processor(text=[text], videos=[0], timestamps=stamps)
+    return prompts[0]
+
+
+class _Callable:
+    """A function with attributes."""
+
+    def __init__(self, function: Callable[..., Any], **attributes: Any) -> None:
+        self._function = function
+        vars(self).update(attributes)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return self._function(*given, **named)
+
+
+def omnivtg(repository: Repository, case: dict[str, Any]) -> str:
+    """OmniVTG's demo, without its tokenizer; each block's one placeholder is widened as its server does."""
+    tokens = ("DEFAULT_IM_START_TOKEN", "DEFAULT_IM_END_TOKEN", "DEFAULT_VIDEO_TOKEN", "VISION_START_TOKEN")
+    functions = ("_calculate_timestamps", "_interleave_timestamps")
+    demo = repository.run("demo.py", *tokens, "VISION_END_TOKEN", "SYSTEM_MESSAGE", "PROMPT", *functions)
+    user = "<|vision_start|><|video_pad|><|vision_end|>" + demo.PROMPT.format(query=QUERY)
+    metadata = [{"frames_indices": list(case["indices"]), "fps": case["fps"]}]
+    text, _ = demo._interleave_timestamps(user, metadata, [[len(case["indices"]) // 2]])
+    text = text.replace("<|video_pad|>", "<|video_pad|>" * PADS)
+    return chat(("system", demo.SYSTEM_MESSAGE), ("user", text), default_system=True)
+
+
+def prompts(folder: Path) -> list[dict[str, Any]]:
+    """Every protocol's prompt for every case."""
+    rows = []
+    for case in CASES:
+        for name, repository_name, build in _builders():
+            repository = Repository(folder, repository_name)
+            rows.append(
+                {
+                    "protocol": name,
+                    "repository": repository.name,
+                    "commit": repository.commit,
+                    "query": QUERY,
+                    "times_s": [index / case["fps"] for index in case["indices"]],
+                    "end_s": case["end_s"],
+                    "pads": PADS,
+                    "text": build(repository, case),
+                }
+            )
+    return rows
+
+
+def _builders() -> list[tuple[str, str, Callable[[Repository, dict[str, Any]], str]]]:
+    def timelens(repository: Repository, video: str, *, system: bool, think: str = "") -> str:
+        words = repository.run("evaluation/utils.py", "GROUNDER_PROMPT").GROUNDER_PROMPT
+        import re
+
+        clean = repository.run("timelens/dataset/timelens_data.py", "parse_query", re=re).parse_query
+        text = chat(("user", video + words.format(clean(QUERY))), default_system=system)
+        return text + think
+
+    def timelens2(repository: Repository, case: dict[str, Any]) -> str:
+        import re
+
+        template = json.loads(repository.read("grpo/configs/data/timelens2.json"))["timelens2-93k"]
+        told = repository.run("grpo/timelens/data/prompt.py", "parse_query", "apply_prompt", re=re)
+        text = qwen3_video(case) + told.apply_prompt(QUERY, template["prompt_template"])
+        return chat(("user", text), default_system=False)
+
+    def tvg_r1(repository: Repository, case: dict[str, Any]) -> str:
+        words = repository.run("VideoMind/videomind/constants.py", "GROUNDER_PROMPT").GROUNDER_PROMPT
+        return chat(("user", one_block(case) + words.format(QUERY)), default_system=True)
+
+    def time_r1(repository: Repository, case: dict[str, Any]) -> str:
+        words = repository.run("demo.py", "PROMPT_TEMPLATE").PROMPT_TEMPLATE
+        return chat(("user", one_block(case) + words.format(QUERY)), default_system=True)
+
+    def ra_rft(repository: Repository, case: dict[str, Any]) -> str:
+        told = repository.run("inference.py", "SYSTEM_PROMPT", "QUESTION_TEMPLATE")
+        text = one_block(case) + told.QUESTION_TEMPLATE.replace("[EVENT]", QUERY)
+        return chat(("system", told.SYSTEM_PROMPT), ("user", text), default_system=True)
+
+    def marlin(repository: Repository, case: dict[str, Any]) -> str:
+        words = repository.run("src/marlin/contract.py", "GROUND_PROMPT").GROUND_PROMPT
+        text = chat(("user", qwen3_video(case) + words.format(query=QUERY)), default_system=False)
+        return text + "<think>\n\n</think>\n\n"
+
+    return [
+        ("timelens_8b", "TencentARC/TimeLens", lambda r, c: timelens(r, qwen3_video(c), system=False)),
+        ("qwen2_5_vl", "TencentARC/TimeLens", lambda r, c: timelens(r, one_block(c), system=True)),
+        ("timelens2", "MCG-NJU/TimeLens2", timelens2),
+        ("tvg_r1", "zjuruizhechen/TVG-R1", tvg_r1),
+        ("time_r1", "xiaomi-research/time-r1", time_r1),
+        ("ra_rft", "JINSUBY/RA-RFT", ra_rft),
+        ("omnivtg", "oceanflowlab/OmniVTG", omnivtg),
+        ("unitime", "Lzq5/UniTime", unitime),
+        ("marlin", "Nemo-Station/marlin-cli", marlin),
+    ]
+
+
+if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        sys.exit(__doc__)
+    out = Path(sys.argv[2]) if len(sys.argv) == 3 else OUT
+    rows = prompts(Path(sys.argv[1]))
+    out.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{len(rows)} prompts in {out}")

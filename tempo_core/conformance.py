@@ -1,0 +1,114 @@
+"""Whether a checkpoint is told the truth about a file: every stamp against the presentation time of its pixels.
+
+    report = check_file("clip.mp4", protocol_named("timelens_8b"))
+
+Each sampled frame is asked for once more at the very time that came back with it: another time, or another picture,
+means that the two did not belong together. Then each stamp is read back as text and held against the true time of its
+unit. Protocols that write no stamps are told the time by M-RoPE positions, which take the same times.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tempo_core.errors import InputError
+from tempo_core.protocols.base import Protocol, Timeline
+from tempo_core.sampling import round_step_s
+from tempo_core.video import SampledVideo, VideoInfo, probe, sample
+
+ROUNDING_S = 0.05 + 1e-6
+"""A stamp in tenths is off by half a tenth at most, UniTime's by a whole one: it rounds twice."""
+READ_AGAIN_PIXELS = 64 * 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeReport:
+    """What one file's checkpoint was told, beside the truth."""
+
+    file: str
+    protocol: str
+    n_frames: int
+    allowed_s: float
+    """Half a displayed frame, or half a tenth where that is more."""
+    largest_gap_s: float
+    """Between a stamp and its unit's true time; 0 where no stamps are written."""
+    pairs: tuple[dict[str, float | str], ...]
+    """Stamp text, true time in seconds, and the sha256 of the unit's pixels, for every unit."""
+    problems: tuple[str, ...]
+
+    @property
+    def conforms(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        names = ("file", "protocol", "n_frames", "allowed_s", "largest_gap_s", "conforms")
+        return {name: getattr(self, name) for name in names} | {
+            "pairs": list(self.pairs),
+            "problems": list(self.problems),
+        }
+
+
+def check_file(path: str | Path, protocol: Protocol, *, max_frames: int = 64) -> TimeReport:
+    """Sample a file as the protocol does (at most `max_frames` frames, small) and hold its stamps against the truth.
+
+    Raises VideoError for files that cannot be read truthfully.
+    """
+    info = probe(path)
+    video = sample(path, at=wanted_times(info, protocol, max_frames), max_pixels=READ_AGAIN_PIXELS)
+    again = sample(path, at=video.times_s.tolist(), max_pixels=READ_AGAIN_PIXELS)
+    problems = []
+    if not np.array_equal(video.times_s, again.times_s):
+        problems.append("A frame that is asked for at its own time comes back with another.")
+    elif not np.array_equal(video.frames, again.frames):
+        problems.append("A frame that is asked for at its own time comes back as another picture.")
+    timeline = protocol.timeline(video.times_s.tolist(), video.end_s)
+    gaps = stamp_gaps(timeline)
+    rounding_s = ROUNDING_S * (2 if protocol.marks == "units" else 1)
+    allowed_s = max((info.end_s - info.start_s) / info.frame_count / 2, rounding_s)
+    late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
+    if late:
+        stamp, true_s = timeline.stamps[late[0]], timeline.unit_times_s[late[0]]
+        problems.append(f"{len(late)} stamps are off; the first is {stamp!r} for pixels of {true_s:.3f} s.")
+    return TimeReport(
+        file=Path(path).name,
+        protocol=protocol.name,
+        n_frames=len(video.times_s),
+        allowed_s=allowed_s,
+        largest_gap_s=max(gaps, default=0.0),
+        pairs=tuple(
+            {**pair, "sha256": unit_hash(video, unit)}
+            for pair, unit in zip(timeline.stamp_pairs(), timeline.units, strict=True)
+        ),
+        problems=tuple(problems),
+    )
+
+
+def wanted_times(info: VideoInfo, protocol: Protocol, max_frames: int) -> list[float]:
+    """The times to sample a file at, as the protocol does, thinned to `max_frames`."""
+    if max_frames < 1:
+        raise InputError(f"At least one frame must be sampled; got max_frames={max_frames}. Give 1 or more.")
+    if protocol.sampling is not None:
+        times = protocol.sampling.plan(info).times_s
+    else:
+        step_s = round_step_s(info.duration_s, max_frames)
+        times = [k * step_s for k in range(max_frames) if k * step_s < info.end_s]
+    return times[:: -(-len(times) // max_frames)]
+
+
+def stamp_gaps(timeline: Timeline) -> list[float]:
+    """Seconds between each stamp, read back as text, and its unit's true time; none where there are no stamps."""
+    gaps = []
+    for stamp, time_s in zip(timeline.stamps, timeline.unit_times_s, strict=True):
+        if number := re.search(r"\d+(?:\.\d+)?", stamp):
+            gaps.append(abs(float(number[0]) - time_s))
+    return gaps
+
+
+def unit_hash(video: SampledVideo, unit: tuple[int, ...]) -> str:
+    """A sha256 in hex of a unit's frames."""
+    return hashlib.sha256(np.ascontiguousarray(video.frames[list(unit)]).tobytes()).hexdigest()

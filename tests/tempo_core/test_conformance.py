@@ -1,0 +1,87 @@
+"""Stamps are held against the pixels' own times, on files where a frame's number says little about its time."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tempo_core import conformance
+from tempo_core.__main__ import main
+from tempo_core.conformance import check_file
+from tempo_core.protocols import protocol_named
+from tests.videos import constant, numbers_of, trimmed, write_clip
+
+UNEVEN = [0.0, 0.04, 0.08, 0.5, 0.54, 1.6, 1.64, 1.68, 3.0, 3.04, 3.9, 4.2, 4.24]
+PROTOCOLS = ["tempo", "timelens_8b", "unitime", "marlin", "time_r1"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A variable rate, a late start behind sound, an odd number of frames, and an edit list."""
+    clips = tmp_path_factory.mktemp("hostile")
+    write_clip(clips / "uneven.mp4", UNEVEN)
+    write_clip(clips / "late.mp4", constant(40, start_s=1.2), audio_s=3.0)
+    write_clip(clips / "odd.mp4", constant(51))
+    whole = write_clip(tmp_path_factory.mktemp("whole") / "whole.mp4", constant(75))
+    trimmed(whole, clips / "cut.mp4", 1.4)
+    return clips
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("file", ["uneven.mp4", "late.mp4", "odd.mp4", "cut.mp4"])
+def test_what_is_told_is_true(folder: Path, name: str, file: str) -> None:
+    report = check_file(folder / file, protocol_named(name))
+    assert report.problems == ()
+    assert report.largest_gap_s <= report.allowed_s
+    assert len({pair["sha256"] for pair in report.pairs}) > 1
+
+
+def test_the_pairs_are_the_files_own_times(folder: Path) -> None:
+    report = check_file(folder / "uneven.mp4", protocol_named("timelens_8b"))
+    told = [(pair["stamp"], pair["time_s"]) for pair in report.pairs]
+    times = {round(time_s, 3) for time_s in UNEVEN}
+    video = conformance.sample(folder / "uneven.mp4", at=UNEVEN)
+    assert {round(float(time_s), 3) for time_s in video.times_s} == times
+    for stamp, time_s in told:
+        assert f"<{time_s:.1f} seconds>" == stamp
+        assert any(abs((a + b) / 2 - float(time_s)) < 1e-6 for a in times for b in times)
+
+
+def test_times_by_frame_number_are_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serving stacks do: a frame's time is its number by the average rate."""
+    true_sample = conformance.sample
+
+    def by_number(path: Path, **request: Any) -> Any:
+        video = true_sample(path, **request)
+        numbers = np.array(numbers_of(true_sample(path, at=video.times_s.tolist()).frames))
+        return replace(video, times_s=numbers * 4.28 / len(UNEVEN))
+
+    monkeypatch.setattr(conformance, "sample", by_number)
+    report = check_file(folder / "uneven.mp4", protocol_named("timelens_8b"))
+    assert not report.conforms
+
+
+def test_a_stamp_that_is_off_is_named(folder: Path) -> None:
+    protocol = replace(protocol_named("timelens_8b"), stamp_time=lambda first_s, last_s: f"{last_s + 1:.1f}")
+    report = check_file(folder / "odd.mp4", protocol)
+    assert len(report.problems) == 1
+    assert report.problems[0].endswith("s.")
+    assert "stamps are off; the first is" in report.problems[0]
+
+
+def test_the_command_checks_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", str(folder), "--protocol", "timelens-8b", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [report["file"] for report in data["files"]] == ["cut.mp4", "late.mp4", "odd.mp4", "uneven.mp4"]
+    assert data["unread"] == {}
+
+
+def test_an_unreadable_file_fails_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("no video")
+    assert main(["conform", str(tmp_path)]) == 1
+    assert "notes.txt" in capsys.readouterr().out
+    assert main(["conform", str(tmp_path / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
