@@ -23,9 +23,11 @@ from tempo_core.command_line import AsJson
 from tempo_core.decoding import Scorer
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.moments import Moment
+from tests.train.grpo.plain import pixel_inputs, plain_logprobs
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
-from train.grpo.group_forward import group_logprobs, pack, plain_logprobs, vision_inputs
+from train.grpo.group_forward import group_logprobs, pack
 from train.grpo.rollouts import Rollout, distinct, prefill, sample_group
 from train.trainer import encode_video
 
@@ -94,7 +96,9 @@ def shared_step(
     model.train()
     unique, places = distinct(step.rollouts) if merge else (step.rollouts, list(range(size)))
     row = pack(encoded, [rollout.completion for rollout in unique])
-    logprobs = group_logprobs(model, encoded, row, None if train_vision else visual_tokens)
+    if train_vision:
+        visual_tokens = encode_video(model, encoded.video)
+    logprobs = group_logprobs(model, row, visual_tokens)
     weights = torch.zeros(len(unique))
     weights.index_add_(0, torch.tensor(places), torch.tensor(advantages(step.rollouts)))
     _backward(step, model, logprobs, weights[row.completion_idx])
@@ -133,11 +137,12 @@ def repeated_prefill(model: Any, encoded: Encoded, size: int) -> Any:
     from tempo_core.decoding import CachedScorer
 
     ids = torch.tensor([encoded.prompt_ids] * size)
-    types = (ids == model.config.image_token_id).int()
-    vision = vision_inputs(model, encoded.video, None, types=types)
+    vision = pixel_inputs(model, encoded.video, ids)
     vision["pixel_values"] = vision["pixel_values"].repeat(size, 1)
     vision["image_grid_thw"] = vision["image_grid_thw"].repeat(size, 1)
-    positions, _ = model.model.get_rope_index(ids, types, image_grid_thw=vision["image_grid_thw"])
+    positions, _ = model.model.get_rope_index(
+        ids, vision["mm_token_type_ids"], image_grid_thw=vision["image_grid_thw"]
+    )
     cache = DynamicCache(config=model.config.get_text_config())
     output = model(
         input_ids=ids,
@@ -169,7 +174,7 @@ class _EveryRow:
 def sample(scorer: Scorer, encoded: Encoded, tokenizer: Any, size: int) -> list[Rollout]:
     """The same answers for both ways: equal random numbers, equal distributions."""
     return sample_group(
-        scorer, encoded, tokenizer, np.random.default_rng(SEED), num_generations=size, temperature=1.0
+        scorer, encoded, tokenizer, np.random.default_rng(SEED), PirGrpoConfig(num_generations=size)
     )
 
 

@@ -218,9 +218,9 @@ def measure_group() -> Walk:
     from tempo_core.checkpoint import find_checkpoint
     from tempo_core.loading import load_model
     from tempo_core.moments import Moment
+    from train.config import PirGrpoConfig
     from train.data.encoding import Encoder
     from train.data.examples import Example
-    from train.grpo.config import PirGrpoConfig
     from train.grpo.trainer import PirGrpoTrainer, run_pir_grpo
     from train.trainer import adapt
 
@@ -257,9 +257,7 @@ def measure_group() -> Walk:
     PirGrpoTrainer.training_step = training_step  # type: ignore[method-assign]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            run_pir_grpo(
-                adapt(loaded.model, config), loaded.tokenizer, encoder, examples, config, Path(folder, "run")
-            )
+            run_pir_grpo(adapt(loaded.model, config), encoder, examples, config, Path(folder, "run"))
     finally:
         PirGrpoTrainer.training_step = untraced  # type: ignore[method-assign]
     return steps[-1]

@@ -1,13 +1,12 @@
 """What a run would take, before it starts: rows, tokens, memory and time. Nothing is decoded, no weight is read."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tempo_core.memory import plan, read_model_config
+from train.config import RefreshConfig
 from train.data.examples import Example, counts
-from train.refresh.config import RefreshConfig
 
 CPU_FLOPS = 4e10
 """Of two cores in float32, as measured on tempo-tiny; a guess for any other machine."""
@@ -35,14 +34,7 @@ class DryRun:
     activation_bytes: int
     seconds: dict[str, float]
     device: str
-
-    @property
-    def memory_bytes(self) -> int:
-        return self.weight_bytes + self.state_bytes + self.activation_bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**asdict(self), "memory_bytes": self.memory_bytes}
+    memory_bytes: int
 
     def describe(self) -> str:
         """The plan in a few lines for a terminal."""
@@ -110,7 +102,10 @@ def dry_run(
     flops = (CPU_FLOPS if device == "cpu" else GPU_FLOPS) * devices
     kept_activations = 1 if config.sft.gradient_checkpointing else 12
     bytes_each = 4 if device == "cpu" else 2
-    activations = longest * text.hidden_size * text.num_hidden_layers * bytes_each * kept_activations
+    activation_bytes = (
+        memory.activation_bytes
+        + longest * text.hidden_size * text.num_hidden_layers * bytes_each * kept_activations
+    )
     return DryRun(
         rows=counts(examples),
         steps=steps,
@@ -118,9 +113,10 @@ def dry_run(
         weight_bytes=memory.weight_bytes,
         trained=trained,
         state_bytes=STATE_BYTES * trained,
-        activation_bytes=memory.activation_bytes + activations,
+        activation_bytes=activation_bytes,
         seconds={name: round(6 * body * count / flops, 1) for name, count in tokens.items()},
         device=device,
+        memory_bytes=memory.weight_bytes + STATE_BYTES * trained + activation_bytes,
     )
 
 

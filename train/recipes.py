@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from train.config import PirGrpoConfig, RefreshConfig, SftConfig
 from train.data.negatives import NegativeShares
-from train.grpo.config import PirGrpoConfig
 from train.grpo.rewards import TVG_R1
-from train.refresh.config import RefreshConfig
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
-from train.sft.config import SftConfig
 from train.shapeworld.queries import QueryMix
 
 
@@ -189,6 +186,3 @@ FINE_TUNING: dict[str, Callable[..., RefreshConfig]] = {
     "qwen2-vl-7b-gpus": qwen2_vl_7b_gpus,
 }
 """Recipes for further training: `train sft`, `train pir-grpo` and `train refresh` take them."""
-
-CONFIGS = Path(__file__).parent / "configs"
-"""accelerate's configuration files, one for each way to use several GPUs."""

@@ -8,7 +8,6 @@ import json
 import threading
 import time
 import warnings
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,8 +23,17 @@ from tempo_core.errors import InputError
 from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
 from tempo_core.vision import encode_frames
-from train.checkpoints import WHOLE, append_line, last_state, read_lines, write_json, write_lines
-from train.config import TrainingConfig
+from train.checkpoints import (
+    WHOLE,
+    append_line,
+    last_state,
+    open_run,
+    read_lines,
+    rows_digest,
+    write_json,
+    write_lines,
+)
+from train.config import TrainingConfig, as_dict
 from train.data.encoding import EncodedVideo
 from train.data.examples import Example, require_training
 
@@ -61,24 +69,28 @@ def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> 
         return get_peft_model(model, lora)
 
 
-def require_rows(examples: Sequence[Example]) -> None:
-    """Raise InputError when there is nothing to learn from, or a row of val or test is about to teach."""
+def open_stage(
+    kind: str, model: Any, examples: Sequence[Example], config: TrainingConfig, out_dir: Path, **more: Any
+) -> bool:
+    """Begin or go on with a stage's run; True when it has ended already. `more` decides the run too.
+
+    Raises InputError when there is nothing to learn from, when a row of val or test is about to teach, and when
+    another run is in the folder.
+    """
     if not examples:
         raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
     require_training(examples)
+    identity = {"kind": kind, "config": as_dict(config), "rows": rows_digest(examples)}
+    return open_run(out_dir, {**identity, **more, "start": weights_digest(model)})
 
 
-class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]], ABC):
-    """Items that a thread makes ahead of their turn. The same item is the same whenever it is made."""
+class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]]):
+    """Items that a thread makes ahead of their turn. `make(idx)` gives the same item whenever it is called."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self, length: int, make: Callable[[int], dict[str, Any]]) -> None:
+        self._length, self._make = length, make
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tempo-decode")
         self._futures: dict[int, Future[dict[str, Any]]] = {}
-
-    @abstractmethod
-    def make(self, idx: int) -> dict[str, Any]:
-        """The item of an index; runs in the thread."""
 
     def __len__(self) -> int:
         return self._length
@@ -86,7 +98,7 @@ class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]], ABC):
     def __getitem__(self, idx: int) -> dict[str, Any]:
         for ahead in range(idx, min(idx + 1 + PREFETCHED_ITEMS, self._length)):
             if ahead not in self._futures:
-                self._futures[ahead] = self._pool.submit(self.make, ahead)
+                self._futures[ahead] = self._pool.submit(self._make, ahead)
         for passed in [earlier for earlier in self._futures if earlier < idx]:
             self._futures.pop(passed).cancel()
         return self._futures.pop(idx).result()
@@ -150,12 +162,8 @@ class StageTrainer(Trainer):
         gradient_accumulation_steps: int,
         lr_scheduler_type: str,
     ) -> None:
-        checkpointing: dict[str, Any] = {}
-        if config.gradient_checkpointing:
-            checkpointing = {
-                "activation_checkpointing": True,
-                "activation_checkpointing_kwargs": {"use_reentrant": False},
-            }
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
         on_cpu = model.device.type == "cpu"
         arguments = TrainingArguments(
             output_dir=str(out_dir / "states"),
@@ -182,13 +190,14 @@ class StageTrainer(Trainer):
             remove_unused_columns=False,
             dataloader_pin_memory=False,
             ddp_find_unused_parameters=False,
-            **checkpointing,
+            activation_checkpointing=config.gradient_checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False},
         )
         super().__init__(
             model=model, args=arguments, train_dataset=dataset, data_collator=lambda items: items[0]
         )
         self.remove_callback(PrinterCallback)
-        self.config, self.dataset = config, dataset
+        self.config, self.dataset, self.out_dir = config, dataset, out_dir
         self.vision = VisionCache(frozen=not config.train_vision)
         self.counts: dict[str, float] = {}
 
@@ -201,9 +210,9 @@ class StageTrainer(Trainer):
         """The numbers since the last call, for a line of the curves (None: no line). Every process calls it."""
         raise NotImplementedError
 
-    def run(self, out_dir: Path) -> Any:
+    def run(self) -> Any:
         """Train to the end, from the folder's last whole state or from the beginning; the model."""
-        state = last_state(out_dir)
+        state = last_state(self.out_dir)
         if state is not None and self.config.method == "full":
             # transformers 5.23 saves Qwen2-VL under its published names; Trainer, not strict, then finds none of them
             load_trained(self.model, state).train()
@@ -215,12 +224,12 @@ class StageTrainer(Trainer):
             self.dataset.close()
         return self.accelerator.unwrap_model(self.model)
 
-    def finish(self, model: Any, tokenizer: Any, out_dir: Path, *, steps: int) -> Any:
+    def finish(self, model: Any, tokenizer: Any, *, steps: int) -> Any:
         """Save the result and mark the run as ended; the model in eval mode."""
         if self.is_world_process_zero():
-            result = result_folder(out_dir, self.config)
+            result = result_folder(self.out_dir, self.config)
             save_trained(model, tokenizer, result)
-            write_json(out_dir / "done.json", {"steps": steps, "result": result.name})
+            write_json(self.out_dir / "done.json", {"steps": steps, "result": result.name})
         return model.eval()
 
 
@@ -228,14 +237,10 @@ class RunCallback(TrainerCallback):
     """Writes the curves, marks whole states, and stops when it is asked to."""
 
     def __init__(
-        self,
-        trainer: StageTrainer,
-        out_dir: Path,
-        on_progress: OnProgress,
-        cancel: threading.Event | None,
+        self, trainer: StageTrainer, on_progress: OnProgress, cancel: threading.Event | None
     ) -> None:
         self.trainer, self.config = trainer, trainer.config
-        self.curves = out_dir / "curves.jsonl"
+        self.curves = trainer.out_dir / "curves.jsonl"
         self._on_progress, self._cancel = on_progress, cancel
         self._earlier_s, self._started_s = 0.0, time.monotonic()
 

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from tempo_core.errors import InputError
 from train.data.example_files import read_examples
 from train.data.examples import counts
 from train.recipes import FINE_TUNING
-from train.refresh.data import corrected_only, refresh_folder
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
-from train.refresh.run import Outcome
+from train.refresh.run import Outcome, corrected_only, refresh_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +160,7 @@ class TrainingService:
     def outcome(self) -> dict[str, Any] | None:
         """How the present job ended, with what has become of its adapter since."""
         values = self.jobs.report("outcome")
-        return None if values is None else Outcome.from_dict(values).as_of(self.registry).to_dict()
+        return None if values is None else asdict(Outcome.from_dict(values).as_of(self.registry))
 
     def compared(self) -> list[HeldOutRow]:
         """The held-out rows of the present job that both models have answered; corrected ones first."""

@@ -15,11 +15,10 @@ from tempo_core.loading import load_model
 from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
 from train.experiments.world import ReadingConfig, WorldPlan, held_out_clips, truth_rows
 from train.scratch.batches import IGNORED, videos
-from train.scratch.export import export
+from train.scratch.checkpoint import export, start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
 from train.scratch.stamp_styles import STYLES, styled_context
-from train.scratch.start import start_in
 from train.scratch.tokenizer import build_tokenizer
 
 STAMPS = ["0000.0", "0002.0", "0004.0", "0006.0"]

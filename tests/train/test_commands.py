@@ -13,14 +13,13 @@ import torch
 
 from tempo_core.engine import load_engine
 from train.__main__ import main
-from train.commands.pir_grpo import DifficultyRule
 from train.commands.shapeworld import Questions, Tier
+from train.config import DifficultyRule
 from train.grpo.difficulty import WEIGHTS
 from train.recipes import RECIPES, tempo_tiny
-from train.scratch.export import export
+from train.scratch.checkpoint import export, start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
-from train.scratch.start import start_in
 from train.shapeworld.clips import MIXES
 from train.shapeworld.scene import TIERS
 
@@ -131,7 +130,7 @@ def test_every_recipe_starts_at_step_zero_and_says_its_name() -> None:
 def test_the_command_lines_choices_are_those_of_the_code() -> None:
     assert set(get_args(Tier)) == set(TIERS)
     assert set(get_args(Questions)) == set(MIXES)
-    assert set(get_args(DifficultyRule)) == {*WEIGHTS, "none"}
+    assert set(get_args(DifficultyRule)) == set(WEIGHTS)
 
 
 def test_help_comes_without_torch() -> None:

@@ -1,10 +1,7 @@
 """Configurations on disk: their words are those of the runs and adapters that there are."""
 
-from train.config import as_dict
+from train.config import PirGrpoConfig, RefreshConfig, SftConfig, as_dict
 from train.data.negatives import NegativeShares
-from train.grpo.config import PirGrpoConfig
-from train.refresh.config import RefreshConfig
-from train.sft.config import SftConfig
 
 SHARED = {
     "seed": 0,

@@ -13,14 +13,15 @@ from tempo_core.families import family_of
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
 from tests.train.conftest import example_of, sampled
+from tests.train.grpo.plain import pixel_inputs, plain_logprobs
 from tests.train.grpo.test_group_forward import completions, gradient
+from train.config import PirGrpoConfig, SftConfig
 from train.data.encoding import Encoded, Encoder
-from train.grpo.group_forward import group_logprobs, pack, plain_logprobs
+from train.grpo.group_forward import group_logprobs, pack
 from train.grpo.rollouts import distinct, prefill, sample_group
-from train.sft.config import SftConfig
-from train.sft.packing import Batches, plan_batches
+from train.sft.packing import make_batch, plan_batches
 from train.sft.trainer import SftTrainer, run_sft
-from train.trainer import adapt, encode_video, unwrapped
+from train.trainer import PrefetchedDataset, adapt, encode_video, unwrapped
 
 QUICK = SftConfig(
     rank=4, alpha=8, steps=1, questions_per_row=2, per_device_train_batch_size=2, logging_steps=1, threads=1
@@ -63,14 +64,8 @@ def _plain_loss(model: Any, questions: list[Encoded]) -> torch.Tensor:
     """Weighted negative log-likelihood of the answers' tokens by the model's own forward, a question at a time."""
     losses, tokens = [], 0
     for question in questions:
-        ids = torch.tensor([question.ids])
-        output = model(
-            input_ids=ids,
-            pixel_values=torch.from_numpy(question.video.pixel_values()),
-            image_grid_thw=torch.from_numpy(np.asarray(question.video.grids)),
-            mm_token_type_ids=(ids == unwrapped(model).config.image_token_id).int(),
-            use_cache=False,
-        )
+        ids = torch.tensor([[*question.prompt_ids, *question.answer_ids]])
+        output = model(input_ids=ids, use_cache=False, **pixel_inputs(unwrapped(model), question.video, ids))
         logprobs = output.logits[0, len(question.prompt_ids) - 1 : -1].log_softmax(-1)
         answer = torch.tensor(question.answer_ids)[:, None]
         losses.append(-logprobs.gather(-1, answer).sum() * question.example.weight)
@@ -90,18 +85,16 @@ def test_a_supervised_step_equals_its_plain_twin(
     model = _adapted(family_engine).train()
     packs_rows = family_of(unwrapped(model)).packs_rows
     plan, steps = plan_batches(ROWS, QUICK, family_encoder.defaults, packs_rows=packs_rows)
-    batches = Batches(plan, ROWS, family_encoder)
     trainer = SftTrainer(
         model,
         QUICK,
-        batches,
+        PrefetchedDataset(len(plan), lambda idx: make_batch(plan[idx], ROWS, family_encoder)),
         tmp_path,
         steps=steps,
         gradient_accumulation_steps=1,
         lr_scheduler_type="cosine",
     )
-    batch = batches.make(0)
-    loss = trainer.compute_loss(model, batch)
+    loss = trainer.compute_loss(model, make_batch(plan[0], ROWS, family_encoder))
     loss.backward()
     fast = gradient(model)
     in_batch = [idx for row in plan[0] for idx in row.example_idx]
@@ -120,7 +113,7 @@ def test_a_groups_gradient_equals_its_plain_twin(family_engine: Engine, family_e
         visual_tokens = encode_video(model, encoded.video)
     row = pack(encoded, answers, one_row=family_of(unwrapped(model)).packs_rows)
     advantages = torch.tensor([0.5, -1.0, 1.5, 0.2, -0.7, -0.5])[row.completion_idx]
-    logprobs = group_logprobs(model, encoded, row, visual_tokens, temperature=0.9)
+    logprobs = group_logprobs(model, row, visual_tokens, temperature=0.9)
     (-(advantages * logprobs).sum()).backward()
     fast = gradient(model)
     plain = plain_logprobs(model, encoded, answers, temperature=0.9)
@@ -137,12 +130,12 @@ def test_sampled_log_probabilities_are_the_forwards(family_engine: Engine, famil
         encoded,
         family_encoder.tokenizer,
         np.random.default_rng(0),
-        num_generations=8,
+        PirGrpoConfig(),
     )
     answers, _ = distinct(rollouts)
     row = pack(encoded, [answer.completion for answer in answers], one_row=family_of(model).packs_rows)
     with torch.no_grad():
-        logprobs = group_logprobs(model, encoded, row, visual_tokens)
+        logprobs = group_logprobs(model, row, visual_tokens)
     recorded = [answer.logprobs[step] for answer in answers for step in answer.completion.choices]
     assert logprobs.tolist() == pytest.approx(recorded, abs=5e-5)
 
@@ -152,7 +145,7 @@ def test_a_step_leaves_an_adapter_that_loads_and_changes_the_answers(
 ) -> None:
     config = replace(QUICK, learning_rate=0.1)
     model = adapt(family_engine.loaded.model, config)
-    run_sft(model, family_encoder.tokenizer, family_encoder, ROWS, config, tmp_path)
+    run_sft(model, family_encoder, ROWS, config, tmp_path)
     before = load_engine(folder, four_bit=False, device="cpu")
     after = load_engine(folder, adapter=tmp_path / "adapter", four_bit=False, device="cpu")
     video = make_video(0)

@@ -16,9 +16,8 @@ from tempo_core.prompt import answer_ids
 from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.data.negatives import with_negatives
-from train.experiments.damage import Noise, with_noise
 from train.experiments.gains import Budget, TreatmentRun, cold_recipe, run_scenario
-from train.experiments.pairs import PairsPlan, ShapePairs
+from train.experiments.rows import Noise, PairsPlan, ShapePairs, with_noise
 from train.experiments.scenarios import EASY, HARD, SCENARIOS, Scenario, Treatment
 from train.experiments.world import WorldPlan, held_out_clips, shaken
 from train.grpo.difficulty import Difficulty
@@ -211,7 +210,7 @@ def test_a_treatment_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
     scenario = replace(scenario, treatments=(Treatment(name="pir", method="pir", difficulty="tvg-r1"),))
     measured_rows: list[str] = []
 
-    def measured(model: Any, encoder: Any, rows: Any, **_: Any) -> list[Difficulty]:
+    def measured(model: Any, encoder: Any, rows: Any, config: Any, **_: Any) -> list[Difficulty]:
         measured_rows.extend(row.row_id for row in rows)
         return [
             Difficulty(row_id=row.row_id, mean=(0.0, 0.5, 1.0)[n % 3], spread=0) for n, row in enumerate(rows)

@@ -12,8 +12,8 @@ from tempo_core.errors import InputError
 from tempo_core.moments import Moment
 from tests.train.refresh.project import SFT
 from train.data.examples import Example
-from train.experiments.damage import damage
 from train.experiments.loop import ORDERS, LoopPlan, run_loop
+from train.experiments.rows import damage
 
 
 def rows(count: int) -> list[Example]:

@@ -1,7 +1,7 @@
 """Recipes for further training: whole configurations, plans without training, and commands that say what is wrong."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from tests.train.data.test_examples import line, video, write_rows
 from train.__main__ import main
 from train.data.examples import Example
 from train.dry_run import dry_run
-from train.recipes import CONFIGS, FINE_TUNING, RECIPES, tempo_tiny_refresh
+from train.recipes import FINE_TUNING, RECIPES, tempo_tiny_refresh
 
+CONFIGS = Path(__file__).parents[2] / "train" / "configs"
 ROWS = [
     Example(
         row_id=str(n), video=Path(f"v{n // 4}"), query="q", duration_s=150.0, moments=(), clip_id=f"v{n // 4}"
@@ -51,7 +52,7 @@ def test_a_plan_fits_the_machine_that_the_recipe_is_for(
     assert planned.rows["rows"] == 40
     assert planned.steps.keys() == planned.tokens.keys() == planned.seconds.keys() == {"sft", "pir-grpo"}
     assert gigabytes[0] < planned.memory_bytes / 1e9 < gigabytes[1]
-    assert json.loads(json.dumps(planned.to_dict()))["memory_bytes"] == planned.memory_bytes
+    assert json.loads(json.dumps(asdict(planned)))["memory_bytes"] == planned.memory_bytes
     assert "memory" in planned.describe()
 
 

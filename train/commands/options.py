@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,10 @@ from tqdm import tqdm
 
 from tempo_core.command_line import show
 from tempo_core.errors import InputError
+from train.config import PirGrpoConfig, RefreshConfig, SftConfig
 from train.data.example_files import read_examples
 from train.data.examples import ExampleSplit
-from train.grpo.config import PirGrpoConfig
 from train.recipes import FINE_TUNING
-from train.refresh.config import RefreshConfig
-from train.sft.config import SftConfig
 
 _DATA = typer.Option(metavar="SNAPSHOT|JSONL", help="a snapshot's folder or a file of rows")
 Data = Annotated[Path, _DATA]
@@ -82,7 +81,7 @@ def show_plan(
     plan = dry_run(
         split.training, config, checkpoint=checkpoint, device=device, stages=stages, devices=devices
     )
-    show(plan.to_dict(), plan.describe(), as_json=as_json)
+    show(asdict(plan), plan.describe(), as_json=as_json)
 
 
 def load_base(
@@ -116,7 +115,9 @@ def curve_bar(as_json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
         def on_progress(line: dict[str, Any]) -> None:
             bar.total = line["steps"]
             bar.update(line["step"] - bar.n)
-            names = [name for name in ("loss", "exact", "reward", "tiou") if name in line]
+            names = [
+                name for name in ("loss", "exact", "refuses", "shape_f1", "reward", "tiou") if name in line
+            ]
             bar.set_postfix({name: line[name] for name in names})
             if as_json:
                 print(json.dumps(line), flush=True)

@@ -8,8 +8,7 @@ import typer
 
 from tempo_core.errors import InputError
 from train.commands import options
-
-DifficultyRule = Literal["tvg-r1", "timelens", "timelens2", "time-r1", "none"]
+from train.config import DifficultyRule
 
 
 def pir_grpo(
@@ -18,7 +17,7 @@ def pir_grpo(
     recipe: Annotated[str, typer.Option()] = "tempo-tiny-refresh",
     seed: options.Seed = 0,
     difficulty: Annotated[
-        DifficultyRule | None,
+        Literal[DifficultyRule, "none"] | None,
         typer.Option(
             help="draw rows by how hard they are for the model, by this paper's rule (default: the recipe's)"
         ),
@@ -58,5 +57,5 @@ def pir_grpo(
     loaded, encoder = options.load_base(checkpoint, adapter, pir, four_bit=config.four_bit)
     with options.curve_bar(as_json) as on_progress:
         model = adapt(loaded.model, pir, parent=adapter)
-        run_curriculum(model, loaded.tokenizer, encoder, rows, pir, out, on_progress=on_progress)
+        run_curriculum(model, encoder, rows, pir, out, on_progress=on_progress)
     print(f"adapter: {out / 'adapter'}")

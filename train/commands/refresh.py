@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,8 +51,7 @@ def refresh(
     adapter on from the promoted one (SFT, then PIR-GRPO), compare old and new on held-out rows, and promote the new
     one only on a significant gain. The same command goes on where a stopped one was.
     """
-    from train.refresh.data import refresh_folder
-    from train.refresh.run import Refresh
+    from train.refresh.run import Refresh, refresh_folder
 
     config = options.fine_tuning(recipe, seed)
     if steps is not None:
@@ -85,7 +84,7 @@ def refresh(
             config,
             folder,
             registry,
-            checkpoint=checkpoint,
+            checkpoint=base,
             videos=videos,
             replay=replay,
             promote=not no_promote,
@@ -113,7 +112,7 @@ def refresh(
         ]
         lines.append(f"{name} ({measures['rows']} rows): {', '.join(gains)}")
     lines.append(f"details: {folder}")
-    show({**outcome.to_dict(), "folder": str(folder)}, "\n".join(lines), as_json=as_json)
+    show({**asdict(outcome), "folder": str(folder)}, "\n".join(lines), as_json=as_json)
 
 
 @contextlib.contextmanager

@@ -1,24 +1,17 @@
 """`python -m train sft`: supervised training, from random weights by recipe, or on rows from a checkpoint."""
 
-import json
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from tempo_core.errors import InputError
-from train.checkpoints import exclusive_lock
+from train.checkpoints import exclusive_lock, read_json
 from train.commands import options
 from train.recipes import FINE_TUNING, RECIPES
-from train.scratch.recipe import ScratchRecipe
-
-if TYPE_CHECKING:
-    from train.scratch.start import Start
 
 BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
 RECIPE_NAMES = ", ".join((*sorted(RECIPES), *sorted(FINE_TUNING)))
@@ -75,7 +68,7 @@ def sft(
     loaded, encoder = options.load_base(checkpoint, adapter, stage, four_bit=config.four_bit)
     with options.curve_bar(as_json) as on_progress:
         model = adapt(loaded.model, stage, parent=adapter)
-        run_sft(model, loaded.tokenizer, encoder, split.training, stage, out, on_progress=on_progress)
+        run_sft(model, encoder, split.training, stage, out, on_progress=on_progress)
     result = "checkpoint" if full else "adapter"
     if full:
         for name in BESIDE_WEIGHTS:
@@ -104,42 +97,25 @@ def _from_scratch(
             raise InputError(
                 f"--{option} belongs to --data; a recipe from random weights decides everything itself. Leave it out."
             )
-    from train.scratch.export import export
+    from train.scratch.checkpoint import export, start_in
     from train.scratch.run import run
 
     recipe = RECIPES[name](seed)
-    start = _start_of(recipe, start_folder)
-    total = recipe.vision_steps + recipe.joint_steps
-    with exclusive_lock(out), tqdm(total=total, unit="step", file=sys.stderr, disable=as_json) as bar:
-
-        def on_progress(line: dict) -> None:
-            bar.update(line["step"] + (recipe.vision_steps if line["stage"] == "joint" else 0) - bar.n)
-            bar.set_postfix({key: line[key] for key in ("exact", "refuses", "shape_f1") if key in line})
-            if as_json:
-                print(json.dumps(line), flush=True)
-
+    if recipe.follows is None and start_folder is not None:
+        raise InputError(f"--start was given, but {recipe.name} begins with random weights. Leave it out.")
+    start = None
+    if recipe.follows is not None:
+        remedy = f"{recipe.name} goes on from a finished `sft --recipe {recipe.follows}` run: name its --out folder."
+        if start_folder is None:
+            raise InputError(f"No --start was given. {remedy}")
+        if not (start_folder / "state.pt").is_file() or not (start_folder / "recipe.json").is_file():
+            raise InputError(f"{start_folder} holds no state.pt with its recipe.json. {remedy}")
+        before = read_json(start_folder / "recipe.json")
+        if (before["name"], before["seed"]) != (recipe.follows, recipe.seed):
+            raise InputError(
+                f"{start_folder} is a run of {before['name']} with seed {before['seed']}. {remedy}"
+            )
+        start = start_in(start_folder, fresh_language=False)
+    with exclusive_lock(out), options.curve_bar(as_json) as on_progress:
         model, tokenizer = run(recipe, out, start=start, on_progress=on_progress)
     print(f"checkpoint: {export(model, tokenizer, recipe, out / 'checkpoint')}")
-
-
-def _start_of(recipe: ScratchRecipe, folder: Path | None) -> "Start | None":
-    """What to begin with. Raises InputError unless --start names a run that the recipe follows."""
-    if recipe.follows is None:
-        if folder is not None:
-            raise InputError(
-                f"--start was given, but {recipe.name} begins with random weights. Leave it out."
-            )
-        return None
-    from train.scratch.start import start_in
-
-    remedy = (
-        f"{recipe.name} goes on from a finished `sft --recipe {recipe.follows}` run: name its --out folder."
-    )
-    if folder is None:
-        raise InputError(f"No --start was given. {remedy}")
-    if not (folder / "state.pt").is_file() or not (folder / "recipe.json").is_file():
-        raise InputError(f"{folder} holds no state.pt with its recipe.json. {remedy}")
-    before = json.loads((folder / "recipe.json").read_text())
-    if (before["name"], before["seed"]) != (recipe.follows, recipe.seed):
-        raise InputError(f"{folder} is a run of {before['name']} with seed {before['seed']}. {remedy}")
-    return start_in(folder, fresh_language=False)

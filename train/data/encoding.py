@@ -3,8 +3,7 @@
     encoder = Encoder.of(load_model())
     encoded = encoder.encode(example)
 
-A video is decoded, allocated and resized once; every query about it, and every rollout, shares the result.
-Legend: T frames, P patches of all frames, L tokens of context, question and answer together.
+A video is decoded, allocated and resized once; every query about it, and every rollout, shares the result. T frames.
 """
 
 import threading
@@ -12,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +26,11 @@ from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment
 from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
-from tempo_core.vision import Normaliser, pixel_values, resize_frame
+from tempo_core.video import SampledVideo
+from tempo_core.vision import Normaliser, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
 
-if TYPE_CHECKING:
-    from tempo_core.video import SampledVideo
-
-
-Sampler = Callable[[Example], "SampledVideo"]
+Sampler = Callable[[Example], SampledVideo]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,16 +56,6 @@ class EncodedVideo:
         """What holding on to it costs."""
         return sum(frame.nbytes for frame in self.frames) + self.positions.nbytes
 
-    @property
-    def grids(self) -> npt.NDArray[np.int64]:
-        """`image_grid_thw` int64[T, 3], in patches."""
-        sides = self.allocation.sizes_px // self.normaliser.patch_px
-        return np.concatenate([np.ones((len(sides), 1), dtype=np.int64), sides], axis=1)
-
-    def pixel_values(self) -> npt.NDArray[np.float32]:
-        """`pixel_values` float32[P, 6 * patch_px ** 2] of the model's own forward: every still image twice."""
-        return np.concatenate([pixel_values(frame, self.normaliser) for frame in self.frames])
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
@@ -88,18 +74,12 @@ class Encoded:
         return [*self.video.context_ids, *self.question_ids]
 
     @property
-    def ids(self) -> list[int]:
-        """All L ids."""
-        return [*self.prompt_ids, *self.answer_ids]
-
-    @property
     def truth(self) -> tuple[Moment, ...]:
         """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
         return tuple(moments_of(self.pairs, self.video.stamp_times_s))
 
-    def positions(self, length: int | None = None) -> npt.NDArray[np.int64]:
-        """m-rope positions int64[3, length] of the first `length` ids (None: all L); text may go on past them."""
-        length = len(self.ids) if length is None else length
+    def positions(self, length: int) -> npt.NDArray[np.int64]:
+        """m-rope positions int64[3, length] of the first `length` ids; text may go on past the answer."""
         context = self.video.positions
         text = max(0, length - context.shape[1])
         text_positions = next_position(context) + np.arange(text)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,20 +16,20 @@ from tempo_core.errors import InputError
 from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
 from tempo_core.prompt import clean_query
 from train.data.examples import (
-    CHANGED,
-    GONE,
     HELD_OUT,
     NOT_TRAINING,
-    OUTSIDE,
-    UNJUDGED,
-    UNKNOWN_TRUTH,
-    UNREADABLE,
     Example,
     ExampleSplit,
     joined,
     keep_apart,
 )
 
+GONE = "its video is gone"
+CHANGED = "its video is not the one that was annotated"
+UNJUDGED = "nobody could judge it"
+UNKNOWN_TRUTH = "nobody said what is true"
+UNREADABLE = "its query cannot be asked"
+OUTSIDE = "its moments lie outside the video"
 SPLIT_ALIASES = {
     "training": "train",
     "validation": "val",
@@ -43,16 +42,6 @@ MIN_TRUST = 0.25
 """Weight of a row on which the annotators agree in nothing: somebody looked at it all the same."""
 PAST_END_S = 0.05
 """Published moments end a little beyond durations that were rounded."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SkippedRow:
-    """A row that cannot be used."""
-
-    row_id: str
-    reason: str
-    held_out: Example | None = None
-    """Stands for its clip, which must stay out of training all the same (a held-out row whose file is gone, say)."""
 
 
 def read_examples(
@@ -81,12 +70,14 @@ def read_examples(
 
     training, held_out, excluded = list[Example](), list[Example](), list[Example]()
     skipped: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        if isinstance(row, SkippedRow):
-            skipped[row.reason] = (*skipped.get(row.reason, ()), row.row_id)
-            excluded += [row.held_out] if row.held_out is not None else []
-        else:
-            (held_out if row.split in HELD_OUT else training).append(row)
+    for example, reason in rows:
+        if reason is None:
+            (held_out if example.split in HELD_OUT else training).append(example)
+            continue
+        skipped[reason] = (*skipped.get(reason, ()), example.row_id)
+        # a held-out row that cannot be used still keeps its clip out of training
+        if example.split != "train":
+            excluded.append(example)
     excluded = [*held_out, *excluded]
     training, about_held_out = keep_apart(training, excluded)
     return ExampleSplit(
@@ -99,8 +90,8 @@ def read_examples(
 
 def read_snapshot(
     folder: Path, videos: Path | None, held_out_share: float, original_weight: float
-) -> Iterator[Example | SkippedRow]:
-    """Every row of a snapshot. Raises InputError."""
+) -> Iterator[tuple[Example, str | None]]:
+    """Every row of a snapshot, and why it cannot be used (None: it can). Raises InputError."""
     snapshot = open_snapshot(folder)
     if problems := snapshot.problems():
         raise InputError(f"{folder} cannot be trained on: {problems[0]} Take a new snapshot.")
@@ -154,11 +145,11 @@ def agreement_weight(row: SnapshotRow) -> float:
     return max(MIN_TRUST, sum(agreements) / len(agreements))
 
 
-def read_file(path: Path, videos: Path | None) -> Iterator[Example | SkippedRow]:
-    """Every row of a JSON-lines file in QVHighlights form; `split`, `weight`, `kind`, `negative`, `thinking` and
-    `video` (a path, from the file's folder) are read where a row has them.
+def read_file(path: Path, videos: Path | None) -> Iterator[tuple[Example, str | None]]:
+    """Every row of a JSON-lines file in QVHighlights form, and why it cannot be used (None: it can).
 
-    A row is held out when it, the file's name or the folder's name says so. Raises InputError on broken rows.
+    `split`, `weight`, `kind`, `negative`, `thinking` and `video` (a path, from the file's folder) are read where a row
+    has them. A row is held out when it, the file's name or the folder's name says so. Raises InputError on broken rows.
     """
     folder = _VideoFolder(videos if videos is not None else path.parent / "videos")
     file_split = _held_out_split(path) or _held_out_split(path.resolve())
@@ -205,8 +196,8 @@ def _checked_row(
     moments: list[Moment] | None,
     source: str,
     weight: float,
-) -> Example | SkippedRow:
-    """The example, or why there is none."""
+) -> tuple[Example, str | None]:
+    """The example, and why it cannot be used (None: it can)."""
     reason, duration_s, extra = None, row.duration_s, row.extra
     if split not in SPLITS:
         reason = NOT_TRAINING
@@ -239,7 +230,7 @@ def _checked_row(
         query=query,
         duration_s=1.0 if duration_s is None or reason else duration_s,
         moments=inside,
-        split="test" if reason else split,
+        split=split if split in SPLITS else "test",  # a split that nobody knows does not teach
         source=source,
         weight=weight,
         negative=None if inside else negative,
@@ -248,10 +239,7 @@ def _checked_row(
         clip_id=_canonical_vid(row.vid),
         content=content,
     )
-    if reason is None:
-        return example
-    # a row of val, test or a split that nobody knows still keeps its clip out of training
-    return SkippedRow(row_id=row_id, reason=reason, held_out=None if split == "train" else example)
+    return example, reason
 
 
 @lru_cache(maxsize=4096)  # many rows are about one clip, and a page counts them again and again

@@ -23,14 +23,8 @@ from tempo_core.moments import Moment
 
 HELD_OUT = ("val", "test")
 
-GONE = "its video is gone"
-CHANGED = "its video is not the one that was annotated"
 ALSO_HELD_OUT = "its clip is held out for measuring"
-UNJUDGED = "nobody could judge it"
-UNKNOWN_TRUTH = "nobody said what is true"
-UNREADABLE = "its query cannot be asked"
 NOT_TRAINING = "its split is not one for training"
-OUTSIDE = "its moments lie outside the video"
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 """Around an optional trace before the answer (TVG-R1)."""

@@ -5,45 +5,19 @@ attributes, actions, counts, orders and scenes; these sets are ours). It knows w
 query really holds nowhere must be checked against what is known about the clip (`data.negatives`).
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-_SETS_BY_KIND = {
-    "attribute": """
-        red green blue yellow purple orange pink brown black white grey / crimson emerald azure violet /
-        big tiny / large small / huge minuscule / tall short / young old / wooden plastic metal glass /
-        full empty / open closed / wet dry / bald bearded / striped plain / left right / upwards downwards
-    """,
-    "object": """
-        man woman / boy girl / men women / boys girls / guy lady / father mother / husband wife /
-        dog cat horse cow bird / dogs cats horses cows birds / car bicycle bus boat train plane /
-        cars bicycles buses boats trains / apple banana pizza sandwich soup cake / coffee beer juice /
-        guitar piano violin drum / phone laptop camera / ball frisbee kite / hat helmet scarf /
-        dress suit uniform / shirt jacket coat / table bed sofa bench / knife spoon hammer brush /
-        flower tree / circle square triangle cross / circles squares triangles crosses
-    """,
-    "action": """
-        walking running sitting sleeping swimming flying / walks runs sits sleeps swims flies /
-        walk run sit sleep swim fly / opens closes / opening closing / enters leaves / entering leaving /
-        laughing crying / laughs cries / eating drinking cooking / eats drinks cooks / dancing kneeling /
-        dances kneels / throws catches / throwing catching / pushes pulls / pushing pulling / climbs falls /
-        picks drops / appears disappears / reading painting / singing whispering / driving parking
-    """,
-    "count": "one two three four five six / single double / 1 2 3 4 5",
-    "order": "first last / before after / beginning end / starts stops / begins ends",
-    "scene": """
-        indoors outdoors / inside outside / kitchen beach forest office street pool /
-        restaurant classroom hospital church / day night / morning evening / summer winter /
-        sunny rainy snowy / city desert mountain / bright dark
-    """,
-}
-KINDS = {
-    kind: tuple(tuple(words.split()) for words in sets.split("/")) for kind, sets in _SETS_BY_KIND.items()
-}
+_DATA = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+KINDS: dict[str, list[list[str]]] = _DATA["exclusive"]
 """Sets of words by kind of edit; a word is exchanged for another of its set."""
+STOP_WORDS = frozenset(_DATA["stop"])
+"""Words that do not tell two queries apart."""
 
 _SET_OF = {word: (kind, words) for kind, sets in KINDS.items() for words in sets for word in words}
 _WORD = re.compile(r"[A-Za-z]+|\d+")

@@ -10,6 +10,7 @@ checked exactly (`World`). In real data only rows can be asked: a pair that one 
 that a row proves is `proved`, and all others are counted as `unchecked`.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from annotations.suspicion import vid_range_s
 from tempo_core.errors import InputError
 from train.checkpoints import write_json
 from train.data.examples import Example
-from train.data.lexical import KINDS, edit_words, words_of
+from train.data.lexical import KINDS, STOP_WORDS, edit_words, words_of
 from train.shapeworld.queries import Predicate, edit, held_out, say, truth
 from train.shapeworld.scene import COLOURS, SHAPES, SIZES, Scene
 
@@ -69,11 +70,9 @@ class World(Protocol):
 
     def scene(self, example: Example) -> Scene | None:
         """What happens in the example's clip."""
-        ...
 
     def predicate(self, example: Example) -> Predicate | None:
         """What the example's query means."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,25 +215,22 @@ class _Maker:
 
     def make(self, count: int) -> Iterator[tuple[Example, Pair]]:
         """Up to `count` pairs; a kind that fails for as many rows in a row as there are is given up."""
-        makers: dict[str, Callable[[Example], Candidate | None]] = {
-            "edited": self._edited,
-            "same-video": self._same_video,
-            "shuffled": self._shuffled,
+        makers: dict[str, tuple[float, Callable[[Example], Candidate | None]]] = {
+            "edited": (self.shares.edited, self._edited),
+            "same-video": (self.shares.same_video, self._same_video),
+            "shuffled": (self.shares.shuffled, self._shuffled),
         }
-        weights = {
-            "edited": self.shares.edited,
-            "same-video": self.shares.same_video,
-            "shuffled": self.shares.shuffled,
-        }
-        weights = {kind: weight for kind, weight in weights.items() if weight > 0}
+        weights = {kind: weight for kind, (weight, _) in makers.items() if weight > 0}
         failures = dict.fromkeys(weights, 0)
-        rows = self._endless_rows()
+        rows = (
+            self.relevant[idx] for _ in itertools.count() for idx in self.rng.permutation(len(self.relevant))
+        )
         while count > 0 and weights:
             # draw a kind and try it with the next row
             shares = np.array(list(weights.values()))
             kind = list(weights)[int(self.rng.choice(len(shares), p=shares / shares.sum()))]
             row = next(rows)
-            candidate = makers[kind](row)
+            candidate = makers[kind][1](row)
             key = None if candidate is None else (row.clip, candidate[0].lower())
             if candidate is None or candidate[2] == "refuted" or key in self._used_queries:
                 self.refuted += candidate is not None and candidate[2] == "refuted"
@@ -256,10 +252,6 @@ class _Maker:
                 row_id=row_id, negative=kind, query=query, from_query=row.query, changes=changes, check=check
             )
             yield example, pair
-
-    def _endless_rows(self) -> Iterator[Example]:
-        while True:
-            yield from (self.relevant[int(idx)] for idx in self.rng.permutation(len(self.relevant)))
 
     def _edited(self, row: Example) -> Candidate | None:
         """Elements of the row's own query exchanged."""
@@ -349,14 +341,8 @@ def _source(example: Example) -> str | None:
 
 
 def _words(query: str) -> frozenset[str]:
-    return frozenset(word.lower() for word in words_of(query)) - _STOP_WORDS
+    return frozenset(word.lower() for word in words_of(query)) - STOP_WORDS
 
 
-_STOP_WORDS = frozenset(
-    words_of(
-        "a an the is are was were be of in on at to and or with by for from it its there this that when where does "
-        "do can see seen show shown visible we me you i find"
-    )
-)
 _EXCLUSIVE = [set(words) for sets in KINDS.values() for words in sets]
 """Sets of words that exclude each other."""

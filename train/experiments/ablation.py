@@ -29,9 +29,9 @@ from train.experiments.world import (
     truth_rows,
 )
 from train.recipes import tempo_tiny
+from train.scratch.checkpoint import start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
-from train.scratch.start import start_in
 from train.shapeworld.queries import QueryMix
 
 UNTRAINED = "untrained"
@@ -137,9 +137,8 @@ def run_ablation(
     if clips < 1 or steps < 1:
         raise InputError(f"Clips and steps must be positive whole numbers; got {clips} and {steps}.")
     weights = start_in(start, fresh_language=ablation.fresh_language)
-    mix = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
     mixture = ablation.mixture
-    plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s, mix=mix)
+    plan = WorldPlan(clips=clips, seed=12, ticks=mixture.ticks, beat_s=mixture.beat_s)
     worlds = {tier: held_out_clips(replace(plan, tier=tier)) for tier in ablation.tiers}
     decides = {"start": weights.digest, "asked": asdict(plan)}
 
@@ -154,7 +153,7 @@ def run_ablation(
     ) -> dict[str, Any]:
         on_progress(f"{label}: {recipe.joint_steps} steps")
         model, tokenizer = run(recipe, folder, start=weights, fresh_language=ablation.fresh_language)
-        scores = score(loaded(model, tokenizer, reading), reading, label)
+        scores = score(loaded(model, tokenizer), reading, label)
         (folder / "state.pt").unlink()
         return scores
 

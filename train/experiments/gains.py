@@ -5,7 +5,6 @@ clips.
 """
 
 import copy
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +15,12 @@ from typing import Any
 
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
-from train.checkpoints import exclusive_lock, open_run, write_json
-from train.config import as_dict, require
+from train.checkpoints import exclusive_lock, open_run, read_json, write_json
+from train.config import PirGrpoConfig, SftConfig, as_dict, require
+from train.data.encoding import Encoder
 from train.data.examples import Example
 from train.data.negatives import with_negatives
-from train.experiments.damage import with_noise
-from train.experiments.pairs import ShapePairs
+from train.experiments.rows import ShapePairs, with_noise
 from train.experiments.scenarios import ColdStart, Scenario, Treatment
 from train.experiments.world import (
     MEASURES,
@@ -33,10 +32,8 @@ from train.experiments.world import (
     score_worlds,
     truth_rows,
 )
-from train.grpo.config import PirGrpoConfig
+from train.scratch.checkpoint import start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
-from train.scratch.start import start_in
-from train.sft.config import SftConfig
 from train.sft.packing import plan_batches
 
 INITIAL = Treatment(name="cold", method="none")
@@ -205,7 +202,7 @@ def _initial_model(
     scenario: Scenario, start: Path, out: Path, budget: Budget, on_progress: Callable[[str], None]
 ) -> LoadedModel:
     """The model that all treatments start from."""
-    from train.scratch.export import export
+    from train.scratch.checkpoint import export
     from train.scratch.run import run
 
     cold_start, is_checkpoint = scenario.cold_start, (start / "config.json").is_file()
@@ -230,23 +227,6 @@ def _initial_model(
             export(model, tokenizer, recipe, partial)
             partial.rename(folder / "checkpoint")
         return load_model(folder / "checkpoint", four_bit=False, device="cpu")
-
-
-class CpuSeconds:
-    """Processor seconds of a run, also of one that was killed and goes on: what it had recorded counts."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._recorded_s = float(json.loads(path.read_text())) if path.is_file() else 0.0
-        self._start_s = time.process_time()
-
-    @property
-    def total(self) -> float:
-        return self._recorded_s + time.process_time() - self._start_s
-
-    def record(self, _: dict[str, Any]) -> None:
-        """Write what was used so far; training calls it with each line of its curves."""
-        write_json(self._path, round(self.total, 2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,9 +255,7 @@ class TreatmentRun:
         budget_s = self.budget.minutes * 60
         while True:
             self.on_progress(f"{label}: {plan['steps']} steps on {len(rows)} rows")
-            spent = CpuSeconds(self.folder / "spent.json")
-            model = self.train(pairs, rows, plan["steps"], self.folder / "run", spent.record)
-            run_s = spent.total
+            model, run_s = self.timed_training(pairs, rows, plan["steps"])
             cpu_s = plan["measured_s"] + run_s
             steps = max(1, round(plan["steps"] * (budget_s - plan["measured_s"]) / run_s))
             if plan["again"] or abs(cpu_s / budget_s - 1) <= TOLERANCE or steps == plan["steps"]:
@@ -294,7 +272,7 @@ class TreatmentRun:
         """Which rows the treatment's rule leaves, and the steps that the minutes are enough for; measured once."""
         path, initial = self.folder / "budget.json", self.initial
         if path.is_file():
-            return {"again": False, **json.loads(path.read_text())}
+            return {"again": False, **read_json(path)}
         for name in (*(f"pilot-{count}" for count in PILOTS), "run", "difficulty"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "spent.json").unlink(missing_ok=True)
@@ -305,14 +283,14 @@ class TreatmentRun:
             from train.grpo.difficulty import measure, sampling_weights
 
             start_s = time.process_time()
-            encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
+            encoder = Encoder.of(initial, sample=pairs.sample)
             difficulties = measure(
                 initial.model,
                 encoder,
                 rows,
+                PirGrpoConfig(seed=self.seed),
                 model_id=initial.fingerprint,
                 cache=self.folder / "difficulty",
-                seed=self.seed,
             )
             weights = sampling_weights(difficulties, self.treatment.difficulty)
             stays = [weight > 0 for weight in weights]
@@ -340,6 +318,19 @@ class TreatmentRun:
         write_json(path, plan)
         return plan
 
+    def timed_training(self, pairs: ShapePairs, rows: Sequence[Example], steps: int) -> tuple[Any, float]:
+        """The model, and processor seconds; what a run that was killed had recorded counts."""
+        path, start_s = self.folder / "spent.json", time.process_time()
+        earlier_s = float(read_json(path)) if path.is_file() else 0.0
+
+        def cpu_s() -> float:
+            return earlier_s + time.process_time() - start_s
+
+        def record(_: dict[str, Any]) -> None:
+            write_json(path, round(cpu_s(), 2))
+
+        return self.train(pairs, rows, steps, self.folder / "run", record), cpu_s()
+
     def train(
         self,
         pairs: ShapePairs,
@@ -354,10 +345,10 @@ class TreatmentRun:
         from train.trainer import adapt
 
         initial, config = self.initial, self.config(steps)
-        encoder = pairs.encoder(initial.tokenizer, initial.defaults, initial.normaliser)
+        encoder = Encoder.of(initial, sample=pairs.sample)
         model = adapt(copy.deepcopy(initial.model), config)
         train: Any = run_sft if self.treatment.method == "sft" else run_pir_grpo
-        return train(model, initial.tokenizer, encoder, rows, config, folder, on_progress=on_progress)
+        return train(model, encoder, rows, config, folder, on_progress=on_progress)
 
     def config(self, steps: int) -> Any:
         """The stage's configuration for so many steps."""

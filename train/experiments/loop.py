@@ -34,18 +34,15 @@ from tempo_core.errors import InputError
 from tempo_core.metrics import PredictionRow, evaluate
 from tempo_core.moments import Moment
 from train.checkpoints import exclusive_lock, open_run, write_json
-from train.config import as_dict, require
+from train.config import PirGrpoConfig, RefreshConfig, SftConfig, as_dict, require
 from train.data.example_files import read_examples
 from train.data.examples import Example
-from train.experiments.damage import damage
+from train.experiments.rows import damage
 from train.experiments.world import gains
-from train.grpo.config import PirGrpoConfig
 from train.recipes import tempo_tiny_refresh
-from train.refresh.config import RefreshConfig
 from train.refresh.promotion import answer_rows, truth_of
 from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.run import Refresh
-from train.sft.config import SftConfig
 from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
 
@@ -188,7 +185,7 @@ class _Loop:
         config = replace(self.plan.sft, seed=self.seed)
         examples = [replace(row, moments=labels[row_id]) for row_id, row in self.truth.items()]
         model = adapt(loaded.model, config)
-        run_sft(model, loaded.tokenizer, Encoder.of(loaded), examples, config, self.folder / "start")
+        run_sft(model, Encoder.of(loaded), examples, config, self.folder / "start")
         lineage = Lineage(
             base=self.base.resolve().name,
             base_fingerprint=fingerprint(self.base),
@@ -320,16 +317,14 @@ def _rendered(plan: LoopPlan, folder: Path, clips: int, seed: int) -> list[Examp
 
 def _curve_page(points: Sequence[dict[str, Any]]) -> str:
     """The curve as one self-contained page: mean over seeds for each order."""
+    import pandas as pd
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    corrections = sorted({point["corrections"] for point in points})
+    means = pd.DataFrame(points).groupby(["order", "corrections"])["ra_iou"].mean()
     for order in ORDERS:
-        means = []
-        for count in corrections:
-            at_count = [p for p in points if (p["order"], p["corrections"]) == (order, count)]
-            means.append(float(np.mean([point["ra_iou"] for point in at_count])))
-        figure.add_scatter(x=corrections, y=means, name=order, mode="lines+markers")
+        curve = means[order]
+        figure.add_scatter(x=list(curve.index), y=list(curve), name=order, mode="lines+markers")
     figure.update_layout(
         template="plotly_white", title="Refusal-aware IoU on clean held-out clips", xaxis_title="corrections"
     )

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from train.data.negatives import NegativeShares
-from train.experiments.damage import Noise
-from train.experiments.pairs import RELEVANT_ONLY, PairsPlan
+from train.experiments.rows import RELEVANT_ONLY, Noise, PairsPlan
 from train.experiments.world import WorldPlan
-from train.shapeworld.queries import QueryMix
+from train.shapeworld.queries import TEST_MIX, QueryMix
 
 HARD = NegativeShares(irrelevant=5 / 13, edited=0.8, same_video=0.0, shuffled=0.2)
 EASY = NegativeShares(irrelevant=5 / 13, edited=0.0, same_video=0.0, shuffled=1.0)
@@ -70,11 +69,10 @@ _GENTLE = Treatment(name="sft-gentle", method="sft", rate=3e-5)
 _PIR_GENTLE = replace(_PIR, rate=3e-5)
 """Few or wrong labels punish a fast learner: both are given a slower rate, SFT its usual one as well. Where there are
 enough right ones PIR-GRPO keeps its rate, and SFT still has both, so that no gain is a matter of rates alone."""
-_TEST_MIX = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
 _TRAINING_MIX = QueryMix(irrelevant=0.35, negatives=(0.5, 0.2, 0.15, 0.15), hard_share=0.0, hard_kinds=())
 _HARD_KINDS = ("motion", "order", "several")
 _EVEN = replace(_TRAINING_MIX, wordings="even")
-_TEST_EVEN = replace(_TEST_MIX, wordings="even")
+_TEST_EVEN = replace(TEST_MIX, wordings="even")
 _SHORT = (8, 14)
 _HOME = ColdStart(name="home", mix=_EVEN, rich_share=0.0, ticks=_SHORT)
 _HOME_WORLD = WorldPlan(tier="plain", ticks=_SHORT, mix=_TEST_EVEN, seed=12, clips=80)
@@ -100,7 +98,7 @@ _SCENARIOS = (
             Treatment(name="sft-hard", method="sft", negatives=HARD),
         ),
         teach=PairsPlan(rich_share=0.0, ticks=_SHORT),
-        worlds={"plain": WorldPlan(tier="plain", ticks=_SHORT, mix=_TEST_MIX, seed=14)},
+        worlds={"plain": WorldPlan(tier="plain", ticks=_SHORT, seed=14)},
     ),
     # 20 labels (1 %) of a new world: plain pictures known, rich ones asked.
     Scenario(
@@ -146,7 +144,7 @@ _SCENARIOS = (
                 tier="rich",
                 seed=12,
                 motion=0.4,
-                mix=replace(_TEST_MIX, hard_share=1.0, hard_kinds=_HARD_KINDS),
+                mix=replace(TEST_MIX, hard_share=1.0, hard_kinds=_HARD_KINDS),
             )
         },
     ),
@@ -161,7 +159,7 @@ _SCENARIOS = (
             "pictures": replace(_HOME_WORLD, tier="rich"),
             "lengths": replace(_HOME_WORLD, ticks=(24, 40)),
             "camera": replace(_HOME_WORLD, shake=0.08),
-            "wordings": replace(_HOME_WORLD, mix=replace(_TEST_MIX, wordings="odd")),
+            "wordings": replace(_HOME_WORLD, mix=replace(TEST_MIX, wordings="odd")),
             "pairs": replace(
                 _HOME_WORLD, queries=3, mix=replace(_TEST_EVEN, irrelevant=0.0, held_out_pairs="only")
             ),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -19,13 +19,12 @@ from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.prompt import IMAGE_PAD, grid_sizes, mrope_positions, special_id
 from tempo_core.timestamps import format_stamps
 from tempo_core.video import SampledVideo
-from tempo_core.vision import Normaliser
 from train.checkpoints import open_run, write_json
-from train.scratch.architecture import IMAGE_MEAN, IMAGE_STD
-from train.scratch.export import DEFAULTS
+from train.scratch.architecture import NORMALISER
+from train.scratch.checkpoint import DEFAULTS
 from train.scratch.stamp_styles import styled_context, written
 from train.shapeworld.clips import HELD_OUT_SEEDS
-from train.shapeworld.queries import Query, QueryMix, matches, sample_queries
+from train.shapeworld.queries import TEST_MIX, Query, QueryMix, matches, sample_queries
 from train.shapeworld.render import render
 from train.shapeworld.scene import SIZES, TIERS, Scene, other_scenes, sample_scene
 
@@ -41,9 +40,7 @@ class WorldPlan:
     queries: int = 5
     tier: str = "rich"
     seed: int = 7
-    mix: QueryMix = field(
-        default_factory=lambda: QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
-    )
+    mix: QueryMix = TEST_MIX
     motion: float = 0.0
     ticks: tuple[int, int] | None = None
     """Beats of a clip, from and to; None: as the world has them."""
@@ -148,21 +145,13 @@ def size_needed(scene: Scene, query: Query) -> str:
     return SIZES[min(sizes)] if sizes else "none"
 
 
-def loaded(
-    model: Qwen2VLForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, reading: ReadingConfig
-) -> LoadedModel:
+def loaded(model: Qwen2VLForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> LoadedModel:
     """A model in memory as the engine wants it."""
-    defaults = replace(
-        DEFAULTS,
-        tokens_per_frame=reading.tokens_per_frame,
-        min_tokens=reading.min_tokens,
-        max_tokens=reading.max_tokens,
-    )
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
-        normaliser=Normaliser(mean=IMAGE_MEAN, std=IMAGE_STD),
-        defaults=defaults,
+        normaliser=NORMALISER,
+        defaults=DEFAULTS,
         model_id="in-memory",
         fingerprint="",
         folder=Path(),

@@ -16,9 +16,9 @@ from typing import Any
 from accelerate import PartialState
 
 from train.checkpoints import read_lines, write_lines
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example, require_training
-from train.grpo.config import PirGrpoConfig
 from train.grpo.difficulty import EVERY_EPOCH, measure, plateaued, sampling_weights
 from train.grpo.trainer import run_pir_grpo
 from train.trainer import OnProgress, result_folder, weights_digest
@@ -31,7 +31,6 @@ OnMeasured = Callable[[int, int], None]
 
 def run_curriculum(
     model: Any,
-    tokenizer: Any,
     encoder: Encoder,
     examples: Sequence[Example],
     config: PirGrpoConfig,
@@ -49,12 +48,32 @@ def run_curriculum(
     `out_dir`/adapter (or /checkpoint) as well, and `out_dir`/curves.jsonl has the lines of all.
     """
     if config.difficulty is None or not examples:
-        return run_pir_grpo(
-            model, tokenizer, encoder, examples, config, out_dir, on_progress=on_progress, cancel=cancel
-        )
+        return run_pir_grpo(model, encoder, examples, config, out_dir, on_progress=on_progress, cancel=cancel)
     require_training(examples)
     configs = rounds(config, len(examples), devices=int(os.environ.get("WORLD_SIZE", "1")))
-    earlier_lines = list[dict[str, Any]]()
+
+    def curves_of(count: int) -> list[dict[str, Any]]:
+        """The curves of the first rounds as one, with steps and seconds counted from the first round on."""
+        lines = list[dict[str, Any]]()
+        for number in range(1, count + 1):
+            step, seconds = (lines[-1]["step"], lines[-1]["seconds"]) if lines else (0, 0.0)
+            lines += [
+                {
+                    **line,
+                    "round": number,
+                    "steps": config.steps,
+                    "step": line["step"] + step,
+                    "seconds": line["seconds"] + seconds,
+                }
+                for line in read_lines(out_dir / f"round-{number}" / "curves.jsonl")
+            ]
+        return lines
+
+    def on_line(_: dict[str, Any]) -> None:
+        lines = curves_of(len(configs))
+        write_lines(out_dir / "curves.jsonl", lines)
+        on_progress(lines[-1])
+
     for number, round_config in enumerate(configs, start=1):
         folder = out_dir / f"round-{number}" if len(configs) > 1 else out_dir
 
@@ -64,14 +83,9 @@ def run_curriculum(
                 model.eval(),
                 encoder,
                 examples,
+                round_config,
                 model_id=weights_digest(model),
                 cache=cache or out_dir / "difficulty",
-                num_generations=config.num_generations,
-                temperature=config.temperature,
-                constrained=config.constrained,
-                max_new_tokens=config.max_new_tokens,
-                thinking=config.thinking,
-                seed=round_config.seed,
                 on_progress=on_measured,
                 cancel=cancel,
             )
@@ -85,33 +99,20 @@ def run_curriculum(
             )
 
         # train
-        def on_line(
-            _: dict[str, Any],
-            number: int = number,
-            folder: Path = folder,
-            earlier_lines: list[dict[str, Any]] = earlier_lines,
-        ) -> None:
-            """Write the curves of all rounds so far as one, and pass the newest line on."""
-            lines = [*earlier_lines, *_round_lines(folder, number, config.steps, earlier_lines)]
-            write_lines(out_dir / "curves.jsonl", lines)
-            on_progress(lines[-1])
-
         model = run_pir_grpo(
             model,
-            tokenizer,
             encoder,
             examples,
             round_config,
             folder,
             weights=weights,
-            earlier_lines=earlier_lines,
+            earlier_lines=curves_of(number - 1),
             on_progress=on_line if len(configs) > 1 else on_progress,
             cancel=cancel,
         )
         PartialState().wait_for_everyone()  # the first process writes the lines
-        earlier_lines = [*earlier_lines, *_round_lines(folder, number, config.steps, earlier_lines)]
         if config.patience is not None and plateaued(
-            earlier_lines, patience=config.patience, min_gain=config.min_gain
+            curves_of(number), patience=config.patience, min_gain=config.min_gain
         ):
             break
 
@@ -123,25 +124,6 @@ def run_curriculum(
         shutil.copytree(folder / result.name, partial)
         partial.rename(result)
     return model
-
-
-def _round_lines(
-    folder: Path, number: int, steps: int, earlier_lines: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """A round's curves, with steps and seconds counted from the first round on."""
-    step, seconds = 0, 0.0
-    if earlier_lines:
-        step, seconds = earlier_lines[-1]["step"], earlier_lines[-1]["seconds"]
-    return [
-        {
-            **line,
-            "round": number,
-            "steps": steps,
-            "step": line["step"] + step,
-            "seconds": line["seconds"] + seconds,
-        }
-        for line in read_lines(folder / "curves.jsonl")
-    ]
 
 
 def rounds(config: PirGrpoConfig, examples: int, *, devices: int = 1) -> list[PirGrpoConfig]:

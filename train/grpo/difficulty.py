@@ -12,16 +12,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from tempo_core.errors import InputError
-
-if TYPE_CHECKING:
-    from train.data.encoding import Encoder
-    from train.data.examples import Example
+from tempo_core.moments import set_iou
+from train.checkpoints import append_line, read_lines, rows_digest
+from train.config import PirGrpoConfig
+from train.data.encoding import Encoder
+from train.data.examples import Example
+from train.grpo.rewards import reward
+from train.grpo.rollouts import prefill, sample_group
+from train.trainer import encode_video
 
 Scores = npt.NDArray[np.float64]
 """float64[rows] in [0, 1]: mean scores of rollouts, 1 is solved."""
@@ -43,34 +48,22 @@ class Difficulty:
 
 def measure(
     model: Any,
-    encoder: "Encoder",
-    examples: Sequence["Example"],
+    encoder: Encoder,
+    examples: Sequence[Example],
+    config: PirGrpoConfig,
     *,
     model_id: str,
     cache: Path,
-    num_generations: int = 8,
-    temperature: float = 1.0,
-    constrained: bool = True,
-    max_new_tokens: int = 256,
-    thinking: bool = False,
-    seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda completed, total: None,
     cancel: threading.Event | None = None,
 ) -> list[Difficulty]:
-    """Each row's difficulty for a model in eval mode, in order.
+    """Each row's difficulty for a model in eval mode, in order, from rollouts as `config` samples them.
 
-    Kept in a file under `cache` that is named by `model_id` (which must change with the weights), the rows and the
-    other arguments, so that a second call costs nothing and a stopped one goes on. Raises Cancelled.
+    Kept in a file under `cache` that is named by `model_id` (which must change with the weights), the rows and how
+    answers are sampled, so that a second call costs nothing and a stopped one goes on. Raises Cancelled.
     """
-    import torch
-
-    from tempo_core.moments import set_iou
-    from train.checkpoints import append_line, read_lines, rows_digest
-    from train.grpo.rewards import reward
-    from train.grpo.rollouts import prefill, sample_group
-    from train.trainer import encode_video
-
-    settings = [num_generations, temperature, constrained, max_new_tokens, thinking, seed]
+    names = ("num_generations", "temperature", "constrained", "max_new_tokens", "thinking", "seed")
+    settings = [getattr(config, name) for name in names]
     key = hashlib.sha256(json.dumps([model_id, rows_digest(examples), settings]).encode()).hexdigest()
     path = cache / f"difficulty-{key[:16]}.jsonl"
     measured = {line["row_id"]: Difficulty(**line) for line in read_lines(path)}
@@ -83,11 +76,8 @@ def measure(
                 prefill(model, encoded, visual_tokens, cancel=cancel),
                 encoded,
                 encoder.tokenizer,
-                np.random.default_rng([seed, idx]),
-                num_generations=num_generations,
-                temperature=temperature,
-                constrained=constrained,
-                max_new_tokens=max_new_tokens,
+                np.random.default_rng([config.seed, idx]),
+                config,
                 cancel=cancel,
             )
             answers = [
@@ -96,7 +86,7 @@ def measure(
                     encoded.truth,
                     stamps=encoded.video.stamps,
                     stamp_times_s=encoded.video.stamp_times_s,
-                    thinking=thinking,
+                    thinking=config.thinking,
                 ).moments
                 for rollout in rollouts
             ]

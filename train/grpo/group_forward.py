@@ -2,7 +2,7 @@
 
 The row is prompt[:-1] and then, per completion, the prompt's last token and the completion without its last. Every
 such suffix sees the prompt and itself only, and stands at the positions it would have alone, so that the official
-forward gives what it gives for one row a completion (`plain_logprobs`, the twin; a test holds both equal).
+forward gives what it gives for one row a completion (a test holds both equal).
 Only positions where something was chosen get logits: under the answer grammar most tokens are forced.
 Legend: P prompt tokens, L row tokens, N choices, K options of a choice, V vocabulary, D width.
 """
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tempo_core.families import family_of
-from train.data.encoding import Encoded, EncodedVideo
-from train.trainer import encode_video, unwrapped
+from train.data.encoding import Encoded
+from train.trainer import unwrapped
 
 Options = tuple[int, ...] | None
 """Token ids that could have been said; one id: forced; None: the whole vocabulary but its vision tokens."""
@@ -156,60 +156,22 @@ def vision_token_ids(model: Any) -> tuple[int, int]:
     return config.image_token_id, config.video_token_id
 
 
-def vision_inputs(
-    model: Any, video: EncodedVideo, visual_tokens: Tensor | None, *, types: Tensor | None = None
-) -> dict[str, Any]:
-    """The forward's vision arguments: `visual_tokens` (frozen tower), or the pixels (None: trained tower)."""
-    base = unwrapped(model)
-    if visual_tokens is not None:
-        width = base.config.get_text_config().hidden_size
-        return {"mm_encoder_outputs": {"image": family_of(base).encoder_outputs(visual_tokens, width)}}
-    device = base.device
-    return {
-        "pixel_values": torch.from_numpy(video.pixel_values()).to(device),
-        "image_grid_thw": torch.from_numpy(video.grids).to(device),
-        "mm_token_type_ids": types,
-    }
+def group_logprobs(model: Any, row: PackedRow, visual_tokens: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities float32[N] of the row's choices behind a video's `visual_tokens`, by one official forward.
 
-
-def group_logprobs(
-    model: Any, encoded: Encoded, row: PackedRow, visual_tokens: Tensor | None, *, temperature: float = 1.0
-) -> Tensor:
-    """Log-probabilities float32[N] of the row's choices, by one official forward.
-
-    `visual_tokens` are given when the tower is frozen; None runs the tower, with gradients. The model must use sdpa
-    attention: a boolean mask is silently wrong under eager.
+    The model must use sdpa attention: a boolean mask is silently wrong under eager.
     """
     base = unwrapped(model)
+    family, width = family_of(base), base.config.get_text_config().hidden_size
     if len(row.ids) > 1:  # every row has the video before it
-        tokens = encode_video(base, encoded.video) if visual_tokens is None else visual_tokens
-        visual_tokens = tokens.repeat(len(row.ids), 1)
-    types = (row.ids == base.config.image_token_id).int() if visual_tokens is None else None
+        visual_tokens = visual_tokens.repeat(len(row.ids), 1)
     output = model(
         input_ids=row.ids,
         position_ids=row.positions,
-        attention_mask=None if row.mask is None else family_of(base).attention_mask(row.mask),
+        attention_mask=None if row.mask is None else family.attention_mask(row.mask),
         use_cache=False,
         logits_to_keep=row.logit_positions,
-        **vision_inputs(model, encoded.video, visual_tokens, types=types),
+        mm_encoder_outputs={"image": family.encoder_outputs(visual_tokens, width)},
     )
     logits = output.logits[row.choice_rows, row.choice_columns]
     return row.choices.logprobs(logits, temperature, vision_token_ids(model))
-
-
-def plain_logprobs(
-    model: Any, encoded: Encoded, completions: Sequence[Completion], *, temperature: float = 1.0
-) -> Tensor:
-    """The twin: one row per completion, pixels and all, positions by the model itself. Slow; for tests."""
-    base, logprobs = unwrapped(model), []
-    for completion in completions:
-        ids = torch.tensor([[*encoded.prompt_ids, *completion.ids]], device=base.device)
-        types = (ids == base.config.image_token_id).int()
-        vision = vision_inputs(model, encoded.video, None, types=types)
-        positions, _ = base.model.get_rope_index(ids, types, image_grid_thw=vision["image_grid_thw"])
-        output = model(input_ids=ids, position_ids=positions, use_cache=False, **vision)
-        start = len(encoded.prompt_ids) - 1
-        logits = output.logits[0, [start + step for step in completion.choices]]
-        choices = Choices.of([completion], base.device)
-        logprobs.append(choices.logprobs(logits, temperature, vision_token_ids(model)))
-    return torch.cat(logprobs)

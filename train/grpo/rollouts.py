@@ -20,6 +20,7 @@ from tempo_core.decoding import CachedScorer, Scorer, read_prompt
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.prompt import IM_END, IMAGE_PAD, VIDEO_PAD, special_id
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoded
 from train.grpo.group_forward import Completion, Options
 from train.trainer import unwrapped
@@ -112,19 +113,17 @@ def sample_group(
     encoded: Encoded,
     tokenizer: Any,
     rng: np.random.Generator,
+    config: PirGrpoConfig,
     *,
-    num_generations: int,
-    temperature: float = 1.0,
-    constrained: bool = True,
-    max_new_tokens: int = 256,
     cancel: threading.Event | None = None,
 ) -> list[Rollout]:
-    """`num_generations` answers behind a prefilled prompt; equal generators give equal answers.
+    """`config.num_generations` answers behind a prefilled prompt; equal generators give equal answers.
 
-    Free answers end at <|im_end|> or the tokenizer's end, or are cut at `max_new_tokens`. Raises Cancelled between
-    tokens, CheckpointError when the model's numbers are not finite.
+    Free answers end at <|im_end|> or the tokenizer's end, or are cut at `config.max_new_tokens`. Raises Cancelled
+    between tokens, CheckpointError when the model's numbers are not finite.
     """
-    grammar = encoded.video.grammar if constrained else None
+    num_generations, max_new_tokens = config.num_generations, config.max_new_tokens
+    grammar = encoded.video.grammar if config.constrained else None
     stop_ids = {special_id(tokenizer, IM_END), tokenizer.eos_token_id}
     vision_ids = [special_id(tokenizer, token) for token in (IMAGE_PAD, VIDEO_PAD)]
     rollouts: dict[int, Rollout] = {}
@@ -157,7 +156,7 @@ def sample_group(
             [
                 (child, row)
                 for row, (branch, _) in enumerate(branches)
-                for child in _split(branch, logits[row], grammar, draws, temperature, vision_ids)
+                for child in _split(branch, logits[row], grammar, draws, config.temperature, vision_ids)
             ]
         )
     return [rollouts[idx] for idx in range(num_generations)]

@@ -2,7 +2,7 @@
 learned together.
 
     model = adapt(loaded.model, config)                       # train.trainer's, also an SFT adapter to go on from
-    model = run_pir_grpo(model, tokenizer, encoder, examples, config, folder)
+    model = run_pir_grpo(model, encoder, examples, config, folder)
 
 One item of the dataset is one group: its video is encoded once, its prompt read once for all rollouts
 (`grpo.rollouts`) and once for the gradient (`grpo.group_forward`). Order and sampling depend on seed and place alone,
@@ -26,11 +26,10 @@ from torch import Tensor, nn
 from tempo_core.answers import REFUSAL
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.families import family_of
-from train.checkpoints import exclusive_lock, last_state, open_run, read_lines, rows_digest
-from train.config import as_dict
+from train.checkpoints import exclusive_lock, last_state, read_lines
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
-from train.grpo.config import PirGrpoConfig
 from train.grpo.difficulty import plateaued
 from train.grpo.group_forward import PackedRow, group_logprobs, pack
 from train.grpo.losses import advantages, group_loss, has_spread
@@ -42,10 +41,9 @@ from train.trainer import (
     RunCallback,
     StageTrainer,
     load_trained,
-    require_rows,
+    open_stage,
     result_folder,
     unwrapped,
-    weights_digest,
 )
 
 __all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
@@ -55,11 +53,6 @@ SCHEDULERS = {"cosine": "cosine", "constant": "constant_with_warmup"}
 ROLLOUT_SEED = 7
 """Keeps the sampling's random numbers apart from the order's."""
 
-COUNTED = (
-    *("groups", "relevant", "irrelevant", "live", "rollouts", "reward", "tiou", "refusal", "over_refusal"),
-    *("broken", "length", "spread", "distinct", "scored", "kl", "clipped", "loss"),
-)
-"""Sums that a line of the curves is made of, in the order in which processes add them up."""
 DENOMINATORS = {
     "reward": "rollouts",
     "tiou": "relevant",
@@ -75,11 +68,12 @@ DENOMINATORS = {
     "loss": "scored",
 }
 """What each of a line's numbers is a mean over."""
+COUNTED = tuple(dict.fromkeys((*DENOMINATORS, *DENOMINATORS.values())))
+"""Sums that a line of the curves is made of, in the order in which processes add them up."""
 
 
 def run_pir_grpo(
     model: Any,
-    tokenizer: Any,
     encoder: Encoder,
     examples: Sequence[Example],
     config: PirGrpoConfig,
@@ -97,21 +91,12 @@ def run_pir_grpo(
     `on_progress` is called with each line of the curves. Raises InputError without rows or with rows of val or test,
     Cancelled after saving the state.
     """
-    require_rows(examples)
-    identity = {
-        "kind": "pir-grpo",
-        "config": as_dict(config),
-        "rows": rows_digest(examples),
-        "weights": None if weights is None else [float(weight) for weight in weights],
-        "start": weights_digest(model),
-    }
-    if open_run(out_dir, identity):
+    row_weights = None if weights is None else [float(weight) for weight in weights]
+    if open_stage("pir-grpo", model, examples, config, out_dir, weights=row_weights):
         return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        trainer = PirGrpoTrainer(model, tokenizer, encoder, examples, config, out_dir, weights=weights)
-        callback = PirGrpoCallback(trainer, out_dir, on_progress, cancel)
+        trainer = PirGrpoTrainer(model, encoder, examples, config, out_dir, weights=weights)
+        callback = PirGrpoCallback(trainer, on_progress, cancel)
         callback.earlier_lines = list(earlier_lines)
         trainer.add_callback(callback)
 
@@ -120,13 +105,13 @@ def run_pir_grpo(
         if state is not None and config.patience is not None:
             step = int(state.name.rpartition("-")[2])
             if callback.has_plateaued(up_to_step=step):
-                return trainer.finish(load_trained(model, state), tokenizer, out_dir, steps=step)
+                return trainer.finish(load_trained(model, state), encoder.tokenizer, steps=step)
 
-        model = trainer.run(out_dir)
+        model = trainer.run()
         step = trainer.state.global_step
         if callback.cancelled and step < config.steps:
             raise Cancelled(f"Stopped at step {step} of {config.steps}; it can go on from there.")
-        return trainer.finish(model, tokenizer, out_dir, steps=step)
+        return trainer.finish(model, encoder.tokenizer, steps=step)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -134,8 +119,6 @@ class Group:
     """One query's rollouts, ready to learn from. C different completions, N choices in them."""
 
     encoded: Encoded
-    visual_tokens: Tensor | None
-    """Of the frozen tower; None: the tower learns."""
     row: PackedRow
     """The different completions."""
     advantages: Tensor
@@ -161,7 +144,6 @@ class PirGrpoTrainer(StageTrainer):
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
         encoder: Encoder,
         examples: Sequence[Example],
         config: PirGrpoConfig,
@@ -184,7 +166,7 @@ class PirGrpoTrainer(StageTrainer):
             gradient_accumulation_steps=config.groups,
             lr_scheduler_type=SCHEDULERS[config.lr_scheduler_type],
         )
-        self.tokenizer = tokenizer
+        self.tokenizer = encoder.tokenizer
         self._groups: dict[int, Group] = {}
         self._reference: Any = None
         if config.beta > 0 and not hasattr(model, "peft_config"):
@@ -212,16 +194,12 @@ class PirGrpoTrainer(StageTrainer):
         model.eval()  # a checkpointed forward in training mode drops the cache
 
         # sample G answers behind one reading of the prompt
-        visual_tokens = self.vision.encode(base, encoded.video)
         rollouts = sample_group(
-            prefill(base, encoded, visual_tokens),
+            prefill(base, encoded, self.vision.encode(base, encoded.video)),
             encoded,
             self.tokenizer,
             np.random.default_rng([config.seed, ROLLOUT_SEED, place]),
-            num_generations=config.num_generations,
-            temperature=config.temperature,
-            constrained=config.constrained,
-            max_new_tokens=config.max_new_tokens,
+            config,
         )
         num_sampled = len(rollouts)
         injects = {"never": False, "irrelevant": not encoded.truth, "always": True}[config.inject_refusal]
@@ -271,7 +249,6 @@ class PirGrpoTrainer(StageTrainer):
         counts = torch.from_numpy(np.bincount(completion_idx, minlength=len(completions)))
         return Group(
             encoded=encoded,
-            visual_tokens=None if config.train_vision else visual_tokens,
             row=pack(
                 encoded,
                 [completion.completion for completion in completions],
@@ -292,13 +269,14 @@ class PirGrpoTrainer(StageTrainer):
     ) -> Any:
         """The loss of a group, weighed by how far its row is trusted."""
         group, config = inputs["group"], self.config
-        per_token_logps = group_logprobs(
-            model, group.encoded, group.row, group.visual_tokens, temperature=config.temperature
-        )
+        per_token_logps = self._per_token_logps(model, group)
         if group.old_per_token_logps is None:
             group.old_per_token_logps = per_token_logps.detach()
         if config.beta > 0 and group.ref_per_token_logps is None:
-            group.ref_per_token_logps = self._ref_per_token_logps(model, group)
+            # by the copy of the start, or by the model without its adapter
+            peft = getattr(model, "module", model)
+            with torch.no_grad(), peft.disable_adapter() if self._reference is None else nullcontext():
+                group.ref_per_token_logps = self._per_token_logps(self._reference or peft, group)
         result = group_loss(
             per_token_logps,
             group.row.completion_idx,
@@ -320,18 +298,9 @@ class PirGrpoTrainer(StageTrainer):
         loss = result.loss * group.encoded.example.weight
         return (loss, per_token_logps) if return_outputs else loss
 
-    @torch.no_grad()
-    def _ref_per_token_logps(self, model: Any, group: Group) -> Tensor:
-        """By the copy of the start, or by the model without its adapter."""
-        peft = getattr(model, "module", model)
-        reference = self._reference if self._reference is not None else peft
-        visual_tokens = group.visual_tokens
-        if visual_tokens is None:
-            visual_tokens = self.vision.encode(unwrapped(reference), group.encoded.video)
-        with peft.disable_adapter() if self._reference is None else nullcontext():
-            return group_logprobs(
-                reference, group.encoded, group.row, visual_tokens, temperature=self.config.temperature
-            )
+    def _per_token_logps(self, model: Any, group: Group) -> Tensor:
+        visual_tokens = self.vision.encode(unwrapped(model), group.encoded.video)
+        return group_logprobs(model, group.row, visual_tokens, temperature=self.config.temperature)
 
     def take_means(self) -> dict[str, float]:
         """Means over all processes; one over nothing is left out."""
@@ -387,7 +356,7 @@ class Groups(PrefetchedDataset):
     ) -> None:
         self.groups_per_step = config.groups * devices
         length = config.steps * self.groups_per_step
-        super().__init__(length)
+        super().__init__(length, self._group)
         self._examples, self._encoder, self._num_iterations = examples, encoder, config.num_iterations
         self._order = row_order(len(examples), length, seed=config.seed, weights=weights)
 
@@ -396,7 +365,7 @@ class Groups(PrefetchedDataset):
         step, slot = divmod(idx, self.groups_per_step)
         return step // self._num_iterations * self.groups_per_step + slot
 
-    def make(self, idx: int) -> dict[str, Any]:
+    def _group(self, idx: int) -> dict[str, Any]:
         place = self.place(idx)
         return {"place": place, "encoded": self._encoder.encode(self._examples[self._order[place]])}
 

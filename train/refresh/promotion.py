@@ -11,8 +11,8 @@ from tempo_core.engine import Engine, sample_for
 from tempo_core.errors import Cancelled
 from tempo_core.metrics import PredictionRow, TruthRow, compare
 from train.checkpoints import append_line, read_lines
+from train.config import PromotionCriteria
 from train.data.examples import Example
-from train.refresh.config import PromotionCriteria
 
 
 def answer_rows(

@@ -58,13 +58,9 @@ class Lineage:
     made_at_ms: int = 0
     """When, in milliseconds since 1970; the one field that two equal runs do not share."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; what `from_dict` reads."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Lineage":
-        """The lineage that `to_dict` wrote; fields of later versions are left alone. Raises InputError."""
+        """The lineage that `add` wrote; fields of later versions are left alone. Raises InputError."""
         names = {field.name for field in fields(cls)}
         try:
             return cls(**{name: value for name, value in values.items() if name in names})
@@ -94,21 +90,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, for commands and pages."""
-        return {"name": self.name, "promoted": self.promoted, "lineage": self.lineage.to_dict()}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One line of the history of promotions."""
-
-    at_ms: int
-    action: str
-    """promote or rollback"""
-    base: str
-    """Fingerprint of the base."""
-    name: str | None
-    """The adapter that is promoted from then on; None: the bare base."""
-    by: str
+        return {"name": self.name, "promoted": self.promoted, "lineage": asdict(self.lineage)}
 
 
 class Registry:
@@ -135,7 +117,7 @@ class Registry:
                 shutil.copyfile(adapter / file_name, partial / file_name)
             base = {"base_fingerprint": lineage.base_fingerprint, "name": name}
             write_json(partial / ADAPTER_LINEAGE, base)
-            write_json(partial / LINEAGE, lineage.to_dict())
+            write_json(partial / LINEAGE, asdict(lineage))
             for path in partial.iterdir():
                 path.chmod(0o444)
             partial.chmod(0o755)
@@ -221,18 +203,6 @@ class Registry:
                 name = last if self._exists(last) else None
             self._write(state, base_fingerprint, name, before, "rollback", by)
         return None if name is None else self.entry(name)
-
-    def history(self) -> list[Step]:
-        """Promotions and rollbacks, oldest first."""
-        return [Step(**step) for step in self._state()["history"]]
-
-    def bases(self) -> dict[str, str]:
-        """Name of each base that has a promoted adapter, by its fingerprint."""
-        return {
-            entry.lineage.base_fingerprint: entry.lineage.base
-            for entry in self.entries()
-            if self._promoted_name(entry.lineage.base_fingerprint) is not None
-        }
 
     def _write(
         self, state: dict[str, Any], base: str, name: str | None, before: list[str], action: str, by: str

@@ -101,11 +101,11 @@ def _render(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: OnPr
         with exclusive_lock(folder, wait=True):  # refreshes share the cache
             if not (folder / "complete").is_file():
                 earlier = len(examples) // QUESTIONS
-
-                def on_clip(completed: int, _: int, earlier: int = earlier) -> None:
-                    on_progress(earlier + completed, clips)
-
-                make_set(plan, folder, on_progress=on_clip)
+                make_set(
+                    plan,
+                    folder,
+                    on_progress=lambda count, _, earlier=earlier: on_progress(earlier + count, clips),
+                )
                 (folder / "complete").touch()
         examples += read_examples(folder / "rows.jsonl").training
     return [replace(example, row_id=f"shapeworld-{seed}/{idx}") for idx, example in enumerate(examples)]

@@ -1,6 +1,6 @@
 """From corrections to a better model: snapshot, replay, SFT, PIR-GRPO, old against new, and perhaps promotion.
 
-    outcome = Refresh(snapshot, config, folder, registry).run()
+    outcome = Refresh(snapshot, config, folder, registry, checkpoint=find_checkpoint(None)).run()
 
 Everything is written into one folder, stage by stage, so that a refresh that was killed at any moment goes on and
 ends with the same adapter; `state.json` says where it stands, for a page to show:
@@ -14,24 +14,24 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
     <folder>/outcome.json   how it ended
 """
 
+import hashlib
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tempo_core.checkpoint import find_checkpoint, fingerprint
+from annotations.snapshot import open_snapshot
+from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError, VideoError
 from train.checkpoints import differing_names, exclusive_lock, file_digest, read_json, rows_digest, write_json
-from train.config import as_dict
+from train.config import RefreshConfig, as_dict
 from train.data.example_files import read_examples
-from train.data.examples import Example, ExampleSplit, counts, joined, require_training
+from train.data.examples import Example, ExampleSplit, counts, joined
 from train.data.negatives import rows_with_negatives
-from train.refresh.config import RefreshConfig
-from train.refresh.data import corrected_only, data_hash
 from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.replay import (
     file_replay,
@@ -44,6 +44,7 @@ from train.refresh.replay import (
 
 STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
 UNDECODABLE = "its video cannot be decoded"
+UNCORRECTED = "nobody corrected it"
 
 OnProgress = Callable[[dict[str, Any]], None]
 """Called with each state, as it is written to state.json."""
@@ -62,12 +63,9 @@ class Outcome:
     scores: dict[str, Any] | None = None
     """Old against new by held-out set (`promotion.compare_on`)."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; what `from_dict` reads."""
-        return {**asdict(self), "reasons": list(self.reasons)}
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Outcome":
+        """What outcome.json holds."""
         return cls(**{**values, "reasons": tuple(values["reasons"])})
 
     def as_of(self, registry: Registry) -> "Outcome":
@@ -78,36 +76,35 @@ class Outcome:
         return replace(self, state="kept", message=message)
 
 
+@dataclass
 class Refresh:
     """One refresh, in its folder."""
 
-    def __init__(
-        self,
-        snapshot: Path,
-        config: RefreshConfig,
-        folder: Path,
-        registry: Registry,
-        *,
-        checkpoint: str | Path | None = None,
-        videos: Path | None = None,
-        replay: Path | None = None,
-        cache: Path | None = None,
-        promote: bool = True,
-        by: str = "refresh",
-        on_progress: OnProgress = lambda state: None,
-        cancel: threading.Event | None = None,
-    ) -> None:
-        """`snapshot` is a snapshot's folder (or a file of rows), `cache` keeps rendered clips between refreshes.
+    snapshot: Path
+    """A snapshot's folder, or a file of rows."""
+    config: RefreshConfig
+    folder: Path
+    registry: Registry
+    _: KW_ONLY
+    checkpoint: Path
+    """The base's folder."""
+    videos: Path | None = None
+    """Where to look for clips, besides where the snapshot says."""
+    replay: Path | None = None
+    """Rows that the model knew before; tempo-tiny renders its own."""
+    promote: bool = True
+    by: str = "refresh"
+    on_progress: OnProgress = lambda state: None
+    cancel: threading.Event | None = None
+    _state: dict[str, Any] = field(default_factory=dict, init=False)
+    _identity: dict[str, Any] = field(default_factory=dict, init=False)
+    """What begun.json holds."""
+    _replay_ids: frozenset[str] = field(default=frozenset(), init=False)
 
-        `replay` is a file of rows that the model knew before; tempo-tiny renders its own.
-        """
-        self.snapshot, self.config, self.folder, self.registry = snapshot, config, folder, registry
-        self.checkpoint = find_checkpoint(checkpoint)
-        self.videos, self.replay, self.promote, self.by = videos, replay, promote, by
-        self.cache = cache or registry.folder.parent / "cache" / "shapeworld"
-        self.on_progress, self.cancel = on_progress, cancel
-        self._state: dict[str, Any] = {}
-        self._replay_ids: frozenset[str] = frozenset()
+    @property
+    def cache(self) -> Path:
+        """Keeps rendered clips between refreshes."""
+        return self.registry.folder.parent / "cache" / "shapeworld"
 
     def run(self) -> Outcome:
         """Begin or go on; one that has ended says again how. Raises InputError, Cancelled (it can go on later)."""
@@ -121,7 +118,7 @@ class Refresh:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(self.folder):
-            identity = self._begin()
+            self._begin()
             outcome_path = self.folder / "outcome.json"
             if outcome_path.is_file():
                 outcome = Outcome.from_dict(read_json(outcome_path))
@@ -133,9 +130,9 @@ class Refresh:
                 # clips that were gone may be back by now
                 for name in ("begun.json", "training.json", outcome_path.name):
                     (self.folder / name).unlink(missing_ok=True)
-                identity = self._begin()
+                self._begin()
             try:
-                outcome = self._run_stages(identity)
+                outcome = self._run_stages()
             except BaseException as error:
                 message = "It stopped unexpectedly; its log says why. Starting it again goes on."
                 self._report(
@@ -143,7 +140,7 @@ class Refresh:
                     message=str(error) if isinstance(error, Cancelled | InputError) else message,
                 )
                 raise
-            write_json(outcome_path, outcome.to_dict())
+            write_json(outcome_path, asdict(outcome))
             self._report(state="done", message=outcome.message)
             return outcome
 
@@ -155,13 +152,9 @@ class Refresh:
         split = self.read_rows()
         if (message := self._why_useless(split)) is not None:
             return message
-        rows = replay_size(len(split.training), self.config.replay_share, self.config.min_replay_rows)
-        if self.replay is not None:
-            chosen, replay_split = file_replay(self.replay, rows, self.videos, seed=self.config.seed)
-            return split.without(replay_split.excluded).with_training(chosen)
-        return split.with_training(placeholder_rows(rows)) if knows_shapeworld(self.checkpoint) else split
+        return self.add_replay(split, render=False)[0]
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self) -> None:
         """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
         path = self.folder / "begun.json"
         base = fingerprint(self.checkpoint)
@@ -177,13 +170,13 @@ class Refresh:
                 raise InputError(
                     f"{self.folder} holds another refresh (it differs in {', '.join(differing)}). Give another folder."
                 )
-            return earlier
+            self._identity = earlier
+            return
         parent = self.registry.promoted(base)
-        identity |= {"parent": None if parent is None else parent.name, "by": self.by}
-        write_json(path, identity)
-        return identity
+        self._identity = identity | {"parent": None if parent is None else parent.name, "by": self.by}
+        write_json(path, self._identity)
 
-    def _run_stages(self, identity: dict[str, Any]) -> Outcome:
+    def _run_stages(self) -> Outcome:
         from tempo_core.loading import load_model
         from train.data.encoding import Encoder
 
@@ -207,10 +200,10 @@ class Refresh:
             return Outcome(state="nothing", message=message)
 
         # learn, and ask old and new about what was held out
-        adapter = self.train(loaded, encoder, split.training, identity)
+        adapter = self.train(loaded, encoder, split.training)
         held_out = {"corrected": split.held_out, "kept": replay_held_out}
-        scores = self.compare(identity, adapter, {name: rows for name, rows in held_out.items() if rows})
-        return self.register(identity, adapter, split, scores)
+        scores = self.compare(adapter, {name: rows for name, rows in held_out.items() if rows})
+        return self.register(adapter, split, scores)
 
     def read_rows(self) -> ExampleSplit:
         """The snapshot's rows that somebody corrected (or all, if the configuration says so)."""
@@ -244,8 +237,13 @@ class Refresh:
             )
         return None
 
-    def add_replay(self, split: ExampleSplit) -> tuple[ExampleSplit, tuple[Example, ...]]:
-        """Training rows with replay among them, and held-out rows of what was known before."""
+    def add_replay(
+        self, split: ExampleSplit, *, render: bool = True
+    ) -> tuple[ExampleSplit, tuple[Example, ...]]:
+        """Training rows with replay among them, and held-out rows of what was known before.
+
+        Without `render` shapeworld's replay is placeholders, and none of its rows are held out.
+        """
         config = self.config
         rows = replay_size(len(split.training), config.replay_share, config.min_replay_rows)
         held_out: tuple[Example, ...] = ()
@@ -253,6 +251,8 @@ class Refresh:
         if self.replay is not None:
             replay, replay_split = file_replay(self.replay, rows, self.videos, seed=config.seed)
             split, held_out = split.without(replay_split.excluded), replay_split.held_out
+        elif knows_shapeworld(self.checkpoint) and not render:
+            replay = placeholder_rows(rows)
         elif knows_shapeworld(self.checkpoint):
             if rows:
                 replay = shapeworld_replay(rows, self.cache, seed=config.seed, on_progress=self._count)
@@ -324,18 +324,16 @@ class Refresh:
         write_json(self.folder / "rows.json", rows_used)
         return split, tuple(readable["replay"])
 
-    def train(self, loaded: Any, encoder: Any, rows: tuple[Example, ...], identity: dict[str, Any]) -> Path:
+    def train(self, loaded: Any, encoder: Any, rows: tuple[Example, ...]) -> Path:
         """Both stages; returns the folder of peft's files."""
         from train.grpo.curriculum import run_curriculum
         from train.sft.trainer import run_sft
         from train.trainer import adapt
 
-        require_training(rows)
         sft, pir = self.config.sft, self.config.pir
         self._report(stage="sft", message="Learning the corrected answers.")
         model = run_sft(
-            adapt(loaded.model, sft, parent=self._parent_folder(identity)),
-            loaded.tokenizer,
+            adapt(loaded.model, sft, parent=self._parent_folder()),
             encoder,
             rows,
             sft,
@@ -351,7 +349,6 @@ class Refresh:
         )
         run_curriculum(
             model,
-            loaded.tokenizer,
             encoder,
             rows_with_negatives(rows, self.config.negatives, self.folder, seed=self.config.seed),
             pir,
@@ -363,9 +360,7 @@ class Refresh:
         )
         return self.folder / "pir" / "adapter"
 
-    def compare(
-        self, identity: dict[str, Any], adapter: Path, held_out: dict[str, tuple[Example, ...]]
-    ) -> dict[str, Any]:
+    def compare(self, adapter: Path, held_out: dict[str, tuple[Example, ...]]) -> dict[str, Any]:
         """Old and new on each held-out set, as they would be served; the scores by set."""
         from tempo_core.engine import load_engine
         from train.refresh.promotion import answer_rows, compare_on
@@ -376,25 +371,24 @@ class Refresh:
             return scores
         self._report(stage="comparing", message="Asking the old and the new model about held-out clips.")
         answers: dict[tuple[str, str], Any] = {}
-        total, previous_rows = 2 * sum(map(len, held_out.values())), 0
+        total, earlier = 2 * sum(map(len, held_out.values())), 0
         (self.folder / "answers").mkdir(exist_ok=True)
-        for model_name, folder in (("old", self._parent_folder(identity)), ("new", adapter)):
+        for model_name, folder in (("old", self._parent_folder()), ("new", adapter)):
             engine = load_engine(self.checkpoint, adapter=folder, four_bit=self.config.four_bit)
-            if engine.loaded.fingerprint != identity["base"]:
+            if engine.loaded.fingerprint != self._identity["base"]:
                 raise InputError(
                     f"{self.checkpoint.name} was replaced while the refresh ran, so old and new cannot be compared. "
                     "Put the old one back and go on, or start another refresh."
                 )
             for name, rows in held_out.items():
-
-                def on_answer(completed: int, _: int, previous_rows: int = previous_rows) -> None:
-                    self._count(previous_rows + completed, total)
-
-                path_of_answers = self.folder / "answers" / f"{name}-{model_name}.jsonl"
                 answers[name, model_name] = answer_rows(
-                    engine, rows, path_of_answers, on_progress=on_answer, cancel=self.cancel
+                    engine,
+                    rows,
+                    self.folder / "answers" / f"{name}-{model_name}.jsonl",
+                    on_progress=lambda completed, _, earlier=earlier: self._count(earlier + completed, total),
+                    cancel=self.cancel,
                 )
-                previous_rows += len(rows)
+                earlier += len(rows)
         scores = {
             name: compare_on(rows, answers[name, "old"], answers[name, "new"], self.config.criteria)
             for name, rows in held_out.items()
@@ -402,10 +396,9 @@ class Refresh:
         write_json(path, scores)
         return scores
 
-    def register(
-        self, identity: dict[str, Any], adapter: Path, split: ExampleSplit, scores: dict[str, Any]
-    ) -> Outcome:
+    def register(self, adapter: Path, split: ExampleSplit, scores: dict[str, Any]) -> Outcome:
         """Put the adapter into the registry, and serve it if it is better."""
+        identity = self._identity
         from train.refresh import promotion
 
         self._report(stage="deciding", message="Weighing old against new.")
@@ -442,8 +435,8 @@ class Refresh:
             )
         return replace(outcome, state="promoted", message=f"{name} is better and is served now.")
 
-    def _parent_folder(self, identity: dict[str, Any]) -> Path | None:
-        parent = identity["parent"]
+    def _parent_folder(self) -> Path | None:
+        parent = self._identity["parent"]
         return None if parent is None else self.registry.entry(parent).folder
 
     def _count(self, completed: int, total: int) -> None:
@@ -463,3 +456,47 @@ class Refresh:
         self._state["at_ms"] = time.time_ns() // 1_000_000
         write_json(self.folder / "state.json", self._state)
         self.on_progress(self._state)
+
+
+def corrected_only(split: ExampleSplit, *, use_uncorrected: bool) -> ExampleSplit:
+    """Training rows that somebody corrected (or all), and held-out rows that somebody corrected: the truth."""
+
+    def uncorrected(example: Example) -> bool:
+        return example.source == "original"  # a file of rows says nothing about who made them
+
+    skipped = [] if use_uncorrected else list(filter(uncorrected, split.training))
+    skipped += filter(uncorrected, split.held_out)
+    if not skipped:
+        return split
+    return replace(
+        split,
+        training=tuple(row for row in split.training if use_uncorrected or not uncorrected(row)),
+        held_out=tuple(row for row in split.held_out if not uncorrected(row)),
+        skipped=joined(split.skipped, {UNCORRECTED: tuple(row.row_id for row in skipped)}),
+    )
+
+
+def data_hash(source: Path) -> str:
+    """The content hash of a snapshot, or of a file of rows. Raises InputError."""
+    if source.is_dir():
+        return open_snapshot(source).sha256
+    if not source.is_file():
+        raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
+    return file_digest(source)
+
+
+def refresh_folder(
+    root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path, replay: Path | None = None
+) -> Path:
+    """Where a refresh belongs below `root`: equal data, clips, base, recipe and replay meet there, and so go on.
+
+    Clips that are not there count: once they are back, it is another refresh.
+    """
+    identity: list[Any] = [data_hash(snapshot), fingerprint(checkpoint), as_dict(config)]
+    paths = open_snapshot(snapshot).video_paths() if snapshot.is_dir() else {}
+    if gone := sorted(vid for vid, path in paths.items() if not path.is_file()):
+        identity.append(gone)
+    if replay is not None:
+        identity.append(data_hash(replay))
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return root / f"{config.name}-{digest[:12]}"

@@ -10,14 +10,11 @@ from transformers import (
 )
 
 from tempo_core.prompt import special_id
+from tempo_core.vision import PATCH_PX, Normaliser
 from train.shapeworld.render import render
 from train.shapeworld.scene import PLAIN, RICH, sample_scene
 
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Qwen2-VL's image normalisation (its preprocessor_config.json)."""
-
-PATCH_PX = 14
+NORMALISER = Normaliser()
 HIDDEN = 256
 
 
@@ -81,7 +78,7 @@ def new_model(
             scene = sample_scene(scene_seed, RICH if scene_seed % 2 else PLAIN, ticks=12, aspect=(1, 1))
             for side in (56, 112):
                 frames = render(scene, short_side_px=side, times=np.array([2.0, 6.0, 9.0]))
-                pixels = (frames / 255 - IMAGE_MEAN) / IMAGE_STD
+                pixels = (frames / 255 - NORMALISER.mean) / NORMALISER.std
                 grid = side // PATCH_PX
                 cut = pixels.reshape(3, grid, PATCH_PX, grid, PATCH_PX, 3).transpose(0, 1, 3, 5, 2, 4)
                 patches.append(cut.reshape(-1, 3 * PATCH_PX * PATCH_PX))

@@ -3,14 +3,12 @@
 Because batch i depends on nothing but its number, a run that was killed goes on with exactly the batches that are left.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from tempo_core.allocation import TOKEN_PX, Allocation, allocate
@@ -26,6 +24,7 @@ from tempo_core.prompt import (
     special_id,
 )
 from tempo_core.timestamps import format_stamps
+from tempo_core.vision import resize_frame
 from train.scratch import labels
 from train.scratch.recipe import Mixture
 from train.scratch.stamp_styles import styled_context, written
@@ -88,18 +87,6 @@ class Videos:
     """int64[M, 4]: (b, k, question position, context position) where attention should point."""
 
 
-class Batches(IterableDataset):
-    """make(step) for every step from `first` to `last`; a single loader worker runs ahead of the trainer."""
-
-    def __init__(self, make: Callable[[int], object], first: int, last: int) -> None:
-        self._make, self._first, self._last = make, first, last
-
-    def __iter__(self) -> Iterator[object]:
-        torch.set_num_threads(1)
-        for step in range(self._first, self._last):
-            yield self._make(step)
-
-
 def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list[Frames]:
     """A batch for the vision stage: single pictures crowded with things, all of one size per group."""
     rng = np.random.default_rng([seed, 1, step])
@@ -123,18 +110,11 @@ def _frames_with_labels(pictures: Sequence[tuple[Scene, int, np.ndarray]], size:
     surroundings = [labels.surroundings_of(scene)[tick] for scene, tick, _ in pictures]
     readable = [labels.readable(scene)[tick] for scene, tick, _ in pictures]
     return Frames(
-        pixels=torch.from_numpy(np.stack([resize(picture, size) for _, _, picture in pictures])),
+        pixels=torch.from_numpy(np.stack([resize_frame(picture, size) for _, _, picture in pictures])),
         looks=torch.from_numpy(np.stack(looks)),
         surroundings=torch.from_numpy(np.stack(surroundings)),
         readable=torch.from_numpy(np.stack(readable)),
     )
-
-
-def resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The frame uint8[H, W, 3] at (height, width), as the engine does it: bicubic on bytes."""
-    if frame.shape[:2] == tuple(size):
-        return frame
-    return np.asarray(Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
 @dataclass(slots=True)
@@ -231,6 +211,39 @@ def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
         context[b, : len(ids)] = ids
         positions[:, b, : len(ids)] = mrope_positions(clip.context, grids, image_token_id=image_pad)
         closing.append([*np.flatnonzero(ids == vision_end), len(ids) - 1])
+
+    # the questions behind each context
+    shape = (len(clips), len(clips[0].questions))
+    longest_question = max(
+        len(question) + len(answer) - 1 for clip in clips for _, question, answer in clip.questions
+    )
+    questions = np.zeros((*shape, longest_question), dtype=np.int64)
+    targets = np.full((*shape, longest_question), IGNORED)
+    question_positions = np.zeros((3, *shape, longest_question), dtype=np.int64)
+    question_end = np.zeros(shape, dtype=np.int64)
+    inside = np.zeros((*shape, clips[0].scene.ticks), dtype=bool)
+    bounds = np.full((*shape, 2), IGNORED)
+    points: list[tuple[int, int, int, int]] = []
+    for b, clip in enumerate(clips):
+        start = next_position(positions[:, b, : len(clip.context)])
+        question_positions[:, b] = start + np.arange(longest_question)
+        for k, (query, question, answer) in enumerate(clip.questions):
+            whole = [*question, *answer]
+            questions[b, k, : len(whole) - 1] = whole[:-1]
+            targets[b, k, len(question) - 1 : len(whole) - 1] = answer
+            question_end[b, k] = len(question) - 1
+            for first, last in query.runs:
+                inside[b, k, first:last] = True
+            if query.runs:
+                bounds[b, k] = query.runs[0]
+            # The positions that write a stamp's tokens (three of an ETA stamp) should look at its frame. An answer
+            # is From, blank, stamp, to, blank, stamp, then `,` and `from` for each further moment.
+            position = len(question)
+            for i, stamp in enumerate(stamp for run in query.runs for stamp in run):
+                position += 1 if i == 0 or i % 2 == 1 else 2
+                points += [(b, k, position + n, closing[b][stamp]) for n in range(clip.stamp_tokens[stamp])]
+                position += clip.stamp_tokens[stamp] + 1
+
     frames, image_order = _group_frames(clips)
     digits = [tokenizer(clip.stamps, add_special_tokens=False)["input_ids"] for clip in clips]
     return Videos(
@@ -242,7 +255,13 @@ def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
         closing=torch.tensor(np.array(closing)),
         stamp_digits=torch.tensor(digits),
         facts=torch.from_numpy(np.stack([labels.frame_facts(clip.scene) for clip in clips])),
-        **_pack_questions(clips, positions, closing),
+        questions=torch.from_numpy(questions),
+        question_positions=torch.from_numpy(question_positions.reshape(3, -1, longest_question)),
+        targets=torch.from_numpy(targets),
+        question_end=torch.from_numpy(question_end),
+        inside=torch.from_numpy(inside),
+        bounds=torch.from_numpy(bounds),
+        points=torch.tensor(points, dtype=torch.long).view(-1, 4),
     )
 
 
@@ -266,43 +285,3 @@ def _group_frames(clips: list[_Clip]) -> tuple[list[Frames], np.ndarray]:
         for t, tokens in enumerate(clip.allocation.tokens)
     ]
     return frames, np.concatenate(order)
-
-
-def _pack_questions(clips: list[_Clip], positions: np.ndarray, closing: list[list[int]]) -> dict[str, Tensor]:
-    shape = (len(clips), len(clips[0].questions))
-    longest = max(len(question) + len(answer) - 1 for clip in clips for _, question, answer in clip.questions)
-    ids = np.zeros((*shape, longest), dtype=np.int64)
-    targets = np.full((*shape, longest), IGNORED)
-    question_positions = np.zeros((3, *shape, longest), dtype=np.int64)
-    question_end = np.zeros(shape, dtype=np.int64)
-    inside = np.zeros((*shape, clips[0].scene.ticks), dtype=bool)
-    bounds = np.full((*shape, 2), IGNORED)
-    points: list[tuple[int, int, int, int]] = []
-    for b, clip in enumerate(clips):
-        start = next_position(positions[:, b, : len(clip.context)])
-        question_positions[:, b] = start + np.arange(longest)
-        for k, (query, question, answer) in enumerate(clip.questions):
-            whole = [*question, *answer]
-            ids[b, k, : len(whole) - 1] = whole[:-1]
-            targets[b, k, len(question) - 1 : len(whole) - 1] = answer
-            question_end[b, k] = len(question) - 1
-            for first, last in query.runs:
-                inside[b, k, first:last] = True
-            if query.runs:
-                bounds[b, k] = query.runs[0]
-            # The positions that write a stamp's tokens (three of an ETA stamp) should look at its frame. An answer
-            # is From, blank, stamp, to, blank, stamp, then `,` and `from` for each further moment.
-            position = len(question)
-            for i, stamp in enumerate(stamp for run in query.runs for stamp in run):
-                position += 1 if i == 0 or i % 2 == 1 else 2
-                points += [(b, k, position + n, closing[b][stamp]) for n in range(clip.stamp_tokens[stamp])]
-                position += clip.stamp_tokens[stamp] + 1
-    return {
-        "questions": torch.from_numpy(ids),
-        "question_positions": torch.from_numpy(question_positions.reshape(3, -1, longest)),
-        "targets": torch.from_numpy(targets),
-        "question_end": torch.from_numpy(question_end),
-        "inside": torch.from_numpy(inside),
-        "bounds": torch.from_numpy(bounds),
-        "points": torch.tensor(points, dtype=torch.long).view(-1, 4),
-    }

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
-from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision, rotate_half
-from transformers.vision_utils import get_vision_position_ids
+from transformers.models.qwen2_vl.modeling_qwen2_vl import rotate_half
 
-from train.scratch.architecture import IMAGE_MEAN, IMAGE_STD, PATCH_PX
+from tempo_core.families import family_of
+from tempo_core.vision import PATCH_PX
+from train.scratch.architecture import NORMALISER
 
 # F frames of one size, N merged tokens of a frame (4 N patches); B videos of P context tokens, K questions of S tokens
 # behind each; D hidden size, H heads of size d
@@ -38,37 +39,19 @@ class HiddenStates:
 def see(model: Qwen2VLForConditionalGeneration, frames: Tensor) -> Tensor:
     """Visual tokens [F, N, D] of frames uint8[F, H, W, 3] of one size."""
     visual: Any = model.model.visual
-    count, height, width = frames.shape[:3]
-    rows, columns = height // PATCH_PX, width // PATCH_PX
-    x = embed_patches(model, to_patches(frames))
-    grid = torch.tensor([[1, rows, columns]])
-    cos, sin = visual.rotary_pos_emb(x, get_vision_position_ids(grid, visual.spatial_merge_size, kwargs={}))
-    for block in visual.blocks:
-        attention = block.attn
-        q, k, v = (
-            attention.qkv(block.norm1(x)).view(count, rows * columns, 3, attention.num_heads, -1).unbind(2)
-        )
-        q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        x = x + attention.proj(mixed.transpose(1, 2).reshape(count, rows * columns, -1))
-        x = x + block.mlp(block.norm2(x))
-    return visual.merger(x).view(count, rows * columns // 4, -1)
+    weight = visual.patch_embed.proj.weight.sum(2).flatten(1)  # both temporal slots hold the same picture
+    grid = frames.shape[1] // PATCH_PX, frames.shape[2] // PATCH_PX
+    return family_of(model).run_tower(visual, F.linear(to_patches(frames), weight), grid)
 
 
 def to_patches(frames: Tensor) -> Tensor:
     """Normalised patches [F, 4 N, 588] in the order of the 2 x 2 merge, each as (channel, row, column)."""
     count, height, width = frames.shape[:3]
-    mean, std = torch.tensor(IMAGE_MEAN), torch.tensor(IMAGE_STD)
+    mean, std = torch.tensor(NORMALISER.mean), torch.tensor(NORMALISER.std)
     pixels = (frames.float() / 255 - mean) / std
     rows, columns = height // (2 * PATCH_PX), width // (2 * PATCH_PX)
     cut = pixels.view(count, rows, 2, PATCH_PX, columns, 2, PATCH_PX, 3)
     return cut.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, rows * columns * 4, 3 * PATCH_PX * PATCH_PX)
-
-
-def embed_patches(model: Qwen2VLForConditionalGeneration, patches: Tensor) -> Tensor:
-    """The patch embedding with its two temporal slots folded: a still image fills both alike."""
-    weight = model.model.visual.patch_embed.proj.weight
-    return F.linear(patches, weight.sum(2).flatten(1))
 
 
 def read(

@@ -19,14 +19,6 @@ FACTS = _THING_FACTS + len(WALLS) + len(SHOTS) + len(LIGHTS) + len(FADES) + COUN
 """Width of a frame's facts; each is true or false."""
 
 
-def look_of(colour: str, shape: str, size: str) -> np.ndarray:
-    """bool[LOOKS] of one thing."""
-    c, s, z = COLOURS.index(colour), SHAPES.index(shape), SIZES.index(size)
-    out = np.zeros(LOOKS, dtype=bool)
-    out[[c, _COLOURS + s, _COLOURS + _SHAPES + z, _COLOURS + _SHAPES + _SIZES + c * _SHAPES + s]] = True
-    return out
-
-
 def frame_facts(scene: Scene) -> np.ndarray:
     """bool[ticks, FACTS]: what every tick shows (whether faded over or not)."""
     visible = scene.visible().T.astype(np.int64)
@@ -61,7 +53,9 @@ def cell_looks(scene: Scene, tick: int, rows: int, columns: int) -> np.ndarray:
             x, y = position(thing, tick)
             row = min(rows - 1, int(y / height * rows))
             column = min(columns - 1, int(x / width * columns))
-            out[row * columns + column] |= look_of(thing.colour, thing.shape, thing.size)
+            c, s, z = COLOURS.index(thing.colour), SHAPES.index(thing.shape), SIZES.index(thing.size)
+            parts = (c, s, z, c * _SHAPES + s)
+            out[row * columns + column, np.cumsum((0, *LOOK_PARTS[:-1])) + parts] = True
     return out
 
 

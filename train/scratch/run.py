@@ -20,13 +20,14 @@ from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
+from train.checkpoints import append_line, read_lines, write_lines
 from train.scratch import four_bit
 from train.scratch.architecture import HIDDEN, new_model
-from train.scratch.batches import Batches, Videos, still_frames, videos
+from train.scratch.batches import Videos, still_frames, videos
+from train.scratch.checkpoint import Start
 from train.scratch.forward import see
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
 from train.scratch.recipe import ScratchRecipe
-from train.scratch.start import Start
 from train.scratch.tokenizer import build_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -71,11 +72,9 @@ def run(
         state.heads.load_state_dict(before["heads"])
         for optimizer, optimizer_state in zip(state.optimizers, before["optimizers"], strict=True):
             optimizer.load_state_dict(optimizer_state)
-        curves = folder / "curves.jsonl"
-        if curves.exists():  # lines of later steps will be made again
-            lines = [json.loads(line) for line in curves.read_text().splitlines()]
-            lines = [line for line in lines if line["stage"] != state.stage or line["step"] <= state.step]
-            curves.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        lines = read_lines(folder / "curves.jsonl")  # those of later steps will be made again
+        lines = [line for line in lines if line["stage"] != state.stage or line["step"] <= state.step]
+        write_lines(folder / "curves.jsonl", lines)
         logger.info("resuming %s at %s step %d", recipe.name, state.stage, state.step)
     elif start is not None:
         model_weights, head_weights = start.weights()
@@ -142,9 +141,14 @@ def _train_stage(
     if state.step >= steps:
         return
     joint = state.stage == "joint"
+    # a single worker runs ahead of the training
     worker: dict[str, Any] = {"num_workers": 1, "prefetch_factor": 6, "multiprocessing_context": "spawn"}
-    batches = Batches(make_batch, state.step, steps)
-    loader = DataLoader(batches, batch_size=None, **(worker if recipe.loader_processes else {}))
+    loader: DataLoader[Any] = DataLoader(
+        range(state.step, steps),  # type: ignore[arg-type]
+        batch_size=None,
+        collate_fn=make_batch,
+        **(worker if recipe.loader_processes else {}),
+    )
     parameters = [
         p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]
     ]
@@ -190,8 +194,7 @@ def _train_stage(
             for name in sorted({name for record in records for name in record}):
                 values = [record[name] for record in records if name in record]
                 line[name] = round(sum(values) / len(values), 4)
-            with (folder / "curves.jsonl").open("a") as curves:
-                curves.write(json.dumps(line) + "\n")
+            append_line(folder / "curves.jsonl", line)
             on_progress(line)
             records = []
         if state.step % recipe.save_every == 0:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.memory import TOKENS_PER_STAMP
 from tempo_core.prompt import next_position
 from tempo_core.video import round_step_s
-from train.data.encoding import Encoded, EncodedVideo, Encoder
+from train.config import SftConfig
+from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
-from train.sft.config import SftConfig
-from train.trainer import PrefetchedDataset
 
 IGNORED = -100
 QUESTION_TOKENS = 40
@@ -81,8 +81,13 @@ def _plan_epoch(
     for clip_idx in by_clip.values():
         for start in range(0, len(clip_idx), config.questions_per_row):
             row_idx = tuple(clip_idx[start : start + config.questions_per_row])
-            context_tokens = _context_tokens(examples[row_idx[0]], config, defaults)
-            packs.append(Pack(example_idx=row_idx, tokens=context_tokens + QUESTION_TOKENS * len(row_idx)))
+            # about how many tokens the video takes
+            duration_s = examples[row_idx[0]].duration_s
+            step_s = round_step_s(duration_s, defaults.max_frames, finest=defaults.finest_step_s)
+            frames = max(1, min(defaults.max_frames, int(duration_s / step_s)))
+            budget = config.token_budget or defaults.budget_for(frames)
+            tokens = budget + frames * (TOKENS_PER_STAMP + 2) + QUESTION_TOKENS * len(row_idx)
+            packs.append(Pack(example_idx=row_idx, tokens=tokens))
     packs = [packs[idx] for idx in rng.permutation(len(packs))]
 
     # batch: within a window of eight batches sorted by length, so that there is little padding and still a mix
@@ -100,32 +105,13 @@ def _plan_epoch(
     return [tuple(batches[idx]) for idx in rng.permutation(len(batches))]
 
 
-def _context_tokens(example: Example, config: SftConfig, defaults: GroundingDefaults) -> int:
-    """About how many tokens the example's video takes."""
-    step_s = round_step_s(example.duration_s, defaults.max_frames, finest=defaults.finest_step_s)
-    frames = max(1, min(defaults.max_frames, int(example.duration_s / step_s)))
-    budget = config.token_budget or defaults.budget_for(frames)
-    return budget + frames * (TOKENS_PER_STAMP + 2)
+def pack_row(questions: Sequence[Encoded]) -> dict[str, Any]:
+    """Questions about one clip in one row, and its video; no question sees another (see `mask_of`).
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PackedRow:
-    """One clip's context and the questions behind it, as ids."""
-
-    video: EncodedVideo
-    ids: list[int]
-    positions: np.ndarray
-    """int64[3, L]: every question starts where the context ends."""
-    segments: list[int]
-    """int[L]: 0 for the context, 1, 2, ... for the questions."""
-    labels: list[int]
-    """The token that follows, within an answer; IGNORED elsewhere."""
-    weights: list[float]
-    """Of the labels: the example's."""
-
-
-def pack_row(questions: Sequence[Encoded]) -> PackedRow:
-    """Questions about one clip in one row; no question sees another (see `mask_of`)."""
+    ids, segments and labels are int64[L], weights float32[L], positions int64[L, 3]. segments: 0 for the context,
+    1, 2, ... for the questions, each of which starts where the context ends. labels: the token that follows, within
+    an answer; IGNORED elsewhere. weights: the example's, of its labels.
+    """
     video = questions[0].video
     context = len(video.context_ids)
     ids, labels, weights = list(video.context_ids), [IGNORED] * context, [0.0] * context
@@ -139,37 +125,33 @@ def pack_row(questions: Sequence[Encoded]) -> PackedRow:
         weights += [question.example.weight] * length
         segments += [number] * length
         positions.append(np.broadcast_to(start + np.arange(length), (3, length)))
-    return PackedRow(
-        video=video,
-        ids=ids,
-        positions=np.concatenate(positions, axis=1),
-        segments=segments,
-        labels=labels,
-        weights=weights,
-    )
+    return {
+        "ids": torch.tensor(ids),
+        "labels": torch.tensor(labels),
+        "weights": torch.tensor(weights),
+        "segments": torch.tensor(segments),
+        "positions": torch.from_numpy(np.concatenate(positions, axis=1).T),
+        "video": video,
+    }
 
 
-def collate(rows: Sequence[PackedRow]) -> dict[str, Any]:
+def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Rows as one batch: ids, labels, weights, segments [B, L], positions [3, B, L], and the videos as they are.
 
     Segments are -1 on padding, which stands at the end.
     """
-    length = max(len(row.ids) for row in rows)
-
-    def padded(values: Sequence[Sequence[float]], filler: float, dtype: torch.dtype) -> Tensor:
-        return torch.tensor([[*row, *[filler] * (length - len(row))] for row in values], dtype=dtype)
-
-    positions = np.zeros((3, len(rows), length), dtype=np.int64)
-    for idx, row in enumerate(rows):
-        positions[:, idx, : len(row.ids)] = row.positions
-    return {
-        "ids": padded([row.ids for row in rows], 0, torch.long),
-        "labels": padded([row.labels for row in rows], IGNORED, torch.long),
-        "weights": padded([row.weights for row in rows], 0.0, torch.float32),
-        "segments": padded([row.segments for row in rows], -1, torch.long),
-        "positions": torch.from_numpy(positions),
-        "videos": [row.video for row in rows],
+    fillers = {"ids": 0, "labels": IGNORED, "weights": 0.0, "segments": -1, "positions": 0}
+    batch: dict[str, Any] = {
+        name: pad_sequence([row[name] for row in rows], batch_first=True, padding_value=filler)
+        for name, filler in fillers.items()
     }
+    positions = batch["positions"].permute(2, 0, 1).contiguous()
+    return batch | {"positions": positions, "videos": [row["video"] for row in rows]}
+
+
+def make_batch(packs: Sequence[Pack], examples: Sequence[Example], encoder: Encoder) -> dict[str, Any]:
+    """A planned batch, encoded."""
+    return collate([pack_row([encoder.encode(examples[idx]) for idx in pack.example_idx]) for pack in packs])
 
 
 def mask_of(segments: Tensor) -> Tensor:
@@ -181,17 +163,3 @@ def mask_of(segments: Tensor) -> Tensor:
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     queries, keys = segments[:, :, None], segments[:, None, :]
     return (causal & ((keys == 0) | (keys == queries)))[:, None]
-
-
-class Batches(PrefetchedDataset):
-    """The planned batches."""
-
-    def __init__(self, plan: Plan, examples: Sequence[Example], encoder: Encoder) -> None:
-        super().__init__(len(plan))
-        self._plan, self._examples, self._encoder = plan, examples, encoder
-
-    def make(self, idx: int) -> dict[str, Any]:
-        rows = [
-            [self._encoder.encode(self._examples[i]) for i in pack.example_idx] for pack in self._plan[idx]
-        ]
-        return collate([pack_row(row) for row in rows])

@@ -1,7 +1,7 @@
 """Supervised fine-tuning: the cold start, on transformers' Trainer. Only the answers' tokens are learned.
 
     model = adapt(loaded.model, config)                       # train.trainer's
-    model = run_sft(model, tokenizer, encoder, examples, config, folder)
+    model = run_sft(model, encoder, examples, config, folder)
 
 Trainer brings devices, accelerate, optimizer states and resuming; batches come from `sft.packing`. A run that was
 killed goes on from its last whole state and ends with the same weights as one that was not. It is NOT a trainer for
@@ -20,27 +20,25 @@ from torch import Tensor, nn
 
 from tempo_core.errors import Cancelled
 from tempo_core.families import family_of
-from train.checkpoints import exclusive_lock, open_run, rows_digest
-from train.config import as_dict
+from train.checkpoints import exclusive_lock
+from train.config import SftConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.sft.config import SftConfig
-from train.sft.packing import IGNORED, Batches, mask_of, plan_batches
+from train.sft.packing import IGNORED, make_batch, mask_of, plan_batches
 from train.trainer import (
     OnProgress,
+    PrefetchedDataset,
     RunCallback,
     StageTrainer,
     load_trained,
-    require_rows,
+    open_stage,
     result_folder,
     unwrapped,
-    weights_digest,
 )
 
 
 def run_sft(
     model: Any,
-    tokenizer: Any,
     encoder: Encoder,
     examples: Sequence[Example],
     config: SftConfig,
@@ -54,19 +52,9 @@ def run_sft(
     Goes on where a killed or cancelled run stopped; one that has ended is loaded. `on_progress` is called with each
     line of the curves. Raises InputError without rows or with rows of val or test, Cancelled after saving the state.
     """
-    require_rows(examples)
-    identity = {
-        "kind": "sft",
-        "config": as_dict(config),
-        "rows": rows_digest(examples),
-        "start": weights_digest(model),
-    }
-    if open_run(out_dir, identity):
+    if open_stage("sft", model, examples, config, out_dir):
         return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-
         # every batch of the run is planned before it starts, for all devices
         devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
         packs_rows = family_of(unwrapped(model)).packs_rows
@@ -75,19 +63,19 @@ def run_sft(
         trainer = SftTrainer(
             model,
             config,
-            Batches(plan, examples, encoder),
+            PrefetchedDataset(len(plan), lambda idx: make_batch(plan[idx], examples, encoder)),
             out_dir,
             steps=steps,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             lr_scheduler_type="cosine",
         )
-        trainer.add_callback(RunCallback(trainer, out_dir, on_progress, cancel))
-        model = trainer.run(out_dir)
+        trainer.add_callback(RunCallback(trainer, on_progress, cancel))
+        model = trainer.run()
 
         step = trainer.state.global_step
         if step < steps:
             raise Cancelled(f"Stopped at step {step} of {steps}; it can go on from there.")
-        return trainer.finish(model, tokenizer, out_dir, steps=step)
+        return trainer.finish(model, encoder.tokenizer, steps=step)
 
 
 class SftTrainer(StageTrainer):

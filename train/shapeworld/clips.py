@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 
-from train.shapeworld.queries import HARD_KINDS, Query, QueryMix, sample_queries
+from train.shapeworld.queries import HARD_KINDS, TEST_MIX, QueryMix, sample_queries
 from train.shapeworld.render import canvas_size, render
 from train.shapeworld.scene import TIERS, Scene, other_scenes, sample_scene
 
@@ -29,14 +29,12 @@ class SetPlan:
     tier: str = "rich"
     seed: int = 0
     short_side_px: int = 224
-    mix: QueryMix = field(
-        default_factory=lambda: QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
-    )
+    mix: QueryMix = TEST_MIX
     motion: float = 0.0
 
 
 MIXES: dict[str, QueryMix] = {
-    "main": QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True),
+    "main": TEST_MIX,
     "hard": QueryMix(hard_share=1.0, hard_kinds=HARD_KINDS, held_out_words=True),
     "unseen-pairs": QueryMix(hard_share=0.0, hard_kinds=(), irrelevant=0.0, held_out_pairs="only"),
 }
@@ -65,7 +63,21 @@ def make_set(
         name = f"{plan.tier}-{seed - HELD_OUT_SEEDS:08d}"
         if not (videos / f"{name}.mp4").exists():
             write_clip(scene, videos / f"{name}.mp4", short_side_px=plan.short_side_px)
-        rows += [row_of(scene, query, name, qid=len(rows) + i) for i, query in enumerate(queries)]
+        # QVHighlights rows: no window means no matching moment, `kind`, `tier` and `negative` say what was asked
+        rows += [
+            {
+                "qid": len(rows) + i,
+                "query": query.text,
+                "duration": scene.duration_s,
+                "vid": name,
+                "relevant_windows": [[start * scene.step_s, end * scene.step_s] for start, end in query.runs],
+                "verdict": "moments" if query.runs else "no-moment",
+                "kind": query.kind,
+                "tier": scene.tier.name,
+                "negative": query.negative,
+            }
+            for i, query in enumerate(queries)
+        ]
         clip_count += 1
         on_progress(clip_count, plan.clips)
         if clip_count == plan.clips:
@@ -73,21 +85,6 @@ def make_set(
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     return path
-
-
-def row_of(scene: Scene, query: Query, vid: str, *, qid: int) -> dict:
-    """A QVHighlights row; `kind`, `tier` and `negative` say what was asked, no window means no matching moment."""
-    return {
-        "qid": qid,
-        "query": query.text,
-        "duration": scene.duration_s,
-        "vid": vid,
-        "relevant_windows": [[start * scene.step_s, end * scene.step_s] for start, end in query.runs],
-        "verdict": "moments" if query.runs else "no-moment",
-        "kind": query.kind,
-        "tier": scene.tier.name,
-        "negative": query.negative,
-    }
 
 
 def write_clip(

@@ -15,13 +15,14 @@ class FreeEnglish:
     """Sentences that nothing in shapeworld can make true. `held_out` draws from the words kept for evaluation."""
 
     def __init__(self, *, held_out: bool) -> None:
-        self._who = _part(_WORDS["who"], held_out)
-        self._does = _part(_WORDS["does"], held_out)
-        self._where = _part(_WORDS["where"], held_out)
-        self._things = _part(_WORDS["things"], held_out)
+        # every fifth word is held out
+        self._words = {
+            name: [word for idx, word in enumerate(words) if (idx % 5 == 4) == held_out]
+            for name, words in _WORDS.items()
+        }
 
     def noun_phrase(self, rng: np.random.Generator) -> str:
-        noun = str(rng.choice(self._things if rng.random() < 0.6 else self._who))
+        noun = str(rng.choice(self._words["things"] if rng.random() < 0.6 else self._words["who"]))
         adjective = f"{rng.choice(_WORDS['adjectives'])} " if rng.random() < 0.6 else ""
         phrase = adjective + noun
         article = "the" if rng.random() < 0.3 else ("an" if phrase[0] in "aeiou" else "a")
@@ -29,10 +30,10 @@ class FreeEnglish:
 
     def sentence(self, rng: np.random.Generator) -> str:
         """One clause, sometimes two, such as QVHighlights' annotators write."""
-        who = str(rng.choice(self._who))
+        who = str(rng.choice(self._words["who"]))
         adjective = f"{rng.choice(_WORDS['adjectives'])} " if rng.random() < 0.3 else ""
         article = str(rng.choice(["the", "a", "one", "two" if rng.random() < 0.2 else "a"]))
-        verb = str(rng.choice(self._does))
+        verb = str(rng.choice(self._words["does"]))
         if rng.random() < 0.35:  # "walks home" -> "is walking home"; crude English is part of what users type
             head, _, rest = verb.partition(" ")
             stem = head[:-2] if head.endswith(("shes", "ches", "sses")) else head.removesuffix("s")
@@ -40,13 +41,8 @@ class FreeEnglish:
             verb = f"is {stem}ing {rest}".rstrip()
         text = f"{article} {adjective}{who} {verb}"
         if rng.random() < 0.5:
-            text += f" {rng.choice(self._where)}"
+            text += f" {rng.choice(self._words['where'])}"
         if rng.random() < 0.2:
             conjunction = rng.choice(["while", "and then", "because", "before"])
-            text += f" {conjunction} {self.noun_phrase(rng)} {rng.choice(self._does)}"
+            text += f" {conjunction} {self.noun_phrase(rng)} {rng.choice(self._words['does'])}"
         return text
-
-
-def _part(words: list[str], held_out: bool) -> list[str]:
-    """Every fifth word is held out."""
-    return [word for i, word in enumerate(words) if (i % 5 == 4) == held_out]

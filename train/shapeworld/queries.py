@@ -61,9 +61,6 @@ class Query:
     negative: str | None = None
 
 
-# ---------------------------------------------------------------------------------------------- truth
-
-
 def truth(scene: Scene, predicate: Predicate) -> np.ndarray:
     """bool[ticks]: where the predicate holds."""
     match predicate:
@@ -114,9 +111,6 @@ def runs_of(holds: np.ndarray) -> list[tuple[int, int]]:
     """Half-open intervals in which a bool[ticks] array is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], holds.astype(np.int8), [0]])))
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
-# ------------------------------------------------------------------------------------------- candidates
 
 
 def candidates(scene: Scene) -> dict[str, list[Predicate]]:
@@ -173,9 +167,6 @@ def askable(scene: Scene) -> dict[str, list[tuple[Predicate, Runs]]]:
     return by_kind
 
 
-# --------------------------------------------------------------------------------------------- negatives
-
-
 def edit(rng: np.random.Generator, predicate: Predicate) -> Predicate:
     """The predicate with one of its elements replaced: a colour, shape, size, number, wall, light, direction."""
     # What can be replaced: index of the part, index of the word inside a look (None: the whole part), and the values.
@@ -222,8 +213,6 @@ def any_predicate(rng: np.random.Generator, kind: str) -> Predicate:
         return ("pair", look, (*other, None) if look[1] else (None, other[1], None))
     return ("thing", look)
 
-
-# ---------------------------------------------------------------------------------------------- English
 
 _DATA = json.loads(Path(__file__).with_name("wordings.json").read_text())
 _SENTENCES: dict[str, list[str]] = _DATA["sentences"]
@@ -295,9 +284,6 @@ def dress(rng: np.random.Generator, text: str) -> str:
     return text + ("?" if question and rng.random() < 0.6 else "." if rng.random() < 0.2 else "")
 
 
-# --------------------------------------------------------------------------------------------- sampling
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryMix:
     """Which queries are asked of a clip."""
@@ -319,6 +305,10 @@ class QueryMix:
     """`even` and `odd` ask in one half of the sentences that the world has, `all` in any."""
     held_out_words: bool = False
     """Whether unknown English comes from the words kept for evaluation."""
+
+
+TEST_MIX = QueryMix(hard_share=0.0, hard_kinds=(), held_out_words=True)
+"""For measuring: the ten main kinds, and unknown English of words that are never trained on."""
 
 
 def sample_queries(

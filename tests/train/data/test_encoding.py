@@ -34,21 +34,28 @@ def test_ids_positions_and_pixels_are_the_engines(engine: Any, budget: int | Non
     )
     assert encoded.prompt_ids == [*prompt.ids, *asked]
     assert list(encoded.video.stamps) == prompt.stamps
-    assert torch.equal(torch.from_numpy(encoded.video.pixel_values()), pixels)
-    assert torch.equal(torch.from_numpy(encoded.video.grids), grids)
-    row = torch.tensor([encoded.ids])
+    own_pixels, own_grids = image_inputs(
+        engine.loaded.model, encoded.video.frames, encoded.video.allocation.sizes_px, encoded.video.normaliser
+    )
+    assert torch.equal(own_pixels, pixels)
+    assert torch.equal(own_grids, grids)
+    ids = [*encoded.prompt_ids, *encoded.answer_ids]
+    row = torch.tensor([ids])
     types = (row == special_id(engine.loaded.tokenizer, IMAGE_PAD)).int()
     own, _ = engine.loaded.model.model.get_rope_index(row, types, image_grid_thw=grids)
-    assert np.array_equal(encoded.positions(), own[:, 0].numpy())
+    assert np.array_equal(encoded.positions(len(ids)), own[:, 0].numpy())
     assert np.array_equal(encoded.positions(20), own[:, 0, :20].numpy())
-    assert encoded.positions(len(encoded.ids) + 7).shape == (3, len(encoded.ids) + 7)
+    assert encoded.positions(len(ids) + 7).shape == (3, len(ids) + 7)
 
 
 def test_every_picture_comes_twice(engine: Any, encoder: Encoder) -> None:
     encoded = encoder.encode(example_of(1))
-    twice = encoded.video.pixel_values().reshape(-1, 3, 2, 196)
-    assert np.array_equal(twice[:, :, 0], twice[:, :, 1])
     loaded, video = engine.loaded, make_video(1)
+    pixels, _ = image_inputs(
+        loaded.model, encoded.video.frames, encoded.video.allocation.sizes_px, loaded.normaliser
+    )
+    twice = pixels.reshape(-1, 3, 2, 196)
+    assert torch.equal(twice[:, :, 0], twice[:, :, 1])
     with torch.inference_mode():
         fast = encode_frames(loaded.model, video.frames, encoded.video.allocation.sizes_px, loaded.normaliser)
     assert len(fast) == int(encoded.video.allocation.tokens.sum())

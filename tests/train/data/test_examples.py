@@ -15,15 +15,10 @@ from annotations.snapshot import take_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from train.data.example_files import read_examples
+from train.data.example_files import CHANGED, GONE, UNJUDGED, UNKNOWN_TRUTH, UNREADABLE, read_examples
 from train.data.examples import (
     ALSO_HELD_OUT,
-    CHANGED,
-    GONE,
     NOT_TRAINING,
-    UNJUDGED,
-    UNKNOWN_TRUTH,
-    UNREADABLE,
     Example,
     ExampleSplit,
     keep_apart,

@@ -9,8 +9,8 @@ from typing import Any
 
 from tempo_core.loading import load_model
 from tests.train.conftest import example_of, sampled
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
-from train.grpo.config import PirGrpoConfig
 from train.grpo.trainer import run_pir_grpo
 from train.trainer import adapt
 
@@ -36,7 +36,7 @@ def main(checkpoint: Path, out: Path, kill_at: int | None = None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     model = adapt(loaded.model, CONFIG)
-    run_pir_grpo(model, loaded.tokenizer, encoder, ROWS, CONFIG, out, on_progress=kill)
+    run_pir_grpo(model, encoder, ROWS, CONFIG, out, on_progress=kill)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of, sampled
 from train.checkpoints import read_lines
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
-from train.grpo.config import PirGrpoConfig
 from train.grpo.curriculum import rounds, run_curriculum
 from train.grpo.difficulty import Difficulty, sampling_weights
 from train.trainer import adapt
@@ -50,7 +50,7 @@ def run(engine: Any, rule: str | None, folder: Path, **options: Any) -> Any:
     encoder = Encoder.of(engine.loaded, sample=sampled)
     config = config_of(rule)
     model = adapt(copy.deepcopy(engine.loaded.model), config)
-    return run_curriculum(model, encoder.tokenizer, encoder, ROWS, config, folder, **options)
+    return run_curriculum(model, encoder, ROWS, config, folder, **options)
 
 
 def adapter(folder: Path) -> dict[str, torch.Tensor]:
@@ -133,7 +133,7 @@ def test_a_plateau_is_seen_across_rounds_and_ends_the_run(engine: Any, tmp_path:
     config = config_of("time-r1", steps=8, patience=2, min_gain=1.0)
     assert len(rounds(config, len(ROWS))) == 4
     model = adapt(copy.deepcopy(engine.loaded.model), config)
-    run_curriculum(model, encoder.tokenizer, encoder, ROWS, config, tmp_path)
+    run_curriculum(model, encoder, ROWS, config, tmp_path)
     assert sorted(each.name for each in tmp_path.glob("round-*")) == ["round-1", "round-2"]
     assert adapter(tmp_path).keys() == adapter(tmp_path / "round-2").keys()
     assert [line["step"] for line in read_lines(tmp_path / "curves.jsonl")] == [1, 2, 3, 4]

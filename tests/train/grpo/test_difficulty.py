@@ -1,6 +1,7 @@
 """Weights of four papers by hand, the plateau, and offline rollouts that are kept by model and data."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
 from train.grpo.difficulty import (
     Difficulty,
@@ -82,6 +84,7 @@ def test_plateau(rewards: list[float], spreads: list[float], stop: bool) -> None
     assert plateaued(records(rewards, spreads), patience=2, min_gain=0.01) is stop
 
 
+FOUR = PirGrpoConfig(num_generations=4)
 ROWS = [example_of(1, moments=[(1, 4)]), example_of(2), example_of(1, query="night", moments=[(0, 8)])]
 
 
@@ -89,40 +92,36 @@ def test_rows_are_measured_once_for_a_model_and_again_for_another(
     engine: Any, encoder: Encoder, tmp_path: Path
 ) -> None:
     def found(name: str, rows: list = ROWS, **options: Any) -> list[Difficulty]:
-        return measure(
-            engine.loaded.model, encoder, rows, model_id=name, cache=tmp_path, num_generations=4, **options
-        )
+        return measure(engine.loaded.model, encoder, rows, FOUR, model_id=name, cache=tmp_path, **options)
 
     first = found("a")
     assert [each.row_id for each in first] == [row.row_id for row in ROWS]
     assert all(0 <= each.mean <= 1 and each.spread >= 0 for each in first)
     files = list(tmp_path.iterdir())
     broken: Any = None
-    assert measure(broken, encoder, ROWS, model_id="a", cache=tmp_path, num_generations=4) == first
+    assert measure(broken, encoder, ROWS, FOUR, model_id="a", cache=tmp_path) == first
     assert found("b") == first
     assert found("a", ROWS[:2]) == first[:2]
     assert len(list(tmp_path.iterdir())) == len(files) + 2
 
 
 def test_free_texts_that_are_no_answers_score_nothing(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
-    free: dict[str, Any] = {"constrained": False, "max_new_tokens": 3, "num_generations": 4}
-    found = measure(engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path, **free)
-    bound = measure(engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path, num_generations=4)
+    free = replace(FOUR, constrained=False, max_new_tokens=3)
+    found = measure(engine.loaded.model, encoder, ROWS, free, model_id="a", cache=tmp_path)
+    bound = measure(engine.loaded.model, encoder, ROWS, FOUR, model_id="a", cache=tmp_path)
     assert [each.mean for each in found] == [0.0] * len(ROWS)
     assert any(each.mean > 0 for each in bound)
 
 
 def test_a_stopped_measurement_goes_on(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
-    whole = measure(
-        engine.loaded.model, encoder, ROWS, model_id="a", cache=tmp_path / "whole", num_generations=4
-    )
+    whole = measure(engine.loaded.model, encoder, ROWS, FOUR, model_id="a", cache=tmp_path / "whole")
     cancel, seen = threading.Event(), []
 
     def stop_after_one(done: int, total: int) -> None:
         seen.append((done, total))
         cancel.set()
 
-    options: dict[str, Any] = {"model_id": "a", "cache": tmp_path, "num_generations": 4}
+    options: dict[str, Any] = {"config": FOUR, "model_id": "a", "cache": tmp_path}
     with pytest.raises(Cancelled):
         measure(engine.loaded.model, encoder, ROWS, **options, on_progress=stop_after_one, cancel=cancel)
     assert seen == [(1, 3)]

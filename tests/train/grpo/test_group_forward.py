@@ -10,8 +10,10 @@ import torch
 from tempo_core.answers import answer_pieces
 from tempo_core.prompt import answer_ids
 from tests.train.conftest import example_of
+from tests.train.grpo.plain import plain_logprobs
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoded, Encoder
-from train.grpo.group_forward import Completion, group_logprobs, pack, plain_logprobs
+from train.grpo.group_forward import Completion, group_logprobs, pack
 from train.grpo.rollouts import distinct, prefill, sample_group
 from train.trainer import encode_video, unwrapped
 
@@ -78,11 +80,11 @@ def test_packed_equals_one_row_per_rollout(
     encoded = encoder.encode(example_of(2))
     made = completions(encoded, encoder.tokenizer)
     made = freely(made) if free else made
-    seen = None if kind == "full" else encode_video(model, encoded.video)
+    seen = encode_video(model, encoded.video)
     row = pack(encoded, made)
     advantages = torch.tensor([0.5, -1.0, 1.5, 0.2, -0.7, -0.5])[row.completion_idx]
 
-    packed = group_logprobs(model, encoded, row, seen, temperature=0.9)
+    packed = group_logprobs(model, row, seen, temperature=0.9)
     loss = -(advantages * packed).sum()
     loss.backward()
     packed_gradient = gradient(model)
@@ -144,16 +146,13 @@ def test_recorded_log_probabilities_are_the_forwards(
         encoded,
         encoder.tokenizer,
         np.random.default_rng(number),
-        num_generations=8,
-        temperature=temperature,
-        constrained=constrained,
-        max_new_tokens=20,
+        PirGrpoConfig(temperature=temperature, constrained=constrained, max_new_tokens=20),
     )
     kept, which = distinct(rollouts)
     assert [kept[idx] for idx in which] == rollouts
     row = pack(encoded, [each.completion for each in kept])
     with torch.no_grad():
-        found = group_logprobs(any_loaded.model, encoded, row, seen, temperature=temperature)
+        found = group_logprobs(any_loaded.model, row, seen, temperature=temperature)
     recorded = [each.logprobs[step] for each in kept for step in each.completion.choices]
     assert found.tolist() == pytest.approx(recorded, abs=2e-5)
 

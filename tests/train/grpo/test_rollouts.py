@@ -12,6 +12,7 @@ from tempo_core.answers import REFUSAL, parse_answer
 from tempo_core.decoding import CachedScorer
 from tempo_core.errors import Cancelled, CheckpointError
 from tests.train.conftest import example_of
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoded, Encoder
 from train.grpo.rollouts import prefill, refusal_rollout, sample_group
 from train.trainer import encode_video
@@ -27,8 +28,17 @@ def scorer(engine: Any, encoded: Encoded) -> CachedScorer:
     return prefill(engine.loaded.model, encoded, encode_video(engine.loaded.model, encoded.video))
 
 
-def group(scorer: CachedScorer, encoded: Encoded, encoder: Encoder, seed: int = 0, **options: Any) -> list:
-    return sample_group(scorer, encoded, encoder.tokenizer, np.random.default_rng(seed), **options)
+def group(
+    scorer: CachedScorer,
+    encoded: Encoded,
+    encoder: Encoder,
+    seed: int = 0,
+    *,
+    cancel: Any = None,
+    **options: Any,
+) -> list:
+    rng, config = np.random.default_rng(seed), PirGrpoConfig(**options)
+    return sample_group(scorer, encoded, encoder.tokenizer, rng, config, cancel=cancel)
 
 
 def test_every_constrained_answer_parses(scorer, encoded: Encoded, encoder: Encoder) -> None:

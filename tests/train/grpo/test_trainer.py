@@ -13,11 +13,11 @@ import torch
 
 from tempo_core.errors import Cancelled, InputError
 from tests.train.conftest import example_of, sampled
+from tests.train.grpo.plain import plain_logprobs
 from train.checkpoints import read_lines
+from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.grpo.config import PirGrpoConfig
-from train.grpo.group_forward import plain_logprobs
 from train.grpo.losses import advantages
 from train.grpo.rewards import reward
 from train.grpo.rollouts import prefill, sample_group
@@ -58,7 +58,7 @@ def trained(
     engine: Any, config: PirGrpoConfig, folder: Path, rows: list[Example] = ROWS, **options: Any
 ) -> Any:
     encoder = Encoder.of(engine.loaded, sample=sampled)
-    return run_pir_grpo(model_of(engine, config), encoder.tokenizer, encoder, rows, config, folder, **options)
+    return run_pir_grpo(model_of(engine, config), encoder, rows, config, folder, **options)
 
 
 def learned(model: Any) -> dict[str, torch.Tensor]:
@@ -68,7 +68,7 @@ def learned(model: Any) -> dict[str, torch.Tensor]:
 def trainer_of(engine: Any, config: PirGrpoConfig, folder: Path) -> PirGrpoTrainer:
     encoder = Encoder.of(engine.loaded, sample=sampled)
     model = model_of(engine, config)
-    trainer = PirGrpoTrainer(model, encoder.tokenizer, encoder, ROWS, config, folder)
+    trainer = PirGrpoTrainer(model, encoder, ROWS, config, folder)
     trainer.create_optimizer_and_scheduler(4)
     trainer.current_gradient_accumulation_steps = 1
     return trainer
@@ -104,8 +104,7 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
         encoded,
         trainer.tokenizer,
         rng,
-        num_generations=config.num_generations,
-        temperature=0.8,
+        config,
     )
     earned = [
         reward(
@@ -247,7 +246,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         line.pop("seconds")
     assert lines[0] == lines[1]
     broken: Any = None
-    loaded = run_pir_grpo(model_of(engine, config), None, broken, ROWS, config, tmp_path / "killed")
+    loaded = run_pir_grpo(model_of(engine, config), broken, ROWS, config, tmp_path / "killed")
     assert all(torch.equal(learned(loaded)[name], value) for name, value in whole.items())
 
 
@@ -283,7 +282,7 @@ def test_a_run_belongs_to_the_weights_that_it_began_with(engine: Any, tmp_path: 
     other = model_of(engine, config)
     next(p for p in other.parameters() if p.requires_grad).data.add_(1)
     with pytest.raises(InputError, match="differs in start"):
-        run_pir_grpo(other, encoder.tokenizer, encoder, ROWS, config, tmp_path)
+        run_pir_grpo(other, encoder, ROWS, config, tmp_path)
 
 
 def test_groups_that_agree_change_nothing(engine: Any, tmp_path: Path) -> None:

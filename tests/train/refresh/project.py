@@ -11,9 +11,7 @@ from annotations.rows import Row
 from annotations.snapshot import take_snapshot
 from annotations.store import Store
 from tests.app.fakes import write_clip
-from train.grpo.config import PirGrpoConfig
-from train.refresh.config import PromotionCriteria, RefreshConfig
-from train.sft.config import SftConfig
+from train.config import PirGrpoConfig, PromotionCriteria, RefreshConfig, SftConfig
 
 SFT = SftConfig(
     rank=4,

@@ -19,13 +19,12 @@ from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
 from train.__main__ import main
+from train.config import PromotionCriteria, RefreshConfig
 from train.data.negatives import NegativeShares
-from train.refresh.config import PromotionCriteria, RefreshConfig
-from train.refresh.data import refresh_folder
 from train.refresh.promotion import Decision, decide
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
-from train.refresh.run import Outcome, Refresh
+from train.refresh.run import Outcome, Refresh, refresh_folder
 
 
 @pytest.fixture

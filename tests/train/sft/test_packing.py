@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from tempo_core.vision import encode_frames
 from tests.train.conftest import example_of
+from tests.train.grpo.plain import pixel_inputs
+from train.config import SftConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.sft.config import SftConfig
 from train.sft.packing import IGNORED, collate, mask_of, pack_row, plan_batches
 
 SMALL = SftConfig(questions_per_row=3, per_device_train_batch_size=2, epochs=2.0)
@@ -96,16 +96,8 @@ def test_a_packed_question_is_read_as_if_it_stood_alone(engine: Any, terse: Enco
 
 def plain_answer_logprobs(model: Any, encoder: Encoder, each: Any) -> torch.Tensor:
     """Log-probabilities of the answer's tokens by the model's own forward, pixels included."""
-    ids = torch.tensor([each.ids])
-    pad = encoder.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    types = (ids == pad).int()
-    output = model(
-        input_ids=ids,
-        pixel_values=torch.from_numpy(each.video.pixel_values()),
-        image_grid_thw=torch.from_numpy(np.asarray(each.video.grids)),
-        mm_token_type_ids=types,
-        use_cache=False,
-    )
+    ids = torch.tensor([[*each.prompt_ids, *each.answer_ids]])
+    output = model(input_ids=ids, use_cache=False, **pixel_inputs(model, each.video, ids))
     start = len(each.prompt_ids)
     logprobs = output.logits[0].log_softmax(-1)[start - 1 : -1]
     found: torch.Tensor = logprobs.gather(-1, torch.tensor(each.answer_ids)[:, None])[:, 0]
@@ -115,9 +107,7 @@ def plain_answer_logprobs(model: Any, encoder: Encoder, each: Any) -> torch.Tens
 def test_weights_reach_the_labels(terse: Encoder) -> None:
     light = replace(example_of(0, moments=[(2, 4)]), weight=0.5)
     row = pack_row([terse.encode(light)])
-    assert {weight for weight, label in zip(row.weights, row.labels, strict=True) if label != IGNORED} == {
-        0.5
-    }
+    assert set(row["weights"][row["labels"] != IGNORED].tolist()) == {0.5}
 
 
 def test_a_thinking_trace_comes_before_the_answer(engine: Any) -> None:

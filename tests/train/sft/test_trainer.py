@@ -15,10 +15,11 @@ from tempo_core.engine import load_engine
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_model
 from tests.train.conftest import example_of, sampled
+from tests.train.grpo.plain import pixel_inputs
 from train.checkpoints import last_state, read_lines
+from train.config import SftConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.sft.config import SftConfig
 from train.sft.trainer import run_sft
 from train.trainer import adapt
 
@@ -50,9 +51,7 @@ def train(
     encoder = Encoder(loaded.tokenizer, defaults, loaded.normaliser, sample=sampled)
     parent = options.pop("parent", None)
     rows = options.pop("rows", ROWS)
-    return run_sft(
-        adapt(loaded.model, config, parent=parent), loaded.tokenizer, encoder, rows, config, out, **options
-    )
+    return run_sft(adapt(loaded.model, config, parent=parent), encoder, rows, config, out, **options)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -216,12 +215,7 @@ def terse_parts(checkpoint: Path) -> tuple[Any, Any, Any]:
 def logprob(model: Any, encoded: Any) -> float:
     """Of the first token of the answer."""
     ids = torch.tensor([[*encoded.prompt_ids, encoded.answer_ids[0]]])
-    types = (ids == model.config.image_token_id).int()
-    pixels = torch.from_numpy(encoded.video.pixel_values())
-    grids = torch.from_numpy(encoded.video.grids)
-    output = model(
-        input_ids=ids, pixel_values=pixels, image_grid_thw=grids, mm_token_type_ids=types, use_cache=False
-    )
+    output = model(input_ids=ids, use_cache=False, **pixel_inputs(model, encoded.video, ids))
     return float(output.logits[0, -2].log_softmax(-1)[encoded.answer_ids[0]])
 
 

@@ -1,21 +1,64 @@
-"""What training from random weights can begin with: a finished run, or a checkpoint folder such as the one that ships.
+"""What training from random weights begins with, and the checkpoint folder that it leaves.
 
-A checkpoint keeps no read-outs, so that it can lend its vision tower and not the whole of what a run had learned.
+It can begin with a finished run, or with a checkpoint folder such as the one that ships: that one keeps no read-outs,
+so that it can lend its vision tower and not the whole of what a run had learned. It leaves a folder that loads like any
+other Qwen2-VL: bf16 safetensors, tokenizer, tempo.json.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from tempo_core.checkpoint import WEIGHTS
-from tempo_core.defaults import FILE_NAME
+from tempo_core.defaults import FILE_NAME, GroundingDefaults
 from tempo_core.errors import InputError
+from tempo_core.vision import MERGE, PATCH_PX, TEMPORAL_PATCH
 from train.checkpoints import file_digest
+from train.scratch.architecture import NORMALISER
+from train.scratch.recipe import ScratchRecipe
 from train.scratch.tokenizer import build_tokenizer
+
+DEFAULTS = GroundingDefaults(
+    max_frames=40,
+    finest_step_s=1.0,
+    token_budget=1024,
+    tokens_per_frame=8.0,
+    min_tokens=4,
+    max_tokens=16,
+    max_new_tokens=256,
+    instruction="",
+)
+"""What tempo-tiny was trained with: at most 40 frames, eight tokens a frame on average, four to sixteen each."""
+
+
+def export(
+    model: Qwen2VLForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: ScratchRecipe,
+    folder: Path,
+) -> Path:
+    """Write the checkpoint; returns its folder. The model is converted to bfloat16 in place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.bfloat16().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
+    preprocessor = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "image_mean": NORMALISER.mean,
+        "image_std": NORMALISER.std,
+        "patch_size": PATCH_PX,
+        "merge_size": MERGE,
+        "temporal_patch_size": TEMPORAL_PATCH,
+        "min_pixels": 28 * 28,
+        "max_pixels": 16 * 28 * 28,
+    }
+    for name, data in ((FILE_NAME, defaults), ("preprocessor_config.json", preprocessor)):
+        (folder / name).write_text(json.dumps(data, indent=1) + "\n")
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +86,7 @@ class Start:
 
 
 def start_in(folder: Path, *, fresh_language: bool) -> Start:
-    """The start that `folder` holds: a finished run or, for its vision tower exclusive_lock, a checkpoint.
+    """The start that `folder` holds: a finished run or, for its vision tower alone, a checkpoint.
 
     Raises InputError where there is neither, where more than the tower is asked of a checkpoint, and where the
     checkpoint's tokenizer is not one of ours.
