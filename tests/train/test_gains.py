@@ -184,8 +184,10 @@ def test_a_treatment_that_misses_its_minutes_begins_anew_once(
 ) -> None:
     scenario = replace(_toy(SCENARIOS["stages"]), treatments=(Treatment(name="sft", method="sft"),))
     seconds = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
-    monkeypatch.setattr("train.experiments.gains.CpuSeconds.total", property(lambda self: next(seconds)))
-    monkeypatch.setattr("train.experiments.gains.CpuSeconds.record", lambda self, line: None)
+    timed_training = TreatmentRun.timed_training
+    monkeypatch.setattr(
+        TreatmentRun, "timed_training", lambda *args: (timed_training(*args)[0], next(seconds))
+    )
     monkeypatch.setattr(TreatmentRun, "plan_steps", _thirty_steps)
     lines: list[str] = []
     run_scenario(scenario, checkpoint, tmp_path, Budget(minutes=0.05), seeds=[0], on_progress=lines.append)
