@@ -1,11 +1,13 @@
 """Which protocol a checkpoint is asked with, which frames it sees, and what it is told about their times."""
 
+import random
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tempo_core.conformance import stamp_gaps
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.protocols import HUB_NAMES, NAMES, PLAIN, choose_protocol, protocol_named
 from tempo_core.protocols.base import THOUGHT, Sampling, Thinking, fit_pixels
@@ -160,6 +162,30 @@ def test_two_frames_share_the_mean_of_their_true_times() -> None:
         {"stamp": "<7.7 seconds>", "time_s": 7.7},
     ]
     assert timeline.marks_s == [0.4, 0.9, 3.0, 3.1, 7.7, 8.0]
+
+
+def hostile_times(rng: random.Random) -> list[float]:
+    """Frame times with bursts, gaps, late starts and odd rates, never nearer than a tenth of a second."""
+    times = [rng.choice([0.0, 0.033, 2.5, 71.9])]
+    for _ in range(rng.randrange(1, 60)):
+        times.append(times[-1] + rng.choice([0.1001, 1001 / 2400, 0.5, rng.uniform(0.11, 3.0), 90.0]))
+    return times
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stamps_are_the_true_times_of_500_hostile_clips(name: str) -> None:
+    protocol, rng = protocol_named(name), random.Random(name)
+    allowed_s = 0.1 if name == "unitime" else 0.05  # what the digits can say; UniTime rounds twice
+    for _ in range(500):
+        times = hostile_times(rng)
+        timeline = protocol.timeline(times, times[-1] + rng.choice([0.1001, 0.4, 3.0]))
+        assert sorted({idx for unit in timeline.units for idx in unit}) == list(range(len(times)))
+        for unit, unit_time_s in zip(timeline.units, timeline.unit_times_s, strict=True):
+            assert unit_time_s == (times[unit[0]] + times[unit[-1]]) / 2
+        assert max(stamp_gaps(timeline), default=0.0) <= allowed_s + 1e-9
+        assert len(stamp_gaps(timeline)) == (len(timeline.units) if any(timeline.stamps) else 0)
+        assert timeline.marks_s == sorted(set(timeline.marks_s))
+        assert len(set(timeline.mark_texts)) == len(timeline.marks_s)
 
 
 def test_unitime_answers_in_its_stamps() -> None:
