@@ -44,7 +44,7 @@ class Repository:
         """The named constants, functions and classes of a file, run with nothing but `given` around them."""
         nodes: list[ast.stmt] = []
         for node in ast.parse(self.read(path)).body:
-            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else []
             named = {target.id for target in targets if isinstance(target, ast.Name)}
             if named & set(names) or getattr(node, "name", None) in names:
                 nodes.append(node)
@@ -116,9 +116,13 @@ def unitime(repository: Repository, case: dict[str, Any]) -> str:
     kwargs = {"images_kwargs": {}, "videos_kwargs": {}, "text_kwargs": {}}
     processor._merge_kwargs = lambda *_, **__: kwargs
     grid = torch.tensor([[len(times[0]), 4, PADS]])
-    processor.image_processor = lambda **_: {"video_grid_thw": grid}
-    processor.image_processor = _Callable(processor.image_processor, merge_size=2)
-    processor.tokenizer = _Callable(lambda texts, **_: prompts.extend(texts) or {}, init_kwargs={})
+
+    def write_down(texts: list[str], **_: Any) -> dict[str, Any]:
+        prompts.extend(texts)
+        return {}
+
+    processor.image_processor = _Callable(lambda **_: {"video_grid_thw": grid}, merge_size=2)
+    processor.tokenizer = _Callable(write_down, init_kwargs={})
     processor(text=[text], videos=[0], timestamps=stamps)
     return prompts[0]
 
@@ -168,13 +172,12 @@ def prompts(folder: Path) -> list[dict[str, Any]]:
 
 
 def _builders() -> list[tuple[str, str, Callable[[Repository, dict[str, Any]], str]]]:
-    def timelens(repository: Repository, video: str, *, system: bool, think: str = "") -> str:
+    def timelens(repository: Repository, video: str, *, system: bool) -> str:
         words = repository.run("evaluation/utils.py", "GROUNDER_PROMPT").GROUNDER_PROMPT
         import re
 
         clean = repository.run("timelens/dataset/timelens_data.py", "parse_query", re=re).parse_query
-        text = chat(("user", video + words.format(clean(QUERY))), default_system=system)
-        return text + think
+        return chat(("user", video + words.format(clean(QUERY))), default_system=system)
 
     def timelens2(repository: Repository, case: dict[str, Any]) -> str:
         import re

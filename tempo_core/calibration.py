@@ -5,6 +5,10 @@ A checkpoint's own figure ranks queries but need not be right that often: the fi
 refusal where it was taught to refuse, else the yes/no turn of its protocol. p becomes sigmoid(slope * logit(p) +
 offset) (Platt 1999, with his smoothed targets). The figures of the fit are cross-fitted: each video's rows are scaled
 by a fit on the other videos.
+
+The engine reads a model's scaling once (`read_scaling`, from the adapter's folder where there is one), reports
+`scale(own)` as an answer's relevance, and drops the moments where `is_refused`. `predict` writes the model's own
+figure, so that a calibration can be made anew.
 """
 
 import json

@@ -41,7 +41,12 @@ def calibrate(
         for truth, prediction, cluster in zip(pairs.truth, pairs.predictions, pairs.clusters, strict=True)
         if prediction is not None and prediction.relevance is not None
     ]
-    scaling = fit_scaling(*(zip(*stated, strict=True) if stated else ((), (), ())), model_id=model_id)
+    scaling = fit_scaling(
+        [relevance for relevance, _, _ in stated],
+        [is_relevant for _, is_relevant, _ in stated],
+        [cluster for _, _, cluster in stated],
+        model_id=model_id,
+    )
     path = write_scaling(into, scaling)
     text = (
         f"{model_id}: {scaling.relevant_rows} relevant and {scaling.irrelevant_rows} irrelevant rows\n"

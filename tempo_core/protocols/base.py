@@ -387,7 +387,7 @@ class Protocol:
         """What follows the context, up to where the answer (or the thought) begins. Raises InputError."""
         query = self.clean(clean_query(query))
         first, *others = (text.replace("{query}", query) for text in self.turns)
-        pieces = (first, Token(IM_END), "\n")
+        pieces: Pieces = (first, Token(IM_END), "\n")
         for text in others:
             pieces += turn("user", text)
         return pieces + self.assistant
