@@ -11,11 +11,13 @@ from annotations.records import Assignment, Correction
 from annotations.store import Store
 from app.annotate.proposals import Proposals, ProposalState
 from app.annotate.requests import EditBody, check_edges
-from app.annotate.task import AnnotationTask, evidence, model_part, next_arm, task_json
+from app.annotate.task import REVEALED, AnnotationTask, evidence, model_part, next_arm, task_json
 from app.auth.users import User
 from app.media.dataset_clips import DatasetClips
 from tempo_core.errors import InputError
 
+NO_VIDEO = "video unavailable"
+"""The one reason that needs no clip."""
 REVIEWS_WANTED = 3
 """Annotators for each row unless told otherwise: the knee of agreement with a held-out annotator. Every row is
 done once first."""
@@ -110,8 +112,16 @@ class AnnotationService:
         # so that a retry is the same request.
         seen_before = [v for v in versions if parent_id is not None and v.id <= parent_id]
         clip = self.dataset_clips.look(query.row.vid).ready
-        edit = body.to_edit(clip, arm=next_arm(user.id, query_id, seen_before))
+        arm = next_arm(user.id, query_id, seen_before)
+        if arm == "model-first" and body.proposal_id is None:
+            arm = REVEALED  # the model had not answered: the annotator saw the released moments
+        edit = body.to_edit(clip, arm=arm)
         is_retry = any(version.op_id == op_id for version in versions)
+        if clip is None and edit.submitted and not is_retry and edit.reason != NO_VIDEO:
+            raise InputError(
+                f"The clip of query {query_id} is not here, so nobody can have judged it; wait until it is prepared, "
+                f"skip the row, or answer `cannot-judge` with the reason {NO_VIDEO!r}."
+            )
         if clip is not None and not is_retry:
             check_edges(self.store, query, edit, clip)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)

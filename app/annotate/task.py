@@ -15,7 +15,8 @@ from app.timeline.value import frames_part, strip_part
 ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
 """What an annotator sees before answering, and how often."""
 REVEALED = "original-first"
-"""The arm of a change that somebody makes after their blind answer was submitted."""
+"""The arm of a change that somebody makes after their blind answer was submitted, and of an answer given before the
+model's proposal came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,20 @@ import { plural } from "./format.js";
 
 const SLOW_SAVE_MS = 300;
 
-export function buildAnnotateBar(view, showConflict) {
+const TROUBLES = {
+  offline: "Offline",
+  full: "The server is full",
+  fault: "The server failed",
+  person: "Signed out",
+  role: "Not allowed",
+};
+
+export function buildAnnotateBar(view, { showConflict, retry }) {
   const progress = el("span", { className: "fl-progress" });
-  const onChip = () => chip.dataset.kind === "conflict" && showConflict();
+  const onChip = () => {
+    if (chip.dataset.kind === "conflict") showConflict();
+    else if (chip.dataset.kind in TROUBLES) retry();
+  };
   const chip = button("fl-chip", null, onChip, { "data-kind": "saved" });
   const previous = keyButton("Previous", "", () => view.reopen(), { label: "Previous query (Ctrl + Shift + Enter)" });
   const skip = keyButton("Skip", "", () => view.skip());
@@ -45,8 +56,7 @@ export function buildAnnotateBar(view, showConflict) {
 export function statusText({ kind, count, saved_ms, message, durable }) {
   const edits = `${plural(count, "edit")} kept ${durable ? "here" : "in this tab"}`;
   if (kind === "saving") return "Saving";
-  if (kind === "offline") return count > 0 ? `Offline, ${edits}` : "Offline";
-  if (kind === "person") return count > 0 ? `Signed out, ${edits}` : "Signed out";
+  if (kind in TROUBLES) return count > 0 ? `${TROUBLES[kind]}, ${edits} · retry now` : TROUBLES[kind];
   if (kind === "conflict") return `Conflict: ${edits}`;
   if (kind === "refused") return `Not saved: ${message}`.slice(0, 120);
   if (saved_ms === null) return "Nothing to save";

@@ -8,6 +8,8 @@
 import { buildAnnotateBar, StatusCard, statusText } from "./annotate_bar.js";
 import { askConflict } from "./dialogs.js";
 import { el, loadStylesheet, setText } from "./dom.js";
+import { plural } from "./format.js";
+import { bothEdits } from "./moments.js";
 import { buildVerdict } from "./edit_panel.js";
 import { SampleCard } from "./sample_card.js";
 import { annotateApi, Failure, newId, pause } from "./server.js";
@@ -17,6 +19,7 @@ import { offerTutorial } from "./tutorial.js";
 const POLL_CLIP_MS = 500;
 const POLL_PROPOSAL_MS = 600;
 const RETRY_MS = 3000;
+const NO_VIDEO = "video unavailable";
 
 export async function start(root, { assets, version, signal }) {
   await loadStylesheet(`${assets}/annotate_page.css?v=${version}`);
@@ -37,6 +40,7 @@ class AnnotatePage {
   #skipped = new Set();
   #session = new Set(); // what was submitted since the page was opened
   #progress = { done: 0, left: 0 };
+  #opening_s = null; // where the row was opened, until its clip was played or shown elsewhere
   #turn = 0; // which row is on screen: what comes for an earlier one is dropped
   #fetching = null;
   #resolving = false;
@@ -48,7 +52,10 @@ class AnnotatePage {
     this.signal = signal;
     this.card = new StatusCard(root);
     this.sample = new SampleCard(this.card, signal, () => this.advance());
-    this.bar = buildAnnotateBar(this.view, () => this.#resolveConflicts());
+    this.bar = buildAnnotateBar(this.view, {
+      showConflict: () => this.#resolveConflicts(),
+      retry: () => this.sync.retry(),
+    });
     this.verdict = buildVerdict(this.view);
     this.about = el("span", { attrs: { dir: "auto" } });
     this.view.slots.head.append(this.bar.node);
@@ -58,6 +65,9 @@ class AnnotatePage {
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
     editor.addEventListener("change", () => this.verdict.show(), { signal });
+    const { video } = this.view.player;
+    video.addEventListener("play", () => (this.#opening_s = null), { signal });
+    video.addEventListener("seeked", () => this.#seeAt(video.currentTime), { signal });
     root.addEventListener("tl-submit", ({ detail }) => this.submit(detail.edit), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
     root.addEventListener("tl-previous", () => this.previous(), { signal });
@@ -103,11 +113,13 @@ class AnnotatePage {
 
   #showFailure({ kind, message }) {
     const { count = 0 } = this.sync?.status ?? {};
-    const edits = count ? ` ${count} edits are kept in this browser.` : "";
+    const edits = count ? ` ${plural(count, "edit")} ${count === 1 ? "is" : "are"} kept in this browser.` : "";
     const again = `It is asked again every few seconds.${edits}`;
     const signIn = () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
     if (kind === "person")
       this.card.show("You are signed out", `Sign in and go on where you were. ${again}`, [["Sign in", signIn, true]]);
+    else if (kind === "role") this.card.show("Your account may not do this", `${message} ${again}`, [["Sign in as somebody else", signIn]]);
+    else if (kind === "fault") this.card.show("The server failed", `${message} ${again}`);
     else this.card.show("The server does not answer", `${message} ${again}`);
   }
 
@@ -175,6 +187,7 @@ class AnnotatePage {
     this.#endCard = null;
     this.card.hide();
     this.view.load(item, { history });
+    this.#opening_s = item.edit.edit?.submitted ? null : this.view.player.time_s;
     this.view.focusTimeline();
     setFragment(`#q=${query_id}`);
     setText(this.view.bar.message, "");
@@ -271,11 +284,26 @@ class AnnotatePage {
 
   submit(edit) {
     if (!this.#item) return;
+    const obstacle = this.#unseen(edit);
+    if (obstacle) return void this.view.say(obstacle);
     const { query_id } = this.#item.edit;
     this.#save(edit);
     this.#session.add(query_id);
     this.#setVisited(query_id);
     this.advance();
+  }
+
+  /** Nobody has decided about a clip that nobody saw: it was played, or shown at another frame than the row's first. */
+  #unseen({ verdict, reason }) {
+    if (verdict === "cannot-judge" && reason === NO_VIDEO) return null;
+    if (this.#item.state !== "ready") return `The clip is not here. Wait for it, skip the row, or press 0 and 4: no video.`;
+    if (this.view.state.truth) this.#seeAt(this.view.state.playhead_s); // a film strip does not seek
+    return this.#opening_s === null ? null : "Nothing of the clip was shown yet: play it, or step through it, and submit.";
+  }
+
+  #seeAt(time_s) {
+    const frame_s = 1 / (this.#item?.video?.frame_rate ?? 25);
+    if (Math.abs(time_s - this.#opening_s) > 0.75 * frame_s) this.#opening_s = null; // a seek aims at a frame's middle
   }
 
   async skip() {
@@ -313,7 +341,8 @@ class AnnotatePage {
 
   #showProgress() {
     const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped in this session.` : "";
-    this.#endCard?.say(`${this.#progress.done} rows are done by you.${skipped}`);
+    const { done } = this.#progress;
+    this.#endCard?.say(`${plural(done, "row")} ${done === 1 ? "is" : "are"} done by you.${skipped}`);
     this.bar.showProgress({ ...this.#progress, session: this.#session.size });
   }
 
@@ -339,8 +368,9 @@ class AnnotatePage {
     const { yours, theirs } = this.sync.conflict(query_id);
     const item = here ? this.#item : await this.#tryOnce(() => annotateApi.read(`/queries/${query_id}`, this.signal));
     const choice = await askConflict(this.root, { yours, theirs, query: item?.query ?? `Query ${query_id}` });
-    await this.sync.resolve(query_id, choice);
-    if (choice === "theirs" && here) await this.open(query_id);
+    const both = choice === "both" ? bothEdits(yours, theirs.edit) : null;
+    await this.sync.resolve(query_id, choice === "mine" ? yours : both);
+    if (choice !== "mine" && here) await this.open(query_id);
     else this.view.focusTimeline();
   }
 }

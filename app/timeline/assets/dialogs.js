@@ -74,7 +74,7 @@ export function buildWording(editor, onClose) {
   return node;
 }
 
-/** A dialog around one field of text; `show(text)` opens it, Save and Ctrl + Enter give `save` what was typed. */
+/** A dialog around one field of text; `show(text)` opens it. Save, Ctrl + Enter and Esc give `save` what was typed. */
 function textDialog(title, { label, before = [], after = [], buttons = [], save, onClose }) {
   const field = el("textarea", { attrs: { rows: "4", maxlength: "10000", "aria-label": label, dir: "auto" } });
   const saveAndClose = () => {
@@ -82,15 +82,20 @@ function textDialog(title, { label, before = [], after = [], buttons = [], save,
     node.close();
     onClose();
   };
-  const hint = el("small", { className: "tl-faint", text: "Ctrl + Enter saves, Esc leaves it" });
+  const hint = el("small", { className: "tl-faint", text: "Ctrl + Enter or Esc saves" });
+  const discard = button("tl-small", "Leave as it was", () => node.close());
   const submit = button("tl-small tl-strong", "Save", saveAndClose);
-  const foot = el("div", { className: "tl-row tl-save" }, ...buttons, hint, submit);
+  const foot = el("div", { className: "tl-row tl-save" }, ...buttons, hint, discard, submit);
   const node = dialog(title, ...before, field, ...after, foot);
   node.classList.add("tl-ask");
   node.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
+    saveAndClose();
+  });
+  node.addEventListener("cancel", (event) => {
+    event.preventDefault(); // Escape: what was typed is not lost, and undo takes it back
     saveAndClose();
   });
   const show = (text) => {
@@ -111,7 +116,7 @@ const FIELDS = [
   ["categories", "What was wrong"],
 ];
 
-/** Ask which version holds; resolves with "mine" or "theirs". There is no third way out: nothing may be overwritten. */
+/** Ask which version holds; resolves with "mine", "theirs", or, where both have moments, "both". */
 export function askConflict(root, { yours, theirs, query }) {
   return new Promise((resolve) => {
     const choose = (choice) => () => {
@@ -121,6 +126,8 @@ export function askConflict(root, { yours, theirs, query }) {
     };
     const keep = button("tl-small tl-strong", "Keep mine", choose("mine"));
     const take = button("tl-small", "Take theirs", choose("theirs"));
+    const both = button("tl-small", "Keep the moments of both", choose("both"));
+    both.hidden = yours.moments.length === 0 || !theirs?.edit.moments.length;
     const explanation =
       "It was changed in another window since you began. Nothing is overwritten; choose which version goes on. " +
       "Both stay in the history.";
@@ -131,7 +138,7 @@ export function askConflict(root, { yours, theirs, query }) {
       el("p", { className: "fl-query", text: query, attrs: { dir: "auto" } }),
       el("p", { className: "tl-faint", text: explanation }),
       versionsTable(yours, theirs),
-      el("div", { className: "tl-row fl-choices" }, take, keep),
+      el("div", { className: "tl-row fl-choices" }, take, both, keep),
     );
     node.addEventListener("cancel", (event) => event.preventDefault());
     node.addEventListener("keydown", (event) => event.stopPropagation());

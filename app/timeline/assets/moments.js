@@ -217,3 +217,19 @@ export function likelyWindows({ model, saliency = [], arm }, ranked = []) {
   const salient = saliency.map(([start_ms, end_ms, score]) => ({ start_ms, end_ms, p: score / 8, source: "hand" }));
   return [...proposed, ...alternatives, ...salient];
 }
+
+/** An edit with the moments of two; those that overlap become one. What else differs is as in `mine`. */
+export function bothEdits(mine, theirs) {
+  const moments = [];
+  for (const moment of [...mine.moments, ...theirs.moments].sort((a, b) => a.start_ms - b.start_ms)) {
+    const last = moments.at(-1);
+    if (!last || moment.start_ms >= last.end_ms) moments.push({ ...moment });
+    else if (moment.end_ms > last.end_ms) copyEdge(moment, last, "end");
+  }
+  const note = [...new Set([mine.note, theirs.note].filter(Boolean))].join("\n") || null;
+  return { ...mine, moments, verdict: "moments", reason: null, note, flagged: mine.flagged || theirs.flagged };
+}
+
+function copyEdge(from, to, edge) {
+  for (const key of Object.keys(from).filter((name) => name.startsWith(`${edge}_`))) to[key] = from[key];
+}

@@ -2,7 +2,10 @@
 
 const TIMEOUT_MS = 20_000;
 
-/** `kind`: "away" (no answer, or the server is in trouble: try again), "person" (sign in), "conflict", "refused". */
+/**
+ * `kind`: "away" (no answer, or too busy: try again), "full" (the server has no room: try again), "fault" (the server
+ * failed at this: trying for ever helps nobody), "person" (sign in), "role" (may not), "conflict", "refused".
+ */
 export class Failure extends Error {
   constructor(kind, message, body = null, status = 0) {
     super(message);
@@ -37,8 +40,7 @@ async function request(url, options, signal) {
   } catch {
     if (signal?.aborted) throw new Failure("stopped", "The page was left.");
     if (!response) throw new Failure("away", "The server cannot be reached.");
-    if (!response.ok) throw new Failure("away", "The server does not answer.");
-    throw new Failure("away", "The server’s answer could not be read.");
+    if (response.ok) throw new Failure("away", "The server’s answer could not be read.");
   }
   if (response.ok) return body;
   const message = String(body?.error ?? `The server answered ${response.status}.`);
@@ -47,9 +49,11 @@ async function request(url, options, signal) {
 
 function kindOf(status) {
   if (status === 409) return "conflict";
-  if (status === 401 || status === 403) return "person";
-  if (status === 429 || status >= 500) return "away";
-  return "refused";
+  if (status === 401) return "person";
+  if (status === 403) return "role";
+  if (status === 507) return "full";
+  if (status === 429 || (status >= 502 && status <= 504)) return "away"; // a proxy without a server behind it
+  return status >= 500 ? "fault" : "refused";
 }
 
 export function newId() {

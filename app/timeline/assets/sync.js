@@ -3,7 +3,8 @@
  *
  * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
  * one after loading follows what the server had; each later one follows the answer to the one before. What the server
- * refuses because somebody else was faster waits for a person (`conflict`); nothing is dropped without being told.
+ * refuses because somebody else was faster waits for a person (`conflict`), and what the server failed at three times
+ * waits for `retry`; nothing is dropped without being told.
  * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, progress }).
  */
 
@@ -11,7 +12,8 @@ import { openLocalStore } from "./local_store.js";
 import { annotateApi, newId, pause } from "./server.js";
 
 const SOONEST_MS = 400;
-const LATEST_MS = 10_000;
+const LATEST_MS = 3000; // a server that is back has the edits within five seconds
+const FAULT_TRIES = 3;
 
 export class EditSync extends EventTarget {
   #localStore;
@@ -21,6 +23,7 @@ export class EditSync extends EventTarget {
   #queue = [];
   #heads = new Map();
   #conflicts = new Map();
+  #faults = new Map(); // query → { tries, message } of its first operation: the server failed, the others go on
   #writes = Promise.resolve();
   #running = false;
   #wake = null;
@@ -51,12 +54,17 @@ export class EditSync extends EventTarget {
     if (this.#queue.length > 0) this.#write({ operations: this.#queue });
   }
 
-  /** { kind, count, saved_ms, message, query_id }: kind is saved, saving, offline, person, conflict or refused. */
+  /**
+   * { kind, count, saved_ms, message, query_id }: kind is saved, saving, conflict, refused, or what `retry` tries again:
+   * offline, full, fault, person, role.
+   */
   get status() {
     const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#localStore.durable };
     const [first] = this.#conflicts.keys();
     if (first !== undefined) return { ...common, kind: "conflict", query_id: first };
     if (this.#trouble) return { ...common, ...this.#trouble };
+    if (this.#queue.length > 0 && !this.#next)
+      return { ...common, kind: "fault", message: this.#faults.values().next().value.message };
     if (this.#queue.length > 0) return { ...common, kind: "saving" };
     if (this.#refused) return { ...common, kind: "refused", message: this.#refused };
     return { ...common, kind: "saved" };
@@ -116,8 +124,17 @@ export class EditSync extends EventTarget {
     return this.#conflicts.get(query_id) ?? null;
   }
 
-  /** Settle a conflict: "mine" is sent again on top of theirs, "theirs" drops what waits here. */
-  async resolve(query_id, choice) {
+  /** Try now what waits for a server. */
+  retry() {
+    this.#faults.clear();
+    this.#trouble = null;
+    this.#wake?.();
+    this.#notify();
+    this.#run();
+  }
+
+  /** Settle a conflict: `edit` is sent again on top of theirs; null drops what waits here. */
+  async resolve(query_id, edit) {
     const { theirs } = this.#conflicts.get(query_id);
     const pending = this.pending(query_id);
     const head = theirs?.correction_id ?? null;
@@ -125,7 +142,7 @@ export class EditSync extends EventTarget {
     this.#queue = this.#queue.filter((op) => op.query_id !== query_id);
     this.#heads.set(query_id, head);
     await this.#write({ dropped: pending.map((op) => op.op_id) });
-    if (choice === "mine") await this.keep(query_id, pending.at(-1).edit, null);
+    if (edit) await this.keep(query_id, edit, null);
     else await this.#localStore.forget(this.#annotator, query_id);
     this.#notify();
     this.#run();
@@ -148,7 +165,8 @@ export class EditSync extends EventTarget {
   }
 
   get #next() {
-    return this.#queue.find((op) => !this.#conflicts.has(op.query_id)) ?? null;
+    const hasFailed = ({ query_id }) => (this.#faults.get(query_id)?.tries ?? 0) >= FAULT_TRIES;
+    return this.#queue.find((op) => !this.#conflicts.has(op.query_id) && !hasFailed(op)) ?? null;
   }
 
   async #run() {
@@ -188,12 +206,21 @@ export class EditSync extends EventTarget {
       if (failure.kind === "refused") return this.#onRefusal(op, failure.message);
       if (failure.kind === "stopped") return false;
       if (!failure.kind) throw failure;
-      this.#setTrouble({ kind: failure.kind === "person" ? "person" : "offline", message: failure.message });
+      if (failure.kind === "fault") return this.#onFault(op, failure.message);
+      this.#setTrouble({ kind: failure.kind === "away" ? "offline" : failure.kind, message: failure.message });
       return false;
     }
   }
 
+  #onFault({ query_id }, message) {
+    this.#faults.set(query_id, { tries: (this.#faults.get(query_id)?.tries ?? 0) + 1, message });
+    this.#trouble = null;
+    this.#notify();
+    return false;
+  }
+
   async #onSaved(op, { correction_id, saved_at_ms, progress = null }) {
+    this.#faults.delete(op.query_id);
     this.#heads.set(op.query_id, correction_id);
     this.#saved_ms = saved_at_ms;
     this.#trouble = null;

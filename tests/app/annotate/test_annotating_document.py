@@ -23,7 +23,7 @@ def test_every_key_is_described_as_the_page_does() -> None:
 @pytest.mark.parametrize(
     ("file", "test"),
     [
-        ("annotate/test_page.py", "test_accepting_the_models_moments_and_going_on_takes_two_keys"),
+        ("annotate/test_page.py", "test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys"),
         ("annotate/test_page.py", "test_a_model_first_row_is_accepted_with_one_key"),
         ("timeline/test_keyboard.py", "test_half_a_second_on_one_edge_and_going_on_takes_three_keys"),
         ("timeline/test_keyboard.py", "test_the_end_alone_from_the_model_is_one_key"),

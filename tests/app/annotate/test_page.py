@@ -71,17 +71,24 @@ def shown_query(page: Any) -> int:
     return int(page.evaluate("document.querySelector('.tl-root').timeline.editor.item.query_id"))
 
 
+def look(page: Any) -> None:
+    """Step through the clip, as somebody does who is to judge it."""
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("!document.querySelector('.tl-video').seeking")
+
+
 def spans(versions: list[Correction]) -> list[list[tuple[int, int]]]:
     return [[(m.start_ms, m.end_ms) for m in each.edit.moments] for each in versions]
 
 
-def test_accepting_the_models_moments_and_going_on_takes_two_keys(
+def test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys(
     bench: Bench, served: str, page: Any
 ) -> None:
     name = annotator_with("original-first", 1)
     sit_down(page, served, name)
     wait_model(page)
     assert shown_query(page) == 1
+    look(page)
     keys = ["Shift+Enter", "Control+Enter"]
     for key in keys:
         page.keyboard.press(key)
@@ -98,6 +105,7 @@ def test_accepting_the_models_moments_and_going_on_takes_two_keys(
 def test_a_model_first_row_is_accepted_with_one_key(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("model-first", 1))
     wait_model(page)
+    look(page)
     page.keyboard.press("Control+Enter")
     wait_saved(page)
     assert spans(bench.store.versions(1)) == [[(1000, 2500)]]
@@ -128,6 +136,7 @@ def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, ser
         "document.querySelector('.tl-root').annotatePage.ahead?.ready", timeout=PATIENCE_MS
     )
     before = shown_query(page)
+    look(page)
     page.route("**/annotate/api/**", lambda route: route.abort())  # what is shown now was there already
     page.evaluate("document.querySelector('.tl-root').timeline.submit()")
     page.wait_for_function(
@@ -233,6 +242,79 @@ def test_theirs_can_be_taken(bench: Bench, served: str, page: Any) -> None:
     assert spans(bench.store.corrections(1)) == [[(300, 3000)], [(300, 3100)]]
 
 
+def test_the_moments_of_both_windows_can_be_kept(bench: Bench, served: str, page: Any) -> None:
+    name = annotator_with("original-first", 1)
+    sit_down(page, served, name)
+    assert bench.save(1, edit_of((300, 900), (1500, 3000)), who=f"{name}/annotator").status_code == 200
+    page.keyboard.press("f")
+    page.wait_for_selector(".fl-conflict[open]", timeout=PATIENCE_MS)
+    page.click("text=Keep the moments of both")
+    page.wait_for_function("document.querySelector('.tl-root').timeline.editor.moments.length === 2")
+    wait_saved(page)
+    newest = until(lambda: bench.store.corrections(1), lambda versions: len(versions) == 2)[-1]
+    assert spans([newest]) == [[(300, 900), (1000, 3000)]]
+    assert newest.edit.flagged
+
+
+def test_a_row_of_which_nothing_was_shown_is_not_submitted(bench: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("original-first", 1))
+    wait_model(page)  # or its coming would be said in the place of what is waited for
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(
+        "/Nothing of the clip was shown yet/.test(document.querySelector('.tl-status').textContent)"
+    )
+    assert bench.store.corrections(1) == []
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.tl-video').currentTime > 1.01")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.query_id !== 1")
+    wait_saved(page)
+    assert [version.edit.submitted for version in bench.store.corrections(1)] == [True]
+
+
+def test_what_the_server_fails_at_is_tried_three_times_and_holds_nothing_else_up(
+    bench: Bench, served: str, page: Any
+) -> None:
+    sit_down(page, served, annotator_with("original-first", 1))
+    attempts: list[str] = []
+
+    def fail(route: Any) -> None:
+        attempts.append(route.request.url)
+        route.fulfill(status=500, json={"error": "Something went wrong on the server."})
+
+    page.route("**/queries/1/edits", fail)
+    page.keyboard.press("f")
+    page.wait_for_function(
+        "/^The server failed, 1 edit kept here/.test(document.querySelector('.fl-chip').textContent)"
+    )
+    assert len(attempts) == 3
+    page.click(".fl-bar >> text=Skip")
+    page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.query_id !== 1")
+    second = shown_query(page)
+    page.keyboard.press("f")
+    until(lambda: bench.store.corrections(second), bool)
+    assert (len(attempts), bench.store.corrections(1)) == (3, [])
+    page.unroute("**/queries/1/edits")
+    page.click(".fl-chip")
+    wait_saved(page)
+    assert [version.edit.flagged for version in bench.store.corrections(1)] == [True]
+
+
+def test_a_comment_that_was_typed_survives_escape(bench: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("original-first", 1))
+    page.keyboard.press("q")
+    page.get_by_role("textbox", name="Comment").fill("the dog leaves earlier")
+    page.keyboard.press("Escape")
+    wait_saved(page)
+    assert until(lambda: bench.store.corrections(1), bool)[0].edit.note == "the dog leaves earlier"
+    page.keyboard.press("q")
+    page.get_by_role("textbox", name="Comment").fill("something else")
+    page.click("text=Leave as it was")
+    page.keyboard.press("q")
+    assert page.get_by_role("textbox", name="Comment").input_value() == "the dog leaves earlier"
+
+
 @pytest.mark.parametrize("name", ["kinetics_flipping_a_pancake.mkv", "charades_3MSZA.mp4"])
 def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
     tmp_path: Path, shared_data: Path, page: Any, name: str
@@ -293,6 +375,7 @@ def test_a_refusal_needs_a_reason_and_is_stored(bench: Bench, served: str, page:
     page.click("text=No matching moment")
     page.keyboard.press("1")
     page.wait_for_selector('[data-verdict="no-moment"][aria-checked="true"]')
+    look(page)
     page.keyboard.press("Control+Enter")
     wait_saved(page)
     edit = until(lambda: bench.store.versions(1), bool)[0].edit

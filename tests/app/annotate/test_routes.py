@@ -250,6 +250,30 @@ def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Be
     assert bench.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
 
 
+def test_nobody_judges_a_clip_that_is_not_here(bench: Bench) -> None:
+    answer = bench.save(3, edit_of((0, 1000), submitted=True))
+    assert answer.status_code == 400
+    assert "The clip of query 3 is not here" in answer.json()["error"]
+    assert bench.save(3, edit_of((0, 1000), submitted=False)).status_code == 200  # a draft decides nothing
+    unseen = {"verdict": "cannot-judge", "reason": "video unavailable", "submitted": True}
+    draft = bench.store.corrections(3)[-1].id
+    assert bench.save(3, unseen, draft).status_code == 200
+    assert [version.edit.submitted for version in bench.store.corrections(3)] == [False, True]
+
+
+def test_an_answer_given_before_the_models_proposal_is_not_model_first(bench: Bench) -> None:
+    name = annotator_with("model-first")
+    who = f"{name}/annotator"
+    bench.engine.gate.clear()
+    assert bench.ready(1, who=who)["edit"]["arm"] == "model-first"
+    early = bench.save(1, edit_of((0, 1000)), who=who).json()["correction_id"]
+    bench.engine.gate.set()
+    until(lambda: bench.get("/queries/1/proposal", who=who).json(), lambda answer: answer["state"] == "ready")
+    shown = edit_of((0, 1100)) | {"proposal_id": bench.store.proposals(1)[0].id}
+    assert bench.save(1, shown, early, who=who).status_code == 200
+    assert [version.edit.arm for version in bench.store.corrections(1)] == ["original-first", "model-first"]
+
+
 def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: Bench) -> None:
     seen: list[int] = []
     for number in range(3):
@@ -303,6 +327,7 @@ def test_a_wrong_list_of_rows_is_explained(bench: Bench, besides: Any) -> None:
 
 
 def test_progress_and_what_was_done_are_counted(bench: Bench) -> None:
+    bench.ready(2)
     bench.save(2, edit_of((0, 1000), submitted=True))
     bench.save(1, edit_of((0, 1000)))
     assert bench.get("/me").json() == {"annotator": "ada", "makes_projects": False, "done_ids": [2]}
@@ -356,6 +381,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "left"), [(1, 2), (2, 3)])
 def test_how_many_annotators_a_row_wants_can_be_set(bench: Bench, wanted: int, left: int) -> None:
+    bench.ready(1)
     assert bench.save(1, edit_of((0, 1000), submitted=True)).status_code == 200
     service = AnnotationService(
         bench.store, bench.service.dataset_clips, bench.service.proposals, reviews_wanted=wanted
