@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tempo_core.command_line import AsJson, show, table
-from tempo_core.errors import InputError, VideoError
+from tempo_core.errors import InputError
 
 
 def conform(
@@ -14,7 +14,7 @@ def conform(
     protocol: Annotated[
         str, typer.Option(metavar="NAME", help="the protocol whose stamps are checked, such as timelens_8b")
     ] = "tempo",
-    max_frames: Annotated[int, typer.Option(metavar="N", help="most frames of a file")] = 64,
+    max_frames: Annotated[int, typer.Option(metavar="N", min=1, help="most frames of a file")] = 64,
     as_json: AsJson = False,
 ) -> int:
     """Check that every stamp is the presentation time of its pixels, in every file of a folder.
@@ -34,7 +34,7 @@ def conform(
     for path in paths:
         try:
             reports.append(check_file(path, spoken, max_frames=max_frames))
-        except VideoError as error:
+        except InputError as error:  # no readable video, or frames too close for the protocol's stamps
             unread[path.name] = str(error)
     rows = [("file", "frames", "largest gap", "allowed", "")]
     rows += [

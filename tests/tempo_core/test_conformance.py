@@ -79,6 +79,17 @@ def test_the_command_checks_a_folder(folder: Path, capsys: pytest.CaptureFixture
     assert data["unread"] == {}
 
 
+def test_frames_that_no_stamp_can_tell_apart_fail_their_file_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "burst.mp4", [0.0, 0.04, 1.8, 1.84])
+    write_clip(tmp_path / "good.mp4", constant(30))
+    assert main(["conform", str(tmp_path), "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert "would share the stamp" in data["unread"]["burst.mp4"]
+    assert [report["conforms"] for report in data["files"]] == [True]
+
+
 def test_an_unreadable_file_fails_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("no video")
     assert main(["conform", str(tmp_path)]) == 1
