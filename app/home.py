@@ -6,7 +6,6 @@ path by itself.
 
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from tempo_core.errors import InputError
@@ -14,52 +13,28 @@ from tempo_core.errors import InputError
 DEFAULT_HOME = Path("data")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
     """The rooms of one TEMPO_HOME; every folder exists and can be written when `open_home` returns."""
 
-    root: Path
-    """Absolute path of the folder itself."""
-
-    @property
-    def media(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        """Absolute path of the folder itself."""
+        self.media = root / "media"
         """Normal copies of clips and their film strips, one folder each."""
-        return self.root / "media"
-
-    @property
-    def videos(self) -> Path:
+        self.videos = root / "videos"
         """Clips of datasets, as their owners put them here; any folders below it."""
-        return self.root / "videos"
-
-    @property
-    def uploads(self) -> Path:
+        self.uploads = root / "uploads"
         """Files as they were uploaded, until the clean-up takes them."""
-        return self.root / "uploads"
-
-    @property
-    def adapters(self) -> Path:
+        self.adapters = root / "adapters"
         """Trained adapters."""
-        return self.root / "adapters"
-
-    @property
-    def snapshots(self) -> Path:
+        self.snapshots = root / "snapshots"
         """Exported snapshots of the store."""
-        return self.root / "snapshots"
-
-    @property
-    def exports(self) -> Path:
+        self.exports = root / "exports"
         """Files that the data page made for somebody to take away."""
-        return self.root / "exports"
-
-    @property
-    def database(self) -> Path:
+        self.database = root / "cqvh.sqlite3"
         """The embedded database, where no other one is named."""
-        return self.root / "cqvh.sqlite3"
-
-    @property
-    def sessions(self) -> Path:
+        self.sessions = root / "sessions.sqlite3"
         """Who is signed in from which browser."""
-        return self.root / "sessions.sqlite3"
 
 
 def open_home(path: str | Path | None = None) -> Home:
@@ -68,17 +43,10 @@ def open_home(path: str | Path | None = None) -> Home:
     Raises InputError when the folder cannot be made or written.
     """
     root = Path(path or os.environ.get("TEMPO_HOME") or DEFAULT_HOME).expanduser().absolute()
-    home = Home(root=root)
+    home = Home(root)
+    folders = (root, home.media, home.videos, home.uploads, home.adapters, home.snapshots, home.exports)
     try:
-        for folder in (
-            root,
-            home.media,
-            home.videos,
-            home.uploads,
-            home.adapters,
-            home.snapshots,
-            home.exports,
-        ):
+        for folder in folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass  # only a real write tells: mode bits say nothing about read-only mounts and quotas

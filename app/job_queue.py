@@ -4,13 +4,16 @@ Jobs live in this process, and a job that nobody follows any more is cancelled.
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tempo_core.errors import Cancelled, InputError
+from tempo_core.errors import Cancelled, InputError, TempoError
+
+logger = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 0.1
 
@@ -74,6 +77,29 @@ class JobQueue:
             self._jobs.append(job)
             job.future = self._pool.submit(self._run, job, work)
         return job
+
+    def submit_in_turn(self, owner: str, works: Mapping[str, Callable[[Job], None]]) -> None:
+        """Queue works that nobody waits for, by name: one after the other, each behind what people ask meanwhile.
+
+        One that fails is logged, and the next begins. A full queue or a cancelled job ends the turn.
+        """
+        if not works:
+            return
+        (name, first), *rest = works.items()
+
+        def run(job: Job) -> None:
+            try:
+                first(job)
+            except Cancelled:
+                raise
+            except TempoError as error:
+                logger.warning("%s was not made in advance: %s", name, error)
+            self.submit_in_turn(owner, dict(rest))
+
+        try:
+            self.submit(owner, run)
+        except Busy:
+            logger.info("the queue is full; %s and %s more are not made in advance", name, len(rest))
 
     def _run(self, job: Job, work: Callable[[Job], Any]) -> Any:
         try:

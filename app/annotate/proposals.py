@@ -1,9 +1,9 @@
 """The model's proposals for rows of the queue: computed beside the annotator's work, stored, never waited for."""
 
-import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -13,9 +13,7 @@ from app.ground.service import GroundingService
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
-from tempo_core.errors import Cancelled, TempoError
-
-logger = logging.getLogger(__name__)
+from tempo_core.errors import Cancelled
 
 OWNER = "proposals"
 """Whose share of the model's queue is used."""
@@ -84,27 +82,16 @@ class Proposals:
         answer, context = self.grounding.encode_and_ask(job, clip, query.row.query)
         return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))
 
-    def request_all(self, queries: Sequence[Query], clip_of: Callable[[Query], Clip | None]) -> None:
-        """Have the model look at these rows one after the other, behind whatever people ask it."""
-        if not queries or self.grounding.engines.status.state != "ready":
-            return
-        first, *rest = queries
-        clip = clip_of(first)
+    def request_all(self, queries: Sequence[Query], clip: Clip) -> None:
+        """Have the model look at these rows of a clip one after the other, behind whatever people ask it."""
 
-        def work(job: Job) -> None:
-            try:
-                if clip is not None and self.newest(first.id) is None:
-                    self._propose(first, clip, job)
-            except Cancelled:
-                raise
-            except TempoError as error:
-                logger.warning("no proposal for query %s: %s", first.id, error)
-            self.request_all(rest, clip_of)
+        def propose(query: Query, job: Job) -> None:
+            if self.newest(query.id) is None:
+                self._propose(query, clip, job)
 
-        try:
-            self.grounding.queues.model.submit(f"{OWNER} in advance", work)
-        except Busy:
-            logger.info("the model is busy; %s proposals are made when their rows are opened", len(queries))
+        if self.grounding.engines.status.state == "ready":
+            works = {f"the proposal for query {query.id}": partial(propose, query) for query in queries}
+            self.grounding.queues.model.submit_in_turn(f"{OWNER} in advance", works)
 
 
 def prediction_of(answer: Any, context: Any) -> Prediction:

@@ -1,5 +1,8 @@
 """The sample project: a dozen made clips with rows in QVHighlights form, some of them damaged on purpose.
 
+sample_project.json lists for each clip the seed of its scene, the true moments in seconds, what is wrong with its rows,
+and the rows. Each kind of damage is one that `annotations.suspicion` knows, or that the model's proposal brings out.
+
 Made and removed by one click. The store forgets nothing, so removing archives the dataset and deletes the clips'
 files; making it again makes a fresh dataset beside the archived one.
 """
@@ -14,19 +17,18 @@ from uuid import uuid4
 from annotations.formats import ReadOptions
 from annotations.importing import import_file
 from annotations.queue import QueueFilter
-from annotations.records import Query
 from annotations.store import Store
 from annotations.videos import add_folder
 from app.annotate.proposals import Proposals
-from app.annotate.sample_rows import sample_rows, sample_scenes
 from app.auth.users import User
 from app.http.errors import user_message
 from app.job_queue import Job, JobQueue
 from app.media.dataset_clips import DatasetClips
-from app.media.library import Clip
 from tempo_core.errors import Cancelled, InputError
 from train.shapeworld.clips import write_clip
+from train.shapeworld.scene import TIERS, sample_scene
 
+CLIPS: list[dict[str, Any]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 NAME = "sample"
 SHORT_SIDE_PX = 224
 RATE = 10
@@ -43,11 +45,11 @@ class SampleProject:
         proposals: Proposals,
         job_queue: JobQueue,
         *,
-        clips: int = 12,
+        clips: int = len(CLIPS),
         rate: int = RATE,
     ) -> None:
         self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
-        self.job_queue, self.clips, self.rate = job_queue, clips, rate
+        self.job_queue, self.clips, self.rate = job_queue, CLIPS[:clips], rate
         self._lock = threading.Lock()
         self._job: Job | None = None
         self._failure: str | None = None
@@ -101,19 +103,19 @@ class SampleProject:
         try:
             # Render the clips.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            scenes = sample_scenes(self.clips)
-            for number, (vid, scene) in enumerate(scenes.items()):
+            for number, clip in enumerate(self.clips):
                 if job.cancel.is_set():
                     raise Cancelled("Stopped while the sample project was made.")
-                job.report("making", number / len(scenes))
-                clip = self.folder / f"{vid}.mp4"
-                if not clip.exists():
-                    write_clip(scene, clip, short_side_px=SHORT_SIDE_PX, rate=self.rate, for_editing=True)
+                job.report("making", number / len(self.clips))
+                file = self.folder / f"{clip['rows'][0]['vid']}.mp4"
+                if not file.exists():
+                    scene = sample_scene(clip["seed"], TIERS["plain"])
+                    write_clip(scene, file, short_side_px=SHORT_SIDE_PX, rate=self.rate, for_editing=True)
             # Import their rows. The split is train: corrections of these rows teach.
             before = self._names(archived=True)
             dataset = f"{NAME}-{len(before) + 1}" if before else NAME
             path = self.folder / "rows.jsonl"
-            path.write_text("".join(json.dumps(row) + "\n" for row in sample_rows(scenes)))
+            path.write_text("".join(json.dumps(row) + "\n" for clip in self.clips for row in clip["rows"]))
             add_folder(self.store, self.folder, op_id=str(uuid4()), actor=user.id)
             import_file(
                 self.store,
@@ -134,11 +136,9 @@ class SampleProject:
         rows = self.store.queue(QueueFilter(dataset=dataset), limit=100)
 
         def propose_on(vid: str) -> None:
-            queries = [self.store.query(row.query_id) for row in rows if row.vid == vid]
-            self.proposals.request_all(queries, self._clip_of)
+            ready = self.dataset_clips.look(vid).ready
+            if ready is not None:
+                queries = [self.store.query(row.query_id) for row in rows if row.vid == vid]
+                self.proposals.request_all(queries, ready.clip)
 
         self.dataset_clips.prepare_in_turn(list(dict.fromkeys(row.vid for row in rows)), on_ready=propose_on)
-
-    def _clip_of(self, query: Query) -> Clip | None:
-        ready = self.dataset_clips.look(query.row.vid).ready
-        return None if ready is None else ready.clip

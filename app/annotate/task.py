@@ -1,7 +1,6 @@
 """One row of the queue as the browser's JSON: a timeline value with an `edit` part. Pure functions."""
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import Any
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.suspicion import CLIP_S, Suspicion
 from app.media.dataset_clips import ClipStatus
-from app.timeline.value import frames_part, strip_part
+from app.timeline.value import clip_parts, empty_value, frames_part
 
 ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
 """What an annotator sees before answering, and how often."""
@@ -71,16 +70,12 @@ def task_json(task: AnnotationTask) -> dict[str, Any]:
         for clip, scores in ratings
         if scores
     ]
-    video = None
+    parts = clip_parts(None)
     if ready is not None:
-        facts = ready.clip.facts
-        video = {
-            "url": ready.clip.url,
-            "duration_s": facts.duration_s,
-            "frame_rate": ready.frame_rate,
-            "width": facts.width,
-            "height": facts.height,
-        }
+        parts = clip_parts(ready.clip, ready.strip)
+        parts["video"]["frame_rate"] = (
+            ready.frame_rate
+        )  # edits are counted in frames, of a single picture too
     edit_part = {
         "query_id": task.query.id,
         "qid": row.qid,
@@ -108,15 +103,11 @@ def task_json(task: AnnotationTask) -> dict[str, Any]:
         "missing_video": task.clip_status.missing,
     }
     return {
-        "rev": secrets.token_hex(6),
-        "state": state,
-        "message": message,
-        "query": row.query,
-        "video": video,
-        "strip": None if ready is None else strip_part(ready.strip, ready.clip.strip_url),
+        **empty_value(message),
+        **parts,
         **evidence(task.proposal, hidden=blind),
-        "moments": [],
-        "refusal": None,
+        "state": state,
+        "query": row.query,
         "edit": edit_part,
     }
 

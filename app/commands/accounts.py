@@ -3,8 +3,7 @@
 import getpass
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -51,13 +50,13 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an account."""
-    with _account_service(context, home, database) as service:
-        password = _new_password(generate)
-        account = service.add(name, role, password, actor=_actor())
-        text = f"Added {account.name} ({account.role})."
-        if len(service.all()) == 2:
-            text += " From now on everybody signs in, on this machine too."
-        _show(account, text, as_json, password if generate else None)
+    service = _account_service(context, home, database)
+    password = _new_password(generate)
+    account = service.add(name, role, password, actor=_actor())
+    text = f"Added {account.name} ({account.role})."
+    if len(service.all()) == 2:
+        text += " From now on everybody signs in, on this machine too."
+    _show(account, text, as_json, password if generate else None)
 
 
 @accounts.command(name="list")
@@ -65,8 +64,7 @@ def list_accounts(
     context: Context, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
 ) -> None:
     """List the accounts."""
-    with _account_service(context, home, database) as service:
-        rows = [_row(account) for account in service.all()]
+    rows = [_row(account) for account in _account_service(context, home, database).all()]
     if as_json:
         command_line.write_json({"accounts": rows})
         return
@@ -80,8 +78,7 @@ def disable(
     context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
 ) -> None:
     """Keep somebody from signing in, at once; what they did stays."""
-    with _account_service(context, home, database) as service:
-        account = service.change(name, disabled=True, actor=_actor())
+    account = _account_service(context, home, database).change(name, disabled=True, actor=_actor())
     _show(account, f"{account.name} can no longer sign in; their sessions are over.", as_json)
 
 
@@ -90,8 +87,7 @@ def enable(
     context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
 ) -> None:
     """Let a disabled account sign in again."""
-    with _account_service(context, home, database) as service:
-        account = service.change(name, disabled=False, actor=_actor())
+    account = _account_service(context, home, database).change(name, disabled=False, actor=_actor())
     _show(account, f"{account.name} can sign in again.", as_json)
 
 
@@ -105,8 +101,7 @@ def change_role(
     as_json: AsJson = False,
 ) -> None:
     """Change what an account may do."""
-    with _account_service(context, home, database) as service:
-        account = service.change(name, role=role, actor=_actor())
+    account = _account_service(context, home, database).change(name, role=role, actor=_actor())
     _show(account, f"{account.name} is now {account.role}.", as_json)
 
 
@@ -120,25 +115,22 @@ def change_password(
     as_json: AsJson = False,
 ) -> None:
     """Set another password and end the account's sessions."""
-    with _account_service(context, home, database) as service:
-        service.get(name)
-        password = _new_password(generate)
-        account = service.change(name, password=password, actor=_actor())
+    service = _account_service(context, home, database)
+    service.get(name)  # a name that is not there is said before a password is asked for
+    password = _new_password(generate)
+    account = service.change(name, password=password, actor=_actor())
     text = f"{account.name} has a new password; their sessions are over."
     _show(account, text, as_json, password if generate else None)
 
 
-@contextmanager
-def _account_service(context: Context, home: str | None, database: str | None) -> Iterator[AccountService]:
-    """The accounts of a home and its store; options before `accounts` count where the command has none."""
+def _account_service(context: Context, home: str | None, database: str | None) -> AccountService:
+    """The accounts of a home and its store, open until the command ends. Options before `accounts` count where the
+    command has none.
+    """
     common = context.obj or {}
     tempo_home = open_home(home or common.get("home"))
-    with Store(database or common.get("database") or tempo_home.database) as store:
-        sessions = Sessions(tempo_home.sessions)
-        try:
-            yield AccountService(store, sessions)
-        finally:
-            sessions.close()
+    store = context.with_resource(Store(database or common.get("database") or tempo_home.database))
+    return AccountService(store, context.with_resource(closing(Sessions(tempo_home.sessions))))
 
 
 def _new_password(generate: bool) -> str:

@@ -27,9 +27,8 @@ from app.ground.view import (
 )
 from app.http.errors import user_message
 from app.job_queue import Progress
-from app.media.library import Clip, FilmStrip
+from app.media.library import Clip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
-from app.timeline.value import strip_part
 from app.ui.charts import allocation_figure, sizes_figure
 from app.ui.tabs import Tabs
 from tempo_core.errors import Cancelled, InputError
@@ -133,10 +132,9 @@ class GroundPage:
                     yield changes
                 elif isinstance(step, Clip):
                     clip = step
-                    value = loading_value("Looking at the clip.", query=query, **_clip_parts(clip))
-                    yield {view.timeline: value}
+                    yield {view.timeline: loading_value("Looking at the clip.", query=query, clip=clip)}
                 else:
-                    value = timeline_value(step.answer, step.context, **_clip_parts(step.clip, step.strip))
+                    value = timeline_value(step.answer, step.clip, step.strip, step.context)
                     yield {
                         view.timeline: value,
                         view.curves: allocation_figure(value["frames"], value["moments"]),
@@ -154,9 +152,7 @@ class GroundPage:
             changes = {view.status: status_html(message, error=True)}
             if started:
                 changes |= {
-                    view.timeline: error_value(
-                        message, query=query, **(_clip_parts(clip) if clip is not None else {})
-                    ),
+                    view.timeline: error_value(message, query=query, clip=clip),
                     view.result: EMPTY_RESULT,
                     view.state: TabState(),
                     **self._buttons("Ask"),
@@ -225,8 +221,3 @@ class GroundPage:
         user: User | None = self.authenticator.resolve(request)
         if user is not None:
             self.tabs.cancel(user, request)
-
-
-def _clip_parts(clip: Clip, strip: FilmStrip | None = None) -> dict[str, Any]:
-    """The clip as the timeline wants it."""
-    return {"video_url": clip.url, "info": clip.facts, "strip": strip_part(strip, clip.strip_url)}

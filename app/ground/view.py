@@ -2,12 +2,12 @@
 
 import base64
 import json
-from collections.abc import Mapping
 
 from app.ground.engines import EngineStatus
 from app.ground.service import STAGES, Outcome
 from app.job_queue import Progress
 from app.ui.templates import macros
+from tempo_core.command_line import clock
 
 STAGE_NAMES = {
     "preparing": "Preparing",
@@ -17,14 +17,6 @@ STAGE_NAMES = {
     "answering": "Answering",
 }
 IDLE_LINE = "Choose a clip, write what to look for, and press Ask."
-
-
-def clock(time_s: float) -> str:
-    """Seconds as m:ss.t, or h:mm:ss.t from one hour on."""
-    minutes, tenths = divmod(round(time_s * 10), 600)
-    hours, minutes = divmod(minutes, 60)
-    prefix = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{prefix}:{tenths // 10:02d}.{tenths % 10}"
 
 
 def percent(probability: float) -> str:
@@ -103,21 +95,18 @@ def result_html(outcome: Outcome) -> str:
         share = f"{low} to {high} a frame; uniform would give each {uniform:.1f}"
     else:
         share = f"{low} for every frame"
+    timings = ", ".join(
+        f"{name.removesuffix('_s').replace('_', ' ')} {seconds:.2f} s"
+        for name, seconds in outcome.answer.timings.items()
+    )
     budget = f"{spent:,} of {int(allocation.budget_tokens):,}"
     facts = [
         ("Visual tokens", budget, f"{allocation.allocator}: {share}"),
         ("Frames seen", f"{len(tokens):,}", f"of {clock(float(outcome.context.end_s))}"),
         ("P(relevant)", percent(outcome.answer.relevance), ""),
-        ("Time", f"{outcome.elapsed_s:.1f} s", timings_text(outcome.answer.timings)),
+        ("Time", f"{outcome.elapsed_s:.1f} s", timings),
         ("Model", outcome.answer.model_id, ""),
     ]
     answer_json = base64.b64encode(json.dumps(outcome.to_dict(), indent=2).encode()).decode()
     download = f"data:application/json;base64,{answer_json}"
     return str(html.result(facts, outcome.clip.facts.notes, download))
-
-
-def timings_text(timings: Mapping[str, float]) -> str:
-    """The stages' seconds in one line."""
-    return ", ".join(
-        f"{name.removesuffix('_s').replace('_', ' ')} {seconds:.2f} s" for name, seconds in timings.items()
-    )

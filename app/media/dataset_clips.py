@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -129,28 +130,17 @@ class DatasetClips:
         self, vids: Sequence[str], on_ready: Callable[[str], None] = lambda vid: None
     ) -> None:
         """Prepare these clips one after the other, each behind what people wait for."""
-        if not vids:
-            return
-        vid, *later = vids
 
-        def work(job: Job) -> None:
-            try:
-                video = self._registered(vid)
-                if video is not None:
-                    ready = self._prepare(video, job)
-                    with self._lock:
-                        self._ready[video.sha256] = ready
-                    on_ready(vid)
-            except Cancelled:
-                raise
-            except TempoError as error:
-                logger.warning("the clip %s cannot be prepared: %s", vid, error)
-            self.prepare_in_turn(later, on_ready)
+        def prepare(vid: str, job: Job) -> None:
+            video = self._registered(vid)
+            if video is not None:
+                ready = self._prepare(video, job)
+                with self._lock:
+                    self._ready[video.sha256] = ready
+                on_ready(vid)
 
-        try:
-            self.job_queue.submit(f"{OWNER} in advance", work)
-        except Busy:
-            logger.info("the queue is full; %s clips are prepared when their rows are opened", len(vids))
+        works = {f"the clip {vid}": partial(prepare, vid) for vid in vids}
+        self.job_queue.submit_in_turn(f"{OWNER} in advance", works)
 
     def _prepare(self, video: Video, job: Job) -> ReadyClip:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(

@@ -1,18 +1,11 @@
 """The timeline: one component that shows a clip, the answer, and where the model looked, on one time axis."""
 
-from app.timeline.component import ASSETS_PREFIX, Timeline, mount_assets
-from app.timeline.parts import TimelineValue, check_value
-from app.timeline.value import (
-    empty_value,
-    error_value,
-    loading_value,
-    timeline_value,
-)
+from app.timeline.component import Timeline, mount_assets
+from app.timeline.parts import check_value
+from app.timeline.value import empty_value, error_value, loading_value, timeline_value
 
 __all__ = [
-    "ASSETS_PREFIX",
     "Timeline",
-    "TimelineValue",
     "check_value",
     "empty_value",
     "error_value",

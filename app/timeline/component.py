@@ -25,6 +25,7 @@ from tempo_core.errors import InputError
 VALUE_SCHEMA = value_schema()
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
+"""Not "/static": that prefix would hide Gradio's own files."""
 MODES = ("ground", "annotate", "review")
 
 _LOAD = """
@@ -56,12 +57,9 @@ def assets_version() -> str:
     return digest.hexdigest()[:12]
 
 
-def mount_assets(app: FastAPI, prefix: str = ASSETS_PREFIX) -> None:
-    """Serve the timeline's modules and stylesheet under `prefix`. Call it before Gradio is mounted at "/".
-
-    Not "/static": that prefix would hide Gradio's own files.
-    """
-    app.mount(prefix, AssetFiles(directory=ASSETS), name="timeline-assets")
+def mount_assets(app: FastAPI) -> None:
+    """Serve the timeline's modules and stylesheet under ASSETS_PREFIX. Call it before Gradio is mounted at "/"."""
+    app.mount(ASSETS_PREFIX, AssetFiles(directory=ASSETS), name="timeline-assets")
 
 
 class Timeline(gr.HTML):
@@ -79,12 +77,7 @@ class Timeline(gr.HTML):
         label: str = "Timeline",
         mode: str = "ground",
         workspace: str | None = None,
-        assets_prefix: str = ASSETS_PREFIX,
         elem_id: str | None = None,
-        elem_classes: list[str] | str | None = None,
-        visible: bool = True,
-        render: bool = True,
-        key: int | str | None = None,
     ) -> None:
         if mode not in MODES:
             raise InputError(f"A timeline's mode is one of {', '.join(MODES)}; got {mode!r}.")
@@ -93,13 +86,9 @@ class Timeline(gr.HTML):
             label=label,
             html_template='<div class="tl-root" style="min-height: 40rem"></div>',
             js_on_load=_LOAD
-            % tuple(json.dumps(part) for part in (assets_prefix, assets_version(), mode, workspace)),
+            % tuple(json.dumps(part) for part in (ASSETS_PREFIX, assets_version(), mode, workspace)),
             apply_default_css=False,
             elem_id=elem_id,
-            elem_classes=elem_classes,
-            visible=visible,
-            render=render,
-            key=key,
         )
 
     def preprocess(self, payload: Any) -> dict[str, Any] | None:  # type: ignore[override]

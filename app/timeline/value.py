@@ -1,13 +1,15 @@
 """Building what the timeline shows, from an answer, a context, a clip and its film strip: plain JSON values.
 
-Nothing here knows the model: answer, context and clip are read through the few attributes that the timeline draws, so
-that a stored answer can be shown as well as a fresh one. `Timeline` checks what it is given (`check_value`).
+Nothing here knows the model: answer and context are read through the few attributes that the timeline draws, so that a
+stored answer can be shown as well as a fresh one. `Timeline` checks what it is given (`check_value`).
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
+
+from app.media.library import Clip, FilmStrip
 
 Value = dict[str, Any]
 """A `TimelineValue` as plain JSON."""
@@ -29,19 +31,17 @@ def empty_value(message: str | None = None) -> Value:
     }
 
 
-def loading_value(message: str, *, query: str = "", **clip: Any) -> Value:
-    """The value while work is going on; whatever is known already (see `clip_parts`) is shown at once."""
-    return {**empty_value(message), **clip_parts(**clip), "state": "loading", "query": query}
+def loading_value(message: str, *, query: str = "", clip: Clip | None = None) -> Value:
+    """The value while work is going on; the clip is shown as soon as it is known."""
+    return {**empty_value(message), **clip_parts(clip), "state": "loading", "query": query}
 
 
-def error_value(message: str, *, query: str = "", **clip: Any) -> Value:
+def error_value(message: str, *, query: str = "", clip: Clip | None = None) -> Value:
     """The value after a failure: `message` says what was given, the rule, and the remedy."""
-    return {**empty_value(message), **clip_parts(**clip), "state": "error", "query": query}
+    return {**empty_value(message), **clip_parts(clip), "state": "error", "query": query}
 
 
-def timeline_value(
-    answer: Any, context: Any | None, video_url: str | None, info: Any | None, strip: Mapping[str, Any] | None
-) -> Value:
+def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, context: Any | None) -> Value:
     """The value that shows `answer` (`tempo_core.engine.Answer`) on a clip; the rest as for `clip_parts`."""
     moments = [
         {"start_s": float(moment.start_s), "end_s": float(moment.end_s), "confidence": float(confidence)}
@@ -53,7 +53,7 @@ def timeline_value(
     ]
     return {
         **empty_value(),
-        **clip_parts(video_url, info, strip, context),
+        **clip_parts(clip, strip, context),
         "state": "ready",
         "query": answer.query,
         "moments": moments,
@@ -62,34 +62,26 @@ def timeline_value(
     }
 
 
-def clip_parts(
-    video_url: str | None = None,
-    info: Any | None = None,
-    strip: Mapping[str, Any] | None = None,
-    context: Any | None = None,
-) -> Value:
+def clip_parts(clip: Clip | None, strip: FilmStrip | None = None, context: Any | None = None) -> Value:
     """The parts `video`, `strip` and `frames`; each is None where nothing is known.
 
-    `info` gives the length, rate and size of the clip at `video_url`, `strip` is a `strip_part`, `context` a
-    `tempo_core.engine.VideoContext`: the frames that the model saw and their allocation.
+    `context` is a `tempo_core.engine.VideoContext`: the frames that the model saw and their allocation.
     """
-    video = None
-    if video_url is not None and info is not None:
-        varies = getattr(info, "variable_rate", False) or not info.frame_rate
-        video = {
-            "url": video_url,
-            "duration_s": float(info.duration_s),
-            "frame_rate": None if varies else float(info.frame_rate),
-            "width": int(info.width),
-            "height": int(info.height),
+    parts: Value = {"video": None, "strip": None, "frames": None}
+    if clip is not None:
+        facts = clip.facts
+        parts["video"] = {
+            "url": clip.url,
+            "duration_s": facts.duration_s,
+            "frame_rate": facts.frame_rate,
+            "width": facts.width,
+            "height": facts.height,
         }
-    return {
-        "video": video,
-        "strip": dict(strip) if strip is not None else None,
-        "frames": None
-        if context is None
-        else frames_part(context.times_s, context.end_s, context.allocation),
-    }
+        if strip is not None:
+            parts["strip"] = {**asdict(strip), "times_s": list(strip.times_s), "url": clip.strip_url}
+    if context is not None:
+        parts["frames"] = frames_part(context.times_s, context.end_s, context.allocation)
+    return parts
 
 
 def frames_part(times_s: Iterable[float], end_s: float, allocation: Any) -> Value:
@@ -107,10 +99,3 @@ def frames_part(times_s: Iterable[float], end_s: float, allocation: Any) -> Valu
         "uniform_tokens": sum(tokens) / max(len(tokens), 1),
         "budget_tokens": int(allocation.budget_tokens),
     }
-
-
-def strip_part(strip: Any, url: str) -> Value | None:
-    """The strip part of a value, from a `FilmStrip` and the address of its picture; None without one."""
-    if strip is None:
-        return None
-    return {**asdict(strip), "times_s": list(strip.times_s), "url": url}

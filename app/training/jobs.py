@@ -18,11 +18,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from app.home import Home
 from app.http.errors import without_paths
@@ -47,8 +49,7 @@ LOCK_RETRIES, LOCK_RETRY_S = 4, 0.02
 """A start waits this often and this long for somebody who only asks whether a job runs."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RefreshRequest:
+class RefreshRequest(BaseModel, frozen=True):
     """What somebody wants trained."""
 
     snapshot: Path
@@ -59,17 +60,6 @@ class RefreshRequest:
     """None: the model that ships."""
     seed: int = 0
     by: str = "app"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values; what `from_dict` reads."""
-        values = asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "RefreshRequest":
-        """The request that `to_dict` wrote."""
-        paths = {name: values[name] for name in ("snapshot", "folder", "checkpoint")}
-        return cls(**{**values, **{name: path and Path(path) for name, path in paths.items()}})
 
 
 Command = Callable[[RefreshRequest, Home], list[str]]
@@ -142,7 +132,7 @@ class TrainingJobs:
                 )
             threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
             started_at_ms = time.time_ns() // 1_000_000
-            job = {"wish": request.to_dict(), "pid": child.pid, "started_at_ms": started_at_ms}
+            job = {"wish": request.model_dump(mode="json"), "pid": child.pid, "started_at_ms": started_at_ms}
             write_json(self.root / "current.json", {**job, "logged": log_offset})
         return self.status()
 
@@ -151,7 +141,7 @@ class TrainingJobs:
         job = self._current()
         if job is None:
             raise InputError("There is no job to go on with. Start one.")
-        return self.start(RefreshRequest.from_dict({**job["wish"], "by": by}))
+        return self.start(RefreshRequest.model_validate({**job["wish"], "by": by}))
 
     def cancel(self) -> JobStatus:
         """Ask the running job, once, to stop; it saves its state first. Raises InputError when none runs."""

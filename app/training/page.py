@@ -17,7 +17,6 @@ from app.http.errors import user_message
 from app.job_queue import Job, result_of
 from app.media.library import Clip, FilmStrip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
-from app.timeline.value import strip_part
 from app.training.figures import curves_figure, sides_figure
 from app.training.jobs import JobStatus
 from app.training.layout import PageState, TrainView
@@ -246,5 +245,4 @@ def _timeline_value(row: HeldOutRow, side: str, clip: Clip, strip: FilmStrip | N
             "model_id": "truth",
             "timings": {},
         }
-    shown_answer = Answer.from_dict({**answer, "query": row.query})
-    return timeline_value(shown_answer, None, clip.url, clip.facts, strip_part(strip, clip.strip_url))
+    return timeline_value(Answer.from_dict({**answer, "query": row.query}), clip, strip, None)

@@ -19,14 +19,6 @@ GREY = "#7f8794"
 FAINT = "rgba(127, 135, 148, 0.25)"
 SHADE = "rgba(26, 127, 193, 0.16)"
 
-CHARTS_CSS = """
-.js-plotly-plot :is(.xtick, .ytick, .x2tick, .y2tick, .annotation, .legend) text,
-.js-plotly-plot :is(text.xtitle, text.ytitle, text.x2title, text.y2title) {
-  fill: var(--body-text-color) !important;
-}
-"""
-"""For the page's stylesheet: no one grey reaches 4.5:1 on both themes, so text takes the page's colour."""
-
 
 def allocation_figure(frames: Mapping[str, Any], moments: Sequence[Mapping[str, Any]] = ()) -> go.Figure:
     """Tokens per sampled frame (bars in true seconds; dashed: the uniform share) above their variation.
@@ -84,20 +76,11 @@ def sizes_figure(frames: Mapping[str, Any]) -> go.Figure:
         (tokens, width, height)
         for tokens, (height, width) in zip(frames["tokens"], frames["sizes_px"], strict=True)
     )
-    rows = sorted(counts)
-    names = [f"{width} × {height} px, {tokens} tokens" for tokens, width, height in rows]
-    figure = go.Figure(
-        go.Bar(
-            x=[counts[row] for row in rows],
-            y=names,
-            orientation="h",
-            marker={"color": ACCENT},
-            hovertemplate="%{x} frames of %{y}<extra></extra>",
-        )
-    )
-    figure.update_xaxes(title_text="frames", rangemode="tozero")
-    figure.update_yaxes(type="category")
-    return calm(figure, height=max(180, 90 + 26 * len(rows)), gap=0.25)
+    frames_by_size = {
+        f"{width} × {height} px, {tokens} tokens": count
+        for (tokens, width, height), count in sorted(counts.items())
+    }
+    return bars_figure(frames_by_size, unit="frames", hover="%{x} frames of %{y}<extra></extra>")
 
 
 def shown_s(frames: Mapping[str, Any]) -> list[float]:
@@ -108,6 +91,29 @@ def shown_s(frames: Mapping[str, Any]) -> list[float]:
     gaps = [b - a for a, b in pairwise([*frames["times_s"], frames["end_s"]])]
     usual = median_low(gaps[:-1] or gaps)
     return [usual if gap > 1.5 * usual else gap for gap in gaps]
+
+
+def bars_figure(
+    lengths: Mapping[str, float], *, unit: str, hover: str, facts: Sequence[Sequence[Any]] | None = None
+) -> go.Figure:
+    """A horizontal bar for each name, the first one lowest; `facts` are each bar's `customdata` in `hover`."""
+    figure = go.Figure()
+    figure.add_bar(
+        x=list(lengths.values()),
+        y=list(lengths),
+        orientation="h",
+        marker={"color": ACCENT},
+        customdata=facts,
+        hovertemplate=hover,
+    )
+    return calm_bars(figure, unit=unit, height=max(220, 110 + 28 * len(lengths)))
+
+
+def calm_bars(figure: go.Figure, *, unit: str, height: int, legend: bool = False) -> go.Figure:
+    """`calm` for horizontal bars: names on one side, amounts from zero on in `unit` below."""
+    figure.update_xaxes(title_text=unit, rangemode="tozero")
+    figure.update_yaxes(type="category")
+    return calm(figure, height=height, gap=0.35, legend=legend)
 
 
 def calm(figure: go.Figure, *, height: int, gap: float = 0.0, legend: bool = False) -> go.Figure:

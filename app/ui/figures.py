@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from annotations.agreement import THRESHOLDS, AgreementReport
 from annotations.correction_cost import AnnotatorPace, CorrectionCost
-from app.ui.charts import ACCENT, FAINT, GREY, calm, empty_figure
+from app.ui.charts import ACCENT, FAINT, GREY, bars_figure, calm, calm_bars, empty_figure
 
 ORANGE = "#d55e00"
 """Okabe and Ito's vermilion, where a second colour is needed."""
@@ -33,28 +33,16 @@ def standing_figure(counts_by_dataset: Mapping[str, Mapping[str, int]]) -> go.Fi
             hovertemplate=f"%{{x}} {name}<extra></extra>",
         )
     figure.update_layout(barmode="stack")
-    figure.update_xaxes(title_text="rows", rangemode="tozero")
-    figure.update_yaxes(type="category")
-    return calm(figure, height=max(220, 130 + 40 * len(counts_by_dataset)), gap=0.35, legend=True)
+    return calm_bars(figure, unit="rows", height=max(220, 130 + 40 * len(counts_by_dataset)), legend=True)
 
 
 def counts_figure(counts: Mapping[str, int], *, empty: str, unit: str) -> go.Figure:
     """A horizontal bar for each name, longest at the top."""
-    rows = sorted(((count, name) for name, count in counts.items() if count))
+    rows = sorted((count, name.replace("-", " ")) for name, count in counts.items() if count)
     if not rows:
         return empty_figure(empty)
-    figure = go.Figure(
-        go.Bar(
-            x=[count for count, _ in rows],
-            y=[name.replace("-", " ") for _, name in rows],
-            orientation="h",
-            marker={"color": ACCENT},
-            hovertemplate=f"%{{x}} {unit}<extra>%{{y}}</extra>",
-        )
-    )
-    figure.update_xaxes(title_text=unit, rangemode="tozero")
-    figure.update_yaxes(type="category")
-    return calm(figure, height=max(220, 100 + 26 * len(rows)), gap=0.3)
+    lengths = {name: count for count, name in rows}
+    return bars_figure(lengths, unit=unit, hover=f"%{{x}} {unit}<extra>%{{y}}</extra>")
 
 
 def agreement_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
@@ -101,9 +89,8 @@ def edges_figure(reports: Mapping[str, AgreementReport]) -> go.Figure:
             hovertemplate="%{x:.2f} s<extra>%{y}</extra>",
         )
     figure.update_layout(barmode="group")
-    figure.update_xaxes(title_text="seconds from the others", rangemode="tozero")
-    figure.update_yaxes(type="category")
-    return calm(figure, height=max(240, 130 + 44 * len(measured)), gap=0.35, legend=True)
+    height = max(240, 130 + 44 * len(measured))
+    return calm_bars(figure, unit="seconds from the others", height=height, legend=True)
 
 
 def pace_figure(paces: Sequence[AnnotatorPace]) -> go.Figure:
@@ -111,19 +98,12 @@ def pace_figure(paces: Sequence[AnnotatorPace]) -> go.Figure:
     costs = [pace.cost for pace in paces if pace.cost.seconds_median is not None]
     if not costs:
         return empty_figure("No answer says how long it took.")
-    figure = go.Figure(
-        go.Bar(
-            x=[cost.seconds_median for cost in costs],
-            y=[cost.name for cost in costs],
-            orientation="h",
-            marker={"color": ACCENT},
-            customdata=[[cost.answers, cost.keys_median] for cost in costs],
-            hovertemplate="%{x:.1f} s, %{customdata[1]} keys, %{customdata[0]} rows<extra>%{y}</extra>",
-        )
+    return bars_figure(
+        {cost.name: cost.seconds_median or 0.0 for cost in costs},
+        unit="median seconds a row",
+        hover="%{x:.1f} s, %{customdata[1]} keys, %{customdata[0]} rows<extra>%{y}</extra>",
+        facts=[[cost.answers, cost.keys_median] for cost in costs],
     )
-    figure.update_xaxes(title_text="median seconds a row", rangemode="tozero")
-    figure.update_yaxes(type="category")
-    return calm(figure, height=max(220, 110 + 30 * len(costs)), gap=0.35)
 
 
 def repair_figure(costs: Sequence[CorrectionCost]) -> go.Figure:

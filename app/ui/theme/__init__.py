@@ -6,8 +6,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from app.ui.charts import CHARTS_CSS
-
 STYLES = Path(__file__).parent
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -52,5 +50,4 @@ def theme() -> gr.themes.Base:
 
 def style() -> str:
     """The app's own stylesheets: every file beside this one, in the order of their names."""
-    sheets = (path.read_text(encoding="utf-8") for path in sorted(STYLES.glob("*.css")))
-    return "\n".join([*sheets, CHARTS_CSS])
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STYLES.glob("*.css")))

@@ -61,10 +61,10 @@ def test_a_reload_waits_for_the_first_load() -> None:
     engines = EngineProvider(load)
     engines.start()
     engines.reload()
-    assert not engines.wait_reloaded(0.2)
+    assert not engines.wait(0.2)
     assert len(made) == 1
     gate.set()
-    assert engines.wait_reloaded(300)
+    assert engines.wait(300)
     assert engines.get().model_id == "newer"
 
 
@@ -88,10 +88,10 @@ def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None
     engines.reload()
     assert engines.get().model_id == "fake-0"  # answers go on meanwhile
     gate.set()
-    assert engines.wait_reloaded(300)
+    assert engines.wait(300)
     assert (engines.get().model_id, engines.status.model_id) == ("fake-1", "fake-1")
     engines.reload()
-    assert engines.wait_reloaded(300)
+    assert engines.wait(300)
     assert engines.get().model_id == "fake-1"
     assert engines.status.state == "ready"
     assert "could not be loaded" in engines.status.message

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.ground.engines import EngineStatus
-from app.ground.view import clock, done_line, model_html, percent, progress_line, result_html, status_html
+from app.ground.view import done_line, model_html, percent, progress_line, result_html, status_html
 from app.job_queue import Progress
 from app.media.library import ClipFacts
 from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
@@ -80,7 +80,6 @@ def test_the_stages_say_how_far_a_run_is(stage: str, fraction: float, classes: l
 
 
 def test_numbers_and_lines_read_well() -> None:
-    assert [clock(value) for value in (0, 61.25, 3600)] == ["0:00.0", "1:01.2", "1:00:00.0"]
     assert [percent(value) for value in (0.004, 0.5, 0.995, 1)] == ["0.4 %", "50 %", "99.5 %", "100 %"]
     assert progress_line(Progress(stage="queued", position=1)) == "Waiting: 1 question is before yours."
     assert progress_line(Progress(stage="queued", position=2)) == "Waiting: 2 questions are before yours."

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
-from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.media.library import Clip, ClipFacts, FilmStrip
 from app.timeline import Timeline, check_value, empty_value, error_value, loading_value, timeline_value
 from app.timeline.component import ASSETS, VALUE_SCHEMA, assets_version, mount_assets
 from tempo_core.errors import InputError
@@ -35,15 +36,6 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Info:
-    duration_s: float = 3.0
-    frame_rate: Fraction | None = Fraction(30000, 1001)
-    width: int = 320
-    height: int = 180
-    variable_rate: bool = False
-
-
-@dataclass(frozen=True)
 class Answer:
     query: str = "a red disc"
     moments: tuple[Moment, ...] = (Moment(1.0, 2.0),)
@@ -53,11 +45,16 @@ class Answer:
     ranked: tuple[tuple[Moment, float], ...] = ((Moment(1.0, 2.0), 0.6), (Moment(0.0, 2.0), 0.3))
 
 
-STRIP = {"url": "/s.png", "tile_width": 96, "tile_height": 54, "columns": 4, "times_s": [0.0, 1.0]}
+STRIP = FilmStrip(tile_width=96, tile_height=54, columns=4, times_s=(0.0, 1.0))
+
+
+def clip(frame_rate: float | None = 30000 / 1001) -> Clip:
+    facts = ClipFacts(duration_s=3.0, frame_rate=frame_rate, width=320, height=180)
+    return Clip(id="1", owner="ada", title="", source_sha256="", folder=Path(), facts=facts)
 
 
 def test_an_answer_becomes_plain_json() -> None:
-    value = timeline_value(Answer(), Context(), "/media/1.mp4", Info(), STRIP)
+    value = timeline_value(Answer(), clip(), STRIP, Context())
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     assert value == {
         "rev": value["rev"],
@@ -65,13 +62,19 @@ def test_an_answer_becomes_plain_json() -> None:
         "message": None,
         "query": "a red disc",
         "video": {
-            "url": "/media/1.mp4",
+            "url": "/media/1",
             "duration_s": 3.0,
             "frame_rate": 30000 / 1001,
             "width": 320,
             "height": 180,
         },
-        "strip": STRIP,
+        "strip": {
+            "url": "/media/1/strip",
+            "tile_width": 96,
+            "tile_height": 54,
+            "columns": 4,
+            "times_s": [0.0, 1.0],
+        },
         "frames": {
             "times_s": [0.0, 1.0, 2.0],
             "end_s": 3.0,
@@ -91,31 +94,27 @@ def test_an_answer_becomes_plain_json() -> None:
 
 
 def test_a_clip_without_even_frames_states_no_rate() -> None:
-    for info in (Info(variable_rate=True), Info(frame_rate=None)):
-        video = timeline_value(Answer(), None, "/v.mp4", info, None)["video"]
-        assert video is not None
-        assert video["frame_rate"] is None
+    assert timeline_value(Answer(), clip(frame_rate=None), None, None)["video"]["frame_rate"] is None
 
 
 def test_two_equal_answers_differ_in_rev() -> None:
-    first, second = (timeline_value(Answer(), Context(), None, None, None) for _ in range(2))
+    first, second = (timeline_value(Answer(), None, None, Context()) for _ in range(2))
     assert first["rev"] != second["rev"]
     assert {**first, "rev": ""} == {**second, "rev": ""}
 
 
 def test_loading_and_error_keep_what_is_known() -> None:
     for make, state in ((loading_value, "loading"), (error_value, "error")):
-        value = make("Words", query="q", video_url="/v.mp4", info=Info(), strip=STRIP, context=Context())
+        value = make("Words", query="q", clip=clip())
         assert (value["state"], value["message"], value["query"]) == (state, "Words", "q")
-        assert value["video"] is not None
-        assert value["frames"] is not None
-        assert value["strip"] == STRIP
+        assert value["video"] == timeline_value(Answer(), clip(), None, None)["video"]
+        assert (value["frames"], value["strip"]) == (None, None)
         assert value["moments"] == []
 
 
 def test_a_missing_confidence_is_not_made_up() -> None:
     with pytest.raises(ValueError, match="zip"):
-        timeline_value(Answer(confidences=()), Context(), None, None, None)
+        timeline_value(Answer(confidences=()), None, None, Context())
 
 
 def broken(path: str, replacement: Any) -> dict[str, Any]:
@@ -171,12 +170,12 @@ def test_the_schema_covers_exactly_the_value() -> None:
 
 def test_the_component_bakes_no_value_and_no_text_into_the_page() -> None:
     with gr.Blocks(analytics_enabled=False):
-        timeline = Timeline(elem_id="t", assets_prefix="/elsewhere")
+        timeline = Timeline(elem_id="t")
     config = timeline.get_config()
     assert config["value"] is None
     assert "{{" not in config["html_template"]
     assert "${" not in config["html_template"]
-    assert f'"/elsewhere", version = "{assets_version()}"' in config["js_on_load"]
+    assert f'"/ui-assets", version = "{assets_version()}"' in config["js_on_load"]
     assert timeline.api_info() == VALUE_SCHEMA
     assert timeline.postprocess(None) is None
     assert timeline.preprocess(None) is None
@@ -185,7 +184,7 @@ def test_the_component_bakes_no_value_and_no_text_into_the_page() -> None:
 
 def test_assets_are_revalidated_and_nothing_else_is_served() -> None:
     app = FastAPI()
-    mount_assets(app, "/ui-assets")
+    mount_assets(app)
     client = TestClient(app)
     for path in sorted(ASSETS.iterdir()):
         response = client.get(f"/ui-assets/{path.name}")
