@@ -66,7 +66,6 @@ def build_app(
     contexts: ContextStore | None = None,
     training: TrainingService | None = None,
     max_upload: str | int = MAX_UPLOAD,
-    queue_limit: int = 16,
     reviews_wanted: int = REVIEWS_WANTED,
     selection: ModelSelection | None = None,
 ) -> FastAPI:
@@ -80,7 +79,7 @@ def build_app(
     """
     examples = read_examples(examples_folder)
     media = MediaLibrary(home.media, prepare, draw)
-    queues = JobQueues(queue_limit)
+    queues = JobQueues()
     grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts)
     ground_page = GroundPage(grounding, authenticator, examples)
     store_pages: list[Page] = []  # in the order of the navigation bar

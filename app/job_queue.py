@@ -153,14 +153,14 @@ class JobQueue:
 class JobQueues:
     """The queues of one running app: each kind of work waits for its own kind only."""
 
-    def __init__(self, limit: int = 16) -> None:
-        self.clips = JobQueue("clips", limit=limit)
+    def __init__(self) -> None:
+        self.clips = JobQueue("clips")
         """Normal copies of clips."""
-        self.strips = JobQueue("strips", limit=4 * limit, per_owner=4 * limit)
+        self.strips = JobQueue("strips", limit=64, per_owner=64)
         """Film strips, beside the questions that they belong to."""
-        self.model = JobQueue("model", limit=limit)
+        self.model = JobQueue("model")
         """Everything that the model is asked."""
-        self.data = JobQueue("data", limit=limit)
+        self.data = JobQueue("data")
         """Imports, exports and comparisons."""
 
     def close(self) -> None:

@@ -139,7 +139,8 @@ def plan(
     quantised = sum(layer.weight.numel() for layer in layers.values()) if four_bit else 0
     n_bytes = 4 if device == "cpu" else 2
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    context = context_tokens(defaults)
+    # Vision tokens, each frame's stamp with its two marks, the last stamp, and the frame of the prompt around them.
+    context = defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
     text = config.get_text_config()
     # The widest layer's tensors for one piece of the context, or for one batch of the vision tower.
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
@@ -149,7 +150,7 @@ def plan(
         parameters=parameters,
         quantised_modules=tuple(layers) if four_bit else (),
         quantised_parameters=quantised,
-        lora_targets=lora_targets(model),
+        lora_targets=tuple(sorted({name.rpartition(".")[2] for name in layers})),
         lora_rank_parameters=sum(layer.in_features + layer.out_features for layer in layers.values()),
         weight_bytes=round(quantised * bits / 8) + (parameters - quantised) * n_bytes,
         cache_bytes=family.cache_bytes(text, context + defaults.max_new_tokens, n_bytes),
@@ -172,16 +173,6 @@ def quantisable_layers(model: Any) -> dict[str, Any]:
         if isinstance(module, nn.Linear)
         and not any(name.startswith(f"{whole}.") or name.endswith(whole) for whole in unquantised)
     }
-
-
-def lora_targets(model: Any) -> tuple[str, ...]:
-    """Leaf names of the language model's linear layers, sorted: what an adapter for this model should target."""
-    return tuple(sorted({name.rpartition(".")[2] for name in quantisable_layers(model)}))
-
-
-def context_tokens(defaults: GroundingDefaults) -> int:
-    """Tokens of the largest context under these defaults: vision, stamps, vision marks, and the frame around."""
-    return defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
 
 
 def _size(n_bytes: float) -> str:

@@ -115,11 +115,6 @@ class PictureIndex:
         return self.matrix[0] == 0
 
     @property
-    def rotation_deg(self) -> int:
-        """Degrees clockwise by which the coded picture is turned to be shown; mirrored pictures count as unturned."""
-        return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(self.matrix, 0)
-
-    @property
     def shown_size(self) -> tuple[int, int]:
         """Height and width as a player shows them: square samples (never shrunk), turned upright."""
         height, width = self.coded_size

@@ -73,12 +73,10 @@ class VideoInfo:
     pixel_format: str
     container: str
     """The demuxer's name, as libavformat gives it."""
-    rotation_deg: int
-    """Degrees clockwise by which coded pictures are turned to be shown."""
     as_coded: bool
     """Whether pictures are shown as they are coded: neither turned, nor mirrored, nor stretched."""
-    has_audio: bool
     audio_codec: str | None
+    """None without sound."""
     variable_rate: bool
     edit_list: bool
     """Whether an edit list cuts pictures away."""

@@ -2,8 +2,8 @@
 
 import hashlib
 import mmap
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,12 @@ def open_video(job: dict[str, Any]) -> tuple[VideoFile, PictureIndex]:
 
 def probe_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
     """Facts of the file as JSON values, as `VideoInfo` holds them (without path and size in bytes)."""
-    digest = _Digest(job["file"])
+    digest = _sha256(job["file"])
     _, index = open_video(job)
     info = describe(index)
     if is_normal_copy(index, info) and job["force"] != "pyav":
         info = replace(info, reader="decord")
-    facts = asdict(info) | {"sha256": digest.wait()}
+    facts = asdict(info) | {"sha256": digest.result()}
     if info.frame_rate is not None:
         facts["frame_rate"] = [info.frame_rate.numerator, info.frame_rate.denominator]
     del facts["path"], facts["size_bytes"]
@@ -49,7 +49,7 @@ def probe_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
 
 def sample_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
     """Fill the output with uint8[T, H, W, 3] and say which times it holds."""
-    digest = _Digest(job["file"])
+    digest = _sha256(job["file"])
     video_file, index = open_video(job)
     times_s = requested_times(index.end_s, video_file.name, **job["request"])
     size = fit_size(index.shown_size, job["size"], job["max_pixels"])
@@ -68,7 +68,7 @@ def sample_task(job: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
         shown_s = _fill(job, video_file, reader.pictures_at(times_s, size, on_progress), len(times_s), size)
         result["reader"] = "pyav"
         notes += reader.notes
-    return result | {"times_s": shown_s, "notes": notes, "sha256": digest.wait()}
+    return result | {"times_s": shown_s, "notes": notes, "sha256": digest.result()}
 
 
 def is_normal_copy(index: PictureIndex, info: VideoInfo) -> bool:
@@ -91,9 +91,7 @@ def describe(index: PictureIndex) -> VideoInfo:
         codec=index.codec,
         pixel_format=index.pixel_format,
         container=index.container,
-        rotation_deg=index.rotation_deg,
         as_coded=index.shown_size == index.coded_size and index.matrix == UPRIGHT,
-        has_audio=index.audio_codec is not None,
         audio_codec=index.audio_codec,
         variable_rate=index.variable_rate,
         edit_list=index.oddities.discarded > 0,
@@ -134,19 +132,11 @@ def _fill(
     return times_s
 
 
-class _Digest:
+def _sha256(path: str) -> Future[str]:
     """SHA-256 of a file, computed beside the decoding (hashing lets other threads run)."""
 
-    def __init__(self, file: str) -> None:
-        self._sum = hashlib.sha256()
-        self._thread = threading.Thread(target=self._run, args=(file,), daemon=True)
-        self._thread.start()
+    def digest() -> str:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _run(self, file: str) -> None:
-        with open(file, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                self._sum.update(chunk)
-
-    def wait(self) -> str:
-        self._thread.join()
-        return self._sum.hexdigest()
+    return ThreadPoolExecutor(max_workers=1).submit(digest)

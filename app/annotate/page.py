@@ -70,7 +70,7 @@ class AnnotatePage:
             user: Annotator, body: Annotated[NextRequest, json_body(NextRequest)]
         ) -> dict[str, Any]:
             task = service.next_task(user, op_id=body.op_id, excluded=body.besides)
-            return {"item": task, "progress": service.progress(user), "empty": service.is_empty()}
+            return {"item": task, "progress": service.progress(user), "empty": service.store.is_empty()}
 
         @router.get("/me")
         def me(user: Annotator) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class AnnotatePage:
             return {
                 "annotator": user.id,
                 "makes_projects": makes_projects,
-                "done_ids": service.submitted_by(user),
+                "done_ids": service.store.submitted_by(user.id),
             }
 
         @router.get("/sample")

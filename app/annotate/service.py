@@ -11,7 +11,7 @@ from annotations.records import Assignment, Correction
 from annotations.store import Store
 from app.annotate.proposals import Proposals, ProposalState
 from app.annotate.requests import EditBody, check_edges
-from app.annotate.task import REVEALED, AnnotationTask, evidence, model_part, next_arm, task_json
+from app.annotate.task import REVEALED, evidence, model_part, next_arm, task_json
 from app.auth.users import User
 from app.media.dataset_clips import DatasetClips
 from tempo_core.errors import InputError
@@ -73,16 +73,14 @@ class AnnotationService:
         if arm != "blind" and clip_status.ready is not None:
             self.proposals.request(query, clip_status.ready.clip)
         return task_json(
-            AnnotationTask(
-                query=query,
-                annotator=user.id,
-                latest=versions[-1] if versions else None,
-                arm=arm,
-                reasons=self.store.suspicions(query_id),
-                proposal=self.proposals.newest(query_id),
-                clip_status=clip_status,
-                progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
-            )
+            query,
+            annotator=user.id,
+            latest=versions[-1] if versions else None,
+            arm=arm,
+            reasons=self.store.suspicions(query_id),
+            proposal=self.proposals.newest(query_id),
+            clip_status=clip_status,
+            progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
         )
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:
@@ -130,14 +128,6 @@ class AnnotationService:
         """Give a row back undone. Raises NotFound."""
         self.store.query(query_id)
         self.store.release(query_id, annotator=user.id, op_id=op_id)
-
-    def submitted_by(self, user: User) -> list[int]:
-        """Queries that the user submitted, the latest first."""
-        return self.store.submitted_by(user.id)
-
-    def is_empty(self) -> bool:
-        """Whether no dataset in use has a row."""
-        return self.store.is_empty()
 
     def progress(self, user: User) -> dict[str, int]:
         """{"done", "left"}: rows that the user submitted, and rows that the queue has for them."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,22 +16,6 @@ ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
 REVEALED = "original-first"
 """The arm of a change that somebody makes after their blind answer was submitted, and of an answer given before the
 model's proposal came."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnnotationTask:
-    """One row for one annotator, with everything that the page shows of it."""
-
-    query: Query
-    annotator: str
-    latest: Correction | None
-    """The annotator's own newest version."""
-    arm: str
-    """What the next version is made under."""
-    reasons: list[Suspicion]
-    proposal: Proposal | None
-    clip_status: ClipStatus
-    progress: AnnotatorProgress
 
 
 def random_arm(annotator: str, query_id: int) -> str:
@@ -51,17 +35,31 @@ def next_arm(annotator: str, query_id: int, versions: Sequence[Correction]) -> s
     return REVEALED if arm == "blind" and any(version.edit.submitted for version in versions) else arm
 
 
-def task_json(task: AnnotationTask) -> dict[str, Any]:
-    """The task as the timeline's value. In the blind arm nothing of original, model, saliency or reasons is in it."""
-    row, latest, ready = task.query.row, task.latest, task.clip_status.ready
-    blind = task.arm == "blind"
+def task_json(
+    query: Query,
+    *,
+    annotator: str,
+    latest: Correction | None,
+    arm: str,
+    reasons: Sequence[Suspicion],
+    proposal: Proposal | None,
+    clip_status: ClipStatus,
+    progress: AnnotatorProgress,
+) -> dict[str, Any]:
+    """One row for one annotator, as the timeline's value. In the blind arm nothing of original, model, saliency or
+    reasons is in it.
+
+    `latest` is the annotator's own newest version, `arm` what the next one is made under.
+    """
+    row, ready = query.row, clip_status.ready
+    blind = arm == "blind"
     if ready is not None:
         state, message = "ready", None
-    elif task.clip_status.preparing is not None:
-        state, message = "loading", task.clip_status.preparing
+    elif clip_status.preparing is not None:
+        state, message = "loading", clip_status.preparing
     else:
-        state, message = "error", task.clip_status.missing or task.clip_status.failed
-    original = [] if blind else sorted(moment.to_ms() for moment in task.query.original or ())
+        state, message = "error", clip_status.missing or clip_status.failed
+    original = [] if blind else sorted(moment.to_ms() for moment in query.original or ())
     clip_ms = round(CLIP_S * 1000)
     # [start_ms, end_ms, mean score 0..4] of each 2-second clip that was rated
     ratings = zip(row.relevant_clip_ids or (), row.saliency_scores or (), strict=False)
@@ -77,35 +75,35 @@ def task_json(task: AnnotationTask) -> dict[str, Any]:
             ready.frame_rate
         )  # edits are counted in frames, of a single picture too
     edit_part = {
-        "query_id": task.query.id,
+        "query_id": query.id,
         "qid": row.qid,
-        "dataset": task.query.dataset,
+        "dataset": query.dataset,
         "vid": row.vid,
         "query": row.query,
-        "annotator": task.annotator,
+        "annotator": annotator,
         "parent_id": None if latest is None else latest.id,
         "edit": None if latest is None else latest.edit.to_dict(),
-        "arm": task.arm,
+        "arm": arm,
         "original": {
             "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in original],
             "refused": not blind and row.verdict == "no-moment",
         },
-        "model": model_part(task.proposal, hidden=blind),
+        "model": model_part(proposal, hidden=blind),
         "others": [],
         "frame_rate": 25.0 if ready is None else ready.frame_rate,
         "frame_count": 1 if ready is None else ready.frame_count,
         "grid_ms": clip_ms if row.relevant_clip_ids is not None else None,
         "shots_ms": [] if ready is None else list(ready.shots_ms),
         "saliency": [] if blind else saliency,
-        "reasons": [] if blind else [{"kind": reason.reason, "text": reason.text} for reason in task.reasons],
+        "reasons": [] if blind else [{"kind": reason.reason, "text": reason.text} for reason in reasons],
         "error_categories": ERROR_CATEGORIES,
-        "progress": task.progress.to_dict(),
-        "missing_video": task.clip_status.missing,
+        "progress": progress.to_dict(),
+        "missing_video": clip_status.missing,
     }
     return {
         **empty_value(message),
         **parts,
-        **evidence(task.proposal, hidden=blind),
+        **evidence(proposal, hidden=blind),
         "state": state,
         "query": row.query,
         "edit": edit_part,

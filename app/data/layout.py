@@ -1,6 +1,8 @@
 """Where things stand on the data page: one class for each tab, whose attributes are its components."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,8 +13,13 @@ from annotations.formats import SALIENCY_POLICIES, SNAPPINGS
 from annotations.queue import ORDERS, STATES
 from annotations.rows import SPLITS
 from annotations.suspicion import REASONS
-from app.data.table import history_list, rows_table
+from app.ui.json_component import json_component
 from app.ui.templates import status_html
+
+ASSETS = Path(__file__).parent / "assets"
+
+Form = dict[str, Any]
+"""Components by the field that they fill in."""
 
 ALL = ""
 """The value of a choice that narrows nothing."""
@@ -51,30 +58,41 @@ def split_choice(any_split: str) -> gr.Dropdown:
     )
 
 
+def filled_in(form: Form, values: Mapping[Any, Any]) -> dict[str, Any]:
+    """What somebody filled in, by field; a field that is empty is left out, so that its default counts."""
+    texts = {name: values[component] for name, component in form.items()}
+    stripped = {name: text.strip() if isinstance(text, str) else text for name, text in texts.items()}
+    return {name: value for name, value in stripped.items() if value}
+
+
 class RowsTab:
-    """The table of rows with its filters, and the history of one row beside it."""
+    """The table of rows with its filters, and the history of one row beside it.
+
+    `rows` selects {"query_id"}; `history` selects {"query_id", "to_id", "parent_id"} for the version to go back to.
+    """
 
     def __init__(self) -> None:
+        form: Form = {}
         with gr.Tab("Rows"):
             with gr.Row(elem_id="data-filters"):
-                self.text = gr.Textbox(
+                form["text"] = gr.Textbox(
                     label="Search",
                     placeholder="words of the query, a video, an id",
                     scale=3,
                     min_width=220,
                     elem_id="data-search",
                 )
-                self.dataset = gr.Dropdown([("All", ALL)], value=ALL, label="Dataset", min_width=120)
-                self.split = split_choice("All")
+                form["dataset"] = gr.Dropdown([("All", ALL)], value=ALL, label="Dataset", min_width=120)
+                form["split"] = split_choice("All")
                 states = [(STATE_NAMES[state], state) for state in STATES]
-                self.state = gr.Dropdown(states, value="any", label="State", min_width=150)
+                form["state"] = gr.Dropdown(states, value="any", label="State", min_width=150)
                 reasons = [("Any", ALL), *((name.replace("-", " "), name) for name in REASONS)]
-                self.reason = gr.Dropdown(reasons, value=ALL, label="Suspicion", min_width=150)
+                form["reason"] = gr.Dropdown(reasons, value=ALL, label="Suspicion", min_width=150)
                 orders = [(ORDER_NAMES[order], order) for order in ORDERS]
-                self.order = gr.Dropdown(orders, value="import", label="Order", min_width=150)
+                form["order"] = gr.Dropdown(orders, value="import", label="Order", min_width=150)
             with gr.Row(elem_id="data-table"):
                 with gr.Column(scale=5, min_width=330):
-                    self.rows = rows_table("data-rows")
+                    self.rows = json_component(ASSETS / "rows.js", "data-rows")
                     with gr.Row(elem_id="data-pager"):
                         self.back = gr.Button("← Back", size="sm", min_width=80, elem_id="data-back")
                         self.count = gr.HTML(status_html(), elem_id="data-count")
@@ -82,23 +100,28 @@ class RowsTab:
                 with gr.Column(scale=3, min_width=330, elem_id="data-detail"):
                     hint = status_html("Choose a row to see who said what, and when.")
                     self.history_line = gr.HTML(hint, elem_id="data-history-line")
-                    self.history = history_list("data-history")
-        self.filters: list[Any] = [self.text, self.dataset, self.split, self.state, self.reason, self.order]
+                    self.history = json_component(ASSETS / "history.js", "data-history")
+        self.form = form
 
 
 class ImportTab:
     """Files in."""
 
     def __init__(self) -> None:
+        form: Form = {}
         with gr.Tab("Import") as self.tab, gr.Row():
             with gr.Column(scale=2, min_width=320):
-                self.files = gr.File(label="Files", file_count="multiple", height=160, elem_id="data-files")
+                form["files"] = gr.File(
+                    label="Files", file_count="multiple", height=160, elem_id="data-files"
+                )
                 with gr.Row():
                     titles = [("Detect", ALL), *FORMAT_TITLES]
-                    self.format = gr.Dropdown(titles, value=ALL, label="Format", min_width=200)
-                    self.split = split_choice("As the file says")
-                self.dataset = gr.Textbox(label="Dataset", placeholder="empty: the usual one", max_length=80)
-                self.keep_going = gr.Checkbox(
+                    form["format"] = gr.Dropdown(titles, value=ALL, label="Format", min_width=200)
+                    form["split"] = split_choice("As the file says")
+                form["dataset"] = gr.Textbox(
+                    label="Dataset", placeholder="empty: the usual one", max_length=80
+                )
+                form["keep_going"] = gr.Checkbox(
                     False, label="Leave out rows that break a rule, and bring in the others"
                 )
                 self.button = gr.Button("Import", variant="primary", elem_id="data-import")
@@ -108,80 +131,75 @@ class ImportTab:
                 )
                 self.line = gr.HTML(hint, elem_id="data-import-line")
                 self.result = gr.HTML("", elem_id="data-import-report")
-        self.form: set[gr.blocks.Block] = {self.files, self.format, self.dataset, self.split, self.keep_going}
+        self.form = form
 
 
 class ExportTab:
     """Files out."""
 
     def __init__(self) -> None:
+        form: Form = {}
         with gr.Tab("Export") as self.tab, gr.Row():
             with gr.Column(scale=2, min_width=320):
-                self.dataset = gr.Dropdown([], label="Dataset", elem_id="data-export-dataset")
-                self.format = gr.Dropdown(
+                form["dataset"] = gr.Dropdown([], label="Dataset", elem_id="data-export-dataset")
+                form["format"] = gr.Dropdown(
                     FORMAT_TITLES, value="qvhighlights", label="Format", elem_id="data-export-format"
                 )
                 with gr.Row():
                     rules = [(RULE_NAMES[name], name) for name in EXPORT_RULES]
-                    self.rule = gr.Dropdown(rules, value="latest", label="Whose answer", min_width=200)
-                    self.split = split_choice("All")
+                    form["rule"] = gr.Dropdown(rules, value="latest", label="Whose answer", min_width=200)
+                    form["split"] = split_choice("All")
                 with gr.Accordion("More choices", open=False):
                     with gr.Row():
-                        self.snapping = gr.Dropdown(
+                        form["snapping"] = gr.Dropdown(
                             list(SNAPPINGS), value=SNAPPINGS[0], label="Snapping to 2 s", min_width=140
                         )
-                        self.saliency = gr.Dropdown(
+                        form["saliency"] = gr.Dropdown(
                             list(SALIENCY_POLICIES),
                             value=SALIENCY_POLICIES[0],
                             label="Saliency of new clips",
                             min_width=140,
                         )
                     with gr.Row():
-                        self.refusals = gr.Dropdown(
+                        form["refusals"] = gr.Dropdown(
                             ["apart", "inline"], value="apart", label="Refusals (predictions)", min_width=140
                         )
-                        self.frame_rate = gr.Number(None, label="Frame rate (Label Studio)", min_width=140)
-                    self.model = gr.Textbox(
+                        form["frame_rate"] = gr.Number(None, label="Frame rate (Label Studio)", min_width=140)
+                    form["predictions_of"] = gr.Textbox(
                         label="Model (predictions)", placeholder="empty: the only one", max_length=200
                     )
-                    self.licence = gr.Textbox(
+                    form["licence"] = gr.Textbox(
                         label="Licence of the source",
                         placeholder="empty: QVHighlights' for its clips",
                         max_length=80,
                     )
-                    self.edited_text = gr.Checkbox(False, label="Take the annotators' wording of queries")
-                    self.keep_going = gr.Checkbox(False, label="Leave out rows that the format cannot carry")
+                    form["edited_text"] = gr.Checkbox(False, label="Take the annotators' wording of queries")
+                    form["keep_going"] = gr.Checkbox(
+                        False, label="Leave out rows that the format cannot carry"
+                    )
                 self.button = gr.Button("Export", variant="primary", elem_id="data-export")
             with gr.Column(scale=3, min_width=320):
                 hint = status_html("Rows that nobody changed pass through byte for byte.")
                 self.line = gr.HTML(hint, elem_id="data-export-line")
                 self.result = gr.HTML("", elem_id="data-export-files")
-        self.form: set[gr.blocks.Block] = {
-            self.format,
-            self.dataset,
-            self.split,
-            self.rule,
-            self.edited_text,
-            self.snapping,
-        }
-        self.form |= {self.saliency, self.model, self.refusals, self.frame_rate, self.licence}
-        self.form.add(self.keep_going)
+        self.form = form
 
 
 class CompareTab:
     """What the corrections are worth."""
 
     def __init__(self) -> None:
+        form: Form = {}
         with gr.Tab("Before and after") as self.tab, gr.Row():
             with gr.Column(scale=2, min_width=320):
                 with gr.Row():
-                    self.dataset = gr.Dropdown(
+                    form["dataset"] = gr.Dropdown(
                         [], label="Dataset", min_width=150, elem_id="data-compare-dataset"
                     )
-                    self.split = split_choice("All")
+                    form["split"] = split_choice("All")
                 rules = [(RULE_NAMES[name], name) for name in EXPORT_RULES if name != "majority"]
-                self.rule = gr.Dropdown(rules, value="latest", label="Whose answer")
-                self.reviewed_only = gr.Checkbox(False, label="Only rows that somebody answered")
+                form["rule"] = gr.Dropdown(rules, value="latest", label="Whose answer")
+                form["reviewed_only"] = gr.Checkbox(False, label="Only rows that somebody answered")
                 self.button = gr.Button("Compare", variant="primary", elem_id="data-compare")
             with gr.Column(scale=3, min_width=320):
                 hint = (
@@ -189,7 +207,7 @@ class CompareTab:
                 )
                 self.line = gr.HTML(status_html(hint), elem_id="data-compare-line")
                 self.result = gr.HTML("", elem_id="data-compare-result")
-        self.form: set[gr.blocks.Block] = {self.dataset, self.split, self.rule, self.reviewed_only}
+        self.form = form
 
 
 class FiguresTab:

@@ -6,7 +6,6 @@ runs in the data service's queue, and a handler only follows it.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,14 +13,13 @@ import gradio as gr
 from fastapi import APIRouter
 
 from annotations.errors import Conflict
-from annotations.formats import ExportOptions
 from annotations.history import history
 from annotations.queue import BrowseFilter
 from annotations.statistics import dataset_progress, stats
 from app.auth.users import Authenticator, Role, User
 from app.data.downloads import download_routes
-from app.data.layout import ALL, CompareTab, DataView, ExportTab, ImportTab, TabState
-from app.data.service import DataService, ExportRequest, ImportRequest
+from app.data.layout import ALL, CompareTab, DataView, ExportTab, ImportTab, TabState, filled_in
+from app.data.service import ComparisonOutcome, DataService, ExportOutcome, ImportOutcome
 from app.data.table import history_json, rows_json
 from app.data.view import comparison_html, count_line, export_html, facts_html, import_html, progress_html
 from app.http.errors import user_message
@@ -31,6 +29,7 @@ from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import status_html
 
 PAGE_ROWS = 50
+MOST_SEARCH_CHARACTERS = 200
 
 Values = dict[Any, Any]
 """What a form holds, by component."""
@@ -54,19 +53,21 @@ class DataPage:
         view = self.view = DataView()
         rows, tab_state = view.rows, view.tab_state
         table = [rows.rows, rows.count, rows.back, rows.forward, tab_state]
-        filters = {*rows.filters, tab_state}
-        changed = [rows.text.change, *(choice.input for choice in rows.filters if choice is not rows.text)]
+        filters = {*rows.form.values(), tab_state}
+        changed = [choice.change if name == "text" else choice.input for name, choice in rows.form.items()]
         gr.on(changed, self.show_rows, filters, table, trigger_mode="always_last", **QUICK)
         gr.on([rows.back.click, rows.forward.click], self.show_rows, filters, table, **QUICK)
         rows.rows.select(self.choose, tab_state, [rows.history, rows.history_line, tab_state], **QUICK)
         rows.history.select(self.restore, None, [rows.history, rows.history_line], **QUICK)
-        datasets = [rows.dataset, view.exports.dataset, view.compare.dataset]
+        datasets = [tab.form["dataset"] for tab in (rows, view.exports, view.compare)]
         for tab, work in (
             (view.imports, self.bring_in),
             (view.exports, self.take_out),
             (view.compare, self.compare),
         ):
-            tab.button.click(work, tab.form, [tab.line, tab.result, tab.button, *datasets], **QUICK)
+            tab.button.click(
+                work, {*tab.form.values()}, [tab.line, tab.result, tab.button, *datasets], **QUICK
+            )
         figures = view.figures
         figures.tab.select(self.figures, None, [figures.facts, figures.progress, figures.reasons], **QUICK)
         tabs = [view.imports.tab, view.exports.tab, view.compare.tab]
@@ -91,11 +92,11 @@ class DataPage:
         counts = {name: sum(splits.values()) for name, splits in dataset_progress(store).items()}
         largest = max(names, key=lambda name: counts.get(name, 0), default=None)
         return {
-            view.rows.dataset: gr.update(
+            view.rows.form["dataset"]: gr.update(
                 choices=[("All", ALL), *((name, name) for name in names)], value=ALL
             ),
-            view.exports.dataset: gr.update(choices=names, value=largest),
-            view.compare.dataset: gr.update(choices=names, value=largest),
+            view.exports.form["dataset"]: gr.update(choices=names, value=largest),
+            view.compare.form["dataset"]: gr.update(choices=names, value=largest),
         }
 
     @handler(Role.ANNOTATOR, line="rows.count")
@@ -108,14 +109,8 @@ class DataPage:
             rows.back.elem_id: max(0, tab_state.offset - PAGE_ROWS),
             rows.forward.elem_id: min(last, tab_state.offset + PAGE_ROWS),
         }
-        row_filter = BrowseFilter(
-            text=(values[rows.text] or "").strip()[:200],
-            dataset=values[rows.dataset] or None,
-            split=values[rows.split] or None,
-            state=values[rows.state] or "any",
-            reason=values[rows.reason] or None,
-            order=values[rows.order] or "import",
-        )
+        row_filter = BrowseFilter(**filled_in(rows.form, values))
+        row_filter = replace(row_filter, text=row_filter.text[:MOST_SEARCH_CHARACTERS])
         offset = offsets.get(getattr(event.target, "elem_id", None), 0)
         return self._page(row_filter, replace(tab_state, offset=offset))
 
@@ -163,89 +158,61 @@ class DataPage:
         """Import the uploaded files; role administrator."""
         tab = self.view.imports
 
-        def submit() -> Job:
-            user = self.authenticator.require(request, Role.ADMINISTRATOR)
-            import_request = ImportRequest(
-                files=tuple(Path(file) for file in values[tab.files] or ()),
-                format=values[tab.format] or None,
-                dataset=(values[tab.dataset] or "").strip() or None,
-                split=values[tab.split] or None,
-                keep_going=bool(values[tab.keep_going]),
-            )
-            return self.service.submit_import(user, import_request)
+        def work(job: Job, user: User) -> ImportOutcome:
+            return self.service.import_files(job, user, **filled_in(tab.form, values))
 
-        def report(outcome: Any) -> Changes:
+        def report(outcome: ImportOutcome) -> Changes:
             partly = bool(outcome.refused)
             line = "Not everything came in; the report says why." if partly else "Done."
             result = {tab.line: status_html(line, error=partly), tab.result: import_html(outcome)}
             return {**result, **self._datasets()}
 
-        async for changes in self._follow(tab, submit, report):
+        async for changes in self._follow(tab, request, Role.ADMINISTRATOR, work, report):
             yield changes
 
     async def take_out(self, values: Values, request: gr.Request) -> AsyncIterator[Changes]:
         """Export a dataset into files to take away; role researcher."""
         tab = self.view.exports
 
-        def submit() -> Job:
-            user = self.authenticator.require(request, Role.RESEARCHER)
-            options = ExportOptions(
-                snapping=values[tab.snapping],
-                saliency=values[tab.saliency],
-                keep_going=bool(values[tab.keep_going]),
-                predictions_of=(values[tab.model] or "").strip() or None,
-                refusals=values[tab.refusals],
-                frame_rate=values[tab.frame_rate] or None,
-                licence=(values[tab.licence] or "").strip() or None,
-            )
-            export_request = ExportRequest(
-                format=values[tab.format],
-                dataset=values[tab.dataset] or "",
-                split=values[tab.split] or None,
-                rule=values[tab.rule],
-                edited_text=bool(values[tab.edited_text]),
-                options=options,
-            )
-            return self.service.submit_export(user, export_request)
+        def work(job: Job, user: User) -> ExportOutcome:
+            return self.service.export(job, user, **filled_in(tab.form, values))
 
-        def report(outcome: Any) -> Changes:
+        def report(outcome: ExportOutcome) -> Changes:
             line = status_html("Done. The files are kept for a day.")
             return {tab.line: line, tab.result: export_html(outcome)}
 
-        async for changes in self._follow(tab, submit, report):
+        async for changes in self._follow(tab, request, Role.RESEARCHER, work, report):
             yield changes
 
     async def compare(self, values: Values, request: gr.Request) -> AsyncIterator[Changes]:
         """Score the released moments against the corrected ones; role researcher."""
         tab = self.view.compare
 
-        def submit() -> Job:
-            return self.service.submit_comparison(
-                self.authenticator.require(request, Role.RESEARCHER),
-                values[tab.dataset] or "",
-                values[tab.split] or None,
-                values[tab.rule],
-                reviewed_only=bool(values[tab.reviewed_only]),
-            )
+        def work(job: Job, user: User) -> ComparisonOutcome:
+            return self.service.compare(job, user, **filled_in(tab.form, values))
 
-        def report(outcome: Any) -> Changes:
+        def report(outcome: ComparisonOutcome) -> Changes:
             line = status_html("Done. The reports are kept for a day.")
             return {tab.line: line, tab.result: comparison_html(outcome)}
 
-        async for changes in self._follow(tab, submit, report):
+        async for changes in self._follow(tab, request, Role.RESEARCHER, work, report):
             yield changes
 
     async def _follow(
         self,
         tab: ImportTab | ExportTab | CompareTab,
-        submit: Callable[[], Job],
+        request: gr.Request,
+        role: Role,
+        work: Callable[[Job, User], Any],
         report: Callable[[Any], Changes],
     ) -> AsyncIterator[Changes]:
-        """Submit a job, show its progress on the tab, then what `report` makes of its result, or the error."""
+        """Queue the work, show its progress on the tab, then what `report` makes of its result, or the error."""
+        job_queue = self.service.job_queue
         try:
-            job = submit()
+            user = self.authenticator.require(request, role)
+            job = job_queue.submit(user.id, lambda job: work(job, user))
             yield {tab.result: "", tab.button: gr.update(interactive=False)}
-            async for progress in self.service.job_queue.follow(job):
+            async for progress in job_queue.follow(job):
                 yield {tab.line: progress_html(progress)}
             changes = report(result_of(job))
         except Exception as error:

@@ -33,29 +33,6 @@ FOLDER_SUFFIXES = (".vtt", ".eaf")
 """Files of which several together are one import: one file a video."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImportRequest:
-    """What the import form says."""
-
-    files: tuple[Path, ...]
-    format: str | None = None
-    """None: found out from the file."""
-    dataset: str | None = None
-    """None: the format's usual name."""
-    split: Split | None = None
-    """None: what the file says."""
-    keep_going: bool = False
-    """Leave out rows that break a rule, and import the others."""
-
-    def __post_init__(self) -> None:
-        if not self.files:
-            raise InputError("There is no file yet. Choose one or more, then import.")
-        if len(self.files) > MOST_FILES:
-            raise InputError(f"{len(self.files)} files are too many at once; at most {MOST_FILES} are taken.")
-        _require_one_of("format", self.format, (None, *formats.names()))
-        _require_one_of("split", self.split, (None, *SPLITS))
-
-
 class RefusedFile(NamedTuple):
     """A file of which nothing came in."""
 
@@ -71,25 +48,6 @@ class ImportOutcome:
 
     imported: tuple[ImportedFile, ...]
     refused: tuple[RefusedFile, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExportRequest:
-    """What the export form says; the command's options, under their names."""
-
-    format: str
-    dataset: str
-    split: Split | None = None
-    rule: ExportRule = "latest"
-    edited_text: bool = False
-    options: ExportOptions = dataclasses.field(default_factory=ExportOptions)
-
-    def __post_init__(self) -> None:
-        _require_one_of("format", self.format, formats.names())
-        _require_one_of("split", self.split, (None, *SPLITS))
-        _require_one_of("rule", self.rule, EXPORT_RULES)
-        if not self.dataset:
-            raise InputError("There is no dataset to export. Import rows first, then choose one.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,34 +70,34 @@ class ComparisonOutcome:
 
 
 class DataService:
-    """The store's heavy work for the data page."""
+    """The store's heavy work for the data page. Each method runs in a job of `job_queue` and reports to it."""
 
     def __init__(self, store: Store, downloads: Downloads, snapshots: Path, job_queue: JobQueue) -> None:
         self.store, self.downloads, self.snapshots, self.job_queue = store, downloads, snapshots, job_queue
 
-    def submit_import(self, user: User, request: ImportRequest) -> Job:
-        """A job whose result is an ImportOutcome. Raises Busy."""
-        return self.job_queue.submit(user.id, lambda job: self._import(job, user, request))
-
-    def submit_export(self, user: User, request: ExportRequest) -> Job:
-        """A job whose result is an ExportOutcome. Raises Busy."""
-        return self.job_queue.submit(user.id, lambda job: self._export(job, user, request))
-
-    def submit_comparison(
-        self, user: User, dataset: str, split: Split | None, rule: ExportRule, *, reviewed_only: bool
-    ) -> Job:
-        """A job whose result is a ComparisonOutcome. Raises Busy, InputError."""
+    def import_files(
+        self,
+        job: Job,
+        user: User,
+        *,
+        files: Sequence[str | Path] = (),
+        format: str | None = None,
+        dataset: str | None = None,
+        split: Split | None = None,
+        keep_going: bool = False,
+    ) -> ImportOutcome:
+        """Import uploaded files. None: the format is found out, the dataset is the format's usual one, and the split is
+        what the file says. `keep_going` leaves out rows that break a rule. Raises InputError where no file is read.
+        """
+        if not files:
+            raise InputError("There is no file yet. Choose one or more, then import.")
+        if len(files) > MOST_FILES:
+            raise InputError(f"{len(files)} files are too many at once; at most {MOST_FILES} are taken.")
+        _require_one_of("format", format, (None, *formats.names()))
         _require_one_of("split", split, (None, *SPLITS))
-        if not dataset:
-            raise InputError("There is no dataset to compare. Import rows first, then choose one.")
-        return self.job_queue.submit(
-            user.id, lambda job: self._compare(job, user, dataset, split, rule, reviewed_only=reviewed_only)
-        )
-
-    def _import(self, job: Job, user: User, request: ImportRequest) -> ImportOutcome:
         imported, refused = [], []
         with tempfile.TemporaryDirectory(prefix="import-", dir=self.downloads.room) as folder:
-            sources = _copy_side_by_side(request.files, Path(folder))
+            sources = _copy_side_by_side([Path(file) for file in files], Path(folder))
             for place, source in enumerate(sources):
                 job.report("reading", place / len(sources))
                 name = source.name if source.is_file() else f"{len(list(source.iterdir()))} files"
@@ -149,9 +107,9 @@ class DataService:
                         source,
                         op_id=str(uuid4()),
                         actor=user.id,
-                        format=request.format,
-                        dataset=request.dataset,
-                        options=ReadOptions(split=request.split, keep_going=request.keep_going),
+                        format=format,
+                        dataset=dataset,
+                        options=ReadOptions(split=split, keep_going=keep_going),
                     )
                     imported.append(dataclasses.replace(result, file_name=name))
                 except RowsRejected as error:
@@ -162,24 +120,43 @@ class DataService:
                     refused.append(RefusedFile(name, str(error), ()))
         return ImportOutcome(imported=tuple(imported), refused=tuple(refused))
 
-    def _export(self, job: Job, user: User, request: ExportRequest) -> ExportOutcome:
-        snapshot = self._snapshot(job, user, request.dataset)
-        form = formats.FORMATS[request.format]
-        split = f"_{request.split}" if request.split else ""
+    def export(
+        self,
+        job: Job,
+        user: User,
+        *,
+        format: str = "",
+        dataset: str = "",
+        split: Split | None = None,
+        rule: ExportRule = "latest",
+        edited_text: bool = False,
+        **options: Any,
+    ) -> ExportOutcome:
+        """Export a dataset into files to take away, as the command does under these names. `options` are fields of
+        ExportOptions. Raises InputError.
+        """
+        export_options = ExportOptions(**options)
+        _require_one_of("format", format, formats.names())
+        _require_one_of("split", split, (None, *SPLITS))
+        _require_one_of("rule", rule, EXPORT_RULES)
+        if not dataset:
+            raise InputError("There is no dataset to export. Import rows first, then choose one.")
+        snapshot = self._snapshot(job, user, dataset)
+        form = formats.FORMATS[format]
         bundle = self.downloads.open()
         try:
             job.report("writing", 0.4)
             # A format of several files fills the bundle's folder itself.
-            name = "" if form.folder else f"{safe_name(request.dataset)}{split}{form.suffix}"
+            name = "" if form.folder else f"{safe_name(dataset)}{f'_{split}' if split else ''}{form.suffix}"
             report = export_to(
                 snapshot,
                 bundle.folder / name,
-                format=request.format,
-                rule=request.rule,
-                dataset=request.dataset,
-                split=request.split,
-                edited_text=request.edited_text,
-                options=request.options,
+                format=format,
+                rule=rule,
+                dataset=dataset,
+                split=split,
+                edited_text=edited_text,
+                options=export_options,
             )
             job.report("packing", 0.8)
             bundle.pack()
@@ -190,18 +167,22 @@ class DataService:
             bundle=bundle, names=tuple(bundle.names()), report=report, snapshot_sha256=snapshot.sha256
         )
 
-    def _compare(
+    def compare(
         self,
         job: Job,
         user: User,
-        dataset: str,
-        split: Split | None,
-        rule: ExportRule,
         *,
-        reviewed_only: bool,
+        dataset: str = "",
+        split: Split | None = None,
+        rule: ExportRule = "latest",
+        reviewed_only: bool = False,
     ) -> ComparisonOutcome:
+        """Score the released moments against the corrected ones. Raises InputError."""
         from tempo_core.metrics.html import render_page
 
+        _require_one_of("split", split, (None, *SPLITS))
+        if not dataset:
+            raise InputError("There is no dataset to compare. Import rows first, then choose one.")
         snapshot = self._snapshot(job, user, dataset)
         job.report("scoring", 0.4)
         comparison = compare_with_original(

@@ -1,15 +1,9 @@
-"""The data page's table and history as HTML components.
-
-Their templates are empty: rows come as JSON in the value and are built with `textContent`, so that no text of
-a person or a model ever passes through a template.
-"""
+"""The values of the data page's table and history, which assets/rows.js and assets/history.js draw."""
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
-
-import gradio as gr
 
 from annotations.history import HistoryEntry
 from annotations.queue import BrowsePage
@@ -18,52 +12,10 @@ from app.auth.users import Role, User
 from app.ui.templates import utc
 from tempo_core.moments import Moment
 
-ASSETS = Path(__file__).parent / "assets"
-
-
-def rows_table(elem_id: str) -> gr.HTML:
-    """The table of queries; its value is `rows_json`'s text, its `select` event carries {"query_id"}."""
-    return _component("rows.js", elem_id, "tempo-rows")
-
-
-def history_list(elem_id: str) -> gr.HTML:
-    """A query's history; its value is `history_json`'s text, its `select` event carries {"query_id", "to_id",
-    "parent_id"} for the version to go back to.
-    """
-    return _component("history.js", elem_id, "tempo-history")
-
-
-def _component(script: str, elem_id: str, css_class: str) -> gr.HTML:
-    """An HTML component run by a script below assets/, with what both scripts share before it."""
-    sources = [(ASSETS / name).read_text(encoding="utf-8") for name in ("component.js", script)]
-    return gr.HTML(
-        None,
-        html_template="<div></div>",
-        js_on_load="\n".join(sources),
-        apply_default_css=False,
-        elem_id=elem_id,
-        elem_classes=[css_class],
-    )
-
-
-ROW_FIELDS = (
-    "query_id",
-    "qid",
-    "text",
-    "vid",
-    "split",
-    "reviews",
-    "agreement",
-    "score",
-    "flagged",
-    "adjudicated",
-)
-
 
 def rows_json(page: BrowsePage, *, chosen: int | None = None, empty: str) -> str:
     """The table's value; `empty` is what it says when there are no rows."""
-    rows = [{name: getattr(row, name) for name in ROW_FIELDS} for row in page.rows]
-    return json.dumps({"rows": rows, "chosen": chosen, "empty": empty})
+    return json.dumps({"rows": [asdict(row) for row in page.rows], "chosen": chosen, "empty": empty})
 
 
 def history_json(entries: Sequence[HistoryEntry], user: User) -> str:

@@ -50,9 +50,7 @@ class GroundApi:
             if not video:
                 raise InputError("There is no clip. Pass video=handle_file('clip.mp4').")
             settings = Settings.read(token_budget, allocator, step_s, n_best)
-            question = Question(
-                source=Path(video), title=Path(video).name, query=query or "", settings=settings
-            )
+            question = Question(source=Path(video), query=query or "", settings=settings)
             cancel = threading.Event()
             return await _outcome(self.service.ground(user, question, cancel), cancel)
         except Exception as error:

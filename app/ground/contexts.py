@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tempo_core.errors import InputError
@@ -27,7 +27,7 @@ class StoredContext:
     key: Hashable
     """Clip and settings: an equal key may reuse this context."""
     context: Any
-    used_at_s: float = field(default=0.0)
+    used_at_s: float
 
 
 class ContextStore:
@@ -56,9 +56,11 @@ class ContextStore:
             used_at_s=self._clock(),
         )
         with self._lock:
-            self._contexts[stored.id] = stored
-            self._trim(lambda other: other.owner == owner, self.per_owner)
-            self._trim(lambda other: True, self.limit)
+            oldest_first = sorted([*self._contexts.values(), stored], key=lambda context: context.used_at_s)
+            own = [context for context in oldest_first if context.owner == owner]
+            surplus = {context.id for context in own[: -self.per_owner]}
+            fitting = [context for context in oldest_first if context.id not in surplus][-self.limit :]
+            self._contexts = {context.id: context for context in fitting}
         return stored
 
     def get(self, owner: str, context_id: str) -> StoredContext:
@@ -93,14 +95,6 @@ class ContextStore:
             self._contexts = {
                 key: stored for key, stored in self._contexts.items() if stored.used_at_s >= oldest_s
             }
-
-    def _trim(self, belongs: Callable[[StoredContext], bool], limit: int) -> None:
-        oldest_first = sorted(
-            (stored for stored in self._contexts.values() if belongs(stored)),
-            key=lambda stored: stored.used_at_s,
-        )
-        for stored in oldest_first[: max(0, len(oldest_first) - limit)]:
-            del self._contexts[stored.id]
 
     def __len__(self) -> int:
         return len(self._contexts)

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -30,11 +29,9 @@ from app.job_queue import Progress
 from app.media.library import Clip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
 from app.ui.charts import allocation_figure, sizes_figure
+from app.ui.handlers import QUICK, Changes
 from app.ui.tabs import Tabs
 from tempo_core.errors import Cancelled, InputError
-
-Changes = dict[Any, Any]
-"""New values by component: what a handler yields."""
 
 
 class GroundPage:
@@ -55,17 +52,15 @@ class GroundPage:
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside `blocks` and connect every event."""
         view = self.view = GroundView(self.examples)
-        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        running = {**hidden, "concurrency_limit": None}
-        quick = {**hidden, "queue": False}
         gr.on(
             [view.ask.click, view.query.submit],
             self.ask,
             view.form,
             view.outputs,
             api_name="page_ask",
-            **running,
+            **QUICK,
         )
+        quick = {**QUICK, "queue": False}
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
@@ -91,9 +86,7 @@ class GroundPage:
                     "There is no clip yet. Upload one, record one, or choose an example, then ask."
                 )
             settings = Settings.read(token_budget, allocator, step_s, n_best)
-            question = Question(
-                source=Path(clip), title=Path(clip).name, query=query or "", settings=settings
-            )
+            question = Question(source=Path(clip), query=query or "", settings=settings)
         except Exception as error:
             # The question could not be taken; what is on the page stays.
             yield {self.view.status: status_html(user_message(error), error=True)}

@@ -76,7 +76,6 @@ class Question:
     """A clip and a question that belong together."""
 
     source: Path
-    title: str
     query: str
     settings: Settings
 
@@ -153,7 +152,7 @@ class GroundingService:
             return self.media.ingest(
                 question.source,
                 owner=user.id,
-                title=question.title,
+                title=question.source.name,
                 cancel=job.cancel,
                 on_progress=lambda fraction: job.report("preparing", fraction),
             )

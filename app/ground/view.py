@@ -9,13 +9,6 @@ from app.job_queue import Progress
 from app.ui.templates import macros
 from tempo_core.command_line import clock
 
-STAGE_NAMES = {
-    "preparing": "Preparing",
-    "decoding": "Decoding",
-    "allocating": "Allocating",
-    "encoding": "Encoding",
-    "answering": "Answering",
-}
 IDLE_LINE = "Choose a clip, write what to look for, and press Ask."
 
 
@@ -41,11 +34,11 @@ def status_html(
     stages = []
     for idx, stage in enumerate(STAGES):
         if done or idx < current:
-            stages.append((STAGE_NAMES[stage], "done", 100))
+            stages.append((stage.capitalize(), "done", 100))
         elif progress is not None and idx == current:
-            stages.append((STAGE_NAMES[stage], "now", round(100 * progress.fraction)))
+            stages.append((stage.capitalize(), "now", round(100 * progress.fraction)))
         else:
-            stages.append((STAGE_NAMES[stage], "", 0))
+            stages.append((stage.capitalize(), "", 0))
     return str(html.status(stages, line, error))
 
 

@@ -1,8 +1,7 @@
 """The media library: normal copies of clips and their film strips, each belonging to whoever brought it.
 
-A clip's address is an unguessable id AND its owner: /media/<id> answers only its owner (everybody, for
-shared examples; every annotator, for clips of datasets), with byte ranges. Clips that nobody used for a while
-are removed.
+A clip's address is an unguessable id AND its owner: /media/<id> answers only its owner (every annotator, for clips of
+datasets), with byte ranges. Clips that nobody used for a while are removed.
 """
 
 import hashlib
@@ -27,7 +26,6 @@ from tempo_core.errors import InputError, VideoError
 
 logger = logging.getLogger(__name__)
 
-EVERYBODY = "*"
 DATASETS = "datasets"
 """Owner of the copies of datasets' clips: whoever may annotate may see them."""
 DATASET_TTL_S = 30 * 24 * 3600.0
@@ -166,7 +164,7 @@ class MediaLibrary:
             self._used_at_s[clip.id] = self._clock()
             own = [c.id for c in self._clips.values() if c.owner == owner]
             oldest_first = sorted(own, key=self._used_at_s.__getitem__)
-        if owner not in (EVERYBODY, DATASETS):
+        if owner != DATASETS:
             for old_id in oldest_first[: max(0, len(own) - self.per_owner)]:
                 self._remove(old_id)
         return clip
@@ -184,23 +182,14 @@ class MediaLibrary:
     def find(self, owner: str, sha256: str) -> Clip | None:
         """The owner's copy of a file with this content, if it is there."""
         with self._lock:
-            clip = next(
-                (
-                    c
-                    for c in self._clips.values()
-                    if c.source_sha256 == sha256 and c.owner in (owner, EVERYBODY)
-                ),
-                None,
-            )
-        return self.get(clip.id, owner) if clip is not None else None
+            ids = [c.id for c in self._clips.values() if (c.owner, c.source_sha256) == (owner, sha256)]
+        return self.get(ids[0], owner) if ids else None
 
     def get(self, clip_id: str, *owners: str) -> Clip:
-        """The clip, if it is one of these owners' or everybody's. Raises NoSuchFile, the same for unknown and
-        for foreign ids.
-        """
+        """The clip, if it is one of these owners'. Raises NoSuchFile, the same for unknown and for foreign ids."""
         with self._lock:
             clip = self._clips.get(clip_id)
-            if clip is None or clip.owner not in (*owners, EVERYBODY):
+            if clip is None or clip.owner not in owners:
                 raise NoSuchFile("There is no such clip, or it is no longer kept. Choose or upload it again.")
             self._used_at_s[clip_id] = self._clock()
         (clip.folder / "clip.json").touch()
@@ -211,10 +200,10 @@ class MediaLibrary:
         now_s = self._clock()
         with self._lock:
             old = [
-                clip_id
-                for clip_id, used_at_s in self._used_at_s.items()
-                if now_s - used_at_s
-                > (DATASET_TTL_S if self._clips[clip_id].owner == DATASETS else self.ttl_s)
+                clip.id
+                for clip in self._clips.values()
+                if now_s - self._used_at_s[clip.id]
+                > (DATASET_TTL_S if clip.owner == DATASETS else self.ttl_s)
             ]
         for clip_id in old:
             self._remove(clip_id)

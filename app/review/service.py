@@ -8,7 +8,7 @@ from annotations.records import ADJUDICATION, AnnotatorProgress, Verdict
 from annotations.reviewing import Kind, ReviewItem, adopt, decide, review_item
 from annotations.store import Store
 from app.annotate.requests import Count, EditBody, OperationRequest, check_edges
-from app.annotate.task import AnnotationTask, task_json
+from app.annotate.task import task_json
 from app.auth.users import User
 from app.http.dependencies import RequestBody
 from app.media.dataset_clips import DatasetClips
@@ -61,16 +61,14 @@ class ReviewService:
         item = review_item(self.store, query_id, user.id)
         proposals = self.store.proposals(query_id)
         value = task_json(
-            AnnotationTask(
-                query=item.query,
-                annotator=user.id,
-                latest=None,
-                arm=ADJUDICATION,
-                reasons=self.store.suspicions(query_id),
-                proposal=proposals[-1] if proposals else None,
-                clip_status=self.dataset_clips.look(item.query.row.vid),
-                progress=AnnotatorProgress(submitted=0, remaining=0),
-            )
+            item.query,
+            annotator=user.id,
+            latest=None,
+            arm=ADJUDICATION,
+            reasons=self.store.suspicions(query_id),
+            proposal=proposals[-1] if proposals else None,
+            clip_status=self.dataset_clips.look(item.query.row.vid),
+            progress=AnnotatorProgress(submitted=0, remaining=0),
         )
         review = item.to_dict()
         edit_part = {**value["edit"], **_answers_part(review), "parent_id": item.parent_id}

@@ -18,11 +18,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.timeline.parts import check_value, value_schema
-from app.timeline.value import empty_value
+from app.timeline.parts import check_value
 from tempo_core.errors import InputError
 
-VALUE_SCHEMA = value_schema()
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
 """Not "/static": that prefix would hide Gradio's own files."""
@@ -91,20 +89,6 @@ class Timeline(gr.HTML):
             elem_id=elem_id,
         )
 
-    def preprocess(self, payload: Any) -> dict[str, Any] | None:  # type: ignore[override]
-        """What the browser or an API caller sent, checked."""
-        return None if payload is None else check_value(payload)
-
     def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
         """What a handler returned, checked. Raises InputError when the component could not draw it."""
         return None if value is None else check_value(value)
-
-    def example_payload(self) -> dict[str, Any]:
-        return empty_value()
-
-    def example_value(self) -> dict[str, Any]:
-        return empty_value()
-
-    def api_info(self) -> dict[str, Any]:
-        """The JSON schema of a TimelineValue, for the API page and its clients."""
-        return VALUE_SCHEMA

@@ -228,21 +228,3 @@ def check_value(value: Any) -> dict[str, Any]:
     except ValidationError as error:
         raise InputError(sentence_of(error)) from error
     return dict(value)
-
-
-def value_schema() -> dict[str, Any]:
-    """The JSON schema of a value without its `edit` part, every part written where it is used."""
-    schema = TimelineValue.model_json_schema()
-    definitions = schema["$defs"]
-
-    def inline(node: Any) -> Any:
-        if isinstance(node, list):
-            return [inline(part) for part in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node:
-            return inline(definitions[node["$ref"].rpartition("/")[2]])
-        return {key: inline(part) for key, part in node.items() if key not in ("title", "description")}
-
-    properties = {name: part for name, part in schema["properties"].items() if name != "edit"}
-    return {"type": "object", "properties": inline(properties), "required": schema["required"]}

@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
         lambda p: write_clip(p, CFR, audio_s=4),
         CFR,
         "pyav",
-        {"has_audio": True, "frame_rate": 25},
+        {"audio_codec": "aac", "frame_rate": 25},
     ),
     "ntsc.mp4": (
         lambda p: write_clip(p, constant(90, 30_000 / 1001), ticks=30_000),
@@ -178,9 +178,9 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
         "pyav",
         {"height": 96, "width": 171, "as_coded": False},
     ),
-    "turned90.mp4": (turned(90, 1), CFR, "pyav", {"rotation_deg": 90, "height": 96, "width": 128}),
-    "turned180.mp4": (turned(180, 2), CFR, "pyav", {"rotation_deg": 180, "as_coded": False}),
-    "turned270.mp4": (turned(270, 3), CFR, "pyav", {"rotation_deg": 270, "height": 96, "width": 128}),
+    "turned90.mp4": (turned(90, 1), CFR, "pyav", {"height": 96, "width": 128}),
+    "turned180.mp4": (turned(180, 2), CFR, "pyav", {"as_coded": False}),
+    "turned270.mp4": (turned(270, 3), CFR, "pyav", {"height": 96, "width": 128}),
     "mirrored.mp4": (
         lambda p: write_clip(
             p,
@@ -203,7 +203,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
         lambda p: write_clip(p, CFR, container="mpegts", audio_s=4),
         [t + LATE_SOUND_S for t in CFR],
         "pyav",
-        {"has_audio": True},
+        {"audio_codec": "aac"},
     ),
     "program.mpg": (
         lambda p: write_clip(p, CFR, container="mpeg", codec="mpeg2video", ticks=25),

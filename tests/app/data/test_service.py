@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,9 +22,9 @@ from app.auth.users import Authenticator, Role, User
 from app.data.downloads import ZIP, Downloads, download_routes
 from app.data.layout import TabState
 from app.data.page import DataPage
-from app.data.service import DataService, ExportRequest, ImportRequest
+from app.data.service import DataService
 from app.http.dependencies import prepare_app
-from app.job_queue import JobQueue, result_of
+from app.job_queue import Job, JobQueue
 from tempo_core.errors import InputError
 from tests.app.markup import page_text
 
@@ -38,6 +39,10 @@ class OneUser(Authenticator):
 
     def resolve(self, request: Any) -> User | None:
         return request.user
+
+
+def job() -> Job:
+    return Job("ada", threading.Event())
 
 
 def asked_by(*roles: Role, name: str = "ada") -> Any:
@@ -105,7 +110,8 @@ def last(steps: AsyncIterator[dict[Any, Any]]) -> dict[Any, Any]:
 
 def filled(tab: Any, **changes: Any) -> dict[Any, Any]:
     """A tab's form as it stands on a fresh page, with changes by the components' names."""
-    return {c: c.value for c in tab.form} | {getattr(tab, name): value for name, value in changes.items()}
+    fields = {component: component.value for component in tab.form.values()}
+    return fields | {tab.form[name]: value for name, value in changes.items()}
 
 
 def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
@@ -117,7 +123,7 @@ def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
     assert [shown[tab]["visible"] for tab in (view.imports.tab, view.exports.tab, view.compare.tab)] == [
         False
     ] * 3
-    assert shown[view.exports.dataset]["choices"] == ["qvh"]
+    assert shown[view.exports.form["dataset"]]["choices"] == ["qvh"]
     shown = page.arrive(asked_by(Role.VISITOR))
     assert list(shown) == [view.rows.count]
     assert "role annotator" in shown[view.rows.count]
@@ -127,8 +133,10 @@ def test_filters_pages_and_bad_filters(page: DataPage) -> None:
     view, who = page.view, asked_by(Role.ANNOTATOR)
     rows = view.rows
 
-    def show(*filters: str, state: TabState | None = None, target: Any = rows.text, user: Any = who) -> Any:
-        values = {**dict(zip(rows.filters, filters, strict=True)), view.tab_state: state or TabState()}
+    def show(
+        *filters: str, state: TabState | None = None, target: Any = rows.form["text"], user: Any = who
+    ) -> Any:
+        values = {**dict(zip(rows.form.values(), filters, strict=True)), view.tab_state: state or TabState()}
         copy = SimpleNamespace(elem_id=target.elem_id)  # as Gradio makes of a component that was updated
         return page.show_rows(values, user, SimpleNamespace(target=copy))
 
@@ -143,7 +151,7 @@ def test_filters_pages_and_bad_filters(page: DataPage) -> None:
         (120, 100, rows.forward): 100,
         (120, 100, rows.back): 50,
         (120, 30, rows.back): 0,
-        (120, 100, rows.dataset): 0,
+        (120, 100, rows.form["dataset"]): 0,
         (0, 0, rows.forward): 0,
     }
     answers = {
@@ -224,7 +232,7 @@ def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_pat
     shown = last(page.bring_in(form, EVERYTHING))
     assert "1 added" in shown[view.imports.result]
     assert "1 left out" in shown[view.imports.result]
-    assert shown[view.rows.dataset]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
+    assert shown[view.rows.form["dataset"]]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
     assert shown[view.imports.button]["interactive"]
     for changes in ({"files": []}, {"format": "odd"}, {"split": "odd"}):
         form = filled(view.imports, **{"files": [str(file)], **changes})
@@ -234,15 +242,10 @@ def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_pat
 @pytest.mark.parametrize("name", ["page.html", "photo.png", "empty.csv"])
 def test_files_of_no_format_are_refused_by_name(service: DataService, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"" if name == "empty.csv" else b"<html>\x00\xff")
-    outcome = result_of(_done(service.submit_import(ADA, ImportRequest(files=(tmp_path / name,)))))
+    outcome = service.import_files(job(), ADA, files=(tmp_path / name,))
     assert outcome.imported == ()
     assert outcome.refused[0][0] == name
     assert "no format known" in outcome.refused[0][1]
-
-
-def _done(job: Any) -> Any:
-    job.future.exception(timeout=240)
-    return job
 
 
 FORMATS = [name for name in formats.names() if name != "predictions"]
@@ -250,12 +253,7 @@ FORMATS = [name for name in formats.names() if name != "predictions"]
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_each_format_goes_out_and_comes_in_again(service: DataService, tmp_path: Path, form: str) -> None:
-    from annotations.formats import ExportOptions
-
-    options = ExportOptions(frame_rate=25.0, keep_going=True)
-    out = result_of(
-        _done(service.submit_export(ADA, ExportRequest(format=form, dataset="qvh", options=options)))
-    )
+    out = service.export(job(), ADA, format=form, dataset="qvh", frame_rate=25.0, keep_going=True)
     assert any("manifest" in name.lower() for name in out.names)
     with zipfile.ZipFile(out.bundle.folder / ZIP) as archive:
         assert sorted(archive.namelist()) == list(out.names)
@@ -263,8 +261,7 @@ def test_each_format_goes_out_and_comes_in_again(service: DataService, tmp_path:
     files = tuple(
         out.bundle.folder / name for name in out.names if not any(part in name.lower() for part in papers)
     )
-    wish = ImportRequest(files=files, format=form, dataset="again")
-    back = result_of(_done(service.submit_import(ADA, wish)))
+    back = service.import_files(job(), ADA, files=files, format=form, dataset="again")
     assert back.refused == ()
     assert sum(done.report.added for done in back.imported) == 3
 
@@ -277,7 +274,7 @@ def test_an_export_is_what_the_command_writes(
     service.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
     monkeypatch.setenv("TEMPO_HOME", str(tmp_path))
     for form, name in (("qvhighlights", ""), ("csv", "qvh.csv")):
-        out = result_of(_done(service.submit_export(ADA, ExportRequest(format=form, dataset="qvh"))))
+        out = service.export(job(), ADA, format=form, dataset="qvh")
         target = tmp_path / "cli" / form / name
         arguments = [
             "export",
@@ -320,7 +317,7 @@ def test_comparison_shows_both_rules_and_hands_out_the_reports(page: DataPage, s
 
 
 def test_files_go_to_researchers_only(service: DataService) -> None:
-    out = result_of(_done(service.submit_export(ADA, ExportRequest(format="csv", dataset="qvh"))))
+    out = service.export(job(), ADA, format="csv", dataset="qvh")
     address = f"/data/files/{out.bundle.id}"
 
     def client(*roles: Role) -> TestClient:

@@ -54,9 +54,7 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
     (tmp_path / "media").mkdir()
     media, queues = MediaLibrary(tmp_path / "media", light_prepare, light_draw), JobQueues()
     service = GroundingService(engines, media, queues, ground=fake_ground)
-    question = Question(
-        source=write_clip(tmp_path / "clip.mp4"), title="clip", query="a square", settings=Settings()
-    )
+    question = Question(source=write_clip(tmp_path / "clip.mp4"), query="a square", settings=Settings())
 
     def ask() -> Outcome:
         return asyncio.run(_outcome(service, question))
