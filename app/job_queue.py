@@ -37,19 +37,15 @@ class Progress:
 class Job:
     """One piece of work in a queue."""
 
-    def __init__(self, owner: str, cancel: threading.Event) -> None:
+    def __init__(self, owner: str, cancel: threading.Event | None = None) -> None:
         self.owner = owner
-        self.cancel = cancel
-        self._progress = Progress(stage="queued")
+        self.cancel = cancel or threading.Event()
+        self.progress = Progress(stage="queued")
         self.future: Future[Any] = Future()
 
     def report(self, stage: str, fraction: float = 0.0) -> None:
         """Say where the work stands; called from the queue's thread."""
-        self._progress = Progress(stage=stage, fraction=min(1.0, max(0.0, fraction)))
-
-    @property
-    def progress(self) -> Progress:
-        return self._progress
+        self.progress = Progress(stage=stage, fraction=min(1.0, max(0.0, fraction)))
 
 
 class JobQueue:
@@ -63,7 +59,7 @@ class JobQueue:
 
     def submit(self, owner: str, work: Callable[[Job], Any], *, cancel: threading.Event | None = None) -> Job:
         """Queue `work`. Raises Busy when the queue or this owner's share of it is full."""
-        job = Job(owner, cancel or threading.Event())
+        job = Job(owner, cancel)
         with self._lock:
             if len(self._jobs) >= self.limit:
                 raise Busy(

@@ -33,7 +33,7 @@ class EngineProvider:
     ) -> None:
         self._load, self._on_failure = load, on_failure
         self._engine: Any = None
-        self._status = EngineStatus(state="loading", message="The model is loading.")
+        self.status = EngineStatus(state="loading", message="The model is loading.")
         self._lock = threading.Lock()
         self._requested = False
         """Whether to load once more when the present load has ended."""
@@ -48,13 +48,9 @@ class EngineProvider:
         provider._load_once()
         return provider
 
-    @property
-    def status(self) -> EngineStatus:
-        return self._status
-
     def start(self) -> None:
         """Begin loading; returns at once, and a second call does nothing."""
-        if self._status.state == "loading" and self._idle.is_set():
+        if self.status.state == "loading" and self._idle.is_set():
             self.reload()
 
     def reload(self) -> None:
@@ -77,7 +73,7 @@ class EngineProvider:
     def get(self) -> Any:
         """The engine. Raises NotReady while there is none."""
         if self._engine is None:
-            raise NotReady(self._status.message)
+            raise NotReady(self.status.message)
         return self._engine
 
     def _load_while_requested(self) -> None:
@@ -101,7 +97,7 @@ class EngineProvider:
                 if not isinstance(error, TempoError):
                     logger.exception("loading the model failed")
                 message = "The model could not be loaded, so questions cannot be answered."
-                self._status = EngineStatus(state="failed", message=message)
+                self.status = EngineStatus(state="failed", message=message)
                 if self._on_failure is not None:
                     self._on_failure(error)
                 return
@@ -109,4 +105,4 @@ class EngineProvider:
             model_id = str(engine.model_id)
             message = f"{model_id} answers: the promoted adapter could not be loaded."
         self._engine = engine
-        self._status = EngineStatus(state="ready", message=message, model_id=model_id)
+        self.status = EngineStatus(state="ready", message=message, model_id=model_id)

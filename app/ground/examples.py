@@ -28,6 +28,15 @@ class Example:
     licence: str
     source: str
 
+    def card(self) -> dict[str, Any]:
+        """What its card on the page shows."""
+        return {
+            "title": self.title,
+            "questions": list(self.questions),
+            "licence": self.licence,
+            "source": self.source,
+        }
+
 
 def read_examples(folder: Path | None = SHIPPED) -> list[Example]:
     """The examples in manifest order; [] without a manifest. Raises InputError on a broken one."""

@@ -1,19 +1,22 @@
 """Where things stand on the ground page."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.ground.clip_input import ClipInput
 from app.ground.engines import EngineStatus
-from app.ground.example_cards import example_cards
 from app.ground.examples import Example
 from app.ground.service import MAX_N_BEST
 from app.ground.view import EMPTY_RESULT, model_html, status_html
 from app.timeline import Timeline
+from app.ui.json_component import json_component
 from tempo_core.prompt import MAX_QUERY_CHARACTERS
 
+ASSETS = Path(__file__).parent / "assets"
 CHECK_MODEL_EVERY_S = 1.0
 
 
@@ -38,7 +41,13 @@ class GroundView:
         with gr.Row(elem_id="ground"):
             with gr.Column(scale=2, min_width=330, elem_id="ground-form"):
                 self.clip = ClipInput(label="Clip", height=250, elem_id="ground-clip")
-                self.cards = example_cards(examples)
+                self.cards = json_component(
+                    ASSETS / "example_cards.js",
+                    "ground-examples",
+                    value=json.dumps([example.card() for example in examples]),
+                    visible=bool(examples),
+                )
+                """Selects {"clip", "question", "keep_clip"}, the first two by number."""
                 self.query = gr.Textbox(
                     label="When does this happen?",
                     placeholder="a red circle appears",

@@ -149,13 +149,8 @@ class GroundingService:
 
         def ingest(job: Job) -> Clip:
             job.report("preparing")
-            return self.media.ingest(
-                question.source,
-                owner=user.id,
-                title=question.source.name,
-                cancel=job.cancel,
-                on_progress=lambda fraction: job.report("preparing", fraction),
-            )
+            source = question.source
+            return self.media.ingest(source, owner=user.id, title=source.name, job=job)
 
         job = self.queues.clips.submit(user.id, ingest, cancel=cancel)
         async for progress in self.queues.clips.follow(job):

@@ -144,11 +144,7 @@ class DatasetClips:
 
     def _prepare(self, video: Video, job: Job) -> ReadyClip:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(
-            Path(video.path),
-            owner=DATASETS,
-            title=video.vid,
-            cancel=job.cancel,
-            on_progress=lambda fraction: job.report("preparing", fraction),
+            Path(video.path), owner=DATASETS, title=video.vid, job=job
         )
         # A clip without film strip or shot changes can be worked on all the same.
         strip: FilmStrip | None = None

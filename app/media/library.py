@@ -22,6 +22,7 @@ from fastapi.responses import FileResponse
 from app.auth.users import Role
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
+from app.job_queue import Job
 from tempo_core.errors import InputError, VideoError
 
 logger = logging.getLogger(__name__)
@@ -128,10 +129,10 @@ class MediaLibrary:
         *,
         owner: str,
         title: str,
-        cancel: threading.Event | None = None,
-        on_progress: Callable[[float], None] = lambda fraction: None,
+        job: Job | None = None,
     ) -> Clip:
-        """The owner's clip made from this file; the same bytes are only prepared once per owner.
+        """The owner's clip made from this file; the same bytes are only prepared once per owner. `job` is told how far
+        it is, and can cancel it.
 
         Raises VideoError for what is not a readable video, InputError when the disk is full, Cancelled.
         """
@@ -146,11 +147,17 @@ class MediaLibrary:
             raise InputError(
                 "The server's disk is too full for another clip. Try a shorter one, or try again later."
             )
+        job = job or Job(owner)
         clip_id = secrets.token_urlsafe(18)
         folder = self.folder / clip_id
         folder.mkdir(mode=0o700)
         try:
-            facts = self._prepare(source, folder, cancel=cancel or threading.Event(), on_progress=on_progress)
+            facts = self._prepare(
+                source,
+                folder,
+                cancel=job.cancel,
+                on_progress=lambda fraction: job.report("preparing", fraction),
+            )
             clip = Clip(
                 id=clip_id, owner=owner, title=title, source_sha256=digest, folder=folder, facts=facts
             )

@@ -10,7 +10,7 @@ baked into the page of every visitor. Return raw values from handlers, never `gr
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 from fastapi import FastAPI
@@ -19,12 +19,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app.timeline.parts import check_value
-from tempo_core.errors import InputError
 
 ASSETS = Path(__file__).parent / "assets"
 ASSETS_PREFIX = "/ui-assets"
 """Not "/static": that prefix would hide Gradio's own files."""
-MODES = ("ground", "annotate", "review")
 
 _LOAD = """
 const assets = %s, version = %s, mode = %s, workspace = %s;
@@ -73,12 +71,10 @@ class Timeline(gr.HTML):
         self,
         *,
         label: str = "Timeline",
-        mode: str = "ground",
+        mode: Literal["ground", "annotate", "review"] = "ground",
         workspace: str | None = None,
         elem_id: str | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise InputError(f"A timeline's mode is one of {', '.join(MODES)}; got {mode!r}.")
         super().__init__(
             None,
             label=label,

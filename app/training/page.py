@@ -186,13 +186,7 @@ class TrainPage:
                 raise InputError(f"The clip {row.video.name} is gone. Put it back to look at this row.")
 
             def prepare(job: Job) -> tuple[Clip, FilmStrip | None]:
-                clip = media.ingest(
-                    row.video,
-                    owner=user.id,
-                    title=row.video.name,
-                    cancel=job.cancel,
-                    on_progress=lambda fraction: job.report("preparing", fraction),
-                )
+                clip = media.ingest(row.video, owner=user.id, title=row.video.name, job=job)
                 return clip, media.strip_of(clip, cancel=job.cancel)
 
             job = clip_queue.submit(user.id, prepare)

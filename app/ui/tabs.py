@@ -33,9 +33,6 @@ class Tabs:
         if self._running.get(_tab(user, request)) is event:
             del self._running[_tab(user, request)]
 
-    def __len__(self) -> int:
-        return len(self._running)
-
 
 def _tab(user: User, request: Any) -> tuple[str, str]:
     return user.id, str(request.session_hash)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ class OneUser(Authenticator):
 
 
 def job() -> Job:
-    return Job("ada", threading.Event())
+    return Job("ada")
 
 
 def asked_by(*roles: Role, name: str = "ada") -> Any:

@@ -1,7 +1,6 @@
 """The media library and its route."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def test_nothing_is_left_of_a_cancelled_clip(tmp_path: Path, clip: Path) -> None
     (tmp_path / "media").mkdir()
     media = MediaLibrary(tmp_path / "media", cancelled, light_draw)
     with pytest.raises(Cancelled):
-        media.ingest(clip, owner="alice", title="square.mp4", cancel=threading.Event())
+        media.ingest(clip, owner="alice", title="square.mp4")
     assert list(media.folder.iterdir()) == []
 
 
