@@ -71,9 +71,8 @@ def task_json(
     parts = clip_parts(None)
     if ready is not None:
         parts = clip_parts(ready.clip, ready.strip)
-        parts["video"]["frame_rate"] = (
-            ready.frame_rate
-        )  # edits are counted in frames, of a single picture too
+        # Edits are counted in frames, also in a clip of a single picture, which has no rate.
+        parts["video"]["frame_rate"] = ready.frame_rate
     edit_part = {
         "query_id": query.id,
         "qid": row.qid,
