@@ -6,9 +6,9 @@ refusal where it was taught to refuse, else the yes/no turn of its protocol. p b
 offset) (Platt 1999, with his smoothed targets). The figures of the fit are cross-fitted: each video's rows are scaled
 by a fit on the other videos.
 
-The engine reads a model's scaling once (`read_scaling`, from the adapter's folder where there is one), reports
-`scale(own)` as an answer's relevance, and drops the moments where `is_refused`. `predict` writes the model's own
-figure, so that a calibration can be made anew.
+The engine reads a model's scaling once, from the adapter's folder where there is one, reports `scale(own)` as an
+answer's relevance, and refuses under one half. A calibration is made from a model's own figures, never from scaled
+ones.
 """
 
 import json
@@ -128,17 +128,6 @@ def read_scaling(folder: Path, model_id: str) -> PlattScaling | None:
     if not is_good:
         raise CheckpointError(f"{path} has slope {scaling.slope}, offset {scaling.offset}. Calibrate again.")
     return scaling if scaling.model_id == model_id else None
-
-
-def is_refused(protocol: Protocol, scaling: PlattScaling | None, relevance: float) -> bool | None:
-    """Whether a model refuses at its own `relevance`; None where its answer says so itself.
-
-    A model that was never taught to refuse does so when its calibrated P(relevant) is under one half, and never
-    before it is calibrated.
-    """
-    if protocol.refuses:
-        return None
-    return scaling is not None and scaling.scale(relevance) < 0.5
 
 
 def relevance_note(protocol: Protocol, scaling: PlattScaling | None) -> str:

@@ -58,13 +58,22 @@ def calibrate(
 
 
 def predicting_model(predictions: Path) -> str:
-    """The one model that made a prediction file. Raises InputError when there are several, or none is named."""
+    """The one model that made a prediction file with its own figures.
+
+    Raises InputError when there are several models, none is named, or the figures are scaled already.
+    """
     from tempo_core.metrics.rows import Problem, read_json_lines
 
     names = set()
     for line in read_json_lines(predictions):
-        run = None if isinstance(line, Problem) else line.values.get("run")
-        names.add(run.get("model_id") if isinstance(run, dict) else None)
+        told = None if isinstance(line, Problem) else line.values.get("run")
+        run = told if isinstance(told, dict) else {}
+        if run.get("calibrated"):
+            raise InputError(
+                f"{predictions} holds figures that are calibrated already. Delete the model's calibration.json, "
+                "predict again, then calibrate."
+            )
+        names.add(run.get("model_id"))
     if len(names) != 1 or not isinstance(name := names.pop(), str):
         raise InputError(
             f"{predictions} must be made by one model, named in run.model_id of every row. Make it with "

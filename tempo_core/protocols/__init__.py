@@ -54,9 +54,9 @@ WORDLESS = ("yeliudev/videomind-2b", "yeliudev/videomind-7b", "yeliudev/videomin
 
 PLAIN: Mapping[str, str] = {
     "qwen2_vl": "tempo",
-    "qwen2_5_vl": "tempo",
-    "qwen3_vl": "tempo",
-    "qwen3_5": "tempo",
+    "qwen2_5_vl": "qwen2_5_vl",
+    "qwen3_vl": "timelens_8b",
+    "qwen3_5": "qwen3_5",
 }
 """What a family's checkpoints are asked with when nothing is known about them."""
 

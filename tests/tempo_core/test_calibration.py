@@ -13,7 +13,6 @@ from tempo_core.calibration import (
     FILE_NAME,
     PlattScaling,
     fit_scaling,
-    is_refused,
     read_scaling,
     relevance_note,
     write_scaling,
@@ -97,14 +96,7 @@ def test_the_page_is_told_where_a_figure_comes_from() -> None:
     assert "refusal, not calibrated" in relevance_note(ours, None)
 
 
-def test_only_a_calibration_lets_an_untaught_model_refuse() -> None:
-    ours, theirs = protocol_named("tempo"), protocol_named("timelens_8b")
-    assert is_refused(ours, None, 0.01) is None
-    assert is_refused(theirs, None, 0.01) is False
-    assert [is_refused(theirs, scaling_of("m"), p) for p in (0.6, 0.63)] == [True, False]
-
-
-def rows(tmp_path: Path, *, model_ids: tuple[str, ...] = ("m@1/nf4",)) -> list[str]:
+def rows(tmp_path: Path, *, model_ids: tuple[str, ...] = ("m@1/nf4",), **run_fields: Any) -> list[str]:
     """Files of 80 rows, 40 of them with a moment, and the command's arguments."""
     relevance, relevant, videos = draw(slope=1.0, offset=0.0, count=80)
     truth, predictions = tmp_path / "truth.jsonl", tmp_path / "predictions.jsonl"
@@ -114,7 +106,7 @@ def rows(tmp_path: Path, *, model_ids: tuple[str, ...] = ("m@1/nf4",)) -> list[s
             windows = [[0, 2]] if is_relevant else []
             truth_file.write(json.dumps({**shared, "duration": 10, "relevant_windows": windows}) + "\n")
             answer = {"relevance": p, "refused": p < 0.5, "moments": [], "pred_relevant_windows": []}
-            run = {"run": {"model_id": model_ids[row % len(model_ids)]}}
+            run = {"run": {"model_id": model_ids[row % len(model_ids)], **run_fields}}
             predictions_file.write(json.dumps({**shared, **answer, **run}) + "\n")
     return ["calibrate", "--predictions", str(predictions), "--ground-truth", str(truth)]
 
@@ -133,6 +125,12 @@ def test_the_command_writes_beside_the_checkpoint(tmp_path: Path, capsys: pytest
 def test_predictions_of_two_models_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*rows(tmp_path, model_ids=("a", "b")), "--into", str(tmp_path)]) == 2
     assert "must be made by one model" in capsys.readouterr().err
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_scaled_figures_are_not_scaled_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*rows(tmp_path, calibrated=True), "--into", str(tmp_path)]) == 2
+    assert "calibrated already" in capsys.readouterr().err
     assert not (tmp_path / FILE_NAME).exists()
 
 

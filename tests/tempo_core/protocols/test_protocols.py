@@ -59,12 +59,30 @@ def test_a_protocol_says_where_it_comes_from(name: str) -> None:
     assert set(protocol.model_types) <= set(PLAIN)
 
 
-@pytest.mark.parametrize(("hub_name", "name"), HUB_NAMES.items())
-def test_a_published_checkpoint_is_known_by_its_name(hub_name: str, name: str) -> None:
-    (model_type, *_) = protocol_named(name).model_types
-    choice = choose_protocol(model_type, source=f"{hub_name.upper()}@main")
+@pytest.mark.parametrize(
+    ("model_type", "hub_name", "name"),
+    [
+        ("qwen3_vl", "MCG-NJU/TimeLens2-4B", "timelens2"),
+        ("qwen3_vl", "TencentARC/TimeLens-8B@main", "timelens_8b"),
+        ("qwen2_5_vl", "TencentARC/TimeLens-7B", "timelens_7b"),
+        ("qwen2_5_vl", "RuizheChen/TVG_Coldstart", "tvg_r1"),
+        ("qwen2_5_vl", "Boshenxx/Time-R1-7B", "time_r1"),
+        ("qwen2_vl", "zeqianli/UniTime", "unitime"),
+        ("qwen3_5", "NemoStation/Marlin-2B@fd111fc", "marlin"),
+        ("qwen2_5_vl", "zhengmh/OmniVTG-7B", "omnivtg"),
+        ("qwen2_5_vl", "JINSUBY/RA-RFT-Qwen2.5-VL-7B", "ra_rft"),
+    ],
+)
+def test_a_published_checkpoint_is_known_by_its_name(model_type: str, hub_name: str, name: str) -> None:
+    choice = choose_protocol(model_type, source=hub_name)
     assert choice.protocol.name == name
     assert choice.is_known
+
+
+def test_every_name_in_the_table_is_of_a_family_that_speaks_it() -> None:
+    for hub_name, name in HUB_NAMES.items():
+        assert hub_name == hub_name.lower()
+        assert choose_protocol(protocol_named(name).model_types[0], source=hub_name).is_known
 
 
 def test_an_adapter_speaks_for_its_base() -> None:
@@ -82,7 +100,15 @@ def test_a_person_goes_before_the_file_and_the_file_before_the_name() -> None:
     assert choose_protocol("qwen2_vl", settings={"max_frames": 40}).protocol.name == "tempo"
 
 
-@pytest.mark.parametrize(("model_type", "name"), PLAIN.items())
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [
+        ("qwen2_vl", "tempo"),
+        ("qwen2_5_vl", "qwen2_5_vl"),
+        ("qwen3_vl", "timelens_8b"),
+        ("qwen3_5", "qwen3_5"),
+    ],
+)
 def test_an_unknown_checkpoint_is_asked_plainly_and_that_is_told(model_type: str, name: str) -> None:
     choice = choose_protocol(model_type, source="somebody/Finetune-7B")
     assert choice.protocol.name == name
