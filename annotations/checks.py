@@ -53,7 +53,8 @@ def _record_problems(connection: Connection) -> Iterator[str]:
     """Queries and corrections against the hashes that were stored with them, and the rows of the queue."""
     query, operation, place = tables.queries, tables.operations, tables.queue
     correction, moment = tables.corrections, tables.correction_moments
-    statement: Select[Any] = select(query.c.id, query.c.content, query.c.raw, query.c.row_sha256)
+    statement: Select[Any]
+    statement = select(query.c.id, query.c.content, query.c.raw, query.c.row_sha256)
     for row in connection.execution_options(yield_per=1000).execute(statement):
         if digest([row.content, row.raw]) != row.row_sha256:
             yield f"Query {row.id} is not what was imported: its hash differs."
@@ -63,10 +64,12 @@ def _record_problems(connection: Connection) -> Iterator[str]:
         for versions in reading.corrections(connection, ids).values():
             request_hashes: dict[str, str] = {}
             for op_ids in reading.chunks([version.op_id for version in versions]):
-                statement = select(operation.c.op_id, operation.c.request_sha256)
-                statement = statement.where(operation.c.op_id.in_(op_ids), operation.c.kind == "submit")
-                for op_id, request_sha256 in connection.execute(statement):
-                    request_hashes[op_id] = request_sha256
+                statement = select(operation.c.op_id, operation.c.request_sha256).where(
+                    operation.c.op_id.in_(op_ids), operation.c.kind == "submit"
+                )
+                request_hashes.update(
+                    {row.op_id: row.request_sha256 for row in connection.execute(statement)}
+                )
             # Each annotator's versions must follow one another without a gap.
             latest: dict[str, Correction] = {}
             for version in versions:

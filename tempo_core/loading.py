@@ -332,7 +332,7 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
             config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
             config.inference_mode = not trainable
             tuned = PeftModel(model, config)
-            result = set_peft_model_state_dict(tuned, tensors)
+            result: Any = set_peft_model_state_dict(tuned, tensors)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         raise CheckpointError(f"The adapter {folder} could not be loaded: {_first_line(error)}") from error
     if result.unexpected_keys:

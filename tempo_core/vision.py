@@ -111,7 +111,7 @@ def group_frames(
 
 def image_inputs(
     model: Any,
-    frames: Frames,
+    frames: Sequence[Frames] | Frames,
     sizes_px: npt.NDArray[np.int64],
     normaliser: Normaliser,
     *,

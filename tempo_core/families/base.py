@@ -137,7 +137,7 @@ def attend(
         for window in windows:
             # [U * number, heads, length, D / heads]: every window is a small picture of its own
             pieces = [heads[:, window].flatten(0, 1).transpose(1, 2) for heads in (query, key, value)]
-            out = F.scaled_dot_product_attention(*pieces, scale=attention.scaling)
+            out = F.scaled_dot_product_attention(pieces[0], pieces[1], pieces[2], scale=attention.scaling)
             mixed[:, window] = out.transpose(1, 2).unflatten(0, (n_units, -1))
     projected: Tensor = attention.proj(mixed.reshape(n_units, n_patches, width))
     return projected

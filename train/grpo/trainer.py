@@ -274,7 +274,7 @@ class PirGrpoTrainer(StageTrainer):
             group.old_per_token_logps = per_token_logps.detach()
         if config.beta > 0 and group.ref_per_token_logps is None:
             # by the copy of the start, or by the model without its adapter
-            peft = getattr(model, "module", model)
+            peft: Any = getattr(model, "module", model)
             with torch.no_grad(), peft.disable_adapter() if self._reference is None else nullcontext():
                 group.ref_per_token_logps = self._per_token_logps(self._reference or peft, group)
         result = group_loss(

@@ -101,11 +101,11 @@ def _render(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: OnPr
         with exclusive_lock(folder, wait=True):  # refreshes share the cache
             if not (folder / "complete").is_file():
                 earlier = len(examples) // QUESTIONS
-                make_set(
-                    plan,
-                    folder,
-                    on_progress=lambda count, _, earlier=earlier: on_progress(earlier + count, clips),
-                )
+
+                def report(count: int, _: int, earlier: int = earlier) -> None:
+                    on_progress(earlier + count, clips)
+
+                make_set(plan, folder, on_progress=report)
                 (folder / "complete").touch()
         examples += read_examples(folder / "rows.jsonl").training
     return [replace(example, row_id=f"shapeworld-{seed}/{idx}") for idx, example in enumerate(examples)]

@@ -381,11 +381,15 @@ class Refresh:
                     "Put the old one back and go on, or start another refresh."
                 )
             for name, rows in held_out.items():
+
+                def report(completed: int, _: int, earlier: int = earlier) -> None:
+                    self._count(earlier + completed, total)
+
                 answers[name, model_name] = answer_rows(
                     engine,
                     rows,
                     self.folder / "answers" / f"{name}-{model_name}.jsonl",
-                    on_progress=lambda completed, _, earlier=earlier: self._count(earlier + completed, total),
+                    on_progress=report,
                     cancel=self.cancel,
                 )
                 earlier += len(rows)

@@ -146,7 +146,7 @@ def _train_stage(
     loader: DataLoader[Any] = DataLoader(
         range(state.step, steps),  # type: ignore[arg-type]
         batch_size=None,
-        collate_fn=make_batch,
+        collate_fn=make_batch,  # type: ignore[arg-type]  # of one step's number, without batches
         **(worker if recipe.loader_processes else {}),
     )
     parameters = [
