@@ -17,11 +17,6 @@ from tempo_core.errors import InputError
 TOKEN_PX = 28
 """Side of the square of pixels that one visual token of Qwen2-VL covers."""
 
-ALLOCATORS = ("saa", "uniform", "random", "shifted")
-"""Known ways to share a budget. Two are controls for experiments: `random` is SAA's own sharing on shuffled frames,
-`shifted` gives each frame what SAA gives the one two before it: into the events, away from where they begin and end."""
-_SHIFT_FRAMES = 2
-
 _SMALL_PX = 32
 """Frames are compared as 32 x 32 pictures: compression noise goes, a small new object stays."""
 _CELL_PX = 4
@@ -32,6 +27,37 @@ _STILL = 1.5 / 255
 """Changes that stand out by less than this are noise, and the video counts as still."""
 _BASE_WEIGHT = 0.1
 """Weight of a frame that does not change at all, relative to the frame that changes most."""
+_SHIFT_FRAMES = 2
+
+
+def saa_weights(variation: npt.NDArray[np.float64], seed: int = 0) -> npt.NDArray[np.float64]:
+    """Weights float64[T] by content variation float64[T]: SAA's own."""
+    return _BASE_WEIGHT + (1 - _BASE_WEIGHT) * variation
+
+
+def uniform_weights(variation: npt.NDArray[np.float64], seed: int = 0) -> npt.NDArray[np.float64]:
+    """The same weight for every frame."""
+    return np.ones(len(variation))
+
+
+def random_weights(variation: npt.NDArray[np.float64], seed: int = 0) -> npt.NDArray[np.float64]:
+    """A control for experiments: SAA's weights on shuffled frames."""
+    return np.random.default_rng(seed).permutation(saa_weights(variation))
+
+
+def shifted_weights(variation: npt.NDArray[np.float64], seed: int = 0) -> npt.NDArray[np.float64]:
+    """A control for experiments: each frame has the weight of the one two before it, so that tokens go into the events,
+    away from where they begin and end."""
+    return np.roll(saa_weights(variation), _SHIFT_FRAMES)
+
+
+ALLOCATORS = {
+    "saa": saa_weights,
+    "uniform": uniform_weights,
+    "random": random_weights,
+    "shifted": shifted_weights,
+}
+"""How a budget can be shared: (variation float64[T], seed) → weights float64[T], all above 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +116,7 @@ def allocate(
             f"Give at least {count * areas[0]} tokens, or sample fewer frames."
         )
     variation = content_variation(frames)
-    weights = np.ones(count) if allocator == "uniform" else _BASE_WEIGHT + (1 - _BASE_WEIGHT) * variation
-    if allocator == "random":
-        weights = np.random.default_rng(seed).permutation(weights)
-    elif allocator == "shifted":
-        weights = np.roll(weights, _SHIFT_FRAMES)
+    weights = ALLOCATORS[allocator](variation, seed)
     ideal = water_fill(weights, total=budget_tokens, low=float(areas[0]), high=float(areas[-1]))
     rungs = round_to_ladder(ideal, areas, budget_tokens)
     sizes = np.array(ladder, dtype=np.int64)[rungs] * token_px

@@ -27,7 +27,7 @@ def clip(
     frames=st.integers(10, 60),
     per_frame=st.floats(1.0, 20.0),
     shape=st.sampled_from([(64, 64), (48, 64), (36, 64), (64, 36)]),
-    allocator=st.sampled_from(ALLOCATORS),
+    allocator=st.sampled_from(list(ALLOCATORS)),
     seed=st.integers(0, 1000),
 )
 def test_budget_is_kept_and_used(
@@ -71,10 +71,11 @@ def test_large_budgets_are_used_to_95_percent(frames: int, per_frame: int) -> No
         assert 0.95 * frames * per_frame <= shared_out.tokens.sum() <= frames * per_frame
 
 
-def test_is_deterministic() -> None:
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_is_deterministic(allocator: str) -> None:
     video = clip([(5, 9)], noise=4)
-    first = allocate(video, budget_tokens=120, min_tokens=1, max_tokens=16)
-    again = allocate(video, budget_tokens=120, min_tokens=1, max_tokens=16)
+    first = allocate(video, budget_tokens=120, min_tokens=1, max_tokens=16, allocator=allocator)
+    again = allocate(video, budget_tokens=120, min_tokens=1, max_tokens=16, allocator=allocator)
     assert first.to_dict() == again.to_dict()
 
 

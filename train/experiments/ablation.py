@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tempo_core.allocation import ALLOCATORS
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel, load_model
 from train.checkpoints import exclusive_lock, write_json
@@ -59,10 +60,7 @@ class Ablation:
 ABLATIONS = {
     "allocation": Ablation(
         name="allocation",
-        arms={
-            name: ReadingConfig(allocator=name, tokens_per_frame=4.0, min_tokens=1)
-            for name in ("saa", "uniform", "random", "shifted")
-        },
+        arms={name: ReadingConfig(allocator=name, tokens_per_frame=4.0, min_tokens=1) for name in ALLOCATORS},
         steps=250,
         mixture=replace(tempo_tiny().phases[-1].mixture, rich_share=0.5, sparse_share=0.5),
         tiers=("rich", "sparse"),
