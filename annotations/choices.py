@@ -6,6 +6,7 @@ FormatName = Literal[
     "qvhighlights",
     "predictions",
     "lighthouse",
+    "na-vmr",
     "charades-sta",
     "activitynet",
     "timelens",
@@ -14,7 +15,40 @@ FormatName = Literal[
     "webvtt",
     "elan",
     "csv",
+    "ra-rft",
+    "time-r1",
+    "unitime",
+    "didemo",
+    "tacos",
+    "youcook2",
+    "activitynet13",
+    "ego4d-nlq",
+    "via",
+    "cvat",
+    "fiftyone",
+    "losslesscut",
+    "audacity",
+    "srt",
 ]
+"""Formats that are read."""
+ExportFormat = Literal[
+    "qvhighlights",
+    "predictions",
+    "lighthouse",
+    "na-vmr",
+    "charades-sta",
+    "activitynet",
+    "timelens",
+    "parquet",
+    "label-studio",
+    "webvtt",
+    "elan",
+    "csv",
+    "llama-factory",
+    "ms-swift",
+    "easyr1",
+]
+"""Formats that are written."""
 ExportRule = Literal["latest", "adjudicated", "majority"]
 Snapping = Literal["outward", "nearest"]
 SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]

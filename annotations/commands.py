@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import typer
 
-from annotations.choices import ExportRule, FormatName, SaliencyPolicy, Snapping
+from annotations.choices import ExportFormat, ExportRule, FormatName, SaliencyPolicy, Snapping
 from annotations.rows import Split
 from annotations.suspicion import REASONS
 from tempo_core import command_line
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from annotations.records import Query
     from annotations.store import Store
 
+LISTED_OMISSIONS = 20
+"""Things left out of an import that the text for people names; the JSON names all."""
+HELD_NAMES = {
+    "qid": "ids",
+    "duration_s": "duration",
+    "split": "split",
+    "saliency_scores": "saliency",
+    "annotations": "everybody's answers",
+    "original_windows": "originals",
+    "reason": "reasons",
+    "extra": "further fields",
+}
+"""Attributes of a row in the words of the list of formats."""
 LISTED_VIDEOS = 20
 """Videos that the text for people names; the JSON names all."""
 
@@ -75,7 +88,9 @@ def import_(
     format: Annotated[FormatName | None, typer.Option(help="default: detected")] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="default: the format's name, or the only dataset there is"),
+        typer.Option(
+            metavar="NAME", help="default: the format's or the file's name, or the only dataset there is"
+        ),
     ] = None,
     split: Annotated[Split | None, typer.Option(help="default: from the file or its name")] = None,
     durations: Annotated[
@@ -92,6 +107,13 @@ def import_(
         Literal["query", "label"] | None,
         typer.Option(help="label-studio: what the queries are; default: labels, unless they are Moment"),
     ] = None,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend",
+            help="cut ends at the duration, swap edges, drop windows without length; the rows say so",
+        ),
+    ] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="leave bad rows out")] = False,
     rejects: Annotated[
         Path | None, typer.Option(metavar="PATH", help="where --keep-going writes the bad rows")
@@ -104,7 +126,7 @@ def import_(
     All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in the file become
     proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
     """
-    from annotations.formats import ReadOptions, RowsRejected
+    from annotations.formats import Mending, ReadOptions, RowsRejected
     from annotations.importing import import_file
 
     options = ReadOptions(
@@ -131,7 +153,8 @@ def import_(
                     actor=actor(),
                     format=format,
                     dataset=dataset,
-                    options=options,
+                    # Each file counts its own repairs.
+                    options=dataclasses.replace(options, mending=Mending() if mend else None),
                 )
             except RowsRejected as error:
                 return list_problems(error)
@@ -154,7 +177,11 @@ def import_(
                     f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
                 )
                 contents = [f"  {item}" for item in imported.contents if item.taken != item.held]
-                left_out = [f"  left out: {item}" for item in (*answer["omitted"], *answer["rejected"])]
+                contents += [f"  mended: {count} {repair}" for repair, count in imported.mended.items()]
+                left_out = [f"  left out: {item}" for item in answer["omitted"][:LISTED_OMISSIONS]]
+                if (others := len(answer["omitted"]) - LISTED_OMISSIONS) > 0:
+                    left_out.append(f"  … and {others} more things (--json lists all)")
+                left_out += [f"  left out: {item}" for item in answer["rejected"]]
                 show(None, "\n".join([line, *contents, *left_out]), as_json=False)
     if as_json:
         command_line.write_json(answers[0] if len(answers) == 1 else {"files": answers}, pretty=True)
@@ -183,8 +210,31 @@ def checked_rate(rate: float | None) -> float | None:
 
 
 @app.command()
+def formats(as_json: AsJson = False) -> None:
+    """List the formats: which are read, which are written, and what each can hold."""
+    from annotations.formats import FORMATS
+
+    rows = [
+        {
+            "name": name,
+            "title": form.title,
+            "read": form.is_read,
+            "written": form.is_written,
+            "holds": sorted(form.carries - {"qid_is_int"}),
+        }
+        for name, form in FORMATS.items()
+    ]
+    lines: list[tuple[str, ...]] = [("format", "", "what it is", "beside query, video and moments")]
+    for row in rows:
+        use = "/".join(word for word, is_so in (("in", row["read"]), ("out", row["written"])) if is_so)
+        holds = [HELD_NAMES[name] for name in HELD_NAMES if name in row["holds"]]
+        lines.append((str(row["name"]), use, str(row["title"]), ", ".join(holds)))
+    show({"formats": rows}, table(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
 def export(
-    format: Annotated[FormatName, typer.Option()],
+    format: Annotated[ExportFormat, typer.Option()],
     out: Annotated[Path, typer.Option(help="a file, or a folder where the format makes several")],
     snapshot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="read this snapshot, not the store")

@@ -1,14 +1,21 @@
 """A file into the store: the format's reader, the right dataset, and a report that names the rows left out."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from annotations import formats
-from annotations.formats import Contents, Omission, Problem, ReadOptions
+from annotations.formats import FORMATS, Contents, Omission, Problem, ReadOptions, ReadResult
+from annotations.formats.manifest import YOUTUBE_CLIP
 from annotations.imports import ImportReport
 from annotations.store import Store
 from tempo_core.errors import InputError
 
+NO_NAMES = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "release", "corrected", "raw"}
+)
+"""Words of a file's name that say nothing of its data set."""
 ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
 """Formats that carry answers to rows which are often in the store already."""
 
@@ -27,6 +34,8 @@ class ImportedFile:
     """What the file holds and no row says."""
     contents: tuple[Contents, ...] = ()
     """How much of the file is in rows, in the format's own units."""
+    mended: Mapping[str, int] = field(default_factory=dict)
+    """Repair → how many windows (only with `mending`)."""
 
 
 def import_file(
@@ -44,7 +53,7 @@ def import_file(
     With `options.keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
     """
     result = formats.read(path, format=format, options=options)
-    dataset = dataset or usual_dataset(store, result.format)
+    dataset = dataset or usual_dataset(store, result)
     report = store.import_rows(
         result.rows,
         dataset=dataset,
@@ -61,16 +70,28 @@ def import_file(
         problems=result.problems,
         omissions=result.omissions,
         contents=result.contents,
+        mended=result.mended,
     )
 
 
-def usual_dataset(store: Store, format_name: str) -> str:
-    """Where rows of a format go when nobody says: to the only dataset, or to one named after the format."""
+def usual_dataset(store: Store, result: ReadResult) -> str:
+    """Where a file's rows go when nobody says.
+
+    Answers go to the only dataset that there is. Others go to one of their own: named after the format, or after the
+    file where several published data sets share the format. Raises InputError where answers could go to several.
+    """
+    form = FORMATS[result.format]
     datasets = list(store.datasets())
-    if format_name not in ATTACHED or not datasets:
-        return format_name
-    if len(datasets) > 1:
-        raise InputError(
-            f"There are datasets {', '.join(datasets)}; say which one is meant (on the command line: --dataset)."
-        )
-    return datasets[0]
+    if result.format in ATTACHED and datasets:
+        if len(datasets) > 1:
+            raise InputError(
+                f"There are datasets {', '.join(datasets)}; say which one is meant (on the command line: --dataset)."
+            )
+        return datasets[0]
+    is_qvhighlights = result.format == "qvhighlights" and all(
+        YOUTUBE_CLIP.fullmatch(row.vid) for row in result.rows
+    )
+    if not form.is_shared or is_qvhighlights:
+        return result.format
+    words = re.split(r"[\W_]+", result.path.stem.lower())
+    return "-".join(word for word in words if word and word not in NO_NAMES) or result.format

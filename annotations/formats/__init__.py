@@ -4,7 +4,8 @@
     options = ExportOptions(snapping="nearest")
     report = write(result.rows, Path("export"), format="qvhighlights", options=options)
 
-A format's module is imported when it is used. `FORMATS` says what each can carry; docs/formats.md explains.
+A format's module is imported when it is used. `FORMATS` says what each can carry; docs/formats.md explains. Some
+formats are only read, and rows for training are only written.
 """
 
 import dataclasses
@@ -12,14 +13,15 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from annotations.choices import SALIENCY_POLICIES, SNAPPINGS
+from annotations.formats.catalogue import ALL, FORMATS, VERSION, Format
 from annotations.formats.detection import detect
+from annotations.formats.fields import Mending
 from annotations.formats.files import sha256_of, split_of, write_all, write_rejects
-from annotations.formats.manifest import export_manifest, licence_notice
+from annotations.formats.manifest import MENDED, export_manifest, licence_notice
 from annotations.formats.options import (
     Contents,
     ExportFiles,
@@ -30,7 +32,7 @@ from annotations.formats.options import (
     ReadResult,
     RowsRejected,
 )
-from annotations.rows import AnnotatorVersion, Row, SourceLine
+from annotations.rows import Row, SourceLine
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
 
@@ -42,6 +44,7 @@ __all__ = [
     "ExportOptions",
     "ExportReport",
     "Format",
+    "Mending",
     "Omission",
     "Problem",
     "ReadOptions",
@@ -49,92 +52,22 @@ __all__ = [
     "RowsRejected",
     "detect",
     "dropped_fields",
+    "export_names",
     "is_folder",
     "names",
     "read",
     "write",
 ]
 
-_VERSION = frozenset(field.name for field in dataclasses.fields(AnnotatorVersion))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Format:
-    """What a format can carry."""
-
-    title: str
-    suffix: str
-    """Of a file in this format."""
-    folder: bool = False
-    """True: a path without that suffix becomes a folder of files."""
-    carries: frozenset[str]
-    """Attributes of Row that an export keeps and a later import reads back."""
-    version_carries: frozenset[str] = _VERSION
-    """The same for the AnnotatorVersions of a format that carries `annotations`."""
-
-
-_BASIC = frozenset({"qid", "qid_is_int", "query", "vid", "windows", "verdict"})
-_TIMED = _BASIC | {"duration_s"}
-_SCORED = _TIMED | {"relevant_clip_ids", "saliency_scores", "extra", "reason"}
-_ALL = _SCORED | {
-    "split",
-    "original_windows",
-    "mean_tiou",
-    "alpha_clip",
-    "model_version",
-    "row_rev",
-    "annotations",
-}
-_MARKED = frozenset({"annotator", "source", "windows", "verdict"})
-"""Attributes of AnnotatorVersion that show on a timeline."""
-
-FORMATS: dict[str, Format] = {
-    "qvhighlights": Format(
-        title="QVHighlights JSON lines: official, raw, no-moment, diff",
-        suffix=".jsonl",
-        folder=True,
-        carries=_SCORED | {"split", "original_windows", "mean_tiou", "alpha_clip", "row_rev"},
-    ),
-    "predictions": Format(
-        title="Predictions JSON lines, as QVHighlights' evaluator takes them",
-        suffix=".jsonl",
-        carries=frozenset({"qid", "qid_is_int", "query", "vid", "duration_s", "annotations", "extra"}),
-    ),
-    "lighthouse": Format(title="Lighthouse's unified JSON lines", suffix=".jsonl", carries=_SCORED),
-    "charades-sta": Format(
-        title="Charades-STA text",
-        suffix=".txt",
-        carries=frozenset({"query", "vid", "windows", "verdict", "duration_s"}),
-    ),
-    "activitynet": Format(title="ActivityNet Captions JSON", suffix=".json", carries=_TIMED),
-    "timelens": Format(title="TimeLens JSON and JSON lines", suffix=".json", carries=_TIMED | {"extra"}),
-    "parquet": Format(title="Parquet with a dataset card", suffix=".parquet", folder=True, carries=_ALL),
-    "label-studio": Format(
-        title="Label Studio timeline labels",
-        suffix=".json",
-        carries=_TIMED | {"split", "annotations", "extra"},
-        version_carries=_MARKED | {"scores", "active_ms", "updated_at"},
-    ),
-    "webvtt": Format(title="WebVTT cues", suffix=".vtt", folder=True, carries=_BASIC),
-    "elan": Format(
-        title="ELAN annotation files",
-        suffix=".eaf",
-        folder=True,
-        carries=_BASIC | {"original_windows", "annotations"},
-        version_carries=_MARKED,
-    ),
-    "csv": Format(
-        title="Tidy CSV",
-        suffix=".csv",
-        carries=_TIMED | {"split", "original_windows", "reason", "row_rev", "annotations"},
-        version_carries=_VERSION - {"saliency"},
-    ),
-}
-
 
 def names() -> tuple[str, ...]:
-    """The formats' names, as `--format` takes them."""
-    return tuple(FORMATS)
+    """The names of the formats that are read, as `import --format` takes them."""
+    return tuple(name for name, form in FORMATS.items() if form.is_read)
+
+
+def export_names() -> tuple[str, ...]:
+    """The names of the formats that are written."""
+    return tuple(name for name, form in FORMATS.items() if form.is_written)
 
 
 def is_folder(format: str, path: Path) -> bool:
@@ -142,9 +75,10 @@ def is_folder(format: str, path: Path) -> bool:
     return FORMATS[format].folder and path.suffix != FORMATS[format].suffix
 
 
-def _module(name: str) -> ModuleType:
-    if name not in FORMATS:
-        raise InputError(f"There is no format {name!r}. The formats are {', '.join(FORMATS)}.")
+def _module(name: str, known: tuple[str, ...], use: str) -> ModuleType:
+    if name not in known:
+        other = f"Format {name!r} is not {use}" if name in FORMATS else f"There is no format {name!r}"
+        raise InputError(f"{other}. The formats that are {use}: {', '.join(known)}.")
     return importlib.import_module(f"annotations.formats.{name.replace('-', '_')}")
 
 
@@ -166,7 +100,7 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
     held: Counter[str] = Counter()
     taken: Counter[str] = Counter()
     try:
-        for place, item in enumerate(_module(name).read(path, options), start=1):
+        for place, item in enumerate(_module(name, names(), "read").read(path, options), start=1):
             if isinstance(item, Problem):
                 problems.append(item)
             elif isinstance(item, Omission):
@@ -174,12 +108,18 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
             elif isinstance(item, Contents):
                 held[item.unit] += item.held
                 taken[item.unit] += item.taken
-            elif (earlier := rows.setdefault(item.qid, item)) is not item:
+            elif item.qid in rows:
                 origin = item.origin or SourceLine(file=path.name, line=place)
-                before = f" in {earlier.origin}" if earlier.origin else ""
-                rule = f"was given already{before}; ids are unique in a file"
+                earlier = rows[item.qid].origin
+                rule = f"was given already{f' in {earlier}' if earlier else ''}; ids are unique in a file"
                 error = FieldError("qid", item.qid_value, rule)
                 problems.append(Problem.of(error, origin.file, origin.line, place=origin.place, raw=item.raw))
+            else:
+                mending = options.mending
+                repairs = mending.repairs_of(item.windows) if mending is not None else []
+                # The row itself says what was repaired in it, so that every export does.
+                extra = {**item.extra, MENDED: repairs} if repairs else item.extra
+                rows[item.qid] = dataclasses.replace(item, extra=extra)
     except FieldError as error:
         raise InputError(f"{path.name} cannot be read as {name}: {error}") from error
     problems.sort(key=lambda problem: (problem.file, problem.line))
@@ -195,6 +135,7 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
         problems=tuple(problems),
         omissions=tuple(omissions),
         contents=tuple(Contents(unit=unit, held=count, taken=taken[unit]) for unit, count in held.items()),
+        mended={} if options.mending is None else dict(options.mending.counts),
     )
 
 
@@ -209,7 +150,8 @@ def write(
     and the licence's notice stand beside the files.
     """
     options = options or ExportOptions()
-    module, folder = _module(format), is_folder(format, path)
+    module = _module(format, export_names(), "written")
+    folder = is_folder(format, path)
     if path.is_dir() and not folder:
         example = path / f"rows{FORMATS[format].suffix}"
         raise InputError(f"{path} is a folder; {format} needs a file, such as {example}.")
@@ -267,8 +209,8 @@ def write(
 
 def dropped_fields(rows: Iterable[Row], path: Path, *, format: str, options: ExportOptions) -> dict[str, int]:
     """Field → how many rows hold a value in it that the format loses. A file's name carries its split."""
-    module, carries = _module(format), FORMATS[format].carries
-    version_drops = _VERSION - FORMATS[format].version_carries if "annotations" in carries else frozenset()
+    module, carries = _module(format, export_names(), "written"), FORMATS[format].carries
+    version_drops = VERSION - FORMATS[format].version_carries if "annotations" in carries else frozenset()
     dropped: Counter[str] = Counter()
     for row in rows:
         if hasattr(module, "losses"):
@@ -276,7 +218,7 @@ def dropped_fields(rows: Iterable[Row], path: Path, *, format: str, options: Exp
         for name in sorted(version_drops):
             if any(getattr(version, name) is not None for version in row.annotations or ()):
                 dropped[f"annotations.{name}"] += 1
-        for name in sorted(_ALL - carries):
+        for name in sorted(ALL - carries):
             value = getattr(row, name)
             if name == "split" and value in ("unknown", split_of(path, ReadOptions())):
                 continue

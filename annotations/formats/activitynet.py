@@ -16,7 +16,7 @@ from annotations.formats import fields
 from annotations.formats.files import read_text, split_of
 from annotations.formats.grouping import Entry, by_video, rows_of
 from annotations.formats.jsonl import pairs, plain
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, ReadOptions
 from annotations.rows import Row
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
@@ -24,16 +24,18 @@ from tempo_core.metrics.rows import FieldError, Problem
 TIMES, SENTENCES = "timestamps", "sentences"
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
-    """Rows in the file's order; item numbers count the videos from 1."""
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
+    """Rows in the file's order; a bad moment is named by its video and its place there."""
     return read_parallel(path, options, times=TIMES, sentences=SENTENCES)
 
 
-def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: str) -> Iterator[Row | Problem]:
+def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: str) -> Iterator[Item]:
     """Rows of {vid: {duration, TIMES, SENTENCES[, qids]}}."""
     videos = fields.mapping(fields.parse_json(read_text(path)), "file")
     entries: list[Entry] = []
+    held_count = 0
     for item, (vid, value) in enumerate(videos.items(), start=1):
+        place = f"video {vid}"
         try:
             video = fields.mapping(value, fields.text(vid, "vid"))
             duration = fields.duration_s(fields.required(video, "duration"))
@@ -43,19 +45,27 @@ def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: st
             lengths = (len(spans), len(texts), len(qids))
             if len(set(lengths)) > 1:
                 raise FieldError(vid, lengths, f"{times}, {sentences} and qids must be as many")
-            entries += [
-                Entry(
-                    line=item,
-                    vid=vid,
-                    query=fields.text(text, sentences),
-                    duration_s=duration,
-                    window=fields.window(span, times, duration),
-                    qid=None if qid is None else fields.qid(qid),
-                )
-                for span, text, qid in zip(spans, texts, qids, strict=True)
-            ]
         except FieldError as error:
-            yield Problem.of(error, path.name, item, raw=json.dumps({vid: value}))
+            yield Problem.of(error, path.name, item, place=place, raw=json.dumps({vid: value}))
+            continue
+        held_count += len(spans)
+        for idx, (span, text, qid) in enumerate(zip(spans, texts, qids, strict=True)):
+            place = f"video {vid}, {times}[{idx}]"
+            try:
+                entries.append(
+                    Entry(
+                        line=item,
+                        place=place,
+                        vid=vid,
+                        query=fields.text(text, sentences),
+                        duration_s=duration,
+                        window=fields.window(span, times, duration, options.mending),
+                        qid=None if qid is None else fields.qid(qid),
+                    )
+                )
+            except FieldError as error:
+                yield Problem.of(error, path.name, item, place=place, raw=json.dumps({vid: value}))
+    yield Contents(unit="moments", held=held_count, taken=len(entries))
     yield from rows_of(entries, options, path.name, split_of(path, options))
 
 

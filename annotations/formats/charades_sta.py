@@ -47,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
                     vid=vid,
                     query=fields.text(sentence, "sentence"),
                     duration_s=duration,
-                    window=fields.window(seconds, "window", duration),
+                    window=fields.window(seconds, "window", duration, options.mending),
                 )
             )
         except FieldError as error:

@@ -1,19 +1,25 @@
 """Tidy CSV: one line a moment, with who marked it; a party without moments has one line without times.
 
-RFC 4180, UTF-8. A cell that a spreadsheet would run as a formula (it begins with = + - @, a tab or a line
-break, also behind spaces) gets an apostrophe in front, which reading takes away again.
+RFC 4180, UTF-8. A cell that a spreadsheet would run as a formula (it begins with = + - @, a tab or a line break, also
+behind spaces) gets an apostrophe in front, which reading takes away again.
+
+Tables are read as people save them: semicolons or tabs, UTF-16, decimal commas, HH:MM:SS, other names for the columns,
+and .xlsx where pandas has an engine for it. Without a `qid` a line's query is `VID/N`.
 """
 
 import csv
 import io
+import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from annotations.formats import fields
-from annotations.formats.files import read_text, split_of
+from annotations.formats.files import BYTE_ORDER_MARK, read_bytes, read_text, split_of
 from annotations.formats.label_studio import frame_rate_of, frames_of
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, Item, ReadOptions
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
@@ -39,7 +45,24 @@ COLUMNS = (
     "duration_s",
     "query",
 )
-NEEDED = ("qid", "vid", "query", "start_s", "end_s")
+NEEDED = ("vid", "query", "start_s", "end_s")
+SYNONYMS = {
+    "video": "vid",
+    "video_id": "vid",
+    "file": "vid",
+    "filename": "vid",
+    "sentence": "query",
+    "text": "query",
+    "caption": "query",
+    "description": "query",
+    "start": "start_s",
+    "start_time": "start_s",
+    "end": "end_s",
+    "end_time": "end_s",
+    "duration": "duration_s",
+}
+"""Names of columns in other people's tables, in small letters."""
+TIMES = ("start_s", "end_s", "duration_s")
 OF_QUERY = ("vid", "query", "split", "duration_s")
 """Columns that all lines of a query share."""
 OF_PARTY = ("source", "annotator", "verdict", "arm", "updated_at", "row_rev", "active_ms")
@@ -92,12 +115,36 @@ class _Query:
     parties: dict[tuple[str, ...], _Party] = field(default_factory=dict)
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
-    """Rows in the order of their first line. Needs qid, vid, query, start_s, end_s; others help."""
+def columns_of(header: Sequence[str]) -> list[str]:
+    """The header's columns by our names; a synonym counts where the name itself is not there."""
+    names = [cell.strip().removeprefix(BYTE_ORDER_MARK) for cell in header]
+    known = {name: SYNONYMS.get(name.lower(), name) for name in names}
+    return [name if known[name] in names else known[name] for name in names]
+
+
+def delimiter_of(header: str) -> str | None:
+    """The character between the cells of a header that names moments; None: it is no table of moments."""
+    for delimiter in (",", ";", "\t"):
+        try:
+            columns = set(columns_of(next(csv.reader([header], delimiter=delimiter), [])))
+        except csv.Error:
+            continue
+        if {"start_s", "end_s"} <= columns and ("qid" in columns or {"vid", "query"} <= columns):
+            return delimiter
+    return None
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
+    """Rows in the order of their first line. Needs vid, query, start_s, end_s; others help."""
     queries: dict[str, _Query] = {}
     broken_qids: set[str] = set()
+    rows_of_video: Counter[str] = Counter()
     for line, cells in _lines(path):
-        qid = cells.get("qid", "")
+        if "qid" not in cells:
+            vid = cells.get("vid", "")
+            cells["qid"] = f"{vid}/{rows_of_video[vid]}"
+            rows_of_video[vid] += 1
+        qid = cells["qid"]
         query = queries.setdefault(qid, _Query(line=line, cells=cells))
         try:
             for name in OF_QUERY:
@@ -107,7 +154,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
             party = query.parties.setdefault(key, _Party(cells=cells))
             if cells.get("start_s") or cells.get("end_s"):
                 edges = [_number(cells, "start_s"), _number(cells, "end_s")]
-                party.windows.append(fields.window(edges, "start_s, end_s"))
+                party.windows.append(fields.window(edges, "start_s, end_s", mending=options.mending))
                 if cells.get("score"):
                     party.scores.append(_number(cells, "score"))
         except FieldError as error:
@@ -127,26 +174,63 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
 
 def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
     """Lines as cells by column, with the number of the line that each begins on."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    if path.suffix.lower() == ".xlsx":
+        table = enumerate(_sheet(path), start=1)
+        header = next(table, (1, []))[1]
+    else:
+        text = read_text(path)
+        reader = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=delimiter_of(text.split("\n", 1)[0].rstrip("\r")) or ",",
+            strict=True,
+        )
+        table = _numbered(reader, path.name)
+        header = next(table, (1, []))[1]
+    columns = columns_of(header)
+    missing = [name for name in NEEDED if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path.name} has no column {', '.join(missing)}. Name them in its first line, which has "
+            f"{', '.join(header) or 'nothing'}."
+        )
+    for line, values in table:
+        if any(values):
+            yield line, dict(zip(columns, map(unsafe, values), strict=False))
+
+
+def _numbered(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
+    """A CSV reader's lines with the number of the line that each begins on. Raises InputError."""
+    line = 1
     try:
-        header = next(reader, [])
-        missing = [name for name in NEEDED if name not in header]
-        if missing:
-            raise InputError(f"{path.name} has no column {', '.join(missing)}. Name them in its first line.")
-        first_line = reader.line_num + 1
         for values in reader:
-            if values:
-                yield first_line, dict(zip(header, map(unsafe, values), strict=False))
-            first_line = reader.line_num + 1
+            yield line, values
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path.name}, line {reader.line_num}: is not CSV ({error}).") from error
+        raise InputError(f"{name}, line {reader.line_num}: is not CSV ({error}).") from error
+
+
+def _sheet(path: Path) -> Iterator[list[str]]:
+    """The first sheet's lines as texts. Raises InputError where nothing here reads .xlsx."""
+    try:
+        import pandas
+
+        frame = pandas.read_excel(io.BytesIO(read_bytes(path)), header=None, dtype=str, keep_default_na=False)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path.name} cannot be read as an Excel workbook ({error}). Save it as CSV."
+        ) from error
+    except ImportError as error:
+        raise InputError(
+            f"{path.name} is an Excel workbook, which needs pandas with openpyxl. Save it as CSV, or install openpyxl."
+        ) from error
+    yield from frame.to_numpy().tolist()
 
 
 def _number(cells: Cells, name: str) -> float:
-    try:
-        return fields.number(float(cells.get(name, "")), name)
-    except ValueError as error:
-        raise FieldError(name, cells.get(name), "must be a number") from error
+    text = cells.get(name, "")
+    if name in TIMES:
+        return fields.seconds_of_text(text, name)
+    return fields.number_of_text(text, name)
 
 
 def _whole(cells: Cells, name: str) -> int | None:
@@ -177,7 +261,7 @@ def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
         verdict = fields.verdict(truth.cells["verdict"]) if truth.cells.get("verdict") else None
         # No times: a verdict `no-moment` is a refusal; no verdict, or `cannot-judge`, is no ground truth.
         if truth.windows or verdict in ("moments", "no-moment"):
-            windows = fields.windows(truth.windows, "start_s, end_s", duration)
+            windows = fields.windows(truth.windows, "start_s, end_s", duration, options.mending)
     qid, qid_is_int = fields.qid_of_text(cells["qid"])
     return Row(
         qid=qid,

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from annotations.formats import fields
 from annotations.formats.files import read_text, safe_name, split_of, vid_of_name
-from annotations.formats.grouping import by_video
+from annotations.formats.grouping import by_video, layers
 from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, Omission, ReadOptions
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Split, Windows
 from tempo_core.errors import InputError
@@ -241,12 +241,19 @@ class _Clock:
 
 def parse_safely(text: str, name: str) -> ElementTree.Element:
     """The document's root. Raises InputError for a DOCTYPE (entities read files and swell) or broken XML."""
+    if "\0" in text:
+        # The parser would take it for UTF-16, in which the next rule sees no DOCTYPE.
+        raise InputError(f"{name} holds NUL characters, which XML never does. Save it as UTF-8.")
     if re.search(r"<!\s*(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
-        raise InputError(f"{name} declares a DOCTYPE or an entity, which ELAN never writes; it is not read.")
+        raise InputError(
+            f"{name} declares a DOCTYPE or an entity, which no annotation tool writes; it is not read."
+        )
     try:
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
-        raise InputError(f"{name} is not well-formed XML ({error}). Export it from ELAN again.") from error
+        raise InputError(
+            f"{name} is not well-formed XML ({error}). Export it from its tool again."
+        ) from error
 
 
 def _party(tier: ElementTree.Element, path: Path) -> tuple[str, str, str] | None:
@@ -290,7 +297,7 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
         yield "query"
     for version in row.annotations or ():
         spans = [Moment(*window).to_ms() for window in version.windows]
-        if [span for layer in _layers(spans) for span in layer] != spans:
+        if [span for layer in layers(spans) for span in layer] != spans:
             yield "annotations.order"
             break
 
@@ -332,22 +339,8 @@ def _tiers(row: Row) -> list[tuple[dict[str, str], list[tuple[int, int]]]]:
             layer,
         )
         for ending, annotator, windows in parties
-        for number, layer in enumerate(_layers([Moment(*window).to_ms() for window in windows]), start=1)
+        for number, layer in enumerate(layers([Moment(*window).to_ms() for window in windows]), start=1)
     ]
-
-
-def _layers(spans: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """The spans in as many lists as they need so that none overlaps another; at least one list."""
-    layers: list[list[tuple[int, int]]] = [[]]
-    for start_ms, end_ms in spans:
-        for layer in layers:
-            if all(end_ms <= other_start or other_end <= start_ms for other_start, other_end in layer):
-                break
-        else:
-            layer = []
-            layers.append(layer)
-        layer.append((start_ms, end_ms))
-    return layers
 
 
 def xml_text(text: str) -> str:

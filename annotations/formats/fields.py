@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ Choice = TypeVar("Choice", bound=str)
 PAST_END_S = 0.05
 """Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
 TOO_LARGE = 1e9
+REFUSALS = ([[0, 0]], [[-1, -1]])
+"""Lists of windows that say "nothing matches" in NA-VMR's and RA-RFT's sets and in files made after them."""
 LEFT_OUT = {
     "no-moment": "no matching moment, left out",
     "cannot-judge": "cannot judge, left out",
@@ -126,6 +129,17 @@ def number_of_text(value: object, name: str) -> float:
         raise FieldError(name, value, "must be a number") from error
 
 
+def seconds_of_text(value: str, name: str) -> float:
+    """Seconds as tables write them: `3`, `3.25`, `3,25`, `1:02.5`, `01:02:03.5`."""
+    parts = value.strip().replace(",", ".").split(":")
+    if len(parts) > 3:
+        raise FieldError(name, value, "must be seconds, or HH:MM:SS")
+    total = 0.0
+    for part in parts:
+        total = total * 60 + number_of_text(part, name)
+    return total
+
+
 def duration_s(value: object, name: str = "duration") -> float:
     seconds = number(value, name)
     if not 0 < seconds < TOO_LARGE:
@@ -149,27 +163,98 @@ def verdict(value: object) -> Verdict:
     return choice(value, "verdict", VERDICTS)
 
 
-def window(value: object, name: str, duration: float | None = None) -> tuple[float, float]:
+class Mending:
+    """Repairs of windows that a file has wrong, counted: `counts` is by repair."""
+
+    CUT = "ends cut at the duration"
+    SWAPPED = "edges swapped"
+    DROPPED = "windows without length dropped"
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._repaired: dict[int, tuple[object, tuple[str, ...]]] = {}  # by identity; the window stays alive
+
+    def window(self, edges: tuple[float, float], duration: float | None) -> tuple[float, float] | None:
+        """The window in order and inside the video, or None where it has no length."""
+        repairs = []
+        start_s, end_s = edges
+        if end_s < start_s:
+            start_s, end_s = end_s, start_s
+            repairs.append(self.SWAPPED)
+        if duration is not None and end_s > duration + PAST_END_S:
+            end_s = duration
+            repairs.append(self.CUT)
+        if end_s <= start_s:
+            return None
+        if not repairs:
+            return edges
+        window = (start_s, end_s)
+        self.counts.update(repairs)
+        self._repaired[id(window)] = (window, tuple(repairs))
+        return window
+
+    def repairs_of(self, windows: "Windows | None") -> list[str]:
+        """What was repaired in a row's windows, each repair once."""
+        repairs = (self._repaired.get(id(window), (None, ()))[1] for window in windows or ())
+        return sorted({repair for some in repairs for repair in some})
+
+
+def window(
+    value: object, name: str, duration: float | None = None, mending: Mending | None = None
+) -> tuple[float, float]:
     """One [start, end): 0 <= start < end <= duration, the end allowed `PAST_END_S` beyond."""
+    edges = _edges(value, name)
+    mended = edges if mending is None else mending.window(edges, duration) or edges
+    return _inside(mended, value, name, duration)
+
+
+def windows(
+    value: object, name: str, duration: float | None = None, mending: Mending | None = None
+) -> Windows:
+    """Ground truth: sorted here; windows may touch, but not overlap. REFUSALS are no windows.
+
+    With `mending`, windows without length are dropped beside others; where nothing would be left, that is an error.
+    """
+    values = sequence(value, name)
+    if values in REFUSALS:
+        return ()
+    pairs = []
+    for pair in values:
+        edges = _edges(pair, name)
+        mended = edges if mending is None else mending.window(edges, duration)
+        if mending is not None and mended is None and len(values) > 1:
+            mending.counts[Mending.DROPPED] += 1
+        else:
+            pairs.append(_inside(mended or edges, pair, name, duration))
+    if values and not pairs:
+        raise FieldError(name, value, "a window must end after it starts, and none of these does")
+    pairs.sort()
+    for before, after in itertools.pairwise(pairs):
+        if after[0] < before[1]:
+            raise FieldError(name, [before, after], "two windows of one query overlap; merge them")
+    return tuple(pairs)
+
+
+def _edges(value: object, name: str) -> tuple[float, float]:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise FieldError(name, value, "each window must be a [start, end] pair in seconds")
-    start_s, end_s = number(value[0], name), number(value[1], name)
+    edges = number(value[0], name), number(value[1], name)
+    # A window that was read before stays the same object, by which `Mending` knows it.
+    return value if isinstance(value, tuple) and value == edges else edges
+
+
+def _inside(
+    edges: tuple[float, float], value: object, name: str, duration: float | None
+) -> tuple[float, float]:
+    """The same edges, in order and inside the video. Raises FieldError that shows the value as given."""
+    start_s, end_s = edges
     if start_s < 0:
         raise FieldError(name, value, "a window cannot start before 0")
     if end_s <= start_s:
         raise FieldError(name, value, "a window must end after it starts")
     if duration is not None and (start_s >= duration or end_s > duration + PAST_END_S):
         raise FieldError(name, value, f"a window must lie inside the video, which lasts {duration:g} s")
-    return start_s, end_s
-
-
-def windows(value: object, name: str, duration: float | None = None) -> Windows:
-    """Ground truth: sorted here; windows may touch, but not overlap."""
-    pairs = sorted(window(pair, name, duration) for pair in sequence(value, name))
-    for before, after in itertools.pairwise(pairs):
-        if after[0] < before[1]:
-            raise FieldError(name, [before, after], "two windows of one query overlap; merge them")
-    return tuple(pairs)
+    return edges
 
 
 def any_windows(value: object, name: str) -> Windows:
@@ -190,8 +275,10 @@ def clip_ids(value: object, duration: float | None) -> tuple[int, ...]:
 
 
 def saliency(value: object, clips: Sequence[int] | None) -> tuple[tuple[int, ...], ...]:
-    """One [a, b, c] of whole numbers 0..4 for each clip id."""
+    """One [a, b, c] of whole numbers 0..4 for each clip id; NA-VMR writes [[]] where there are no clips."""
     name = "saliency_scores"
+    if value == [[]] and not clips:
+        return ()
     triples = tuple(
         tuple(whole(score, name) for score in sequence(item, name)) for item in sequence(value, name)
     )

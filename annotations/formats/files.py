@@ -20,14 +20,28 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 def read_text(path: Path) -> str:
-    """The file as UTF-8 text, newlines untouched, a byte order mark removed. Raises InputError."""
+    """The file as text, newlines untouched, a byte order mark removed: UTF-8, or UTF-16 with its mark.
+
+    Raises InputError.
+    """
+    content = read_bytes(path)
     try:
-        return read_bytes(path).decode("utf-8").removeprefix(BYTE_ORDER_MARK)
+        return content.decode(_encoding(content)).removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path.name} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}. "
             "Save it as UTF-8 and try again."
         ) from error
+
+
+def text_of(content: bytes) -> str:
+    """The same for a detector: bytes that are no text become replacement signs."""
+    return content.decode(_encoding(content), errors="replace")
+
+
+def _encoding(content: bytes) -> str:
+    """Spreadsheets save "Unicode text" as UTF-16, with a byte order mark."""
+    return "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
 
 
 def read_bytes(path: Path) -> bytes:

@@ -6,9 +6,12 @@ Charades-STA, ActivityNet Captions and TimeLens-Bench repeat a sentence for each
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from annotations.formats.options import ReadOptions
 from annotations.rows import Row, SourceLine, Split
+
+Time = TypeVar("Time", int, float)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +20,8 @@ class Entry:
 
     line: int
     """Line or item in the file, from 1."""
+    place: str | None = None
+    """In the format's own words; None: the line says it."""
     vid: str
     query: str
     duration_s: float | None
@@ -56,8 +61,22 @@ def rows_of(entries: Iterable[Entry], options: ReadOptions, file: str, split: Sp
             duration_s=first.duration_s,
             split=split,
             windows=tuple(sorted(entry.window for entry in group)),
-            origin=SourceLine(file=file, line=first.line),
+            origin=SourceLine(file=file, line=first.line, place=first.place),
         )
+
+
+def layers(spans: Sequence[tuple[Time, Time]]) -> list[list[tuple[Time, Time]]]:
+    """The spans in as many lists as they need so that none overlaps another; at least one list."""
+    lists: list[list[tuple[Time, Time]]] = [[]]
+    for start, end in spans:
+        for layer in lists:
+            if all(end <= other_start or other_end <= start for other_start, other_end in layer):
+                break
+        else:
+            layer = []
+            lists.append(layer)
+        layer.append((start, end))
+    return lists
 
 
 def by_video(rows: Iterable[Row]) -> dict[str, list[Row]]:

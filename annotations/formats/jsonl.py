@@ -56,6 +56,7 @@ def grounding_row(
     origin: SourceLine | None = None,
     *,
     needs_duration: bool = True,
+    mending: fields.Mending | None = None,
 ) -> Row:
     """A row from a QVHighlights or Lighthouse object. Raises FieldError on the first broken rule."""
     qid, qid_is_int = fields.qid(fields.required(values, "qid"))
@@ -65,7 +66,7 @@ def grounding_row(
     stated = {name: value for name, value in values.items() if value is not None}
     windows, clips, saliency, verdict = None, None, None, None
     if "relevant_windows" in stated:
-        windows = fields.windows(stated["relevant_windows"], "relevant_windows", duration)
+        windows = fields.windows(stated["relevant_windows"], "relevant_windows", duration, mending)
     if "relevant_clip_ids" in stated:
         clips = fields.clip_ids(stated["relevant_clip_ids"], duration)
     query = fields.text(fields.required(values, "query"), "query")

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from annotations.formats import grid
 from annotations.formats.files import split_of
 from annotations.formats.jsonl import grounding_object, grounding_row, read_lines, still_says, with_refusals
 from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
@@ -18,7 +19,9 @@ from tempo_core.metrics.rows import FieldError, Problem
 def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     """Rows in the file's order. `relevant_windows` missing or null means no ground truth, [] a refusal."""
     split = split_of(path, options)
-    return read_lines(path, lambda values, raw, origin: grounding_row(values, split, raw, origin))
+    return read_lines(
+        path, lambda values, raw, origin: grounding_row(values, split, raw, origin, mending=options.mending)
+    )
 
 
 def check(row: Row, path: Path, options: ExportOptions) -> None:
@@ -40,6 +43,16 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
             # Scores of clips belong to the windows that they were given with.
             is_corrected = row.original_windows is not None
             clips, scores = (None, None) if is_corrected else (row.relevant_clip_ids, row.saliency_scores)
+            if (
+                is_corrected
+                and row.saliency_scores is not None
+                and row.duration_s is not None
+                and row.windows
+            ):
+                # Its loader needs both fields in QVHighlights' lines: the clips that the moments touch.
+                on_grid = grid.snapped(row.windows, row.duration_s, options.snapping)
+                clips = grid.covered_clips(on_grid)
+                scores, _ = grid.scores_for(clips, row, options.saliency)
             values = grounding_object(row, row.windows, clips, scores)
             if row.verdict == "cannot-judge":
                 values["verdict"] = row.verdict

@@ -13,6 +13,8 @@ from annotations.rows import Row
 QVHIGHLIGHTS = "cc-by-nc-sa-4.0"
 YOUTUBE_CLIP = re.compile(r".+_\d+\.\d_\d+\.\d")
 """The vid of a QVHighlights clip: YouTube id, start and end in seconds with one decimal."""
+MENDED = "mended"
+"""The field of `Row.extra` that says what an import repaired in the row's windows."""
 LICENCES = {
     "other": ("The licence of the dataset that these rows come from applies; see its release.", ""),
     QVHIGHLIGHTS: (
@@ -90,6 +92,7 @@ def export_manifest(
         "rows_by_split": dict(sorted(Counter(row.split for row in rows).items())),
         "rows_by_verdict": dict(sorted(verdicts.items())),
         "changed_rows": changed_count(rows),
+        "mended_rows": dict(Counter(repair for row in rows for repair in row.extra.get(MENDED, ()))),
         "counts": dict(counts),
         "dropped_fields": dict(dropped),
         "options": options.recorded(),

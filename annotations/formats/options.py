@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from annotations.choices import SALIENCY_POLICIES, SNAPPINGS, ExportRule, SaliencyPolicy, Snapping
+from annotations.formats.fields import Mending
 from annotations.rows import Row, Split
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import Problem
@@ -53,6 +54,8 @@ class ReadOptions:
     query_from: Literal["query", "label"] | None = None
     """Label Studio: whether the task's `query` or its labels are the queries; None: the query where the label is
     `Moment`, else the labels."""
+    mending: Mending | None = None
+    """Repairs windows that a file has wrong, and counts them; None: such a row is a bad one."""
     join_repeats: bool = True
     """Charades-STA, TimeLens-Bench, ActivityNet without qids: read neighbouring entries that repeat a
     sentence as one row with several moments. False: one row for each entry."""
@@ -177,6 +180,8 @@ class ReadResult:
     omissions: tuple[Omission, ...] = ()
     contents: tuple[Contents, ...] = ()
     """One for each unit, over all files of a folder."""
+    mended: Mapping[str, int] = field(default_factory=dict)
+    """Repair → how many windows (with `ReadOptions.mending`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

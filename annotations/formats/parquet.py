@@ -95,6 +95,7 @@ def _row(cells: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row
         split,
         origin=origin,
         needs_duration=False,
+        mending=options.mending,
     )
     if "original_windows" in values:
         original_windows = fields.windows(values["original_windows"], "original_windows", row.duration_s)

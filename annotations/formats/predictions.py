@@ -2,7 +2,8 @@
 
 One object a line: qid, query, vid, pred_relevant_windows = [[start, end, score], …] best first, and
 pred_saliency_scores = one number per 2-second clip. A row read from it has no ground truth; its prediction is
-the version whose source is `model`. Form: jayleicn/moment_detr, standalone_eval.
+the version whose source is `model`. Windows without length overlap nothing: they are left out and counted, as scoring
+does; `[0, 0]` alone says that nothing matches. Form: jayleicn/moment_detr, standalone_eval.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 from annotations.formats import fields
 from annotations.formats.files import split_of
 from annotations.formats.jsonl import plain, read_lines, with_refusals
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, Omission, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Split
 from tempo_core.metrics.rows import FieldError, Problem
 
@@ -23,10 +24,28 @@ IN_LINE = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")
 """Attributes of a row that a line holds, beside the prediction."""
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """One row per line, with the prediction as its only version; an empty list of windows is a refusal."""
     split = split_of(path, options)
-    return read_lines(path, lambda values, raw, origin: _row(values, split, raw, origin))
+    held = taken = 0
+    for item in read_lines(path, lambda values, raw, origin: _read_line(values, split, raw, origin)):
+        if isinstance(item, Problem):
+            yield item
+            continue
+        row, window_count, empty_count = item
+        held, taken = held + window_count, taken + window_count - empty_count
+        yield row
+        if empty_count:
+            place = f"line {row.origin.line if row.origin else 0} (qid {row.qid})"
+            yield Omission(file=path.name, place=place, reason=f"{empty_count} windows without length")
+    yield Contents(unit="windows", held=held, taken=taken)
+
+
+def _read_line(values: dict[str, Any], split: Split, raw: str, origin: SourceLine) -> tuple[Row, int, int]:
+    """The row of a line, how many windows the line has, and how many of them have no length."""
+    row = _row(values, split, raw, origin)
+    window_count = len(values["pred_relevant_windows"])
+    return row, window_count, window_count - sum(len(version.windows) for version in row.annotations or ())
 
 
 def _row(
@@ -40,6 +59,12 @@ def _row(
     triples = [fields.sequence(item, name) for item in fields.sequence(fields.required(values, name), name)]
     if any(len(triple) != 3 for triple in triples):
         raise FieldError(name, values[name], "each prediction must be [start, end, score]")
+    lengthless = [triple for triple in triples if triple[0] == triple[1]]
+    if triples and len(lengthless) == len(triples) and any(triple[0] for triple in triples):
+        raise FieldError(
+            name, values[name], "none of the windows has a length, and only [0, 0] says no moment"
+        )
+    triples = [triple for triple in triples if triple[0] != triple[1]]
     prediction = AnnotatorVersion(
         annotator=fields.text(values.get("model", UNNAMED_MODEL), "model"),
         source="model",

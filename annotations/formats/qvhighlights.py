@@ -34,7 +34,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         yield from _read_folder(path, options)
         return
     split = split_of(path, options)
-    for row in read_lines(path, lambda values, raw, origin: grounding_row(values, split, raw, origin)):
+    for row in read_lines(
+        path, lambda values, raw, origin: grounding_row(values, split, raw, origin, mending=options.mending)
+    ):
         # Windows on the grid must cover exactly the clips that the row lists.
         if (
             isinstance(row, Row)

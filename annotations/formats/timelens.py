@@ -1,11 +1,14 @@
 """TimeLens: the benchmark's JSON ({vid: {"duration", "spans", "queries"}}) and the 100K set's JSON lines.
 
 A path that ends in .jsonl is the second: {"source", "video_path", "duration", "events": [{"query", "span"}]},
-where an event has any number of spans. `qid` beside an event's fields, and `vid` beside a video's where the
-path does not say it, keep what the form lacks; other readers ignore them. Form: TencentARC/TimeLens.
+where an event has any number of spans. TimeLens2's lines may have `query` and `span` in place of events, and no source;
+TimeLens' loader needs `source`, so it is written always. `qid` beside an event's fields, and `vid` beside a video's
+where the path does not say it, keep what the form lacks; other readers ignore them. Form: TencentARC/TimeLens,
+MCG-NJU/TimeLens2 (grpo/README).
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +21,8 @@ from annotations.rows import Row, SourceLine, Split
 from tempo_core.metrics.rows import FieldError, Problem
 
 SPANS, QUERIES = "spans", "queries"
+SOURCE = "tempo-studio"
+"""The source of rows that do not say theirs."""
 KNOWN_OF_VIDEO = ("vid", "duration", "events")
 KNOWN_OF_EVENT = ("qid", "query", "span")
 
@@ -32,19 +37,38 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         yield from activitynet.read_parallel(path, options, times=SPANS, sentences=QUERIES)
         return
     split = split_of(path, options)
-    for rows in read_lines(path, lambda values, _, origin: _rows(values, split, origin)):
+    lines_of_video: Counter[str] = Counter()
+    for rows in read_lines(
+        path, lambda values, _, origin: _rows(values, split, origin, options.mending, lines_of_video)
+    ):
         yield from [rows] if isinstance(rows, Problem) else rows
 
 
-def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
+def _rows(
+    video: dict[str, Any],
+    split: Split,
+    origin: SourceLine,
+    mending: fields.Mending | None,
+    lines_of_video: Counter[str],
+) -> list[Row]:
     path = fields.text(fields.required(video, "video_path"), "video_path")
     vid = fields.text(video.get("vid", PurePosixPath(path).stem), "vid")
     duration = fields.duration_s(fields.required(video, "duration"))
     video_extra = {name: value for name, value in video.items() if name not in KNOWN_OF_VIDEO}
     if path == f"{vid}.mp4":
         del video_extra["video_path"]
+    if video_extra.get("source") == SOURCE:
+        del video_extra["source"]
+    first_place = 0
+    if "events" in video:
+        events = fields.sequence(video["events"], "events")
+    else:
+        # One query a line, TimeLens2's form: a video may have several.
+        first_place = lines_of_video[vid]
+        lines_of_video[vid] += 1
+        events = [{name: video_extra.pop(name) for name in KNOWN_OF_EVENT if name in video_extra}]
     rows = []
-    for place, item in enumerate(fields.sequence(fields.required(video, "events"), "events")):
+    for place, item in enumerate(events, start=first_place):
         event = fields.mapping(item, "events")
         qid, qid_is_int = fields.qid(event.get("qid", f"{vid}/{place}"))
         event_extra = {name: value for name, value in event.items() if name not in KNOWN_OF_EVENT}
@@ -56,7 +80,7 @@ def _rows(video: dict[str, Any], split: Split, origin: SourceLine) -> list[Row]:
                 vid=vid,
                 duration_s=duration,
                 split=split,
-                windows=fields.windows(fields.required(event, "span"), "span", duration),
+                windows=fields.windows(fields.required(event, "span"), "span", duration, mending),
                 extra={**video_extra, "event": event_extra} if event_extra else video_extra,
                 origin=origin,
             )
@@ -90,9 +114,9 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
     for row in rows:
         extra = {name: value for name, value in row.extra.items() if name not in KNOWN_OF_VIDEO}
         event_extra = extra.pop("event", {})
-        source, video_path = extra.pop("source", None), extra.pop("video_path", f"{row.vid}.mp4")
+        video_path = extra.pop("video_path", f"{row.vid}.mp4")
         video = {
-            **({} if source is None else {"source": source}),
+            "source": extra.pop("source", SOURCE),
             "video_path": video_path,
             **({} if PurePosixPath(str(video_path)).stem == row.vid else {"vid": row.vid}),
             **extra,

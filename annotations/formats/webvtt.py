@@ -27,7 +27,7 @@ _TIME = r"(?:(\d+):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}", re.ASCII)
 _CUE_ID = re.compile(r"(.+)-([1-9]\d*)", re.DOTALL)
 _NO_CUE = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t]|$)")
-_TAG = re.compile(r"<[^>]*>")
+TAG = re.compile(r"<[^>]*>")
 _VOICE = re.compile(r"<v[.\s][^>]*>")
 
 
@@ -185,7 +185,7 @@ def _cue(block: _Block, number: int) -> _Cue:
         line=block.line,
         id=block.lines[0] if block.times_idx and block.lines[0].strip() else "",
         window=(start_ms / 1000, end_ms / 1000),
-        text=html.unescape(_TAG.sub("", "\n".join(lines))),
+        text=html.unescape(TAG.sub("", "\n".join(lines))),
     )
 
 

@@ -38,7 +38,8 @@ RULE_NAMES = {
     "adjudicated": "Decided only",
     "majority": "Decided, else majority",
 }
-FORMAT_TITLES = [(form.title, name) for name, form in formats.FORMATS.items()]
+IMPORT_TITLES = [(formats.FORMATS[name].title, name) for name in formats.names()]
+EXPORT_TITLES = [(formats.FORMATS[name].title, name) for name in formats.export_names()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,7 @@ class ImportTab:
                     label="Files", file_count="multiple", height=160, elem_id="data-files"
                 )
                 with gr.Row():
-                    titles = [("Detect", ALL), *FORMAT_TITLES]
+                    titles = [("Detect", ALL), *IMPORT_TITLES]
                     form["format"] = gr.Dropdown(titles, value=ALL, label="Format", min_width=200)
                     form["split"] = split_choice("As the file says")
                 form["dataset"] = gr.Textbox(
@@ -143,7 +144,7 @@ class ExportTab:
             with gr.Column(scale=2, min_width=320):
                 form["dataset"] = gr.Dropdown([], label="Dataset", elem_id="data-export-dataset")
                 form["format"] = gr.Dropdown(
-                    FORMAT_TITLES, value="qvhighlights", label="Format", elem_id="data-export-format"
+                    EXPORT_TITLES, value="qvhighlights", label="Format", elem_id="data-export-format"
                 )
                 with gr.Row():
                     rules = [(RULE_NAMES[name], name) for name in EXPORT_RULES]

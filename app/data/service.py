@@ -136,7 +136,7 @@ class DataService:
         ExportOptions. Raises InputError.
         """
         export_options = ExportOptions(**options)
-        _require_one_of("format", format, formats.names())
+        _require_one_of("format", format, formats.export_names())
         _require_one_of("split", split, (None, *SPLITS))
         _require_one_of("rule", rule, EXPORT_RULES)
         if not dataset:

@@ -240,3 +240,72 @@ def test_a_project_that_counts_frames_is_imported_with_their_rate(
     (task,) = json.loads((tmp_path / "o.json").read_text())
     assert (task["data"]["fps"], task["data"]["video"]) == (50.0, "/v/?d=clip.mp4")
     assert task["annotations"][0]["result"][0]["value"]["ranges"] == [{"start": 26, "end": 50}]
+
+
+def test_the_list_of_formats_says_what_each_can_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    formats = {form["name"]: form for form in ask(capsys, "formats")["formats"]}  # type: ignore[attr-defined]
+    assert [formats[name][use] for name in ("srt", "easyr1", "csv") for use in ("read", "written")] == [
+        True, False, False, True, True, True,
+    ]  # fmt: skip
+    assert formats["srt"]["holds"] == ["qid", "query", "verdict", "vid", "windows"]
+    assert main(["formats"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line.split() for line in lines if line.startswith("srt ")) == [
+        "srt",
+        "in",
+        "SubRip",
+        "subtitles",
+        "ids",
+    ]
+    assert len(lines) == 1 + len(formats)
+
+
+@pytest.mark.parametrize(
+    ("name", "vid", "dataset"),
+    [
+        ("charades_test_release.jsonl", "3MSZA", "charades"),
+        ("tvsum_val.jsonl", "xx", "tvsum"),
+        ("highlight_val_release.jsonl", "a_0.0_150.0", "qvhighlights"),
+        ("train.jsonl", "xx", "lighthouse"),
+    ],
+)
+def test_a_data_set_is_named_after_the_file_where_several_share_a_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, vid: str, dataset: str
+) -> None:
+    clips = (
+        {}
+        if dataset in ("charades", "lighthouse")
+        else {"relevant_clip_ids": [0], "saliency_scores": [[1, 2, 3]]}
+    )
+    row = {"qid": 1, "query": "q", "vid": vid, "duration": 10, "relevant_windows": [[0, 2]], **clips}
+    (tmp_path / name).write_text(json.dumps(row))
+    assert ask(capsys, "import", tmp_path / name)["dataset"] == dataset
+
+
+def test_rows_are_mended_on_request_and_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    windows = [[[6, 3]], [[2, 2], [4, 99]], [[5, 5]]]
+    rows = [
+        {"qid": place, "query": "q", "vid": "v", "duration": 10, "relevant_windows": pairs}
+        for place, pairs in enumerate(windows)
+    ]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows[:2])))
+    assert main(["import", str(file)]) == 2
+    capsys.readouterr()
+    assert main(["import", str(file), "--mend"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  mended: 1 edges swapped",
+        "  mended: 1 windows without length dropped",
+        "  mended: 1 ends cut at the duration",
+    ]
+    ask(capsys, "export", "--format", "lighthouse", "--out", tmp_path / "out.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["relevant_windows"], line["mended"]) for line in lines] == [
+        ([[3, 6]], ["edges swapped"]),
+        ([[4, 10]], ["ends cut at the duration"]),
+    ]
+    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
+    assert manifest["mended_rows"] == {"edges swapped": 1, "ends cut at the duration": 1}
+    file.write_text(json.dumps(rows[2]))
+    assert main(["import", str(file), "--mend"]) == 2
+    assert "a window must end after it starts" in capsys.readouterr().err

@@ -250,7 +250,8 @@ def test_lines_of_one_query_must_agree(tmp_path: Path, second: str, rule: str) -
 
 def test_a_file_that_is_no_csv(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"x\.csv has no column query, end_s\. Name them in its first line\."
+        InputError,
+        match=r"x\.csv has no column query, end_s\. Name them in its first line, which has qid, vid, start_s\.",
     ):
         read(written(tmp_path / "x.csv", "1", header="qid,vid,start_s"), format="csv")
     with pytest.raises(InputError, match=r"x\.csv, line 2: is not CSV"):

@@ -464,7 +464,10 @@ def test_elan_never_expands_an_entity(tmp_path: Path, encoded: str) -> None:
 def test_elan_in_another_encoding_cannot_hide_a_doctype(tmp_path: Path) -> None:
     path = tmp_path / "x.eaf"
     path.write_bytes(BOMB.encode("utf-16"))
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="DOCTYPE or an entity"):
+        read(path, format="elan")
+    path.write_bytes(BOMB.encode("utf-16-le"))
+    with pytest.raises(InputError, match="holds NUL characters"):
         read(path, format="elan")
 
 
@@ -472,6 +475,6 @@ def test_broken_xml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.eaf"
     path.write_text("<ANNOTATION_DOCUMENT><TIER>", "utf-8")
     with pytest.raises(
-        InputError, match=r"x\.eaf is not well-formed XML \(.*\)\. Export it from ELAN again\."
+        InputError, match=r"x\.eaf is not well-formed XML \(.*\)\. Export it from its tool again\."
     ):
         read(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotations.formats import ReadOptions, ReadResult, read
+from annotations.formats import Mending, ReadOptions, ReadResult, RowsRejected, read
 from annotations.rows import Row
 
 
@@ -172,3 +172,76 @@ def test_label_studios_own_export_of_our_project_comes_back(field: Path) -> None
         "2026-11-29T13:47:35.549417Z",
     )
     assert [item.place for item in result.omissions] == ["task 1, prediction 1", "task 2, prediction 2"]
+
+
+OTHERS = {
+    "timer1.json": ("time-r1", [("x", "a person pours", "kitchen", ((3.0, 6.0),), 10.0)]),
+    "unitime.json": ("unitime", [(0, "a person pours", "kitchen", ((3.0, 6.0),), 10.0)]),
+    "rarft.json": ("ra-rft", [("kitchen/0", "a person pours", "kitchen", ((3.0, 6.0),), 10.0)]),
+    "didemo.json": ("didemo", [(1, "the man pours", "a", ((5.0, 10.0),), 30.0)]),
+    "youcook2.json": ("youcook2", [("abc/0", "pour the water", "abc", ((3.0, 6.0),), 10.0)]),
+    "activitynet13.json": ("activitynet13", [("abc/0", "Pouring", "abc", ((3.0, 6.0),), 10.0)]),
+    "via3_project.json": ("via", [("kitchen/0", "a person pours", "kitchen", ((3.0, 6.0),), None)]),
+    "cvat_video.xml": ("cvat", [("cvat_video/0", "a person pours", "cvat_video", ((3.0, 6.0),), 10.0)]),
+    "subs.srt": ("srt", [("subs/1", "a person pours", "subs", ((3.0, 6.0),), None)]),
+    "losslesscut.csv": (
+        "losslesscut",
+        [("losslesscut/0", "a person pours", "losslesscut", ((3.0, 6.0),), None)],
+    ),
+    "losslesscut.llc": ("losslesscut", [("kitchen/0", "a person pours", "kitchen", ((3.0, 6.0),), None)]),
+    "audacity_labels.txt": (
+        "audacity",
+        [("audacity_labels/1", "a person pours", "audacity_labels", ((3.0, 6.0),), None)],
+    ),
+    "excel_semicolon.csv": ("csv", [(1, "a person pours", "kitchen", ((3.0, 6.0),), None)]),
+    "excel_utf16.csv": ("csv", [(1, "a person pours", "kitchen", ((3.0, 6.0),), None)]),
+    "csv_other_header.csv": ("csv", [("kitchen/0", "a person pours", "kitchen", ((3.0, 6.0),), None)]),
+    "tacos.json": ("tacos", [("s1-d1/0", "a person pours", "s1-d1", ((3.0, 6.0),), 10.0)]),
+    "pred_k_neg_zero_pair.jsonl": ("na-vmr", [(1, "a person pours", "kitchen", (), 10.0)]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_format_of_the_job_is_recognised_and_read(field: Path, name: str) -> None:
+    result = take(field / name, frame_rate=25.0)
+    form, rows = OTHERS[name]
+    assert result.format == form
+    assert [(*said(row), row.duration_s) for row in result.rows] == rows
+    assert result.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("losslesscut.csv", ["line 2: has no end, and the clip's duration is not known: pass --durations"]),
+        ("cvat_video.xml", ["1 tags: mark no stretch of time"]),
+        ("pred_d_zero_length.jsonl", ["line 1 (qid 1): 1 windows without length"]),
+    ],
+)
+def test_what_no_row_says_is_named(field: Path, name: str, places: list[str]) -> None:
+    result = take(field / name, frame_rate=25.0)
+    assert [f"{item.place}: {item.reason}" for item in result.omissions] == places
+
+
+def test_a_prediction_keeps_its_windows_that_have_a_length(field: Path) -> None:
+    result = take(field / "pred_d_zero_length.jsonl")
+    ((version,),) = [row.annotations or () for row in result.rows]
+    assert (version.windows, version.scores) == (((3.0, 6.0),), (0.4,))
+    assert [str(item) for item in result.contents] == ["1 of 2 windows taken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mended", "windows"),
+    [
+        ("anet_reversed.json", {"edges swapped": 1}, [((3.0, 6.0),), ((1.0, 2.0),)]),
+        ("tall_charades_train.txt", {"edges swapped": 1}, [((0.0, 6.9),), ((12.0, 20.9),)]),
+    ],
+)
+def test_edges_in_the_wrong_order_are_refused_or_mended(
+    field: Path, name: str, mended: dict[str, int], windows: list[Any]
+) -> None:
+    with pytest.raises(RowsRejected, match="a window must end after it starts"):
+        read(field / name)
+    result = read(field / name, options=ReadOptions(mending=Mending()))
+    assert [row.windows for row in result.rows] == windows
+    assert result.mended == mended

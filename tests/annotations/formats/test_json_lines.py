@@ -29,7 +29,9 @@ def test_lighthouse_lines_by_hand(tmp_path: Path) -> None:
     assert path.read_text("utf-8").split("\n") == [
         f'{{"qid": 7, {head}{windows}{tail}}}',
         f'{{"qid": 8, {head}"relevant_clip_ids": [1], "saliency_scores": [[4, 3, 2]], {windows}{tail}}}',
-        f'{{"qid": 9, {head}{windows}{tail}}}',
+        # Lighthouse's loader needs clips and scores in every line of QVHighlights, in corrected ones too.
+        f'{{"qid": 9, {head}"relevant_clip_ids": [0, 1, 2, 4], '
+        f'"saliency_scores": [[2, 2, 2], [4, 3, 2], [2, 2, 2], [2, 2, 2]], {windows}{tail}}}',
         '{"qid": "c", "query": "a bird", "duration": 9.5, "vid": "other"}',
         '{"qid": "d", "query": "it", "duration": 9.5, "vid": "other", "relevant_windows": [[1, 2]], '
         '"verdict": "cannot-judge"}',

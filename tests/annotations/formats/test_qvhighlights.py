@@ -183,6 +183,8 @@ def test_the_manifest_records_options_counts_licence_and_hashes(tmp_path: Path) 
         "adjudication": "as-given",
         "keep_going": False,
         "frame_rate": None,
+        "frame_rates": {},
+        "video_prefix": "",
         "predictions_of": None,
         "refusals": "apart",
         "licence": None,

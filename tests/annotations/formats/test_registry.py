@@ -10,8 +10,18 @@ from typing import get_args
 
 import pytest
 
-from annotations.choices import FormatName
-from annotations.formats import FORMATS, ExportOptions, ReadOptions, RowsRejected, detect, names, read, write
+from annotations.choices import ExportFormat, FormatName
+from annotations.formats import (
+    FORMATS,
+    ExportOptions,
+    ReadOptions,
+    RowsRejected,
+    detect,
+    export_names,
+    names,
+    read,
+    write,
+)
 from annotations.formats.files import safe_name, sha256_of, vid_of_name
 from annotations.formats.options import SHOWN_PROBLEMS
 from annotations.rows import AnnotatorVersion, Row
@@ -136,15 +146,20 @@ def test_a_file_name_carries_its_split(tmp_path: Path) -> None:
 def test_nothing_to_write_and_unknown_names_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no rows to write"):
         write([], tmp_path / "x.csv", format="csv")
-    with pytest.raises(InputError, match=r"no format 'didemo'. The formats are qvhighlights, "):
+    with pytest.raises(InputError, match=r"no format 'vtt'. The formats that are written: qvhighlights, "):
+        write([a_row()], tmp_path / "x.csv", format="vtt")
+    with pytest.raises(InputError, match=r"Format 'didemo' is not written"):
         write([a_row()], tmp_path / "x.csv", format="didemo")
+    (tmp_path / "rows.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"Format 'ms-swift' is not read\. The formats that are read: "):
+        read(tmp_path / "rows.jsonl", format="ms-swift")
     with pytest.raises(InputError, match="does not exist"):
         read(tmp_path / "none.csv")
     with pytest.raises(InputError, match="snapping = 'up'"):
         ExportOptions(snapping="up")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("form", [name for name in FORMATS if name != "predictions"])
+@pytest.mark.parametrize("form", sorted({*names()} & {*export_names()} - {"predictions", "na-vmr"}))
 def test_every_export_is_recognised(tmp_path: Path, form: str) -> None:
     path = tmp_path / f"rows{FORMATS[form].suffix}"
     write([a_row()], path, format=form, options=ExportOptions(frame_rate=30.0))
@@ -168,7 +183,7 @@ def test_pyarrow_is_imported_only_when_used() -> None:
 
 def test_every_format_is_in_the_documentation() -> None:
     text = (ROOT / "docs" / "formats.md").read_text("utf-8")
-    for name in names():
+    for name in FORMATS:
         assert f"| `{name}` |" in text
 
 
@@ -189,6 +204,39 @@ CONTENTS = [
     ("3MSZA 24.3 30.4##person turns", "charades-sta"),
     ('"qid","x",start_s,"end_s"\r\n', "csv"),
     ("PAR1", "parquet"),
+    (
+        '{"qid": 1, "vid": "v", "relevant_windows": [[1, 2]]}\n{"qid": 2, "vid": "v", "relevant_windows": [[0, 0]]}',
+        "na-vmr",
+    ),
+    ('{"qid": 1, "relevant_windows": [[-1,-1]], "saliency_scores": [[]]}', "na-vmr"),
+    ('{"video_path": "v.mp4", "query": "q", "span": [[1, 2]]}', "timelens"),
+    ('[{"annotation_id": 1, "annotator": 2, "id": 3}]', "label-studio"),
+    ('[{"qid": 0, "annos": []}]', "unitime"),
+    ('[{"query_text": "q", "timestamp": []}]', "ra-rft"),
+    ('[{"sentence": "q", "timestamp": []}]', "time-r1"),
+    ('[{"path": "p", "question": "q", "answer": "1-2"}]', "time-r1"),
+    ('[{"description": "q", "times": []}]', "didemo"),
+    ('{"v.avi": {"timestamps": [], "sentences": [], "fps": 25, "num_frames": 1}}', "tacos"),
+    (
+        '{"database": {"t": {"annotations": []}, "v": {"annotations": [{"segment": [], "sentence": "q"}]}}}',
+        "youcook2",
+    ),
+    (
+        '{"version": "1.3", "database": {"v": {"annotations": [{"segment": [], "label": "q"}]}}}',
+        "activitynet13",
+    ),
+    ('{"version": "1", "videos": []}', "ego4d-nlq"),
+    ('{"project": {}, "attribute": {}, "view": {}, "metadata": {}}', "via"),
+    ('{"classes": [], "labels": {}}', "fiftyone"),
+    ("{\n  mediaFileName: 'v.mp4',\n  cutSegments: [],\n}", "losslesscut"),
+    ("Start,End,Name\n1,2,q", "losslesscut"),
+    (",00:01.5,q", "losslesscut"),
+    ("1.5\t2.5\tq", "audacity"),
+    ("1,5\t2,5", "audacity"),
+    ("1\r\n00:00:01,000 --> 00:00:02,000\r\nq", "srt"),
+    ('<?xml version="1.0"?><annotations><version>1.1</version></annotations>', "cvat"),
+    ("qid;vid;query;start_s;end_s", "csv"),
+    ("Video\tSentence\tStart\tEnd", "csv"),
 ]
 
 
@@ -220,6 +268,32 @@ def test_other_contents_are_not_guessed(tmp_path: Path, content: str) -> None:
     path.write_text(content, "utf-8")
     with pytest.raises(InputError, match="is in no format known here"):
         detect(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "look"),
+    [
+        ('[{"clip": "v", "t": [1, 2]}]', "a JSON list whose first item has the fields clip, t"),
+        ('{"rows": []}', "a JSON object with the fields rows"),
+        (
+            '{"database": {"v": {"annotations": [{"segment": []}]}}}',
+            "a JSON object with a database whose first segment has the fields segment",
+        ),
+        ("<html><body>", "XML that begins with <html>"),
+        ("hello there", "text that begins with 'hello there'"),
+        ("", "empty"),
+    ],
+)
+def test_an_unknown_file_is_described_and_the_formats_are_named(
+    tmp_path: Path, content: str, look: str
+) -> None:
+    path = tmp_path / "x"
+    path.write_text(content, "utf-8")
+    with pytest.raises(InputError) as caught:
+        detect(path)
+    assert f"it is {look}" in str(caught.value)
+    assert ", ".join(names()) in str(caught.value)
+    assert "`python -m annotations formats`" in str(caught.value)
 
 
 def test_a_file_name_that_has_a_split_in_a_word_says_nothing(tmp_path: Path) -> None:
@@ -292,6 +366,7 @@ def test_the_manifest_beside_a_file(tmp_path: Path) -> None:
         "rows_by_split": {"unknown": 2, "val": 1},
         "rows_by_verdict": {"moments": 1, "no ground truth": 1, "no-moment": 1},
         "changed_rows": 1,
+        "mended_rows": {},
         "counts": {"lines": 4},
         "dropped_fields": {},
         "licence": {"id": "other", "notice": notice},
@@ -325,5 +400,6 @@ def test_the_notice_of_a_named_licence(tmp_path: Path) -> None:
 
 def test_the_words_of_options_are_the_formats_and_the_help_names_them() -> None:
     assert names() == get_args(FormatName)
+    assert export_names() == get_args(ExportFormat)
     code = "import sys, annotations.commands; sys.exit(bool({'numpy', 'sqlalchemy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,368 @@
+"""Files of other projects and tools, which are read only: every query taken, or named with its place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.formats import ReadOptions, ReadResult, RowsRejected, read
+from annotations.rows import Row
+from tempo_core.errors import InputError
+
+
+def taken(path: Path, content: Any, **options: Any) -> ReadResult:
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text, "utf-8")
+    return read(path, options=ReadOptions(keep_going=True, **options))
+
+
+def moments(result: ReadResult) -> list[tuple[Any, ...]]:
+    return [(row.qid_value, row.query, row.vid, row.windows) for row in result.rows]
+
+
+def said(result: ReadResult) -> list[str]:
+    return [str(item) for item in (*result.contents, *result.omissions, *result.problems)]
+
+
+def test_refusals_of_ra_rft_have_their_reason(tmp_path: Path) -> None:
+    item = {"video": "/d/v.mp4", "query_text": "a", "timestamp": [1, 2], "duration": 9}
+    queries = [
+        {"q": "a", "a": "<answer>1 to 2</answer>", "r": True, "difficulty": "original"},
+        {"q": "b", "a": "<answer>There is no b.</answer><correct>a</correct>", "r": False, "c": ["Object"]},
+    ]
+    result = taken(tmp_path / "hi_vtg.json", [{**item, "GRPO": queries}, {**item, "timestamp": []}])
+    assert result.format == "ra-rft"
+    shared = {"vid": "v", "duration_s": 9.0}
+    assert result.rows == (
+        Row(qid="v/0", query="a", windows=((1.0, 2.0),), extra={"difficulty": "original"}, **shared),
+        Row(
+            qid="v/1",
+            query="b",
+            windows=(),
+            reason="There is no b.",
+            extra={"categories": ["Object"]},
+            **shared,
+        ),
+        Row(qid="v/2", query="a", windows=(), **shared),
+    )
+    assert said(result) == ["3 of 3 queries taken"]
+
+
+@pytest.mark.parametrize("relevant", [None, "yes"])
+def test_a_flag_of_ra_rft_that_says_neither_is_named_with_its_item(tmp_path: Path, relevant: Any) -> None:
+    item = {"video": "v.mp4", "query_text": "a", "timestamp": [1, 2], "GRPO": [{"q": "a", "r": relevant}]}
+    result = taken(tmp_path / "x.json", [item])
+    assert result.rows == ()
+    assert said(result)[1].startswith("x.json, item 0: GRPO.r is ")
+
+
+def test_a_part_of_a_longer_file_is_a_video_of_its_own(tmp_path: Path) -> None:
+    item = {"video": "a/v.mp4", "duration": 20, "timestamp": [1, 2], "sentence": "q", "qid": "my|v"}
+    part = {**item, "video_start": 30.5, "video_end": 50.5}
+    result = taken(tmp_path / "train_2k5.json", [part, item, item])
+    assert moments(result) == [
+        ("my|v", "q", "v_30.5_50.5", ((1.0, 2.0),)),
+        ("my|v#2", "q", "v", ((1.0, 2.0),)),
+        ("my|v#3", "q", "v", ((1.0, 2.0),)),
+    ]
+    assert result.rows[0].extra == {"video": "a/v.mp4", "video_start": 30.5, "video_end": 50.5}
+    assert {row.split for row in result.rows} == {"train"}
+
+
+def test_tvgbench_answers_are_times(tmp_path: Path) -> None:
+    item = {
+        "path": "./t/v.mp4",
+        "question": "q",
+        "answer": "1.5-2",
+        "start": None,
+        "end": None,
+        "duration": 9,
+    }
+    result = taken(tmp_path / "tvgbench.json", [item, {**item, "answer": "soon"}])
+    assert moments(result) == [("v/0", "q", "v", ((1.5, 2.0),))]
+    assert (
+        said(result)[1] == 'tvgbench.json, item 1: answer is "soon"; must be two times in seconds: 13.4-28.1'
+    )
+
+
+def test_a_video_of_unitime_may_have_several_queries(tmp_path: Path) -> None:
+    annotations = [
+        {"query": "a", "window": [[1, 2], [4, 5]]},
+        {"query": "b", "window": [[8, 12]]},
+        {"query": "c"},
+    ]
+    item = {"qid": 3, "id": "v", "annos": annotations, "duration": 9, "video_path": "v.mp4", "mode": "mr"}
+    result = taken(tmp_path / "x.json", [item])
+    assert moments(result) == [("3/0", "a", "v", ((1.0, 2.0), (4.0, 5.0))), ("3/2", "c", "v", None)]
+    assert said(result) == [
+        "2 of 3 queries taken",
+        "x.json, item 0 (qid 3), annos[1]: windows is [8, 12]; a window must lie inside the video, which lasts 9 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "window"),
+    [([[1, 1], [0, 0], [1, 1]], (5.0, 10.0)), ([[2, 3], [0, 0]], (10.0, 20.0)), ([[5, 5]], (25.0, 30.0))],
+)
+def test_didemo_takes_what_most_annotators_marked(
+    tmp_path: Path, times: list[list[int]], window: tuple[float, float]
+) -> None:
+    item = {"video": "v.mov", "description": "q", "times": times, "annotation_id": 4, "num_segments": 6}
+    (row,) = taken(tmp_path / "x.json", [item]).rows
+    assert row == Row(
+        qid="4", qid_is_int=True, query="q", vid="v", duration_s=30, windows=(window,), extra={"times": times}
+    )
+
+
+def test_tacos_counts_frames(tmp_path: Path) -> None:
+    video = {"timestamps": [[25, 50], [30, 40]], "sentences": ["a", "b"], "fps": 29.4, "num_frames": 294}
+    result = taken(tmp_path / "test.json", {"s1-d2.avi": video, "s9.avi": {**video, "sentences": ["a"]}})
+    assert moments(result) == [
+        ("s1-d2/0", "a", "s1-d2", ((25 / 29.4, 50 / 29.4),)),
+        ("s1-d2/1", "b", "s1-d2", ((30 / 29.4, 40 / 29.4),)),
+    ]
+    assert said(result)[1] == "test.json, s9.avi: s9.avi is [2, 1]; timestamps and sentences must be as many"
+
+
+def test_a_label_is_one_query_with_all_of_its_segments(tmp_path: Path) -> None:
+    def segment(start: float, end: float, label: str) -> dict[str, Any]:
+        return {"segment": [start, end], "label": label}
+
+    annotations = [segment(1, 2, "run"), segment(3, 4, "jump"), segment(5, 6, "run"), segment(1.5, 3, "run")]
+    database = {
+        "v": {"duration": 9, "subset": "training", "annotations": annotations},
+        "t": {"duration": 9, "subset": "testing", "annotations": []},
+    }
+    result = taken(tmp_path / "x.json", {"version": "1.3", "database": database})
+    assert moments(result) == [
+        ("v/0", "run", "v", ((1.0, 2.0), (5.0, 6.0))),
+        ("v/1", "run", "v", ((1.5, 3.0),)),
+        ("v/2", "jump", "v", ((3.0, 4.0),)),
+    ]
+    assert {row.split for row in result.rows} == {"train"}
+    assert said(result) == [
+        "2 of 2 queries taken",
+        "x.json, video t: has no annotations, as a test set's videos",
+    ]
+
+
+def test_each_step_of_a_recipe_is_a_query(tmp_path: Path) -> None:
+    steps = [
+        {"segment": [1, 2], "id": 0, "sentence": "cut"},
+        {"segment": [2, 99], "id": 1, "sentence": "fry"},
+    ]
+    database = {"v": {"duration": 9, "subset": "validation", "recipe_type": "113", "annotations": steps}}
+    result = taken(tmp_path / "x.json", {"database": database})
+    assert result.rows == (
+        Row(
+            qid="v/0",
+            query="cut",
+            vid="v",
+            duration_s=9,
+            split="val",
+            windows=((1.0, 2.0),),
+            extra={"recipe_type": "113"},
+        ),
+    )
+    assert said(result)[1].startswith("x.json, video v, annotations[1]: windows is [2, 99]; ")
+
+
+def test_ego4d_queries_lie_in_their_clip(tmp_path: Path) -> None:
+    queries = [
+        {"clip_start_sec": 1.5, "clip_end_sec": 2, "query": "Where is it?", "template": "Objects"},
+        {"clip_start_sec": 0, "clip_end_sec": 1, "query": None},
+        {"query": "Who?"},
+    ]
+    clip = {
+        "clip_uid": "c",
+        "clip_start_sec": 0,
+        "clip_end_sec": 480.5,
+        "annotations": [{"annotation_uid": "a", "language_queries": queries}],
+    }
+    document = {"version": "2", "split": "val", "videos": [{"video_uid": "v", "clips": [clip]}]}
+    result = taken(tmp_path / "nlq.json", document)
+    assert moments(result) == [("c/0", "Where is it?", "c", ((1.5, 2.0),)), ("c/1", "Who?", "c", None)]
+    assert (result.rows[0].duration_s, result.rows[0].split) == (480.5, "val")
+    assert result.rows[0].extra == {"template": "Objects", "video_uid": "v"}
+    assert said(result)[1:] == ["nlq.json, clip c, annotation a, language_queries[1]: has no query"]
+
+
+VIA: dict[str, Any] = {
+    "project": {},
+    "attribute": {
+        "1": {"aname": "what", "type": 1, "options": {}},
+        "2": {"type": 4, "options": {"0": "left"}},
+    },
+    "file": {"7": {"fid": "7", "fname": "clips/v.mp4"}},
+    "view": {"3": {"fid_list": ["7"]}},
+}
+
+
+def test_segments_of_via_are_queries_and_its_shapes_are_named(tmp_path: Path) -> None:
+    metadata = {
+        "a": {"vid": "3", "z": [1, 2], "xy": [], "av": {"1": "opens", "2": "0"}},
+        "b": {"vid": "3", "z": [5, 6], "xy": [], "av": {"1": "opens"}},
+        "c": {"vid": "3", "z": [5], "xy": [2, 1, 1, 9, 9], "av": {"1": "box"}},
+        "d": {"vid": "3", "z": [7, 8], "xy": [], "av": {}},
+        "e": {"vid": "3", "z": [], "xy": [], "av": {"1": "good"}},
+    }
+    result = taken(tmp_path / "project.json", {**VIA, "metadata": metadata})
+    assert moments(result) == [
+        ("v/0", "opens", "v", ((1.0, 2.0), (5.0, 6.0))),
+        ("v/1", "left", "v", ((1.0, 2.0),)),
+    ]
+    assert said(result)[1:] == [
+        "project.json, metadata c: a shape marks no moment",
+        "project.json, metadata d: has no text",
+        "project.json, metadata e: a note without two times marks no moment",
+    ]
+
+
+def test_detections_of_fiftyone_in_seconds_or_frames(tmp_path: Path) -> None:
+    labels = {
+        "v": [{"label": 0, "timestamps": [1.5, 2]}, {"label": "jump", "timestamps": [0, 1]}],
+        "w": [{"label": "run", "support": [1, 25]}],
+        "x": [],
+    }
+    document = {"classes": ["run"], "labels": labels}
+    result = taken(tmp_path / "labels.json", document, frame_rate=25.0)
+    assert moments(result) == [
+        ("v/0", "run", "v", ((1.5, 2.0),)),
+        ("v/1", "jump", "v", ((0.0, 1.0),)),
+        ("w/0", "run", "w", ((0.0, 1.0),)),
+    ]
+    assert said(result)[1:] == ["labels.json, video x: has no detections"]
+    (problem,) = taken(tmp_path / "labels.json", document).problems
+    assert (problem.place, problem.rule.split(": ")[-1]) == ("w", "pass --frame-rate")
+
+
+def track(label: str, *shapes: tuple[int, int], number: int = 0) -> str:
+    boxes = "".join(f'<box frame="{frame}" outside="{outside}"/>' for frame, outside in shapes)
+    return f'<track id="{number}" label="{label}">{boxes}</track>'
+
+
+def test_a_track_of_cvat_is_visible_until_it_is_outside(tmp_path: Path) -> None:
+    tracks = (
+        track("walks", (0, 0), (5, 0), (10, 1), (20, 0), (30, 1))
+        + track("sits", (40, 0), (45, 0), number=1)
+        + track("walks", (5, 0), (15, 1), number=2)
+    )
+    meta = "<meta><task><size>50</size><source>clips/v 1.mp4</source></task></meta>"
+    result = taken(tmp_path / "a.xml", f"<annotations>{meta}{tracks}</annotations>", frame_rate=10.0)
+    assert moments(result) == [
+        ("v 1/0", "walks", "v 1", ((0.0, 1.0), (2.0, 3.0))),
+        ("v 1/1", "walks", "v 1", ((0.5, 1.5),)),
+        ("v 1/2", "sits", "v 1", ((4.0, 5.0),)),
+    ]
+    with pytest.raises(InputError, match=r"a\.xml cannot be read as cvat: .*pass --frame-rate"):
+        read(tmp_path / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("{version: 2, mediaFileName: 'it\\'s \"v\".mp4', cutSegments: [{start: 1.5, end: 2e0, name: 'a, b}'}]}",
+         [("it's \"v\"/0", "a, b}", "it's \"v\"", ((1.5, 2.0),))]),
+        ('{\n// mine\n mediaFileName: "v.mp4", /* x */ cutSegments: [\n {end: 2, name: "a", tags: {k: \'1\'},},\n],\n}',
+         [("v/0", "a", "v", ((0.0, 2.0),))]),
+    ],
+)  # fmt: skip
+def test_projects_of_losslesscut_are_json5(tmp_path: Path, text: str, rows: list[Any]) -> None:
+    result = taken(tmp_path / "v-proj.llc", text)
+    assert (result.format, moments(result)) == ("losslesscut", rows)
+
+
+def test_lists_of_losslesscut_have_tags_and_open_ends(tmp_path: Path) -> None:
+    text = "Start,End,Name,Place\n00:01:02.500,63,a,kitchen\n5,,b,\n,3,c,\n7,8,,\n9,8,d,\n"
+    result = taken(tmp_path / "v.csv", text, durations={"v": 99.0})
+    assert moments(result) == [
+        ("v/0", "a", "v", ((62.5, 63.0),)),
+        ("v/1", "b", "v", ((5.0, 99.0),)),
+        ("v/2", "c", "v", ((0.0, 3.0),)),
+    ]
+    assert result.rows[0].extra == {"tags": {"Place": "kitchen"}}
+    assert said(result) == [
+        "3 of 4 queries taken",
+        "v.csv, line 5: has no name, which would be its query",
+        "v.csv, line 6: windows is [9.0, 8.0]; a window must end after it starts",
+    ]
+
+
+def test_labels_of_audacity(tmp_path: Path) -> None:
+    text = "1.0\t2.5\ta\n\\\t100.0\t200.0\n3,5\t4\tb\tc\n5\t5\tpoint\n6\t7\t\nx\t7\td\n"
+    result = taken(tmp_path / "v.txt", text)
+    assert moments(result) == [("v/1", "a", "v", ((1.0, 2.5),)), ("v/2", "b\tc", "v", ((3.5, 4.0),))]
+    assert said(result) == [
+        "2 of 5 labels taken",
+        "v.txt, line 2: a label's frequencies are not read",
+        "v.txt, label 3 (line 4): a point label marks no moment",
+        'v.txt, label 4 (line 5): label text is ""; must be text, and not empty',
+        'v.txt, label 5 (line 6): label is "x"; must be a number',
+    ]
+
+
+def test_cues_of_subrip(tmp_path: Path) -> None:
+    text = (
+        "\ufeff1\r\n00:00:01,000 --> 00:00:02,500 X1:1\r\n{\\an8}<i>one</i>\r\ntwo 2\r\n2\r\n"
+        "00:00:03.5 --> 00:00:04,000\r\n3 < 4\r\n\r\n7\r\n0:00:06,000 --> 0:00:05,000\r\nlate\r\n"
+    )
+    result = taken(tmp_path / "v.srt", text)
+    assert moments(result) == [
+        ("v/1", "one\ntwo 2", "v", ((1.0, 2.5),)),
+        ("v/2", "3 < 4", "v", ((3.5, 4.0),)),
+    ]
+    assert said(result) == [
+        "2 of 3 cues taken",
+        "v.srt, cue 3 (line 10): cue is [6.0, 5.0]; a window must end after it starts",
+    ]
+
+
+def test_one_query_a_line_of_timelens2(tmp_path: Path) -> None:
+    line = {"video_path": "a/v.mp4", "duration": 9, "query": "q", "span": [[1, 2]], "rollouts": [[0, 1]]}
+    grouped = {"video_path": "w.mp4", "duration": 9, "events": [{"query": "r", "span": [[1, 2], [3, 4]]}]}
+    text = "\n".join(json.dumps(item) for item in (line, {**line, "query": "p"}, grouped))
+    result = taken(tmp_path / "t.jsonl", text)
+    assert moments(result) == [
+        ("v/0", "q", "v", ((1.0, 2.0),)),
+        ("v/1", "p", "v", ((1.0, 2.0),)),
+        ("w/0", "r", "w", ((1.0, 2.0), (3.0, 4.0))),
+    ]
+    assert result.rows[0].extra == {"video_path": "a/v.mp4", "rollouts": [[0, 1]]}
+
+
+TABLES = [
+    ("Video;Sentence;Start;End\nv.mp4;q;0:01,5;00:00:02\n", "v.csv"),
+    ("\ufeffvid\tquery\tstart_s\tend_s\nv.mp4\tq\t1,5\t2\n", "v.tsv"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), TABLES)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_as_spreadsheets_save_them(tmp_path: Path, text: str, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    assert moments(read(path)) == [("v.mp4/0", "q", "v.mp4", ((1.5, 2.0),))]
+
+
+def test_a_workbook_that_nothing_here_reads_names_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "v.xlsx"
+    path.write_bytes(b"PK\x03\x04...xl/workbook.xml")
+    with pytest.raises(InputError, match="Excel workbook"):
+        read(path)
+
+
+@pytest.mark.parametrize("codes", [[[0, 0]], [[-1, -1]], [[0.0, 0.0]]])
+def test_a_coded_refusal_is_no_window(tmp_path: Path, codes: Any) -> None:
+    line = {"qid": "t0", "query": "q", "vid": "v", "duration": 9, "relevant_windows": codes}
+    coded = {**line, "relevant_clip_ids": [], "saliency_scores": [[]]}
+    result = taken(tmp_path / "neg.jsonl", json.dumps(coded))
+    assert [(row.verdict, row.windows) for row in result.rows] == [("no-moment", ())]
+    with pytest.raises(RowsRejected, match="a window must end after it starts"):
+        read_line(tmp_path, {**line, "relevant_windows": [[0, 0], [1, 2]]})
+
+
+def read_line(tmp_path: Path, line: dict[str, Any]) -> ReadResult:
+    path = tmp_path / "line.jsonl"
+    path.write_text(json.dumps(line))
+    return read(path)
