@@ -114,6 +114,9 @@ def import_(
             help="cut ends at the duration, swap edges, drop windows without length; the rows say so",
         ),
     ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="fill what known rows lack: a split, labels of a test set")
+    ] = False,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="leave bad rows out")] = False,
     rejects: Annotated[
         Path | None, typer.Option(metavar="PATH", help="where --keep-going writes the bad rows")
@@ -123,7 +126,7 @@ def import_(
 ) -> int:
     """Bring rows of a file into the store.
 
-    All or nothing, and harmless to repeat. Originals are kept byte for byte. Models' answers in the file become
+    All or nothing, and harmless to repeat. Originals are kept byte for byte; --update fills what is empty in them. Models' answers in the file become
     proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
     """
     from annotations.formats import Mending, ReadOptions, RowsRejected
@@ -155,6 +158,7 @@ def import_(
                     dataset=dataset,
                     # Each file counts its own repairs.
                     options=dataclasses.replace(options, mending=Mending() if mend else None),
+                    update=update,
                 )
             except RowsRejected as error:
                 return list_problems(error)
@@ -177,6 +181,17 @@ def import_(
                     f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
                 )
                 contents = [f"  {item}" for item in imported.contents if item.taken != item.held]
+                contents += [
+                    f"  filled: {name} of {count} known rows" for name, count in report.filled.items()
+                ]
+                contents += [
+                    f"  {count} known rows lack {name}, which the file has: --update fills it"
+                    for name, count in report.empty.items()
+                ]
+                if report.other_split:
+                    contents.append(
+                        f"  {report.other_split} known rows stay in another split than the file's"
+                    )
                 contents += [f"  mended: {count} {repair}" for repair, count in imported.mended.items()]
                 left_out = [f"  left out: {item}" for item in answer["omitted"][:LISTED_OMISSIONS]]
                 if (others := len(answer["omitted"]) - LISTED_OMISSIONS) > 0:

@@ -47,8 +47,11 @@ def import_file(
     format: str | None = None,
     dataset: str | None = None,
     options: ReadOptions | None = None,
+    update: bool = False,
 ) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
+
+    With `update`, what known rows lack is filled from the file.
 
     With `options.keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
     """
@@ -61,6 +64,7 @@ def import_file(
         actor=actor,
         file_name=path.name,
         format_name=result.format,
+        update=update,
     )
     return ImportedFile(
         file_name=path.name,

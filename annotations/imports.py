@@ -1,11 +1,13 @@
 """Rows of a file into the store: new ones added, known ones recognised, contradictions refused as a whole."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy import update as update_table
 
 from annotations import queue, reading, tables
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment, check_text, digest
@@ -40,6 +42,12 @@ class ImportReport:
     """Models' versions added (the rows' `annotations`)."""
     corrections: int = 0
     """Annotators' versions added."""
+    empty: Mapping[str, int] = field(default_factory=dict)
+    """Field → known rows that lack it and that the file could fill; only an import with `update` fills them."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Field → known rows in which the import filled it."""
+    other_split: int = 0
+    """Known rows that the file has in another split; they stay where they are."""
 
 
 def text_key(text: str) -> str:
@@ -48,12 +56,13 @@ def text_key(text: str) -> str:
 
 
 def add_rows(
-    connection: Connection, rows: Sequence[Row], *, dataset: str, source: dict[str, Any]
+    connection: Connection, rows: Sequence[Row], *, dataset: str, source: dict[str, Any], update: bool = False
 ) -> dict[str, Any]:
     """Add what is new of `rows`; all or nothing within the caller's transaction.
 
-    Returns the counts `added` and `unchanged`, and `ids`: the query's id for each qid. Raises InputError on a
-    qid given twice, or on rows that contradict stored ones.
+    With `update`, fields that known rows lack are filled; nothing that a row says is ever overwritten. Returns the
+    counts of ImportReport; `ids`, the query's id for each qid; and `before`, what was filled as it was: [query id,
+    content, raw line]. Raises InputError on a qid given twice, or on rows that contradict stored ones.
     """
     repeated = [qid for qid, count in Counter(row.qid for row in rows).items() if count > 1]
     if repeated:
@@ -65,20 +74,35 @@ def add_rows(
     # Rows that the store has must say what it says; a field that the new row leaves out contradicts nothing.
     table = tables.queries
     qids = [row.qid for row in rows]
-    stored: dict[str, Row] = {}
+    stored: dict[str, tuple[int, Row, str | None]] = {}
     for batch in reading.chunks(qids):
-        statement = select(table.c.qid, table.c.content).where(
+        statement = select(table.c.qid, table.c.id, table.c.content, table.c.raw).where(
             table.c.dataset == dataset, table.c.qid.in_(batch)
         )
-        stored |= {qid: row_from_content(content, None) for qid, content in connection.execute(statement)}
+        for qid, query_id, content, raw in connection.execute(statement):
+            stored[qid] = (query_id, row_from_content(content, None), raw)
     clashes = []
+    fillings: list[tuple[Row, list[str]]] = []
+    empty: Counter[str] = Counter()
+    other_split = 0
     for row in rows:
-        if row.qid in stored:
-            names = [
-                name for name in _COMPARED if getattr(row, name) not in (None, getattr(stored[row.qid], name))
-            ]
-            if names:
-                clashes.append(f"qid {row.qid} ({', '.join(names)})")
+        if row.qid not in stored:
+            continue
+        known = stored[row.qid][1]
+        given = [name for name in _COMPARED if getattr(row, name) is not None]
+        missing = [name for name in given if getattr(known, name) is None]
+        if names := [
+            name for name in given if name not in missing and getattr(row, name) != getattr(known, name)
+        ]:
+            clashes.append(f"qid {row.qid} ({', '.join(names)})")
+        # A file of answers alone does not say where its rows belong.
+        if row.split != "unknown" and (row.windows is not None or not row.annotations):
+            if known.split == "unknown":
+                missing.append("split")
+            other_split += known.split not in ("unknown", row.split)
+        if missing:
+            fillings.append((row, missing))
+            empty.update(missing)
     if clashes:
         rest = len(clashes) - LISTED_CLASHES
         listing = ", ".join(clashes[:LISTED_CLASHES]) + (f" and {rest} more" if rest > 0 else "")
@@ -107,9 +131,29 @@ def add_rows(
     for batch in reading.chunks(sorted({row.vid for row in new_rows})):
         statement = select(table.c.id).where(table.c.dataset == dataset, table.c.vid.in_(batch))
         affected += connection.execute(statement).scalars()
+    before: list[list[Any]] = []
+    for row, missing in fillings if update else ():
+        query_id, known, raw = stored[row.qid]
+        filled = dataclasses.replace(known, **{name: getattr(row, name) for name in missing})
+        # The new line, where it is the one that says the row's moments now.
+        filled = dataclasses.replace(filled, raw=row.raw if "windows" in missing else raw)
+        before.append([query_id, row_content(known), raw])
+        columns = _columns(filled, dataset, 0)
+        values = {name: columns[name] for name in ("split", "duration_ms", "content", "raw", "row_sha256")}
+        statement = update_table(table).where(table.c.id == query_id)
+        connection.execute(statement.values(**values, filled_by=source["op_id"]))
+        affected.append(query_id)
     if affected:
-        queue.renew(connection, sorted(affected))
-    return {"added": len(new_rows), "unchanged": len(rows) - len(new_rows), "ids": ids}
+        queue.renew(connection, sorted(set(affected)))
+    return {
+        "added": len(new_rows),
+        "unchanged": len(rows) - len(new_rows),
+        "empty": {} if update else dict(empty),
+        "filled": dict(empty) if update else {},
+        "other_split": other_split,
+        "ids": ids,
+        "before": before,
+    }
 
 
 def _columns(row: Row, dataset: str, source_id: int) -> dict[str, Any]:

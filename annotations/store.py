@@ -105,16 +105,20 @@ class Store:
         actor: str = "import",
         file_name: str = "",
         format_name: str = "",
+        update: bool = False,
     ) -> ImportReport:
         """Add rows that are new, all or nothing; importing twice changes nothing.
 
-        The rows' `annotations` become proposals (models') and corrections (annotators'); those of source
-        `original` are skipped: the row itself holds them. Raises InputError on rows that contradict others.
+        With `update`, what known rows lack is filled (a split, the moments of a test set); what was there before
+        stays in the operation's result. The rows' `annotations` become proposals (models') and corrections
+        (annotators'); those of source `original` are skipped: the row itself holds them. Raises InputError on rows
+        that contradict others.
         """
         fingerprint = hashlib.sha256()
         for row in rows:
             fingerprint.update(repr(row).encode("utf-8", "surrogatepass"))  # raw lines included
-        request = [dataset, file_name, format_name, fingerprint.hexdigest()]
+        # The last value is there only where it says something: a retry begun before stays the same request.
+        request = [dataset, file_name, format_name, fingerprint.hexdigest(), *([True] if update else [])]
         for attempt in self._operation(op_id, "import", actor, request):
             with attempt as operation:
                 if operation.is_new:
@@ -125,11 +129,14 @@ class Store:
                         "format": format_name,
                         "imported_at_ms": operation.at_ms,
                     }
-                    counts = imports.add_rows(operation.connection, rows, dataset=dataset, source=source)
+                    counts = imports.add_rows(
+                        operation.connection, rows, dataset=dataset, source=source, update=update
+                    )
                     query_ids = counts.pop("ids")
                     counts |= _add_versions(operation, rows, dataset, query_ids)
                     operation.result = {**counts, "rows": len(rows)}
-        return ImportReport(**operation.result)
+        names = {attribute.name for attribute in dataclasses.fields(ImportReport)}
+        return ImportReport(**{name: value for name, value in operation.result.items() if name in names})
 
     def propose(self, query_id: int, prediction: Prediction, *, op_id: str, actor: str = "model") -> Proposal:
         """Store what a model says of a query."""

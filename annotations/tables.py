@@ -93,6 +93,7 @@ queries = Table(
     Column("content", JSON, nullable=False),  # the imported row's fields as given
     Column("raw", Text),  # the imported line, byte for byte
     Column("row_sha256", Text, nullable=False),  # of `content` and `raw`
+    Column("filled_by", Text),  # the import that last filled what was empty; its result holds what was there
     UniqueConstraint("dataset", "qid"),
     _one_of("split", SPLITS),
     Index("ix_queries_vid_text_key", "vid", "text_key"),
@@ -260,4 +261,4 @@ APPEND_ONLY = (
     "verdicts",
     "snapshots",
 )
-"""Tables whose rows can be neither changed nor removed."""
+"""Tables whose rows can be neither changed nor removed; an import may fill what is empty in a query."""

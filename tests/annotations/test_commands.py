@@ -309,3 +309,46 @@ def test_rows_are_mended_on_request_and_say_so(tmp_path: Path, capsys: pytest.Ca
     file.write_text(json.dumps(rows[2]))
     assert main(["import", str(file), "--mend"]) == 2
     assert "a window must end after it starts" in capsys.readouterr().err
+
+
+LINE = {"qid": 11, "query": "q", "duration": 10, "vid": "k_0.0_10.0"}
+
+
+def test_a_repeated_import_says_what_it_could_fill_and_fills_it_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlabelled, labelled = tmp_path / "release.jsonl", tmp_path / "with_gt_test.jsonl"
+    unlabelled.write_text(json.dumps(LINE))
+    labelled.write_text(json.dumps({**LINE, "relevant_windows": [[2, 6]]}))
+    options = ("--format", "qvhighlights", "--dataset", "d")
+    ask(capsys, "import", unlabelled, *options)
+    assert main(["import", str(labelled), *options]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "with_gt_test.jsonl (qvhighlights) → d: 0 added, 1 known, 0 proposals, 0 corrections",
+        "  1 known rows lack windows, which the file has: --update fills it",
+        "  1 known rows lack verdict, which the file has: --update fills it",
+        "  1 known rows lack split, which the file has: --update fills it",
+    ]
+    ask(capsys, "export", "--format", "qvhighlights", "--out", tmp_path / "before.jsonl")
+    assert (tmp_path / "before.jsonl").read_bytes() == unlabelled.read_bytes()
+    filled = ask(capsys, "import", labelled, *options, "--update")
+    assert filled["filled"] == {"windows": 1, "verdict": 1, "split": 1}
+    assert ask(capsys, "import", labelled, *options, "--update")["filled"] == {}
+    ask(capsys, "export", "--format", "qvhighlights", "--split", "test", "--out", tmp_path / "after.jsonl")
+    (after,) = map(json.loads, (tmp_path / "after.jsonl").read_text().splitlines())
+    assert (after["relevant_windows"], after["relevant_clip_ids"]) == ([[2, 6]], [1, 2])
+    assert main(["verify"]) == 0
+
+
+def test_what_a_row_says_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({**LINE, "relevant_windows": [[2, 6]]}))
+    options = ("--format", "qvhighlights", "--dataset", "d", "--update")
+    ask(capsys, "import", file, *options, "--split", "train")
+    assert ask(capsys, "import", file, *options, "--split", "val")["other_split"] == 1
+    file.write_text(json.dumps({**LINE, "relevant_windows": [[2, 8]]}))
+    assert main(["import", str(file), *options]) == 2
+    assert "already holds other content for qid 11 (windows)" in capsys.readouterr().err
+    ask(capsys, "export", "--format", "qvhighlights", "--out", tmp_path / "out")
+    (line,) = (tmp_path / "out" / "highlight_train_corrected.jsonl").read_text().splitlines()
+    assert json.loads(line)["relevant_windows"] == [[2, 6]]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -294,6 +295,33 @@ def test_raw_sql_cannot_change_or_remove_what_was_said(filled: Store, op: Operat
             connection.execute(text(statement))
     assert before
     assert _dump(filled, table) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["content = NULL", "filled_by = NULL, split = 'test'", "filled_by = 'x', text = 'other'"]
+)
+def test_raw_sql_cannot_change_a_query_but_by_filling_it(filled: Store, change: str) -> None:
+    before = _dump(filled, "queries")
+    with pytest.raises(DBAPIError, match="is append-only"), filled.database.engine.begin() as connection:
+        connection.execute(text(f"UPDATE queries SET {change}"))
+    assert _dump(filled, "queries") == before
+
+
+def test_filling_keeps_what_was_there_in_the_operation(store: Store, op: Operations) -> None:
+    bare = Row(qid="1", query="q", vid="v", duration_s=9, raw="{}")
+    store.import_rows([bare], dataset="d", op_id=op())
+    labelled = dataclasses.replace(
+        bare, windows=((1.0, 2.0),), verdict="moments", split="val", raw='{"x": 1}'
+    )
+    report = store.import_rows([labelled], dataset="d", op_id="fill", update=True)
+    assert (report.added, report.filled) == (0, {"windows": 1, "verdict": 1, "split": 1})
+    assert store.import_rows([labelled], dataset="d", op_id="fill", update=True) == report
+    query = store.find("d", "1")
+    assert (query.row, query.row.raw) == (labelled, '{"x": 1}')
+    with store.database.read() as connection:
+        result = connection.execute(text("SELECT result FROM operations WHERE op_id = 'fill'")).scalar_one()
+    result = json.loads(result) if isinstance(result, str) else result
+    assert result["before"] == [[query.id, {"qid": "1", "query": "q", "vid": "v", "duration_s": 9}, "{}"]]
 
 
 def test_raw_sql_cannot_add_a_moment_to_an_old_correction(filled: Store, op: Operations) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from annotations.__main__ import main
 from annotations.formats import Mending, ReadOptions, ReadResult, RowsRejected, read
 from annotations.rows import Row
 
@@ -245,3 +246,15 @@ def test_edges_in_the_wrong_order_are_refused_or_mended(
     result = read(field / name, options=ReadOptions(mending=Mending()))
     assert [row.windows for row in result.rows] == windows
     assert result.mended == mended
+
+
+def test_a_known_row_gets_the_split_that_it_lacked(
+    field: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPO_HOME", str(tmp_path))
+    assert main(["import", str(field / "split_first.jsonl")]) == 0
+    assert main(["import", str(field / "highlight_val_release.jsonl"), "--split", "val", "--update"]) == 0
+    export = ["export", "--format", "qvhighlights", "--split", "val", "--out", str(tmp_path / "out")]
+    assert main(export) == 0
+    written = (tmp_path / "out" / "highlight_val_corrected.jsonl").read_text("utf-8")
+    assert written == (field / "highlight_val_release.jsonl").read_text("utf-8").rstrip("\n")

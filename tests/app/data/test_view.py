@@ -29,7 +29,7 @@ def problem(**fields: Any) -> Problem:
 
 def test_every_text_of_a_report_is_escaped() -> None:
     everywhere = problem(file=HOSTILE, field=HOSTILE, value=HOSTILE, rule=HOSTILE)
-    report = SimpleNamespace(added=1, unchanged=0, proposals=0, corrections=0)
+    report = SimpleNamespace(added=1, unchanged=0, proposals=0, corrections=0, empty={HOSTILE: 1})
     file: Any = SimpleNamespace(
         file_name=HOSTILE,
         format=HOSTILE,
@@ -41,7 +41,7 @@ def test_every_text_of_a_report_is_escaped() -> None:
     )
     refused = RefusedFile(HOSTILE, HOSTILE, (everywhere,))
     assert (
-        hostile_texts(import_html(ImportOutcome(imported=(file,), refused=(refused,)))) == 3 + 4 + 2 + 4 + 2
+        hostile_texts(import_html(ImportOutcome(imported=(file,), refused=(refused,)))) == 3 + 4 + 2 + 4 + 3
     )
 
 
