@@ -126,8 +126,9 @@ def import_(
 ) -> int:
     """Bring rows of a file into the store.
 
-    All or nothing, and harmless to repeat. Originals are kept byte for byte; --update fills what is empty in them. Models' answers in the file become
-    proposals, annotators' answers become corrections. Of several files, those before a bad one stay imported.
+    All or nothing, and harmless to repeat. Originals are kept byte for byte; --update fills what is empty in them.
+    Models' answers in the file become proposals, annotators' answers become corrections. Of several files, those
+    before a bad one stay imported.
     """
     from annotations.formats import Mending, ReadOptions, RowsRejected
     from annotations.importing import import_file
