@@ -28,6 +28,13 @@ _PROSE = re.compile(
 )
 _RANGE = re.compile(r"\d\s*(?:to|and|-)\s*\d", re.IGNORECASE)
 
+REFUSALS = (
+    "The query does not align with the video.",
+    "This query does not align with the video.",
+    "There are inconsistencies between the query and the video.",
+    "I believe this query does not align with the video.",
+)
+
 
 class RaRftForm(AnswerForm):
     """A time range with no correction, or prose with one."""
@@ -69,10 +76,7 @@ PROTOCOL = Protocol(
         opening=("<answer>",),
         to=(" to ",),
         closing=("</answer>\n<correction>NIL</correction>",),
-        refusals=tuple(
-            f"<answer>{beginning} not align with the video.</answer>"
-            for beginning in ("The query does", "This query does", "I believe this query does")
-        ),
+        refusals=tuple(f"<answer>{sentence}</answer>" for sentence in REFUSALS),
         lead=THOUGHT,
     ),
     thinking=Thinking(max_tokens=512),
