@@ -1,5 +1,6 @@
 """Fixtures that every floor uses."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def shared_data() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders with the longest files begin, so that side by side the last ones to end are short."""
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST_FIRST])
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made stays anyway. A collection, of which every training begins with one, passes it by."""
+    gc.collect()
+    gc.freeze()

@@ -1,6 +1,13 @@
 """The engine's random checkpoint and videos, for training."""
 
+import functools
+import gc
+import hashlib
+import importlib
+import multiprocessing
+from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +24,96 @@ from tests.tempo_core.conftest import (  # noqa: F401  (fixtures)
 )
 from train.data.encoding import Encoder
 from train.data.examples import Example
+
+TRAINING_MODULES = (
+    "bitsandbytes",
+    "tests.train.grpo.small_run",
+    "tests.train.refresh.small_command",
+    "train.grpo.curriculum",
+    "train.sft.trainer",
+)
+"""What takes seconds to import, with all that it imports."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def training_libraries() -> None:
+    """All that trains is imported, and no collection searches it again (tests.conftest)."""
+    for name in TRAINING_MODULES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Makes processes that start in milliseconds, with all imported that trains."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(TRAINING_MODULES))
+    return context
+
+
+@pytest.fixture(scope="session")
+def shapeworld_tokenizer() -> Any:
+    """tempo-tiny's tokenizer of seed 0."""
+    from train.scratch.tokenizer import build_tokenizer as train_tokenizer
+
+    return train_tokenizer(0)
+
+
+NARROW = 64
+"""Width of the language model that `narrow_runs` make."""
+
+
+@pytest.fixture(scope="module")
+def narrow_runs() -> Iterator[None]:
+    """Runs from random weights train a model of a quarter of the width, and make a seed's tokenizer once.
+
+    A processor without bfloat16 takes 25 times as long for Muon's steps, which are cubic in the width. The patch
+    embedding is not whitened, which takes seconds.
+    """
+    from train.scratch.architecture import new_model, tiny_config
+    from train.scratch.tokenizer import build_tokenizer as train_tokenizer
+
+    def narrow_config(tokenizer: Any) -> Any:  # noqa: F811
+        config = tiny_config(tokenizer)
+        language = {"hidden_size": NARROW, "intermediate_size": NARROW}
+        config.text_config.update({**language, "num_attention_heads": 2, "num_key_value_heads": 1})
+        config.vision_config.update({"hidden_size": NARROW, "embed_dim": 64, "depth": 1, "num_heads": 2})
+        return config
+
+    def narrow_model(tokenizer: Any, *, seed: int, whitened: bool) -> Any:  # noqa: F811
+        with pytest.MonkeyPatch.context() as narrower:
+            narrower.setattr("train.scratch.architecture.tiny_config", narrow_config)
+            return new_model(tokenizer, seed=seed, whitened=False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.scratch.run.new_model", narrow_model)
+        patch.setattr("train.scratch.run.HIDDEN", NARROW)
+        for module in ("train.scratch.run", "train.scratch.checkpoint"):
+            patch.setattr(f"{module}.build_tokenizer", functools.cache(train_tokenizer))
+        yield
+
+
+@pytest.fixture(scope="module")
+def frames_read_once() -> Iterator[None]:
+    """Files of equal bytes are read once: every reading is a process of its own."""
+    from tempo_core.engine import sample_for
+    from tempo_core.video import SampledVideo
+
+    videos: dict[tuple[str, str], SampledVideo] = {}
+
+    def sample_once(defaults: Any, video_path: Path, **options: Any) -> SampledVideo:
+        if not video_path.is_file():
+            return sample_for(defaults, video_path, **options)
+        key = hashlib.sha256(video_path.read_bytes()).hexdigest(), repr(defaults)
+        if key not in videos:
+            videos[key] = sample_for(defaults, video_path, **options)
+        return videos[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("train.data.encoding", "train.refresh.promotion"):
+            patch.setattr(f"{module}.sample_for", sample_once)
+        yield
 
 
 def example_of(number: int = 0, *, query: str = "a red circle appears", moments: Any = ()) -> Example:

@@ -14,19 +14,14 @@ from tempo_core.errors import InputError
 from tempo_core.loading import load_model
 from train.experiments.ablation import ABLATIONS, Ablation, recipe_of, run_ablation
 from train.experiments.world import ReadingConfig, WorldPlan, held_out_clips, truth_rows
+from train.scratch.architecture import new_model
 from train.scratch.batches import IGNORED, videos
 from train.scratch.checkpoint import export, start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
 from train.scratch.stamp_styles import STYLES, styled_context
-from train.scratch.tokenizer import build_tokenizer
 
 STAMPS = ["0000.0", "0002.0", "0004.0", "0006.0"]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return build_tokenizer(0)
 
 
 def test_shifted_spends_what_saa_spends_two_frames_later():
@@ -41,8 +36,11 @@ def test_shifted_spends_what_saa_spends_two_frames_later():
     assert shifted.tokens.sum() == saa.tokens.sum()
 
 
-def test_styles_say_the_time_each_in_its_way(tokenizer):
-    texts = {style: tokenizer.decode(styled_context(tokenizer, STAMPS, [1, 1, 1], style)) for style in STYLES}
+def test_styles_say_the_time_each_in_its_way(shapeworld_tokenizer):
+    texts = {
+        style: shapeworld_tokenizer.decode(styled_context(shapeworld_tokenizer, STAMPS, [1, 1, 1], style))
+        for style in STYLES
+    }
     assert texts["interleaved"].count("0002.0<|vision_start|>") == 1
     assert texts["unpadded"].count("2.0<|vision_start|>") == 1
     assert "0002.0" not in texts["unpadded"]
@@ -51,11 +49,13 @@ def test_styles_say_the_time_each_in_its_way(tokenizer):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_attention_points_at_the_frame_whose_stamp_is_written(tokenizer, style):
+def test_attention_points_at_the_frame_whose_stamp_is_written(shapeworld_tokenizer, style):
     mixture = Mixture(videos=2, questions=4, ticks=(8, 8), rich_share=0.0, stamps=style)
-    batch = videos(3, seed=0, mixture=mixture, tokenizer=tokenizer)
-    pieces = set(tokenizer.convert_tokens_to_ids([f"{n:02d}" for n in range(100)]))
-    pieces |= set(tokenizer.convert_tokens_to_ids([str(n) for n in range(10)] + [f".{n}" for n in range(10)]))
+    batch = videos(3, seed=0, mixture=mixture, tokenizer=shapeworld_tokenizer)
+    pieces = set(shapeworld_tokenizer.convert_tokens_to_ids([f"{n:02d}" for n in range(100)]))
+    pieces |= set(
+        shapeworld_tokenizer.convert_tokens_to_ids([str(n) for n in range(10)] + [f".{n}" for n in range(10)])
+    )
     written = batch.targets[batch.points[:, 0], batch.points[:, 1], batch.points[:, 2]]
     assert len(batch.points)
     assert set(written.tolist()) <= pieces - {IGNORED}
@@ -81,9 +81,9 @@ def test_held_out_clips_know_how_large_the_things_are_that_they_ask_for():
 
 @pytest.mark.parametrize("name", list(ABLATIONS))
 def test_a_start_without_weights_is_refused(name, tmp_path):
-    for there in (None, "state.pt"):  # a state alone does not say what it is the state of
-        if there:
-            (tmp_path / there).touch()
+    for file_name in (None, "state.pt"):  # a state alone does not say what it is the state of
+        if file_name:
+            (tmp_path / file_name).touch()
         with pytest.raises(InputError, match=r"no state\.pt with its recipe\.json"):
             run_ablation(ABLATIONS[name], tmp_path, tmp_path, seeds=[0], clips=1)
 
@@ -93,11 +93,11 @@ def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):
         start_in(SHIPPED, fresh_language=False)
     start = start_in(SHIPPED, fresh_language=True)
     recipe = recipe_of(ABLATIONS["stamps"], ReadingConfig(), 3, 0, tokenizer_seed=start.tokenizer_seed)
-    fresh, _ = run(recipe, tmp_path / "fresh")
-    lent, _ = run(recipe, tmp_path / "lent", start=start, fresh_language=True)
+    lent, tokenizer = run(recipe, tmp_path, start=start, fresh_language=True)
+    fresh = new_model(tokenizer, seed=3, whitened=False).state_dict()
     shipped = load_model(SHIPPED, four_bit=False, device="cpu").model.state_dict()
     for name, weight in lent.state_dict().items():
-        expected = shipped if ".visual." in name else fresh.state_dict()
+        expected = shipped if ".visual." in name else fresh
         assert torch.equal(weight, expected[name]), name
 
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_with_another_tokenizer_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_whole_ablation_at_toy_size(tmp_path):
+def test_a_whole_ablation_at_toy_size(narrow_runs, tmp_path):
     torch.manual_seed(0)
     tiny = Mixture(videos=1, questions=2, ticks=(8, 8), rich_share=0.0)
     first = ScratchRecipe(
@@ -143,14 +143,14 @@ def test_a_whole_ablation_at_toy_size(tmp_path):
     with pytest.raises(InputError, match="differs in asked"):
         run_ablation(toy, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
 
-    kept = replace(
+    whole_language = replace(
         toy,
-        name="kept",
+        name="whole language",
         arms={name: ABLATIONS["allocation"].arms[name] for name in ("saa", "uniform")},
         tiers=("sparse",),
         fresh_language=False,
     )
-    whole = run_ablation(kept, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
+    whole = run_ablation(whole_language, tmp_path / "first", tmp_path / "out", seeds=[0], clips=2)
     for when in ("trained", "untrained"):
         table = whole[when]["sparse"]
         assert set(table["arms"]) == {"saa", "uniform"}

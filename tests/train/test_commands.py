@@ -17,6 +17,7 @@ from train.commands.shapeworld import Questions, Tier
 from train.config import DifficultyRule
 from train.grpo.difficulty import WEIGHTS
 from train.recipes import RECIPES, tempo_tiny
+from train.scratch.architecture import new_model
 from train.scratch.checkpoint import export, start_in
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.scratch.run import run
@@ -47,7 +48,7 @@ def small_recipe() -> ScratchRecipe:
 
 @pytest.fixture(scope="module")
 def whole_run(
-    tmp_path_factory: pytest.TempPathFactory,
+    narrow_runs: None, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, torch.Tensor], object, object]:
     folder = tmp_path_factory.mktemp("run")
     model, tokenizer = run(small_recipe(), folder)
@@ -67,9 +68,8 @@ def test_a_killed_run_ends_with_the_same_weights(whole_run, tmp_path: Path) -> N
 
     with pytest.raises(Kill):
         run(small_recipe(), tmp_path, on_progress=killer)
-    model, _ = run(
-        replace(small_recipe(), loader_processes=1), tmp_path
-    )  # batches made beside it are the same
+    # batches that are made beside the training are the same
+    model, _ = run(replace(small_recipe(), loader_processes=1), tmp_path)
     again = model.state_dict()
     assert weights.keys() == again.keys()
     for name, value in weights.items():
@@ -85,6 +85,11 @@ def test_the_checkpoint_loads_like_any_other(whole_run, tmp_path: Path) -> None:
     engine = load_engine(folder, four_bit=True)
     assert engine.defaults.max_tokens == 16
     assert engine.describe()["four_bit"] is True
+
+
+def test_a_checkpoint_of_the_shipped_size_is_small(shapeworld_tokenizer, tmp_path: Path) -> None:
+    model = new_model(shapeworld_tokenizer, seed=0, whitened=False)
+    folder = export(model, shapeworld_tokenizer, tempo_tiny(), tmp_path / "checkpoint")
     assert sum(p.stat().st_size for p in folder.iterdir()) < 20e6
 
 

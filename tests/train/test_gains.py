@@ -22,7 +22,6 @@ from train.experiments.scenarios import EASY, HARD, SCENARIOS, Scenario, Treatme
 from train.experiments.world import WorldPlan, held_out_clips, shaken
 from train.grpo.difficulty import Difficulty
 from train.scratch.batches import videos
-from train.scratch.tokenizer import build_tokenizer
 from train.shapeworld.queries import held_out as unseen
 from train.shapeworld.queries import runs_of, say, truth
 
@@ -117,15 +116,16 @@ def _said(predicate: tuple[Any, ...], half: str, seed: int) -> str:
     return say(np.random.default_rng(seed), predicate, half).lower().rstrip(".?").replace("an ", "a ")
 
 
-def test_the_cold_start_sees_no_refusal() -> None:
+def test_the_cold_start_sees_no_refusal(shapeworld_tokenizer: Any) -> None:
     cold_start = SCENARIOS["stages"].cold_start
     assert cold_start is not None
-    tokenizer = build_tokenizer(0)
-    refusal = answer_ids(tokenizer, answer_pieces((), []))
+    refusal = answer_ids(shapeworld_tokenizer, answer_pieces((), []))
     for mixed, refuses in ((cold_start.mix, False), (replace(cold_start.mix, irrelevant=0.3), True)):
         recipe = cold_recipe(replace(cold_start, mix=mixed), 900, tokenizer_seed=0)
         mixture = replace(recipe.phases[0].mixture, videos=4)
-        targets = [videos(step, seed=0, mixture=mixture, tokenizer=tokenizer).targets for step in range(6)]
+        targets = [
+            videos(step, seed=0, mixture=mixture, tokenizer=shapeworld_tokenizer).targets for step in range(6)
+        ]
         assert any(bool((target == refusal[0]).any()) for target in targets) == refuses
 
 
@@ -138,6 +138,7 @@ def test_a_start_that_is_none_is_named(name: str, rule: str, tmp_path: Path) -> 
         run_scenario(SCENARIOS[name], tmp_path, tmp_path / "out", Budget(held_out_clips=1), seeds=[0])
 
 
+@pytest.mark.slow
 def test_every_treatment_runs_gets_its_minutes_and_is_not_made_twice(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,25 +184,25 @@ def test_a_treatment_that_misses_its_minutes_begins_anew_once(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario = replace(_toy(SCENARIOS["stages"]), treatments=(Treatment(name="sft", method="sft"),))
-    seconds = iter([30.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
+    seconds = iter([10.0, 90.0])  # a second a step, and again; the second run is believed whatever it took
     timed_training = TreatmentRun.timed_training
     monkeypatch.setattr(
         TreatmentRun, "timed_training", lambda *args: (timed_training(*args)[0], next(seconds))
     )
-    monkeypatch.setattr(TreatmentRun, "plan_steps", _thirty_steps)
+    monkeypatch.setattr(TreatmentRun, "plan_steps", _ten_steps)
     lines: list[str] = []
     run_scenario(scenario, checkpoint, tmp_path, Budget(minutes=0.05), seeds=[0], on_progress=lines.append)
     assert [line.rpartition(": ")[2] for line in lines[1:4]] == [
-        "30 steps on 20 rows",
-        "30 processor seconds; begins anew with 3 steps",
+        "10 steps on 20 rows",
+        "10 processor seconds; begins anew with 3 steps",
         "3 steps on 20 rows",
     ]
     result = json.loads((tmp_path / "stages" / "sft-0" / "result.json").read_text())
     assert (result["steps"], result["cpu_seconds"]) == (3, 90.0)
 
 
-def _thirty_steps(run: TreatmentRun, pairs: ShapePairs, rows: Sequence[Any]) -> dict[str, Any]:
-    return {"steps": 30, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
+def _ten_steps(run: TreatmentRun, pairs: ShapePairs, rows: Sequence[Any]) -> dict[str, Any]:
+    return {"steps": 10, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
 
 
 def test_a_treatment_with_a_rule_learns_from_the_rows_that_the_rule_leaves(

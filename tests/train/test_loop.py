@@ -15,6 +15,8 @@ from train.data.examples import Example
 from train.experiments.loop import ORDERS, LoopPlan, run_loop
 from train.experiments.rows import damage
 
+pytestmark = pytest.mark.usefixtures("frames_read_once")
+
 
 def rows(count: int) -> list[Example]:
     kinds: list[tuple[Moment, ...]] = [(Moment(4, 9),), (Moment(1, 3), Moment(8, 12)), ()]
@@ -49,9 +51,8 @@ def test_a_plan_checks_itself() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None:
-    plan = LoopPlan(clips=3, questions=4, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
+    plan = LoopPlan(clips=3, questions=3, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
     lines: list[str] = []
     result = run_loop(plan, tmp_path, checkpoint=checkpoint, on_progress=lines.append)
     assert len(lines) == 6

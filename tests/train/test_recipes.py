@@ -123,14 +123,20 @@ def test_a_plan_for_several_gpus_shares_the_work_out(
 
 
 @pytest.mark.slow
-def test_training_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_by_command(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """SFT makes an adapter, PIR-GRPO goes on from it; without irrelevant rows it says what cannot be learned."""
+    recipe = tempo_tiny_refresh()
+    assert recipe.pir is not None
+    few_groups = replace(recipe, pir=replace(recipe.pir, groups=2))
+    monkeypatch.setitem(FINE_TUNING, recipe.name, lambda seed: few_groups)
     (tmp_path / "videos").mkdir()
     write_clip(tmp_path / "videos" / "a.mp4", hue=20)
     rows = str(
         write_rows(tmp_path / "rows.jsonl", *(line(n, duration=4, relevant_windows=[[1, 3]]) for n in (1, 2)))
     )
-    usual = ["--data", rows, "--steps", "1", "--json"]
+    usual = ["--data", rows, "--checkpoint", str(checkpoint), "--steps", "1", "--json"]
     assert main(["sft", "--out", str(tmp_path / "sft"), *usual]) == 0
     cold = str(tmp_path / "sft" / "adapter")
     assert main(["pir-grpo", "--out", str(tmp_path / "pir"), "--adapter", cold, *usual]) == 0

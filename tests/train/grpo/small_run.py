@@ -1,8 +1,7 @@
-"""A small PIR-GRPO run as a process of its own, which may kill itself, or be launched several times over."""
+"""A small PIR-GRPO run for a process of its own, which may kill itself, or be launched several times over."""
 
 import os
 import signal
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,3 @@ def main(checkpoint: Path, out: Path, kill_at: int | None = None) -> None:
 
     model = adapt(loaded.model, CONFIG)
     run_pir_grpo(model, encoder, ROWS, CONFIG, out, on_progress=kill)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

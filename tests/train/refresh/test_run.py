@@ -1,5 +1,6 @@
 """Refresh: what is used and what is not, the same adapter after a kill, and promotion only for what is better."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,7 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
+from tests.train.refresh import small_command
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
 from train.__main__ import main
 from train.config import PromotionCriteria, RefreshConfig
@@ -26,12 +29,15 @@ from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome, Refresh, refresh_folder
 
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.usefixtures("frames_read_once")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path / "project")
-    yield made
-    made.close()
+    project = Project(tmp_path / "project")
+    yield project
+    project.close()
 
 
 @pytest.fixture
@@ -46,23 +52,42 @@ def refresh(
     config: RefreshConfig = QUICK,
     *,
     run: str = "run",
-    **more: Any,
+    **options: Any,
 ) -> Outcome:
     folder = registry.folder.parent / run
-    return Refresh(project.snapshot(), config, folder, registry, checkpoint=checkpoint, **more).run()
+    return Refresh(project.snapshot(), config, folder, registry, checkpoint=checkpoint, **options).run()
 
 
 def state(registry: Registry, run: str = "run") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((registry.folder.parent / run / "state.json").read_text())
-    return found
+    states: dict[str, Any] = json.loads((registry.folder.parent / run / "state.json").read_text())
+    return states
 
 
-def test_corrections_become_an_adapter_with_its_lineage(
-    project: Project, registry: Registry, checkpoint: Path
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeRefresh:
+    """A refresh from all corrections that nobody disturbed, and the stages that it reported."""
+
+    project: Project
+    registry: Registry
+    outcome: Outcome
+    stages: list[str]
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeRefresh]:
+    folder = tmp_path_factory.mktemp("whole")
+    project, registry = Project(folder / "project"), Registry(folder / "home" / "adapters")
     project.correct_all()
-    heard: list[dict[str, Any]] = []
-    outcome = refresh(project, registry, checkpoint, on_progress=lambda each: heard.append(dict(each)))
+    stages: list[str] = []
+    outcome = refresh(
+        project, registry, checkpoint, on_progress=lambda progress: stages.append(progress["stage"])
+    )
+    yield WholeRefresh(project=project, registry=registry, outcome=outcome, stages=stages)
+    project.close()
+
+
+def test_corrections_become_an_adapter_with_its_lineage(whole: WholeRefresh, checkpoint: Path) -> None:
+    project, registry, outcome = whole.project, whole.registry, whole.outcome
     assert outcome.state in ("kept", "promoted")
     assert outcome.adapter is not None
     entry = registry.entry(outcome.adapter)
@@ -75,7 +100,7 @@ def test_corrections_become_an_adapter_with_its_lineage(
     assert (lineage.rows["training"]["rows"], lineage.rows["held_out"]["rows"]) == (4, 4)
     assert lineage.scores["corrected"]["rows"] == 4
     assert {"ra_iou", "set_iou", "refused_f1"} <= lineage.scores["corrected"]["differences"].keys()
-    assert list(dict.fromkeys(each["stage"] for each in heard)) == [
+    assert list(dict.fromkeys(whole.stages)) == [
         "reading",
         "replay",
         "checking",
@@ -86,7 +111,7 @@ def test_corrections_become_an_adapter_with_its_lineage(
     ]
     assert state(registry)["state"] == "done"
     rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
-    assert [each["row_id"] for each in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
+    assert [row["row_id"] for row in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
     assert refresh(project, registry, checkpoint) == outcome  # it has ended
 
 
@@ -98,19 +123,18 @@ def test_made_pairs_are_practised_on_and_kept_on_file(
     outcome = refresh(project, registry, checkpoint, config)
     assert outcome.adapter is not None
     assert registry.entry(outcome.adapter).lineage.recipe["negatives"]["irrelevant"] == 0.8
-    found = json.loads((registry.folder.parent / "run" / "negatives.json").read_text())
-    assert 0 < len(found["pairs"]) == found["made"]
-    assert all(pair["changes"] and pair["check"] in ("proved", "unchecked") for pair in found["pairs"])
+    negatives = json.loads((registry.folder.parent / "run" / "negatives.json").read_text())
+    assert 0 < len(negatives["pairs"]) == negatives["made"]
+    assert all(pair["changes"] and pair["check"] in ("proved", "unchecked") for pair in negatives["pairs"])
 
 
 def test_the_same_seed_twice_is_the_same_adapter(
-    project: Project, registry: Registry, checkpoint: Path
+    whole: WholeRefresh, project: Project, registry: Registry, checkpoint: Path
 ) -> None:
     project.correct_all()
-    names = [refresh(project, registry, checkpoint, run=run).adapter for run in ("one", "two")]
-    assert names[0] == names[1]
+    assert refresh(project, registry, checkpoint, run="two").adapter == whole.outcome.adapter
     other = replace(QUICK, seed=1, sft=replace(QUICK.sft, seed=1))
-    assert refresh(project, registry, checkpoint, other, run="three").adapter != names[0]
+    assert refresh(project, registry, checkpoint, other, run="three").adapter != whole.outcome.adapter
 
 
 def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpoint: Path) -> None:
@@ -123,16 +147,15 @@ def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpo
 
 @pytest.mark.slow
 def test_a_stopped_refresh_ends_with_the_same_adapter(
-    project: Project, registry: Registry, checkpoint: Path
+    whole: WholeRefresh, project: Project, registry: Registry, checkpoint: Path
 ) -> None:
     """Stopped in each long stage, one after the other."""
     project.correct_all()
-    whole = refresh(project, registry, checkpoint).adapter
     for stage in ("checking", "sft", "pir-grpo", "comparing"):
         cancel = threading.Event()
 
-        def stop(each: dict[str, Any], stage: str = stage, cancel: threading.Event = cancel) -> None:
-            if each["stage"] == stage and each["step"] >= 1:
+        def stop(progress: dict[str, Any], stage: str = stage, cancel: threading.Event = cancel) -> None:
+            if progress["stage"] == stage and progress["step"] >= 1:
                 cancel.set()
 
         with pytest.raises(Cancelled):
@@ -141,23 +164,23 @@ def test_a_stopped_refresh_ends_with_the_same_adapter(
             "cancelled",
             stage,
         )
-    assert refresh(project, registry, checkpoint, run="stopped").adapter == whole
+    assert refresh(project, registry, checkpoint, run="stopped").adapter == whole.outcome.adapter
 
 
 def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
     project: Project, registry: Registry, checkpoint: Path, tmp_path: Path
 ) -> None:
     project.correct_all()
-    mine = tmp_path / "mine"
-    shutil.copytree(checkpoint, mine)
+    base = tmp_path / "base"
+    shutil.copytree(checkpoint, base)
 
-    def replace_it(each: dict[str, Any]) -> None:
-        if each["stage"] == "comparing":
-            weights = load_file(mine / "model.safetensors")
-            save_file({name: value + 1 for name, value in weights.items()}, mine / "model.safetensors")
+    def replace_it(progress: dict[str, Any]) -> None:
+        if progress["stage"] == "comparing":
+            weights = load_file(base / "model.safetensors")
+            save_file({name: value + 1 for name, value in weights.items()}, base / "model.safetensors")
 
     with pytest.raises(InputError, match="was replaced while the refresh ran"):
-        refresh(project, registry, mine, SFT_ONLY, on_progress=replace_it)
+        refresh(project, registry, base, SFT_ONLY, on_progress=replace_it)
     assert state(registry)["state"] == "failed"
     assert registry.entries() == []
 
@@ -250,8 +273,8 @@ def test_a_refresh_that_goes_on_learns_from_the_rows_that_it_began_with(
     away = clip.rename(project.folder / "away.mp4")
     cancel = threading.Event()
 
-    def stop(each: dict[str, Any]) -> None:
-        if each["stage"] == "sft" and each["step"] == 2:
+    def stop(progress: dict[str, Any]) -> None:
+        if progress["stage"] == "sft" and progress["step"] == 2:
             cancel.set()
 
     with pytest.raises(Cancelled):
@@ -327,8 +350,8 @@ def test_an_uncorrected_clip_of_val_does_not_teach_through_replay(
     file.write_text(json.dumps(row) + "\n")
     config = replace(SFT_ONLY, replay_share=0.5)
     refresh(project, registry, checkpoint, config, replay=file, videos=project.clips)
-    left = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
-    assert left["its clip is held out for measuring"] == ["replay/replay/1"]
+    left_out = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
+    assert left_out["its clip is held out for measuring"] == ["replay/replay/1"]
 
 
 def test_a_correction_about_a_clip_that_replay_holds_out_does_not_teach(
@@ -360,18 +383,18 @@ def test_a_clip_that_vanishes_while_a_refresh_is_stopped_is_named(
     project.correct_all()
     cancel = threading.Event()
 
-    def stop(each: dict[str, Any]) -> None:
-        if each["stage"] == "sft":
+    def stop(progress: dict[str, Any]) -> None:
+        if progress["stage"] == "sft":
             cancel.set()
 
     with pytest.raises(Cancelled):
         refresh(project, registry, checkpoint, on_progress=stop, cancel=cancel)
     clip = project.clips / "clip0.mp4"
-    kept = clip.read_bytes()
+    content = clip.read_bytes()
     clip.unlink()
     with pytest.raises(InputError, match=r"2 training rows have lost their clips .* \(first: set/0-0\)"):
         refresh(project, registry, checkpoint)
-    clip.write_bytes(kept)
+    clip.write_bytes(content)
     assert refresh(project, registry, checkpoint).adapter is not None
 
 
@@ -385,8 +408,8 @@ def test_what_was_promoted_meanwhile_is_not_overruled_and_an_ended_refresh_says_
         "train.refresh.promotion.decide", lambda *_: Decision(promote=True, reasons=("better",))
     )
 
-    def promote_the_other(each: dict[str, Any]) -> None:
-        if each["stage"] == "deciding":
+    def promote_the_other(progress: dict[str, Any]) -> None:
+        if progress["stage"] == "deciding":
             registry.promote(other, by="somebody")
 
     seed = replace(SFT_ONLY, seed=1, sft=replace(SFT_ONLY.sft, seed=1))
@@ -431,8 +454,8 @@ def test_two_at_once_in_one_folder_are_refused(
     project.correct_all()
     refused: list[str] = []
 
-    def second(each: dict[str, Any]) -> None:
-        if each["stage"] == "checking" and not refused:
+    def second(progress: dict[str, Any]) -> None:
+        if progress["stage"] == "checking" and not refused:
             with pytest.raises(InputError, match="is at work in") as error:
                 refresh(project, registry, checkpoint, SFT_ONLY)
             refused.append(str(error.value))
@@ -485,7 +508,7 @@ NOT_DEFINED = {"first": None, "second": None, "low": None, "high": None, "p_valu
 
 
 @pytest.mark.parametrize(
-    ("corrected", "kept", "says"),
+    ("corrected", "known_before", "reason"),
     [
         (scored(), scored(), None),
         (scored(), None, "Whether it forgot what it knew before was not measured"),
@@ -501,60 +524,48 @@ NOT_DEFINED = {"first": None, "second": None, "low": None, "high": None, "p_valu
         (scored(), scored(ra_iou=gap(0.8, 0.75, -0.1)), "ra_iou 0.800 → 0.750"),
     ],
 )
-def test_the_gate(corrected: Any, kept: Any, says: str | None) -> None:
-    found: Decision = decide(PromotionCriteria(), corrected, kept)
-    assert found.promote == (says is None)
-    assert says is None or says in " ".join(found.reasons)
+def test_the_gate(corrected: Any, known_before: Any, reason: str | None) -> None:
+    decision: Decision = decide(PromotionCriteria(), corrected, known_before)
+    assert decision.promote == (reason is None)
+    assert reason is None or reason in " ".join(decision.reasons)
 
 
-FEW_GROUPS = """
-import os, signal, sys
-from dataclasses import replace
-from train import recipes
-from train.__main__ import main
-from train.refresh.run import Refresh
-
-whole = recipes.tempo_tiny_refresh()
-recipes.FINE_TUNING[whole.name] = lambda seed=0: replace(whole, pir=replace(whole.pir, groups=4, save_steps=10))
-stage, step = os.environ.get("KILL_AT", " 0").split(" ")
-report = Refresh._report
-
-def report_and_die(self, **changes):
-    report(self, **changes)
-    if self._state["stage"] == stage and self._state["step"] >= int(step):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Refresh._report = report_and_die
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command with a recipe of fewer groups a step (minutes less, the same stages), which may kill itself."""
-
-
-def run_command(
-    project: Project, home: Path, checkpoint: Path, *, kill_at: str = " 0"
-) -> subprocess.CompletedProcess[str]:
-    words = ["refresh", "--data", str(project.snapshot()), "--checkpoint", str(checkpoint)]
-    words += ["--adapters", str(home / "adapters"), "--out", str(home / "run"), "--steps", "12", "--json"]
-    return subprocess.run(
-        [sys.executable, "-c", FEW_GROUPS, *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "KILL_AT": kill_at},
-        capture_output=True,
-        text=True,
-    )
+def words_of(snapshot: Path, home: Path, checkpoint: Path) -> list[str]:
+    """The command line of a refresh of four steps a stage."""
+    words = ["refresh", "--data", str(snapshot), "--checkpoint", str(checkpoint)]
+    return [
+        *words,
+        "--adapters",
+        str(home / "adapters"),
+        "--out",
+        str(home / "run"),
+        "--steps",
+        "4",
+        "--json",
+    ]
 
 
 @pytest.mark.slow
 def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
-    project: Project, checkpoint: Path, tmp_path: Path
+    processes: ForkServerContext, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The command is killed with SIGKILL in each long stage, after a saved state, and then left to end."""
-    project.correct_all()
-    whole = run_command(project, tmp_path / "whole", checkpoint)
+    """The command is killed with SIGKILL in each long stage, also after a saved state, and then left to end."""
+    with contextlib.closing(Project(tmp_path / "project", clips=3)) as project:
+        project.correct_all()
+        snapshot = project.snapshot()
+    words = words_of(snapshot, tmp_path / "whole", checkpoint)
+    command = [sys.executable, "-m", "tests.train.refresh.small_command", *words]
+    whole = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
     assert whole.returncode == 0, whole.stderr
     assert "pip install" not in whole.stderr
-    for moment in ("sft 12", "pir-grpo 11", "comparing 1"):
-        killed = run_command(project, tmp_path / "killed", checkpoint, kill_at=moment)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    ended = run_command(project, tmp_path / "killed", checkpoint)
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["adapter"] == json.loads(whole.stdout)["adapter"]
+    words, log = words_of(snapshot, tmp_path / "killed", checkpoint), tmp_path / "log"
+    moments = [("checking", 1), ("sft", 3), ("pir-grpo", 3), ("comparing", 1), ("deciding", 0), None]
+    for moment in moments:
+        process = processes.Process(target=small_command.run_and_exit, args=(words, log, moment))
+        process.start()
+        process.join()
+        assert process.exitcode == (0 if moment is None else -signal.SIGKILL), log.read_text()
+    ended = json.loads(log.read_text().splitlines()[-1])
+    assert ended["adapter"] == json.loads(whole.stdout)["adapter"]

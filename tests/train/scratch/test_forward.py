@@ -11,12 +11,13 @@ from train.scratch.forward import read, see, to_patches
 from train.scratch.four_bit import exact_weights, quantised_layers, round_weights
 from train.scratch.heads import WEIGHTS, Heads, joint_losses, vision_losses
 from train.scratch.recipe import Mixture
-from train.scratch.tokenizer import build_tokenizer
+from train.shapeworld.render import render
+from train.shapeworld.scene import PLAIN, RICH, sample_scene
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return build_tokenizer()
+def tokenizer(shapeworld_tokenizer):
+    return shapeworld_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,18 @@ def test_seeing_equals_the_models_own_vision_tower(model, size: tuple[int, int])
     with torch.inference_mode():
         own = model.model.visual(own_patches(frames), grid_thw=grid).pooler_output
         assert (see(model, frames).flatten(0, 1) - own).abs().max() < 1e-4
+
+
+def test_a_new_model_sees_shapeworld_in_uncorrelated_features_of_one_size(model) -> None:
+    scenes = [
+        sample_scene(seed, RICH if seed % 2 else PLAIN, ticks=12, aspect=(1, 1)) for seed in range(1000, 1020)
+    ]
+    frames = [render(scene, short_side_px=112, times=np.array([2.0, 6.0, 9.0])) for scene in scenes]
+    with torch.inference_mode():
+        features = model.model.visual.patch_embed(own_patches(torch.from_numpy(np.concatenate(frames))))
+    assert ((features[:, :4].std(0) - 1).abs() < 0.25).all()
+    correlations = features[:, :32].T.corrcoef() - torch.eye(32)
+    assert correlations.abs().mean() < 0.1
 
 
 def test_reading_packed_questions_equals_one_row_per_question(model, tokenizer, batch: Videos) -> None:
@@ -131,7 +144,7 @@ def test_a_batch_depends_on_its_number_only(tokenizer) -> None:
 
 
 def test_every_loss_is_finite_and_reaches_the_weights(tokenizer, batch: Videos) -> None:
-    model = new_model(tokenizer, seed=2)
+    model = new_model(tokenizer, seed=2, whitened=False)
     heads = Heads(256, tokenizer)
     losses, scores = joint_losses(model, heads, batch)
     assert losses.keys() == WEIGHTS.keys()
@@ -143,7 +156,7 @@ def test_every_loss_is_finite_and_reaches_the_weights(tokenizer, batch: Videos) 
 
 def test_still_frames_teach_every_part_of_a_look(tokenizer) -> None:
     groups = still_frames(0, seed=0, count=40, rich_share=0.5)
-    model, heads = new_model(tokenizer, seed=2), Heads(256, tokenizer)
+    model, heads = new_model(tokenizer, seed=2, whitened=False), Heads(256, tokenizer)
     losses, scores = vision_losses(heads, groups, [see(model, g.pixels) for g in groups])
     assert torch.isfinite(losses["looks"])
     assert {"colour_f1", "shape_f1", "size_f1", "pair_f1"} == scores.keys()
@@ -153,7 +166,7 @@ def test_still_frames_teach_every_part_of_a_look(tokenizer) -> None:
 def test_rounding_is_what_bitsandbytes_stores_and_can_be_undone(tokenizer) -> None:
     import bitsandbytes.functional as bnb
 
-    model = new_model(tokenizer, seed=2)
+    model = new_model(tokenizer, seed=2, whitened=False)
     layer = quantised_layers(model)[0]
     exact = layer.weight.detach().clone()
     round_weights(model)

@@ -1,0 +1,51 @@
+"""`python -m train refresh` with a recipe of few groups a step, which may kill itself."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from train import recipes
+from train.__main__ import main
+from train.config import RefreshConfig
+from train.refresh.run import Refresh
+
+WHOLE = recipes.tempo_tiny_refresh()
+
+
+def small_recipe(seed: int = 0) -> RefreshConfig:
+    """The recipe, which reports every step and saves every other one."""
+    assert WHOLE.pir is not None
+    sft = replace(WHOLE.sft, save_steps=2, logging_steps=1, threads=1)
+    return replace(WHOLE, sft=sft, pir=replace(WHOLE.pir, groups=4, save_steps=2, threads=1))
+
+
+def run(words: Sequence[str], log: Path | None = None, kill_at: tuple[str, int] | None = None) -> int:
+    """The command's exit status, its output in the file `log`; it kills itself at a stage's step."""
+    if log is not None:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, sys.stdout.fileno())
+        os.dup2(output, sys.stderr.fileno())
+    recipes.FINE_TUNING[WHOLE.name] = small_recipe
+    report = Refresh._report
+
+    def report_and_die(refresh: Refresh, **changes: Any) -> None:
+        report(refresh, **changes)
+        stage, step = refresh._state["stage"], refresh._state["step"]
+        if kill_at is not None and stage == kill_at[0] and step >= kill_at[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Refresh._report = report_and_die  # type: ignore[method-assign]
+    return main(words)
+
+
+def run_and_exit(words: Sequence[str], log: Path, kill_at: tuple[str, int] | None) -> None:
+    """`run` as a process of `multiprocessing`."""
+    sys.exit(run(words, log, kill_at))
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
