@@ -18,9 +18,9 @@ FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c listen
 
 def binaries() -> Path:
     """The newest installed version's programs; skips where there is none."""
-    found = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
-    if found:
-        return found[-1].parent
+    programs = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda initdb: int(initdb.parts[-3]))
+    if programs:
+        return programs[-1].parent
     on_path = shutil.which("initdb")
     if on_path is None:
         pytest.skip("needs PostgreSQL (Debian: apt-get install postgresql), and initdb was not found")

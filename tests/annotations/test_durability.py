@@ -16,8 +16,9 @@ from annotations.store import Store
 from tests.annotations import writer
 
 QUERIES = 40
-KILLS = 210
+KILLS = 90
 TOGETHER = 3
+SUBMISSIONS = 150
 pytestmark = pytest.mark.slow
 
 
@@ -45,7 +46,7 @@ def database(sqlite_template: Path, tmp_path: Path) -> Path:
 def test_every_acknowledged_correction_survives_sigkill(
     processes: ForkServer, database: Path, tmp_path: Path
 ) -> None:
-    """210 writers, three at a time, each killed at a random moment: every fourth wherever it is by then
+    """90 writers, three at a time, each killed at a random moment: every fourth wherever it is by then
     (starting, opening), the others a little after their first acknowledged correction."""
     seeded = random.Random(20_260_117)
     notes = [tmp_path / f"w{number}" for number in range(KILLS)]
@@ -59,31 +60,34 @@ def test_every_acknowledged_correction_survives_sigkill(
             )
             for note in together
         ]
-        for each in writers:
-            each.start()
-        for note, each in zip(together, writers, strict=True):
+        for process in writers:
+            process.start()
+        for note, process in zip(together, writers, strict=True):
             waits = seeded.random() < 0.75
             while waits and not (note.exists() and note.stat().st_size):
                 time.sleep(0.002)
             time.sleep(seeded.uniform(0, 0.03))
-            each.kill()
-        for each in writers:
-            each.join()
-            assert each.exitcode == -9
+            process.kill()
+        for process in writers:
+            process.join()
+            assert process.exitcode == -9
         assert writer.file_is_sound(database)
     sent = [op_id for note in notes if note.exists() for op_id in note.read_text().split()]
     with Store(database) as store:
         assert checks.problems(store) == []
-        kept = [each for query_id in range(1, QUERIES + 1) for each in store.corrections(query_id)]
+        corrections = [
+            correction for query_id in range(1, QUERIES + 1) for correction in store.corrections(query_id)
+        ]
     assert len(sent) > KILLS  # the writers did get to write
-    assert set(sent) <= {each.op_id for each in kept}
-    assert all(each.edit.note == each.op_id and each.edit.moments for each in kept)
+    assert set(sent) <= {correction.op_id for correction in corrections}
+    assert all(correction.edit.note == correction.op_id for correction in corrections)
+    assert all(correction.edit.moments for correction in corrections)
 
 
 def test_eight_writers_lose_nothing_and_see_no_lock(
     processes: ForkServer, database: Path, tmp_path: Path
 ) -> None:
-    """8 processes × 500 corrections; two of them write as one annotator, so that conflicts happen."""
+    """8 processes × 150 corrections; two of them write as one annotator, so that conflicts happen."""
     names = [f"w{number}" for number in range(8)]
     annotators = {"w0": "both", "w1": "both"}
     writers = [
@@ -95,16 +99,16 @@ def test_eight_writers_lose_nothing_and_see_no_lock(
                 name,
                 annotators.get(name, name),
                 5,
-                500,
+                SUBMISSIONS,
             ),
         )
         for name in names
     ]
-    for each in writers:
-        each.start()
-    for each in writers:
-        each.join()
-    assert [each.exitcode for each in writers] == [0] * 8
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
+    assert [process.exitcode for process in writers] == [0] * 8
     conflicts = {name: int((tmp_path / name).read_text()) for name in names}
     assert conflicts["w0"] + conflicts["w1"] > 0
     assert all(conflicts[name] == 0 for name in names[2:])
@@ -112,4 +116,4 @@ def test_eight_writers_lose_nothing_and_see_no_lock(
         assert checks.problems(store) == []
         with store.database.read() as connection:
             op_ids = connection.execute(text("SELECT op_id FROM corrections")).scalars().all()
-    assert sorted(op_ids) == sorted(f"{name}-{number}" for name in names for number in range(500))
+    assert sorted(op_ids) == sorted(f"{name}-{number}" for name in names for number in range(SUBMISSIONS))

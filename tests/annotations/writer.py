@@ -73,6 +73,6 @@ def submit(
 def file_is_sound(database: Path) -> bool:
     """SQLite's own quick check of a database file."""
     with sqlite3.connect(database, timeout=30) as connection:
-        (said,) = connection.execute("PRAGMA quick_check").fetchone()
+        (result,) = connection.execute("PRAGMA quick_check").fetchone()
     connection.close()
-    return said == "ok"
+    return result == "ok"
