@@ -119,6 +119,13 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = DEFAULT_PORT,
     four_bit: Annotated[bool, typer.Option(help="load the weights as NF4")] = True,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="how the model is asked and answers (default: what is known about the checkpoint)",
+        ),
+    ] = None,
     home: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="folder for clips and results (default: $TEMPO_HOME, else ./data)"),
@@ -184,7 +191,7 @@ def serve(
             with_adapter = f" with adapter {folder.name}" if folder is not None else ""
             precision = " as NF4" if four_bit else ""
             say(f"loading {checkpoint or 'the shipped model'}{with_adapter}{precision}")
-            engine = load_engine(checkpoint, adapter=folder, four_bit=four_bit)
+            engine = load_engine(checkpoint, adapter=folder, four_bit=four_bit, protocol=protocol)
             say(f"{engine.model_id} is ready")
             return engine
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tempo_core.defaults import read_json
+from tempo_core.defaults import FILE_NAME, read_json
 from tempo_core.errors import CheckpointError
 from tempo_core.families import check_model_type
 
@@ -21,7 +21,7 @@ ADAPTER_CONFIG, ADAPTER_LINEAGE = "adapter_config.json", "tempo_adapter.json"
 PROMOTED = "promoted.json"
 """In a folder of adapters, which one each base is served with (`train.refresh.registry` writes it)."""
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
-ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_LINEAGE)
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_LINEAGE, FILE_NAME)
 
 _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 PLAIN_LORA: dict[str, tuple[object, ...]] = {
@@ -91,12 +91,15 @@ def _find_folder(name: str | Path, kind: str, example: str, patterns: tuple[str,
 
 def folder_name(folder: Path) -> str:
     """What a checkpoint or adapter is called: its folder's name, or its repository's in the hub's cache."""
-    folder = folder.resolve()
+    return (hub_name(folder) or folder.resolve().name).rpartition("/")[2]
+
+
+def hub_name(folder: Path) -> str | None:
+    """The hub name, owner/name, of a folder in the hub's cache; None for any other folder."""
     # models--owner--name/snapshots/commit
-    repository = folder.parent.parent.name
-    if folder.parent.name == "snapshots" and repository.startswith("models--"):
-        return repository.split("--", 2)[-1]
-    return folder.name
+    snapshots = folder.resolve().parent
+    kind, *names = snapshots.parent.name.split("--", 2)
+    return "/".join(names) if snapshots.name == "snapshots" and kind == "models" else None
 
 
 def check_checkpoint(folder: Path) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """One video, encoded once: its frames' tokens and its stamps in the language model's cache.
 
 A context belongs to whoever asked for it and is never changed by a question.
+Legend: T frames, U units of visual tokens (a frame, or a group of two), L tokens of the context.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tempo_core.allocation import TOKEN_PX, Allocation, allocate
+from tempo_core.allocation import ALLOCATORS, TOKEN_PX, Allocation, allocate, content_variation
 from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
+from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel
-from tempo_core.prompt import IMAGE_PAD, context_ids, grid_sizes, mrope_positions, next_position, special_id
-from tempo_core.timestamps import format_stamps
+from tempo_core.prompt import (
+    IMAGE_PAD,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    grid_sizes,
+    mrope_positions,
+    next_position,
+    plain_ids,
+    special_id,
+)
+from tempo_core.protocols.base import Protocol, Timeline, fit_pixels, prompt_ids
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.vision import encode_frames
 
 if TYPE_CHECKING:
@@ -27,6 +41,8 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str, float], None]
 """Called with a stage ("decoding", "allocating", "encoding", "answering") and the share of it that is done."""
+TemporalPositions = Callable[[list[float]], tuple[int, ...]]
+"""`Family.temporal_positions` of a model's configuration."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,11 +50,14 @@ class VideoContext:
     """A video that can be asked about without looking at it again."""
 
     times_s: npt.NDArray[np.float64]
+    """float64[U]: presentation time of each unit: its frame's, or the mean of its two frames'."""
+    frame_times_s: npt.NDArray[np.float64]
     """float64[T]: the sampled frames' presentation times."""
     end_s: float
-    stamps: list[str]
-    """T + 1 texts, the last for the end."""
+    timeline: Timeline
+    """What the model was told about the frames, and the times that it may name."""
     allocation: Allocation
+    """One entry a unit."""
     model_id: str
     """The model that encoded it; no other can continue it."""
     prefix_tokens: int
@@ -52,9 +71,14 @@ class VideoContext:
     """Of the video file."""
 
     @property
+    def stamps(self) -> list[str]:
+        """How an answer usually writes the times that it may name: for Tempo's own protocol, the T + 1 stamps."""
+        return [texts[0] for texts in self.timeline.mark_texts]
+
+    @property
     def stamp_times_s(self) -> list[float]:
-        """The true times behind the stamps."""
-        return [*(float(time_s) for time_s in self.times_s), float(self.end_s)]
+        """The true times behind them."""
+        return self.timeline.marks_s
 
     def cache_bytes(self) -> int:
         """What holding on to this context costs."""
@@ -65,11 +89,17 @@ class VideoContext:
 class VideoPrompt:
     """A video's prompt before any model has seen it."""
 
-    stamps: list[str]
+    timeline: Timeline
     allocation: Allocation
     ids: list[int]
     positions: npt.NDArray[np.int64]
     """int64[3, L]"""
+    frames_per_unit: int = 1
+
+    @property
+    def stamps(self) -> list[str]:
+        """How an answer usually writes the times that it may name."""
+        return [texts[0] for texts in self.timeline.mark_texts]
 
 
 def build_prompt(
@@ -78,23 +108,128 @@ def build_prompt(
     video: "SampledVideo",
     *,
     token_budget: int | None,
-    allocator: str,
+    allocator: str | None,
     token_px: int = TOKEN_PX,
+    protocol: Protocol = TEMPO,
+    temporal_positions: TemporalPositions | None = None,
 ) -> VideoPrompt:
-    """Stamps, allocation, ids and positions of a video. Raises InputError for budgets and times that cannot be."""
-    stamps = format_stamps(video.times_s, video.end_s)
-    allocation = allocate(
-        video.frames,
-        budget_tokens=defaults.budget_for(len(video.times_s)) if token_budget is None else token_budget,
-        min_tokens=defaults.min_tokens,
-        max_tokens=defaults.max_tokens,
+    """Stamps, allocation, ids and positions of a video as a protocol wants them.
+
+    `allocator` None is the protocol's own: SAA for Tempo, equal sizes for the others; at an equal budget another may be
+    named. `temporal_positions` is needed where M-RoPE carries the time (layout "video"). Raises InputError for budgets,
+    times and allocators that cannot be.
+    """
+    timeline = protocol.timeline(video.times_s, video.end_s)
+    units = timeline.units
+    allocation = allocate_units(
+        video.frames[[unit[0] for unit in units]],
+        defaults,
+        protocol,
+        token_budget=token_budget,
         allocator=allocator,
         token_px=token_px,
     )
-    ids = context_ids(tokenizer, stamps, allocation.tokens.tolist())
-    pad = special_id(tokenizer, IMAGE_PAD)
-    positions = mrope_positions(ids, grid_sizes(allocation.sizes_px, token_px), image_token_id=pad)
-    return VideoPrompt(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
+    tokens = allocation.tokens.tolist()
+    frames_per_unit = len(units[0])
+    pad = special_id(tokenizer, IMAGE_PAD if frames_per_unit == 1 else VIDEO_PAD)
+    opened, closed = special_id(tokenizer, VISION_START), special_id(tokenizer, VISION_END)
+    grids = grid_sizes(allocation.sizes_px, token_px)
+
+    ids = prompt_ids(tokenizer, protocol.opening)
+    times: list[tuple[int, ...]] | None = None
+    if protocol.layout == "video":
+        if temporal_positions is None:
+            raise InputError(f"The protocol {protocol.name!r} needs a model's own positions of time.")
+        ids += [opened, *[pad] * sum(tokens), closed]
+        grids = grids[:1]
+        times = [temporal_positions([float(video.times_s[unit[0]]) for unit in units])]
+    else:
+        for stamp, n_tokens in zip(timeline.stamps, tokens, strict=True):
+            ids += [*plain_ids(tokenizer, stamp), opened, *[pad] * n_tokens, closed]
+    ids += plain_ids(tokenizer, timeline.closing) if timeline.closing else []
+    positions = mrope_positions(ids, grids, image_token_id=pad, times=times)
+    return VideoPrompt(
+        timeline=timeline,
+        allocation=allocation,
+        ids=ids,
+        positions=positions,
+        frames_per_unit=frames_per_unit,
+    )
+
+
+def prompt_for(
+    loaded: LoadedModel, video: "SampledVideo", *, token_budget: int | None, allocator: str | None
+) -> VideoPrompt:
+    """`build_prompt` as a loaded model wants it."""
+    return build_prompt(
+        loaded.tokenizer,
+        loaded.defaults,
+        video,
+        token_budget=token_budget,
+        allocator=allocator,
+        token_px=loaded.normaliser.token_px,
+        protocol=loaded.protocol,
+        temporal_positions=partial(loaded.family.temporal_positions, loaded.model.config),
+    )
+
+
+def allocate_units(
+    frames: npt.NDArray[np.uint8],
+    defaults: GroundingDefaults,
+    protocol: Protocol,
+    *,
+    token_budget: int | None,
+    allocator: str | None,
+    token_px: int,
+) -> Allocation:
+    """The sizes of U units, of which `frames` uint8[U, H, W, 3] are the first frames.
+
+    A protocol without sampling of its own shares out the checkpoint's budget. Any other gives all units the size that
+    its checkpoints were trained with, or one that `token_budget` allows; a named allocator shares out the same sum.
+    """
+    sampling = protocol.sampling
+    if sampling is None:
+        return allocate(
+            frames,
+            budget_tokens=defaults.budget_for(len(frames)) if token_budget is None else token_budget,
+            min_tokens=defaults.min_tokens,
+            max_tokens=defaults.max_tokens,
+            allocator=allocator or "saa",
+            token_px=token_px,
+        )
+    count, height, width = frames.shape[:3]
+    high = sampling.frame_pixels(count * sampling.frames_per_unit)
+    low = sampling.min_pixels
+    if token_budget is not None:
+        if token_budget < count:
+            raise InputError(
+                f"A budget of {token_budget} tokens cannot hold {count} units of frames. Give at least {count} tokens."
+            )
+        high = min(high, token_budget // count * token_px**2)
+        low = min(low, high)
+    size = fit_pixels(height, width, factor=token_px, low=low, high=high)
+    tokens = size[0] * size[1] // token_px**2
+    if allocator in (None, "uniform"):
+        return Allocation(
+            tokens=np.full(count, tokens),
+            sizes_px=np.tile(np.array(size, dtype=np.int64), (count, 1)),
+            variation=content_variation(frames),
+            allocator="uniform",
+            budget_tokens=tokens * count,
+        )
+    if protocol.layout == "video":
+        raise InputError(
+            f"The protocol {protocol.name!r} shows the video as one block of equal frames; {allocator!r} would give "
+            f"them other sizes. Use uniform, or another protocol. Allocators: {', '.join(ALLOCATORS)}."
+        )
+    return allocate(
+        frames,
+        budget_tokens=tokens * count,
+        min_tokens=1,
+        max_tokens=768,
+        allocator=str(allocator),
+        token_px=token_px,
+    )
 
 
 @torch.inference_mode()
@@ -103,7 +238,7 @@ def encode_video(
     video: "SampledVideo",
     *,
     token_budget: int | None = None,
-    allocator: str = "saa",
+    allocator: str | None = None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
     prompt: VideoPrompt | None = None,
@@ -116,20 +251,14 @@ def encode_video(
     report: OnProgress = on_progress or (lambda stage, share: None)
     laps = [time.perf_counter()]
     report("allocating", 0.0)
-    prompt = prompt or build_prompt(
-        loaded.tokenizer,
-        loaded.defaults,
-        video,
-        token_budget=token_budget,
-        allocator=allocator,
-        token_px=loaded.normaliser.token_px,
-    )
+    prompt = prompt or prompt_for(loaded, video, token_budget=token_budget, allocator=allocator)
     laps.append(time.perf_counter())
     visual_tokens = encode_frames(
         loaded.model,
         video.frames,
         prompt.allocation.sizes_px,
         loaded.normaliser,
+        frames_per_unit=prompt.frames_per_unit,
         cancel=cancel,
         on_progress=lambda share: report("encoding", share / 2),
     )
@@ -145,9 +274,10 @@ def encode_video(
     laps.append(time.perf_counter())
     stages = ("allocating_s", "vision_s", "prefix_s")
     return VideoContext(
-        times_s=np.asarray(video.times_s, dtype=np.float64),
+        times_s=np.asarray(prompt.timeline.unit_times_s, dtype=np.float64),
+        frame_times_s=np.asarray(video.times_s, dtype=np.float64),
         end_s=float(video.end_s),
-        stamps=prompt.stamps,
+        timeline=prompt.timeline,
         allocation=prompt.allocation,
         model_id=loaded.model_id,
         prefix_tokens=len(prompt.ids),

@@ -20,7 +20,7 @@ from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.families import family_of
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.memory import PREFILL_TOKENS
-from tempo_core.prompt import IMAGE_PAD, special_id
+from tempo_core.prompt import IMAGE_PAD, VIDEO_PAD, next_position, special_id
 from tempo_core.vision import image_inputs
 
 if TYPE_CHECKING:
@@ -79,24 +79,33 @@ def plain_scorer(
     loaded: "LoadedModel", video: "SampledVideo", prompt: "VideoPrompt", question_ids: Sequence[int]
 ) -> Scorer:
     """The plain twin of `CachedScorer`: the model's own forward over pixels, prompt, question and prefix, whole, for
-    every token. No cache, no batching; positions are the model's own. Slow, for tests and benchmarks."""
-    model = loaded.model
-    pixels, grids = image_inputs(model, video.frames, prompt.allocation.sizes_px, loaded.normaliser)
+    every token. No cache, no batching; positions are the model's own but behind a video block. Slow, for tests and
+    benchmarks."""
+    model, per_unit = loaded.model, prompt.frames_per_unit
+    pixels, grids = image_inputs(
+        model, video.frames, prompt.allocation.sizes_px, loaded.normaliser, frames_per_unit=per_unit
+    )
+    kind, pad = ("image", IMAGE_PAD) if per_unit == 1 else ("video", VIDEO_PAD)
+    vision = {"pixel_values" if per_unit == 1 else "pixel_values_videos": pixels, f"{kind}_grid_thw": grids}
 
     def score(prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
         logits = []
         for prefix in prefixes:
             input_ids = torch.tensor([[*prompt.ids, *question_ids, *prefix]], device=model.device)
-            types = (input_ids == special_id(loaded.tokenizer, IMAGE_PAD)).int()
-            positions, _ = model.model.get_rope_index(input_ids, types, image_grid_thw=grids)
+            types = (input_ids == special_id(loaded.tokenizer, pad)).int() * per_unit
+            if loaded.protocol.layout == "video":  # transformers' own are not those of training, see families
+                text = next_position(prompt.positions) + np.arange(input_ids.shape[1] - len(prompt.ids))
+                known = np.concatenate([prompt.positions, np.broadcast_to(text, (3, len(text)))], axis=1)
+                positions = torch.from_numpy(known)[:, None].to(model.device)
+            else:
+                positions, _ = model.model.get_rope_index(input_ids, types, **{f"{kind}_grid_thw": grids})
             output = model(
                 input_ids=input_ids,
-                pixel_values=pixels,
-                image_grid_thw=grids,
                 mm_token_type_ids=types,
                 position_ids=positions,
                 use_cache=False,
                 logits_to_keep=1,
+                **vision,
             )
             logits.append(output.logits[:, -1].float())
         return torch.cat(logits)

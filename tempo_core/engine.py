@@ -11,20 +11,20 @@ twin `ask_plain` runs the whole model from the pixels for every token, through t
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tempo_core.answers import answer_pieces, moments_of, parse_answer, write_answer
+from tempo_core.answers import AnswerError, moments_of
+from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.checkpoint import folder_name
-from tempo_core.context import OnProgress, VideoContext, build_prompt, encode_video
+from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
 from tempo_core.decoding import (
     CachedScorer,
-    Hypothesis,
     Scorer,
     decode_freely,
     feed,
@@ -37,11 +37,14 @@ from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment
-from tempo_core.prompt import IM_END, answer_ids, clean_query, question_ids, special_id
+from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
+from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
+from tempo_core.thinking import think
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
+NewScorer = Callable[[], Scorer]
 MAX_N_BEST = 20
 MAX_RANKED = 10
 """Ranked windows that an answer carries: as many as the official QVHighlights score looks at."""
@@ -56,10 +59,12 @@ class Answer:
     confidences: list[float]
     """Per moment, the probability of its two stamps given what was said before, among all stamps that could follow."""
     relevance: float
-    """P(relevant): the probability that the answer opens with a moment rather than the refusal."""
+    """P(relevant): the probability that the answer opens with a moment rather than the refusal; where a model knows no
+    refusal, that it says yes rather than no when it is asked whether this happens at all; scaled where it was
+    calibrated."""
     refused: bool
     text: str
-    """The answer as the model wrote it."""
+    """The answer as the model wrote it, its thought first where it has one."""
     ranked: list[tuple[Moment, float]]
     """Windows of the n best answers with a moment, best first, refused or not; a score is the probability of
     the answers that hold the window."""
@@ -67,6 +72,9 @@ class Answer:
     timings: dict[str, float]
     """Seconds per stage."""
     query: str
+    notes: list[str] = field(default_factory=list)
+    """What a person should know before they believe it: nothing for a model that is asked as it was trained and was
+    taught to refuse."""
 
     def to_dict(self) -> dict[str, Any]:
         """The one documented JSON object of an answer, the same in the CLI, the HTTP API and the store."""
@@ -85,6 +93,7 @@ class Answer:
             "text": self.text,
             "model_id": self.model_id,
             "timings": self.timings,
+            "notes": self.notes,
         }
 
     @classmethod
@@ -103,6 +112,7 @@ class Answer:
                 model_id=str(data["model_id"]),
                 timings={str(stage): float(seconds) for stage, seconds in data["timings"].items()},
                 query=str(data["query"]),
+                notes=[str(note) for note in data.get("notes", ())],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
@@ -113,7 +123,12 @@ class Engine:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self.model_id, self.defaults = loaded.model_id, loaded.defaults
+        self.model_id, self.defaults, self.protocol = loaded.model_id, loaded.defaults, loaded.protocol
+        self.scaling = read_scaling(loaded.adapter or loaded.folder, loaded.model_id)
+        """What makes P(relevant) a frequency, where the model was calibrated."""
+        self.notes = [] if loaded.choice.is_known else [loaded.choice.reason]
+        if self.scaling is not None or not self.protocol.refuses:
+            self.notes.append(relevance_note(self.protocol, self.scaling))
 
     def describe(self) -> dict[str, Any]:
         """What this engine is, as plain JSON values."""
@@ -127,6 +142,13 @@ class Engine:
             "precision": self.loaded.precision,
             "four_bit": self.loaded.four_bit,
             "device": self.loaded.device,
+            "protocol": self.protocol.name,
+            "protocol_title": self.protocol.title,
+            "protocol_reason": self.loaded.choice.reason,
+            "protocol_is_known": self.loaded.choice.is_known,
+            "names_sets": self.protocol.sets,
+            "refuses": self.protocol.refuses,
+            "relevance": relevance_note(self.protocol, self.scaling),
             "dtype": str(model.dtype).removeprefix("torch."),
             "weight_bytes": int(model.get_memory_footprint()),
             "defaults": {
@@ -134,19 +156,28 @@ class Engine:
             },
         }
 
+    def step_for(self, duration_s: float) -> float | None:
+        """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own."""
+        from tempo_core.video import round_step_s
+
+        if self.protocol.sampling is not None:
+            return None
+        return round_step_s(duration_s, self.defaults.max_frames, finest=self.defaults.finest_step_s)
+
     def encode(
         self,
         video: "SampledVideo",
         *,
         token_budget: int | None = None,
-        allocator: str = "saa",
+        allocator: str | None = None,
         cancel: threading.Event | None = None,
         on_progress: OnProgress | None = None,
     ) -> VideoContext:
         """Encode a video once, for any number of questions.
 
-        `token_budget` defaults to the checkpoint's. Raises InputError for a budget that cannot hold the
-        frames' minimum or frames closer than a tenth of a second; Cancelled between steps.
+        `allocator` None is the protocol's own way to share out tokens, `token_budget` None its or the checkpoint's.
+        Raises InputError for a budget that cannot hold the frames' minimum or frames closer than a tenth of a second;
+        Cancelled between steps.
         """
         return encode_video(
             self.loaded,
@@ -165,12 +196,14 @@ class Engine:
         *,
         n_best: int = 5,
         constrained: bool = True,
+        thinking_tokens: int | None = None,
         cancel: threading.Event | None = None,
     ) -> Answer:
         """Answer one query about an encoded video; the context stays as it was.
 
         `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Without `constrained` the model writes
-        what it likes, and AnswerError is raised when that is no answer; nothing is guessed. Raises InputError for a
+        what it likes, and AnswerError is raised when that is no answer; nothing is guessed. `thinking_tokens` is the
+        longest thought before the answer, of models that think (None: the protocol's; 0: none). Raises InputError for a
         bad query or another model's context, Cancelled.
         """
         if context.model_id != self.model_id:
@@ -180,18 +213,22 @@ class Engine:
             )
         if not 0 <= n_best <= MAX_N_BEST:
             raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
-        started_at = time.perf_counter()
-        ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
-        cache = share_cache(context.cache)
-        logits = feed(self.loaded.model, torch.tensor([ids]), context.position, cache)
-        question_s = round(time.perf_counter() - started_at, 4)
 
-        def new_scorer() -> Scorer:
-            return CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
+        def scorers_behind(ids: Sequence[int]) -> NewScorer:
+            cache = share_cache(context.cache)
+            logits = feed(self.loaded.model, torch.tensor([ids]), context.position, cache)
+            return lambda: CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
 
-        times_s = [*context.times_s.tolist(), context.end_s]
-        answer = self._answer(query, context.stamps, times_s, new_scorer, n_best, constrained, cancel)
-        return replace(answer, timings={"question_s": question_s, **answer.timings})
+        return self._answer(
+            query,
+            context.timeline,
+            context.end_s,
+            scorers_behind,
+            n_best,
+            constrained,
+            thinking_tokens,
+            cancel,
+        )
 
     @torch.inference_mode()
     def ask_plain(
@@ -200,98 +237,127 @@ class Engine:
         query: str,
         *,
         token_budget: int | None = None,
-        allocator: str = "saa",
+        allocator: str | None = None,
         n_best: int = 0,
+        thinking_tokens: int | None = None,
     ) -> Answer:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for tests."""
-        prompt = build_prompt(
-            self.loaded.tokenizer,
-            self.defaults,
-            video,
-            token_budget=token_budget,
-            allocator=allocator,
-            token_px=self.loaded.normaliser.token_px,
+        prompt = prompt_for(self.loaded, video, token_budget=token_budget, allocator=allocator)
+
+        def scorers_behind(ids: Sequence[int]) -> NewScorer:
+            scorer = plain_scorer(self.loaded, video, prompt, ids)
+            return lambda: scorer
+
+        end_s = float(video.end_s)
+        return self._answer(
+            query, prompt.timeline, end_s, scorers_behind, n_best, True, thinking_tokens, None
         )
-        ids = question_ids(self.loaded.tokenizer, query, self.defaults.instruction)
-        scorer = plain_scorer(self.loaded, video, prompt, ids)
-        times_s = [*video.times_s.tolist(), float(video.end_s)]
-        return self._answer(query, prompt.stamps, times_s, lambda: scorer, n_best, True, None)
 
     def _answer(
         self,
         query: str,
-        stamps: list[str],
-        times_s: list[float],
-        new_scorer: Callable[[], Scorer],
+        timeline: Timeline,
+        end_s: float,
+        scorers_behind: Callable[[Sequence[int]], NewScorer],
         n_best: int,
         constrained: bool,
+        thinking_tokens: int | None,
         cancel: threading.Event | None,
     ) -> Answer:
-        """Decode and rank. `new_scorer()` makes a scorer behind the prompt; `times_s` are the stamps' true times."""
+        """Decode and rank. `scorers_behind(ids)` makes what makes scorers behind the context and these ids."""
         laps = [time.perf_counter()]
-        grammar = AnswerGrammar(self.loaded.tokenizer, stamps, max_new_tokens=self.defaults.max_new_tokens)
-        # P(relevant) from the first choice, renormalised over a moment and the refusal.
-        logits = new_scorer()([()], [0])[0].double()
-        gap = float(logits[grammar.refusal_token] - logits[grammar.opening_token])
-        relevance = 1 / (1 + math.exp(min(gap, 700.0)))
-
-        if constrained:
-            greedy = search(grammar, new_scorer(), cancel=cancel)[0]
-            pairs = list(greedy.state.pairs)
-            text = write_answer(pairs, stamps)
-        else:
-            tokenizer = self.loaded.tokenizer
-            stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
-            ids, logprobs = decode_freely(
-                new_scorer(), stop=stop, max_new_tokens=self.defaults.max_new_tokens, cancel=cancel
+        tokenizer, protocol = self.loaded.tokenizer, self.loaded.protocol
+        max_new_tokens = (
+            self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+        )
+        question = prompt_ids(tokenizer, protocol.question(query))
+        new_scorer = scorers_behind(question)
+        thought: list[int] = []
+        if protocol.thinking is not None and (constrained or thinking_tokens is not None):
+            thought = think(
+                new_scorer(), tokenizer, protocol.thinking, max_tokens=thinking_tokens, cancel=cancel
             )
-            text = tokenizer.decode(ids)
-            pairs = parse_answer(text, stamps)
-            usual_ids = answer_ids(tokenizer, answer_pieces(pairs, stamps))[:-1]
-            if (
-                ids != usual_ids
-            ):  # written in other tokens than the grammar's: stamps cannot be told apart in it
-                logprobs = [sum(logprobs), *[0.0] * len(usual_ids)]
-            greedy = Hypothesis(GrammarState(), tuple(ids), tuple(logprobs))
-        # Per moment, the product of its stamps' token probabilities.
-        confidences = [
-            math.exp(sum(greedy.logprobs[idx] for span in spans for idx in span))
-            for spans in grammar.stamp_spans(pairs)
-        ]
+            new_scorer = scorers_behind([*question, *thought])
+        grammar = AnswerGrammar(
+            tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=max_new_tokens
+        )
+        laps.append(time.perf_counter())
+
+        # P(relevant) from the first choice between a moment and the refusal, or from a question of its own.
+        if protocol.refuses:
+            prefix, going_on, refusing = grammar.relevance
+            logits = new_scorer()([prefix], [0])[0].double()
+            gap = float(logits[refusing].logsumexp(0) - logits[going_on].logsumexp(0))
+        else:
+            verifying = scorers_behind(prompt_ids(tokenizer, protocol.verification(query)))
+            logits = verifying()([()], [0])[0].double()
+            gap = float(logits[plain_ids(tokenizer, NO)[0]] - logits[plain_ids(tokenizer, YES)[0]])
+        relevance = 1 / (1 + math.exp(min(gap, 700.0)))
+        if self.scaling is not None:
+            relevance = self.scaling.scale(relevance)
+
+        # Without a calibration the model's own first choice decides whether it refuses, with one P(relevant) does.
+        moments_only = grammar.without_refusals()
+        decides_itself = protocol.refuses and self.scaling is None
+        state: GrammarState | None
+        if constrained:
+            greedy = search(grammar if decides_itself else moments_only, new_scorer(), cancel=cancel)[0]
+            state, logprobs = greedy.state, greedy.logprobs
+            moments = moments_of(greedy.state.pairs, timeline.marks_s)
+            text = tokenizer.decode([*thought, *greedy.ids[:-1]])
+        else:
+            stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
+            limit = max_new_tokens + (protocol.thinking.max_tokens if protocol.thinking else 0)
+            ids, free_logprobs = decode_freely(new_scorer(), stop=stop, max_new_tokens=limit, cancel=cancel)
+            logprobs = tuple(free_logprobs)
+            text = tokenizer.decode([*thought, *ids])
+            moments = protocol.answer.parse(text, timeline, end_s)
+            try:
+                state = grammar.replay([*ids, stop[0]])
+            except AnswerError:
+                state = None  # a good answer in other tokens than the grammar's, behind a thought or with other times
+        # Per moment, the product of its marks' token probabilities; where they cannot be told apart, the answer's.
+        if state is not None and len(state.spans) == len(moments):
+            confidences = [
+                math.exp(sum(logprobs[idx] for span in spans for idx in span)) for spans in state.spans
+            ]
+        else:
+            confidences = [math.exp(sum(logprobs))] * len(moments)
+        if self.scaling is not None and relevance < 0.5:
+            moments, confidences = [], []
+            text = protocol.answer.write([]) if protocol.refuses else text
         laps.append(time.perf_counter())
 
         # Windows of the n best answers with a moment, the greedy one always among them, by summed probability.
         scores: dict[tuple[int, int], float] = {}
         if n_best:
-            opened = Hypothesis(
-                grammar.advance(GrammarState(), grammar.opening_token),
-                (grammar.opening_token,),
-                (math.log(max(relevance, 1e-300)),),
-            )
-            beams = search(grammar, new_scorer(), width=n_best, opened=opened, cancel=cancel)
-            hypotheses = {beam.ids: beam for beam in beams}
-            if pairs and constrained:
-                hypotheses.setdefault(greedy.ids, greedy)
-            for hypothesis in hypotheses.values():
-                for pair in hypothesis.state.pairs:
-                    scores[pair] = scores.get(pair, 0.0) + math.exp(hypothesis.logprob)
+            beams = search(moments_only, new_scorer(), width=n_best, cancel=cancel)
+            answers = {beam.ids: (beam.state.pairs, math.exp(beam.logprob) * relevance) for beam in beams}
+            if moments and constrained:
+                factor = 1.0 if decides_itself else relevance
+                answers.setdefault(greedy.ids, (greedy.state.pairs, math.exp(greedy.logprob) * factor))
+            for pairs, probability in answers.values():
+                for pair in pairs:
+                    scores[pair] = scores.get(pair, 0.0) + probability
         ranking = sorted(
             ((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda item: (-item[1], item[0])
         )[:MAX_RANKED]
         laps.append(time.perf_counter())
+        stages = ("question_s", "answer_s", "ranking_s")
         return Answer(
-            moments=moments_of(pairs, times_s),
+            moments=moments,
             confidences=confidences,
             relevance=relevance,
-            refused=not pairs,
+            refused=not moments,
             text=text,
-            ranked=[(moments_of([pair], times_s)[0], score) for pair, score in ranking],
+            ranked=[(moments_of([pair], timeline.marks_s)[0], score) for pair, score in ranking],
             model_id=self.model_id,
             timings={
                 stage: round(after - before, 4)
-                for stage, (before, after) in zip(("answer_s", "ranking_s"), pairwise(laps), strict=True)
+                for stage, (before, after) in zip(stages, pairwise(laps), strict=True)
             },
             query=clean_query(query),
+            notes=self.notes,
         )
 
 
@@ -301,9 +367,15 @@ def load_engine(
     adapter: str | Path | None = None,
     four_bit: bool = True,
     device: str | None = None,
+    protocol: str | None = None,
 ) -> Engine:
-    """An engine on a checkpoint folder or hub name (None: the one that ships). Raises CheckpointError."""
-    return Engine(load_model(checkpoint, adapter=adapter, four_bit=four_bit, device=device))
+    """An engine on a checkpoint folder or hub name (None: the one that ships); see `load_model`.
+
+    Raises CheckpointError, and InputError for a protocol that the model does not speak.
+    """
+    return Engine(
+        load_model(checkpoint, adapter=adapter, four_bit=four_bit, device=device, protocol=protocol)
+    )
 
 
 def ground(
@@ -314,7 +386,7 @@ def ground(
     step_s: float | None = None,
     fps: float | None = None,
     token_budget: int | None = None,
-    allocator: str = "saa",
+    allocator: str | None = None,
     n_best: int = 5,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
@@ -329,7 +401,15 @@ def ground(
     clean_query(query)  # before minutes go into a video that nobody can ask about
     started_at = time.perf_counter()
     report("decoding", 0.0)
-    video = sample_for(engine.defaults, video_path, step_s=step_s, fps=fps, cancel=cancel, on_progress=report)
+    video = sample_for(
+        engine.defaults,
+        video_path,
+        step_s=step_s,
+        fps=fps,
+        protocol=engine.protocol,
+        cancel=cancel,
+        on_progress=report,
+    )
     decoding_s = round(time.perf_counter() - started_at, 4)
     context = engine.encode(
         video, token_budget=token_budget, allocator=allocator, cancel=cancel, on_progress=report
@@ -347,20 +427,24 @@ def sample_for(
     *,
     step_s: float | None = None,
     fps: float | None = None,
+    protocol: Protocol | None = None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
 ) -> "SampledVideo":
-    """The frames that a checkpoint with these defaults sees of a video file.
+    """The frames that a checkpoint with these defaults sees of a video file; a protocol may have a sampling of its own.
 
     Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read truthfully.
     """
     from tempo_core.video import probe, round_step_s, sample
 
+    report = None if on_progress is None else (lambda share: on_progress("decoding", share))
+    if step_s is None and fps is None and protocol is not None and protocol.sampling is not None:
+        frames = protocol.sampling.plan(probe(video_path, cancel=cancel))
+        return sample(video_path, at=frames.times_s, size=frames.size_px, cancel=cancel, on_progress=report)
     if step_s is None and fps is None:
         step_s = round_step_s(
             probe(video_path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s
         )
-    report = None if on_progress is None else (lambda share: on_progress("decoding", share))
     return sample(
         video_path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, on_progress=report
     )

@@ -8,6 +8,7 @@ At each place where something is chosen, the grammar lists *branches*: the ids o
 must follow it. Numbers of different lengths part where "1" goes on as "10" or as "1 to".
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -101,6 +102,13 @@ class AnswerGrammar:
             max_moments = min(max_moments, max(1, (max_new_tokens - 2) // self.moment_tokens))
         self.max_moments = 1 if form.next is None else max_moments
         self._branches: dict[tuple[Choice, int, bool], list[Branch]] = {}
+
+    def without_refusals(self) -> "AnswerGrammar":
+        """The same answers, but for those that name no moment."""
+        twin = copy.copy(self)
+        twin._refusals, twin._branches = [], {}
+        vars(twin).pop("relevance", None)
+        return twin
 
     @property
     def opening_token(self) -> int:

@@ -20,6 +20,7 @@ from torch import nn
 
 from tempo_core.checkpoint import (
     ADAPTER_CONFIG,
+    ADAPTER_LINEAGE,
     ADAPTER_WEIGHTS,
     check_adapter,
     check_checkpoint,
@@ -27,16 +28,20 @@ from tempo_core.checkpoint import (
     find_checkpoint,
     fingerprint,
     folder_name,
+    hub_name,
     read_config,
     stored_precision,
     weight_files,
 )
-from tempo_core.defaults import GroundingDefaults, read_defaults, read_json
+from tempo_core.defaults import FILE_NAME, GroundingDefaults, read_defaults, read_json
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
 from tempo_core.memory import plan
 from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
+from tempo_core.protocols import Choice, choose_protocol, protocol_named
+from tempo_core.protocols.base import Protocol
+from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.vision import MERGE, TEMPORAL_PATCH, Normaliser
 
 EXACT_CPU_WEIGHTS = 200_000_000
@@ -63,7 +68,8 @@ class LoadedModel:
     normaliser: Normaliser
     defaults: GroundingDefaults
     model_id: str
-    """Name and fingerprint of weights and adapter, and the precision: what an answer was made with."""
+    """Name and fingerprint of weights and adapter, the precision, and a protocol that is not Tempo's own: what an
+    answer was made with."""
     fingerprint: str
     folder: Path
     adapter: Path | None
@@ -71,6 +77,13 @@ class LoadedModel:
     precision: str
     """How the language model's layers are held: nf4, fp4, int8, or a float type."""
     device: str
+    choice: Choice
+    """How it is asked, and why so."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """How it is asked and how it answers."""
+        return self.choice.protocol
 
     @property
     def family(self) -> Family:
@@ -89,15 +102,18 @@ def load_model(
     adapter: str | Path | None = None,
     four_bit: bool = True,
     device: str | None = None,
+    protocol: str | None = None,
 ) -> LoadedModel:
     """Load a checkpoint folder or hub name (None: the one that ships) for inference; `adapter` likewise.
+
+    `protocol` names how it is asked (None: as `choose_protocol` finds out from its tempo.json or its hub name).
 
     `four_bit` stores the language model's linear layers in NF4 with double quantisation; weights that are quantised on
     disk stay as they are. `device` is "cpu", "cuda" or None (a GPU when there is one). Raises CheckpointError for
     anything wrong with the folders, and for weights that the device has no room for.
     """
     folder = find_checkpoint(checkpoint)
-    check_checkpoint(folder)
+    config = check_checkpoint(folder)
     where = pick_device(device)
     base = fingerprint(folder)
     adapter_folder = None if adapter is None else find_adapter(adapter)
@@ -105,6 +121,9 @@ def load_model(
         check_adapter(adapter_folder, base)
     tokenizer = load_tokenizer(folder)
     defaults, normaliser = read_defaults(folder), read_normaliser(folder)
+    choice = _choose_protocol(config["model_type"], protocol, folder, adapter_folder)
+    if isinstance(choice.protocol, TempoProtocol):
+        choice = replace(choice, protocol=choice.protocol.with_instruction(defaults.instruction))
     model = load_weights(folder, four_bit=four_bit, device=where)
     for name, token in (("image_token_id", IMAGE_PAD), ("video_token_id", VIDEO_PAD)):
         if getattr(model.config, name) != special_id(tokenizer, token):
@@ -118,17 +137,37 @@ def load_model(
         model = attach_adapter(model, adapter_folder).get_base_model()
         model_id += f"+{folder_name(adapter_folder)}@{fingerprint(adapter_folder)[:12]}"
     precision = precision_of(model)
+    model_id += f"/{precision}"
+    if choice.protocol.name != "tempo":
+        model_id += f"/{choice.protocol.name}"
     return LoadedModel(
         model=model.eval(),
         tokenizer=tokenizer,
         normaliser=normaliser,
         defaults=defaults,
-        model_id=f"{model_id}/{precision}",
+        model_id=model_id,
         fingerprint=base,
         folder=folder,
         adapter=adapter_folder,
         precision=precision,
         device=where,
+        choice=choice,
+    )
+
+
+def _choose_protocol(model_type: str, named: str | None, folder: Path, adapter: Path | None) -> Choice:
+    """The protocol of a checkpoint and its adapter, whose own word goes first: one trained here speaks Tempo's own."""
+    settings = folder / FILE_NAME
+    if adapter is not None and (adapter / FILE_NAME).is_file():
+        settings = adapter / FILE_NAME
+    elif named is None and adapter is not None and (adapter / ADAPTER_LINEAGE).is_file():
+        return Choice(protocol_named("tempo"), "The adapter was trained with it.", True)
+    return choose_protocol(
+        model_type,
+        named=named,
+        settings=read_json(settings) if settings.is_file() else None,
+        source=hub_name(folder),
+        adapter=None if adapter is None else hub_name(adapter),
     )
 
 
@@ -254,27 +293,32 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def read_normaliser(folder: Path) -> Normaliser:
-    """Mean and standard deviation of the pixels from `preprocessor_config.json`; the family's own without the file."""
+    """Mean and standard deviation of the pixels, as the checkpoint's processor wants them; the family's own where there
+    is no processor.
+
+    Checkpoints have it in preprocessor_config.json; transformers 5 writes it into processor_config.json.
+    """
     family = family_named(read_config(folder)["model_type"])
     default = family.normaliser
-    if not (folder / "preprocessor_config.json").is_file():
+    name = "preprocessor_config.json"
+    if (folder / name).is_file():
+        data = read_json(folder / name)
+    elif (folder / "processor_config.json").is_file():
+        name = "processor_config.json"
+        data = read_json(folder / name).get("image_processor") or {}
+    else:
         return default
-    data = read_json(folder / "preprocessor_config.json")
     expected = {"patch_size": default.patch_px, "merge_size": MERGE, "temporal_patch_size": TEMPORAL_PATCH}
     for key, value in expected.items():
         if data.get(key, value) != value:
-            raise CheckpointError(
-                f"{folder}: preprocessor_config.json has {key} {data[key]}; {family.title} has {value}."
-            )
+            raise CheckpointError(f"{folder}: {name} has {key} {data[key]}; {family.title} has {value}.")
     try:
         mean = tuple(map(float, data.get("image_mean", default.mean)))
         std = tuple(map(float, data.get("image_std", default.std)))
     except (TypeError, ValueError):
         mean = std = ()
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise CheckpointError(
-            f"{folder}: image_mean and image_std in preprocessor_config.json must be three numbers each."
-        )
+        raise CheckpointError(f"{folder}: image_mean and image_std in {name} must be three numbers each.")
     return replace(default, mean=mean, std=std, rescale=float(data.get("rescale_factor", default.rescale)))
 
 

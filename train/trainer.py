@@ -19,9 +19,11 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from tempo_core.defaults import FILE_NAME
 from tempo_core.errors import InputError
 from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.vision import encode_frames
 from train.checkpoints import (
     WHOLE,
@@ -301,17 +303,19 @@ def result_folder(out_dir: Path, config: TrainingConfig) -> Path:
 
 
 def save_trained(model: Any, tokenizer: Any, folder: Path) -> None:
-    """An adapter as peft's files, or a whole model with its tokenizer."""
+    """An adapter as peft's files, or a whole model with its tokenizer; and the protocol that it was taught."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     if not hasattr(model, "peft_config"):
         tokenizer.save_pretrained(folder)
+        write_json(folder / FILE_NAME, {"protocol": TEMPO.name})
         return
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = None  # a path of this machine; tempo_adapter.json names the base
     config["target_modules"] = sorted(config["target_modules"])
     write_json(folder / ADAPTER_CONFIG, config)
+    write_json(folder / FILE_NAME, {"protocol": TEMPO.name})
 
 
 def load_trained(model: Any, folder: Path) -> Any:

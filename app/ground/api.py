@@ -39,7 +39,7 @@ class GroundApi:
         video: str | None,
         query: str,
         token_budget: float | None = None,
-        allocator: str = "saa",
+        allocator: str = "",
         step_s: float | None = None,
         n_best: float = 5,
         request: gr.Request = None,  # type: ignore[assignment]  # Gradio fills it in; it must follow defaults

@@ -70,8 +70,12 @@ class GroundView:
                         precision=0,
                     )
                     self.allocator = gr.Radio(
-                        [("By content change (SAA)", "saa"), ("Uniform", "uniform")],
-                        value="saa",
+                        [
+                            ("As the model was trained", ""),
+                            ("By content change (SAA)", "saa"),
+                            ("Uniform", "uniform"),
+                        ],
+                        value="",
                         label="Share the tokens",
                     )
                     self.step_s = gr.Number(

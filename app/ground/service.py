@@ -22,7 +22,6 @@ from app.media.library import Clip, FilmStrip, MediaLibrary
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.errors import InputError, TempoError
 from tempo_core.prompt import clean_query
-from tempo_core.video import round_step_s
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +36,14 @@ class Settings:
 
     token_budget: int | None = None
     """Visual tokens for the whole clip."""
-    allocator: str = "saa"
+    allocator: str | None = None
     step_s: float | None = None
     """Seconds between sampled frames."""
     n_best: int = 5
     """Ranked windows to return, 1 to 20."""
 
     def __post_init__(self) -> None:
-        if self.allocator not in ALLOCATORS:
+        if self.allocator is not None and self.allocator not in ALLOCATORS:
             raise InputError(f"Unknown allocator {self.allocator!r}. Use one of: {', '.join(ALLOCATORS)}.")
         if self.token_budget is not None and self.token_budget < 1:
             raise InputError(
@@ -62,7 +61,7 @@ class Settings:
         """
         return cls(
             token_budget=_whole_number("token budget", token_budget),
-            allocator=str(allocator or "saa"),
+            allocator=str(allocator) if allocator else None,
             step_s=_number("sampling step", step_s),
             n_best=_whole_number("number of ranked windows", n_best) or 5,
         )
@@ -231,10 +230,7 @@ class GroundingService:
         engine = self.engines.get()
         job.report("decoding")
         # The clip's length is known, so it is not probed again for the step that the checkpoint samples it with.
-        defaults = engine.defaults
-        step_s = settings.step_s or round_step_s(
-            clip.facts.duration_s, defaults.max_frames, finest=defaults.finest_step_s
-        )
+        step_s = settings.step_s or engine.step_for(clip.facts.duration_s)
         return self._ground(
             engine,
             clip.path,

@@ -98,7 +98,7 @@ def result_html(outcome: Outcome) -> str:
         ("Frames seen", f"{len(tokens):,}", f"of {clock(float(outcome.context.end_s))}"),
         ("P(relevant)", percent(outcome.answer.relevance), ""),
         ("Time", f"{outcome.elapsed_s:.1f} s", timings),
-        ("Model", outcome.answer.model_id, ""),
+        ("Model", outcome.answer.model_id, " ".join(outcome.answer.notes)),
     ]
     answer_json = base64.b64encode(json.dumps(outcome.to_dict(), indent=2).encode()).decode()
     download = f"data:application/json;base64,{answer_json}"

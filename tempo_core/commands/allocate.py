@@ -20,7 +20,7 @@ def allocate(
     ] = None,
     fps: options.Fps = None,
     token_budget: options.TokenBudget = None,
-    allocator: options.Allocator = "saa",
+    allocator: options.Allocator = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="OUT.html", help="write a page that plots tokens and variation over time"),
@@ -44,7 +44,7 @@ def allocate(
         budget_tokens=defaults.budget_for(len(sampled.times_s)) if token_budget is None else token_budget,
         min_tokens=defaults.min_tokens,
         max_tokens=defaults.max_tokens,
-        allocator=allocator,
+        allocator=allocator or "saa",
     )
     if page is not None:
         page.write_text(render_plot(sampled, allocation, title=video), encoding="utf-8")

@@ -22,7 +22,8 @@ def ground(
     four_bit: options.FourBit = True,
     fps: options.Fps = None,
     token_budget: options.TokenBudget = None,
-    allocator: options.Allocator = "saa",
+    allocator: options.Allocator = None,
+    protocol: options.Protocol = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print what memory the checkpoint needs; ask nothing")
     ] = False,
@@ -47,7 +48,7 @@ def ground(
     clean_query(query)
     probe(video)  # what is wrong with the clip is said before a model is loaded
     progress_line = ProgressLine()
-    loaded_engine = options.open_engine(checkpoint, adapter, four_bit=four_bit)
+    loaded_engine = options.open_engine(checkpoint, adapter, four_bit=four_bit, protocol=protocol)
     try:
         answer, context = engine.ground(
             loaded_engine,
@@ -61,7 +62,13 @@ def ground(
     finally:
         progress_line.clear()
     frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
-    data = {**answer.to_dict(), "video": video, "allocation": frames}
+    spoken = {
+        "name": loaded_engine.protocol.name,
+        "reason": loaded_engine.loaded.choice.reason,
+        "is_known": loaded_engine.loaded.choice.is_known,
+        "stamps": context.timeline.stamp_pairs(),
+    }
+    data = {**answer.to_dict(), "video": video, "allocation": frames, "protocol": spoken}
     show(data, describe(answer, context), as_json=as_json)
 
 
@@ -80,4 +87,4 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
         f"P(relevant) {answer.relevance:.2f}; {frames} frames, {spent} tokens "
         f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *answer.notes])

@@ -28,14 +28,28 @@ Fps = Annotated[
 ]
 TokenBudget = Annotated[int | None, typer.Option(metavar="N", help="vision tokens of the whole video")]
 Allocator = Annotated[
-    Literal["saa", "uniform"],
-    typer.Option(help="saa: more tokens where the picture changes; uniform: the same for every frame"),
+    Literal["saa", "uniform"] | None,
+    typer.Option(
+        help="saa: more tokens where the picture changes; uniform: the same for every frame; default: as the "
+        "checkpoint was trained"
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="how the model is asked and answers; default: what its tempo.json or its hub name says, else its "
+        "family's plain one",
+    ),
 ]
 
 
-def open_engine(checkpoint: str | None, adapter: str | None, *, four_bit: bool) -> "Engine":
+def open_engine(
+    checkpoint: str | None, adapter: str | None, *, four_bit: bool, protocol: str | None = None
+) -> "Engine":
     """The engine that the options describe."""
     from tempo_core.checkpoint import choose_adapter
     from tempo_core.engine import load_engine
 
-    return load_engine(checkpoint, adapter=choose_adapter(checkpoint, adapter), four_bit=four_bit)
+    folder = choose_adapter(checkpoint, adapter)
+    return load_engine(checkpoint, adapter=folder, four_bit=four_bit, protocol=protocol)

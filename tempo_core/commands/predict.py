@@ -35,7 +35,8 @@ def predict(
     four_bit: options.FourBit = True,
     fps: options.Fps = None,
     token_budget: options.TokenBudget = None,
-    allocator: options.Allocator = "saa",
+    allocator: options.Allocator = None,
+    protocol: options.Protocol = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer every query of a ground-truth file. A run that was stopped goes on where it was: queries that OUT already
@@ -43,8 +44,11 @@ def predict(
     rows = read_rows(ground_truth)
     video_paths = find_videos(videos, [row["vid"] for row in rows])
     writable_file(out)
-    engine = options.open_engine(checkpoint, adapter, four_bit=four_bit)
+    engine = options.open_engine(checkpoint, adapter, four_bit=four_bit, protocol=protocol)
+    allocator = allocator or ("saa" if engine.protocol.sampling is None else "uniform")
     settings = {"model_id": engine.model_id, "allocator": allocator, "token_budget": token_budget, "fps": fps}
+    if engine.scaling is not None:
+        settings["calibrated"] = True
     answered_qids = read_answered(out, settings)
     open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
     answer_rows(engine, open_rows, video_paths, out, settings)
@@ -67,7 +71,9 @@ def answer_rows(
     with out.open("a", encoding="utf-8") as file, tqdm(total=len(rows), unit="query", file=sys.stderr) as bar:
         for vid, video_rows in by_video.items():
             try:
-                video = sample_for(engine.defaults, videos[vid], fps=settings["fps"])
+                video = sample_for(
+                    engine.defaults, videos[vid], fps=settings["fps"], protocol=engine.protocol
+                )
             except VideoError as error:
                 raise VideoError(f"Video {vid!r}: {error} The answers so far are in {out}.") from error
             context = engine.encode(

@@ -241,8 +241,9 @@ class AnswerForm:
         A number that is written like a mark is that mark's true time. Raises AnswerError for every text that is not
         one whole sentence of this form, runs backwards or lies outside the video.
         """
-        if text.strip() in self.refusals:
-            return []
+        for refusal in self.refusals:
+            if re.fullmatch(rf"\s*{self.lead}{re.escape(refusal)}\s*", text, re.DOTALL):
+                return []
         pair = _NUMBER + _flexible(self.to) + _NUMBER
         more = f"(?:{_flexible(self.next)}{pair})*" if self.next else ""
         closing = re.sub(r"\\\.$", r"\\.?", _flexible(self.closing))  # a full stop may be missing at the end

@@ -72,6 +72,7 @@ class FakeAnswer:
     text: str = "From 0001.0 to 0002.0."
     model_id: str = "fake-engine"
     timings: dict[str, float] = field(default_factory=lambda: {"answer_s": 0.01})
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -129,6 +130,9 @@ class FakeEngine:
             ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)],
         )
 
+    def step_for(self, duration_s: float) -> float:
+        return 0.5
+
     def wait(self, cancel: threading.Event | None) -> None:
         while not self.gate.is_set():
             if cancel is not None and cancel.is_set():
@@ -144,7 +148,7 @@ def fake_ground(
     *,
     step_s: float | None,
     token_budget: int | None,
-    allocator: str,
+    allocator: str | None,
     n_best: int,
     cancel: threading.Event,
     on_progress: Callable[[str, float], None],
@@ -163,7 +167,7 @@ def fake_ground(
         tokens=tokens,
         sizes_px=np.stack([np.full(8, 28), tokens * 28], axis=1),
         variation=np.array([0.0, 0.1, 0.4, 1.0, 0.4, 0.1, 0.0, 0.0]),
-        allocator=allocator,
+        allocator=allocator or "saa",
         budget_tokens=token_budget or 32,
     )
     context = FakeContext(

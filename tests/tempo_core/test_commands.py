@@ -67,6 +67,23 @@ def test_ground_prints_a_table(checkpoint: Path, clip: Path, capsys: pytest.Capt
     assert "(uniform)" in lines[-1]
 
 
+def test_ground_says_how_the_model_was_asked_and_what_it_was_told(
+    checkpoint: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], no_line: Any
+) -> None:
+    assert main(["ground", str(clip), QUERIES[0], "--checkpoint", str(checkpoint), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["notes"] == []
+    assert data["protocol"]["name"] == "tempo"
+    assert data["protocol"]["stamps"] == [
+        {"stamp": f"000{second}.0", "time_s": float(second)} for second in range(6)
+    ]
+    unknown = shutil.copytree(checkpoint, tmp_path / "unknown", ignore=shutil.ignore_patterns("tempo.json"))
+    assert main(["ground", str(clip), QUERIES[0], "--checkpoint", str(unknown), "--no-four-bit"]) == 0
+    assert "Nothing is known about this checkpoint" in capsys.readouterr().out
+    line = no_line("ground", clip, QUERIES[0], "--checkpoint", checkpoint, "--protocol", "time-r1")
+    assert "is for qwen2_5_vl; this checkpoint is qwen2_vl" in line
+
+
 def test_a_dry_run_prints_the_plan(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ground", "--dry-run", "--checkpoint", str(checkpoint), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -20,7 +20,8 @@ from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, CheckpointError, InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.moments import Moment
-from tempo_core.prompt import answer_ids, question_ids
+from tempo_core.prompt import answer_ids
+from tempo_core.protocols.base import prompt_ids
 from tests.tempo_core.conftest import make_video
 
 WORDS = ["red", "circle", "appears", "two", "squares", "night", "собака", "fade", "moves", "left", "?", "42"]
@@ -121,7 +122,7 @@ def _all_hypotheses(grammar: AnswerGrammar, scorer: Any) -> list[Hypothesis]:
 @torch.inference_mode()
 def test_probabilities_are_those_of_all_answers(engine: Any) -> None:
     context = engine.encode(make_video(2, count=3))
-    ids = question_ids(engine.loaded.tokenizer, "a red circle")
+    ids = prompt_ids(engine.loaded.tokenizer, engine.protocol.question("a red circle"))
     cache = share_cache(context.cache)
     logits = feed(engine.loaded.model, torch.tensor([ids]), context.position, cache)
 

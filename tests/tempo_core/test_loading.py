@@ -205,6 +205,15 @@ def test_pixel_statistics_come_from_the_checkpoint(copy: Path) -> None:
     assert read_normaliser(copy).std == (0.25, 0.25, 0.25)
 
 
+def test_pixel_statistics_may_stand_where_transformers_5_writes_them(copy: Path) -> None:
+    values = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "patch_size": 14}
+    (copy / "processor_config.json").write_text(json.dumps({"image_processor": values}))
+    assert read_normaliser(copy).mean == (0.5, 0.5, 0.5)
+    (copy / "processor_config.json").write_text(json.dumps({"image_processor": {"patch_size": 16}}))
+    with pytest.raises(CheckpointError, match=r"processor_config\.json has patch_size 16; Qwen2-VL has 14"):
+        read_normaliser(copy)
+
+
 @pytest.mark.parametrize("change", [{"patch_size": 16}, {"image_std": [0, 1, 1]}, {"image_mean": "grey"}])
 def test_other_pixels_are_refused(copy: Path, change: dict[str, Any]) -> None:
     (copy / "preprocessor_config.json").write_text(json.dumps(change))

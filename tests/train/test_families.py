@@ -148,6 +148,7 @@ def test_a_step_leaves_an_adapter_that_loads_and_changes_the_answers(
     run_sft(model, family_encoder, ROWS, config, tmp_path)
     before = load_engine(folder, four_bit=False, device="cpu")
     after = load_engine(folder, adapter=tmp_path / "adapter", four_bit=False, device="cpu")
+    assert (after.protocol.name, after.loaded.choice.is_known) == ("tempo", True)
     video = make_video(0)
     relevance = [engine.ask(engine.encode(video), "a red circle").relevance for engine in (before, after)]
     assert abs(relevance[0] - relevance[1]) > 1e-3

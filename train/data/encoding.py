@@ -1,5 +1,7 @@
 """Examples as the model reads them: ids, positions and pixels exactly as the engine builds them, truth snapped outward.
 
+Whatever a checkpoint spoke before, it is taught Tempo's own protocol; its adapter is served with that.
+
     encoder = Encoder.of(load_model())
     encoded = encoder.encode(example)
 
@@ -25,7 +27,9 @@ from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment
-from tempo_core.prompt import answer_ids, next_position, plain_ids, question_ids
+from tempo_core.prompt import answer_ids, next_position, plain_ids
+from tempo_core.protocols.base import prompt_ids
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.video import SampledVideo
 from tempo_core.vision import Normaliser, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
@@ -124,7 +128,8 @@ class Encoder:
         video = self.video(example)
         try:
             pairs = tuple(snap_outward(example.moments, video.stamp_times_s))
-            question = question_ids(self.tokenizer, example.query, self.defaults.instruction)
+            protocol = TEMPO.with_instruction(self.defaults.instruction)
+            question = prompt_ids(self.tokenizer, protocol.question(example.query))
             answer = answer_ids(self.tokenizer, answer_pieces(pairs, video.stamps))
         except InputError as error:
             raise InputError(f"Row {example.row_id}: {error}") from error

@@ -17,6 +17,8 @@ from tempo_core.loading import LoadedModel
 from tempo_core.metrics.evaluation import compare, evaluate, number
 from tempo_core.metrics.rows import PredictionRow, TruthRow
 from tempo_core.prompt import IMAGE_PAD, grid_sizes, mrope_positions, special_id
+from tempo_core.protocols import Choice
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.timestamps import format_stamps
 from tempo_core.video import SampledVideo
 from train.checkpoints import open_run, write_json
@@ -157,6 +159,7 @@ def loaded(model: Qwen2VLForConditionalGeneration, tokenizer: PreTrainedTokenize
         folder=Path(),
         adapter=None,
         precision="float32",
+        choice=Choice(TEMPO.with_instruction(DEFAULTS.instruction), "It is trained with it.", True),
         device="cpu",
     )
 
@@ -181,9 +184,13 @@ def predict(model: LoadedModel, clips: Sequence[HeldOutClip], reading: ReadingCo
             seed=crc32(video.sha256.encode()),
         )
         ids = styled_context(model.tokenizer, stamps, allocation.tokens.tolist(), reading.stamps)
+        ids = ids[:-1]  # the line feed comes with the question
         positions = mrope_positions(ids, grid_sizes(allocation.sizes_px), image_token_id=image_pad)
         stamps = written(stamps, reading.stamps)
-        prompt = VideoPrompt(stamps=stamps, allocation=allocation, ids=ids, positions=positions)
+        timeline = replace(
+            TEMPO.timeline(video.times_s, video.end_s), mark_texts=[(stamp,) for stamp in stamps]
+        )
+        prompt = VideoPrompt(timeline=timeline, allocation=allocation, ids=ids, positions=positions)
         context = encode_video(model, video, prompt=prompt)
         for query in clip.queries:
             answer = engine.ask(context, query.text, n_best=0)

@@ -21,7 +21,9 @@ from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, 
 def test_reads_a_form() -> None:
     assert Settings.read(None, None, None, None) == Settings()
     assert Settings.read(0, "uniform", "", 7) == Settings(allocator="uniform", n_best=7)
-    assert Settings.read("96", "saa", "0.5", 1) == Settings(token_budget=96, step_s=0.5, n_best=1)
+    assert Settings.read("96", "saa", "0.5", 1) == Settings(
+        token_budget=96, allocator="saa", step_s=0.5, n_best=1
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from tempo_core.context import build_prompt
 from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from tempo_core.prompt import IMAGE_PAD, question_ids, special_id
+from tempo_core.prompt import IMAGE_PAD, special_id
+from tempo_core.protocols.base import prompt_ids
 from tempo_core.vision import encode_frames, image_inputs
 from tests.tempo_core.conftest import make_video
 from tests.train.conftest import example_of, sampled
@@ -28,7 +29,7 @@ def test_ids_positions_and_pixels_are_the_engines(engine: Any, budget: int | Non
     prompt = build_prompt(
         engine.loaded.tokenizer, engine.defaults, video, token_budget=budget, allocator=allocator
     )
-    asked = question_ids(engine.loaded.tokenizer, example.query, engine.defaults.instruction)
+    asked = prompt_ids(engine.loaded.tokenizer, engine.protocol.question(example.query))
     pixels, grids = image_inputs(
         engine.loaded.model, video.frames, prompt.allocation.sizes_px, engine.loaded.normaliser
     )
