@@ -111,7 +111,7 @@ def import_(
         bool,
         typer.Option(
             "--mend",
-            help="cut ends at the duration, swap edges, drop windows without length; the rows say so",
+            help="repair windows: cut ends at the duration, swap edges, merge overlaps, drop what has no length",
         ),
     ] = False,
     update: Annotated[
@@ -230,7 +230,7 @@ def formats(as_json: AsJson = False) -> None:
     """List the formats: which are read, which are written, and what each can hold."""
     from annotations.formats import FORMATS
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "title": form.title,

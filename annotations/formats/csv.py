@@ -174,6 +174,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
 
 def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
     """Lines as cells by column, with the number of the line that each begins on."""
+    table: Iterator[tuple[int, list[str]]]
     if path.suffix.lower() == ".xlsx":
         table = enumerate(_sheet(path), start=1)
         header = next(table, (1, []))[1]

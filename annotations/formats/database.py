@@ -16,7 +16,7 @@ def read_database(
 
     def records(vid: str, value: Any) -> Iterator[Record | Omission]:
         video = fields.mapping(value, vid)
-        shared = {
+        shared: dict[str, Any] = {
             "vid": vid,
             "duration": video.get("duration"),
             "subset": video.get("subset"),

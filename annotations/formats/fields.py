@@ -169,6 +169,7 @@ class Mending:
     CUT = "ends cut at the duration"
     SWAPPED = "edges swapped"
     DROPPED = "windows without length dropped"
+    MERGED = "overlapping windows merged"
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -193,6 +194,13 @@ class Mending:
         self._repaired[id(window)] = (window, tuple(repairs))
         return window
 
+    def merge(self, first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+        """Both windows as one."""
+        window = (first[0], max(first[1], second[1]))
+        self.counts[self.MERGED] += 1
+        self._repaired[id(window)] = (window, (self.MERGED, *self.repairs_of((first, second))))
+        return window
+
     def repairs_of(self, windows: "Windows | None") -> list[str]:
         """What was repaired in a row's windows, each repair once."""
         repairs = (self._repaired.get(id(window), (None, ()))[1] for window in windows or ())
@@ -213,7 +221,8 @@ def windows(
 ) -> Windows:
     """Ground truth: sorted here; windows may touch, but not overlap. REFUSALS are no windows.
 
-    With `mending`, windows without length are dropped beside others; where nothing would be left, that is an error.
+    With `mending`, windows that overlap are merged, and those without length dropped beside others; where nothing
+    would be left, that is an error.
     """
     values = sequence(value, name)
     if values in REFUSALS:
@@ -228,11 +237,15 @@ def windows(
             pairs.append(_inside(mended or edges, pair, name, duration))
     if values and not pairs:
         raise FieldError(name, value, "a window must end after it starts, and none of these does")
-    pairs.sort()
-    for before, after in itertools.pairwise(pairs):
-        if after[0] < before[1]:
-            raise FieldError(name, [before, after], "two windows of one query overlap; merge them")
-    return tuple(pairs)
+    apart: list[tuple[float, float]] = []
+    for pair in sorted(pairs):
+        if not apart or apart[-1][1] <= pair[0]:
+            apart.append(pair)
+        elif mending is None:
+            raise FieldError(name, [apart[-1], pair], "two windows of one query overlap; merge them")
+        else:
+            apart[-1] = mending.merge(apart[-1], pair)
+    return tuple(apart)
 
 
 def _edges(value: object, name: str) -> tuple[float, float]:

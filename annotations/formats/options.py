@@ -30,9 +30,8 @@ class RowsRejected(InputError):
         listing = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
         rest = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         rows = "1 row breaks" if len(problems) == 1 else f"{len(problems)} rows break"
-        super().__init__(
-            f"{rows} a rule, so nothing was {action}:\n{listing}{rest}\nMend them, or pass --keep-going."
-        )
+        remedy = "pass --mend or --keep-going" if action == "imported" else "pass --keep-going"
+        super().__init__(f"{rows} a rule, so nothing was {action}:\n{listing}{rest}\nMend them, or {remedy}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -79,10 +79,11 @@ def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
         except (pa.ArrowException, ValueError) as error:
             raise FieldError("file", file.name, f"is not readable as Parquet ({error})") from error
         for line, cells in enumerate(table, start=1):
+            place = f"row {line}"
             try:
-                yield _row(cells, SourceLine(file=file.name, line=line), options)
+                yield _row(cells, SourceLine(file=file.name, line=line, place=place), options)
             except FieldError as error:
-                yield Problem.of(error, file.name, line, raw=repr(cells))
+                yield Problem.of(error, file.name, line, place=place, raw=repr(cells))
 
 
 def _row(cells: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row:

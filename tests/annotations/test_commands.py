@@ -168,7 +168,7 @@ def test_rows_that_break_a_rule_are_listed_a_line_each(
         "2 rows break a rule, so nothing was imported:",
         "  bad.jsonl, line 1: relevant_windows is [8, 6]; a window must end after it starts",
         "  bad.jsonl, line 2: relevant_windows is [10, 10]; a window must end after it starts",
-        "Mend them, or pass --keep-going.",
+        "Mend them, or pass --mend or --keep-going.",
     ]
     assert (
         main(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from annotations.formats import ReadOptions, ReadResult, RowsRejected, read
+from annotations.formats import Mending, ReadOptions, ReadResult, RowsRejected, read
 from annotations.rows import Row
 from tempo_core.errors import InputError
 
@@ -366,3 +366,25 @@ def read_line(tmp_path: Path, line: dict[str, Any]) -> ReadResult:
     path = tmp_path / "line.jsonl"
     path.write_text(json.dumps(line))
     return read(path)
+
+
+def test_windows_that_overlap_are_merged_on_request(tmp_path: Path) -> None:
+    windows = [[26, 34], [30, 38], [38, 40], [9, 12], [34, 29]]
+    line = {"qid": 1, "query": "q", "vid": "v", "duration": 39, "relevant_windows": windows}
+    with pytest.raises(RowsRejected, match=r"\[38, 40\]; a window must lie inside the video"):
+        read_line(tmp_path, line)
+    with pytest.raises(
+        RowsRejected, match=r"\[26.0, 34.0\], \[30.0, 38.0\]\]; two windows of one query overlap"
+    ):
+        read_line(tmp_path, {**line, "relevant_windows": windows[:2]})
+    result = read(tmp_path / "line.jsonl", options=ReadOptions(mending=Mending()))
+    assert [(row.windows, row.extra) for row in result.rows] == [
+        (((26.0, 38.0),), {"mended": ["overlapping windows merged"]})
+    ]
+    (tmp_path / "line.jsonl").write_text(json.dumps(line))
+    result = read(tmp_path / "line.jsonl", options=ReadOptions(mending=Mending()))
+    repairs = {"edges swapped": 1, "ends cut at the duration": 1, "overlapping windows merged": 2}
+    assert [(row.windows, row.extra) for row in result.rows] == [
+        (((9.0, 12.0), (26.0, 38.0), (38.0, 39.0)), {"mended": sorted(repairs)})
+    ]
+    assert result.mended == repairs
