@@ -185,7 +185,6 @@ def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
             correction.c.query_id,
             correction.c.verdict,
             correction.c.flagged,
-            correction.c.created_at_ms,
             is_newest.label("is_newest"),
             moment.c.start_ms,
             moment.c.end_ms,
@@ -296,20 +295,18 @@ def candidate(
     *,
     answers_per_row: int,
     excluding: Sequence[int],
-    now_ms: int,
 ) -> int | None:
     """The first open row that this annotator has not done and that others do not have in hand already.
 
     The caller must let one transaction lend at a time, or two annotators could be given one row.
     """
-    place, lease = tables.queue, tables.assignments
+    place, assignment = tables.queue, tables.assignments
     others_at_work = (
         select(func.count())
         .where(
-            lease.c.query_id == place.c.query_id,
-            lease.c.annotator != annotator,
-            ~lease.c.finished,
-            lease.c.leased_until_ms > now_ms,
+            assignment.c.query_id == place.c.query_id,
+            assignment.c.annotator != annotator,
+            assignment.c.loan.is_not(None),
         )
         .scalar_subquery()
     )

@@ -294,7 +294,6 @@ class Assignment:
 
     query_id: int
     annotator: str
-    leased_until_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -369,7 +368,8 @@ def answering_version(versions: Iterable[Any], adopted: Any, rule: Rule = "lates
     for version in versions if adopted is None and rule == "latest" else ():
         if version.verdict == "cannot-judge":
             continue
-        if newest is None or (version.created_at_ms, version.id) > (newest.created_at_ms, newest.id):
+        # By the order in which the store wrote them: the clock may have been set in between.
+        if newest is None or version.id > newest.id:
             newest = version
     return newest if adopted is None else adopted
 

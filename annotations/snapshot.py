@@ -89,10 +89,14 @@ class SnapshotRow:
     """Each annotator's newest submitted version. Their ids are 0: a snapshot knows operation ids only."""
     adopted: Correction | None
     """The correction that the verdict names."""
+    answer_op_id: str | None
+    """Of the version whose answer holds under the rule `latest`; None: the original holds."""
 
     def resolved(self, rule: Rule = "latest") -> ResolvedAnswer:
         """The answer that holds under a rule."""
-        return resolve(self.row, self.versions, self.adopted, rule)
+        # Without ids the versions have no order; the store's order made the answer that the line names.
+        versions = [version for version in self.versions if version.op_id == self.answer_op_id]
+        return resolve(self.row, versions, self.adopted, rule)
 
 
 def _correction(values: Mapping[str, Any]) -> Correction:
@@ -129,6 +133,7 @@ class Snapshot:
                     video_sha256=values["video_sha256"],
                     versions=tuple(_correction(version) for version in values["versions"]),
                     adopted=None if values["adopted"] is None else _correction(values["adopted"]),
+                    answer_op_id=values["answer"]["op_id"],
                 )
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from annotations import imports, queue, reading, tables
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.imports import ImportReport
+from annotations.loans import LoanTimer
 from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
 from annotations.reading import QueryRecords
 from annotations.records import (
@@ -49,7 +50,7 @@ from annotations.suspicion import Suspicion
 from tempo_core.errors import InputError
 
 LEASE_S = 900.0
-"""How long a query stays with the annotator who got it."""
+"""How long a query stays with the annotator who got it (`annotations.loans`)."""
 LENDING_LOCK = 20260118
 """Key of PostgreSQL's advisory lock; any number that nothing else uses."""
 MAX_OP_ID = 200
@@ -79,10 +80,21 @@ class Operation:
 class Store:
     """One database of queries, proposals, corrections and verdicts. Threads may share it."""
 
-    def __init__(self, url: str | Path | None = None, *, clock: Callable[[], int] = now_ms) -> None:
-        """Open a database, by default TEMPO_HOME's; made when it is not there, migrated when it is old."""
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        *,
+        clock: Callable[[], int] = now_ms,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open a database, by default TEMPO_HOME's; made when it is not there, migrated when it is old.
+
+        `clock` gives the time of day that records carry, in ms; it decides nothing. `timer` gives the seconds that
+        loans are measured in.
+        """
         self.database = Database(url if url is not None else default_url())
         self._clock = clock
+        self._loans = LoanTimer(timer)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -240,7 +252,7 @@ class Store:
         """Lend an annotator the next row of the queue, or None when there is none left.
 
         A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
-        is prefetched). Rows on loan to others count as being answered.
+        is prefetched). Rows on loan to others count as being answered; loans older than `lease_s` are over.
         """
         # The fourth value was the arm, which the app works out: a retry begun before stays the same request.
         request = [answers_per_row, lease_s, list(excluding), None, dataclasses.asdict(queue_filter)]
@@ -248,17 +260,21 @@ class Store:
         for attempt in self._operation(op_id, "next", annotator, request):
             with attempt as operation:
                 if operation.is_new:
-                    connection, at_ms = operation.connection, operation.at_ms
+                    connection = operation.connection
                     if connection.dialect.name == "postgresql":
                         # One transaction lends at a time; SQLite's write transactions are alone anyway.
                         connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
+                    is_on_loan = table.c.loan.is_not(None)
+                    loans = connection.execute(select(table.c.loan).where(is_on_loan)).scalars().all()
+                    for overdue in reading.chunks(self._loans.overdue(loans, lease_s)):
+                        connection.execute(update(table).where(table.c.loan.in_(overdue)).values(loan=None))
                     query_id = None
                     if queue_filter == ALL:
                         on_loan = (
                             select(table.c.query_id)
                             .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
-                            .where(table.c.annotator == annotator, ~table.c.finished)
-                            .where(table.c.leased_until_ms > at_ms, table.c.query_id.not_in(excluding))
+                            .where(table.c.annotator == annotator, is_on_loan)
+                            .where(table.c.query_id.not_in(excluding))
                             .where(~tables.queue.c.adjudicated)
                             .order_by(table.c.id)
                             .limit(1)
@@ -271,15 +287,15 @@ class Store:
                             queue_filter,
                             answers_per_row=answers_per_row,
                             excluding=excluding,
-                            now_ms=at_ms,
                         )
                     if query_id is not None:
-                        until_ms = at_ms + round(lease_s * 1000)
-                        loan = {"query_id": query_id, "annotator": annotator, "leased_until_ms": until_ms}
+                        operation.result = {"query_id": query_id, "annotator": annotator}
                         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-                        _update_or_insert(connection, table, own, {**loan, "finished": False})
-                        operation.result = loan
-        return None if operation.result is None else Assignment(**operation.result)
+                        _update_or_insert(connection, table, own, {**operation.result, "loan": op_id})
+                        self._loans.begin(op_id)
+        if operation.result is None:
+            return None
+        return Assignment(query_id=operation.result["query_id"], annotator=annotator)
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -288,7 +304,7 @@ class Store:
         for attempt in self._operation(op_id, "release", annotator, query_id):
             with attempt as operation:
                 if operation.is_new:
-                    operation.connection.execute(update(table).where(own).values(leased_until_ms=0))
+                    operation.connection.execute(update(table).where(own).values(loan=None))
 
     def archive(self, dataset: str, *, op_id: str, actor: str, archived: bool = True) -> None:
         """Take a dataset out of queue, snapshots and exports, or back in. Nothing is removed."""
@@ -584,7 +600,7 @@ def _append_correction(
     if edit.submitted:
         table = tables.assignments
         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-        connection.execute(update(table).where(own).values(finished=True))
+        connection.execute(update(table).where(own).values(loan=None))
         queue.renew(connection, [query_id])
     return correction
 

@@ -197,10 +197,8 @@ assignments = Table(
     Column("query_id", ForeignKey("queries.id"), nullable=False),
     Column("annotator", Text, nullable=False),
     Column("arm", Text),  # always null: the app works the arm out, and each correction records it
-    Column("leased_until_ms", BigInteger, nullable=False),
-    Column("finished", Boolean, nullable=False),
+    Column("loan", Text, index=True),  # the operation that lent the row; null: submitted, given back or over
     UniqueConstraint("query_id", "annotator"),
-    Index("ix_assignments_annotator_finished", "annotator", "finished"),
 )
 
 suspicions = Table(

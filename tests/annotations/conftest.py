@@ -25,6 +25,16 @@ class Clock:
         return self.now_ms
 
 
+class Timer:
+    """Monotonic seconds that tests let pass."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 class Operations:
     """Operation ids 1, 2, ... within one test."""
 
@@ -83,14 +93,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture
+def timer() -> Timer:
+    return Timer()
+
+
+@pytest.fixture
 def op() -> Operations:
     return Operations()
 
 
 @pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[Store]:
+def store(url: str, clock: Clock, timer: Timer) -> Iterator[Store]:
     """An empty store."""
-    with Store(url, clock=clock) as opened:
+    with Store(url, clock=clock, timer=timer) as opened:
         yield opened
 
 

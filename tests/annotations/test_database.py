@@ -1,5 +1,6 @@
 """The database's door: settings, migrations, waiting for other writers, and what `verify` finds."""
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from annotations import checks, migrations
 from annotations.database import MAX_RACES, Database, parse_url
 from annotations.errors import DatabaseTooNew, StoreError
-from annotations.store import Store
-from annotations.tables import metadata
+from annotations.queue import ALL
+from annotations.records import Assignment, digest
+from annotations.store import LEASE_S, Store
+from annotations.tables import metadata, operations
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
@@ -65,9 +68,21 @@ def test_a_store_of_the_first_schema_goes_on(tmp_path: Path, op: Operations) -> 
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         columns = {each["name"] for each in inspect(connection).get_columns("correction_moments")}
+        loan = {"query_id": 1, "annotator": "ada", "leased_until_ms": 5}
+        request = [1, LEASE_S, [], None, dataclasses.asdict(ALL)]
+        lending = {
+            "op_id": "lent-before",
+            "kind": "next",
+            "actor": "ada",
+            "request_sha256": digest(["next", "ada", request]),
+            "result": loan,
+            "created_at_ms": 1,
+        }
+        connection.execute(insert(operations), lending)
     engine.dispose()
     assert "start_frame" not in columns
     with Store(path) as store:
+        assert store.next_query("ada", op_id="lent-before") == Assignment(query_id=1, annotator="ada")
         store.import_rows(ROWS, dataset="qvh", op_id=op())
         store.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
         assert store.corrections(1)[0].edit.moments[0].start_frame is None

@@ -21,10 +21,13 @@ from annotations.records import (
     ProposedMoment,
 )
 from annotations.rows import AnnotatorVersion, Row
-from annotations.store import Store
+from annotations.snapshot import take_snapshot
+from annotations.store import LEASE_S, Store
 from annotations.tables import APPEND_ONLY
 from tempo_core.errors import InputError
-from tests.annotations.conftest import ROWS, Clock, Operations, edit
+from tests.annotations.conftest import ROWS, Clock, Operations, Timer, edit
+
+YEAR_MS = 365 * 24 * 3600 * 1000
 
 
 def test_imported_rows_come_back_as_they_were(filled: Store) -> None:
@@ -331,7 +334,7 @@ def test_raw_sql_cannot_add_a_moment_to_an_old_correction(filled: Store, op: Ope
         connection.execute(text(late))
 
 
-def test_next_query_lends_different_rows_and_resumes(filled: Store, op: Operations, clock: Clock) -> None:
+def test_next_query_lends_different_rows_and_resumes(filled: Store, op: Operations, timer: Timer) -> None:
     ada, bo = (filled.next_query(name, op_id=op()) for name in ("ada", "bo"))
     assert ada is not None
     assert bo is not None
@@ -343,8 +346,56 @@ def test_next_query_lends_different_rows_and_resumes(filled: Store, op: Operatio
     assert prefetched is not None
     assert {ada.query_id, bo.query_id, prefetched.query_id} == {1, 2, 3}
     assert filled.next_query("cy", op_id=op()) is None
-    clock.now_ms += 10_000_000
+    timer.now_s += LEASE_S
     assert filled.next_query("cy", op_id=op()) is not None
+
+
+@pytest.mark.parametrize("change_ms", [10 * YEAR_MS, -10 * YEAR_MS])
+def test_a_clock_that_is_set_changes_no_loan(
+    filled: Store, op: Operations, clock: Clock, timer: Timer, change_ms: int
+) -> None:
+    rows = {name: filled.next_query(name, op_id=op()) for name in ("ada", "bo", "cy")}
+    clock.now_ms += change_ms
+    assert filled.next_query("dee", op_id=op()) is None
+    assert {name: filled.next_query(name, op_id=op()) for name in rows} == rows
+    timer.now_s += LEASE_S
+    assert filled.next_query("dee", op_id=op()) is not None
+
+
+def test_each_lender_measures_a_loan_from_when_it_saw_it(
+    url: str, filled: Store, op: Operations, timer: Timer
+) -> None:
+    timer.now_s = 1e6  # another machine's timer begins anywhere
+    lent = {name: filled.next_query(name, op_id=op()) for name in ("ada", "bo", "cy")}
+    own_timer = Timer()
+    with Store(url, timer=own_timer) as other:
+        assert other.next_query("dee", op_id=op()) is None
+        own_timer.now_s = LEASE_S - 1
+        assert other.next_query("dee", op_id=op()) is None
+        filled.next_query("ada", op_id=op())  # a loan that is renewed begins anew for everybody
+        own_timer.now_s = LEASE_S
+        after = [other.next_query(name, op_id=op()) for name in ("dee", "eve", "fay")]
+    assert {each.query_id for each in after if each} == {
+        lent[name].query_id  # type: ignore[union-attr]
+        for name in ("bo", "cy")
+    }
+
+
+@pytest.mark.parametrize("change_ms", [10 * YEAR_MS, -10 * YEAR_MS])
+def test_the_newest_answer_is_the_one_written_last_whatever_the_clock_said(
+    filled: Store, op: Operations, clock: Clock, tmp_path: Path, change_ms: int
+) -> None:
+    filled.submit(1, edit((1000, 2000)), annotator="bo", parent_id=None, op_id=op())
+    clock.now_ms += change_ms
+    newest = filled.submit(1, edit(), annotator="ada", parent_id=None, op_id=op())
+    assert filled.resolved(1).correction == newest
+    snapshot = take_snapshot(filled, tmp_path / "snapshots", actor="test")
+    row = next(snapshot.rows())
+    assert row.resolved().correction is not None
+    assert (row.resolved().correction.op_id, row.resolved().moments) == (newest.op_id, [])
+    assert row.resolved("adjudicated").source == "original"
+    # The queue looks at the same answer, which has no hole.
+    assert "one-clip-hole" not in {suspicion.reason for suspicion in filled.suspicions(1)}
 
 
 def test_next_query_ends_when_all_is_done(filled: Store, op: Operations) -> None:
@@ -439,4 +490,4 @@ def test_a_submission_leaves_these_rows_in_the_file(
             (1, "duplicate-query", 1.0),
             (1, "one-clip-hole", 1.0),
         ]
-        assert rows("SELECT query_id, annotator, arm, finished FROM assignments") == [(1, "ada", None, 1)]
+        assert rows("SELECT query_id, annotator, arm, loan FROM assignments") == [(1, "ada", None, None)]
