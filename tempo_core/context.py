@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from tempo_core.allocation import ALLOCATORS, TOKEN_PX, Allocation, allocate, content_variation
+from tempo_core.conformance import unit_hash
 from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
@@ -56,6 +57,8 @@ class VideoContext:
     end_s: float
     timeline: Timeline
     """What the model was told about the frames, and the times that it may name."""
+    told: list[dict[str, float | str]]
+    """The same so that it can be checked: stamp text, true time in seconds and sha256 of the pixels, for every unit."""
     allocation: Allocation
     """One entry a unit."""
     model_id: str
@@ -278,6 +281,10 @@ def encode_video(
         frame_times_s=np.asarray(video.times_s, dtype=np.float64),
         end_s=float(video.end_s),
         timeline=prompt.timeline,
+        told=[
+            {**pair, "sha256": unit_hash(video, unit)}
+            for pair, unit in zip(prompt.timeline.stamp_pairs(), prompt.timeline.units, strict=True)
+        ],
         allocation=prompt.allocation,
         model_id=loaded.model_id,
         prefix_tokens=len(prompt.ids),

@@ -66,9 +66,14 @@ def ground(
         "name": loaded_engine.protocol.name,
         "reason": loaded_engine.loaded.choice.reason,
         "is_known": loaded_engine.loaded.choice.is_known,
-        "stamps": context.timeline.stamp_pairs(),
     }
-    data = {**answer.to_dict(), "video": video, "allocation": frames, "protocol": spoken}
+    data = {
+        **answer.to_dict(),
+        "video": video,
+        "allocation": frames,
+        "told": context.told,
+        "protocol": spoken,
+    }
     show(data, describe(answer, context), as_json=as_json)
 
 
@@ -81,7 +86,7 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
         lines.append(
             f"  {clock(moment.start_s):>9} to {clock(moment.end_s):>9}   confidence {confidence:.2f}"
         )
-    spent, frames = int(context.allocation.tokens.sum()), len(context.times_s)
+    spent, frames = int(context.allocation.tokens.sum()), len(context.frame_times_s)
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
     lines.append(
         f"P(relevant) {answer.relevance:.2f}; {frames} frames, {spent} tokens "

@@ -26,6 +26,7 @@ def outcome(**changes: Any) -> Any:
         relevance=0.95,
         timings={"answer_s": 0.25, "read_frames_s": 1},
         model_id=HOSTILE,
+        notes=[HOSTILE],
     )
     allocation = SimpleNamespace(tokens=[2, 4, 2], budget_tokens=1200, allocator=HOSTILE)
     return SimpleNamespace(
@@ -44,7 +45,7 @@ def outcome(**changes: Any) -> Any:
 def test_the_cost_of_an_answer_reads_as_text_and_holds_its_json() -> None:
     html = result_html(outcome())
     text = page_text(html)
-    assert hostile_texts(html) == 3, "the allocator, the note and the model"
+    assert hostile_texts(html) == 4, "the allocator, the clip's note, the model and its note"
     assert f"{HOSTILE}: 2 to 4 a frame; uniform would give each 2.7" in text
     for words in (
         "8 of 1,200",
