@@ -92,6 +92,10 @@ def read_index(video_file: VideoFile) -> PictureIndex:
         tick_s = float(base)
         dts_steps = np.diff(dts[dts != NO_PTS])
         last = int(np.flatnonzero(is_shown & (pts == sorted_pts[-1]))[-1])
+        # An MP4 says how far decoding times are apart (ISO/IEC 14496-12 8.6.1.2). Where pictures are reordered, only
+        # the last sample's entry is no such distance, but how long a picture stays.
+        if video_file.demuxer == "mov" and is_shown[last:].sum() > 1:
+            last = len(pts) - 1
         header_end_s = None
         if stream.duration:
             header_end_s = stream.duration * tick_s + (stream.start_time or 0) * tick_s - zero_s

@@ -8,6 +8,7 @@ import numpy as np
 
 NO_PTS = np.iinfo(np.int64).min
 UPRIGHT = (1, 0, 0, 1)
+UNSTATED_STAY_S = 0.04  # of a last picture whose length neither container nor rate tells
 ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of theirs on either side
 
 
@@ -105,8 +106,10 @@ class PictureIndex:
         stay_s = self.last_duration * float(self.time_base)
         if stay_s <= 0:
             gaps = np.diff(self.times_s)
-            rate = float(self.average_rate or 0)
-            stay_s = float(np.median(gaps)) if len(gaps) else 1 / rate if rate > 0 else 0.04
+            # Gaps that vary say nothing about the last picture, which is then not made longer than it may be.
+            stay_s = float(
+                gaps.min(initial=UNSTATED_STAY_S if self.variable_rate or not len(gaps) else np.inf)
+            )
         return float(self.times_s[-1]) + stay_s
 
     @property

@@ -35,6 +35,8 @@ VFR = (
     np.round(np.cumsum([0.0] + [1 / 25 if (k // 10) % 2 == 0 else 1 / 2.8 for k in range(80)]) * 12_800)
     / 12_800
 )
+SPARSE = [0.0, 3.0, 6.0, 9.96]
+REORDERED = {"x264-params": "bframes=2:scenecut=0"}
 LATE_SOUND_S = 1024 / 48_000  # where no edit list hides it, the encoder's run-in delays the picture
 
 
@@ -110,6 +112,38 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
     ),
     "vfr.mp4": (lambda p: write_clip(p, VFR), VFR, "pyav", {"variable_rate": True}),
     "gap.mp4": (lambda p: write_clip(p, GAP), GAP, "pyav", {"variable_rate": True, "end_s": 12.0}),
+    "sparse.mp4": (
+        lambda p: write_clip(p, SPARSE, options=REORDERED),
+        SPARSE,
+        "pyav",
+        {"variable_rate": True, "end_s": 10.0, "duration_s": 10.0},
+    ),
+    "sparse_in_order.mp4": (
+        lambda p: write_clip(p, SPARSE, options=NORMAL),
+        SPARSE,
+        "pyav",
+        {"end_s": 10.0},
+    ),
+    "sparse_fragmented.mp4": (
+        lambda p: write_clip(
+            p, SPARSE, options=REORDERED, container_options={"movflags": "frag_keyframe+empty_moov"}
+        ),
+        SPARSE,
+        "pyav",
+        {"end_s": 10.0},
+    ),
+    "sparse.mkv": (
+        lambda p: write_clip(p, SPARSE, options=REORDERED, ticks=1000),
+        SPARSE,
+        "pyav",
+        {"end_s": 10.0},
+    ),
+    "sparse.ts": (
+        lambda p: write_clip(p, SPARSE, options=REORDERED, ticks=90_000, container="mpegts"),
+        SPARSE,
+        "pyav",
+        {"end_s": 10.0},
+    ),
     "late.mp4": (
         lambda p: write_clip(p, LATE, audio_s=4.5),
         LATE,
