@@ -7,6 +7,7 @@ Form: activity-net.org's captions release.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from annotations.formats.files import read_text, split_of
 from annotations.formats.grouping import Entry, by_video, rows_of
 from annotations.formats.jsonl import pairs, plain
 from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, ReadOptions
+from annotations.formats.records import unread_fields
 from annotations.rows import Row
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
@@ -33,6 +35,7 @@ def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: st
     """Rows of {vid: {duration, TIMES, SENTENCES[, qids]}}."""
     videos = fields.mapping(fields.parse_json(read_text(path)), "file")
     entries: list[Entry] = []
+    unread: Counter[str] = Counter()
     held_count = 0
     for item, (vid, value) in enumerate(videos.items(), start=1):
         place = f"video {vid}"
@@ -48,6 +51,7 @@ def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: st
         except FieldError as error:
             yield Problem.of(error, path.name, item, place=place, raw=json.dumps({vid: value}))
             continue
+        unread.update(key for key in video if key not in ("duration", times, sentences, "qids"))
         held_count += len(spans)
         for idx, (span, text, qid) in enumerate(zip(spans, texts, qids, strict=True)):
             place = f"video {vid}, {times}[{idx}]"
@@ -65,6 +69,7 @@ def read_parallel(path: Path, options: ReadOptions, *, times: str, sentences: st
                 )
             except FieldError as error:
                 yield Problem.of(error, path.name, item, place=place, raw=json.dumps({vid: value}))
+    yield from unread_fields(path.name, unread)
     yield Contents(unit="moments", held=held_count, taken=len(entries))
     yield from rows_of(entries, options, path.name, split_of(path, options))
 

@@ -20,6 +20,7 @@ from annotations.formats import fields
 from annotations.formats.files import BYTE_ORDER_MARK, read_bytes, read_text, split_of
 from annotations.formats.label_studio import frame_rate_of, frames_of
 from annotations.formats.options import ExportFiles, ExportOptions, Item, ReadOptions
+from annotations.formats.records import unread_fields
 from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine, Windows
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
@@ -45,6 +46,8 @@ COLUMNS = (
     "duration_s",
     "query",
 )
+KNOWN = (*COLUMNS, "qid_type")
+"""Columns that are read, or that say again what others say; older exports had the last one."""
 NEEDED = ("vid", "query", "start_s", "end_s")
 SYNONYMS = {
     "video": "vid",
@@ -138,8 +141,10 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the order of their first line. Needs vid, query, start_s, end_s; others help."""
     queries: dict[str, _Query] = {}
     broken_qids: set[str] = set()
+    unread: Counter[str] = Counter()
     rows_of_video: Counter[str] = Counter()
     for line, cells in _lines(path):
+        unread.update(name for name, cell in cells.items() if cell and name not in KNOWN)
         if "qid" not in cells:
             vid = cells.get("vid", "")
             cells["qid"] = f"{vid}/{rows_of_video[vid]}"
@@ -160,6 +165,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         except FieldError as error:
             broken_qids.add(qid)
             yield Problem.of(error, path.name, line, raw=repr(cells))
+    yield from unread_fields(path.name, unread, "columns")
     for qid, query in queries.items():
         if qid in broken_qids:
             continue

@@ -8,6 +8,8 @@ from annotations.formats import fields
 from annotations.formats.options import Item, Omission, ReadOptions
 from annotations.formats.records import Record, read_records, video_items
 
+KNOWN = ("duration", "subset", "annotations")
+
 
 def read_database(
     path: Path, options: ReadOptions, *, text: str, joined: bool = False, extra: tuple[str, ...] = ()
@@ -39,4 +41,4 @@ def read_database(
             place = f'video {vid}, {text} "{label}"'
             yield Record(place=place, query=label, windows=windows, repeats=True, **shared)
 
-    return read_records(path, options, video_items(path, "database"), records)
+    return read_records(path, options, video_items(path, "database"), records, (*KNOWN, *extra))

@@ -15,11 +15,12 @@ from annotations.formats.options import Item, ReadOptions
 from annotations.formats.records import Record, list_items, read_records, vid_of_path
 
 SEGMENT_S = 5
+KNOWN = ("video", "description", "times", "annotation_id", "num_segments")
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order. The last segment of a video may be shorter than the file says."""
-    return read_records(path, options, list_items(path), _records)
+    return read_records(path, options, list_items(path), _records, KNOWN)
 
 
 def _records(name: str, value: Any) -> Iterator[Record]:

@@ -10,6 +10,7 @@ kinds are named and left alone. Form: labelstud.io, Video Timeline Segmentation;
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from annotations.formats import fields
 from annotations.formats.files import read_text, split_of
 from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, Omission, ReadOptions
+from annotations.formats.records import unread_fields
 from annotations.rows import (
     VERDICTS,
     AnnotatorVersion,
@@ -47,6 +49,8 @@ MOMENT = "Moment"
 """The label of that interface."""
 OF_MIN = ("id", "annotation_id", "annotator", "lead_time", "created_at", "updated_at", "agreement")
 """Fields of a JSON-MIN record that are no data of the task."""
+KNOWN_DATA = ("video", "vid", "fps", "qid", "query", "duration", "split", "row")
+"""Fields of a task's data that are read; `row` is the note of older exports, which is passed over."""
 Label: TypeAlias = tuple[str, str]
 """The control's name and the label's text."""
 _VIDEO_FILE = re.compile(r"\.(?:mp4|mkv|webm|mov|avi|m4v|mpe?g)(?:\?|$)", re.IGNORECASE)
@@ -71,13 +75,17 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows of an export, JSON or JSON-MIN: one for each task, or one for each label where labels are the queries."""
     values = fields.sequence(fields.parse_json(read_text(path)), "file")
     tasks = _tasks_of_min(values) if is_min(values) else values
+    unread: Counter[str] = Counter()
     for number, value in enumerate(tasks, start=1):
         task_id = value.get("id", number) if isinstance(value, dict) else number
         origin = SourceLine(file=path.name, line=number, place=f"task {task_id}")
         try:
-            yield from _Task(fields.mapping(value, "task"), task_id, origin, options).items(path)
+            task = _Task(fields.mapping(value, "task"), task_id, origin, options)
+            unread.update(key for key in task.data if key not in (*KNOWN_DATA, task.video_field))
+            yield from task.items(path)
         except FieldError as error:
             yield Problem.of(error, path.name, number, place=origin.place, raw=json.dumps(value))
+    yield from unread_fields(path.name, unread, "data fields")
 
 
 def is_min(values: Sequence[Any]) -> bool:
@@ -155,7 +163,9 @@ class _Task:
         self.task, self.origin, self.options = task, origin, options
         self.data = fields.mapping(fields.required(task, "data"), "data")
         self.qid = fields.qid(task_id if self.data.get("qid") is None else self.data["qid"])
-        self.vid = fields.text(self.data.get("vid") or vid_of_url(_video(self.data)), "vid")
+        self.video_field = _video_field(self.data)
+        url = fields.text(self.data.get(self.video_field), "video")
+        self.vid = fields.text(self.data.get("vid") or vid_of_url(url), "vid")
         self.duration = fields.optional(self.data, "duration", fields.duration_s)
         stated = self.data.get("fps")
         if stated is None:
@@ -334,10 +344,10 @@ def _annotator(annotation: dict[str, Any]) -> str:
     return str(annotation.get("model_version") or ("unknown" if user is None else user))
 
 
-def _video(data: dict[str, Any]) -> str:
-    """The clip's address: the task's `video`, else its only field that names a video file."""
-    names = [value for value in data.values() if isinstance(value, str) and _VIDEO_FILE.search(value)]
-    return fields.text(data.get("video") or (names[0] if len(names) == 1 else None), "video")
+def _video_field(data: dict[str, Any]) -> str:
+    """The field with the clip's address: `video`, else the only one that names a video file."""
+    names = [name for name, value in data.items() if isinstance(value, str) and _VIDEO_FILE.search(value)]
+    return names[0] if "video" not in data and len(names) == 1 else "video"
 
 
 def vid_of_url(url: str) -> str:

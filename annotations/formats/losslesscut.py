@@ -20,6 +20,7 @@ from annotations.formats.options import Item, Omission, ReadOptions
 from annotations.formats.records import Record, read_records, vid_of_path
 from tempo_core.errors import InputError
 
+KNOWN = ("start", "end", "name", "tags", "selected")
 HEADER = ["start", "end", "name"]
 _TOKEN = re.compile(
     r"""'(?P<single>(?:[^'\\]|\\.)*)'|(?P<double>"(?:[^"\\]|\\.)*")|(?P<comment>//[^\n]*|/\*.*?\*/)"""
@@ -61,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             extra={"tags": segment.get("tags") or None},
         )
 
-    return read_records(path, options, items, records)
+    return read_records(path, options, items, records, KNOWN)
 
 
 def _lines(text: str, name: str) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ row's is, else text beside `qid_is_int`; `extra` is JSON text. pyarrow is import
 import dataclasses
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from annotations.formats import fields
 from annotations.formats.files import read_bytes
 from annotations.formats.jsonl import KNOWN, grounding_row
 from annotations.formats.manifest import dataset_card
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, Item, ReadOptions
+from annotations.formats.records import unread_fields
 from annotations.rows import SPLITS, VERSION_SOURCES, AnnotatorVersion, Row, SourceLine
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
@@ -68,22 +70,26 @@ def _schema(numbered: bool) -> Any:
     )
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows of a .parquet file, or of every one below a folder in the order of their names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    columns = set(_schema(numbered=True).names)
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         try:
             table: list[dict[str, Any]] = pq.read_table(io.BytesIO(read_bytes(file))).to_pylist()
         except (pa.ArrowException, ValueError) as error:
             raise FieldError("file", file.name, f"is not readable as Parquet ({error})") from error
+        unread: Counter[str] = Counter()
         for line, cells in enumerate(table, start=1):
+            unread.update(name for name, cell in cells.items() if name not in columns and cell is not None)
             place = f"row {line}"
             try:
                 yield _row(cells, SourceLine(file=file.name, line=line, place=place), options)
             except FieldError as error:
                 yield Problem.of(error, file.name, line, place=place, raw=repr(cells))
+        yield from unread_fields(file.name, unread, "columns")
 
 
 def _row(cells: dict[str, Any], origin: SourceLine, options: ReadOptions) -> Row:

@@ -6,7 +6,7 @@ Such a format is read only.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -71,14 +71,32 @@ def vid_of_path(value: object, name: str = "video") -> str:
     return PurePosixPath(fields.text(value, name).replace("\\", "/")).stem
 
 
+def part_of(vid: str, start: object, end: object) -> tuple[str, dict[str, Any]]:
+    """The id of a clip that is a part of its file, and both edges for `extra`; the file itself without a start."""
+    if start is None:
+        return vid, {}
+    start_s, end_s = fields.number(start, "video_start"), fields.number(end, "video_end")
+    return f"{vid}_{start_s:g}_{end_s:g}", {"video_start": start_s, "video_end": end_s}
+
+
 def read_records(
-    path: Path, options: ReadOptions, items: Iterable[tuple[str, Any]], parse: Parse
+    path: Path,
+    options: ReadOptions,
+    items: Iterable[tuple[str, Any]],
+    parse: Parse,
+    known: Collection[str] | None = None,
 ) -> Iterator[Item]:
-    """Rows in the file's order. A bad query is named by its place, and the others of its item stay."""
+    """Rows in the file's order. A bad query is named by its place, and the others of its item stay.
+
+    `known` are the fields of an item that `parse` looks at; others are named once, with how many items have them.
+    """
     held_count = taken_count = 0
+    unread: Counter[str] = Counter()
     rows_of_video: Counter[str] = Counter()
     uses_of_qid: Counter[str] = Counter()
     for number, (name, value) in enumerate(items, start=1):
+        if known is not None and isinstance(value, dict):
+            unread.update(key for key, content in value.items() if key not in known and content is not None)
         try:
             records = list(parse(name, value))
         except FieldError as error:
@@ -118,6 +136,14 @@ def read_records(
             except FieldError as error:
                 yield Problem.of(error, path.name, number, place=record.place, raw=json.dumps(value))
     yield Contents(unit="queries", held=held_count, taken=taken_count)
+    yield from unread_fields(path.name, unread)
+
+
+def unread_fields(file: str, unread: Mapping[str, int], name: str = "fields") -> Iterator[Omission]:
+    """One omission for fields that nothing reads, if there are any: each with how many items have it."""
+    if unread:
+        listing = ", ".join(f"{key} ({count})" for key, count in unread.items())
+        yield Omission(file=file, place=f"{name} {listing}", reason="not read")
 
 
 def _windows(record: Record, duration: float | None, options: ReadOptions) -> list[Windows | None]:

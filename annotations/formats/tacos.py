@@ -13,10 +13,12 @@ from annotations.formats.options import Item, ReadOptions
 from annotations.formats.records import Record, read_records, vid_of_path, video_items
 from tempo_core.metrics.rows import FieldError
 
+KNOWN = ("timestamps", "sentences", "fps", "num_frames")
+
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order, one for each entry."""
-    return read_records(path, options, video_items(path), _records)
+    return read_records(path, options, video_items(path), _records, KNOWN)
 
 
 def _records(name: str, value: Any) -> Iterator[Record]:

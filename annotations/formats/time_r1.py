@@ -13,15 +13,19 @@ from typing import Any
 
 from annotations.formats import fields
 from annotations.formats.options import Item, ReadOptions
-from annotations.formats.records import Record, list_items, read_records, vid_of_path
+from annotations.formats.records import Record, list_items, part_of, read_records, vid_of_path
 from tempo_core.metrics.rows import FieldError
 
+KNOWN = (
+    *("video", "duration", "timestamp", "sentence", "qid", "video_start", "video_end", "difficulty"),
+    *("path", "question", "answer", "start", "end", "dataset_name", "qsemtype"),
+)
 _ANSWER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*")
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order. A part of a longer file is the video `NAME_START_END`."""
-    return read_records(path, options, list_items(path), _records)
+    return read_records(path, options, list_items(path), _records, KNOWN)
 
 
 def _records(name: str, value: Any) -> Iterator[Record]:
@@ -38,11 +42,7 @@ def _records(name: str, value: Any) -> Iterator[Record]:
         window = fields.required(item, "timestamp")
         part = (item.get("video_start"), item.get("video_end"))
         extra = {"difficulty": item.get("difficulty")}
-    vid = vid_of_path(video)
-    if part[0] is not None:
-        start_s, end_s = (fields.number(edge, "video_start, video_end") for edge in part)
-        vid = f"{vid}_{start_s:g}_{end_s:g}"
-        extra |= {"video_start": start_s, "video_end": end_s}
+    vid, part_extra = part_of(vid_of_path(video), *part)
     yield Record(
         place=f"{name} ({vid})",
         vid=vid,
@@ -50,5 +50,5 @@ def _records(name: str, value: Any) -> Iterator[Record]:
         windows=[] if window == [] else [window],
         duration=item.get("duration"),
         qid=item.get("qid"),
-        extra={**extra, "video": video},
+        extra={**extra, **part_extra, "video": video},
     )

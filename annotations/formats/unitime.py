@@ -11,10 +11,12 @@ from annotations.formats import fields
 from annotations.formats.options import Item, ReadOptions
 from annotations.formats.records import Record, list_items, read_records, vid_of_path
 
+KNOWN = ("qid", "id", "annos", "duration", "video_path", "mode")
+
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order; an item with several queries gives `QID/N` to each."""
-    return read_records(path, options, list_items(path), _records)
+    return read_records(path, options, list_items(path), _records, KNOWN)
 
 
 def _records(name: str, value: Any) -> Iterator[Record]:

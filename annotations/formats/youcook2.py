@@ -13,4 +13,4 @@ from annotations.formats.options import Item, ReadOptions
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order, one for each step."""
-    return read_database(path, options, text="sentence", extra=("recipe_type",))
+    return read_database(path, options, text="sentence", extra=("recipe_type", "video_url"))

@@ -388,3 +388,42 @@ def test_windows_that_overlap_are_merged_on_request(tmp_path: Path) -> None:
         (((9.0, 12.0), (26.0, 38.0), (38.0, 39.0)), {"mended": sorted(repairs)})
     ]
     assert result.mended == repairs
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "omission"),
+    [
+        (
+            "x.json",
+            [{"video": "v.mp4", "query_text": "q", "timestamp": [1, 2], "think": "", "PRO": {}}] * 2,
+            "x.json, fields think (2), PRO (2): not read",
+        ),
+        (
+            "x.json",
+            {"v": {"duration": 9, "timestamps": [[1, 2]], "sentences": ["q"], "url": "u"}},
+            "x.json, fields url (1): not read",
+        ),
+        (
+            "x.json",
+            {"database": {"v": {"annotations": [{"segment": [1, 2], "label": "q"}], "resolution": "9x9"}}},
+            "x.json, fields resolution (1): not read",
+        ),
+        (
+            "x.json",
+            [{"id": 1, "data": {"video": "v.mp4", "query": "q", "camera": 2}, "annotations": []}],
+            "x.json, data fields camera (1): not read",
+        ),
+        (
+            "x.csv",
+            "vid,query,start_s,end_s,mood\nv,q,1,2,good\nv,p,1,2,\n",
+            "x.csv, columns mood (1): not read",
+        ),
+        ("x.csv", "1,2,q,a\n", None),
+    ],
+)
+def test_fields_that_nothing_reads_are_named_once(
+    tmp_path: Path, name: str, content: Any, omission: str | None
+) -> None:
+    result = taken(tmp_path / name, content)
+    assert result.rows
+    assert [str(item) for item in result.omissions] == ([] if omission is None else [omission])

@@ -161,6 +161,13 @@ def test_a_foreign_table_needs_three_columns(tmp_path: Path) -> None:
     assert read(foreign(tmp_path / "b.parquet", GOOD)).rows[0].split == "unknown"
 
 
+def test_columns_of_another_table_are_named(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.parquet", {**GOOD, "camera": "left"}, {**GOOD, "qid": 2, "camera": None})
+    result = read(path)
+    assert [row.qid for row in result.rows] == ["1", "2"]
+    assert [str(omission) for omission in result.omissions] == ["a.parquet, columns camera (1): not read"]
+
+
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"query": " "}, "query", "must be text"),
     ({"vid": None}, "vid", "missing"),
