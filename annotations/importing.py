@@ -65,6 +65,7 @@ def import_file(
         file_name=path.name,
         format_name=result.format,
         update=update,
+        rounding_s=rounding_of(result),
     )
     return ImportedFile(
         file_name=path.name,
@@ -76,6 +77,15 @@ def import_file(
         contents=result.contents,
         mended=result.mended,
     )
+
+
+def rounding_of(result: ReadResult) -> float:
+    """How far edges may lie off those that an export began with: a frame, or half a millisecond."""
+    if result.format in ("webvtt", "elan"):
+        return 0.000501
+    if result.format == "label-studio":
+        return max((1 / row.extra["fps"] + 1e-6 for row in result.rows if row.extra.get("fps")), default=0.0)
+    return 0.0
 
 
 def usual_dataset(store: Store, result: ReadResult) -> str:

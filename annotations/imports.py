@@ -56,11 +56,18 @@ def text_key(text: str) -> str:
 
 
 def add_rows(
-    connection: Connection, rows: Sequence[Row], *, dataset: str, source: dict[str, Any], update: bool = False
+    connection: Connection,
+    rows: Sequence[Row],
+    *,
+    dataset: str,
+    source: dict[str, Any],
+    update: bool = False,
+    rounding_s: float = 0.0,
 ) -> dict[str, Any]:
     """Add what is new of `rows`; all or nothing within the caller's transaction.
 
-    With `update`, fields that known rows lack are filled; nothing that a row says is ever overwritten. Returns the
+    With `update`, fields that known rows lack are filled; nothing that a row says is ever overwritten. Edges that
+    differ by `rounding_s` at most say the same: some formats write whole frames or milliseconds. Returns the
     counts of ImportReport; `ids`, the query's id for each qid; and `before`, what was filled as it was: [query id,
     content, raw line]. Raises InputError on a qid given twice, or on rows that contradict stored ones.
     """
@@ -92,7 +99,9 @@ def add_rows(
         given = [name for name in _COMPARED if getattr(row, name) is not None]
         missing = [name for name in given if getattr(known, name) is None]
         if names := [
-            name for name in given if name not in missing and getattr(row, name) != getattr(known, name)
+            name
+            for name in given
+            if name not in missing and not _says_same(getattr(row, name), getattr(known, name), rounding_s)
         ]:
             clashes.append(f"qid {row.qid} ({', '.join(names)})")
         # A file of answers alone does not say where its rows belong.
@@ -154,6 +163,18 @@ def add_rows(
         "ids": ids,
         "before": before,
     }
+
+
+def _says_same(value: Any, known: Any, rounding_s: float) -> bool:
+    """Whether a field is what the store has; windows may lie off by `rounding_s`."""
+    if value == known or not rounding_s or not isinstance(value, tuple) or len(value) != len(known):
+        return bool(value == known)
+    windows = zip(value, known, strict=True)
+    return all(
+        isinstance(window, tuple)
+        and all(abs(edge - other) <= rounding_s for edge, other in zip(window, known_window, strict=True))
+        for window, known_window in windows
+    )
 
 
 def _columns(row: Row, dataset: str, source_id: int) -> dict[str, Any]:

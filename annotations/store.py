@@ -118,11 +118,13 @@ class Store:
         file_name: str = "",
         format_name: str = "",
         update: bool = False,
+        rounding_s: float = 0.0,
     ) -> ImportReport:
         """Add rows that are new, all or nothing; importing twice changes nothing.
 
         With `update`, what known rows lack is filled (a split, the moments of a test set); what was there before
-        stays in the operation's result. The rows' `annotations` become proposals (models') and corrections
+        stays in the operation's result. `rounding_s` is how far the file's edges may lie off those of known rows. The
+        rows' `annotations` become proposals (models') and corrections
         (annotators'); those of source `original` are skipped: the row itself holds them. Raises InputError on rows
         that contradict others.
         """
@@ -142,7 +144,12 @@ class Store:
                         "imported_at_ms": operation.at_ms,
                     }
                     counts = imports.add_rows(
-                        operation.connection, rows, dataset=dataset, source=source, update=update
+                        operation.connection,
+                        rows,
+                        dataset=dataset,
+                        source=source,
+                        update=update,
+                        rounding_s=rounding_s,
                     )
                     query_ids = counts.pop("ids")
                     counts |= _add_versions(operation, rows, dataset, query_ids)

@@ -352,3 +352,37 @@ def test_what_a_row_says_is_never_overwritten(tmp_path: Path, capsys: pytest.Cap
     ask(capsys, "export", "--format", "qvhighlights", "--out", tmp_path / "out")
     (line,) = (tmp_path / "out" / "highlight_train_corrected.jsonl").read_text().splitlines()
     assert json.loads(line)["relevant_windows"] == [[2, 6]]
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "options"),
+    [("label-studio", "tasks.json", ["--frame-rate", "25"]), ("webvtt", "out", []), ("elan", "out", [])],
+)
+def test_rows_that_a_tool_gives_back_rounded_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, name: str, options: list[str]
+) -> None:
+    row = {
+        "qid": 1,
+        "query": "q",
+        "vid": "v",
+        "duration": 10,
+        "relevant_windows": [[1.23456, 2.34567], [2.35, 4]],
+    }
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    ask(capsys, "import", tmp_path / "mine.jsonl", "--dataset", "d")
+    ask(capsys, "export", "--format", form, "--out", tmp_path / name, *options)
+    back = ask(capsys, "import", tmp_path / name, "--format", form)
+    assert (back["dataset"], back["added"], back["unchanged"]) == ("d", 0, 1)
+    ask(capsys, "export", "--format", "lighthouse", "--out", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == json.dumps(row)
+
+
+def test_a_moment_that_a_tool_has_moved_is_no_rounding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"qid": 1, "query": "q", "vid": "v", "duration": 10, "relevant_windows": [[1, 2]]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    ask(capsys, "import", tmp_path / "mine.jsonl", "--dataset", "d")
+    (tmp_path / "v.vtt").write_text("WEBVTT\n\n1-1\n00:01.000 --> 00:02.002\nq\n")
+    assert main(["import", str(tmp_path / "v.vtt")]) == 2
+    assert "already holds other content for qid 1 (windows)" in capsys.readouterr().err
