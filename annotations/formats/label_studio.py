@@ -128,6 +128,8 @@ class _Answer:
     windows: dict[Label, list[tuple[float, float]]] = field(default_factory=dict)
     scores: dict[Label, list[float]] = field(default_factory=dict)
     verdict: Verdict | None = None
+    regions: list[list[Label]] = field(default_factory=list)
+    """The labels of each region that has some."""
     others: int = 0
     """Regions and choices of controls that mark no moments."""
 
@@ -174,7 +176,7 @@ class _Task:
         self.split: Split | None = self.options.split or fields.optional(
             self.data, "split", lambda value, _: fields.split(value)
         )
-        self.held = self.taken = 0
+        self.held = 0
 
     def items(self, path: Path) -> Iterator[Item]:
         """The task's rows, and what it holds beside them. Raises FieldError."""
@@ -225,6 +227,7 @@ class _Task:
                 if answer.verdict or not labels or any(label in answer.windows for label in query_labels)
             ]
             yield self._row(path, *self.qid, fields.text(query, "query"), versions)
+            used_labels = query_labels
         else:
             if query is not None:
                 reason = f"the query {query!r} is not read, as the labels {[name for _, name in labels]} are queries"
@@ -245,7 +248,10 @@ class _Task:
                     yield self._row(path, qid, qid_is_int, fields.text(label, "label"), versions)
                 else:
                     yield self._row(path, f"{qid}/{part}", False, fields.text(label, "label"), versions)
-        yield Contents(unit="regions", held=self.held, taken=self.taken)
+            used_labels = labels
+        regions = [region for answer in answers for region in answer.regions]
+        taken_count = sum(any(label in used_labels for label in region) for region in regions)
+        yield Contents(unit="regions", held=self.held, taken=taken_count)
 
     def _omission(self, place: str, reason: str) -> Omission:
         return Omission(file=self.origin.file, place=f"{self.origin.place}, {place}", reason=reason)
@@ -282,9 +288,9 @@ class _Task:
                 yield self._omission(place, "has no label")
                 continue
             windows = [self._window(frames) for frames in fields.sequence(value.get("ranges"), "ranges")]
-            self.taken += 1
-            for name in names:
-                label = (control, fields.text(name, kind))
+            region_labels = [(control, fields.text(name, kind)) for name in names]
+            answer.regions.append(region_labels)
+            for label in region_labels:
                 answer.windows.setdefault(label, []).extend(windows)
                 if result.get("score") is not None:
                     score = fields.number(result["score"], "score")

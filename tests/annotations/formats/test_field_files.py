@@ -150,6 +150,10 @@ def test_what_a_task_holds_beside_its_moments_is_named(field: Path, name: str) -
     assert said == LABEL_STUDIO_SAYS[name]
 
 
+def test_regions_that_are_no_moments_do_not_count_as_taken(field: Path) -> None:
+    assert [str(item) for item in take(field / "ls_two.json").contents] == ["1 of 2 regions taken"]
+
+
 def test_a_project_without_frame_rates_names_the_remedy(field: Path) -> None:
     (problem,) = take(field / "label_studio_1.23.2_third_party_project.json").problems
     assert problem.place == "task 5"

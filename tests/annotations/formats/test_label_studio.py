@@ -545,7 +545,7 @@ def test_what_a_task_holds_beside_its_moments_is_named(tmp_path: Path) -> None:
     )
     assert row.annotations == (AnnotatorVersion(annotator="3", windows=((0.0, 1.0),)),)
     assert said == [
-        "2 of 3 regions taken",
+        "1 of 3 regions taken",
         "mine.json, task 9, annotation 1: was skipped by its annotator",
         "mine.json, task 9, annotation 3, region z of control \"box\": holds 'rectangle', which are not read; "
         "timelinelabels are",
