@@ -121,7 +121,7 @@ def load_model(
         check_adapter(adapter_folder, base)
     tokenizer = load_tokenizer(folder)
     defaults, normaliser = read_defaults(folder), read_normaliser(folder)
-    choice = _choose_protocol(config["model_type"], protocol, folder, adapter_folder)
+    choice = protocol_for(config["model_type"], protocol, folder, adapter_folder)
     if isinstance(choice.protocol, TempoProtocol):
         choice = replace(choice, protocol=choice.protocol.with_instruction(defaults.instruction))
     model = load_weights(folder, four_bit=four_bit, device=where)
@@ -155,7 +155,7 @@ def load_model(
     )
 
 
-def _choose_protocol(model_type: str, named: str | None, folder: Path, adapter: Path | None) -> Choice:
+def protocol_for(model_type: str, named: str | None, folder: Path, adapter: Path | None) -> Choice:
     """The protocol of a checkpoint and its adapter, whose own word goes first: one trained here speaks Tempo's own."""
     settings = folder / FILE_NAME
     if adapter is not None and (adapter / FILE_NAME).is_file():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, find_adapter
 from tempo_core.defaults import FILE_NAME
 from tempo_core.errors import InputError
 from tempo_core.loading import attach_adapter, load_weights
@@ -64,7 +64,7 @@ def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> 
         warnings.simplefilter("ignore")  # peft warns of tied embeddings, which no target touches
         torch.manual_seed(config.seed)
         if parent is not None:
-            return attach_adapter(model, parent, trainable=True)
+            return attach_adapter(model, find_adapter(parent), trainable=True)
         # full names of the language model's layers: leaf names alone could meet the vision tower's
         layers = sorted(quantisable_layers(model))
         lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, lora_dropout=0.0, target_modules=layers)

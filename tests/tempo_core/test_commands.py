@@ -95,6 +95,24 @@ def test_a_dry_run_prints_the_plan(checkpoint: Path, capsys: pytest.CaptureFixtu
     assert "8,291.4 M" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "llama"}, "holds a 'llama' model; families that run here"),
+        ({"model_type": "qwen3_vl_moe"}, "mixture of experts"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised with 'gptq'"),
+        ({"auto_map": {"AutoModel": "mine.Model"}}, "code of its own"),
+    ],
+)
+def test_checkpoints_that_cannot_run_are_one_line(
+    no_line: Any, checkpoint: Path, clip: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    assert message in no_line("ground", clip, QUERIES[0], "--checkpoint", folder)
+
+
 @pytest.mark.parametrize("query", ["", " \t", "long " * 2000, "bell\x07", "\x00"])
 def test_bad_queries(no_line: Any, checkpoint: Path, clip: Path, query: str) -> None:
     assert "The query" in no_line("ground", clip, query, "--checkpoint", checkpoint)

@@ -1,4 +1,4 @@
-"""`python -m train adapters list|show|promote|rollback`: trained adapters, and which one is served."""
+"""`python -m train adapters list|show|promote|rollback|merge`: trained adapters, and which one is served."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from train.refresh.registry import Entry, Registry
 
 app = command_line.new_app(
     "adapters",
-    "List, promote and roll back adapters.\n\nThose of TEMPO_HOME. The promoted one is what the app and "
+    "List, promote, roll back and merge adapters.\n\nThose of TEMPO_HOME. The promoted one is what the app and "
     "`python -m tempo_core` use for its base.",
 )
 Adapters = Annotated[Path | None, typer.Option(metavar="DIR", help="default: TEMPO_HOME/adapters")]
@@ -66,6 +66,26 @@ def rollback(
     """Go back to what was promoted before, in the end to no adapter."""
     base = fingerprint(find_checkpoint(checkpoint))
     _show_promoted(Registry(adapters or adapters_folder()).rollback(base, by=by), as_json)
+
+
+@app.command()
+def merge(
+    adapter: Annotated[
+        str, typer.Argument(metavar="NAME", help="as `list` shows it, or a folder or hub name[@revision]")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="the folder to write; it must not be there")],
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="DIR", help="the base (default: the shipped tempo-tiny)")
+    ] = None,
+    adapters: Adapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a checkpoint with the adapter added to its base's weights, for tools that load no adapters."""
+    from train.merging import merge_adapter
+
+    registered = (adapters or adapters_folder()) / adapter
+    merge_adapter(checkpoint, registered if registered.is_dir() else adapter, out)
+    show({"checkpoint": str(out)}, f"merged into {out}", as_json=as_json)
 
 
 def _show_promoted(entry: Entry | None, as_json: bool) -> None:

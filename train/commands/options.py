@@ -28,7 +28,9 @@ Videos = Annotated[Path | None, typer.Option(metavar="DIR", help="folder with th
 Checkpoint = Annotated[
     str | None, typer.Option(metavar="DIR", help="the base (default: the shipped tempo-tiny)")
 ]
-Adapter = Annotated[Path | None, typer.Option(metavar="DIR", help="go on from this adapter")]
+Adapter = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="go on from this adapter: a folder or hub name[@revision]")
+]
 Steps = Annotated[int | None, typer.Option(help="optimizer steps instead of the recipe's")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print rows, tokens, memory and time; train nothing")]
 Devices = Annotated[int, typer.Option(metavar="N", help="GPUs that a dry run shares the work out among")]
@@ -88,7 +90,7 @@ def load_base(
     checkpoint: str | None, adapter: Path | None, stage: SftConfig | PirGrpoConfig, *, four_bit: bool
 ) -> tuple[Any, Any]:
     """--checkpoint, and an encoder of its rows as the stage reads them. Raises CheckpointError, also for --adapter."""
-    from tempo_core.checkpoint import check_adapter
+    from tempo_core.checkpoint import check_adapter, find_adapter
     from tempo_core.loading import load_model
     from train.data.encoding import Encoder
 
@@ -97,7 +99,7 @@ def load_base(
     device = f"cuda:{rank}" if rank is not None and _has_gpu() else None
     loaded = load_model(checkpoint, four_bit=four_bit, device=device)
     if adapter is not None:
-        check_adapter(adapter, loaded.fingerprint)
+        check_adapter(find_adapter(adapter), loaded.fingerprint)
     return loaded, Encoder.of(loaded, token_budget=stage.token_budget, thinking=stage.thinking)
 
 
