@@ -57,7 +57,7 @@ class VideoContext:
     end_s: float
     timeline: Timeline
     """What the model was told about the frames, and the times that it may name."""
-    told: list[dict[str, float | str]]
+    stamp_records: list[dict[str, float | str]]
     """The same so that it can be checked: stamp text, true time in seconds and sha256 of the pixels, for every unit."""
     allocation: Allocation
     """One entry a unit."""
@@ -135,7 +135,7 @@ def build_prompt(
     tokens = allocation.tokens.tolist()
     frames_per_unit = len(units[0])
     pad = special_id(tokenizer, IMAGE_PAD if frames_per_unit == 1 else VIDEO_PAD)
-    opened, closed = special_id(tokenizer, VISION_START), special_id(tokenizer, VISION_END)
+    vision_start, vision_end = special_id(tokenizer, VISION_START), special_id(tokenizer, VISION_END)
     grids = grid_sizes(allocation.sizes_px, token_px)
 
     ids = prompt_ids(tokenizer, protocol.opening)
@@ -143,12 +143,12 @@ def build_prompt(
     if protocol.layout == "video":
         if temporal_positions is None:
             raise InputError(f"The protocol {protocol.name!r} needs a model's own positions of time.")
-        ids += [opened, *[pad] * sum(tokens), closed]
+        ids += [vision_start, *[pad] * sum(tokens), vision_end]
         grids = grids[:1]
         times = [temporal_positions([float(video.times_s[unit[0]]) for unit in units])]
     else:
         for stamp, n_tokens in zip(timeline.stamps, tokens, strict=True):
-            ids += [*plain_ids(tokenizer, stamp), opened, *[pad] * n_tokens, closed]
+            ids += [*plain_ids(tokenizer, stamp), vision_start, *[pad] * n_tokens, vision_end]
     ids += plain_ids(tokenizer, timeline.closing) if timeline.closing else []
     positions = mrope_positions(ids, grids, image_token_id=pad, times=times)
     return VideoPrompt(
@@ -281,7 +281,7 @@ def encode_video(
         frame_times_s=np.asarray(video.times_s, dtype=np.float64),
         end_s=float(video.end_s),
         timeline=prompt.timeline,
-        told=[
+        stamp_records=[
             {**pair, "sha256": unit_hash(video, unit)}
             for pair, unit in zip(prompt.timeline.stamp_pairs(), prompt.timeline.units, strict=True)
         ],

@@ -285,12 +285,12 @@ class Engine:
 
         # P(relevant) from the first choice between a moment and the refusal, or from a question of its own.
         if protocol.refuses:
-            prefix, going_on, refusing = grammar.relevance
+            prefix, moment_tokens, refusal_tokens = grammar.relevance
             logits = new_scorer()([prefix], [0])[0].double()
-            gap = float(logits[refusing].logsumexp(0) - logits[going_on].logsumexp(0))
+            gap = float(logits[refusal_tokens].logsumexp(0) - logits[moment_tokens].logsumexp(0))
         else:
-            verifying = scorers_behind(prompt_ids(tokenizer, protocol.verification(query)))
-            logits = verifying()([()], [0])[0].double()
+            yes_no_scorer = scorers_behind(prompt_ids(tokenizer, protocol.verification(query)))
+            logits = yes_no_scorer()([()], [0])[0].double()
             gap = float(logits[plain_ids(tokenizer, NO)[0]] - logits[plain_ids(tokenizer, YES)[0]])
         relevance = 1 / (1 + math.exp(min(gap, 700.0)))
         if self.scaling is not None:
@@ -298,10 +298,10 @@ class Engine:
 
         # Without a calibration the model's own first choice decides whether it refuses, with one P(relevant) does.
         moments_only = grammar.without_refusals()
-        decides_itself = protocol.refuses and self.scaling is None
+        refuses_by_itself = protocol.refuses and self.scaling is None
         state: GrammarState | None
         if constrained:
-            greedy = search(grammar if decides_itself else moments_only, new_scorer(), cancel=cancel)[0]
+            greedy = search(grammar if refuses_by_itself else moments_only, new_scorer(), cancel=cancel)[0]
             state, logprobs = greedy.state, greedy.logprobs
             moments = moments_of(greedy.state.pairs, timeline.marks_s)
             text = tokenizer.decode([*thought, *greedy.ids[:-1]])
@@ -334,7 +334,7 @@ class Engine:
             beams = search(moments_only, new_scorer(), width=n_best, cancel=cancel)
             answers = {beam.ids: (beam.state.pairs, math.exp(beam.logprob) * relevance) for beam in beams}
             if moments and constrained:
-                factor = 1.0 if decides_itself else relevance
+                factor = 1.0 if refuses_by_itself else relevance
                 answers.setdefault(greedy.ids, (greedy.state.pairs, math.exp(greedy.logprob) * factor))
             for pairs, probability in answers.values():
                 for pair in pairs:

@@ -353,11 +353,13 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
             )
         tensors[f"base_model.model.{layer}.lora_{match[2]}.weight"] = tensor
         stored_names[layer] = match[1]
-    half = [layer for layer in stored_names if f"base_model.model.{layer}.lora_A.weight" not in tensors]
-    half += [layer for layer in stored_names if f"base_model.model.{layer}.lora_B.weight" not in tensors]
-    if half or not tensors:
+    incomplete = [layer for layer in stored_names if f"base_model.model.{layer}.lora_A.weight" not in tensors]
+    incomplete += [
+        layer for layer in stored_names if f"base_model.model.{layer}.lora_B.weight" not in tensors
+    ]
+    if incomplete or not tensors:
         raise CheckpointError(
-            f"The adapter {folder} lacks a matrix of {half[0] if half else 'every layer'}. Copy or download it again."
+            f"The adapter {folder} lacks a matrix of {incomplete[0] if incomplete else 'every layer'}. Copy or download it again."
         )
     try:
         with quiet():
@@ -375,15 +377,15 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
             config.target_modules = sorted(stored_names)
             config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
             config.inference_mode = not trainable
-            tuned = PeftModel(model, config)
-            result: Any = set_peft_model_state_dict(tuned, tensors)
+            peft_model = PeftModel(model, config)
+            result: Any = set_peft_model_state_dict(peft_model, tensors)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         raise CheckpointError(f"The adapter {folder} could not be loaded: {_first_line(error)}") from error
     if result.unexpected_keys:
         raise CheckpointError(
             f"The adapter {folder} does not fit its own {ADAPTER_CONFIG}: {result.unexpected_keys[0]!r} is left over."
         )
-    return tuned
+    return peft_model
 
 
 @contextlib.contextmanager

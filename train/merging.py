@@ -55,9 +55,9 @@ def merge_adapter(checkpoint: str | Path | None, adapter: str | Path, out: Path)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         merged.save_pretrained(partial)
-        own = {path.name for pattern in OWN_FILES for path in folder.glob(pattern)}
+        own_names = {path.name for pattern in OWN_FILES for path in folder.glob(pattern)}
         for path in (path for pattern in HUB_FILES for path in folder.glob(pattern)):
-            if path.name not in own:
+            if path.name not in own_names:
                 shutil.copyfile(path, partial / path.name)
         settings = read_json(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else {}
         write_json(partial / FILE_NAME, {**settings, "protocol": choice.protocol.name})

@@ -109,7 +109,7 @@ class Outcome:
                 "end_s": float(self.context.end_s),
                 **self.context.allocation.to_dict(),
             },
-            "told": self.context.told,
+            "stamps": self.context.stamp_records,
             "context_id": self.context_id,
             "reused": self.reused,
             "elapsed_s": round(self.elapsed_s, 3),

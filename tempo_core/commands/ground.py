@@ -62,7 +62,7 @@ def ground(
     finally:
         progress_line.clear()
     frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
-    spoken = {
+    protocol_data = {
         "name": loaded_engine.protocol.name,
         "reason": loaded_engine.loaded.choice.reason,
         "is_known": loaded_engine.loaded.choice.is_known,
@@ -71,8 +71,8 @@ def ground(
         **answer.to_dict(),
         "video": video,
         "allocation": frames,
-        "told": context.told,
-        "protocol": spoken,
+        "stamps": context.stamp_records,
+        "protocol": protocol_data,
     }
     show(data, describe(answer, context), as_json=as_json)
 

@@ -97,7 +97,7 @@ class FakeContext:
     allocation: Allocation
     path: str
     model_id: str = "fake-engine"
-    told: list[dict[str, Any]] = field(default_factory=list)
+    stamp_records: list[dict[str, Any]] = field(default_factory=list)
 
 
 class FakeEngine:

@@ -74,11 +74,11 @@ def test_ground_says_how_the_model_was_asked_and_what_it_was_told(
     data = json.loads(capsys.readouterr().out)
     assert data["notes"] == []
     assert data["protocol"]["name"] == "tempo"
-    assert [(pair["stamp"], pair["time_s"]) for pair in data["told"]] == [
+    assert [(pair["stamp"], pair["time_s"]) for pair in data["stamps"]] == [
         (f"000{second}.0", float(second)) for second in range(6)
     ]
     # the square jumps once, after three seconds
-    pictures = [pair["sha256"] for pair in data["told"]]
+    pictures = [pair["sha256"] for pair in data["stamps"]]
     assert pictures[2] != pictures[3]
     unknown = shutil.copytree(checkpoint, tmp_path / "unknown", ignore=shutil.ignore_patterns("tempo.json"))
     assert main(["ground", str(clip), QUERIES[0], "--checkpoint", str(unknown), "--no-four-bit"]) == 0
