@@ -359,7 +359,8 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
     ]
     if incomplete or not tensors:
         raise CheckpointError(
-            f"The adapter {folder} lacks a matrix of {incomplete[0] if incomplete else 'every layer'}. Copy or download it again."
+            f"The adapter {folder} lacks a matrix of {incomplete[0] if incomplete else 'every layer'}. Copy or "
+            "download it again."
         )
     try:
         with quiet():

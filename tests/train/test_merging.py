@@ -14,7 +14,7 @@ from tempo_core.families import family_named
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import save_checkpoint
 from train.__main__ import main
-from train.config import TrainingConfig
+from train.config import SftConfig
 from train.merging import merge_adapter
 from train.trainer import adapt, save_trained
 
@@ -24,7 +24,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """(model_type, base folder, adapter folder)."""
     base = save_checkpoint(tmp_path_factory.mktemp("base"), request.param, tokenizer)
     loaded = load_engine(base, four_bit=False, device="cpu").loaded
-    model = adapt(loaded.model, TrainingConfig(name="x", rank=4, alpha=8))
+    model = adapt(loaded.model, SftConfig(rank=4, alpha=8))
     with torch.random.fork_rng():
         torch.manual_seed(1)
         for name, parameter in model.named_parameters():
