@@ -79,7 +79,8 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
                 if (reason := clock.undated(node)) is not None:
                     yield Omission(file=path.name, place=place, reason=reason)
                 else:
-                    annotations.append(_Annotation(annotation_id, value, clock.window(node)))
+                    window = clock.window(node, options.mending)
+                    annotations.append(_Annotation(annotation_id, value, window))
             except FieldError as error:
                 broken_qids.add("" if party is None else party[0])
                 yield Problem.of(error, path.name, number, place=place, raw=value)
@@ -98,7 +99,11 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
                         query=fields.text(value, "ANNOTATION_VALUE"),
                         vid=path.stem,
                         split=split,
-                        windows=fields.windows([annotation.window for annotation in group], "TIME_SLOT"),
+                        windows=fields.windows(
+                            [annotation.window for annotation in group],
+                            "TIME_SLOT",
+                            mending=options.mending,
+                        ),
                         origin=SourceLine(file=path.name, line=number, place=place),
                     )
                     taken_count += len(group)
@@ -214,7 +219,7 @@ class _Clock:
                 return f"time slot {slot} has no time"
         return None
 
-    def window(self, node: ElementTree.Element) -> tuple[float, float]:
+    def window(self, node: ElementTree.Element, mending: fields.Mending | None) -> tuple[float, float]:
         """An annotation's [start_s, end_s) in the video. Raises FieldError."""
         aligned = self._aligned(node)
         edges_ms = []
@@ -224,9 +229,10 @@ class _Clock:
                 rule = f"annotation {node.get('ANNOTATION_ID')} needs a time in milliseconds"
                 raise FieldError("TIME_SLOT", value, rule)
             edges_ms.append(int(value) + self.origin_ms)
-        if edges_ms[1] <= edges_ms[0]:
+        window = fields.in_order((edges_ms[0] / 1000, edges_ms[1] / 1000), mending)
+        if window is None:
             raise FieldError("TIME_SLOT", edges_ms, "an annotation must end after it starts")
-        return edges_ms[0] / 1000, edges_ms[1] / 1000
+        return window
 
     def _aligned(self, node: ElementTree.Element) -> ElementTree.Element:
         """The annotation that has the times: the node, or the one that it refers to."""

@@ -207,6 +207,12 @@ class Mending:
         return sorted({repair for some in repairs for repair in some})
 
 
+def in_order(edges: tuple[float, float], mending: Mending | None) -> tuple[float, float] | None:
+    """The edges, swapped by `mending` where they are in the wrong order; None where there is no length."""
+    mended = edges if mending is None else mending.window(edges, None)
+    return None if mended is None or mended[1] <= mended[0] else mended
+
+
 def window(
     value: object, name: str, duration: float | None = None, mending: Mending | None = None
 ) -> tuple[float, float]:

@@ -85,7 +85,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
             continue
         cue_count += 1
         try:
-            cue = _cue(block, cue_count)
+            cue = _cue(block, cue_count, options)
         except FieldError as error:
             place = _place(cue_count, block.line)
             yield Problem.of(error, path.name, block.line, place=place, raw=block.text)
@@ -125,7 +125,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
                 query=fields.text(first.text, "cue text"),
                 vid=vid_of_name(path.stem),
                 split=split_of(path, options),
-                windows=fields.windows([cue.window for cue in group], "cue"),
+                windows=fields.windows([cue.window for cue in group], "cue", mending=options.mending),
                 origin=SourceLine(file=path.name, line=first.line, place=first.place),
             )
             taken_count += len(group)
@@ -164,7 +164,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[_Block]:
         yield _Block(start_idx + 1, list(lines[start_idx:idx]), times_idx)
 
 
-def _cue(block: _Block, number: int) -> _Cue:
+def _cue(block: _Block, number: int, options: ReadOptions) -> _Cue:
     """Raises FieldError for a block without times, or with times that no cue can have."""
     if block.times_idx is None:
         raise FieldError("cue", block.text, "a cue needs a line with `START --> END`")
@@ -173,7 +173,8 @@ def _cue(block: _Block, number: int) -> _Cue:
     if match is None:
         raise FieldError("cue", times, "must be two times such as 00:01:22.000 --> 00:01:24.500")
     start_ms, end_ms = _milliseconds(match.groups()[:4]), _milliseconds(match.groups()[4:])
-    if end_ms <= start_ms:
+    window = fields.in_order((start_ms / 1000, end_ms / 1000), options.mending)
+    if window is None:
         raise FieldError("cue", times, "a cue must end after it starts")
     lines = block.lines[block.times_idx + 1 :]
     while lines and not lines[0].strip():
@@ -184,7 +185,7 @@ def _cue(block: _Block, number: int) -> _Cue:
         number=number,
         line=block.line,
         id=block.lines[0] if block.times_idx and block.lines[0].strip() else "",
-        window=(start_ms / 1000, end_ms / 1000),
+        window=window,
         text=html.unescape(TAG.sub("", "\n".join(lines))),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from annotations.formats import ReadOptions, RowsRejected, read
+from annotations.formats import Mending, ReadOptions, RowsRejected, read
 from annotations.rows import AnnotatorVersion, Row, Windows
 from tempo_core.errors import InputError
 from tests.annotations.formats.sample_rows import (
@@ -343,6 +343,18 @@ def test_a_bad_annotation_names_its_tier_and_the_others_stay(
     result = read(path, options=ReadOptions(keep_going=True))
     assert [row.query for row in result.rows] == ["nod", "bow"]
     assert [str(contents) for contents in result.contents] == ["2 of 4 annotations taken"]
+
+
+def test_annotations_are_mended_on_request(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "clip.eaf", ("t2", "t1", "wave"), ("t2", "t3", "nod"))
+    path.write_text(path.read_text("utf-8").replace("A3", ""), "utf-8")
+    result = read(path, options=ReadOptions(mending=Mending()))
+    assert [(row.query, row.windows, row.extra) for row in result.rows] == [
+        ("wave", ((0.0, 1.5),), {"mended": ["edges swapped"]}),
+        ("nod", ((1.5, 2.0),), {}),
+        ("wave", ((0.0, 1.5),), {"mended": ["edges swapped"]}),
+    ]
+    assert result.mended == {"edges swapped": 2}
 
 
 def test_an_annotation_between_undated_slots_is_named_and_the_others_are_read(tmp_path: Path) -> None:

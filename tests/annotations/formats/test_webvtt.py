@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annotations.formats import ReadOptions, RowsRejected, read
+from annotations.formats import Mending, ReadOptions, RowsRejected, read
 from annotations.rows import Row
 from tempo_core.errors import InputError
 from tests.annotations.formats.sample_rows import FOUR, FULL, REFUSAL, UNCLEAR, UNLABELLED, export
@@ -254,6 +254,19 @@ def test_what_cues_say_beside_their_texts_is_named(tmp_path: Path) -> None:
     assert [str(problem) for problem in result.problems] == [
         'clip.vtt, cue 2 (line 11): cue is "00:03.000 --> 00:02.000"; a cue must end after it starts'
     ]
+
+
+def test_cues_are_mended_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "clip.vtt"
+    path.write_text("WEBVTT\n\n00:04.000 --> 00:03.000\na\n\n00:05.000 --> 00:06.000\nb\n")
+    result = read(path, options=ReadOptions(mending=Mending()))
+    assert [(row.windows, row.extra) for row in result.rows] == [
+        (((3.0, 4.0),), {"mended": ["edges swapped"]}),
+        (((5.0, 6.0),), {}),
+    ]
+    path.write_text("WEBVTT\n\n00:04.000 --> 00:04.000\na\n")
+    with pytest.raises(RowsRejected, match="a cue must end after it starts"):
+        read(path, options=ReadOptions(mending=Mending()))
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
