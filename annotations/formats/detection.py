@@ -129,8 +129,9 @@ def _of_json(text: str) -> tuple[str | None, str]:
 
 def _by_fields(value: object, forms: tuple[tuple[str, set[str]], ...]) -> str | None:
     """The first form all of whose fields an object has."""
-    names = value.keys() if isinstance(value, Mapping) else set()
-    return next((form for form, needed in forms if needed <= names), None)
+    if not isinstance(value, Mapping):
+        return None
+    return next((form for form, needed in forms if needed <= value.keys()), None)
 
 
 def _listed(value: object) -> str:

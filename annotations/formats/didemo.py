@@ -13,6 +13,7 @@ from typing import Any
 from annotations.formats import fields
 from annotations.formats.options import Item, ReadOptions
 from annotations.formats.records import Record, list_items, read_records, vid_of_path
+from tempo_core.metrics.rows import FieldError
 
 SEGMENT_S = 5
 KNOWN = ("video", "description", "times", "annotation_id", "num_segments")
@@ -29,6 +30,8 @@ def _records(name: str, value: Any) -> Iterator[Record]:
         tuple(fields.whole(segment, "times") for segment in fields.sequence(pair, "times"))
         for pair in fields.sequence(fields.required(item, "times"), "times")
     ]
+    if any(len(pair) != 2 for pair in pairs):
+        raise FieldError("times", item["times"], "must be pairs of a first and a last segment")
     segment_count = item.get("num_segments")
     windows = None
     if pairs:

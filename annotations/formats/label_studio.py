@@ -96,7 +96,7 @@ def is_min(values: Sequence[Any]) -> bool:
 
 def _tasks_of_min(records: Sequence[Any]) -> list[Any]:
     """Tasks as in a JSON export. A record's lists of labels are its regions, a text under `verdict` its choice."""
-    tasks: dict[Any, dict[str, Any]] = {}
+    tasks: dict[int, dict[str, Any]] = {}
     for record in records:
         values = fields.mapping(record, "record")
         data: dict[str, Any] = {}
@@ -111,9 +111,10 @@ def _tasks_of_min(records: Sequence[Any]) -> list[Any]:
             elif name not in OF_MIN:
                 data[name] = value
         annotation = {name: values[name] for name in OF_MIN[3:] if name in values}
-        annotation |= {"id": values["annotation_id"], "completed_by": values["annotator"], "result": result}
-        task = tasks.setdefault(values.get("id"), {"id": values.get("id"), "data": data, "annotations": []})
-        task["annotations"].append(annotation)
+        annotation |= {"id": values.get("annotation_id"), "completed_by": values.get("annotator")}
+        task_id = fields.whole(fields.required(values, "id"), "id")
+        task = tasks.setdefault(task_id, {"id": task_id, "data": data, "annotations": []})
+        task["annotations"].append({**annotation, "result": result})
     return list(tasks.values())
 
 
@@ -201,7 +202,7 @@ class _Task:
                 answer = _Answer(place, annotation, source, _annotator(annotation))
                 yield from self._read(answer)
                 answers.append(answer)
-        for draft in self.task.get("drafts") or ():
+        for draft in fields.sequence(self.task.get("drafts") or [], "drafts"):
             draft_id = draft.get("id") if isinstance(draft, dict) else draft
             yield self._omission(f"draft {draft_id}", "drafts are not read")
 

@@ -18,7 +18,7 @@ from annotations.formats.options import Contents, Item, Omission, ReadOptions
 from annotations.rows import Row, SourceLine, Split, Windows
 from tempo_core.metrics.rows import FieldError, Problem
 
-SUBSETS: dict[object, Split] = {
+SUBSETS: dict[str, Split] = {
     "training": "train",
     "train": "train",
     "validation": "val",
@@ -125,7 +125,7 @@ def read_records(
                         query=fields.text(record.query, "query"),
                         vid=vid,
                         duration_s=duration,
-                        split=options.split or SUBSETS.get(record.subset) or split_of(path, options),
+                        split=options.split or SUBSETS.get(str(record.subset)) or split_of(path, options),
                         windows=windows,
                         reason=record.reason if windows == () else None,
                         extra={name: item for name, item in record.extra.items() if item is not None},

@@ -1,6 +1,8 @@
 """Files of other projects and tools, which are read only: every query taken, or named with its place."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +194,7 @@ VIA: dict[str, Any] = {
     "project": {},
     "attribute": {
         "1": {"aname": "what", "type": 1, "options": {}},
-        "2": {"type": 4, "options": {"0": "left"}},
+        "2": {"type": 2, "options": {"0": "left", "1": "up"}},
     },
     "file": {"7": {"fid": "7", "fname": "clips/v.mp4"}},
     "view": {"3": {"fid_list": ["7"]}},
@@ -201,7 +203,7 @@ VIA: dict[str, Any] = {
 
 def test_segments_of_via_are_queries_and_its_shapes_are_named(tmp_path: Path) -> None:
     metadata = {
-        "a": {"vid": "3", "z": [1, 2], "xy": [], "av": {"1": "opens", "2": "0"}},
+        "a": {"vid": "3", "z": [1, 2], "xy": [], "av": {"1": "opens", "2": "0,1"}},
         "b": {"vid": "3", "z": [5, 6], "xy": [], "av": {"1": "opens"}},
         "c": {"vid": "3", "z": [5], "xy": [2, 1, 1, 9, 9], "av": {"1": "box"}},
         "d": {"vid": "3", "z": [7, 8], "xy": [], "av": {}},
@@ -211,6 +213,7 @@ def test_segments_of_via_are_queries_and_its_shapes_are_named(tmp_path: Path) ->
     assert moments(result) == [
         ("v/0", "opens", "v", ((1.0, 2.0), (5.0, 6.0))),
         ("v/1", "left", "v", ((1.0, 2.0),)),
+        ("v/2", "up", "v", ((1.0, 2.0),)),
     ]
     assert said(result)[1:] == [
         "project.json, metadata c: a shape marks no moment",
@@ -427,3 +430,104 @@ def test_fields_that_nothing_reads_are_named_once(
     result = taken(tmp_path / name, content)
     assert result.rows
     assert [str(item) for item in result.omissions] == ([] if omission is None else [omission])
+
+
+REGION = {"id": "r", "type": "timelinelabels", "from_name": "l", "to_name": "video"}
+DOCUMENTS: dict[str, Any] = {
+    "label-studio": [
+        {
+            "id": 1,
+            "data": {"video": "v.mp4", "fps": 25, "query": "q"},
+            "annotations": [
+                {
+                    "id": 2,
+                    "completed_by": {"id": 3},
+                    "lead_time": 1.5,
+                    "result": [
+                        {
+                            **REGION,
+                            "value": {"ranges": [{"start": 1, "end": 2}], "timelinelabels": ["Moment"]},
+                        }
+                    ],
+                }
+            ],
+            "predictions": [7],
+            "drafts": [],
+        }
+    ],
+    "label-studio min": [
+        {
+            "id": 1,
+            "video": "v.mp4",
+            "fps": 25,
+            "l": [{"ranges": [{"start": 1, "end": 2}], "timelinelabels": ["q"]}],
+            "annotator": 1,
+            "annotation_id": 2,
+        }
+    ],
+    "ra-rft": [
+        {
+            "video": "v.mp4",
+            "query_text": "q",
+            "timestamp": [1, 2],
+            "GRPO": [{"q": "q", "a": "", "r": True, "c": []}],
+        }
+    ],
+    "time-r1": [{"video": "v.mp4", "sentence": "q", "timestamp": [1, 2], "video_start": 1, "video_end": 9}],
+    "tvgbench": [{"path": "v.mp4", "question": "q", "answer": "1-2", "start": None, "duration": 9}],
+    "unitime": [{"qid": 0, "id": "v", "annos": [{"query": "q", "window": [[1, 2]]}], "duration": 9}],
+    "didemo": [
+        {"video": "v.mp4", "description": "q", "times": [[1, 1]], "annotation_id": 4, "num_segments": 6}
+    ],
+    "tacos": {"v.avi": {"timestamps": [[1, 2]], "sentences": ["q"], "fps": 25, "num_frames": 50}},
+    "activitynet": {"v": {"timestamps": [[1, 2]], "sentences": ["q"], "duration": 9, "qids": [1]}},
+    "database": {"database": {"v": {"subset": "val", "annotations": [{"segment": [1, 2], "label": "q"}]}}},
+    "ego4d-nlq": {
+        "version": "2",
+        "split": "val",
+        "videos": [
+            {
+                "video_uid": "u",
+                "clips": [
+                    {
+                        "clip_uid": "v",
+                        "clip_start_sec": 0,
+                        "clip_end_sec": 9,
+                        "annotations": [
+                            {"language_queries": [{"query": "q", "clip_start_sec": 1, "clip_end_sec": 2}]}
+                        ],
+                    }
+                ],
+            }
+        ],
+    },
+    "via": {**VIA, "metadata": {"a": {"vid": "3", "z": [1, 2], "xy": [], "av": {"1": "q"}}}},
+    "fiftyone": {"classes": ["q"], "labels": {"v": [{"label": 0, "support": [1, 2]}]}},
+    "losslesscut": {
+        "mediaFileName": "v.mp4",
+        "cutSegments": [{"start": 1, "end": 2, "name": "q", "tags": {}}],
+    },
+}
+ODD_VALUES: tuple[Any, ...] = (None, True, -1, 1e999, "", "x", [], [[]], [1], {}, {"a": 1})
+
+
+def with_odd_values(value: Any) -> Iterator[Any]:
+    """The document once for each of its values and each odd value in that place."""
+    yield from ODD_VALUES
+    places = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(places):
+        for odd in with_odd_values(inner):
+            changed = dict(value) if isinstance(value, dict) else list(value)
+            changed[key] = odd
+            yield changed
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_odd_values_become_problems_and_never_a_crash(tmp_path: Path, name: str) -> None:
+    document, path = DOCUMENTS[name], tmp_path / "x.json"
+    assert len(taken(path, document, frame_rate=25.0).rows) == 1
+    form = read(path, options=ReadOptions(frame_rate=25.0)).format
+    for odd in with_odd_values(document):
+        path.write_text(json.dumps(odd))
+        with contextlib.suppress(InputError):
+            read(path, format=form, options=ReadOptions(keep_going=True, frame_rate=25.0))
