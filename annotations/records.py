@@ -9,6 +9,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Literal, TypeVar, get_args
 
+from annotations.arms import Arm
 from annotations.rows import VERDICTS, Row
 from annotations.rows import Verdict as VerdictKind
 from tempo_core.errors import InputError
@@ -34,6 +35,9 @@ ERROR_CATEGORIES = {
 
 ADJUDICATION = "adjudication"
 """The arm of a correction that an adjudicator made in order to decide; agreement figures leave it out."""
+
+Opening = Literal["nothing", "original", "model", "version"]
+OPENINGS: tuple[Opening, ...] = get_args(Opening)
 
 LONGEST_TEXT = 10_000
 """Characters allowed in a reason, a note or an edited query."""
@@ -105,9 +109,14 @@ class Edit:
     submitted: bool = True
     """False for a draft: a saved gesture that does not count yet."""
     proposal_id: int | None = None
-    """The proposal that the annotator saw and started from."""
+    """The proposal that was on the screen."""
     arm: str | None = None
     """What was shown before answering: blind, original-first or model-first."""
+    opening: Opening | None = None
+    """What the annotator's lane held when they began: nothing, the released moments, the model's, or their own earlier
+    version; None where nobody knows."""
+    screen_reasons: tuple[str, ...] | None = None
+    """The suspicions that were on the screen; None where nobody knows."""
     active_ms: int | None = None
     """Working time without idle stretches."""
     key_presses: int | None = None
@@ -116,6 +125,11 @@ class Edit:
         check_choice("verdict", self.verdict, VERDICTS)
         object.__setattr__(self, "moments", tuple(self.moments))
         object.__setattr__(self, "categories", tuple(sorted(set(self.categories))))
+        check_choice("opening", self.opening, (None, *OPENINGS))
+        if self.screen_reasons is not None:
+            object.__setattr__(self, "screen_reasons", tuple(self.screen_reasons))
+            for screen_reason in self.screen_reasons:
+                check_text("screen_reasons", screen_reason)
         for category in self.categories:
             check_choice("category", category, tuple(ERROR_CATEGORIES))
         # A draft may be incomplete: moments that are still missing, a reason not yet written.
@@ -150,11 +164,18 @@ class Edit:
     def to_dict(self) -> dict[str, Any]:
         """JSON values, all fields; what `from_dict` reads."""
         values = dataclasses.asdict(self)
-        return {**values, "moments": list(values["moments"]), "categories": list(self.categories)}
+        for name in ("moments", "categories", "screen_reasons"):
+            values[name] = None if values[name] is None else list(values[name])
+        return values
 
     def to_request(self) -> dict[str, Any]:
-        """What makes a repetition the same request: all but frames, which are known only once a clip is ready."""
+        """What makes a repetition the same request: all but frames, which are known only once a clip is ready, and but
+        what an older page does not say of its screen.
+        """
         values = self.to_dict()
+        for name in ("opening", "screen_reasons"):
+            if values[name] is None:
+                del values[name]
         for moment in values["moments"]:
             del moment["start_frame"], moment["end_frame"]
         return values
@@ -294,6 +315,8 @@ class Assignment:
 
     query_id: int
     annotator: str
+    arm: Arm
+    """Drawn once for the row and the annotator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ it raises Conflict with both versions and writes nothing.
 
 import dataclasses
 import hashlib
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +21,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
 from annotations import imports, queue, reading, tables
+from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.imports import ImportReport
@@ -268,9 +270,7 @@ class Store:
             with attempt as operation:
                 if operation.is_new:
                     connection = operation.connection
-                    if connection.dialect.name == "postgresql":
-                        # One transaction lends at a time; SQLite's write transactions are alone anyway.
-                        connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
+                    _lock_lending(connection)
                     is_on_loan = table.c.loan.is_not(None)
                     loans = connection.execute(select(table.c.loan).where(is_on_loan)).scalars().all()
                     for overdue in reading.chunks(self._loans.overdue(loans, lease_s)):
@@ -297,12 +297,14 @@ class Store:
                         )
                     if query_id is not None:
                         operation.result = {"query_id": query_id, "annotator": annotator}
+                        self._drawn_arm(connection, query_id, annotator)
                         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-                        _update_or_insert(connection, table, own, {**operation.result, "loan": op_id})
+                        connection.execute(update(table).where(own).values(loan=op_id))
                         self._loans.begin(op_id)
         if operation.result is None:
             return None
-        return Assignment(query_id=operation.result["query_id"], annotator=annotator)
+        query_id = operation.result["query_id"]
+        return Assignment(query_id=query_id, annotator=annotator, arm=self.arm(query_id, annotator))
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -312,6 +314,62 @@ class Store:
             with attempt as operation:
                 if operation.is_new:
                     operation.connection.execute(update(table).where(own).values(loan=None))
+
+    def arm(self, query_id: int, annotator: str) -> Arm:
+        """An annotator's arm for a row, lent or not: drawn when first asked for, then the same. Raises NotFound."""
+        table = tables.assignments
+        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        with self.database.read() as connection:
+            arm: Arm | None = connection.execute(select(table.c.arm).where(own)).scalar_one_or_none()
+        if arm is None:
+            for transaction in self.database.transactions():
+                with transaction as connection:
+                    _lock_query(connection, query_id)
+                    _lock_lending(connection)
+                    arm = self._drawn_arm(connection, query_id, annotator)
+        assert arm is not None
+        return arm
+
+    def _drawn_arm(self, connection: Connection, query_id: int, annotator: str) -> Arm:
+        """The arm of the assignment, which is made where there is none; one transaction draws at a time."""
+        table, correction = tables.assignments, tables.corrections
+        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        arm: Arm | None = connection.execute(select(table.c.arm).where(own)).scalar_one_or_none()
+        if arm is not None:
+            return arm
+        # Before arms were stored, the annotator's first version of the row named the one that was drawn.
+        first_arm = (
+            select(correction.c.arm)
+            .where(correction.c.query_id == query_id, correction.c.annotator == annotator)
+            .where(correction.c.arm.in_(ARMS))
+            .order_by(correction.c.id)
+            .limit(1)
+        )
+        arm = connection.execute(first_arm).scalar_one_or_none()
+        if arm is None:
+            previous = select(table.c.arm).where(table.c.annotator == annotator, table.c.arm.is_not(None))
+            seed = _setting(connection, "arm_seed")
+            if seed is None:
+                seed = secrets.randbits(32)
+                connection.execute(insert(tables.settings), {"name": "arm_seed", "value": seed})
+            arm = draw_arm(
+                connection.execute(previous.order_by(table.c.id)).scalars().all(),
+                blind_share=_setting(connection, "blind_share", BLIND_SHARE),
+                seed=seed,
+                number=connection.execute(select(func.count(table.c.arm))).scalar_one(),
+            )
+        _update_or_insert(connection, table, own, {"query_id": query_id, "annotator": annotator, "arm": arm})
+        return arm
+
+    def save_blind_share(self, share: float, *, op_id: str, actor: str) -> None:
+        """Set the share of blind rows among those drawn from now on. Raises InputError."""
+        check_blind_share(share)
+        table = tables.settings
+        for attempt in self._operation(op_id, "blind-share", actor, share):
+            with attempt as operation:
+                if operation.is_new:
+                    values = {"name": "blind_share", "value": share}
+                    _update_or_insert(operation.connection, table, table.c.name == "blind_share", values)
 
     def archive(self, dataset: str, *, op_id: str, actor: str, archived: bool = True) -> None:
         """Take a dataset out of queue, snapshots and exports, or back in. Nothing is removed."""
@@ -522,6 +580,11 @@ class Store:
         with self.database.read() as connection:
             return list(connection.execute(statement).scalars())
 
+    def blind_share(self) -> float:
+        """The share of blind rows among those drawn, 0..1."""
+        with self.database.read() as connection:
+            return float(_setting(connection, "blind_share", BLIND_SHARE))
+
     def is_empty(self) -> bool:
         """Whether no dataset in use has a row."""
         with self.database.read() as connection:
@@ -718,6 +781,19 @@ def _lock_query(connection: Connection, query_id: int) -> int | None:
     if row is None:
         raise reading.no_query(query_id)
     return row.duration_ms
+
+
+def _lock_lending(connection: Connection) -> None:
+    """Let one transaction lend and draw at a time; SQLite's write transactions are alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
+
+
+def _setting(connection: Connection, name: str, default: Any = None) -> Any:
+    """The stored value of a setting."""
+    statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
+    row = connection.execute(statement).one_or_none()
+    return default if row is None else row.value
 
 
 def _update_or_insert(

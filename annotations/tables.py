@@ -146,7 +146,11 @@ corrections = Table(
     Column("flagged", Boolean, nullable=False),
     Column("proposal_id", ForeignKey("proposals.id")),
     Column("restores_id", ForeignKey("corrections.id")),
-    Column("arm", Text),
+    Column(
+        "arm", Text
+    ),  # that the answer was given in, which an earlier proposal or submission may have changed
+    Column("opening", Text),
+    Column("screen_reasons", JSON),
     Column("active_ms", BigInteger),
     Column("key_presses", Integer),
     Column("moment_count", Integer, nullable=False),
@@ -195,8 +199,8 @@ assignments = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("query_id", ForeignKey("queries.id"), nullable=False),
-    Column("annotator", Text, nullable=False),
-    Column("arm", Text),  # always null: the app works the arm out, and each correction records it
+    Column("annotator", Text, nullable=False, index=True),
+    Column("arm", Text),  # as drawn (`annotations.arms`); null: lent before arms were stored
     Column("loan", Text, index=True),  # the operation that lent the row; null: submitted, given back or over
     UniqueConstraint("query_id", "annotator"),
 )
@@ -247,6 +251,13 @@ accounts = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     _one_of("role", ROLES),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),  # arm_seed, blind_share
+    Column("value", JSON, nullable=False),
 )
 
 APPEND_ONLY = (

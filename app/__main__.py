@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 import typer
 
@@ -138,6 +139,14 @@ def serve(
         int,
         typer.Option(metavar="N", help="annotators who are to answer each row; every row is done once first"),
     ] = DEFAULT_REVIEWS,
+    blind_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="share of rows that annotators answer without seeing release or model, in tenths; the store keeps it "
+            "(at first 0.2)",
+        ),
+    ] = None,
     sign_in: Annotated[
         bool,
         typer.Option(
@@ -156,11 +165,14 @@ def serve(
     if context.invoked_subcommand is not None:
         context.obj = {"home": home, "database": database}
         return 0
+    from annotations.arms import check_blind_share
     from annotations.store import Store
     from app.home import open_home
 
     if reviews_wanted < 1:
         raise InputError(f"--reviews-wanted must be at least 1; got {reviews_wanted}.")
+    if blind_share is not None:
+        check_blind_share(blind_share)
     tempo_home = open_home(home)
     if checkpoint is not None and Path(checkpoint).expanduser().exists():
         # A folder that cannot be a checkpoint is refused before anything heavy is imported.
@@ -174,6 +186,8 @@ def serve(
         authenticator = open_authenticator(
             tempo_home, store, host=host, sign_in=sign_in, allow_anonymous_visitors=allow_anonymous_visitors
         )
+        if blind_share is not None:
+            store.save_blind_share(blind_share, op_id=str(uuid4()), actor="python -m app")
         say("building the page")
         import uvicorn
 

@@ -16,6 +16,7 @@ from app.media.dataset_clips import ReadyClip
 from tempo_core.errors import InputError
 
 MOST_EXCLUDED = 200
+MOST_REASONS = 50
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A whole number that JavaScript can hold exactly."""
@@ -51,7 +52,9 @@ class EditBody(RequestBody):
     submitted: bool = True
     proposal_id: Count | None = None
     arm: Any = None
-    """Ignored: the server knows what was shown."""
+    """Ignored: the server has drawn it."""
+    opening: str | None = None
+    screen_reasons: list[str] | None = Field(default=None, max_length=MOST_REASONS)
     active_ms: Count | None = None
     key_presses: Count | None = None
 

@@ -68,7 +68,7 @@ class AnnotationService:
         """A row for this user, lent or not. Raises NotFound."""
         query = self.store.query(query_id)
         versions = self._own_versions(query_id, user)
-        arm = next_arm(user.id, query_id, versions)
+        arm = next_arm(self.store.arm(query_id, user.id), versions)
         clip_status = self.dataset_clips.look(query.row.vid)
         if arm != "blind" and clip_status.ready is not None:
             self.proposals.request(query, clip_status.ready.clip)
@@ -81,12 +81,14 @@ class AnnotationService:
             proposal=self.proposals.newest(query_id),
             clip_status=clip_status,
             progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
+            blind_share=self.store.blind_share(),
         )
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:
         """Where the model's proposal stands; `hidden` in the blind arm, with nothing of it."""
         query = self.store.query(query_id)
-        if next_arm(user.id, query_id, self._own_versions(query_id, user)) == "blind":
+        arm = next_arm(self.store.arm(query_id, user.id), self._own_versions(query_id, user))
+        if arm == "blind":
             status = ProposalState(state="hidden")
         elif (ready := self.dataset_clips.look(query.row.vid).ready) is not None:
             status = self.proposals.request(query, ready.clip)
@@ -106,15 +108,23 @@ class AnnotationService:
         """Add the user's next version. Raises Conflict, NotFound, InputError, OperationReused."""
         query = self.store.query(query_id)
         versions = self._own_versions(query_id, user)
-        # The arm is what was shown, which the server knows; it must not depend on what came after the parent,
-        # so that a retry is the same request.
-        seen_before = [v for v in versions if parent_id is not None and v.id <= parent_id]
         clip = self.dataset_clips.look(query.row.vid).ready
-        arm = next_arm(user.id, query_id, seen_before)
-        if arm == "model-first" and body.proposal_id is None:
-            arm = REVEALED  # the model had not answered: the annotator saw the released moments
-        edit = body.to_edit(clip, arm=arm)
-        is_retry = any(version.op_id == op_id for version in versions)
+        first_attempt = next((version for version in versions if version.op_id == op_id), None)
+        is_retry = first_attempt is not None
+        if first_attempt is not None:
+            arm = first_attempt.edit.arm
+        else:
+            # What was shown depends on nothing that came after the parent, so that a retry which overtakes is the
+            # same request.
+            seen_before = [v for v in versions if parent_id is not None and v.id <= parent_id]
+            arm = next_arm(self.store.arm(query_id, user.id), seen_before)
+            has_begun_with_model = body.proposal_id is not None and body.opening in (None, "model")
+            if arm == "model-first" and not seen_before and not has_begun_with_model:
+                arm = REVEALED  # the model had not answered when the annotator began
+        screen: dict[str, Any] = {"arm": arm}
+        if arm == "blind":  # nothing was sent that could be on the screen, whatever the client says
+            screen |= {"proposal_id": None, "screen_reasons": None if body.screen_reasons is None else ()}
+        edit = body.to_edit(clip, **screen)
         if clip is None and edit.submitted and not is_retry and edit.reason != NO_VIDEO:
             raise InputError(
                 f"The clip of query {query_id} is not here, so nobody can have judged it; wait until it is prepared, "

@@ -1,38 +1,32 @@
 """One row of the queue as the browser's JSON: a timeline value with an `edit` part. Pure functions."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
+from annotations.arms import ARMS, Arm
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.suspicion import CLIP_S, Suspicion
 from app.media.dataset_clips import ClipStatus
 from app.timeline.value import clip_parts, empty_value, frames_part
 
-ARMS = (("blind", 0.2), ("original-first", 0.4), ("model-first", 0.4))
-"""What an annotator sees before answering, and how often."""
-REVEALED = "original-first"
+REVEALED: Arm = "original-first"
 """The arm of a change that somebody makes after their blind answer was submitted, and of an answer given before the
 model's proposal came."""
 
 
-def random_arm(annotator: str, query_id: int) -> str:
-    """The arm of an annotator and a row: random over both, and the same every time."""
-    digest = hashlib.sha256(f"arm\0{annotator}\0{query_id}".encode()).digest()
-    share = int.from_bytes(digest[:8]) / 2**64
-    for arm, chance in ARMS:
-        share -= chance
-        if share < 0:
-            return arm
-    return ARMS[-1][0]
+def next_arm(drawn: Arm, versions: Sequence[Correction]) -> Arm:
+    """The arm of the version that follows these: that of the one before it, for what a lane began with does not change.
 
-
-def next_arm(annotator: str, query_id: int, versions: Sequence[Correction]) -> str:
-    """The arm of the version that follows these. A blind annotator sees everything once they have submitted."""
-    arm = random_arm(annotator, query_id)
-    return REVEALED if arm == "blind" and any(version.edit.submitted for version in versions) else arm
+    A blind annotator sees everything once they have submitted, and whoever goes on from a version without an arm has
+    begun with that.
+    """
+    if not versions:
+        return drawn
+    if drawn == "blind":
+        return REVEALED if any(version.edit.submitted for version in versions) else drawn
+    return next((arm for arm in ARMS if arm == versions[-1].edit.arm), REVEALED)
 
 
 def task_json(
@@ -45,11 +39,13 @@ def task_json(
     proposal: Proposal | None,
     clip_status: ClipStatus,
     progress: AnnotatorProgress,
+    blind_share: float | None = None,
 ) -> dict[str, Any]:
     """One row for one annotator, as the timeline's value. In the blind arm nothing of original, model, saliency or
     reasons is in it.
 
-    `latest` is the annotator's own newest version, `arm` what the next one is made under.
+    `latest` is the annotator's own newest version, `arm` what the next one is made under, `blind_share` how many rows
+    are blind.
     """
     row, ready = query.row, clip_status.ready
     blind = arm == "blind"
@@ -83,6 +79,7 @@ def task_json(
         "parent_id": None if latest is None else latest.id,
         "edit": None if latest is None else latest.edit.to_dict(),
         "arm": arm,
+        "blind_share": blind_share,
         "original": {
             "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in original],
             "refused": not blind and row.verdict == "no-moment",

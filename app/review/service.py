@@ -108,7 +108,7 @@ class ReviewService:
             assert decision.edit is not None, "checked above"
             item = review_item(self.store, query_id, user.id)
             clip = self.dataset_clips.look(item.query.row.vid).ready
-            edit = decision.edit.to_edit(clip, submitted=True)
+            edit = decision.edit.to_edit(clip, submitted=True, opening=None, screen_reasons=None)
             if clip is not None:
                 # The median that the adjudicator's lane began with may lie between frames.
                 medians = {ms for moment in item.consensus.moments for ms in moment.to_ms()}

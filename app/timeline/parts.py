@@ -187,6 +187,7 @@ class EditPart(Part):
     parent_id: int | None
     edit: Annotated[dict[str, Any] | None, AfterValidator(_readable_edit)]
     arm: Literal["blind", "original-first", "model-first", ADJUDICATION]  # type: ignore[valid-type]
+    blind_share: Probability | None
     original: OriginalPart
     model: ModelPart | None
     others: list[OtherPart]

@@ -82,8 +82,10 @@ def test_a_store_of_the_first_schema_goes_on(tmp_path: Path, op: Operations) -> 
     engine.dispose()
     assert "start_frame" not in columns
     with Store(path) as store:
-        assert store.next_query("ada", op_id="lent-before") == Assignment(query_id=1, annotator="ada")
         store.import_rows(ROWS, dataset="qvh", op_id=op())
+        assert store.next_query("ada", op_id="lent-before") == Assignment(
+            query_id=1, annotator="ada", arm=store.arm(1, "ada")
+        )
         store.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
         assert store.corrections(1)[0].edit.moments[0].start_frame is None
 

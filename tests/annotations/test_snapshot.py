@@ -224,7 +224,8 @@ def test_the_files_say_exactly_this(store: Store, op: Operations, tmp_path: Path
         '"proposal":"op-2","created_at_ms":1700000000003,"edit":{"verdict":"moments","moments":[{"start_ms":10000,'
         '"end_ms":40500,"start_source":"hand","end_source":"hand","start_uncertainty_ms":null,'
         '"end_uncertainty_ms":null,"start_frame":null,"end_frame":null}],"reason":null,"categories":[],'
-        '"edited_text":null,"note":null,"flagged":false,"submitted":true,"arm":null,"active_ms":null,'
+        '"edited_text":null,"note":null,"flagged":false,"submitted":true,"arm":null,"opening":null,'
+        '"screen_reasons":null,"active_ms":null,'
         '"key_presses":null}}'
     )
     corrected = json.loads(lines["rows"][0])

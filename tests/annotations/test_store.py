@@ -459,7 +459,8 @@ def test_a_submission_leaves_these_rows_in_the_file(
     shutil.copy(sqlite_template, file)
     with Store(file, clock=clock) as store:
         store.import_rows(ROWS, dataset="qvh", op_id=op())
-        assert store.next_query("ada", op_id=op()) is not None
+        lent = store.next_query("ada", op_id=op())
+        assert lent is not None
         answer = edit((10_000, 20_000), (20_500, 40_000), categories=("boundary-off",), arm="blind")
         store.submit(1, answer, annotator="ada", parent_id=None, op_id=op())
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -490,4 +491,4 @@ def test_a_submission_leaves_these_rows_in_the_file(
             (1, "duplicate-query", 1.0),
             (1, "one-clip-hole", 1.0),
         ]
-        assert rows("SELECT query_id, annotator, arm, loan FROM assignments") == [(1, "ada", None, None)]
+        assert rows("SELECT query_id, annotator, arm, loan FROM assignments") == [(1, "ada", lent.arm, None)]

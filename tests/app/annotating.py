@@ -14,7 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
+from sqlalchemy import insert
 
+from annotations import tables
+from annotations.arms import ARMS, Arm
 from annotations.rows import Row
 from annotations.store import Store
 from app.__main__ import claim_port
@@ -22,7 +25,6 @@ from app.annotate.page import AnnotatePage
 from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import AnnotationService
-from app.annotate.task import random_arm
 from app.auth.users import GRANTS, Authenticator, Role, User
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService
@@ -64,9 +66,23 @@ def fill(store: Store, home: Home, rows: list[Row], *, without: tuple[str, ...] 
             write_clip(home.videos / f"{vid}.mp4", hue=20 + 15 * number)
 
 
-def annotator_with(arm: str, query_id: int = 1, stem: str = "ada") -> str:
-    """A name whose arm for a row is this one."""
-    return next(name for k in range(500) if random_arm(name := f"{stem}{k}", query_id) == arm)
+def annotator_with(arm: str, stem: str = "ada") -> str:
+    """A name whose arm is this one, on every row of a NamedArms."""
+    return f"{stem}-{arm}"
+
+
+class NamedArms(Store):
+    """A store that gives an annotator the arm that their name ends with; others draw theirs, from a fixed seed."""
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        with self.database.engine.begin() as connection:
+            statement = insert(tables.settings).prefix_with("OR IGNORE")
+            connection.execute(statement, {"name": "arm_seed", "value": 1})
+
+    def arm(self, query_id: int, annotator: str) -> Arm:
+        drawn = super().arm(query_id, annotator)
+        return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), drawn)
 
 
 @dataclass
@@ -124,7 +140,7 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
     prepare, draw, shots = (
         (prepare_clip, draw_strip, find_shots) if real else (light_prepare, light_draw, no_shots)
     )
-    with Store(home.database) as store:
+    with NamedArms(home.database) as store:
         media = MediaLibrary(home.media, prepare, draw)
         queues = JobQueues()
         grounding = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)

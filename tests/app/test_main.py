@@ -37,6 +37,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--home",
         "--database",
         "--reviews-wanted",
+        "--blind-share",
         "--sign-in",
         "--allow-anonymous-visitors",
         "accounts",
@@ -61,6 +62,11 @@ def test_a_row_wants_at_least_one_annotator(tmp_path: Path, capsys: pytest.Captu
     assert main(["--reviews-wanted", "0", "--port", "0", "--home", str(tmp_path)]) == 2
     assert "--reviews-wanted must be at least 1; got 0" in stated_error(capsys)
     assert DEFAULT_REVIEWS == REVIEWS_WANTED
+
+
+def test_a_blind_share_in_tenths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--blind-share", "0.25", "--port", "0", "--home", str(tmp_path)]) == 2
+    assert "share of blind rows is 0.25; give 0, 0.1" in stated_error(capsys)
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@
  */
 
 import { button, el, icon, keyButton, keyed, setAttr, setText } from "./dom.js";
-import { secondsText, VERDICTS } from "./format.js";
+import { percent, secondsText, VERDICTS } from "./format.js";
 import { buildLoupe, showLoupe } from "./loupe.js";
 import { counterpart, matchedTiou, setF1 } from "./moments.js";
 import { originWords } from "./edit_lanes.js";
@@ -54,7 +54,10 @@ export function showEditHead(head, { editor, state }) {
 
 function showChips(chips, item) {
   const entries = (item?.reasons ?? []).map(({ text }) => [text, "reason"]);
-  if (item?.arm === "blind") entries.push(["Blind: original and model are hidden until you submit", "blind"]);
+  if (item?.arm === "blind") {
+    const share = !item.blind_share ? "" : `, as ${percent(item.blind_share)} of the rows are`;
+    entries.push([`Blind${share}: original and model are hidden until you submit`, "blind"]);
+  }
   const key = JSON.stringify(entries);
   if (chips.dataset.key === key) return;
   chips.dataset.key = key;

@@ -8,7 +8,7 @@
  */
 
 import { FrameClock } from "./frames.js";
-import { editOf, initialDocument, reduce } from "./reducers.js";
+import { editOf, initialDocument, openingOf, reduce } from "./reducers.js";
 
 const IDLE_MS = 15_000;
 const NO_HISTORY = { past: [], future: [] };
@@ -19,6 +19,7 @@ export class Editor extends EventTarget {
   clock = new FrameClock(25, 1);
 
   #doc = initialDocument({ arm: "blind" });
+  #opening = null; // what the document began with; null where an older page began it
   #history = NO_HISTORY;
   #selection = NOBODY;
   #gesture = null;
@@ -34,6 +35,7 @@ export class Editor extends EventTarget {
     const stored = history?.version === 1 && history.query_id === row.query_id ? history : null;
     const { past, future, activity } = stored ?? {};
     this.#open(row, stored?.doc ?? initialDocument(row), { history: stored ? { past, future } : NO_HISTORY, activity });
+    this.#opening = stored ? (stored.opening ?? null) : openingOf(row);
     this.#selectFirst();
     this.#changed();
   }
@@ -55,6 +57,7 @@ export class Editor extends EventTarget {
     const starts = this.item.arm === "model-first" && !isInUse;
     if (starts) {
       this.#doc = initialDocument(this.item);
+      this.#opening = "model";
       this.#selectFirst();
     }
     this.#changed();
@@ -276,6 +279,8 @@ export class Editor extends EventTarget {
       submitted,
       proposal_id: this.item?.model?.proposal_id ?? null,
       arm: this.item?.arm ?? null,
+      opening: this.#opening,
+      screen_reasons: (this.item?.reasons ?? []).map(({ kind }) => kind),
       active_ms: Math.round(this.#activity.active_ms),
       key_presses: this.#activity.key_presses,
     };
@@ -297,6 +302,7 @@ export class Editor extends EventTarget {
       version: 1,
       query_id: this.item?.query_id ?? null,
       doc: this.#doc,
+      opening: this.#opening,
       ...this.#history,
       activity: { active_ms, key_presses },
     });

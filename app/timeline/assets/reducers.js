@@ -30,16 +30,23 @@ const EMPTY = {
 
 /** The document that an annotator starts from: their own version, or what the arm gives them. */
 export function initialDocument({ edit, arm, original, model }) {
-  if (edit) {
+  const opening = openingOf({ edit, arm, model });
+  if (opening === "version") {
     const moments = edit.moments.map((moment, idx) => ({ ...makeMoment(idx + 1), ...moment, id: idx + 1 }));
     const fields = Object.keys(editOf(EMPTY)).map((name) => [name, edit[name] ?? EMPTY[name]]);
     return { ...EMPTY, ...Object.fromEntries(fields), moments, next_id: moments.length + 1 };
   }
-  if (arm === "blind") return EMPTY;
-  const source = arm === "model-first" && model ? "model" : "original";
-  const proposal = (source === "model" ? model : original) ?? { moments: [], refused: false };
+  if (opening === "nothing") return EMPTY;
+  const proposal = (opening === "model" ? model : original) ?? { moments: [], refused: false };
   if (proposal.refused) return { ...EMPTY, verdict: "no-moment", reason: DEFAULT_REASON };
-  return withSpans(EMPTY, proposal.moments, source);
+  return withSpans(EMPTY, proposal.moments, opening);
+}
+
+/** What that document holds: one of annotations.records.OPENINGS. */
+export function openingOf({ edit, arm, model }) {
+  if (edit) return "version";
+  if (arm === "blind") return "nothing";
+  return arm === "model-first" && model ? "model" : "original";
 }
 
 /** All of a source's spans as the document's moments; overlapping ones (a model may give some) become one. */

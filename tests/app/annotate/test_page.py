@@ -84,7 +84,7 @@ def spans(versions: list[Correction]) -> list[list[tuple[int, int]]]:
 def test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys(
     bench: Bench, served: str, page: Any
 ) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     sit_down(page, served, name)
     wait_model(page)
     assert shown_query(page) == 1
@@ -103,7 +103,7 @@ def test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys(
 
 
 def test_a_model_first_row_is_accepted_with_one_key(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("model-first", 1))
+    sit_down(page, served, annotator_with("model-first"))
     wait_model(page)
     look(page)
     page.keyboard.press("Control+Enter")
@@ -116,7 +116,7 @@ def test_the_blind_arm_shows_neither_model_nor_original(bench: Bench, served: st
     page.on("response", lambda answer: sent.append(answer.text()) if "/api/queries/1" in answer.url else None)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    name = annotator_with("blind", 1)
+    name = annotator_with("blind")
     page.context.set_extra_http_headers({"x-user": f"{name}/annotator"})
     page.goto(f"{served}/annotate#q=1")
     wait_ready(page)
@@ -131,7 +131,7 @@ def test_the_blind_arm_shows_neither_model_nor_original(bench: Bench, served: st
 
 
 def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.wait_for_function(
         "document.querySelector('.tl-root').annotatePage.ahead?.ready", timeout=PATIENCE_MS
     )
@@ -164,7 +164,7 @@ def test_any_text_is_shown_as_text(bench: Bench, served: str, page: Any) -> None
 
 
 def test_edits_survive_a_reload_while_the_server_is_away(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.context.set_offline(True)
     page.keyboard.press("]")
     for _ in range(3):
@@ -188,7 +188,7 @@ def test_edits_survive_a_reload_while_the_server_is_away(bench: Bench, served: s
 
 
 def test_a_closed_tabs_edits_are_sent_by_the_next_one(bench: Bench, served: str, page: Any) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     page.route("**/edits", lambda route: route.abort())
     sit_down(page, served, name)
     page.keyboard.press("f")
@@ -201,7 +201,7 @@ def test_a_closed_tabs_edits_are_sent_by_the_next_one(bench: Bench, served: str,
 
 
 def test_the_second_browser_sees_both_versions(bench: Bench, served: str, page: Any, chromium: Any) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     sit_down(page, served, name)
     context = chromium.new_context()
     other = context.new_page()
@@ -229,7 +229,7 @@ def test_the_second_browser_sees_both_versions(bench: Bench, served: str, page: 
 
 
 def test_theirs_can_be_taken(bench: Bench, served: str, page: Any) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     sit_down(page, served, name)
     assert bench.save(1, edit_of((300, 3000)), who=f"{name}/annotator").status_code == 200
     page.keyboard.press("f")
@@ -243,7 +243,7 @@ def test_theirs_can_be_taken(bench: Bench, served: str, page: Any) -> None:
 
 
 def test_the_moments_of_both_windows_can_be_kept(bench: Bench, served: str, page: Any) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     sit_down(page, served, name)
     assert bench.save(1, edit_of((300, 900), (1500, 3000)), who=f"{name}/annotator").status_code == 200
     page.keyboard.press("f")
@@ -257,7 +257,7 @@ def test_the_moments_of_both_windows_can_be_kept(bench: Bench, served: str, page
 
 
 def test_a_row_of_which_nothing_was_shown_is_not_submitted(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     wait_model(page)  # or its coming would be said in the place of what is waited for
     page.keyboard.press("Control+Enter")
     page.wait_for_function(
@@ -276,7 +276,7 @@ def test_a_row_of_which_nothing_was_shown_is_not_submitted(bench: Bench, served:
 def test_what_the_server_fails_at_is_tried_three_times_and_holds_nothing_else_up(
     bench: Bench, served: str, page: Any
 ) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     attempts: list[str] = []
 
     def fail(route: Any) -> None:
@@ -302,7 +302,7 @@ def test_what_the_server_fails_at_is_tried_three_times_and_holds_nothing_else_up
 
 
 def test_a_comment_that_was_typed_survives_escape(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.keyboard.press("q")
     page.get_by_role("textbox", name="Comment").fill("the dog leaves earlier")
     page.keyboard.press("Escape")
@@ -323,7 +323,7 @@ def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
         made.store.import_rows([row(1, "real", duration_s=None)], dataset="real", op_id="r")
         file = shared_data / "videos" / name
         (made.home.videos / f"real{file.suffix}").write_bytes(file.read_bytes())
-        sit_down(page, url, annotator_with("original-first", 1))
+        sit_down(page, url, annotator_with("original-first"))
         page.keyboard.press("]")
         page.keyboard.press("ArrowRight")
         wait_saved(page)
@@ -371,7 +371,7 @@ def test_going_back_keeps_what_was_done_to_the_row_one_came_from(
 
 
 def test_a_refusal_needs_a_reason_and_is_stored(bench: Bench, served: str, page: Any) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.click("text=No matching moment")
     page.keyboard.press("1")
     page.wait_for_selector('[data-verdict="no-moment"][aria-checked="true"]')
@@ -409,7 +409,7 @@ def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: An
 
 
 def test_fifty_edits_survive_a_killed_server(tmp_path: Path, page: Any) -> None:
-    home, name = open_home(tmp_path / "home"), annotator_with("original-first", 1)
+    home, name = open_home(tmp_path / "home"), annotator_with("original-first")
     with Store(home.database) as store:
         fill(store, home, [row(1, "clip")])
     port = free_port()

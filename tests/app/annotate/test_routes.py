@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from annotations.importing import import_file
+from annotations.records import Edit
 from annotations.snapshot import take_snapshot
 from app.annotate.service import AnnotationService
-from app.annotate.task import random_arm
 from app.auth.users import GRANTS, Role, User
 from tempo_core.errors import InputError
 from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, until
@@ -240,7 +240,7 @@ def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) ->
 def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Bench) -> None:
     bench.store.import_rows([row(9, "first", "x" * 10_000)], dataset="long", op_id="l")
     query_id = bench.store.find("long", 9).id
-    who = f"{annotator_with('model-first', query_id)}/annotator"
+    who = f"{annotator_with('model-first')}/annotator"
     assert bench.ready(query_id, who=who)["query"] == "x" * 10_000
     said = until(
         lambda: bench.get(f"/queries/{query_id}/proposal", who=who).json(),
@@ -261,17 +261,59 @@ def test_nobody_judges_a_clip_that_is_not_here(bench: Bench) -> None:
     assert [version.edit.submitted for version in bench.store.corrections(3)] == [False, True]
 
 
-def test_an_answer_given_before_the_models_proposal_is_not_model_first(bench: Bench) -> None:
-    name = annotator_with("model-first")
-    who = f"{name}/annotator"
+def test_a_lane_that_began_before_the_models_proposal_is_not_model_first(bench: Bench) -> None:
+    who = f"{annotator_with('model-first')}/annotator"
     bench.engine.gate.clear()
     assert bench.ready(1, who=who)["edit"]["arm"] == "model-first"
-    early = bench.save(1, edit_of((0, 1000)), who=who).json()["correction_id"]
+    early = edit_of((0, 1000), opening="original", screen_reasons=["one-clip-window"])
+    draft = bench.save(1, early, who=who).json()["correction_id"]
     bench.engine.gate.set()
     until(lambda: bench.get("/queries/1/proposal", who=who).json(), lambda answer: answer["state"] == "ready")
-    shown = edit_of((0, 1100)) | {"proposal_id": bench.store.proposals(1)[0].id}
-    assert bench.save(1, shown, early, who=who).status_code == 200
-    assert [version.edit.arm for version in bench.store.corrections(1)] == ["original-first", "model-first"]
+    proposal_id = bench.store.proposals(1)[0].id
+    shown = early | {"proposal_id": proposal_id, "submitted": True}
+    assert bench.save(1, shown, draft, who=who).status_code == 200
+    # Nothing was saved before the proposal came, but the lane had been begun.
+    other = f"{annotator_with('model-first', 'bob')}/annotator"
+    assert bench.save(1, shown, who=other).status_code == 200
+    assert bench.save(1, shown | {"opening": "model"}, who=f"cy{other}").status_code == 200
+    assert [
+        (each.edit.arm, each.edit.opening, each.edit.proposal_id, each.edit.screen_reasons)
+        for each in bench.store.corrections(1)
+    ] == [
+        ("original-first", "original", None, ("one-clip-window",)),
+        ("original-first", "original", proposal_id, ("one-clip-window",)),
+        ("original-first", "original", proposal_id, ("one-clip-window",)),
+        ("model-first", "model", proposal_id, ("one-clip-window",)),
+    ]
+
+
+def test_nothing_that_the_blind_arm_hides_is_recorded_as_seen(bench: Bench) -> None:
+    bench.ready(1, who=f"{annotator_with('model-first')}/annotator")
+    until(lambda: bench.store.proposals(1), bool)
+    who = f"{annotator_with('blind')}/annotator"
+    claim = edit_of((0, 1000), proposal_id=1, opening="nothing", screen_reasons=["one-clip-window"])
+    assert bench.save(1, claim, who=who).status_code == 200
+    edit = bench.store.corrections(1)[0].edit
+    assert (edit.arm, edit.proposal_id, edit.opening, edit.screen_reasons) == ("blind", None, "nothing", ())
+
+
+def test_a_retry_answers_the_same_whatever_the_arm_is_now(bench: Bench) -> None:
+    bench.ready(1)
+    before = edit_of((0, 1000), arm="model-first")  # as a program wrote it that worked arms out of names
+    written = Edit.from_dict(before)
+    first = bench.store.submit(1, written, annotator="ada", parent_id=None, op_id="before")
+    answer = bench.save(1, edit_of((0, 1000)), op_id="before")
+    assert (answer.status_code, answer.json()["correction_id"]) == (200, first.id)
+    assert bench.store.arm(1, "ada") == "model-first"
+    assert len(bench.store.corrections(1)) == 1
+
+
+def test_the_row_says_how_many_are_blind(bench: Bench) -> None:
+    assert bench.ready(1)["edit"]["blind_share"] == 0.2
+    bench.store.save_blind_share(1.0, op_id="all", actor="test")
+    names = [f"new{number}" for number in range(40)]
+    parts = [bench.get("/queries/1", who=f"{name}/annotator").json()["edit"] for name in names]
+    assert {(part["arm"], part["blind_share"]) for part in parts} == {("blind", 1.0)}
 
 
 def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: Bench) -> None:
@@ -291,7 +333,7 @@ def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -
     release = shared_data / "qvhighlights" / "highlight_val_release.jsonl"
     with open_bench(tmp_path / "home") as bench:
         import_file(bench.store, release, op_id="val", actor="test", format="qvhighlights")
-        who = f"{annotator_with('original-first', 3)}/annotator"
+        who = f"{annotator_with('original-first')}/annotator"
         said = bench.post("/next", {"op_id": "n"}, who=who).json()
         item = bench.get("/queries/3", who=who).json()
     assert (said["progress"], said["empty"]) == ({"done": 0, "left": 1550}, False)
@@ -332,16 +374,6 @@ def test_progress_and_what_was_done_are_counted(bench: Bench) -> None:
     bench.save(1, edit_of((0, 1000)))
     assert bench.get("/me").json() == {"annotator": "ada", "makes_projects": False, "done_ids": [2]}
     assert bench.post("/next", {"op_id": "a"}).json()["progress"] == {"done": 1, "left": 2}
-
-
-def test_arms_are_drawn_as_often_as_said() -> None:
-    arms = [random_arm(f"annotator {k}", query_id) for k in range(20) for query_id in range(100)]
-    shares = {arm: arms.count(arm) / len(arms) for arm in set(arms)}
-    assert shares == {
-        "blind": pytest.approx(0.2, abs=0.03),
-        "original-first": pytest.approx(0.4, abs=0.03),
-        "model-first": pytest.approx(0.4, abs=0.03),
-    }
 
 
 def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:

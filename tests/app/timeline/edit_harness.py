@@ -90,6 +90,7 @@ def edit_part(**changes: Any) -> dict[str, Any]:
         "parent_id": None,
         "edit": None,
         "arm": "original-first",
+        "blind_share": 0.2,
         "original": {
             "moments": [{"start_ms": 2000, "end_ms": 4000}, {"start_ms": 6000, "end_ms": 8000}],
             "refused": False,

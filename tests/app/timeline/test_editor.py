@@ -91,6 +91,22 @@ def test_a_proposal_that_comes_late_fills_only_an_untouched_document(sheet: Page
     assert edit(sheet, touched, arm="model-first", model=None) == [[2000, 4000], [6000, 8000]]
 
 
+@pytest.mark.parametrize(
+    ("arm", "late", "opening"),
+    [
+        ("blind", "", "nothing"),
+        ("original-first", "", "original"),
+        ("model-first", "", "original"),
+        ("model-first", "editor.setModel(item.model);", "model"),
+        ("model-first", "editor.select({ id: 1, edge: 'end' }); editor.setModel(item.model);", "original"),
+        ("model-first", "editor.setModel(item.model); editor.load(item, editor.history());", "model"),
+        ("model-first", "editor.load({ ...item, edit: editor.edit() });", "version"),
+    ],
+)
+def test_an_edit_says_what_the_lane_began_with(sheet: Page, arm: str, late: str, opening: str) -> None:
+    assert edit(sheet, f"{late} return editor.edit().opening;", arm=arm, model=None) == opening
+
+
 def test_a_proposal_that_comes_late_leaves_an_edge_in_hand_alone(sheet: Page) -> None:
     late = """editor.select({ id: 1, edge: "end" });
     return [editor.setModel(item.model), times(), editor.selection.edge];"""
@@ -106,10 +122,12 @@ def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
         editor.apply({ type: "setNote", value: "gradual" });
         editor.note({ key: true, at_ms: 1000 }); editor.note({ key: true, at_ms: 3000 }); editor.note({ at_ms: 60000 });
         return editor.edit();""",
+        reasons=[{"kind": "hole", "text": "One-clip hole"}],
     )
     stored = Edit.from_dict(request)
     assert stored.to_request() == request
     assert (stored.submitted, stored.proposal_id, stored.arm) == (False, 3, "original-first")
+    assert (stored.opening, stored.screen_reasons) == ("original", ("hole",))
     assert (stored.active_ms, stored.key_presses) == (17_000, 2)
     assert stored.moments[0].end_source == "model"
     assert stored.moments[0].end_ms == 4400

@@ -120,7 +120,7 @@ def sit_down(page: Page, url: str, name: str) -> None:
 
 
 def test_the_whole_of_it_by_keyboard_changes_nothing(bench: AnnotateBench, served: str, page: Page) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.wait_for_function(ANSWERED)
     for key in ("]", "ArrowLeft", "Escape", "z", "s"):
         page.keyboard.press(key)
@@ -151,7 +151,7 @@ def test_the_whole_of_it_by_keyboard_changes_nothing(bench: AnnotateBench, serve
 
 
 def test_it_is_offered_once(bench: AnnotateBench, served: str, page: Page) -> None:
-    name = annotator_with("original-first", 1)
+    name = annotator_with("original-first")
     sit_down(page, served, name)
     offer = page.get_by_text("First time here?")
     expect(offer).to_be_visible()
@@ -166,7 +166,7 @@ def test_it_is_offered_once(bench: AnnotateBench, served: str, page: Page) -> No
 
 
 def test_the_offer_begins_it_and_escape_leaves_it(bench: AnnotateBench, served: str, page: Page) -> None:
-    sit_down(page, served, annotator_with("model-first", 1))
+    sit_down(page, served, annotator_with("model-first"))
     page.get_by_role("button", name="Try the keys, 90 s").press("Enter")
     expect(page.get_by_text("First time here?")).to_have_count(0)
     do(page, ["]", "d", "0", "1"])
@@ -180,7 +180,7 @@ def test_the_offer_begins_it_and_escape_leaves_it(bench: AnnotateBench, served: 
 
 
 def test_work_goes_on_beside_the_offer_and_ends_it(bench: AnnotateBench, served: str, page: Page) -> None:
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.keyboard.press("Control+Enter")
     until(lambda: written(bench)[0], lambda count: count == 1)
     expect(page.get_by_text("First time here?")).to_have_count(0)
@@ -189,7 +189,7 @@ def test_work_goes_on_beside_the_offer_and_ends_it(bench: AnnotateBench, served:
 def test_a_finger_does_it_too_on_a_phone(bench: AnnotateBench, served: str, chromium: Browser) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
-    sit_down(page, served, annotator_with("original-first", 1))
+    sit_down(page, served, annotator_with("original-first"))
     page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.model")
     page.get_by_role("button", name="Try the keys, 90 s").tap()
     thumb = page.locator(".tl-thumb")
@@ -215,7 +215,7 @@ def test_a_finger_does_it_too_on_a_phone(bench: AnnotateBench, served: str, chro
 def test_without_a_clip_it_plays_nothing_but_goes_on(bench: AnnotateBench, served: str, page: Page) -> None:
     bench.store.archive("small", op_id="gone", actor="test")
     bench.store.import_rows([row(9, "lost")], dataset="other", op_id="o")
-    name = annotator_with("original-first", 3)
+    name = annotator_with("original-first")
     page.context.set_extra_http_headers({"x-user": f"{name}/annotator"})
     page.goto(f"{served}/annotate")
     page.wait_for_selector("text=lost.mp4", timeout=PATIENCE_MS)
