@@ -84,6 +84,8 @@ VERSION_COLUMNS = {
 TRUTH, ORIGINAL = "truth", "original"
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
 Cells = dict[str, str]
+SURPLUS = ""
+"""Under this name stand the cells beyond the last column."""
 
 
 def safe(cell: str) -> str:
@@ -144,7 +146,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     unread: Counter[str] = Counter()
     rows_of_video: Counter[str] = Counter()
     for line, cells in _lines(path):
-        unread.update(name for name, cell in cells.items() if cell and name not in KNOWN)
+        unread.update(name for name, cell in cells.items() if cell and name not in (*KNOWN, SURPLUS))
         if "qid" not in cells:
             vid = cells.get("vid", "")
             cells["qid"] = f"{vid}/{rows_of_video[vid]}"
@@ -152,6 +154,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         qid = cells["qid"]
         query = queries.setdefault(qid, _Query(line=line, cells=cells))
         try:
+            if SURPLUS in cells:
+                rule = "is beyond the last column; a cell with a separator in it must stand in quotes"
+                raise FieldError("line", cells[SURPLUS], rule)
             for name in OF_QUERY:
                 if cells.get(name) != query.cells.get(name):
                     raise FieldError(name, cells.get(name), f"differs from line {query.line} of the same qid")
@@ -202,7 +207,10 @@ def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
         )
     for line, values in table:
         if any(values):
-            yield line, dict(zip(columns, map(unsafe, values), strict=False))
+            cells = dict(zip(columns, map(unsafe, values), strict=False))
+            if surplus := [value for value in values[len(columns) :] if value]:
+                cells[SURPLUS] = " ".join(surplus)
+            yield line, cells
 
 
 def _numbered(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -269,12 +277,12 @@ def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
         # No times: a verdict `no-moment` is a refusal; no verdict, or `cannot-judge`, is no ground truth.
         if truth.windows or verdict in ("moments", "no-moment"):
             windows = fields.windows(truth.windows, "start_s, end_s", duration, options.mending)
-    qid, qid_is_int = fields.qid_of_text(cells["qid"])
+    qid, qid_is_int = fields.qid_of_text(cells.get("qid"))
     return Row(
         qid=qid,
         qid_is_int=qid_is_int,
-        query=fields.text(cells["query"], "query"),
-        vid=fields.text(cells["vid"], "vid"),
+        query=fields.text(cells.get("query"), "query"),
+        vid=fields.text(cells.get("vid"), "vid"),
         duration_s=duration,
         split=options.split
         or (fields.split(cells["split"]) if cells.get("split") else split_of(path, options)),

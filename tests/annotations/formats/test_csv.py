@@ -193,6 +193,12 @@ HEAD = "qid,vid,query,start_s,end_s"
 @pytest.mark.parametrize(
     ("header", "line", "rule"),
     [
+        ("start_s,end_s,qid,vid,query", "1,2,3,v", "query is null; must be text, and not empty"),
+        (
+            "start_s,end_s,qid,vid,query",
+            "1,2,3,v,he sits, then stands",
+            'line is " then stands"; is beyond the last',
+        ),
         (HEAD, "3,v,q,1,x", 'end_s is "x"; must be a number'),
         (HEAD, "3,v,q,2,1", "start_s, end_s is .*must end after"),
         (HEAD, "3,v,q,1,", 'end_s is ""; must be a number'),
