@@ -15,7 +15,7 @@ from tempo_core.checkpoint import find_adapter, find_checkpoint, fingerprint
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.loading import load_model, read_normaliser
-from tempo_core.memory import quantisable_layers
+from tempo_core.memory import plan, quantisable_layers
 from tests.tempo_core.conftest import make_video
 
 
@@ -399,6 +399,9 @@ def test_weights_that_are_quantised_on_disk_stay_so_and_say_so(
     }
     whole = {name for name in names if type(loaded.model.get_submodule(name)) is torch.nn.Linear}
     assert names - whole == set(quantisable_layers(_load(checkpoint).model))
+    assert plan(folder, four_bit=four_bit).weight_bytes == pytest.approx(
+        loaded.model.get_memory_footprint(), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "fp8"])

@@ -33,7 +33,8 @@ def answer_rows(
         if example.row_id not in answers:
             unanswered.setdefault(example.video, []).append(example)
     for video, clip_examples in unanswered.items():
-        context = engine.encode(sample_for(engine.defaults, video, cancel=cancel), cancel=cancel)
+        frames = sample_for(engine.defaults, video, protocol=engine.protocol, cancel=cancel)
+        context = engine.encode(frames, cancel=cancel)
         for example in clip_examples:
             if cancel is not None and cancel.is_set():
                 raise Cancelled("Stopped while comparing; it can go on from there.")
