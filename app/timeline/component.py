@@ -74,6 +74,7 @@ class Timeline(gr.HTML):
         mode: Literal["ground", "annotate", "review"] = "ground",
         workspace: str | None = None,
         elem_id: str | None = None,
+        **options: Any,  # Gradio makes the component anew when its value changes, with some of its own (`render`)
     ) -> None:
         super().__init__(
             None,
@@ -83,6 +84,7 @@ class Timeline(gr.HTML):
             % tuple(json.dumps(part) for part in (ASSETS_PREFIX, assets_version(), mode, workspace)),
             apply_default_css=False,
             elem_id=elem_id,
+            **options,
         )
 
     def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
