@@ -81,6 +81,16 @@ def cross_iou(a: Windows, b: Windows) -> Floats:
         return np.where(both, shared / union, -1.0)
 
 
+def hull_iou(a: Floats, b: Floats) -> Floats:
+    """[...] shared length of windows [..., 2] over the hull of the two, as several evaluators have it.
+
+    It is the IoU where they overlap and 0 where they do not; 0 where the hull is empty.
+    """
+    shared = np.maximum(np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]), 0.0)
+    hull = np.maximum(a[..., 1], b[..., 1]) - np.minimum(a[..., 0], b[..., 0])
+    return np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0)
+
+
 def best_iou(windows: Windows, truth: Windows) -> Floats:
     """[N] IoU of each query's first window with the ground-truth window it fits best; 0 where either side is empty."""
     first = Windows(edges=windows.edges[:, :1], valid=windows.valid[:, :1])

@@ -93,17 +93,7 @@ def evaluate(
     names = files or {"predictions": "predictions", "ground_truth": "ground truth"}
     pairs = pair(truth, predictions, partial=partial)
     if rules == "official" and not partial:
-        for qids, fault in (
-            (pairs.missing, "are not in the predictions"),
-            (pairs.unknown, "are not in the ground truth"),
-        ):
-            if qids:
-                listed = ", ".join(str(qid) for qid in qids[:5]) + (", ..." if len(qids) > 5 else "")
-                raise InputError(
-                    f"{len(qids)} qids {fault} ({listed}); the official rules need the same queries on both "
-                    "sides. Use --rules strict, where a missing query scores 0, or --partial, which leaves it "
-                    "out."
-                )
+        refuse_other_queries(pairs, "official")
     answers, rejected = read_answers(pairs, file=names["predictions"])
     notes = list(pairs.notes)
     if rules == "strict":
@@ -155,6 +145,21 @@ def evaluate(
         notes=tuple(notes),
         queries=queries,
     )
+
+
+def refuse_other_queries(pairs: Pairs, rules: str) -> None:
+    """Raise InputError where the two files do not hold the same queries; `rules` names those that need it."""
+    for qids, fault in (
+        (pairs.missing, "are not in the predictions"),
+        (pairs.unknown, "are not in the ground truth"),
+    ):
+        if qids:
+            listed = ", ".join(str(qid) for qid in qids[:5]) + (", ..." if len(qids) > 5 else "")
+            raise InputError(
+                f"{len(qids)} qids {fault} ({listed}); the {rules} rules need the same queries on both "
+                "sides. Use --rules strict, where a missing query scores 0, or --partial, which leaves it "
+                "out."
+            )
 
 
 def compare(

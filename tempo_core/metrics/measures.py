@@ -38,7 +38,7 @@ def matched_counts(near: Bools) -> Ints:
     """[N] the most pairs that can be made, each window used once, where `near` [N, P, G] allows a pair."""
     counts = near.sum(axis=(1, 2), dtype=np.int64)
     for row in np.flatnonzero(_contested(near)):
-        predicted_idx, truth_idx = _assign(near[row].astype(np.float64))
+        predicted_idx, truth_idx = assign(near[row].astype(np.float64))
         counts[row] = int(near[row][predicted_idx, truth_idx].sum())
     return counts
 
@@ -49,7 +49,7 @@ def matched_moments(iou: Floats) -> tuple[Ints, Ints, Ints]:
     contested = _contested(overlap)
     parts = [np.argwhere(overlap & ~contested[:, None, None])]
     for row in np.flatnonzero(contested):
-        predicted_idx, truth_idx = _assign(np.maximum(iou[row], 0.0))
+        predicted_idx, truth_idx = assign(np.maximum(iou[row], 0.0))
         overlaps = iou[row][predicted_idx, truth_idx] > 0
         rows = np.full(int(overlaps.sum()), row)
         parts.append(np.stack([rows, predicted_idx[overlaps], truth_idx[overlaps]], axis=1))
@@ -63,7 +63,8 @@ def _contested(near: Bools) -> Bools:
     return any_along(near.sum(axis=1) > 1, 1) | any_along(near.sum(axis=2) > 1, 1)
 
 
-def _assign(gain: Floats) -> tuple[Ints, Ints]:
+def assign(gain: Floats) -> tuple[Ints, Ints]:
+    """Row and column indices of the one-to-one assignment of greatest total `gain` [P, G]."""
     from scipy.optimize import linear_sum_assignment  # half a second of CPU to import, and seldom needed
 
     predicted_idx, truth_idx = linear_sum_assignment(gain, maximize=True)

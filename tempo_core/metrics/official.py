@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tempo_core.metrics.arrays import Bools, Floats, Windows, cross_iou, pad
+from tempo_core.metrics.arrays import Bools, Floats, Windows, cross_iou, hull_iou, pad
 from tempo_core.metrics.highlights import MIN_RATINGS, clip_average_precision, hit_at_one, pad_saliency, rate
 from tempo_core.metrics.pairing import Pairs
 from tempo_core.metrics.ranking import IOU_THRESHOLDS, LENGTH_RANGES_S, MAX_WINDOWS, average_precision
@@ -92,10 +92,7 @@ def first_iou(ranked: Windows, truth: Windows) -> Floats | None:
     fits = cross_iou(first, truth)[:, 0]
     fits[~truth.valid] = -np.inf
     best = truth.edges[np.arange(len(truth)), fits.argmax(axis=1)]
-    window = first.edges[:, 0]
-    shared = np.maximum(0, np.minimum(window[:, 1], best[:, 1]) - np.maximum(window[:, 0], best[:, 0]))
-    hull = np.maximum(window[:, 1], best[:, 1]) - np.minimum(window[:, 0], best[:, 0])
-    return np.divide(shared, hull, out=np.zeros_like(shared), where=hull != 0)
+    return hull_iou(first.edges[:, 0], best)
 
 
 def _retrieval_notes(ranked: Windows, truth: Windows) -> list[str]:

@@ -1,5 +1,6 @@
 """Ground truth and predictions side by side, and what each prediction amounts to once impossible windows are out."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,6 +41,15 @@ class Pairs:
     @property
     def truth_windows(self) -> Windows:
         return pad([row.windows for row in self.truth])
+
+    def take(self, rows: Bools) -> "Pairs":
+        """Some queries only."""
+        chosen = np.flatnonzero(rows)
+        return dataclasses.replace(
+            self,
+            truth=tuple(self.truth[idx] for idx in chosen),
+            predictions=tuple(self.predictions[idx] for idx in chosen),
+        )
 
 
 def pair(truth: Sequence[TruthRow], predictions: Sequence[PredictionRow], *, partial: bool = False) -> Pairs:
@@ -125,7 +135,7 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
         possible.sort(key=lambda window: -window[2])
         ranked.append(possible[:MAX_WINDOWS])
         if stated is None:
-            stated = [window for window in possible if window[2] >= SURE_SCORE] or possible[:1]
+            stated = sure_windows(possible)
         moments.append(stated)
     rows = pairs.predictions
     answers = Answers(
@@ -138,6 +148,11 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
         ),
     )
     return answers, tuple(rejected)
+
+
+def sure_windows(ranked: Sequence[ScoredWindow]) -> list[ScoredWindow]:
+    """The answer that a ranking, best score first, amounts to: the windows that score 0.5, or else the best one."""
+    return [window for window in ranked if window[2] >= SURE_SCORE] or list(ranked[:1])
 
 
 def fault(window: Sequence[float], duration_s: float | None) -> str | None:

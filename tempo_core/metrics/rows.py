@@ -23,6 +23,10 @@ ScoredWindow = tuple[float, float, float]
 CLIP_S = 2
 """Seconds of one QVHighlights clip, the unit of saliency."""
 SHOWN_CHARACTERS = 80
+RELEVANCE_FIELDS = ("relevance", "pred_exist_score", "pred_class")
+"""P(some moment matches), as we, Soccer-GMR and NA-VMR name it; the first that a row has counts."""
+NO_MOMENT_WINDOWS = (((0.0, 0.0),), ((-1.0, -1.0),))
+"""How NA-VMR and RA-RFT write that nothing matches."""
 
 
 class FieldError(InputError):
@@ -296,6 +300,8 @@ def _truth_row(row: _Fields) -> TruthRow | None:
     qid = row.need_qid()
     duration_s = row.number("duration", "it must be a number of seconds above 0", lambda x: x > 0)
     windows = row.windows("relevant_windows", 2)
+    if windows in NO_MOMENT_WINDOWS:
+        windows = ()
     if windows is None and "relevant_windows" not in row.data:
         row.refuse(
             "relevant_windows", "absent", "ground truth must list its windows ([] when nothing matches)"
@@ -366,6 +372,7 @@ def _prediction_row(row: _Fields) -> PredictionRow:
         row.refuse(
             "pred_relevant_windows", "absent", "a prediction needs windows, saliency scores or a refusal"
         )
+    relevance_field = next((name for name in RELEVANCE_FIELDS if name in row.data), RELEVANCE_FIELDS[0])
     return PredictionRow(
         line=row.line,
         qid=qid,
@@ -374,6 +381,6 @@ def _prediction_row(row: _Fields) -> PredictionRow:
         windows=None if windows is None else tuple((w[0], w[1], w[2]) for w in windows),
         moments=None if moments is None else tuple((m[0], m[1]) for m in moments),
         saliency=None if saliency is None else tuple(saliency),
-        relevance=row.number("relevance", "it must be a probability from 0 to 1", lambda x: 0 <= x <= 1),
+        relevance=row.number(relevance_field, "it must be a probability from 0 to 1", lambda x: 0 <= x <= 1),
         refused=refused,
     )

@@ -1,8 +1,11 @@
 """An evaluation as tables of text: the terminal's report, and what the page shows too."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tempo_core.metrics.evaluation import Evaluation, Measures
+from tempo_core.metrics.rules.comparison import QUANTITIES, RulesComparison
+from tempo_core.metrics.rules.report import RulesReport
 
 MAX_LISTED = 10
 GROUP_MEASURES = (
@@ -136,3 +139,74 @@ def share(value: float | None) -> str:
 def span(measure: Mapping[str, float | None]) -> str:
     """The interval of a measure, or a dash where there is none."""
     return "-" if measure["low"] is None else f"{share(measure['low'])} .. {share(measure['high'])}"
+
+
+def render_rules(report: RulesReport, corrected: RulesReport | None = None) -> str:
+    """A benchmark's scores as lines of text; with `corrected`, each beside the first."""
+    columns = [report] if corrected is None else [report, corrected]
+    flat = [flatten(column.headline) for column in columns]
+    rows = [[name, *(percent(scores.get(name)) for scores in flat)] for name in flat[0]]
+    parts = [
+        *(rules_heading(column) for column in columns),
+        grid([report.title, *["score", "corrected"][: len(columns)]], rows),
+    ]
+    for field, values in report.groups.items():
+        groups = {value: flatten(scores.get("brief", scores)) for value, scores in values.items()}
+        table = [
+            [value, *(percent(scores.get(name)) for name in flat[0])] for value, scores in groups.items()
+        ]
+        parts.append(grid([f"by {field}", *flat[0]], table))
+    notes = [f"note: {note}" for column in columns for note in column.notes]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
+
+
+def rules_heading(report: RulesReport) -> str:
+    """The two files, the rules, whose evaluator they are equal to, and how many queries were scored."""
+    counts = report.counts
+    unknown = f", {counts['unknown']} not in the ground truth" if counts["unknown"] else ""
+    return (
+        f"{report.files['predictions']} on {report.files['ground_truth']}, {report.rules} rules "
+        f"({report.source}): {counts['scored']} of {counts['ground_truth']} queries scored, "
+        f"{counts['missing']} missing{unknown}."
+    )
+
+
+def render_comparison(comparison: RulesComparison) -> str:
+    """What every rules say of one file: shared quantities with their spread, and the queries they differ on most."""
+    rows = [
+        [rules, *(percent(values.get(name)) for name in QUANTITIES)]
+        for rules, values in comparison.quantities.items()
+    ]
+    spreads = ["spread"]
+    for name in QUANTITIES:
+        stated = [
+            value for values in comparison.quantities.values() if (value := values.get(name)) is not None
+        ]
+        spreads.append(percent(max(stated) - min(stated)) if stated else "-")
+    listed = comparison.disagreements[:MAX_LISTED]
+    queries = [
+        [str(row.qid), *(share(row.overlap.get(rules)) for rules in comparison.rules), share(row.spread)]
+        for row in listed
+    ]
+    count = len(comparison.disagreements)
+    files = comparison.files
+    parts = [
+        f"{files['predictions']} on {files['ground_truth']}, by every rules.",
+        grid(["rules, %", *QUANTITIES], [*rows, spreads]),
+    ]
+    if queries:
+        parts.append(
+            f"The rules give {count} queries different overlap; most so:\n"
+            + grid(["qid, IoU", *comparison.rules, "spread"], queries)
+        )
+    if comparison.notes:
+        parts.append("\n".join(f"note: {note}" for note in comparison.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def flatten(scores: Mapping[str, Any], path: str = "") -> dict[str, float | None]:
+    """Nested scores under flat names such as `RA-IoU/R@0.5`."""
+    flat: dict[str, float | None] = {}
+    for name, value in scores.items():
+        flat |= flatten(value, f"{path}{name}/") if isinstance(value, Mapping) else {path + name: value}
+    return flat
