@@ -34,8 +34,10 @@ def evaluate(
     rules: Annotated[
         Rules,
         typer.Option(
-            help="official: the published evaluator's numbers, faults included; strict: faults mended; a benchmark's "
-            "name: the numbers of its authors' evaluator; all: every one, and where they disagree"
+            metavar="NAME",
+            help="official: the published evaluator's numbers, faults included; strict: faults mended; qv-m2, "
+            "soccer-gmr, omtg, vue-tr, vue-tr-v2, timelens, unitime, na-vmr, ra-rft: the numbers of that benchmark's "
+            "evaluator; all: every one, and where they disagree",
         ),
     ] = "strict",
     corrected: Annotated[

@@ -92,3 +92,11 @@ def test_options_without_a_meaning_are_refused(tmp_path: Path, capsys: pytest.Ca
     assert "--html is not made for --rules omtg" in capsys.readouterr().err
     assert run(tmp_path, "--rules", "all", "--by", "duration") == 2
     assert "--by is not made for --rules all" in capsys.readouterr().err
+
+
+def test_the_command_knows_every_benchmark() -> None:
+    from typing import get_args
+
+    from tempo_core.commands.evaluate import Rules
+
+    assert get_args(Rules) == ("official", "strict", *BENCHMARKS, "all")
