@@ -51,9 +51,8 @@ def import_file(
 ) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
 
-    With `update`, what known rows lack is filled from the file.
-
-    With `options.keep_going`, rows that break a rule are left out and named. Raises RowsRejected, InputError.
+    With `options.keep_going`, rows that break a rule are left out and named; with `update`, what known rows lack is
+    filled from the file. Raises RowsRejected, InputError.
     """
     result = formats.read(path, format=format, options=options)
     dataset = dataset or usual_dataset(store, result)

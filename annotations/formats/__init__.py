@@ -116,10 +116,10 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
                 problems.append(Problem.of(error, origin.file, origin.line, place=origin.place, raw=item.raw))
             else:
                 mending = options.mending
-                repairs = mending.repairs_of(item.windows) if mending is not None else []
-                # The row itself says what was repaired in it, so that every export does.
-                extra = {**item.extra, MENDED: repairs} if repairs else item.extra
-                rows[item.qid] = dataclasses.replace(item, extra=extra)
+                if mending is not None and (repairs := mending.repairs_of(item.windows)):
+                    # The row itself says what was repaired in it, so that every export does.
+                    item = dataclasses.replace(item, extra={**item.extra, MENDED: repairs})
+                rows[item.qid] = item
     except FieldError as error:
         raise InputError(f"{path.name} cannot be read as {name}: {error}") from error
     problems.sort(key=lambda problem: (problem.file, problem.line))
