@@ -384,8 +384,10 @@ def losses(row: Row, path: Path, options: ExportOptions) -> Iterator[str]:
     """A version of the release comes back as an annotator's; only predictions have scores, and no times of work."""
     if row.extra.keys() - {"fps"}:
         yield "extra"
-    if any(version.active_ms is not None for version in row.annotations or () if version.source == "model"):
-        yield "annotations.active_ms"
+    models = [version for version in row.annotations or () if version.source == "model"]
+    for name in ("active_ms", "updated_at"):
+        if any(getattr(version, name) is not None for version in models):
+            yield f"annotations.{name}"
     versions = [version for version in row.annotations or () if version.source != "model"]
     if any(version.source == "original" for version in versions):
         yield "annotations.source"
@@ -418,17 +420,17 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
             if version.source == "model":
                 score = {"score": max(version.scores)} if version.scores else {}
                 result = _result("p", version.windows, version.verdict, fps, version)
-                dated = {} if version.updated_at is None else {"updated_at": version.updated_at}
-                predictions.append({"model_version": version.annotator, **score, **dated, "result": result})
+                predictions.append({"model_version": version.annotator, **score, "result": result})
                 continue
             result = _result("a", version.windows, version.verdict, fps)
-            timing: dict[str, Any] = {}
+            # Label Studio's import takes an annotation that does not say so for ground truth.
+            about: dict[str, Any] = {"ground_truth": False}
             if version.active_ms is not None:
-                timing["lead_time"] = version.active_ms / 1000
+                about["lead_time"] = version.active_ms / 1000
             if version.updated_at is not None:
-                timing["updated_at"] = version.updated_at
+                about["updated_at"] = version.updated_at
             if fields.qid_of_text(version.annotator)[1]:
-                annotations.append({"completed_by": int(version.annotator), **timing, "result": result})
+                annotations.append({"completed_by": int(version.annotator), **about, "result": result})
                 continue
             # Label Studio refuses users that it does not know: a pseudonym is a text beside the labels.
             value = {"text": [version.annotator]}
@@ -439,7 +441,7 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
                 "to_name": "video",
                 "value": value,
             }
-            annotations.append({**timing, "result": [*result, name]})
+            annotations.append({**about, "result": [*result, name]})
         tasks.append({"id": number, "data": data, "annotations": annotations, "predictions": predictions})
     config = path.with_name(f"{path.stem}.labels.xml")
     files = {path: json.dumps(tasks, indent=1).encode("ascii"), config: LABEL_CONFIG.encode("ascii")}

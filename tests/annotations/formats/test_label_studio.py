@@ -107,6 +107,7 @@ def test_a_task_holds_every_party(tmp_path: Path) -> None:
                     ],
                 },
                 {
+                    "ground_truth": False,
                     "lead_time": 12.4,
                     "updated_at": "2026-11-21T01:02:03Z",
                     "result": [
@@ -116,8 +117,8 @@ def test_a_task_holds_every_party(tmp_path: Path) -> None:
                         name_of("ada"),
                     ],
                 },
-                {"completed_by": 7, "result": [choice("a0", "no-moment")]},
-                {"result": [choice("a0", "cannot-judge"), name_of("cal")]},
+                {"ground_truth": False, "completed_by": 7, "result": [choice("a0", "no-moment")]},
+                {"ground_truth": False, "result": [choice("a0", "cannot-judge"), name_of("cal")]},
             ],
             "predictions": [
                 {
@@ -281,6 +282,11 @@ def test_what_only_predictions_hold_is_counted(tmp_path: Path) -> None:
         tmp_path / "t.json", "label-studio", replace(UNLABELLED, annotations=(released,)), frame_rate=25
     )
     assert report.dropped == {"annotations.source": 1, "annotations.scores": 1}
+    dated = replace(TINY, saliency=None, active_ms=1, updated_at="2026-11-21T01:02:03Z")
+    report = export(
+        tmp_path / "d.json", "label-studio", replace(UNLABELLED, annotations=(dated,)), frame_rate=25
+    )
+    assert report.dropped == {"annotations.active_ms": 1, "annotations.updated_at": 1}
     numbered = replace(ADA, annotator="007", scores=None)
     export(tmp_path / "n.json", "label-studio", replace(UNLABELLED, annotations=(numbered,)), frame_rate=25)
     (row,) = read(tmp_path / "n.json").rows
