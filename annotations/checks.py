@@ -1,23 +1,50 @@
 """`verify`: is every record still what was written, and does everything that refers to something find it?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy.exc import DBAPIError
 
-from annotations import reading, tables
+from annotations import operation_log, reading, tables
+from annotations.errors import StoreError
 from annotations.records import Correction, digest
 from annotations.snapshot import open_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 
 
-def problems(store: Store) -> list[str]:
-    """One sentence for each thing that is wrong; empty when nothing is. Reads everything, writes nothing."""
-    with store.database.read() as connection:
-        sentences = [*_database_problems(connection), *_record_problems(connection)]
-        folders = connection.execute(select(tables.snapshots.c.path)).scalars().all()
+def problems(store: Store, *, snapshots: bool = True) -> list[str]:
+    """One sentence for each thing that is wrong; empty when nothing is. Reads everything, writes nothing.
+
+    `snapshots` False leaves the folders of snapshots out: those of a backup are elsewhere.
+    """
+    sentences: list[str] = []
+    if store.database.lacks_log:
+        sentences.append(
+            "This file was copied while a program had it open, without its write-ahead log: what was written last "
+            "may be missing. Use `backup` to copy a store."
+        )
+    folders: Sequence[str] = ()
+    checks = {
+        "database": _database_problems,
+        "operation log": operation_log.problems,
+        "records": _record_problems,
+    }
+    for subject, check in checks.items():
+        # In a damaged file one table may be readable and another not.
+        try:
+            with store.database.read() as connection:
+                sentences += check(connection)
+        except (StoreError, DBAPIError, LookupError, TypeError, ValueError) as error:
+            sentences.append(f"The {subject} cannot be checked: {error}")
+    if snapshots:
+        try:
+            with store.database.read() as connection:
+                folders = connection.execute(select(tables.snapshots.c.path)).scalars().all()
+        except (StoreError, DBAPIError) as error:
+            sentences.append(f"The snapshots cannot be checked: {error}")
     for folder in map(Path, folders):
         # A snapshot that was moved away or deleted is no fault; one that is there must be whole.
         if folder.is_dir():
@@ -26,6 +53,20 @@ def problems(store: Store) -> list[str]:
             except InputError as error:
                 sentences.append(str(error))
     return sentences
+
+
+def check_file(store: Store) -> None:
+    """SQLite's quick check, as at a server's start. Raises StoreError, with the remedy, when the file is damaged."""
+    if not store.database.is_sqlite:
+        return
+    with store.database.read() as connection:
+        result = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    if result != "ok":
+        damage = " ".join(result.split())
+        raise StoreError(
+            f"The database {store.database.url.database} is damaged ({damage}). Keep the file, and restore a backup: "
+            "python -m annotations restore FILE."
+        )
 
 
 def _database_problems(connection: Connection) -> Iterator[str]:

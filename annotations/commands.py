@@ -421,15 +421,67 @@ def agreement(
 def verify(database: Database = None, as_json: AsJson = False) -> int:
     """Check the database and its snapshots; exit code 1 when something is wrong.
 
-    File integrity, references, append-only triggers, hashes of originals, corrections and snapshots.
+    File integrity, references, append-only triggers, the chained log of operations, hashes of originals, corrections
+    and snapshots. Compare the number of operations and the last digest with those that a backup named.
     """
-    from annotations import checks
+    from annotations import checks, operation_log
+    from annotations.errors import DatabaseTooNew, StoreError
+
+    answer: dict[str, Any] = {"operations": None, "head_sha256": None}
+    try:
+        with open_store(database) as store:
+            problems = checks.problems(store)
+            with store.database.read() as connection:
+                answer["operations"], answer["head_sha256"] = operation_log.head(connection)
+    except DatabaseTooNew:
+        raise
+    except StoreError as error:
+        problems = [str(error)]
+    lines = problems or [
+        f"Everything is as it was written: {answer['operations']} operations, "
+        f"the last digest {answer['head_sha256'] or 'none'}."
+    ]
+    show({"problems": problems, **answer}, "\n".join(lines), as_json=as_json, pretty=True)
+    return 1 if problems else 0
+
+
+@app.command()
+def backup(
+    out: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all of a SQLite store to one read-only file, while it is in use.
+
+    The file is checked, and can be opened where nothing can be written. Videos and snapshots are files of their own.
+    """
+    from annotations import backups
 
     with open_store(database) as store:
-        problems = checks.problems(store)
-    text = "\n".join(problems) or "Everything is as it was written."
-    show({"problems": problems}, text, as_json=as_json, pretty=True)
-    return 1 if problems else 0
+        written = backups.back_up(store.database, out)
+    answer = {"file": str(out), "operations": written.operations, "head_sha256": written.head_sha256}
+    text = f"{out} holds {written.operations} operations, the last digest {written.head_sha256 or 'none'}."
+    show(answer, text, as_json=as_json, pretty=True)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the store, which stays beside it; stop the server first."""
+    from annotations import backups
+    from annotations.database import Database, default_url
+
+    restored = backups.restore(file, Database(database or default_url(), migrate=False))
+    answer = {
+        "file": str(restored.path),
+        "operations": restored.operations,
+        "head_sha256": restored.head_sha256,
+    }
+    text = f"{restored.path} holds {restored.operations} operations again."
+    show(answer, text, as_json=as_json, pretty=True)
 
 
 @app.command()

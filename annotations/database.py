@@ -7,10 +7,11 @@ Any other SQLAlchemy URL is used as it is; the tests run on PostgreSQL too.
 
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 from sqlalchemy.pool import StaticPool
 
 from annotations import migrations
-from annotations.errors import StoreError
+from annotations.errors import DiskFull, StoreError
 from tempo_core.errors import InputError
 
 BUSY_TIMEOUT_MS = 30_000
@@ -64,19 +65,34 @@ class Database:
     def __init__(self, url: str | Path, *, migrate: bool = True) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.read_only = False
+        """Whether the file is an archive: nothing is written to it."""
+        self.lacks_log = False
+        """Whether the file was copied from a store in use without its write-ahead log, which may hold more."""
         self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
-        options: dict[str, Any] = {}
+        url_in_use, options = self.url, dict[str, Any]()
         if self.in_memory:
             options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         elif self.is_sqlite:
-            folder = Path(self.url.database or "").parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-        self.engine = create_engine(self.url, **options)
+            path = Path(self.url.database or "")
+            self.lacks_log = is_in_use_or_copied(path) and not _log_of(path).exists()
+            self.read_only = path.is_file() and not _can_write(path)
+            if self.read_only:
+                if _log_of(path).exists():
+                    raise StoreError(
+                        f"{path} has a write-ahead log beside it, which cannot be read where nothing can be written. "
+                        "Copy both to a folder that can be written."
+                    )
+                query = {"mode": "ro", "immutable": "1", "uri": "true"}
+                url_in_use = self.url.set(database=path.absolute().as_uri(), query=query)
+            else:
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}.") from error
+        self.engine = create_engine(url_in_use, **options)
         if self.is_sqlite:
-            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "connect", _set_up_archive if self.read_only else _set_up_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         # Threads of one process wait here, in turn, rather than in SQLite's unfair busy handler.
         self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
@@ -89,6 +105,11 @@ class Database:
         with self.read() as connection:
             if migrations.current(connection) == migrations.HEAD:
                 return False
+        if self.read_only:
+            raise StoreError(
+                f"{self.url.database} has an older schema and cannot be written. Copy it to a folder that can be "
+                "written, and open the copy."
+            )
         for transaction in self.transactions():
             with transaction as connection:
                 has_changed = migrations.upgrade(connection)
@@ -100,7 +121,10 @@ class Database:
         with self._read_lock, self._connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
-            yield connection
+            try:
+                yield connection
+            except DBAPIError as error:
+                raise self._in_words(error) or error from error
 
     def transactions(self) -> Iterator[AbstractContextManager[Connection]]:
         """Attempts at one write transaction; the iteration ends when one is committed.
@@ -109,6 +133,8 @@ class Database:
         WRITE_TIMEOUT_S, then StoreError) and, up to MAX_RACES times, when another writer took a unique key
         first. Any other error ends the iteration, and nothing is written.
         """
+        if self.read_only:
+            raise StoreError(f"{self.url.database} is an archive: nothing can be written to it.")
         give_up_at_s, num_races, pause_s = time.monotonic() + WRITE_TIMEOUT_S, 0, 0.005
         while True:
             failures: list[DBAPIError] = []
@@ -141,19 +167,70 @@ class Database:
                 isinstance(error, OperationalError) and any(text in str(error.orig) for text in _BUSY_TEXTS)
             )
             if not is_busy and not isinstance(error, IntegrityError):
-                raise
+                raise self._in_words(error) or error from error
             failures.append(error)
 
     def _connect(self) -> Connection:
         try:
             return self.engine.connect()
-        except OperationalError as error:
+        except DBAPIError as error:
             address = self.url.render_as_string(hide_password=True)
-            raise StoreError(f"The database {address} cannot be opened: {error.orig}.") from error
+            raise self._in_words(error) or StoreError(
+                f"The database {address} cannot be opened: {error.orig}."
+            ) from error
+
+    def _in_words(self, error: DBAPIError) -> StoreError | None:
+        """What a failure of the disk or the file means for a person; None for every other error."""
+        match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
+            case sqlite3.SQLITE_FULL:
+                return DiskFull(
+                    "The server's disk is full; nothing was saved. Edits stay in the browser, which sends them again "
+                    "when there is room."
+                )
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StoreError(
+                    f"The database {self.url.database} is damaged ({error.orig}). Stop the server, keep the file, and "
+                    "restore a backup: python -m annotations restore FILE."
+                )
+            case sqlite3.SQLITE_IOERR:
+                return StoreError(
+                    f"The disk of {self.url.database} failed ({error.orig}); nothing was written. Look at its health."
+                )
+        return None
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Give every connection back. The last program to close a SQLite file leaves all of it in that one file."""
         self.engine.dispose()
+        if self.is_sqlite and not self.in_memory and not self.read_only:
+            path = Path(self.url.database or "")
+            if path.is_file():
+                with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0)) as connection:
+                    connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def is_in_use_or_copied(path: Path) -> bool:
+    """Whether a SQLite file was not closed: a program has it open, was killed, or it was copied meanwhile.
+
+    The header says so (bytes 18 and 19 are 2: a write-ahead log goes with the file, https://sqlite.org/fileformat2.html).
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:20] == b"\x02\x02"
+    except OSError:
+        return False
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _can_write(path: Path) -> bool:
+    """Whether the file and its folder can be written; a file without write permission is an archive, for root too."""
+    return bool(path.stat().st_mode & 0o222) and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _set_up_archive(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

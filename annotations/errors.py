@@ -12,6 +12,10 @@ class StoreError(TempoError):
     """The store cannot do what was asked, for a reason outside the request."""
 
 
+class DiskFull(StoreError):
+    """The disk of the database is full; nothing was written."""
+
+
 class NotFound(InputError):
     """Record not found."""
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
-from annotations import imports, queue, reading, tables
+from annotations import imports, operation_log, queue, reading, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
@@ -468,7 +468,7 @@ class Store:
             yield operation
             if operation.is_new:
                 values = {**record, "result": operation.result, "created_at_ms": operation.at_ms}
-                connection.execute(insert(table), values)
+                operation_log.append(connection, values)
 
     # Reading
 
@@ -715,6 +715,7 @@ def _add_versions(
     """Store the rows' `annotations`; those that an earlier import brought are recognised by their content."""
     connection, at_ms = operation.connection, operation.at_ms
     counts, changed_ids = {"proposals": 0, "corrections": 0}, set()
+    records = []
     for row in rows:
         for version in row.annotations or ():
             if version.source == "original":
@@ -750,7 +751,8 @@ def _add_versions(
                 "actor": version.annotator,
                 "created_at_ms": at_ms,
             }
-            connection.execute(insert(tables.operations), record)
+            records.append(record)
+    operation_log.append(connection, *records)
     queue.renew(connection, sorted(changed_ids))
     return counts
 

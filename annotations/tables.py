@@ -44,7 +44,7 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
 
 
 def _operation() -> Column[str]:
-    """The operation that wrote a row; checked at commit, as the operation with its result is written last."""
+    """The operation that a row belongs to; checked at commit, as the operation with its result is written last."""
     operation = ForeignKey("operations.op_id", deferrable=True, initially="DEFERRED")
     return Column("op_id", operation, nullable=False, unique=True)
 
@@ -58,6 +58,14 @@ operations = Table(
     Column("result", JSON),
     Column("actor", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+)
+
+operation_log = Table(
+    "operation_log",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, ... without a gap
+    _operation(),
+    Column("sha256", Text, nullable=False),  # of the operation and of the sha256 before it
 )
 
 datasets = Table(
@@ -262,6 +270,7 @@ settings = Table(
 
 APPEND_ONLY = (
     "operations",
+    "operation_log",
     "sources",
     "queries",
     "proposals",

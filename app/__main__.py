@@ -4,13 +4,14 @@ The page is served first; the model loads beside it. Exit code 2 and one line fo
 in use, a folder that cannot be written, a damaged checkpoint. What is heavy to import is imported when it is needed.
 """
 
+import ipaddress
 import logging
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import uuid4
 
 import typer
@@ -20,6 +21,8 @@ from tempo_core import command_line
 from tempo_core.errors import InputError
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from annotations.store import Store
     from app.auth.users import Authenticator
     from app.home import Home
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 7860
 DEFAULT_REVIEWS = 3
 """The same as app.annotate.service.REVIEWS_WANTED, which is heavy to import before the command line is read."""
+
+LogForm = Literal["warnings", "text", "json"]
 
 app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.")
 app.add_typer(accounts)
@@ -99,6 +104,30 @@ def open_authenticator(
     return authenticator
 
 
+def server_settings(studio: Any, trusted_proxies: str = "") -> "uvicorn.Config":
+    """How the server runs. Without trusted proxies nobody's word is taken for where a request comes from: uvicorn by
+    itself believes an X-Forwarded-For that comes from this machine. Raises InputError.
+    """
+    import uvicorn
+
+    proxies = [entry.strip() for entry in trusted_proxies.split(",") if entry.strip()]
+    for entry in proxies:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            raise InputError(
+                f"--trusted-proxies names {entry!r}, which is no address or network. Give them like "
+                "127.0.0.1,10.0.0.0/8."
+            ) from error
+    return uvicorn.Config(
+        studio,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+    )
+
+
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
@@ -160,14 +189,31 @@ def serve(
             help="admit anybody who can reach --host without sign-in, as a visitor and nothing more",
         ),
     ] = False,
+    trusted_proxies: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            envvar="TEMPO_TRUSTED_PROXIES",
+            help="addresses and networks, by commas, whose X-Forwarded-For and -Proto are believed "
+            "(default: nobody's)",
+        ),
+    ] = "",
+    log: Annotated[
+        LogForm,
+        typer.Option(
+            envvar="TEMPO_LOG",
+            help="what is logged to stderr: warnings only, or a line for each request too, as text or JSON",
+        ),
+    ] = "warnings",
 ) -> int:
     """Serve Tempo Studio in the browser."""
     if context.invoked_subcommand is not None:
         context.obj = {"home": home, "database": database}
         return 0
     from annotations.arms import check_blind_share
+    from annotations.checks import check_file
     from annotations.store import Store
-    from app.home import open_home
+    from app.home import open_home, serving_lock
 
     if reviews_wanted < 1:
         raise InputError(f"--reviews-wanted must be at least 1; got {reviews_wanted}.")
@@ -182,7 +228,8 @@ def serve(
     listener = claim_port(host, port)
     say(f"clips and results are kept in {tempo_home.root}")
     prepare_surroundings(tempo_home.uploads, checkpoint)
-    with listener, Store(database or tempo_home.database) as store:
+    with listener, serving_lock(tempo_home), Store(database or tempo_home.database) as store:
+        check_file(store)
         authenticator = open_authenticator(
             tempo_home, store, host=host, sign_in=sign_in, allow_anonymous_visitors=allow_anonymous_visitors
         )
@@ -193,8 +240,10 @@ def serve(
 
         from app.build import build_app
         from app.ground.engines import EngineProvider
+        from app.http.operations import set_up_logging
         from app.training.service import ModelSelection
 
+        set_up_logging(log)
         failures: list[Exception] = []
 
         def load() -> Any:
@@ -220,8 +269,9 @@ def serve(
             store=store,
             reviews_wanted=reviews_wanted,
             selection=ModelSelection(checkpoint=checkpoint, adapter=adapter),
+            metrics_token=os.environ.get("TEMPO_METRICS_TOKEN", ""),
         )
-        server = uvicorn.Server(uvicorn.Config(studio, log_level="warning", timeout_graceful_shutdown=5))
+        server = uvicorn.Server(server_settings(studio, trusted_proxies))
         address, number = listener.getsockname()[:2]
         say(f"serving http://{f'[{address}]' if ':' in address else address}:{number} (stop with Ctrl-C)")
         server.run(sockets=[listener])

@@ -6,6 +6,7 @@ working threads begin with the server and end with it.
 
 import asyncio
 import logging
+import shutil
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount, Route
 
 from annotations.store import Store
 from app.annotate.page import AnnotatePage
@@ -21,7 +23,7 @@ from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import REVIEWS_WANTED, AnnotationService
 from app.auth.badge import account_badge
-from app.auth.routes import guard
+from app.auth.routes import SIGN_IN_PATHS, guard
 from app.auth.users import Authenticator
 from app.data.downloads import Downloads
 from app.data.page import DataPage
@@ -33,10 +35,15 @@ from app.ground.examples import SHIPPED, example_routes, read_examples
 from app.ground.page import GroundPage
 from app.ground.service import GroundingService, ground_with_engine
 from app.home import Home
+from app.http.errors import StorageFull
+from app.http.gradio_gate import OPEN_ROUTES, GradioGate, StreamOwners
+from app.http.operations import RequestLog, RequestMetrics, operation_routes
 from app.job_queue import JobQueues
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
+from app.media.storage import GIB, StorageLimits
+from app.media.uploads import OwnedFileBlocks, Uploads, upload_routes
 from app.review.page import ReviewPage
 from app.review.service import ReviewService
 from app.timeline import mount_assets
@@ -47,10 +54,9 @@ from app.ui.theme import style, theme
 
 logger = logging.getLogger(__name__)
 
-MAX_UPLOAD = "2gb"
+MAX_UPLOAD_BYTES = 2 * GIB
 SWEEP_INTERVAL_S = 600.0
 PROMOTION_INTERVAL_S = 2.0
-UPLOAD_AGE_S = 6 * 3600
 
 
 def build_app(
@@ -65,9 +71,11 @@ def build_app(
     ground: Callable[..., tuple[Any, Any]] = ground_with_engine,
     contexts: ContextStore | None = None,
     training: TrainingService | None = None,
-    max_upload: str | int = MAX_UPLOAD,
+    max_upload_bytes: int = MAX_UPLOAD_BYTES,
+    limits: StorageLimits | None = None,
     reviews_wanted: int = REVIEWS_WANTED,
     selection: ModelSelection | None = None,
+    metrics_token: str = "",
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
@@ -78,15 +86,17 @@ def build_app(
     already point to `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
-    media = MediaLibrary(home.media, prepare, draw)
+    limits = limits or StorageLimits()
+    media = MediaLibrary(home.media, prepare, draw, limits=limits)
+    uploads, owners = Uploads(home.uploads, limits), StreamOwners()
     queues = JobQueues()
-    grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts)
+    grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts, uploads=uploads)
     ground_page = GroundPage(grounding, authenticator, examples)
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
-        dataset_clips = DatasetClips(store, media, queues.clips, home.videos)
+        dataset_clips = DatasetClips(store, media, queues.dataset_clips, home.videos)
         proposals = Proposals(store, grounding)
-        sample = SampleProject(store, dataset_clips, proposals, queues.clips)
+        sample = SampleProject(store, dataset_clips, proposals, queues.dataset_clips)
         annotation = AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted)
         data = DataService(store, Downloads(home.exports), home.snapshots, queues.data)
         training = training or TrainingService(store, home, engines, selection=selection)
@@ -108,14 +118,40 @@ def build_app(
     app.state.grounding = grounding
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
     guard(app, authenticator)
-    routers = [media_routes(media), example_routes(examples), status_routes(grounding)]
+    request_metrics, paths = RequestMetrics(), [*SIGN_IN_PATHS, "/account"]
+    app.add_middleware(RequestLog, metrics=request_metrics, routes=paths)
+    routers = [
+        media_routes(media),
+        upload_routes(uploads, owners, max_bytes=max_upload_bytes),
+        example_routes(examples),
+        status_routes(grounding),
+    ]
     routers += [router for page in pages if (router := page.routes()) is not None]
+    routers.append(
+        operation_routes(
+            authenticator,
+            request_metrics,
+            checks=_readiness(engines, store, media),
+            gauges=lambda: {
+                **{f"jobs_{queue.name.replace('-', '_')}": len(queue) for queue in queues.all()},
+                "uploads_bytes": uploads.total_bytes(),
+                "disk_free_bytes": shutil.disk_usage(home.root).free,
+            },
+            metrics_token=metrics_token,
+        )
+    )
     for router in routers:
         app.include_router(router)
+        paths += [route.path for route in router.routes if isinstance(route, Route)]
+    paths += [path for _, path in OPEN_ROUTES]
     mount_assets(app)
 
-    with gr.Blocks(
-        title="Tempo Studio", analytics_enabled=False, fill_width=True, delete_cache=(3600, UPLOAD_AGE_S)
+    with OwnedFileBlocks(
+        uploads=uploads,
+        authenticator=authenticator,
+        title="Tempo Studio",
+        analytics_enabled=False,
+        fill_width=True,
     ) as blocks:
         gr.Navbar(main_page_name=ground_page.title, visible=bool(store_pages))
         account_badge()
@@ -145,7 +181,6 @@ def build_app(
             auth_dependency=user_id,
             allowed_paths=[str(example.path) for example in examples],
             show_error=False,
-            max_file_size=max_upload,
             ssr_mode=False,
             theme=theme(),
             css=style(),
@@ -153,7 +188,39 @@ def build_app(
     # Gradio 6.31 refuses files that nobody uploaded only once a Blocks "has launched", and
     # mounting does not say so (gradio/processing_utils.py, _check_allowed).
     blocks.has_launched = True
+    gradio = next(route for route in app.routes if isinstance(route, Mount) and route.path == "")
+    gradio.app = GradioGate(
+        gradio.app,
+        authenticator=authenticator,
+        owners=owners,
+        pages=[page.path for page in pages],
+        api_names=[str(fn.api_name) for fn in blocks.fns.values() if fn.api_visibility == "public"],
+    )
     return mounted
+
+
+def _readiness(
+    engines: EngineProvider, store: Store | None, media: MediaLibrary
+) -> dict[str, Callable[[], str]]:
+    """What must work before people are sent here, each as one word."""
+
+    def model() -> str:
+        state = engines.status.state
+        return "ok" if state == "ready" else state
+
+    def database() -> str:
+        if store is not None:
+            store.is_empty()
+        return "ok"
+
+    def disk() -> str:
+        try:
+            media.limits.check_free_space(media.folder, 0)
+        except StorageFull:
+            return "full"
+        return "ok"
+
+    return {"model": model, "database": database, "disk": disk}
 
 
 def _lifespan(grounding: GroundingService, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:

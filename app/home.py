@@ -4,8 +4,11 @@ Created for its owner only (mode 0700), because it holds visitors' clips. Nothin
 path by itself.
 """
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tempo_core.errors import InputError
@@ -35,6 +38,27 @@ class Home:
         """The embedded database, where no other one is named."""
         self.sessions = root / "sessions.sqlite3"
         """Who is signed in from which browser."""
+
+
+@contextmanager
+def serving_lock(home: Home) -> Iterator[None]:
+    """One server at a time works in a home: it removes what an earlier one left half made. Raises InputError.
+
+    The lock is the kernel's and goes with the process, however it ends.
+    """
+    with (home.root / "serving.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            raise InputError(
+                f"Another server works in {home.root} (process {lock.read().strip() or 'unknown'}). "
+                "Stop it, or name another folder with --home."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def open_home(path: str | Path | None = None) -> Home:

@@ -37,8 +37,8 @@ class Progress:
 class Job:
     """One piece of work in a queue."""
 
-    def __init__(self, owner: str, cancel: threading.Event | None = None) -> None:
-        self.owner = owner
+    def __init__(self, owner: str, cancel: threading.Event | None = None, network: str = "") -> None:
+        self.owner, self.network = owner, network
         self.cancel = cancel or threading.Event()
         self.progress = Progress(stage="queued")
         self.future: Future[Any] = Future()
@@ -52,16 +52,28 @@ class JobQueue:
     """One worker thread and its queue."""
 
     def __init__(self, name: str, *, limit: int = 16, per_owner: int = 4) -> None:
-        self.limit, self.per_owner = limit, per_owner
+        self.name, self.limit, self.per_owner = name, limit, per_owner
         self._jobs: list[Job] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tempo-{name}")
 
-    def submit(self, owner: str, work: Callable[[Job], Any], *, cancel: threading.Event | None = None) -> Job:
-        """Queue `work`. Raises Busy when the queue or this owner's share of it is full."""
-        job = Job(owner, cancel)
+    def submit(
+        self,
+        owner: str,
+        work: Callable[[Job], Any],
+        *,
+        cancel: threading.Event | None = None,
+        network: str = "",
+    ) -> Job:
+        """Queue `work`. Raises Busy when the queue or this owner's share of it is full.
+
+        `network` is where an anonymous visitor comes from (`User.network`). Visitors of one network have twice the
+        share of one person, whatever cookies they hold, and all visitors together half of the queue.
+        """
+        job = Job(owner, cancel, network)
         with self._lock:
-            if len(self._jobs) >= self.limit:
+            visitors = [other for other in self._jobs if other.network]
+            if len(self._jobs) >= self.limit or (network and len(visitors) >= max(1, self.limit // 2)):
                 raise Busy(
                     f"{len(self._jobs)} questions are already waiting, which is the limit. "
                     "Try again in a minute."
@@ -69,6 +81,11 @@ class JobQueue:
             if sum(other.owner == owner for other in self._jobs) >= self.per_owner:
                 raise Busy(
                     f"You already have {self.per_owner} questions waiting. Let one finish, or cancel it."
+                )
+            if network and sum(other.network == network for other in visitors) >= 2 * self.per_owner:
+                raise Busy(
+                    f"{2 * self.per_owner} questions from your address are waiting, which is the limit without an "
+                    "account. Try again in a minute."
                 )
             self._jobs.append(job)
             job.future = self._pool.submit(self._run, job, work)
@@ -109,6 +126,11 @@ class JobQueue:
         with self._lock:
             if job in self._jobs:
                 self._jobs.remove(job)
+
+    def __len__(self) -> int:
+        """How many jobs wait or run."""
+        with self._lock:
+            return len(self._jobs)
 
     def position(self, job: Job) -> int:
         """How many jobs are before this one."""
@@ -151,7 +173,9 @@ class JobQueues:
 
     def __init__(self) -> None:
         self.clips = JobQueue("clips")
-        """Normal copies of clips."""
+        """Normal copies of the clips that people upload."""
+        self.dataset_clips = JobQueue("dataset-clips")
+        """Normal copies of datasets' clips: an annotator's next row waits for no visitor's upload."""
         self.strips = JobQueue("strips", limit=64, per_owner=64)
         """Film strips, beside the questions that they belong to."""
         self.model = JobQueue("model")
@@ -159,9 +183,13 @@ class JobQueues:
         self.data = JobQueue("data")
         """Imports, exports and comparisons."""
 
+    def all(self) -> list[JobQueue]:
+        """Every queue."""
+        return [self.clips, self.dataset_clips, self.strips, self.model, self.data]
+
     def close(self) -> None:
         """Stop all work."""
-        for queue in (self.clips, self.strips, self.model, self.data):
+        for queue in self.all():
             queue.close()
 
 

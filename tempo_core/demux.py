@@ -48,8 +48,6 @@ def open_container(video_file: VideoFile) -> Any:
 def best_video(container: Any, name: str) -> Any:
     """The stream that a player would show. Raises VideoError when there is none that can be decoded."""
     stream = container.streams.best("video")
-    if stream is not None and stream.codec_context is None:
-        raise VideoError(f"The video track of '{name}' is in a format that is not known here. {REMEDY}")
     cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     if stream is not None and stream.disposition & cover:
         stream = next((other for other in container.streams.video if not other.disposition & cover), None)
@@ -59,6 +57,10 @@ def best_video(container: Any, name: str) -> Any:
             f"'{name}' has no video that can be decoded (it holds: {', '.join(types)}). Give a file with"
             " moving pictures."
         )
+    if (
+        stream.codec_context is None
+    ):  # encrypted, or a vendor's own format; perhaps beside a cover that is known
+        raise VideoError(f"The video track of '{name}' is in a format that is not known here. {REMEDY}")
     return stream
 
 

@@ -40,8 +40,11 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             stream.options = {"preset": "superfast", "crf": "20", "x264-params": params}
             sound = _Sound(out, video_file, index)
             scaler = VideoReformatter()
+            shown: Any = None
             for number, frame in _frames_at_rate(reader, rate):
-                picture = _upright(scaler, frame, index, size)
+                # A picture that stays on screen is scaled once: a small file can hold half an hour of a large one.
+                if frame is not shown:
+                    shown, picture = frame, _upright(scaler, frame, index, size)
                 if number == 0:
                     # The meaning of the colours is carried over: player and model see the same ones.
                     stream.codec_context.color_range = int(ColorRange.MPEG)

@@ -13,7 +13,7 @@ from app.annotate.requests import EditRequest, NextRequest, OperationRequest
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import AnnotationService
 from app.auth.users import Role
-from app.http.dependencies import Annotator, RequestBody, Researcher, json_body, json_router
+from app.http.dependencies import Annotator, RecordId, RequestBody, Researcher, json_body, json_router
 from app.timeline import Timeline
 
 EmptyBody = Annotated[RequestBody, json_body(RequestBody)]
@@ -38,16 +38,16 @@ class AnnotatePage:
         service, sample = self.service, self.sample
 
         @router.get("/queries/{query_id}")
-        def task(query_id: int, user: Annotator) -> dict[str, Any]:
+        def task(query_id: RecordId, user: Annotator) -> dict[str, Any]:
             return service.task(user, query_id)
 
         @router.get("/queries/{query_id}/proposal")
-        def proposal(query_id: int, user: Annotator) -> dict[str, Any]:
+        def proposal(query_id: RecordId, user: Annotator) -> dict[str, Any]:
             return service.proposal(user, query_id)
 
         @router.post("/queries/{query_id}/edits")
         def save(
-            query_id: int, user: Annotator, body: Annotated[EditRequest, json_body(EditRequest)]
+            query_id: RecordId, user: Annotator, body: Annotated[EditRequest, json_body(EditRequest)]
         ) -> dict[str, Any]:
             correction = service.save(user, query_id, body.edit, parent_id=body.parent_id, op_id=body.op_id)
             progress = {"progress": service.progress(user)} if correction.edit.submitted else {}
@@ -60,7 +60,9 @@ class AnnotatePage:
 
         @router.post("/queries/{query_id}/skip")
         def skip(
-            query_id: int, user: Annotator, body: Annotated[OperationRequest, json_body(OperationRequest)]
+            query_id: RecordId,
+            user: Annotator,
+            body: Annotated[OperationRequest, json_body(OperationRequest)],
         ) -> dict[str, Any]:
             service.skip(user, query_id, op_id=body.op_id)
             return {}

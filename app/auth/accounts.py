@@ -17,6 +17,7 @@ from annotations.store import now_ms
 from app.auth.passwords import Passwords, make_password
 from app.auth.sessions import Sessions, mark_of
 from app.auth.throttle import LoginThrottle
+from app.auth.users import VISITOR_PREFIX
 from tempo_core.errors import InputError, TempoError
 
 LOCAL = "local"
@@ -132,24 +133,30 @@ class AccountService:
 
     # Signing in and out
 
-    def sign_in(self, name: str, password: str, address: str) -> str:
+    def sign_in(self, name: str, password: str, address: str, browser: str = "") -> str:
         """A new session's token. Takes as long for a name that does not exist.
 
-        Raises WrongPassword, TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
+        `browser` is the token that `remember_browser` gave this browser, if it did. Raises WrongPassword,
+        TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
         """
         name = name.strip().lower()[:64]
-        wait_s = self._throttle.attempt(name, address)
+        known_browser = browser if self.sessions.knows_browser(browser, name) else None
+        wait_s = self._throttle.attempt(name, address, known_browser)
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
         account = next((a for a in self.all() if a.name == name and not a.disabled), None)
         hashed = account.password_hash if account is not None else None
         if not self._passwords.verify(hashed, password) or account is None:
             raise WrongPassword("The name or the password is wrong.")
-        self._throttle.succeeded(name, address)
+        self._throttle.succeeded(name, address, known_browser)
         if hashed is not None and self._passwords.is_outdated(hashed):
             hashed = self._passwords.hash(password)
             self._save(dataclasses.replace(account, password_hash=hashed), name)
         return self.sessions.start(name, mark_of(hashed))
+
+    def remember_browser(self, name: str) -> str:
+        """A token that lets a browser which signed in under this name do so again whatever others guess."""
+        return self.sessions.remember_browser(name.strip().lower()[:64])
 
     def sign_out(self, token: str) -> None:
         """End the session of this token."""
@@ -169,7 +176,7 @@ class AccountService:
 
 def check_name(name: str) -> None:
     """Raise InputError unless an account may be called that."""
-    if not NAME_SHAPE.fullmatch(name) or name in NOT_PEOPLE or name.startswith("visitor-"):
+    if not NAME_SHAPE.fullmatch(name) or name in NOT_PEOPLE or name.startswith(VISITOR_PREFIX):
         raise InputError(
             f"{name!r} cannot be an account's name. Use 1 to 40 of a-z, 0-9, '.', '_' and '-', beginning with "
             f"a letter or digit, and none of {', '.join(NOT_PEOPLE)}."

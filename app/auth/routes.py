@@ -12,16 +12,19 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth.accounts import TooManyAttempts, WrongPassword
-from app.auth.sessions import LONGEST_S
-from app.auth.users import SESSION_COOKIE, Authenticator, NotSignedIn, VisitorCookies
+from app.auth.sessions import BROWSER_S, LONGEST_S
+from app.auth.users import BROWSER_COOKIE, SESSION_COOKIE, Authenticator, NotSignedIn, VisitorCookies
 from app.http.dependencies import CurrentUser, prepare_app
 from app.http.errors import NO_STORE, error_response
 from app.http.middleware import CsrfCheck, SecurityHeaders
+from app.http.operations import ACCOUNT_KEY
 from app.ui.templates import macros
 from tempo_core.errors import InputError
 
 pages = macros("auth/page.html")
-OPEN_PATHS = ("/sign-in", "/sign-out")
+SIGN_IN_PATHS = ("/sign-in", "/sign-out")
+OPEN_PATHS = (*SIGN_IN_PATHS, "/health/live", "/health/ready", "/metrics")
+"""What answers people who are not known; /metrics asks for its role itself."""
 LONGEST_FORM = 16_384
 """Bytes of a sign-in form; a name and a password of full length take 13,000 when every character is escaped."""
 PAGE_HEADERS = {
@@ -52,7 +55,7 @@ def local_path(path: str) -> str:
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
         return "/"
     parts = urlsplit(path)
-    return "/" if parts.scheme or parts.netloc or parts.path in OPEN_PATHS else path
+    return "/" if parts.scheme or parts.netloc or parts.path in SIGN_IN_PATHS else path
 
 
 class LoginRequired:
@@ -68,7 +71,10 @@ class LoginRequired:
         if scope["type"] != "http":
             raise RuntimeError(f"the app speaks HTTP only; got {scope['type']}")
         request = Request(scope)
-        if scope["path"] in OPEN_PATHS or self.authenticator.resolve(request) is not None:
+        user = self.authenticator.resolve(request)
+        if user is not None:
+            scope.setdefault("state", {})[ACCOUNT_KEY] = user.id
+        if scope["path"] in OPEN_PATHS or user is not None:
             await self.app(scope, receive, send)
             return
         response: Response = error_response(NotSignedIn("You are signed out. Sign in and try again."))
@@ -113,7 +119,10 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         address = request.client.host if request.client is not None else "unknown"
         try:
             # Not in the pool of the other routes: guesses that wait for their hash must not hold up anybody else.
-            token = await asyncio.to_thread(accounts.sign_in, name, form.get("password", ""), address)
+            browser = request.cookies.get(BROWSER_COOKIE, "")
+            token = await asyncio.to_thread(
+                accounts.sign_in, name, form.get("password", ""), address, browser
+            )
         except WrongPassword as error:
             return form_page(next_path, name, error, 401)
         except TooManyAttempts as error:
@@ -125,6 +134,15 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         secure = request.url.scheme == "https"
         response.set_cookie(
             SESSION_COOKIE, token, max_age=LONGEST_S, path="/", httponly=True, samesite="lax", secure=secure
+        )
+        response.set_cookie(
+            BROWSER_COOKIE,
+            accounts.remember_browser(name),
+            max_age=BROWSER_S,
+            path="/sign-in",
+            httponly=True,
+            samesite="lax",
+            secure=secure,
         )
         return response
 

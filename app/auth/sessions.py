@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ USE_RESOLUTION_S = 60
 """How exactly a session's last use is known; noting each request would write all day."""
 PER_ACCOUNT = 20
 """Browsers signed in as one account at a time; the least recently used one goes."""
+BROWSER_S = 365 * 24 * 3600
+"""How long a browser is known that nobody signs in from."""
 TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 _SCHEMA = """
@@ -29,6 +32,13 @@ CREATE TABLE IF NOT EXISTS sessions (
   account TEXT NOT NULL,
   password_mark TEXT NOT NULL,
   started_at_s REAL NOT NULL,
+  used_at_s REAL NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+_BROWSERS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS browsers (
+  token_sha256 TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
   used_at_s REAL NOT NULL
 ) STRICT, WITHOUT ROWID
 """
@@ -56,6 +66,7 @@ class Sessions:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost a sign-in, nothing else
         self._db.execute(_SCHEMA)
+        self._db.execute(_BROWSERS_SCHEMA)
 
     def start(self, account: str, password_mark: str) -> str:
         """Begin a session; the token to hand to the browser, which exists nowhere else."""
@@ -91,7 +102,9 @@ class Sessions:
                 self._db.execute("DELETE FROM sessions WHERE token_sha256 = ?", (key,))
                 return None
             if now_s >= used_at_s + USE_RESOLUTION_S:
-                self._db.execute("UPDATE sessions SET used_at_s = ? WHERE token_sha256 = ?", (now_s, key))
+                # On a full disk the session goes on, and only looks less used than it is.
+                with suppress(sqlite3.OperationalError):
+                    self._db.execute("UPDATE sessions SET used_at_s = ? WHERE token_sha256 = ?", (now_s, key))
         return Session(account=account, password_mark=password_mark)
 
     def end(self, token: str) -> None:
@@ -99,9 +112,31 @@ class Sessions:
         with self._lock:
             self._db.execute("DELETE FROM sessions WHERE token_sha256 = ?", (_digest(token),))
 
-    def end_all(self, account: str) -> int:
-        """Sign an account out everywhere; how many sessions ended."""
+    def remember_browser(self, account: str) -> str:
+        """A token for a browser that signed in, by which the next sign-in knows it; it opens nothing."""
+        token, now_s = secrets.token_urlsafe(32), self._clock()
         with self._lock:
+            self._db.execute("DELETE FROM browsers WHERE used_at_s <= ?", (now_s - BROWSER_S,))
+            self._db.execute(
+                "DELETE FROM browsers WHERE token_sha256 IN (SELECT token_sha256 FROM browsers "
+                "WHERE account = ? ORDER BY used_at_s DESC LIMIT -1 OFFSET ?)",
+                (account, PER_ACCOUNT - 1),
+            )
+            self._db.execute("INSERT INTO browsers VALUES (?, ?, ?)", (_digest(token), account, now_s))
+        return token
+
+    def knows_browser(self, token: str, account: str) -> bool:
+        """Whether the account signed in from this browser before."""
+        if not TOKEN_SHAPE.fullmatch(token):
+            return False
+        with self._lock:
+            renewal = "UPDATE browsers SET used_at_s = ? WHERE token_sha256 = ? AND account = ?"
+            return self._db.execute(renewal, (self._clock(), _digest(token), account)).rowcount == 1
+
+    def end_all(self, account: str) -> int:
+        """Sign an account out everywhere and forget its browsers; how many sessions ended."""
+        with self._lock:
+            self._db.execute("DELETE FROM browsers WHERE account = ?", (account,))
             return self._db.execute("DELETE FROM sessions WHERE account = ?", (account,)).rowcount
 
     def close(self) -> None:

@@ -1,7 +1,9 @@
 """Slows guessing down: after some failed sign-ins every further one has to wait, each time longer.
 
-Counted for the name together with the address, for the name alone and for the address alone. The name alone
-waits least, so that a stranger who guesses at a colleague's password hardly keeps the colleague out.
+Counted for the name together with the address, for the name alone and for the address alone. What other people's
+guesses can do is bounded. A browser that signed in under the name before is counted by itself (OWASP's "device
+cookie"), so that nobody else's guesses close it. Any other browser is told to wait SHARED_WAIT_S at most for guesses
+at the same name, or from the same address.
 """
 
 import ipaddress
@@ -13,6 +15,11 @@ from dataclasses import dataclass
 
 MAX_KEYS = 20_000
 """Names and addresses remembered; the one that was quiet longest is forgotten first."""
+
+
+SHARED_WAIT_S = 60.0
+"""The longest wait that guesses of others bring: at the same name from elsewhere, or at any name from the same address,
+which everybody behind one router or one unnamed proxy shares."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +37,9 @@ class Rule:
 
 RULES = {
     "pair": Rule(free=5),
-    "name": Rule(free=30, longest_wait_s=60.0),
-    "address": Rule(free=20, longest_wait_s=900.0),
+    "browser": Rule(free=5),
+    "name": Rule(free=30, longest_wait_s=SHARED_WAIT_S),
+    "address": Rule(free=20, longest_wait_s=SHARED_WAIT_S),
 }
 
 
@@ -49,14 +57,15 @@ class LoginThrottle:
         self._clock, self._lock = clock, threading.Lock()
         self._counts: OrderedDict[tuple[str, ...], _Count] = OrderedDict()
 
-    def attempt(self, name: str, address: str) -> float:
+    def attempt(self, name: str, address: str, browser: str | None = None) -> float:
         """Seconds that this attempt must wait; 0 lets it in and counts it as a failure until `succeeded`.
 
+        `browser` names a browser that signed in under this name before, and only such a one.
         Counting comes first, so that attempts side by side cannot slip through together.
         """
         with self._lock:
             now_s = self._clock()
-            counts = {key: self._count(key, now_s) for key in _keys(name, address)}
+            counts = {key: self._count(key, now_s) for key in _keys(name, address, browser)}
             wait_s = max(count.closed_until_s for count in counts.values()) - now_s
             if wait_s > 0:
                 return wait_s
@@ -70,12 +79,12 @@ class LoginThrottle:
                     count.closed_until_s = now_s + min(wait_s, rule.longest_wait_s)
             return 0.0
 
-    def succeeded(self, name: str, address: str) -> None:
+    def succeeded(self, name: str, address: str, browser: str | None = None) -> None:
         """Take the attempt back: the password was right. The name starts afresh; of the address only this
         attempt is forgiven, as it may hold a guesser who has an account too.
         """
         with self._lock:
-            for kind, *rest in _keys(name, address):
+            for kind, *rest in _keys(name, address, browser):
                 count = self._counts.get((kind, *rest))
                 if count is not None:
                     count.failures = max(0, count.failures - 1) if kind == "address" else 0
@@ -91,7 +100,9 @@ class LoginThrottle:
         return count
 
 
-def _keys(name: str, address: str) -> list[tuple[str, ...]]:
+def _keys(name: str, address: str, browser: str | None) -> list[tuple[str, ...]]:
+    if browser is not None:
+        return [("browser", name, browser)]
     network = network_of(address)
     return [("pair", name, network), ("name", name), ("address", network)]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.auth.throttle import network_of
 from tempo_core.errors import TempoError
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 SESSION_COOKIE = "tempo_session"
 VISITOR_COOKIE = "tempo_visitor"
+BROWSER_COOKIE = "tempo_browser"
+"""Of a browser that signed in before: its next sign-in waits for nobody else's guesses."""
 COOKIE_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 COOKIE_AGE_S = 30 * 24 * 3600
+VISITOR_PREFIX = "visitor-"
+"""Begins the id of every anonymous visitor and of no account."""
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers of a request that came through a proxy, and so perhaps from anywhere."""
 
@@ -60,6 +65,15 @@ class User:
     roles: frozenset[Role]
     signed_in: bool = False
     """Whether a session says so; the local account and visitors are who they are without one."""
+    network: str = ""
+    """Of an anonymous visitor: the address that the request came from (`network_of`)."""
+
+    @property
+    def share(self) -> str:
+        """Whose part of disk, queue and time this person uses: their own, or the address's of a visitor, who could
+        come back as somebody else by dropping a cookie.
+        """
+        return f"visitors from {self.network}" if self.network else self.id
 
 
 class NotAllowed(TempoError):
@@ -110,7 +124,10 @@ class Authenticator:
                 return None
             # The id may appear in logs and folders; the cookie itself is the secret and must not.
             visitor = hashlib.sha256(cookie.encode()).hexdigest()[:24]
-            return User(id=f"visitor-{visitor}", name="Visitor", roles=frozenset({Role.VISITOR}))
+            client = getattr(request, "client", None)
+            network = network_of(client.host if client is not None else "unknown")
+            roles = frozenset({Role.VISITOR})
+            return User(id=f"{VISITOR_PREFIX}{visitor}", name="Visitor", roles=roles, network=network)
         headers = getattr(request, "headers", None) or {}
         if not self.local or any(name in headers for name in FORWARDED):
             return None

@@ -19,6 +19,7 @@ from app.ground.contexts import ContextStore, StoredContext
 from app.ground.engines import EngineProvider
 from app.job_queue import Job, JobQueues, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
+from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.errors import InputError, TempoError
 from tempo_core.prompt import clean_query
@@ -134,8 +135,9 @@ class GroundingService:
         *,
         ground: Callable[..., tuple[Any, Any]],
         contexts: ContextStore | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
-        self.engines, self.media, self.queues = engines, media, queues
+        self.engines, self.media, self.queues, self.uploads = engines, media, queues, uploads
         self.contexts = contexts or ContextStore()
         self._ground = ground
 
@@ -150,9 +152,12 @@ class GroundingService:
         def ingest(job: Job) -> Clip:
             job.report("preparing")
             source = question.source
-            return self.media.ingest(source, owner=user.id, title=source.name, job=job)
+            clip = self.media.ingest(source, owner=user.id, title=source.name, job=job)
+            if self.uploads is not None:
+                self.uploads.copied(source, clip.path)
+            return clip
 
-        job = self.queues.clips.submit(user.id, ingest, cancel=cancel)
+        job = self.queues.clips.submit(user.id, ingest, cancel=cancel, network=user.network)
         async for progress in self.queues.clips.follow(job):
             yield progress
         clip: Clip = result_of(job)
@@ -202,9 +207,12 @@ class GroundingService:
         its settings.
         """
         strip_job = self.queues.strips.submit(
-            user.id, lambda job: self.media.strip_of(clip, cancel=job.cancel), cancel=cancel
+            user.id,
+            lambda job: self.media.strip_of(clip, cancel=job.cancel),
+            cancel=cancel,
+            network=user.network,
         )
-        job = self.queues.model.submit(user.id, answer, cancel=cancel)
+        job = self.queues.model.submit(user.id, answer, cancel=cancel, network=user.network)
         async for progress in self.queues.model.follow(job):
             yield progress
         result, context = result_of(job)
@@ -248,6 +256,8 @@ class GroundingService:
         """Forget what expired; called from time to time."""
         self.contexts.sweep()
         self.media.sweep()
+        if self.uploads is not None:
+            self.uploads.sweep()
 
 
 def _context_key(model_id: str, clip: Clip, settings: Settings) -> Hashable:

@@ -12,15 +12,21 @@
 The user stands before the body: whoever lacks the role is refused before anything is read.
 """
 
-import json
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.auth.users import Authenticator, Role, User
 from app.http.errors import NO_STORE, BadBody, add_exception_handlers, sentence_of
+from app.http.json_values import parse_json
 
+MAX_ID = 2**63 - 1
+"""Of a record in a database."""
+RecordId = Annotated[int, Path(ge=0, le=MAX_ID)]
+"""A record's number in a path."""
+AfterId = Annotated[int | None, Query(ge=0, le=MAX_ID)]
+"""The last record of the page before, in a query string."""
 MAX_BODY_BYTES = 512 * 1024
 """Of a request: an edit with three texts of full length, every character escaped, and 2,000 moments."""
 
@@ -80,10 +86,7 @@ def json_body(model: type[Body]) -> Any:
                 raise BadBody(
                     f"The request is longer than {MAX_BODY_BYTES} bytes; shorten texts or moments.", 413
                 )
-        try:
-            values = json.loads(bytes(body))
-        except (ValueError, RecursionError) as error:
-            raise BadBody(f"The request is no JSON ({error}).") from error
+        values = parse_json(bytes(body))
         if not isinstance(values, dict):
             raise BadBody("The request must be one JSON object.")
         try:

@@ -2,7 +2,8 @@
 
 A response to an error is {"error": sentence}: 400 for input, 401 when nobody is signed in, 403 for a missing role,
 404 for what is not there, 409 for a conflict with both versions beside it, 413 and 415 for bodies that cannot be one,
-503 for what may work later, 500 with an incident number for everything else.
+422 for parameters that cannot be one, 503 for what may work later, 507 when the disk or somebody's share of it is full,
+500 with an incident number for everything else.
 """
 
 import logging
@@ -11,10 +12,12 @@ import secrets
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
-from annotations.errors import Conflict, NotFound
+from annotations.errors import Conflict, DiskFull, NotFound
 from annotations.records import Correction, Edit, Verdict
 from app.auth.users import NotAllowed
 from app.http.middleware import SECURITY_HEADERS
@@ -32,6 +35,12 @@ class NoSuchFile(InputError):
     """A file or clip is not there, or it is somebody else's: both read the same."""
 
 
+class StorageFull(TempoError):
+    """There is no room for another upload or copy."""
+
+    status = 507
+
+
 class BadBody(InputError):
     """A request's body is no JSON object of the right length and type; `status` is the HTTP status."""
 
@@ -46,7 +55,16 @@ def add_exception_handlers(app: FastAPI) -> None:
     def respond(_request: Request, error: Exception) -> JSONResponse:
         return error_response(error)
 
+    def respond_invalid(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return JSONResponse({"error": sentence_of(error)}, status_code=422, headers=NO_STORE)
+
+    def respond_to_nobody(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=400)  # who asked has gone: nobody reads it, and nothing is wrong here
+
     app.add_exception_handler(TempoError, respond)
+    app.add_exception_handler(RequestValidationError, respond_invalid)
+    app.add_exception_handler(ClientDisconnect, respond_to_nobody)
     app.add_exception_handler(Exception, respond)
 
 
@@ -54,13 +72,15 @@ def error_response(error: Exception) -> JSONResponse:
     """The response to an error, with the status of the module's text."""
     content: dict[str, Any] = {"error": user_message(error)}
     match error:
-        case NotAllowed() | BadBody():
+        case NotAllowed() | BadBody() | StorageFull():
             status = error.status
         case NotFound() | NoSuchFile():
             status = 404
         case Conflict():
             status = 409
             content |= _both_versions(error)
+        case DiskFull():
+            status = 507
         case Busy():
             status = 503
         case InputError():
@@ -94,9 +114,9 @@ def without_paths(text: str) -> str:
     return FOLDERS.sub("", text)
 
 
-def sentence_of(error: ValidationError) -> str:
-    """The first broken rule of a pydantic model: field, value, rule and remedy."""
-    first = error.errors(include_url=False)[0]
+def sentence_of(error: ValidationError | RequestValidationError) -> str:
+    """The first broken rule of a pydantic model, or of a route's parameters: field, value, rule and remedy."""
+    first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     value = "missing" if first["type"] == "missing" else repr(first["input"])[:60]
     message = first["msg"].removeprefix("Value error, ")

@@ -22,11 +22,27 @@ SECURITY_HEADERS = {
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
+ECHOED_HEADERS = (
+    *(
+        "cookie",
+        "authorization",
+        "proxy-authorization",
+        "host",
+        "origin",
+        "referer",
+        "user-agent",
+        "forwarded",
+    ),
+    *("range", "if-range", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
+)
+"""Headers of requests only. Gradio 6.31 answers a request with a Range with all headers that came, the cookie too."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class SecurityHeaders:
-    """ASGI middleware: every response carries SECURITY_HEADERS, unless it says something else itself."""
+    """ASGI middleware: every response carries SECURITY_HEADERS, unless it says something else itself, and none of
+    ECHOED_HEADERS.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -37,6 +53,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                for name in ECHOED_HEADERS:
+                    del headers[name]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -99,8 +99,8 @@ class DatasetClips:
             video = self._registered(vid)
         if video is None:
             return ClipStatus(
-                missing=f"The clip {vid}{SUFFIXES[0]} is not here. Put it into {self.folder} and look again, "
-                "or skip this row."
+                missing=f"The clip {vid}{SUFFIXES[0]} is not here. Put it into the folder {self.folder.name} of "
+                "TEMPO_HOME and look again, or skip this row."
             )
         with self._lock:
             ready = self._ready.get(video.sha256)

@@ -19,11 +19,12 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 
-from app.auth.users import Role
+from app.auth.users import VISITOR_PREFIX, Role
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
 from app.job_queue import Job
-from tempo_core.errors import InputError, VideoError
+from app.media.storage import StorageLimits
+from tempo_core.errors import VideoError
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ DATASETS = "datasets"
 """Owner of the copies of datasets' clips: whoever may annotate may see them."""
 DATASET_TTL_S = 30 * 24 * 3600.0
 """Copies of datasets' clips that nobody opened for this long are removed; they can be made again."""
-MIN_FREE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,10 @@ class DrawStrip(Protocol):
 
 
 class MediaLibrary:
-    """Clips on disk under one folder, with an index in memory that a restart rebuilds."""
+    """Clips on disk under one folder, with an index in memory that a restart rebuilds.
+
+    One person keeps `per_owner` clips, all anonymous visitors together `of_visitors`, the last used ones.
+    """
 
     def __init__(
         self,
@@ -114,9 +117,12 @@ class MediaLibrary:
         *,
         ttl_s: float = 24 * 3600.0,
         per_owner: int = 40,
+        of_visitors: int = 200,
+        limits: StorageLimits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder, self.ttl_s, self.per_owner = folder, ttl_s, per_owner
+        self.of_visitors, self.limits = of_visitors, limits or StorageLimits()
         self._prepare, self._draw, self._clock = prepare, draw, clock
         self._lock = threading.Lock()
         self._clips: dict[str, Clip] = {}
@@ -134,19 +140,19 @@ class MediaLibrary:
         """The owner's clip made from this file; the same bytes are only prepared once per owner. `job` is told how far
         it is, and can cancel it.
 
-        Raises VideoError for what is not a readable video, InputError when the disk is full, Cancelled.
+        Raises VideoError for what is not a readable video, StorageFull, Cancelled.
         """
         if source.is_symlink() or not source.is_file():
             raise VideoError("The clip is no longer there. Choose or upload it again.")
+        clip = self._copy_at(source, owner)
+        if clip is not None:
+            return clip
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         clip = self.find(owner, digest)
         if clip is not None:
             return clip
-        if shutil.disk_usage(self.folder).free < max(MIN_FREE_BYTES, source.stat().st_size):
-            raise InputError(
-                "The server's disk is too full for another clip. Try a shorter one, or try again later."
-            )
+        self.limits.check_free_space(self.folder, source.stat().st_size)
         job = job or Job(owner)
         clip_id = secrets.token_urlsafe(18)
         folder = self.folder / clip_id
@@ -171,9 +177,13 @@ class MediaLibrary:
             self._used_at_s[clip.id] = self._clock()
             own = [c.id for c in self._clips.values() if c.owner == owner]
             oldest_first = sorted(own, key=self._used_at_s.__getitem__)
+            visitors = [c.id for c in self._clips.values() if c.owner.startswith(VISITOR_PREFIX)]
+            visitors.sort(key=self._used_at_s.__getitem__)
+        excess = visitors[: max(0, len(visitors) - self.of_visitors)]
         if owner != DATASETS:
-            for old_id in oldest_first[: max(0, len(own) - self.per_owner)]:
-                self._remove(old_id)
+            excess += oldest_first[: max(0, len(own) - self.per_owner)]
+        for old_id in excess:
+            self._remove(old_id)
         return clip
 
     def strip_of(self, clip: Clip, *, cancel: threading.Event | None = None) -> FilmStrip:
@@ -191,6 +201,15 @@ class MediaLibrary:
         with self._lock:
             ids = [c.id for c in self._clips.values() if (c.owner, c.source_sha256) == (owner, sha256)]
         return self.get(ids[0], owner) if ids else None
+
+    def _copy_at(self, source: Path, owner: str) -> Clip | None:
+        """The owner's clip whose copy this very file is: an upload makes way for its copy (`app.media.uploads`)."""
+        if source.stat().st_nlink < 2:
+            return None
+        with self._lock:
+            own = [clip for clip in self._clips.values() if clip.owner == owner]
+        clip = next((c for c in own if c.path.exists() and c.path.samefile(source)), None)
+        return self.get(clip.id, owner) if clip is not None else None
 
     def get(self, clip_id: str, *owners: str) -> Clip:
         """The clip, if it is one of these owners'. Raises NoSuchFile, the same for unknown and for foreign ids."""

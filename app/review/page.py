@@ -12,7 +12,7 @@ from annotations.anchoring import anchored_answers, by_annotator, by_arm
 from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
 from app.auth.users import Authenticator, Role, User
-from app.http.dependencies import Adjudicator, json_body, json_router
+from app.http.dependencies import Adjudicator, AfterId, RecordId, json_body, json_router
 from app.http.errors import verdict_part
 from app.review.layout import FiguresView
 from app.review.service import DecisionRequest, ReviewService
@@ -37,16 +37,18 @@ class ReviewPage:
         router, service = json_router("/review/api"), self.service
 
         @router.get("/queue")
-        def queue(user: Adjudicator, dataset: str = "", after: int | None = None) -> dict[str, Any]:
+        def queue(user: Adjudicator, dataset: str = "", after: AfterId = None) -> dict[str, Any]:
             return service.queue(dataset, after)
 
         @router.get("/queries/{query_id}")
-        def item(query_id: int, user: Adjudicator) -> dict[str, Any]:
+        def item(query_id: RecordId, user: Adjudicator) -> dict[str, Any]:
             return service.item(user, query_id)
 
         @router.post("/queries/{query_id}/verdict")
         def verdict(
-            query_id: int, user: Adjudicator, body: Annotated[DecisionRequest, json_body(DecisionRequest)]
+            query_id: RecordId,
+            user: Adjudicator,
+            body: Annotated[DecisionRequest, json_body(DecisionRequest)],
         ) -> dict[str, Any]:
             return {"verdict": verdict_part(service.decide(user, query_id, body))}
 

@@ -165,7 +165,7 @@ class TrainPage:
 
     async def show_row(self, row_id: str | None, side: str, request: gr.Request) -> AsyncIterator[Changes]:
         """Truth, old and new of one held-out row, and one of them on its clip; role researcher."""
-        view, media, clip_queue = self.view, self.grounding.media, self.grounding.queues.clips
+        view, media, clip_queue = self.view, self.grounding.media, self.grounding.queues.dataset_clips
         try:
             user = self.authenticator.require(request, Role.RESEARCHER)
             rows = await asyncio.to_thread(self.service.compared)

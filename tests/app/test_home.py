@@ -3,13 +3,15 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.home import open_home
+from app.home import open_home, serving_lock
 from tempo_core.errors import InputError
 
 
@@ -54,3 +56,21 @@ def test_a_read_only_folder_is_an_input_error(tmp_path: Path) -> None:
     home.mkdir(mode=0o500)
     with pytest.raises(InputError, match="cannot write"):
         open_home(home)
+
+
+def test_one_server_at_a_time_works_in_a_home(tmp_path: Path) -> None:
+    """A child holds the lock, as another server would; killed, it gives it back."""
+    home = open_home(tmp_path / "home")
+    holder = (
+        "import sys, time; from app.home import open_home, serving_lock, serving_lock\n"
+        "with serving_lock(open_home(sys.argv[1])): print('holds', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder, str(home.root)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"holds\n"
+        problem = rf"Another server works in .*home \(process {child.pid}\)"
+        with pytest.raises(InputError, match=problem), serving_lock(home):
+            pass
+        child.kill()
+    with serving_lock(home):
+        assert (home.root / "serving.lock").read_text() == f"{os.getpid()}\n"

@@ -24,6 +24,7 @@ from annotations.store import Store
 from app.auth.users import GRANTS, SESSION_COOKIE, Authenticator, NotAllowed, Role, User
 from app.ground.engines import EngineProvider
 from app.home import open_home
+from app.http.gradio_gate import OPEN_ROUTES
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare
 from tests.app.people import People
 
@@ -32,7 +33,10 @@ OPEN = {
     "POST /sign-in": "who sends it is not known yet",
     "POST /sign-out": "signing out twice does no harm",
     "GET /account": "says who is asking; nobody gets 401",
+    "GET /health/live": "for whoever starts the server again",
+    "GET /health/ready": "for whoever sends people here; one word a part",
 }
+TABLE = Path("docs/security.md")
 VALUES = {"query_id": "1", "number": "0", "correction_id": "1", "name": "x", "path": "x"}
 
 
@@ -147,7 +151,7 @@ def test_every_route_of_ours_keeps_out_those_without_the_role(built: Built) -> N
 
 def gradio_routes(app: FastAPI) -> list[tuple[str, str]]:
     mounts = [route for route in app.routes if isinstance(route, Mount)]
-    inner = [(mount.path, route) for mount in mounts for route in flat(getattr(mount.app, "router", mount))]
+    inner = [(mount.path, route) for mount in mounts for route in flat(mount)]
     found = set()
     for prefix, route in inner:
         if isinstance(route, Route):
@@ -169,12 +173,33 @@ def test_nobody_gets_anything_of_gradio_or_the_assets(built: Built) -> None:
             assert page.headers["location"] == f"/sign-in?next={path}"
 
 
+def documented() -> dict[str, str]:
+    """The table of docs/security.md: the role that each route needs, by method and path."""
+    rows = re.findall(r"^\| `((?:GET|HEAD|POST) /\S*)` \| (\S+) \|", TABLE.read_text(), re.MULTILINE)
+    assert len(rows) == len(dict(rows)), "a route is listed once"
+    return dict(rows)
+
+
 PAGES = {
     "annotate": Role.ANNOTATOR,
     "review": Role.ADJUDICATOR,
     "data": Role.ANNOTATOR,
     "train": Role.RESEARCHER,
 }
+
+
+def test_the_documented_table_lists_every_route_and_the_role_that_it_needs(built: Built) -> None:
+    """Gradio's routes that are open stand in it too; tests/app/test_gradio_routes.py asks all the others."""
+    expected = {}
+    for route in flat(built.app.router):
+        for method in route.methods if isinstance(route, Route) else ():
+            path = re.sub(r"{(\w+)(:\w+)?}", lambda match: VALUES.get(match[1], "x"), route.path)
+            roles = needed(built, method, path)
+            expected[f"{method} {route.path}"] = str(*roles) if roles else "everybody"
+    expected |= {f"{method} {path}": "visitor" for method, path in OPEN_ROUTES if "{page}" not in path}
+    expected |= {f"GET /{page}{end}": str(role) for page, role in PAGES.items() for end in ("", "/")}
+    expected["GET /timeline-assets/{path:path}"] = "visitor"
+    assert documented() == expected
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -190,8 +215,8 @@ def test_a_page_is_not_shown_without_its_role(built: Built, role: Role) -> None:
 
 def blocks_of(app: FastAPI) -> Any:
     """The Gradio pages behind the app."""
-    mounts = [route.app for route in app.routes if isinstance(route, Mount)]
-    return next(mounted.get_blocks() for mounted in mounts if hasattr(mounted, "get_blocks"))
+    gate = next(route.app for route in app.routes if isinstance(route, Mount) and route.path == "")
+    return gate.app.get_blocks()
 
 
 def handlers(app: FastAPI) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.job_queue import Busy, Job, JobQueue, Progress, result_of
+from app.job_queue import Busy, Job, JobQueue, JobQueues, Progress, result_of
 from tempo_core.errors import Cancelled
 
 
@@ -128,3 +128,41 @@ def test_the_works_own_error_comes_back(job_queue: JobQueue) -> None:
             result_of(job)
 
     asyncio.run(scene())
+
+
+def test_visitors_of_one_address_share_twice_what_one_person_has_whatever_cookies_they_hold() -> None:
+    job_queue, gate = JobQueue("test", limit=20, per_owner=1), threading.Event()
+    try:
+        for number in range(2):
+            job_queue.submit(f"visitor-{number}", lambda job: gate.wait(300), network="192.0.2.1")
+        with pytest.raises(Busy, match="2 questions from your address are waiting"):
+            job_queue.submit("visitor-9", lambda job: None, network="192.0.2.1")
+        job_queue.submit("visitor-9", lambda job: None, network="192.0.2.2")
+    finally:
+        gate.set()
+        job_queue.close()
+
+
+def test_visitors_leave_half_of_the_places_to_people_with_an_account() -> None:
+    job_queue, gate = JobQueue("test", limit=4), threading.Event()
+    try:
+        for number in range(2):
+            job_queue.submit(f"visitor-{number}", lambda job: gate.wait(300), network=f"192.0.2.{number}")
+        with pytest.raises(Busy, match="the limit"):
+            job_queue.submit("visitor-9", lambda job: None, network="192.0.2.9")
+        for name in ("ada", "bea"):
+            job_queue.submit(name, lambda job: None)
+    finally:
+        gate.set()
+        job_queue.close()
+
+
+def test_an_annotators_clip_waits_for_no_visitors() -> None:
+    queues, gate = JobQueues(), threading.Event()
+    try:
+        queues.clips.submit("visitor-1", lambda job: gate.wait(300), network="192.0.2.1")
+        row = queues.dataset_clips.submit("datasets", lambda job: "ready")
+        assert row.future.result(timeout=300) == "ready"
+    finally:
+        gate.set()
+        queues.close()

@@ -1,5 +1,6 @@
 """`python -m app`: one clear line and exit code 2 for what can be mended."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,11 +10,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from annotations.store import Store
-from app.__main__ import DEFAULT_REVIEWS, claim_port, main, open_authenticator
+from app.__main__ import DEFAULT_REVIEWS, claim_port, main, open_authenticator, server_settings
 from app.annotate.service import REVIEWS_WANTED
 from app.home import open_home
 from tempo_core.errors import InputError
@@ -40,6 +42,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--blind-share",
         "--sign-in",
         "--allow-anonymous-visitors",
+        "--trusted-proxies",
         "accounts",
     ):
         assert option in said
@@ -138,3 +141,33 @@ def test_the_first_start_makes_the_local_account_and_says_its_password_once(
         assert capsys.readouterr().out == ""
         assert open_authenticator(home, store).is_local
         assert not open_authenticator(home, store, sign_in=True).is_local
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "seen"),
+    [
+        ("", "127.0.0.1", "127.0.0.1"),
+        ("", "198.51.100.9", "198.51.100.9"),
+        ("127.0.0.1", "127.0.0.1", "192.0.2.7"),
+        ("10.0.0.0/8, 127.0.0.1", "10.1.2.3", "192.0.2.7"),
+        ("10.0.0.0/8", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_only_a_trusted_proxy_says_where_a_request_comes_from(trusted: str, peer: str, seen: str) -> None:
+    """What the visitor wrote into the header itself stands before what the proxy added, and is not believed."""
+    clients = []
+
+    async def studio(scope: Any, receive: Any, send: Any) -> None:
+        clients.append(scope["client"][0])
+
+    config = server_settings(studio, trusted)
+    config.load()
+    headers = [(b"x-forwarded-for", b"203.0.113.66, 192.0.2.7")]
+    scope = {"type": "http", "client": (peer, 4000), "scheme": "http", "headers": headers}
+    asyncio.run(config.loaded_app(scope, None, None))
+    assert clients == [seen]
+
+
+def test_a_trusted_proxy_must_be_an_address() -> None:
+    with pytest.raises(InputError, match=r"names 'proxy\.example', which is no address or network"):
+        server_settings(None, "127.0.0.1, proxy.example")

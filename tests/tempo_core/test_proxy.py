@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from tempo_core import transcode
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.proxy import conforms, normalise
 from tempo_core.video import probe, sample
@@ -108,6 +109,31 @@ def test_large_pictures_are_scaled_and_colours_kept(tmp_path: Path) -> None:
     assert (info.height, info.width) == (200, 300)
     frame = sample(info.path, at=[0.0]).frames[0]
     np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), [40, 160, 90], atol=6)
+
+
+def test_a_picture_that_stays_is_scaled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file can show three large pictures for half an hour: the copy costs what they cost."""
+    scaled = []
+
+    def counted(scaler: object, frame: object, *where: object) -> object:
+        scaled.append(frame)
+        return upright(scaler, frame, *where)
+
+    upright = transcode._upright
+    monkeypatch.setattr(transcode, "_upright", counted)
+    source = write_clip(tmp_path / "slides.mp4", np.array([0.0, 1.3, 59.0]))
+    out = tmp_path / "copy.mp4"
+    file = {"name": "slides.mp4", "demuxer": "mov", "max_pixels": 2**24, "max_side_px": 2**13, "threads": 1}
+    job = {
+        "file": str(source),
+        "video_file": file,
+        "max_duration_s": 100.0,
+        "out": str(out),
+        "short_side_px": 448,
+    }
+    transcode.normalise_task(job, lambda fraction: None)
+    assert len(scaled) == 3
+    assert probe(out).frame_count == 59 * 30 + 1
 
 
 def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
+from tempo_core.demux import best_video
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.sandbox import ChildLimits
 from tempo_core.video import DEFAULT_LIMITS, SampledVideo, VideoLimits, demuxer_for, probe, sample
@@ -505,6 +508,23 @@ def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     assert content.count(b"avc1") >= 1
     path.write_bytes(content.replace(b"avc1", b"zzz1"))
     assert_refused(path, "is in a format that is not known here")
+
+
+def test_an_unknown_codec_beside_a_cover_that_is_known_is_refused() -> None:
+    """The cover is the only picture that can be decoded, and is not the video."""
+    disposition = av.stream.Disposition
+    cover = SimpleNamespace(disposition=disposition.attached_pic, codec_context=object())
+    film = SimpleNamespace(disposition=disposition.default, codec_context=None)
+
+    class Streams(list[SimpleNamespace]):
+        video = (cover, film)
+
+        def best(self, kind: str) -> SimpleNamespace:
+            return cover
+
+    container = SimpleNamespace(streams=Streams((cover, film)))
+    with pytest.raises(VideoError, match=r"'film\.mp4' is in a format that is not known here"):
+        best_video(container, "film.mp4")
 
 
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:

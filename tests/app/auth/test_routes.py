@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from app.auth.routes import guard, local_path
-from app.auth.sessions import IDLE_S, LONGEST_S
+from app.auth.sessions import BROWSER_S, IDLE_S, LONGEST_S
 from app.auth.throttle import RULES
-from app.auth.users import SESSION_COOKIE, VISITOR_COOKIE, Authenticator, Role, User
+from app.auth.users import BROWSER_COOKIE, SESSION_COOKIE, VISITOR_COOKIE, Authenticator, Role, User
 from app.ui.templates import macros
 from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
 from tests.app.people import PASSWORD, People
@@ -94,13 +94,19 @@ class Fields(HTMLParser):
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: TestClient, people: People) -> None:
-    cookie = sign_in(browser).headers["set-cookie"]
-    parts = {part.strip().lower() for part in cookie.split(";")[1:]}
-    assert parts == {"httponly", "samesite=lax", "path=/", f"max-age={LONGEST_S}"}
+    cookies = sign_in(browser).headers.get_list("set-cookie")
+    parts = {}
+    for cookie in cookies:
+        name, *attributes = cookie.replace("=", ";", 1).split(";")
+        parts[name] = {part.strip().lower() for part in attributes[1:]}
+    assert parts == {
+        SESSION_COOKIE: {"httponly", "samesite=lax", "path=/", f"max-age={LONGEST_S}"},
+        BROWSER_COOKIE: {"httponly", "samesite=lax", "path=/sign-in", f"max-age={BROWSER_S}"},
+    }
     with browsing(
         Authenticator(anonymous=False, local=False, accounts=people.accounts), "https://tempo.example"
     ) as client:
-        assert "; secure" in sign_in(client).headers["set-cookie"].lower()
+        assert all("; secure" in cookie.lower() for cookie in sign_in(client).headers.get_list("set-cookie"))
 
 
 def test_each_sign_in_makes_a_token_of_its_own_and_ends_the_one_before(
@@ -161,6 +167,17 @@ def test_guessing_is_told_to_wait(browser: TestClient, people: People) -> None:
     assert "Try again in 2 seconds" in answer.text
     people.clock.pass_s(3)
     assert sign_in(browser).status_code == 303
+
+
+def test_a_stranger_behind_the_same_proxy_does_not_keep_a_known_browser_out(people: People) -> None:
+    authenticator = Authenticator(anonymous=False, local=False, accounts=people.accounts)
+    with browsing(authenticator) as stranger, browsing(authenticator) as ada, browsing(authenticator) as new:
+        assert sign_in(ada).status_code == 303
+        ada.post("/sign-out")
+        while sign_in(stranger, password="wrong").status_code != 429:
+            pass
+        assert sign_in(new).status_code == 429
+        assert sign_in(ada).status_code == 303
 
 
 def test_guesses_from_one_address_do_not_keep_another_out(people: People) -> None:

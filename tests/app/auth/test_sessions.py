@@ -114,3 +114,23 @@ def test_marks_tell_passwords_apart_and_give_nothing_away() -> None:
     assert mark_of("$argon2id$one") != mark_of("$argon2id$two")
     assert len(mark_of(None)) == 16
     assert "argon" not in mark_of("$argon2id$one")
+
+
+def test_a_browser_is_known_to_the_account_that_signed_in_from_it_until_its_password_changes(
+    sessions: Sessions, clock: Clock
+) -> None:
+    token = sessions.remember_browser("ada")
+    assert sessions.knows_browser(token, "ada")
+    assert not sessions.knows_browser(token, "eve")
+    assert not sessions.knows_browser("a" * 43, "ada")
+    assert sessions.find(token) is None, "it opens nothing"
+    sessions.end_all("ada")
+    assert not sessions.knows_browser(token, "ada")
+
+
+def test_an_account_has_a_bounded_number_of_browsers(sessions: Sessions, clock: Clock) -> None:
+    tokens = []
+    for _ in range(PER_ACCOUNT + 5):
+        tokens.append(sessions.remember_browser("ada"))
+        clock.pass_s(1)
+    assert [sessions.knows_browser(token, "ada") for token in tokens] == [False] * 5 + [True] * PER_ACCOUNT

@@ -67,6 +67,26 @@ def test_a_stranger_keeps_a_colleague_out_for_a_minute_at_most(throttle: LoginTh
     assert throttle.attempt("ada", "198.51.100.7") <= 60
 
 
+def test_nobody_elses_guesses_close_a_browser_that_signed_in_before(
+    throttle: LoginThrottle, clock: Clock
+) -> None:
+    for number in range(200):
+        throttle.attempt("ada", f"192.0.2.{number}")
+        throttle.attempt(f"name{number}", "192.0.2.1")
+    assert throttle.attempt("ada", "192.0.2.1") > 0
+    assert throttle.attempt("ada", "192.0.2.1", "browser of ada") == 0
+    assert [throttle.attempt("ada", "192.0.2.1", "browser of ada") for _ in range(6)] == [0, 0, 0, 0, 0, 2]
+
+
+def test_guesses_at_other_names_keep_an_address_waiting_for_a_minute_at_most(
+    throttle: LoginThrottle, clock: Clock
+) -> None:
+    for number in range(2000):
+        clock.pass_s(throttle.attempt(f"name{number}", "192.0.2.1"))
+        throttle.attempt(f"name{number}", "192.0.2.1")
+        assert throttle.attempt("ada", "192.0.2.1") <= 60
+
+
 def test_success_forgives_the_name_and_one_attempt_of_the_address(
     throttle: LoginThrottle, clock: Clock
 ) -> None:

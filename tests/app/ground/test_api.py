@@ -188,7 +188,7 @@ def test_server_files_are_not_served(running: RunningApp) -> None:
 
 
 def test_an_upload_above_the_limit_is_refused(serve: Callable[..., RunningApp], tmp_path: Path) -> None:
-    running = serve(max_upload="64kb")
+    running = serve(max_upload_bytes=64 * 1024)
     enormous = tmp_path / "enormous.mp4"
     enormous.write_bytes(b"\0" * 300_000)
     with enormous.open("rb") as file:

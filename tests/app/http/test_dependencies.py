@@ -1,5 +1,6 @@
 """What routes declare: the user, the role and the JSON body; and how every error is answered."""
 
+import asyncio
 from typing import Annotated, Any
 
 import pytest
@@ -7,10 +8,19 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import Field
 
-from annotations.errors import NotFound
+from annotations.errors import DiskFull, NotFound
 from app.auth.users import GRANTS, Authenticator, Role, User
-from app.http.dependencies import MAX_BODY_BYTES, Annotator, RequestBody, json_body, json_router, prepare_app
-from app.http.errors import NoSuchFile
+from app.http.dependencies import (
+    MAX_BODY_BYTES,
+    AfterId,
+    Annotator,
+    RecordId,
+    RequestBody,
+    json_body,
+    json_router,
+    prepare_app,
+)
+from app.http.errors import NoSuchFile, StorageFull
 from app.job_queue import Busy
 from tempo_core.errors import InputError, TempoError
 
@@ -37,6 +47,8 @@ ERRORS = {
     "no-file": (NoSuchFile("There is no such clip."), 404),
     "busy": (Busy("Too many wait."), 503),
     "store": (TempoError("It is locked."), 503),
+    "full-disk": (DiskFull("The server's disk is full; nothing was saved."), 507),
+    "full-share": (StorageFull("Your uploads take all that they may."), 507),
     "bug": (RuntimeError("secret"), 500),
 }
 
@@ -54,6 +66,10 @@ def client() -> TestClient:
     @router.post("/orders")
     def order(user: Annotator, body: Annotated[Order, json_body(Order)]) -> dict[str, Any]:
         return body.model_dump()
+
+    @router.get("/orders/{order_id}")
+    def one(user: Annotator, order_id: RecordId, after: AfterId = None) -> list[int | None]:
+        return [order_id, after]
 
     @router.get("/errors/{name}")
     def fail(user: Annotator, name: str) -> None:
@@ -138,3 +154,59 @@ def test_every_error_has_its_status(client: TestClient, name: str) -> None:
     assert ("report incident" in message and "secret" not in message) == (name == "bug")
     if name == "bug":
         assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        (b'{"op_id": "x", "count": 9223372036854775808}', "beyond 64 bits"),
+        (b'{"op_id": "x", "ids": [1, -9223372036854775809]}', "beyond 64 bits"),
+        (b'{"op_id": "\\ud83d"}', "half of a character (U+D83D)"),
+        (b'{"op_id": "x", "\\udc00": 1}', "half of a character (U+DC00)"),
+        (b'{"op_id": "x", "count": Infinity}', "Infinity is no JSON number"),
+        (b'{"op_id": "x", "count": 1e999}', "too large for a float"),
+        (b'{"op_id": "x", "deep": ' + b"[" * 70 + b"]" * 70 + b"}", "nests more than 64 levels"),
+    ],
+)
+def test_what_no_database_can_hold_is_explained(client: TestClient, body: bytes, rule: str) -> None:
+    headers = {"x-role": "annotator", "content-type": "application/json"}
+    answer = client.post("/api/orders", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert rule in answer.json()["error"]
+
+
+def test_the_largest_numbers_and_whole_characters_pass(client: TestClient) -> None:
+    body = {"op_id": "\U0001f600", "count": 2**63 - 1, "ids": [-(2**63)]}
+    answer = client.post("/api/orders", json=body, headers={"x-role": "annotator"})
+    assert (answer.status_code, answer.json()) == (200, body)
+
+
+@pytest.mark.parametrize(
+    "path", ["9223372036854775808", "-1", "x", "1?after=9223372036854775808", "1" * 5000]
+)
+def test_a_record_number_that_cannot_be_one_is_explained(client: TestClient, path: str) -> None:
+    answer = client.get(f"/api/orders/{path}", headers={"x-role": "annotator"})
+    assert answer.status_code == 422
+    assert "Correct it and send it again." in answer.json()["error"]
+    assert client.get("/api/orders/9223372036854775807", headers={"x-role": "annotator"}).status_code == 200
+
+
+def test_somebody_who_leaves_while_sending_is_no_incident(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/orders",
+        "query_string": b"",
+        "headers": [(b"x-role", b"annotator"), (b"content-type", b"application/json")],
+    }
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert caplog.text == ""

@@ -1,7 +1,9 @@
 """The media library and its route."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from starlette.testclient import TestClient
 
 from app.auth.users import VISITOR_COOKIE, Authenticator, Role, VisitorCookies
 from app.http.dependencies import prepare_app
+from app.http.errors import StorageFull
 from app.media.library import DATASET_TTL_S, DATASETS, MediaLibrary, media_routes
+from app.media.storage import StorageLimits
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tests.app.fakes import light_draw, light_prepare
 
@@ -89,6 +93,40 @@ def test_one_owner_keeps_a_limited_number(tmp_path: Path, clip: Path, other_clip
     assert not old.folder.exists()
     with pytest.raises(InputError):
         media.get(old.id, "alice")
+
+
+def test_all_visitors_together_keep_a_limited_number(tmp_path: Path, clip: Path, other_clip: Path) -> None:
+    """A visitor who drops the cookie is somebody else; what they leave behind is bounded all the same."""
+    now = [0.0]
+    media = MediaLibrary(tmp_path, light_prepare, light_draw, of_visitors=2, clock=lambda: now[0])
+    kept = media.ingest(clip, owner="ada", title="kept")
+    clips = []
+    for now[0] in range(1, 5):
+        clips.append(media.ingest(clip, owner=f"visitor-{now[0]}", title="square"))
+    assert [c.folder.exists() for c in clips] == [False, False, True, True]
+    assert kept.folder.exists()
+
+
+def test_a_disk_that_is_almost_full_takes_no_copy(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = MediaLibrary(
+        tmp_path, light_prepare, light_draw, limits=StorageLimits(free_space_floor_bytes=1000)
+    )
+    free_bytes = 999 + clip.stat().st_size
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free_bytes))
+    with pytest.raises(StorageFull, match="disk is too full"):
+        media.ingest(clip, owner="alice", title="square.mp4")
+    free_bytes += 1
+    assert media.ingest(clip, owner="alice", title="square.mp4").path.is_file()
+
+
+def test_an_original_that_made_way_for_its_copy_is_still_that_clip(media: MediaLibrary, clip: Path) -> None:
+    mine = media.ingest(clip, owner="alice", title="square.mp4")
+    link = media.folder.parent / "upload.mp4"
+    os.link(mine.path, link)
+    assert media.ingest(link, owner="alice", title="square.mp4") is mine
+    assert media.ingest(link, owner="bob", title="square.mp4").owner == "bob"
 
 
 def test_nothing_is_left_of_a_failed_clip(media: MediaLibrary, tmp_path: Path) -> None:
