@@ -195,6 +195,8 @@ def build_app(
         owners=owners,
         pages=[page.path for page in pages],
         api_names=[str(fn.api_name) for fn in blocks.fns.values() if fn.api_visibility == "public"],
+        event_numbers=blocks.fns.keys(),
+        component_numbers=blocks.blocks.keys(),
     )
     return mounted
 

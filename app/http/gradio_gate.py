@@ -81,7 +81,7 @@ class StreamOwners:
 
 class GradioGate:
     """ASGI middleware around the mounted Gradio app. `pages` are the addresses of its pages, `api_names` the events
-    that programs may call.
+    that programs may call; the numbers are those that pages name events and components by.
     """
 
     def __init__(
@@ -92,10 +92,13 @@ class GradioGate:
         owners: StreamOwners,
         pages: Collection[str],
         api_names: Collection[str],
+        event_numbers: Collection[int],
+        component_numbers: Collection[int],
     ) -> None:
         self.app, self.authenticator = app, authenticator
         self.pages = {page.strip("/") for page in pages}
         self.api_names = {"call": set(api_names), "run": {FROM_PAGES_ONLY}}
+        self.numbers = {"fn_index": set(event_numbers), "trigger_id": {None, *component_numbers}}
         self.owners = owners
         self._open = [(method, compile_path(path)[0]) for method, path in OPEN_ROUTES]
 
@@ -124,6 +127,8 @@ class GradioGate:
                 raise BadBody("The request must be one JSON object.")
             values |= body
             receive = _replay(raw, receive)
+            if "/run/" in scope["path"] or "/queue/join" in scope["path"]:
+                self._check_numbers(body)
         streams = [(name, values[name]) for name in STREAM_NAMES if values.get(name) is not None]
         if not streams and scope["method"] != "POST":
             return receive, send
@@ -156,6 +161,13 @@ class GradioGate:
             await send(message)
 
         return receive, send_and_note
+
+    def _check_numbers(self, body: dict[str, Any]) -> None:
+        """Raise BadBody unless the event and what triggered it are of the pages: Gradio breaks on any other number."""
+        for name, numbers in self.numbers.items():
+            number = body.get(name)
+            if not isinstance(number, int | None) or number not in numbers:
+                raise BadBody(f"`{name}` is {repr(number)[:40]}, which no page has. Reload the page.")
 
     def _path_params(self, method: str, path: str) -> dict[str, str]:
         """The parameters of the open route that this path is. Raises NoSuchFile when there is none."""

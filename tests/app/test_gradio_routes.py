@@ -240,6 +240,22 @@ def test_a_body_that_cannot_be_stored_is_explained(studio: Studio, path: str, bo
     assert rule in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict"])
+@pytest.mark.parametrize("number", [None, -1, 2**53, "0", 0.5, [0]])
+def test_an_event_or_a_component_that_no_page_has_is_explained(
+    studio: Studio, path: str, number: object
+) -> None:
+    answer = studio.post(path, {"data": [], "fn_index": number, "session_hash": "numbers"})
+    assert answer.status == 400
+    assert "`fn_index`" in answer.json()["error"]
+    if number is not None:
+        answer = studio.post(
+            path, {"data": [], "fn_index": 0, "trigger_id": number, "session_hash": "numbers"}
+        )
+        assert answer.status == 400
+        assert "`trigger_id`" in answer.json()["error"]
+
+
 def test_a_body_of_an_event_has_a_bound(studio: Studio) -> None:
     assert studio.post("/gradio_api/call/ask", b'"' + b"x" * 2**20 + b'"').status == 413
 
