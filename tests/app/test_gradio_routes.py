@@ -228,7 +228,7 @@ def test_the_progress_of_an_upload_is_its_senders(studio: Studio) -> None:
         (b'{"data": ' + b"[" * 100_000, "no JSON"),
         (b"[]", "one JSON object"),
         (b'{"data": ["\xff"]}', "no JSON"),
-        (b'{"session_hash": 7, "data": []}', "must be a text"),
+        (b'{"session_hash": 7, "data": [], "fn_index": 0}', "must be a text"),
     ],
 )
 @pytest.mark.parametrize(

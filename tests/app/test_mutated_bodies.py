@@ -99,9 +99,9 @@ def mutated(seeded: random.Random, body: dict[str, Any]) -> bytes:
         if isinstance(container, dict) and seeded.random() < 0.2:
             container.pop(key, None)
         elif isinstance(container, list) and seeded.random() < 0.2:
-            container.append(seeded.choice(VALUES))
+            container.append(copy.deepcopy(seeded.choice(VALUES)))
         else:
-            container[key] = seeded.choice((*VALUES, *("raw",) * 5))
+            container[key] = copy.deepcopy(seeded.choice((*VALUES, *("raw",) * 5)))
     text = json.dumps(body).encode()
     return text.replace(b'"raw"', seeded.choice(RAW), 1)
 
