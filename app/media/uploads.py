@@ -42,6 +42,7 @@ MAX_FILES = 100
 """Files, and fields that are none, of one request."""
 MAX_FIELD_BYTES = 64 * 1024
 GONE = "The uploaded clip is no longer kept here. Upload it again."
+WRONG_FORM = "The form holds too few values, or one of the wrong kind. Reload the page."
 NOT_UPLOADED = "A clip must be uploaded; an address is not fetched. Use handle_file('clip.mp4')."
 
 
@@ -204,7 +205,7 @@ class OwnedFileBlocks(gr.Blocks):
         def to_path(file: dict[str, Any]) -> dict[str, Any]:
             address = str(file["path"])
             if "://" in address:
-                raise gr.Error(NOT_UPLOADED)
+                raise gr.Error(NOT_UPLOADED, print_exception=False)
             try:
                 if user is None:
                     raise NoSuchFile(GONE)
@@ -219,10 +220,12 @@ class OwnedFileBlocks(gr.Blocks):
             return {**file, "path": address, "url": f"{options.get('root_path') or ''}{FILE_PREFIX}{address}"}
 
         inputs = traverse(inputs, to_path, _is_file)
+        if options.get("iterator") is None and len(inputs) < len(block_fn.inputs):
+            raise gr.Error(WRONG_FORM, print_exception=False)
         try:
             output = await super().process_api(block_fn, inputs, state, request, **options)
         except ValidationError:
-            raise gr.Error("The form holds a value of the wrong kind. Reload the page.") from None
+            raise gr.Error(WRONG_FORM, print_exception=False) from None
         output["data"] = traverse(output["data"], to_address, _is_file)
         return output
 
