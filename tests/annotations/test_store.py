@@ -287,7 +287,12 @@ def test_raw_sql_cannot_change_or_remove_what_was_said(filled: Store, op: Operat
     filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
     filled.record_snapshot(sha256="s", path="p", counts={}, actor="dee")
     before = _dump(filled, table)
-    column = {"operations": "actor", "correction_moments": "end_ms", "snapshots": "path"}.get(table, "id")
+    column = {
+        "operations": "actor",
+        "operation_log": "sha256",
+        "correction_moments": "end_ms",
+        "snapshots": "path",
+    }.get(table, "id")
     statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]
     if filled.database.is_sqlite:
         statements.append(f"REPLACE INTO {table} SELECT * FROM {table}")
