@@ -8,9 +8,11 @@ of its own, which is wrong for many foreign files (docs/decisions/0004-video-rea
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
+from tempo_core.colour import to_rgb
 from tempo_core.demux import (
     Health,
     check_size,
@@ -47,6 +49,13 @@ def turn(picture: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
     else:
         across, down = a, d
     return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def upright_rgb(
+    scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]
+) -> np.ndarray:
+    """A frame as it is shown: uint8[H, W, 3], scaled to `size` (height, width) and turned."""
+    return turn(to_rgb(scaler, frame, size[::-1] if index.turned else size), index.matrix)
 
 
 class PyavReader:
@@ -154,11 +163,7 @@ class PyavReader:
         self.judge(health)
 
     def _picture(self, frame: Any, size: tuple[int, int]) -> Picture:
-        height, width = size[::-1] if self.index.turned else size
-        scaled = self._scaler.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BICUBIC
-        )
-        return self.index.seconds(frame.pts), turn(scaled.to_ndarray(), self.index.matrix)
+        return self.index.seconds(frame.pts), upright_rgb(self._scaler, frame, self.index, size)
 
 
 def _needed_frames(container: Any, stream: Any, is_needed: np.ndarray, health: Health) -> Iterator[Any]:
@@ -220,12 +225,11 @@ def decord_pictures(
     import decord  # an eighth of the child's start-up, and foreign files never need it
 
     positions = np.unique(shown_positions(index.times_s, times_s)).tolist()
-    batch = max(1, DECORD_BATCH_BYTES // (size[0] * size[1] * 3))
+    height, width = index.coded_size
+    batch, scaler = max(1, DECORD_BATCH_BYTES // (height * width * 3)), VideoReformatter()
     try:
         # The smallest tolerance there is: one picture that Decord would replace by its neighbour is an error.
-        reader = decord.VideoReader(
-            video_file.path, width=size[1], height=size[0], num_threads=video_file.threads, fault_tol=1e-9
-        )
+        reader = decord.VideoReader(video_file.path, num_threads=video_file.threads, fault_tol=1e-9)
         if len(reader) != len(index.times_s):
             raise DecordFailed(f"Decord counts {len(reader)} pictures of {len(index.times_s)}")
         decord_times_s = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0]
@@ -235,10 +239,12 @@ def decord_pictures(
         for first in range(0, len(positions), batch):
             numbers = positions[first : first + batch]
             pictures = reader.get_batch(numbers).asnumpy()
-            if pictures.shape != (len(numbers), *size, 3):
+            if pictures.shape != (len(numbers), height, width, 3):
                 raise DecordFailed(f"Decord gave pictures of shape {pictures.shape}")
             for number, picture in zip(numbers, pictures, strict=True):
-                yield float(index.times_s[number]), picture
+                # Decord's own scaling puts colours off by 4 of 255, where it does not scale by 2.
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                yield float(index.times_s[number]), to_rgb(scaler, frame, size)
             on_progress((first + len(numbers)) / len(positions))
     except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError) as error:
         raise DecordFailed("Decord cannot read it") from error

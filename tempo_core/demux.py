@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, top_boxes
+from tempo_core.colour import is_plain
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import NO_PTS, UPRIGHT, Oddities, PictureIndex, VideoFile
 
@@ -139,6 +140,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
         check_size(video_file, frame.width, frame.height)
         index.coded_size = (frame.height, frame.width)
         index.pixel_format = frame.format.name
+        index.plain_colour = is_plain(frame)
         index.matrix = display_matrix(frame, index.notes)
         check_size(video_file, *index.shown_size[::-1])
     _refuse_untruthful(video_file, index)

@@ -1,7 +1,8 @@
 """The normal copy of an uploaded video, which the player and the model share.
 
 H.264 at a constant rate with a key picture at least every half second; rotation, edit list, start offset,
-mirror and sample shape are baked in, so that frame k is shown at k / rate for everyone. A file that is like
+mirror and sample shape are baked in, so that frame k is shown at k / rate for everyone. Its colours are stated
+(BT.709, limited range), so that nobody guesses them. A file that is like
 that already needs no copy.
 """
 
@@ -32,6 +33,7 @@ def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
         and info.index_first
         and info.pixel_format == "yuv420p"
         and info.as_coded
+        and info.plain_colour
         and not (info.variable_rate or info.edit_list or info.notes)
         and info.start_s == 0
         and info.frame_rate is not None

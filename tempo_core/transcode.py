@@ -6,9 +6,10 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, turn
+from tempo_core.colour import EXACT, matrix_of
+from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, upright_rgb
 from tempo_core.demux import Health, open_container, packets
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import UPRIGHT, PictureIndex, VideoFile
@@ -40,17 +41,15 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             stream.options = {"preset": "superfast", "crf": "20", "x264-params": params}
             sound = _Sound(out, video_file, index)
             scaler = VideoReformatter()
+            # Chromium guesses the matrix of unstated colours from the height, PyAV and Decord take BT.601.
+            context = stream.codec_context
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             shown: Any = None
             for number, frame in _frames_at_rate(reader, rate):
                 # A picture that stays on screen is scaled once: a small file can hold half an hour of a large one.
                 if frame is not shown:
                     shown, picture = frame, _upright(scaler, frame, index, size)
-                if number == 0:
-                    # The meaning of the colours is carried over: player and model see the same ones.
-                    stream.codec_context.color_range = int(ColorRange.MPEG)
-                    stream.codec_context.colorspace = picture.colorspace
-                    stream.codec_context.color_primaries = picture.color_primaries
-                    stream.codec_context.color_trc = picture.color_trc
                 picture.pts, picture.time_base = number, 1 / rate
                 out.mux(stream.encode(picture))
                 sound.write_until(float((number + 1) / rate))
@@ -100,20 +99,25 @@ def _frames_at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, A
 
 
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
-    """The frame scaled, turned, and in the copy's pixel format."""
-    if index.matrix == UPRIGHT:
+    """The frame scaled, turned, and in the copy's pixel format and colours."""
+    if index.matrix == UPRIGHT and matrix_of(frame) == Colorspace.ITU709 and not frame.format.is_rgb:
         return scaler.reformat(
             frame,
             size[1],
             size[0],
             "yuv420p",
-            interpolation=Interpolation.BICUBIC,
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
+            interpolation=EXACT,
         )
-    height, width = size[::-1] if index.turned else size
-    coded = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BICUBIC).to_ndarray()
-    turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(turn(coded, index.matrix)), format="rgb24")
-    return turned.reformat(format="yuv420p")
+    rgb = np.ascontiguousarray(upright_rgb(scaler, frame, index, size))
+    return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=EXACT,
+    )
 
 
 class _Sound:

@@ -75,6 +75,8 @@ class VideoInfo:
     """The demuxer's name, as libavformat gives it."""
     as_coded: bool
     """Whether pictures are shown as they are coded: neither turned, nor mirrored, nor stretched."""
+    plain_colour: bool
+    """Whether the file states BT.709 colours in limited range, which a player then need not guess."""
     audio_codec: str | None
     """None without sound."""
     variable_rate: bool

@@ -92,6 +92,7 @@ def describe(index: PictureIndex) -> VideoInfo:
         pixel_format=index.pixel_format,
         container=index.container,
         as_coded=index.shown_size == index.coded_size and index.matrix == UPRIGHT,
+        plain_colour=index.plain_colour,
         audio_codec=index.audio_codec,
         variable_rate=index.variable_rate,
         edit_list=index.oddities.discarded > 0,

@@ -76,13 +76,13 @@ def write_clip(
     audio_s: float | None = None,
     audio_codec: str = "aac",
     numbers: Sequence[int] | None = None,
-    draw: Callable[[int], np.ndarray] | None = None,
+    draw: Callable[[int], np.ndarray | av.VideoFrame] | None = None,
     prepare: Callable[[Any], None] | None = None,
 ) -> Path:
     """Write frames 0, 1, 2, ... shown at `times_s`; `size` is (height, width).
 
-    `audio_s` adds that many seconds of a tone from time 0. `draw` replaces the pictures, `numbers` what they
-    carry, `prepare` may change the stream before the first frame.
+    `audio_s` adds that many seconds of a tone from time 0. `draw` replaces the pictures (a frame is written as it
+    is), `numbers` what they carry, `prepare` may change the stream before the first frame.
     """
     with (
         usual_priority(),
@@ -100,8 +100,11 @@ def write_clip(
         sound: Any = out.add_stream(audio_codec, rate=48_000) if audio_s else None
         for number, time_s in zip(numbers or range(len(times_s)), times_s, strict=True):
             image = picture(number, *size) if draw is None else draw(number)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            frame = frame.reformat(format=pixels)
+            if isinstance(image, np.ndarray):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                frame = frame.reformat(format=pixels)
+            else:
+                frame = image
             frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
@@ -110,6 +113,12 @@ def write_clip(
                 out.mux(sound.encode(part))
             out.mux(sound.encode(None))
     return path
+
+
+def state_bt709(stream: Any) -> None:
+    """State BT.709 colours in limited range, as a normal copy does."""
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
 
 
 def tone(length_s: float) -> list[av.AudioFrame]:

@@ -58,7 +58,8 @@ def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
     width = max(8, 2 * round(TILE_HEIGHT_PX * facts.width / facts.height / 2))
     spacing_s = facts.duration_s / STRIP_TILES
     at_s = [(tile + 0.5) * spacing_s for tile in range(STRIP_TILES)]
-    frames = sample(clip, at=at_s, size=(TILE_HEIGHT_PX, width), cancel=cancel)
+    # Decord's colours are off by up to 3 of 255 where it scales, and JPEG's rounding comes on top.
+    frames = sample(clip, at=at_s, size=(TILE_HEIGHT_PX, width), cancel=cancel, force_reader="pyav")
     count = len(frames.times_s)
     columns = min(STRIP_COLUMNS, count)
     sheet = np.zeros((math.ceil(count / columns) * TILE_HEIGHT_PX, columns * width, 3), dtype=np.uint8)
@@ -66,7 +67,8 @@ def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
         row, column = divmod(tile, columns)
         y, x = row * TILE_HEIGHT_PX, column * width
         sheet[y : y + TILE_HEIGHT_PX, x : x + width] = frame
-    Image.fromarray(sheet).save(target, quality=80)
+    # Chroma at full size: halved, it bleeds over the edges of things in tiles this small.
+    Image.fromarray(sheet).save(target, quality=85, subsampling=0)
     return FilmStrip(
         tile_width=width,
         tile_height=TILE_HEIGHT_PX,

@@ -103,8 +103,8 @@ def test_the_sound_stays_where_it_was(tmp_path: Path) -> None:
 
 
 def test_large_pictures_are_scaled_and_colours_kept(tmp_path: Path) -> None:
-    green = np.zeros((600, 902, 3), np.uint8) + np.array([40, 160, 90], np.uint8)
-    path = write_clip(tmp_path / "large.mp4", constant(5), size=(600, 902), draw=lambda _: green)
+    green = np.zeros((560, 840, 3), np.uint8) + np.array([40, 160, 90], np.uint8)
+    path = write_clip(tmp_path / "large.mp4", constant(5), size=(560, 840), draw=lambda _: green)
     info = normalise(path, tmp_path / "out.mp4", short_side_px=200)
     assert (info.height, info.width) == (200, 300)
     frame = sample(info.path, at=[0.0]).frames[0]
@@ -146,6 +146,7 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         {"index_first": False},
         {"pixel_format": "yuv444p"},
         {"as_coded": False},
+        {"plain_colour": False},
         {"variable_rate": True},
         {"edit_list": True},
         {"notes": ("cut short",)},

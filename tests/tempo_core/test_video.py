@@ -24,6 +24,7 @@ from tests.videos import (
     numbers_of,
     picture,
     shortened,
+    state_bt709,
     trimmed,
     two_videos,
     write_clip,
@@ -64,18 +65,32 @@ def stretched(stream: object) -> None:
 # name: (writer, true times of frames 0, 1, 2, ... on the player's clock, reader, facts)
 CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] = {
     "normal.mp4": (
-        lambda p: write_clip(p, CFR, gop=12, options=NORMAL, container_options={"movflags": "faststart"}),
+        lambda p: write_clip(
+            p,
+            CFR,
+            gop=12,
+            options=NORMAL,
+            container_options={"movflags": "faststart"},
+            prepare=state_bt709,
+        ),
         CFR,
         "decord",
-        {"frame_rate": 25, "index_first": True},
+        {"frame_rate": 25, "index_first": True, "plain_colour": True},
+    ),
+    "normal_untagged.mp4": (
+        lambda p: write_clip(p, CFR, gop=12, options=NORMAL, container_options={"movflags": "faststart"}),
+        CFR,
+        "pyav",
+        {"index_first": True, "plain_colour": False},
     ),
     "normal_b_frames.mp4": (
         lambda p: write_clip(
             p,
             CFR,
             gop=12,
-            options={"x264-params": "bframes=2:scenecut=0"},
+            options=REORDERED,
             container_options={"movflags": "faststart"},
+            prepare=state_bt709,
         ),
         CFR,
         "pyav",
@@ -83,7 +98,12 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
     ),
     "normal_fragmented.mp4": (
         lambda p: write_clip(
-            p, CFR, gop=12, options=NORMAL, container_options={"movflags": "frag_keyframe+empty_moov"}
+            p,
+            CFR,
+            gop=12,
+            options=NORMAL,
+            container_options={"movflags": "frag_keyframe+empty_moov"},
+            prepare=state_bt709,
         ),
         CFR,
         "pyav",

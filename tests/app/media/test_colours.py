@@ -1,0 +1,173 @@
+"""A table of colours and times: what the file says is what model, film strip and normal copy show."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.media.clips import draw_strip, prepare_clip
+from tempo_core.video import probe, sample
+from tests.videos import constant, number_of, picture, write_clip
+
+PATCHES = np.array([[20, 180, 60], [200, 30, 60], [30, 60, 220], [240, 200, 20]])
+WEIGHTS = {
+    "601": (0.299, 0.114),
+    "709": (0.2126, 0.0722),
+    "2020": (0.2627, 0.0593),
+}  # of red and blue (ITU-R)
+LARGE, SMALL = (720, 1280), (192, 256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """How a clip of the table is written; its frame k carries the number k below four patches."""
+
+    matrix: str
+    tags: tuple[int, int, int, int] = (2, 2, 2, 0)
+    """Matrix, primaries, transfer (ITU-T H.273) and range as the file states them; 2, 2, 2, 0 states nothing."""
+    size: tuple[int, int] = SMALL
+    times_s: tuple[float, ...] = tuple(constant(12))
+    bits: int = 8
+    """Of each sample."""
+    turned: bool = False
+    """Whether the pictures lie on their side in the file, with a display matrix that says so."""
+    audio_s: float | None = None
+    suffix: str = ".mp4"
+
+    def write(self, folder: Path) -> Path:
+        def tag(stream: Any) -> None:
+            context = stream.codec_context
+            context.colorspace, context.color_primaries, context.color_trc, context.color_range = self.tags
+            if self.turned:
+                stream.set_display_rotation(-90)
+
+        return write_clip(
+            folder / f"clip{self.suffix}",
+            self.times_s,
+            size=self.size,
+            pixels={8: "yuv420p", 10: "yuv420p10le"}[self.bits],
+            audio_s=self.audio_s,
+            options={"crf": "4"},
+            draw=self.frame,
+            prepare=tag,
+        )
+
+    def frame(self, number: int) -> av.VideoFrame:
+        height, width = self.size[::-1] if self.turned else self.size
+        patches = np.repeat(np.repeat(PATCHES[None], height // 2, 0), width // 4, 1)
+        shown = np.vstack([patches, picture(number, height // 2, width)])
+        rgb = np.rot90(shown) if self.turned else shown
+        return coded_frame(rgb / 255, self.matrix, full=self.tags[3] == 2, bits=self.bits)
+
+
+def coded_frame(rgb: np.ndarray, matrix: str, *, full: bool, bits: int) -> av.VideoFrame:
+    """A 4:2:0 frame of rgb in [0, 1] by ITU-T H.273's own arithmetic, without a converter."""
+    red, blue = WEIGHTS[matrix]
+    y = rgb @ np.array([red, 1 - red - blue, blue])
+    chroma = [(rgb[..., 2] - y) / (2 * (1 - blue)), (rgb[..., 0] - y) / (2 * (1 - red))]
+    unit = 2 ** (bits - 8)
+    y_scale, y_zero, chroma_scale = (255, 0, 255) if full else (219, 16, 224)
+    planes = [(y * y_scale + y_zero) * unit]
+    planes += [(plane[::2, ::2] * chroma_scale + 128) * unit for plane in chroma]
+    frame = av.VideoFrame(rgb.shape[1], rgb.shape[0], {8: "yuv420p", 10: "yuv420p10le"}[bits])
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows = np.zeros(
+            (plane.height, plane.line_size // (2 if bits > 8 else 1)), "<u2" if bits > 8 else "u1"
+        )
+        rows[:, : plane.width] = np.round(values)
+        plane.update(rows)
+    return frame
+
+
+def decoded_by_tags(path: Path) -> list[tuple[float, np.ndarray]]:
+    """(time, rgb) of every frame of a copy, by the arithmetic of the tags that it must carry."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    red, blue = WEIGHTS["709"]
+    pictures = []
+    for frame in frames:
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range) == (1, 1, 1, 1)
+        y, cb, cr = (
+            np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width].astype(float)
+            for plane in frame.planes
+        )
+        y = (y - 16) / 219
+        cb, cr = (
+            (plane.repeat(2, 0).repeat(2, 1)[: y.shape[0], : y.shape[1]] - 128) / 224 for plane in (cb, cr)
+        )
+        r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
+        g = (y - red * r - blue * b) / (1 - red - blue)
+        pictures.append((float(frame.time or 0), np.clip(np.stack([r, g, b], 2), 0, 1) * 255))
+    return pictures
+
+
+def patches_of(image: np.ndarray) -> np.ndarray:
+    """float[4, 3]: the mean of each patch's middle."""
+    height, width = image.shape[:2]
+    y, half = height // 4, max(2, width // 32)
+    middles = [width * (2 * k + 1) // 8 for k in range(4)]
+    return np.stack([image[y - 3 : y + 3, x - half : x + half].mean(axis=(0, 1)) for x in middles])
+
+
+def assert_shown(image: np.ndarray, number: int, patches: np.ndarray = PATCHES) -> None:
+    np.testing.assert_allclose(patches_of(image), patches, atol=3)
+    assert number_of(image[image.shape[0] // 2 :]) == number
+
+
+BT709 = (1, 1, 1, 1)
+TABLE = {
+    "sd_601": Clip(matrix="601", tags=(6, 6, 6, 1)),
+    "sd_709": Clip(matrix="709", tags=BT709),
+    "sd_untagged": Clip(matrix="601"),
+    "hd_709": Clip(matrix="709", tags=BT709, size=LARGE),
+    "hd_601": Clip(matrix="601", tags=(6, 1, 1, 1), size=LARGE),
+    "hd_untagged": Clip(matrix="709", size=LARGE),
+    "hd_turned_709": Clip(matrix="709", tags=BT709, size=LARGE, turned=True),
+    "hd_turned_untagged": Clip(matrix="709", size=LARGE, turned=True),
+    "sd_turned_untagged": Clip(matrix="601", turned=True),
+    "full_range": Clip(matrix="709", tags=(1, 1, 1, 2)),
+    "full_range_untagged": Clip(matrix="601", tags=(2, 2, 2, 2)),
+    "ten_bit": Clip(matrix="709", tags=BT709, bits=10),
+    "late_start": Clip(matrix="601", times_s=tuple(constant(12, start_s=0.48)), audio_s=0.9),
+    "sparse": Clip(matrix="601", times_s=(0.0, 0.8, 1.6, 2.44)),
+    "stream": Clip(matrix="601", suffix=".ts"),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_model_strip_and_copy_show_the_files_own_colours_and_times(tmp_path: Path, name: str) -> None:
+    clip = TABLE[name]
+    path, times_s = clip.write(tmp_path), np.array(clip.times_s)
+    assert probe(path).end_s == pytest.approx(times_s[-1] + 0.04, abs=0.001)
+
+    def shown_at(time_s: float) -> int:
+        return max(0, int(np.searchsorted(times_s, time_s + 0.001, side="right")) - 1)
+
+    model = sample(path, at=times_s.tolist())
+    np.testing.assert_allclose(model.times_s, times_s, atol=0.001)
+    for number, image in enumerate(model.frames):
+        assert_shown(image, number)
+
+    (folder := tmp_path / "library").mkdir()
+    facts = prepare_clip(path, folder, cancel=threading.Event(), on_progress=lambda _: None)
+    copy = decoded_by_tags(folder / "clip.mp4")
+    assert facts.frame_rate is not None
+    assert len(copy) == facts.frame_count == round((times_s[-1] + 0.04) * facts.frame_rate)
+    for k, (time_s, image) in enumerate(copy):
+        assert time_s == pytest.approx(k / facts.frame_rate, abs=1e-6)
+        assert_shown(image, shown_at(time_s))
+    in_copy = sample(folder / "clip.mp4", at=times_s.tolist())
+    for time_s, image in zip(in_copy.times_s, in_copy.frames, strict=True):
+        assert_shown(image, shown_at(time_s))
+
+    strip = draw_strip(folder / "clip.mp4", folder / "strip.jpg", facts, cancel=threading.Event())
+    sheet = np.asarray(Image.open(folder / "strip.jpg"))
+    for tile, time_s in enumerate(strip.times_s):
+        row, column = divmod(tile, strip.columns)
+        y, x = row * strip.tile_height, column * strip.tile_width
+        assert_shown(sheet[y : y + strip.tile_height, x : x + strip.tile_width], shown_at(time_s))
