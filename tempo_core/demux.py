@@ -230,18 +230,20 @@ class Health:
     """Pictures that the decoder patched up."""
 
 
-def decoded(video_file: VideoFile, container: Any, stream: Any, health: Health) -> Iterator[Any]:
+def decoded(
+    video_file: VideoFile, container: Any, stream: Any, health: Health, *, threads: int | None = None
+) -> Iterator[Any]:
     """Every picture of the stream in the order shown, past damaged packets, which `health` counts."""
-    prepare_decoder(video_file, stream)
+    prepare_decoder(video_file, stream, threads=threads)
     for packet in packets(container, stream):
         yield from decode_packet(stream, packet, health)
     yield from decode_packet(stream, None, health)
 
 
-def prepare_decoder(video_file: VideoFile, stream: Any) -> None:
-    """Threads and limits, before the first packet."""
+def prepare_decoder(video_file: VideoFile, stream: Any, *, threads: int | None = None) -> None:
+    """Threads (the file's setting where not given) and limits, before the first packet."""
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = video_file.threads
+    stream.codec_context.thread_count = threads or video_file.threads
     stream.codec_context.options = {"max_pixels": str(video_file.max_pixels)}
 
 
