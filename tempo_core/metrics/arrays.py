@@ -40,6 +40,10 @@ class Windows:
         """The windows of some queries only."""
         return Windows(edges=self.edges[rows], valid=self.valid[rows])
 
+    def first(self, count: int = 1) -> "Windows":
+        """The first windows of each query, at most `count`."""
+        return Windows(edges=self.edges[:, :count], valid=self.valid[:, :count])
+
     def keep(self, mask: Bools) -> "Windows":
         """The windows where `mask` [N, K] is True, moved to the front of each row."""
         valid = self.valid & mask
@@ -93,8 +97,7 @@ def hull_iou(a: Floats, b: Floats) -> Floats:
 
 def best_iou(windows: Windows, truth: Windows) -> Floats:
     """[N] IoU of each query's first window with the ground-truth window it fits best; 0 where either side is empty."""
-    first = Windows(edges=windows.edges[:, :1], valid=windows.valid[:, :1])
-    return np.maximum(cross_iou(first, truth)[:, 0].max(axis=1), 0.0)
+    return np.maximum(cross_iou(windows.first(), truth)[:, 0].max(axis=1), 0.0)
 
 
 def disjoint(windows: Windows) -> Windows:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tempo_core.errors import InputError
-from tempo_core.metrics.arrays import Ints, Windows
+from tempo_core.metrics.arrays import Ints
 from tempo_core.metrics.bootstrap import (
     SAMPLES,
     Difference,
@@ -186,7 +186,7 @@ def ceiling(pairs: Pairs, rules: Rules) -> Scores:
     """The retrieval scores of the ground truth itself, in its own order, without the rows where nothing matches."""
     truth = pairs.truth_windows
     truth = truth.take(truth.counts > 0)
-    first_ten = Windows(edges=truth.edges[:, :MAX_WINDOWS], valid=truth.valid[:, :MAX_WINDOWS])
+    first_ten = truth.first(MAX_WINDOWS)
     if rules == "strict":
         return arrange(strict_retrieval(first_ten, truth)[0])
     return arrange(retrieval_scores(truth, first_ten, truth)[0])

@@ -88,7 +88,7 @@ def first_iou(ranked: Windows, truth: Windows) -> Floats | None:
     """
     if len(truth) == 0 or not (ranked.valid[:, 0].all() and truth.valid[:, 0].all()):
         return None
-    first = Windows(edges=ranked.edges[:, :1], valid=ranked.valid[:, :1])
+    first = ranked.first()
     fits = cross_iou(first, truth)[:, 0]
     fits[~truth.valid] = -np.inf
     best = truth.edges[np.arange(len(truth)), fits.argmax(axis=1)]

@@ -59,8 +59,7 @@ def mean(values: Floats | Bools) -> float:
 
 def _first_window(ranked: Windows, truth: Windows, counted: Bools) -> tuple[list[float | None], float | None]:
     """Recall at each threshold and mean IoU of the best window; finding a moment of another length is not counted."""
-    first = Windows(edges=ranked.edges[:, :1], valid=ranked.valid[:, :1])
-    fits = cross_iou(first, truth)[:, 0]
+    fits = cross_iou(ranked.first(), truth)[:, 0]
     inside = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)
     outside = np.where(truth.valid & ~counted, fits, 0.0).max(axis=1, initial=0.0)
     recall = [percent(mean((inside >= t)[(inside >= t) | (outside < t)])) for t in IOU_THRESHOLDS]

@@ -16,6 +16,9 @@ from tempo_core.metrics.rows import PredictionRow, ScoredWindow
 Scores = dict[str, Any]
 """An evaluator's own names and nesting; None where it would print NaN or stop."""
 
+ALL_MATCH = -1.0
+"""A threshold of `greedy_match` that every pair reaches."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleScores:
@@ -74,9 +77,9 @@ def refusals(pairs: Pairs) -> Bools:
     return np.array([row.has_refused for row in predictions_of(pairs)], dtype=bool)
 
 
-def hundredths(share: float) -> float | None:
-    """A share as percent with two decimals, rounded as `round` does; None where it is not a number."""
-    return round(100 * share, 2) if np.isfinite(share) else None
+def hundredths(share: float | np.floating[Any]) -> float | None:
+    """A share as percent with two decimals, rounded as Python's `round` does; None where it is not a number."""
+    return round(100 * float(share), 2) if np.isfinite(share) else None
 
 
 def greedy_match(iou: Floats, thresholds: Sequence[float]) -> Floats:

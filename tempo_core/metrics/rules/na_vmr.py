@@ -29,13 +29,14 @@ def score(pairs: Pairs) -> RuleScores:
     has_moment = truth.counts > 0
     iou = np.where(truth.valid, hull_iou(first.edges, truth.edges), 0.0).max(axis=1)
     iou = np.where(first.valid[:, 0] & accepted, iou, 0.0)
-    without, notes = ~has_moment, []
+    without = ~has_moment
     scores: Scores = {
         "Rejection Accuracy": hundredths(np.mean(~accepted[without])) if without.any() else None
     }
     for threshold in THRESHOLDS:
         recall = np.mean(iou[has_moment] > threshold) if has_moment.any() else np.nan
         scores[f"Recall@1, IoU@{threshold}"] = hundredths(float(recall))
+    notes = []
     if not (has_moment.any() and without.any()):
         notes.append("The evaluator divides by zero unless some query has a moment and some has none.")
     return RuleScores(

@@ -33,7 +33,7 @@ def score(pairs: Pairs) -> RuleScores:
     hits: Ints = np.zeros((len(truth), len(THRESHOLDS)), dtype=np.int64)
     for row in range(len(truth)):
         pairs_iou = iou[row, : len(segments[row]), : len(moments[row])]
-        hits[row] = (pairs_iou[assign(pairs_iou)][:, None] >= THRESHOLDS).sum(axis=0)
+        hits[row] = (pairs_iou[assign(pairs_iou)][:, None] >= np.array(THRESHOLDS)).sum(axis=0)
     n_predicted, n_true = possible.counts[:, None], truth.counts[:, None]
     precision = np.where(empty[:, None], 1.0, hits / np.maximum(n_predicted, 1))
     recall = np.where(empty[:, None], 1.0, hits / np.maximum(n_true, 1))

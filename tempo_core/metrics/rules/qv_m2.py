@@ -17,12 +17,10 @@ from tempo_core.metrics.arrays import Floats, Windows, cross_iou, pad
 from tempo_core.metrics.official import percent, rank
 from tempo_core.metrics.pairing import Pairs
 from tempo_core.metrics.ranking import LENGTH_RANGES_S, average_precision
-from tempo_core.metrics.rules.base import RuleScores, Scores, greedy_match, listed_windows
+from tempo_core.metrics.rules.base import ALL_MATCH, RuleScores, Scores, greedy_match, listed_windows
 
 TOP = (1, 2, 3)
 RECALL_THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(14))
-ALL_MATCH = -1.0
-"""A threshold that every pair reaches."""
 
 
 def score(pairs: Pairs) -> RuleScores:
@@ -90,6 +88,7 @@ def _group_scores(top: Windows, ranked: Windows, truth: Windows) -> Scores:
         pairs_iou = best[counted, :k]
         pairs_iou = pairs_iou[np.isfinite(pairs_iou)]
         scores[f"MR-R{k}"] = {f"{t:.2f}": value for t, value in zip(RECALL_THRESHOLDS, recall, strict=True)}
-        scores[f"MR-mR{k}"] = round(float(np.mean(np.array(recall, dtype=np.float64))), 2)
+        # numpy's rounding, as in the evaluator: 9.365 becomes 9.36 there, and 9.37 in Python's.
+        scores[f"MR-mR{k}"] = float(np.round(np.mean(np.array(recall, dtype=np.float64)), 2))
         scores[f"MR-mIoU@{k}"] = percent(np.mean(pairs_iou)) if pairs_iou.size else 0.0
     return scores

@@ -13,7 +13,7 @@ relevant.
 
 import numpy as np
 
-from tempo_core.metrics.arrays import Windows, cross_iou
+from tempo_core.metrics.arrays import cross_iou
 from tempo_core.metrics.pairing import Pairs
 from tempo_core.metrics.rules.base import RuleScores, Scores, answers, refusals
 
@@ -24,9 +24,8 @@ def score(pairs: Pairs) -> RuleScores:
     """RA-IoU, recall, and the classification of queries, in the evaluator's nesting."""
     stated, truth, refused = answers(pairs), pairs.truth_windows, refusals(pairs)
     relevant = truth.counts > 0
-    first = Windows(edges=stated.edges[:, :1], valid=stated.valid[:, :1])
-    moment = Windows(edges=truth.edges[:, :1], valid=truth.valid[:, :1] & (truth.counts == 1)[:, None])
-    window_iou = np.maximum(np.nan_to_num(cross_iou(first, moment)[:, 0, 0]), 0.0)
+    first, moment = stated.first(), truth.first()
+    window_iou = np.maximum(np.nan_to_num(cross_iou(first, moment)[:, 0, 0]), 0.0) * (truth.counts == 1)
     overlap = np.where(refused, (~relevant).astype(np.float64), np.where(relevant, window_iou, 0.0))
     true_answers, false_answers = int((~refused & relevant).sum()), int((~refused & ~relevant).sum())
     over_refused, true_refusals = int((refused & relevant).sum()), int((refused & ~relevant).sum())

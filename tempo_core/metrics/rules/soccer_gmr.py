@@ -23,6 +23,7 @@ from tempo_core.metrics.pairing import Pairs
 from tempo_core.metrics.ranking import IOU_THRESHOLDS, average_precision
 from tempo_core.metrics.rows import PredictionRow, TruthRow, Window
 from tempo_core.metrics.rules.base import (
+    ALL_MATCH,
     RuleScores,
     Scores,
     greedy_match,
@@ -34,8 +35,6 @@ from tempo_core.metrics.rules.base import (
 TOP = (1, 3, 5)
 EXISTENCE_THRESHOLDS = (0.4, 0.6)
 GATE = 0.4
-ALL_MATCH = -1.0
-"""A threshold that every pair reaches."""
 
 
 def score(pairs: Pairs) -> RuleScores:
@@ -64,8 +63,8 @@ def score(pairs: Pairs) -> RuleScores:
         }
 
     possible = [[window for window in row if window[1] > window[0]][: TOP[-1]] for row in listed]
-    gated = pad([row if score > GATE else [] for row, score in zip(possible, exists, strict=True)])
-    set_overlap = {k: matched_set_iou(first(gated, k), truth) for k in TOP}
+    gated = pad([row if sure > GATE else [] for row, sure in zip(possible, exists, strict=True)])
+    set_overlap = {k: matched_set_iou(gated.first(k), truth) for k in TOP}
 
     ranked = rank(listed).take(has_moment)
     top, positive = pad([row[: TOP[-1]] for row in listed]).take(has_moment), truth.take(has_moment)
@@ -141,11 +140,6 @@ def moments(row: TruthRow) -> Sequence[Window]:
     longest = np.inf if row.duration_s is None else row.duration_s
     cut = {(start, min(end, longest)) for start, end in row.windows}
     return sorted((start, end) for start, end in cut if end > start)
-
-
-def first(windows: Windows, k: int) -> Windows:
-    """The first k windows of each query."""
-    return Windows(edges=windows.edges[:, :k], valid=windows.valid[:, :k])
 
 
 def matched_set_iou(predicted: Windows, truth: Windows) -> Floats:

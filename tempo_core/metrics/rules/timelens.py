@@ -36,7 +36,7 @@ def score(pairs: Pairs) -> RuleScores:
         for name, value in zip(NAMES, values, strict=True)
     }
     return RuleScores(
-        scores=dict(scores),
+        scores=scores,
         quantities={"R@0.5": scores["IOU 0.5"], "R@0.7": scores["IOU 0.7"], "mean IoU": scores["mIOU"]},
         overlap=np.where(single, iou, np.nan),
         notes=tuple(notes),

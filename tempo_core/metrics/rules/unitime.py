@@ -37,7 +37,7 @@ def score(pairs: Pairs) -> RuleScores:
             scores[f"mIoU@{threshold}"] = percent(np.mean(scored > np.float32(threshold)))
         scores["mIoU"] = float(f"{np.mean(scored) * np.float32(100):.2f}")
     return RuleScores(
-        scores=dict(scores),
+        scores=scores,
         quantities={"R@0.5": scores["mIoU@0.5"], "R@0.7": scores["mIoU@0.7"], "mean IoU": scores["mIoU"]},
         overlap=iou.astype(np.float64),
         notes=tuple(notes),

@@ -34,7 +34,8 @@ def score_v2(pairs: Pairs) -> RuleScores:
 def _score(pairs: Pairs, *, decimals: int, silence_counts: bool) -> RuleScores:
     stated, truth = answers(pairs), pairs.truth_windows
     overlap = np.zeros(len(truth))
-    precision, recall = [], []
+    precision: list[float] = []
+    recall: list[float] = []
     for row in range(len(truth)):
         answer = stated.edges[row, stated.valid[row]]
         answer = np.stack([np.floor(answer[:, 0]), np.ceil(answer[:, 1])], axis=1)
@@ -61,7 +62,7 @@ def _score(pairs: Pairs, *, decimals: int, silence_counts: bool) -> RuleScores:
         f"No query counts for {name}: the evaluator prints nan." for name in scores if scores[name] is None
     ]
     return RuleScores(
-        scores=dict(scores), quantities={"mean IoU": scores["IoU"]}, overlap=overlap, notes=tuple(notes)
+        scores=scores, quantities={"mean IoU": scores["IoU"]}, overlap=overlap, notes=tuple(notes)
     )
 
 
@@ -99,7 +100,8 @@ def merged_iou(answer: Floats, moments: Floats) -> float:
 
 def two_pointer_overlap(a: Floats, b: Floats) -> float:
     """Shared length of two lists of windows read in step, the one that ends first moving on; exact only when sorted."""
-    shared, place_a, place_b = 0.0, 0, 0
+    shared = 0.0
+    place_a = place_b = 0
     while place_a < len(a) and place_b < len(b):
         (a_start, a_end), (b_start, b_end) = a[place_a], b[place_b]
         if a_start <= b_end and b_start <= a_end:

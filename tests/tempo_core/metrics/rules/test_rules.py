@@ -34,7 +34,7 @@ def shared(ours: Any, theirs: Any, path: str = "") -> list[tuple[str, Any, Any]]
 
 
 def digits(value: Any) -> str | None:
-    """A number to twelve digits: unrounded sums may differ in the last bits of 64, or of 32, by their order."""
+    """A number to ten decimals: where the evaluator does not round, sums differ in their last bits by their order."""
     return None if value is None else f"{value:.10f}"
 
 
