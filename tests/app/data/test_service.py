@@ -247,7 +247,7 @@ def test_files_of_no_format_are_refused_by_name(service: DataService, tmp_path: 
     assert "no format known" in outcome.refused[0][1]
 
 
-FORMATS = [name for name in formats.names() if name != "predictions"]
+FORMATS = [name for name in formats.names() if name in formats.export_names() and name != "predictions"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
