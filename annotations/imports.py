@@ -133,7 +133,7 @@ def add_rows(
     ids: dict[str, int] = {}
     for batch in reading.chunks(qids):
         statement = select(table.c.qid, table.c.id).where(table.c.dataset == dataset, table.c.qid.in_(batch))
-        ids.update((qid, query_id) for qid, query_id in connection.execute(statement))
+        ids.update({row.qid: row.id for row in connection.execute(statement)})
 
     # All queries on these videos: a new row can make an old one a duplicate.
     affected: list[int] = []
@@ -149,8 +149,8 @@ def add_rows(
         before.append([query_id, row_content(known), raw])
         columns = _columns(filled, dataset, 0)
         values = {name: columns[name] for name in ("split", "duration_ms", "content", "raw", "row_sha256")}
-        statement = update_table(table).where(table.c.id == query_id)
-        connection.execute(statement.values(**values, filled_by=source["op_id"]))
+        filling = update_table(table).where(table.c.id == query_id)
+        connection.execute(filling.values(**values, filled_by=source["op_id"]))
         affected.append(query_id)
     if affected:
         queue.renew(connection, sorted(set(affected)))

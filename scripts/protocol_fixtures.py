@@ -20,7 +20,7 @@ OUT = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols"
 QUERY = "A man in a blue-checked shirt opens the door, then waves."
 PADS = 3
 """Visual tokens of every unit."""
-CASES = [
+CASES: list[dict[str, Any]] = [
     {"fps": 30.0, "indices": [0, 15, 30, 45, 60, 75], "end_s": 3.1},
     {"fps": 30000 / 1001, "indices": [0, 7, 15, 22, 30, 299], "end_s": 10.01},
 ]
@@ -113,7 +113,7 @@ def unitime(repository: Repository, case: dict[str, Any]) -> str:
         BatchFeature=lambda data: data,
         torch=torch,
     ).Qwen2VLMRProcessor()
-    kwargs = {"images_kwargs": {}, "videos_kwargs": {}, "text_kwargs": {}}
+    kwargs: dict[str, Any] = {"images_kwargs": {}, "videos_kwargs": {}, "text_kwargs": {}}
     processor._merge_kwargs = lambda *_, **__: kwargs
     grid = torch.tensor([[len(times[0]), 4, PADS]])
 

@@ -325,8 +325,8 @@ def main() -> None:
             origin = {"repository": repository.name, "commit": repository.commit}
             results.append({"rules": name, **origin, "rows": rows, "scores": scores})
     parts = []
-    for title, rows in (("ground_truth", truth), ("predictions", predictions), ("results", results)):
-        listed = ",\n".join(json.dumps(row) for row in rows)
+    for title, lines in (("ground_truth", truth), ("predictions", predictions), ("results", results)):
+        listed = ",\n".join(json.dumps(line) for line in lines)
         parts.append(f'"{title}": [\n{listed}\n]')
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")

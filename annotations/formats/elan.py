@@ -135,8 +135,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
             try:
                 yield _row(qid, query, vid or path.stem, split)
             except FieldError as error:
-                line, place = query.origin.line, query.origin.place
-                yield Problem.of(error, path.name, line, place=place)
+                yield Problem.of(error, path.name, query.origin.line, place=query.origin.place)
     held_count = sum(1 for _ in root.iterfind("TIER/ANNOTATION"))
     yield Contents(unit="annotations", held=held_count, taken=taken_count)
 

@@ -269,16 +269,16 @@ class _Task:
                 )
                 continue
             if kind == "textarea" and control == "annotator":
-                value = fields.mapping(result.get("value"), "value")
+                texts = fields.mapping(result.get("value"), "value").get("text")
                 if not answer.annotation.get("model_version"):
-                    answer.annotator = " ".join(map(str, fields.sequence(value.get("text"), "text")))
+                    answer.annotator = " ".join(map(str, fields.sequence(texts, "text")))
                 continue
             self.held += 1
             place = f'{answer.place}, region {result.get("id")} of control "{control}"'
             if kind != "timelinelabels":
                 answer.others += 1
-                value = result.get("value")
-                in_seconds = isinstance(value, dict) and {"start", "end"} <= value.keys()
+                region = result.get("value")
+                in_seconds = isinstance(region, dict) and {"start", "end"} <= region.keys()
                 unit = " in seconds" if in_seconds else ""
                 yield self._omission(place, f"holds {kind!r}{unit}, which are not read; timelinelabels are")
                 continue

@@ -16,7 +16,7 @@ from typing import Any
 from annotations.formats import activitynet, fields
 from annotations.formats.files import json_lines, split_of
 from annotations.formats.jsonl import pairs, plain, read_lines
-from annotations.formats.options import ExportFiles, ExportOptions, ReadOptions
+from annotations.formats.options import ExportFiles, ExportOptions, Item, ReadOptions
 from annotations.rows import Row, SourceLine, Split
 from tempo_core.metrics.rows import FieldError, Problem
 
@@ -31,7 +31,7 @@ def _is_lines(path: Path) -> bool:
     return path.suffix == ".jsonl"
 
 
-def read(path: Path, options: ReadOptions) -> Iterator[Row | Problem]:
+def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the file's order. Without ids an event is `VID/N`, N counting the video's events from 0."""
     if not _is_lines(path):
         yield from activitynet.read_parallel(path, options, times=SPANS, sentences=QUERIES)

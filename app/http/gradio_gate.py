@@ -98,7 +98,10 @@ class GradioGate:
         self.app, self.authenticator = app, authenticator
         self.pages = {page.strip("/") for page in pages}
         self.api_names = {"call": set(api_names), "run": {FROM_PAGES_ONLY}}
-        self.numbers = {"fn_index": set(event_numbers), "trigger_id": {None, *component_numbers}}
+        self.numbers: dict[str, set[int | None]] = {
+            "fn_index": set(event_numbers),
+            "trigger_id": {None, *component_numbers},
+        }
         self.owners = owners
         self._open = [(method, compile_path(path)[0]) for method, path in OPEN_ROUTES]
 

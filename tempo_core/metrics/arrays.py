@@ -61,7 +61,7 @@ def any_along(mask: Bools, axis: int | tuple[int, ...]) -> Bools:
     return result
 
 
-def pad(rows: Sequence[Sequence[Sequence[float]]]) -> Windows:
+def pad(rows: Sequence[Sequence[Sequence[float]] | Floats]) -> Windows:
     """Windows from one list of [start, end, ...] for each query; what follows the end is left out."""
     counts = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     widest = max(1, int(counts.max(initial=0)))

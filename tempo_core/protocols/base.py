@@ -19,7 +19,7 @@ The engine reads a protocol in this order:
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -357,7 +357,7 @@ class Protocol:
         """Whether the checkpoint was taught to refuse; if not, refusing needs a calibration."""
         return bool(self.answer.refusals)
 
-    def timeline(self, times_s: Sequence[float], end_s: float) -> Timeline:
+    def timeline(self, times_s: Iterable[float], end_s: float) -> Timeline:
         """The sampled frames at their presentation times, increasing, in a clip that ends at `end_s`."""
         times = [float(time_s) for time_s in times_s]
         if not times:

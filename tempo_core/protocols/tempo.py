@@ -4,7 +4,7 @@ The formats are those of `tempo_core.prompt`, `timestamps` and `answers`; sampli
 (`tempo_core.defaults`). Qwen2-VL checkpoints that nobody trained on it get an instruction before the query.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, SPACE, TO, moments_of, parse_answer
@@ -35,7 +35,7 @@ class TempoProtocol(Protocol):
         """The same protocol with a checkpoint's own instruction."""
         return replace(self, instruction=instruction)
 
-    def timeline(self, times_s: Sequence[float], end_s: float) -> Timeline:
+    def timeline(self, times_s: Iterable[float], end_s: float) -> Timeline:
         times = [float(time_s) for time_s in times_s]
         stamps = format_stamps(times, end_s)
         return Timeline(

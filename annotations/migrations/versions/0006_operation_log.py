@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -65,7 +66,7 @@ def _log_present_operations(log: sa.Table) -> None:
     )
     connection = op.get_bind()
     # SQLite numbers rows as they come; PostgreSQL does not, so its order is the clock's.
-    written = [sa.text("rowid")] if connection.dialect.name == "sqlite" else []
+    written: list[sa.ColumnElement[Any]] = [sa.literal_column("rowid")] if connection.dialect.name == "sqlite" else []
     order = [*written, operations.c.created_at_ms, operations.c.op_id]
     before, places = "", []
     for position, row in enumerate(connection.execute(sa.select(operations).order_by(*order)), start=1):

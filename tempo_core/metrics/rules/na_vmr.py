@@ -31,7 +31,7 @@ def score(pairs: Pairs) -> RuleScores:
     iou = np.where(first.valid[:, 0] & accepted, iou, 0.0)
     without = ~has_moment
     scores: Scores = {
-        "Rejection Accuracy": hundredths(np.mean(~accepted[without])) if without.any() else None
+        "Rejection Accuracy": hundredths(float(np.mean(~accepted[without]))) if without.any() else None
     }
     for threshold in THRESHOLDS:
         recall = np.mean(iou[has_moment] > threshold) if has_moment.any() else np.nan

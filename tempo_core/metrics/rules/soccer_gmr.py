@@ -76,15 +76,15 @@ def score(pairs: Pairs) -> RuleScores:
     hits, best = np.isfinite(greedy_match(iou, IOU_THRESHOLDS)), greedy_match(iou, [ALL_MATCH])[..., 0]
     details: dict[str, Scores] = {name: {} for name in ("mR", "mR+", "mIoU", "mIoU+")}
     for k in TOP:
-        found = hits[:, :k].sum(axis=1)  # [N, T]
+        hit_counts = hits[:, :k].sum(axis=1)  # [N, T]
         per_threshold = {
-            "mR": _means(found / positive.counts[:, None]),
-            "mR+": _means(np.maximum(found - 1, 0)[several] / (positive.counts[several] - 1)[:, None]),
+            "mR": _means(hit_counts / positive.counts[:, None]),
+            "mR+": _means(np.maximum(hit_counts - 1, 0)[several] / (positive.counts[several] - 1)[:, None]),
         }
-        for name, recall in per_threshold.items():
-            details[name][f"{name}@{k}"] = hundredths(float(np.mean(recall)))
+        for name, recalls in per_threshold.items():
+            details[name][f"{name}@{k}"] = hundredths(float(np.mean(recalls)))
             details[name][f"{name}@{k}_per_IoU"] = {
-                f"{t:.2f}": hundredths(float(value)) for t, value in zip(IOU_THRESHOLDS, recall, strict=True)
+                f"{t:.2f}": hundredths(float(value)) for t, value in zip(IOU_THRESHOLDS, recalls, strict=True)
             }
         pair_iou, pair_counts = np.nan_to_num(best[:, :k]), np.isfinite(best[:, :k]).sum(axis=1)
         total = pair_iou.sum(axis=1)
