@@ -334,7 +334,7 @@ def _truth_saliency(
 ) -> tuple[tuple[int, ...] | None, tuple[tuple[float, ...], ...] | None]:
     """Clip ids and their score triples, or None twice when the row has no saliency or it is broken."""
     ids, scores = row.data.get("relevant_clip_ids"), row.data.get("saliency_scores")
-    if ids is None or scores is None:
+    if ids is None or scores is None or (ids == [] and scores == [[]]):  # NA-VMR's rows without a moment
         return None, None
     if duration_s is None:
         row.refuse("duration", "absent", "a row with saliency scores needs its duration")

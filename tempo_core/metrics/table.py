@@ -172,7 +172,7 @@ def rules_heading(report: RulesReport) -> str:
 
 
 def render_comparison(comparison: RulesComparison) -> str:
-    """What every rules say of one file: shared quantities with their spread, and the queries they differ on most."""
+    """What all rules say of one file: shared quantities with their spread, and the queries they differ on most."""
     rows = [
         [rules, *(percent(values.get(name)) for name in QUANTITIES)]
         for rules, values in comparison.quantities.items()
@@ -191,7 +191,7 @@ def render_comparison(comparison: RulesComparison) -> str:
     count = len(comparison.disagreements)
     files = comparison.files
     parts = [
-        f"{files['predictions']} on {files['ground_truth']}, by every rules.",
+        f"{files['predictions']} on {files['ground_truth']}, under every set of rules.",
         grid(["rules, %", *QUANTITIES], [*rows, spreads]),
     ]
     if queries:

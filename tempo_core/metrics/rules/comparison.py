@@ -1,4 +1,4 @@
-"""One prediction file by every rules at once: the quantities that several have, and the queries they disagree on."""
+"""One prediction file under all rules at once: the quantities that several have, and the queries they disagree on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ class Disagreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RulesComparison:
-    """One prediction file by every rules."""
+    """One prediction file under all rules."""
 
     files: Mapping[str, str]
     quantities: Mapping[str, Mapping[str, float | None]]
-    """For each rules its quantities in percent, under the names of QUANTITIES."""
+    """For each set of rules its quantities in percent, under the names of QUANTITIES."""
     reports: Mapping[str, RulesReport]
     disagreements: tuple[Disagreement, ...]
     """Every query on which the rules differ, greatest spread first."""

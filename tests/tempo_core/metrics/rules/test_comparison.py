@@ -1,4 +1,4 @@
-"""One file by every rules: where they disagree, in the report and on the command line."""
+"""One file under all rules: where they disagree, in the report and on the command line."""
 
 import json
 from pathlib import Path

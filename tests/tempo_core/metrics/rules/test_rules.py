@@ -115,7 +115,11 @@ def test_files_of_one_kind_give_numbers_or_none(
 
 
 def test_the_refusals_of_other_data_sets_are_queries_without_a_moment(tmp_path: Path) -> None:
-    rows = [{"qid": 1, "relevant_windows": [[0, 0]]}, {"qid": 2, "relevant_windows": [[-1, -1]]}]
+    unrated = {"relevant_clip_ids": [], "saliency_scores": [[]], "duration": 150}
+    rows = [
+        {"qid": 1, "relevant_windows": [[0, 0]]} | unrated,
+        {"qid": 2, "relevant_windows": [[-1, -1]]},
+    ]
     assert [row.windows for row in read_truth(write_rows(tmp_path / "g.jsonl", rows))] == [(), ()]
     said = [
         {"qid": 1, "pred_relevant_windows": [], "pred_class": 0.2},
