@@ -72,20 +72,22 @@ class ChildAnswer:
     """An open file descriptor with the bulk data; the caller closes it."""
 
 
-def open_regular(video_path: str | os.PathLike[str]) -> int:
+def open_regular(video_path: str | os.PathLike[str], *, follow_links: bool = True) -> int:
     """Open a regular file for reading and return its descriptor; the caller closes it.
 
-    Raises VideoError for a missing or unreadable file, a folder, a symbolic link, a pipe, a socket or a device.
+    Raises VideoError for a missing or unreadable file, a folder, a pipe, a socket or a device, and without
+    `follow_links` for a symbolic link.
     """
     name = Path(video_path).name
+    follow = 0 if follow_links else os.O_NOFOLLOW
     try:
-        fd = os.open(video_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(video_path, os.O_RDONLY | follow | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise VideoError(f"There is no file '{name}'. Give the path of an existing video file.") from None
     except ValueError as error:
         raise VideoError(f"{name!r} is not a file name ({error}). Give the path of a video file.") from None
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno == errno.ELOOP:  # the file itself where links are not followed, else a circle of them
             raise VideoError(f"'{name}' is a symbolic link. Give the file that it points to.") from None
         raise VideoError(
             f"'{name}' cannot be opened ({error.strerror}). Give a readable video file."

@@ -41,6 +41,8 @@ class VideoLimits:
     """Memory, processor seconds, wall seconds and bytes handed back."""
     threads: int = 2
     """Decoder threads; each costs memory for large pictures."""
+    follow_links: bool = True
+    """Whether a symbolic link to a regular file is read: right for a person's own folders, not for uploads."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_side_px", "max_duration_s", "threads"):
@@ -202,7 +204,7 @@ def read_file(
     A decoder that crashes gets a second try without Decord. The caller closes `answer.output`.
     """
     name = Path(video_path).name
-    fd = open_regular(video_path)
+    fd = open_regular(video_path, follow_links=limits.follow_links)
     try:
         size, demuxer = check_head(fd, name, limits)
         job |= {

@@ -15,8 +15,9 @@ from PIL import Image
 from app.media.library import ClipFacts, FilmStrip
 from tempo_core.errors import VideoError
 from tempo_core.proxy import conforms, normalise
-from tempo_core.video import probe, sample
+from tempo_core.video import VideoLimits, probe, sample
 
+UPLOAD_LIMITS = VideoLimits(follow_links=False)
 MAX_CLIP_S = 30 * 60.0
 """The page's limit; the command line takes longer videos."""
 TILE_HEIGHT_PX = 72
@@ -31,7 +32,7 @@ def prepare_clip(
 
     Raises VideoError for what is not a video or longer than MAX_CLIP_S, Cancelled when `cancel` is set.
     """
-    source_info = probe(source, cancel=cancel)
+    source_info = probe(source, limits=UPLOAD_LIMITS, cancel=cancel)
     if source_info.duration_s > MAX_CLIP_S:
         raise VideoError(
             f"This clip lasts {source_info.duration_s / 60:.0f} minutes; the page takes up to "
@@ -42,7 +43,7 @@ def prepare_clip(
         shutil.copyfile(source, copy)
         info = source_info
     else:
-        info = normalise(source, copy, cancel=cancel, on_progress=on_progress)
+        info = normalise(source, copy, limits=UPLOAD_LIMITS, cancel=cancel, on_progress=on_progress)
     return ClipFacts(
         duration_s=info.duration_s,
         frame_rate=None if info.frame_rate is None else float(info.frame_rate),

@@ -38,7 +38,7 @@ def predict(
     allocator: options.Allocator = None,
     protocol: options.Protocol = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Answer every query of a ground-truth file. A run that was stopped goes on where it was: queries that OUT already
     answers are left out."""
     rows = read_rows(ground_truth)
@@ -51,20 +51,38 @@ def predict(
         settings["calibrated"] = True
     answered_qids = read_answered(out, settings)
     open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
-    answer_rows(engine, open_rows, video_paths, out, settings)
+    unreadable = answer_rows(engine, open_rows, video_paths, out, settings)
     old_count = len(rows) - len(open_rows)
-    data = {"out": str(out), "answered": len(open_rows), "already_there": old_count, **settings}
-    show(data, f"{len(open_rows)} queries answered, {old_count} were there; see {out}", as_json=as_json)
+    answered = sum(row["vid"] not in unreadable for row in open_rows)
+    data = {
+        "out": str(out),
+        "answered": answered,
+        "already_there": old_count,
+        "unreadable": unreadable,
+        **settings,
+    }
+    text = f"{answered} queries answered, {old_count} were there; see {out}"
+    if unreadable:
+        text += (
+            f"\n{len(open_rows) - answered} queries have no answer, because these videos cannot be read: "
+            f"{', '.join(map(repr, unreadable))}. Mend them and run the command again."
+        )
+    show(data, text, as_json=as_json)
+    return 1 if unreadable else 0
 
 
 def answer_rows(
     engine: "Engine", rows: list[dict[str, Any]], videos: dict[str, Path], out: Path, settings: dict[str, Any]
-) -> None:
-    """Append an answer for every row, video by video, each line on disk before the next is begun."""
+) -> dict[str, str]:
+    """Append an answer for every row, video by video, each line on disk before the next is begun.
+
+    A video that cannot be read is named on stderr and passed over; returned are those vids and why.
+    """
     from tqdm import tqdm
 
     from tempo_core.engine import sample_for
 
+    unreadable: dict[str, str] = {}
     by_video: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_video.setdefault(row["vid"], []).append(row)
@@ -75,7 +93,9 @@ def answer_rows(
                     engine.defaults, videos[vid], fps=settings["fps"], protocol=engine.protocol
                 )
             except VideoError as error:
-                raise VideoError(f"Video {vid!r}: {error} The answers so far are in {out}.") from error
+                unreadable[vid] = str(error)
+                bar.write(f"predict: video {vid!r} is passed over: {error}", file=sys.stderr)
+                continue
             context = engine.encode(
                 video, token_budget=settings["token_budget"], allocator=settings["allocator"]
             )
@@ -85,6 +105,7 @@ def answer_rows(
                 file.flush()
                 os.fsync(file.fileno())
                 bar.update()
+    return unreadable
 
 
 def prediction(row: dict[str, Any], answer: "Answer", settings: dict[str, Any]) -> dict[str, Any]:

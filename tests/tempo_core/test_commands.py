@@ -205,6 +205,28 @@ def test_predict_encodes_a_video_once(
     assert "3/3" in capsys.readouterr().err
 
 
+def test_predict_follows_links_and_goes_on_past_a_bad_clip(
+    rows: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos, blobs = rows.parent / "videos", rows.parent / "blobs"
+    videos.rename(blobs)
+    videos.mkdir()
+    for file in blobs.iterdir():
+        (videos / file.name).symlink_to(file)
+    (videos / "bad.mp4").write_bytes(b"not a video")
+    good = rows.read_text()
+    rows.write_text(json.dumps({"qid": "b", "query": "a dog", "vid": "bad"}) + "\n" + good)
+    assert main(_predict(rows, checkpoint, "--json")) == 1
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["answered"], list(result["unreadable"])) == (3, ["bad"])
+    assert "predict: video 'bad' is passed over: 'bad.mp4' is not a video file" in captured.err
+    lines = (rows.parent / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["qid"] for line in lines] == [0, 1, 2]
+    assert main(_predict(rows, checkpoint)) == 1
+    assert "1 queries have no answer, because these videos cannot be read: 'bad'" in capsys.readouterr().out
+
+
 def test_predict_never_mixes_settings(
     rows: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,7 +132,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     plain = tmp_path / "plain.mp4"
     plain.write_bytes(b"x")
-    os.close(open_regular(plain))
+    os.close(open_regular(plain, follow_links=False))
     (tmp_path / "link.mp4").symlink_to(plain)
     os.mkfifo(tmp_path / "pipe.mp4")
     listener = socket.socket(socket.AF_UNIX)
@@ -149,5 +149,20 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     }
     for name, message in cases.items():
         with pytest.raises(VideoError, match=message) as caught:
-            open_regular(f"{tmp_path}/{name}")
+            open_regular(f"{tmp_path}/{name}", follow_links=False)
         assert str(tmp_path.parent) not in str(caught.value)
+
+
+def test_links_are_followed_to_regular_files_only(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
+    targets = {"link": "blob", "to_link": "link.mp4", "to_pipe": "pipe", "to_folder": ".", "to_none": "no"}
+    for name, target in targets.items():
+        (tmp_path / f"{name}.mp4").symlink_to(tmp_path / target)
+    for name in ("link.mp4", "to_link.mp4"):
+        fd = open_regular(tmp_path / name)
+        assert os.read(fd, 9) == b"x"
+        os.close(fd)
+    for name, message in {"to_pipe": "regular", "to_folder": "folder", "to_none": "There is no file"}.items():
+        with pytest.raises(VideoError, match=message):
+            open_regular(tmp_path / f"{name}.mp4")

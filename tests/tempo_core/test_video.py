@@ -577,15 +577,20 @@ def test_an_unknown_codec_beside_a_cover_that_is_known_is_refused() -> None:
 
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    (tmp_path / "link.mp4").symlink_to(write_clip(tmp_path / "clip.mp4", constant(5)))
     (tmp_path / "folder.mp4").mkdir()
     for name, message in {
         "pipe": "regular file",
-        "link": "symbolic link",
         "folder": "folder",
         "no": "no file",
     }.items():
         assert_refused(tmp_path / f"{name}.mp4", message)
+
+
+def test_a_link_is_read_unless_links_are_not_followed(tmp_path: Path) -> None:
+    clip, link = write_clip(tmp_path / "clip.mp4", constant(5)), tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    assert probe(link).sha256 == probe(clip).sha256
+    assert_refused(link, "symbolic link. Give the file", VideoLimits(follow_links=False))
 
 
 def test_large_files_pictures_and_lengths_are_refused(tmp_path: Path) -> None:

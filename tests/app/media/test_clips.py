@@ -37,6 +37,12 @@ def test_makes_a_copy_and_a_strip_with_true_times(clip: Path, tmp_path: Path) ->
     assert 0 <= strip.times_s[0] < strip.times_s[-1] < facts.duration_s
 
 
+def test_an_upload_is_never_a_link(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.mp4").symlink_to(clip)
+    with pytest.raises(VideoError, match="symbolic link"):
+        prepare(tmp_path / "link.mp4", tmp_path)
+
+
 def test_a_very_long_clip_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Long:
         duration_s = 3600.0
