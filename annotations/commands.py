@@ -517,6 +517,32 @@ def videos(
 
 
 @app.command()
+def proposers(
+    action: Annotated[Literal["list", "add", "remove"], typer.Argument(show_default=False)],
+    dataset: Annotated[str | None, typer.Argument(show_default=False)] = None,
+    model: Annotated[str | None, typer.Argument(show_default=False)] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """List or change which models may propose for which datasets.
+
+    A model is named by what stands before the @ of its id (tempo-tiny), with all its adapters; * is any model. Until
+    one is named for a dataset, none proposes there, and none counts as disagreeing.
+    """
+    with open_store(database) as store:
+        if action != "list":
+            if dataset is None or model is None:
+                raise InputError(
+                    f"`proposers {action}` needs a dataset and a model: proposers {action} qvh MODEL."
+                )
+            store.save_proposer(dataset, model, op_id=str(uuid4()), actor=actor(), is_named=action == "add")
+        names = [name for name in store.datasets() if dataset in (None, name)]
+        answer = {name: sorted(store.proposers(name)) for name in names}
+    lines = [f"{name}: {', '.join(models) or 'none'}" for name, models in answer.items()]
+    show({"proposers": answer}, "\n".join(lines) or "There are no datasets.", as_json=as_json)
+
+
+@app.command()
 def queue(
     limit: Annotated[int, typer.Option(help="rows")] = 20,
     after: Annotated[int | None, typer.Option(metavar="ID", help="the last row of the page before")] = None,

@@ -97,8 +97,8 @@ class Database:
         # Threads of one process wait here, in turn, rather than in SQLite's unfair busy handler.
         self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
         self._read_lock: AbstractContextManager[Any] = self._write_lock if self.in_memory else nullcontext()
-        if migrate:
-            self.migrate()
+        self.has_migrated = self.migrate() if migrate else False
+        """Whether opening it changed the schema."""
 
     def migrate(self) -> bool:
         """Bring the schema up to this program's; True when something changed. Raises DatabaseTooNew."""

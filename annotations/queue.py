@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from annotations import tables
+from annotations.proposers import is_named
 from annotations.records import answering_version, check_choice, released_moments
 from annotations.suspicion import BY_WEIGHT, REASONS, Suspicion, lowest_agreement, score, suspicions
 from tempo_core.errors import InputError
@@ -139,15 +140,17 @@ def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
     proposal, verdict = tables.proposals, tables.verdicts
     correction, later, moment = tables.corrections, tables.corrections.alias(), tables.correction_moments
 
-    # The rows, with how many others of their dataset ask the same of the same video, the newest proposal and
-    # the correction that the newest verdict names.
+    # The rows, with how many others of their dataset ask the same of the same video, the newest proposal of a model
+    # that is named for the dataset, and the correction that the newest verdict names.
     same_question = and_(
         twin.c.vid == query.c.vid,
         twin.c.text_key == query.c.text_key,
         twin.c.dataset == query.c.dataset,
         twin.c.id != query.c.id,
     )
-    newest_proposal = select(func.max(proposal.c.id)).where(proposal.c.query_id == query.c.id)
+    newest_proposal = select(func.max(proposal.c.id)).where(
+        proposal.c.query_id == query.c.id, is_named(query.c.dataset)
+    )
     adopted_id = (
         select(verdict.c.correction_id)
         .where(verdict.c.query_id == query.c.id)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from annotations.agreement import Version
 from annotations.consensus import Consensus, median_consensus
 from annotations.errors import Conflict
+from annotations.proposers import named_proposals
 from annotations.records import (
     ADJUDICATION,
     Correction,
@@ -59,7 +60,8 @@ class ReviewItem:
 
     query: Query
     candidates: tuple[Candidate, ...]
-    """At most MAX_CANDIDATES: annotators by name, then the newest model's answer, then the original."""
+    """At most MAX_CANDIDATES: annotators by name, then the newest answer of a model that is named for the dataset,
+    then the original."""
     consensus: Consensus
     start: Edit
     """Where the adjudicator's own lane begins: the adopted answer, else the consensus. A draft."""
@@ -116,7 +118,9 @@ def review_item(store: Store, query_id: int, adjudicator: str) -> ReviewItem:
     judged = [version.edit.windows for version in versions if version.verdict != "cannot-judge"]
     return ReviewItem(
         query=query,
-        candidates=_candidates(query, versions, records.proposals),
+        candidates=_candidates(
+            query, versions, named_proposals(records.proposals, store.proposers(query.dataset))
+        ),
         consensus=consensus,
         start=start,
         agreement=lowest_agreement(judged),

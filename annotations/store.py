@@ -12,13 +12,13 @@ import dataclasses
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
 from annotations import imports, operation_log, queue, reading, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
@@ -26,6 +26,7 @@ from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.imports import ImportReport
 from annotations.loans import LoanTimer
+from annotations.proposers import model_name
 from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
 from annotations.reading import QueryRecords
 from annotations.records import (
@@ -44,6 +45,7 @@ from annotations.records import (
     Verdict,
     Video,
     check_choice,
+    check_text,
     digest,
     resolve,
 )
@@ -97,6 +99,8 @@ class Store:
         self.database = Database(url if url is not None else default_url())
         self._clock = clock
         self._loans = LoanTimer(timer)
+        if self.database.has_migrated:
+            self.renew_queue()  # what counts as a reason may have changed
 
     def close(self) -> None:
         """Give the connections back."""
@@ -384,6 +388,25 @@ class Store:
                     query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
                     queue.renew(connection, connection.execute(query_ids).scalars().all())
 
+    def save_proposer(
+        self, dataset: str, model: str, *, op_id: str, actor: str, is_named: bool = True
+    ) -> None:
+        """Let a model propose for a dataset, or no longer; its rows are worked out again. Raises NotFound, InputError.
+
+        `model` is a name as `annotations.proposers` says.
+        """
+        check_text("model", model)
+        if not model.strip():
+            raise InputError("A model needs a name; give the one before the `@` of its id, or * for any.")
+        for attempt in self._operation(op_id, "proposer", actor, [dataset, model, is_named]):
+            with attempt as operation:
+                if operation.is_new:
+                    connection = operation.connection
+                    _check_dataset(connection, dataset)
+                    _save_proposers(connection, dataset, {model}, is_named=is_named)
+                    query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
+                    queue.renew(connection, connection.execute(query_ids).scalars().all())
+
     def renew_queue(self) -> None:
         """Work out every row's suspicions and place again, as after a new version of the formula."""
         for transaction in self.database.transactions():
@@ -585,10 +608,22 @@ class Store:
         with self.database.read() as connection:
             return float(_setting(connection, "blind_share", BLIND_SHARE))
 
+    def num_corrections(self) -> int:
+        """Versions of everybody, drafts too."""
+        with self.database.read() as connection:
+            return connection.execute(select(func.count()).select_from(tables.corrections)).scalar_one()
+
     def is_empty(self) -> bool:
         """Whether no dataset in use has a row."""
         with self.database.read() as connection:
             return connection.execute(select(tables.queue.c.query_id).limit(1)).first() is None
+
+    def proposers(self, dataset: str) -> frozenset[str]:
+        """The names of the models that may propose for a dataset."""
+        table = tables.proposers
+        with self.database.read() as connection:
+            names = connection.execute(select(table.c.model).where(table.c.dataset == dataset)).scalars()
+            return frozenset(names)
 
     def datasets(self) -> dict[str, bool]:
         """Every dataset's name, and whether it is archived."""
@@ -726,6 +761,8 @@ def _add_versions(
                 continue
             if version.source == "model":
                 prediction = imports.prediction_of(version)
+                # Whoever imports a model's answers about a dataset has named it for that.
+                _save_proposers(connection, dataset, {model_name(prediction.model_id)})
                 _insert_proposal(connection, query_id, prediction, op_id=op_id, at_ms=at_ms)
             else:
                 parent_id, revision = _present_version(connection, query_id, version.annotator)
@@ -783,6 +820,24 @@ def _lock_query(connection: Connection, query_id: int) -> int | None:
     if row is None:
         raise reading.no_query(query_id)
     return row.duration_ms
+
+
+def _check_dataset(connection: Connection, name: str) -> None:
+    table = tables.datasets
+    if connection.execute(select(table.c.name).where(table.c.name == name)).first() is None:
+        raise NotFound(f"There is no dataset {name!r}.")
+
+
+def _save_proposers(
+    connection: Connection, dataset: str, models: Iterable[str], *, is_named: bool = True
+) -> None:
+    """Name models for a dataset, or take their names away; harmless to repeat."""
+    table = tables.proposers
+    for model in models:
+        own = (table.c.dataset == dataset) & (table.c.model == model)
+        connection.execute(delete(table).where(own))
+        if is_named:
+            connection.execute(insert(table), {"dataset": dataset, "model": model})
 
 
 def _lock_lending(connection: Connection) -> None:

@@ -136,6 +136,13 @@ proposals = Table(
     Column("created_at_ms", BigInteger, nullable=False),
 )
 
+proposers = Table(
+    "proposers",
+    metadata,
+    Column("dataset", ForeignKey("datasets.name"), primary_key=True),
+    Column("model", Text, primary_key=True),  # `proposers.model_name` of the model, or `proposers.ANY`
+)
+
 corrections = Table(
     "corrections",
     metadata,

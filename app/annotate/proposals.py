@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from annotations.proposers import may_propose, model_name, named_proposals
 from annotations.records import Prediction, Proposal, ProposedMoment, Query
+from annotations.source_worth import SourceWorth, source_worth
 from annotations.store import Store
 from app.ground.service import GroundingService
 from app.http.errors import user_message
@@ -17,6 +19,8 @@ from tempo_core.errors import Cancelled
 
 OWNER = "proposals"
 """Whose share of the model's queue is used."""
+WORTH_AGE = 20
+"""Corrections after which a model's worth is worked out again: it reads every answered row of a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +28,8 @@ class ProposalState:
     """Where the proposal for a row stands."""
 
     state: str
-    """`ready`, `computing`, `waiting` (for the model or a place in its queue) or `failed`."""
+    """`ready`, `computing`, `waiting` (for the model or a place in its queue), `failed`, or `none`: no model that is
+    named for the dataset can answer."""
     proposal: Proposal | None = None
     message: str | None = None
 
@@ -37,19 +42,51 @@ class Proposals:
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
         self._failures: dict[tuple[int, str | None], str] = {}
+        self._worths: dict[tuple[str, str], tuple[int, SourceWorth]] = {}
+        """By dataset and model name: how many corrections there were, and the worth then."""
 
-    def newest(self, query_id: int) -> Proposal | None:
-        """The proposal to show: the present model's newest, else nothing if that model can still make one."""
-        proposals = self.store.proposals(query_id)
+    def newest(self, query: Query) -> Proposal | None:
+        """The proposal to show, of a model that is named for the row's dataset: the present one's newest, else nothing
+        if it can still make one.
+        """
+        proposals = named_proposals(self.store.proposals(query.id), self.store.proposers(query.dataset))
         model_id = self.grounding.engines.status.model_id
-        fitting = [p for p in proposals if model_id in (None, p.prediction.model_id)]
-        return fitting[-1] if fitting else None
+        if model_id is not None and self.absence(query) is None:
+            proposals = [proposal for proposal in proposals if proposal.prediction.model_id == model_id]
+        return proposals[-1] if proposals else None
+
+    def absence(self, query: Query) -> str | None:
+        """Why the present model may not propose for the row's dataset; None: it may, or it is not known yet."""
+        names = self.store.proposers(query.dataset)
+        model_id = self.grounding.engines.status.model_id
+        if not names:
+            return f"No model is named for the dataset {query.dataset}, so none proposes"
+        if model_id is not None and not may_propose(model_id, names):
+            return (
+                f"{model_name(model_id)} is not named for the dataset {query.dataset}, so it does not propose"
+            )
+        return None
+
+    def worth(self, query: Query, proposal: Proposal) -> SourceWorth:
+        """What the proposal's model is worth on the row's dataset; some answers old (WORTH_AGE)."""
+        name = model_name(proposal.prediction.model_id)
+        num_corrections = self.store.num_corrections()
+        with self._lock:
+            counted_at, worth = self._worths.get((query.dataset, name), (-WORTH_AGE, None))
+        if worth is None or num_corrections - counted_at >= WORTH_AGE:
+            worth = source_worth(self.store.answered_records(query.dataset), name)
+            with self._lock:
+                self._worths[query.dataset, name] = num_corrections, worth
+        return worth
 
     def request(self, query: Query, clip: Clip) -> ProposalState:
         """The row's proposal, or where it stands; begins to compute it. Returns at once."""
-        newest = self.newest(query.id)
+        newest = self.newest(query)
         if newest is not None:
             return ProposalState(state="ready", proposal=newest)
+        absence = self.absence(query)
+        if absence is not None:
+            return ProposalState(state="none", message=absence)
         status = self.grounding.engines.status
         if status.state != "ready":
             state = "failed" if status.state == "failed" else "waiting"
@@ -86,7 +123,7 @@ class Proposals:
         """Have the model look at these rows of a clip one after the other, behind whatever people ask it."""
 
         def propose(query: Query, job: Job) -> None:
-            if self.newest(query.id) is None:
+            if self.newest(query) is None and self.absence(query) is None:
                 self._propose(query, clip, job)
 
         if self.grounding.engines.status.state == "ready":

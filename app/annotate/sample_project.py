@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from annotations.formats import ReadOptions
 from annotations.importing import import_file
+from annotations.proposers import ANY
 from annotations.queue import QueueFilter
 from annotations.store import Store
 from annotations.videos import add_folder
@@ -126,6 +127,8 @@ class SampleProject:
                 dataset=dataset,
                 options=ReadOptions(split="train"),
             )
+            # Its scenes are what the shipped model was taught, and no larger one does harm there.
+            self.store.save_proposer(dataset, ANY, op_id=str(uuid4()), actor=user.id)
         except Cancelled:
             raise
         except Exception as error:  # nobody waits for the job: `status` tells

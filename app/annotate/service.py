@@ -72,13 +72,16 @@ class AnnotationService:
         clip_status = self.dataset_clips.look(query.row.vid)
         if arm != "blind" and clip_status.ready is not None:
             self.proposals.request(query, clip_status.ready.clip)
+        proposal = self.proposals.newest(query)
         return task_json(
             query,
             annotator=user.id,
             latest=versions[-1] if versions else None,
             arm=arm,
             reasons=self.store.suspicions(query_id),
-            proposal=self.proposals.newest(query_id),
+            proposal=proposal,
+            worth=None if proposal is None else self.proposals.worth(query, proposal),
+            model_absence=self.proposals.absence(query) if proposal is None else None,
             clip_status=clip_status,
             progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
             blind_share=self.store.blind_share(),
@@ -93,12 +96,14 @@ class AnnotationService:
         elif (ready := self.dataset_clips.look(query.row.vid).ready) is not None:
             status = self.proposals.request(query, ready.clip)
         else:
-            newest = self.proposals.newest(query_id)
+            newest = self.proposals.newest(query)
             status = ProposalState(state="waiting" if newest is None else "ready", proposal=newest)
+        proposal = status.proposal
+        worth = None if proposal is None else self.proposals.worth(query, proposal)
         return {
             "state": status.state,
             "message": status.message,
-            "model": model_part(status.proposal, hidden=False),
+            "model": model_part(proposal, hidden=False, worth=worth),
             **evidence(status.proposal, hidden=False),
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotations.arms import ARMS, Arm
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
+from annotations.source_worth import SourceWorth
 from annotations.suspicion import CLIP_S, Suspicion
 from app.media.dataset_clips import ClipStatus
 from app.timeline.value import clip_parts, empty_value, frames_part
@@ -40,12 +41,14 @@ def task_json(
     clip_status: ClipStatus,
     progress: AnnotatorProgress,
     blind_share: float | None = None,
+    worth: SourceWorth | None = None,
+    model_absence: str | None = None,
 ) -> dict[str, Any]:
     """One row for one annotator, as the timeline's value. In the blind arm nothing of original, model, saliency or
     reasons is in it.
 
     `latest` is the annotator's own newest version, `arm` what the next one is made under, `blind_share` how many rows
-    are blind.
+    are blind, `worth` what the proposal's model is worth here, `model_absence` why there is none.
     """
     row, ready = query.row, clip_status.ready
     blind = arm == "blind"
@@ -84,7 +87,8 @@ def task_json(
             "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in original],
             "refused": not blind and row.verdict == "no-moment",
         },
-        "model": model_part(proposal, hidden=blind),
+        "model": model_part(proposal, hidden=blind, worth=worth),
+        "model_absence": model_absence,
         "others": [],
         "frame_rate": 25.0 if ready is None else ready.frame_rate,
         "frame_count": 1 if ready is None else ready.frame_count,
@@ -118,7 +122,9 @@ def evidence(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any]:
     return {"frames": frames, "ranked": ranked}
 
 
-def model_part(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any] | None:
+def model_part(
+    proposal: Proposal | None, *, hidden: bool, worth: SourceWorth | None = None
+) -> dict[str, Any] | None:
     """The proposal as the timeline draws it, in the order of time; None when there is none to show."""
     if proposal is None or hidden:
         return None
@@ -130,4 +136,5 @@ def model_part(proposal: Proposal | None, *, hidden: bool) -> dict[str, Any] | N
         "moments": [asdict(moment) for moment in moments],
         "refused": bool(prediction.refused),
         "relevance": prediction.relevance,
+        "worth": None if worth is None else asdict(worth),
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from annotations.errors import Conflict
+from annotations.proposers import named_proposals
 from annotations.queue import QueueFilter
 from annotations.records import ADJUDICATION, AnnotatorProgress, Verdict
 from annotations.reviewing import Kind, ReviewItem, adopt, decide, review_item
@@ -59,7 +60,8 @@ class ReviewService:
     def item(self, user: User, query_id: int) -> dict[str, Any]:
         """A query with every answer, and the adjudicator's own lane begun. Raises NotFound."""
         item = review_item(self.store, query_id, user.id)
-        proposals = self.store.proposals(query_id)
+        proposers = self.store.proposers(item.query.dataset)
+        proposals = named_proposals(self.store.proposals(query_id), proposers)
         value = task_json(
             item.query,
             annotator=user.id,

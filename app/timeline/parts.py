@@ -131,6 +131,13 @@ class OriginalPart(Part):
     refused: bool
 
 
+class WorthPart(Part):
+    """How far a model agrees with people's answers in the row's dataset, and how many of those there are."""
+
+    answers: Annotated[int, Field(ge=0)]
+    mean_tiou: Probability | None
+
+
 class ModelPart(Part):
     """A stored proposal."""
 
@@ -139,6 +146,7 @@ class ModelPart(Part):
     moments: list[ProposedSpan]
     refused: bool
     relevance: Probability | None
+    worth: WorthPart | None
 
 
 class OtherPart(Part):
@@ -190,6 +198,8 @@ class EditPart(Part):
     blind_share: Probability | None
     original: OriginalPart
     model: ModelPart | None
+    model_absence: str | None
+    """Why no model proposes for the row."""
     others: list[OtherPart]
     frame_rate: Positive
     frame_count: Annotated[int, Field(gt=0)]

@@ -90,6 +90,20 @@ def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.Ca
     assert ask(capsys, "verify")["problems"] == []
 
 
+def test_models_are_named_for_datasets_and_no_longer(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(rows), "--dataset", "d"]) == 0
+    assert ask(capsys, "proposers", "list") == {"proposers": {"d": []}}
+    assert ask(capsys, "proposers", "add", "d", "large") == {"proposers": {"d": ["large"]}}
+    ask(capsys, "proposers", "add", "d", "*")
+    assert main(["proposers", "list"]) == 0
+    assert capsys.readouterr().out == "d: *, large\n"
+    assert ask(capsys, "proposers", "remove", "d", "*") == {"proposers": {"d": ["large"]}}
+    assert main(["proposers", "add", "d"]) == 2
+    assert "needs a dataset and a model" in capsys.readouterr().err
+    assert main(["proposers", "add", "e", "large"]) == 2
+    assert "There is no dataset 'e'." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["queue", "stats", "agreement", "verify", "migrate", "snapshot"])
 def test_answers_for_people_work_on_an_empty_store(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command]) == 0

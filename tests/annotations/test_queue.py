@@ -40,6 +40,7 @@ def test_a_correction_renews_its_row(filled: Store, op: Operations) -> None:
 
 
 def test_a_proposal_renews_its_row(filled: Store, op: Operations) -> None:
+    filled.save_proposer("qvh", "m", op_id=op(), actor="test")
     sure = ProposedMoment(start_ms=100_000, end_ms=110_000, confidence=0.9)
     filled.propose(1, Prediction(model_id="m", moments=(sure,)), op_id=op())
     assert reasons(filled, 1)["proposal-outside"] == 0.9
@@ -53,6 +54,7 @@ def test_what_was_kept_equals_what_is_worked_out_anew(filled: Store, op: Operati
     filled.submit(1, edit((10_000, 20_000), flagged=True), annotator="bo", parent_id=None, op_id=op())
     filled.submit(3, edit(), annotator="ada", parent_id=None, op_id=op())
     filled.submit(1, edit((1, 2), submitted=False), annotator="ada", parent_id=ada.id, op_id=op())
+    filled.save_proposer("qvh", "m", op_id=op(), actor="test")
     filled.propose(2, Prediction(model_id="m"), op_id=op())
     kept = filled.queue()
     filled.renew_queue()

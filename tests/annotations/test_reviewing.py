@@ -19,6 +19,7 @@ def disputed(filled: Store, op: Operations) -> Store:
     filled.submit(1, edit((10_000, 20_000)), annotator="ada", parent_id=None, op_id=op())
     filled.submit(1, edit((12_000, 24_000)), annotator="bob", parent_id=None, op_id=op())
     moment = ProposedMoment(start_ms=9_000, end_ms=21_000, confidence=0.8)
+    filled.save_proposer("qvh", "tiny", op_id=op(), actor="test")
     filled.propose(1, Prediction(model_id="tiny", moments=(moment,)), op_id=op())
     return filled
 

@@ -61,6 +61,7 @@ def row(qid: int, vid: str, query: str = "a square crosses", **fields: Any) -> R
 def fill(store: Store, home: Home, rows: list[Row], *, without: tuple[str, ...] = ()) -> None:
     """Import rows and put a clip for each vid into the home's videos."""
     store.import_rows(rows, dataset="small", op_id=str(uuid4()))
+    store.save_proposer("small", "fake-engine", op_id=str(uuid4()), actor="test")
     for number, vid in enumerate(dict.fromkeys(each.vid for each in rows)):
         if vid not in without:
             write_clip(home.videos / f"{vid}.mp4", hue=20 + 15 * number)

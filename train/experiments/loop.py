@@ -22,6 +22,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import numpy as np
 
+from annotations.proposers import ANY
 from annotations.queue import QueueFilter
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
@@ -212,6 +213,7 @@ class _Loop:
                 for row_id, row in self.truth.items()
             ]
             store.import_rows(rows, dataset=DATASET, op_id=self._op_id("import"))
+            store.save_proposer(DATASET, ANY, op_id=self._op_id("proposer"), actor="loop")
             clips = next(iter(self.truth.values())).video.parent
             add_folder(store, clips, op_id=str(uuid4()), actor="loop")
 

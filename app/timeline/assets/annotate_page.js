@@ -218,17 +218,21 @@ class AnnotatePage {
     const hasProposal = await this.#addProposal(item, () => turn === this.#turn);
     if (!hasProposal || turn !== this.#turn) return;
     this.view.update(item);
-    this.view.setModel(item.edit.model);
+    if (item.edit.model) this.view.setModel(item.edit.model);
   }
 
-  /** Wait, while `isNeeded()`, for the proposal, and put it into the item. Says whether it has come. */
+  /** Wait, while `isNeeded()`, for the proposal, and put it, or why there is none, into the item. Says whether it did. */
   async #addProposal(item, isNeeded) {
-    if (item.edit.model || item.edit.arm === "blind") return false;
+    if (item.edit.model || item.edit.model_absence || item.edit.arm === "blind") return false;
     while (isNeeded() && !this.signal.aborted) {
       const proposal = await this.#tryOnce(() => annotateApi.read(`/queries/${item.edit.query_id}/proposal`, this.signal));
       if (proposal?.state === "ready") {
         Object.assign(item, { frames: proposal.frames, ranked: proposal.ranked });
         item.edit.model = proposal.model;
+        return true;
+      }
+      if (proposal?.state === "none") {
+        item.edit.model_absence = proposal.message;
         return true;
       }
       if (proposal?.state === "failed" || proposal?.state === "hidden") return false;

@@ -62,7 +62,7 @@ const hasFrames = (state) => Boolean(state.value.frames) || proposalNote(state) 
 
 function proposalNote(state) {
   const item = itemOf(state);
-  const isComing = state.view.mode === "annotate" && state.value.video && item && !item.model && item.arm !== "blind";
+  const isComing = state.view.mode === "annotate" && state.value.video && item && !item.model && !item.model_absence && item.arm !== "blind";
   return isComing ? "not there yet" : "";
 }
 

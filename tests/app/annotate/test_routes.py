@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from annotations.importing import import_file
-from annotations.records import Edit
+from annotations.proposers import ANY
+from annotations.records import Edit, Prediction, ProposedMoment
 from annotations.snapshot import take_snapshot
 from app.annotate.service import AnnotationService
 from app.auth.users import GRANTS, Role, User
@@ -239,6 +240,7 @@ def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) ->
 
 def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Bench) -> None:
     bench.store.import_rows([row(9, "first", "x" * 10_000)], dataset="long", op_id="l")
+    bench.store.save_proposer("long", "fake-engine", op_id="named", actor="test")
     query_id = bench.store.find("long", 9).id
     who = f"{annotator_with('model-first')}/annotator"
     assert bench.ready(query_id, who=who)["query"] == "x" * 10_000
@@ -248,6 +250,41 @@ def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Be
     )
     assert "10000 characters" in said["message"]
     assert bench.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
+
+
+def test_a_model_is_not_asked_about_a_dataset_that_it_is_not_named_for(bench: Bench) -> None:
+    bench.store.import_rows([row(9, "first", "a real question")], dataset="films", op_id="films")
+    query_id, who = bench.store.find("films", 9).id, f"{annotator_with('model-first')}/annotator"
+    bench.store.save_proposer("films", "another", op_id="another", actor="test")
+    edit = bench.ready(query_id, who=who)["edit"]
+    absence = "fake-engine is not named for the dataset films, so it does not propose"
+    assert (edit["model"], edit["model_absence"]) == (None, absence)
+    answer = bench.get(f"/queries/{query_id}/proposal", who=who).json()
+    assert (answer["state"], answer["message"], answer["model"]) == ("none", absence, None)
+    # What it said before it lost its name opens no row either.
+    moments = (ProposedMoment(start_ms=0, end_ms=900),)
+    bench.store.propose(query_id, Prediction(model_id="fake-engine", moments=moments), op_id="earlier")
+    assert bench.ready(query_id, who=who)["edit"]["model"] is None
+    assert bench.engine.encoded == []
+    bench.store.save_proposer("films", "fake-engine", op_id="named", actor="test")
+    edit = bench.ready(query_id, who=who)["edit"]
+    assert (edit["model"]["moments"][0]["end_ms"], edit["model_absence"]) == (900, None)
+
+
+def test_beside_a_proposal_stands_what_its_model_is_worth_here(bench: Bench) -> None:
+    who = f"{annotator_with('original-first')}/annotator"
+    bench.ready(1, who=who)
+    proposal = until(
+        lambda: bench.get("/queries/1/proposal", who=who).json(), lambda answer: answer["state"] == "ready"
+    )
+    assert proposal["model"]["worth"] == {"answers": 0, "mean_tiou": None}
+    bench.save(1, edit_of((1000, 2000), submitted=True), who=who)  # the model says 1000 to 2500
+    draft = None
+    for number in range(20):  # it is brought up to date now and then
+        draft = bench.save(2, edit_of((0, 1000 + 100 * (number % 2))), draft, who=who).json()["correction_id"]
+    edit = bench.ready(1, who=who)["edit"]
+    assert edit["model"]["worth"] == {"answers": 1, "mean_tiou": pytest.approx(2 / 3)}
+    assert bench.ready(1, who=f"{annotator_with('blind')}/annotator")["edit"]["model"] is None
 
 
 def test_nobody_judges_a_clip_that_is_not_here(bench: Bench) -> None:
@@ -384,6 +421,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         bench.post("/sample", {}, who=who)
         standing = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
         assert standing == {"state": "present", "dataset": "sample", "fraction": 1.0, "message": None}
+        assert bench.store.proposers("sample") == {ANY}
         rows = bench.store.queue()
         kinds = {reason.reason for each in rows for reason in each.reasons}
         wanted = {

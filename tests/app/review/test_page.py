@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annotations.proposers import ANY
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
@@ -52,6 +53,7 @@ def store(tmp_path: Path, clip: Path) -> Iterator[Store]:
             for n, text in enumerate(texts, start=1)
         ]
         store.import_rows(rows, dataset="squares", op_id="rows")
+        store.save_proposer("squares", ANY, op_id="named", actor="test")
         moment = ProposedMoment(start_ms=900, end_ms=2100, confidence=0.8)
         store.propose(2, Prediction(model_id="tiny", moments=(moment,)), op_id="p")
         store.submit(1, edit((1000, 2000)), annotator="ada", parent_id=None, op_id="a1")

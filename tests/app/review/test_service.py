@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from annotations.proposers import ANY
 from annotations.records import ADJUDICATION, Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
 from annotations.store import Store
@@ -49,6 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     ]
     with Store(tmp_path / "cqvh.sqlite3") as store:
         store.import_rows(rows, dataset="qvh", op_id="i")
+        store.save_proposer("qvh", ANY, op_id="named", actor="test")
         moment = ProposedMoment(start_ms=9_000, end_ms=21_000, confidence=0.8)
         said = store.propose(1, Prediction(model_id=NASTY, moments=(moment,)), op_id="p")
         seen: dict[str, Any] = {"proposal_id": said.id, "active_ms": 6_000, "key_presses": 5}
