@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from annotations import operation_log
 from annotations.agreement import match
 from annotations.records import Correction, Edit, Query, Verdict
 from annotations.store import Store
@@ -60,39 +61,41 @@ class HistoryEntry:
 
 
 def history(store: Store, query_id: int) -> list[HistoryEntry]:
-    """The original, then every correction (drafts too) and verdict in the order of time. Raises NotFound."""
+    """The original, then every correction (drafts too) and verdict in the order in which they were written, whatever
+    the clock said. Raises NotFound.
+    """
     records = store.records(query_id)
     query = records.query
     edits = {correction.id: correction.edit for correction in records.corrections}
     models = {proposal.id: proposal.prediction.model_name for proposal in records.proposals}
-    entries = []
+    entries: dict[str, HistoryEntry] = {}
     for correction in records.corrections:
         parent = query.original or [] if correction.parent_id is None else edits[correction.parent_id]
-        entries.append(
-            HistoryEntry(
-                kind="correction",
-                id=correction.id,
-                author=correction.annotator,
-                at_ms=correction.created_at_ms,
-                changes=changes(parent, correction.edit),
-                model=models.get(correction.edit.proposal_id or 0),
-                restores_id=correction.restores_id,
-                record=correction,
-            )
+        entries[correction.op_id] = HistoryEntry(
+            kind="correction",
+            id=correction.id,
+            author=correction.annotator,
+            at_ms=correction.created_at_ms,
+            changes=changes(parent, correction.edit),
+            model=models.get(correction.edit.proposal_id or 0),
+            restores_id=correction.restores_id,
+            record=correction,
         )
     for verdict in records.verdicts:
-        entries.append(
-            HistoryEntry(
-                kind="verdict",
-                id=verdict.id,
-                author=verdict.adjudicator,
-                at_ms=verdict.created_at_ms,
-                changes=(Change(field="adopted", before=None, after=verdict.correction_id),),
-                record=verdict,
-            )
+        entries[verdict.op_id] = HistoryEntry(
+            kind="verdict",
+            id=verdict.id,
+            author=verdict.adjudicator,
+            at_ms=verdict.created_at_ms,
+            changes=(Change(field="adopted", before=None, after=verdict.correction_id),),
+            record=verdict,
         )
-    entries.sort(key=lambda entry: (entry.at_ms or 0, entry.kind, entry.id or 0))
-    return [HistoryEntry(kind="original", id=None, author=query.dataset, at_ms=None, record=query), *entries]
+    with store.database.read() as connection:
+        places = operation_log.positions(connection, list(entries))
+    # An operation that the log has lost (`annotations.checks` tells) comes first.
+    ordered = [entries[op_id] for op_id in sorted(entries, key=lambda op_id: places.get(op_id, 0))]
+    original = HistoryEntry(kind="original", id=None, author=query.dataset, at_ms=None, record=query)
+    return [original, *ordered]
 
 
 def changes(before: Edit | Sequence[Moment], after: Edit) -> tuple[Change, ...]:

@@ -4,12 +4,13 @@ A row's digest covers the operation and the digest before it, so that whoever kn
 last digest (a backup's report names both) can tell whether one was changed, removed or added since.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text
 
 from annotations import tables
+from annotations.reading import chunks
 from annotations.records import digest
 
 BEGINNING = ""
@@ -44,6 +45,16 @@ def head(connection: Connection) -> tuple[int, str]:
     statement = select(log.c.position, log.c.sha256).order_by(log.c.position.desc()).limit(1)
     row = connection.execute(statement).one_or_none()
     return (0, BEGINNING) if row is None else (row.position, row.sha256)
+
+
+def positions(connection: Connection, op_ids: Sequence[str]) -> dict[str, int]:
+    """The place of each operation among all, by id. Read-only."""
+    log = tables.operation_log
+    places: dict[str, int] = {}
+    for ids in chunks(op_ids):
+        statement = select(log.c.op_id, log.c.position).where(log.c.op_id.in_(ids))
+        places.update((row.op_id, row.position) for row in connection.execute(statement))
+    return places
 
 
 def problems(connection: Connection) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from annotations.history import changes, history
 from annotations.records import Prediction, ProposedMoment
 from annotations.store import Store
-from tests.annotations.conftest import Operations, edit
+from tests.annotations.conftest import Clock, Operations, edit
 
 
 def test_the_whole_life_of_a_query(filled: Store, op: Operations) -> None:
@@ -42,6 +42,23 @@ def test_the_whole_life_of_a_query(filled: Store, op: Operations) -> None:
         ],
         [f"adopted: None → {ada.id}"],
     ]
+
+
+def test_events_stand_as_they_were_written_whatever_the_clock_said(
+    filled: Store, op: Operations, clock: Clock
+) -> None:
+    def set_clock(days: int) -> None:
+        clock.now_ms += days * 24 * 3600 * 1000
+
+    ada = filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
+    set_clock(400)
+    filled.submit(1, edit((1, 3)), annotator="bo", parent_id=None, op_id=op())
+    set_clock(-800)
+    first = filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
+    filled.submit(1, edit((1, 4)), annotator="ada", parent_id=ada.id, op_id=op())
+    set_clock(-30)
+    filled.adjudicate(1, correction_id=ada.id, adjudicator="eve", parent_id=first.id, op_id=op())
+    assert [each.author for each in history(filled, 1)] == ["qvh", "ada", "bo", "dee", "ada", "eve"]
 
 
 def test_equal_versions_differ_in_nothing() -> None:

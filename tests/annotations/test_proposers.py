@@ -16,7 +16,7 @@ from annotations.store import Store
 from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
-BEFORE = "0005"
+BEFORE = "0006"
 TINY = "tempo-tiny@0123456789ab+squares@ba9876543210/float32"
 
 

@@ -8,7 +8,7 @@
 import { buildAnnotateBar, StatusCard, statusText } from "./annotate_bar.js";
 import { askConflict } from "./dialogs.js";
 import { el, loadStylesheet, setText } from "./dom.js";
-import { plural } from "./format.js";
+import { plural, worthText } from "./format.js";
 import { bothEdits } from "./moments.js";
 import { buildVerdict } from "./edit_panel.js";
 import { SampleCard } from "./sample_card.js";
@@ -194,10 +194,15 @@ class AnnotatePage {
     this.#showProgress();
     this.#enable();
     this.verdict.show();
-    const { dataset, qid, vid } = item.edit;
-    setText(this.about, `${dataset} · ${qid} · ${vid}`);
+    this.#showAbout(item);
     if (item.state === "ready") this.#complete(item, turn);
     else this.#prepare(item, turn);
+  }
+
+  /** Below the timeline: which row it is, and how much its model is to be believed. */
+  #showAbout({ edit: { dataset, qid, vid, arm, model } }) {
+    const worth = model?.worth && arm !== "blind" ? [worthText(model.worth)] : [];
+    setText(this.about, [dataset, qid, vid, ...worth].join(" · "));
   }
 
   /** The clip is being made, or missing: ask until it is there; what was edited meanwhile is kept. */
@@ -219,6 +224,7 @@ class AnnotatePage {
     if (!hasProposal || turn !== this.#turn) return;
     this.view.update(item);
     if (item.edit.model) this.view.setModel(item.edit.model);
+    this.#showAbout(item);
   }
 
   /** Wait, while `isNeeded()`, for the proposal, and put it, or why there is none, into the item. Says whether it did. */

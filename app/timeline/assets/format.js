@@ -39,6 +39,12 @@ export function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** How far a model agrees with people in the row's dataset so far: a value's `worth`. */
+export function worthText({ answers, mean_tiou }) {
+  if (answers === 0) return "the model cannot be held against an answer in this dataset yet";
+  return `the model overlaps people’s answers by ${mean_tiou.toFixed(2)} in ${plural(answers, "row")} of this dataset`;
+}
+
 /** "24.3 to 30.4 seconds" */
 export function spokenTimes(start_s, end_s) {
   return `${secondsText(start_s)} to ${secondsText(end_s)} seconds`;

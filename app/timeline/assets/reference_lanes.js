@@ -1,7 +1,7 @@
 /** What there is to compare with: saliency, the released moments, the model's, other people's. None of them can be moved. */
 
 import { button, el, keyed, setAttr, setStyle, setText } from "./dom.js";
-import { clock, percent, plural, secondsText, VERDICTS } from "./format.js";
+import { clock, percent, secondsText, VERDICTS, worthText } from "./format.js";
 import { isBlind, isInside, itemOf, lengthText, placeBox, spanHover, spokenSpan, wordsEntry, wordsNode } from "./lane_parts.js";
 
 const HIDDEN = "Hidden until you submit: your view comes first";
@@ -113,18 +113,8 @@ function modelNote(state) {
   if (!item) return "";
   if (isBlind(state)) return "hidden";
   if (!item.model) return item.model_absence ? "no model" : "not there yet";
-  const { refused, relevance, worth } = item.model;
-  const answer = refused ? "none" : relevance === null ? "" : `relevant ${percent(relevance)}`;
-  const overlap = worth?.answers ? `overlap ${worth.mean_tiou.toFixed(2)}` : "";
-  return [answer, overlap].filter(Boolean).join(" · ");
-}
-
-/** What the model's answers are worth in this dataset, in a line, where the page says it. */
-function worthLines(model) {
-  const worth = model?.worth;
-  if (!worth) return [];
-  if (!worth.answers) return ["nobody has answered a row of this dataset yet to hold the model against"];
-  return [`overlaps people's answers by ${worth.mean_tiou.toFixed(2)} in ${plural(worth.answers, "row")} of this dataset`];
+  if (item.model.refused) return "none";
+  return item.model.relevance === null ? "" : `relevant ${percent(item.model.relevance)}`;
 }
 
 function modelWords(state) {
@@ -171,10 +161,11 @@ function spokenGhost(ghost, idx, count, isRejected) {
 
 function hoverModel(state, time_s) {
   const model = itemOf(state)?.model;
-  if (modelWords(state)) return [modelWords(state), ...(isBlind(state) ? [] : worthLines(model))];
+  const worth = model?.worth && !isBlind(state) ? [worthText(model.worth)] : [];
+  if (modelWords(state)) return [modelWords(state), ...worth];
   const moments = itemOf(state)?.model?.moments;
   const lines = spanHover("Model", moments, time_s);
   const confidence = moments?.find(isInside(time_s))?.confidence ?? null;
   const facts = confidence === null ? [] : [`confidence ${percent(confidence)}`];
-  return lines && [...lines, ...facts, ...worthLines(model), "click to select · Enter takes it · X rejects it"];
+  return lines && [...lines, ...facts, ...worth, "click to select · Enter takes it · X rejects it"];
 }

@@ -105,6 +105,9 @@ def test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys(
 def test_a_model_first_row_is_accepted_with_one_key(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("model-first"))
     wait_model(page)
+    assert page.inner_text(".fl-foot").startswith(
+        "small · 1 · clip-0 · the model cannot be held against an answer in this dataset yet"
+    )
     look(page)
     page.keyboard.press("Control+Enter")
     wait_saved(page)
