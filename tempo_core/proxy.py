@@ -35,7 +35,7 @@ def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
         and info.as_coded
         and info.plain_colour
         and not (info.variable_rate or info.edit_list or info.notes)
-        and info.start_s == 0
+        and info.zero_s == info.start_s == 0  # a player shows the file's own clock
         and info.frame_rate is not None
         and info.frame_rate <= MAX_RATE
         and info.key_gap_s <= KEY_GAP_S + 1 / info.frame_rate

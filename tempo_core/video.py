@@ -60,6 +60,8 @@ class VideoInfo:
     path: Path
     duration_s: float
     """Length on the player's clock: the later end of picture and sound."""
+    zero_s: float
+    """Where the player's zero lies on the file's own clock: more than 0 where nothing is there before."""
     start_s: float
     """When the first picture is shown; more than 0 where the sound starts earlier."""
     end_s: float

@@ -82,6 +82,7 @@ def describe(index: PictureIndex) -> VideoInfo:
     return VideoInfo(
         path=Path(),
         duration_s=max(index.end_s, index.audio_end_s),
+        zero_s=index.zero_s,
         start_s=float(index.times_s[0]),
         end_s=index.end_s,
         width=width,

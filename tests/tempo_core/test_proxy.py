@@ -15,7 +15,7 @@ from tempo_core import transcode
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.proxy import conforms, normalise
 from tempo_core.video import probe, sample
-from tests.videos import constant, number_of, numbers_of, picture, trimmed, write_clip
+from tests.videos import constant, number_of, numbers_of, picture, state_bt709, trimmed, write_clip
 
 CFR = constant(60)
 LATE = constant(25, start_s=1.5)
@@ -151,6 +151,7 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         {"edit_list": True},
         {"notes": ("cut short",)},
         {"start_s": 0.1},
+        {"zero_s": 0.5},
         {"frame_rate": None},
         {"frame_rate": Fraction(120)},
         {"key_gap_s": 2.0},
@@ -158,6 +159,25 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         {"duration_s": info.end_s + 3},
     ):
         assert not conforms(replace(info, **change)), change  # type: ignore[arg-type]
+
+
+def test_a_clip_that_begins_after_zero_is_moved_to_zero_for_everybody(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "late.mp4",
+        constant(25, start_s=0.5),
+        gop=12,
+        options={"x264-params": "bframes=0:scenecut=0"},
+        container_options={"movflags": "faststart"},
+        prepare=state_bt709,
+    )
+    info = probe(path)
+    assert (info.zero_s, info.start_s, info.end_s) == (0.5, 0.0, 1.0)
+    assert not conforms(info)
+    copy = normalise(path, tmp_path / "out.mp4").path
+    with av.open(str(copy)) as container:
+        own_clock_s = [float(frame.time or 0) for frame in container.decode(video=0)]
+    np.testing.assert_allclose(own_clock_s, constant(25), atol=1e-6)
+    assert numbers_of(sample(copy, fps=25).frames) == numbers_of(sample(path, fps=25).frames) == [*range(25)]
 
 
 def test_a_copy_appears_whole_or_not_at_all(tmp_path: Path) -> None:
