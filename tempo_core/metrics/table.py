@@ -132,6 +132,11 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
+def plain(value: float | None) -> str:
+    """A count as it is, any other number with two decimals."""
+    return str(value) if isinstance(value, int) else percent(value)
+
+
 def share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
@@ -145,16 +150,14 @@ def render_rules(report: RulesReport, corrected: RulesReport | None = None) -> s
     """A benchmark's scores as lines of text; with `corrected`, each beside the first."""
     columns = [report] if corrected is None else [report, corrected]
     flat = [flatten(column.headline) for column in columns]
-    rows = [[name, *(percent(scores.get(name)) for scores in flat)] for name in flat[0]]
+    rows = [[name, *(plain(scores.get(name)) for scores in flat)] for name in flat[0]]
     parts = [
         *(rules_heading(column) for column in columns),
         grid([report.title, *["score", "corrected"][: len(columns)]], rows),
     ]
     for field, values in report.groups.items():
         groups = {value: flatten(scores.get("brief", scores)) for value, scores in values.items()}
-        table = [
-            [value, *(percent(scores.get(name)) for name in flat[0])] for value, scores in groups.items()
-        ]
+        table = [[value, *(plain(scores.get(name)) for name in flat[0])] for value, scores in groups.items()]
         parts.append(grid([f"by {field}", *flat[0]], table))
     notes = [f"note: {note}" for column in columns for note in column.notes]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"

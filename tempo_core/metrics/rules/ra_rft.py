@@ -36,6 +36,7 @@ def score(pairs: Pairs) -> RuleScores:
                 "relevant": classification(true_answers, false_answers, over_refused),
                 "irrelevant": classification(true_refusals, over_refused, false_answers),
             },
+            "confusion": {"TP": true_answers, "FP": false_answers, "FN": over_refused, "TN": true_refusals},
         },
         "RA-IoU": {
             "mean_all": float(overlap.mean()),
@@ -61,9 +62,9 @@ def score(pairs: Pairs) -> RuleScores:
 
 
 def classification(true_positives: int, false_positives: int, false_negatives: int) -> Scores:
-    """Precision, recall and F1 of one class; 0 where nothing is divided by."""
+    """Precision, recall and F1 of one class, recall under the evaluator's two names; 0 where nothing is divided by."""
     said, actual = true_positives + false_positives, true_positives + false_negatives
     precision = true_positives / said if said else 0.0
     recall = true_positives / actual if actual else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1}
+    return {"precision": precision, "recall": recall, "f1": f1, "accuracy_within_gt_relevance": recall}

@@ -7,7 +7,8 @@ curve is the share of queries whose value lies above (IoU) or at (precision, rec
 Its faults, kept: precision leaves out queries without an answer, so silence is never wrong (V2 counts one where
 nothing matches as 1); recall leaves out queries without a moment. For both, overlapping windows are counted twice, and
 the shared length is read by two pointers that want sorted windows: out of order, overlap is missed. The IoU of two
-sets merges the answer but not the ground truth. IoU exactly at a threshold is below it, so a perfect answer gets 99.5.
+sets merges the answer but not the ground truth: moments that overlap are shared twice, and the IoU, cut at 1, is too
+high. IoU exactly at a threshold is below it, so a perfect answer gets 99.5.
 """
 
 from collections.abc import Sequence

@@ -79,6 +79,16 @@ def test_vue_tr_does_not_hold_silence_against_precision() -> None:
 def test_unitime_counts_a_moment_that_is_said_twice_twice() -> None:
     value = score("unitime", [truth(1, [(0, 10)])], [says(1, (0.0, 10.0), (0.0, 10.0))], "mIoU")
     assert value == 200.0
+    overlapping = [(0, 10), (0, 10), (0, 10)]
+    value = score("unitime", [truth(1, overlapping)], [says(1, *[(0.0, 10.0)] * 3)], "mIoU")
+    assert value == -300.0  # shared 90, of 30 + 30 - 90
+
+
+def test_vue_tr_counts_overlap_in_the_ground_truth_twice() -> None:
+    rows = [truth(1, [(0, 10), (0, 10), (20, 30)])]
+    assert (
+        score("vue-tr", rows, [says(1, (0.0, 10.0))], "IoU") == 99.5
+    )  # 20 shared of 10 + 30 - 20, not 10 of 20
 
 
 def test_timelens_hears_only_the_first_moment() -> None:
