@@ -4,9 +4,9 @@ Source: Lzq5/UniTime, `eval_metrics.py`. Mean IoU and the share of queries above
 decimals, from numbers of 32 bits.
 
 Its faults, kept: windows are not merged, so one that is said twice is counted twice, in the shared length too: an IoU
-can exceed 1, and where the shared length exceeds the sum of all, be negative. An IoU exactly at a threshold does not reach it. `Rank@1` is not the first window: it is the whole
-answer. A query without a moment stops the evaluator, so such rows are left out here and counted in a note; an answer
-without a moment, a refusal too, is the window [-1, -1].
+can exceed 1, and where the shared length exceeds the sum of all, be negative. An IoU exactly at a threshold does not
+reach it. `Rank@1` is not the first window: it is the whole answer. A query without a moment stops the evaluator, so
+such rows are left out here and counted in a note; an answer without a moment, a refusal too, is the window [-1, -1].
 """
 
 import numpy as np
