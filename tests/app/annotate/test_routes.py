@@ -361,7 +361,7 @@ def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: B
     assert seen == [1, 2, 3]
     missing = said["item"]["edit"]["missing_video"]
     assert "lost.mp4" in missing
-    assert str(bench.home.videos) in missing
+    assert "the folder videos of TEMPO_HOME" in missing
     assert said["item"]["message"] == missing
     assert bench.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
 
