@@ -608,10 +608,11 @@ class Store:
         with self.database.read() as connection:
             return float(_setting(connection, "blind_share", BLIND_SHARE))
 
-    def num_corrections(self) -> int:
-        """Versions of everybody, drafts too."""
+    def num_answers(self) -> int:
+        """Submitted versions of everybody."""
+        statement = select(func.count()).select_from(tables.corrections).where(tables.corrections.c.submitted)
         with self.database.read() as connection:
-            return connection.execute(select(func.count()).select_from(tables.corrections)).scalar_one()
+            return connection.execute(statement).scalar_one()
 
     def is_empty(self) -> bool:
         """Whether no dataset in use has a row."""

@@ -20,7 +20,7 @@ from tempo_core.errors import Cancelled
 OWNER = "proposals"
 """Whose share of the model's queue is used."""
 WORTH_AGE = 20
-"""Corrections after which a model's worth is worked out again: it reads every answered row of a dataset."""
+"""Answers after which a model's worth is worked out again: it reads every answered row of a dataset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Proposals:
         self._jobs: dict[int, Job] = {}
         self._failures: dict[tuple[int, str | None], str] = {}
         self._worths: dict[tuple[str, str], tuple[int, SourceWorth]] = {}
-        """By dataset and model name: how many corrections there were, and the worth then."""
+        """By dataset and model name: how many answers there were, and the worth then."""
 
     def newest(self, query: Query) -> Proposal | None:
         """The proposal to show, of a model that is named for the row's dataset: the present one's newest, else nothing
@@ -70,13 +70,13 @@ class Proposals:
     def worth(self, query: Query, proposal: Proposal) -> SourceWorth:
         """What the proposal's model is worth on the row's dataset; some answers old (WORTH_AGE)."""
         name = model_name(proposal.prediction.model_id)
-        num_corrections = self.store.num_corrections()
+        num_answers = self.store.num_answers()
         with self._lock:
             counted_at, worth = self._worths.get((query.dataset, name), (-WORTH_AGE, None))
-        if worth is None or num_corrections - counted_at >= WORTH_AGE:
+        if worth is None or num_answers - counted_at >= WORTH_AGE:
             worth = source_worth(self.store.answered_records(query.dataset), name)
             with self._lock:
-                self._worths[query.dataset, name] = num_corrections, worth
+                self._worths[query.dataset, name] = num_answers, worth
         return worth
 
     def request(self, query: Query, clip: Clip) -> ProposalState:

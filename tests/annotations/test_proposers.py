@@ -128,8 +128,8 @@ def test_an_older_store_forgets_what_the_unnamed_said_and_keeps_its_sample(tmp_p
         connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": BEFORE})
     engine.dispose()
     with Store(path) as store:
-        named = {name: store.proposers(name) for name in store.datasets()}
-        assert named == {"qvh": set(), "sample": {ANY}, "sample-2": {ANY}, "sample-of-films": set()}
+        named = {name: list(store.proposers(name)) for name in store.datasets()}
+        assert named == {"qvh": [], "sample": [ANY], "sample-2": [ANY], "sample-of-films": []}
         assert {
             row.dataset for row in store.queue() if "model-disagrees" in reasons(store, row.query_id)
         } == {

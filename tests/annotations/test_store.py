@@ -396,8 +396,9 @@ def test_the_newest_answer_is_the_one_written_last_whatever_the_clock_said(
     assert filled.resolved(1).correction == newest
     snapshot = take_snapshot(filled, tmp_path / "snapshots", actor="test")
     row = next(snapshot.rows())
-    assert row.resolved().correction is not None
-    assert (row.resolved().correction.op_id, row.resolved().moments) == (newest.op_id, [])
+    answer = row.resolved()
+    assert answer.correction is not None
+    assert (answer.correction.op_id, answer.moments) == (newest.op_id, [])
     assert row.resolved("adjudicated").source == "original"
     # The queue looks at the same answer, which has no hole.
     assert "one-clip-hole" not in {suspicion.reason for suspicion in filled.suspicions(1)}
