@@ -23,7 +23,7 @@ from tempo_core.demux import (
     prepare_decoder,
 )
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import NO_PTS, PictureIndex, VideoFile
+from tempo_core.picture_index import NO_PTS, Joint, PictureIndex, VideoFile
 
 SHOWN_TOLERANCE_S = 0.0006  # clocks of whole milliseconds put a picture up to half of one late
 DECORD_BATCH_BYTES = 64 * 2**20
@@ -97,7 +97,9 @@ class PyavReader:
             # Threads report a damaged packet late, and PyAV then drops the good pictures that come in the same call:
             # the last ones of a file that was cut off.
             threads = 1 if self.index.oddities.corrupt else None
-            for frame in decoded(self.video_file, container, stream, health, threads=threads):
+            for frame in decoded(
+                self.video_file, container, stream, health, threads=threads, joints=self.index.joints
+            ):
                 time_s = -np.inf if frame.pts is None else self.index.seconds(frame.pts)
                 if time_s <= last_s:
                     health.failed += 1
@@ -151,7 +153,7 @@ class PyavReader:
         with open_container(self.video_file) as container:
             stream = container.streams[self.index.stream]
             prepare_decoder(self.video_file, stream)
-            for frame in _needed_frames(container, stream, is_needed, health):
+            for frame in _needed_frames(container, stream, is_needed, health, self.index.joints):
                 health.good += 1
                 if not remaining or (frame.pts is not None and frame.pts > remaining[-1]):
                     break
@@ -169,10 +171,12 @@ class PyavReader:
         return self.index.seconds(frame.pts), upright_rgb(self._scaler, frame, self.index, size)
 
 
-def _needed_frames(container: Any, stream: Any, is_needed: np.ndarray, health: Health) -> Iterator[Any]:
+def _needed_frames(
+    container: Any, stream: Any, is_needed: np.ndarray, health: Health, joints: tuple[Joint, ...]
+) -> Iterator[Any]:
     """Frames of the needed packets; the decoder is emptied wherever packets are left out."""
     fed = False
-    for packet, needed in zip(packets(container, stream), is_needed, strict=False):
+    for packet, needed in zip(packets(container, stream, joints=joints), is_needed, strict=False):
         if needed:
             yield from decode_packet(stream, packet, health)
             fed = True

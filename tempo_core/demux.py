@@ -17,11 +17,20 @@ import numpy as np
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, top_boxes
 from tempo_core.colour import is_plain
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import NO_PTS, UPRIGHT, Oddities, PictureIndex, VideoFile
+from tempo_core.picture_index import (
+    NO_PTS,
+    UNSTATED_STAY_S,
+    UPRIGHT,
+    Joint,
+    Oddities,
+    PictureIndex,
+    VideoFile,
+)
 
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
 MAX_UNDATED_SHARE = 0.01
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
+JOINABLE = ("mpegts", "mpeg")  # recordings of these may be joined byte by byte, as dashcams' owners do
 
 
 def open_container(video_file: VideoFile) -> Any:
@@ -77,7 +86,11 @@ def read_index(video_file: VideoFile) -> PictureIndex:
         check_size(video_file, context.width, context.height)
         # A stream without a decoder has no context; it cannot be heard, and counts for nothing.
         sounds = [sound for sound in container.streams.audio if sound.codec_context is not None]
-        columns, oddities, audio_end_s = _read_packets(video_file, container, stream, sounds)
+        columns, oddities, sound_ends = _read_packets(video_file, container, stream, sounds)
+        joints = _lay_end_to_end(columns, stream.time_base) if video_file.demuxer in JOINABLE else ()
+        audio_end_s = max(
+            (end_s + offset_at(joints, position) for position, end_s in sound_ends), default=0.0
+        )
         pts, dts, is_shown = columns["pts"], columns["dts"], columns["shown"]
         if not is_shown.any():
             raise VideoError(f"'{video_file.name}' holds no picture that is ever shown. {REMEDY}")
@@ -127,6 +140,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             coded_size=(context.height, context.width),
             pixel_ratio=ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1),
             oddities=oddities,
+            joints=joints,
         )
 
     # Size, format and turn are the first picture's, not the header's.
@@ -158,18 +172,19 @@ def check_size(video_file: VideoFile, width: int, height: int) -> None:
 
 def _read_packets(
     video_file: VideoFile, container: Any, stream: Any, sounds: list[Any]
-) -> tuple[dict[str, np.ndarray], Oddities, float]:
-    """Every packet once: the video's columns, what was odd about them, and where the sound ends (container's clock)."""
-    rows: list[tuple[int, int, int, bool, bool]] = []
+) -> tuple[dict[str, np.ndarray], Oddities, list[tuple[int, float]]]:
+    """Every packet once: the video's columns, what was odd about them, and the sound's (position in the file, end on
+    the container's clock)."""
+    rows: list[tuple[int, int, int, int, bool, bool]] = []
+    sound_ends: list[tuple[int, float]] = []
     oddities = Oddities()
     codec = stream.codec_context.codec.canonical_name
     length_size = length_bytes(codec, stream.codec_context.extradata)
-    audio_end_s = 0.0
     for packet in packets(container, stream, *sounds):
         if packet.stream_index != stream.index:
             if packet.pts is not None:
                 end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                audio_end_s = max(audio_end_s, end_s)
+                sound_ends.append((packet.pos or 0, end_s))
             continue
         oddities.discarded += packet.is_discard
         oddities.corrupt += packet.is_corrupt
@@ -179,24 +194,58 @@ def _read_packets(
         pts = NO_PTS if packet.pts is None else packet.pts
         dts = NO_PTS if packet.dts is None else packet.dts
         is_shown = packet.pts is not None and not is_unseen
-        rows.append((pts, dts, packet.duration or 0, packet.is_keyframe, is_shown))
+        rows.append((packet.pos or 0, pts, dts, packet.duration or 0, packet.is_keyframe, is_shown))
         if len(rows) > video_file.max_packets:
             raise VideoError(
                 f"'{video_file.name}' holds more than {video_file.max_packets} pictures. Give a shorter video."
             )
     if not rows:
         raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
-    names = ("pts", "dts", "duration", "key", "shown")
-    types = (np.int64, np.int64, np.int64, np.bool_, np.bool_)
+    names = ("position", "pts", "dts", "duration", "key", "shown")
+    types = (np.int64, np.int64, np.int64, np.int64, np.bool_, np.bool_)
     columns = zip(names, types, zip(*rows, strict=True), strict=True)
-    return {name: np.array(column, dtype=dtype) for name, dtype, column in columns}, oddities, audio_end_s
+    return {name: np.array(column, dtype=dtype) for name, dtype, column in columns}, oddities, sound_ends
 
 
-def packets(container: Any, *streams: Any) -> Iterator[Any]:
-    """The streams' packets until the end or the first unreadable byte: what a cut file still holds."""
+def _lay_end_to_end(columns: dict[str, np.ndarray], time_base: Fraction) -> tuple[Joint, ...]:
+    """Move each further recording of a joined file behind the one before, in `columns`, as players do; the joints."""
+    pts, dts, duration = columns["pts"], columns["dts"], columns["duration"]
+    clock = np.where(dts != NO_PTS, dts, pts)
+    dated = np.flatnonzero(clock != NO_PTS)
+    starts = dated[1:][np.diff(clock[dated]) < -JOINED_S / time_base]
+    joints = []
+    for first, start in zip([0, *starts], starts, strict=False):
+        next_start = starts[starts > start].min(initial=len(pts))
+        before = first + np.flatnonzero(pts[first:start] != NO_PTS)
+        part = start + np.flatnonzero(pts[start:next_start] != NO_PTS)
+        if not len(before) or not len(part):
+            continue
+        last = before[np.argmax(pts[before])]
+        stay = duration[last] or np.diff(np.sort(pts[before])).min(initial=round(UNSTATED_STAY_S / time_base))
+        offset = int(pts[last] + stay - pts[part].min())
+        pts[part] += offset
+        dts[start:next_start][dts[start:next_start] != NO_PTS] += offset
+        joints.append((int(columns["position"][start]), float(offset * time_base)))
+    return tuple(joints)
+
+
+def offset_at(joints: tuple[Joint, ...], position: int) -> float:
+    """Seconds to add to a packet at this position of the file."""
+    return next((offset_s for start, offset_s in reversed(joints) if position >= start), 0.0)
+
+
+def packets(container: Any, *streams: Any, joints: tuple[Joint, ...] = ()) -> Iterator[Any]:
+    """The streams' packets until the end or the first unreadable byte: what a cut file still holds.
+
+    `joints` puts those of further recordings behind the first one's.
+    """
     try:
         for packet in container.demux(*streams):
             if packet.size:
+                if offset_s := offset_at(joints, packet.pos or 0):
+                    ticks = round(offset_s / packet.time_base)
+                    packet.pts = None if packet.pts is None else packet.pts + ticks
+                    packet.dts = None if packet.dts is None else packet.dts + ticks
                 yield packet
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
@@ -231,11 +280,17 @@ class Health:
 
 
 def decoded(
-    video_file: VideoFile, container: Any, stream: Any, health: Health, *, threads: int | None = None
+    video_file: VideoFile,
+    container: Any,
+    stream: Any,
+    health: Health,
+    *,
+    threads: int | None = None,
+    joints: tuple[Joint, ...] = (),
 ) -> Iterator[Any]:
     """Every picture of the stream in the order shown, past damaged packets, which `health` counts."""
     prepare_decoder(video_file, stream, threads=threads)
-    for packet in packets(container, stream):
+    for packet in packets(container, stream, joints=joints):
         yield from decode_packet(stream, packet, health)
     yield from decode_packet(stream, None, health)
 
@@ -273,6 +328,8 @@ def _refuse_untruthful(video_file: VideoFile, index: PictureIndex) -> None:
             f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of "
             f"'{video_file.name}' carry no time, so nobody can say when they are shown. {REMEDY}"
         )
+    if index.joints:
+        index.notes.append(f"{len(index.joints) + 1} recordings were joined; they are laid end to end.")
     if index.oddities.undated:
         index.notes.append(f"{index.oddities.undated} pictures carry no time and are left out.")
     if index.oddities.discarded:

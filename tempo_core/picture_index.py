@@ -12,6 +12,10 @@ UNSTATED_STAY_S = 0.04  # of a last picture whose length neither container nor r
 ROUNDING_S = 0.0021  # containers with a millisecond clock jitter by one of theirs on either side
 
 
+Joint = tuple[int, float]
+"""(position in the file at which a further recording begins, seconds to add to its clock)"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoFile:
     """One opened foreign file, as the child may use it."""
@@ -69,6 +73,8 @@ class PictureIndex:
     last_duration: int
     """Ticks for which the last shown picture stays; 0 where the container does not say."""
     oddities: Oddities
+    joints: tuple[Joint, ...] = ()
+    """Where further recordings begin in a joined file; `pts` has their clocks added already."""
     out_of_order: bool
     """Whether shown times repeat or decoding times run backwards (damage)."""
     falls_back_s: float

@@ -157,16 +157,20 @@ class _Sound:
 
     def _decoded(self, video_file: VideoFile) -> Iterator[Any]:
         """Resampled frames on the player's clock, none of it before zero."""
+        end_s = 0.0
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SOUND_RATE)
         with open_container(video_file) as container:
             stream = next(s for s in container.streams.audio if s.codec_context is not None)
-            for packet in packets(container, stream):
+            for packet in packets(container, stream, joints=self._index.joints):
                 for frame in stream.decode(packet):
                     if frame.pts is None:
                         continue
                     start_s = float(frame.pts * frame.time_base) - self._index.zero_s
-                    if start_s < 0:
+                    length_s = frame.samples / frame.sample_rate
+                    # Before zero is an encoder's run-in; where recordings were joined, theirs overlaps what was before.
+                    if start_s < 0 or start_s < end_s - length_s / 2:
                         continue
+                    end_s = start_s + length_s
                     frame.pts, frame.time_base = round(start_s * SOUND_RATE), Fraction(1, SOUND_RATE)
                     self._reached_s = start_s
                     yield from resampler.resample(frame)

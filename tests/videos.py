@@ -167,10 +167,10 @@ def two_videos(path: Path) -> Path:
     return path
 
 
-def joined(path: Path) -> Path:
-    """Two transport streams one after the other, each with its own clock from zero."""
-    part = write_clip(path.with_suffix(".part.ts"), constant(50), container="mpegts")
-    path.write_bytes(part.read_bytes() * 2)
+def joined(path: Path, copies: int, *, audio_s: float | None = None) -> Path:
+    """Transport streams of 50 pictures one after the other, each with its own clock from zero."""
+    part = write_clip(path.with_suffix(".part.ts"), constant(50), container="mpegts", audio_s=audio_s)
+    path.write_bytes(part.read_bytes() * copies)
     return path
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tempo_core.demux import best_video
 from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.proxy import normalise
 from tempo_core.sandbox import ChildLimits
 from tempo_core.video import DEFAULT_LIMITS, SampledVideo, VideoLimits, demuxer_for, probe, sample
 from tests.videos import (
@@ -472,10 +473,37 @@ def test_flipped_bits_give_true_frames_or_say_so(tmp_path: Path, every: int) -> 
     assert wrong < 30
 
 
-def test_joined_recordings_are_refused(tmp_path: Path) -> None:
-    assert_refused(
-        joined(tmp_path / "joined.ts"), "jumps back by 2.0 s on the way: two recordings were joined"
-    )
+@pytest.mark.parametrize("copies", [2, 3])
+def test_joined_recordings_are_laid_end_to_end(tmp_path: Path, copies: int) -> None:
+    path = joined(tmp_path / "joined.ts", copies)
+    info, everything, few = probe(path), sample(path, fps=25), sample(path, at=[0.5, 2.5])
+    assert (info.frame_count, info.end_s) == (50 * copies, pytest.approx(2.0 * copies))
+    assert f"{copies} recordings were joined; they are laid end to end" in info.notes[0]
+    assert numbers_of(everything.frames) == list(range(50)) * copies
+    np.testing.assert_allclose(everything.times_s, constant(50 * copies), atol=1e-4)
+    assert numbers_of(few.frames) == [12, 12]
+
+
+def test_joined_recordings_keep_their_sound(tmp_path: Path) -> None:
+    path = joined(tmp_path / "joined.ts", 2, audio_s=2.0)
+    info = normalise(path, tmp_path / "copy.mp4")
+    assert info.end_s == pytest.approx(4.0, abs=0.1)
+    with av.open(str(info.path)) as container:
+        levels = [
+            (float(frame.time or 0), np.abs(frame.to_ndarray()).max()) for frame in container.decode(audio=0)
+        ]
+    assert levels[-1][0] == pytest.approx(4.0, abs=0.1)
+    for start_s in (0.5, 2.5):
+        assert max(level for time_s, level in levels if start_s < time_s < start_s + 1) > 0.05
+
+
+def test_a_dashcams_joined_files(shared_data: Path) -> None:
+    path = shared_data / "field" / "dashcam_concat.ts"
+    if not path.is_file():
+        pytest.skip("needs dashcam_concat.ts of the shared test data")
+    info, sampled = probe(path), sample(path, at=[0.5, 10.5])
+    assert (info.frame_count, info.end_s) == (500, pytest.approx(20.0))
+    np.testing.assert_allclose(sampled.times_s, [0.48, 10.48], atol=1e-4)
 
 
 def assert_refused(path: Path, message: str, limits: VideoLimits = DEFAULT_LIMITS) -> None:
