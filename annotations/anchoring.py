@@ -65,9 +65,16 @@ def anchored_answers(queries: Iterable[QueryRecords]) -> list[AnchoredAnswer]:
             start, moments = None, version.edit.windows
             if version.edit.arm == "original-first":
                 start = records.query.original
-            elif version.edit.arm == "model-first" and version.edit.proposal_id in proposals:
-                prediction = proposals[version.edit.proposal_id].prediction
-                start = [moment for moment, _ in proposed_moments(prediction)]
+            elif version.edit.arm == "model-first":
+                # The lane began with the proposal of the first version; a later one may have had another beside it.
+                first_id = next(
+                    earlier.edit.proposal_id
+                    for earlier in records.corrections
+                    if earlier.annotator == version.annotator and earlier.edit.arm == "model-first"
+                )
+                prediction = proposals[first_id].prediction if first_id in proposals else None
+                if prediction is not None:
+                    start = [moment for moment, _ in proposed_moments(prediction)]
             right_start, unchanged = None, False
             if start is not None:
                 right_start = matched_tiou(start, decision.edit.windows) >= RIGHT_TIOU

@@ -55,6 +55,24 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
     assert ada.wrong == 1
 
 
+def test_a_lane_began_with_the_proposal_of_its_first_version(filled: Store, op: Operations) -> None:
+    first, later = (
+        filled.propose(
+            1,
+            Prediction(model_id=name, moments=(ProposedMoment(start_ms=at_ms, end_ms=at_ms + 10_000),)),
+            op_id=op(),
+        )
+        for name, at_ms in (("tiny", 60_000), ("large", 80_000))
+    )
+    draft = edit((60_000, 70_000), proposal_id=first.id, arm="model-first", submitted=False)
+    begun = filled.submit(1, draft, annotator="ada", parent_id=None, op_id=op())
+    answer = edit((60_000, 70_000), proposal_id=later.id, arm="model-first", opening="version")
+    filled.submit(1, answer, annotator="ada", parent_id=begun.id, op_id=op())
+    decide(filled, 1, (80_000, 90_000), op=op)
+    (anchored,) = anchored_answers(filled.answered_records())
+    assert (anchored.right_start, anchored.unchanged) == (False, True)
+
+
 def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Operations) -> None:
     filled.submit(2, edit(arm="original-first"), annotator="ada", parent_id=None, op_id=op())
     filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
