@@ -267,8 +267,7 @@ def test_a_row_of_which_nothing_was_shown_is_not_submitted(bench: Bench, served:
         "/Nothing of the clip was shown yet/.test(document.querySelector('.tl-status').textContent)"
     )
     assert bench.store.corrections(1) == []
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.tl-video').currentTime > 1.01")
+    look(page)
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Control+Enter")
     page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.query_id !== 1")
