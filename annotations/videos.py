@@ -16,7 +16,7 @@ from annotations.store import Store
 from annotations.suspicion import vid_range_s
 from tempo_core.errors import InputError
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".ts")
+SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".ts", ".mxf", ".wmv", ".flv", ".dv")
 WHOLE_NAME = "{vid}"
 """The pattern of a file's name without its suffix when the name is the vid."""
 

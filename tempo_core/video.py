@@ -22,7 +22,12 @@ from tempo_core.sandbox import ChildAnswer, ChildDied, ChildLimits, open_regular
 __all__ = ["DEFAULT_LIMITS", "SampledVideo", "VideoInfo", "VideoLimits", "probe", "round_step_s", "sample"]
 
 HEAD_BYTES = 4096
-KNOWN = "MP4/MOV, WebM/Matroska, AVI, MPEG-TS, MPEG-PS, Ogg or GIF"
+KNOWN = (
+    "MP4/MOV, WebM/Matroska, AVI, MPEG-TS, MPEG-PS, MXF, WMV, FLV, DV, Ogg, GIF, or an animated WebP or PNG"
+)
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # the header object's GUID
+MXF = bytes.fromhex("060e2b34020501010d0102010102")  # a header partition pack (SMPTE ST 377-1)
+DV = (b"\x1f\x07\x00\x3f", b"\x1f\x07\x00\xbf")  # header DIF block of 60 and of 50 fields (IEC 61834-2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,19 +255,34 @@ def check_head(fd: int, name: str, limits: VideoLimits) -> tuple[int, str]:
 
 
 def demuxer_for(head: bytes) -> str | None:
-    """libavformat's name of the container that the first bytes of a file show, whatever it is called."""
+    """libavformat's name of the container that the first bytes of a file show, whatever it is called.
+
+    Or "webp", which `tempo_core.animated_webp` reads.
+    """
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "mov"
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "matroska"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "avi"
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:  # animated
+        return "webp"
     if head[:4] == b"OggS":
         return "ogg"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
     if head[:4] == b"\x00\x00\x01\xba":
         return "mpeg"
+    if head.startswith(ASF):
+        return "asf"
+    if head.startswith(MXF):
+        return "mxf"
+    if head[:4] == b"FLV\x01":
+        return "flv"
+    if head.startswith(DV):
+        return "dv"
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head:  # a PNG that is not animated is no video
+        return "apng"
     for first, packet in ((0, 188), (4, 192)):
         syncs = head[first : first + 5 * packet : packet]
         if len(syncs) > 1 and set(syncs) == {0x47}:

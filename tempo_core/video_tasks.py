@@ -24,7 +24,14 @@ OnProgress = Callable[[float], None]
 def open_video(job: dict[str, Any]) -> tuple[VideoFile, PictureIndex]:
     """The file that a job is about, and its index. Raises VideoError, also when it lasts too long."""
     video_file = VideoFile(path=job["file"], **job["video_file"])
+    container = video_file.demuxer
+    if container == "webp":
+        from tempo_core.animated_webp import as_matroska  # Pillow, which other files never need
+
+        video_file = as_matroska(video_file)
     index = read_index(video_file)
+    if container == "webp":
+        index.container = container
     if index.end_s > job["max_duration_s"]:
         raise VideoError(
             f"'{video_file.name}' lasts {index.end_s / 3600:.1f} hours; the limit is "

@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 TICKS = 12_800
 """Ticks a second of every clip unless said otherwise: 25, 30 and 50 divide it well enough."""
@@ -130,6 +131,13 @@ def tone(length_s: float) -> list[av.AudioFrame]:
         frame.sample_rate, frame.pts, frame.time_base = 48_000, first, Fraction(1, 48_000)
         frames.append(frame)
     return frames
+
+
+def write_webp(path: Path, stays_ms: Sequence[int]) -> Path:
+    """An animated WebP of frames 0, 1, 2, ..., each as long on screen as said."""
+    pictures = [Image.fromarray(picture(number)) for number in range(len(stays_ms))]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=list(stays_ms), lossless=True)
+    return path
 
 
 def trimmed(source: Path, path: Path, cut_s: float) -> Path:

@@ -22,7 +22,20 @@ from tempo_core.errors import InputError, VideoError
 if TYPE_CHECKING:
     from tempo_core.engine import Answer, Engine
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v")
+VIDEO_SUFFIXES = (
+    ".mp4",
+    ".mkv",
+    ".webm",
+    ".mov",
+    ".avi",
+    ".m4v",
+    ".mpg",
+    ".ts",
+    ".mxf",
+    ".wmv",
+    ".flv",
+    ".dv",
+)
 N_BEST = 10
 
 

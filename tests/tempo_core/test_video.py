@@ -30,6 +30,7 @@ from tests.videos import (
     trimmed,
     two_videos,
     write_clip,
+    write_webp,
 )
 
 EVEN = {"x264-params": "scenecut=0"}
@@ -288,6 +289,42 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
         "pyav",
         {"end_s": 2.0},
     ),
+    "material.mxf": (
+        lambda p: write_clip(p, CFR, codec="mpeg2video", container="mxf", ticks=25),
+        CFR,
+        "pyav",
+        {"end_s": 4.0},
+    ),
+    "windows.wmv": (
+        lambda p: write_clip(p, CFR, codec="wmv2", container="asf", ticks=1000),
+        CFR,
+        "pyav",
+        {"end_s": 4.0, "frame_rate": 25},
+    ),
+    "flash.flv": (
+        lambda p: write_clip(p, CFR, container="flv", ticks=1000),
+        CFR,
+        "pyav",
+        {"end_s": 4.0},
+    ),
+    "tape.dv": (
+        lambda p: write_clip(p, CFR, codec="dvvideo", container="dv", ticks=25, size=(576, 720)),
+        CFR,
+        "pyav",
+        {"end_s": 4.0, "height": 576},
+    ),
+    "drawn.png": (
+        lambda p: write_clip(p, constant(20, 10), codec="apng", container="apng", pixels="rgb24", rate=10),
+        constant(20, 10),
+        "pyav",
+        {"end_s": 2.0},
+    ),
+    "drawn.webp": (
+        lambda p: write_webp(p, [40, 200, 10, 80, 500]),
+        [0, 0.04, 0.24, 0.34, 0.42],
+        "pyav",
+        {"end_s": 0.92, "variable_rate": True},
+    ),
     "no_duration.webm": (
         lambda p: write_clip(p, CFR, codec="libvpx", ticks=1000, container_options={"live": "1"}),
         CFR,
@@ -534,6 +571,8 @@ def bad_file(path: Path) -> Path:
         "head_only.avi": b"RIFF\xff\0\0\0AVI " + np.random.default_rng(3).bytes(5000),
         "head_only.ogg": b"OggS" + np.random.default_rng(4).bytes(5000),
         "head_only.gif": b"GIF89a" + bytes(5),
+        "head_only.webp": b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(500),
+        "still.webp": b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\0" + bytes(500),
         "head_only.mpg": b"\0\0\1\xba" + bytes(5000),
         "head_only.ts": (b"\x47" + bytes(187)) * 50,
     }
@@ -557,6 +596,8 @@ def bad_file(path: Path) -> Path:
         ("head_only.avi", "."),
         ("head_only.ogg", "."),
         ("head_only.gif", "."),
+        ("head_only.webp", "begins like an animated WebP but cannot be read"),
+        ("still.webp", "is not a video file"),
         ("head_only.mpg", "."),
         ("head_only.ts", "."),
     ],
@@ -713,6 +754,7 @@ def test_containers_are_known_by_their_first_bytes() -> None:
     assert demuxer_for(b"\0\0\0\x18ftypmp42") == "mov"
     assert demuxer_for(b"\0\0\0\0" + (b"\x47" + bytes(191)) * 5) == "mpegts"
     assert demuxer_for(b"G" * 400) == "mpegts"  # parsed by that demuxer alone, which finds nothing in it
+    assert demuxer_for(b"\x89PNG\r\n\x1a\n" + bytes(500)) is None
     assert demuxer_for(b"RIFF1234WAVE") is None
     assert demuxer_for(b"") is None
 
