@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 NewScorer = Callable[[], Scorer]
 MAX_N_BEST = 20
+MOST_PIXELS = 4
+"""Pixels of a sampled frame, in those of the protocol's size, where an allocator may make some frames larger."""
 MAX_RANKED = 10
 """Ranked windows that an answer carries: as many as the official QVHighlights score looks at."""
 
@@ -407,6 +409,7 @@ def ground(
         step_s=step_s,
         fps=fps,
         protocol=engine.protocol,
+        allocator=allocator,
         cancel=cancel,
         on_progress=report,
     )
@@ -428,10 +431,13 @@ def sample_for(
     step_s: float | None = None,
     fps: float | None = None,
     protocol: Protocol | None = None,
+    allocator: str | None = None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
 ) -> "SampledVideo":
     """The frames that a checkpoint with these defaults sees of a video file; a protocol may have a sampling of its own.
+
+    `allocator` is the one that will share out tokens (None: the protocol's own).
 
     Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read truthfully.
     """
@@ -440,7 +446,11 @@ def sample_for(
     report = None if on_progress is None else (lambda share: on_progress("decoding", share))
     if step_s is None and fps is None and protocol is not None and protocol.sampling is not None:
         frames = protocol.sampling.plan(probe(video_path, cancel=cancel))
-        return sample(video_path, at=frames.times_s, size=frames.size_px, cancel=cancel, on_progress=report)
+        # frames that get more tokens than others need more pixels than the protocol's size
+        size: dict[str, Any] = {"size": frames.size_px}
+        if allocator not in (None, "uniform"):
+            size = {"max_pixels": MOST_PIXELS * frames.size_px[0] * frames.size_px[1]}
+        return sample(video_path, at=frames.times_s, cancel=cancel, on_progress=report, **size)
     if step_s is None and fps is None:
         step_s = round_step_s(
             probe(video_path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s

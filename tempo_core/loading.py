@@ -106,11 +106,11 @@ def load_model(
 ) -> LoadedModel:
     """Load a checkpoint folder or hub name (None: the one that ships) for inference; `adapter` likewise.
 
-    `protocol` names how it is asked (None: as `choose_protocol` finds out from its tempo.json or its hub name).
-
     `four_bit` stores the language model's linear layers in NF4 with double quantisation; weights that are quantised on
-    disk stay as they are. `device` is "cpu", "cuda" or None (a GPU when there is one). Raises CheckpointError for
-    anything wrong with the folders, and for weights that the device has no room for.
+    disk stay as they are. `device` is "cpu", "cuda" or None (a GPU when there is one). `protocol` names how it is asked
+    (None: as its tempo.json or its hub name says, else its family's plain one). Raises CheckpointError for anything
+    wrong with the folders, and for weights that the device has no room for; InputError for a protocol that the family
+    does not speak.
     """
     folder = find_checkpoint(checkpoint)
     config = check_checkpoint(folder)
@@ -215,9 +215,8 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
         )
     layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
     if stored is not None:
-        for (
-            layer
-        ) in layers:  # the type to compute in is this device's, not that of the machine that stored them
+        # the type to compute in is this device's, not that of the machine that stored them
+        for layer in layers:
             layer.compute_dtype, layer.compute_type_is_set = dtype, True
     n_weights = sum(layer.in_features * layer.out_features for layer in layers)
     if device == "cpu" and n_weights <= EXACT_CPU_WEIGHTS:

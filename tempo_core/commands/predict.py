@@ -103,7 +103,11 @@ def answer_rows(
         for vid, video_rows in by_video.items():
             try:
                 video = sample_for(
-                    engine.defaults, videos[vid], fps=settings["fps"], protocol=engine.protocol
+                    engine.defaults,
+                    videos[vid],
+                    fps=settings["fps"],
+                    protocol=engine.protocol,
+                    allocator=settings["allocator"],
                 )
             except VideoError as error:
                 unreadable[vid] = str(error)

@@ -255,6 +255,11 @@ def test_frames_are_sampled_as_the_protocol_wants(clip: Path, loaded_models: dic
     engine = _speaking(loaded_models["qwen3_vl"], "timelens_8b")
     video = sample_for(engine.defaults, clip, protocol=protocol)
     assert video.frames.shape[:3] == (len(wanted.times_s), *wanted.size_px)
+    larger = sample_for(engine.defaults, clip, protocol=protocol, allocator="saa")
+    assert larger.times_s.tolist() == video.times_s.tolist()
+    assert larger.frames.shape[1:3] == (84, 112), (
+        "the clip's own size, which is within four times the protocol's"
+    )
     answer, context = ground(engine, clip, QUERY, n_best=0)
     assert len(context.timeline.units) == len(context.allocation.tokens)
     assert answer.model_id == engine.model_id
