@@ -181,6 +181,8 @@ def test_the_offer_begins_it_and_escape_leaves_it(bench: AnnotateBench, served: 
 
 def test_work_goes_on_beside_the_offer_and_ends_it(bench: AnnotateBench, served: str, page: Page) -> None:
     sit_down(page, served, annotator_with("original-first"))
+    page.keyboard.press("ArrowRight")  # who submits has looked at the clip
+    page.wait_for_function("!document.querySelector('.tl-video').seeking")
     page.keyboard.press("Control+Enter")
     until(lambda: written(bench)[0], lambda count: count == 1)
     expect(page.get_by_text("First time here?")).to_have_count(0)
