@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from tempo_core.colour import EXACT, matrix_of
+from tempo_core.colour import EXACT, HDR, matrix_of
 from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, upright_rgb
 from tempo_core.demux import Health, open_container, packets
 from tempo_core.errors import VideoError
@@ -100,7 +100,8 @@ def _frames_at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, A
 
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
     """The frame scaled, turned, and in the copy's pixel format and colours."""
-    if index.matrix == UPRIGHT and matrix_of(frame) == Colorspace.ITU709 and not frame.format.is_rgb:
+    is_709 = matrix_of(frame) == Colorspace.ITU709 and not frame.format.is_rgb and frame.color_trc not in HDR
+    if index.matrix == UPRIGHT and is_709:
         return scaler.reformat(
             frame,
             size[1],
