@@ -104,3 +104,23 @@ def test_other_cookies_survive_the_first_request() -> None:
     with TestClient(VisitorCookies(Starlette(routes=[Route("/", echo)]))) as client:
         answer = client.get("/", headers={"cookie": f"theme=dark; {VISITOR_COOKIE}=broken"})
     assert VISITOR_COOKIE in answer.text
+
+
+def test_visitors_of_one_address_share_what_one_may_use_whatever_cookies_they_hold() -> None:
+    authenticator = Authenticator(anonymous=True)
+
+    def share(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(authenticator.require(request, Role.VISITOR).share)
+
+    app = VisitorCookies(Starlette(routes=[Route("/", share)]))
+    shares = []
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"):
+        with TestClient(app, client=(address, 4000)) as client:
+            shares.append(client.get("/").text)
+    assert shares == [
+        "visitors from 192.0.2.1",
+        "visitors from 192.0.2.1",
+        "visitors from 192.0.2.2",
+        "visitors from 2001:db8::/64",
+        "visitors from 2001:db8::/64",
+    ]
