@@ -21,11 +21,6 @@ def problems(store: Store, *, snapshots: bool = True) -> list[str]:
     `snapshots` False leaves the folders of snapshots out: those of a backup are elsewhere.
     """
     sentences: list[str] = []
-    if store.database.lacks_log:
-        sentences.append(
-            "This file was copied while a program had it open, without its write-ahead log: what was written last "
-            "may be missing. Use `backup` to copy a store."
-        )
     folders: Sequence[str] = ()
     checks = {
         "database": _database_problems,
@@ -53,6 +48,22 @@ def problems(store: Store, *, snapshots: bool = True) -> list[str]:
             except InputError as error:
                 sentences.append(str(error))
     return sentences
+
+
+def copy_problem(store: Store) -> str | None:
+    """A sentence for a file that looks like a copy of a store in use, without its write-ahead log; else None.
+
+    A program that was killed in the moment of opening or closing its store leaves a file that looks the same and lacks
+    nothing, so this is for a person to judge.
+    """
+    if not store.database.lacks_log:
+        return None
+    with store.database.read() as connection:
+        operations, _ = operation_log.head(connection)
+    return (
+        f"This file was not closed and has no write-ahead log beside it. If it was copied from a store in use, what was "
+        f"written after its {operations} operations is missing: use `backup` to copy a store."
+    )
 
 
 def check_file(store: Store) -> None:

@@ -430,7 +430,7 @@ def verify(database: Database = None, as_json: AsJson = False) -> int:
     answer: dict[str, Any] = {"operations": None, "head_sha256": None}
     try:
         with open_store(database) as store:
-            problems = checks.problems(store)
+            problems = [*filter(None, [checks.copy_problem(store)]), *checks.problems(store)]
             with store.database.read() as connection:
                 answer["operations"], answer["head_sha256"] = operation_log.head(connection)
     except DatabaseTooNew:

@@ -68,7 +68,8 @@ class Database:
         self.read_only = False
         """Whether the file is an archive: nothing is written to it."""
         self.lacks_log = False
-        """Whether the file was copied from a store in use without its write-ahead log, which may hold more."""
+        """Whether the file was not closed and has no write-ahead log beside it, as a copy of a store in use."""
+        self._has_written = False
         self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
         url_in_use, options = self.url, dict[str, Any]()
         if self.in_memory:
@@ -162,6 +163,7 @@ class Database:
                 # The first statement begins the transaction, so that a busy database fails inside the loop.
                 yield connection.execution_options(**{_WRITE: True})
                 connection.commit()
+            self._has_written = True
         except DBAPIError as error:
             is_busy = getattr(error.orig, "sqlstate", None) in _BUSY_STATES or (
                 isinstance(error, OperationalError) and any(text in str(error.orig) for text in _BUSY_TEXTS)
@@ -201,7 +203,9 @@ class Database:
     def close(self) -> None:
         """Give every connection back. The last program to close a SQLite file leaves all of it in that one file."""
         self.engine.dispose()
-        if self.is_sqlite and not self.in_memory and not self.read_only:
+        # A copy that was only looked at keeps the sign that it is one.
+        is_store = self._has_written or not self.lacks_log
+        if self.is_sqlite and not self.in_memory and not self.read_only and is_store:
             path = Path(self.url.database or "")
             if path.is_file():
                 with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0)) as connection:

@@ -57,15 +57,20 @@ def test_a_backup_holds_what_the_write_ahead_log_holds(path: Path, tmp_path: Pat
         assert [version.revision for version in archive.corrections(1)] == list(range(1, 24))
 
 
-def test_verify_tells_a_plain_copy_of_a_store_in_use(path: Path, tmp_path: Path) -> None:
+def test_verify_tells_a_plain_copy_of_a_store_in_use_each_time(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with Store(path) as store:
         work(store, 20)
         plain = Path(shutil.copy(path, tmp_path / "plain.sqlite3"))
-        assert checks.problems(store) == []
+        assert main(["verify", "--database", str(path)]) == 0
+    for _ in range(2):
+        capsys.readouterr()
+        assert main(["verify", "--database", str(plain)]) == 1
+        assert "what was written after its 4 operations is missing" in capsys.readouterr().out
     with Store(plain) as copy:
-        [problem] = checks.problems(copy)
-    assert "was copied while a program had it open" in problem
-    assert "what was written last may be missing" in problem
+        work(copy, 1)
+    assert main(["verify", "--database", str(plain)]) == 0, "it is a store of its own now"
 
 
 def test_a_store_that_was_closed_is_one_whole_file(path: Path, tmp_path: Path) -> None:
