@@ -61,8 +61,8 @@ def copy_problem(store: Store) -> str | None:
     with store.database.read() as connection:
         operations, _ = operation_log.head(connection)
     return (
-        f"This file was not closed and has no write-ahead log beside it. If it was copied from a store in use, what was "
-        f"written after its {operations} operations is missing: use `backup` to copy a store."
+        "This file was not closed and has no write-ahead log beside it. If it was copied from a store in use, what "
+        f"was written after its {operations} operations is missing: use `backup` to copy a store."
     )
 
 
