@@ -62,6 +62,8 @@ def best_video(container: Any, name: str) -> Any:
     if stream is not None and stream.disposition & cover:
         stream = next((other for other in container.streams.video if not other.disposition & cover), None)
     if stream is None:
+        if any(video.disposition & cover for video in container.streams.video):
+            raise VideoError(f"'{name}' is sound with a cover picture. Give a file with moving pictures.")
         types = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise VideoError(
             f"'{name}' has no video that can be decoded (it holds: {', '.join(types)}). Give a file with"
@@ -188,6 +190,11 @@ def _read_packets(
                 end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 sound_ends.append((packet.pos or 0, end_s))
             continue
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(
+                f"'{video_file.name}' is encrypted (DRM), so its pictures cannot be read. Give a copy without"
+                " protection."
+            )
         oddities.discarded += packet.is_discard
         oddities.corrupt += packet.is_corrupt
         oddities.soft_keys += packet.is_keyframe and is_soft_key(codec, memoryview(packet), length_size)

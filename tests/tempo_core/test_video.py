@@ -8,6 +8,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -27,6 +28,7 @@ from tests.videos import (
     picture,
     shortened,
     state_bt709,
+    tone,
     trimmed,
     two_videos,
     write_clip,
@@ -608,8 +610,6 @@ def test_what_is_not_a_video_is_refused(tmp_path: Path, name: str, message: str)
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:
 
-    from tests.videos import tone
-
     path = tmp_path / "sound.m4a"
     with av.open(str(path), "w", format="mp4") as out:
         stream = out.add_stream("aac", rate=48_000)
@@ -617,6 +617,53 @@ def test_sound_alone_is_refused(tmp_path: Path) -> None:
             out.mux(stream.encode(frame))  # type: ignore[union-attr, arg-type]
         out.mux(stream.encode(None))  # type: ignore[union-attr]
     assert_refused(path, "no video that can be decoded .it holds: audio.")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("encrypted_cenc.mp4", "is encrypted .DRM., so its pictures cannot be read"),
+        ("cover_only.m4a", "is sound with a cover picture"),
+        ("unknown_codec.mp4", "is in a format that is not known here"),
+    ],
+)
+def test_files_from_the_field_are_refused_for_what_they_are(
+    shared_data: Path, name: str, message: str
+) -> None:
+    path = shared_data / "field" / name
+    if not path.is_file():
+        pytest.skip(f"needs {name} of the shared test data")
+    assert_refused(path, message)
+
+
+def test_files_from_the_field_end_and_look_as_they_should(shared_data: Path) -> None:
+    for name, end_s in {
+        "sparse_vfr_bframes.mp4": 10.0,
+        "rotated_709.mp4": 1.0,
+        "untagged_hd.mp4": 1.0,
+    }.items():
+        path = shared_data / "field" / name
+        if not path.is_file():
+            pytest.skip(f"needs {name} of the shared test data")
+        assert probe(path).end_s == pytest.approx(end_s)
+        if name != "sparse_vfr_bframes.mp4":
+            frame = sample(path, at=[0.5]).frames[0]
+            middle = frame[frame.shape[0] // 2, frame.shape[1] // 2]
+            np.testing.assert_allclose(middle.astype(int), [0, 188, 60], atol=1)
+
+
+def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as out:
+        sound: Any = out.add_stream("aac", rate=48_000)
+        cover: Any = out.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 128, 96, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(picture(1), format="rgb24")))
+        for frame in tone(1.0):
+            out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+    assert_refused(path, "is sound with a cover picture")
 
 
 def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
