@@ -43,9 +43,9 @@ def matrix_of(frame: Any) -> int:
 
 
 def is_plain(frame: Any) -> bool:
-    """Whether a frame states BT.709 colours in limited range (or BT.601's matrix for them), as a normal copy does."""
+    """Whether a frame states BT.709 colours with BT.601's matrix in limited range, as a normal copy does."""
     return (
-        frame.colorspace in (Colorspace.ITU709, *BT601)
+        frame.colorspace in BT601
         and frame.color_primaries == ColorPrimaries.BT709
         and frame.color_trc in PLAIN_TRANSFERS
         and frame.color_range == ColorRange.MPEG

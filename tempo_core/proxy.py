@@ -2,7 +2,7 @@
 
 H.264 at a constant rate with a key picture at least every half second; rotation, edit list, start offset,
 mirror and sample shape are baked in, so that frame k is shown at k / rate for everyone. Its colours are stated
-(BT.709, limited range), so that nobody guesses them. A file that is like
+(BT.709 with BT.601's matrix, limited range), so that nobody guesses them. A file that is like
 that already needs no copy.
 """
 

@@ -85,7 +85,7 @@ class VideoInfo:
     as_coded: bool
     """Whether pictures are shown as they are coded: neither turned, nor mirrored, nor stretched."""
     plain_colour: bool
-    """Whether the file states BT.709 colours in limited range, which a player then need not guess."""
+    """Whether the file states its colours as a normal copy does, so that no player guesses (`tempo_core.colour`)."""
     audio_codec: str | None
     """None without sound."""
     variable_rate: bool

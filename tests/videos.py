@@ -116,10 +116,10 @@ def write_clip(
     return path
 
 
-def state_bt709(stream: Any) -> None:
-    """State BT.709 colours in limited range, as a normal copy does."""
+def state_plain_colours(stream: Any) -> None:
+    """State BT.709 colours with BT.601's matrix in limited range, as a normal copy does."""
     context = stream.codec_context
-    context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+    context.colorspace, context.color_primaries, context.color_trc, context.color_range = 5, 1, 1, 1
 
 
 def tone(length_s: float) -> list[av.AudioFrame]:

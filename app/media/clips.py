@@ -69,7 +69,7 @@ def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.
         y, x = row * TILE_HEIGHT_PX, column * width
         sheet[y : y + TILE_HEIGHT_PX, x : x + width] = frame
     # Chroma at full size: halved, it bleeds over the edges of things in tiles this small.
-    Image.fromarray(sheet).save(target, quality=85, subsampling=0)
+    Image.fromarray(sheet).save(target, quality=95, subsampling=0)
     return FilmStrip(
         tile_width=width,
         tile_height=TILE_HEIGHT_PX,

@@ -15,7 +15,7 @@ from tempo_core import transcode
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.proxy import conforms, normalise
 from tempo_core.video import probe, sample
-from tests.videos import constant, number_of, numbers_of, picture, state_bt709, trimmed, write_clip
+from tests.videos import constant, number_of, numbers_of, picture, state_plain_colours, trimmed, write_clip
 
 CFR = constant(60)
 LATE = constant(25, start_s=1.5)
@@ -168,7 +168,7 @@ def test_a_clip_that_begins_after_zero_is_moved_to_zero_for_everybody(tmp_path: 
         gop=12,
         options={"x264-params": "bframes=0:scenecut=0"},
         container_options={"movflags": "faststart"},
-        prepare=state_bt709,
+        prepare=state_plain_colours,
     )
     info = probe(path)
     assert (info.zero_s, info.start_s, info.end_s) == (0.5, 0.0, 1.0)

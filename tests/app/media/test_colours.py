@@ -1,5 +1,6 @@
 """A table of colours and times: what the file says is what model, film strip and normal copy show."""
 
+import base64
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +115,10 @@ def decoded_by_tags(path: Path) -> list[tuple[float, np.ndarray]]:
     """(time, rgb) of every frame of a copy, by the arithmetic of the tags that it must carry."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
-    red, blue = WEIGHTS["709"]
+    red, blue = WEIGHTS["601"]
     pictures = []
     for frame in frames:
-        assert (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range) == (1, 1, 1, 1)
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range) == (5, 1, 1, 1)
         y, cb, cr = (
             np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width].astype(float)
             for plane in frame.planes
@@ -220,3 +221,29 @@ def test_reference_white_of_pq_becomes_a_light_grey() -> None:
     """203 nits are 58 % of PQ's code (ITU-R BT.2408 table 1); Reinhard's curve makes 0.521 of white of it: sRGB 191."""
     white = np.full((1, 1, 3), round(0.5807 * 65535), np.uint16)
     assert tone_mapped(white, PQ)[0, 0].tolist() == [191, 191, 191]
+
+
+SHOWN_BY_BROWSER = """async (source) => {
+  const video = document.createElement("video");
+  [video.muted, video.src] = [true, source];
+  await new Promise((done, fail) => { video.onloadeddata = done; video.onerror = () => fail(video.error.message); });
+  await new Promise((done) => { video.onseeked = done; video.currentTime = 0.02; });
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0);
+  return [canvas.height, canvas.width, Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data)];
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "name", ["sd_untagged", "hd_untagged", "hd_turned_709", "full_range", "hdr_pq", "hdr_hlg"]
+)
+def test_the_player_shows_the_files_own_colours(page: Any, tmp_path: Path, name: str) -> None:
+    path = TABLE[name].write(tmp_path)
+    (folder := tmp_path / "library").mkdir()
+    prepare_clip(path, folder, cancel=threading.Event(), on_progress=lambda _: None)
+    encoded = base64.b64encode((folder / "clip.mp4").read_bytes()).decode()
+    height, width, data = page.evaluate(SHOWN_BY_BROWSER, f"data:video/mp4;base64,{encoded}")
+    assert_shown(np.array(data, np.uint8).reshape(height, width, 4)[..., :3], 0)
