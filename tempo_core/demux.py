@@ -30,6 +30,7 @@ from tempo_core.picture_index import (
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
 MAX_UNDATED_SHARE = 0.01
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
+MAX_JOINTS = 1000
 JOINABLE = ("mpegts", "mpeg")  # recordings of these may be joined byte by byte, as dashcams' owners do
 
 
@@ -222,6 +223,8 @@ def _lay_end_to_end(columns: dict[str, np.ndarray], time_base: Fraction) -> tupl
     clock = np.where(dts != NO_PTS, dts, pts)
     dated = np.flatnonzero(clock != NO_PTS)
     starts = dated[1:][np.diff(clock[dated]) < -JOINED_S / time_base]
+    if len(starts) > MAX_JOINTS:
+        return ()  # and the clock's jumps refuse the file
     joints = []
     for first, start in zip([0, *starts], starts, strict=False):
         next_start = starts[starts > start].min(initial=len(pts))

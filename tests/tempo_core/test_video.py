@@ -14,8 +14,10 @@ import av
 import numpy as np
 import pytest
 
+from tempo_core import demux
 from tempo_core.demux import best_video
 from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.picture_index import VideoFile
 from tempo_core.proxy import normalise
 from tempo_core.sandbox import ChildLimits
 from tempo_core.video import DEFAULT_LIMITS, SampledVideo, VideoLimits, demuxer_for, probe, sample
@@ -470,7 +472,7 @@ def test_what_is_left_of_a_cut_file_is_true(tmp_path: Path) -> None:
 
 def readable_numbers(path: Path) -> list[int]:
     """What a plain pass of PyAV on one thread gives, up to the packet that the cut goes through."""
-    frames = []
+    frames: list[Any] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -521,6 +523,16 @@ def test_joined_recordings_are_laid_end_to_end(tmp_path: Path, copies: int) -> N
     assert numbers_of(everything.frames) == list(range(50)) * copies
     np.testing.assert_allclose(everything.times_s, constant(50 * copies), atol=1e-4)
     assert numbers_of(few.frames) == [12, 12]
+
+
+def test_too_many_joints_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demux, "MAX_JOINTS", 1)
+    path = joined(tmp_path / "joined.ts", 3)
+    video_file = VideoFile(
+        path=str(path), name=path.name, demuxer="mpegts", max_pixels=10**7, max_side_px=8192
+    )
+    with pytest.raises(VideoError, match=r"jumps back by 2\.0 s on the way: two recordings were joined"):
+        demux.read_index(video_file)
 
 
 def test_joined_recordings_keep_their_sound(tmp_path: Path) -> None:
