@@ -307,7 +307,9 @@ class AnnotatePage {
   #unseen({ verdict, reason }) {
     if (verdict === "cannot-judge" && reason === NO_VIDEO) return null;
     if (this.#item.state !== "ready") return `The clip is not here. Wait for it, skip the row, or press 0 and 4: no video.`;
-    if (this.view.state.truth) this.#seeAt(this.view.state.playhead_s); // a film strip does not seek
+    const { player, state } = this.view;
+    if (state.truth) this.#seeAt(state.playhead_s); // a film strip does not seek
+    if (player.playable && !player.video.seeking) this.#seeAt(player.video.currentTime); // its event may be on its way
     return this.#opening_s === null ? null : "Nothing of the clip was shown yet: play it, or step through it, and submit.";
   }
 

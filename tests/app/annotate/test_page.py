@@ -74,6 +74,10 @@ def shown_query(page: Any) -> int:
 def look(page: Any) -> None:
     """Step through the clip, as somebody does who is to judge it."""
     page.keyboard.press("ArrowRight")
+    wait_shown(page)
+
+
+def wait_shown(page: Any) -> None:
     page.wait_for_function("!document.querySelector('.tl-video').seeking")
 
 
@@ -217,6 +221,7 @@ def test_the_second_browser_sees_both_versions(bench: Bench, served: str, page: 
     wait_saved(page)
     other.keyboard.press("[")
     other.keyboard.press("ArrowLeft")
+    wait_shown(other)
     other.keyboard.press("Control+Enter")
     other.wait_for_selector(".fl-conflict[open]", timeout=PATIENCE_MS)
     assert spans(bench.store.corrections(1)) == [[(1000, 2100)]]
