@@ -196,7 +196,11 @@ def build_app(
         pages=[page.path for page in pages],
         api_names=[str(fn.api_name) for fn in blocks.fns.values() if fn.api_visibility == "public"],
         event_numbers=blocks.fns.keys(),
-        component_numbers=blocks.blocks.keys(),
+        # A page's opening is an event too, which names the whole of it and no component.
+        component_numbers={
+            *blocks.blocks,
+            *(number for fn in blocks.fns.values() for number, _ in fn.targets),
+        },
     )
     return mounted
 

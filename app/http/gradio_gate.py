@@ -93,7 +93,7 @@ class GradioGate:
         pages: Collection[str],
         api_names: Collection[str],
         event_numbers: Collection[int],
-        component_numbers: Collection[int],
+        component_numbers: Collection[int | None],
     ) -> None:
         self.app, self.authenticator = app, authenticator
         self.pages = {page.strip("/") for page in pages}
