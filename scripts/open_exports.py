@@ -99,12 +99,12 @@ def differences(folder: Path) -> Iterator[str]:
                 yield f"ELAN: annotations of tier {tier} overlap: {spans}"
         for row in rows:
             if row["vid"] == vid:
-                found = document.get_annotation_data_for_tier(f"{row['qid']}/moments")
+                tier_annotations = document.get_annotation_data_for_tier(f"{row['qid']}/moments")
                 written = [
                     (round(start * 1000), round(end * 1000), row["query"]) for start, end in row["windows"]
                 ]
-                if sorted(annotation[:3] for annotation in found) != written:
-                    yield f"ELAN: query {row['qid']} has {found}, not {written}"
+                if sorted(annotation[:3] for annotation in tier_annotations) != written:
+                    yield f"ELAN: query {row['qid']} has {tier_annotations}, not {written}"
 
     for vid in ("one", "two"):
         cues = [

@@ -91,8 +91,8 @@ def unitime(repository: Repository, case: dict[str, Any]) -> str:
     import torch
 
     frames = [round(index / case["fps"], 1) for index in case["indices"]]
-    told = repository.run("inference.py", "construct_messages_mr_fps").construct_messages_mr_fps
-    (message,) = told("clip.mp4", None, 2, [0, case["end_s"]], "mr", 32)
+    source = repository.run("inference.py", "construct_messages_mr_fps").construct_messages_mr_fps
+    (message,) = source("clip.mp4", None, 2, [0, case["end_s"]], "mr", 32)
     # As in `run_inference`, between the messages and the processor.
     times = [[round((x + y) / 2, 1) for x, y in zip(frames[::2], frames[1::2], strict=True)]]
     stamps = [[f"timestamp: {time} seconds; feature: " for time in clip] for clip in times]
@@ -183,8 +183,8 @@ def _builders() -> list[tuple[str, str, Callable[[Repository, dict[str, Any]], s
         import re
 
         template = json.loads(repository.read("grpo/configs/data/timelens2.json"))["timelens2-93k"]
-        told = repository.run("grpo/timelens/data/prompt.py", "parse_query", "apply_prompt", re=re)
-        text = qwen3_video(case) + told.apply_prompt(QUERY, template["prompt_template"])
+        source = repository.run("grpo/timelens/data/prompt.py", "parse_query", "apply_prompt", re=re)
+        text = qwen3_video(case) + source.apply_prompt(QUERY, template["prompt_template"])
         return chat(("user", text), default_system=False)
 
     def tvg_r1(repository: Repository, case: dict[str, Any]) -> str:
@@ -196,9 +196,9 @@ def _builders() -> list[tuple[str, str, Callable[[Repository, dict[str, Any]], s
         return chat(("user", one_block(case) + words.format(QUERY)), default_system=True)
 
     def ra_rft(repository: Repository, case: dict[str, Any]) -> str:
-        told = repository.run("inference.py", "SYSTEM_PROMPT", "QUESTION_TEMPLATE")
-        text = one_block(case) + told.QUESTION_TEMPLATE.replace("[EVENT]", QUERY)
-        return chat(("system", told.SYSTEM_PROMPT), ("user", text), default_system=True)
+        source = repository.run("inference.py", "SYSTEM_PROMPT", "QUESTION_TEMPLATE")
+        text = one_block(case) + source.QUESTION_TEMPLATE.replace("[EVENT]", QUERY)
+        return chat(("system", source.SYSTEM_PROMPT), ("user", text), default_system=True)
 
     def marlin(repository: Repository, case: dict[str, Any]) -> str:
         words = repository.run("src/marlin/contract.py", "GROUND_PROMPT").GROUND_PROMPT

@@ -88,13 +88,13 @@ def generate(seed: int) -> tuple[list[Row], list[Row]]:
             if rng.random() < 0.5:
                 row["pred_relevant_windows"] = []
         elif rng.random() < 0.7:
-            said = near[: rng.randrange(1, 5)] + [window() for _ in range(rng.choice([0, 0, 1, 2]))]
-            rng.shuffle(said)
-            if said and rng.random() < 0.3:
-                said.append([said[0][0] + 1.0, said[0][1] + 2.0])
+            answers = near[: rng.randrange(1, 5)] + [window() for _ in range(rng.choice([0, 0, 1, 2]))]
+            rng.shuffle(answers)
+            if answers and rng.random() < 0.3:
+                answers.append([answers[0][0] + 1.0, answers[0][1] + 2.0])
             if rng.random() < 0.1:
-                said.insert(0, [40.0, 35.0])
-            row |= {"moments": said, "refused": False}
+                answers.insert(0, [40.0, 35.0])
+            row |= {"moments": answers, "refused": False}
         predictions.append(row)
     return truth, predictions
 
@@ -196,9 +196,9 @@ def vue_tr(version: str) -> Any:
 
         import numpy as np
 
-        said = [{"query_id": row["qid"], "answer": answer(row)} for row in predictions]
+        answers = [{"query_id": row["qid"], "answer": answer(row)} for row in predictions]
         true = [{"query_id": row["qid"], "gt": row["relevant_windows"]} for row in truth]
-        (folder / "p.json").write_text(json.dumps(said))
+        (folder / "p.json").write_text(json.dumps(answers))
         (folder / "g.json").write_text(json.dumps(true))
         names = ["overlap_ratio", "success_overlap", "merge_time_spans", "interval_intersection"]
         names += ["interval_union", "compute_precision_recall", "load_result", "print_result"]
@@ -230,13 +230,13 @@ def timelens(folder: Path, repository: Repository, truth: list[Row], predictions
 def unitime(folder: Path, repository: Repository, truth: list[Row], predictions: list[Row]) -> Any:
     shop = Workshop(folder, repository, ["eval_metrics.py"])
     true = [{"qid": row["qid"], "annos": [{"window": row["relevant_windows"]}]} for row in truth]
-    said = [
+    answers = [
         {"qid": row["qid"], "pred_relevant_windows": answer(row)}
         for moments, row in zip(truth, predictions, strict=True)
         if moments["relevant_windows"]
     ]
     shop.write("datasets/anet/test_all.json", json.dumps(true))
-    shop.write("anet.json", json.dumps(said))
+    shop.write("anet.json", json.dumps(answers))
     printed = ast.literal_eval(shop.run("eval_metrics.py", "--res", "anet.json").splitlines()[-1])
     return {name.removeprefix("Rank@1\n"): float(value) for name, value in printed.items()}
 
@@ -246,7 +246,7 @@ def na_vmr(folder: Path, repository: Repository, truth: list[Row], predictions: 
     shop.write_lines(
         "g.jsonl", [row | {"relevant_windows": row["relevant_windows"] or [[0, 0]]} for row in truth]
     )
-    said = [
+    answers = [
         row
         | {
             "pred_class": row.get("relevance", 0.0 if refuses(row) else 1.0),
@@ -254,7 +254,7 @@ def na_vmr(folder: Path, repository: Repository, truth: list[Row], predictions: 
         }
         for row in predictions
     ]
-    shop.write("p.json", json.dumps({"preds": said}))
+    shop.write("p.json", json.dumps({"preds": answers}))
     words = ["--gt_path", "g.jsonl", "--pred_path", "p.json"]
     printed = shop.run("UniVTG-NA/negative_aware_results.py", *words)
     return {name: float(value) for name, value in re.findall(r"^(R.*?):? ([\d.]+)$", printed, re.MULTILINE)}
@@ -267,7 +267,7 @@ def ra_rft(folder: Path, repository: Repository, truth: list[Row], predictions: 
         shop.write(name, text)
     items = []
     for moments, row in zip(truth, predictions, strict=True):
-        said, windows = answer(row), moments["relevant_windows"]
+        answers, windows = answer(row), moments["relevant_windows"]
         items.append(
             {
                 "gt_relevant": bool(windows),
@@ -276,7 +276,7 @@ def ra_rft(folder: Path, repository: Repository, truth: list[Row], predictions: 
                 "model_output": json.dumps(
                     {
                         "classification": "irrelevant" if refuses(row) else "relevant",
-                        "span": said[0] if said else None,
+                        "span": answers[0] if answers else None,
                     }
                 ),
             }

@@ -132,13 +132,13 @@ def read_scaling(folder: Path, model_id: str) -> PlattScaling | None:
 
 def relevance_note(protocol: Protocol, scaling: PlattScaling | None) -> str:
     """Where a P(relevant) comes from, as a sentence for the page."""
-    told = "choice between a moment and the refusal" if protocol.refuses else "yes/no turn"
+    source = "choice between a moment and the refusal" if protocol.refuses else "yes/no turn"
     if scaling is not None:
         rows = scaling.relevant_rows + scaling.irrelevant_rows
-        return f"P(relevant) is this model's own {told}, calibrated on {rows} held-out rows."
+        return f"P(relevant) is this model's own {source}, calibrated on {rows} held-out rows."
     if protocol.refuses:
-        return f"P(relevant) is this model's own {told}, not calibrated."
-    return f"This model was never taught to refuse: P(relevant) is its own {told}, not calibrated."
+        return f"P(relevant) is this model's own {source}, not calibrated."
+    return f"This model was never taught to refuse: P(relevant) is its own {source}, not calibrated."
 
 
 def _fit(own: Floats, labels: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -157,8 +157,8 @@ def _fit(own: Floats, labels: npt.NDArray[np.bool_]) -> tuple[float, float]:
         return value, np.array([np.mean(gaps * logits), np.mean(gaps)])
 
     bounds = [(0.0, None), (None, None)]
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(found.x[0]), float(found.x[1])
+    fit = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(fit.x[0]), float(fit.x[1])
 
 
 def _scaled(own: Floats, slope: float, offset: float) -> Floats:

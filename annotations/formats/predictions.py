@@ -27,18 +27,18 @@ IN_LINE = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """One row per line, with the prediction as its only version; an empty list of windows is a refusal."""
     split = split_of(path, options)
-    held = taken = 0
+    held_count = taken_count = 0
     for item in read_lines(path, lambda values, raw, origin: _read_line(values, split, raw, origin)):
         if isinstance(item, Problem):
             yield item
             continue
         row, window_count, empty_count = item
-        held, taken = held + window_count, taken + window_count - empty_count
+        held_count, taken_count = held_count + window_count, taken_count + window_count - empty_count
         yield row
         if empty_count:
             place = f"line {row.origin.line if row.origin else 0} (qid {row.qid})"
             yield Omission(file=path.name, place=place, reason=f"{empty_count} windows without length")
-    yield Contents(unit="windows", held=held, taken=taken)
+    yield Contents(unit="windows", held=held_count, taken=taken_count)
 
 
 def _read_line(values: dict[str, Any], split: Split, raw: str, origin: SourceLine) -> tuple[Row, int, int]:

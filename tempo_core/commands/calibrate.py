@@ -66,8 +66,8 @@ def predicting_model(predictions: Path) -> str:
 
     names = set()
     for line in read_json_lines(predictions):
-        told = None if isinstance(line, Problem) else line.values.get("run")
-        run = told if isinstance(told, dict) else {}
+        run = None if isinstance(line, Problem) else line.values.get("run")
+        run = run if isinstance(run, dict) else {}
         if run.get("calibrated"):
             raise InputError(
                 f"{predictions} holds figures that are calibrated already. Delete the model's calibration.json, "

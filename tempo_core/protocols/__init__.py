@@ -99,9 +99,11 @@ def choose_protocol(
     if named is not None:
         return Choice(_spoken_by(model_type, named), f"It was asked for as --protocol {named}.", True)
     if settings is not None:
-        told = settings.get("protocol", "tempo")
+        protocol_name = settings.get("protocol", "tempo")
         try:
-            return Choice(_spoken_by(model_type, str(told)), "The checkpoint's tempo.json names it.", True)
+            return Choice(
+                _spoken_by(model_type, str(protocol_name)), "The checkpoint's tempo.json names it.", True
+            )
         except InputError as error:
             raise CheckpointError(f"tempo.json: {error}") from error
     for hub_name in (adapter, source):

@@ -83,8 +83,8 @@ def _group_scores(top: Windows, ranked: Windows, truth: Windows) -> Scores:
     scores: Scores = {"MR-mAP": precision}
     for k in TOP:
         counted = (truth.counts >= k) & (top.counts >= k)
-        total, found = k * int(counted.sum()), hits[counted, :k].sum(axis=(0, 1))
-        recall = [percent(count / total) if total else 0.0 for count in found]
+        total, hit_counts = k * int(counted.sum()), hits[counted, :k].sum(axis=(0, 1))
+        recall = [percent(count / total) if total else 0.0 for count in hit_counts]
         pairs_iou = best[counted, :k]
         pairs_iou = pairs_iou[np.isfinite(pairs_iou)]
         scores[f"MR-R{k}"] = {f"{t:.2f}": value for t, value in zip(RECALL_THRESHOLDS, recall, strict=True)}
