@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy import update as update_table
 
-from annotations import queue, reading, tables
+from annotations import reading, suspicion, tables
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment, check_text, digest
 from annotations.rows import AnnotatorVersion, Row, row_content, row_from_content
 from tempo_core.errors import InputError
@@ -153,7 +153,7 @@ def add_rows(
         connection.execute(filling.values(**values, filled_by=source["op_id"]))
         affected.append(query_id)
     if affected:
-        queue.renew(connection, sorted(set(affected)))
+        suspicion.renew(connection, sorted(set(affected)))
     return {
         "added": len(new_rows),
         "unchanged": len(rows) - len(new_rows),

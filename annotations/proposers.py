@@ -7,9 +7,6 @@ any model. What a model says of another dataset stays in the store and counts no
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, exists, func, or_
-
-from annotations import tables
 from annotations.records import Proposal
 
 ANY = "*"
@@ -29,12 +26,3 @@ def named_proposals(proposals: Iterable[Proposal], names: Iterable[str]) -> list
     """Those by models that may propose, in the same order."""
     names = frozenset(names)
     return [proposal for proposal in proposals if may_propose(proposal.prediction.model_id, names)]
-
-
-def is_named(dataset: ColumnElement[str]) -> ColumnElement[bool]:
-    """`may_propose` as a condition on a row of the table of proposals, for the dataset in a column."""
-    model, model_id = tables.proposers.c.model, tables.proposals.c.model_id
-    begins_with_name = func.substr(model_id, 1, func.length(model) + 1) == model + "@"
-    is_model = or_(model == ANY, model == model_id, begins_with_name)
-    # Told apart from the tables around it: two levels up, SQLAlchemy does not look by itself.
-    return exists().where(tables.proposers.c.dataset == dataset, is_model).correlate_except(tables.proposers)

@@ -1,4 +1,4 @@
-"""The queue: what `suspicion` says of every row, stored beside the rows and renewed as answers arrive.
+"""The queue, read: rows by the places and reasons that `suspicion.renew` keeps beside them.
 
 Order of the queue: rows not adjudicated, fewest reviews first, then the highest suspicion score, then the
 oldest row. Order of the review queue: flagged rows first, then two or more annotators, least agreement first.
@@ -12,26 +12,19 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    and_,
-    delete,
     exists,
     func,
-    insert,
     or_,
     select,
     tuple_,
 )
 
 from annotations import tables
-from annotations.proposers import is_named
-from annotations.records import answering_version, check_choice, released_moments
-from annotations.suspicion import BY_WEIGHT, REASONS, Suspicion, lowest_agreement, score, suspicions
+from annotations.records import check_choice
+from annotations.suspicion import BY_WEIGHT, REASONS, Suspicion
 from tempo_core.errors import InputError
-from tempo_core.moments import Moment
 
 MAX_PAGE_ROWS = 1000
-BATCH = 500
-"""Rows renewed at a time; SQLite's smallest limit for an IN list is 999."""
 
 State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
 STATES: tuple[State, ...] = get_args(State)
@@ -124,131 +117,6 @@ class BrowsePage:
     rows: tuple[BrowseRow, ...]
     total: int
     """Rows that fit the filter."""
-
-
-def renew(connection: Connection, query_ids: Sequence[int]) -> None:
-    """Work out these rows' suspicions and places again, and write them (`suspicions`, `queue`).
-
-    Rows of an archived dataset get none, also when something is said of them afterwards.
-    """
-    for start in range(0, len(query_ids), BATCH):
-        _renew_batch(connection, query_ids[start : start + BATCH])
-
-
-def _renew_batch(connection: Connection, query_ids: Sequence[int]) -> None:
-    query, twin = tables.queries, tables.queries.alias()
-    proposal, verdict = tables.proposals, tables.verdicts
-    correction, later, moment = tables.corrections, tables.corrections.alias(), tables.correction_moments
-
-    # The rows, with how many others of their dataset ask the same of the same video, the newest proposal of a model
-    # that is named for the dataset, and the correction that the newest verdict names.
-    same_question = and_(
-        twin.c.vid == query.c.vid,
-        twin.c.text_key == query.c.text_key,
-        twin.c.dataset == query.c.dataset,
-        twin.c.id != query.c.id,
-    )
-    newest_proposal = select(func.max(proposal.c.id)).where(
-        proposal.c.query_id == query.c.id, is_named(query.c.dataset)
-    )
-    adopted_id = (
-        select(verdict.c.correction_id)
-        .where(verdict.c.query_id == query.c.id)
-        .order_by(verdict.c.revision.desc())
-        .limit(1)
-    )
-    statement = (
-        select(
-            query.c.id,
-            query.c.dataset,
-            query.c.split,
-            query.c.vid,
-            query.c.content,
-            select(func.count()).where(same_question).scalar_subquery().label("duplicates"),
-            proposal.c.moments.label("proposed"),
-            adopted_id.scalar_subquery().label("adopted_id"),
-        )
-        .join(tables.datasets, tables.datasets.c.name == query.c.dataset)
-        .outerjoin(proposal, proposal.c.id == newest_proposal.correlate(query).scalar_subquery())
-        .where(query.c.id.in_(query_ids), ~tables.datasets.c.archived)
-    )
-    rows = connection.execute(statement).all()
-
-    # Each annotator's newest submitted version and the adopted ones, a line for each moment.
-    is_newest = ~exists().where(
-        later.c.query_id == correction.c.query_id,
-        later.c.annotator == correction.c.annotator,
-        later.c.submitted,
-        later.c.revision > correction.c.revision,
-    )
-    adopted_ids = [row.adopted_id for row in rows if row.adopted_id is not None]
-    statement = (
-        select(
-            correction.c.id,
-            correction.c.query_id,
-            correction.c.verdict,
-            correction.c.flagged,
-            is_newest.label("is_newest"),
-            moment.c.start_ms,
-            moment.c.end_ms,
-        )
-        .outerjoin(moment, moment.c.correction_id == correction.c.id)
-        .where(correction.c.query_id.in_(query_ids), correction.c.submitted)
-        .where(or_(is_newest, correction.c.id.in_(adopted_ids)))
-        .order_by(correction.c.annotator, correction.c.id, moment.c.position)
-    )
-    versions: dict[int, dict[int, Any]] = {query_id: {} for query_id in query_ids}
-    windows: dict[int, list[Moment]] = {}
-    for line in connection.execute(statement):
-        versions[line.query_id][line.id] = line
-        windows.setdefault(line.id, [])
-        if line.start_ms is not None:
-            windows[line.id].append(Moment.from_ms(line.start_ms, line.end_ms))
-
-    places, reasons = [], []
-    for row in rows:
-        content = row.content
-        moments = released_moments(content.get("windows"), content.get("verdict"))
-        newest = [version for version in versions[row.id].values() if version.is_newest]
-        adopted = versions[row.id].get(row.adopted_id)
-        answer = answering_version(newest, adopted)
-        if answer is not None and answer.verdict != "cannot-judge":
-            moments = windows[answer.id]
-        judged = [windows[version.id] for version in newest if version.verdict != "cannot-judge"]
-        proposed = None
-        if row.proposed is not None:
-            proposed = [(Moment.from_ms(start_ms, end_ms), share) for start_ms, end_ms, share in row.proposed]
-        because = suspicions(
-            windows=moments,
-            duration_s=content.get("duration_s"),
-            vid=row.vid,
-            clip_ids=content.get("relevant_clip_ids") or (),
-            saliency=content.get("saliency_scores") or (),
-            proposal=proposed,
-            duplicates=row.duplicates,
-            versions=judged,
-        )
-        for suspicion in because:
-            reasons.append({"query_id": row.id, "reason": suspicion.reason, "number": suspicion.number})
-        agreement = lowest_agreement(judged)
-        flagged = any(version.flagged for version in newest)
-        places.append(
-            {
-                "query_id": row.id,
-                "dataset": row.dataset,
-                "split": row.split,
-                "score": score(because),
-                "reviews": len(newest),
-                "agreement": agreement,
-                "flagged": flagged,
-                "review_rank": 0.0 if flagged else agreement,
-                "adjudicated": row.adopted_id is not None,
-            }
-        )
-    for table, values in ((tables.suspicions, reasons), (tables.queue, places)):
-        connection.execute(delete(table).where(table.c.query_id.in_(query_ids)))
-        if values:
-            connection.execute(insert(table), values)
 
 
 def page(

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
-from annotations import imports, operation_log, queue, reading, tables
+from annotations import imports, operation_log, queue, reading, suspicion, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
@@ -173,7 +173,7 @@ class Store:
                     operation.result = _insert_proposal(
                         operation.connection, query_id, prediction, op_id=op_id, at_ms=operation.at_ms
                     )
-                    queue.renew(operation.connection, [query_id])
+                    suspicion.renew(operation.connection, [query_id])
         with self.database.read() as connection:
             return reading.proposal(connection, operation.result)
 
@@ -247,7 +247,7 @@ class Store:
                     }
                     statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
                     operation.result = connection.execute(statement, values).scalar_one()
-                    queue.renew(connection, [query_id])
+                    suspicion.renew(connection, [query_id])
         return next(verdict for verdict in self.verdicts(query_id) if verdict.id == operation.result)
 
     # Writing: who does what
@@ -386,7 +386,7 @@ class Store:
                     if connection.execute(statement).rowcount == 0:
                         raise NotFound(f"There is no dataset {dataset!r}.")
                     query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
-                    queue.renew(connection, connection.execute(query_ids).scalars().all())
+                    suspicion.renew(connection, connection.execute(query_ids).scalars().all())
 
     def save_proposer(
         self, dataset: str, model: str, *, op_id: str, actor: str, is_named: bool = True
@@ -405,13 +405,13 @@ class Store:
                     _check_dataset(connection, dataset)
                     _save_proposers(connection, dataset, {model}, is_named=is_named)
                     query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
-                    queue.renew(connection, connection.execute(query_ids).scalars().all())
+                    suspicion.renew(connection, connection.execute(query_ids).scalars().all())
 
     def renew_queue(self) -> None:
         """Work out every row's suspicions and place again, as after a new version of the formula."""
         for transaction in self.database.transactions():
             with transaction as connection:
-                queue.renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
+                suspicion.renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
 
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
         """Add an account, or change the role, hash or state of the one with its name."""
@@ -707,7 +707,7 @@ def _append_correction(
         table = tables.assignments
         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
         connection.execute(update(table).where(own).values(loan=None))
-        queue.renew(connection, [query_id])
+        suspicion.renew(connection, [query_id])
     return correction
 
 
@@ -791,7 +791,7 @@ def _add_versions(
             }
             records.append(record)
     operation_log.append(connection, *records)
-    queue.renew(connection, sorted(changed_ids))
+    suspicion.renew(connection, sorted(changed_ids))
     return counts
 
 

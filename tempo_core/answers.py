@@ -93,11 +93,6 @@ def snap_outward(moments: Iterable[Moment], stamp_times_s: Sequence[float]) -> l
     return [(int(moment.start_s), int(moment.end_s)) for moment in joined]
 
 
-def moments_of(pairs: Iterable[tuple[int, int]], stamp_times_s: Sequence[float]) -> list[Moment]:
-    """Index pairs as moments in true seconds (not the stamps' rounded ones)."""
-    return [Moment(float(stamp_times_s[start]), float(stamp_times_s[end])) for start, end in pairs]
-
-
 def _check_pairs(pairs: Sequence[tuple[int, int]], n_stamps: int) -> None:
     """Refuse pairs that the grammar cannot say."""
     if len(pairs) > MAX_MOMENTS:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tempo_core.answers import AnswerError, moments_of
+from tempo_core.answers import AnswerError
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.checkpoint import folder_name
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
@@ -36,7 +36,7 @@ from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.loading import LoadedModel, load_model
-from tempo_core.moments import Moment
+from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
 from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
 from tempo_core.thinking import think
@@ -268,7 +268,7 @@ class Engine:
     ) -> Answer:
         """Decode and rank. `scorers_behind(ids)` makes what makes scorers behind the context and these ids."""
         laps = [time.perf_counter()]
-        tokenizer, protocol = self.loaded.tokenizer, self.loaded.protocol
+        tokenizer, protocol = self.loaded.tokenizer, self.protocol
         max_new_tokens = (
             self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
         )
@@ -305,7 +305,7 @@ class Engine:
         if constrained:
             greedy = search(grammar if refuses_by_itself else moments_only, new_scorer(), cancel=cancel)[0]
             state, logprobs = greedy.state, greedy.logprobs
-            moments = moments_of(greedy.state.pairs, timeline.marks_s)
+            moments = moments_between(greedy.state.pairs, timeline.marks_s)
             text = tokenizer.decode([*thought, *greedy.ids[:-1]])
         else:
             stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
@@ -352,7 +352,7 @@ class Engine:
             relevance=relevance,
             refused=not moments,
             text=text,
-            ranked=[(moments_of([pair], timeline.marks_s)[0], score) for pair, score in ranking],
+            ranked=[(moments_between([pair], timeline.marks_s)[0], score) for pair, score in ranking],
             model_id=self.model_id,
             timings={
                 stage: round(after - before, 4)

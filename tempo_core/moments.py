@@ -42,6 +42,11 @@ def moments_from_pairs(pairs: Iterable[Sequence[float]]) -> list[Moment]:
     return [Moment(float(pair[0]), float(pair[1])) for pair in pairs]
 
 
+def moments_between(pairs: Iterable[tuple[int, int]], times_s: Sequence[float]) -> list[Moment]:
+    """Moments from (start, end) pairs of indices into times in seconds: true ones, not what stamps round them to."""
+    return [Moment(float(times_s[start]), float(times_s[end])) for start, end in pairs]
+
+
 def merge(moments: Iterable[Moment]) -> list[Moment]:
     """The union as sorted moments; those that overlap or touch become one."""
     merged: list[Moment] = []

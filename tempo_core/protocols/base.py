@@ -327,6 +327,8 @@ class Protocol:
     """The text before each unit, with {} for its time; empty: no text."""
     stamp_time: Callable[[float, float], str] = mean_time
     """From a unit's first and last frame times to what stands for {}."""
+    lead: Pieces = ()
+    """Between the video and the first of `turns`, tokenised apart from it."""
     turns: tuple[str, ...]
     """What the user says after the video, with {query}; each after the first is a turn of its own."""
     assistant: Pieces = ASSISTANT
@@ -388,7 +390,7 @@ class Protocol:
         """What follows the context, up to where the answer (or the thought) begins. Raises InputError."""
         query = self.clean(clean_query(query))
         first, *others = (text.replace("{query}", query) for text in self.turns)
-        pieces: Pieces = (first, Token(IM_END), "\n")
+        pieces: Pieces = (*self.lead, first, Token(IM_END), "\n")
         for text in others:
             pieces += turn("user", text)
         return pieces + self.assistant

@@ -7,10 +7,9 @@ The formats are those of `tempo_core.prompt`, `timestamps` and `answers`; sampli
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, SPACE, TO, moments_of, parse_answer
-from tempo_core.moments import Moment
-from tempo_core.prompt import clean_query
-from tempo_core.protocols.base import AnswerForm, Pieces, Protocol, Timeline, Token, opened
+from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, SPACE, TO, parse_answer
+from tempo_core.moments import Moment, moments_between
+from tempo_core.protocols.base import AnswerForm, Pieces, Protocol, Timeline, opened
 from tempo_core.timestamps import format_stamps
 
 
@@ -21,19 +20,17 @@ class TempoForm(AnswerForm):
 
     def parse(self, text: str, timeline: Timeline, end_s: float) -> list[Moment]:
         stamps = [texts[0] for texts in timeline.mark_texts]
-        return moments_of(parse_answer(text, stamps), timeline.marks_s)
+        return moments_between(parse_answer(text, stamps), timeline.marks_s)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TempoProtocol(Protocol):
-    """Stamps of one width, a last one for the clip's end, and an optional instruction."""
-
-    instruction: str = ""
-    """As in `GroundingDefaults`: for checkpoints that were not trained on the grammar."""
+    """Stamps of one width, and a last one for the clip's end."""
 
     def with_instruction(self, instruction: str) -> "TempoProtocol":
-        """The same protocol with a checkpoint's own instruction."""
-        return replace(self, instruction=instruction)
+        """The same protocol with a checkpoint's own instruction before every query; empty: none."""
+        before = (instruction,) if instruction else ()
+        return replace(self, lead=("\n", *before, "Query: "))
 
     def timeline(self, times_s: Iterable[float], end_s: float) -> Timeline:
         times = [float(time_s) for time_s in times_s]
@@ -46,11 +43,6 @@ class TempoProtocol(Protocol):
             marks_s=[*times, float(end_s)],
             mark_texts=[(stamp,) for stamp in stamps],
         )
-
-    def question(self, query: str) -> Pieces:
-        before = (self.instruction,) if self.instruction else ()
-        text, end = clean_query(query), Token("<|im_end|>")
-        return ("\n", *before, "Query: ", text, end, "\n", *self.assistant)
 
     def verification(self, query: str) -> Pieces:
         return ("\n", *Protocol.verification(self, query))
@@ -67,7 +59,8 @@ PROTOCOL = TempoProtocol(
     sampling=None,
     layout="frames",
     opening=opened("user"),
-    turns=("Query: {query}",),
+    lead=("\n", "Query: "),
+    turns=("{query}",),
     answer=FORM,
     sets=True,
     licence="MIT",

@@ -9,13 +9,12 @@ from tempo_core.answers import (
     REFUSAL,
     AnswerError,
     answer_pieces,
-    moments_of,
     parse_answer,
     snap_outward,
     write_answer,
 )
 from tempo_core.errors import InputError
-from tempo_core.moments import Moment
+from tempo_core.moments import Moment, moments_between
 from tempo_core.timestamps import format_stamps
 
 STAMPS = format_stamps([0, 2, 4, 6, 8], 10)
@@ -119,7 +118,7 @@ def test_snapped_moments_cover_and_can_be_written(rows: list[tuple[float, float]
     moments = [Moment(start, start + length) for start, length in rows]
     pairs = snap_outward(moments, times)
     assert parse_answer(write_answer(pairs, STAMPS), STAMPS) == pairs
-    covers = moments_of(pairs, times)
+    covers = moments_between(pairs, times)
     for moment in moments:
         assert any(
             c.start_s <= moment.start_s + 0.05 and min(moment.end_s, 10.0) <= c.end_s + 0.05 for c in covers

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tempo_core.allocation import Allocation
-from tempo_core.answers import answer_pieces, moments_of, snap_outward
+from tempo_core.answers import answer_pieces, snap_outward
 from tempo_core.context import build_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
-from tempo_core.moments import Moment
+from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import answer_ids, next_position, plain_ids
 from tempo_core.protocols.base import prompt_ids
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
@@ -80,7 +80,7 @@ class Encoded:
     @property
     def truth(self) -> tuple[Moment, ...]:
         """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
-        return tuple(moments_of(self.pairs, self.video.stamp_times_s))
+        return tuple(moments_between(self.pairs, self.video.stamp_times_s))
 
     def positions(self, length: int) -> npt.NDArray[np.int64]:
         """m-rope positions int64[3, length] of the first `length` ids; text may go on past the answer."""

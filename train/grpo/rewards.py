@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
-from tempo_core.answers import AnswerError, moments_of, parse_answer
+from tempo_core.answers import AnswerError, parse_answer
 from tempo_core.errors import InputError
-from tempo_core.moments import Moment, merge, set_iou, total_s
+from tempo_core.moments import Moment, merge, moments_between, set_iou, total_s
 from train.data.examples import THINK_CLOSE, THINK_OPEN
 
 
@@ -85,7 +85,7 @@ def reward(
             pairs = parse_answer(without_trace(completion) if thinking else completion, stamps)
         except AnswerError:
             return Reward(total=-weights.parse, parts={"parse": -1.0}, moments=None)
-        moments = tuple(moments_of(pairs, stamp_times_s))
+        moments = tuple(moments_between(pairs, stamp_times_s))
     else:
         moments = tuple(merge(completion))
 
