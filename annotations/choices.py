@@ -1,4 +1,4 @@
-"""The words that options of imports and exports take. It imports nothing, so that `--help` can list them at once."""
+"""The words that options take. It imports nothing, so that `--help` can list them at once."""
 
 from typing import Literal, get_args
 
@@ -49,6 +49,21 @@ ExportFormat = Literal[
     "easyr1",
 ]
 """Formats that are written."""
+Reason = Literal[
+    "one-clip-hole",
+    "one-clip-window",
+    "touches-border",
+    "many-windows",
+    "whole-video",
+    "low-saliency-inside",
+    "high-saliency-outside",
+    "proposal-outside",
+    "model-disagrees",
+    "duplicate-query",
+    "duration-differs",
+    "annotators-disagree",
+]
+"""Why a row looks wrong."""
 ExportRule = Literal["latest", "adjudicated", "majority"]
 Snapping = Literal["outward", "nearest"]
 SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
@@ -56,3 +71,4 @@ SaliencyPolicy = Literal["keep+neutral", "carry", "drop"]
 EXPORT_RULES: tuple[ExportRule, ...] = get_args(ExportRule)
 SNAPPINGS: tuple[Snapping, ...] = get_args(Snapping)
 SALIENCY_POLICIES: tuple[SaliencyPolicy, ...] = get_args(SaliencyPolicy)
+REASONS: tuple[Reason, ...] = get_args(Reason)

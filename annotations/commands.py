@@ -13,9 +13,8 @@ from uuid import uuid4
 
 import typer
 
-from annotations.choices import ExportFormat, ExportRule, FormatName, SaliencyPolicy, Snapping
+from annotations.choices import REASONS, ExportFormat, ExportRule, FormatName, SaliencyPolicy, Snapping
 from annotations.rows import Split
-from annotations.suspicion import REASONS
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, show, table
 from tempo_core.errors import InputError

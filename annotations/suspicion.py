@@ -13,29 +13,15 @@ so that it lies in [0, 1), grows with every further reason, and no pile of weak 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select
 
 from annotations import tables
+from annotations.choices import Reason
 from annotations.proposers import ANY
 from annotations.records import answering_version, released_moments
 from tempo_core.moments import Moment, intersection_s, merge, set_iou
-
-Reason = Literal[
-    "one-clip-hole",
-    "one-clip-window",
-    "touches-border",
-    "many-windows",
-    "whole-video",
-    "low-saliency-inside",
-    "high-saliency-outside",
-    "proposal-outside",
-    "model-disagrees",
-    "duplicate-query",
-    "duration-differs",
-    "annotators-disagree",
-]
 
 CLIP_S = 2.0
 """Seconds of one QVHighlights clip, the unit in which its annotators worked."""
