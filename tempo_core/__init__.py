@@ -3,16 +3,18 @@ trainer.
 
     from tempo_core import ground, load_engine
 
-`load_engine`, `ground` and `Moment` are here for convenience; torch is imported when the first of them is used.
+`load_engine`, `open_backend`, `ground` and `Moment` are here for convenience; torch is imported when one of the first
+three is used.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tempo_core.backend import open_backend
     from tempo_core.engine import ground, load_engine
     from tempo_core.moments import Moment
 
-__all__ = ["Moment", "ground", "load_engine"]
+__all__ = ["Moment", "ground", "load_engine", "open_backend"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from tempo_core.moments import Moment
 
         return Moment
+    if name == "open_backend":
+        from tempo_core.backend import open_backend
+
+        return open_backend
     if name in __all__:
         from tempo_core import engine
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tempo_core.answers import AnswerError
+from tempo_core.backend import Backend
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.checkpoint import folder_name
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
@@ -58,12 +59,13 @@ class Answer:
 
     moments: list[Moment]
     """In time order, apart; none when refused."""
-    confidences: list[float]
-    """Per moment, the probability of its two stamps given what was said before, among all stamps that could follow."""
-    relevance: float
+    confidences: list[float | None]
+    """Per moment, the probability of its two stamps given what was said before, among all stamps that could follow;
+    None where an endpoint gives no log-probabilities."""
+    relevance: float | None
     """P(relevant): the probability that the answer opens with a moment rather than the refusal; where a model knows no
     refusal, that it says yes rather than no when it is asked whether this happens at all; scaled where it was
-    calibrated."""
+    calibrated; None where an endpoint gives no log-probabilities."""
     refused: bool
     text: str
     """The answer as the model wrote it, its thought first where it has one."""
@@ -104,8 +106,8 @@ class Answer:
         try:
             return cls(
                 moments=[Moment(row["start_s"], row["end_s"]) for row in data["moments"]],
-                confidences=[float(row["confidence"]) for row in data["moments"]],
-                relevance=float(data["relevance"]),
+                confidences=[_optional_float(row["confidence"]) for row in data["moments"]],
+                relevance=_optional_float(data["relevance"]),
                 refused=bool(data["refused"]),
                 text=str(data["text"]),
                 ranked=[
@@ -120,12 +122,17 @@ class Answer:
             raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
 
 
-class Engine:
+def _optional_float(number: Any) -> float | None:
+    """A number of an answer's JSON, which may be absent."""
+    return None if number is None else float(number)
+
+
+class Engine(Backend):
     """A model that can be asked. Safe to share: it keeps nothing of what it was asked."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self.model_id, self.defaults, self.protocol = loaded.model_id, loaded.defaults, loaded.protocol
+        self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
         self.scaling = read_scaling(loaded.adapter or loaded.folder, loaded.model_id)
         """What makes P(relevant) a frequency, where the model was calibrated."""
         self.notes = [] if loaded.choice.is_known else [loaded.choice.reason]
@@ -157,14 +164,6 @@ class Engine:
                 name: getattr(self.defaults, name) for name in GroundingDefaults.__dataclass_fields__
             },
         }
-
-    def step_for(self, duration_s: float) -> float | None:
-        """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own."""
-        from tempo_core.video import round_step_s
-
-        if self.protocol.sampling is not None:
-            return None
-        return round_step_s(duration_s, self.defaults.max_frames, finest=self.defaults.finest_step_s)
 
     def encode(
         self,
@@ -319,6 +318,7 @@ class Engine:
             except AnswerError:
                 state = None  # a good answer in other tokens than the grammar's, behind a thought or with other times
         # Per moment, the product of its marks' token probabilities; where they cannot be told apart, the answer's.
+        confidences: list[float | None]
         if state is not None and len(state.spans) == len(moments):
             confidences = [
                 math.exp(sum(logprobs[idx] for span in spans for idx in span)) for spans in state.spans
@@ -381,7 +381,7 @@ def load_engine(
 
 
 def ground(
-    engine: Engine,
+    engine: Backend,
     video_path: str | Path,
     query: str,
     *,

@@ -136,13 +136,13 @@ def prediction_of(answer: Any, context: Any) -> Prediction:
     moments = []
     for moment, confidence in zip(answer.moments, answer.confidences, strict=True):
         start_ms, end_ms = moment.to_ms()
-        probability = min(1.0, max(0.0, float(confidence)))
+        probability = None if confidence is None else min(1.0, max(0.0, float(confidence)))
         moments.append(ProposedMoment(start_ms=start_ms, end_ms=end_ms, confidence=probability))
     return Prediction(
         model_id=answer.model_id,
         moments=tuple(sorted(moments, key=lambda moment: -(moment.confidence or 0.0))),
         refused=answer.refused,
-        relevance=float(answer.relevance),
+        relevance=None if answer.relevance is None else float(answer.relevance),
         allocation={
             "times_s": [float(time_s) for time_s in context.times_s],
             "end_s": float(context.end_s),

@@ -93,10 +93,11 @@ def result_html(outcome: Outcome) -> str:
         for name, seconds in outcome.answer.timings.items()
     )
     budget = f"{spent:,} of {int(allocation.budget_tokens):,}"
+    relevance = outcome.answer.relevance
     facts = [
         ("Visual tokens", budget, f"{allocation.allocator}: {share}"),
         ("Frames seen", f"{len(tokens):,}", f"of {clock(float(outcome.context.end_s))}"),
-        ("P(relevant)", percent(outcome.answer.relevance), ""),
+        ("P(relevant)", "not known" if relevance is None else percent(relevance), ""),
         ("Time", f"{outcome.elapsed_s:.1f} s", timings),
         ("Model", outcome.answer.model_id, " ".join(outcome.answer.notes)),
     ]

@@ -87,9 +87,9 @@ class Window(Part):
 
 
 class MomentPart(Window):
-    """A predicted moment and the probability of its stamps."""
+    """A predicted moment and the probability of its stamps; None where the model's server gives none."""
 
-    confidence: Probability
+    confidence: Probability | None
 
 
 class RankedPart(Window):
@@ -99,10 +99,10 @@ class RankedPart(Window):
 
 
 class RefusalPart(Part):
-    """Whether the answer was the refusal, and P(relevant)."""
+    """Whether the answer was the refusal, and P(relevant) where it is known."""
 
     refused: bool
-    relevance: Probability
+    relevance: Probability | None
 
 
 class SpanPart(Part):

@@ -44,7 +44,11 @@ def error_value(message: str, *, query: str = "", clip: Clip | None = None) -> V
 def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, context: Any | None) -> Value:
     """The value that shows `answer` (`tempo_core.engine.Answer`) on a clip; the rest as for `clip_parts`."""
     moments = [
-        {"start_s": float(moment.start_s), "end_s": float(moment.end_s), "confidence": float(confidence)}
+        {
+            "start_s": float(moment.start_s),
+            "end_s": float(moment.end_s),
+            "confidence": None if confidence is None else float(confidence),
+        }
         for moment, confidence in zip(answer.moments, answer.confidences, strict=True)
     ]
     ranked = [
@@ -58,7 +62,7 @@ def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, cont
         "query": answer.query,
         "moments": moments,
         "ranked": ranked,
-        "refusal": {"refused": bool(answer.refused), "relevance": float(answer.relevance)},
+        "refusal": {"refused": bool(answer.refused), "relevance": answer.relevance},
     }
 
 

@@ -18,6 +18,7 @@ def ground(
         str | None, typer.Argument(metavar="QUERY", help="what to look for, in a sentence")
     ] = None,
     checkpoint: options.Checkpoint = None,
+    endpoint: options.Endpoint = None,
     adapter: options.Adapter = None,
     four_bit: options.FourBit = True,
     fps: options.Fps = None,
@@ -31,9 +32,14 @@ def ground(
 ) -> None:
     """Find every moment of a video that matches a query, or say that none does."""
     if dry_run:  # the checkpoint may be a published model's bare name
+        from tempo_core.backend import is_address
         from tempo_core.loading import pick_device
         from tempo_core.memory import plan
 
+        if is_address(options.model_named(checkpoint, endpoint)):
+            raise InputError(
+                "A model behind an endpoint takes its server's memory. Give a --checkpoint for a dry run."
+            )
         memory_plan = plan(checkpoint, four_bit=four_bit, device=pick_device(None))
         show(memory_plan.to_dict(), memory_plan.describe(), as_json=as_json)
         return
@@ -48,7 +54,9 @@ def ground(
     clean_query(query)
     probe(video)  # what is wrong with the clip is said before a model is loaded
     progress_line = ProgressLine()
-    loaded_engine = options.open_engine(checkpoint, adapter, four_bit=four_bit, protocol=protocol)
+    loaded_engine = options.open_engine(
+        checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint
+    )
     try:
         answer, context = engine.ground(
             loaded_engine,
@@ -64,8 +72,8 @@ def ground(
     frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
     protocol_data = {
         "name": loaded_engine.protocol.name,
-        "reason": loaded_engine.loaded.choice.reason,
-        "is_known": loaded_engine.loaded.choice.is_known,
+        "reason": loaded_engine.choice.reason,
+        "is_known": loaded_engine.choice.is_known,
     }
     data = {
         **answer.to_dict(),
@@ -81,15 +89,16 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
     """The answer as a small table for people."""
     lines = [answer.query]
     if answer.refused:
-        lines.append(f"  no moment of this video matches (P(relevant) = {answer.relevance:.2f})")
+        stated = "" if answer.relevance is None else f" (P(relevant) = {answer.relevance:.2f})"
+        lines.append(f"  no moment of this video matches{stated}")
     for moment, confidence in zip(answer.moments, answer.confidences, strict=True):
-        lines.append(
-            f"  {clock(moment.start_s):>9} to {clock(moment.end_s):>9}   confidence {confidence:.2f}"
-        )
+        sure = "no confidence" if confidence is None else f"confidence {confidence:.2f}"
+        lines.append(f"  {clock(moment.start_s):>9} to {clock(moment.end_s):>9}   {sure}")
+    relevance = "no P(relevant)" if answer.relevance is None else f"P(relevant) {answer.relevance:.2f}"
     spent, frames = int(context.allocation.tokens.sum()), len(context.frame_times_s)
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
     lines.append(
-        f"P(relevant) {answer.relevance:.2f}; {frames} frames, {spent} tokens "
+        f"{relevance}; {frames} frames, {spent} tokens "
         f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"
     )
     return "\n".join([*lines, *answer.notes])

@@ -1,16 +1,27 @@
 """Options that several commands share, and the engine that they describe."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tempo_core.errors import InputError
+
 if TYPE_CHECKING:  # torch is imported when a command runs, not when its help is printed
-    from tempo_core.engine import Engine
+    from tempo_core.backend import Backend
 
 Checkpoint = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR", help="a checkpoint folder or hub name[@revision]; default: the one that ships"
+        metavar="DIR",
+        help="a checkpoint folder or hub name[@revision]; default: the one that ships",
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL[#MODEL]",
+        help="instead of a checkpoint, ask a model behind an OpenAI-compatible server, such as "
+        "http://127.0.0.1:8000/v1#NAME; frames are sent there; its key is read from TEMPO_ENDPOINT_KEY",
     ),
 ]
 Adapter = Annotated[
@@ -44,12 +55,35 @@ Protocol = Annotated[
 ]
 
 
-def open_engine(
-    checkpoint: str | None, adapter: str | None, *, four_bit: bool, protocol: str | None = None
-) -> "Engine":
-    """The engine that the options describe."""
-    from tempo_core.checkpoint import choose_adapter
-    from tempo_core.engine import load_engine
+def model_named(checkpoint: str | None, endpoint: str | None) -> str | None:
+    """The one of the two that was given. Raises InputError when both were, or when the endpoint is no URL."""
+    from tempo_core.backend import is_address
 
-    folder = choose_adapter(checkpoint, adapter)
-    return load_engine(checkpoint, adapter=folder, four_bit=four_bit, protocol=protocol)
+    if endpoint is None:
+        return checkpoint
+    if checkpoint is not None:
+        raise InputError("Both --checkpoint and --endpoint were given. Leave one out.")
+    if not is_address(endpoint):
+        raise InputError(
+            f"--endpoint {endpoint!r} is no http or https address. Write it like http://host:8000/v1#MODEL."
+        )
+    return endpoint
+
+
+def open_engine(
+    checkpoint: str | None,
+    adapter: str | None,
+    *,
+    four_bit: bool,
+    protocol: str | None = None,
+    endpoint: str | None = None,
+) -> "Backend":
+    """The backend that the options describe."""
+    from tempo_core.backend import is_address, open_backend
+    from tempo_core.checkpoint import choose_adapter
+
+    model = model_named(checkpoint, endpoint)
+    folder: Any = adapter if adapter != "none" else None
+    if not is_address(model):
+        folder = choose_adapter(model, adapter)
+    return open_backend(model, adapter=folder, four_bit=four_bit, protocol=protocol)

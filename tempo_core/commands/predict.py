@@ -20,7 +20,8 @@ from tempo_core.commands import options
 from tempo_core.errors import InputError, VideoError
 
 if TYPE_CHECKING:
-    from tempo_core.engine import Answer, Engine
+    from tempo_core.backend import Backend
+    from tempo_core.engine import Answer
 
 VIDEO_SUFFIXES = (
     ".mp4",
@@ -44,6 +45,7 @@ def predict(
     videos: Annotated[Path, typer.Option(metavar="DIR", help="the folder with a video file for every vid")],
     out: Annotated[Path, typer.Option(metavar="PREDICTIONS.jsonl", help="where answers are appended")],
     checkpoint: options.Checkpoint = None,
+    endpoint: options.Endpoint = None,
     adapter: options.Adapter = None,
     four_bit: options.FourBit = True,
     fps: options.Fps = None,
@@ -57,7 +59,7 @@ def predict(
     rows = read_rows(ground_truth)
     video_paths = find_videos(videos, [row["vid"] for row in rows])
     writable_file(out)
-    engine = options.open_engine(checkpoint, adapter, four_bit=four_bit, protocol=protocol)
+    engine = options.open_engine(checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint)
     allocator = allocator or ("saa" if engine.protocol.sampling is None else "uniform")
     settings = {"model_id": engine.model_id, "allocator": allocator, "token_budget": token_budget, "fps": fps}
     if engine.scaling is not None:
@@ -85,7 +87,11 @@ def predict(
 
 
 def answer_rows(
-    engine: "Engine", rows: list[dict[str, Any]], videos: dict[str, Path], out: Path, settings: dict[str, Any]
+    engine: "Backend",
+    rows: list[dict[str, Any]],
+    videos: dict[str, Path],
+    out: Path,
+    settings: dict[str, Any],
 ) -> dict[str, str]:
     """Append an answer for every row, video by video, each line on disk before the next is begun.
 
@@ -127,13 +133,15 @@ def answer_rows(
 
 def prediction(row: dict[str, Any], answer: "Answer", settings: dict[str, Any]) -> dict[str, Any]:
     """One line of the output."""
+    # Where nothing is known of how sure the model is, its moments are windows that are all equally good.
+    ranked = answer.ranked or [(moment, 1.0) for moment in answer.moments]
     return {
         "qid": row["qid"],
         "query": row["query"],
         "vid": row["vid"],
-        "pred_relevant_windows": [[m.start_s, m.end_s, round(score, 6)] for m, score in answer.ranked],
+        "pred_relevant_windows": [[m.start_s, m.end_s, round(score, 6)] for m, score in ranked],
         "moments": [[m.start_s, m.end_s] for m in answer.moments],
-        "confidences": [round(confidence, 6) for confidence in answer.confidences],
+        "confidences": [None if figure is None else round(figure, 6) for figure in answer.confidences],
         "relevance": answer.relevance,
         "refused": answer.refused,
         "run": settings,

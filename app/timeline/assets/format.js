@@ -57,8 +57,19 @@ export const VERDICTS = {
   "cannot-judge": "Cannot judge",
 };
 
+/** A moment's confidence in words: a server that gives no probabilities gives none. */
+export function confidenceText(p) {
+  return p === null ? "no confidence" : `confidence ${percent(p)}`;
+}
+
+/** P(relevant) in words; nothing where it is not known. */
+export function relevanceText(p) {
+  return p === null ? "" : `P(relevant) ${percent(p)}`;
+}
+
 /** "Moment 1 of 2, 24.3 to 30.4 seconds, confidence 83 percent" */
 export function spokenMoment(moment, idx, count) {
   const times = spokenTimes(moment.start_s, moment.end_s);
-  return `Moment ${idx + 1} of ${count}, ${times}, confidence ${spokenPercent(moment.confidence)}`;
+  const sure = moment.confidence === null ? "no confidence" : `confidence ${spokenPercent(moment.confidence)}`;
+  return `Moment ${idx + 1} of ${count}, ${times}, ${sure}`;
 }

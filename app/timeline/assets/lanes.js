@@ -5,7 +5,7 @@
 
 import { el, setText } from "./dom.js";
 import { clearedSurface, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
-import { clock, percent, secondsText, span } from "./format.js";
+import { clock, confidenceText, percent, relevanceText, secondsText, span } from "./format.js";
 import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
@@ -126,7 +126,7 @@ function placeMoments(layer, state) {
   if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
   setText(
     layer.firstChild,
-    refused ? `No relevant moment · P(relevant) ${percent(value.refusal.relevance)}` : "",
+    refused ? ["No relevant moment", relevanceText(value.refusal.relevance)].filter(Boolean).join(" · ") : "",
   );
   value.moments.forEach((moment, idx) => {
     const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
@@ -162,9 +162,10 @@ function placeMoment(node, moment, idx, viewport, next_s) {
   const room = Math.min(viewport.x(next_s), viewport.width) - right;
   node.style.transform = `translateX(${left}px)`;
   node.style.width = `${width}px`;
-  node.firstChild.style.opacity = String(0.2 + 0.7 * moment.confidence);
+  node.firstChild.style.opacity = String(0.2 + 0.7 * (moment.confidence ?? 0.5));
   const form = tagForm(width, room);
-  setText(node.lastChild, [idx + 1, percent(moment.confidence)].join(form === "stacked" ? "\n" : " · "));
+  const words = moment.confidence === null ? [idx + 1] : [idx + 1, percent(moment.confidence)];
+  setText(node.lastChild, words.join(form === "stacked" ? "\n" : " · "));
   for (const name of ["after", "stacked", "none"]) node.classList.toggle(`tl-tag-${name}`, form === name);
 }
 
@@ -179,7 +180,7 @@ function hoverMoment(state, time_s) {
   const idx = state.momentAt(time_s);
   if (idx < 0) return null;
   const moment = state.value.moments[idx];
-  return [`Moment ${idx + 1}: ${span(moment)}`, `confidence ${percent(moment.confidence)} · click to play it`];
+  return [`Moment ${idx + 1}: ${span(moment)}`, `${confidenceText(moment.confidence)} · click to play it`];
 }
 
 function drawRanked({ context, height }, { value, viewport }, colours) {

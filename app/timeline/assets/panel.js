@@ -1,7 +1,17 @@
 /** The words beside the picture: the query, the moments as buttons, the refusal, the alternatives. */
 
 import { button, el, setText } from "./dom.js";
-import { percent, plural, secondsText, span, spokenMoment, spokenPercent, spokenTimes } from "./format.js";
+import {
+  confidenceText,
+  percent,
+  plural,
+  relevanceText,
+  secondsText,
+  span,
+  spokenMoment,
+  spokenPercent,
+  spokenTimes,
+} from "./format.js";
 
 export function buildHead() {
   const query = el("p", { className: "tl-query", attrs: { dir: "auto", tabindex: "-1" } });
@@ -83,7 +93,7 @@ function momentList(aside, { moments, refusal }) {
     return el("li", {}, button("tl-item", content, () => aside.actions.playMoment(idx)));
   });
   const relevance = refusal
-    ? el("span", { className: "tl-faint", text: `P(relevant) ${percent(refusal.relevance)}` })
+    ? el("span", { className: "tl-faint", text: relevanceText(refusal.relevance) })
     : null;
   return [
     el("div", { className: "tl-row" }, el("h3", { text: "Moments" }), relevance),
@@ -96,8 +106,9 @@ function forTheEye(className, text) {
   return el("span", { className, text, attrs: { "aria-hidden": "true" } });
 }
 
-/** A bar and its number; the number is always there. */
+/** A bar and its number, or the words that there is none. */
 function meter(p) {
+  if (p === null) return forTheEye("tl-confidence tl-faint", confidenceText(null));
   const fill = el("span", { className: "tl-meter-fill" });
   fill.style.width = `${Math.round(p * 100)}%`;
   const bar = el("span", { className: "tl-meter" }, fill);
@@ -113,8 +124,12 @@ function refusalCard({ relevance }) {
       { className: "tl-refusal" },
       el("strong", { text: "No relevant moment" }),
       el("p", { text: "The model judges that nothing in this clip matches the question." }),
-      el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
-      el("div", { className: "tl-row" }, forTheEye("", "P(relevant)"), meter(relevance)),
+      ...(relevance === null
+        ? [el("p", { className: "tl-faint", text: "How likely that is, the endpoint does not say." })]
+        : [
+            el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
+            el("div", { className: "tl-row" }, forTheEye("", "P(relevant)"), meter(relevance)),
+          ]),
     ),
   ];
 }

@@ -1,0 +1,112 @@
+"""What answers questions about videos: a model in this process, or one behind an address.
+
+    backend = open_backend("Qwen/Qwen3-VL-8B-Instruct")                  # `tempo_core.engine.Engine`
+    backend = open_backend("https://gpu.example/v1#Qwen3-VL-8B-Instruct")  # `tempo_core.endpoints.EndpointEngine`
+    answer, context = ground(backend, "clip.mp4", "a man opens a door")
+
+Whoever asks needs no more than `Backend`: commands, pages and routes take either.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tempo_core.defaults import GroundingDefaults
+from tempo_core.errors import InputError
+from tempo_core.protocols import Choice
+from tempo_core.protocols.base import Protocol
+
+if TYPE_CHECKING:
+    from tempo_core.calibration import PlattScaling
+    from tempo_core.context import OnProgress, VideoContext
+    from tempo_core.engine import Answer
+    from tempo_core.video import SampledVideo
+
+
+class Backend(ABC):
+    """Encodes a video once and answers any number of questions about it. It keeps nothing of what it was asked."""
+
+    model_id: str
+    """What an answer was made with."""
+    defaults: GroundingDefaults
+    choice: Choice
+    """How the model is asked, and why so."""
+    scaling: "PlattScaling | None"
+    """What makes P(relevant) a frequency, where the model was calibrated."""
+    notes: list[str]
+    """What a person should know before they believe an answer."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the model is asked and how it answers."""
+        return self.choice.protocol
+
+    def step_for(self, duration_s: float) -> float | None:
+        """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own."""
+        from tempo_core.video import round_step_s
+
+        if self.protocol.sampling is not None:
+            return None
+        return round_step_s(duration_s, self.defaults.max_frames, finest=self.defaults.finest_step_s)
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What this backend is, as plain JSON values."""
+
+    @abstractmethod
+    def encode(
+        self,
+        video: "SampledVideo",
+        *,
+        token_budget: int | None = None,
+        allocator: str | None = None,
+        cancel: threading.Event | None = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "VideoContext":
+        """Prepare a video for any number of questions. Raises InputError, Cancelled."""
+
+    @abstractmethod
+    def ask(
+        self,
+        context: "VideoContext",
+        query: str,
+        *,
+        n_best: int = 5,
+        constrained: bool = True,
+        thinking_tokens: int | None = None,
+        cancel: threading.Event | None = None,
+    ) -> "Answer":
+        """Answer one query about an encoded video; the context stays as it was. Raises InputError, AnswerError for a
+        text that is no answer, Cancelled."""
+
+
+def is_address(model: str | Path | None) -> bool:
+    """Whether a model is named by the address of a server that answers for it."""
+    return isinstance(model, str) and model.lower().startswith(("http://", "https://"))
+
+
+def open_backend(
+    model: str | Path | None = None,
+    *,
+    adapter: str | Path | None = None,
+    four_bit: bool = True,
+    device: str | None = None,
+    protocol: str | None = None,
+) -> Backend:
+    """The backend of a checkpoint folder, a hub name (None: the one that ships), or an endpoint's URL#MODEL.
+
+    Raises CheckpointError and InputError as `load_engine` and `open_endpoint` do.
+    """
+    if not is_address(model):
+        from tempo_core.engine import load_engine
+
+        return load_engine(model, adapter=adapter, four_bit=four_bit, device=device, protocol=protocol)
+    if adapter is not None:
+        raise InputError(
+            f"The adapter {adapter} cannot be put on a model behind an endpoint. Serve the model with it there, or "
+            "leave --adapter out."
+        )
+    from tempo_core.endpoints import open_endpoint
+
+    return open_endpoint(str(model), protocol=protocol)

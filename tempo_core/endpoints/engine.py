@@ -1,0 +1,313 @@
+"""A model behind an OpenAI-compatible server, asked as its protocol says: frames, true stamps, an exact parser."""
+
+import hashlib
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tempo_core.answers import AnswerError
+from tempo_core.backend import Backend
+from tempo_core.calibration import relevance_note
+from tempo_core.conformance import unit_hash
+from tempo_core.context import OnProgress, VideoContext, allocate_units
+from tempo_core.defaults import GroundingDefaults
+from tempo_core.endpoints.client import Address, EndpointClient, EndpointError, ModelCard, Refused
+from tempo_core.endpoints.guided import guided_fields
+from tempo_core.endpoints.messages import Picture, chat_messages, with_stills
+from tempo_core.endpoints.probabilities import (
+    TOP_LOGPROBS,
+    confidences,
+    first_choice,
+    read_logprobs,
+    yes_share,
+)
+from tempo_core.engine import Answer
+from tempo_core.errors import Cancelled, InputError
+from tempo_core.families import family_named
+from tempo_core.memory import published
+from tempo_core.prompt import clean_query
+from tempo_core.protocols import HUB_NAMES, Choice, choose_protocol, protocol_named
+from tempo_core.protocols.base import NON_THINKING, Pieces, Timeline
+from tempo_core.protocols.tempo import TempoProtocol
+from tempo_core.vision import resize_frame
+
+if TYPE_CHECKING:
+    from tempo_core.video import SampledVideo
+
+logger = logging.getLogger(__name__)
+
+MAX_PICTURE_BYTES = 64 * 2**20
+"""Of all frames of one question, as they are sent."""
+UNKNOWN = "timelens_8b"
+"""The protocol of models that nobody knows: plain Qwen3-VL's, a question and a sentence in seconds."""
+NO_CONFIDENCE = "The endpoint gives no log-probabilities, so that there is no confidence and no P(relevant)."
+STILLS = "The endpoint is shown single frames, each after its time in words; this model was trained on groups of two."
+OPTIONAL_FIELDS = (("logprobs", "top_logprobs"), ("structured_outputs",), ("ebnf",), ("grammar",))
+"""Fields that a server may refuse; it is asked again without those that it names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointContext(VideoContext):
+    """A video as it is sent: its cache is the prompt's pieces, pictures among them."""
+
+    def cache_bytes(self) -> int:
+        return sum(len(piece.url) for piece in self.cache if isinstance(piece, Picture))
+
+
+class EndpointEngine(Backend):
+    """One model of one server. Safe to share: it keeps nothing of what it was asked."""
+
+    def __init__(self, client: EndpointClient, card: ModelCard, choice: Choice) -> None:
+        self.client, self.card = client, card
+        self.defaults = GroundingDefaults()
+        protocol = choice.protocol
+        if isinstance(protocol, TempoProtocol):
+            protocol = protocol.with_instruction(self.defaults.instruction)
+        self.choice = replace(choice, protocol=with_stills(protocol))
+        self.scaling = None
+        server = hashlib.sha256(client.url.encode()).hexdigest()[
+            :8
+        ]  # visitors read ids; an address is not theirs
+        self.model_id = f"{card.name}@endpoint-{server}/{choice.protocol.name}"
+        family = published().get(card.name.rpartition("/")[2]) or family_named(protocol.model_types[0])
+        self.token_px: int = family.normaliser.token_px
+        self.notes = [] if choice.is_known else [choice.reason]
+        if protocol.layout != "frames":
+            self.notes.append(STILLS)
+        self._refused_fields: set[str] = set()
+
+    def describe(self) -> dict[str, Any]:
+        """What this backend is, as plain JSON values."""
+        return {
+            "model_id": self.model_id,
+            "endpoint": self.client.url,
+            "model": self.card.name,
+            "server": self.card.server,
+            "guided": bool(self._guided_fields(self.protocol.timeline([0.0], 1.0))),
+            "protocol": self.protocol.name,
+            "protocol_title": self.protocol.title,
+            "protocol_reason": self.choice.reason,
+            "protocol_is_known": self.choice.is_known,
+            "names_sets": self.protocol.sets,
+            "refuses": self.protocol.refuses,
+            "relevance": relevance_note(self.protocol, None),
+        }
+
+    def encode(
+        self,
+        video: "SampledVideo",
+        *,
+        token_budget: int | None = None,
+        allocator: str | None = None,
+        cancel: threading.Event | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> EndpointContext:
+        """The frames as pictures, each after its stamp; nothing is sent yet. Raises InputError, Cancelled."""
+        report: OnProgress = on_progress or (lambda stage, share: None)
+        laps = [time.perf_counter()]
+        report("allocating", 0.0)
+        timeline = self.protocol.timeline(video.times_s, video.end_s)
+        allocation = allocate_units(
+            video.frames,
+            self.defaults,
+            self.protocol,
+            token_budget=token_budget,
+            allocator=allocator,
+            token_px=self.token_px,
+        )
+        laps.append(time.perf_counter())
+        pieces: list[str | Picture] = [*self.protocol.opening]
+        n_bytes = 0
+        for idx, (frame, stamp) in enumerate(zip(video.frames, timeline.stamps, strict=True)):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Stopped while the frames were written.")
+            picture = Picture.of(resize_frame(frame, allocation.sizes_px[idx].tolist()))
+            n_bytes += len(picture.url)
+            if n_bytes > MAX_PICTURE_BYTES:
+                raise InputError(
+                    f"The {len(video.frames)} frames are more than {MAX_PICTURE_BYTES // 2**20} MB as pictures. Give "
+                    "fewer frames a second or a smaller token budget."
+                )
+            pieces += [stamp, picture]
+            report("encoding", (idx + 1) / len(video.frames))
+        pieces.append(timeline.closing)
+        laps.append(time.perf_counter())
+        return EndpointContext(
+            times_s=np.asarray(timeline.unit_times_s, dtype=np.float64),
+            frame_times_s=np.asarray(video.times_s, dtype=np.float64),
+            end_s=float(video.end_s),
+            timeline=timeline,
+            stamp_records=[
+                {**pair, "sha256": unit_hash(video, unit)}
+                for pair, unit in zip(timeline.stamp_pairs(), timeline.units, strict=True)
+            ],
+            allocation=allocation,
+            model_id=self.model_id,
+            prefix_tokens=int(allocation.tokens.sum()),
+            position=0,
+            cache=tuple(pieces),
+            timings={
+                stage: round(after - before, 4)
+                for stage, (before, after) in zip(("allocating_s", "pictures_s"), pairwise(laps), strict=True)
+            },
+            sha256=video.sha256,
+        )
+
+    def ask(
+        self,
+        context: VideoContext,
+        query: str,
+        *,
+        n_best: int = 5,
+        constrained: bool = True,
+        thinking_tokens: int | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Answer:
+        """One chat completion, read by the protocol's exact parser: no grammar, no answer.
+
+        Without log-probabilities there are no confidences, no P(relevant) and no ranking. `n_best` windows at most are
+        ranked. Raises InputError for a bad query or another backend's context, AnswerError for a text that is no
+        answer, EndpointError, Cancelled.
+        """
+        if context.model_id != self.model_id:
+            raise InputError(
+                f"This context was prepared for {context.model_id}, not for {self.model_id}. Read the video again."
+            )
+        laps = [time.perf_counter()]
+        protocol, timeline = self.protocol, context.timeline
+        max_tokens = self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+        if protocol.thinking is not None:
+            max_tokens += protocol.thinking.max_tokens if thinking_tokens is None else thinking_tokens
+        guided = self._guided_fields(timeline) if constrained else {}
+        choice = self._complete(
+            context, protocol.question(query), {"max_tokens": max_tokens, **guided}, cancel
+        )
+        text = choice["message"].get("content")
+        if not isinstance(text, str):
+            raise EndpointError("The endpoint answered with no text. Check that the model is one for chat.")
+        try:
+            moments = protocol.answer.parse(text, timeline, context.end_s)
+        except AnswerError as error:
+            cut = (
+                f" It was cut off after {max_tokens} tokens."
+                if choice.get("finish_reason") == "length"
+                else ""
+            )
+            raise AnswerError(
+                f"{self.card.name} answered outside of its grammar, so there is no answer.{cut} {error} Ask in other "
+                "words, or name another --protocol."
+            ) from error
+        laps.append(time.perf_counter())
+        tokens = read_logprobs(choice)
+        relevance: float | None = None
+        if tokens and protocol.refuses:
+            relevance = first_choice(text, protocol.answer, tokens)
+        elif tokens:
+            verdict = self._complete(context, protocol.verification(query), {"max_tokens": 1}, cancel)
+            relevance = yes_share(read_logprobs(verdict))
+        figures = confidences(text, moments, tokens)
+        ranked = [
+            (moment, figure) for moment, figure in zip(moments, figures, strict=True) if figure is not None
+        ]
+        laps.append(time.perf_counter())
+        notes = [*self.notes, relevance_note(protocol, None)] if relevance is not None else [*self.notes]
+        return Answer(
+            moments=moments,
+            confidences=figures,
+            relevance=relevance,
+            refused=not moments,
+            text=text,
+            ranked=sorted(ranked, key=lambda window: -window[1])[:n_best],
+            model_id=self.model_id,
+            timings={
+                stage: round(after - before, 4)
+                for stage, (before, after) in zip(("answer_s", "relevance_s"), pairwise(laps), strict=True)
+            },
+            query=clean_query(query),
+            notes=notes if tokens else [*notes, NO_CONFIDENCE],
+        )
+
+    def _guided_fields(self, timeline: Timeline) -> dict[str, Any]:
+        return guided_fields(self.card.server, self.protocol, timeline)
+
+    def _complete(
+        self, context: VideoContext, question: Pieces, fields: dict[str, Any], cancel: threading.Event | None
+    ) -> dict[str, Any]:
+        """The choice of a completion behind the context; asked again without a field that the server does not take."""
+        body = {
+            "model": self.card.name,
+            "messages": chat_messages([*context.cache, *question]),
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": TOP_LOGPROBS,
+            **fields,
+        }
+        if self.protocol.assistant is NON_THINKING:
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+        while True:
+            allowed = {name: value for name, value in body.items() if name not in self._refused_fields}
+            try:
+                return self.client.complete(allowed, cancel)
+            except Refused as error:
+                names = next(
+                    (
+                        names
+                        for names in OPTIONAL_FIELDS
+                        if names[0] in allowed and any(name in error.reason for name in names)
+                    ),
+                    None,
+                )
+                if names is None:
+                    raise
+                logger.warning("the endpoint does not take %s; it is asked without", ", ".join(names))
+                self._refused_fields.update(names)
+
+
+def open_endpoint(
+    address: str, *, protocol: str | None = None, key: str | None = None, timeout_s: float | None = None
+) -> EndpointEngine:
+    """The engine of a model behind an OpenAI-compatible server, URL#MODEL or a URL that serves one model.
+
+    `protocol` names how it is asked (None: what is known of the model's name, else plain Qwen3-VL's). `key` None is
+    that of the environment (client.KEY_VARIABLE). `timeout_s` is how long the server may say nothing. The server is
+    asked what it serves. Raises InputError for an address or model that is none, EndpointError for a server that is
+    down, slow or refuses.
+    """
+    where = Address.parse(address)
+    timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
+    client = EndpointClient(where.url, key=key, **timeout)
+    cards = client.models()
+    names = [card.name for card in cards or ()]
+    if cards is None and where.model is None:
+        raise InputError(f"{where.url} does not say what it serves. Name the model: {where.url}#MODEL.")
+    if where.model is None and len(names) != 1:
+        listed = ", ".join(names[:5]) or "none"
+        raise InputError(f"{where.url} serves {len(names)} models ({listed}). Name one: {where.url}#MODEL.")
+    if cards is not None and where.model is not None and where.model not in names:
+        raise InputError(
+            f"{where.url} does not serve {where.model!r}; it serves {', '.join(names[:5]) or 'nothing'}. Name one of "
+            "these."
+        )
+    name = where.model or names[0]
+    card = next((card for card in cards or () if card.name == name), ModelCard(name, ""))
+    return EndpointEngine(client, card, endpoint_choice(name, protocol))
+
+
+def endpoint_choice(model: str, named: str | None) -> Choice:
+    """How a model is asked that only its name is known of: as a person says, as the tables of published names say, or
+    as a plain Qwen3-VL is."""
+    if named is not None:
+        return Choice(protocol_named(named), f"It was asked for as --protocol {named}.", True)
+    hub_name = model.partition("@")[0].lower()
+    if hub_name in HUB_NAMES:
+        return choose_protocol(protocol_named(HUB_NAMES[hub_name]).model_types[0], source=model)
+    family = published().get(model.rpartition("/")[2])
+    if family is not None:
+        return choose_protocol(family.model_type)
+    reason = f"Nothing is known about {model}, so it is asked as a plain Qwen3-VL model is asked."
+    return Choice(protocol_named(UNKNOWN), reason, False)
