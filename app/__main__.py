@@ -137,6 +137,14 @@ def serve(
             metavar="DIR", help="a checkpoint folder or hub name[@revision] (default: the shipped tempo-tiny)"
         ),
     ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL[#MODEL]",
+            help="instead of a checkpoint, ask a model behind an OpenAI-compatible server; frames are sent there; "
+            "its key is read from TEMPO_ENDPOINT_KEY",
+        ),
+    ] = None,
     adapter: Annotated[
         str | None,
         typer.Option(
@@ -219,6 +227,9 @@ def serve(
         raise InputError(f"--reviews-wanted must be at least 1; got {reviews_wanted}.")
     if blind_share is not None:
         check_blind_share(blind_share)
+    from tempo_core.commands.options import model_named
+
+    model = model_named(checkpoint, endpoint)
     tempo_home = open_home(home)
     if checkpoint is not None and Path(checkpoint).expanduser().exists():
         # A folder that cannot be a checkpoint is refused before anything heavy is imported.
@@ -247,14 +258,21 @@ def serve(
         failures: list[Exception] = []
 
         def load() -> Any:
+            from tempo_core.backend import is_address, open_backend
             from tempo_core.checkpoint import choose_adapter
-            from tempo_core.engine import load_engine
 
-            folder = choose_adapter(checkpoint, adapter, tempo_home.adapters)
+            if is_address(model):
+                say(f"asking the endpoint {model}")
+                backend = open_backend(
+                    model, adapter=adapter if adapter != "none" else None, protocol=protocol
+                )
+                say(f"{backend.model_id} is ready")
+                return backend
+            folder = choose_adapter(model, adapter, tempo_home.adapters)
             with_adapter = f" with adapter {folder.name}" if folder is not None else ""
             precision = " as NF4" if four_bit else ""
-            say(f"loading {checkpoint or 'the shipped model'}{with_adapter}{precision}")
-            engine = load_engine(checkpoint, adapter=folder, four_bit=four_bit, protocol=protocol)
+            say(f"loading {model or 'the shipped model'}{with_adapter}{precision}")
+            engine = open_backend(model, adapter=folder, four_bit=four_bit, protocol=protocol)
             say(f"{engine.model_id} is ready")
             return engine
 

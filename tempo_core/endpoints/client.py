@@ -101,10 +101,12 @@ class EndpointClient:
         key: str | None = None,
         timeout_s: float = ANSWER_TIMEOUT_S,
         first_pause_s: float = FIRST_PAUSE_S,
+        title: str | None = None,
     ) -> None:
-        """`key` None: the environment's, if it holds one."""
+        """`key` None: the environment's, if it holds one. `title` is what errors call the server (None: its
+        address)."""
         self.url = url
-        self.host = urlsplit(url).netloc
+        self.title = f"The endpoint {urlsplit(url).netloc}" if title is None else title
         self._key = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
         if not self._key.isascii() or any(letter.isspace() for letter in self._key):
             raise InputError(
@@ -169,12 +171,12 @@ class EndpointClient:
                     response = await _unless(self._exchange(client, method, path, content), should_stop)
                 except httpx.ReadTimeout as error:  # it may still be at work: asking again would double it
                     raise EndpointError(
-                        f"The endpoint {self.host} gave no answer within {self._timeout.read:g} s. Ask again later, "
+                        f"{self.title} gave no answer within {self._timeout.read:g} s. Ask again later, "
                         "or with fewer frames or a smaller token budget."
                     ) from error
                 except httpx.HTTPError as error:
                     failure = EndpointError(
-                        f"The endpoint {self.host} cannot be reached ({_words(error)}). Check the address, and that "
+                        f"{self.title} cannot be reached ({_words(error)}). Check the address, and that "
                         "the server is up."
                     )
                     failure.__cause__ = error
@@ -202,7 +204,7 @@ class EndpointClient:
                 received += chunk
                 if len(received) > MAX_RESPONSE_BYTES:
                     raise EndpointError(
-                        f"The endpoint {self.host} sent more than {MAX_RESPONSE_BYTES} bytes for one answer. "
+                        f"{self.title} sent more than {MAX_RESPONSE_BYTES} bytes for one answer. "
                         f"{_WRONG_ADDRESS}"
                     )
             headers = {"retry-after": response.headers.get("retry-after", "")}
@@ -214,22 +216,20 @@ class EndpointClient:
         said = f": {reason}" if reason else ""
         if status in (401, 403):  # the server's own text may repeat part of the key
             key = "does not accept the key" if self._key else "wants a key"
-            return EndpointError(
-                f"The endpoint {self.host} {key} ({status}). Put one that it knows into {KEY_VARIABLE}."
-            )
+            return EndpointError(f"{self.title} {key} ({status}). Put one that it knows into {KEY_VARIABLE}.")
         if status == 429:
             wait_s = _retry_after_s(response.headers.get("retry-after"))
             when = f"in {wait_s:.0f} s" if wait_s else "later"
-            return EndpointError(f"The endpoint {self.host} is at its limit (429{said}). Ask again {when}.")
+            return EndpointError(f"{self.title} is at its limit (429{said}). Ask again {when}.")
         if 300 <= status < 400:
             return Refused(
-                f"The endpoint {self.host} sends on to another address ({status}), which is not followed. Name that "
+                f"{self.title} sends on to another address ({status}), which is not followed. Name that "
                 "address itself.",
                 reason,
             )
         if status >= 500:
-            return EndpointError(f"The endpoint {self.host} failed ({status}{said}). Ask again later.")
-        return Refused(f"The endpoint {self.host} refused the request ({status}{said}).", reason)
+            return EndpointError(f"{self.title} failed ({status}{said}). Ask again later.")
+        return Refused(f"{self.title} refused the request ({status}{said}).", reason)
 
     def _reason(self, content: bytes) -> str:
         """What a server says of its own error, in one line, without the key."""

@@ -16,7 +16,14 @@ from tempo_core.calibration import relevance_note
 from tempo_core.conformance import unit_hash
 from tempo_core.context import OnProgress, VideoContext, allocate_units
 from tempo_core.defaults import GroundingDefaults
-from tempo_core.endpoints.client import Address, EndpointClient, EndpointError, ModelCard, Refused
+from tempo_core.endpoints.client import (
+    ANSWER_TIMEOUT_S,
+    Address,
+    EndpointClient,
+    EndpointError,
+    ModelCard,
+    Refused,
+)
 from tempo_core.endpoints.guided import guided_fields
 from tempo_core.endpoints.messages import Picture, chat_messages, with_stills
 from tempo_core.endpoints.probabilities import (
@@ -279,9 +286,8 @@ def open_endpoint(
     down, slow or refuses.
     """
     where = Address.parse(address)
-    timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
-    client = EndpointClient(where.url, key=key, **timeout)
-    cards = client.models()
+    timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
+    cards = EndpointClient(where.url, key=key, timeout_s=timeout_s).models()
     names = [card.name for card in cards or ()]
     if cards is None and where.model is None:
         raise InputError(f"{where.url} does not say what it serves. Name the model: {where.url}#MODEL.")
@@ -295,6 +301,8 @@ def open_endpoint(
         )
     name = where.model or names[0]
     card = next((card for card in cards or () if card.name == name), ModelCard(name, ""))
+    # Visitors read what goes wrong with a question: an address is not theirs.
+    client = EndpointClient(where.url, key=key, timeout_s=timeout_s, title=f"The endpoint of {name}")
     return EndpointEngine(client, card, endpoint_choice(name, protocol))
 
 

@@ -32,6 +32,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for option in (
         "--checkpoint",
+        "--endpoint",
         "--adapter",
         "--host",
         "--port",
@@ -100,6 +101,16 @@ def test_a_damaged_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     options = ["--port", "0", "--home", str(tmp_path / "home"), "--checkpoint", str(tmp_path / "checkpoint")]
     assert main(options) == 2
     assert "config.json cannot be read as JSON" in stated_error(capsys)
+
+
+def test_an_endpoint_is_named_instead_of_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--port", "0", "--home", str(tmp_path / "home"), "--endpoint"]
+    assert main([*options, "gpu.example"]) == 2
+    assert "no http or https address" in stated_error(capsys)
+    assert main([*options, "http://gpu.example", "--checkpoint", "x"]) == 2
+    assert "Leave one out" in stated_error(capsys)
 
 
 def test_serves_before_the_model_is_there_and_stops_when_told(tmp_path: Path) -> None:
