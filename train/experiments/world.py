@@ -195,7 +195,7 @@ def predict(model: LoadedModel, clips: Sequence[HeldOutClip], reading: ReadingCo
         for query in clip.queries:
             answer = engine.ask(context, query.text, n_best=0)
             moments = tuple((moment.start_s, moment.end_s) for moment in answer.moments)
-            windows = tuple((*m, score) for m, score in zip(moments, answer.confidences, strict=True))
+            windows = tuple((*m, score or 0.0) for m, score in zip(moments, answer.confidences, strict=True))
             row = PredictionRow(
                 line=len(rows) + 1,
                 qid=len(rows),
