@@ -5,6 +5,8 @@ from os import SEEK_END
 
 HEVC_RANDOM_ACCESS = range(16, 22)  # BLA, IDR and CRA pictures (ITU-T H.265, table 7-1)
 H264_IDR, H264_SEI = 5, 6
+H264_SLICES = range(1, 6)
+HEVC_SLICES = range(32)
 SEI_RECOVERY_POINT = 6
 MAX_BOXES = 1000
 START_CODE = b"\0\0\1"
@@ -48,6 +50,29 @@ def is_soft_key(codec: str, packet: memoryview, length_size: int) -> bool:
     if codec == "hevc":
         return not any((unit[0] >> 1) & 63 in HEVC_RANDOM_ACCESS for unit in _units(packet, length_size))
     return False
+
+
+def referral(codec: str, packet: memoryview, length_size: int) -> tuple[bool, int]:
+    """Whether other pictures of its temporal layer may be predicted from a packet's picture, and that layer.
+
+    A picture that none refers to can be left out without a change to any other: H.264's slices of nal_ref_idc 0 (ITU-T
+    H.264 7.4.1), HEVC's sub-layer non-reference pictures (H.265 7.4.2.2), which only higher layers may use, and the B
+    pictures of MPEG-1, MPEG-2 and MPEG-4 part 2. Every other codec's are taken as referred to: what VP9 learns from a
+    picture goes on into the next even when its samples do not.
+    """
+    if codec == "h264":
+        marks = [unit[0] >> 5 & 3 for unit in _units(packet, length_size) if unit[0] & 31 in H264_SLICES]
+        return not marks or any(marks), 0
+    if codec == "hevc":
+        heads = [bytes(unit[:2]) for unit in _units(packet, length_size) if unit[0] >> 1 & 63 in HEVC_SLICES]
+        kinds = [head[0] >> 1 & 63 for head in heads]
+        layer = max(((head[-1] & 7) - 1 for head in heads), default=0)
+        return not kinds or any(kind % 2 or kind >= 16 for kind in kinds), layer
+    if codec in ("mpeg1video", "mpeg2video"):
+        return any(unit[0] == 0 and unit[2] >> 3 & 7 != 3 for unit in _units(packet, 0) if len(unit) > 2), 0
+    if codec == "mpeg4":
+        return any(unit[0] == 0xB6 and unit[1] >> 6 != 2 for unit in _units(packet, 0) if len(unit) > 1), 0
+    return True, 0
 
 
 def _units(packet: memoryview, length_size: int) -> Iterator[memoryview]:

@@ -1,11 +1,12 @@
 """The pictures of a video file at given times: PyAV for every file, Decord for our own normal copy. Runs in the child.
 
-PyAV decodes in one forward pass and skips the groups of pictures without a requested one. Decord 0.6 seeks by a table
+PyAV decodes in one forward pass and skips the groups of pictures without a requested one, and in the others the
+pictures that nobody asked for and no other is predicted from. Decord 0.6 seeks by a table
 of its own, which is wrong for many foreign files (docs/decisions/0004-video-readers.md); so it reads only copies as
 `tempo_core.transcode` writes them, and only where its table agrees with the container's.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import av
@@ -23,7 +24,7 @@ from tempo_core.demux import (
     prepare_decoder,
 )
 from tempo_core.errors import VideoError
-from tempo_core.picture_index import NO_PTS, Joint, PictureIndex, VideoFile
+from tempo_core.picture_index import NO_PTS, PictureIndex, VideoFile
 
 SHOWN_TOLERANCE_S = 0.0006  # clocks of whole milliseconds put a picture up to half of one late
 DECORD_BATCH_BYTES = 64 * 2**20
@@ -62,7 +63,7 @@ class PyavReader:
     """Forward decoding with PyAV: right for everything that FFmpeg 8 can read."""
 
     def __init__(self, video_file: VideoFile, index: PictureIndex, *, skip: bool = True) -> None:
-        """`skip` leaves out groups of pictures without a requested one; without it every picture is decoded."""
+        """`skip` leaves out what the requested pictures do not need; without it every picture is decoded."""
         self.video_file, self.index, self.skip = video_file, index, skip
         self.notes: list[str] = []
         self._scaler = VideoReformatter()
@@ -146,14 +147,15 @@ class PyavReader:
             yield current
         self.judge(health)
 
-    def _planned_frames(self, ticks: list[int], is_needed: np.ndarray) -> Iterator[Any]:
+    def _planned_frames(self, ticks: list[int], in_group: np.ndarray, is_needed: np.ndarray) -> Iterator[Any]:
         """Frames with these ticks, decoding only the needed packets. Raises SkippingFailed when one is missing."""
         remaining = ticks[::-1]
         health = Health()
         with open_container(self.video_file) as container:
             stream = container.streams[self.index.stream]
             prepare_decoder(self.video_file, stream)
-            for frame in _needed_frames(container, stream, is_needed, health, self.index.joints):
+            coded = packets(container, stream, joints=self.index.joints)
+            for frame in _needed_frames(stream, zip(coded, in_group, is_needed, strict=False), health):
                 health.good += 1
                 if not remaining or (frame.pts is not None and frame.pts > remaining[-1]):
                     break
@@ -163,7 +165,7 @@ class PyavReader:
                     yield frame
         if remaining:
             raise SkippingFailed(
-                "Skipping between key pictures did not give every picture; all were decoded instead."
+                "Skipping pictures did not give every one that was asked for; all were decoded instead."
             )
         self.judge(health)
 
@@ -172,15 +174,15 @@ class PyavReader:
 
 
 def _needed_frames(
-    container: Any, stream: Any, is_needed: np.ndarray, health: Health, joints: tuple[Joint, ...]
+    stream: Any, packets_in_group: Iterable[tuple[Any, bool, bool]], health: Health
 ) -> Iterator[Any]:
-    """Frames of the needed packets; the decoder is emptied wherever packets are left out."""
+    """Frames of the needed packets, of (packet, in_group, is_needed); the decoder is emptied where a group ends."""
     fed = False
-    for packet, needed in zip(packets(container, stream, joints=joints), is_needed, strict=False):
-        if needed:
+    for packet, in_group, is_needed in packets_in_group:
+        if is_needed:
             yield from decode_packet(stream, packet, health)
             fed = True
-        elif fed:
+        elif fed and not in_group:
             yield from decode_packet(stream, None, health)
             stream.codec_context.flush_buffers()
             fed = False
@@ -188,9 +190,9 @@ def _needed_frames(
         yield from decode_packet(stream, None, health)
 
 
-def _plan(index: PictureIndex, times_s: Sequence[float]) -> tuple[list[int], np.ndarray] | None:
-    """(ticks of the frames shown at `times_s`, mask of the packets to decode), or None where packets cannot
-    be trusted.
+def _plan(index: PictureIndex, times_s: Sequence[float]) -> tuple[list[int], np.ndarray, np.ndarray] | None:
+    """(ticks of the frames shown at `times_s`, packets from key pictures to requested ones, those of them to decode),
+    the latter two as masks; None where packets cannot be trusted.
 
     Decoding towards a picture starts at the last key picture shown no later: pictures that follow a key
     picture in the file but are shown before it lean on the group before.
@@ -206,10 +208,12 @@ def _plan(index: PictureIndex, times_s: Sequence[float]) -> tuple[list[int], np.
     if (key_pts != pts[keys]).any():
         return None
     starts = keys[np.maximum(np.searchsorted(key_pts, pts[picks], side="right") - 1, 0)]
-    is_needed = np.zeros(len(pts), dtype=bool)
+    in_group = np.zeros(len(pts), dtype=bool)
     for start, pick in zip(starts, picks, strict=True):
-        is_needed[start : pick + 1] = True
-    return pts[picks].tolist(), is_needed
+        in_group[start : pick + 1] = True
+    is_needed = in_group & index.referred
+    is_needed[picks] = True
+    return pts[picks].tolist(), in_group, is_needed
 
 
 def shown_positions(shown_s: np.ndarray, times_s: Sequence[float]) -> np.ndarray:

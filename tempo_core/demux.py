@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, top_boxes
+from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, referral, top_boxes
 from tempo_core.colour import HDR, is_plain
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import (
@@ -131,6 +131,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             pts=pts,
             key=columns["key"],
             shown=is_shown,
+            referred=columns["referred"] | (columns["layer"] < columns["layer"].max()),
             last_duration=int(columns["duration"][last]),
             out_of_order=bool((np.diff(sorted_pts) == 0).any() or (dts_steps < 0).any()),
             falls_back_s=float(-min(0, dts_steps.min(initial=0)) * tick_s),
@@ -180,7 +181,7 @@ def _read_packets(
 ) -> tuple[dict[str, np.ndarray], Oddities, list[tuple[int, float]]]:
     """Every packet once: the video's columns, what was odd about them, and the sound's (position in the file, end on
     the container's clock)."""
-    rows: list[tuple[int, int, int, int, bool, bool]] = []
+    rows: list[tuple[int, int, int, int, bool, bool, bool, int]] = []
     sound_ends: list[tuple[int, float]] = []
     oddities = Oddities()
     codec = stream.codec_context.codec.canonical_name
@@ -204,17 +205,21 @@ def _read_packets(
         pts = NO_PTS if packet.pts is None else packet.pts
         dts = NO_PTS if packet.dts is None else packet.dts
         is_shown = packet.pts is not None and not is_unseen
-        rows.append((packet.pos or 0, pts, dts, packet.duration or 0, packet.is_keyframe, is_shown))
+        columns = (packet.pos or 0, pts, dts, packet.duration or 0, packet.is_keyframe, is_shown)
+        rows.append((*columns, *referral(codec, memoryview(packet), length_size)))
         if len(rows) > video_file.max_packets:
             raise VideoError(
                 f"'{video_file.name}' holds more than {video_file.max_packets} pictures. Give a shorter video."
             )
     if not rows:
         raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
-    names = ("position", "pts", "dts", "duration", "key", "shown")
-    types = (np.int64, np.int64, np.int64, np.int64, np.bool_, np.bool_)
-    columns = zip(names, types, zip(*rows, strict=True), strict=True)
-    return {name: np.array(column, dtype=dtype) for name, dtype, column in columns}, oddities, sound_ends
+    names = ("position", "pts", "dts", "duration", "key", "shown", "referred", "layer")
+    types = (np.int64, np.int64, np.int64, np.int64, np.bool_, np.bool_, np.bool_, np.int64)
+    arrays = {
+        name: np.array(column, dtype=dtype)
+        for name, dtype, column in zip(names, types, zip(*rows, strict=True), strict=True)
+    }
+    return arrays, oddities, sound_ends
 
 
 def _lay_end_to_end(columns: dict[str, np.ndarray], time_base: Fraction) -> tuple[Joint, ...]:

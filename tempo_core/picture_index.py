@@ -70,6 +70,8 @@ class PictureIndex:
     """Whether decoding can start at the packet."""
     shown: np.ndarray
     """Whether the packet's picture is shown: not cut by an edit list, not a hidden reference picture, dated."""
+    referred: np.ndarray
+    """Whether another picture may be predicted from the packet's."""
     last_duration: int
     """Ticks for which the last shown picture stays; 0 where the container does not say."""
     oddities: Oddities

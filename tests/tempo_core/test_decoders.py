@@ -11,7 +11,7 @@ import pytest
 from av.video.reformatter import Interpolation
 
 from tempo_core import video_tasks
-from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes
+from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, referral
 from tempo_core.decoders import (
     DecordFailed,
     Picture,
@@ -23,7 +23,7 @@ from tempo_core.decoders import (
 from tempo_core.demux import read_index
 from tempo_core.picture_index import PictureIndex, VideoFile
 from tempo_core.proxy import normalise
-from tests.videos import constant, numbers_of, picture, write_clip
+from tests.videos import TICKS, constant, numbers_of, picture, write_clip
 
 NATURAL = [
     "charades_OHOFG.mp4",
@@ -210,7 +210,7 @@ def test_skipping_that_misses_a_picture_is_replaced_by_plain_decoding(
     times, frames = collected(reader.pictures_at(constant(75), (96, 128), lambda _: None))
     assert numbers_of(frames) == list(range(75))
     np.testing.assert_allclose(times, constant(75), atol=1e-9)
-    assert "Skipping between key pictures" in reader.notes[0]
+    assert "Skipping pictures" in reader.notes[0]
 
 
 def test_groups_that_lean_on_each_other(tmp_path: Path) -> None:
@@ -247,6 +247,64 @@ def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.
     _, frames = with_pyav(path, [0.0, 5.0, 10.04], (96, 128))
     assert numbers_of(frames) == [0, 125, 251]
     assert fed < 20
+
+
+B_PICTURES = {
+    "h264": ("clip.mp4", "libx264", {"x264-params": "bframes=3:b-pyramid=normal:keyint=250:scenecut=0"}),
+    "h264 by fields": ("clip.mp4", "libx264", {"x264-params": "bframes=3:keyint=250:tff=1:scenecut=0"}),
+    "h264 with start codes": ("clip.ts", "libx264", {"x264-params": "bframes=3:keyint=250:scenecut=0"}),
+    "hevc": ("clip.mp4", "libx265", {"x265-params": "bframes=4:b-pyramid=1:keyint=250:log-level=none"}),
+    "hevc in layers": (
+        "clip.mkv",
+        "libx265",
+        {"x265-params": "bframes=4:temporal-layers=3:b-adapt=0:keyint=250:log-level=none"},
+    ),
+    "mpeg2": ("clip.mkv", "mpeg2video", {"bf": "2"}),
+    "mpeg4": ("clip.mkv", "mpeg4", {"bf": "2"}),
+}
+
+
+@pytest.mark.parametrize("kind", B_PICTURES)
+def test_pictures_that_no_other_needs_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    import tempo_core.decoders as decoders
+
+    name, codec, options = B_PICTURES[kind]
+    random = np.random.default_rng(4)
+    wall = random.integers(0, 256, (160, 400, 3), dtype=np.uint8)
+    path = write_clip(
+        tmp_path / name,
+        constant(120),
+        codec=codec,
+        options=options,
+        gop=120,
+        ticks=25 if codec == "mpeg2video" else TICKS,
+        draw=lambda number: np.ascontiguousarray(wall[number // 4 :, 2 * number :][:96, :128]),
+    )
+    demuxer = "mpegts" if path.suffix == ".ts" else None
+    video_file, index = opened(path, demuxer)
+    assert 30 < np.count_nonzero(~index.referred) < 100
+    fed = 0
+    decode: Callable = decoders.decode_packet
+
+    def counting(stream: object, packet: object, health: object) -> list:
+        nonlocal fed
+        fed += packet is not None
+        return decode(stream, packet, health)
+
+    monkeypatch.setattr(decoders, "decode_packet", counting)
+    # Pictures that nothing refers to and others are asked for, one by one.
+    for step in (1, 7, 25):
+        fed, wanted_s = 0, index.times_s[step // 2 :: step].tolist()
+        reader = PyavReader(video_file, index)
+        times, frames = collected(reader.pictures_at(wanted_s, (96, 128), lambda _: None))
+        assert reader.notes == []
+        assert fed <= min(120, np.count_nonzero(index.referred) + len(wanted_s))
+        plain = PyavReader(video_file, index, skip=False)
+        plain_times, plain_frames = collected(plain.pictures_at(wanted_s, (96, 128), lambda _: None))
+        np.testing.assert_array_equal(times, plain_times)
+        np.testing.assert_array_equal(frames, plain_frames)
 
 
 def test_the_picture_shown_is_the_last_that_has_begun() -> None:
@@ -307,6 +365,14 @@ def test_bits_of_coded_pictures() -> None:
     assert not is_hidden("vp9", memoryview(b"\x86\x00"))
     assert not is_hidden("vp9", memoryview(b"\x84\xc1"))
     assert not is_hidden("h264", memoryview(b"\x00"))
+    one_field, unused = b"\x41\x9a", b"\x01\x9a"
+    assert referral("h264", packet(unused, unused), 4) == (False, 0)
+    assert referral("h264", packet(unused, one_field), 4) == (True, 0)
+    assert referral("h264", packet(at_once), 4) == (True, 0)
+    assert referral("hevc", packet(b"\x00\x03\xaf", b"\x00\x03\x2f"), 4) == (False, 2)
+    assert referral("hevc", packet(b"\x02\x01\xaf"), 4) == (True, 0)
+    assert referral("hevc", packet(b"\x26\x01\xaf"), 4) == (True, 0)
+    assert referral("vp9", memoryview(b"\x86\x00"), 0) == (True, 0)
 
 
 def test_a_numbered_picture_reads_back() -> None:
