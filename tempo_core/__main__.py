@@ -10,6 +10,7 @@ from tempo_core.commands.conform import conform
 from tempo_core.commands.evaluate import evaluate
 from tempo_core.commands.frames import FramesCommand, frames
 from tempo_core.commands.ground import ground
+from tempo_core.commands.models import models
 from tempo_core.commands.predict import predict
 
 app = command_line.new_app("python -m tempo_core", "Ask a video when something happens.")
@@ -20,6 +21,7 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(conform)
+app.add_typer(models)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ PROMOTED = "promoted.json"
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADAPTER_LINEAGE, FILE_NAME)
 
-_HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 PLAIN_LORA: dict[str, tuple[object, ...]] = {
     "use_dora": (None, False),
     "bias": (None, "none"),
@@ -73,7 +73,7 @@ def _find_folder(name: str | Path, kind: str, example: str, patterns: tuple[str,
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    match = _HUB_NAME.fullmatch(str(name))
+    match = HUB_NAME.fullmatch(str(name))
     if match is None:
         raise CheckpointError(
             f"There is no {kind} folder {folder}. Name a folder, or a hub name like {example}."
@@ -122,14 +122,20 @@ def read_config(folder: Path) -> dict[str, Any]:
             "made from; it is stored in NF4 here when it is loaded."
         )
     config = read_json(folder / "config.json")
+    check_config(config, folder)
+    return config
+
+
+def check_config(config: dict[str, Any], source: object) -> None:
+    """Raise CheckpointError, which names `source`, for a configuration of code of its own, of no family that runs here,
+    or of weights that are stored in a way that is not read here."""
     if config.get("auto_map"):
         raise CheckpointError(
-            f"{folder} wants to run code of its own (auto_map in config.json), which is never done. Name a checkpoint "
+            f"{source} wants to run code of its own (auto_map in config.json), which is never done. Name a checkpoint "
             "whose architecture is part of transformers."
         )
-    check_model_type(config.get("model_type"), folder)
-    stored_precision(config, folder)
-    return config
+    check_model_type(config.get("model_type"), source)
+    stored_precision(config, source)
 
 
 def stored_precision(config: dict[str, Any], source: object = "The checkpoint") -> str | None:
