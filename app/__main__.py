@@ -64,14 +64,12 @@ def claim_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare_surroundings(uploads: Path, checkpoint: str | None = None) -> None:
+def prepare_surroundings(uploads: Path) -> None:
     """Settings that Gradio and its libraries read from the environment: files stay in the home, nothing is
-    reported. The hub is reached only for a checkpoint that was named and is no folder here.
+    reported. The hub is asked only for a checkpoint that somebody named, here or on the Models page.
     """
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    if checkpoint is None or Path(checkpoint).expanduser().exists():
-        os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
@@ -238,7 +236,7 @@ def serve(
         check_checkpoint(find_checkpoint(checkpoint))
     listener = claim_port(host, port)
     say(f"clips and results are kept in {tempo_home.root}")
-    prepare_surroundings(tempo_home.uploads, checkpoint)
+    prepare_surroundings(tempo_home.uploads)
     with listener, serving_lock(tempo_home), Store(database or tempo_home.database) as store:
         check_file(store)
         authenticator = open_authenticator(
@@ -252,6 +250,7 @@ def serve(
         from app.build import build_app
         from app.ground.engines import EngineProvider
         from app.http.operations import set_up_logging
+        from app.models.service import model_name
         from app.training.service import ModelSelection
 
         set_up_logging(log)
@@ -281,7 +280,9 @@ def serve(
             server.should_exit = True
 
         studio = build_app(
-            engines=EngineProvider(load, on_failure=give_up),
+            engines=EngineProvider(
+                load, name="endpoint" if endpoint is not None else model_name(checkpoint), on_failure=give_up
+            ),
             home=tempo_home,
             authenticator=authenticator,
             store=store,

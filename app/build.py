@@ -10,6 +10,7 @@ import shutil
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.media.storage import GIB, StorageLimits
 from app.media.uploads import OwnedFileBlocks, Uploads, upload_routes
+from app.models.page import ModelsPage
+from app.models.service import LoadEngine, ModelsService
+from app.models.settings import SettingsFile
 from app.review.page import ReviewPage
 from app.review.service import ReviewService
 from app.timeline import mount_assets
@@ -51,6 +55,7 @@ from app.training.page import TrainPage
 from app.training.service import ModelSelection, PromotionWatch, TrainingService
 from app.ui.page import Page, RoleRequired
 from app.ui.theme import style, theme
+from tempo_core.hub import Hub
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +81,17 @@ def build_app(
     reviews_wanted: int = REVIEWS_WANTED,
     selection: ModelSelection | None = None,
     metrics_token: str = "",
+    hub: Hub | None = None,
+    load_model: LoadEngine | None = None,
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
     lighter ones. `reviews_wanted` annotators are to answer each row, `selection` is the model that the app was
-    started with. Raises InputError on a broken examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must
-    already point to `home.uploads` (see app.__main__).
+    started with; `hub` and `load_model` are where the Models page gets others from. Raises InputError on a broken
+    examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see
+    app.__main__).
     """
     examples = read_examples(examples_folder)
     limits = limits or StorageLimits()
@@ -92,6 +100,7 @@ def build_app(
     queues = JobQueues()
     grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts, uploads=uploads)
     ground_page = GroundPage(grounding, authenticator, examples)
+    models: ModelsService | None = None
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
         dataset_clips = DatasetClips(store, media, queues.dataset_clips, home.videos)
@@ -100,11 +109,21 @@ def build_app(
         annotation = AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted)
         data = DataService(store, Downloads(home.exports), home.snapshots, queues.data)
         training = training or TrainingService(store, home, engines, selection=selection)
+        models = ModelsService(
+            engines,
+            hub or Hub.from_environment(),
+            SettingsFile(home.models),
+            queues.downloads,
+            load=load_model or partial(load_engine, home.adapters),
+            store=store,
+            started=None if selection is None else selection.checkpoint,
+        )
         store_pages = [
             AnnotatePage(annotation, sample),
             ReviewPage(ReviewService(store, dataset_clips), authenticator),
             DataPage(data, authenticator),
             TrainPage(training, grounding, authenticator),
+            ModelsPage(models),
         ]
     pages: list[Page] = [ground_page, *store_pages]
 
@@ -116,6 +135,7 @@ def build_app(
         openapi_url=None,
     )
     app.state.grounding = grounding
+    app.state.models = models
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
     guard(app, authenticator)
     request_metrics, paths = RequestMetrics(), [*SIGN_IN_PATHS, "/account"]
@@ -203,6 +223,20 @@ def build_app(
         },
     )
     return mounted
+
+
+def load_engine(adapters: Path, folder: Path, adapter: Path | None, four_bit: bool) -> Any:
+    """The engine of a checkpoint on this disk: with an adapter, or the one of `adapters` that is promoted for it."""
+    import torch
+
+    from tempo_core import engine
+    from tempo_core.checkpoint import choose_adapter
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # what an engine before has left counts as free then
+    return engine.load_engine(
+        folder, adapter=adapter or choose_adapter(folder, None, adapters), four_bit=four_bit
+    )
 
 
 def _readiness(

@@ -36,6 +36,8 @@ class Home:
         """Files that the data page made for somebody to take away."""
         self.database = root / "cqvh.sqlite3"
         """The embedded database, where no other one is named."""
+        self.models = root / "models.json"
+        """What was chosen on the models page."""
         self.sessions = root / "sessions.sqlite3"
         """Who is signed in from which browser."""
 

@@ -182,10 +182,12 @@ class JobQueues:
         """Everything that the model is asked."""
         self.data = JobQueue("data")
         """Imports, exports and comparisons."""
+        self.downloads = JobQueue("downloads", per_owner=16)
+        """Checkpoints from the model hub."""
 
     def all(self) -> list[JobQueue]:
         """Every queue."""
-        return [self.clips, self.dataset_clips, self.strips, self.model, self.data]
+        return [self.clips, self.dataset_clips, self.strips, self.model, self.data, self.downloads]
 
     def close(self) -> None:
         """Stop all work."""

@@ -1,4 +1,5 @@
-"""The engine provider: loads the model in the background while the page is already up, and again on request."""
+"""The engine provider: loads the model in the background while the page is already up, and again or another on
+request."""
 
 import logging
 import threading
@@ -6,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from app.http.errors import without_paths
 from tempo_core.errors import InputError, TempoError
 
 logger = logging.getLogger(__name__)
+
+Load = Callable[[], Any]
 
 
 class NotReady(InputError):
@@ -26,25 +30,37 @@ class EngineStatus:
 
 
 class EngineProvider:
-    """Holds one engine; `start` loads it in a thread, `get` hands it out once it is there."""
+    """Holds the engine that is served; `start` loads it in a thread, `get` hands it out once it is there.
+
+    Whoever asked for an engine keeps it until the question is answered: a question that waits while another model is
+    served is answered by the one that it was asked of.
+    """
 
     def __init__(
-        self, load: Callable[[], Any], *, on_failure: Callable[[Exception], None] | None = None
+        self, load: Load, *, name: str = "", on_failure: Callable[[Exception], None] | None = None
     ) -> None:
         self._load, self._on_failure = load, on_failure
+        self.name = name
+        """What the served model is called on the Models page."""
+        self.loading: str | None = None
+        """The name of a model that is being loaded to be served next."""
+        self.problem = ""
+        """Why the model that was last asked for is not served."""
         self._engine: Any = None
         self.status = EngineStatus(state="loading", message="The model is loading.")
         self._lock = threading.Lock()
         self._requested = False
         """Whether to load once more when the present load has ended."""
+        self._next: tuple[str, Load] | None = None
+        """The model to serve next."""
         self._idle = threading.Event()
         """Set while no thread loads."""
         self._idle.set()
 
     @classmethod
-    def of(cls, engine: Any) -> "EngineProvider":
+    def of(cls, engine: Any, name: str = "") -> "EngineProvider":
         """A provider of an engine that is already there."""
-        provider = cls(lambda: engine)
+        provider = cls(lambda: engine, name=name)
         provider._load_once()
         return provider
 
@@ -60,10 +76,28 @@ class EngineProvider:
         while a load runs follows it: two at once would need memory for two models, and the older might win.
         """
         with self._lock:
-            if not self._idle.is_set():
-                self._requested = True
-                return
-            self._idle.clear()
+            self._begin()
+
+    def serve(self, name: str, load: Load) -> None:
+        """Load another model in the background and serve it once it is there; returns at once.
+
+        The present one answers until then, and goes on when the other cannot be loaded: `problem` says why. Raises
+        InputError while another one is being loaded for that, or when it is served already.
+        """
+        with self._lock:
+            if self.loading is not None:
+                raise InputError(f"{self.loading} is being loaded. Wait until it is there.")
+            if name == self.name:
+                raise InputError(f"{name} is served already.")
+            self.loading, self.problem, self._next = name, "", (name, load)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Load in a thread, or once more when the thread that loads has ended. The lock is held."""
+        if not self._idle.is_set():
+            self._requested = True
+            return
+        self._idle.clear()
         threading.Thread(target=self._load_while_requested, name="tempo-load", daemon=True).start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -78,12 +112,33 @@ class EngineProvider:
 
     def _load_while_requested(self) -> None:
         while True:
-            self._load_once()
+            with self._lock:
+                candidate, self._next = self._next, None
+            if candidate is not None:
+                self._load_another(*candidate)
+            else:
+                self._load_once()
             with self._lock:
                 if not self._requested:
                     self._idle.set()
                     return
                 self._requested = False
+
+    def _load_another(self, name: str, load: Load) -> None:
+        """Serve another model, or say why not. A thread has no caller: an error goes to `problem` and the log."""
+        try:
+            engine = load()
+            model_id = str(engine.model_id)
+        except Exception as error:
+            if not isinstance(error, TempoError):
+                logger.exception("loading %s failed", name)
+            with self._lock:
+                self.problem, self.loading = loading_problem(name, error), None
+            return
+        with self._lock:
+            self._load, self._engine, self.name = load, engine, name
+            self.problem, self.loading = "", None
+            self.status = EngineStatus(state="ready", message=f"{model_id} is ready.", model_id=model_id)
 
     def _load_once(self) -> None:
         """Load, and say how it went. A thread has no caller: an error goes to the status, the log and `on_failure`."""
@@ -106,3 +161,12 @@ class EngineProvider:
             message = f"{model_id} answers: the promoted adapter could not be loaded."
         self._engine = engine
         self.status = EngineStatus(state="ready", message=message, model_id=model_id)
+
+
+def loading_problem(name: str, error: Exception) -> str:
+    """Why a model is not served, as a sentence for people who administer models."""
+    if isinstance(error, TempoError):
+        return f"{name} could not be loaded: {without_paths(str(error))}"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"{name} could not be loaded: the memory does not hold it beside the served model. Choose a smaller one."
+    return f"{name} could not be loaded ({type(error).__name__}). The server's log says more."

@@ -147,7 +147,7 @@ class GroundingService:
         """Progress, the clip once it is known, and the Outcome. Raises TempoError for what a person can mend."""
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
-        model_id = self.engines.get().model_id  # says "still loading" before anybody waits in a queue
+        engine = self.engines.get()  # says "still loading" before anybody waits in a queue
 
         def ingest(job: Job) -> Clip:
             job.report("preparing")
@@ -162,13 +162,12 @@ class GroundingService:
             yield progress
         clip: Clip = result_of(job)
         yield clip
-        stored = self.contexts.find(user.id, _context_key(model_id, clip, settings))
+        stored = self.contexts.find(user.id, _context_key(engine.model_id, clip, settings))
 
         def answer(job: Job) -> tuple[Any, Any]:
-            engine = self.engines.get()
-            # The model may have been changed while the question waited: then the clip is encoded again.
-            if stored is None or engine.model_id != stored.context.model_id:
-                return self.encode_and_ask(job, clip, query, settings)
+            # The engine that was asked answers, also where another one is served by now.
+            if stored is None:
+                return self.encode_and_ask(job, clip, query, settings, engine=engine)
             job.report("answering")
             result = engine.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
             return result, stored.context
@@ -219,7 +218,6 @@ class GroundingService:
         reused = stored is not None and context is stored.context
         if stored is None or not reused:
             assert settings is not None, "only a question with settings makes a context"
-            # context.model_id: another adapter may have come since the question was asked
             key = _context_key(context.model_id, clip, settings)
             stored = self.contexts.add(user.id, clip.id, key, context)
         yield Outcome(
@@ -233,10 +231,12 @@ class GroundingService:
         )
 
     def encode_and_ask(
-        self, job: Job, clip: Clip, query: str, settings: Settings = DEFAULT_SETTINGS
+        self, job: Job, clip: Clip, query: str, settings: Settings = DEFAULT_SETTINGS, *, engine: Any = None
     ) -> tuple[Any, Any]:
-        """A first question, in the model's queue: from the clip's file to the answer and its context."""
-        engine = self.engines.get()
+        """A first question, in the model's queue: from the clip's file to the answer and its context. `engine` None is
+        the one that is served when its turn comes.
+        """
+        engine = engine or self.engines.get()
         job.report("decoding")
         # The clip's length is known, so it is not probed again for the step that the checkpoint samples it with.
         step_s = settings.step_s or engine.step_for(clip.facts.duration_s)

@@ -128,7 +128,7 @@ class TrainingJobs:
                     stderr=log,
                     start_new_session=True,
                     pass_fds=(lock,),  # the child holds the lock from now on
-                    env={**os.environ, "TEMPO_HOME": str(self.home.root)},
+                    env={**os.environ, "TEMPO_HOME": str(self.home.root), "HF_HUB_OFFLINE": "1"},
                 )
             threading.Thread(target=child.wait, name="tempo-reap", daemon=True).start()
             started_at_ms = time.time_ns() // 1_000_000

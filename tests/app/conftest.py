@@ -74,7 +74,7 @@ def serve(
         from app.build import build_app
 
         home = open_home(tmp_path / f"home-{len(stops)}")
-        prepare_surroundings(home.uploads, None)
+        prepare_surroundings(home.uploads)
         engine = engine or FakeEngine()
         parts = {
             "prepare": light_prepare,

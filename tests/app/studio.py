@@ -140,7 +140,6 @@ def open_studio(folder: Path, *, authenticator: Authenticator, host: str, **part
         for name in (
             "GRADIO_TEMP_DIR",
             "GRADIO_ANALYTICS_ENABLED",
-            "HF_HUB_OFFLINE",
             "HF_HUB_DISABLE_TELEMETRY",
         ):
             patch.setenv(name, "")  # put back afterwards

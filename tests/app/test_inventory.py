@@ -75,7 +75,7 @@ def built(tmp_path: Path, surroundings: None) -> Iterator[Built]:
     from app.build import build_app
 
     home = open_home(tmp_path / "home")
-    prepare_surroundings(home.uploads, None)
+    prepare_surroundings(home.uploads)
     people = People(store=Store(home.database))
     people.add(**{f"a-{role}": str(role) for role in Role})
     authenticator = Watched(anonymous=False, local=False, accounts=people.accounts)
@@ -185,6 +185,7 @@ PAGES = {
     "review": Role.ADJUDICATOR,
     "data": Role.ANNOTATOR,
     "train": Role.RESEARCHER,
+    "models": Role.RESEARCHER,
 }
 
 

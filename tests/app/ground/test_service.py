@@ -44,12 +44,12 @@ def test_explains_what_cannot_be(form: tuple[Any, ...], expected: str) -> None:
         Settings.read(*form)
 
 
-def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_new_one(
+def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_one_it_was_asked_of(
     tmp_path: Path,
 ) -> None:
     made = [FakeEngine(), FakeEngine(), FakeEngine()]
-    for number, each in enumerate(made):
-        each.model_id = f"model-{number}"
+    for number, engine in enumerate(made):
+        engine.model_id = f"model-{number}"  # type: ignore[misc]
     engines = EngineProvider(lambda: made[0])
     engines.start()
     assert engines.wait(300)
@@ -63,14 +63,15 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_n
 
     assert (ask().reused, ask().reused) == (False, True)
     service.contexts.find = _changing(service, engines, made[1], service.contexts.find)  # type: ignore[method-assign]
-    first = ask()  # a context of model-0 is there, and model-1 answers
+    kept = ask()  # a context of model-0 is there, and it answers from it
+    assert (kept.reused, kept.answer.model_id, kept.context.model_id) == (True, "model-0", "model-0")
+    first = ask()  # the next one is asked of model-1
     assert (first.reused, first.answer.model_id, first.context.model_id) == (False, "model-1", "model-1")
     assert ask().reused
     service.contexts.find = _changing(service, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
-    assert ask().context.model_id == "model-2"  # asked of model-1, where nothing was kept
+    assert ask().context.model_id == "model-1"  # asked of model-1, where nothing was kept
     del service.contexts.find
-    engines._engine = made[1]
-    assert ask().answer.model_id == "model-1"  # what model-2 made is not taken for model-1's
+    assert ask().answer.model_id == "model-2"  # what model-1 made is not taken for model-2's
     queues.close()
 
 

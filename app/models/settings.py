@@ -1,0 +1,61 @@
+"""What people chose on the Models page, in one file of the home: models of one's own, and what visitors are offered."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from tempo_core.errors import CheckpointError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """The content of the file."""
+
+    offered: tuple[str, ...] = ()
+    """Names of models that visitors may choose beside the served one."""
+    hub_names: tuple[str, ...] = ()
+    """Hub names that somebody downloaded and that are not among the known ones."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Paths of folders of one's own, by the names that they are shown under."""
+
+
+class SettingsFile:
+    """The file; threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def read(self) -> ModelSettings:
+        """What stands there; nothing where there is no file. Raises CheckpointError when it is damaged."""
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+            return ModelSettings(
+                offered=tuple(map(str, values["offered"])),
+                hub_names=tuple(map(str, values["hub_names"])),
+                folders={str(name): str(path) for name, path in values["folders"].items()},
+            )
+        except FileNotFoundError:
+            return ModelSettings()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.path} is damaged. Delete it to begin with no models of your own and none offered."
+            ) from error
+
+    def change(self, changed: Callable[[ModelSettings], ModelSettings]) -> ModelSettings:
+        """Write what `changed` makes of the settings, whole or not at all."""
+        with self._lock:
+            settings = changed(self.read())
+            part = self.path.with_name(f".{self.path.name}.part")
+            part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
+            os.replace(part, self.path)
+            return settings
+
+
+def with_offered(settings: ModelSettings, name: str, *, is_offered: bool) -> ModelSettings:
+    """The settings with a model offered, or no longer."""
+    others = tuple(other for other in settings.offered if other != name)
+    return replace(settings, offered=(*others, name) if is_offered else others)

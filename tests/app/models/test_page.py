@@ -1,0 +1,114 @@
+"""The Models page in Chromium: a download that is cut, cancelled, looked at again and resumed; another model served."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.rows import Row
+from annotations.store import Store
+from app.ground.engines import EngineProvider
+from tempo_core.checkpoint import SHIPPED
+from tempo_core.hub import Hub
+from tests.app.conftest import RunningApp
+from tests.app.fakes import FakeEngine
+from tests.fake_hub import FakeHub, serve_hub
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
+]
+
+SLOW_MS = 300_000
+NAME = "someone/grounder"
+
+
+class OtherEngine(FakeEngine):
+    """An engine that was loaded from the hub's cache."""
+
+    model_id = "grounder@0/nf4"
+
+
+@pytest.fixture
+def remote() -> Iterator[FakeHub]:
+    with serve_hub(FakeHub()) as served:
+        served.add(NAME, SHIPPED)
+        yield served
+
+
+@pytest.fixture
+def running(serve: Callable[..., RunningApp], remote: FakeHub, tmp_path: Path) -> Iterator[RunningApp]:
+    store = Store(":memory:")
+    store.import_rows([Row(qid="q", vid="v", query="a")], dataset="cooking", op_id="1")
+    engine = FakeEngine()
+    yield serve(
+        store=store,
+        engine=engine,
+        engines=EngineProvider.of(engine, name="tempo-tiny"),
+        hub=Hub(endpoint=remote.url, cache=tmp_path / "cache", pause_s=0.0),
+        load_model=lambda folder, adapter, four_bit: OtherEngine(),
+    )
+    store.close()
+
+
+def card(page: Any, name: str) -> Any:
+    return page.get_by_role("article", name=name, exact=True)
+
+
+def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
+    page: Any, running: RunningApp, remote: FakeHub
+) -> None:
+    page.goto(f"{running.url}/models")
+    expect(page.get_by_text("fake-engine is ready.")).to_be_visible(timeout=SLOW_MS)
+    timelens = card(page, "MCG-NJU/TimeLens2-4B")
+    expect(timelens).to_contain_text("several moments · never taught to refuse")
+    expect(timelens).to_contain_text("In memory: NF4")
+    expect(timelens.get_by_role("link", name="source")).to_have_attribute(
+        "href", "https://huggingface.co/MCG-NJU/TimeLens2-4B"
+    )
+
+    # cut once, resumed by itself; then it waits half-way
+    remote.cut_after = [2_000_000]
+    remote.gate.clear()
+    page.get_by_label("Another checkpoint of the hub").first.fill(NAME)
+    page.locator(".tempo-models-add form").first.get_by_role("button").click()
+    grounder = card(page, NAME)
+    expect(grounder).to_contain_text("%)", timeout=SLOW_MS)
+    expect(grounder.get_by_role("progressbar")).to_be_visible()
+    assert remote.ranges[:2] == ["", "bytes=2000000-"]
+    page.reload()
+    expect(grounder.get_by_role("progressbar")).to_be_visible(timeout=SLOW_MS)
+    grounder.get_by_role("button", name=f"Cancel {NAME}").click()
+    remote.gate.set()
+    expect(grounder).to_contain_text("What is here is kept", timeout=SLOW_MS)
+    grounder.get_by_role("button", name=f"Download {NAME}").click()
+    expect(grounder.locator(".state")).to_have_text("Here", timeout=SLOW_MS)
+    assert remote.ranges[-1].startswith("bytes=")
+
+    # what cannot be had is one sentence
+    page.get_by_label("Another checkpoint of the hub").first.fill("someone/else")
+    page.locator(".tempo-models-add form").first.get_by_role("button").click()
+    absent = card(page, "someone/else")
+    expect(absent).to_contain_text("has no model someone/else", timeout=SLOW_MS)
+    absent.get_by_role("button", name="Remove someone/else").click()
+    expect(absent).to_have_count(0, timeout=SLOW_MS)
+
+    grounder.get_by_role("button", name=f"Serve {NAME}").click()
+    expect(grounder.locator(".state")).to_have_text("Served", timeout=SLOW_MS)
+    expect(page.locator(".tempo-models-served")).to_have_text("grounder@0/nf4 is ready.")
+    expect(card(page, "tempo-tiny").locator(".state")).to_have_text("Here")
+
+    # proposers
+    fieldset = page.get_by_role("group", name="cooking")
+    fieldset.get_by_label("grounder", exact=True).check()
+    store = running.app.state.models.store
+    for _ in range(1000):
+        if store.proposers("cooking") == {"grounder"}:
+            break
+        time.sleep(0.05)
+    assert store.proposers("cooking") == {"grounder"}

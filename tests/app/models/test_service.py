@@ -1,0 +1,223 @@
+"""The Models page without a browser: downloads as jobs, folders, what is served and offered, and who may do what."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotations.rows import Row
+from annotations.store import Store
+from app.auth.users import GRANTS, LOCAL_USER, Role
+from app.ground.engines import EngineProvider
+from app.job_queue import JobQueue
+from app.models.service import ModelsService
+from app.models.settings import SettingsFile
+from tempo_core.checkpoint import SHIPPED
+from tempo_core.errors import CheckpointError, InputError
+from tempo_core.hub import Hub
+from tests.app.fakes import FakeEngine
+from tests.fake_hub import FakeHub, serve_hub
+
+NAME = "someone/grounder"
+
+
+class NamedEngine(FakeEngine):
+    """An engine of a folder's name."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.model_id = f"{folder.name}@0/nf4"
+
+
+@pytest.fixture
+def remote() -> Iterator[FakeHub]:
+    with serve_hub(FakeHub()) as served:
+        served.add(NAME, SHIPPED)
+        yield served
+
+
+@pytest.fixture
+def service(remote: FakeHub, tmp_path: Path) -> Iterator[ModelsService]:
+    queue = JobQueue("downloads", per_owner=16)
+
+    def load(folder: Path, adapter: Path | None, four_bit: bool) -> Any:
+        if folder.name == "too-large":
+            raise MemoryError
+        if folder.name == "broken":
+            raise CheckpointError(f"{folder}/model.safetensors is damaged.")
+        return NamedEngine(folder)
+
+    yield ModelsService(
+        EngineProvider.of(FakeEngine(), name="tempo-tiny"),
+        Hub(endpoint=remote.url, cache=tmp_path / "cache", token="hf_secret", pause_s=0.0),
+        SettingsFile(tmp_path / "models.json"),
+        queue,
+        load=load,
+        store=Store(":memory:"),
+    )
+    queue.close()
+
+
+def row_of(service: ModelsService, name: str) -> dict[str, Any]:
+    return next(row for row in service.overview(LOCAL_USER)["models"] if row["name"] == name)
+
+
+def ended(service: ModelsService, name: str) -> dict[str, Any]:
+    """A download's state once it has ended."""
+    while (download := service._downloads[name]).is_running:
+        time.sleep(0.01)
+    return download.to_dict()
+
+
+def test_a_download_is_a_job_whose_progress_everybody_sees(remote: FakeHub, service: ModelsService) -> None:
+    remote.gate.clear()
+    remote.cut_after = [1_000_000]
+    service.start_download(LOCAL_USER, NAME)
+    while service._downloads[NAME].done_bytes < 1_500_000:
+        time.sleep(0.01)
+    download = service._downloads[NAME].to_dict()
+    assert (download["stage"], download["by"]) == ("downloading", LOCAL_USER.name)
+    assert download["done_bytes"] < download["total_bytes"]
+    with pytest.raises(InputError, match="is being downloaded already"):
+        service.start_download(LOCAL_USER, NAME)
+    remote.gate.set()
+    assert ended(service, NAME)["stage"] == "done"
+    row = row_of(service, NAME)
+    assert (row["state"], row["place"], row["problem"]) == ("here", "cache", "")
+    assert (row["family"], row["protocol"], row["refuses"]) == ("Qwen2-VL", "Tempo", True)
+    assert 6_000_000 < row["parameters"] < 7_000_000
+    assert row["nf4_bytes"] < row["whole_bytes"] == 4 * row["parameters"]
+
+
+def test_a_cancelled_download_says_how_much_is_here_and_goes_on(
+    remote: FakeHub, service: ModelsService
+) -> None:
+    remote.gate.clear()
+    service.start_download(LOCAL_USER, NAME)
+    while service._downloads[NAME].done_bytes < 1_000_000:
+        time.sleep(0.01)
+    service.start_download(LOCAL_USER, "someone/else")
+    assert service.cancel_download("someone/else").stage == "cancelled", "it had not begun"
+    service.cancel_download(NAME)
+    remote.gate.set()
+    assert ended(service, NAME)["stage"] == "cancelled"
+    assert service.hub.partial_bytes(NAME) > 0
+    with pytest.raises(InputError, match="is not being downloaded"):
+        service.cancel_download(NAME)
+    service.start_download(LOCAL_USER, NAME)
+    assert ended(service, NAME)["stage"] == "done"
+    assert remote.ranges[-1].startswith("bytes=")
+
+
+def test_what_goes_wrong_is_a_sentence_without_token_and_folders(
+    remote: FakeHub, service: ModelsService, tmp_path: Path
+) -> None:
+    service.start_download(LOCAL_USER, "someone/else")
+    failed = ended(service, "someone/else")
+    assert failed["stage"] == "failed"
+    assert "has no model someone/else" in failed["message"]
+    with pytest.raises(InputError, match="is no hub name"):
+        service.start_download(LOCAL_USER, "grounder")
+    said = json.dumps(service.overview(LOCAL_USER))
+    assert "hf_secret" not in said
+    assert str(tmp_path) not in said
+
+
+def test_known_grounders_tell_what_they_can_do(service: ModelsService) -> None:
+    row = row_of(service, "MCG-NJU/TimeLens2-4B")
+    assert row["state"] == "absent"
+    assert (row["licence"], row["family"], row["protocol"]) == ("Apache-2.0", "Qwen3-VL", "TimeLens2")
+    assert (row["names_sets"], row["refuses"], row["is_calibrated"]) == (True, False, False)
+    assert row["source"] == "https://huggingface.co/MCG-NJU/TimeLens2-4B"
+    assert row_of(service, "NemoStation/Marlin-2B")["is_gated"]
+    assert row_of(service, "zeqianli/UniTime")["base"] == "Qwen/Qwen2-VL-7B-Instruct"
+    assert row_of(service, "tempo-tiny")["state"] == "served"
+
+
+def test_a_folder_of_ones_own_goes_by_a_name_of_its_own(service: ModelsService, tmp_path: Path) -> None:
+    folder = shutil.copytree(SHIPPED, tmp_path / "grounder")
+    other = shutil.copytree(SHIPPED, tmp_path / "more" / "grounder")
+    assert service.add_folder(str(folder)) == "grounder"
+    assert service.add_folder(str(folder)) == "grounder", "the same folder is one model"
+    assert service.add_folder(str(other)) == "grounder-2"
+    assert row_of(service, "grounder")["state"] == "here"
+    said = json.dumps(service.overview(LOCAL_USER))
+    assert str(tmp_path) not in said
+    for path in ("", "grounder", str(tmp_path / "nowhere")):
+        with pytest.raises(InputError, match="There is no folder"):
+            service.add_folder(path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError):
+        service.add_folder(str(tmp_path / "empty"))
+    shutil.rmtree(other)
+    assert row_of(service, "grounder-2")["problem"]
+    service.remove("grounder-2")
+    assert "grounder-2" not in json.dumps(service.overview(LOCAL_USER))
+    with pytest.raises(InputError, match="not among the models that were added"):
+        service.remove("tempo-tiny")
+
+
+def test_another_model_is_served_and_one_that_cannot_be_loaded_leaves_the_served_one(
+    service: ModelsService, tmp_path: Path
+) -> None:
+    for name in ("good", "broken", "too-large"):
+        service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / name)))
+    served = service.engines.get()
+    for name, problem in (
+        ("broken", "broken could not be loaded: model.safetensors is damaged."),
+        ("too-large", "the memory does not hold it beside the served model"),
+    ):
+        service.serve(name)
+        assert service.engines.wait(300)
+        assert problem in service.served()["problem"]
+        assert service.engines.get() is served
+        assert (service.served()["name"], service.served()["state"]) == ("tempo-tiny", "ready")
+    service.serve("good")
+    assert service.engines.wait(300)
+    assert service.served() == {
+        "name": "good",
+        "state": "ready",
+        "message": "good@0/nf4 is ready.",
+        "model_id": "good@0/nf4",
+        "loading": None,
+        "problem": "",
+    }
+    assert row_of(service, "good")["state"] == "served"
+    assert row_of(service, "tempo-tiny")["state"] == "here"
+    with pytest.raises(InputError, match="good is served already"):
+        service.serve("good")
+    with pytest.raises(InputError, match=r"good is served\. Serve another"):
+        service.remove("good")
+    with pytest.raises(InputError, match="is not on this machine"):
+        service.serve("MCG-NJU/TimeLens2-4B")
+    service.serve("tempo-tiny")
+    assert service.engines.wait(300)
+    assert service.served()["name"] == "tempo-tiny"
+
+
+def test_offered_models_are_remembered(service: ModelsService, tmp_path: Path) -> None:
+    service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / "good")))
+    service.offer("good", is_offered=True)
+    with pytest.raises(InputError, match="is not on this machine"):
+        service.offer(NAME, is_offered=True)
+    assert SettingsFile(tmp_path / "models.json").read().offered == ("good",)
+    service.offer("good", is_offered=False)
+    assert SettingsFile(tmp_path / "models.json").read().offered == ()
+    (tmp_path / "models.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"damaged\. Delete it"):
+        service.settings.read()
+
+
+def test_proposers_are_named_and_taken_back(service: ModelsService) -> None:
+    assert service.store is not None
+    service.store.import_rows([Row(qid="q", vid="v", query="a")], dataset="set", op_id="1")
+    user = replace(LOCAL_USER, roles=GRANTS[Role.ADMINISTRATOR])
+    service.name_proposer(user, "set", NAME, is_named=True, op_id="2")
+    assert service.overview(user)["datasets"] == [{"name": "set", "proposers": ["grounder"]}]
+    service.name_proposer(user, "set", "grounder", is_named=False, op_id="3")
+    assert service.overview(user)["datasets"] == [{"name": "set", "proposers": []}]
