@@ -65,6 +65,11 @@ class KnownGrounder:
         return protocol_named(HUB_NAMES.get(self.name.lower(), plain))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it was not trained to ground: it is asked as its family's plain protocol asks."""
+        return self.name.lower() not in HUB_NAMES
+
+    @property
     def source(self) -> str:
         """Its page on the hub."""
         return f"https://huggingface.co/{self.name}"

@@ -158,7 +158,7 @@ class ModelsService:
                     "nf4_bytes": known.loaded_bytes("nf4", device),
                     "whole_bytes": known.loaded_bytes("whole", device),
                     "protocol": protocol.title,
-                    "protocol_is_known": protocol.title not in ("Qwen2.5-VL", "Qwen3.5"),
+                    "is_plain": known.is_plain,
                     "names_sets": protocol.sets,
                     "refuses": protocol.refuses,
                 }
@@ -390,7 +390,7 @@ def describe(folder: Path, _changed_ns: int, device: str) -> dict[str, Any]:
         "whole_bytes": whole.weight_bytes,
         "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
         "protocol": choice.protocol.title,
-        "protocol_is_known": choice.is_known,
+        "is_plain": not choice.is_known,
         "names_sets": choice.protocol.sets,
         "refuses": choice.protocol.refuses,
     }

@@ -13,6 +13,7 @@ const make = (tag, text = "", attributes = {}, ...children) => {
 };
 const gigabytes = (bytes) =>
   bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+const weights = (count) => (count >= 1e9 ? `${(count / 1e9).toFixed(1)} B weights` : `${(count / 1e6).toFixed(1)} M weights`);
 /** Text that changes only when it differs, so that a screen reader hears what is new. */
 const say = (node, text) => {
   if (node.textContent !== text) node.textContent = text;
@@ -93,8 +94,8 @@ root.replaceChildren(
   servedLine,
   line,
   here,
-  known,
   make("section", "", { "aria-label": "Add a model", class: "tempo-models-add" }, nameForm, folderForm),
+  known,
   datasets,
 );
 
@@ -148,7 +149,7 @@ function newRow(name) {
   parts.download.addEventListener("click", () => act("/downloads", { name }));
   parts.cancel.addEventListener("click", () => act("/downloads/cancel", { name }));
   parts.serve.addEventListener("click", () =>
-    act("/serve", { name, four_bit: parts.precision.value === "nf4" }, `${name} is being loaded beside the served model.`),
+    act("/serve", { name, four_bit: parts.precision.value === "nf4" }),
   );
   parts.remove.addEventListener("click", () => act("/removals", { name }, `${name} is off the list; its files stay.`));
   parts.offered.addEventListener("change", () => act("/offered", { name, is_offered: parts.offered.checked }));
@@ -162,8 +163,8 @@ function drawRow(row, overview) {
   const { machine, may_administer: mayAdminister } = overview;
   const whole = machine.device === "cuda" ? "bfloat16" : "float32";
   const isHere = ["served", "loading", "here"].includes(row.state);
-  const facts = [row.family, row.parameters && `${(row.parameters / 1e9).toFixed(row.parameters < 1e8 ? 3 : 1)} B weights`];
-  facts.push(row.licence && `licence: ${row.licence}`, row.base && `adapter of ${row.base}`);
+  const facts = [row.family, row.parameters && weights(row.parameters)];
+  facts.push(`licence: ${row.licence ?? "as its owner says"}`, row.base && `adapter of ${row.base}`);
   facts.push(row.is_gated && "given out on request", row.place === "folder" && "a folder of your own");
   say(parts.facts, facts.filter(Boolean).join(" · "));
   if (row.source) {
@@ -172,10 +173,10 @@ function drawRow(row, overview) {
   }
   const abilities = [];
   if (row.protocol) {
-    abilities.push(row.names_sets ? "several moments" : "one moment");
-    abilities.push(row.refuses ? "taught to refuse" : "never taught to refuse, asked yes or no in a second turn");
+    const refuses = row.refuses ? "taught to refuse" : "never taught to refuse, asked yes or no in a second turn";
+    if (row.is_plain) abilities.push("not trained to ground, asked as its family’s plain model");
+    else abilities.push(row.names_sets ? "several moments" : "one moment", refuses, `asked as ${row.protocol}`);
     abilities.push(row.is_calibrated ? "calibrated" : "not calibrated");
-    abilities.push(row.protocol_is_known ? `asked as ${row.protocol}` : "asked as its family’s plain model");
   }
   say(parts.abilities, abilities.join(" · "));
   const holds = (bytes) => `${gigabytes(bytes)}${bytes > machine.total_bytes ? " (more than there is)" : ""}`;
