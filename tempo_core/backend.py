@@ -16,6 +16,7 @@ from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.protocols import Choice
 from tempo_core.protocols.base import Protocol
+from tempo_core.vocabulary import Understanding, Vocabulary
 
 if TYPE_CHECKING:
     from tempo_core.calibration import PlattScaling
@@ -36,11 +37,17 @@ class Backend(ABC):
     """What makes P(relevant) a frequency, where the model was calibrated."""
     notes: list[str]
     """What a person should know before they believe an answer."""
+    vocabulary: Vocabulary | None = None
+    """The words that the model was taught, where it says so."""
 
     @property
     def protocol(self) -> Protocol:
         """How the model is asked and how it answers."""
         return self.choice.protocol
+
+    def understanding(self, query: str) -> Understanding | None:
+        """Whether the model knows what a query asks for, before it looks at anything; None where it cannot say."""
+        return None if self.vocabulary is None else self.vocabulary.understanding(query)
 
     def step_for(self, duration_s: float) -> float | None:
         """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own."""

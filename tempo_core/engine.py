@@ -41,6 +41,7 @@ from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
 from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
 from tempo_core.thinking import think
+from tempo_core.vocabulary import Understanding
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
@@ -65,10 +66,11 @@ class Answer:
     relevance: float | None
     """P(relevant): the probability that the answer opens with a moment rather than the refusal; where a model knows no
     refusal, that it says yes rather than no when it is asked whether this happens at all; scaled where it was
-    calibrated; None where an endpoint gives no log-probabilities."""
+    calibrated; None where an endpoint gives no log-probabilities, or the question was not understood."""
     refused: bool
+    """Whether the model says that nothing in the clip matches. Not understanding the question is no refusal."""
     text: str
-    """The answer as the model wrote it, its thought first where it has one."""
+    """The answer as the model wrote it, its thought first where it has one; empty where it was not asked."""
     ranked: list[tuple[Moment, float]]
     """Windows of the n best answers with a moment, best first, refused or not; a score is the probability of
     the answers that hold the window."""
@@ -79,6 +81,13 @@ class Answer:
     notes: list[str] = field(default_factory=list)
     """What a person should know before they believe it: nothing for a model that is asked as it was trained and was
     taught to refuse."""
+    understood: Understanding | None = None
+    """Whether the model knows what was asked for; None where it does not say which words it was taught."""
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether the answer is about the clip: moments or the refusal."""
+        return self.understood is None or self.understood.is_understood
 
     def to_dict(self) -> dict[str, Any]:
         """The one documented JSON object of an answer, the same in the CLI, the HTTP API and the store."""
@@ -98,12 +107,16 @@ class Answer:
             "model_id": self.model_id,
             "timings": self.timings,
             "notes": self.notes,
+            "understood": None
+            if self.understood is None
+            else {"probability": self.understood.probability, "words": list(self.understood.words)},
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Answer":
         """The answer that `to_dict` described. Raises InputError when a part is missing or broken."""
         try:
+            understood = data.get("understood")
             return cls(
                 moments=[Moment(row["start_s"], row["end_s"]) for row in data["moments"]],
                 confidences=[_optional_float(row["confidence"]) for row in data["moments"]],
@@ -117,6 +130,12 @@ class Answer:
                 timings={str(stage): float(seconds) for stage, seconds in data["timings"].items()},
                 query=str(data["query"]),
                 notes=[str(note) for note in data.get("notes", ())],
+                understood=None
+                if understood is None
+                else Understanding(
+                    probability=float(understood["probability"]),
+                    words=tuple(str(word) for word in understood["words"]),
+                ),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
@@ -133,6 +152,7 @@ class Engine(Backend):
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
+        self.vocabulary = loaded.vocabulary
         self.scaling = read_scaling(loaded.adapter or loaded.folder, loaded.model_id)
         """What makes P(relevant) a frequency, where the model was calibrated."""
         self.notes = [] if loaded.choice.is_known else [loaded.choice.reason]
@@ -157,6 +177,7 @@ class Engine(Backend):
             "protocol_is_known": self.loaded.choice.is_known,
             "names_sets": self.protocol.sets,
             "refuses": self.protocol.refuses,
+            "words": None if self.vocabulary is None else len(self.vocabulary.content),
             "relevance": relevance_note(self.protocol, self.scaling),
             "dtype": str(model.dtype).removeprefix("torch."),
             "weight_bytes": int(model.get_memory_footprint()),
@@ -267,6 +288,21 @@ class Engine(Backend):
     ) -> Answer:
         """Decode and rank. `scorers_behind(ids)` makes what makes scorers behind the context and these ids."""
         laps = [time.perf_counter()]
+        understood = self.understanding(query)
+        if understood is not None and not understood.is_understood:
+            return Answer(
+                moments=[],
+                confidences=[],
+                relevance=None,
+                refused=False,
+                text="",
+                ranked=[],
+                model_id=self.model_id,
+                timings={},
+                query=clean_query(query),
+                notes=self.notes,
+                understood=understood,
+            )
         tokenizer, protocol = self.loaded.tokenizer, self.protocol
         max_new_tokens = (
             self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
@@ -360,6 +396,7 @@ class Engine(Backend):
             },
             query=clean_query(query),
             notes=self.notes,
+            understood=understood,
         )
 
 

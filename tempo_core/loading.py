@@ -43,6 +43,7 @@ from tempo_core.protocols import Choice, choose_protocol, protocol_named
 from tempo_core.protocols.base import Protocol
 from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.vision import MERGE, TEMPORAL_PATCH, Normaliser
+from tempo_core.vocabulary import Vocabulary, read_vocabulary
 
 EXACT_CPU_WEIGHTS = 200_000_000
 """Up to so many quantised weights, a CPU dequantises to float32 instead of using bitsandbytes' bfloat16 kernel.
@@ -79,6 +80,8 @@ class LoadedModel:
     device: str
     choice: Choice
     """How it is asked, and why so."""
+    vocabulary: Vocabulary | None
+    """The words that it was taught, where its folder names them."""
 
     @property
     def protocol(self) -> Protocol:
@@ -124,6 +127,10 @@ def load_model(
     choice = protocol_for(config["model_type"], protocol, folder, adapter_folder)
     if isinstance(choice.protocol, TempoProtocol):
         choice = replace(choice, protocol=choice.protocol.with_instruction(defaults.instruction))
+    # an adapter without a list of its own may have been taught any word
+    vocabulary = read_vocabulary(adapter_folder or folder)
+    if vocabulary is not None:
+        choice = replace(choice, protocol=replace(choice.protocol, clean=vocabulary.normalise))
     model = load_weights(folder, four_bit=four_bit, device=where)
     for name, token in (("image_token_id", IMAGE_PAD), ("video_token_id", VIDEO_PAD)):
         if getattr(model.config, name) != special_id(tokenizer, token):
@@ -152,6 +159,7 @@ def load_model(
         precision=precision,
         device=where,
         choice=choice,
+        vocabulary=vocabulary,
     )
 
 

@@ -25,7 +25,10 @@ IN_LINE = ("qid", "qid_is_int", "query", "vid", "duration_s", "extra")
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
-    """One row per line, with the prediction as its only version; an empty list of windows is a refusal."""
+    """One row per line, with the prediction as its only version; an empty list of windows is a refusal.
+
+    Where the model did not know what is asked, the row has no prediction.
+    """
     split = split_of(path, options)
     held_count = taken_count = 0
     for item in read_lines(path, lambda values, raw, origin: _read_line(values, split, raw, origin)):
@@ -35,6 +38,10 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         row, window_count, empty_count = item
         held_count, taken_count = held_count + window_count, taken_count + window_count - empty_count
         yield row
+        if not row.annotations:
+            place = f"line {row.origin.line if row.origin else 0} (qid {row.qid})"
+            reason = "the model did not know what is asked, which is no refusal"
+            yield Omission(file=path.name, place=place, reason=reason)
         if empty_count:
             place = f"line {row.origin.line if row.origin else 0} (qid {row.qid})"
             yield Omission(file=path.name, place=place, reason=f"{empty_count} windows without length")
@@ -65,6 +72,10 @@ def _row(
             name, values[name], "none of the windows has a length, and only [0, 0] says no moment"
         )
     triples = [triple for triple in triples if triple[0] != triple[1]]
+    understood = values.get("understood")
+    is_unknown = (
+        isinstance(understood, dict) and fields.number(understood.get("probability"), "understood") < 0.5
+    )
     prediction = AnnotatorVersion(
         annotator=fields.text(values.get("model", UNNAMED_MODEL), "model"),
         source="model",
@@ -79,7 +90,7 @@ def _row(
         vid=vid,
         duration_s=duration,
         split=split,
-        annotations=(prediction,),
+        annotations=() if is_unknown else (prediction,),
         extra={name: value for name, value in values.items() if name not in KNOWN},
         raw=raw,
         origin=origin,

@@ -15,7 +15,7 @@ from app.ground.service import GroundingService
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
-from tempo_core.errors import Cancelled
+from tempo_core.errors import Cancelled, InputError
 
 OWNER = "proposals"
 """Whose share of the model's queue is used."""
@@ -56,7 +56,10 @@ class Proposals:
         return proposals[-1] if proposals else None
 
     def absence(self, query: Query) -> str | None:
-        """Why the present model may not propose for the row's dataset; None: it may, or it is not known yet."""
+        """Why the present model does not propose for the row; None: it proposes, or it is not known yet.
+
+        It may not for the row's dataset, or it does not know what the row asks for, which is no refusal.
+        """
         names = self.store.proposers(query.dataset)
         model_id = self.grounding.engines.status.model_id
         if not names:
@@ -65,6 +68,10 @@ class Proposals:
             return (
                 f"{model_name(model_id)} is not named for the dataset {query.dataset}, so it does not propose"
             )
+        if model_id is not None and self.grounding.engines.status.state == "ready":
+            understood = self.grounding.engines.get().understanding(query.row.query)
+            if understood is not None and not understood.is_understood:
+                return f"{understood.sentence.removesuffix('.')}, and proposes nothing"
         return None
 
     def worth(self, query: Query, proposal: Proposal) -> SourceWorth:
@@ -117,6 +124,8 @@ class Proposals:
 
     def _propose(self, query: Query, clip: Clip, job: Job) -> Proposal:
         answer, context = self.grounding.encode_and_ask(job, clip, query.row.query)
+        if not answer.is_understood:  # the model was changed after it was asked whether it knows the words
+            raise InputError(answer.understood.sentence)
         return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))
 
     def request_all(self, queries: Sequence[Query], clip: Clip) -> None:

@@ -60,7 +60,9 @@ def progress_line(progress: Progress) -> str:
 
 def done_line(outcome: Outcome) -> str:
     """What to say when the answer is there."""
-    if outcome.answer.refused:
+    if not outcome.answer.is_understood:
+        result = outcome.answer.understood.sentence.removesuffix(".")
+    elif outcome.answer.refused:
         result = "Nothing in this clip matches"
     else:
         count = len(outcome.answer.moments)

@@ -105,6 +105,14 @@ class RefusalPart(Part):
     relevance: Probability | None
 
 
+class UnderstoodPart(Part):
+    """Whether the model knew what was asked, the words that it does not know, and what to tell a person then."""
+
+    probability: Probability
+    words: list[str]
+    sentence: str
+
+
 class SpanPart(Part):
     """A half-open stretch of the clip in milliseconds."""
 
@@ -225,6 +233,8 @@ class TimelineValue(Part):
     moments: list[MomentPart]
     ranked: list[RankedPart]
     refusal: RefusalPart | None
+    understood: UnderstoodPart | None = None
+    """None where the model does not say which words it was taught, and before an answer."""
     edit: EditPart | None = None
     """What is edited; the read-only timeline does without."""
 

@@ -28,6 +28,7 @@ def empty_value(message: str | None = None) -> Value:
         "moments": [],
         "ranked": [],
         "refusal": None,
+        "understood": None,
     }
 
 
@@ -63,6 +64,13 @@ def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, cont
         "moments": moments,
         "ranked": ranked,
         "refusal": {"refused": bool(answer.refused), "relevance": answer.relevance},
+        "understood": None
+        if answer.understood is None
+        else {
+            "probability": float(answer.understood.probability),
+            "words": list(answer.understood.words),
+            "sentence": answer.understood.sentence,
+        },
     }
 
 

@@ -88,6 +88,8 @@ def ground(
 def describe(answer: "Answer", context: "VideoContext") -> str:
     """The answer as a small table for people."""
     lines = [answer.query]
+    if answer.understood is not None and not answer.is_understood:
+        lines.append(f"  {answer.understood.sentence}")
     if answer.refused:
         stated = "" if answer.relevance is None else f" (P(relevant) = {answer.relevance:.2f})"
         lines.append(f"  no moment of this video matches{stated}")
@@ -97,6 +99,7 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
     relevance = "no P(relevant)" if answer.relevance is None else f"P(relevant) {answer.relevance:.2f}"
     spent, frames = int(context.allocation.tokens.sum()), len(context.frame_times_s)
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
+    relevance = "" if answer.relevance is None else f"P(relevant) {answer.relevance:.2f}; "
     lines.append(
         f"{relevance}; {frames} frames, {spent} tokens "
         f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"

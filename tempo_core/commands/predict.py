@@ -2,7 +2,8 @@
 
 One line a query, in QVHighlights' prediction format and more: `pred_relevant_windows` [[start_s, end_s,
 score], ...] ranks the windows of the best answers, `moments` [[start_s, end_s], ...] is the answer itself,
-`relevance` is P(relevant), and `refused` says whether the model refused. `run` names model and settings; a
+`relevance` is P(relevant), `refused` says whether the model refused, and `understood` whether it knew what was asked,
+where it names its words. `run` names model and settings; a
 file is never continued with others.
 """
 
@@ -144,6 +145,7 @@ def prediction(row: dict[str, Any], answer: "Answer", settings: dict[str, Any]) 
         "confidences": [None if figure is None else round(figure, 6) for figure in answer.confidences],
         "relevance": answer.relevance,
         "refused": answer.refused,
+        "understood": answer.to_dict()["understood"],
         "run": settings,
     }
 

@@ -128,6 +128,7 @@ def evaluate(
             "relevant": int(queries.relevant.sum()),
             "irrelevant": int((~queries.relevant).sum()),
             "refused": int(queries.refused.sum()),
+            "not_understood": int((~queries.understood).sum()),
             "videos": int(queries.clusters.max(initial=-1)) + 1,
             "rejected_windows": len(rejected),
         },

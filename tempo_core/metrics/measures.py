@@ -10,6 +10,10 @@
 | ra_iou | all queries | 0 for the wrong class, 1 for a right refusal, set IoU for a right answer |
 | over_refusal | queries with a moment | share refused |
 | missed_refusal | queries without a moment | share answered |
+| not_understood | all queries | share whose question the model says that it does not know |
+
+A question that was not understood has no moments and is no refusal: with a moment it scores 0, without one it is left
+out of every measure but `not_understood`, as nothing was said about the clip.
 """
 
 from dataclasses import dataclass
@@ -132,6 +136,8 @@ class QueryScores:
     relevant: Bools
     """Whether the ground truth has a moment."""
     refused: Bools
+    understood: Bools
+    """Whether the model knew what was asked."""
     relevance: Floats
     first_iou: Floats
     """IoU of the best-scored window with its best moment; 0 for a refusal and for nothing said."""
@@ -162,6 +168,7 @@ def score_queries(pairs: Pairs, answers: Answers) -> QueryScores:
     return QueryScores(
         relevant=relevant,
         refused=answers.refused,
+        understood=answers.understood,
         relevance=answers.relevance,
         first_iou=best_iou(answers.ranked, truth),
         set_iou=np.where(relevant, set_iou(predicted, truth), right_refusal),
@@ -185,6 +192,7 @@ def whole_clip(pairs: Pairs) -> Answers | None:
         ranked=windows,
         moments=windows,
         refused=np.zeros(len(clips), dtype=bool),
+        understood=np.ones(len(clips), dtype=bool),
         relevance=np.full(len(clips), np.nan),
     )
 
@@ -192,16 +200,19 @@ def whole_clip(pairs: Pairs) -> Answers | None:
 def measure(scores: QueryScores) -> dict[str, Ratio]:
     """Every measure of the table above that is one ratio; `mean_f1`, the mean of two, is added in `evaluation`."""
     size = len(scores.relevant)
-    everything, relevant = np.ones(size), scores.relevant.astype(np.float64)
+    judged = scores.relevant | scores.understood
+    everything, relevant = judged.astype(np.float64), scores.relevant.astype(np.float64)
     measures = {"miou": Ratio(numerator=scores.first_iou * relevant, denominator=relevant)}
     for threshold in RECALL_THRESHOLDS:
         hit = (scores.first_iou >= threshold) & scores.relevant
         measures[f"recall@{threshold}"] = Ratio(numerator=hit.astype(np.float64), denominator=relevant)
-    measures["set_iou"] = Ratio(numerator=scores.set_iou, denominator=everything)
+    measures["set_iou"] = Ratio(numerator=scores.set_iou * everything, denominator=everything)
     measures["relevant_set_iou"] = Ratio(numerator=scores.set_iou * relevant, denominator=relevant)
     for column, threshold in enumerate(SET_THRESHOLDS):
-        measures[f"set_f1@{threshold}"] = Ratio(numerator=scores.set_f1[:, column], denominator=everything)
-    count_correct = scores.count_correct.astype(np.float64)
+        measures[f"set_f1@{threshold}"] = Ratio(
+            numerator=scores.set_f1[:, column] * everything, denominator=everything
+        )
+    count_correct = scores.count_correct * everything
     measures["count_accuracy"] = Ratio(numerator=count_correct, denominator=everything)
 
     # Edge errors: means over the matched moments, summed per query.
@@ -216,12 +227,14 @@ def measure(scores: QueryScores) -> dict[str, Ratio]:
 
     # Refusal: F1 of the two classes, and the two ways to be wrong.
     is_relevant, refused = scores.relevant, scores.refused
+    is_irrelevant, answered = ~is_relevant & scores.understood, ~refused & scores.understood
     shares = {
-        "refused_f1": (2 * (refused & ~is_relevant), refused.astype(np.int64) + ~is_relevant),
-        "relevant_f1": (2 * (~refused & is_relevant), (~refused).astype(np.int64) + is_relevant),
-        "ra_iou": ((is_relevant != refused) * scores.set_iou, everything),
+        "refused_f1": (2 * (refused & is_irrelevant), refused.astype(np.int64) + is_irrelevant),
+        "relevant_f1": (2 * (answered & is_relevant), answered.astype(np.int64) + is_relevant),
+        "ra_iou": ((is_relevant != refused) * scores.set_iou * everything, everything),
         "over_refusal": (refused & is_relevant, is_relevant),
-        "missed_refusal": (~refused & ~is_relevant, ~is_relevant),
+        "missed_refusal": (answered & is_irrelevant, is_irrelevant),
+        "not_understood": (~scores.understood, np.ones(size)),
     }
     for name, (above, below) in shares.items():
         measures[name] = Ratio(numerator=above.astype(np.float64), denominator=below.astype(np.float64))

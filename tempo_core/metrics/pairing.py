@@ -99,6 +99,8 @@ class Answers:
     """The answer as a set, in any order."""
     refused: Bools
     """[N] whether it says that nothing matches; a missing prediction refuses nothing."""
+    understood: Bools
+    """[N] false where it says that it does not know what was asked: neither moments nor a refusal."""
     relevance: Floats
     """[N] P(some moment matches); NaN where the prediction does not say."""
 
@@ -142,6 +144,7 @@ def read_answers(pairs: Pairs, *, file: str = "predictions") -> tuple[Answers, t
         ranked=pad(ranked),
         moments=pad(moments),
         refused=np.array([row is not None and row.has_refused for row in rows], dtype=bool),
+        understood=np.array([row is None or row.understood for row in rows], dtype=bool),
         relevance=np.array(
             [np.nan if row is None or row.relevance is None else row.relevance for row in rows],
             dtype=np.float64,

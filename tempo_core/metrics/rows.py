@@ -182,9 +182,15 @@ class PredictionRow:
     refused: bool | None = None
     """Whether the model said that nothing matches; None when the row does not say."""
 
+    understood: bool = True
+    """Whether the model knew what was asked; if not, it said nothing about the clip."""
+
     @property
     def has_refused(self) -> bool:
-        """What the row says of itself, or else: a row without a single window is a refusal."""
+        """What the row says of itself, or else: a row without a single window is a refusal. A question that was not
+        understood is none."""
+        if not self.understood:
+            return False
         return (not self.windows and not self.moments) if self.refused is None else self.refused
 
 
@@ -368,6 +374,11 @@ def _prediction_row(row: _Fields) -> PredictionRow:
             row.refuse("pred_saliency_scores", saliency, rule)
             saliency = None
     refused = row.value_of("refused", bool, "it must be true or false")
+    understanding = row.data.get("understood")
+    probability = understanding.get("probability") if isinstance(understanding, dict) else None
+    if understanding is not None and not (is_number(probability) and 0 <= float(str(probability)) <= 1):
+        row.refuse("understood", understanding, "it must hold a probability from 0 to 1")
+        probability = None
     if windows is None and saliency is None and moments is None and refused is None and not row.problems:
         row.refuse(
             "pred_relevant_windows", "absent", "a prediction needs windows, saliency scores or a refusal"
@@ -383,4 +394,5 @@ def _prediction_row(row: _Fields) -> PredictionRow:
         saliency=None if saliency is None else tuple(saliency),
         relevance=row.number(relevance_field, "it must be a probability from 0 to 1", lambda x: 0 <= x <= 1),
         refused=refused,
+        understood=probability is None or probability >= 0.5,
     )

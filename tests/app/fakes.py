@@ -16,6 +16,7 @@ from tempo_core.allocation import Allocation
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.moments import Moment
+from tempo_core.vocabulary import Understanding
 
 TILES = 8
 
@@ -66,13 +67,18 @@ class FakeAnswer:
     query: str
     moments: list[Moment]
     confidences: list[float]
-    relevance: float
+    relevance: float | None
     refused: bool
     ranked: list[tuple[Moment, float]]
     text: str = "From 0001.0 to 0002.0."
     model_id: str = "fake-engine"
     timings: dict[str, float] = field(default_factory=lambda: {"answer_s": 0.01})
     notes: list[str] = field(default_factory=list)
+    understood: Understanding | None = None
+
+    @property
+    def is_understood(self) -> bool:
+        return self.understood is None or self.understood.is_understood
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -101,7 +107,7 @@ class FakeContext:
 
 
 class FakeEngine:
-    """Finds one moment, or refuses what is "purple"; waits while `gate` is cleared."""
+    """Finds one moment, refuses what is "purple", does not know an "axolotl"; waits while `gate` is cleared."""
 
     model_id = "fake-engine"
     defaults = GroundingDefaults()
@@ -119,6 +125,9 @@ class FakeEngine:
         if context.model_id != self.model_id:
             raise InputError(f"This context was encoded by {context.model_id}, not by {self.model_id}.")
         self.wait(cancel)
+        understood = self.understanding(query)
+        if understood is not None:
+            return FakeAnswer(query, [], [], None, False, [], text="", understood=understood)
         moment = Moment(1.0, 2.5)
         refused = "purple" in query
         return FakeAnswer(
@@ -130,6 +139,9 @@ class FakeEngine:
             refused=refused,
             ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)],
         )
+
+    def understanding(self, query: str) -> Understanding | None:
+        return Understanding(probability=0.0, words=("axolotl",)) if "axolotl" in query else None
 
     def step_for(self, duration_s: float) -> float:
         return 0.5

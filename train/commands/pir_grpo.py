@@ -49,6 +49,7 @@ def pir_grpo(
         return
     from train.data.negatives import rows_with_negatives
     from train.grpo.curriculum import run_curriculum
+    from train.taught_words import write_taught_words
     from train.trainer import adapt
 
     rows = rows_with_negatives(split.training, config.negatives, out, seed=config.seed)
@@ -58,4 +59,5 @@ def pir_grpo(
     with options.curve_bar(as_json) as on_progress:
         model = adapt(loaded.model, pir, parent=adapter)
         run_curriculum(model, encoder, rows, pir, out, on_progress=on_progress)
+    write_taught_words(out / "adapter", adapter or loaded.folder, rows)
     print(f"adapter: {out / 'adapter'}")

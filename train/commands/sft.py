@@ -63,6 +63,7 @@ def sft(
         options.show_plan(split, config, ("sft",), checkpoint=checkpoint, devices=devices, as_json=as_json)
         return
     from train.sft.trainer import run_sft
+    from train.taught_words import write_taught_words
     from train.trainer import adapt
 
     loaded, encoder = options.load_base(checkpoint, adapter, stage, four_bit=config.four_bit)
@@ -70,6 +71,7 @@ def sft(
         model = adapt(loaded.model, stage, parent=adapter)
         run_sft(model, encoder, split.training, stage, out, on_progress=on_progress)
     result = "checkpoint" if full else "adapter"
+    write_taught_words(out / result, adapter or loaded.folder, split.training)
     if full:
         for name in BESIDE_WEIGHTS:
             if (loaded.folder / name).is_file():

@@ -161,6 +161,7 @@ def loaded(model: Qwen2VLForConditionalGeneration, tokenizer: PreTrainedTokenize
         precision="float32",
         choice=Choice(TEMPO.with_instruction(DEFAULTS.instruction), "It is trained with it.", True),
         device="cpu",
+        vocabulary=None,
     )
 
 

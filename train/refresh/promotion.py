@@ -57,6 +57,7 @@ def answer_rows(
                 moments=tuple((m["start_s"], m["end_s"]) for m in moments),
                 relevance=answer_line["relevance"],
                 refused=answer_line["refused"],
+                understood=(answer_line.get("understood") or {"probability": 1.0})["probability"] >= 0.5,
             )
         )
     return predictions

@@ -29,6 +29,7 @@ from tempo_core.checkpoint import (
     fingerprint,
 )
 from tempo_core.errors import CheckpointError, InputError
+from tempo_core.vocabulary import FILE_NAME as VOCABULARY
 from train.checkpoints import exclusive_lock, read_json, write_json
 
 LINEAGE = "lineage.json"
@@ -115,6 +116,8 @@ class Registry:
         try:
             for file_name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
                 shutil.copyfile(adapter / file_name, partial / file_name)
+            if (adapter / VOCABULARY).is_file():
+                shutil.copyfile(adapter / VOCABULARY, partial / VOCABULARY)
             base = {"base_fingerprint": lineage.base_fingerprint, "name": name}
             write_json(partial / ADAPTER_LINEAGE, base)
             write_json(partial / LINEAGE, asdict(lineage))

@@ -41,6 +41,7 @@ from train.refresh.replay import (
     shapeworld_held_out,
     shapeworld_replay,
 )
+from train.taught_words import write_taught_words
 
 STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
 UNDECODABLE = "its video cannot be decoded"
@@ -201,6 +202,7 @@ class Refresh:
 
         # learn, and ask old and new about what was held out
         adapter = self.train(loaded, encoder, split.training)
+        write_taught_words(adapter, self._parent_folder() or loaded.folder, split.training)
         held_out = {"corrected": split.held_out, "kept": replay_held_out}
         scores = self.compare(adapter, {name: rows for name, rows in held_out.items() if rows})
         return self.register(adapter, split, scores)

@@ -17,10 +17,12 @@ from tempo_core.checkpoint import WEIGHTS
 from tempo_core.defaults import FILE_NAME, GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.vision import MERGE, PATCH_PX, TEMPORAL_PATCH
+from tempo_core.vocabulary import write_vocabulary
 from train.checkpoints import file_digest
 from train.scratch.architecture import NORMALISER
 from train.scratch.recipe import ScratchRecipe
 from train.scratch.tokenizer import build_tokenizer
+from train.shapeworld.vocabulary import shapeworld_vocabulary
 
 DEFAULTS = GroundingDefaults(
     max_frames=40,
@@ -45,6 +47,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_vocabulary(folder, shapeworld_vocabulary())
     defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
     preprocessor = {
         "image_processor_type": "Qwen2VLImageProcessor",

@@ -115,19 +115,20 @@ function drawStrip({ context, width, height }, { viewport }, colours, strip) {
   }
 }
 
-function momentsNote({ value, refused }) {
+function momentsNote({ value, refused, unknown }) {
+  if (unknown) return "not known";
   if (refused) return "none";
   return value.state === "ready" ? String(value.moments.length) : "";
 }
 
 function placeMoments(layer, state) {
-  const { value, viewport, selected_idx, refused } = state;
+  const { value, viewport, selected_idx, refused, unknown } = state;
   while (layer.children.length > value.moments.length + 1) layer.lastChild.remove();
   if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
-  setText(
-    layer.firstChild,
-    refused ? ["No relevant moment", relevanceText(value.refusal.relevance)].filter(Boolean).join(" · ") : "",
-  );
+  const note = refused
+    ? ["No relevant moment", relevanceText(value.refusal.relevance)].filter(Boolean).join(" · ")
+    : "";
+  setText(layer.firstChild, unknown ? value.understood.sentence : note);
   value.moments.forEach((moment, idx) => {
     const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
     placeMoment(node, moment, idx, viewport, nextStart(value.moments, moment));

@@ -26,19 +26,21 @@ export function showHead(head, state) {
   head.query.classList.toggle("tl-faint", !value.query);
   const text = summary(state);
   setText(head.chip, text);
-  head.chip.dataset.kind = state.refused ? "refused" : value.state;
+  head.chip.dataset.kind = state.refused || state.unknown ? "refused" : value.state;
   setText(head.status, value.state === "empty" ? "" : spokenSummary(state, text));
 }
 
-function summary({ value, refused }) {
+function summary({ value, refused, unknown }) {
   if (value.state === "empty") return "Waiting for a clip";
   if (value.state === "loading") return "Working";
   if (value.state === "error") return "Failed";
+  if (unknown) return "Not understood";
   return refused ? "Refused" : plural(value.moments.length, "moment");
 }
 
-function spokenSummary({ value, refused }, text) {
+function spokenSummary({ value, refused, unknown }, text) {
   if (value.state === "loading" || value.state === "error") return value.message ?? text;
+  if (unknown) return value.understood.sentence;
   if (refused) return "No relevant moment.";
   return [`${text} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(
     " ",
@@ -53,7 +55,7 @@ export function buildAside(actions) {
 /** Rebuilt only when the answer changes, so that focus stays where it is during playback. */
 export function showAside(aside, state) {
   const { value } = state;
-  const key = JSON.stringify([value.rev, value.state, value.moments, value.ranked, value.refusal]);
+  const key = JSON.stringify([value.rev, value.state, value.moments, value.ranked, value.refusal, value.understood]);
   if (aside.key !== key) {
     aside.key = key;
     aside.node.replaceChildren(...asideParts(aside, state));
@@ -73,6 +75,7 @@ function asideParts(aside, state) {
       el("p", { className: "tl-faint", text: "The model’s answer is listed here." }),
     ];
   }
+  if (state.unknown) return unknownCard(value.understood);
   const answer = state.refused ? refusalCard(value.refusal) : momentList(aside, value);
   return [...answer, ...rankedList(aside, value)];
 }
@@ -130,6 +133,20 @@ function refusalCard({ relevance }) {
             el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
             el("div", { className: "tl-row" }, forTheEye("", "P(relevant)"), meter(relevance)),
           ]),
+    ),
+  ];
+}
+
+function unknownCard({ sentence, words }) {
+  const remedy = words.length > 0 ? "Ask in other words, or load a model that knows them." : "Name what to look for.";
+  return [
+    el("h3", { text: "Moments" }),
+    el(
+      "div",
+      { className: "tl-refusal" },
+      el("strong", { text: "I do not know what that is" }),
+      el("p", { text: sentence }),
+      el("p", { text: remedy }),
     ),
   ];
 }

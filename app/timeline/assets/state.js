@@ -13,6 +13,7 @@ const EMPTY = {
   moments: [],
   ranked: [],
   refusal: null,
+  understood: null,
 };
 
 export class State {
@@ -76,6 +77,12 @@ export class State {
 
   get refused() {
     return this.value.state === "ready" && Boolean(this.value.refusal?.refused);
+  }
+
+  /** Whether the model said that it does not know what was asked: neither moments nor a refusal. */
+  get unknown() {
+    const { state, understood } = this.value;
+    return state === "ready" && understood !== null && understood.probability < 0.5;
   }
 
   get hasAxis() {

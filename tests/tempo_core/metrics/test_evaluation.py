@@ -54,6 +54,7 @@ def test_measures_by_hand() -> None:
         "ra_iou": pytest.approx(0.45),
         "over_refusal": 0.5,
         "missed_refusal": 0.5,
+        "not_understood": 0.0,
     }
     assert evaluation.auroc == 0.75
     assert (
@@ -127,6 +128,28 @@ def test_compare_says_which_is_better() -> None:
     assert evaluation["miou"].low == pytest.approx(0.1)
     assert evaluation["miou"].p_value < 0.02
     assert evaluation["over_refusal"].p_value == 1.0
+
+
+def test_not_knowing_what_was_asked_is_neither_an_answer_nor_a_refusal() -> None:
+    rows = [truth(0, [(0, 10)]), truth(1, [(0, 10)]), truth(2, []), truth(3, []), truth(4, [])]
+    predictions = [
+        predicted_row(0, [(0.0, 10.0, 1.0)]),
+        predicted_row(1, [], refused=False, understood=False),
+        predicted_row(2, [], refused=True),
+        predicted_row(3, [], refused=False, understood=False),
+        predicted_row(4, [], understood=False),  # no window alone would be a refusal
+    ]
+    measures = evaluate(predictions, rows, rules="strict").measures
+    values = {name: measures[name]["value"] for name in ("miou", "set_iou", "over_refusal", "missed_refusal")}
+    assert values == {
+        "miou": 0.5,
+        "set_iou": pytest.approx(2 / 3),
+        "over_refusal": 0.0,
+        "missed_refusal": 0.0,
+    }
+    assert measures["refused_f1"]["value"] == 1.0
+    assert measures["relevant_f1"]["value"] == pytest.approx(2 / 3)
+    assert measures["not_understood"]["value"] == pytest.approx(3 / 5)
 
 
 query = st.tuples(
