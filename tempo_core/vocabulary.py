@@ -87,8 +87,8 @@ class Understanding:
 
 
 def quoted(words: Iterable[str]) -> str:
-    """Words in quotation marks, the last after "and": “dog”, “beach” and “runs”."""
-    *first, last = [f"“{word}”" for word in words]
+    """Words in quotation marks, the last after "and": “dog”, “beach” and “runs”. Long ones are cut."""
+    *first, last = [f"“{word[:40]}”" for word in words]
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -1,6 +1,7 @@
 """`python -m train sft`: supervised training, from random weights by recipe, or on rows from a checkpoint."""
 
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,13 @@ def sft(
             metavar="RUN", help="folder of the finished run that a recipe such as tempo-tiny-motion follows"
         ),
     ] = None,
+    assets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="photographs and pictures of tempo-tiny-natural, made there if need be (default: OUT/assets)",
+        ),
+    ] = None,
     seed: options.Seed = 0,
     data: options.OptionalData = None,
     videos: options.Videos = None,
@@ -48,11 +56,11 @@ def sft(
     if data is None:
         of_data = {"dry-run": dry_run, "steps": steps, "checkpoint": checkpoint, "adapter": adapter}
         of_data |= {"videos": videos, "full": full, "devices": devices != 1}
-        _from_scratch(recipe, start, seed, out, of_data, as_json)
+        _from_scratch(recipe, start, assets, seed, out, of_data, as_json)
         return
-    if start is not None:
+    if start is not None or assets is not None:
         raise InputError(
-            "--start belongs to recipes from random weights; with --data, give --checkpoint or --adapter."
+            "--start and --assets belong to recipes without --data; with --data, give --checkpoint or --adapter."
         )
     config = options.fine_tuning(recipe or "tempo-tiny-refresh", seed)
     stage = replace(config.sft, method="full" if full else "lora")
@@ -82,6 +90,7 @@ def sft(
 def _from_scratch(
     name: str | None,
     start_folder: Path | None,
+    assets_folder: Path | None,
     seed: int,
     out: Path,
     of_data: Mapping[str, object],
@@ -99,11 +108,15 @@ def _from_scratch(
             raise InputError(
                 f"--{option} belongs to --data; a recipe from random weights decides everything itself. Leave it out."
             )
-    from train.scratch.checkpoint import export, start_in
+    from tempo_core.checkpoint import find_checkpoint
+    from train.naturalworld.assets import prepare_assets
+    from train.scratch.checkpoint import checkpoint_start, export, start_in
     from train.scratch.run import run
 
     recipe = RECIPES[name](seed)
-    if recipe.follows is None and start_folder is not None:
+    if assets_folder is not None and not recipe.needs_assets:
+        raise InputError(f"--assets was given, but {recipe.name} is drawn without them. Leave it out.")
+    if recipe.follows is None and start_folder is not None and not recipe.begins_with_checkpoint:
         raise InputError(f"--start was given, but {recipe.name} begins with random weights. Leave it out.")
     start = None
     if recipe.follows is not None:
@@ -118,6 +131,14 @@ def _from_scratch(
                 f"{start_folder} is a run of {before['name']} with seed {before['seed']}. {remedy}"
             )
         start = start_in(start_folder, fresh_language=False)
-    with exclusive_lock(out), options.curve_bar(as_json) as on_progress:
-        model, tokenizer = run(recipe, out, start=start, on_progress=on_progress)
-    print(f"checkpoint: {export(model, tokenizer, recipe, out / 'checkpoint')}")
+    with exclusive_lock(out):
+        assets = None
+        if recipe.needs_assets:
+            assets = prepare_assets(
+                assets_folder or out / "assets", on_progress=lambda message: print(message, file=sys.stderr)
+            )
+        if recipe.begins_with_checkpoint:
+            start = checkpoint_start(start_folder or find_checkpoint(None))
+        with options.curve_bar(as_json) as on_progress:
+            model, tokenizer = run(recipe, out, start=start, assets=assets, on_progress=on_progress)
+    print(f"checkpoint: {export(model, tokenizer, recipe, out / 'checkpoint', assets=assets)}")

@@ -25,12 +25,12 @@ from tempo_core.prompt import (
 )
 from tempo_core.timestamps import format_stamps
 from tempo_core.vision import resize_frame
-from train.scratch import labels
+from train.scratch.labels import ClipLabels, SceneLabels
 from train.scratch.recipe import Mixture
 from train.scratch.stamp_styles import styled_context, written
 from train.shapeworld.queries import Query, QueryMix, sample_queries
 from train.shapeworld.render import render
-from train.shapeworld.scene import TIERS, Scene, sample_scene, sample_still
+from train.shapeworld.scene import TIERS, sample_scene, sample_still
 
 IGNORED = -100
 LONGEST_QUESTION = 48
@@ -85,6 +85,8 @@ class Videos:
     """int64[B, K, 2]: first moment's start frame and end stamp index, IGNORED for irrelevant questions."""
     points: Tensor
     """int64[M, 4]: (b, k, question position, context position) where attention should point."""
+    world: str = "shapeworld"
+    """Whose labels these are."""
 
 
 def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list[Frames]:
@@ -98,17 +100,19 @@ def still_frames(step: int, *, seed: int, count: int, rich_share: float) -> list
             tier = TIERS["rich" if rng.random() < rich_share else "plain"]
             aspect = (1, 1) if size[0] == size[1] else (3, 4)
             scene = sample_still(int(rng.integers(2**31)), tier, aspect=aspect)
-            pictures.append((scene, 0, render(scene, short_side_px=112)[0]))
-        groups.append(_frames_with_labels(pictures, size))
+            pictures.append((SceneLabels(scene), 0, render(scene, short_side_px=112)[0]))
+        groups.append(frames_with_labels(pictures, size))
     return groups
 
 
-def _frames_with_labels(pictures: Sequence[tuple[Scene, int, np.ndarray]], size: tuple[int, int]) -> Frames:
-    """Pictures (scene, tick, uint8[H, W, 3]) at one size (height, width)."""
+def frames_with_labels(
+    pictures: Sequence[tuple[ClipLabels, int, np.ndarray]], size: tuple[int, int]
+) -> Frames:
+    """Pictures (their clip's labels, tick, uint8[H, W, 3]) at one size (height, width)."""
     rows, columns = size[0] // TOKEN_PX, size[1] // TOKEN_PX
-    looks = [labels.cell_looks(scene, tick, rows, columns) for scene, tick, _ in pictures]
-    surroundings = [labels.surroundings_of(scene)[tick] for scene, tick, _ in pictures]
-    readable = [labels.readable(scene)[tick] for scene, tick, _ in pictures]
+    looks = [labels.cells(tick, rows, columns) for labels, tick, _ in pictures]
+    surroundings = [labels.surroundings()[tick] for labels, tick, _ in pictures]
+    readable = [labels.readable()[tick] for labels, tick, _ in pictures]
     return Frames(
         pixels=torch.from_numpy(np.stack([resize_frame(picture, size) for _, _, picture in pictures])),
         looks=torch.from_numpy(np.stack(looks)),
@@ -118,8 +122,10 @@ def _frames_with_labels(pictures: Sequence[tuple[Scene, int, np.ndarray]], size:
 
 
 @dataclass(slots=True)
-class _Clip:
-    scene: Scene
+class Clip:
+    """A clip with its questions, as token ids."""
+
+    labels: ClipLabels
     frames: np.ndarray
     allocation: Allocation
     stamps: list[str]
@@ -128,6 +134,44 @@ class _Clip:
     context: list[int]
     questions: list[tuple[Query, list[int], list[int]]]
     """Query, its token ids and its answer's."""
+
+
+def stamps_of(rng: np.random.Generator, mixture: Mixture, step_s: float, ticks: int) -> list[str]:
+    """The stamps of frames a beat apart; sometimes at an odd rate, or with a last frame that is cut short."""
+    step_s = mixture.beat_s or step_s
+    if rng.random() >= 1 - mixture.odd_clocks:
+        step_s = float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
+    times_s = [i * step_s for i in range(ticks)]
+    last = 1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
+    return format_stamps(times_s, times_s[-1] + step_s * last)
+
+
+def make_clip(
+    tokenizer: PreTrainedTokenizerBase,
+    mixture: Mixture,
+    clip_labels: ClipLabels,
+    frames: np.ndarray,
+    allocation: Allocation,
+    stamps: list[str],
+    queries: Sequence[Query],
+) -> Clip:
+    """A clip in token ids, with `mixture.questions` questions; one is asked again where there are fewer."""
+    answer_stamps = written(stamps, mixture.stamps)
+    questions = []
+    for query in queries:
+        question = question_ids(tokenizer, query.text)
+        answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
+        if len(question) + len(answer) <= LONGEST_QUESTION:
+            questions.append((query, question, answer))
+    return Clip(
+        labels=clip_labels,
+        frames=frames,
+        allocation=allocation,
+        stamps=stamps,
+        stamp_tokens=[len(ids) for ids in tokenizer(answer_stamps, add_special_tokens=False)["input_ids"]],
+        context=styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps),
+        questions=[questions[i % len(questions)] for i in range(mixture.questions)],
+    )
 
 
 def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase) -> Videos:
@@ -161,14 +205,7 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
             allocator=allocator,
             seed=scene.seed,
         )
-        # Frame times: mostly the clip's beat, sometimes an odd rate or a last frame that is cut short.
-        step_s = mixture.beat_s or scene.step_s
-        if rng.random() >= 1 - mixture.odd_clocks:
-            step_s = float(rng.choice([0.5, 0.8, 1.5, 2.5, 3.0, rng.uniform(0.4, 4.0)]))
-        times_s = [i * step_s for i in range(scene.ticks)]
-        last = 1.0 if rng.random() < 1 - mixture.odd_clocks else float(rng.uniform(0.3, 1.0))
-        stamps = format_stamps(times_s, times_s[-1] + step_s * last)
-        answer_stamps = written(stamps, mixture.stamps)
+        stamps = stamps_of(rng, mixture, scene.step_s, scene.ticks)
 
         # A fifth of the clips is asked about what it does not show in half of the questions.
         mix = mixture.query_mix
@@ -178,28 +215,13 @@ def videos(step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedToken
         queries = sample_queries(rng, scene, mixture.questions + 2, mix, other_scenes)
         if not queries:
             queries = sample_queries(rng, scene, 2, UNKNOWN_ONLY, [])
-        questions = []
-        for query in queries:
-            question = question_ids(tokenizer, query.text)
-            answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
-            if len(question) + len(answer) <= LONGEST_QUESTION:
-                questions.append((query, question, answer))
-        clip = _Clip(
-            scene=scene,
-            frames=frames,
-            allocation=allocation,
-            stamps=stamps,
-            stamp_tokens=[
-                len(ids) for ids in tokenizer(answer_stamps, add_special_tokens=False)["input_ids"]
-            ],
-            context=styled_context(tokenizer, stamps, allocation.tokens.tolist(), mixture.stamps),
-            questions=[questions[i % len(questions)] for i in range(mixture.questions)],
-        )
+        clip = make_clip(tokenizer, mixture, SceneLabels(scene), frames, allocation, stamps, queries)
         clips.append(clip)
-    return _pack(clips, tokenizer)
+    return pack(clips, tokenizer)
 
 
-def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
+def pack(clips: list[Clip], tokenizer: PreTrainedTokenizerBase, *, world: str = "shapeworld") -> Videos:
+    """Clips of one length and one number of questions as tensors."""
     image_pad = special_id(tokenizer, IMAGE_PAD)
     vision_end = special_id(tokenizer, VISION_END)
     longest = max(len(clip.context) for clip in clips)
@@ -221,7 +243,7 @@ def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
     targets = np.full((*shape, longest_question), IGNORED)
     question_positions = np.zeros((3, *shape, longest_question), dtype=np.int64)
     question_end = np.zeros(shape, dtype=np.int64)
-    inside = np.zeros((*shape, clips[0].scene.ticks), dtype=bool)
+    inside = np.zeros((*shape, len(clips[0].frames)), dtype=bool)
     bounds = np.full((*shape, 2), IGNORED)
     points: list[tuple[int, int, int, int]] = []
     for b, clip in enumerate(clips):
@@ -254,7 +276,7 @@ def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
         context_positions=torch.from_numpy(positions),
         closing=torch.tensor(np.array(closing)),
         stamp_digits=torch.tensor(digits),
-        facts=torch.from_numpy(np.stack([labels.frame_facts(clip.scene) for clip in clips])),
+        facts=torch.from_numpy(np.stack([clip.labels.facts() for clip in clips])),
         questions=torch.from_numpy(questions),
         question_positions=torch.from_numpy(question_positions.reshape(3, -1, longest_question)),
         targets=torch.from_numpy(targets),
@@ -262,10 +284,11 @@ def _pack(clips: list[_Clip], tokenizer: PreTrainedTokenizerBase) -> Videos:
         inside=torch.from_numpy(inside),
         bounds=torch.from_numpy(bounds),
         points=torch.tensor(points, dtype=torch.long).view(-1, 4),
+        world=world,
     )
 
 
-def _group_frames(clips: list[_Clip]) -> tuple[list[Frames], np.ndarray]:
+def _group_frames(clips: list[Clip]) -> tuple[list[Frames], np.ndarray]:
     """All frames by size, and where each placeholder finds its token in the concatenation of the groups."""
     members: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for b, clip in enumerate(clips):
@@ -274,8 +297,8 @@ def _group_frames(clips: list[_Clip]) -> tuple[list[Frames], np.ndarray]:
     frames, first_token = [], {}
     token_count = 0
     for (height, width), places in members.items():
-        pictures = [(clips[b].scene, t, clips[b].frames[t]) for b, t in places]
-        frames.append(_frames_with_labels(pictures, (height, width)))
+        pictures = [(clips[b].labels, t, clips[b].frames[t]) for b, t in places]
+        frames.append(frames_with_labels(pictures, (height, width)))
         for place in places:
             first_token[place] = token_count
             token_count += (height // TOKEN_PX) * (width // TOKEN_PX)

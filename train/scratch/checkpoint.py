@@ -17,8 +17,10 @@ from tempo_core.checkpoint import WEIGHTS
 from tempo_core.defaults import FILE_NAME, GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.vision import MERGE, PATCH_PX, TEMPORAL_PATCH
-from tempo_core.vocabulary import write_vocabulary
+from tempo_core.vocabulary import Vocabulary, write_vocabulary
 from train.checkpoints import file_digest
+from train.naturalworld.assets import Assets
+from train.naturalworld.vocabulary import natural_vocabulary
 from train.scratch.architecture import NORMALISER
 from train.scratch.recipe import ScratchRecipe
 from train.scratch.tokenizer import build_tokenizer
@@ -42,12 +44,22 @@ def export(
     tokenizer: PreTrainedTokenizerBase,
     recipe: ScratchRecipe,
     folder: Path,
+    *,
+    assets: Assets | None = None,
 ) -> Path:
-    """Write the checkpoint; returns its folder. The model is converted to bfloat16 in place."""
+    """Write the checkpoint; returns its folder. The model is converted to bfloat16 in place.
+
+    `assets` are what the run saw of naturalworld, whose words are then known too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    write_vocabulary(folder, shapeworld_vocabulary())
+    vocabulary = shapeworld_vocabulary()
+    if assets is not None:
+        natural = natural_vocabulary(assets.concepts)
+        grammar = (vocabulary.grammar | natural.grammar) - vocabulary.content - natural.content
+        vocabulary = Vocabulary(content=vocabulary.content | natural.content, grammar=grammar)
+    write_vocabulary(folder, vocabulary)
     defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
     preprocessor = {
         "image_processor_type": "Qwen2VLImageProcessor",
@@ -74,6 +86,12 @@ class Start:
     tokenizer_seed: int
     """Seed of the text that its tokenizer was made from."""
 
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that its embeddings belong to."""
+        if self.whole:
+            return build_tokenizer(self.tokenizer_seed)
+        return AutoTokenizer.from_pretrained(self.folder)
+
     @property
     def digest(self) -> str:
         """SHA-256 of the weights' file."""
@@ -86,6 +104,20 @@ class Start:
             return saved["model"], saved["heads"]
         model = Qwen2VLForConditionalGeneration.from_pretrained(self.folder, dtype=torch.float32)
         return model.state_dict(), {}
+
+
+def checkpoint_start(folder: Path) -> Start:
+    """A start with all weights of a checkpoint of ours, such as the one that ships; its read-outs begin anew.
+
+    Raises InputError where the folder is no such checkpoint.
+    """
+    if not (folder / FILE_NAME).is_file() or not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"{folder} is no checkpoint such as tempo_core/checkpoints/tempo-tiny. Name one with --start."
+        )
+    return Start(
+        folder=folder, whole=False, tokenizer_seed=json.loads((folder / FILE_NAME).read_text()).get("seed", 0)
+    )
 
 
 def start_in(folder: Path, *, fresh_language: bool) -> Start:

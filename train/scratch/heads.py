@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneratio
 
 from train.scratch.batches import IGNORED, Frames, Videos
 from train.scratch.forward import read, see
-from train.scratch.labels import FACTS, LOOK_PARTS, LOOKS, SURROUNDINGS
+from train.scratch.labels import SHAPEWORLD, LabelSpec
 
 FRAME_LAYER, QUESTION_LAYER, POINTING_LAYER = 1, 3, 4
 """Where frames have been summed up, where the question has met them, and where attention points (of six layers)."""
@@ -39,11 +39,12 @@ class Heads(nn.Module):
     stamp_class: Tensor
     """int64[V]: class of each token that a stamp can be made of, else IGNORED."""
 
-    def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase, spec: LabelSpec = SHAPEWORLD) -> None:
         super().__init__()
-        self.looks = nn.Linear(hidden, LOOKS)
-        self.surroundings = nn.Linear(hidden, sum(SURROUNDINGS))
-        self.facts = nn.Linear(hidden, 3 * FACTS)
+        self.spec = spec
+        self.looks = nn.Linear(hidden, spec.looks)
+        self.surroundings = nn.Linear(hidden, sum(spec.surroundings))
+        self.facts = nn.Linear(hidden, 3 * spec.facts)
         pieces = [f"{n:02d}" for n in range(100)] + [f".{n}" for n in range(10)]
         self.stamps = nn.Linear(hidden, 3 * len(pieces))
         classes = torch.full((len(tokenizer),), IGNORED)
@@ -52,7 +53,27 @@ class Heads(nn.Module):
         self.asks = nn.Linear(hidden, 3 * _MATCH)
         self.shows = nn.Linear(hidden, 3 * _MATCH)
         for rare in (self.looks, self.facts):
-            nn.init.constant_(rare.bias, -3.0)
+            nn.init.constant_(rare.bias, spec.rare_bias)
+            if spec.begin_at_bias:
+                nn.init.zeros_(rare.weight)
+
+    def of(self, world: str) -> "Heads":
+        """The read-outs for a batch of a world: these know one only."""
+        return self
+
+
+class WorldHeads(nn.Module):
+    """Read-outs of several worlds over one model."""
+
+    def __init__(self, hidden: int, tokenizer: PreTrainedTokenizerBase, specs: dict[str, LabelSpec]) -> None:
+        super().__init__()
+        self.worlds = nn.ModuleDict({world: Heads(hidden, tokenizer, spec) for world, spec in specs.items()})
+
+    def of(self, world: str) -> Heads:
+        """The read-outs for a batch of a world."""
+        heads = self.worlds[world]
+        assert isinstance(heads, Heads)
+        return heads
 
 
 def vision_losses(
@@ -60,7 +81,7 @@ def vision_losses(
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Losses of the vision tower on frames and their visual tokens [F, N, D], and F1 by part of a look."""
     looks, surroundings, token_count = [], [], 0
-    counts = torch.zeros(3, LOOKS)  # true positives, predicted, true
+    counts = torch.zeros(3, heads.spec.looks)  # true positives, predicted, true
     for frames, tokens in zip(groups, visual_tokens, strict=True):
         readable = frames.readable
         logits = heads.looks(tokens)[readable].float()
@@ -69,7 +90,7 @@ def vision_losses(
         predicted = logits.detach() > 0
         counts += torch.stack([(predicted & target).sum((0, 1)), predicted.sum((0, 1)), target.sum((0, 1))])
         token_count += int(readable.sum()) * tokens.shape[1]
-        parts = heads.surroundings(tokens.mean(1)).float().split(SURROUNDINGS, dim=-1)
+        parts = heads.surroundings(tokens.mean(1)).float().split(heads.spec.surroundings, dim=-1)
         surroundings += [
             F.cross_entropy(part, kind, ignore_index=IGNORED, reduction="sum")
             for part, kind in zip(parts, frames.surroundings.T, strict=True)
@@ -80,7 +101,8 @@ def vision_losses(
         "surroundings": torch.stack(surroundings).sum() / frame_count,
     }
     scores = {}
-    for name, part in zip(("colour", "shape", "size", "pair"), counts.split(LOOK_PARTS, dim=1), strict=True):
+    names, widths = zip(*heads.spec.look_parts, strict=True)
+    for name, part in zip(names, counts.split(widths, dim=1), strict=True):
         hits, predictions, positives = part.sum(1)
         scores[f"{name}_f1"] = float(2 * hits / (predictions + positives).clamp_min(1))
     return losses, scores

@@ -1,5 +1,8 @@
 """What is true of every frame, as targets for the auxiliary heads: the scene says it all."""
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 
 from train.shapeworld.render import position
@@ -17,6 +20,72 @@ COUNTS = 4 + 2 * (_COLOURS + _SHAPES)
 _THING_FACTS = _COLOURS + _SHAPES + _COLOURS * _SHAPES + _SIZES * (_COLOURS + _SHAPES)
 FACTS = _THING_FACTS + len(WALLS) + len(SHOTS) + len(LIGHTS) + len(FADES) + COUNTS
 """Width of a frame's facts; each is true or false."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSpec:
+    """How wide a world's labels are: what the heads read out."""
+
+    look_parts: tuple[tuple[str, int], ...]
+    """Name and width of each part of a cell's look."""
+    surroundings: tuple[int, ...]
+    """Number of classes of each thing that is true of a whole frame."""
+    facts: int
+    rare_bias: float = -3.0
+    """Where the read-outs of looks and facts begin: -3 says that each is true one time in twenty."""
+    begin_at_bias: bool = False
+    """Whether they say nothing else at first: hundreds of random read-outs would drown every other loss."""
+
+    @property
+    def looks(self) -> int:
+        """Width of a look."""
+        return sum(width for _, width in self.look_parts)
+
+
+SHAPEWORLD = LabelSpec(
+    look_parts=tuple(zip(("colour", "shape", "size", "pair"), LOOK_PARTS, strict=True)),
+    surroundings=SURROUNDINGS,
+    facts=FACTS,
+)
+
+
+class ClipLabels(Protocol):
+    """The labels of one clip, of whatever world."""
+
+    def cells(self, tick: int, rows: int, columns: int) -> np.ndarray:
+        """bool[rows * columns, looks]."""
+        ...
+
+    def surroundings(self) -> np.ndarray:
+        """int[ticks, S]."""
+        ...
+
+    def readable(self) -> np.ndarray:
+        """bool[ticks]."""
+        ...
+
+    def facts(self) -> np.ndarray:
+        """bool[ticks, F]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SceneLabels:
+    """Those of a clip of shapeworld."""
+
+    scene: Scene
+
+    def cells(self, tick: int, rows: int, columns: int) -> np.ndarray:
+        return cell_looks(self.scene, tick, rows, columns)
+
+    def surroundings(self) -> np.ndarray:
+        return surroundings_of(self.scene)
+
+    def readable(self) -> np.ndarray:
+        return readable(self.scene)
+
+    def facts(self) -> np.ndarray:
+        return frame_facts(self.scene)
 
 
 def frame_facts(scene: Scene) -> np.ndarray:

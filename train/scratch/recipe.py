@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from train.naturalworld.queries import NaturalMix
 from train.shapeworld.queries import QueryMix
 
 
@@ -32,6 +33,9 @@ class Mixture:
     wall_chances: tuple[float, float] = (0.45, 0.15)
     """Chances that the wall changes, and once more: only two changes make the wall's colour worth reading."""
     max_tokens: int = 16
+    natural_share: float = 0.0
+    """Share of batches of naturalworld; those draw their clips and questions by the fields above that apply."""
+    natural_mix: NaturalMix = field(default_factory=NaturalMix)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +60,10 @@ class ScratchRecipe:
     seed: int = 0
     follows: str | None = None
     """Recipe whose finished run this one goes on from; None: it begins with random weights."""
+    begins_with_checkpoint: bool = False
+    """Whether the run begins with the weights of a checkpoint, whose tokenizer it makes larger."""
+    natural_vision_share: float = 0.0
+    """Share of the vision stage's batches that are of naturalworld."""
     tokenizer_seed: int | None = None
     """Seed of the text that the tokenizer is made from, or None: the run's own."""
     vision_steps: int
@@ -83,6 +91,11 @@ class ScratchRecipe:
     """1 makes batches beside the training, 0 in between; the batches are the same."""
     save_every: int = 200
     record_every: int = 20
+
+    @property
+    def needs_assets(self) -> bool:
+        """Whether photographs and pictures of things are needed."""
+        return self.natural_vision_share > 0 or any(phase.mixture.natural_share > 0 for phase in self.phases)
 
     def phase(self, step: int) -> Phase:
         """The joint stage's phase at a step."""

@@ -1,11 +1,13 @@
 """A small byte-level tokenizer with Qwen2-VL's special tokens; every stamp is three tokens, `00|12|.0`."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, TO
 from train.shapeworld.english import FreeEnglish
@@ -14,14 +16,17 @@ from train.shapeworld.scene import RICH, sample_scene
 
 _NAMES = "endoftext im_start im_end vision_start vision_end vision_pad image_pad video_pad"
 SPECIAL_TOKENS = tuple(f"<|{name}|>" for name in _NAMES.split())
-VOCABULARY = 1024
+VOCABULARY, LARGE_VOCABULARY = 1024, 4096
 
 _PIECES = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
 """Two digits, point and digit, punctuation, words, blanks: a stamp always falls into the same three pieces."""
 
 
-def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
-    """Train the tokenizer on shapeworld's English; all 256 bytes are in it, so any text encodes."""
+def build_tokenizer(seed: int = 0, *, sentences: Iterable[str] | None = None) -> PreTrainedTokenizerFast:
+    """Train the tokenizer on shapeworld's English; all 256 bytes are in it, so any text encodes.
+
+    With `sentences` of another world it is made from these too, and is four times as large.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -31,12 +36,12 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=VOCABULARY if sentences is None else LARGE_VOCABULARY,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_corpus(seed), trainer)
+    tokenizer.train_from_iterator(itertools.chain(_corpus(seed), sentences or ()), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -46,6 +51,21 @@ def build_tokenizer(seed: int = 0) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in ("<|im_end|>", "<|endoftext|>")],
     )
+
+
+def carry_over(embeddings: Tensor, before: PreTrainedTokenizerBase, after: PreTrainedTokenizerBase) -> Tensor:
+    """Embeddings [V, D] of one tokenizer's tokens for another's: a token that both have keeps its own, a new one gets
+    the mean of the pieces that it was before."""
+    known = before.get_vocab()
+    carried = torch.empty(len(after), embeddings.shape[1], dtype=embeddings.dtype)
+    for token, token_id in after.get_vocab().items():
+        pieces = (
+            [known[token]]
+            if token in known
+            else before.encode(after.decode([token_id]), add_special_tokens=False)
+        )
+        carried[token_id] = embeddings[pieces].mean(0) if pieces else embeddings.mean(0)
+    return carried
 
 
 def _corpus(seed: int) -> Iterator[str]:

@@ -56,7 +56,7 @@ def render(
     for i, time in enumerate(times):
         picture = painter.picture(float(time))
         if noise > 0:
-            picture = picture + noise * _noise(rng, size)
+            picture = picture + noise * unit_noise(rng, size)
         frames[i] = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
         if compressed:
             memory = io.BytesIO()
@@ -176,7 +176,7 @@ def _pattern(shot: str, size: tuple[int, int], unit_px: int, wall: str) -> np.nd
     return np.where(on[..., None], dark + 110, dark)
 
 
-def _noise(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def unit_noise(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Unit noise float32[H, W, 3]; large pictures repeat the bank's tile."""
     bank = _NOISE_BANK[int(rng.integers(len(_NOISE_BANK)))]
     y, x = int(rng.integers(40)), int(rng.integers(40))

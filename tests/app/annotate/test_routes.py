@@ -272,6 +272,17 @@ def test_a_model_is_not_asked_about_a_dataset_that_it_is_not_named_for(bench: Be
     assert (edit["model"]["moments"][0]["end_ms"], edit["model_absence"]) == (900, None)
 
 
+def test_a_model_proposes_nothing_where_it_does_not_know_what_is_asked(bench: Bench) -> None:
+    bench.store.import_rows([row(9, "first", "an axolotl appears")], dataset="films", op_id="films")
+    bench.store.save_proposer("films", "fake-engine", op_id="named", actor="test")
+    query_id, who = bench.store.find("films", 9).id, f"{annotator_with('model-first')}/annotator"
+    answer = bench.get(f"/queries/{query_id}/proposal", who=who).json()
+    absence = "This model does not know “axolotl”, so it says nothing about the clip, and proposes nothing"
+    assert (answer["state"], answer["message"], answer["model"]) == ("none", absence, None)
+    assert bench.store.proposals(query_id) == []
+    assert bench.engine.encoded == []
+
+
 def test_beside_a_proposal_stands_what_its_model_is_worth_here(bench: Bench) -> None:
     who = f"{annotator_with('original-first')}/annotator"
     bench.ready(1, who=who)

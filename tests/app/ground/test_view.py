@@ -12,6 +12,7 @@ from app.ground.engines import EngineStatus
 from app.ground.view import done_line, model_html, percent, progress_line, result_html, status_html
 from app.job_queue import Progress
 from app.media.library import ClipFacts
+from tempo_core.vocabulary import Understanding
 from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
 
 
@@ -24,6 +25,7 @@ def outcome(**changes: Any) -> Any:
         refused=False,
         moments=[1, 2],
         relevance=0.95,
+        is_understood=True,
         timings={"answer_s": 0.25, "read_frames_s": 1},
         model_id=HOSTILE,
         notes=[HOSTILE],
@@ -85,7 +87,20 @@ def test_numbers_and_lines_read_well() -> None:
     assert progress_line(Progress(stage="queued", position=1)) == "Waiting: 1 question is before yours."
     assert progress_line(Progress(stage="queued", position=2)) == "Waiting: 2 questions are before yours."
     assert done_line(outcome()) == "2 moments found. Answered in 1.3 s."
-    refused = outcome(answer=SimpleNamespace(refused=True), reused=True)
+    refused = outcome(answer=SimpleNamespace(refused=True, is_understood=True), reused=True)
     assert done_line(refused).startswith(
         "Nothing in this clip matches. Answered in 1.3 s from the same context;"
     )
+    understood = Understanding(probability=0.0, words=("dog", HOSTILE))
+    unknown = SimpleNamespace(
+        understood=understood,
+        is_understood=False,
+        relevance=None,
+        refused=False,
+        timings={},
+        model_id="",
+        notes=[],
+    )
+    assert done_line(outcome(answer=unknown)).startswith("This model does not know “dog” and “")
+    assert hostile_texts(status_html(done_line(outcome(answer=unknown)))) == 1
+    assert "none" in page_text(result_html(outcome(answer=unknown)))

@@ -17,6 +17,7 @@ from app.timeline import Timeline, check_value, empty_value, error_value, loadin
 from app.timeline.component import ASSETS, assets_version, mount_assets
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
+from tempo_core.vocabulary import Understanding
 from tests.app.timeline.harness import ready_value
 
 
@@ -40,9 +41,10 @@ class Answer:
     query: str = "a red disc"
     moments: tuple[Moment, ...] = (Moment(1.0, 2.0),)
     confidences: tuple[float, ...] = (0.9,)
-    relevance: float = 0.8
+    relevance: float | None = 0.8
     refused: bool = False
     ranked: tuple[tuple[Moment, float], ...] = ((Moment(1.0, 2.0), 0.6), (Moment(0.0, 2.0), 0.3))
+    understood: Understanding | None = None
 
 
 STRIP = FilmStrip(tile_width=96, tile_height=54, columns=4, times_s=(0.0, 1.0))
@@ -90,7 +92,19 @@ def test_an_answer_becomes_plain_json() -> None:
             {"start_s": 0.0, "end_s": 2.0, "score": 0.3},
         ],
         "refusal": {"refused": False, "relevance": 0.8},
+        "understood": None,
     }
+
+
+def test_not_knowing_what_was_asked_is_a_state_of_its_own() -> None:
+    unknown = Understanding(probability=0.0, words=("dog",))
+    answer = Answer(moments=(), confidences=(), relevance=None, ranked=(), understood=unknown)
+    value = timeline_value(answer, clip(), STRIP, Context())
+    assert (value["moments"], value["ranked"], value["refusal"]) == ([], [], None)
+    assert value["understood"] == {"probability": 0.0, "words": ["dog"], "sentence": unknown.sentence}
+    assert check_value(value) == value
+    with pytest.raises(InputError, match=r"understood\.probability"):
+        check_value({**value, "understood": {**value["understood"], "probability": 2}})
 
 
 def test_a_clip_without_even_frames_states_no_rate() -> None:

@@ -1,0 +1,73 @@
+"""Batches of naturalworld as pure functions of (recipe seed, step), in the form of `train.scratch.batches`."""
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from tempo_core.allocation import allocate
+from train.naturalworld.assets import Assets
+from train.naturalworld.labels import NaturalLabels
+from train.naturalworld.queries import NaturalMix, sample_queries
+from train.naturalworld.render import render
+from train.naturalworld.scene import ASPECTS, sample_scene, still_scene
+from train.scratch.batches import Clip, Frames, Videos, frames_with_labels, make_clip, pack, stamps_of
+from train.scratch.recipe import Mixture
+
+WORLD = "naturalworld"
+_STILL_SIZES = {(84, 84): 0.3, (112, 112): 0.2, (56, 84): 0.3, (56, 56): 0.2}
+"""Sizes of still pictures (height, width) with their shares: those that allocations lead to."""
+
+
+def still_frames(step: int, *, seed: int, count: int, assets: Assets) -> list[Frames]:
+    """A batch for the vision stage: single pictures with things before photographs."""
+    rng = np.random.default_rng([seed, 3, step])
+    groups = []
+    for size, share in _STILL_SIZES.items():
+        aspect = (1, 1) if size[0] == size[1] else (2, 3)
+        pictures = []
+        for _ in range(max(1, round(count * share))):
+            scene = still_scene(int(rng.integers(2**31)), assets, aspect=aspect)
+            pictures.append((NaturalLabels(scene, assets), 0, render(scene, assets, short_side_px=112)[0]))
+        groups.append(frames_with_labels(pictures, size))
+    return groups
+
+
+def videos(
+    step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase, assets: Assets
+) -> Videos:
+    """B videos of one length, aspect and token budget, with K questions each."""
+    rng = np.random.default_rng([seed, 4, step])
+    ticks = int(rng.integers(mixture.ticks[0], mixture.ticks[1] + 1))
+    aspect = ASPECTS[int(rng.integers(len(ASPECTS)))]
+    tokens_per_frame, min_tokens = mixture.tokens_per_frame, mixture.min_tokens
+    if rng.random() < mixture.other_budgets:
+        tokens_per_frame, min_tokens = rng.uniform(4.0, 10.0), 2
+    names, shares = zip(*mixture.allocators, strict=True)
+    allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
+    scenes = []
+    while len(scenes) < mixture.videos:
+        scene = sample_scene(int(rng.integers(2**31)), assets, ticks=ticks, aspect=aspect)
+        if scene.events or scene.things:
+            scenes.append(scene)
+    clips: list[Clip] = []
+    for scene in scenes:
+        frames = render(scene, assets, short_side_px=112)
+        allocation = allocate(
+            frames,
+            budget_tokens=round(ticks * tokens_per_frame),
+            min_tokens=min_tokens,
+            max_tokens=mixture.max_tokens,
+            allocator=allocator,
+            seed=scene.seed,
+        )
+        stamps = stamps_of(rng, mixture, scene.step_s, ticks)
+        others = [other for other in scenes if other is not scene]
+        queries = sample_queries(rng, scene, assets, mixture.questions + 2, mixture.natural_mix, others)
+        if not queries:
+            # nothing of it can be asked for: what it does not show
+            queries = sample_queries(
+                rng, scene, assets, 2, NaturalMix(irrelevant=1.0, negatives=(0.0, 1.0, 0.0))
+            )
+        clips.append(
+            make_clip(tokenizer, mixture, NaturalLabels(scene, assets), frames, allocation, stamps, queries)
+        )
+    return pack(clips, tokenizer, world=WORLD)
