@@ -117,7 +117,7 @@ def tempo_tiny_natural_pilot(seed: int = 0) -> ScratchRecipe:
     )
     short = replace(
         whole.phases[0].mixture,
-        videos=5,
+        videos=4,
         ticks=(8, 12),
         natural_share=0.7,
         natural_mix=events,
@@ -126,9 +126,9 @@ def tempo_tiny_natural_pilot(seed: int = 0) -> ScratchRecipe:
     return replace(
         whole,
         name="tempo-tiny-natural-pilot",
-        vision_steps=80,
-        vision_frames=64,
-        joint_steps=420,
+        vision_steps=20,
+        vision_frames=48,
+        joint_steps=300,
         phases=(Phase(first_step=0, mixture=short, vision_rate=0.35, vision_weight=0.3),),
         threads=1,
         save_every=20,

@@ -91,7 +91,7 @@ def test_numbers_and_lines_read_well() -> None:
     assert done_line(refused).startswith(
         "Nothing in this clip matches. Answered in 1.3 s from the same context;"
     )
-    understood = Understanding(probability=0.0, words=("dog", HOSTILE))
+    understood = Understanding(probability=0.0, words=("dog", "<b>"))
     unknown = SimpleNamespace(
         understood=understood,
         is_understood=False,
@@ -102,5 +102,5 @@ def test_numbers_and_lines_read_well() -> None:
         notes=[],
     )
     assert done_line(outcome(answer=unknown)).startswith("This model does not know “dog” and “")
-    assert hostile_texts(status_html(done_line(outcome(answer=unknown)))) == 1
+    assert "<b>" in page_text(status_html(done_line(outcome(answer=unknown))))
     assert "none" in page_text(result_html(outcome(answer=unknown)))
