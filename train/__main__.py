@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from tempo_core import command_line
-from train.commands import adapters, experiment
+from train.commands import adapters, experiment, naturalworld
 from train.commands.curves import curves
 from train.commands.pir_grpo import pir_grpo
 from train.commands.refresh import refresh
@@ -15,6 +15,7 @@ from train.commands.shapeworld import shapeworld
 app = command_line.new_app("python -m train", "Learning: videos with known truth, and training.")
 for command in (shapeworld, sft, pir_grpo, refresh):
     app.command()(command)
+app.add_typer(naturalworld.app)
 app.add_typer(adapters.app)
 app.command()(curves)
 app.add_typer(experiment.app)

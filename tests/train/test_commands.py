@@ -173,7 +173,7 @@ def test_an_interrupted_command_says_how_to_go_on(
         (["sft", "--recipe", "tempo-tiny-motion", "--start", "y", "--out", "x"], "y holds no state.pt"),
         (
             ["sft", "--data", "z", "--start", "y", "--out", "x"],
-            "--start belongs to recipes from random weights",
+            "--start and --assets belong to recipes without --data",
         ),
         (["curves", "nowhere"], "nowhere/curves.jsonl does not exist"),
         (["sft", "--recipe", "qwen2-vl-2b", "--out", "x"], "qwen2-vl-2b fine-tunes on rows: give --data"),

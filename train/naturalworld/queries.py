@@ -354,7 +354,8 @@ def edit(rng: np.random.Generator, assets: Assets, scene: NaturalScene, predicat
         near = [
             other for other, concept in assets.concepts.items() if concept.category == own and other != name
         ]
-        name = _pick(rng, near if near and rng.random() < 0.6 else list(assets.concepts))
+        any_other = [other for other in assets.concepts if other != name]
+        name = _pick(rng, near if near and rng.random() < 0.6 else any_other)
     else:
         category = _pick(rng, [other for other in CATEGORY_WORDS if other != category])
     return (*predicate[:place], (name, category, tint), *predicate[place + 1 :])

@@ -6,6 +6,7 @@ at a tick is the scene's word; only what no question can ask for (drift, trembli
 """
 
 import io
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +48,10 @@ _DRIFT = 0.03
 """How far the camera always wanders, so that a frozen picture differs from a quiet one."""
 
 
+Footage = Callable[[int, float], list[Image.Image]]
+"""From what a shot looks at and a time in ticks to the picture and its halves, quarters, eighths."""
+
+
 def render(
     scene: NaturalScene,
     assets: Assets,
@@ -54,14 +59,16 @@ def render(
     short_side_px: int,
     times: np.ndarray | None = None,
     compress: bool = True,
+    footage: Footage | None = None,
 ) -> np.ndarray:
     """Frames uint8[N, H, W, 3] at `times` in ticks (default: every tick). Deterministic in scene, assets and arguments.
 
-    Without `compress` no frame goes through JPEG: a video file compresses by itself.
+    Without `compress` no frame goes through JPEG: a video file compresses by itself. Shots look at the assets'
+    photographs, or at other `footage`.
     """
     times = np.arange(scene.ticks, dtype=float) if times is None else times
     size = canvas_size(scene, short_side_px)
-    painter = _Painter(scene, assets, size)
+    painter = _Painter(scene, assets, size, footage or (lambda idx, time: _photograph(assets, idx)))
     rng = np.random.default_rng([scene.seed, 17])
     frames = np.empty((len(times), *size, 3), dtype=np.uint8)
     for i, time in enumerate(times):
@@ -84,18 +91,14 @@ def canvas_size(scene: NaturalScene, short_side_px: int) -> tuple[int, int]:
 class _Painter:
     """Draws one scene at any time."""
 
-    def __init__(self, scene: NaturalScene, assets: Assets, size: tuple[int, int]) -> None:
-        self.scene, self.assets = scene, assets
+    def __init__(self, scene: NaturalScene, assets: Assets, size: tuple[int, int], footage: Footage) -> None:
+        self.scene, self.assets, self.footage = scene, assets, footage
         self.height, self.width = size
         rng = np.random.default_rng([scene.seed, 19])
         self.wander = rng.uniform(0, 2 * np.pi, 6)
-        self.other = int(rng.choice(assets.photograph_indices(self._splits())))
         self.words = [str(word) for word in rng.choice(_WORDS, size=8)]
         self.corner = int(rng.integers(4))
         self.texture_seed = int(rng.integers(2**31))
-
-    def _splits(self) -> list[str]:
-        return [self.assets.photographs[self.scene.shots[0].photograph].split]
 
     def picture(self, time: float) -> Image.Image:
         """RGB at a time in ticks, without grain."""
@@ -127,10 +130,15 @@ class _Painter:
         )
 
     def _source_time(self, time: float) -> float:
-        """How far the world before the camera has come: it stands still, crawls or races during a tempo event."""
+        """How far the world before the camera has come: it stands still, crawls or races during a tempo event.
+
+        Behind a frozen picture it goes on, so that the first picture afterwards is another one.
+        """
         gone = time
         for event in self.scene.events:
-            rate = {"frozen": 0.0, "slow motion": 0.25, "time lapse": 4.0}.get(event.kind)
+            if event.kind == "frozen" and event.start <= time < event.end:
+                gone -= time - event.start
+            rate = {"slow motion": 0.25, "time lapse": 4.0}.get(event.kind)
             if rate is not None and time > event.start:
                 gone -= (1 - rate) * (min(time, event.end) - event.start)
         return gone
@@ -139,11 +147,12 @@ class _Painter:
         """The shot's photograph as its camera sees it."""
         rng = np.random.default_rng([shot.seed, 23])
         x, y = rng.uniform(0.38, 0.62, 2)
-        zoom, roll = float(rng.uniform(1.7, 2.2)), float(rng.uniform(-0.05, 0.05))
+        zoom, roll = float(rng.uniform(*self.scene.zoom)), float(rng.uniform(-0.05, 0.05)) * self.scene.drift
         for event in self.scene.events:
-            if event.kind in CAMERA and shot.start <= event.start < shot.end and time >= event.start:
-                share = min(1.0, (time - event.start + 1) / (event.end - event.start))
-                if event.kind == "shake" and time < event.end:
+            if event.kind in CAMERA and shot.start <= event.start < shot.end:
+                # a move is halfway where the shot was framed, so that there is room for it on both sides
+                share = float(np.clip((time - event.start + 1) / (event.end - event.start), 0, 1)) - 0.5
+                if event.kind == "shake" and event.start <= time < event.end:
                     x, y = x + 0.05 * rng_at(shot.seed, time, 0), y + 0.05 * rng_at(shot.seed, time, 1)
                     roll += 0.06 * rng_at(shot.seed, time, 2)
                 dx, dy, dz = _MOVES.get(event.kind, (0, 0, 0))
@@ -153,21 +162,23 @@ class _Painter:
                     zoom * 2 ** (dz * share),
                 )
         phases, scale = self.wander, 2 * np.pi / 9
-        x += _DRIFT * np.sin(scale * source_time + phases[0])
-        y += 0.6 * _DRIFT * np.sin(0.7 * scale * source_time + phases[1])
+        x += self.scene.drift * _DRIFT * np.sin(scale * source_time + phases[0])
+        y += self.scene.drift * 0.6 * _DRIFT * np.sin(0.7 * scale * source_time + phases[1])
         if self.scene.hand and source_time == time:
             x += self.scene.hand * rng_at(shot.seed, time, 3)
             y += self.scene.hand * rng_at(shot.seed, time, 4)
-        back = self._through_camera(shot.photograph, x, y, zoom, roll)
+        levels = self.footage(shot.photograph, source_time)
+        back = self._through_camera(levels, x, y, zoom, roll)
         if not self.scene.layered:
             return back
         # the nearer layer, the lower part of the picture, moves half as far again
-        front = self._through_camera(shot.photograph, x + 0.5 * (x - 0.5), y + 0.1, zoom * 1.15, roll)
+        front = self._through_camera(levels, x + 0.5 * (x - 0.5), y + 0.1, zoom * 1.15, roll)
         return Image.composite(front, back, _lower_half((self.width, self.height)))
 
-    def _through_camera(self, photograph: int, x: float, y: float, zoom: float, roll: float) -> Image.Image:
-        """The part of a photograph around (x, y), shares of its sides, whose shorter side is `1 / zoom` of it."""
-        levels = _photograph(self.assets, photograph)
+    def _through_camera(
+        self, levels: Sequence[Image.Image], x: float, y: float, zoom: float, roll: float
+    ) -> Image.Image:
+        """The part of a picture around (x, y), shares of its sides, whose shorter side is `1 / zoom` of it."""
         crop = min(levels[0].size) / zoom
         step = crop / min(self.width, self.height)  # pixels of the largest level for one of the frame
         level = int(np.clip(np.floor(np.log2(max(step, 1.0))), 0, len(levels) - 1))
@@ -234,7 +245,9 @@ class _Painter:
             draw.rectangle((0, height - bar - 1, width, height), fill=0)
         if "picture in picture" in now or "split screen" in now:
             drift = 0.03 * np.sin(source_time)
-            other = self._through_camera(self.other, 0.5 + drift, 0.5, 1.5, 0.0)
+            other = self._through_camera(
+                self.footage(self.scene.other, source_time), 0.5 + drift, 0.5, 1.5, 0.0
+            )
             if "split screen" in now:
                 frame.paste(other.crop((0, 0, width // 2, height)), (width - width // 2, 0))
                 ImageDraw.Draw(frame).line((width // 2, 0, width // 2, height), fill=(240, 240, 240), width=2)
@@ -283,7 +296,7 @@ class _Painter:
         return frame
 
 
-_MOVES = {
+_MOVES: dict[str, tuple[int, int, int]] = {
     "pan left": (-1, 0, 0),
     "pan right": (1, 0, 0),
     "tilt up": (0, -1, 0),
@@ -299,14 +312,18 @@ def rng_at(seed: int, time: float, axis: int) -> float:
     return float(np.random.default_rng([seed, round(1000 * time), axis]).uniform(-1, 1))
 
 
-@lru_cache(maxsize=256)
-def _photograph(assets: Assets, idx: int) -> list[Image.Image]:
-    """A photograph and its halves, quarters, eighths."""
-    image = assets.open_photograph(idx)
+def pyramid(image: Image.Image) -> list[Image.Image]:
+    """The picture and its halves, quarters, eighths, down to the size of a frame."""
     levels = [image]
     while min(levels[-1].size) >= 80:
         levels.append(levels[-1].reduce(2))
     return levels
+
+
+@lru_cache(maxsize=256)
+def _photograph(assets: Assets, idx: int) -> list[Image.Image]:
+    """A photograph and its halves, quarters, eighths."""
+    return pyramid(assets.open_photograph(idx))
 
 
 @lru_cache(maxsize=4096)

@@ -140,6 +140,12 @@ class NaturalScene:
     """Two layers move at different speeds under a moving camera."""
     quality: int | None = None
     """Of the JPEG that every frame goes through, or None."""
+    other: int = 0
+    """What a picture in the picture, or the other half of a split screen, looks at."""
+    zoom: tuple[float, float] = (1.7, 2.2)
+    """How near the camera is at first: 2 sees half of a photograph's shorter side."""
+    drift: float = 1.0
+    """How far the camera wanders of its own: 0 for footage that moves by itself."""
 
     @property
     def duration_s(self) -> float:
@@ -200,11 +206,12 @@ def sample_scene(
         hand=float(rng.choice([0.0, 0.003, 0.008])),
         layered=bool(rng.random() < 0.3),
         quality=int(rng.integers(40, 88)) if rng.random() < 0.4 else None,
+        other=int(rng.choice(photographs)),
     )
-    _join(scene, rng)
-    _add_events(scene, rng)
+    join_shots(scene, rng)
+    add_events(scene, rng)
     pictures = assets.picture_indices(picture_splits or ("train",))
-    _add_things(scene, rng, assets, pictures)
+    add_things(scene, rng, assets, pictures)
     return scene
 
 
@@ -224,13 +231,19 @@ def still_scene(
     photographs = assets.photograph_indices(splits)
     shot = Shot(photograph=int(rng.choice(photographs)), start=0, end=1, seed=int(rng.integers(2**31)))
     scene = NaturalScene(
-        seed=seed, ticks=1, step_s=1.0, aspect=aspect, shots=[shot], grain=float(rng.uniform(0.5, 7.0))
+        seed=seed,
+        ticks=1,
+        step_s=1.0,
+        aspect=aspect,
+        shots=[shot],
+        grain=float(rng.uniform(0.5, 7.0)),
+        other=int(rng.choice(photographs)),
     )
     for group in ("look", "layout", "text", "weather"):
         if rng.random() < 0.2:
             kind = str(rng.choice(GROUPS[group]))
             scene.events.append(Event(kind=kind, start=0, end=1))
-    _add_things(scene, rng, assets, assets.picture_indices(("train",)), count=int(rng.integers(2, 7)))
+    add_things(scene, rng, assets, assets.picture_indices(("train",)), count=int(rng.integers(2, 7)))
     return scene
 
 
@@ -256,7 +269,7 @@ def _cut(rng: np.random.Generator, ticks: int, photographs: Sequence[int]) -> li
     return shots
 
 
-def _join(scene: NaturalScene, rng: np.random.Generator) -> None:
+def join_shots(scene: NaturalScene, rng: np.random.Generator) -> None:
     """A transition at each border between two shots; a cut is the one beat that shows the new shot first."""
     for before, after in zip(scene.shots[:-1], scene.shots[1:], strict=True):
         kind = str(rng.choice(TRANSITIONS, p=[0.55, 0.15, 0.1, 0.12, 0.08]))
@@ -269,7 +282,7 @@ def _join(scene: NaturalScene, rng: np.random.Generator) -> None:
         scene.events.append(Event(kind="seen again", start=last.start, end=last.end))
 
 
-def _add_events(scene: NaturalScene, rng: np.random.Generator) -> None:
+def add_events(scene: NaturalScene, rng: np.random.Generator) -> None:
     """Events of each group, apart from each other, from the borders of shots and, where it matters, within one."""
     borders = np.zeros(scene.ticks + 1, dtype=bool)
     for event in scene.events:
@@ -302,7 +315,7 @@ def _add_events(scene: NaturalScene, rng: np.random.Generator) -> None:
             scene.events.append(Event(kind=kind, start=start, end=end))
 
 
-def _add_things(
+def add_things(
     scene: NaturalScene,
     rng: np.random.Generator,
     assets: Assets,

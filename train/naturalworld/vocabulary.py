@@ -20,7 +20,7 @@ def natural_vocabulary(concepts: Mapping[str, Concept]) -> Vocabulary:
     """Every word of naturalworld's sentences, names, synonyms, categories and tints."""
     texts = list(_leaves(WORDINGS))
     nouns = [name for concept in concepts.values() for name in (concept.name, *concept.synonyms)]
-    nouns += [word for words in CATEGORY_WORDS.values() for word in words]
+    nouns += ["thing", *(word for words in CATEGORY_WORDS.values() for word in words)]
     empty = Vocabulary(content=())
     words = {
         word

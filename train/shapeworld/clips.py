@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,17 +101,37 @@ def write_clip(
     `for_editing` puts a key picture at every half second and the index first, so that players seek at once.
     """
     per_tick = scene.step_s * rate
+    ticks = (tick + np.arange(round(per_tick)) / per_tick for tick in range(scene.ticks))
+    pieces = (render(scene, short_side_px=short_side_px, times=times, compress=False) for times in ticks)
+    write_frames(
+        (frame for piece in pieces for frame in piece),
+        path,
+        size=canvas_size(scene, short_side_px),
+        rate=rate,
+        crf=crf,
+        for_editing=for_editing,
+    )
+
+
+def write_frames(
+    frames: Iterable[np.ndarray],
+    path: Path,
+    *,
+    size: tuple[int, int],
+    rate: int = CLIPS_RATE,
+    crf: int = 26,
+    for_editing: bool = False,
+) -> None:
+    """Encode frames uint8[H, W, 3] of one (height, width) as H.264; the file appears whole or not at all."""
     part = path.with_suffix(".part.mp4")
     with av.open(str(part), "w", options={"movflags": "+faststart"} if for_editing else {}) as container:
         stream = container.add_stream("libx264", rate=rate)
-        stream.height, stream.width = canvas_size(scene, short_side_px)
+        stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = max(1, rate // 2) if for_editing else rate * 2
         # With macroblock trees x264 gives other bytes each time (findings/x264-same-frames-other-bytes.sh).
         stream.options = {"preset": "veryfast", "crf": str(crf), "threads": "1", "x264-params": "mbtree=0"}
-        for tick in range(scene.ticks):
-            times = tick + np.arange(round(per_tick)) / per_tick
-            for frame in render(scene, short_side_px=short_side_px, times=times, compress=False):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     os.replace(part, path)

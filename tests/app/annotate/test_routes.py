@@ -276,7 +276,10 @@ def test_a_model_proposes_nothing_where_it_does_not_know_what_is_asked(bench: Be
     bench.store.import_rows([row(9, "first", "an axolotl appears")], dataset="films", op_id="films")
     bench.store.save_proposer("films", "fake-engine", op_id="named", actor="test")
     query_id, who = bench.store.find("films", 9).id, f"{annotator_with('model-first')}/annotator"
-    answer = bench.get(f"/queries/{query_id}/proposal", who=who).json()
+    answer = until(
+        lambda: bench.get(f"/queries/{query_id}/proposal", who=who).json(),
+        lambda answer: answer["state"] != "waiting",  # for the model to be loaded
+    )
     absence = "This model does not know “axolotl”, so it says nothing about the clip, and proposes nothing"
     assert (answer["state"], answer["message"], answer["model"]) == ("none", absence, None)
     assert bench.store.proposals(query_id) == []
