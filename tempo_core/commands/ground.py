@@ -99,7 +99,6 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
     relevance = "no P(relevant)" if answer.relevance is None else f"P(relevant) {answer.relevance:.2f}"
     spent, frames = int(context.allocation.tokens.sum()), len(context.frame_times_s)
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
-    relevance = "" if answer.relevance is None else f"P(relevant) {answer.relevance:.2f}; "
     lines.append(
         f"{relevance}; {frames} frames, {spent} tokens "
         f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"

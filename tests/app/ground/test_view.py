@@ -103,4 +103,4 @@ def test_numbers_and_lines_read_well() -> None:
     )
     assert done_line(outcome(answer=unknown)).startswith("This model does not know “dog” and “")
     assert "<b>" in page_text(status_html(done_line(outcome(answer=unknown))))
-    assert "none" in page_text(result_html(outcome(answer=unknown)))
+    assert "not known" in page_text(result_html(outcome(answer=unknown)))
