@@ -100,7 +100,8 @@ def test_not_knowing_what_was_asked_is_a_state_of_its_own() -> None:
     unknown = Understanding(probability=0.0, words=("dog",))
     answer = Answer(moments=(), confidences=(), relevance=None, ranked=(), understood=unknown)
     value = timeline_value(answer, clip(), STRIP, Context())
-    assert (value["moments"], value["ranked"], value["refusal"]) == ([], [], None)
+    assert (value["moments"], value["ranked"]) == ([], [])
+    assert value["refusal"] == {"refused": False, "relevance": None}
     assert value["understood"] == {"probability": 0.0, "words": ["dog"], "sentence": unknown.sentence}
     assert check_value(value) == value
     with pytest.raises(InputError, match=r"understood\.probability"):
