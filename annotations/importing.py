@@ -16,7 +16,7 @@ NO_NAMES = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "release", "corrected", "raw"}
 )
 """Words of a file's name that say nothing of its data set."""
-ATTACHED = ("predictions", "label-studio", "csv", "parquet", "webvtt", "elan")
+ATTACHED = ("predictions", "label-studio", "csv", "xlsx", "parquet", "webvtt", "elan")
 """Formats that carry answers to rows which are often in the store already."""
 
 

@@ -40,6 +40,7 @@ ALL = _SCORED | {
     "annotations",
 }
 _NOTED = _TIMED | {"extra"}
+_TABLE = _TIMED | {"split", "original_windows", "reason", "row_rev", "annotations"}
 _TRAINED = frozenset({"query", "vid", "windows", "verdict"})
 _MARKED = frozenset({"annotator", "source", "windows", "verdict"})
 """Attributes of AnnotatorVersion that show on a timeline."""
@@ -94,9 +95,15 @@ FORMATS: dict[str, Format] = {
         version_carries=_MARKED,
     ),
     "csv": Format(
-        title="Tidy CSV, and spreadsheets",
+        title="Tidy CSV, and spreadsheets saved as text",
         suffix=".csv",
-        carries=_TIMED | {"split", "original_windows", "reason", "row_rev", "annotations"},
+        carries=_TABLE,
+        version_carries=VERSION - {"saliency"},
+    ),
+    "xlsx": Format(
+        title="Excel workbooks, with CSV's columns",
+        suffix=".xlsx",
+        carries=_TABLE,
         version_carries=VERSION - {"saliency"},
     ),
     "ra-rft": Format(

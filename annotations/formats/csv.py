@@ -3,21 +3,20 @@
 RFC 4180, UTF-8. A cell that a spreadsheet would run as a formula (it begins with = + - @, a tab or a line break, also
 behind spaces) gets an apostrophe in front, which reading takes away again.
 
-Tables are read as people save them: semicolons or tabs, UTF-16, decimal commas, HH:MM:SS, other names for the columns,
-and .xlsx where pandas has an engine for it. Without a `qid` a line's query is `VID/N`.
+Tables are read as people save them: semicolons or tabs, UTF-16, decimal commas, HH:MM:SS, other names for the columns.
+Without a `qid` a line's query is `VID/N`. Workbooks (`xlsx.py`) hold the same lines.
 """
 
 import csv
 import io
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotations.formats import fields
-from annotations.formats.files import BYTE_ORDER_MARK, read_bytes, read_text, split_of
+from annotations.formats.files import BYTE_ORDER_MARK, read_text, split_of
 from annotations.formats.label_studio import frame_rate_of, frames_of
 from annotations.formats.options import ExportFiles, ExportOptions, Item, ReadOptions
 from annotations.formats.records import unread_fields
@@ -84,6 +83,8 @@ VERSION_COLUMNS = {
 TRUTH, ORIGINAL = "truth", "original"
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "＝", "＋", "－", "＠")
 Cells = dict[str, str]
+Line = tuple[SourceLine, Cells]
+"""Where a line stands, and its cells by column."""
 SURPLUS = ""
 """Under this name stand the cells beyond the last column."""
 
@@ -115,7 +116,7 @@ class _Party:
 class _Query:
     """One query's lines."""
 
-    line: int
+    origin: SourceLine
     cells: Cells
     parties: dict[tuple[str, ...], _Party] = field(default_factory=dict)
 
@@ -141,25 +142,31 @@ def delimiter_of(header: str) -> str | None:
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     """Rows in the order of their first line. Needs vid, query, start_s, end_s; others help."""
+    yield from read_lines(_lines(path), path, options)
+
+
+def read_lines(lines: Iterable[Line], path: Path, options: ReadOptions) -> Iterator[Item]:
+    """The rows that lines of a table say, in the order of their first line."""
     queries: dict[str, _Query] = {}
     broken_qids: set[str] = set()
     unread: Counter[str] = Counter()
     rows_of_video: Counter[str] = Counter()
-    for line, cells in _lines(path):
+    for origin, cells in lines:
         unread.update(name for name, cell in cells.items() if cell and name not in (*KNOWN, SURPLUS))
         if "qid" not in cells:
             vid = cells.get("vid", "")
             cells["qid"] = f"{vid}/{rows_of_video[vid]}"
             rows_of_video[vid] += 1
         qid = cells["qid"]
-        query = queries.setdefault(qid, _Query(line=line, cells=cells))
+        query = queries.setdefault(qid, _Query(origin=origin, cells=cells))
         try:
             if SURPLUS in cells:
                 rule = "is beyond the last column; a cell with a separator in it must stand in quotes"
                 raise FieldError("line", cells[SURPLUS], rule)
             for name in OF_QUERY:
                 if cells.get(name) != query.cells.get(name):
-                    raise FieldError(name, cells.get(name), f"differs from line {query.line} of the same qid")
+                    place = query.origin.place or f"line {query.origin.line}"
+                    raise FieldError(name, cells.get(name), f"differs from {place} of the same qid")
             key = tuple(cells.get(name, "") for name in OF_PARTY)
             party = query.parties.setdefault(key, _Party(cells=cells))
             if cells.get("start_s") or cells.get("end_s"):
@@ -169,7 +176,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
                     party.scores.append(_number(cells, "score"))
         except FieldError as error:
             broken_qids.add(qid)
-            yield Problem.of(error, path.name, line, raw=repr(cells))
+            yield Problem.of(error, path.name, origin.line, place=origin.place, raw=repr(cells))
     yield from unread_fields(path.name, unread, "columns")
     for qid, query in queries.items():
         if qid in broken_qids:
@@ -177,40 +184,46 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
         try:
             yield _row(query, path, options)
         except FieldError as error:
-            yield Problem.of(error, path.name, query.line, raw=repr(query.cells))
+            problem = error
         except InputError as error:  # a verdict that contradicts its moments
             problem = FieldError("verdict", query.cells.get("verdict"), str(error))
-            yield Problem.of(problem, path.name, query.line, raw=repr(query.cells))
+        else:
+            continue
+        line, place = query.origin.line, query.origin.place
+        yield Problem.of(problem, path.name, line, place=place, raw=repr(query.cells))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Cells]]:
-    """Lines as cells by column, with the number of the line that each begins on."""
-    table: Iterator[tuple[int, list[str]]]
-    if path.suffix.lower() == ".xlsx":
-        table = enumerate(_sheet(path), start=1)
-        header = next(table, (1, []))[1]
-    else:
-        text = read_text(path)
-        reader = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=delimiter_of(text.split("\n", 1)[0].rstrip("\r")) or ",",
-            strict=True,
-        )
-        table = _numbered(reader, path.name)
-        header = next(table, (1, []))[1]
+def _lines(path: Path) -> Iterator[Line]:
+    text = read_text(path)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter_of(text.split("\n", 1)[0].rstrip("\r")) or ",",
+        strict=True,
+    )
+    table = _numbered(reader, path.name)
+    header = next(table, (1, []))[1]
+    for number, cells in cells_by_column(header, table, path.name):
+        yield SourceLine(file=path.name, line=number), cells
+
+
+def cells_by_column(
+    header: Sequence[str], table: Iterable[tuple[int, Sequence[str]]], name: str
+) -> Iterator[tuple[int, Cells]]:
+    """The lines of a table that are not empty, by column, with their numbers. Raises InputError for a column that is
+    missing; `name` is the table's in that message."""
     columns = columns_of(header)
-    missing = [name for name in NEEDED if name not in columns]
+    missing = [column for column in NEEDED if column not in columns]
     if missing:
         raise InputError(
-            f"{path.name} has no column {', '.join(missing)}. Name them in its first line, which has "
+            f"{name} has no column {', '.join(missing)}. Name them in its first line, which has "
             f"{', '.join(header) or 'nothing'}."
         )
-    for line, values in table:
+    for number, values in table:
         if any(values):
             cells = dict(zip(columns, map(unsafe, values), strict=False))
             if surplus := [value for value in values[len(columns) :] if value]:
                 cells[SURPLUS] = " ".join(surplus)
-            yield line, cells
+            yield number, cells
 
 
 def _numbered(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -222,23 +235,6 @@ def _numbered(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{name}, line {reader.line_num}: is not CSV ({error}).") from error
-
-
-def _sheet(path: Path) -> Iterator[list[str]]:
-    """The first sheet's lines as texts. Raises InputError where nothing here reads .xlsx."""
-    try:
-        import pandas
-
-        frame = pandas.read_excel(io.BytesIO(read_bytes(path)), header=None, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path.name} cannot be read as an Excel workbook ({error}). Save it as CSV."
-        ) from error
-    except ImportError as error:
-        raise InputError(
-            f"{path.name} is an Excel workbook, which needs pandas with openpyxl. Save it as CSV, or install openpyxl."
-        ) from error
-    yield from frame.to_numpy().tolist()
 
 
 def _number(cells: Cells, name: str) -> float:
@@ -294,7 +290,7 @@ def _row(query: _Query, path: Path, options: ReadOptions) -> Row:
         reason=None if truth is None else truth.cells.get("reason") or None,
         row_rev=None if truth is None else _whole(truth.cells, "row_rev"),
         annotations=tuple(versions) or None,
-        origin=SourceLine(file=path.name, line=query.line),
+        origin=query.origin,
     )
 
 
@@ -330,48 +326,45 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
     stream = io.StringIO(newline="")
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
-    line_count = 0
-    for row in rows:
-        query_cells = {
-            "qid": row.qid,
-            "vid": row.vid,
-            "split": row.split,
-            "query": row.query,
-            "duration_s": _text(row.duration_s),
-        }
-        truth = {
-            "source": TRUTH,
-            "verdict": _text(row.verdict),
-            "reason": _text(row.reason),
-            "row_rev": _text(row.row_rev),
-        }
-        parties: list[tuple[Cells, Windows, Sequence[float] | None]] = [(truth, row.windows or (), None)]
-        if row.original_windows is not None:
-            parties.append(({"source": ORIGINAL}, row.original_windows, None))
-        parties += [
-            (_cells_of(version), version.windows, version.scores) for version in row.annotations or ()
-        ]
-        frame_rate = frame_rate_of(row, options)
-        for party_cells, windows, scores in parties:
-            party_line = query_cells | party_cells
-            moments: list[Cells] = []
-            for idx, (start_s, end_s) in enumerate(windows):
-                first, last = ("", "") if frame_rate is None else frames_of(start_s, end_s, frame_rate)
-                moments.append(
-                    {
-                        "span_idx": str(idx),
-                        "start_s": repr(float(start_s)),
-                        "end_s": repr(float(end_s)),
-                        "start_frame": str(first),
-                        "end_frame": str(last),
-                        "score": "" if scores is None else repr(float(scores[idx])),
-                    }
-                )
-            for moment in moments or [{}]:
-                line = party_line | moment
-                writer.writerow([safe(line.get(name, "")) for name in COLUMNS])
-                line_count += 1
-    return ExportFiles(files={path: stream.getvalue().encode("utf-8")}, counts={"lines": line_count})
+    lines = [line for row in rows for line in lines_of(row, options)]
+    writer.writerows([safe(line.get(name, "")) for name in COLUMNS] for line in lines)
+    return ExportFiles(files={path: stream.getvalue().encode("utf-8")}, counts={"lines": len(lines)})
+
+
+def lines_of(row: Row, options: ExportOptions) -> Iterator[Cells]:
+    """A row as lines: one a moment of the truth, the original and every version, or one without times."""
+    query_cells = {
+        "qid": row.qid,
+        "vid": row.vid,
+        "split": row.split,
+        "query": row.query,
+        "duration_s": _text(row.duration_s),
+    }
+    truth = {
+        "source": TRUTH,
+        "verdict": _text(row.verdict),
+        "reason": _text(row.reason),
+        "row_rev": _text(row.row_rev),
+    }
+    parties: list[tuple[Cells, Windows, Sequence[float] | None]] = [(truth, row.windows or (), None)]
+    if row.original_windows is not None:
+        parties.append(({"source": ORIGINAL}, row.original_windows, None))
+    parties += [(_cells_of(version), version.windows, version.scores) for version in row.annotations or ()]
+    frame_rate = frame_rate_of(row, options)
+    for party_cells, windows, scores in parties:
+        party_line = query_cells | party_cells
+        if not windows:
+            yield party_line
+        for idx, (start_s, end_s) in enumerate(windows):
+            first, last = ("", "") if frame_rate is None else frames_of(start_s, end_s, frame_rate)
+            yield party_line | {
+                "span_idx": str(idx),
+                "start_s": repr(float(start_s)),
+                "end_s": repr(float(end_s)),
+                "start_frame": str(first),
+                "end_frame": str(last),
+                "score": "" if scores is None else repr(float(scores[idx])),
+            }
 
 
 def _cells_of(version: AnnotatorVersion) -> Cells:

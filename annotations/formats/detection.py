@@ -73,7 +73,12 @@ def _of_content(content: bytes) -> tuple[str | None, str]:
     if content.startswith(b"PAR1"):
         return "parquet", "Parquet"
     if content.startswith(b"PK\x03\x04"):
-        return ("csv" if b"xl/workbook" in content else None), "a ZIP archive"
+        return ("xlsx" if b"xl/workbook.xml" in content else None), "a ZIP archive"
+    if content.startswith(b"\xd0\xcf\x11\xe0"):
+        return (
+            None,
+            "an Office file in the form of before 2007, or with a password (save it as .xlsx without one)",
+        )
     text = text_of(content).removeprefix(BYTE_ORDER_MARK).lstrip()
     if text.startswith("WEBVTT"):
         return "webvtt", "WebVTT"

@@ -348,13 +348,6 @@ def test_tables_as_spreadsheets_save_them(tmp_path: Path, text: str, name: str, 
     assert moments(read(path)) == [("v.mp4/0", "q", "v.mp4", ((1.5, 2.0),))]
 
 
-def test_a_workbook_that_nothing_here_reads_names_the_remedy(tmp_path: Path) -> None:
-    path = tmp_path / "v.xlsx"
-    path.write_bytes(b"PK\x03\x04...xl/workbook.xml")
-    with pytest.raises(InputError, match="Excel workbook"):
-        read(path)
-
-
 @pytest.mark.parametrize("codes", [[[0, 0]], [[-1, -1]], [[0.0, 0.0]]])
 def test_a_coded_refusal_is_no_window(tmp_path: Path, codes: Any) -> None:
     line = {"qid": "t0", "query": "q", "vid": "v", "duration": 9, "relevant_windows": codes}

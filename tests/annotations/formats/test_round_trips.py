@@ -144,10 +144,20 @@ def test_lighthouse(made: list[Row]) -> None:
     assert again(kept, "lighthouse", "rows.jsonl", refusals="inline") == by_id(kept)
 
 
-@fast
-@given(several())
-def test_csv(made: list[Row]) -> None:
-    kept = [
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_tables(form: str) -> None:
+    @fast
+    @given(several())
+    def check(made: list[Row]) -> None:
+        kept = in_tables(made)
+        assert again(kept, form, f"rows.{form}", frame_rate=30.0) == by_id([of_text(row) for row in kept])
+
+    check()
+
+
+def in_tables(made: list[Row]) -> list[Row]:
+    """The rows with what tables carry."""
+    return [
         bare(
             row,
             split=row.split,
@@ -158,7 +168,6 @@ def test_csv(made: list[Row]) -> None:
         )
         for row in made
     ]
-    assert again(kept, "csv", "rows.csv", frame_rate=30.0) == by_id([of_text(row) for row in kept])
 
 
 @fast
