@@ -15,16 +15,18 @@ PLAIN_TRANSFERS = (ColorTrc.BT709, ColorTrc.SMPTE170M)  # the same curve
 
 HDR = {ColorTrc.SMPTE2084: "PQ", ColorTrc.ARIB_STD_B67: "HLG"}
 WHITE_NITS, PEAK_NITS = 203, 1000  # reference white and nominal peak (ITU-R BT.2408 table 1, BT.2100 table 5)
-LUMINANCE_2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
 ZERO_YUV = np.array([16, 128, 128], np.float32)
 RGB_OF_YUV_2020 = np.array(  # limited range to [0, 1] (BT.2020 tables 4 and 5)
     [[1 / 219, 0, 1.4746 / 224], [1 / 219, -0.16455 / 224, -0.57135 / 224], [1 / 219, 1.8814 / 224, 0]],
     np.float32,
 )
-TO_709 = np.array(  # linear BT.2020 to linear BT.709 (ITU-R BT.2087 annex 2)
-    [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]],
-    np.float32,
-)
+WHITE = (0.3127, 0.3290)  # D65
+CHROMATICITIES = {  # of red, green and blue (ITU-R BT.709 table 1, BT.2020 table 3, SMPTE EG 432-1)
+    ColorPrimaries.BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
+    ColorPrimaries.BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+    ColorPrimaries.SMPTE432: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+}
+WIDE = {ColorPrimaries.BT2020: "BT.2020", ColorPrimaries.SMPTE432: "Display P3"}
 SRGB_STEPS = 1 << 14
 
 
@@ -52,12 +54,17 @@ def is_plain(frame: Any) -> bool:
     )
 
 
+def is_beyond_709(frame: Any) -> bool:
+    """Whether a frame is HDR or in wider primaries, so that its code values are not those of an ordinary screen."""
+    return frame.color_trc in HDR or frame.color_primaries in WIDE
+
+
 def to_rgb(scaler: Any, frame: Any, size: tuple[int, int]) -> Any:
-    """uint8[height, width, 3] of a frame, scaled to `size` (height, width) by a `VideoReformatter`; HDR is
-    tone-mapped."""
+    """uint8[height, width, 3] of a frame in BT.709's colours, scaled to `size` (height, width) by a
+    `VideoReformatter`; HDR is tone-mapped, wide colours are narrowed."""
     height, width = size
     matrix = None if frame.format.is_rgb else matrix_of(frame)
-    if frame.color_trc not in HDR:
+    if not is_beyond_709(frame):
         return scaler.reformat(
             frame, width, height, "rgb24", src_colorspace=matrix, interpolation=EXACT
         ).to_ndarray()
@@ -73,11 +80,14 @@ def to_rgb(scaler: Any, frame: Any, size: tuple[int, int]) -> Any:
         interpolation=EXACT,
     ).to_ndarray()
     rgb = (yuv.astype(np.float32) / 256 - ZERO_YUV) @ RGB_OF_YUV_2020.T
-    return tone_mapped((np.clip(rgb, 0, 1) * 65535 + 0.5).astype(np.uint16), frame.color_trc)
+    codes = (np.clip(rgb, 0, 1) * 65535 + 0.5).astype(np.uint16)
+    if frame.color_trc in HDR:
+        return tone_mapped(codes, frame.color_trc, frame.color_primaries)
+    return narrowed(codes, frame.color_primaries)
 
 
-def tone_mapped(codes: np.ndarray, transfer: int) -> np.ndarray:
-    """uint8[H, W, 3] in sRGB of uint16[H, W, 3] BT.2020 code values in PQ or HLG.
+def tone_mapped(codes: np.ndarray, transfer: int, primaries: int = ColorPrimaries.BT2020) -> np.ndarray:
+    """uint8[H, W, 3] in sRGB of uint16[H, W, 3] code values in PQ or HLG. Unknown primaries mean BT.2020's.
 
     The curve is Reinhard et al. 2002, equation 4, on the largest channel, so that hues stay: black and mid-tones keep
     their contrast, PEAK_NITS becomes white.
@@ -85,18 +95,45 @@ def tone_mapped(codes: np.ndarray, transfer: int) -> np.ndarray:
     light = linear_table(transfer)[codes]  # float32[H, W, 3]
     if transfer == ColorTrc.ARIB_STD_B67:  # the OOTF of a display of 1000 nits (BT.2100 table 5)
         light *= (
-            PEAK_NITS / WHITE_NITS * np.maximum(light @ LUMINANCE_2020, 1e-9)[..., None] ** np.float32(0.2)
+            PEAK_NITS
+            / WHITE_NITS
+            * np.maximum(light @ xyz_of(primaries)[1], 1e-9)[..., None] ** np.float32(0.2)
         )
-    light = np.maximum(light @ TO_709.T, 0)
+    light = np.maximum(light @ to_709(primaries).T, 0)
     largest = light.max(axis=2, keepdims=True)
     light *= (1 + largest * (WHITE_NITS / PEAK_NITS) ** 2) / (1 + largest)
     return srgb_table()[(np.minimum(light, 1) * (SRGB_STEPS - 1) + 0.5).astype(np.uint16)]
 
 
+def narrowed(codes: np.ndarray, primaries: int) -> np.ndarray:
+    """uint8[H, W, 3] in sRGB of uint16[H, W, 3] SDR code values in wider primaries. Grey stays as it is; what BT.709
+    cannot show is cut in each channel (ITU-R BT.2407, annex 2)."""
+    light = np.clip(linear_table(ColorTrc.IEC61966_2_1)[codes] @ to_709(primaries).T, 0, 1)
+    return srgb_table()[(light * (SRGB_STEPS - 1) + 0.5).astype(np.uint16)]
+
+
+@cache
+def xyz_of(primaries: int) -> np.ndarray:
+    """float32[3, 3]: CIE XYZ of linear red, green and blue; row 1 is their luminance. Unknown primaries: BT.2020."""
+    corners = CHROMATICITIES.get(primaries, CHROMATICITIES[ColorPrimaries.BT2020])  # type: ignore[call-overload]
+    red, green, blue, white = (np.array([x, y, 1 - x - y]) / y for x, y in (*corners, WHITE))
+    columns = np.stack([red, green, blue], axis=1)
+    return (columns * np.linalg.solve(columns, white)).astype(np.float32)
+
+
+@cache
+def to_709(primaries: int) -> np.ndarray:
+    """float32[3, 3]: linear light in BT.709's primaries of linear light in others."""
+    return np.linalg.solve(xyz_of(ColorPrimaries.BT709), xyz_of(primaries))
+
+
 @cache
 def linear_table(transfer: int) -> np.ndarray:
-    """float32[65536]: for PQ light where 1 is WHITE_NITS, for HLG the scene's light in [0, 1] (BT.2100 tables 4, 5)."""
+    """float32[65536]: for PQ light where 1 is WHITE_NITS, for HLG the scene's light in [0, 1] (BT.2100 tables 4, 5),
+    else sRGB's light in [0, 1]."""
     code = np.arange(65536) / 65535
+    if transfer not in HDR:
+        return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
     if transfer == ColorTrc.SMPTE2084:
         root = code ** (32 / 2523)
         light = (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305)

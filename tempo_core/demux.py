@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, referral, top_boxes
-from tempo_core.colour import HDR, is_plain
+from tempo_core.colour import HDR, WIDE, is_plain
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import (
     NO_PTS,
@@ -161,6 +161,10 @@ def read_index(video_file: VideoFile) -> PictureIndex:
         index.plain_colour = is_plain(frame)
         if hdr := HDR.get(frame.color_trc):
             index.notes.append(f"The pictures are HDR ({hdr}); they are tone-mapped for ordinary screens.")
+        elif wide := WIDE.get(frame.color_primaries):
+            index.notes.append(
+                f"The pictures are in the colours of {wide}; they are narrowed for ordinary screens."
+            )
         index.matrix = display_matrix(frame, index.notes)
         check_size(video_file, *index.shown_size[::-1])
     _refuse_untruthful(video_file, index)

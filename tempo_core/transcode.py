@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from tempo_core.colour import EXACT, HDR, matrix_of
+from tempo_core.colour import EXACT, is_beyond_709, matrix_of
 from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, upright_rgb
 from tempo_core.demux import Health, open_container, packets
 from tempo_core.errors import VideoError
@@ -17,6 +17,9 @@ from tempo_core.video_tasks import open_video
 
 MAX_RATE = 60
 MIN_RATE = 2  # so that half a second holds a key picture even of a slide show
+SLOW_RATES = (Fraction(30), Fraction(25), Fraction(24), Fraction(30_000, 1001), Fraction(24_000, 1001))
+FAST_RATES = (Fraction(60), Fraction(50), Fraction(60_000, 1001))
+"""Rates for a clip of variable rate, the one for clips that fit none first."""
 SOUND_RATE = 48_000
 
 
@@ -68,7 +71,8 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
 
 
 def copy_rate(index: PictureIndex) -> Fraction:
-    """The constant rate of the copy: the video's own where it has one, else the usual one that loses least.
+    """The constant rate of the copy: the video's own where it has one, else a usual one at which every picture begins a
+    frame, else the one of 30 and 60 that loses least.
 
     Rates over MAX_RATE are divided, rates under MIN_RATE multiplied, so that the pictures' times stay exact.
     """
@@ -77,7 +81,14 @@ def copy_rate(index: PictureIndex) -> Fraction:
         return Fraction(25)
     if index.variable_rate:
         median = float(np.median(np.diff(index.times_s)))
-        return Fraction(30) if median > 1 / 40 else Fraction(60)
+        rates = SLOW_RATES if median > 1 / 40 else FAST_RATES
+        late = [
+            np.abs(index.times_s - np.round(index.times_s * float(rate)) / float(rate)).max()
+            for rate in rates
+        ]
+        return next(
+            (rate for rate, late_s in zip(rates, late, strict=True) if late_s < SHOWN_TOLERANCE_S), rates[0]
+        )
     if rate > MAX_RATE:
         return rate / -(-rate // MAX_RATE)
     return rate * -(-MIN_RATE // rate) if rate < MIN_RATE else rate
@@ -101,7 +112,7 @@ def _frames_at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, A
 
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
     """The frame scaled, turned, and in the copy's pixel format and colours."""
-    is_601 = matrix_of(frame) == Colorspace.ITU601 and not frame.format.is_rgb and frame.color_trc not in HDR
+    is_601 = matrix_of(frame) == Colorspace.ITU601 and not frame.format.is_rgb and not is_beyond_709(frame)
     if index.matrix == UPRIGHT and is_601:
         return scaler.reformat(
             frame,

@@ -19,6 +19,7 @@ from tests.videos import constant, number_of, numbers_of, picture, state_plain_c
 
 CFR = constant(60)
 LATE = constant(25, start_s=1.5)
+SPARSE = [k / 24 for k in (0, 19, 20, 50, 71)]
 VFR = (
     np.round(np.cumsum([0.0] + [1 / 25 if (k // 10) % 2 == 0 else 0.3 for k in range(40)]) * 12_800) / 12_800
 )
@@ -45,6 +46,7 @@ def on_its_side(path: Path) -> Path:
 CASES: dict[str, tuple[Callable[[Path], Path], object, int, float]] = {
     "plain.mp4": (lambda p: write_clip(p, CFR, audio_s=2.4), CFR, 0, 25),
     "vfr.mp4": (lambda p: write_clip(p, VFR), VFR, 0, 30),
+    "sparse.mp4": (lambda p: write_clip(p, SPARSE), SPARSE, 0, 24),
     "late.mp4": (lambda p: write_clip(p, LATE, audio_s=2.5), LATE, 0, 25),
     "edited.mp4": (edited, CFR, 37, 25),
     "turned.mp4": (on_its_side, CFR, 0, 25),
