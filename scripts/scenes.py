@@ -39,6 +39,13 @@ def ground_answered(page: Any, served: Served) -> None:
 
 def ground_refused(page: Any, served: Served) -> None:
     ground(page, served)
+    _ask(page, "the picture fades to white")
+    page.locator("#ground-result .tempo-facts").wait_for(timeout=PATIENCE_MS)
+    settle(page)
+
+
+def ground_unknown(page: Any, served: Served) -> None:
+    ground(page, served)
     _ask(page, "the dog jumps over a fence")
     page.locator("#ground-result .tempo-facts").wait_for(timeout=PATIENCE_MS)
     settle(page)
@@ -99,6 +106,7 @@ SCENES = (
     Scene(name="ground-working", act=ground_working),
     Scene(name="ground-answered", act=ground_answered),
     Scene(name="ground-refused", act=ground_refused),
+    Scene(name="ground-unknown", act=ground_unknown),
     Scene(name="ground-error", act=ground_error),
     *scenes_annotate.SCENES[1:],
     *scenes_store.SCENES,

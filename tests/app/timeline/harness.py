@@ -120,6 +120,13 @@ def refused_value() -> dict[str, Any]:
     )
 
 
+def unknown_value() -> dict[str, Any]:
+    """The model does not know what was asked."""
+    understood = {"probability": 0.0, "words": ["giraffe"], "sentence": "This model does not know “giraffe”."}
+    value = refused_value()
+    return {**value, "ranked": [], "refusal": {"refused": False, "relevance": None}, "understood": understood}
+
+
 def loading_with_clip() -> dict[str, Any]:
     ready = ready_value()
     return {**loading_value("Encoding 24 frames", query=ready["query"]), "video": ready["video"]}
@@ -168,6 +175,7 @@ STATES: dict[str, Callable[[], dict[str, Any]]] = {
         query="When is the disc orange?",
     ),
     "refused": refused_value,
+    "unknown": unknown_value,
     "unplayable": unplayable_value,
     "hostile": hostile_value,
     "crowded": crowded_value,

@@ -332,6 +332,11 @@ def test_every_state_has_the_same_height_and_says_itself(screen: Screen) -> None
     expect(screen.page.locator(".tl-refusal")).to_contain_text("7 %")
     expect(screen.page.locator("[data-lane=moments]")).to_contain_text("No relevant moment · P(relevant) 7 %")
     assert screen.page.locator(".tl-moment").count() == 0
+    screen.show("unknown")
+    expect(screen.page.locator(".tl-refusal")).to_contain_text("I do not know what that is")
+    expect(screen.page.locator(".tl-refusal")).to_contain_text("This model does not know “giraffe”.")
+    expect(screen.page.locator(".tl-chip")).to_have_text("Not understood")
+    assert screen.page.locator(".tl-moment").count() == 0
     screen.show("error")
     expect(screen.page.locator(".tl-stage-note")).to_contain_text("Choose another file.")
     screen.show("loading")
