@@ -1,4 +1,4 @@
-"""`python -m train naturalworld assets|render|edit|cuts`: moving pictures from photographs, with exact truth."""
+"""`python -m train naturalworld COMMAND`: moving pictures from photographs, with exact truth, and what they measure."""
 
 import json
 import sys
@@ -16,7 +16,8 @@ from tempo_core.errors import InputError
 app = command_line.new_app(
     "naturalworld",
     "Clips of photographs and drawn everyday things, with exact truth.\n\nFirst `assets`; then `render` makes held-out "
-    "sets, `edit` cuts events into real clips, and `cuts` scores a model on the cuts of real clips.",
+    "sets, `edit` cuts events into real clips, `cuts` scores a model on the cuts of real clips, and `understood` on "
+    "knowing what it does not know.",
 )
 Out = Annotated[Path, typer.Option(help="folder for videos and rows")]
 AssetsFolder = Annotated[
@@ -150,6 +151,50 @@ def score_real_cuts(
         f"{scores['found']:.0f} cuts for {scores['true']:.0f}"
     )
     show({**scores, "cuts": cuts}, text, as_json=as_json)
+
+
+@app.command("understood")
+def score_understanding(
+    known: Annotated[
+        list[Path], typer.Option(metavar="ROWS.jsonl", help="questions of the model's own world")
+    ],
+    unknown: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="ROWS.jsonl", help="questions outside it, such as QVHighlights'; everyday ones are added"
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="DIR", help="the model (default: the shipped one)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score how well a model knows which questions it does not know: F1 of "I do not know what that is"."""
+    from tempo_core.checkpoint import find_checkpoint
+    from tempo_core.commands.predict import read_rows
+    from tempo_core.vocabulary import read_vocabulary
+    from train.naturalworld.edited import everyday_questions
+
+    vocabulary = read_vocabulary(find_checkpoint(checkpoint))
+    if vocabulary is None:
+        raise InputError(
+            "This checkpoint does not name the words it was taught, so it never says that it does not know."
+        )
+    own = [row for path in known for row in read_rows(path)]
+    outside = {"everyday questions": everyday_questions()}
+    outside |= {path.name: [row["query"] for row in read_rows(path)] for path in unknown or ()}
+    outside["known files, other words"] = [row["query"] for row in own if row.get("negative") == "unknown"]
+    asked = [row["query"] for row in own if row.get("negative") != "unknown"]
+    wrong = [query for query in asked if not vocabulary.understanding(query).is_understood]
+    scores: dict[str, Any] = {"known": len(asked), "known_but_declined": len(wrong), "sets": {}}
+    lines = [f"{len(wrong)} of {len(asked)} questions of its own world are declined"]
+    for name, queries in outside.items():
+        hits = sum(not vocabulary.understanding(query).is_understood for query in queries)
+        if queries:
+            f1 = 2 * hits / (hits + len(wrong) + len(queries))
+            scores["sets"][name] = {"questions": len(queries), "declined": hits, "f1": f1}
+            lines.append(f"{name}: {hits} of {len(queries)} are declined, F1 {f1:.4f}")
+    show(scores, "\n".join(lines), as_json=as_json)
 
 
 def _make(make: Callable[[Callable[[int, int], None]], Path], out: Path, clips: int, as_json: bool) -> None:

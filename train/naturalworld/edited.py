@@ -30,6 +30,12 @@ REAL_CLIPS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("rea
 LONGEST_S = 40
 
 
+def everyday_questions() -> list[str]:
+    """Ten questions of everyday life about each of the real clips: people, animals, household."""
+    questions = json.loads(Path(__file__).with_name("everyday.json").read_text())
+    return [text for texts in questions.values() for text in texts]
+
+
 @dataclass(frozen=True, slots=True)
 class RealClip:
     """A real clip at CLIPS_RATE pictures a second."""

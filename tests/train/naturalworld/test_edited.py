@@ -1,15 +1,18 @@
 """Events cut into real clips, and cuts scored against hand-made ones."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from train.__main__ import main
 from train.naturalworld.assets import Assets
 from train.naturalworld.edited import (
     REAL_CLIPS,
     RealClip,
     edited_scene,
+    everyday_questions,
     footage_of,
     make_edited_set,
     score_cuts,
@@ -58,6 +61,23 @@ def test_a_set_of_edits_asks_nothing_that_the_footage_shows_anyway(
     assert '"asked": "cut"' not in rows
     assert '"asked": "darker"' not in rows
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 3
+
+
+def test_everyday_questions_are_not_understood_by_the_model_that_ships(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(everyday_questions()) == 110
+    rows = [
+        {"qid": 0, "query": "A red circle!", "vid": "a", "negative": None},
+        {"qid": 1, "query": "a dog", "vid": "a", "negative": "unknown"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    assert main(["naturalworld", "understood", "--known", str(path), "--unknown", str(path), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["known"], scores["known_but_declined"]) == (1, 0)
+    assert scores["sets"]["everyday questions"]["declined"] >= 109
+    assert scores["sets"]["rows.jsonl"] == {"questions": 2, "declined": 1, "f1": pytest.approx(2 / 3)}
 
 
 def test_each_cut_counts_once() -> None:
