@@ -22,6 +22,7 @@ from tempo_core.checkpoint import (
 from tempo_core.defaults import FILE_NAME, read_json
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.loading import attach_adapter, load_weights, protocol_for
+from tempo_core.vocabulary import FILE_NAME as VOCABULARY
 from train.checkpoints import write_json
 
 OWN_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", FILE_NAME, "calibration.json")
@@ -59,6 +60,10 @@ def merge_adapter(checkpoint: str | Path | None, adapter: str | Path, out: Path)
         for path in (path for pattern in HUB_FILES for path in folder.glob(pattern)):
             if path.name not in own_names:
                 shutil.copyfile(path, partial / path.name)
+        # the words that the adapter was taught are the merged model's
+        (partial / VOCABULARY).unlink(missing_ok=True)
+        if (adapter_folder / VOCABULARY).is_file():
+            shutil.copyfile(adapter_folder / VOCABULARY, partial / VOCABULARY)
         settings = read_json(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else {}
         write_json(partial / FILE_NAME, {**settings, "protocol": choice.protocol.name})
         partial.chmod(0o755)

@@ -124,6 +124,18 @@ def test_prediction_lines_by_hand(tmp_path: Path) -> None:
     assert read(tmp_path / "p_no_moment.jsonl").rows == (refused,)
 
 
+def test_a_question_that_was_not_understood_has_no_prediction(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    line = {"qid": "a", "query": "a dog", "vid": "v", "pred_relevant_windows": []}
+    unknown = {**line, "qid": "b", "understood": {"probability": 0.0, "words": ["dog"]}}
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(unknown)}\n")
+    report = read(path)
+    first, second = report.rows
+    assert (len(first.annotations or ()), len(second.annotations or ())) == (1, 0)
+    assert [omission.place for omission in report.omissions] == ["line 2 (qid b)"]
+    assert "which is no refusal" in report.omissions[0].reason
+
+
 def test_a_prediction_passes_only_while_its_line_says_it(tmp_path: Path) -> None:
     line = '{"vid":  "v", "qid": 1, "query": "q", "pred_relevant_windows": [[1, 2, 0.5]], "x": 3}'
     (tmp_path / "in.jsonl").write_text(line)

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from tempo_core.checkpoint import SHIPPED, choose_adapter, fingerprint, promoted_adapter
 from tempo_core.errors import CheckpointError, InputError
+from tempo_core.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from train.__main__ import main
 from train.refresh.registry import Entry, Lineage, Registry, code_version
 
@@ -142,6 +143,14 @@ def test_a_damaged_pointer_says_so(registry: Registry, content: str) -> None:
 def test_there_is_no_such_adapter(registry: Registry, name: str) -> None:
     with pytest.raises(InputError, match="There is no adapter"):
         registry.entry(name)
+
+
+def test_the_words_that_an_adapter_was_taught_stay_with_it(registry: Registry, tmp_path: Path) -> None:
+    folder = peft_files(tmp_path / "made", 0.5)
+    write_vocabulary(folder, Vocabulary(content=["dog"]))
+    vocabulary = read_vocabulary(registry.add(folder, lineage()).folder)
+    assert vocabulary is not None
+    assert vocabulary.content == {"dog"}
 
 
 def test_what_is_no_adapter_is_not_added(registry: Registry, tmp_path: Path) -> None:
