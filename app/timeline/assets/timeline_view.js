@@ -264,7 +264,8 @@ export class TimelineView {
     this.url = url;
     this.player.load(state.value.video, state.duration_s);
     this.strip.load(state.value.strip);
-    this.root.dataset.state = state.refused || state.unknown ? "refused" : state.value.state;
+    const answered = state.refused ? "refused" : state.value.state;
+    this.root.dataset.state = state.unknown ? "unknown" : answered;
     this.slider.setAttribute("aria-valuemax", secondsText(state.duration_s, 2));
     this.slider.setAttribute("aria-disabled", String(!state.hasAxis));
     this.root.dataset.axis = String(state.hasAxis);

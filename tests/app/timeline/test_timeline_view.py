@@ -45,7 +45,7 @@ class Screen:
         """Until a state of the harness is on the screen."""
         state = "ready" if name in ("unplayable", "hostile", "crowded") else name.split()[0]
         expect(self.page.locator(".tl-root")).to_have_attribute("data-state", state)
-        if name in ("ready", "refused", "crowded"):
+        if name in ("ready", "refused", "unknown", "crowded"):
             self.page.wait_for_function("() => document.querySelector('.tl-video').readyState >= 2")
             self.settle()
 
