@@ -3,23 +3,28 @@
     python -m scripts.mutants                                  # 200 random mutants of the modules in MODULES
     python -m scripts.mutants annotations/formats --count 50   # of some files or folders
     python -m scripts.mutants --list --seed 3                  # name them, run nothing
+    python -m scripts.mutants --again                          # those that survived, with the tests as they are now
+    python -m scripts.mutants --again --only csv.py:120        # one of them
 
 A mutant is the source with one change: a comparison or sum turned round, a number one larger, a condition denied, a
 call left out, an argument instead of the function's value. It is run in a copy of the project with the tests that
-belong to its module: `tests/` mirrors the packages, so these are the files of the same folder that import the module
-(all of the folder when none does). Quick tests run first; slow and browser tests run when the quick ones notice
-nothing. A mutant that fails or never ends is killed, one that passes survives. Survivors are printed with their line;
-some are equal to the original in all that matters. Results are kept in --out as JSON lines; a run goes on from there.
+belong to its module (`own_tests`), nearest first and file by file. Quick tests run first; slow and browser tests run
+when the quick ones notice nothing, and wait at most a minute for a page. A mutant that fails or never ends is killed,
+one that passes survives. Survivors are printed with their line; some are equal to the original in all that matters.
+
+The draw is by a hash of the changed text, so that a change to one module leaves the other modules' mutants in it.
+Results are kept in --out as JSON lines, with the test that failed; a run goes on from there.
 
 It is no test and not part of CI: 200 mutants take about an hour on two cores.
 """
 
 import ast
+import hashlib
 import importlib
 import itertools
 import json
 import os
-import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,9 +33,11 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +49,19 @@ MODULES = (
     "annotations/formats",  # write formats
     "annotations/exporting.py",
     "annotations/importing.py",
+    "annotations/imports.py",
+    "annotations/rows.py",
     "tempo_core/video.py",  # read video
+    "tempo_core/video_tasks.py",
     "tempo_core/decoders.py",
     "tempo_core/sampling.py",
     "tempo_core/demux.py",
     "tempo_core/picture_index.py",
     "tempo_core/bitstream.py",
+    "tempo_core/animated_webp.py",
+    "tempo_core/colour.py",
+    "tempo_core/proxy.py",
+    "tempo_core/transcode.py",
     "train/data",  # make training rows
     "app/ground",  # serve pages
     "app/annotate",
@@ -57,6 +71,9 @@ MODULES = (
     "app/media",
     "app/auth",
     "app/http",
+    "app/timeline",
+    "app/ui",
+    "app/build.py",
 )
 WARM = (
     "numpy",
@@ -110,6 +127,17 @@ class Mutant:
     end: int
     replacement: str
     original: str
+    occurrence: int
+    """How many equal changes of the same text stand before this one in the file."""
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What stays the same when other lines of the file change."""
+        return self.path, self.original, self.replacement, self.occurrence
+
+    def rank(self, seed: int) -> str:
+        """The place in the draw."""
+        return hashlib.sha256(repr((seed, self.key)).encode()).hexdigest()
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}  {' '.join(self.original.split())!r} -> {self.replacement!r}"
@@ -118,6 +146,7 @@ class Mutant:
 def mutants_of(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
     """Every mutant of a source file. Docstrings, annotations, `raise` texts and log lines are left alone."""
     source = path.read_bytes()
+    occurrences: Counter[tuple[str, str]] = Counter()
     offsets = [0]
     for line in source.splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
@@ -125,8 +154,11 @@ def mutants_of(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
     def mutant(node: ast.AST, replacement: str) -> Mutant:
         start = offsets[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
         end = offsets[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+        original = source[start:end].decode()
+        occurrence = occurrences[original, replacement]
+        occurrences[original, replacement] += 1
         name = str(path.relative_to(root))
-        return Mutant(name, node.lineno, start, end, replacement, source[start:end].decode())  # type: ignore[attr-defined]
+        return Mutant(name, node.lineno, start, end, replacement, original, occurrence)  # type: ignore[attr-defined]
 
     def text(node: ast.AST) -> str:
         return ast.get_source_segment(source.decode(), node) or ""
@@ -207,24 +239,45 @@ def is_valid(mutant: Mutant) -> bool:
     return True
 
 
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
+    """Dotted names of all that a file imports, wherever in it: `a.b` and `a.b.c` for `from a.b import c`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
 def own_tests(module: str, root: Path) -> list[str]:
-    """The test files of a module: those in the mirrored folder that import it, or the whole folder."""
+    """The test files of a module, nearest first. `tests/` mirrors the packages.
+
+    They are those in the mirrored folder that import it, and in `app/`, where a folder is one feature, the others of
+    that folder and those above it that import it. A module that no test there imports is tested through the
+    modules of its package that import it.
+    """
     folder = root / "tests" / Path(module).parent
     dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    parent, _, stem = dotted.rpartition(".")
     while not folder.is_dir():
         folder = folder.parent
     paths = sorted(folder.rglob("test_*.py"))
-    importing = [
-        path
-        for path in paths
-        if path.stem == f"test_{stem}"
-        or any(
-            dotted in line or (f"from {parent} import" in line and stem in line.split())
-            for line in path.read_text().splitlines()
-        )
-    ]
-    return [str(path.relative_to(root)) for path in importing or paths]
+
+    def importing(names: set[str]) -> list[Path]:
+        return [path for path in paths if names & imported_modules(path)]
+
+    named = [path for path in paths if path.stem == f"test_{Path(module).stem}"]
+    tests = named + importing({dotted})
+    if module.startswith("app/"):
+        outside = sorted((root / "tests/app").glob("test_*.py"))
+        tests += [path for path in outside if dotted in imported_modules(path)]
+        tests += paths if folder != root / "tests/app" else []
+    if not tests:
+        users = [path for path in (root / module).parent.glob("*.py") if dotted in imported_modules(path)]
+        tests = importing({".".join(path.relative_to(root).with_suffix("").parts) for path in users})
+    return [str(path.relative_to(root)) for path in dict.fromkeys(tests or paths)]
 
 
 def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
@@ -257,6 +310,10 @@ def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
 
 
 FIELDS = tuple(Mutant.__dataclass_fields__)
+PAGE_LIMIT = ("_MS = 300_000", "_MS = 60_000")
+"""How long a browser test waits for its page: as it is, and in the copy, where mutants make it wait in vain."""
+USUAL_SLOW_S = 120
+"""What slow tests of a file are taken to need until they have passed once."""
 MARKS = ("not slow and not browser", "slow or browser")
 
 
@@ -279,30 +336,57 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(folder) / "hypothesis")
+        for path in (copy / "tests/app").rglob("*.py"):
+            path.write_text(path.read_text().replace(*PAGE_LIMIT))
         log = Path(folder) / "log"
         usual_s: dict[tuple[str, str], float] = {}
-        for mutant in mutants:
-            tests = own_tests(mutant.path, copy)
+
+        def is_killed_by(mutant: Mutant, test: str, marks: str) -> bool | None:
+            """Whether these tests fail on the mutant; None when they fail without it."""
+
+            def seconds(limit_s: float) -> float | None:
+                since = time.monotonic()
+                return time.monotonic() - since if passes([test], marks, limit_s, log) else None
+
             path = copy / mutant.path
             source = path.read_bytes()
-            verdict = "survived"
-            for marks in MARKS:
-                key = (" ".join(tests), marks)
-                if key not in usual_s:
-                    since = time.monotonic()
-                    if not passes(tests, marks, 3600, log):
-                        print(f"{key} fails without a mutant:\n{log.read_text()[-2000:]}")
-                        verdict = "untestable"
-                        break
-                    usual_s[key] = time.monotonic() - since
-                path.write_bytes(mutated(source, mutant))
-                killed = not passes(tests, marks, 60 + 10 * usual_s[key], log)
-                path.write_bytes(source)
-                if killed:
-                    verdict = "killed"
+            usual = usual_s.get((test, marks))
+            if usual is None and marks == MARKS[0]:
+                usual = usual_s[test, marks] = seconds(3600) or 0
+            path.write_bytes(mutated(source, mutant))
+            passed_s = seconds(60 + 10 * (USUAL_SLOW_S if usual is None else usual))
+            path.write_bytes(source)
+            if passed_s is None and not usual:
+                failure = log.read_bytes()
+                usual = seconds(3600)
+                if usual is None:
+                    print(f"{test} fails without a mutant:\n{log.read_text()[-2000:]}", flush=True)
+                    return None
+                log.write_bytes(failure)
+            usual_s[test, marks] = usual or passed_s or 0
+            return passed_s is None
+
+        for mutant in mutants:
+            verdict, failure, since = "survived", "", time.monotonic()
+            for marks, test in itertools.product(MARKS, own_tests(mutant.path, copy)):
+                killed = is_killed_by(mutant, test, marks)
+                if killed is None:
+                    verdict = "untestable"
+                elif killed:
+                    lines = re.findall(r"^(?:FAILED|ERROR) .*", log.read_text(errors="replace"), re.MULTILINE)
+                    verdict, failure = "killed", lines[0][:300] if lines else f"{test} did not end"
                     break
+            row = {"verdict": verdict, "failure": failure, "seconds": round(time.monotonic() - since)}
             with results.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps({**asdict(mutant), "verdict": verdict}) + "\n")
+                lines.write(json.dumps(asdict(mutant) | row) + "\n")
+
+
+def read_verdicts(results: Path) -> dict[tuple[str, str, str, int], str]:
+    """The last verdict on each mutant, by its key."""
+    if not results.exists():
+        return {}
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    return {Mutant(**{name: row[name] for name in FIELDS}).key: row["verdict"] for row in rows}
 
 
 def main(
@@ -311,6 +395,8 @@ def main(
     seed: Annotated[int, typer.Option(help="of the draw")] = 0,
     jobs: Annotated[int, typer.Option(help="processes")] = 2,
     list_only: Annotated[bool, typer.Option("--list", help="name the mutants, run nothing")] = False,
+    again: Annotated[bool, typer.Option("--again", help="run those that were not killed once more")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="run those whose name contains this")] = None,
     out: Annotated[Path, typer.Option(help="results as JSON lines; a run goes on from them")] = Path(
         "mutants.jsonl"
     ),
@@ -320,15 +406,19 @@ def main(
     for path in [ROOT / path for path in paths or MODULES]:
         files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
     population = [mutant for file in files for mutant in mutants_of(file)]
-    random.Random(seed).shuffle(population)
+    population.sort(key=lambda mutant: mutant.rank(seed))
     sample = list(itertools.islice(filter(is_valid, population), count))
     if list_only:
         print("\n".join(str(mutant) for mutant in sample))
         return
     out = out.resolve()
-    finished = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    verdicts = {Mutant(**{name: row[name] for name in FIELDS}): row["verdict"] for row in finished}
-    remaining = [mutant for mutant in sample if mutant not in verdicts]
+    verdicts = read_verdicts(out)
+    remaining = [
+        mutant
+        for mutant in sample
+        if (mutant.key not in verdicts or (again and verdicts[mutant.key] != "killed"))
+        and (not only or any(text in str(mutant) for text in only))
+    ]
     for name in WARM:
         importlib.import_module(name)
     workers = []
@@ -340,12 +430,11 @@ def main(
         workers.append(worker)
     for worker in workers:
         os.waitpid(worker, 0)
-    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    verdicts = {Mutant(**{name: row[name] for name in FIELDS}): row["verdict"] for row in rows}
+    verdicts = read_verdicts(out)
     for mutant in sample:
-        if verdicts.get(mutant) != "killed":
-            print(f"{verdicts.get(mutant, 'not run')}: {mutant}")
-    killed = sum(verdicts.get(mutant) == "killed" for mutant in sample)
+        if verdicts.get(mutant.key) != "killed":
+            print(f"{verdicts.get(mutant.key, 'not run')}: {mutant}")
+    killed = sum(verdicts.get(mutant.key) == "killed" for mutant in sample)
     print(
         f"{killed} of {len(sample)} mutants killed ({killed / len(sample):.1%}), drawn from {len(population)}"
     )
