@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-FormatName = Literal[
+TwoWayFormat = Literal[
     "qvhighlights",
     "predictions",
     "lighthouse",
@@ -16,6 +16,10 @@ FormatName = Literal[
     "elan",
     "csv",
     "xlsx",
+]
+"""Formats that are read and written."""
+FormatName = Literal[
+    TwoWayFormat,
     "ra-rft",
     "time-r1",
     "unitime",
@@ -32,24 +36,7 @@ FormatName = Literal[
     "srt",
 ]
 """Formats that are read."""
-ExportFormat = Literal[
-    "qvhighlights",
-    "predictions",
-    "lighthouse",
-    "na-vmr",
-    "charades-sta",
-    "activitynet",
-    "timelens",
-    "parquet",
-    "label-studio",
-    "webvtt",
-    "elan",
-    "csv",
-    "xlsx",
-    "llama-factory",
-    "ms-swift",
-    "easyr1",
-]
+ExportFormat = Literal[TwoWayFormat, "llama-factory", "ms-swift", "easyr1"]
 """Formats that are written."""
 Reason = Literal[
     "one-clip-hole",

@@ -312,9 +312,9 @@ def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
 FIELDS = tuple(Mutant.__dataclass_fields__)
 PAGE_LIMIT = ("_MS = 300_000", "_MS = 60_000")
 """How long a browser test waits for its page: as it is, and in the copy, where mutants make it wait in vain."""
-USUAL_SLOW_S = 120
-"""What slow tests of a file are taken to need until they have passed once."""
 MARKS = ("not slow and not browser", "slow or browser")
+UNKNOWN_S = {MARKS[0]: 30, MARKS[1]: 120}
+"""What the tests of a file are taken to need until they have passed once."""
 
 
 def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
@@ -335,48 +335,48 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
         # a mutant may be as long and as new as its original, which is all that a .pyc is compared by
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        os.environ["COLUMNS"] = "300"  # a failure's line holds its error
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(folder) / "hypothesis")
         for path in (copy / "tests/app").rglob("*.py"):
             path.write_text(path.read_text().replace(*PAGE_LIMIT))
         log = Path(folder) / "log"
         usual_s: dict[tuple[str, str], float] = {}
+        """Of each file, or single test, and marks that passed."""
 
-        def is_killed_by(mutant: Mutant, test: str, marks: str) -> bool | None:
-            """Whether these tests fail on the mutant; None when they fail without it."""
-
-            def seconds(limit_s: float) -> float | None:
-                since = time.monotonic()
-                return time.monotonic() - since if passes([test], marks, limit_s, log) else None
-
-            path = copy / mutant.path
+        def failure_of(mutant: Mutant, test: str, marks: str) -> str | None:
+            """The test of a file that fails on the mutant, with its error; None where all pass."""
+            path, since = copy / mutant.path, time.monotonic()
             source = path.read_bytes()
-            usual = usual_s.get((test, marks))
-            if usual is None and marks == MARKS[0]:
-                usual = usual_s[test, marks] = seconds(3600) or 0
             path.write_bytes(mutated(source, mutant))
-            passed_s = seconds(60 + 10 * (USUAL_SLOW_S if usual is None else usual))
+            limit_s = 60 + 10 * usual_s.get((test, marks), UNKNOWN_S[marks])
+            passed = passes([test], marks, limit_s, log)
             path.write_bytes(source)
-            if passed_s is None and not usual:
-                failure = log.read_bytes()
-                usual = seconds(3600)
-                if usual is None:
-                    print(f"{test} fails without a mutant:\n{log.read_text()[-2000:]}", flush=True)
-                    return None
-                log.write_bytes(failure)
-            usual_s[test, marks] = usual or passed_s or 0
-            return passed_s is None
+            if passed:
+                usual_s[test, marks] = time.monotonic() - since
+                return None
+            failures = re.findall(r"^(?:FAILED|ERROR) (.*)", log.read_text(errors="replace"), re.MULTILINE)
+            return failures[0] if failures else f"{test} did not end"
 
         for mutant in mutants:
-            verdict, failure, since = "survived", "", time.monotonic()
+            verdict, failure, since = "survived", None, time.monotonic()
             for marks, test in itertools.product(MARKS, own_tests(mutant.path, copy)):
-                killed = is_killed_by(mutant, test, marks)
-                if killed is None:
-                    verdict = "untestable"
-                elif killed:
-                    lines = re.findall(r"^(?:FAILED|ERROR) .*", log.read_text(errors="replace"), re.MULTILINE)
-                    verdict, failure = "killed", lines[0][:300] if lines else f"{test} did not end"
+                failure = failure_of(mutant, test, marks)
+                if failure is not None:
+                    verdict = "killed"
+                    # only the mutant may be to blame
+                    name = failure.partition(" - ")[0] if "::" in failure else test
+                    if (name, marks) not in usual_s:
+                        if passes([name], marks, 3600, log):
+                            usual_s[name, marks] = UNKNOWN_S[marks]
+                        else:
+                            verdict = "untestable"
+                            print(f"{failure} without the mutant too:\n{log.read_text()[-2000:]}", flush=True)
                     break
-            row = {"verdict": verdict, "failure": failure, "seconds": round(time.monotonic() - since)}
+            row = {
+                "verdict": verdict,
+                "failure": (failure or "")[:300],
+                "seconds": round(time.monotonic() - since),
+            }
             with results.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(mutant) | row) + "\n")
 

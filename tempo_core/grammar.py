@@ -111,11 +111,6 @@ class AnswerGrammar:
         return twin
 
     @property
-    def opening_token(self) -> int:
-        """The first token of an answer with moments."""
-        return self._opening[0]
-
-    @property
     def refusal_token(self) -> int:
         """The first token of the refusal. Raises AnswerError where the form has none."""
         if not self._refusals:
@@ -169,19 +164,6 @@ class AnswerGrammar:
         for token in ids:
             state = self.advance(state, int(token))
         return state
-
-    def stamp_spans(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[range, range]]:
-        """For each moment, the positions of its start's and its end's tokens within the answer's ids, when every mark
-        is written in its usual way; the spans of any other answer are in its state."""
-        spans, position = [], 0
-        for n, (start, end) in enumerate(pairs):
-            position += len((self._next or ()) if n else self._opening)
-            start_span = range(position, position + len(self._mark_ids[start][0]))
-            position = start_span.stop + len(self._to)
-            end_span = range(position, position + len(self._mark_ids[end][0]))
-            position = end_span.stop
-            spans.append((start_span, end_span))
-        return spans
 
     def _alive(self, state: GrammarState) -> list[tuple[int, Branch]]:
         """The branches that agree with what was said, with their numbers."""

@@ -93,7 +93,7 @@ def test_a_video_of_one_frame_has_two_answers(any_tokenizer: Any) -> None:
 def test_foreign_tokens_are_refused(tokenizer: Any) -> None:
     grammar = AnswerGrammar(tokenizer, format_stamps([0, 1], 2))
     with pytest.raises(AnswerError, match="cannot follow"):
-        grammar.options(grammar.replay([grammar.opening_token, grammar.opening_token]))
+        grammar.options(grammar.replay([grammar.refusal_token, grammar.refusal_token]))
     assert not grammar.replay([]).done
     with pytest.raises(AnswerError, match="cannot follow"):
         grammar.replay([999])
@@ -103,7 +103,7 @@ def test_spans_point_at_the_stamps_tokens(any_tokenizer: Any) -> None:
     stamps = format_stamps(range(8), 8)
     pairs = [(0, 2), (5, 8)]
     ids = answer_ids(any_tokenizer, answer_pieces(pairs, stamps))
-    spans = AnswerGrammar(any_tokenizer, stamps).stamp_spans(pairs)
+    spans = AnswerGrammar(any_tokenizer, stamps).replay(ids).spans
     stamp_texts = [tuple(any_tokenizer.decode([ids[i] for i in span]) for span in both) for both in spans]
     assert stamp_texts == [(stamps[0], stamps[2]), (stamps[5], stamps[8])]
     assert len(ids) <= 2 * AnswerGrammar(any_tokenizer, stamps).moment_tokens + 3
