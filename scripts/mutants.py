@@ -19,11 +19,13 @@ It is no test and not part of CI: 200 mutants take about an hour on two cores.
 """
 
 import ast
+import compileall
 import hashlib
 import importlib
 import itertools
 import json
 import os
+import py_compile
 import re
 import shutil
 import signal
@@ -257,7 +259,7 @@ def own_tests(module: str, root: Path) -> list[str]:
 
     They are those in the mirrored folder that import it, and in `app/`, where a folder is one feature, the others of
     that folder and those above it that import it. A module that no test there imports is tested through the
-    modules of its package that import it.
+    modules of its folder that import it.
     """
     folder = root / "tests" / Path(module).parent
     dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
@@ -276,7 +278,8 @@ def own_tests(module: str, root: Path) -> list[str]:
         tests += paths if folder != root / "tests/app" else []
     if not tests:
         users = [path for path in (root / module).parent.glob("*.py") if dotted in imported_modules(path)]
-        tests = importing({".".join(path.relative_to(root).with_suffix("").parts) for path in users})
+        tests = [path for path in paths if path.stem in {f"test_{user.stem}" for user in users}]
+        tests += importing({".".join(user.relative_to(root).with_suffix("").parts) for user in users})
     return [str(path.relative_to(root)) for path in dict.fromkeys(tests or paths)]
 
 
@@ -332,7 +335,11 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
                 (copy / name).symlink_to((ROOT / name).resolve())
         os.chdir(copy)
         sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
-        # a mutant may be as long and as new as its original, which is all that a .pyc is compared by
+        # a mutant may be as long and as new as its original, which is all that an ordinary .pyc is compared by
+        compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        passes(
+            ["--collect-only", "tests"], "", 3600, Path(folder) / "log"
+        )  # pytest keeps its own of the tests
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.environ["COLUMNS"] = "300"  # a failure's line holds its error

@@ -1,9 +1,9 @@
 """Frames to visual tokens: resize, normalise, cut into patches, run the vision tower.
 
-`encode_frames` batches units of equal size, because the towers' own attention visits them one by one; its plain twin
-`encode_frames_plain` is the model's `get_image_features` and `get_video_features`. A unit is a still image, or a
-group of two frames (`frames_per_unit`). A still image fills both temporal slots with the same picture, so the fast
-path sums the two halves of the patch projection instead.
+`encode_frames` batches units of equal size, because the towers' own attention visits them one by one; the
+model's `get_image_features` and `get_video_features` are its plain twin. A unit is a still image, or a group of two
+frames (`frames_per_unit`). A still image fills both temporal slots with the same picture, so the fast path sums the
+two halves of the patch projection instead.
 Legend: U units, T frames, P patches of a unit, N visual tokens, D width of the tower, W width of the language model,
 K the family's deepstack features.
 """
@@ -126,24 +126,6 @@ def image_inputs(
     return torch.cat(pixels).to(model.device), grids.to(model.device)
 
 
-def encode_frames_plain(
-    model: Any,
-    frames: Frames,
-    sizes_px: npt.NDArray[np.int64],
-    normaliser: Normaliser,
-    *,
-    frames_per_unit: int = 1,
-) -> torch.Tensor:
-    """Visual tokens [N, (1 + K) W] by one `get_image_features` or `get_video_features` call a unit."""
-    family, tokens = family_of(model), []
-    encode = model.model.get_image_features if frames_per_unit == 1 else model.model.get_video_features
-    for idx, size in enumerate(sizes_px):
-        unit = frames[idx * frames_per_unit : (idx + 1) * frames_per_unit]
-        pixels, grids = image_inputs(model, unit, size[None], normaliser, frames_per_unit=frames_per_unit)
-        tokens.append(family.features(encode(pixels, grids, return_dict=True)))
-    return torch.cat(tokens)
-
-
 def encode_frames(
     model: Any,
     frames: Frames,
@@ -154,7 +136,7 @@ def encode_frames(
     cancel: threading.Event | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> torch.Tensor:
-    """The same tokens, units of equal size together. `sizes_px` has (height, width) of each unit.
+    """Visual tokens [N, (1 + K) W], units of equal size together. `sizes_px` has (height, width) of each unit.
 
     Raises Cancelled between batches when `cancel` is set.
     """

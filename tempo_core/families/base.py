@@ -8,6 +8,7 @@ K features of a token besides itself (deepstack; 0 in most families).
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -64,7 +65,7 @@ class Family:
         `grid` is (rows, columns) of patches, which come in the order of the 2 x 2 merging. Equal to the model's own
         `get_image_features`, which visits units one by one. The K deepstack features stand behind each token.
         """
-        raise NotImplementedError
+        return run_blocks(visual, hidden, grid)
 
     def features(self, output: Any) -> Tensor:
         """The same layout [N, (1 + K) W] from what `get_image_features` or `get_video_features` returns."""
@@ -118,6 +119,29 @@ def patch_positions(grid: tuple[int, int], device: Any) -> Tensor:
     positions = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"), dim=-1)
     positions = positions.view(rows // MERGE, MERGE, columns // MERGE, MERGE, 2).transpose(1, 2)
     return positions.reshape(-1, 2).to(device)
+
+
+def run_blocks(
+    visual: Any,
+    hidden: Tensor,
+    grid: tuple[int, int],
+    *,
+    windows: Windows | None = None,
+    deepstack: Mapping[int, Any] = MappingProxyType({}),
+) -> Tensor:
+    """`Family.run_tower`. With `windows`, only the layers of `fullatt_block_indexes` see the whole unit; `deepstack`
+    has the merger behind each layer whose output is a feature, in order."""
+    n_units, n_patches = hidden.shape[:2]
+    cos, sin = visual.rotary_pos_emb(hidden, patch_positions(grid, hidden.device))
+    features = []
+    for idx, block in enumerate(visual.blocks):
+        sees_all = windows is None or idx in visual.fullatt_block_indexes
+        hidden = hidden + attend(block.attn, block.norm1(hidden), cos, sin, None if sees_all else windows)
+        hidden = hidden + block.mlp(block.norm2(hidden))
+        if idx in deepstack:
+            features.append(deepstack[idx](hidden))
+    merged = torch.cat([visual.merger(hidden), *features], dim=-1)
+    return merged.view(n_units, n_patches // (MERGE * MERGE), -1)
 
 
 def attend(

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tempo_core.families.base import Family, Windows, attend, patch_positions
+from tempo_core.families.base import Family, Windows, run_blocks
 from tempo_core.vision import MERGE
 
 _SECOND_ROUNDING = 1e-6
@@ -68,15 +68,8 @@ class Qwen25VL(Family):
     }
 
     def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
-        n_units, n_patches = hidden.shape[:2]
-        cos, sin = visual.rotary_pos_emb(hidden, patch_positions(grid, hidden.device))
         windows = attention_windows(grid, visual.window_size // visual.patch_size, hidden.device)
-        for idx, block in enumerate(visual.blocks):
-            sees_all = idx in visual.fullatt_block_indexes
-            hidden = hidden + attend(block.attn, block.norm1(hidden), cos, sin, None if sees_all else windows)
-            hidden = hidden + block.mlp(block.norm2(hidden))
-        tokens: Tensor = visual.merger(hidden).view(n_units, n_patches // 4, -1)
-        return tokens
+        return run_blocks(visual, hidden, grid, windows=windows)
 
     def temporal_positions(self, config: Any, group_times_s: Sequence[float]) -> tuple[int, ...]:
         rate = config.vision_config.tokens_per_second

@@ -7,9 +7,7 @@ own times; Qwen2-VL was trained with the position after everything in the block 
 
 from typing import Any, ClassVar
 
-from torch import Tensor
-
-from tempo_core.families.base import Family, attend, patch_positions
+from tempo_core.families.base import Family
 
 _VISION = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4}
 _TEXT = {
@@ -52,15 +50,6 @@ class Qwen2VL(Family):
             vocab_size=152064,
         ),
     }
-
-    def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
-        n_units, n_patches = hidden.shape[:2]
-        cos, sin = visual.rotary_pos_emb(hidden, patch_positions(grid, hidden.device))
-        for block in visual.blocks:
-            hidden = hidden + attend(block.attn, block.norm1(hidden), cos, sin)
-            hidden = hidden + block.mlp(block.norm2(hidden))
-        tokens: Tensor = visual.merger(hidden).view(n_units, n_patches // 4, -1)
-        return tokens
 
     def tower_width(self, vision_config: Any) -> int:
         return round(vision_config.embed_dim * (vision_config.mlp_ratio + 4))

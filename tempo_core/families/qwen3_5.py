@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tempo_core.families.base import Family
-from tempo_core.families.qwen3_vl import HALF, run_tower
+from tempo_core.families.base import Family, run_blocks
+from tempo_core.families.qwen3_vl import HALF, learned_positions
 from tempo_core.vision import Normaliser
 
 _TEXT = {
@@ -65,7 +65,8 @@ class Qwen35(Family):
     }
 
     def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
-        return run_tower(visual, hidden, grid)
+        hidden = hidden + learned_positions(visual, grid).to(hidden.dtype)
+        return run_blocks(visual, hidden, grid)
 
     def attention_mask(self, mask: Tensor) -> Tensor | None:
         """None: rows are causal, and padding stands at their end."""

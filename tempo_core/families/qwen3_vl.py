@@ -2,14 +2,13 @@
 that are added to the language model's first layers (deepstack). Time is text before each group of two frames.
 """
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
-from tempo_core.families.base import Family, attend, patch_positions
+from tempo_core.families.base import Family, run_blocks
 from tempo_core.vision import MERGE, Normaliser
 
 HALF = (0.5, 0.5, 0.5)
@@ -88,12 +87,9 @@ class Qwen3VL(Family):
     }
 
     def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:
-        return run_tower(
-            visual,
-            hidden,
-            grid,
-            deepstack=dict(zip(visual.deepstack_visual_indexes, visual.deepstack_merger_list, strict=True)),
-        )
+        mergers = dict(zip(visual.deepstack_visual_indexes, visual.deepstack_merger_list, strict=True))
+        hidden = hidden + learned_positions(visual, grid).to(hidden.dtype)
+        return run_blocks(visual, hidden, grid, deepstack=mergers)
 
     def features(self, output: Any) -> Tensor:
         stacked = [torch.cat(list(feature)) for feature in output.deepstack_features]
@@ -112,23 +108,6 @@ class Qwen3VL(Family):
             "visual_pos_masks": is_visual,
             "deepstack_visual_embeds": list(features.split(width, dim=-1)),
         }
-
-
-def run_tower(
-    visual: Any, hidden: Tensor, grid: tuple[int, int], deepstack: Mapping[int, Any] | None = None
-) -> Tensor:
-    """`Family.run_tower`; `deepstack` has the merger behind each layer whose output is a feature, in order."""
-    n_units, n_patches = hidden.shape[:2]
-    hidden = hidden + learned_positions(visual, grid).to(hidden.dtype)
-    cos, sin = visual.rotary_pos_emb(hidden, patch_positions(grid, hidden.device))
-    features = []
-    for idx, block in enumerate(visual.blocks):
-        hidden = hidden + attend(block.attn, block.norm1(hidden), cos, sin)
-        hidden = hidden + block.mlp(block.norm2(hidden))
-        if deepstack and idx in deepstack:
-            features.append(deepstack[idx](hidden))
-    merged = torch.cat([visual.merger(hidden), *features], dim=-1)
-    return merged.view(n_units, n_patches // (MERGE * MERGE), -1)
 
 
 def learned_positions(visual: Any, grid: tuple[int, int]) -> Tensor:

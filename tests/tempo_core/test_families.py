@@ -24,9 +24,10 @@ from tempo_core.prompt import (
     next_position,
     special_id,
 )
-from tempo_core.vision import encode_frames, encode_frames_plain, image_inputs, pixel_values
+from tempo_core.vision import encode_frames, image_inputs, pixel_values
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, family_config, save_checkpoint
+from tests.tempo_core.plain import encode_frames_plain
 
 STILL, GROUP = 1, 2
 TIGHT = {"atol": 1e-5, "rtol": 1e-5}

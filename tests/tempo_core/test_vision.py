@@ -9,14 +9,8 @@ import pytest
 import torch
 
 from tempo_core.errors import Cancelled, InputError
-from tempo_core.vision import (
-    Normaliser,
-    encode_frames,
-    encode_frames_plain,
-    patchify,
-    pixel_values,
-    resize_frame,
-)
+from tempo_core.vision import Normaliser, encode_frames, patchify, pixel_values, resize_frame
+from tests.tempo_core.plain import encode_frames_plain
 
 
 def _frames(count: int, height: int = 90, width: int = 120) -> Any:
