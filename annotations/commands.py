@@ -1,7 +1,6 @@
 """The commands of `python -m annotations`. Each imports what it needs when it runs, so that `--help` stays fast."""
 
 import dataclasses
-import getpass
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ import typer
 from annotations.choices import REASONS, ExportFormat, ExportRule, FormatName, SaliencyPolicy, Snapping
 from annotations.rows import Split
 from tempo_core import command_line
-from tempo_core.command_line import AsJson, show, table
+from tempo_core.command_line import AsJson, actor, show, table
 from tempo_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +48,10 @@ QueryName = Annotated[
     str, typer.Argument(metavar="QUERY", help="its number in the store, or DATASET:QID", show_default=False)
 ]
 
+FrameRates = Annotated[
+    Path | None, typer.Option(metavar="JSON", help="the same by clip: {vid: frames a second}")
+]
+
 
 def open_store(database: str | None) -> "Store":
     from annotations.store import Store
@@ -60,11 +63,6 @@ def list_problems(error: "RowsRejected") -> int:
     """Write the rows that broke a rule to stderr, a line each; the exit code of bad input."""
     sys.stderr.write(f"{error}\n")
     return 2
-
-
-def actor() -> str:
-    """Who runs the command, for the records."""
-    return os.environ.get("TEMPO_ACTOR") or getpass.getuser()
 
 
 def snapshots_folder() -> Path:
@@ -99,9 +97,7 @@ def import_(
     frame_rate: Annotated[
         float | None, typer.Option(metavar="F", help="frames a second, where the file counts frames only")
     ] = None,
-    frame_rates: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="the same by clip: {vid: frames a second}")
-    ] = None,
+    frame_rates: FrameRates = None,
     query_from: Annotated[
         Literal["query", "label"] | None,
         typer.Option(help="label-studio: what the queries are; default: labels, unless they are Moment"),
@@ -135,11 +131,9 @@ def import_(
     options = ReadOptions(
         split=split,
         keep_going=keep_going,
-        durations=None if durations is None else read_positive(durations, "--durations", "seconds"),
+        durations=read_positive(durations, "--durations", "seconds"),
         frame_rate=checked_rate(frame_rate),
-        frame_rates={}
-        if frame_rates is None
-        else read_positive(frame_rates, "--frame-rates", "frames a second"),
+        frame_rates=read_positive(frame_rates, "--frame-rates", "frames a second") or {},
         query_from=query_from,
     )
     if rejects is None and keep_going:
@@ -203,8 +197,10 @@ def import_(
     return 0
 
 
-def read_positive(path: Path, option: str, unit: str) -> dict[str, float]:
-    """Numbers by vid. Raises InputError for anything but a JSON object of positive numbers."""
+def read_positive(path: Path | None, option: str, unit: str) -> dict[str, float] | None:
+    """Numbers by vid; None without a file. Raises InputError for anything but a JSON object of positive numbers."""
+    if path is None:
+        return None
     try:
         numbers = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -271,9 +267,7 @@ def export(
     frame_rate: Annotated[
         float | None, typer.Option(metavar="F", help="label-studio: frames a second of the videos")
     ] = None,
-    frame_rates: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="the same by clip: {vid: frames a second}")
-    ] = None,
+    frame_rates: FrameRates = None,
     video_prefix: Annotated[
         str,
         typer.Option(metavar="URL", help="label-studio: before file names, so that it can play the clips"),
@@ -306,9 +300,7 @@ def export(
         predictions_of=model,
         refusals=refusals,
         frame_rate=checked_rate(frame_rate),
-        frame_rates={}
-        if frame_rates is None
-        else read_positive(frame_rates, "--frame-rates", "frames a second"),
+        frame_rates=read_positive(frame_rates, "--frame-rates", "frames a second") or {},
         video_prefix=video_prefix,
         licence=licence,
     )

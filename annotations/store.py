@@ -402,7 +402,8 @@ class Store:
             with attempt as operation:
                 if operation.is_new:
                     connection = operation.connection
-                    _check_dataset(connection, dataset)
+                    if dataset not in connection.execute(select(tables.datasets.c.name)).scalars():
+                        raise NotFound(f"There is no dataset {dataset!r}.")
                     _save_proposers(connection, dataset, {model}, is_named=is_named)
                     query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
                     suspicion.renew(connection, connection.execute(query_ids).scalars().all())
@@ -821,12 +822,6 @@ def _lock_query(connection: Connection, query_id: int) -> int | None:
     if row is None:
         raise reading.no_query(query_id)
     return row.duration_ms
-
-
-def _check_dataset(connection: Connection, name: str) -> None:
-    table = tables.datasets
-    if connection.execute(select(table.c.name).where(table.c.name == name)).first() is None:
-        raise NotFound(f"There is no dataset {name!r}.")
 
 
 def _save_proposers(

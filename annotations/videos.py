@@ -14,9 +14,10 @@ from pathlib import Path
 from annotations.records import Video
 from annotations.store import Store
 from annotations.suspicion import vid_range_s
+from tempo_core.command_line import VIDEO_SUFFIXES
 from tempo_core.errors import InputError
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".ts", ".mxf", ".wmv", ".flv", ".dv")
+SUFFIXES = VIDEO_SUFFIXES
 WHOLE_NAME = "{vid}"
 """The pattern of a file's name without its suffix when the name is the vid."""
 

@@ -8,9 +8,10 @@
 
 A mutant is the source with one change: a comparison or sum turned round, a number one larger, a condition denied, a
 call left out, an argument instead of the function's value. It is run in a copy of the project with the tests that
-belong to its module (`own_tests`), nearest first and file by file. Quick tests run first; slow and browser tests run
-when the quick ones notice nothing, and wait at most a minute for a page. A mutant that fails or never ends is killed,
-one that passes survives. Survivors are printed with their line; some are equal to the original in all that matters.
+belong to its module (`own_tests`): the nearest file, then those that are soonest through. Quick tests run first; slow
+and browser tests run when the quick ones notice nothing, and wait at most a minute for a page. A mutant whose tests
+fail or never end is killed, one that passes survives; in the end the tests that noticed something are run without any
+mutant. Survivors are printed with their line; some are equal to the original in all that matters.
 
 The draw is by a hash of the changed text, so that a change to one module leaves the other modules' mutants in it.
 Results are kept in --out as JSON lines, with the test that failed; a run goes on from there.
@@ -90,6 +91,8 @@ WARM = (
     "pytest",
 )
 """Imported once, before a process is forked for each mutant."""
+SLOW_TO_TEST = ("app/", "tempo_core/")
+"""Run last: their tests make videos, or drive a browser."""
 COMPARISONS = {
     ast.Lt: "<=",
     ast.LtE: "<",
@@ -261,16 +264,18 @@ def own_tests(module: str, root: Path) -> list[str]:
     that folder and those above it that import it. A module that no test there imports is tested through the
     modules of its folder that import it.
     """
-    folder = root / "tests" / Path(module).parent
+    folder, stem = root / "tests" / Path(module).parent, Path(module).stem
     dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     while not folder.is_dir():
         folder = folder.parent
     paths = sorted(folder.rglob("test_*.py"))
 
+    paths.sort(key=lambda path: -len(re.findall(stem.replace("_", "[-_]"), path.read_text())))
+
     def importing(names: set[str]) -> list[Path]:
         return [path for path in paths if names & imported_modules(path)]
 
-    named = [path for path in paths if path.stem == f"test_{Path(module).stem}"]
+    named = [path for path in paths if path.stem == f"test_{stem}"]
     tests = named + importing({dotted})
     if module.startswith("app/"):
         outside = sorted((root / "tests/app").glob("test_*.py"))
@@ -283,6 +288,20 @@ def own_tests(module: str, root: Path) -> list[str]:
     return [str(path.relative_to(root)) for path in dict.fromkeys(tests or paths)]
 
 
+class Stopwatch:
+    """A pytest plugin that adds up the seconds of each test file, and writes them down in the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        self.path.write_text(json.dumps(self.seconds))
+
+
 def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
     """Whether the tests with these marks pass in the present folder, run in a forked process."""
     child = os.fork()
@@ -293,13 +312,15 @@ def passes(tests: Sequence[str], marks: str, limit_s: float, log: Path) -> bool:
             os.dup2(sink, 1)
             os.dup2(sink, 2)
             ignored = "ignore::pytest.PytestAssertRewriteWarning"  # for plugins among what is warm
-            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", ignored, "-m", marks, *tests])
+            options = ["-x", "-q", "-p", "no:cacheprovider", "-W", ignored, "-m", marks]
+            code = pytest.main([*options, *tests], plugins=[Stopwatch(log.with_suffix(".json"))])
             os._exit(0 if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else 1)
         except BaseException:  # never back into the parent's code
             traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(2)
+    log.with_suffix(".json").write_text("{}")
     deadline = time.monotonic() + limit_s
     pid, status = os.waitpid(child, os.WNOHANG)
     while not pid and time.monotonic() < deadline:
@@ -316,7 +337,7 @@ FIELDS = tuple(Mutant.__dataclass_fields__)
 PAGE_LIMIT = ("_MS = 300_000", "_MS = 60_000")
 """How long a browser test waits for its page: as it is, and in the copy, where mutants make it wait in vain."""
 MARKS = ("not slow and not browser", "slow or browser")
-UNKNOWN_S = {MARKS[0]: 30, MARKS[1]: 120}
+UNKNOWN_S = {MARKS[0]: 20, MARKS[1]: 120}
 """What the tests of a file are taken to need until they have passed once."""
 
 
@@ -337,9 +358,8 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
         sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
         # a mutant may be as long and as new as its original, which is all that an ordinary .pyc is compared by
         compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-        passes(
-            ["--collect-only", "tests"], "", 3600, Path(folder) / "log"
-        )  # pytest keeps its own of the tests
+        own = sorted({test for mutant in mutants for test in own_tests(mutant.path, copy)})
+        passes(["--collect-only", *own], "", 3600, Path(folder) / "log")  # pytest keeps what it makes of them
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.environ["COLUMNS"] = "300"  # a failure's line holds its error
@@ -348,36 +368,31 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
             path.write_text(path.read_text().replace(*PAGE_LIMIT))
         log = Path(folder) / "log"
         usual_s: dict[tuple[str, str], float] = {}
-        """Of each file, or single test, and marks that passed."""
+        """Of each file and marks, the longest so far."""
+        killers: dict[str, list[Mutant]] = {}
+        """The mutants that a test noticed first."""
 
-        def failure_of(mutant: Mutant, test: str, marks: str) -> str | None:
-            """The test of a file that fails on the mutant, with its error; None where all pass."""
-            path, since = copy / mutant.path, time.monotonic()
+        def failure_of(mutant: Mutant, tests: Sequence[str], marks: str) -> str | None:
+            """The first test that fails on the mutant, with its error; None where all pass."""
+            path = copy / mutant.path
             source = path.read_bytes()
             path.write_bytes(mutated(source, mutant))
-            limit_s = 60 + 10 * usual_s.get((test, marks), UNKNOWN_S[marks])
-            passed = passes([test], marks, limit_s, log)
+            limit_s = 60 + 5 * sum(usual_s.get((test, marks), UNKNOWN_S[marks]) for test in tests)
+            passed = passes(tests, marks, limit_s, log)
             path.write_bytes(source)
-            if passed:
-                usual_s[test, marks] = time.monotonic() - since
-                return None
+            for test, seconds in json.loads(log.with_suffix(".json").read_text() or "{}").items():
+                usual_s[test, marks] = max(seconds, usual_s.get((test, marks), 0.0))
             failures = re.findall(r"^(?:FAILED|ERROR) (.*)", log.read_text(errors="replace"), re.MULTILINE)
-            return failures[0] if failures else f"{test} did not end"
+            return None if passed else failures[0] if failures else "the tests did not end"
 
         for mutant in mutants:
             verdict, failure, since = "survived", None, time.monotonic()
-            for marks, test in itertools.product(MARKS, own_tests(mutant.path, copy)):
-                failure = failure_of(mutant, test, marks)
+            nearest, *others = own_tests(mutant.path, copy)
+            for marks, tests in itertools.product(MARKS, ([nearest], others)):
+                tests = sorted(tests, key=lambda test: usual_s.get((test, marks), 0.0))
+                failure = failure_of(mutant, tests, marks) if tests else None
                 if failure is not None:
                     verdict = "killed"
-                    # only the mutant may be to blame
-                    name = failure.partition(" - ")[0] if "::" in failure else test
-                    if (name, marks) not in usual_s:
-                        if passes([name], marks, 3600, log):
-                            usual_s[name, marks] = UNKNOWN_S[marks]
-                        else:
-                            verdict = "untestable"
-                            print(f"{failure} without the mutant too:\n{log.read_text()[-2000:]}", flush=True)
                     break
             row = {
                 "verdict": verdict,
@@ -386,6 +401,17 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
             }
             with results.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(asdict(mutant) | row) + "\n")
+            if failure is not None and "::" in failure:
+                killers.setdefault(failure.partition(" - ")[0], []).append(mutant)
+
+        # Only the mutant may be to blame for a failure: the same tests pass without it.
+        if killers and not passes([*killers], "", 3600, log):
+            for name, killed in killers.items():
+                if not passes([name], "", 3600, log):
+                    print(f"{name} fails without a mutant too:\n{log.read_text()[-2000:]}", flush=True)
+                    with results.open("a", encoding="utf-8") as lines:
+                        rows = [asdict(mutant) | {"verdict": "untestable"} for mutant in killed]
+                        lines.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def read_verdicts(results: Path) -> dict[tuple[str, str, str, int], str]:
@@ -422,7 +448,7 @@ def main(
     verdicts = read_verdicts(out)
     remaining = [
         mutant
-        for mutant in sample
+        for mutant in sorted(sample, key=lambda mutant: mutant.path.startswith(SLOW_TO_TEST))
         if (mutant.key not in verdicts or (again and verdicts[mutant.key] != "killed"))
         and (not only or any(text in str(mutant) for text in only))
     ]

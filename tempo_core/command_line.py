@@ -11,6 +11,7 @@
 Commands import what is heavy inside themselves, so that `--help` stays fast. Imports no torch and no numpy.
 """
 
+import getpass
 import json
 import os
 import sys
@@ -24,6 +25,11 @@ from tempo_core.errors import InputError, TempoError
 
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 """The option of every command that answers: `as_json: AsJson = False`."""
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"),
+    *(".mpg", ".ts", ".mxf", ".wmv", ".flv", ".dv"),
+)
+"""By which commands know the clips in a folder."""
 
 
 def new_app(name: str, description: str) -> typer.Typer:
@@ -74,6 +80,14 @@ def main(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
 def _fail(command: str, message: str) -> int:
     sys.stderr.write(f"{command}: {' '.join(message.split())}\n")
     return 2
+
+
+def actor() -> str:
+    """Who runs the command, for the records."""
+    try:
+        return os.environ.get("TEMPO_ACTOR") or getpass.getuser()
+    except (OSError, KeyError):
+        return "shell"
 
 
 def write_json(data: Any, *, pretty: bool = False) -> None:

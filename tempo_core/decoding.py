@@ -170,8 +170,7 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
         past_key_values=cache,
         use_cache=True,
     )
-    logits: torch.Tensor = model.lm_head(output.last_hidden_state[:, -1]).float()
-    return logits
+    return model.lm_head(output.last_hidden_state[:, -1]).float()
 
 
 def decode_freely(

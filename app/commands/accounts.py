@@ -1,7 +1,6 @@
 """`python -m app accounts add|list|disable|enable|role|password`: who may sign in, and as what."""
 
 import getpass
-import os
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from app.auth.passwords import check_password, make_password
 from app.auth.sessions import Sessions
 from app.home import open_home
 from tempo_core import command_line
-from tempo_core.command_line import AsJson
+from tempo_core.command_line import AsJson, actor
 from tempo_core.errors import InputError
 
 PASSWORD_HELP = (
@@ -52,7 +51,7 @@ def add(
     """Add an account."""
     service = _account_service(context, home, database)
     password = _new_password(generate)
-    account = service.add(name, role, password, actor=_actor())
+    account = service.add(name, role, password, actor=actor())
     text = f"Added {account.name} ({account.role})."
     if len(service.all()) == 2:
         text += " From now on everybody signs in, on this machine too."
@@ -78,7 +77,7 @@ def disable(
     context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
 ) -> None:
     """Keep somebody from signing in, at once; what they did stays."""
-    account = _account_service(context, home, database).change(name, disabled=True, actor=_actor())
+    account = _account_service(context, home, database).change(name, disabled=True, actor=actor())
     _show(account, f"{account.name} can no longer sign in; their sessions are over.", as_json)
 
 
@@ -87,7 +86,7 @@ def enable(
     context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
 ) -> None:
     """Let a disabled account sign in again."""
-    account = _account_service(context, home, database).change(name, disabled=False, actor=_actor())
+    account = _account_service(context, home, database).change(name, disabled=False, actor=actor())
     _show(account, f"{account.name} can sign in again.", as_json)
 
 
@@ -101,7 +100,7 @@ def change_role(
     as_json: AsJson = False,
 ) -> None:
     """Change what an account may do."""
-    account = _account_service(context, home, database).change(name, role=role, actor=_actor())
+    account = _account_service(context, home, database).change(name, role=role, actor=actor())
     _show(account, f"{account.name} is now {account.role}.", as_json)
 
 
@@ -118,7 +117,7 @@ def change_password(
     service = _account_service(context, home, database)
     service.get(name)  # a name that is not there is said before a password is asked for
     password = _new_password(generate)
-    account = service.change(name, password=password, actor=_actor())
+    account = service.change(name, password=password, actor=actor())
     text = f"{account.name} has a new password; their sessions are over."
     _show(account, text, as_json, password if generate else None)
 
@@ -161,11 +160,3 @@ def _show(account: Account, text: str, as_json: bool, generated: str | None = No
 def _row(account: Account) -> dict[str, Any]:
     created = datetime.fromtimestamp(account.created_at_ms / 1000, UTC).isoformat(timespec="seconds")
     return {"name": account.name, "role": account.role, "disabled": account.disabled, "created_at": created}
-
-
-def _actor() -> str:
-    """Who runs the command, for the records: somebody with a shell on the server."""
-    try:
-        return os.environ.get("TEMPO_ACTOR") or getpass.getuser()
-    except (OSError, KeyError):
-        return "shell"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tempo_core.command_line import AsJson, show, writable_file
+from tempo_core.command_line import VIDEO_SUFFIXES, AsJson, show, writable_file
 from tempo_core.commands import options
 from tempo_core.errors import InputError, VideoError
 
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
     from tempo_core.backend import Backend
     from tempo_core.engine import Answer
 
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".mkv",
-    ".webm",
-    ".mov",
-    ".avi",
-    ".m4v",
-    ".mpg",
-    ".ts",
-    ".mxf",
-    ".wmv",
-    ".flv",
-    ".dv",
-)
 N_BEST = 10
 
 

@@ -42,8 +42,7 @@ def check_model_type(model_type: object, source: object) -> str:
 def family_named(model_type: str) -> "Family":
     """The family of a `model_type`. Raises CheckpointError for an unknown one."""
     module = import_module(f"tempo_core.families.{check_model_type(model_type, 'The configuration')}")
-    family: Family = module.FAMILY
-    return family
+    return module.FAMILY
 
 
 def family_of(model: Any) -> "Family":

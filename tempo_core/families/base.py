@@ -69,8 +69,7 @@ class Family:
 
     def features(self, output: Any) -> Tensor:
         """The same layout [N, (1 + K) W] from what `get_image_features` or `get_video_features` returns."""
-        tokens: Tensor = torch.cat(list(output.pooler_output))
-        return tokens
+        return torch.cat(list(output.pooler_output))
 
     def encoder_outputs(self, visual_tokens: Tensor, width: int) -> Any:
         """`visual_tokens` [N, (1 + K) W] as the model's `mm_encoder_outputs` wants them for one modality; `width` is
@@ -111,6 +110,24 @@ class Family:
         return int(
             2 * text_config.num_hidden_layers * text_config.num_key_value_heads * head * bytes_each * tokens
         )
+
+
+def configuration(
+    text: Mapping[str, Any],
+    vision: Mapping[str, Any],
+    *,
+    tied: bool,
+    hidden_size: int,
+    joint: str = "out_hidden_size",
+    **sizes: int,
+) -> dict[str, Any]:
+    """A published model's, as in its config.json, from the sizes of its language model. `joint` is the tower's name
+    for the language model's width."""
+    return {
+        "text_config": {**text, **sizes, "hidden_size": hidden_size, "tie_word_embeddings": tied},
+        "vision_config": {**vision, joint: hidden_size},
+        "tie_word_embeddings": tied,
+    }
 
 
 def patch_positions(grid: tuple[int, int], device: Any) -> Tensor:
@@ -163,5 +180,4 @@ def attend(
             pieces = [heads[:, window].flatten(0, 1).transpose(1, 2) for heads in (query, key, value)]
             out = F.scaled_dot_product_attention(pieces[0], pieces[1], pieces[2], scale=attention.scaling)
             mixed[:, window] = out.transpose(1, 2).unflatten(0, (n_units, -1))
-    projected: Tensor = attention.proj(mixed.reshape(n_units, n_patches, width))
-    return projected
+    return attention.proj(mixed.reshape(n_units, n_patches, width))

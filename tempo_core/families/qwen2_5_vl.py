@@ -13,33 +13,27 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tempo_core.families.base import Family, Windows, run_blocks
+from tempo_core.families.base import Family, Windows, configuration, run_blocks
 from tempo_core.vision import MERGE
 
 _SECOND_ROUNDING = 1e-6
 """Added before rounding down, so that 0.3 s x 10 is 3 whatever the last bit of the product is."""
 
 
-def _published(tied: bool, **sizes: int) -> dict[str, Any]:
-    """A configuration from the sizes of its language model, as in the checkpoint's config.json."""
-    text = {
-        **sizes,
-        "max_position_embeddings": 128000,
-        "rms_norm_eps": 1e-6,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-        "tie_word_embeddings": tied,
-    }
-    vision = {
-        "depth": 32,
-        "hidden_size": 1280,
-        "intermediate_size": 3420,
-        "num_heads": 16,
-        "out_hidden_size": sizes["hidden_size"],
-        "tokens_per_second": 2,
-        "window_size": 112,
-        "fullatt_block_indexes": [7, 15, 23, 31],
-    }
-    return {"text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
+_TEXT = {
+    "max_position_embeddings": 128000,
+    "rms_norm_eps": 1e-6,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+}
+_VISION = {
+    "depth": 32,
+    "hidden_size": 1280,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "tokens_per_second": 2,
+    "window_size": 112,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+}
 
 
 class Qwen25VL(Family):
@@ -47,7 +41,9 @@ class Qwen25VL(Family):
     title = "Qwen2.5-VL"
     class_name = "Qwen2_5_VLForConditionalGeneration"
     published: ClassVar = {
-        "Qwen2.5-VL-3B-Instruct": _published(
+        "Qwen2.5-VL-3B-Instruct": configuration(
+            _TEXT,
+            _VISION,
             tied=True,
             hidden_size=2048,
             intermediate_size=11008,
@@ -56,7 +52,9 @@ class Qwen25VL(Family):
             num_key_value_heads=2,
             vocab_size=151936,
         ),
-        "Qwen2.5-VL-7B-Instruct": _published(
+        "Qwen2.5-VL-7B-Instruct": configuration(
+            _TEXT,
+            _VISION,
             tied=False,
             hidden_size=3584,
             intermediate_size=18944,

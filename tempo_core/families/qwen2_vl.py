@@ -7,7 +7,7 @@ own times; Qwen2-VL was trained with the position after everything in the block 
 
 from typing import Any, ClassVar
 
-from tempo_core.families.base import Family
+from tempo_core.families.base import Family, configuration
 
 _VISION = {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4}
 _TEXT = {
@@ -17,22 +17,16 @@ _TEXT = {
 }
 
 
-def _published(tied: bool, **sizes: int) -> dict[str, Any]:
-    """A configuration from the sizes of its language model, as in the checkpoint's config.json."""
-    return {
-        "text_config": {**sizes, **_TEXT, "tie_word_embeddings": tied},
-        "vision_config": {**_VISION, "hidden_size": sizes["hidden_size"]},
-        "tie_word_embeddings": tied,
-    }
-
-
 class Qwen2VL(Family):
     model_type = "qwen2_vl"
     title = "Qwen2-VL"
     class_name = "Qwen2VLForConditionalGeneration"
     published: ClassVar = {
-        "Qwen2-VL-2B-Instruct": _published(
+        "Qwen2-VL-2B-Instruct": configuration(
+            _TEXT,
+            _VISION,
             tied=True,
+            joint="hidden_size",
             hidden_size=1536,
             intermediate_size=8960,
             num_hidden_layers=28,
@@ -40,8 +34,11 @@ class Qwen2VL(Family):
             num_key_value_heads=2,
             vocab_size=151936,
         ),
-        "Qwen2-VL-7B-Instruct": _published(
+        "Qwen2-VL-7B-Instruct": configuration(
+            _TEXT,
+            _VISION,
             tied=False,
+            joint="hidden_size",
             hidden_size=3584,
             intermediate_size=18944,
             num_hidden_layers=28,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tempo_core.families.base import Family, run_blocks
+from tempo_core.families.base import Family, configuration, run_blocks
 from tempo_core.families.qwen3_vl import HALF, learned_positions
 from tempo_core.vision import Normaliser
 
@@ -42,26 +42,17 @@ class Qwen35(Family):
     """The two small projections set how fast a state decays and is written: a head each, and sensitive."""
     packs_rows = False
     published: ClassVar = {
-        "Qwen3.5-2B": {
-            "text_config": {
-                **_TEXT,
-                "hidden_size": 2048,
-                "intermediate_size": 6144,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 8,
-                "num_key_value_heads": 2,
-                "linear_num_value_heads": 16,
-                "tie_word_embeddings": True,
-            },
-            "vision_config": {
-                "depth": 24,
-                "hidden_size": 1024,
-                "intermediate_size": 4096,
-                "num_heads": 16,
-                "out_hidden_size": 2048,
-            },
-            "tie_word_embeddings": True,
-        },
+        "Qwen3.5-2B": configuration(
+            _TEXT,
+            {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16},
+            tied=True,
+            hidden_size=2048,
+            intermediate_size=6144,
+            num_hidden_layers=24,
+            num_attention_heads=8,
+            num_key_value_heads=2,
+            linear_num_value_heads=16,
+        ),
     }
 
     def run_tower(self, visual: Any, hidden: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -8,36 +8,24 @@ import torch
 from torch import Tensor
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
-from tempo_core.families.base import Family, run_blocks
+from tempo_core.families.base import Family, configuration, run_blocks
 from tempo_core.vision import MERGE, Normaliser
 
 HALF = (0.5, 0.5, 0.5)
 
-
-def _published(vision: dict[str, Any], tied: bool, **sizes: int) -> dict[str, Any]:
-    """A configuration from the sizes of its language model, as in the checkpoint's config.json."""
-    text = {
-        **sizes,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "vocab_size": 151936,
-        "max_position_embeddings": 262144,
-        "rms_norm_eps": 1e-6,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 5e6,
-            "mrope_section": [24, 20, 20],
-            "mrope_interleaved": True,
-        },
-        "tie_word_embeddings": tied,
-    }
-    return {
-        "text_config": text,
-        "vision_config": {**vision, "out_hidden_size": sizes["hidden_size"]},
-        "tie_word_embeddings": tied,
-    }
-
-
+_TEXT = {
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "max_position_embeddings": 262144,
+    "rms_norm_eps": 1e-6,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 5e6,
+        "mrope_section": [24, 20, 20],
+        "mrope_interleaved": True,
+    },
+}
 _SMALL_TOWER = {
     "depth": 24,
     "hidden_size": 1024,
@@ -60,7 +48,8 @@ class Qwen3VL(Family):
     class_name = "Qwen3VLForConditionalGeneration"
     normaliser = Normaliser(mean=HALF, std=HALF, patch_px=16)
     published: ClassVar = {
-        "Qwen3-VL-2B-Instruct": _published(
+        "Qwen3-VL-2B-Instruct": configuration(
+            _TEXT,
             _SMALL_TOWER,
             tied=True,
             hidden_size=2048,
@@ -68,7 +57,8 @@ class Qwen3VL(Family):
             num_hidden_layers=28,
             num_attention_heads=16,
         ),
-        "Qwen3-VL-4B-Instruct": _published(
+        "Qwen3-VL-4B-Instruct": configuration(
+            _TEXT,
             _SMALL_TOWER,
             tied=True,
             hidden_size=2560,
@@ -76,7 +66,8 @@ class Qwen3VL(Family):
             num_hidden_layers=36,
             num_attention_heads=32,
         ),
-        "Qwen3-VL-8B-Instruct": _published(
+        "Qwen3-VL-8B-Instruct": configuration(
+            _TEXT,
             _LARGE_TOWER,
             tied=False,
             hidden_size=4096,
@@ -119,8 +110,7 @@ def learned_positions(visual: Any, grid: tuple[int, int]) -> Tensor:
         align_corners=visual.interpolation_align_corners,
         spatial_merge_size=MERGE,
     )
-    positions: Tensor = (visual.pos_embed(indices) * weights[:, :, None]).sum(1)
-    return positions
+    return (visual.pos_embed(indices) * weights[:, :, None]).sum(1)
 
 
 FAMILY = Qwen3VL()

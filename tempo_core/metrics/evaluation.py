@@ -21,7 +21,7 @@ from tempo_core.metrics.measures import QueryScores, auroc, calibrate, measure, 
 from tempo_core.metrics.official import Scores, arrange, official_scores, retrieval_scores
 from tempo_core.metrics.pairing import Pairs, group_rows, pair, read_answers
 from tempo_core.metrics.ranking import MAX_WINDOWS
-from tempo_core.metrics.rows import PredictionRow, Problem, TruthRow, read_predictions, read_truth
+from tempo_core.metrics.rows import PredictionRow, Problem, TruthRow, read_files
 from tempo_core.metrics.strict import strict_retrieval, strict_scores
 
 Rules = Literal["official", "strict"]
@@ -65,12 +65,7 @@ class Evaluation:
 
 def evaluate_files(predictions: str | Path, truth: str | Path, **options: Any) -> Evaluation:
     """Read, check and score two files; options as for `evaluate`. Raises InputError that names the broken rows."""
-    return evaluate(
-        read_predictions(predictions),
-        read_truth(truth),
-        files={"predictions": str(predictions), "ground_truth": str(truth)},
-        **options,
-    )
+    return evaluate(**read_files(predictions, truth), **options)
 
 
 def evaluate(

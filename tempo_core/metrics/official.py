@@ -35,7 +35,16 @@ def official_scores(pairs: Pairs) -> tuple[Scores, dict[str, float | None], list
     if any(row is not None and row.windows is not None for row in pairs.predictions):
         listed = [row.windows or () if row else () for row in pairs.predictions]
         scores, mean_iou = retrieval_scores(pad(listed), rank(listed), pairs.truth_windows)
-        notes += _retrieval_notes(pad(listed), pairs.truth_windows)
+        if empty := int((pad(listed).counts == 0).sum()):
+            notes.append(
+                f"{empty} predictions have no window: the official evaluator stops there with IndexError, "
+                "so R1 is not defined where one counts; mAP leaves them out, which flatters. Use --rules strict."
+            )
+        if empty := int((pairs.truth_windows.counts == 0).sum()):
+            notes.append(
+                f"{empty} ground-truth rows have no window: the official evaluator stops there with IndexError, "
+                "so the scores over all lengths are not defined. Use --rules strict, or leave these rows out."
+            )
     highlight, highlight_notes = _highlight_scores(pairs)
     scores |= highlight
     return arrange(scores), mean_iou, notes + highlight_notes
@@ -93,21 +102,6 @@ def first_iou(ranked: Windows, truth: Windows) -> Floats | None:
     fits[~truth.valid] = -np.inf
     best = truth.edges[np.arange(len(truth)), fits.argmax(axis=1)]
     return hull_iou(first.edges[:, 0], best)
-
-
-def _retrieval_notes(ranked: Windows, truth: Windows) -> list[str]:
-    notes = []
-    if empty := int((ranked.counts == 0).sum()):
-        notes.append(
-            f"{empty} predictions have no window: the official evaluator stops there with IndexError, "
-            "so R1 is not defined where one counts; mAP leaves them out, which flatters. Use --rules strict."
-        )
-    if empty := int((truth.counts == 0).sum()):
-        notes.append(
-            f"{empty} ground-truth rows have no window: the official evaluator stops there with IndexError, "
-            "so the scores over all lengths are not defined. Use --rules strict, or leave these rows out."
-        )
-    return notes
 
 
 def _highlight_scores(pairs: Pairs) -> tuple[Scores, list[str]]:

@@ -273,6 +273,15 @@ def read_predictions(path: str | Path) -> tuple[PredictionRow, ...]:
     return _read_rows(path, _prediction_row)
 
 
+def read_files(predictions: str | Path, truth: str | Path) -> dict[str, Any]:
+    """What `evaluate` and its kin take of two files: the rows of both, and their names."""
+    return {
+        "predictions": read_predictions(predictions),
+        "truth": read_truth(truth),
+        "files": {"predictions": str(predictions), "ground_truth": str(truth)},
+    }
+
+
 def _read_rows(path: str | Path, read_row: Callable[[_Fields], Row | None]) -> tuple[Row, ...]:
     """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
     rows: list[Row] = []

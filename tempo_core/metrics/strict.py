@@ -41,29 +41,24 @@ def strict_retrieval(ranked: Windows, truth: Windows) -> tuple[Scores, dict[str,
         excusable = ~((shortest < some.lengths_s) & (some.lengths_s <= longest))
         outside = moments.valid & ~counted
         ap = average_precision(some, moments, outside=outside, excusable=excusable)
-        recall, iou = _first_window(some, moments, counted)
+        # the best window; finding a moment of another length is not counted
+        fits = cross_iou(some.first(), moments)[:, 0]
+        hits = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)
+        misses = np.where(outside, fits, 0.0).max(axis=1, initial=0.0)
+        recall = [percent(mean((hits >= t)[(hits >= t) | (misses < t)])) for t in IOU_THRESHOLDS]
         names = [str(threshold) for threshold in IOU_THRESHOLDS]
         mean_ap = [percent(mean(ap[:, t])) for t in range(len(names))]
         scores[name] = {
             "MR-mAP": dict(zip(names, mean_ap, strict=True)) | {"average": percent(mean(ap))},
             "MR-R1": dict(zip(names, recall, strict=True)),
         }
-        mean_iou[name] = iou
+        mean_iou[name] = percent(mean(hits[hits >= misses]))
     return scores, mean_iou
 
 
 def mean(values: Floats | Bools) -> float:
     """The mean, or NaN of nothing without a warning."""
     return float(np.mean(values)) if values.size else float("nan")
-
-
-def _first_window(ranked: Windows, truth: Windows, counted: Bools) -> tuple[list[float | None], float | None]:
-    """Recall at each threshold and mean IoU of the best window; finding a moment of another length is not counted."""
-    fits = cross_iou(ranked.first(), truth)[:, 0]
-    inside = np.where(counted, fits, 0.0).max(axis=1, initial=0.0)
-    outside = np.where(truth.valid & ~counted, fits, 0.0).max(axis=1, initial=0.0)
-    recall = [percent(mean((inside >= t)[(inside >= t) | (outside < t)])) for t in IOU_THRESHOLDS]
-    return recall, percent(mean(inside[inside >= outside]))
 
 
 def _highlight_scores(pairs: Pairs) -> Scores:

@@ -77,8 +77,7 @@ def protocol_named(name: str) -> Protocol:
     key = name.strip().lower().replace("-", "_")
     if key not in NAMES:
         raise InputError(f"There is no protocol {name!r}. Use one of: {', '.join(NAMES)}.")
-    protocol: Protocol = import_module(f"tempo_core.protocols.{key}").PROTOCOL
-    return protocol
+    return import_module(f"tempo_core.protocols.{key}").PROTOCOL
 
 
 def choose_protocol(

@@ -37,6 +37,14 @@ def test_imported_rows_come_back_as_they_were(filled: Store) -> None:
     assert [type(value) for value in (rows[0].duration_s, rows[2].duration_s)] == [int, float]
 
 
+def test_a_duration_is_stored_in_whole_milliseconds(store: Store, op: Operations) -> None:
+    assert 1.005 * 1000 != 1005
+    store.import_rows([Row(qid="1", query="q", vid="v", duration_s=1.005)], dataset="d", op_id=op())
+    with store.database.read() as connection:
+        duration_ms = connection.execute(text("SELECT duration_ms FROM queries")).scalar_one()
+    assert (duration_ms, type(duration_ms)) == (1005, int)
+
+
 def test_importing_twice_changes_nothing(filled: Store, op: Operations) -> None:
     report = filled.import_rows(ROWS, dataset="qvh", op_id=op())
     assert (report.added, report.unchanged) == (0, 3)

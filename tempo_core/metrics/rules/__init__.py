@@ -56,5 +56,3 @@ BENCHMARKS = {
     ),
 }
 """Every benchmark by the name that `--rules` takes."""
-
-__all__ = ["BENCHMARKS", "Benchmark"]

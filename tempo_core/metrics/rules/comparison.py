@@ -13,7 +13,7 @@ from tempo_core.metrics.evaluation import number, refuse_other_queries
 from tempo_core.metrics.measures import measure, score_queries
 from tempo_core.metrics.official import Scores, first_iou, official_scores
 from tempo_core.metrics.pairing import Pairs, pair, read_answers
-from tempo_core.metrics.rows import PredictionRow, TruthRow, read_predictions, read_truth
+from tempo_core.metrics.rows import PredictionRow, TruthRow, read_files
 from tempo_core.metrics.rules import BENCHMARKS
 from tempo_core.metrics.rules.report import RulesReport, evaluate_by_rules
 from tempo_core.metrics.strict import strict_scores
@@ -68,12 +68,7 @@ def compare_rules_of_files(
     predictions: str | Path, truth: str | Path, *, partial: bool = False
 ) -> RulesComparison:
     """Read and check two files, and compare the rules on them. Raises InputError that names the broken rows."""
-    return compare_rules(
-        read_predictions(predictions),
-        read_truth(truth),
-        partial=partial,
-        files={"predictions": str(predictions), "ground_truth": str(truth)},
-    )
+    return compare_rules(**read_files(predictions, truth), partial=partial)
 
 
 def compare_rules(

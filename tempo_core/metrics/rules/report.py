@@ -9,7 +9,7 @@ from tempo_core.errors import InputError
 from tempo_core.metrics.arrays import Floats
 from tempo_core.metrics.evaluation import refuse_other_queries
 from tempo_core.metrics.pairing import group_rows, pair
-from tempo_core.metrics.rows import PredictionRow, TruthRow, read_predictions, read_truth
+from tempo_core.metrics.rows import PredictionRow, TruthRow, read_files
 from tempo_core.metrics.rules import BENCHMARKS
 from tempo_core.metrics.rules.base import Scores
 
@@ -41,8 +41,7 @@ class RulesReport:
     @property
     def headline(self) -> Scores:
         """The scores that the evaluator sums up with: its `brief`, or else all."""
-        brief: Scores = self.scores.get("brief", self.scores)
-        return brief
+        return self.scores.get("brief", self.scores)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as one JSON object, documented in docs/evaluation.md."""
@@ -52,12 +51,7 @@ class RulesReport:
 
 def evaluate_files_by_rules(predictions: str | Path, truth: str | Path, **options: Any) -> RulesReport:
     """Read, check and score two files; options as for `evaluate_by_rules`. Raises InputError that names broken rows."""
-    return evaluate_by_rules(
-        read_predictions(predictions),
-        read_truth(truth),
-        files={"predictions": str(predictions), "ground_truth": str(truth)},
-        **options,
-    )
+    return evaluate_by_rules(**read_files(predictions, truth), **options)
 
 
 def evaluate_by_rules(
