@@ -257,12 +257,19 @@ def imported_modules(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+def imported_with_helpers(path: Path, root: Path) -> frozenset[str]:
+    """The same, with what the test helpers import that it imports."""
+    names = imported_modules(path)
+    helpers = [root / f"{name.replace('.', '/')}.py" for name in names if name.startswith("tests.")]
+    return names.union(*(imported_modules(helper) for helper in helpers if helper.is_file()))
+
+
 def own_tests(module: str, root: Path) -> list[str]:
     """The test files of a module, nearest first. `tests/` mirrors the packages.
 
     They are those in the mirrored folder that import it, and in `app/`, where a folder is one feature, the others of
-    that folder and those above it that import it. A module that no test there imports is tested through the
-    modules of its folder that import it.
+    that folder and those above it that import it, if only by a helper. A module that no test there imports is tested
+    through the modules of its folder that import it.
     """
     folder, stem = root / "tests" / Path(module).parent, Path(module).stem
     dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
@@ -279,7 +286,7 @@ def own_tests(module: str, root: Path) -> list[str]:
     tests = named + importing({dotted})
     if module.startswith("app/"):
         outside = sorted((root / "tests/app").glob("test_*.py"))
-        tests += [path for path in outside if dotted in imported_modules(path)]
+        tests += [path for path in outside if dotted in imported_with_helpers(path, root)]
         tests += paths if folder != root / "tests/app" else []
     if not tests:
         users = [path for path in (root / module).parent.glob("*.py") if dotted in imported_modules(path)]

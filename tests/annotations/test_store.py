@@ -37,6 +37,14 @@ def test_imported_rows_come_back_as_they_were(filled: Store) -> None:
     assert [type(value) for value in (rows[0].duration_s, rows[2].duration_s)] == [int, float]
 
 
+@pytest.mark.parametrize("field", ["query", "vid"])
+def test_texts_that_no_database_holds_are_refused(store: Store, op: Operations, field: str) -> None:
+    row = dataclasses.replace(ROWS[0], **{field: "a\0b"}, raw=None)
+    with pytest.raises(InputError, match=f"The {field} of qid 10 holds a NUL character"):
+        store.import_rows([row], dataset="d", op_id=op())
+    assert store.datasets() == {}
+
+
 def test_a_duration_is_stored_in_whole_milliseconds(store: Store, op: Operations) -> None:
     assert 1.005 * 1000 != 1005
     store.import_rows([Row(qid="1", query="q", vid="v", duration_s=1.005)], dataset="d", op_id=op())

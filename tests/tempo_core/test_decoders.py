@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tempo_core.decoders import (
     turn,
 )
 from tempo_core.demux import read_index
+from tempo_core.errors import VideoError
 from tempo_core.picture_index import PictureIndex, VideoFile
 from tempo_core.proxy import normalise
 from tests.videos import TICKS, constant, numbers_of, picture, write_clip
@@ -229,6 +231,14 @@ def test_intra_refresh_is_kept_from_decord_and_from_skipping(tmp_path: Path) -> 
     assert (index.stands_in_order, index.oddities.soft_keys > 0) == (False, True)
     _, frames = with_pyav(path, [1.0, 1.48, 3.2], (96, 128))
     assert numbers_of(frames) == [25, 37, 80]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_picture_over_the_limit_is_never_decoded(tmp_path: Path, skip: bool) -> None:
+    video_file, index = opened(write_clip(tmp_path / "clip.mp4", constant(50)))
+    reader = PyavReader(replace(video_file, max_pixels=100), index, skip=skip)
+    with pytest.raises(VideoError):
+        collected(reader.pictures_at([0.0, 1.0], (96, 128), lambda _: None))
 
 
 def test_skipping_decodes_only_what_it_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,15 +293,17 @@ def test_lists_of_losslesscut_have_tags_and_open_ends(tmp_path: Path) -> None:
 
 
 def test_labels_of_audacity(tmp_path: Path) -> None:
-    text = "1.0\t2.5\ta\n\\\t100.0\t200.0\n3,5\t4\tb\tc\n5\t5\tpoint\n6\t7\t\nx\t7\td\n"
+    text = "1.0\t2.5\ta\n\\\t100.0\t200.0\n3,5\t4\tb\tc\n5\t5\tpoint\n6\t7\t\nx\t7\td\n8\t9\n8\n"
     result = taken(tmp_path / "v.txt", text)
     assert moments(result) == [("v/1", "a", "v", ((1.0, 2.5),)), ("v/2", "b\tc", "v", ((3.5, 4.0),))]
     assert said(result) == [
-        "2 of 5 labels taken",
+        "2 of 7 labels taken",
         "v.txt, line 2: a label's frequencies are not read",
         "v.txt, label 3 (line 4): a point label marks no moment",
         'v.txt, label 4 (line 5): label text is ""; must be text, and not empty',
         'v.txt, label 5 (line 6): label is "x"; must be a number',
+        'v.txt, label 6 (line 7): label text is ""; must be text, and not empty',
+        'v.txt, label 7 (line 8): label is "8"; must be `START<tab>END<tab>TEXT`',
     ]
 
 

@@ -108,6 +108,14 @@ def test_guessing_is_slowed_down_before_any_work_is_done(people: People) -> None
     people.accounts.sign_in("ada", PASSWORD, HERE)
 
 
+@pytest.mark.parametrize(
+    ("wait_s", "words"),
+    [(0.2, "1 second"), (1, "1 second"), (1.5, "2 seconds"), (90, "90 seconds"), (121, "3 minutes")],
+)
+def test_the_wait_is_said_in_words(wait_s: float, words: str) -> None:
+    assert str(TooManyAttempts(wait_s)) == f"Too many attempts. Try again in {words}."
+
+
 def test_an_old_hash_is_made_anew(people: People) -> None:
     people.accounts._passwords = Passwords()
     assert people.store.account("ada").password_hash is not None

@@ -123,6 +123,9 @@ def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
         False
     ] * 3
     assert shown[view.exports.form["dataset"]]["choices"] == ["qvh"]
+    choices = ("format", "rule", "snapping", "saliency", "refusals")
+    defaults = [view.exports.form[name].value for name in choices]
+    assert defaults == ["qvhighlights", "latest", "outward", "keep+neutral", "apart"]
     shown = page.arrive(asked_by(Role.VISITOR))
     assert list(shown) == [view.rows.count]
     assert "role annotator" in shown[view.rows.count]

@@ -3,9 +3,12 @@
 import logging
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from starlette.requests import ClientDisconnect
 
 from annotations.database import StoreError
-from app.http.errors import user_message, without_paths
+from app.http.errors import add_exception_handlers, user_message, without_paths
 from tempo_core.errors import CheckpointError
 
 
@@ -33,3 +36,15 @@ def test_our_own_errors_are_told_and_others_are_numbers(caplog: pytest.LogCaptur
         said = user_message(RuntimeError("/srv/secret broke"))
     assert "secret" not in said
     assert said.rstrip(".").rpartition(" ")[2] in caplog.text
+
+
+def test_who_goes_away_while_sending_is_told_nothing() -> None:
+    app = FastAPI()
+    add_exception_handlers(app)
+
+    @app.get("/")
+    def gone() -> None:
+        raise ClientDisconnect
+
+    answer = TestClient(app).get("/")
+    assert (answer.status_code, answer.content) == (400, b"")

@@ -12,7 +12,9 @@ from tests.app.timeline.edit_harness import ITEMS, edit_part, item
 @pytest.mark.parametrize("name", list(ITEMS))
 def test_every_item_that_editing_is_tested_with_passes(name: str) -> None:
     value = ITEMS[name]()
-    assert check_value(value) == value
+    checked = check_value(value)
+    assert checked == value
+    assert checked is not value, "what a page adds to it is not added to what was checked"
 
 
 def test_a_value_without_a_row_to_edit_passes() -> None:

@@ -282,6 +282,9 @@ def test_figures_draw_what_there_is() -> None:
     assert drawn["loss"] == ([2], [1.0])
     assert drawn["mean reward"] == ([3], [0.4])
     assert drawn["length"] == ([2, 3], [9, 8])
+    assert {shape.x0 for shape in figure.layout.shapes} == {2}, "a line where the stage changes"
+    assert not curves_figure(lines[:1]).layout.shapes
     sides = sides_figure({"Truth": [[1, 2]], "Old": [], "New": [[0, 1], [2, 3]]}, 4.0)
     assert [list(trace.x) for trace in sides.data] == [[1], [0], [1, 1]]
+    assert [list(trace.base) for trace in sides.data] == [[1], [0], [0, 2]]
     assert [each.text for each in sides.layout.annotations] == ["no moment"]

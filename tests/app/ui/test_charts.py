@@ -56,6 +56,8 @@ def test_sizes_are_counted_from_small_to_large() -> None:
     bars = sizes_figure(FRAMES).data[0]
     assert list(bars.y) == ["56 × 56 px, 4 tokens", "112 × 112 px, 16 tokens"]
     assert list(bars.x) == [2, 2]
+    axis = sizes_figure(FRAMES).layout.xaxis
+    assert (axis.title.text, axis.rangemode) == ("frames", "tozero")
 
 
 def test_figures_are_plain_json_and_fit_both_themes() -> None:

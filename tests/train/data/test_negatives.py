@@ -1,5 +1,6 @@
 """Negatives: exact in shapeworld, honest about real rows, every edit recorded, nothing given is lost."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from train.data.negatives import (
     check_by_rows,
     check_by_windows,
     check_in_world,
+    rows_with_negatives,
     with_negatives,
 )
 from train.shapeworld.queries import QueryMix, held_out, sample_queries
@@ -254,6 +256,41 @@ def test_a_word_edit_changes_so_many_words_and_records_them(seed: int, count: in
     for each in edits:
         assert any({each.old, each.new} <= set(words) for words in KINDS[each.kind])
         assert each.new not in words_of(query.lower())
+
+
+def test_rows_to_learn_from_come_with_a_file_of_what_was_made(tmp_path: Path) -> None:
+    shares = NegativeShares()
+    mixed = with_negatives(REAL, shares, seed=3)
+    assert rows_with_negatives(REAL, shares, tmp_path / "run", seed=3) == mixed.examples
+    listing = json.loads((tmp_path / "run" / "negatives.json").read_text())
+    assert (listing["made"], len(listing["pairs"])) == (len(mixed.pairs), len(mixed.pairs))
+    assert [pair["query"] for pair in listing["pairs"]] == [pair.query for pair in mixed.pairs]
+    assert rows_with_negatives(REAL, None, tmp_path / "none", seed=3) is REAL
+    assert not (tmp_path / "none").exists()
+
+
+def test_words_of_one_kind_are_never_exchanged_for_the_same() -> None:
+    for seed in range(40):
+        edited = edit_words(np.random.default_rng(seed), "Red, blue", 2)
+        assert edited is not None
+        assert len({change.new for change in edited[1]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ({"irrelevant": 1.5}, "irrelevant is 1.5; shares lie between 0 and 1"),
+        ({"edited": -0.5}, "edited is -0.5"),
+        ({"shuffled": float("nan")}, "shuffled is nan"),
+        ({"edits": (0.5, 1.5, 0.0)}, "edits is .0.5, 1.5, 0.0."),
+        ({"irrelevant": 1.0}, "nothing to ground"),
+        ({"edited": 0.0, "same_video": 0.0, "shuffled": 0.0}, "at least one kind"),
+        ({"unchecked_weight": 0.0}, "leave the kinds out"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(shares: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        NegativeShares(**shares)
 
 
 def test_articles_and_capitals_follow_the_new_word() -> None:
