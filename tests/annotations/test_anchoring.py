@@ -78,8 +78,8 @@ def test_the_release_is_what_the_original_arm_starts_from(filled: Store, op: Ope
     filled.submit(2, edit((5_000, 9_000), arm="original-first"), annotator="bob", parent_id=None, op_id=op())
     decide(filled, 2, (5_000, 9_000), op=op)
     assert [
-        (each.right_start, each.unchanged, each.tiou)
-        for each in anchored_answers(filled.answered_records("qvh"))
+        (answer.right_start, answer.unchanged, answer.tiou)
+        for answer in anchored_answers(filled.answered_records("qvh"))
     ] == [
         (False, True, 0.0),
         (False, False, 1.0),

@@ -51,7 +51,7 @@ def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.Ca
     assert (first["added"], first["unchanged"]) == (2, 0)
     assert ask(capsys, "import", rows, "--dataset", "d")["unchanged"] == 2
     files = ask(capsys, "import", rows, rows, "--dataset", "d")["files"]
-    assert [each["unchanged"] for each in files] == [2, 2]  # type: ignore[attr-defined]
+    assert [file["unchanged"] for file in files] == [2, 2]  # type: ignore[attr-defined]
     queue = ask(capsys, "queue")
     assert [row["qid"] for row in queue["rows"]] == ["1", "2"]  # type: ignore[index, attr-defined]
     with Store(home / "cqvh.sqlite3") as store:

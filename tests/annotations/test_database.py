@@ -67,7 +67,7 @@ def test_a_store_of_the_first_schema_goes_on(tmp_path: Path, op: Operations) -> 
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        columns = {each["name"] for each in inspect(connection).get_columns("correction_moments")}
+        columns = {column["name"] for column in inspect(connection).get_columns("correction_moments")}
         loan = {"query_id": 1, "annotator": "ada", "leased_until_ms": 5}
         request = [1, LEASE_S, [], None, dataclasses.asdict(ALL)]
         lending = {

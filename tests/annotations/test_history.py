@@ -16,16 +16,16 @@ def test_the_whole_life_of_a_query(filled: Store, op: Operations) -> None:
     filled.revert(1, to_id=ada.id, annotator="ada", parent_id=gone.id, op_id=op())
     filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
     entries = history(filled, 1)
-    assert [(each.kind, each.author, each.model, each.restores_id) for each in entries] == [
+    assert [(entry.kind, entry.author, entry.model, entry.restores_id) for entry in entries] == [
         ("original", "qvh", None, None),
         ("correction", "ada", "m+a1", None),
         ("correction", "ada", None, None),
         ("correction", "ada", "m+a1", ada.id),
         ("verdict", "dee", None, None),
     ]
-    times_ms = [each.at_ms for each in entries[1:]]
+    times_ms = [entry.at_ms for entry in entries[1:]]
     assert times_ms == sorted(times_ms)  # type: ignore[type-var]
-    assert [[change.text for change in each.changes] for each in entries] == [
+    assert [[change.text for change in entry.changes] for entry in entries] == [
         [],
         ["removed [10.000, 20.000)", "moved [22.000, 40.000): start -12.000 s, end +0.500 s"],
         [

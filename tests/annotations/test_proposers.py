@@ -25,7 +25,7 @@ def reasons(store: Store, query_id: int) -> set[str]:
 
 
 def candidates(store: Store, query_id: int) -> list[tuple[str, str]]:
-    return [(each.kind, each.name) for each in review_item(store, query_id, "eve").candidates]
+    return [(candidate.kind, candidate.name) for candidate in review_item(store, query_id, "eve").candidates]
 
 
 def test_a_model_that_is_not_named_never_disagrees(filled: Store, op: Operations) -> None:

@@ -17,7 +17,7 @@ def order(store: Store, **wanted: object) -> list[int]:
 
 def reasons(store: Store, query_id: int) -> dict[str, float]:
     items = {item.query_id: item for item in store.queue()}
-    return {each.reason: each.number for each in items[query_id].reasons}
+    return {suspicion.reason: suspicion.number for suspicion in items[query_id].reasons}
 
 
 def test_rows_come_with_their_reasons_most_suspect_first(filled: Store) -> None:

@@ -26,7 +26,7 @@ def disputed(filled: Store, op: Operations) -> Store:
 
 def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
     item = review_item(disputed, 1, "eve")
-    assert [(each.kind, each.name) for each in item.candidates] == [
+    assert [(candidate.kind, candidate.name) for candidate in item.candidates] == [
         ("annotator", "ada"),
         ("annotator", "bob"),
         ("model", "tiny"),
@@ -36,7 +36,7 @@ def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
     assert not item.start.submitted
     assert item.agreement == pytest.approx(8 / 14)
     values = item.to_dict()
-    assert [each["key"] for each in values["candidates"]] == [1, 2, 3, 4]
+    assert [candidate["key"] for candidate in values["candidates"]] == [1, 2, 3, 4]
     assert values["candidates"][2]["confidences"] == [0.8]
     assert values["verdict"] is None
     assert values["parent_id"] is None
@@ -92,7 +92,7 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
         "the adjudicator is no annotator"
     )
     assert set(agreement_of_each(disputed.answered_records())) == {"ada", "bob"}
-    assert [each.name for each in review_item(disputed, 1, "eve").candidates][:2] == ["ada", "bob"]
+    assert [candidate.name for candidate in review_item(disputed, 1, "eve").candidates][:2] == ["ada", "bob"]
 
 
 def test_what_is_not_there_cannot_be_adopted(disputed: Store, op: Operations) -> None:

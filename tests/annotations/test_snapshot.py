@@ -113,11 +113,11 @@ def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, t
     fill(store, op)
     snapshot = take_snapshot(store, tmp_path, actor="ada")
     rows = list(snapshot.rows())
-    assert [each.row for each in rows] == ROWS
-    assert [each.row.raw for each in rows] == [each.raw for each in ROWS]
-    assert [each.split for each in rows] == ["val", "val", "train"]
-    assert [each.row.qid for each in snapshot.rows(splits=["train"])] == ["12"]
-    assert [each.annotator for each in rows[0].versions] == ["ada", "bo"]
+    assert [row.row for row in rows] == ROWS
+    assert [row.row.raw for row in rows] == [each.raw for each in ROWS]
+    assert [row.split for row in rows] == ["val", "val", "train"]
+    assert [row.row.qid for row in snapshot.rows(splits=["train"])] == ["12"]
+    assert [version.annotator for version in rows[0].versions] == ["ada", "bo"]
     assert rows[0].resolved().source == "verdict"
     assert rows[0].resolved().moments == store.resolved(1).moments
     said = list(snapshot.records("corrections"))

@@ -85,7 +85,7 @@ def test_versions_in_rows_become_proposals_and_corrections_once(filled: Store, o
     first = filled.import_rows([row], dataset="qvh", op_id=op())
     again = filled.import_rows([row], dataset="qvh", op_id=op())
     assert (first.proposals, first.corrections, again.proposals, again.corrections) == (1, 2, 0, 0)
-    assert [each.annotator for each in filled.versions(1)] == ["ada", "bo"]
+    assert [version.annotator for version in filled.versions(1)] == ["ada", "bo"]
     assert filled.proposals(1)[0].prediction.moments == (
         ProposedMoment(start_ms=10_000, end_ms=19_000, confidence=0.5),
     )
@@ -227,7 +227,7 @@ def test_drafts_are_kept_but_do_not_count(filled: Store, op: Operations) -> None
     draft = filled.submit(1, edit((1, 2), submitted=False), annotator="ada", parent_id=None, op_id=op())
     empty = Edit(verdict="moments", submitted=False)
     filled.submit(1, empty, annotator="ada", parent_id=draft.id, op_id=op())
-    assert [each.edit.submitted for each in filled.corrections(1)] == [False, False]
+    assert [correction.edit.submitted for correction in filled.corrections(1)] == [False, False]
     assert filled.versions(1) == []
     assert filled.resolved(1).source == "original"
 
@@ -265,11 +265,11 @@ def test_revert_makes_a_new_version_equal_to_the_old_one(filled: Store, op: Oper
     back = filled.revert(1, to_id=first.id, annotator="ada", parent_id=second.id, op_id=op())
     assert (back.edit, back.restores_id, back.revision) == (first.edit, first.id, 3)
     original = filled.revert(1, to_id=None, annotator="ada", parent_id=back.id, op_id=op())
-    assert [(each.start_ms, each.end_ms) for each in original.edit.moments] == [
+    assert [(moment.start_ms, moment.end_ms) for moment in original.edit.moments] == [
         (10_000, 20_000),
         (22_000, 40_000),
     ]
-    assert {each.start_source for each in original.edit.moments} == {"original"}
+    assert {moment.start_source for moment in original.edit.moments} == {"original"}
     refusal = filled.revert(2, to_id=None, annotator="ada", parent_id=None, op_id=op())
     assert refusal.edit.verdict == "no-moment"
     assert len(filled.corrections(1)) == 4

@@ -15,7 +15,7 @@ PLAIN = {"windows": [Moment(10, 20)], "duration_s": 150, "vid": "a_b-c_60.0_210.
 
 
 def found(**changes: object) -> dict[str, float]:
-    return {each.reason: each.number for each in suspicions(**{**PLAIN, **changes})}  # type: ignore[arg-type]
+    return {suspicion.reason: suspicion.number for suspicion in suspicions(**{**PLAIN, **changes})}  # type: ignore[arg-type]
 
 
 def windows(*pairs: tuple[float, float]) -> list[Moment]:
@@ -106,7 +106,7 @@ def test_counts_on_the_real_validation_rows(shared_data: Path) -> None:
             clip_ids=row["relevant_clip_ids"],
             saliency=row["saliency_scores"],
         )
-        counts.update(each.reason for each in reasons)
+        counts.update(suspicion.reason for suspicion in reasons)
     assert (counts["one-clip-hole"], counts["duration-differs"]) == (207, 39)
     assert counts["high-saliency-outside"] == 0
     assert counts["many-windows"] / len(lines) == pytest.approx(0.06, abs=0.005)

@@ -141,6 +141,19 @@ def test_a_csv_written_by_hand(tmp_path: Path) -> None:
     assert read(path, options=ReadOptions(split="train")).rows[0].split == "train"
 
 
+def test_columns_that_nothing_reads_are_named_with_their_lines(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "x.csv",
+        "a,v,a dog,1,2,red,",
+        "b,v,a cat,1,2,,",
+        "c,v,a bird,1,2,blue,",
+        header="qid,vid,query,start_s,end_s,mood,remark",
+    )
+    (omission,) = read(path).omissions
+    assert (omission.place, omission.reason) == ("columns mood (2)", "not read")
+    assert read(written(tmp_path / "y.csv", "a,v,a dog,1,2")).omissions == ()
+
+
 def test_a_line_break_in_a_cell_counts_as_a_line(tmp_path: Path) -> None:
     path = written(tmp_path / "x.csv", '1,v,"a\nb",1,2', "2,v,c,1,2")
     assert [row.origin.line for row in read(path).rows if row.origin] == [2, 4]

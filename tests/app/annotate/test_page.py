@@ -82,7 +82,7 @@ def wait_shown(page: Any) -> None:
 
 
 def spans(versions: list[Correction]) -> list[list[tuple[int, int]]]:
-    return [[(m.start_ms, m.end_ms) for m in each.edit.moments] for each in versions]
+    return [[(m.start_ms, m.end_ms) for m in version.edit.moments] for version in versions]
 
 
 def test_accepting_the_models_moments_of_a_clip_and_going_on_takes_two_keys(
@@ -190,7 +190,7 @@ def test_edits_survive_a_reload_while_the_server_is_away(bench: Bench, served: s
     assert page.evaluate("document.querySelector('.tl-root').timeline.editor.moments[0].end_ms") == 2200
     page.unroute("**/edits")
     wait_saved(page)
-    ends = [each.edit.moments[0].end_ms for each in bench.store.corrections(1)]
+    ends = [correction.edit.moments[0].end_ms for correction in bench.store.corrections(1)]
     assert ends == [2100, 2200, 2300, 2200]
 
 
@@ -374,7 +374,7 @@ def test_going_back_keeps_what_was_done_to_the_row_one_came_from(
     page.keyboard.press("f")
     wait_saved(page)
     until(lambda: len(bench.store.corrections(second)), lambda count: count == 2)
-    assert [each.edit.flagged for each in bench.store.corrections(second)] == [True, False]
+    assert [correction.edit.flagged for correction in bench.store.corrections(second)] == [True, False]
 
 
 def test_a_refusal_needs_a_reason_and_is_stored(bench: Bench, served: str, page: Any) -> None:
@@ -438,9 +438,11 @@ def test_fifty_edits_survive_a_killed_server(tmp_path: Path, page: Any) -> None:
         stop_server(server)
     with Store(home.database) as store:
         versions = store.corrections(1)
-    assert [each.edit.moments[0].end_ms for each in versions] == [2100 - 100 * (k % 2) for k in range(50)]
-    assert [each.revision for each in versions] == list(range(1, 51))
-    assert [each.parent_id for each in versions] == [None, *(each.id for each in versions[:-1])]
+    assert [version.edit.moments[0].end_ms for version in versions] == [
+        2100 - 100 * (k % 2) for k in range(50)
+    ]
+    assert [version.revision for version in versions] == list(range(1, 51))
+    assert [version.parent_id for version in versions] == [None, *(version.id for version in versions[:-1])]
     assert kept >= 29
 
 

@@ -146,9 +146,9 @@ def test_a_retry_of_a_blind_submission_is_harmless_after_the_reveal(bench: Bench
         bench.save(1, edit_of((0, 1000), submitted=True), op_id="blind", who=who).json() for _ in range(2)
     ]
     assert sent[0] == sent[1]
-    assert [each.edit.arm for each in bench.store.corrections(1)] == ["blind"]
+    assert [correction.edit.arm for correction in bench.store.corrections(1)] == ["blind"]
     bench.save(1, edit_of((0, 1100), submitted=True), sent[0]["correction_id"], who=who)
-    assert [each.edit.arm for each in bench.store.corrections(1)] == ["blind", "original-first"]
+    assert [correction.edit.arm for correction in bench.store.corrections(1)] == ["blind", "original-first"]
 
 
 def test_anothers_operation_id_is_refused(bench: Bench) -> None:
@@ -198,7 +198,7 @@ def test_the_item_says_everything_that_the_timeline_draws(bench: Bench) -> None:
     )
     assert edit["original"] == {"moments": [{"start_ms": 1000, "end_ms": 2000}], "refused": False}
     assert edit["progress"] == {"done": 0, "left": 3}
-    assert [each["kind"] for each in edit["reasons"]] == ["one-clip-window"]
+    assert [reason["kind"] for reason in edit["reasons"]] == ["one-clip-window"]
     assert item["strip"]["columns"] == 8
     assert bench.client.get(item["video"]["url"], headers={"x-user": who}).status_code == 200
 
@@ -329,8 +329,13 @@ def test_a_lane_that_began_before_the_models_proposal_is_not_model_first(bench: 
     assert bench.save(1, shown, who=other).status_code == 200
     assert bench.save(1, shown | {"opening": "model"}, who=f"cy{other}").status_code == 200
     assert [
-        (each.edit.arm, each.edit.opening, each.edit.proposal_id, each.edit.screen_reasons)
-        for each in bench.store.corrections(1)
+        (
+            correction.edit.arm,
+            correction.edit.opening,
+            correction.edit.proposal_id,
+            correction.edit.screen_reasons,
+        )
+        for correction in bench.store.corrections(1)
     ] == [
         ("original-first", "original", None, ("one-clip-window",)),
         ("original-first", "original", proposal_id, ("one-clip-window",)),

@@ -85,7 +85,9 @@ def test_listing(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert [line.split()[:2] for line in lines] == [["ada", "annotator"], ["bo", "researcher"]]
     assert [line.endswith("disabled") for line in lines] == [True, False]
     listed: dict[str, Any] = json.loads(run(capsys, "list", "--json"))
-    assert [sorted(each) for each in listed["accounts"]] == [["created_at", "disabled", "name", "role"]] * 2
+    assert [sorted(account) for account in listed["accounts"]] == [
+        ["created_at", "disabled", "name", "role"]
+    ] * 2
 
 
 def test_disabling_enabling_and_changing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ def test_an_item_shows_everybody_and_starts_from_their_median(store: Store) -> N
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_500, 20_000)]
     assert part["original"] == {"moments": [{"start_ms": 10_000, "end_ms": 20_000}], "refused": False}
     assert part["model"] is None
-    assert [each["key"] for each in review["candidates"]] == [1, 2, 3]
+    assert [candidate["key"] for candidate in review["candidates"]] == [1, 2, 3]
     assert part["arm"] == "adjudication"
     assert part["frame_count"] == 60 * 25
     assert "v2.mp4 is not here" in found["item"]["message"]
@@ -302,7 +302,9 @@ def test_agreeing_that_nothing_matches_is_adopted_like_any_row(store: Store) -> 
     for qid in ("9", "10"):
         query_id = store.find("empty", qid).id
         candidates = eve.get(f"/review/api/queries/{query_id}").json()["review"]["candidates"]
-        assert [(each["kind"], each["verdict"]) for each in candidates] == [("original", "no-moment")]
+        assert [(candidate["kind"], candidate["verdict"]) for candidate in candidates] == [
+            ("original", "no-moment")
+        ]
         answer = eve.post(
             f"/review/api/queries/{query_id}/verdict",
             json=decision(qid, adopt={"kind": "original", "id": None}),

@@ -287,4 +287,4 @@ def test_figures_draw_what_there_is() -> None:
     sides = sides_figure({"Truth": [[1, 2]], "Old": [], "New": [[0, 1], [2, 3]]}, 4.0)
     assert [list(trace.x) for trace in sides.data] == [[1], [0], [1, 1]]
     assert [list(trace.base) for trace in sides.data] == [[1], [0], [0, 2]]
-    assert [each.text for each in sides.layout.annotations] == ["no moment"]
+    assert [annotation.text for annotation in sides.layout.annotations] == ["no moment"]

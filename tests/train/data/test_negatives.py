@@ -117,7 +117,7 @@ def test_given_rows_stay_and_count_towards_the_share(shapes: Shapes) -> None:
     rows = [*shapes.examples, *refusals]
     found = with_negatives(rows, NegativeShares(irrelevant=0.4), seed=1, world=shapes)
     assert found.examples[: len(rows)] == tuple(rows)
-    assert sum(not each.relevant for each in found.examples) / len(found.examples) == pytest.approx(
+    assert sum(not example.relevant for example in found.examples) / len(found.examples) == pytest.approx(
         0.4, abs=0.01
     )
     assert found.already == 40
@@ -251,7 +251,7 @@ def test_a_word_edit_changes_so_many_words_and_records_them(seed: int, count: in
     changed = [
         (a.lower(), b.lower()) for a, b in zip(old, new, strict=True) if a != b and (a, b) != ("a", "an")
     ]
-    assert changed == [(each.old, each.new) for each in edits]
+    assert changed == [(edit.old, edit.new) for edit in edits]
     assert len(changed) == count
     for each in edits:
         assert any({each.old, each.new} <= set(words) for words in KINDS[each.kind])

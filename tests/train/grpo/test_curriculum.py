@@ -81,7 +81,7 @@ def test_a_rule_that_measures_every_epoch_has_a_round_for_each(
     twice = rounds(
         replace(config_of(rule, steps=20), num_iterations=2, save_steps=2), examples, devices=devices
     )
-    assert [each.steps for each in twice] == [2 * each for each in steps]  # an epoch takes as many more steps
+    assert [each.steps for each in twice] == [2 * step for step in steps]  # an epoch takes as many more steps
 
 
 def test_rows_are_drawn_as_they_were_measured(engine: Any, tmp_path: Path) -> None:
