@@ -51,6 +51,12 @@ def test_refusals_of_ra_rft_have_their_reason(tmp_path: Path) -> None:
     assert said(result) == ["3 of 3 queries taken"]
 
 
+@pytest.mark.parametrize("code", [[], [0, 0], [-1, -1]])
+def test_codes_of_no_moment_in_ra_rft(tmp_path: Path, code: list[int]) -> None:
+    result = taken(tmp_path / "x.json", [{"video": "v.mp4", "query_text": "a", "timestamp": code}])
+    assert result.rows == (Row(qid="v/0", query="a", vid="v", windows=()),)
+
+
 @pytest.mark.parametrize("relevant", [None, "yes"])
 def test_a_flag_of_ra_rft_that_says_neither_is_named_with_its_item(tmp_path: Path, relevant: Any) -> None:
     item = {"video": "v.mp4", "query_text": "a", "timestamp": [1, 2], "GRPO": [{"q": "a", "r": relevant}]}
