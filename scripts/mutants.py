@@ -276,7 +276,7 @@ def own_tests(module: str, root: Path) -> list[str]:
     while not folder.is_dir():
         folder = folder.parent
     paths = sorted(folder.rglob("test_*.py"))
-
+    # those that name the module most often first
     paths.sort(key=lambda path: -len(re.findall(stem.replace("_", "[-_]"), path.read_text())))
 
     def importing(names: set[str]) -> list[Path]:
