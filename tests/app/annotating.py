@@ -1,5 +1,6 @@
 """A workspace on real clips and a small store, for tests of the Annotate page."""
 
+import socket
 import sys
 import threading
 import time
@@ -171,17 +172,17 @@ mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annota
 
 
 @contextmanager
-def serving(bench: Bench, port: int = 0) -> Iterator[str]:
-    """The bench's page and routes on a port of this machine; gives the address."""
-    listener = claim_port("127.0.0.1", port)
+def serving(bench: Bench, port: int = 0, listener: socket.socket | None = None) -> Iterator[str]:
+    """The bench's page and routes on a port of this machine, or on a socket that goes on; gives the address."""
+    own = claim_port("127.0.0.1", port) if listener is None else listener.dup()
     server = uvicorn.Server(uvicorn.Config(bench.app, log_level="critical", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
     thread.start()
     until(lambda: server.started, bool)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    yield f"http://127.0.0.1:{own.getsockname()[1]}"
     server.should_exit = True
     thread.join(300)
-    listener.close()
+    own.close()
 
 
 def edit_of(*spans: tuple[int, int], submitted: bool = False, **fields: Any) -> dict[str, Any]:

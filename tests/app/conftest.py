@@ -1,6 +1,7 @@
 """A running app on a free port, and a Chromium that may not leave the host."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -50,15 +51,22 @@ def surroundings() -> Iterator[None]:
     os.environ.update(kept)
 
 
+@pytest.fixture(scope="module")
+def listener() -> Iterator[socket.socket]:
+    """The module's address: its servers follow each other there, and the browser has their scripts already."""
+    with claim_port("127.0.0.1", 0) as listener:
+        yield listener
+
+
 @pytest.fixture
-def browser_contexts() -> list[Any]:
+def browser_profiles() -> list["Profile"]:
     """What is open in the browser. It closes before the server stops, or its last requests fail for no fault."""
     return []
 
 
 @pytest.fixture
 def serve(
-    tmp_path: Path, surroundings: None, browser_contexts: list[Any]
+    tmp_path: Path, surroundings: None, listener: socket.socket, browser_profiles: list["Profile"]
 ) -> Iterator[Callable[..., RunningApp]]:
     """Start the app with a fake engine, or with what is handed in; stopped after the test."""
     stops: list[Callable[[], None]] = []
@@ -89,9 +97,9 @@ def serve(
             authenticator=authenticator or Authenticator(anonymous=anonymous),
             **parts,
         )
-        listener = claim_port("127.0.0.1", 0)
+        own = claim_port("127.0.0.1", 0) if stops else listener.dup()
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
         thread.start()
         while not server.started:
             assert thread.is_alive(), "the server ended while starting"
@@ -100,22 +108,23 @@ def serve(
         def stop() -> None:
             server.should_exit = True
             thread.join(300)
-            listener.close()
+            own.close()
 
         stops.append(stop)
-        port = listener.getsockname()[1]
+        port = own.getsockname()[1]
         return RunningApp(url=f"http://127.0.0.1:{port}", engine=engine, app=app, home=home)
 
     yield start
-    for context in browser_contexts:
-        context.close()
+    for profile in browser_profiles:
+        profile.close_pages()
     for stop in stops:
         stop()
 
 
 PATIENCE_MS = 300_000
 """How long a page may take: a busy machine is slow, not wrong."""
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
+STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems"
 
 
 @pytest.fixture(scope="module")
@@ -132,18 +141,57 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+class Profile:
+    """A browser context that outlives a test and forgets it, but for the scripts that it has read and compiled."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.address = address
+        self.context = browser.new_context(viewport={"width": 1440, "height": 1000})
+        # With --process-per-site this page keeps the process alive in which the others come and go.
+        self.first_page = self.context.new_page()
+        self.first_page.route("**", lambda route: route.fulfill(body="", content_type="text/html"))
+        self.first_page.goto(address)
+        self.devtools = self.context.new_cdp_session(self.first_page)
+
+    def close_pages(self) -> None:
+        for page in self.context.pages:
+            if page is not self.first_page:
+                page.close()
+
+    def forget(self) -> None:
+        """As a fresh context has it: no page, nothing stored, nothing set."""
+        self.close_pages()
+        self.context.set_offline(False)
+        self.context.set_extra_http_headers({})
+        self.context.clear_cookies()
+        self.devtools.send("Storage.clearDataForOrigin", {"origin": self.address, "storageTypes": STORED})
+
+
+@pytest.fixture(scope="module")
+def module_profile(chromium: Any, listener: socket.socket) -> Iterator[Profile]:
+    profile = Profile(chromium, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    yield profile
+    profile.context.close()
+
+
 @pytest.fixture
-def page(chromium: Any, browser_contexts: list[Any]) -> Iterator[Any]:
+def profile(module_profile: Profile, browser_profiles: list[Profile]) -> Iterator[Profile]:
+    """A browser that was never used, as far as a page can tell."""
+    browser_profiles.append(module_profile)
+    yield module_profile
+    module_profile.forget()
+
+
+@pytest.fixture
+def page(profile: Profile) -> Iterator[Any]:
     """A fresh page that fails the test when it asks another host for anything, or logs an error."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
-    browser_contexts.append(context)
-    page = context.new_page()
+    page = profile.context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     away: list[str] = []
     page.on("request", lambda request: away.append(request.url) if _leaves(request.url) else None)
     page.on("pageerror", lambda error: away.append(f"page error: {error}"))
     yield page
-    context.close()
+    profile.close_pages()
     assert away == [], f"the page asked other hosts or failed: {away}"
 
 

@@ -14,6 +14,7 @@ from annotations.records import Correction
 from annotations.store import Store
 from app.home import open_home
 from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, serving, until
+from tests.app.conftest import Profile
 
 pytestmark = [pytest.mark.browser]
 
@@ -32,12 +33,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def served(bench: Bench, browser_contexts: list[Any]) -> Iterator[str]:
+def served(bench: Bench, listener: socket.socket, browser_profiles: list[Profile]) -> Iterator[str]:
     """The address of the page."""
-    with serving(bench) as url:
+    with serving(bench, listener=listener) as url:
         yield url
-        for context in browser_contexts:
-            context.close()
+        for profile in browser_profiles:
+            profile.close_pages()
 
 
 def sit_down(page: Any, url: str, name: str) -> None:

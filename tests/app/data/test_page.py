@@ -167,14 +167,10 @@ def test_figures_and_comparison_are_drawn(data: Any, store: Store) -> None:
 @pytest.mark.skipif(not axe_path().exists(), reason="needs axe-core, which `make test` fetches")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_any_tab(
-    chromium: Any, serve: Callable[..., RunningApp], store: Store, theme: str
+    page: Any, serve: Callable[..., RunningApp], store: Store, theme: str
 ) -> None:
     running = serve(store=store)
-    context = chromium.new_context(
-        viewport={"width": 1440, "height": 1000}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
-    )
-    page = context.new_page()
-    page.set_default_timeout(SLOW_MS)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page.goto(f"{running.url}/data")
     page.locator("#data-rows td.c1 button").nth(4).click()
     expect(page.locator("#data-history li")).to_have_count(1, timeout=SLOW_MS)
@@ -190,4 +186,3 @@ def test_axe_finds_nothing_serious_on_any_tab(
         expect(page.locator(button)).to_be_enabled()
         page.mouse.move(0, 0)
         assert serious(page) == [], name
-    context.close()

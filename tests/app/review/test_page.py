@@ -13,7 +13,7 @@ from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import SESSION_COOKIE, Authenticator
 from scripts.setup import axe_path
-from tests.app.conftest import RunningApp
+from tests.app.conftest import Profile, RunningApp
 from tests.app.people import People
 from tests.app.test_accessibility import serious
 
@@ -218,18 +218,17 @@ def test_starting_from_a_row_decides_nothing(
 
 
 def test_two_adjudicators_conflict_and_nothing_is_overwritten(
-    chromium: Any, serve: Callable[..., RunningApp], store: Store, tmp_path: Path
+    chromium: Any, page: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:
     people = People(store=store).add(eve="adjudicator", fay="adjudicator")
     running = serve(
         store=store, authenticator=Authenticator(anonymous=False, local=False, accounts=people.accounts)
     )
-    pages = []
-    for name in ("eve", "fay"):
-        context = chromium.new_context(viewport={"width": 1440, "height": 1000})
-        context.add_cookies([{"name": SESSION_COOKIE, "value": people.token(name), "url": running.url}])
-        pages.append(opened(context.new_page(), running, 2))
-    eve, fay = pages
+    eve, fay = page, chromium.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    for name, own_page in (("eve", eve), ("fay", fay)):
+        cookie = {"name": SESSION_COOKIE, "value": people.token(name), "url": running.url}
+        own_page.context.add_cookies([cookie])
+        opened(own_page, running, 2)
     eve.keyboard.press("1")
     expect(query_text(eve)).not_to_have_text(NASTY)
     fay.keyboard.press("2")
@@ -244,8 +243,7 @@ def test_two_adjudicators_conflict_and_nothing_is_overwritten(
     given = store.verdicts(2)
     assert [each.adjudicator for each in given] == ["eve", "fay"]
     assert given[1].parent_id == given[0].id
-    for page in pages:
-        page.context.close()
+    fay.context.close()
 
 
 def test_a_decision_waits_for_the_server(page: Any, serve: Callable[..., RunningApp], store: Store) -> None:
@@ -273,18 +271,15 @@ def test_figures_unfold(page: Any, serve: Callable[..., RunningApp], store: Stor
 @pytest.mark.skipif(not axe_path().exists(), reason="needs axe-core, which `make test` fetches")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_rows_or_figures(
-    chromium: Any, serve: Callable[..., RunningApp], store: Store, theme: str
+    page: Any, serve: Callable[..., RunningApp], store: Store, theme: str
 ) -> None:
     running = serve(store=store)
-    context = chromium.new_context(
-        viewport={"width": 1440, "height": 1000}, color_scheme=theme, reduced_motion="reduce", bypass_csp=True
-    )
-    page = opened(context.new_page(), running, 1)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    opened(page, running, 1)
     assert serious(page) == []
     page.locator("#review-figures > button").click()
     expect(page.locator("#review-agreement .js-plotly-plot")).to_be_visible(timeout=SLOW_MS)
     assert serious(page) == []
-    context.close()
 
 
 def test_nothing_to_decide_is_said(page: Any, serve: Callable[..., RunningApp], tmp_path: Path) -> None:
@@ -297,12 +292,11 @@ def test_nothing_to_decide_is_said(page: Any, serve: Callable[..., RunningApp], 
 
 
 def test_a_fault_of_the_page_does_not_pass_for_a_missing_server(
-    chromium: Any, serve: Callable[..., RunningApp], store: Store
+    profile: Profile, serve: Callable[..., RunningApp], store: Store
 ) -> None:
     faults: list[str] = []
     running = serve(store=store)
-    context = chromium.new_context()
-    page = context.new_page()
+    page = profile.context.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.route("**/review/api/queue*", lambda route: route.fulfill(json={"unheard": "of"}))
     page.goto(f"{running.url}/review")
@@ -314,4 +308,3 @@ def test_a_fault_of_the_page_does_not_pass_for_a_missing_server(
     page.reload()
     expect(line).to_have_text("The server cannot be reached. Reload the page to try again.", timeout=SLOW_MS)
     assert len(faults) == 1
-    context.close()

@@ -1,6 +1,7 @@
 """The drill in Chromium: done by keyboard, on whatever row is open, and nothing of it stays."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scripts.setup import axe_path
 from tests.app.annotating import Bench as AnnotateBench
 from tests.app.annotating import annotator_with, fill, open_bench, row, until
 from tests.app.annotating import serving as serving_bench
+from tests.app.conftest import Profile
 from tests.app.test_accessibility import serious
 from tests.app.timeline.editor_page import EditorPage
 
@@ -58,11 +60,11 @@ def bench(tmp_path: Path) -> Iterator[AnnotateBench]:
 
 
 @pytest.fixture
-def served(bench: AnnotateBench, browser_contexts: list[Any]) -> Iterator[str]:
-    with serving_bench(bench) as url:
+def served(bench: AnnotateBench, listener: socket.socket, browser_profiles: list[Profile]) -> Iterator[str]:
+    with serving_bench(bench, listener=listener) as url:
         yield url
-        for context in browser_contexts:
-            context.close()
+        for profile in browser_profiles:
+            profile.close_pages()
 
 
 def begin(page: Page) -> None:
