@@ -1,12 +1,12 @@
 """A workspace on real clips and a small store, for tests of the Annotate page."""
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -191,8 +191,8 @@ def edit_of(*spans: tuple[int, int], submitted: bool = False, **fields: Any) -> 
     return {"verdict": "moments", "moments": moments, "submitted": submitted, **fields}
 
 
-if __name__ == "__main__":  # python -m tests.app.annotating FOLDER PORT: a server that a test may kill
-    with open_bench(Path(sys.argv[1])) as made, serving(made, int(sys.argv[2])):
-        sys.stdout.write("serving\n")
-        sys.stdout.flush()
+def serve_until_killed(folder: Path, port: int, serves: Event) -> None:
+    """What a process of its own does, which a test may kill."""
+    with open_bench(folder) as bench, serving(bench, port):
+        serves.set()
         threading.Event().wait()

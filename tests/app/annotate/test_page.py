@@ -1,10 +1,10 @@
 """The Annotate page in Chromium: queue, saving, conflicts, and what happens when server or tab go away."""
 
+import multiprocessing
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,18 @@ import pytest
 from annotations.records import Correction
 from annotations.store import Store
 from app.home import open_home
-from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, serving, until
+from tests.app.annotating import (
+    NASTY,
+    Bench,
+    annotator_with,
+    edit_of,
+    fill,
+    open_bench,
+    row,
+    serve_until_killed,
+    serving,
+    until,
+)
 from tests.app.conftest import Profile
 
 pytestmark = [pytest.mark.browser]
@@ -452,19 +463,22 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def start_server(folder: Path, port: int) -> "subprocess.Popen[str]":
-    """The page in a process of its own, which can be killed."""
-    command = [sys.executable, "-m", "tests.app.annotating", str(folder), str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    assert server.stdout.readline() == "serving\n"
+def start_server(folder: Path, port: int) -> BaseProcess:
+    """The page in a process of its own, which can be killed; the second one has everything imported."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([serve_until_killed.__module__])
+    serves = processes.Event()
+    server = processes.Process(target=serve_until_killed, args=(folder, port, serves))
+    server.start()
+    until(lambda: serves.is_set() or not server.is_alive(), bool)
+    assert serves.is_set(), "the server ended while starting"
     return server
 
 
-def stop_server(server: "subprocess.Popen[str]") -> None:
+def stop_server(server: BaseProcess) -> None:
     """SIGKILL: nothing is tidied up."""
     server.kill()
-    server.communicate()
+    server.join()
 
 
 def test_the_page_works_inside_gradio(serve: Callable[..., Any], tmp_path: Path, page: Any) -> None:

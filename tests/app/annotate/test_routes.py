@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +29,42 @@ WRITES: dict[str, Any] = {
 }
 
 
+@contextmanager
+def three_rows(folder: Path) -> Iterator[Bench]:
+    """Three rows on two clips; the third row's clip is missing."""
+    with open_bench(folder / "home", clips=2, rate=2) as bench:
+        rows = [row(1, "first"), row(2, "second", NASTY), row(3, "lost")]
+        fill(bench.store, bench.home, rows, without=("lost",))
+        yield bench
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Three rows on two clips; the third row's clip is missing."""
-    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
-        rows = [row(1, "first"), row(2, "second", NASTY), row(3, "lost")]
-        fill(made.store, made.home, rows, without=("lost",))
-        yield made
+    with three_rows(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def closed_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The same for requests that are all refused, and leave nothing."""
+    with three_rows(tmp_path_factory.mktemp("closed")) as bench:
+        bench.ready(1)
+        yield bench
 
 
 @pytest.mark.parametrize("who", [None, "eve/visitor"])
-def test_only_annotators_are_answered(bench: Bench, who: str | None) -> None:
+def test_only_annotators_are_answered(closed_bench: Bench, who: str | None) -> None:
     status = 401 if who is None else 403
-    answers = [bench.get(path, who=who) for path in READS]
-    answers += [bench.post(path, body, who=who) for path, body in WRITES.items()]
+    answers = [closed_bench.get(path, who=who) for path in READS]
+    answers += [closed_bench.post(path, body, who=who) for path, body in WRITES.items()]
     assert [answer.status_code for answer in answers] == [status] * len(answers)
     assert all("role annotator" in answer.json()["error"] for answer in answers[:4] if who)
-    assert bench.store.corrections(1) == []
+    assert closed_bench.store.corrections(1) == []
 
 
-def test_only_researchers_make_and_remove_a_project(bench: Bench) -> None:
-    assert bench.post("/sample", {}).status_code == 403
-    assert bench.post("/sample/remove", {}).status_code == 403
+def test_only_researchers_make_and_remove_a_project(closed_bench: Bench) -> None:
+    assert closed_bench.post("/sample", {}).status_code == 403
+    assert closed_bench.post("/sample/remove", {}).status_code == 403
 
 
 @pytest.mark.parametrize("path", WRITES)
@@ -66,10 +81,10 @@ def test_only_researchers_make_and_remove_a_project(bench: Bench) -> None:
     ],
 )
 def test_a_body_that_cannot_be_one_is_refused(
-    bench: Bench, path: str, body: bytes, kind: str, status: int
+    closed_bench: Bench, path: str, body: bytes, kind: str, status: int
 ) -> None:
     headers = {"content-type": kind, "x-user": "ada/researcher"}
-    answer = bench.client.post(f"/annotate/api{path}", content=body, headers=headers)
+    answer = closed_bench.client.post(f"/annotate/api{path}", content=body, headers=headers)
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
@@ -101,13 +116,14 @@ def test_a_body_that_cannot_be_one_is_refused(
         ({"edit": {"verdict": "moments", "moments": [1]}}, "edit"),
     ],
 )
-def test_a_wrong_edit_is_explained_and_not_stored(bench: Bench, change: dict[str, Any], words: str) -> None:
-    bench.ready(1)
+def test_a_wrong_edit_is_explained_and_not_stored(
+    closed_bench: Bench, change: dict[str, Any], words: str
+) -> None:
     body = {"op_id": "one", "parent_id": None, "edit": edit_of((0, 1000)), **change}
-    answer = bench.post("/queries/1/edits", body)
+    answer = closed_bench.post("/queries/1/edits", body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
-    assert bench.store.corrections(1) == []
+    assert closed_bench.store.corrections(1) == []
 
 
 def test_the_store_holds_the_frame_of_every_edge(bench: Bench) -> None:
@@ -121,15 +137,15 @@ def test_the_store_holds_the_frame_of_every_edge(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("path", ["/queries/99", "/queries/99/proposal"])
-def test_an_unknown_row_is_not_found(bench: Bench, path: str) -> None:
-    answer = bench.get(path)
+def test_an_unknown_row_is_not_found(closed_bench: Bench, path: str) -> None:
+    answer = closed_bench.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("There is no query 99")
 
 
-def test_writing_to_an_unknown_row_is_not_found(bench: Bench) -> None:
-    assert bench.save(99, edit_of((0, 1000))).status_code == 404
-    assert bench.post("/queries/99/skip", {"op_id": "x"}).status_code == 404
+def test_writing_to_an_unknown_row_is_not_found(closed_bench: Bench) -> None:
+    assert closed_bench.save(99, edit_of((0, 1000))).status_code == 404
+    assert closed_bench.post("/queries/99/skip", {"op_id": "x"}).status_code == 404
 
 
 def test_an_edit_sent_twice_is_stored_once_and_answers_the_same(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from app.__main__ import main
 from app.auth.accounts import AccountService
 from app.auth.sessions import Sessions
 from app.home import open_home
-from tests.app.people import PASSWORD
+from tests.app.people import PASSWORD, CheapHasher
 
 
 class Terminal(io.StringIO):
@@ -27,6 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEMPO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TEMPO_ACTOR", "root@server")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    monkeypatch.setattr("app.auth.passwords.PasswordHasher", CheapHasher)
     return tmp_path / "home"
 
 
