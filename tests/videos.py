@@ -5,6 +5,8 @@ A picture is a 4x4 grid of black and white cells: bit k of its number is cell k,
 back tells which frame it is, whatever its size, codec or orientation did to it.
 """
 
+import base64
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -198,3 +200,9 @@ def shortened(source: Path, path: Path, share: float) -> Path:
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
+
+
+def canvas_picture(data_url: str) -> np.ndarray:
+    """uint8[H, W, 3]: what a canvas's toDataURL("image/png") holds. Lists of its numbers leave a browser slowly."""
+    png = base64.b64decode(data_url.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -10,7 +9,7 @@ from tempo_core.video import sample
 from tests.app.timeline.edit_harness import NTSC, NTSC_FRAMES
 from tests.app.timeline.edit_speed import measure
 from tests.app.timeline.editor_page import EditorPage
-from tests.videos import number_of, numbers_of
+from tests.videos import canvas_picture, number_of, numbers_of
 
 pytestmark = pytest.mark.browser
 
@@ -20,14 +19,13 @@ PICTURE = """(selector) => {
   [canvas.width, canvas.height] = [128, 96];
   const context = canvas.getContext("2d");
   context.drawImage(source, 0, 0, 128, 96);
-  return Array.from(context.getImageData(0, 0, 128, 96).data);
+  return canvas.toDataURL("image/png");
 }"""
 
 
 def picture_number(editor: EditorPage, selector: str = ".tl-video") -> int:
     """The number in a picture on the page."""
-    data = editor.page.evaluate(PICTURE, selector)
-    return number_of(np.array(data, np.uint8).reshape(96, 128, 4)[..., :3])
+    return number_of(canvas_picture(editor.page.evaluate(PICTURE, selector)))
 
 
 def test_picture_stored_time_and_sampled_frame_agree_for_every_frame(editor: EditorPage, clips: Path) -> None:

@@ -335,11 +335,9 @@ def test_nothing_on_the_page_moves(timeline: EditorPage) -> None:
 @pytest.mark.skipif(
     not axe_path().exists(), reason="needs axe-core, which `make test` fetches from the npm registry"
 )
-def test_axe_finds_nothing_serious(chromium: Browser, address: str, theme: str, width: int) -> None:
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900}, reduced_motion="reduce", bypass_csp=True
-    )
-    page = context.new_page()
+def test_axe_finds_nothing_serious(page: Page, address: str, theme: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(reduced_motion="reduce")
     page.goto(f"{address}/?theme={theme}")
     page.wait_for_selector("body[data-ready=true]")
     page.keyboard.press("?")
@@ -352,7 +350,6 @@ def test_axe_finds_nothing_serious(chromium: Browser, address: str, theme: str, 
         page.keyboard.press("Shift+ArrowDown")
     assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    context.close()
 
 
 # ---- the sheet of keys
