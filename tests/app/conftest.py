@@ -124,7 +124,6 @@ def serve(
 PATIENCE_MS = 300_000
 """How long a page may take: a busy machine is slow, not wrong."""
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
-CAMERA_FLAGS = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems"
 
 
@@ -137,9 +136,7 @@ def chromium() -> Iterator[Any]:
         pytest.skip("needs Chromium, which `make test` installs")
     sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=[*CHROMIUM_FLAGS, *CAMERA_FLAGS]
-        )
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

@@ -1,0 +1,59 @@
+"""A clip recorded in the browser, from a camera that Chromium makes up: it becomes an exact copy like any upload."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from app.media.clips import prepare_clip
+from scripts.setup import find_browser
+from tempo_core.video import probe
+from tests.app.conftest import CHROMIUM_FLAGS, RunningApp
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
+]
+
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+SLOW_MS = 300_000
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[Any]:
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("needs Chromium, which `make test` installs")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=[*CHROMIUM_FLAGS, *CAMERA])
+        context = browser.new_context(
+            viewport={"width": 1440, "height": 1000}, permissions=["camera", "microphone"]
+        )
+        page = context.new_page()
+        page.set_default_timeout(SLOW_MS)
+        yield page
+        browser.close()
+
+
+def test_a_recording_is_asked_about(camera: Any, serve: Callable[..., RunningApp]) -> None:
+    running = serve(prepare=prepare_clip)
+    camera.goto(running.url)
+    expect(camera.get_by_text("fake-engine is ready.")).to_be_visible(timeout=SLOW_MS)
+    box = camera.locator("#ground-clip")
+    box.get_by_label("Capture from camera").click()
+    box.get_by_text("Click to Access Webcam").click()
+    record = box.get_by_label("start recording")
+    record.click()
+    expect(record).to_contain_text("Stop")
+    camera.wait_for_timeout(2500)
+    record.click()
+    expect(box.get_by_label("start recording")).to_have_count(0, timeout=SLOW_MS)
+    camera.locator("#ground-query textarea").fill("a yellow square")
+    camera.locator("#ground-ask").click()
+    expect(camera.locator("#ground-status .tempo-status")).to_contain_text("1 moment found", timeout=SLOW_MS)
+    (copy,) = running.home.media.rglob("clip.mp4")
+    # how much of 2.5 s a stalled page records is its own affair; a WebM without a length must be given one
+    assert probe(copy).duration_s > 0
