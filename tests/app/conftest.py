@@ -1,10 +1,12 @@
 """A running app on a free port, and a Chromium that may not leave the host."""
 
+import itertools
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +44,20 @@ def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "other.mp4", hue=160)
 
 
+@contextmanager
+def own_environment() -> Iterator[None]:
+    """The environment is afterwards as it was."""
+    environment = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 @pytest.fixture
 def surroundings() -> Iterator[None]:
     """The environment as it was, after a test that prepared it."""
-    kept = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(kept)
+    with own_environment():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -64,61 +73,64 @@ def browser_profiles() -> list["Profile"]:
     return []
 
 
+@contextmanager
+def running_app(
+    folder: Path,
+    own: socket.socket,
+    *,
+    anonymous: bool = False,
+    authenticator: Authenticator | None = None,
+    engine: Any = None,
+    engines: Any = None,
+    **parts: Any,
+) -> Iterator[RunningApp]:
+    """The app with a fake engine, or with what is handed in, on a socket that is closed at the end."""
+    from app.build import build_app
+
+    home = open_home(folder)
+    prepare_surroundings(home.uploads)
+    engine = engine or FakeEngine()
+    parts = {
+        "prepare": light_prepare,
+        "draw": light_draw,
+        "ground": fake_ground,
+        "examples_folder": None,
+        **parts,
+    }
+    app = build_app(
+        engines=engines or EngineProvider.of(engine),
+        home=home,
+        authenticator=authenticator or Authenticator(anonymous=anonymous),
+        **parts,
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server ended while starting"
+        time.sleep(0.02)
+    yield RunningApp(url=f"http://127.0.0.1:{own.getsockname()[1]}", engine=engine, app=app, home=home)
+    server.should_exit = True
+    thread.join(300)
+    own.close()
+
+
 @pytest.fixture
 def serve(
     tmp_path: Path, surroundings: None, listener: socket.socket, browser_profiles: list["Profile"]
 ) -> Iterator[Callable[..., RunningApp]]:
-    """Start the app with a fake engine, or with what is handed in; stopped after the test."""
-    stops: list[Callable[[], None]] = []
+    """Start the app with the parts that are handed in (see `running_app`); stopped after the test."""
+    with ExitStack() as servers:
+        num_servers = itertools.count()
 
-    def start(
-        *,
-        anonymous: bool = False,
-        authenticator: Authenticator | None = None,
-        engine: Any = None,
-        engines: Any = None,
-        **parts: Any,
-    ) -> RunningApp:
-        from app.build import build_app
+        def start(**parts: Any) -> RunningApp:
+            number = next(num_servers)
+            own = claim_port("127.0.0.1", 0) if number else listener.dup()
+            return servers.enter_context(running_app(tmp_path / f"home-{number}", own, **parts))
 
-        home = open_home(tmp_path / f"home-{len(stops)}")
-        prepare_surroundings(home.uploads)
-        engine = engine or FakeEngine()
-        parts = {
-            "prepare": light_prepare,
-            "draw": light_draw,
-            "ground": fake_ground,
-            "examples_folder": None,
-            **parts,
-        }
-        app = build_app(
-            engines=engines or EngineProvider.of(engine),
-            home=home,
-            authenticator=authenticator or Authenticator(anonymous=anonymous),
-            **parts,
-        )
-        own = claim_port("127.0.0.1", 0) if stops else listener.dup()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the server ended while starting"
-            time.sleep(0.02)
-
-        def stop() -> None:
-            server.should_exit = True
-            thread.join(300)
-            own.close()
-
-        stops.append(stop)
-        port = own.getsockname()[1]
-        return RunningApp(url=f"http://127.0.0.1:{port}", engine=engine, app=app, home=home)
-
-    yield start
-    for profile in browser_profiles:
-        profile.close_pages()
-    for stop in stops:
-        stop()
+        yield start
+        for profile in browser_profiles:
+            profile.close_pages()
 
 
 PATIENCE_MS = 300_000

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,40 @@ from typing import Any
 import httpx
 import pytest
 
+from app.__main__ import claim_port
+from app.ground.contexts import ContextStore
 from app.ground.engines import EngineProvider
-from tests.app.conftest import RunningApp
+from tests.app.conftest import RunningApp, own_environment, running_app
+from tests.app.people import Clock
 
 gradio_client = pytest.importorskip("gradio_client")
 pytestmark = pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")  # gradio 6.31 on pandas 3
 INCIDENT = re.compile(r"incident [0-9a-f]{8}")
 
 
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    """The time that contexts are told."""
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def module_app(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[RunningApp]:
+    folder, own = tmp_path_factory.mktemp("api") / "home", claim_port("127.0.0.1", 0)
+    with own_environment(), running_app(folder, own, contexts=ContextStore(clock=clock)) as running:
+        yield running
+
+
 @pytest.fixture
-def running(serve: Callable[..., RunningApp]) -> RunningApp:
-    return serve()
+def running(module_app: RunningApp, clock: Clock) -> RunningApp:
+    """The module's app with a sound engine, which has encoded nothing."""
+    module_app.engine.broken = None
+    module_app.engine.encoded.clear()
+    contexts = module_app.app.state.grounding.contexts
+    clock.pass_s(contexts.ttl_s + 1)
+    contexts.sweep()
+    assert len(contexts) == 0
+    return module_app
 
 
 def client_of(running: RunningApp) -> Any:
@@ -151,6 +174,7 @@ def call(running: RunningApp, data: list[Any]) -> str:
 @pytest.mark.parametrize("path", ["/etc/passwd", "pyproject.toml", "{home}/cqvh.sqlite3", "../../etc/passwd"])
 def test_a_file_that_nobody_uploaded_is_not_read(running: RunningApp, path: str) -> None:
     running.home.database.write_text("secret")
+    uploads = [*running.home.uploads.rglob("*")]
     path = path.replace("{home}", str(running.home.root))
     said = call(
         running, [{"path": path, "meta": {"_type": "gradio.FileData"}}, "a square", None, "saa", None, 5]
@@ -158,7 +182,7 @@ def test_a_file_that_nobody_uploaded_is_not_read(running: RunningApp, path: str)
     assert "event: error" in said
     assert "root:" not in said
     assert running.engine.encoded == []
-    assert not any(entry.is_file() for entry in running.home.uploads.rglob("*"))
+    assert [*running.home.uploads.rglob("*")] == uploads
 
 
 def test_an_address_is_not_fetched(running: RunningApp) -> None:
