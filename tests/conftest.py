@@ -17,8 +17,12 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders with the longest files begin, so that side by side the last ones to end are short."""
+    """What needs a browser is slow. Folders with the longest files begin, so that side by side the last are short."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker("slow")
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST_FIRST])
 
 

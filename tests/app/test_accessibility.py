@@ -21,7 +21,6 @@ expect = sync_api.expect
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
     pytest.mark.skipif(
         not axe_path().exists(), reason="needs axe-core, which `make test` fetches from the npm registry"

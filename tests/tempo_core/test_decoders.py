@@ -90,6 +90,7 @@ def test_both_readers_give_every_frame_of_rendered_clips(tmp_path: Path, name: s
         np.testing.assert_allclose(times, constant(75), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NATURAL)
 def test_both_readers_agree_on_natural_clips(shared_data: Path, name: str) -> None:
     path = shared_data / "videos" / name
@@ -97,6 +98,7 @@ def test_both_readers_agree_on_natural_clips(shared_data: Path, name: str) -> No
     assert_readers_agree(path, np.arange(0.0, min(index.end_s, 12.0), 0.37).tolist())
 
 
+@pytest.mark.slow
 def test_pictures_are_those_that_ffmpeg_gives(shared_data: Path) -> None:
     """Held against a plain pass of PyAV's own, without any code of ours."""
     path = shared_data / "videos" / "bigbuckbunny.mp4"

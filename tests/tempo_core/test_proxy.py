@@ -68,6 +68,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, int, float]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_frame_k_shows_the_original_at_that_time(tmp_path: Path, name: str) -> None:
     write, times, first, rate = CASES[name]

@@ -27,7 +27,7 @@ from tests.app.annotating import (
 )
 from tests.app.conftest import Profile
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser]
 
 PATIENCE_MS = 300_000
 RTL = "مربع أصفر يعبر الصورة 🟨 שלום"

@@ -11,7 +11,7 @@ from tests.app.timeline.edit_speed import measure
 from tests.app.timeline.editor_page import EditorPage
 from tests.videos import canvas_picture, number_of, numbers_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 PICTURE = """(selector) => {
   const source = document.querySelector(selector);

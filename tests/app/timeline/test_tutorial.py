@@ -19,7 +19,7 @@ from tests.app.conftest import Profile
 from tests.app.test_accessibility import serious
 from tests.app.timeline.editor_page import EditorPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser]
 
 PATIENCE_MS = 300_000
 STANDS = """(() => {

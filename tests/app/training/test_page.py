@@ -79,7 +79,6 @@ def train(page: Any, serve: Callable[..., RunningApp], store: Store, fake: FakeJ
     return page
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: Path) -> None:
     facts = train.locator("#train-preview")
@@ -115,7 +114,6 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     expect(timeline).to_contain_text("a <b>bold</b> square")
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     made = peft_files(tmp_path / "made", 1.0)
@@ -230,7 +228,6 @@ def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
     assert loads == [1]
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_a_damaged_registry_is_a_sentence_and_mended_it_is_shown_again(train: Any, tmp_path: Path) -> None:
     registry = train.training.registry

@@ -24,10 +24,13 @@ from train.grpo.rollouts import prefill, sample_group
 from train.grpo.trainer import ROLLOUT_SEED, Groups, PirGrpoTrainer, row_order, run_pir_grpo
 from train.trainer import adapt, unwrapped
 
-pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
-    "ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(  # peft asks a transformers property by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+        "ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning",
+    ),
+]
 
 ROWS = [
     example_of(1, moments=[(1, 4)]),

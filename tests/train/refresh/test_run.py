@@ -30,7 +30,7 @@ from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome, Refresh, refresh_folder
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.usefixtures("frames_read_once")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frames_read_once")]
 
 
 @pytest.fixture
@@ -145,7 +145,6 @@ def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpo
     assert refresh(project, registry, checkpoint, SFT_ONLY, run="two").adapter == first
 
 
-@pytest.mark.slow
 def test_a_stopped_refresh_ends_with_the_same_adapter(
     whole: WholeRefresh, project: Project, registry: Registry, checkpoint: Path
 ) -> None:
@@ -545,7 +544,6 @@ def words_of(snapshot: Path, home: Path, checkpoint: Path) -> list[str]:
     ]
 
 
-@pytest.mark.slow
 def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     processes: ForkServerContext, checkpoint: Path, tmp_path: Path
 ) -> None:
