@@ -138,7 +138,7 @@ class GroundingService:
         uploads: Uploads | None = None,
     ) -> None:
         self.engines, self.media, self.queues, self.uploads = engines, media, queues, uploads
-        self.contexts = contexts or ContextStore()
+        self.contexts = ContextStore() if contexts is None else contexts  # an empty one is false
         self._ground = ground
 
     async def ground(
