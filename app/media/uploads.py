@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.blocks
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from gradio.route_utils import GradioMultiPartParser, GradioUploadFile, MultiPartException
@@ -189,12 +190,28 @@ class Uploads:
         return sum(u.size_bytes for u in self._uploads.values() if share is None or u.share == share)
 
 
+class _NoApp:
+    """Stands for Gradio's App while a page ends."""
+
+    @staticmethod
+    def create_app(blocks: gr.Blocks, mcp_server: bool) -> None:
+        """Nothing."""
+
+
 class OwnedFileBlocks(gr.Blocks):
     """Gradio's Blocks, in whose events a file is an address that only its sender can use."""
 
     def __init__(self, *, uploads: Uploads, authenticator: Authenticator, **settings: Any) -> None:
         self._uploads, self._authenticator = uploads, authenticator
         super().__init__(**settings)
+
+    def __exit__(self, *error: Any) -> None:
+        """End a page. Gradio 6.31 makes its whole web app anew here (0.1 s); `queue` makes the one that stays."""
+        made, gradio.blocks.App = gradio.blocks.App, _NoApp  # type: ignore[misc]
+        try:
+            super().__exit__(*error)
+        finally:
+            gradio.blocks.App = made  # type: ignore[misc]
 
     async def process_api(  # type: ignore[override]  # the parameters between are handed on as they came
         self, block_fn: Any, inputs: list[Any], state: Any = None, request: Any = None, **options: Any

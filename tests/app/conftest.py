@@ -135,7 +135,7 @@ def serve(
 
 PATIENCE_MS = 300_000
 """How long a page may take: a busy machine is slow, not wrong."""
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--process-per-site"]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems"
 
 
@@ -154,20 +154,17 @@ def chromium() -> Iterator[Any]:
 
 
 class Profile:
-    """A browser context that outlives a test and forgets it, but for the scripts that it has read and compiled."""
+    """A browser context that outlives a test and forgets it, but for the scripts in its cache."""
 
     def __init__(self, browser: Any, address: str) -> None:
         self.address = address
         self.context = browser.new_context(viewport={"width": 1440, "height": 1000})
-        # With --process-per-site this page keeps the process alive in which the others come and go.
-        self.first_page = self.context.new_page()
-        self.first_page.route("**", lambda route: route.fulfill(body="", content_type="text/html"))
-        self.first_page.goto(address)
-        self.devtools = self.context.new_cdp_session(self.first_page)
+        self.blank_page = self.context.new_page()
+        self.devtools = self.context.new_cdp_session(self.blank_page)
 
     def close_pages(self) -> None:
         for page in self.context.pages:
-            if page is not self.first_page:
+            if page is not self.blank_page:
                 page.close()
 
     def forget(self) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.routes import App
 from gradio.state_holder import SessionState
 from starlette.requests import Request
 from starlette.routing import Route
 
+from annotations.store import Store
 from app.auth.users import VISITOR_COOKIE, Authenticator
 from app.ground.clip_input import ClipInput
 from app.http.gradio_gate import OPEN_ROUTES
@@ -272,3 +274,23 @@ def test_readiness_and_metrics_of_the_whole_app(studio: Studio) -> None:
     ready = studio.request("GET", "/health/ready")
     assert ready.json() == {"ready": True, "parts": {"model": "ok", "database": "ok", "disk": "ok"}}
     assert studio.request("GET", "/metrics").status == 403
+
+
+def test_building_makes_gradios_app_for_the_queue_and_for_the_server_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_made, create_app = 0, App.create_app
+
+    def count(*parts: Any, **options: Any) -> App:
+        nonlocal num_made
+        num_made += 1
+        return create_app(*parts, **options)
+
+    monkeypatch.setattr(App, "create_app", staticmethod(count))
+    with (
+        Store(tmp_path / "rows.sqlite3") as store,
+        open_studio(
+            tmp_path / "home", authenticator=Authenticator(anonymous=True), host="tempo.example", store=store
+        ),
+    ):
+        assert num_made == 2
