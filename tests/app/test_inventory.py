@@ -25,6 +25,7 @@ from app.auth.users import GRANTS, SESSION_COOKIE, Authenticator, NotAllowed, Ro
 from app.ground.engines import EngineProvider
 from app.home import open_home
 from app.http.gradio_gate import OPEN_ROUTES
+from tests.app.conftest import own_environment
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare
 from tests.app.people import People
 
@@ -69,27 +70,27 @@ class Built:
         client.close()
 
 
-@pytest.fixture
-def built(tmp_path: Path, surroundings: None) -> Iterator[Built]:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     from app.__main__ import prepare_surroundings
     from app.build import build_app
 
-    home = open_home(tmp_path / "home")
-    prepare_surroundings(home.uploads)
-    people = People(store=Store(home.database))
-    people.add(**{f"a-{role}": str(role) for role in Role})
-    authenticator = Watched(anonymous=False, local=False, accounts=people.accounts)
-    app = build_app(
-        engines=EngineProvider.of(FakeEngine()),
-        home=home,
-        authenticator=authenticator,
-        store=people.store,
-        prepare=light_prepare,
-        draw=light_draw,
-        ground=fake_ground,
-    )
-    yield Built(app, people, authenticator)
-    people.store.close()
+    home = open_home(tmp_path_factory.mktemp("inventory") / "home")
+    with own_environment(), Store(home.database) as store:
+        prepare_surroundings(home.uploads)
+        people = People(store=store)
+        people.add(**{f"a-{role}": str(role) for role in Role})
+        authenticator = Watched(anonymous=False, local=False, accounts=people.accounts)
+        app = build_app(
+            engines=EngineProvider.of(FakeEngine()),
+            home=home,
+            authenticator=authenticator,
+            store=store,
+            prepare=light_prepare,
+            draw=light_draw,
+            ground=fake_ground,
+        )
+        yield Built(app, people, authenticator)
 
 
 def flat(router: Any) -> Iterator[Any]:
