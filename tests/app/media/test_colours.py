@@ -56,6 +56,7 @@ def assert_shown(image: np.ndarray, number: int, tolerance: int = 3) -> None:
     assert number_of(image[image.shape[0] // 2 :]) == number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_model_strip_and_copy_show_the_files_own_colours_and_times(tmp_path: Path, name: str) -> None:
     clip = TABLE[name]
