@@ -44,8 +44,7 @@ def make_assets(
         out, packages=packages, on_progress=lambda message: print(message, file=sys.stderr)
     )
     counts = {
-        split: len(assets.photograph_indices((split,)))  # type: ignore[arg-type]
-        for split in ("train", "val", "test", "outside")
+        split: len(assets.photograph_indices((split,))) for split in ("train", "val", "test", "outside")
     }
     data = {
         "folder": str(out),

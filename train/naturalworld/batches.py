@@ -8,7 +8,7 @@ from train.naturalworld.assets import Assets
 from train.naturalworld.labels import NaturalLabels
 from train.naturalworld.queries import NaturalMix, sample_queries
 from train.naturalworld.render import render
-from train.naturalworld.scene import ASPECTS, sample_scene, still_scene
+from train.naturalworld.scene import ASPECTS, NaturalScene, sample_scene, still_scene
 from train.scratch.batches import Clip, Frames, Videos, frames_with_labels, make_clip, pack, stamps_of
 from train.scratch.recipe import Mixture
 
@@ -43,7 +43,7 @@ def videos(
         tokens_per_frame, min_tokens = rng.uniform(4.0, 10.0), 2
     names, shares = zip(*mixture.allocators, strict=True)
     allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
-    scenes = []
+    scenes: list[NaturalScene] = []
     while len(scenes) < mixture.videos:
         scene = sample_scene(int(rng.integers(2**31)), assets, ticks=ticks, aspect=aspect)
         if scene.events or scene.things:

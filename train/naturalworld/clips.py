@@ -10,10 +10,11 @@ import numpy as np
 
 from train.naturalworld.assets import Assets, Split
 from train.naturalworld.queries import EVENT_MIX, TEST_MIX, THING_MIX, UNSEEN_MIX, NaturalMix, sample_queries
-from train.naturalworld.render import canvas_size, render
+from train.naturalworld.render import render
 from train.naturalworld.scene import NaturalScene, sample_scene
 from train.shapeworld.clips import CLIPS_RATE, HELD_OUT_SEEDS, write_frames
 from train.shapeworld.queries import Query
+from train.shapeworld.render import canvas_size
 
 MIXES: dict[str, NaturalMix] = {
     "all": TEST_MIX,
@@ -23,8 +24,6 @@ MIXES: dict[str, NaturalMix] = {
 }
 """Which questions a set asks: every kind, those about camera, picture and cutting, those about things, or names with a
 tint that training never asks for together."""
-SHOWN_IN = {"train": ("train",), "val": ("val",), "test": ("test",), "outside": ("outside",)}
-"""Photographs of each split's clips."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +57,9 @@ def make_set(
     clip_count = 0
     for number in range(40 * plan.clips):
         seed = HELD_OUT_SEEDS + plan.seed * 100_000 + number
-        scene = sample_scene(seed, assets, SHOWN_IN[plan.split], picture_splits=pictures)
+        scene = sample_scene(seed, assets, (plan.split,), picture_splits=pictures)
         others = [
-            sample_scene(
-                seed + 10**9 * i, assets, SHOWN_IN[plan.split], ticks=scene.ticks, picture_splits=pictures
-            )
+            sample_scene(seed + 10**9 * i, assets, (plan.split,), ticks=scene.ticks, picture_splits=pictures)
             for i in (1, 2)
         ]
         rng = np.random.default_rng([seed, 3])

@@ -19,9 +19,10 @@ from tempo_core.video import probe, sample
 from train.naturalworld.assets import Assets
 from train.naturalworld.clips import rows_of
 from train.naturalworld.queries import EVENT_MIX, sample_queries
-from train.naturalworld.render import canvas_size, pyramid, render
+from train.naturalworld.render import pyramid, render
 from train.naturalworld.scene import CAMERA, GROUPS, NaturalScene, Shot, add_events, join_shots
 from train.shapeworld.clips import CLIPS_RATE, write_frames
+from train.shapeworld.render import canvas_size
 
 REAL_CLIPS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("real_clips.json").read_text())[
     "clips"
@@ -55,7 +56,8 @@ def read_real_clips(folder: Path) -> list[RealClip]:
     clips = []
     for path in sorted(folder.iterdir()):
         if path.stem in REAL_CLIPS:
-            duration_s = min(probe(path).duration_s, LONGEST_S)
+            info = probe(path)
+            duration_s = min(info.end_s - info.start_s, LONGEST_S)
             times_s = (np.arange(int(duration_s * CLIPS_RATE)) / CLIPS_RATE).tolist()
             clips.append(RealClip(path.stem, sample(path, at=times_s, max_pixels=320 * 320).frames))
     if not clips:

@@ -6,7 +6,7 @@ name may be said in a synonym. Wordings are lower case without punctuation: the 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def _visible_count(scene: NaturalScene, look: Predicate) -> np.ndarray:
     return scene.visible()[np.array([matches(thing, look) for thing in scene.things], dtype=bool)].sum(axis=0)
 
 
-def _where(scene: NaturalScene, holds) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _where(scene: NaturalScene, holds: Callable[[Thing, int], bool]) -> np.ndarray:
     """bool[ticks]: where `holds(thing, tick)` of some visible thing."""
     visible = scene.visible()
     out = np.zeros(scene.ticks, dtype=bool)

@@ -14,8 +14,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFo
 
 from train.naturalworld.assets import Assets
 from train.naturalworld.scene import BLANKS, CAMERA, Event, NaturalScene, Shot, Thing
-from train.shapeworld.render import canvas_size as canvas_size_of
-from train.shapeworld.render import unit_noise
+from train.shapeworld.render import canvas_size, unit_noise
 
 _TINT_RGB = {
     "red": (230, 40, 40),
@@ -81,11 +80,6 @@ def render(
             Image.fromarray(frames[i]).save(memory, format="JPEG", quality=scene.quality)
             frames[i] = np.asarray(Image.open(memory))
     return frames
-
-
-def canvas_size(scene: NaturalScene, short_side_px: int) -> tuple[int, int]:
-    """Height and width of the picture with the given shorter side, even numbers."""
-    return canvas_size_of(scene, short_side_px)
 
 
 class _Painter:

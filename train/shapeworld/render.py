@@ -1,6 +1,7 @@
 """Drawing a scene: exact, antialiased, cached per state, so that a 30-frame training clip costs milliseconds."""
 
 import io
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -30,7 +31,14 @@ _NOISE_BANK = np.random.default_rng(20).normal(0, 1, (24, 160, 160, 3)).astype(n
 """Unit noise that frames cut random pieces from; drawing it afresh would cost more than everything else."""
 
 
-def canvas_size(scene: Scene, short_side_px: int) -> tuple[int, int]:
+class Picture(Protocol):
+    """Whatever has a shape."""
+
+    aspect: tuple[int, int]
+    """Height : width."""
+
+
+def canvas_size(scene: Picture, short_side_px: int) -> tuple[int, int]:
     """Height and width of the picture with the given shorter side, even numbers."""
     rows, columns = scene.aspect
     scale = short_side_px / min(rows, columns)

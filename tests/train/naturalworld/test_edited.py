@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tempo_core.errors import InputError
 from train.__main__ import main
 from train.naturalworld.assets import Assets
 from train.naturalworld.edited import (
@@ -15,6 +16,7 @@ from train.naturalworld.edited import (
     everyday_questions,
     footage_of,
     make_edited_set,
+    read_real_clips,
     score_cuts,
 )
 from train.naturalworld.render import render
@@ -35,6 +37,15 @@ def clips() -> list[RealClip]:
 def test_every_real_clip_has_labels() -> None:
     assert len(REAL_CLIPS) == 11
     assert sum(len(clip["cuts_s"]) for clip in REAL_CLIPS.values()) == 8
+
+
+def test_a_real_clip_is_read_to_its_last_picture(shared_data: Path, tmp_path: Path) -> None:
+    # its sound is half a second longer than its pictures
+    (tmp_path / "gradio_world.mp4").symlink_to(shared_data / "videos" / "gradio_world.mp4")
+    (clip,) = read_real_clips(tmp_path)
+    assert (clip.name, clip.seconds) == ("gradio_world", 30)
+    with pytest.raises(InputError, match="none of the real clips"):
+        read_real_clips(shared_data / "eval")
 
 
 def test_an_edit_shows_the_real_frames_where_nothing_was_changed(
