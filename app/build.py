@@ -26,6 +26,8 @@ from app.annotate.service import REVIEWS_WANTED, AnnotationService
 from app.auth.badge import account_badge
 from app.auth.routes import SIGN_IN_PATHS, guard
 from app.auth.users import Authenticator
+from app.chat.routes import chat_routes
+from app.chat.tool import tool_routes
 from app.data.downloads import Downloads
 from app.data.page import DataPage
 from app.data.service import DataService
@@ -145,6 +147,8 @@ def build_app(
         upload_routes(uploads, owners, max_bytes=max_upload_bytes),
         example_routes(examples),
         status_routes(grounding),
+        chat_routes(grounding, uploads),
+        tool_routes(grounding, uploads, authenticator),
     ]
     routers += [router for page in pages if (router := page.routes()) is not None]
     routers.append(
@@ -198,6 +202,7 @@ def build_app(
             footer_links=[],
             run_history=False,
             enable_monitoring=False,
+            mcp_server=False,
             auth_dependency=user_id,
             allowed_paths=[str(example.path) for example in examples],
             show_error=False,

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+PIECES = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols" / "pieces.json"
 OUT = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols" / "prompts.json"
 QUERY = "A man in a blue-checked shirt opens the door, then waves."
 PADS = 3
@@ -171,6 +172,42 @@ def prompts(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def pieces(folder: Path) -> dict[str, Any]:
+    """How Marlin's command line cuts clips, and which of the pieces' moments it keeps."""
+    import dataclasses
+    import random
+
+    repository = Repository(folder, "Nemo-Station/marlin-cli")
+    constants = (
+        "CHUNK_SECONDS",
+        "OVERLAP_SECONDS",
+        "DEDUP_TOLERANCE_SECONDS",
+        "DEDUP_IOU_THRESHOLD",
+        "MIN_CHUNK_SECONDS",
+    )
+    code = repository.run(
+        "src/marlin/video_processor.py",
+        *constants,
+        *("VideoChunk", "GroundingHit", "generate_chunks", "dedup_hits", "VideoChunkingError"),
+        dataclass=dataclasses.dataclass,
+        Path=Path,
+        __name__=__name__,
+    )
+    rng = random.Random(0)
+    lengths = [12.0, 30.0, 30.01, 31.9, 32.0, 55.0, 55.5, 56.99, 57.0, 60.0, 80.0, 81.5, 300.0, 1801.25]
+    lengths += [round(rng.uniform(30, 400), 2) for _ in range(20)]
+    windows = {str(s): [[c.start, c.end] for c in code.generate_chunks(s)] for s in lengths}
+    joins = []
+    for _ in range(60):
+        starts = sorted({round(rng.uniform(0, 90), 1) for _ in range(rng.randint(1, 8))})
+        given = [[start, round(start + rng.uniform(0.2, 25), 1)] for start in starts]
+        hits = [code.GroundingHit(0, 0, 0, start, end, "", "") for start, end in given]
+        joins.append(
+            {"given": given, "kept": [[h.global_start, h.global_end] for h in code.dedup_hits(hits)]}
+        )
+    return {"repository": repository.name, "commit": repository.commit, "windows": windows, "joins": joins}
+
+
 def _builders() -> list[tuple[str, str, Callable[[Repository, dict[str, Any]], str]]]:
     def timelens(repository: Repository, video: str, *, system: bool) -> str:
         words = repository.run("evaluation/utils.py", "GROUNDER_PROMPT").GROUNDER_PROMPT
@@ -225,3 +262,4 @@ if __name__ == "__main__":
     rows = prompts(Path(sys.argv[1]))
     out.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(rows)} prompts in {out}")
+    PIECES.write_text(json.dumps(pieces(Path(sys.argv[1]))) + "\n", encoding="utf-8")

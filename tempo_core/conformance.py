@@ -9,7 +9,8 @@ unit. Protocols that write no stamps are told the time by M-RoPE positions, whic
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,12 @@ class TimeReport:
     pairs: tuple[dict[str, float | str], ...]
     """Stamp text, true time in seconds, and the sha256 of the unit's pixels, for every unit."""
     problems: tuple[str, ...]
+    refusal: str = ""
+    """Why the protocol does not take these frames at all: its stamps could not tell them apart."""
 
     @property
     def conforms(self) -> bool:
-        return not self.problems
+        return not self.problems and not self.refusal
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -50,41 +53,77 @@ class TimeReport:
         return {name: getattr(self, name) for name in names} | {
             "pairs": list(self.pairs),
             "problems": list(self.problems),
+            "refusal": self.refusal,
         }
 
 
 def check_file(path: str | Path, protocol: Protocol, *, max_frames: int = 64) -> TimeReport:
-    """Sample a file as the protocol does (at most `max_frames` frames, small) and hold its stamps against the truth.
+    """`check_protocols` for one protocol."""
+    return check_protocols(path, [protocol], max_frames=max_frames)[0]
 
-    Raises VideoError for files that cannot be read truthfully.
+
+def check_protocols(
+    path: str | Path, protocols: Sequence[Protocol], *, max_frames: int = 64
+) -> list[TimeReport]:
+    """Sample a file as each protocol does (at most `max_frames` small frames) and hold its stamps against the truth.
+
+    The file is read twice, whatever the number of protocols. Raises VideoError for files that cannot be read
+    truthfully.
     """
     info = probe(path)
-    video = sample(path, at=wanted_times(info, protocol, max_frames), max_pixels=READ_AGAIN_PIXELS)
-    again = sample(path, at=video.times_s.tolist(), max_pixels=READ_AGAIN_PIXELS)
+    wanted = [wanted_times(info, protocol, max_frames) for protocol in protocols]
+    every = sample(
+        path, at=sorted({time_s for times in wanted for time_s in times}), max_pixels=READ_AGAIN_PIXELS
+    )
+    again = sample(path, at=every.times_s.tolist(), max_pixels=READ_AGAIN_PIXELS)
     problems = []
-    if not np.array_equal(video.times_s, again.times_s):
+    if not np.array_equal(every.times_s, again.times_s):
         problems.append("A frame that is asked for at its own time comes back with another.")
-    elif not np.array_equal(video.frames, again.frames):
+    elif not np.array_equal(every.frames, again.frames):
         problems.append("A frame that is asked for at its own time comes back as another picture.")
-    timeline = protocol.timeline(video.times_s.tolist(), video.end_s)
-    gaps = stamp_gaps(timeline)
+    reports = []
+    for protocol, times in zip(protocols, wanted, strict=True):
+        # Of all sampled frames, those that are on screen at this protocol's times.
+        shown = np.unique(np.searchsorted(every.times_s, times, side="right").clip(1) - 1)
+        video = replace(every, times_s=every.times_s[shown], frames=every.frames[shown])
+        reports.append(_report(Path(path).name, info, video, protocol, problems))
+    return reports
+
+
+def _report(
+    name: str, info: VideoInfo, video: SampledVideo, protocol: Protocol, problems: Sequence[str]
+) -> TimeReport:
+    """A protocol's stamps beside the frames' own times."""
     rounding_s = ROUNDING_S * (2 if protocol.marks == "units" else 1)
     allowed_s = max((info.end_s - info.start_s) / info.frame_count / 2, rounding_s)
-    late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
-    if late:
-        stamp, true_s = timeline.stamps[late[0]], timeline.unit_times_s[late[0]]
-        problems.append(f"{len(late)} stamps are off; the first is {stamp!r} for pixels of {true_s:.3f} s.")
+    gaps: list[float] = []
+    pairs: list[dict[str, float | str]] = []
+    problems, refusal = list(problems), ""
+    try:
+        timeline = protocol.timeline(video.times_s.tolist(), video.end_s)
+    except InputError as error:
+        refusal = str(error)
+    else:
+        gaps = stamp_gaps(timeline)
+        late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
+        if late:
+            stamp, true_s = timeline.stamps[late[0]], timeline.unit_times_s[late[0]]
+            problems.append(
+                f"{len(late)} stamps are off; the first is {stamp!r} for pixels of {true_s:.3f} s."
+            )
+        pairs = [
+            {**pair, "sha256": unit_hash(video, unit)}
+            for pair, unit in zip(timeline.stamp_pairs(), timeline.units, strict=True)
+        ]
     return TimeReport(
-        file=Path(path).name,
+        file=name,
         protocol=protocol.name,
         n_frames=len(video.times_s),
         allowed_s=allowed_s,
         largest_gap_s=max(gaps, default=0.0),
-        pairs=tuple(
-            {**pair, "sha256": unit_hash(video, unit)}
-            for pair, unit in zip(timeline.stamp_pairs(), timeline.units, strict=True)
-        ),
+        pairs=tuple(pairs),
         problems=tuple(problems),
+        refusal=refusal,
     )
 
 

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from tempo_core.answers import AnswerError
 from tempo_core.backend import Backend
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.checkpoint import folder_name
+from tempo_core.chunks import ChunkedContext, ask_chunks, chunks_for, encode_chunks
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
 from tempo_core.decoding import (
     CachedScorer,
@@ -235,6 +236,16 @@ class Engine(Backend):
             )
         if not 0 <= n_best <= MAX_N_BEST:
             raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+        if isinstance(context, ChunkedContext):
+            return ask_chunks(
+                self,
+                context,
+                query,
+                n_best=n_best,
+                constrained=constrained,
+                thinking_tokens=thinking_tokens,
+                cancel=cancel,
+            )
 
         def scorers_behind(ids: Sequence[int]) -> NewScorer:
             cache = share_cache(context.cache)
@@ -438,8 +449,57 @@ def ground(
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     clean_query(query)  # before minutes go into a video that nobody can ask about
+    context = encode_file(
+        engine,
+        video_path,
+        step_s=step_s,
+        fps=fps,
+        token_budget=token_budget,
+        allocator=allocator,
+        cancel=cancel,
+        on_progress=report,
+    )
+    report("answering", 0.0)
+    answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
+    report("answering", 1.0)
+    answer.timings.update(context.timings)
+    return answer, context
+
+
+def encode_file(
+    engine: Backend,
+    video_path: str | Path,
+    *,
+    step_s: float | None = None,
+    fps: float | None = None,
+    token_budget: int | None = None,
+    allocator: str | None = None,
+    cancel: threading.Event | None = None,
+    on_progress: OnProgress | None = None,
+) -> VideoContext:
+    """A video file, ready for questions: sampled as the model wants it, in pieces where its protocol cuts long clips.
+
+    Parameters and errors as for `ground`. Whoever names a step or a rate gets the clip in one piece.
+    """
+    report: OnProgress = on_progress or (lambda stage, share: None)
     started_at = time.perf_counter()
     report("decoding", 0.0)
+    if step_s is None and fps is None and engine.protocol.chunks is not None:
+        from tempo_core.video import probe
+
+        info = probe(video_path, cancel=cancel)
+        windows = chunks_for(engine, info)
+        if len(windows) > 1:
+            return encode_chunks(
+                engine,
+                Path(video_path),
+                info,
+                windows,
+                token_budget=token_budget,
+                allocator=allocator,
+                cancel=cancel,
+                on_progress=report,
+            )
     video = sample_for(
         engine.defaults,
         video_path,
@@ -454,11 +514,7 @@ def ground(
     context = engine.encode(
         video, token_budget=token_budget, allocator=allocator, cancel=cancel, on_progress=report
     )
-    report("answering", 0.0)
-    answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
-    report("answering", 1.0)
-    answer.timings.update({"decoding_s": decoding_s, **context.timings})
-    return answer, context
+    return replace(context, timings={"decoding_s": decoding_s, **context.timings})
 
 
 def sample_for(

@@ -154,6 +154,16 @@ class AccountService:
             self._save(dataclasses.replace(account, password_hash=hashed), name)
         return self.sessions.start(name, mark_of(hashed))
 
+    def issue_key(self, name: str) -> str:
+        """A session's token for a program, which sends it as `Authorization: Bearer`. It ends as a browser's does.
+
+        Raises InputError for an account that is not there or may not sign in.
+        """
+        account = self.get(name)
+        if account.disabled:
+            raise InputError(f"The account {name!r} is disabled. Enable it first.")
+        return self.sessions.start(account.name, mark_of(account.password_hash))
+
     def remember_browser(self, name: str) -> str:
         """A token that lets a browser which signed in under this name do so again whatever others guess."""
         return self.sessions.remember_browser(name.strip().lower()[:64])

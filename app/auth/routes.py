@@ -15,7 +15,7 @@ from app.auth.accounts import TooManyAttempts, WrongPassword
 from app.auth.sessions import BROWSER_S, LONGEST_S
 from app.auth.users import BROWSER_COOKIE, SESSION_COOKIE, Authenticator, NotSignedIn, VisitorCookies
 from app.http.dependencies import CurrentUser, prepare_app
-from app.http.errors import NO_STORE, error_response
+from app.http.errors import NO_STORE, OPENAI_PREFIX, error_response, openai_error_response
 from app.http.middleware import CsrfCheck, SecurityHeaders
 from app.http.operations import ACCOUNT_KEY
 from app.ui.templates import macros
@@ -77,7 +77,10 @@ class LoginRequired:
         if scope["path"] in OPEN_PATHS or user is not None:
             await self.app(scope, receive, send)
             return
-        response: Response = error_response(NotSignedIn("You are signed out. Sign in and try again."))
+        unknown = NotSignedIn("You are signed out. Sign in and try again.")
+        response: Response = error_response(unknown)
+        if scope["path"].startswith(OPENAI_PREFIX):
+            response = openai_error_response(unknown)
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             query = f"?{request.url.query}" if request.url.query else ""
             next_path = quote(request.url.path + query, safe="/")

@@ -112,9 +112,10 @@ class Authenticator:
         nowhere else.
         """
         cookies = dict(request.cookies) if request is not None else {}
-        account = (
-            self.accounts.of_session(cookies.get(SESSION_COOKIE, "")) if self.accounts is not None else None
-        )
+        headers = getattr(request, "headers", None) or {}
+        # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.
+        token = cookies.get(SESSION_COOKIE) or headers.get("authorization", "").removeprefix("Bearer ")
+        account = self.accounts.of_session(token) if self.accounts is not None else None
         if account is not None:
             roles = GRANTS[Role(account.role)]
             return User(id=account.name, name=account.name, roles=roles, signed_in=True)
@@ -128,7 +129,6 @@ class Authenticator:
             network = network_of(client.host if client is not None else "unknown")
             roles = frozenset({Role.VISITOR})
             return User(id=f"{VISITOR_PREFIX}{visitor}", name="Visitor", roles=roles, network=network)
-        headers = getattr(request, "headers", None) or {}
         if not self.local or any(name in headers for name in FORWARDED):
             return None
         # The local account, as long as it is the only one that is enabled

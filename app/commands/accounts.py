@@ -1,4 +1,4 @@
-"""`python -m app accounts add|list|disable|enable|role|password`: who may sign in, and as what."""
+"""`python -m app accounts add|list|disable|enable|role|password|key`: who may sign in, and as what."""
 
 import getpass
 import sys
@@ -120,6 +120,19 @@ def change_password(
     account = service.change(name, password=password, actor=actor())
     text = f"{account.name} has a new password; their sessions are over."
     _show(account, text, as_json, password if generate else None)
+
+
+@accounts.command(name="key")
+def issue_key(
+    context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
+) -> None:
+    """Print a key with which a program signs in as the account, sent as "Authorization: Bearer KEY".
+
+    It ends like a browser's sign-in: 7 days from now, 12 hours after its last use, with a new password, and when the
+    account is disabled.
+    """
+    key = _account_service(context, home, database).issue_key(name)
+    command_line.show({"name": name, "key": key}, key, as_json=as_json)
 
 
 def _account_service(context: Context, home: str | None, database: str | None) -> AccountService:

@@ -6,6 +6,7 @@ A response to an error is {"error": sentence}: 400 for input, 401 when nobody is
 500 with an incident number for everything else.
 """
 
+import json
 import logging
 import re
 import secrets
@@ -93,6 +94,31 @@ def error_response(error: Exception) -> JSONResponse:
             )
             return JSONResponse(content, status_code=status, headers={**NO_STORE, **SECURITY_HEADERS})
     return JSONResponse(content, status_code=status, headers=NO_STORE)
+
+
+OPENAI_PREFIX = "/v1/"
+"""Below it, errors have the form that OpenAI's clients read."""
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def openai_error(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of an error in OpenAI's form. A full queue is 429, which its clients wait for."""
+    if isinstance(error, RequestValidationError):
+        status, message = 422, sentence_of(error)
+    else:
+        response = error_response(error)
+        status, message = response.status_code, json.loads(bytes(response.body))["error"]
+    status = 429 if isinstance(error, Busy) else status
+    name = OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    code = {401: "invalid_api_key", 404: "model_not_found"}.get(status)
+    return status, {"error": {"message": message, "type": name, "param": None, "code": code}}
+
+
+def openai_error_response(error: Exception) -> JSONResponse:
+    """`openai_error` as a response."""
+    status, content = openai_error(error)
+    headers = {**NO_STORE, "retry-after": "5"} if status == 429 else NO_STORE
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def user_message(error: Exception) -> str:

@@ -115,6 +115,21 @@ class Uploads:
         os.rename(file.file.name, path)
         return self.add(user, path, upload_id=upload_id)
 
+    def store(self, user: User, name: str, content: bytes) -> Upload:
+        """Make bytes the user's upload. Raises StorageFull."""
+        self.admit(user, len(content))
+        upload_id = secrets.token_urlsafe(18)
+        path = self.folder / upload_id / name
+        try:
+            path.parent.mkdir(mode=0o700)
+            path.write_bytes(content)
+            return self.add(user, path, upload_id=upload_id)
+        except OSError as error:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise StorageFull("The server's disk is full. Try again later.") from error
+        finally:
+            self.settle(user, len(content))
+
     def add(self, user: User, path: Path, *, upload_id: str | None = None) -> Upload:
         """Register a file below the folder as the user's; the same file twice is the same upload."""
         with self._lock:

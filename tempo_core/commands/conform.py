@@ -12,7 +12,10 @@ from tempo_core.errors import InputError
 def conform(
     videos: Annotated[Path, typer.Argument(metavar="DIR", help="a folder of video files")],
     protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="the protocol whose stamps are checked, such as timelens_8b")
+        str,
+        typer.Option(
+            metavar="NAME", help="the protocol whose stamps are checked, such as timelens_8b; all: every one"
+        ),
     ] = "tempo",
     max_frames: Annotated[int, typer.Option(metavar="N", min=1, help="most frames of a file")] = 64,
     as_json: AsJson = False,
@@ -21,10 +24,10 @@ def conform(
 
     Exit code 1 when one is not; files that cannot be read are named and fail too.
     """
-    from tempo_core.conformance import check_file
-    from tempo_core.protocols import protocol_named
+    from tempo_core.conformance import check_protocols
+    from tempo_core.protocols import NAMES, protocol_named
 
-    spoken = protocol_named(protocol)
+    spoken = [protocol_named(name) for name in (NAMES if protocol == "all" else [protocol])]
     if not videos.is_dir():
         raise InputError(f"There is no folder {videos}. Name a folder of video files.")
     paths = sorted(path for path in videos.iterdir() if path.is_file())
@@ -33,25 +36,37 @@ def conform(
     reports, unread = [], {}
     for path in paths:
         try:
-            reports.append(check_file(path, spoken, max_frames=max_frames))
-        except InputError as error:  # no readable video, or frames too close for the protocol's stamps
+            reports += check_protocols(path, spoken, max_frames=max_frames)
+        except InputError as error:  # no readable video
             unread[path.name] = str(error)
-    rows = [("file", "frames", "largest gap", "allowed", "")]
+    stamps = sum(len(report.pairs) for report in reports)
+    failed = [report for report in reports if not report.conforms]
+    off = sum(bool(report.problems) for report in failed)
+    # Of many protocols only what is wrong is worth a line.
+    shown = failed if len(spoken) > 1 else reports
+    rows = [("file", "protocol", "frames", "largest gap", "allowed", "")]
     rows += [
         (
             report.file,
+            report.protocol,
             str(report.n_frames),
             f"{report.largest_gap_s:.3f} s",
             f"{report.allowed_s:.3f} s",
-            " ".join(report.problems) or "true",
+            " ".join([*report.problems, *filter(None, [report.refusal])]) or "true",
         )
-        for report in reports
+        for report in shown
     ]
-    rows += [(name, "", "", "", message) for name, message in unread.items()]
+    rows += [(name, "", "", "", "", message) for name, message in unread.items()]
     data = {
-        "protocol": spoken.name,
+        "protocol": protocol if protocol == "all" else spoken[0].name,
+        "stamps": stamps,
         "files": [report.to_dict() for report in reports],
         "unread": unread,
     }
-    show(data, table(rows), as_json=as_json)
-    return 0 if not unread and all(report.conforms for report in reports) else 1
+    summary = (
+        f"{len(paths) - len(unread)} files, {len(spoken)} protocols, {stamps} stamps: "
+        f"{off} files and protocols with a stamp that is off, {len(failed) - off} that a protocol refuses, "
+        f"{len(unread)} files unread"
+    )
+    show(data, "\n".join([table(rows) if len(rows) > 1 else "", summary]).lstrip(), as_json=as_json)
+    return 0 if not unread and not failed else 1

@@ -86,7 +86,7 @@ def answer_rows(
     """
     from tqdm import tqdm
 
-    from tempo_core.engine import sample_for
+    from tempo_core.engine import encode_file
 
     unreadable: dict[str, str] = {}
     by_video: dict[str, list[dict[str, Any]]] = {}
@@ -95,20 +95,17 @@ def answer_rows(
     with out.open("a", encoding="utf-8") as file, tqdm(total=len(rows), unit="query", file=sys.stderr) as bar:
         for vid, video_rows in by_video.items():
             try:
-                video = sample_for(
-                    engine.defaults,
+                context = encode_file(
+                    engine,
                     videos[vid],
                     fps=settings["fps"],
-                    protocol=engine.protocol,
+                    token_budget=settings["token_budget"],
                     allocator=settings["allocator"],
                 )
             except VideoError as error:
                 unreadable[vid] = str(error)
                 bar.write(f"predict: video {vid!r} is passed over: {error}", file=sys.stderr)
                 continue
-            context = engine.encode(
-                video, token_budget=settings["token_budget"], allocator=settings["allocator"]
-            )
             for row in video_rows:
                 answer = engine.ask(context, row["query"], n_best=N_BEST)
                 file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")

@@ -13,6 +13,7 @@ import numpy as np
 from tempo_core.answers import AnswerError
 from tempo_core.backend import Backend
 from tempo_core.calibration import relevance_note
+from tempo_core.chunks import ChunkedContext, ask_chunks
 from tempo_core.conformance import unit_hash
 from tempo_core.context import OnProgress, VideoContext, allocate_units
 from tempo_core.defaults import GroundingDefaults
@@ -184,6 +185,16 @@ class EndpointEngine(Backend):
         if context.model_id != self.model_id:
             raise InputError(
                 f"This context was prepared for {context.model_id}, not for {self.model_id}. Read the video again."
+            )
+        if isinstance(context, ChunkedContext):
+            return ask_chunks(
+                self,
+                context,
+                query,
+                n_best=n_best,
+                constrained=constrained,
+                thinking_tokens=thinking_tokens,
+                cancel=cancel,
             )
         laps = [time.perf_counter()]
         protocol, timeline = self.protocol, context.timeline

@@ -168,6 +168,49 @@ def spread_times(info: "VideoInfo", count: int) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Chunks:
+    """Pieces that a long clip is cut into, and how what they say is joined."""
+
+    length_s: float
+    """A clip that is longer is cut."""
+    overlap_s: float
+    """What two neighbours both see."""
+    shortest_s: float
+    """A last piece that is shorter belongs to the one before."""
+    same_start_s: float
+    """Moments that overlap and begin so near to each other are one."""
+    same_iou: float
+    """So are those of this temporal IoU."""
+
+    def windows(self, end_s: float) -> list[tuple[float, float]]:
+        """(start, end) of each piece of a clip that ends at `end_s`, in seconds."""
+        starts, step_s = [0.0], self.length_s - self.overlap_s
+        while starts[-1] + self.length_s < end_s:
+            starts.append(starts[-1] + step_s)
+        windows = [(start_s, min(start_s + self.length_s, end_s)) for start_s in starts]
+        if len(windows) > 1 and windows[-1][1] - windows[-1][0] < self.shortest_s:
+            windows[-2:] = [(windows[-2][0], windows[-1][1])]
+        return windows
+
+    def join(self, moments: Sequence[Moment]) -> list[Moment]:
+        """Moments of all pieces, sorted by start: of two that are one, the longer stays."""
+        joined: list[Moment] = []
+        for moment in moments:
+            last = joined[-1] if joined else None
+            if last is not None and self._are_one(last, moment):
+                joined[-1] = moment if moment.duration_s > last.duration_s else last
+            else:
+                joined.append(moment)
+        return joined
+
+    def _are_one(self, earlier: Moment, later: Moment) -> bool:
+        shared_s = min(earlier.end_s, later.end_s) - max(earlier.start_s, later.start_s)
+        span_s = max(earlier.end_s, later.end_s) - min(earlier.start_s, later.start_s)
+        is_near = abs(later.start_s - earlier.start_s) <= self.same_start_s
+        return max(shared_s, 0.0) / span_s >= self.same_iou or (shared_s > 0 and is_near)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Timeline:
     """The sampled frames of one video as the checkpoint is told about them."""
 
@@ -343,6 +386,8 @@ class Protocol:
     """Which times an answer may name: every frame's and the clip's end, or the stamps alone."""
     answer: AnswerForm
     thinking: Thinking | None = None
+    chunks: Chunks | None = None
+    """How a long clip is cut; None: it never is."""
     max_new_tokens: int = 256
     """Longest answer, without the thought."""
     sets: bool

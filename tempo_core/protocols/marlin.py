@@ -1,11 +1,11 @@
 """Marlin-2B (Qwen3.5): Qwen3-VL's stamps, one moment in a short sentence.
 
 Prompt and pixels: Nemo-Station/marlin-cli at 62927d1, src/marlin/contract.py and backend.py, which follow the model's
-own code; at most 240 frames as on its model page. Its command line cuts videos into pieces of 30 s only because of
-the server that it calls. It writes a bare <think> before its answer, and its parser drops a second moment.
+own code; at most 240 frames as on its model page. Clips over 30 s are cut and joined as in video_processor.py there.
+It writes a bare <think> before its answer, and its parser drops a second moment.
 """
 
-from tempo_core.protocols.base import NON_THINKING, AnswerForm, Protocol, Sampling, opened
+from tempo_core.protocols.base import NON_THINKING, AnswerForm, Chunks, Protocol, Sampling, opened
 
 PROTOCOL = Protocol(
     name="marlin",
@@ -14,6 +14,7 @@ PROTOCOL = Protocol(
     sampling=Sampling(
         factor_px=32, max_frames=240, min_pixels=4096, max_pixels=200_704, total_pixels=240 * 200_704 // 2
     ),
+    chunks=Chunks(length_s=30.0, overlap_s=5.0, shortest_s=2.0, same_start_s=5.0, same_iou=0.5),
     layout="groups",
     opening=opened("user"),
     stamp="<{} seconds>",

@@ -32,12 +32,16 @@ class UniTimeSampling(Sampling):
     def plan(self, info: "VideoInfo") -> FramePlan:
         seconds = info.frame_count / float(info.frame_rate) if info.frame_rate else info.duration_s
         count = max(2, round(int(seconds * self.fps) / 2) * 2)
-        high = max(min(768 * 28**2, self.total_pixels / count * 2), int(self.min_pixels * 1.05))
+        high = max(
+            min(768 * 28**2, self.total_pixels / count * self.frames_per_unit), int(self.min_pixels * 1.05)
+        )
         size = fit_pixels(info.height, info.width, factor=28, low=self.min_pixels, high=int(high))
         # Its own code repeats frames of a short clip until the budget is full; no frame is shown twice here.
-        count = min(self.total_pixels // (size[0] * size[1]) * 2, max(2, info.frame_count // 2 * 2))
+        count = min(
+            self.total_pixels // (size[0] * size[1]) * self.frames_per_unit, max(2, info.frame_count // 2 * 2)
+        )
         count = min(count, max(1, info.frame_count))
-        tokens = math.ceil(count / 2) * size[0] * size[1] // 28**2
+        tokens = math.ceil(count / self.frames_per_unit) * size[0] * size[1] // 28**2
         return FramePlan(times_s=spread_times(info, count), size_px=size, budget_tokens=tokens)
 
 

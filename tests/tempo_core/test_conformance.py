@@ -86,8 +86,8 @@ def test_frames_that_no_stamp_can_tell_apart_fail_their_file_only(
     write_clip(tmp_path / "good.mp4", constant(30))
     assert main(["conform", str(tmp_path), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
-    assert "would share the stamp" in data["unread"]["burst.mp4"]
-    assert [report["conforms"] for report in data["files"]] == [True]
+    assert "would share the stamp" in data["files"][0]["refusal"]
+    assert [report["conforms"] for report in data["files"]] == [False, True]
 
 
 def test_an_unreadable_file_fails_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from annotations.store import Store
 from app.__main__ import main
 from app.auth.accounts import AccountService
 from app.auth.sessions import Sessions
+from app.auth.users import Authenticator
 from app.home import open_home
 from tests.app.people import PASSWORD, CheapHasher
 
@@ -167,3 +169,25 @@ def test_no_option_takes_a_password(capsys: pytest.CaptureFixture[str]) -> None:
             line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  --")
         ]
         assert "--password" not in options
+
+
+def test_a_key_signs_a_program_in_until_the_account_is_disabled(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "add", "ada", "--role", "visitor")
+    key = run(capsys, "key", "ada").strip()
+
+    def holder() -> str | None:
+        with Store(home / "cqvh.sqlite3") as store:
+            sessions = Sessions(open_home(home).sessions)
+            accounts = Authenticator(anonymous=False, local=False, accounts=AccountService(store, sessions))
+            asking = SimpleNamespace(cookies={}, headers={"authorization": f"Bearer {key}"})
+            user = accounts.resolve(asking)
+            sessions.close()
+        return None if user is None else user.id
+
+    assert holder() == "ada"
+    run(capsys, "disable", "ada")
+    assert holder() is None
+    assert "is disabled. Enable it first" in refused(capsys, "key", "ada")
+    assert "There is no account 'bo'" in refused(capsys, "key", "bo")
