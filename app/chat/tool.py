@@ -145,7 +145,9 @@ class ToolResponse(Response):
 
 
 def _clip(video: str, user: User, uploads: Uploads) -> Path:
-    """The clip as an upload of the sender. Raises BadBody, NoSuchFile, StorageFull."""
+    """The clip as an upload of the sender. Raises InputError, BadBody, NoSuchFile, StorageFull."""
+    if "://" in video[:100]:
+        raise InputError("A clip must be uploaded or sent as a data URL; a web address is not fetched.")
     if not video.startswith("data:"):
         return uploads.get(user, video.strip()).path
     file_format, content = bytes_of_url(video, "video", "`video`")

@@ -162,10 +162,15 @@ def test_a_stream_is_chunks_and_an_end(client: TestClient, clip: Path) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, "stop"]
 
 
-def test_a_stream_that_fails_says_so_in_the_stream(client: TestClient) -> None:
-    with client.stream("POST", PATH, json=body(text("a square"), video(b"no video"), stream=True)) as answer:
+def test_a_stream_that_fails_says_so_in_the_stream(client: TestClient, clip: Path) -> None:
+    engine = client.app.state.grounding.engines.get()  # type: ignore[attr-defined]
+    assert client.post(PATH, json=body(text("a square"), video(clip.read_bytes()))).status_code == 200
+    engine.broken = TempoError("The endpoint is down. Ask again later.")
+    request = body(text("a broken square"), video(clip.read_bytes()), stream=True)
+    with client.stream("POST", PATH, json=request) as answer:
         lines = [line for line in "".join(answer.iter_text()).split("\n\n") if line.startswith("data: ")]
-    assert "is not a video" in json.loads(lines[0].removeprefix("data: "))["error"]["message"]
+    engine.broken = None
+    assert "The endpoint is down" in json.loads(lines[0].removeprefix("data: "))["error"]["message"]
     assert lines[-1] == "data: [DONE]"
 
 
@@ -265,6 +270,7 @@ def test_a_session_is_the_key(studio: Any, clip: Path) -> None:
 
 def test_a_queue_that_is_full_and_an_error_of_the_model(client: TestClient, clip: Path) -> None:
     grounding = client.app.state.grounding  # type: ignore[attr-defined]
+    assert client.post(PATH, json=body(text("a square"), video(clip.read_bytes()))).status_code == 200
     grounding.queues.model.limit, limit = 0, grounding.queues.model.limit
     answer = client.post(PATH, json=body(text("a circle"), video(clip.read_bytes())))
     grounding.queues.model.limit = limit

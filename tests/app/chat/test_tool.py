@@ -60,7 +60,8 @@ def test_a_client_is_shown_one_tool_and_calls_it(serve: Callable[..., RunningApp
     assert refusal.content[0].text == "No moment of the clip matches."
     assert all(failure.isError for failure in failures)
     said = [failure.content[0].text for failure in failures]
-    assert said[0] == said[1] == "The uploaded clip is no longer kept here. Upload it again."
+    assert "a web address is not fetched" in said[0]
+    assert said[1] == "The uploaded clip is no longer kept here. Upload it again."
     assert "is not a video" in said[2]
     assert "'video' is a required property" in said[3]
     # Nothing of Gradio's own server, and no other way of the transport.
