@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class BodySlots:
         self._shares: list[str] = []
 
     @contextmanager
-    def taken(self, share: str) -> Any:
+    def taken(self, share: str) -> Iterator[None]:
         """A place for one request of whoever has this share. Raises Busy."""
         if share in self._shares:
             raise Busy("Another request of yours is being read. Send one clip at a time.")
@@ -104,7 +104,7 @@ def chat_routes(grounding: GroundingService, uploads: Uploads) -> APIRouter:
         question = Question(source=source, query=question_of(chat), settings=Settings())
         completion_id, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
         cancel = threading.Event()
-        steps = grounding.ground(user, question, cancel)
+        steps: Any = grounding.ground(user, question, cancel)
         as_json = chat.response_format is not None and chat.response_format.type == "json_object"
         if not chat.stream:
             outcome = await _outcome(steps, cancel, request)
@@ -198,7 +198,7 @@ def _take_in(media: Media, fps: float, user: User, uploads: Uploads) -> Path:
     return uploads.store(user, media.name, clip_of_pictures(media.pictures, fps)).path
 
 
-async def _outcome(steps: AsyncIterator[Any], cancel: threading.Event, request: Request) -> Outcome:
+async def _outcome(steps: Any, cancel: threading.Event, request: Request) -> Outcome:
     """The last step; a caller that goes away stops the work."""
 
     async def watch() -> None:
@@ -208,7 +208,7 @@ async def _outcome(steps: AsyncIterator[Any], cancel: threading.Event, request: 
 
     watcher, outcome = asyncio.create_task(watch()), None
     try:
-        async with aclosing(steps) as followed:  # type: ignore[type-var]  # the service's generators can be closed
+        async with aclosing(steps) as followed:
             async for step in followed:
                 outcome = step if isinstance(step, Outcome) else outcome
     finally:
@@ -220,7 +220,7 @@ async def _outcome(steps: AsyncIterator[Any], cancel: threading.Event, request: 
 
 async def _events(
     first: Any,
-    steps: AsyncIterator[Any],
+    steps: Any,
     cancel: threading.Event,
     completion_id: str,
     created: int,
@@ -234,7 +234,7 @@ async def _events(
         return f"data: {json.dumps({**head, 'choices': [choice]})}\n\n"
 
     try:
-        async with aclosing(steps) as followed:  # type: ignore[type-var]  # as above
+        async with aclosing(steps) as followed:
             step = first
             while True:
                 if isinstance(step, Progress):

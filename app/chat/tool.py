@@ -71,7 +71,7 @@ def tool_server(
     grounding: GroundingService, uploads: Uploads, authenticator: Authenticator
 ) -> "Server[Any, Any]":
     """The protocol's server. It has tools and nothing else: no prompts, no resources."""
-    server: Server[Any, Any] = Server("tempo-studio", website_url=None)
+    server: Server[Any, Any] = Server("tempo-studio")
 
     @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]  # the package leaves it without types
     async def list_tools() -> list[types.Tool]:

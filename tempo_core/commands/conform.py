@@ -24,7 +24,7 @@ def conform(
 
     Exit code 1 when one is not; files that cannot be read are named and fail too.
     """
-    from tempo_core.conformance import check_protocols
+    from tempo_core.conformance import TimeReport, check_protocols
     from tempo_core.protocols import NAMES, protocol_named
 
     spoken = [protocol_named(name) for name in (NAMES if protocol == "all" else [protocol])]
@@ -33,7 +33,8 @@ def conform(
     paths = sorted(path for path in videos.iterdir() if path.is_file())
     if not paths:
         raise InputError(f"{videos} holds no files. Name a folder of video files.")
-    reports, unread = [], {}
+    reports: list[TimeReport] = []
+    unread: dict[str, str] = {}
     for path in paths:
         try:
             reports += check_protocols(path, spoken, max_frames=max_frames)

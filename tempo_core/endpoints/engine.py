@@ -257,7 +257,7 @@ class EndpointEngine(Backend):
         self, context: VideoContext, question: Pieces, fields: dict[str, Any], cancel: threading.Event | None
     ) -> dict[str, Any]:
         """The choice of a completion behind the context; asked again without a field that the server does not take."""
-        body = {
+        body: dict[str, Any] = {
             "model": self.card.name,
             "messages": chat_messages([*context.cache, *question]),
             "temperature": 0,
