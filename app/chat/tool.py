@@ -64,6 +64,11 @@ def tool_routes(grounding: GroundingService, uploads: Uploads, authenticator: Au
             body = await read_body(request)
         return ToolResponse(server, body)
 
+    @router.get("/mcp")
+    def offer_no_stream(user: Visitor) -> Response:
+        # What the protocol wants of a server that sends nothing unasked.
+        return Response(status_code=405, headers={"allow": "POST"})
+
     return router
 
 
