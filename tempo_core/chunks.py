@@ -213,7 +213,7 @@ def ask_chunks(
         moments=moments,
         confidences=[_confidence(moment, figures) for moment in moments],
         relevance=max(relevances, default=None),
-        refused=not moments,
+        refused=not moments and answers[0].is_understood,
         text="\n".join(
             f"[{start_s:.1f} s to {end_s:.1f} s] {answer.text}"
             for (start_s, end_s), answer in zip(context.windows, answers, strict=True)
@@ -222,6 +222,7 @@ def ask_chunks(
         model_id=backend.model_id,
         timings={"answer_s": round(time.perf_counter() - started_s, 4)},
         query=answers[0].query,
+        understood=answers[0].understood,
         notes=[*dict.fromkeys(chain.from_iterable(answer.notes for answer in answers)), note],
     )
 

@@ -136,7 +136,10 @@ def content_of(outcome: Outcome, as_json: bool) -> dict[str, Any]:
     if as_json:
         return {"content": json.dumps(values), "tempo": values}
     spans = [f"{row['start_s']:.1f} to {row['end_s']:.1f} seconds" for row in values["moments"]]
-    return {"content": ", ".join(spans) + "." if spans else "No moment of the clip matches.", "tempo": values}
+    sentence = ", ".join(spans) + "." if spans else "No moment of the clip matches."
+    if not outcome.answer.is_understood:
+        sentence = outcome.answer.understood.sentence
+    return {"content": sentence, "tempo": values}
 
 
 async def read_body(request: Request) -> bytes:
