@@ -78,11 +78,11 @@ def tool_server(
     """The protocol's server. It has tools and nothing else: no prompts, no resources."""
     server: Server[Any, Any] = Server("tempo-studio")
 
-    @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]  # the package leaves it without types
+    @server.list_tools()
     async def list_tools() -> list[types.Tool]:
         return [TOOL]
 
-    @server.call_tool()  # type: ignore[untyped-decorator]  # as above
+    @server.call_tool()
     async def call_tool(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         cancel = threading.Event()
         try:
