@@ -75,20 +75,25 @@ class PyavReader:
 
         A time before the first picture gets the first. Raises VideoError when too many pictures are damaged.
         """
+        for frame in self.frames_at(times_s, on_progress):
+            yield self._picture(frame, size)
+
+    def frames_at(self, times_s: Sequence[float], on_progress: Callable[[float], None]) -> Iterator[Any]:
+        """The PyAV frames of `pictures_at`, as they were decoded."""
         last_s = -np.inf
         plan = _plan(self.index, times_s) if self.skip else None
         if plan is not None:
             try:
                 for number, frame in enumerate(self._planned_frames(*plan)):
                     last_s = self.index.seconds(frame.pts)
-                    yield self._picture(frame, size)
+                    yield frame
                     on_progress((number + 1) / len(plan[0]))
                 return
             except SkippingFailed as error:
                 self.notes.append(str(error))
         for frame in self._frames_at(times_s, on_progress):
             if self.index.seconds(frame.pts) > last_s:
-                yield self._picture(frame, size)
+                yield frame
 
     def all_frames(self, health: Health) -> Iterator[tuple[float, Any]]:
         """(time, PyAV frame) of every picture in the order shown, strictly increasing; `health` counts the others."""

@@ -50,6 +50,7 @@ def normalise(
     out_path: str | os.PathLike[str],
     *,
     short_side_px: int = SHORT_SIDE_PX,
+    stretch_s: tuple[float, float] | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     cancel: threading.Event | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -57,7 +58,8 @@ def normalise(
     """Write the normal copy of a video to `out_path` and return its facts, with notes on what was changed or lost.
 
     The short side is at most `short_side_px` (never scaled up); sound is kept as AAC where it can be decoded and ends
-    with the pictures. `out_path` appears whole or not at all. Decoding and encoding happen in the child. Raises
+    with the pictures. Of `stretch_s` (start, end) alone where it is given: frame k is then the one shown at start + k /
+    rate. `out_path` appears whole or not at all. Decoding and encoding happen in the child. Raises
     VideoError, InputError when the copy cannot be written, Cancelled.
     """
     out = Path(out_path)
@@ -74,7 +76,12 @@ def normalise(
         answer, _ = read_file(
             "normalise_task",
             video_path,
-            {"out": str(part), "short_side_px": short_side_px, "force": "pyav"},
+            {
+                "out": str(part),
+                "short_side_px": short_side_px,
+                "stretch_s": stretch_s,
+                "force": "pyav",
+            },
             module="tempo_core.transcode",
             limits=replace(limits, child=replace(limits.child, output_bytes=COPY_BYTES)),
             cancel=cancel,

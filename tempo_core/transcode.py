@@ -21,12 +21,23 @@ SLOW_RATES = (Fraction(30), Fraction(25), Fraction(24), Fraction(30_000, 1001), 
 FAST_RATES = (Fraction(60), Fraction(50), Fraction(60_000, 1001))
 """Rates for a clip of variable rate, the one for clips that fit none first."""
 SOUND_RATE = 48_000
+STRETCH_SLACK_S = 1.0
+"""How far a stretch may go beyond the video's end: annotated ends are whole seconds."""
 
 
 def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any]:
-    """Write the copy to `job["out"]`; the answer holds notes on what was lost."""
+    """Write the copy to `job["out"]`, of the stretch `job["stretch_s"]` where it names one; the answer holds notes on
+    what was lost.
+    """
     video_file, index = open_video(job)
     reader, rate = PyavReader(video_file, index), copy_rate(index)
+    start_s, end_s = job.get("stretch_s") or (0.0, index.end_s)
+    if end_s > index.end_s + STRETCH_SLACK_S:
+        raise VideoError(
+            f"'{video_file.name}' ends at {index.end_s:.2f} s, and the stretch from {start_s:g} to {end_s:g} s goes "
+            "beyond it. Give the whole video, or one that was not cut already."
+        )
+    end_s = min(end_s, index.end_s)
     # Even sides, the short one at most `short_side_px`.
     height, width = index.shown_size
     scale = min(1.0, job["short_side_px"] / min(height, width))
@@ -42,7 +53,7 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             # No B-frames: decoding and showing times are the same, so the copy needs no edit list of its own.
             params = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:threads=2"
             stream.options = {"preset": "superfast", "crf": "20", "x264-params": params}
-            sound = _Sound(out, video_file, index)
+            sound = _Sound(out, video_file, index, start_s)
             scaler = VideoReformatter()
             # Chromium guesses the matrix of unstated colours from the height, PyAV and Decord take BT.601. BT.601 is
             # stated, because Chromium without a GPU puts blue off by 7 of 255 where the matrix is BT.709.
@@ -50,14 +61,19 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
             context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             shown: Any = None
-            for number, frame in _frames_at_rate(reader, rate):
+            frames = (
+                _frames_at_rate(reader, rate)
+                if job.get("stretch_s") is None
+                else _frames_of_stretch(reader, rate, start_s, end_s)
+            )
+            for number, frame in frames:
                 # A picture that stays on screen is scaled once: a small file can hold half an hour of a large one.
                 if frame is not shown:
                     shown, picture = frame, _upright(scaler, frame, index, size)
                 picture.pts, picture.time_base = number, 1 / rate
                 out.mux(stream.encode(picture))
                 sound.write_until(float((number + 1) / rate))
-                on_progress(float(number / rate) / index.end_s)
+                on_progress(float(number / rate) / (end_s - start_s))
             out.mux(stream.encode(None))
             sound.finish()
     except av.FFmpegError as error:
@@ -110,6 +126,23 @@ def _frames_at_rate(reader: PyavReader, rate: Fraction) -> Iterator[tuple[int, A
         yield last_number, current
 
 
+def _frames_of_stretch(
+    reader: PyavReader, rate: Fraction, start_s: float, end_s: float
+) -> Iterator[tuple[int, Any]]:
+    """(k, frame shown at start_s + k / rate) up to `end_s`; only the groups of pictures that hold them are decoded."""
+    times_s = [start_s + float(number / rate) for number in range(max(1, round((end_s - start_s) * rate)))]
+    current, number = None, 0
+    for frame in reader.frames_at(times_s, lambda share: None):
+        while current is not None and reader.index.seconds(frame.pts) > times_s[number] + SHOWN_TOLERANCE_S:
+            yield number, current
+            number += 1
+        current = frame
+    if current is None:
+        raise VideoError(f"Not one picture of '{reader.video_file.name}' can be decoded. Give another copy.")
+    for last_number in range(number, len(times_s)):
+        yield last_number, current
+
+
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
     """The frame scaled, turned, and in the copy's pixel format and colours."""
     is_601 = matrix_of(frame) == Colorspace.ITU601 and not frame.format.is_rgb and not is_beyond_709(frame)
@@ -136,8 +169,10 @@ def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tu
 class _Sound:
     """The sound as AAC beside the pictures, from a second pass over the same file, a little at a time."""
 
-    def __init__(self, out: Any, video_file: VideoFile, index: PictureIndex) -> None:
+    def __init__(self, out: Any, video_file: VideoFile, index: PictureIndex, zero_s: float) -> None:
+        """`zero_s` is where the copy begins on the player's clock."""
         self.notes: list[str] = []
+        self._zero_s = index.zero_s + zero_s
         self._out, self._index, self._reached_s = out, index, 0.0
         self._frames = iter(()) if index.audio_codec is None else self._decoded(video_file)
         self._next = self._advance()
@@ -178,7 +213,7 @@ class _Sound:
                 for frame in stream.decode(packet):
                     if frame.pts is None:
                         continue
-                    start_s = float(frame.pts * frame.time_base) - self._index.zero_s
+                    start_s = float(frame.pts * frame.time_base) - self._zero_s
                     length_s = frame.samples / frame.sample_rate
                     # Before zero is an encoder's run-in; where recordings were joined, theirs overlaps what was before.
                     if start_s < 0 or start_s < end_s - length_s / 2:
