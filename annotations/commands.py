@@ -13,6 +13,7 @@ from uuid import uuid4
 import typer
 
 from annotations.choices import REASONS, ExportFormat, ExportRule, FormatName, SaliencyPolicy, Snapping
+from annotations.project_commands import projects
 from annotations.rows import Split
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, actor, show, table
@@ -40,6 +41,7 @@ LISTED_VIDEOS = 20
 """Videos that the text for people names; the JSON names all."""
 
 app = command_line.new_app("python -m annotations", "The store of corrections (cQvH).")
+app.add_typer(projects)
 Database = Annotated[
     str | None,
     typer.Option(metavar="URL", help="SQLAlchemy URL or SQLite file; default: cqvh.sqlite3 in TEMPO_HOME"),
@@ -477,22 +479,67 @@ def restore(
 
 @app.command()
 def videos(
-    action: Annotated[Literal["add", "missing"], typer.Argument(show_default=False)],
+    action: Annotated[Literal["add", "missing", "plan", "cut"], typer.Argument(show_default=False)],
     folder: Annotated[Path | None, typer.Argument(show_default=False)] = None,
     pattern: Annotated[str, typer.Option(metavar="PATTERN", help="file names without suffix")] = "{vid}",
+    all_clips: Annotated[bool, typer.Option("--all", help="plan: also the clips that are here")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="cut: where the clips go; default: videos in TEMPO_HOME"),
+    ] = None,
+    short_side: Annotated[
+        int, typer.Option(metavar="PX", help="cut: of the clips at most; pictures are never scaled up")
+    ] = 448,
     database: Database = None,
     as_json: AsJson = False,
-) -> None:
-    """Register the clips of a folder, or list the rows without one.
+) -> int:
+    """Register the clips of a folder, list those that are missing, or cut them out of full-length videos.
 
-    `videos add FOLDER` knows clips by their content, so that moved files are found again.
+    `videos add FOLDER` knows clips by their content, so that moved files are found again. `videos plan` lists the
+    source videos and the cut points that vids such as ID_60.0_210.0 name, for whoever may fetch them. `videos cut
+    FOLDER` makes those clips from files named ID.mp4 or "Title [ID].mp4", encoded anew at exactly those times, checks
+    how long they are, and registers them; exit code 1 when one failed.
     """
-    from annotations import videos
+    from annotations import cutting, videos
 
+    if action == "cut" and folder is None:
+        raise InputError("`videos cut` needs the folder of the full-length videos: videos cut FOLDER.")
+    lines: list[str] = []
+    answer: dict[str, Any] = {}
+    status = 0
     with open_store(database) as store:
-        if action == "missing" or folder is None:
-            missing, lines = videos.missing(store, pattern=pattern), []
-            answer: dict[str, Any] = {"missing": missing}
+        if action == "plan":
+            plan = cutting.cut_plan(store, with_present=all_clips)
+            clips = [{**dataclasses.asdict(clip), "file": clip.file_name} for clip in plan.clips]
+            rows: list[tuple[Any, ...]] = [("source", "start s", "end s", "rows", "clip")]
+            rows += [
+                (clip.source, f"{clip.start_s:g}", f"{clip.end_s:g}", clip.rows, clip.file_name)
+                for clip in plan.clips
+            ]
+            sources = len({clip.source for clip in plan.clips})
+            lines = [table(rows), f"{len(clips)} clips of {sources} source videos"]
+            lines += [f"{vid}: needed as it is ({count} rows)" for vid, count in plan.whole.items()]
+            show({"clips": clips, "whole": plan.whole}, "\n".join(lines), as_json=as_json, pretty=True)
+            return 0
+        if action == "cut":
+            assert folder is not None
+            plan = cutting.cut_plan(store)
+
+            def report_clip(number: int, clip: cutting.PlannedClip, failure: str | None) -> None:
+                sys.stderr.write(f"{number + 1} of {len(plan.clips)}: {clip.file_name} {failure or ''}\n")
+
+            target = out or Path(os.environ.get("TEMPO_HOME", "data")) / "videos"
+            cuts = cutting.cut(plan, folder, target, short_side_px=short_side, on_clip=report_clip)
+            videos.add_folder(store, target, op_id=str(uuid4()), actor=actor())
+            missing, answer = videos.missing(store), dataclasses.asdict(cuts)
+            lines = [f"{len(cuts.made)} clips are in {target}"]
+            lines += [f"  {vid}: {reason}" for vid, reason in cuts.failed.items()]
+            if cuts.without_source:
+                lines.append(f"{len(cuts.without_source)} clips lack their source video, such as")
+                lines += [f"  {vid}" for vid in cuts.without_source[:LISTED_VIDEOS]]
+            status = 1 if cuts.failed else 0
+        elif action == "missing" or folder is None:
+            missing = videos.missing(store, pattern=pattern)
         else:
             report = videos.add_folder(store, folder, op_id=str(uuid4()), actor=actor(), pattern=pattern)
             missing, answer = report.missing, dataclasses.asdict(report)
@@ -500,11 +547,13 @@ def videos(
                 f"{len(report.added)} added, {len(report.moved)} moved, {report.unchanged} unchanged",
                 *(f"  no row asks for {file}" for file in report.unmatched[:LISTED_VIDEOS]),
             ]
+    answer["missing"] = missing
     lines.append(f"{len(missing)} videos of rows are missing")
     lines += [f"  {vid}: would be found as {name}" for vid, name in list(missing.items())[:LISTED_VIDEOS]]
     if len(missing) > LISTED_VIDEOS:
         lines.append(f"  … and {len(missing) - LISTED_VIDEOS} more (--json lists all)")
     show(answer, "\n".join(lines), as_json=as_json, pretty=True)
+    return status
 
 
 @app.command()
@@ -546,31 +595,111 @@ def queue(
     review: Annotated[
         bool, typer.Option("--review", help="the adjudicators' queue: least agreement first")
     ] = False,
+    order: Annotated[
+        Literal["suspicion", "gain"],
+        typer.Option(help="gain: most expected change for a minute of work first"),
+    ] = "suspicion",
     renew: Annotated[bool, typer.Option("--renew", help="work out every row's place again first")] = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
     """List the rows that look most in need of correction, with the reasons.
 
-    Fewest reviews first, then the highest score: 1 - product of (1 - weight * strength) over the reasons.
+    Fewest reviews first, then the highest score: 1 - product of (1 - weight * strength) over the reasons; or the
+    highest expected gain, learned from what answers have changed so far.
     """
     from annotations.queue import QueueFilter
 
     row_filter = QueueFilter(
-        dataset=dataset, split=split, reason=reason, with_video=with_video, review=review
+        dataset=dataset, split=split, reason=reason, with_video=with_video, review=review, order=order
     )
     with open_store(database) as store:
         if renew:
             store.renew_queue()
+        if order == "gain":
+            store.renew_gains()
         items = store.queue(row_filter, limit=limit, after=after)
-    rows, lines = [], [("id", "query", "score", "because")]
+        gains = store.gains([item.query_id for item in items])
+    rows, lines = [], [("id", "query", "score", "gain/min", "because")]
     for item in items:
         texts = [suspicion.text for suspicion in item.reasons]
-        rows.append({**dataclasses.asdict(item), "texts": texts})
+        rows.append({**dataclasses.asdict(item), "gain": gains.get(item.query_id), "texts": texts})
         lines.append(
-            (str(item.query_id), f"{item.dataset}:{item.qid}", f"{item.score:.3f}", "; ".join(texts))
+            (
+                str(item.query_id),
+                f"{item.dataset}:{item.qid}",
+                f"{item.score:.3f}",
+                f"{gains[item.query_id]:.3f}" if item.query_id in gains else "",
+                "; ".join(texts),
+            )
         )
     show({"rows": rows}, table(lines), as_json=as_json, pretty=True)
+
+
+@app.command()
+def reasons(database: Database = None, as_json: AsJson = False) -> None:
+    """Show how often each suspicion led to a change, from every answer so far."""
+    with open_store(database) as store:
+        lines = store.reason_precisions()
+    rows: list[tuple[Any, ...]] = [("reason", "answers", "changed", "precision", "mean change", "weight")]
+    for line in lines:
+        weight = "" if line.weight is None else f"{line.weight:.1f}"
+        cells = (f"{line.precision:.0%}", f"{line.mean_change:.3f}", weight)
+        rows.append((line.reason, line.answers, line.changed, *cells))
+    answer = [{**dataclasses.asdict(line), "precision": line.precision} for line in lines]
+    text = table(rows) if lines else "Nobody has answered a row yet."
+    show({"reasons": answer}, text, as_json=as_json, pretty=True)
+
+
+@app.command()
+def planted(database: Database = None, as_json: AsJson = False) -> None:
+    """Show what people made of proposals that were wrong on purpose (see `projects create --planted-share`)."""
+    with open_store(database) as store:
+        lines = store.planted_answers()
+    rows: list[tuple[Any, ...]] = [("person", "planted", "kept as shown", "found the decision", "flagged")]
+    rows += [(line.annotator, line.answers, line.kept, line.right, line.flagged) for line in lines]
+    text = table(rows) if lines else "Nobody has answered a planted row."
+    show({"planted": [dataclasses.asdict(line) for line in lines]}, text, as_json=as_json, pretty=True)
+
+
+@app.command()
+def adopt(
+    dataset: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the rows and decide nothing")] = False,
+    undo: Annotated[str | None, typer.Option(metavar="BATCH", help="take a batch's decisions back")] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide every row on which two annotators agree within one frame, or take such a batch back.
+
+    Rows that somebody flagged, decided, or answered otherwise stay for a person. A decision that somebody has replaced
+    since is not taken back.
+    """
+    from annotations import bulk_adoption
+
+    with open_store(database) as store:
+        if undo is not None:
+            batches = [adoption.batch for adoption in bulk_adoption.bulk_adoptions(store)]
+            if undo not in batches:
+                raise InputError(f"There is no batch {undo!r}; there are: {', '.join(batches) or 'none'}.")
+            query_ids = store.withdraw_verdicts(undo, op_id=str(uuid4()), actor=actor())
+            answer: dict[str, Any] = {"batch": undo, "withdrawn": len(query_ids)}
+            show(
+                answer, f"{len(query_ids)} decisions of {undo} are taken back.", as_json=as_json, pretty=True
+            )
+            return
+        rows = bulk_adoption.agreed_rows(store.answered_records(dataset))
+        batch = None
+        if rows and not dry_run:
+            batch = bulk_adoption.adopt_rows(store, rows, actor=actor())
+    answer = {"batch": batch, "rows": [dataclasses.asdict(row) for row in rows]}
+    lines = [
+        f"{row.dataset}:{row.qid}  {' and '.join(row.annotators)}  {row.text}" for row in rows[:LISTED_VIDEOS]
+    ]
+    if len(rows) > LISTED_VIDEOS:
+        lines.append(f"… and {len(rows) - LISTED_VIDEOS} more (--json lists all)")
+    done = f"decided; `adopt --undo {batch}` takes them back" if batch else "that the rule would decide"
+    show(answer, "\n".join([f"{len(rows)} rows {done}.", *lines]), as_json=as_json, pretty=True)
 
 
 @app.command()

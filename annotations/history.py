@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from annotations import operation_log
+from annotations import operation_log, reading
 from annotations.agreement import match
 from annotations.records import Correction, Edit, Query, Verdict
 from annotations.store import Store
@@ -57,6 +57,8 @@ class HistoryEntry:
     model: str | None = None
     """The model (and adapter) whose proposal the annotator started from."""
     restores_id: int | None = None
+    withdrawn_by: str | None = None
+    """Who took a verdict back; it counts nowhere since."""
     record: Correction | Verdict | Query
 
 
@@ -81,13 +83,21 @@ def history(store: Store, query_id: int) -> list[HistoryEntry]:
             restores_id=correction.restores_id,
             record=correction,
         )
-    for verdict in records.verdicts:
+    with store.database.read() as connection:
+        withdrawn = reading.withdrawn_verdicts(connection, query_id)
+    standing: list[tuple[Verdict, str | None]] = [(verdict, None) for verdict in records.verdicts]
+    for verdict, withdrawn_by in [*standing, *withdrawn]:
+        taken_back = Change(field="withdrawn by", before=None, after=withdrawn_by)
         entries[verdict.op_id] = HistoryEntry(
             kind="verdict",
             id=verdict.id,
             author=verdict.adjudicator,
             at_ms=verdict.created_at_ms,
-            changes=(Change(field="adopted", before=None, after=verdict.correction_id),),
+            changes=(
+                Change(field="adopted", before=None, after=verdict.correction_id),
+                *([] if withdrawn_by is None else [taken_back]),
+            ),
+            withdrawn_by=withdrawn_by,
             record=verdict,
         )
     with store.database.read() as connection:

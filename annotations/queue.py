@@ -4,6 +4,7 @@ Order of the queue: rows not adjudicated, fewest reviews first, then the highest
 oldest row. Order of the review queue: flagged rows first, then two or more annotators, least agreement first.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -30,6 +31,8 @@ State = Literal["any", "open", "reviewed", "several", "flagged", "adjudicated"]
 STATES: tuple[State, ...] = get_args(State)
 Order = Literal["import", "suspicion", "disagreement"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+QueueOrder = Literal["suspicion", "gain"]
+QUEUE_ORDERS: tuple[QueueOrder, ...] = get_args(QueueOrder)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +58,21 @@ class QueueFilter(RowFilter):
     """Rows that this annotator has not submitted."""
     review: bool = False
     """The review queue instead: what adjudicators look at."""
+    order: QueueOrder = "suspicion"
+    """`gain`: most expected change for a minute of work first (`annotations.expected_gain`)."""
+
+    def __post_init__(self) -> None:
+        RowFilter.__post_init__(self)  # `super()` does not work in a class with slots
+        check_choice("order", self.order, QUEUE_ORDERS)
+
+    def to_request(self) -> dict[str, Any]:
+        """JSON values of what is asked for; an order is named only where it is not the usual one, so that a retry begun
+        before there were two stays the same request.
+        """
+        values = dataclasses.asdict(self)
+        if self.order == "suspicion":
+            del values["order"]
+        return values
 
 
 ALL = QueueFilter()
@@ -133,8 +151,9 @@ def page(
         key = [place.c.review_rank, place.c.query_id]
         statement = statement.where(place.c.review_rank.is_not(None)).order_by(*key)
     else:
-        key = [place.c.reviews, -place.c.score, place.c.query_id]
-        statement = statement.order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
+        rank = place.c.score if queue_filter.order == "suspicion" else expected_gain()
+        key = [place.c.reviews, -rank, place.c.query_id]
+        statement = statement.order_by(place.c.reviews, rank.desc(), place.c.query_id)
     if after is not None:
         values = connection.execute(select(*key).where(place.c.query_id == after)).one_or_none()
         if values is None:
@@ -159,19 +178,24 @@ def reasons(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[
     return grouped
 
 
-def candidate(
+def candidates(
     connection: Connection,
     annotator: str,
     queue_filter: QueueFilter,
     *,
     answers_per_row: int,
     excluding: Sequence[int],
-) -> int | None:
-    """The first open row that this annotator has not done and that others do not have in hand already.
+    reserved: ColumnElement[bool],
+    limit: int = 1,
+) -> list[int]:
+    """The first open rows that this annotator has not done and that others do not have in hand already.
+
+    `reserved` is the condition on rows that are for others (`projects.is_in_project`).
 
     The caller must let one transaction lend at a time, or two annotators could be given one row.
     """
     place, assignment = tables.queue, tables.assignments
+    rank = place.c.score if queue_filter.order == "suspicion" else expected_gain()
     others_at_work = (
         select(func.count())
         .where(
@@ -185,11 +209,18 @@ def candidate(
         select(place.c.query_id)
         .where(~place.c.adjudicated, place.c.reviews < answers_per_row, *_conditions(queue_filter))
         .where(place.c.reviews + others_at_work < answers_per_row)
-        .where(~is_submitted_by(annotator), place.c.query_id.not_in(excluding))
-        .order_by(place.c.reviews, place.c.score.desc(), place.c.query_id)
-        .limit(1)
+        .where(~is_submitted_by(annotator), place.c.query_id.not_in(excluding), ~reserved)
+        .order_by(place.c.reviews, rank.desc(), place.c.query_id)
+        .limit(limit)
     )
-    return connection.execute(statement).scalar_one_or_none()
+    return list(connection.execute(statement).scalars())
+
+
+def expected_gain() -> ColumnElement[float]:
+    """The gain of a row of the queue, 0 where it was not worked out yet."""
+    gain = tables.gains
+    statement = select(gain.c.gain).where(gain.c.query_id == tables.queue.c.query_id).correlate(tables.queue)
+    return func.coalesce(statement.scalar_subquery(), 0.0)
 
 
 def is_submitted_by(annotator: str) -> ColumnElement[bool]:
@@ -203,6 +234,24 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
     """Rows `offset` to `offset + limit` of the filtered table. Raises InputError on a page out of bounds."""
     if not 1 <= limit <= MAX_PAGE_ROWS or offset < 0:
         raise InputError(f"A page holds 1 to {MAX_PAGE_ROWS} rows from row 0 on; got {limit} from {offset}.")
+    place = tables.queue
+    conditions = browse_conditions(browse_filter)
+    order: dict[Order, tuple[ColumnElement[Any], ...]] = {
+        "import": (place.c.query_id,),
+        "suspicion": (place.c.score.desc(), place.c.query_id),
+        "disagreement": (place.c.agreement.is_(None), place.c.agreement, place.c.query_id),
+    }
+    total = connection.execute(select(func.count()).select_from(place).where(*conditions)).scalar_one()
+    # The page's ids first: only their rows are joined and read.
+    ids = select(place.c.query_id).where(*conditions).order_by(*order[browse_filter.order])
+    query_ids = connection.execute(ids.limit(limit).offset(offset)).scalars().all()
+    statement = _select_rows(place.c.adjudicated).where(place.c.query_id.in_(query_ids))
+    rows = {row["query_id"]: BrowseRow(**row) for row in connection.execute(statement).mappings()}
+    return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total)
+
+
+def browse_conditions(browse_filter: BrowseFilter) -> list[ColumnElement[bool]]:
+    """What the filter of the table asks of a row of the queue."""
     place, query = tables.queue, tables.queries
     conditions = _conditions(browse_filter)
     if browse_filter.text:
@@ -220,18 +269,7 @@ def browse(connection: Connection, browse_filter: BrowseFilter, *, limit: int, o
         conditions.append(in_state[browse_filter.state])
     if browse_filter.annotator:
         conditions.append(is_submitted_by(browse_filter.annotator))
-    order: dict[Order, tuple[ColumnElement[Any], ...]] = {
-        "import": (place.c.query_id,),
-        "suspicion": (place.c.score.desc(), place.c.query_id),
-        "disagreement": (place.c.agreement.is_(None), place.c.agreement, place.c.query_id),
-    }
-    total = connection.execute(select(func.count()).select_from(place).where(*conditions)).scalar_one()
-    # The page's ids first: only their rows are joined and read.
-    ids = select(place.c.query_id).where(*conditions).order_by(*order[browse_filter.order])
-    query_ids = connection.execute(ids.limit(limit).offset(offset)).scalars().all()
-    statement = _select_rows(place.c.adjudicated).where(place.c.query_id.in_(query_ids))
-    rows = {row["query_id"]: BrowseRow(**row) for row in connection.execute(statement).mappings()}
-    return BrowsePage(rows=tuple(rows[query_id] for query_id in query_ids), total=total)
+    return conditions
 
 
 def _select_rows(*further_columns: ColumnElement[Any]) -> Select[Any]:

@@ -11,9 +11,11 @@ from annotations import tables
 from annotations.errors import NotFound
 from annotations.records import (
     ADJUDICATION,
+    PLANTED,
     Correction,
     Edit,
     EditedMoment,
+    Plant,
     Prediction,
     Proposal,
     ProposedMoment,
@@ -39,12 +41,14 @@ class QueryRecords:
     proposals: list[Proposal]
     """Oldest first."""
     verdicts: list[Verdict]
-    """Oldest first; the last one holds."""
+    """Those that stand, oldest first; the last one holds."""
 
     @property
     def versions(self) -> list[Correction]:
-        """Each annotator's newest submitted version, by annotator."""
-        return latest_of_each(version for version in self.corrections if version.edit.submitted)
+        """Each annotator's newest submitted version, by annotator; without answers to planted proposals."""
+        return latest_of_each(
+            version for version in self.corrections if version.edit.submitted and version.edit.arm != PLANTED
+        )
 
     @property
     def independent_versions(self) -> list[Correction]:
@@ -154,14 +158,46 @@ def proposal(connection: Connection, proposal_id: int) -> Proposal:
 
 
 def verdicts(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[Verdict]]:
-    """Verdicts of each query, oldest first; every id has an entry."""
+    """Verdicts of each query that stand (were not withdrawn), oldest first; every id has an entry."""
     table = tables.verdicts
+    withdrawn = select(tables.verdict_withdrawals.c.verdict_id)
     grouped: dict[int, list[Verdict]] = {query_id: [] for query_id in query_ids}
     for ids in chunks(query_ids):
-        statement = select(table).where(table.c.query_id.in_(ids)).order_by(table.c.revision)
+        statement = select(table).where(table.c.query_id.in_(ids), table.c.id.not_in(withdrawn))
+        statement = statement.order_by(table.c.revision)
         for verdict in records(connection, Verdict, statement):
             grouped[verdict.query_id].append(verdict)
     return grouped
+
+
+def withdrawn_verdicts(connection: Connection, query_id: int) -> list[tuple[Verdict, str]]:
+    """The verdicts on a query that were taken back, oldest first, and who did it."""
+    table, withdrawal = tables.verdicts, tables.verdict_withdrawals
+    statement = select(withdrawal.c.verdict_id, withdrawal.c.actor).join(
+        table, table.c.id == withdrawal.c.verdict_id
+    )
+    actors = {
+        row.verdict_id: row.actor for row in connection.execute(statement.where(table.c.query_id == query_id))
+    }
+    of_withdrawn = select(table).where(table.c.id.in_(list(actors))).order_by(table.c.revision)
+    return [(verdict, actors[verdict.id]) for verdict in records(connection, Verdict, of_withdrawn)]
+
+
+def plants(connection: Connection, condition: ColumnElement[bool]) -> list[Plant]:
+    """The planted proposals that meet a condition."""
+    table = tables.plants
+    statement = select(table).where(condition).order_by(table.c.query_id, table.c.annotator)
+    return [
+        Plant(**_fields(Plant, row, moments=tuple((start_ms, end_ms) for start_ms, end_ms in row["moments"])))
+        for row in connection.execute(statement).mappings()
+    ]
+
+
+def setting(connection: Connection, name: str, default: Any = None) -> Any:
+    """The stored value of a setting."""
+    statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
+    row = connection.execute(statement).one_or_none()
+    return default if row is None else row.value
 
 
 def records(connection: Connection, record_type: type[T], statement: Select[Any]) -> list[T]:

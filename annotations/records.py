@@ -36,6 +36,10 @@ ERROR_CATEGORIES = {
 ADJUDICATION = "adjudication"
 """The arm of a correction that an adjudicator made in order to decide; agreement figures leave it out."""
 
+PLANTED = "planted"
+"""The arm of an answer to a decided row whose proposal was made wrong on purpose (`annotations.planting`); it counts
+nowhere else."""
+
 Opening = Literal["nothing", "original", "model", "version"]
 OPENINGS: tuple[Opening, ...] = get_args(Opening)
 
@@ -320,6 +324,21 @@ class Assignment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Plant:
+    """Wrong moments that were shown to somebody on a decided row, in place of the model's (`annotations.planting`)."""
+
+    query_id: int
+    annotator: str
+    project_id: int
+    correction_id: int
+    """The decided answer that they were made from."""
+    model_id: str
+    """Under whose name they were shown."""
+    moments: tuple[tuple[int, int], ...]
+    """In milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
     """A person who may sign in."""
 
@@ -332,16 +351,24 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatorProgress:
-    """How far an annotator is, over every dataset that is not archived."""
+    """How far an annotator is: in the project that they work in, or else over every dataset that is not archived."""
 
     submitted: int
     """Rows that they have submitted."""
     remaining: int
     """Rows that the queue still has for them."""
+    project: str | None = None
+    waiting_for_clip: int = 0
+    """Rows of the project that do not stand in its queue, because their clip is not there."""
+    ended: str | None = None
+    """Why the project lends nothing any more."""
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, Any]:
         """The JSON object that the page reads."""
-        return {"done": self.submitted, "left": self.remaining}
+        progress: dict[str, Any] = {"done": self.submitted, "left": self.remaining}
+        if self.project is not None:
+            progress |= {"project": self.project, "waiting": self.waiting_for_clip, "ended": self.ended}
+        return progress
 
 
 Rule = Literal["latest", "adjudicated"]

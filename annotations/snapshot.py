@@ -34,6 +34,7 @@ from sqlalchemy import Row as SqlRow
 from annotations import tables
 from annotations.database import Database
 from annotations.records import (
+    PLANTED,
     Correction,
     Edit,
     EditedMoment,
@@ -284,9 +285,17 @@ def _write_queries(
     files: Mapping[str, "JsonLines"],
 ) -> None:
     """The lines of some queries, straight from the tables' columns; they name each other by operation id."""
-    corrections_of = _rows_of(connection, tables.corrections, query_ids)
+    # Answers to planted proposals and verdicts that were withdrawn are nobody's opinion.
+    corrections_of = {
+        query_id: [row for row in rows if row.arm != PLANTED]
+        for query_id, rows in _rows_of(connection, tables.corrections, query_ids).items()
+    }
     proposals_of = _rows_of(connection, tables.proposals, query_ids)
-    verdicts_of = _rows_of(connection, tables.verdicts, query_ids)
+    withdrawn = set(connection.execute(select(tables.verdict_withdrawals.c.verdict_id)).scalars())
+    verdicts_of = {
+        query_id: [row for row in rows if row.id not in withdrawn]
+        for query_id, rows in _rows_of(connection, tables.verdicts, query_ids).items()
+    }
     correction, moment = tables.corrections, tables.correction_moments
     moments_of: dict[int, list[dict[str, Any]]] = {}
     statement = select(moment).join(correction, correction.c.id == moment.c.correction_id)

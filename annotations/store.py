@@ -10,6 +10,7 @@ it raises Conflict with both versions and writes nothing.
 
 import dataclasses
 import hashlib
+import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,15 +21,19 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
-from annotations import imports, operation_log, queue, reading, suspicion, tables
+from annotations import imports, operation_log, planting, projects, queue, reading, suspicion, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
+from annotations.expected_gain import GainEstimate, read_effects, row_gains
 from annotations.imports import ImportReport
 from annotations.loans import LoanTimer
+from annotations.planting import PlantedAnswers
+from annotations.projects import Project, ProjectChange, ProjectPlan, ProjectProgress
 from annotations.proposers import model_name
 from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
 from annotations.reading import QueryRecords
+from annotations.reason_precision import ReasonPrecision, reason_precisions
 from annotations.records import (
     ROLES,
     Account,
@@ -37,6 +42,7 @@ from annotations.records import (
     Correction,
     Edit,
     EditedMoment,
+    Plant,
     Prediction,
     Proposal,
     Query,
@@ -59,6 +65,10 @@ LENDING_LOCK = 20260118
 """Key of PostgreSQL's advisory lock; any number that nothing else uses."""
 MAX_OP_ID = 200
 """Characters of an operation id."""
+GAIN_ESTIMATE = "gain_estimate"
+"""The setting that holds what the answers so far have taught about expected gains."""
+GAIN_AGE = 12
+"""Answers after which expected gains are worked out again."""
 DURATION_SLACK_MS = 1000
 """How far a moment may end beyond the annotated duration: real files differ from it by part of a second."""
 
@@ -233,6 +243,8 @@ class Store:
                         raise InputError(
                             f"Correction {correction_id} is a draft; only a submitted one can be adopted."
                         )
+                    table = tables.verdicts
+                    count = select(func.count()).select_from(table).where(table.c.query_id == query_id)
                     verdicts = reading.verdicts(connection, [query_id])[query_id]
                     present = verdicts[-1] if verdicts else None
                     if parent_id != (None if present is None else present.id):
@@ -241,14 +253,52 @@ class Store:
                     values = {
                         **request,
                         "op_id": op_id,
-                        "revision": len(verdicts) + 1,
+                        "revision": 1 + connection.execute(count).scalar_one(),
                         "adjudicator": adjudicator,
                         "created_at_ms": operation.at_ms,
                     }
                     statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
                     operation.result = connection.execute(statement, values).scalar_one()
                     suspicion.renew(connection, [query_id])
-        return next(verdict for verdict in self.verdicts(query_id) if verdict.id == operation.result)
+        statement = select(tables.verdicts).where(tables.verdicts.c.id == operation.result)
+        with self.database.read() as connection:
+            return reading.records(connection, Verdict, statement)[0]
+
+    def withdraw_verdicts(self, batch: str, *, op_id: str, actor: str) -> list[int]:
+        """Take back the verdicts of a bulk adoption that still hold; returns the ids of their queries.
+
+        Nothing is removed, and a verdict that somebody has given since stays.
+        """
+        table, withdrawal = tables.verdicts, tables.verdict_withdrawals
+        for attempt in self._operation(op_id, "withdraw", actor, batch):
+            with attempt as operation:
+                if operation.is_new:
+                    connection = operation.connection
+                    of_batch = select(table.c.id, table.c.query_id).where(
+                        table.c.op_id.startswith(f"{batch}:", autoescape=True),
+                        table.c.id.not_in(select(withdrawal.c.verdict_id)),
+                    )
+                    verdict_of = {row.query_id: row.id for row in connection.execute(of_batch)}
+                    standing = reading.verdicts(connection, list(verdict_of))
+                    query_ids = sorted(
+                        query_id
+                        for query_id, verdicts in standing.items()
+                        if verdicts[-1].id == verdict_of[query_id]
+                    )
+                    rows = [
+                        {
+                            "verdict_id": verdict_of[query_id],
+                            "op_id": op_id,
+                            "actor": actor,
+                            "created_at_ms": operation.at_ms,
+                        }
+                        for query_id in query_ids
+                    ]
+                    if rows:
+                        connection.execute(insert(withdrawal), rows)
+                    suspicion.renew(connection, query_ids)
+                    operation.result = query_ids
+        return list(operation.result)
 
     # Writing: who does what
 
@@ -265,10 +315,12 @@ class Store:
         """Lend an annotator the next row of the queue, or None when there is none left.
 
         A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
-        is prefetched). Rows on loan to others count as being answered; loans older than `lease_s` are over.
+        is prefetched). Rows on loan to others count as being answered; loans older than `lease_s` are over. Whoever
+        takes part in a project gets rows of projects only, whatever `queue_filter` and `answers_per_row` say
+        (`annotations.projects`).
         """
         # The fourth value was the arm, which the app works out: a retry begun before stays the same request.
-        request = [answers_per_row, lease_s, list(excluding), None, dataclasses.asdict(queue_filter)]
+        request = [answers_per_row, lease_s, list(excluding), None, queue_filter.to_request()]
         table = tables.assignments
         for attempt in self._operation(op_id, "next", annotator, request):
             with attempt as operation:
@@ -279,10 +331,12 @@ class Store:
                     loans = connection.execute(select(table.c.loan).where(is_on_loan)).scalars().all()
                     for overdue in reading.chunks(self._loans.overdue(loans, lease_s)):
                         connection.execute(update(table).where(table.c.loan.in_(overdue)).values(loan=None))
-                    query_id = None
-                    if queue_filter == ALL:
+                    own_projects = projects.projects_of(connection, annotator)
+                    query_id: int | None = None
+                    project_id: int | None = None
+                    if queue_filter == ALL or own_projects:
                         on_loan = (
-                            select(table.c.query_id)
+                            select(table.c.query_id, table.c.project_id)
                             .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
                             .where(table.c.annotator == annotator, is_on_loan)
                             .where(table.c.query_id.not_in(excluding))
@@ -290,25 +344,54 @@ class Store:
                             .order_by(table.c.id)
                             .limit(1)
                         )
-                        query_id = connection.execute(on_loan).scalar_one_or_none()
+                        if own_projects:
+                            lending = [own.id for own in own_projects if own.state == "open"]
+                            on_loan = on_loan.where(table.c.project_id.in_(lending))
+                        lent = connection.execute(on_loan).one_or_none()
+                        if lent is not None:
+                            query_id, project_id = lent
                     if query_id is None:
-                        query_id = queue.candidate(
+                        waiting = _next_rows(
                             connection,
                             annotator,
+                            own_projects,
                             queue_filter,
                             answers_per_row=answers_per_row,
                             excluding=excluding,
+                            at_ms=operation.at_ms,
                         )
+                        query_id, project_id = waiting[0] if waiting else (None, None)
+                        planted_id = self._planted_row(operation, annotator, own_projects, project_id)
+                        query_id = query_id if planted_id is None else planted_id
                     if query_id is not None:
                         operation.result = {"query_id": query_id, "annotator": annotator}
-                        self._drawn_arm(connection, query_id, annotator)
+                        project = None if project_id is None else projects.project(connection, project_id)
+                        self._drawn_arm(connection, query_id, annotator, project)
                         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-                        connection.execute(update(table).where(own).values(loan=op_id))
+                        connection.execute(update(table).where(own).values(loan=op_id, project_id=project_id))
                         self._loans.begin(op_id)
         if operation.result is None:
             return None
         query_id = operation.result["query_id"]
         return Assignment(query_id=query_id, annotator=annotator, arm=self.arm(query_id, annotator))
+
+    def _planted_row(
+        self, operation: Operation, annotator: str, own_projects: Sequence[Project], project_id: int | None
+    ) -> int | None:
+        """A decided row that is lent with a wrong proposal instead of the next one, as often as the project wants."""
+        project = next((own for own in own_projects if own.id == project_id), None)
+        if project is None or project.planted_share == 0:
+            return None
+        connection, assignment = operation.connection, tables.assignments
+        number = connection.execute(select(func.count()).select_from(assignment)).scalar_one()
+        rng = random.Random(f"{reading.setting(connection, 'arm_seed')}/plant/{number}/{operation.op_id}")
+        if rng.random() >= project.planted_share:
+            return None
+        planted_id = planting.plant(connection, project, annotator, rng=rng, at_ms=operation.at_ms)
+        if planted_id is not None:
+            values = {"query_id": planted_id, "annotator": annotator, "arm": "model-first"}
+            connection.execute(insert(assignment), values)
+        return planted_id
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -330,12 +413,18 @@ class Store:
                 with transaction as connection:
                     _lock_query(connection, query_id)
                     _lock_lending(connection)
-                    arm = self._drawn_arm(connection, query_id, annotator)
+                    project = projects.project_of_row(connection, query_id, annotator)
+                    arm = self._drawn_arm(connection, query_id, annotator, project)
         assert arm is not None
         return arm
 
-    def _drawn_arm(self, connection: Connection, query_id: int, annotator: str) -> Arm:
-        """The arm of the assignment, which is made where there is none; one transaction draws at a time."""
+    def _drawn_arm(
+        self, connection: Connection, query_id: int, annotator: str, project: Project | None
+    ) -> Arm:
+        """The arm of the assignment, which is made where there is none; one transaction draws at a time.
+
+        A project with a share of its own draws apart from everything else.
+        """
         table, correction = tables.assignments, tables.corrections
         own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
         arm: Arm | None = connection.execute(select(table.c.arm).where(own)).scalar_one_or_none()
@@ -351,18 +440,27 @@ class Store:
         )
         arm = connection.execute(first_arm).scalar_one_or_none()
         if arm is None:
+            plants = tables.plants
+            planted_ids = select(plants.c.query_id).where(plants.c.annotator == annotator)
             previous = select(table.c.arm).where(table.c.annotator == annotator, table.c.arm.is_not(None))
-            seed = _setting(connection, "arm_seed")
+            previous = previous.where(table.c.query_id.not_in(planted_ids))
+            seed = reading.setting(connection, "arm_seed")
             if seed is None:
                 seed = secrets.randbits(32)
                 connection.execute(insert(tables.settings), {"name": "arm_seed", "value": seed})
+            share = reading.setting(connection, "blind_share", BLIND_SHARE)
+            if project is not None and project.blind_share is not None:
+                share, previous = project.blind_share, previous.where(table.c.project_id == project.id)
             arm = draw_arm(
                 connection.execute(previous.order_by(table.c.id)).scalars().all(),
-                blind_share=_setting(connection, "blind_share", BLIND_SHARE),
+                blind_share=share,
                 seed=seed,
                 number=connection.execute(select(func.count(table.c.arm))).scalar_one(),
             )
-        _update_or_insert(connection, table, own, {"query_id": query_id, "annotator": annotator, "arm": arm})
+        values = {"query_id": query_id, "annotator": annotator, "arm": arm}
+        if project is not None:
+            values["project_id"] = project.id
+        _update_or_insert(connection, table, own, values)
         return arm
 
     def save_blind_share(self, share: float, *, op_id: str, actor: str) -> None:
@@ -374,6 +472,24 @@ class Store:
                 if operation.is_new:
                     values = {"name": "blind_share", "value": share}
                     _update_or_insert(operation.connection, table, table.c.name == "blind_share", values)
+
+    def add_project(self, plan: ProjectPlan, *, op_id: str, actor: str) -> int:
+        """Make a project and return its id. Raises InputError."""
+        for attempt in self._operation(op_id, "add-project", actor, dataclasses.asdict(plan)):
+            with attempt as operation:
+                if operation.is_new:
+                    operation.result = projects.add(
+                        operation.connection, plan, actor=actor, at_ms=operation.at_ms
+                    )
+        return int(operation.result)
+
+    def change_project(self, project_id: int, change: ProjectChange, *, op_id: str, actor: str) -> None:
+        """Change a project's guidelines, people, state or end. Raises NotFound, InputError."""
+        request = [project_id, dataclasses.asdict(change)]
+        for attempt in self._operation(op_id, "change-project", actor, request):
+            with attempt as operation:
+                if operation.is_new:
+                    projects.change(operation.connection, project_id, change)
 
     def archive(self, dataset: str, *, op_id: str, actor: str, archived: bool = True) -> None:
         """Take a dataset out of queue, snapshots and exports, or back in. Nothing is removed."""
@@ -413,6 +529,29 @@ class Store:
         for transaction in self.database.transactions():
             with transaction as connection:
                 suspicion.renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
+
+    def renew_gains(self, *, age: int = 0) -> None:
+        """Learn from the answers so far what a minute on each row is worth, and write it; not before there are `age`
+        answers more than when it was last done.
+        """
+        correction = tables.corrections
+        counted = select(func.count()).select_from(correction).where(correction.c.submitted)
+        with self.database.read() as connection:
+            submitted = connection.execute(counted).scalar_one()
+            stored = reading.setting(connection, GAIN_ESTIMATE)
+            if stored is not None and submitted - stored["submitted"] < age:
+                return
+            estimate = GainEstimate.of(read_effects(connection))
+            gains = row_gains(connection, estimate)
+        values = {"name": GAIN_ESTIMATE, "value": {**estimate.to_dict(), "submitted": submitted}}
+        table = tables.settings
+        for transaction in self.database.transactions():
+            with transaction as connection:
+                connection.execute(delete(tables.gains))
+                rows = [{"query_id": query_id, "gain": gain} for query_id, gain in gains.items()]
+                if rows:
+                    connection.execute(insert(tables.gains), rows)
+                _update_or_insert(connection, table, table.c.name == GAIN_ESTIMATE, values)
 
     def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
         """Add an account, or change the role, hash or state of the one with its name."""
@@ -540,7 +679,7 @@ class Store:
             return reading.proposals(connection, [query_id])[query_id]
 
     def verdicts(self, query_id: int) -> list[Verdict]:
-        """Every verdict on a query, oldest first."""
+        """Every verdict on a query that stands, oldest first."""
         with self.database.read() as connection:
             return reading.verdicts(connection, [query_id])[query_id]
 
@@ -579,16 +718,92 @@ class Store:
             return queue.reasons(connection, [query_id])[query_id]
 
     def annotator_progress(self, annotator: str, *, answers_per_row: int) -> AnnotatorProgress:
-        """How far an annotator is; rows on loan to others count as remaining."""
-        table = tables.queue
-        is_submitted = queue.is_submitted_by(annotator)
-        is_open = ~table.c.adjudicated & (table.c.reviews < answers_per_row)
-        statement = select(
-            func.count().filter(is_submitted), func.count().filter(~is_submitted, is_open)
-        ).select_from(table)
+        """How far an annotator is; rows on loan to others count as remaining.
+
+        Whoever takes part in projects is told of the one that they work in.
+        """
         with self.database.read() as connection:
+            own_projects = projects.projects_of(connection, annotator)
+            counts: list[tuple[Project, tuple[int, int, int]]] = []
+            for project in own_projects:
+                counts.append((project, projects.member_counts(connection, project, annotator)))
+                ended = projects.end_reason(connection, project, self._clock())
+                if ended is None and counts[-1][1][1]:
+                    break  # it has rows for them
+            if counts:
+                project, (submitted, remaining, waiting) = counts[-1]
+                ended = projects.end_reason(connection, project, self._clock())
+                return AnnotatorProgress(
+                    submitted=submitted,
+                    remaining=0 if ended else remaining,
+                    project=project.name,
+                    waiting_for_clip=0 if ended else waiting,
+                    ended=ended,
+                )
+            table = tables.queue
+            is_submitted = queue.is_submitted_by(annotator)
+            is_open = ~table.c.adjudicated & (table.c.reviews < answers_per_row) & ~projects.is_in_project()
+            statement = select(
+                func.count().filter(is_submitted), func.count().filter(~is_submitted, is_open)
+            ).select_from(table)
             submitted, remaining = connection.execute(statement).one()
         return AnnotatorProgress(submitted=submitted, remaining=remaining)
+
+    def upcoming(
+        self, annotator: str, *, answers_per_row: int, excluding: Sequence[int], limit: int
+    ) -> list[int]:
+        """The rows that would be lent to an annotator next, besides `excluding`; nothing is written."""
+        with self.database.read() as connection:
+            rows = _next_rows(
+                connection,
+                annotator,
+                projects.projects_of(connection, annotator),
+                ALL,
+                answers_per_row=answers_per_row,
+                excluding=excluding,
+                at_ms=self._clock(),
+                limit=limit,
+            )
+        return [query_id for query_id, _ in rows]
+
+    def plant(self, query_id: int, annotator: str) -> Plant | None:
+        """The wrong proposal that was planted for somebody on a row, if one was."""
+        table = tables.plants
+        with self.database.read() as connection:
+            own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+            return next(iter(reading.plants(connection, own)), None)
+
+    def planted_answers(self) -> list[PlantedAnswers]:
+        """What people made of planted proposals (`annotations.planting`)."""
+        with self.database.read() as connection:
+            plants = reading.plants(connection, tables.plants.c.query_id.is_not(None))
+            query_ids = sorted({plant.query_id for plant in plants})
+            return planting.planted_answers(reading.query_records(connection, query_ids), plants)
+
+    def reason_precisions(self) -> list[ReasonPrecision]:
+        """How often each suspicion led to a change (`annotations.reason_precision`)."""
+        with self.database.read() as connection:
+            return reason_precisions(read_effects(connection))
+
+    def plan_rows(self, plan: ProjectPlan) -> list[int]:
+        """The rows that a project of this plan would have; nothing is written. Raises InputError."""
+        with self.database.read() as connection:
+            return projects.choose_rows(connection, plan)
+
+    def projects(self) -> list[Project]:
+        """Every project, oldest first."""
+        with self.database.read() as connection:
+            return projects.projects(connection)
+
+    def project_progress(self, project_id: int) -> ProjectProgress:
+        """How far a project is. Raises NotFound."""
+        with self.database.read() as connection:
+            return projects.progress(connection, project_id, now_ms=self._clock())
+
+    def project_of_row(self, query_id: int, annotator: str | None = None) -> Project | None:
+        """The project that holds a row (`projects.project_of_row`)."""
+        with self.database.read() as connection:
+            return projects.project_of_row(connection, query_id, annotator)
 
     def submitted_by(self, annotator: str, *, limit: int = 50) -> list[int]:
         """Ids of the queries that an annotator submitted, the latest first."""
@@ -607,7 +822,7 @@ class Store:
     def blind_share(self) -> float:
         """The share of blind rows among those drawn, 0..1."""
         with self.database.read() as connection:
-            return float(_setting(connection, "blind_share", BLIND_SHARE))
+            return float(reading.setting(connection, "blind_share", BLIND_SHARE))
 
     def num_answers(self) -> int:
         """Submitted versions of everybody."""
@@ -619,6 +834,13 @@ class Store:
         """Whether no dataset in use has a row."""
         with self.database.read() as connection:
             return connection.execute(select(tables.queue.c.query_id).limit(1)).first() is None
+
+    def gains(self, query_ids: Sequence[int]) -> dict[int, float]:
+        """The expected gain of each row, where it was worked out. At most MAX_PAGE_ROWS ids."""
+        table = tables.gains
+        statement = select(table).where(table.c.query_id.in_(query_ids))
+        with self.database.read() as connection:
+            return {row.query_id: row.gain for row in connection.execute(statement)}
 
     def proposers(self, dataset: str) -> frozenset[str]:
         """The names of the models that may propose for a dataset."""
@@ -664,6 +886,37 @@ class Store:
         statement = select(tables.accounts).order_by(tables.accounts.c.name)
         with self.database.read() as connection:
             return reading.records(connection, Account, statement)
+
+
+def _next_rows(
+    connection: Connection,
+    annotator: str,
+    own_projects: Sequence[Project],
+    queue_filter: QueueFilter,
+    *,
+    answers_per_row: int,
+    excluding: Sequence[int],
+    at_ms: int,
+    limit: int = 1,
+) -> list[tuple[int, int | None]]:
+    """The next rows for an annotator, with their project: of the first that has any, else of the general queue."""
+    for project in own_projects:
+        if projects.end_reason(connection, project, at_ms) is None:
+            query_ids = projects.candidates(connection, project, annotator, excluding=excluding, limit=limit)
+            if query_ids:
+                return [(query_id, project.id) for query_id in query_ids]
+    if own_projects:
+        return []
+    query_ids = queue.candidates(
+        connection,
+        annotator,
+        queue_filter,
+        answers_per_row=answers_per_row,
+        excluding=excluding,
+        reserved=projects.is_in_project(),
+        limit=limit,
+    )
+    return [(query_id, None) for query_id in query_ids]
 
 
 def _append_correction(
@@ -840,13 +1093,6 @@ def _lock_lending(connection: Connection) -> None:
     """Let one transaction lend and draw at a time; SQLite's write transactions are alone anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LENDING_LOCK)))
-
-
-def _setting(connection: Connection, name: str, default: Any = None) -> Any:
-    """The stored value of a setting."""
-    statement = select(tables.settings.c.value).where(tables.settings.c.name == name)
-    row = connection.execute(statement).one_or_none()
-    return default if row is None else row.value
 
 
 def _update_or_insert(

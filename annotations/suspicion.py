@@ -20,7 +20,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, sele
 from annotations import tables
 from annotations.choices import Reason
 from annotations.proposers import ANY
-from annotations.records import answering_version, released_moments
+from annotations.records import PLANTED, answering_version, released_moments
 from tempo_core.moments import Moment, intersection_s, merge, set_iou
 
 CLIP_S = 2.0
@@ -255,9 +255,10 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
     newest_proposal = select(func.max(proposal.c.id)).where(
         proposal.c.query_id == query.c.id, named.c.dataset == query.c.dataset, may_propose
     )
+    withdrawn = select(tables.verdict_withdrawals.c.verdict_id)
     adopted_id = (
         select(verdict.c.correction_id)
-        .where(verdict.c.query_id == query.c.id)
+        .where(verdict.c.query_id == query.c.id, verdict.c.id.not_in(withdrawn))
         .order_by(verdict.c.revision.desc())
         .limit(1)
     )
@@ -299,6 +300,7 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
         .outerjoin(moment, moment.c.correction_id == correction.c.id)
         .where(correction.c.query_id.in_(query_ids), correction.c.submitted)
         .where(or_(is_newest, correction.c.id.in_(adopted_ids)))
+        .where(func.coalesce(correction.c.arm, "") != PLANTED)
         .order_by(correction.c.annotator, correction.c.id, moment.c.position)
     )
     versions: dict[int, dict[int, Any]] = {query_id: {} for query_id in query_ids}

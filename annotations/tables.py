@@ -209,6 +209,54 @@ verdicts = Table(
     UniqueConstraint("query_id", "revision"),
 )
 
+verdict_withdrawals = Table(
+    "verdict_withdrawals",
+    metadata,
+    Column("verdict_id", ForeignKey("verdicts.id"), primary_key=True),
+    Column(
+        "op_id",
+        ForeignKey("operations.op_id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
+    Column("actor", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("guidelines", Text, nullable=False),
+    Column("answers_per_row", Integer, nullable=False),
+    Column("second_share", Float, nullable=False),
+    Column("order", Text, nullable=False),
+    Column("blind_share", Float),  # null: the store's
+    Column("planted_share", Float, nullable=False, server_default="0"),
+    Column("end_answers", Integer),
+    Column("end_day", Text),
+    Column("state", Text, nullable=False),  # open, paused or closed
+    Column("selection", JSON, nullable=False),  # what was asked for when the rows were chosen
+    Column("created_by", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+project_rows = Table(
+    "project_rows",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("query_id", ForeignKey("queries.id"), primary_key=True, index=True),
+    Column("answers_wanted", Integer, nullable=False),
+)
+
+project_members = Table(
+    "project_members",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("annotator", Text, primary_key=True),
+)
+
 assignments = Table(
     "assignments",
     metadata,
@@ -216,8 +264,23 @@ assignments = Table(
     Column("query_id", ForeignKey("queries.id"), nullable=False),
     Column("annotator", Text, nullable=False, index=True),
     Column("arm", Text),  # as drawn (`annotations.arms`); null: lent before arms were stored
+    Column("project_id", ForeignKey("projects.id")),  # that the row was lent in; null: in none
     Column("loan", Text, index=True),  # the operation that lent the row; null: submitted, given back or over
     UniqueConstraint("query_id", "annotator"),
+)
+
+plants = Table(
+    "plants",
+    metadata,
+    Column("query_id", ForeignKey("queries.id"), primary_key=True),
+    Column("annotator", Text, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column(
+        "correction_id", ForeignKey("corrections.id"), nullable=False
+    ),  # the decided answer it was made from
+    Column("model_id", Text, nullable=False),  # under whose name it was shown
+    Column("moments", JSON, nullable=False),  # [[start_ms, end_ms], ...] that were shown
+    Column("created_at_ms", BigInteger, nullable=False),
 )
 
 suspicions = Table(
@@ -243,6 +306,15 @@ queue = Table(
     Column("adjudicated", Boolean, nullable=False),
     Index("ix_queue_open", "adjudicated", "reviews", Column("score").desc(), "query_id"),
     Index("ix_queue_review", "adjudicated", "review_rank", "query_id"),
+)
+
+gains = Table(
+    "gains",
+    metadata,
+    Column("query_id", ForeignKey("queries.id"), primary_key=True),
+    Column(
+        "gain", Float, nullable=False
+    ),  # expected change for a minute of work (`annotations.expected_gain`)
 )
 
 snapshots = Table(
@@ -271,7 +343,7 @@ accounts = Table(
 settings = Table(
     "settings",
     metadata,
-    Column("name", Text, primary_key=True),  # arm_seed, blind_share
+    Column("name", Text, primary_key=True),  # arm_seed, blind_share, gain_estimate
     Column("value", JSON, nullable=False),
 )
 
@@ -284,6 +356,8 @@ APPEND_ONLY = (
     "corrections",
     "correction_moments",
     "verdicts",
+    "verdict_withdrawals",
+    "plants",
     "snapshots",
 )
 """Tables whose rows can be neither changed nor removed; an import may fill what is empty in a query."""

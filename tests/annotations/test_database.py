@@ -1,6 +1,5 @@
 """The database's door: settings, migrations, waiting for other writers, and what `verify` finds."""
 
-import dataclasses
 import threading
 from pathlib import Path
 
@@ -69,7 +68,8 @@ def test_a_store_of_the_first_schema_goes_on(tmp_path: Path, op: Operations) -> 
         command.upgrade(config, "0001")
         columns = {column["name"] for column in inspect(connection).get_columns("correction_moments")}
         loan = {"query_id": 1, "annotator": "ada", "leased_until_ms": 5}
-        request = [1, LEASE_S, [], None, dataclasses.asdict(ALL)]
+        request = [1, LEASE_S, [], None, ALL.to_request()]
+        assert list(ALL.to_request()) == ["dataset", "split", "reason", "with_video", "unseen_by", "review"]
         lending = {
             "op_id": "lent-before",
             "kind": "next",
