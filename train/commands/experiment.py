@@ -76,12 +76,24 @@ def loop(
     held_out_clips: Annotated[int, typer.Option(help="clean clips")] = 40,
     batches: Annotated[int, typer.Option(help="refreshes")] = 4,
     batch_rows: Annotated[int, typer.Option(help="corrections before each")] = 24,
+    orders: Annotated[
+        str, typer.Option(help="which orders, separated by commas; none is the control without corrections")
+    ] = "suspicion,gain,random,none",
+    refresh: Annotated[
+        Literal["chained", "from-start", "none"],
+        typer.Option(
+            help="from-start: each learns the corrections so far alone; none: count the wrong rows met"
+        ),
+    ] = "chained",
     pir: Annotated[
         bool, typer.Option("--pir", help="PIR-GRPO after SFT in every refresh, as the recipe has it")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Damaged labels, corrected through the store in suspicion and in random order, a refresh after each batch."""
+    """Damaged labels, corrected through the store in several orders, a refresh after each batch.
+
+    Orders are suspicion, expected gain and random.
+    """
     from train.experiments.loop import MEASURES, LoopPlan, run_loop
     from train.recipes import tempo_tiny_refresh
 
@@ -92,13 +104,22 @@ def loop(
         batches=batches,
         batch_rows=batch_rows,
         pir=None if stage is None else replace(stage, threads=1),
+        refresh=refresh,
     )
-    result = run_loop(plan, out, seeds=_numbers(seeds), checkpoint=checkpoint, on_progress=_print_progress)
+    result = run_loop(
+        plan,
+        out,
+        seeds=_numbers(seeds),
+        checkpoint=checkpoint,
+        orders=[order.strip() for order in orders.split(",")],
+        on_progress=_print_progress,
+    )
     lines = []
     for point in result["points"]:
         measures = "  ".join(f"{name} {point[name]:.3f}" for name in MEASURES if point[name] is not None)
         lines.append(
-            f"seed {point['seed']}  {point['order']:10s} {point['corrections']:5d} corrections  {measures}"
+            f"seed {point['seed']}  {point['order']:10s} {point['corrections']:5d} corrections  "
+            f"{point['wrong_rows_met']:3d} wrong rows met  {measures}"
         )
     for step in result["differences"]:
         for pair, gaps in step.items():

@@ -5,7 +5,7 @@ order of suspicion beats a random order at equal effort. Everything is in one fo
 
     <out>/clips, <out>/held-out          rendered once
     <out>/seed-0/start/                  the model that learned the damaged labels
-    <out>/seed-0/suspicion|random|none/  a store, snapshots, adapters and refreshes each
+    <out>/seed-0/suspicion|gain|random|none/  a store, snapshots, adapters and refreshes each
     <out>/curve.json, curve.html         the result
 
 The oracle is not told which rows are damaged: it answers every row it is shown, and a right row costs as much as a
@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import numpy as np
@@ -48,11 +48,15 @@ from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
 
 CONTROL = "none"
-ORDERS = ("suspicion", "random", CONTROL)
+RefreshKind = Literal["chained", "from-start", "none"]
+ORDERS = ("suspicion", "gain", "random", CONTROL)
 START = "start"
 PAIRS = (
     ("suspicion", "random"),
+    ("gain", "suspicion"),
+    ("gain", "random"),
     ("suspicion", CONTROL),
+    ("gain", CONTROL),
     ("random", CONTROL),
     *((order, START) for order in ORDERS),
 )
@@ -85,6 +89,10 @@ class LoopPlan:
     """Of the start and of every refresh: hard enough that damaged labels do harm (docs/experiments.md)."""
     pir: PirGrpoConfig | None = None
     """PIR-GRPO in each refresh; None: SFT alone."""
+    refresh: RefreshKind = "chained"
+    """`chained`: each goes on from the one before and learns what was not corrected too. `from-start`: each begins with
+    the start and learns the corrections so far alone, at half the rate and with six epochs: no refresh's luck is handed
+    on. `none`: nothing is trained, and only the wrong rows that each order meets are counted."""
 
     def __post_init__(self) -> None:
         for name in ("clips", "questions", "held_out_clips", "batches", "batch_rows"):
@@ -104,16 +112,21 @@ def run_loop(
     *,
     seeds: Sequence[int] = (0,),
     checkpoint: str | Path | None = None,
+    orders: Sequence[str] = ORDERS,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Run the experiment (or go on with it) and write its curve; returns what `curve.json` holds.
 
-    Raises InputError where `out` holds an experiment of another size or base.
+    `orders` leaves some of ORDERS out. Raises InputError on an unknown one, and where `out` holds an experiment of
+    another size or base.
     """
+    for order in orders:
+        if order not in ORDERS:
+            raise InputError(f"There is no order {order!r}; take some of {', '.join(ORDERS)}.")
     base = find_checkpoint(checkpoint)
     open_run(out, {"plan": as_dict(plan), "base": fingerprint(base)})
     points: list[dict[str, Any]] = []
-    answers: dict[str, dict[int, list[list[PredictionRow]]]] = {order: {} for order in ORDERS}
+    answers: dict[str, dict[int, list[list[PredictionRow]]]] = {order: {} for order in orders}
     with exclusive_lock(out):
         truth = _rendered(plan, out / "clips", plan.clips, TEACHING_SEED)
         clean = _rendered(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
@@ -129,20 +142,23 @@ def run_loop(
                 seed=seed,
                 on_progress=on_progress,
             )
-            for order in ORDERS:
+            for order in orders:
                 answers[order][seed] = loop.run(order)
                 for number, rows in enumerate(answers[order][seed]):
                     measures = evaluate(rows, clean_truth).measures
                     point = {"seed": seed, "order": order, "corrections": number * plan.batch_rows}
                     points.append(point | {name: measures[name]["value"] for name in MEASURES})
+                    points[-1]["wrong_rows_met"] = loop.wrong_rows_met(order, number)
 
         differences = []
         for number in range(1, plan.batches + 1):
             step: dict[str, Any] = {"corrections": number * plan.batch_rows}
             for first, second in PAIRS:
+                if not {first, second} <= {*orders, START}:
+                    continue
                 # All orders begin with the same model.
                 after = {seed: batches[number] for seed, batches in answers[first].items()}
-                before = {seed: batches[0] for seed, batches in answers["random"].items()}
+                before = {seed: batches[0] for seed, batches in answers[first].items()}
                 if second != START:
                     before = {seed: batches[number] for seed, batches in answers[second].items()}
                 step[f"{first} - {second}"] = {
@@ -219,6 +235,9 @@ class _Loop:
 
             answers = [self._answer(adapter, self.clean, folder / "clean-0.jsonl")]
             for number in range(1, self.plan.batches + 1):
+                if order == CONTROL and self.plan.refresh != "chained":
+                    answers.append(answers[0])  # nothing corrected, nothing learned
+                    continue
                 if order != CONTROL:
                     self._propose(store, adapter)
                     for row_id in self._next_rows(store, order, number):
@@ -231,10 +250,24 @@ class _Loop:
                         )
                         query_id, op_id = store.find(DATASET, row_id).id, self._op_id("correct", row_id)
                         store.submit(query_id, edit, annotator="oracle", parent_id=None, op_id=op_id)
-                adapter = self._refresh(store, folder, registry, adapter, number)
-                answers.append(self._answer(adapter, self.clean, folder / f"clean-{number}.jsonl"))
+                if self.plan.refresh == "none":
+                    answers.append(answers[0])
+                    continue
+                refreshed = self._refresh(store, folder, registry, adapter, number)
+                answers.append(self._answer(refreshed, self.clean, folder / f"clean-{number}.jsonl"))
+                adapter = adapter if self.plan.refresh == "from-start" else refreshed
                 self.on_progress(f"seed {self.seed}, {order}: {number * self.plan.batch_rows} corrections")
         return answers
+
+    def wrong_rows_met(self, order: str, number: int) -> int:
+        """How many of the damaged rows the first batches of an order held."""
+        paths = [self.folder / order / f"batch-{batch}.json" for batch in range(1, number + 1)]
+        return sum(
+            row_id in self.damaged
+            for path in paths
+            if path.is_file()
+            for row_id in json.loads(path.read_text())
+        )
 
     def _answer(self, adapter: Path, rows: Sequence[Example], path: Path) -> list[PredictionRow]:
         return answer_rows(load_engine(self.base, adapter=adapter), rows, path)
@@ -268,7 +301,12 @@ class _Loop:
                 shuffled = np.random.default_rng([self.seed, 23]).permutation(list(self.truth)).tolist()
                 batch = shuffled[(number - 1) * size : number * size]
             else:
-                queue = store.queue(QueueFilter(dataset=DATASET, unseen_by="oracle"), limit=size)
+                if order == "gain":
+                    store.renew_gains()
+                row_filter = QueueFilter(
+                    dataset=DATASET, unseen_by="oracle", order="gain" if order == "gain" else "suspicion"
+                )
+                queue = store.queue(row_filter, limit=size)
                 batch = [item.qid for item in queue]
             write_json(path, batch)
         rows: list[str] = json.loads(path.read_text())
@@ -281,12 +319,16 @@ class _Loop:
         if path.is_file():  # the store has gone on since: its snapshot would be another now
             return registry.entry(json.loads(path.read_text())["adapter"]).folder
         registry.promote(adapter.name, by="loop")
+        sft = replace(self.plan.sft, seed=self.seed)
+        uncorrected: Literal["leave", "use"] = "use"
+        if self.plan.refresh == "from-start":
+            sft, uncorrected = replace(sft, learning_rate=sft.learning_rate / 2, epochs=6.0), "leave"
         config = RefreshConfig(
             name="loop",
             seed=self.seed,
-            sft=replace(self.plan.sft, seed=self.seed),
+            sft=sft,
             pir=None if self.plan.pir is None else replace(self.plan.pir, seed=self.seed),
-            uncorrected="use",
+            uncorrected=uncorrected,
             original_weight=0.5,
             replay_share=0.0,
             held_out_share=0.0,
@@ -324,7 +366,7 @@ def _curve_page(points: Sequence[dict[str, Any]]) -> str:
 
     figure = go.Figure()
     means = pd.DataFrame(points).groupby(["order", "corrections"])["ra_iou"].mean()
-    for order in ORDERS:
+    for order in dict.fromkeys(point["order"] for point in points):
         curve = means[order]
         figure.add_scatter(x=list(curve.index), y=list(curve), name=order, mode="lines+markers")
     figure.update_layout(
