@@ -105,7 +105,9 @@ def build_app(
     models: ModelsService | None = None
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
-        dataset_clips = DatasetClips(store, media, queues.dataset_clips, home.videos)
+        dataset_clips = DatasetClips(
+            store, media, queues.dataset_clips, home.videos, film_queue=queues.dataset_films
+        )
         proposals = Proposals(store, grounding)
         sample = SampleProject(store, dataset_clips, proposals, queues.dataset_clips)
         annotation = AnnotationService(store, dataset_clips, proposals, reviews_wanted=reviews_wanted)

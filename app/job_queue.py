@@ -37,8 +37,10 @@ class Progress:
 class Job:
     """One piece of work in a queue."""
 
-    def __init__(self, owner: str, cancel: threading.Event | None = None, network: str = "") -> None:
-        self.owner, self.network = owner, network
+    def __init__(
+        self, owner: str, cancel: threading.Event | None = None, network: str = "", title: str = ""
+    ) -> None:
+        self.owner, self.network, self.title = owner, network, title
         self.cancel = cancel or threading.Event()
         self.progress = Progress(stage="queued")
         self.future: Future[Any] = Future()
@@ -64,13 +66,15 @@ class JobQueue:
         *,
         cancel: threading.Event | None = None,
         network: str = "",
+        title: str = "",
     ) -> Job:
         """Queue `work`. Raises Busy when the queue or this owner's share of it is full.
 
+        `title` says what the work is, for those who wait behind it.
         `network` is where an anonymous visitor comes from (`User.network`). Visitors of one network have twice the
         share of one person, whatever cookies they hold, and all visitors together half of the queue.
         """
-        job = Job(owner, cancel, network)
+        job = Job(owner, cancel, network, title)
         with self._lock:
             visitors = [other for other in self._jobs if other.network]
             if len(self._jobs) >= self.limit or (network and len(visitors) >= max(1, self.limit // 2)):
@@ -137,6 +141,11 @@ class JobQueue:
         with self._lock:
             return self._jobs.index(job) if job in self._jobs else 0
 
+    def first(self) -> Job | None:
+        """The job that runs, or is the next to run."""
+        with self._lock:
+            return self._jobs[0] if self._jobs else None
+
     async def follow(self, job: Job) -> AsyncIterator[Progress]:
         """Each change of the job's progress until it is done. Leaving early cancels the job."""
         last = None
@@ -176,6 +185,8 @@ class JobQueues:
         """Normal copies of the clips that people upload."""
         self.dataset_clips = JobQueue("dataset-clips")
         """Normal copies of datasets' clips: an annotator's next row waits for no visitor's upload."""
+        self.dataset_films = JobQueue("dataset-films", limit=64, per_owner=64)
+        """Normal copies of datasets' long clips, beside the short ones."""
         self.strips = JobQueue("strips", limit=64, per_owner=64)
         """Film strips, beside the questions that they belong to."""
         self.model = JobQueue("model")
@@ -187,7 +198,15 @@ class JobQueues:
 
     def all(self) -> list[JobQueue]:
         """Every queue."""
-        return [self.clips, self.dataset_clips, self.strips, self.model, self.data, self.downloads]
+        return [
+            self.clips,
+            self.dataset_clips,
+            self.dataset_films,
+            self.strips,
+            self.model,
+            self.data,
+            self.downloads,
+        ]
 
     def close(self) -> None:
         """Stop all work."""

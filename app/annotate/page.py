@@ -67,6 +67,10 @@ class AnnotatePage:
             service.skip(user, query_id, op_id=body.op_id)
             return {}
 
+        @router.post("/queries/{query_id}/look")
+        def look_again(query_id: RecordId, user: Annotator, body: EmptyBody) -> dict[str, Any]:
+            return service.look_again(user, query_id)
+
         @router.post("/next")
         def next_task(
             user: Annotator, body: Annotated[NextRequest, json_body(NextRequest)]

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from annotations.proposers import may_propose, model_name, named_proposals
-from annotations.records import Prediction, Proposal, ProposedMoment, Query
+from annotations.records import Plant, Prediction, Proposal, ProposedMoment, Query
 from annotations.source_worth import SourceWorth, source_worth
 from annotations.store import Store
 from app.ground.service import GroundingService
@@ -138,6 +138,21 @@ class Proposals:
         if self.grounding.engines.status.state == "ready":
             works = {f"the proposal for query {query.id}": partial(propose, query) for query in queries}
             self.grounding.queues.model.submit_in_turn(f"{OWNER} in advance", works)
+
+
+def planted_proposal(plant: Plant, real: Proposal | None) -> Proposal | None:
+    """A planted proposal as one of the model's, which the browser cannot tell; None where the model's own has gone."""
+    if real is None:
+        return None
+    confidences = [moment.confidence for moment in real.prediction.moments]
+    moments = tuple(
+        ProposedMoment(start_ms=start_ms, end_ms=end_ms, confidence=confidences[0] if confidences else None)
+        for start_ms, end_ms in plant.moments
+    )
+    prediction = replace(
+        real.prediction, model_id=plant.model_id, moments=moments, refused=False, relevance=None, answer=None
+    )
+    return replace(real, prediction=prediction)
 
 
 def prediction_of(answer: Any, context: Any) -> Prediction:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from annotations.queue import QueueFilter
-from annotations.records import Assignment, Correction
-from annotations.store import Store
-from app.annotate.proposals import Proposals, ProposalState
+from annotations.records import PLANTED, Assignment, Correction
+from annotations.store import GAIN_AGE, Store
+from app.annotate.proposals import Proposals, ProposalState, planted_proposal
 from app.annotate.requests import EditBody, check_edges
 from app.annotate.task import REVEALED, evidence, model_part, next_arm, task_json
 from app.auth.users import User
@@ -18,6 +18,8 @@ from tempo_core.errors import InputError
 
 NO_VIDEO = "video unavailable"
 """The one reason that needs no clip."""
+CLIPS_AHEAD = 3
+"""Rows behind the one that is lent whose clips are prepared already."""
 REVIEWS_WANTED = 3
 """Annotators for each row unless told otherwise: the knee of agreement with a held-out annotator. Every row is
 done once first."""
@@ -55,14 +57,35 @@ class AnnotationService:
             )
 
         loan = lend(op_id, QueueFilter())
+        if loan is None and self.dataset_clips.scan_folder():
+            loan = lend(
+                f"{op_id}:scan", QueueFilter()
+            )  # a project's rows stand in no queue without their clips
         if loan is None:
             return None
-        if self.dataset_clips.look(self.store.query(loan.query_id).row.vid).missing is not None:
+        is_planned = self.store.project_of_row(loan.query_id, user.id) is not None
+        if (
+            not is_planned
+            and self.dataset_clips.look(self.store.query(loan.query_id).row.vid).missing is not None
+        ):
             with_video = lend(f"{op_id}:clip", QueueFilter(with_video=True))
             if with_video is not None:
                 self.store.release(loan.query_id, annotator=user.id, op_id=f"{op_id}:back")
                 loan = with_video
+        if any(project.order == "gain" and project.state == "open" for project in self.store.projects()):
+            self.store.renew_gains(age=GAIN_AGE)
+        at_hand = [*excluded, loan.query_id]
+        upcoming = self.store.upcoming(
+            user.id, answers_per_row=self.reviews_wanted, excluding=at_hand, limit=CLIPS_AHEAD
+        )
+        vids = [self.store.query(query_id).row.vid for query_id in upcoming]
+        self.dataset_clips.prepare_ahead(user.id, list(dict.fromkeys(vids)))
         return self.task(user, loan.query_id)
+
+    def look_again(self, user: User, query_id: int) -> dict[str, Any]:
+        """The row, after a look for its clip. Raises NotFound."""
+        self.dataset_clips.look_again(self.store.query(query_id).row.vid)
+        return self.task(user, query_id)
 
     def task(self, user: User, query_id: int) -> dict[str, Any]:
         """A row for this user, lent or not. Raises NotFound."""
@@ -70,9 +93,16 @@ class AnnotationService:
         versions = self._own_versions(query_id, user)
         arm = next_arm(self.store.arm(query_id, user.id), versions)
         clip_status = self.dataset_clips.look(query.row.vid)
+        project = self.store.project_of_row(query_id, user.id)
+        blind_share = self.store.blind_share()
+        if project is not None and project.blind_share is not None:
+            blind_share = project.blind_share
         if arm != "blind" and clip_status.ready is not None:
             self.proposals.request(query, clip_status.ready.clip)
         proposal = self.proposals.newest(query)
+        plant = self.store.plant(query_id, user.id)
+        if plant is not None:
+            arm, proposal = "model-first", planted_proposal(plant, proposal)
         return task_json(
             query,
             annotator=user.id,
@@ -84,14 +114,19 @@ class AnnotationService:
             model_absence=self.proposals.absence(query) if proposal is None else None,
             clip_status=clip_status,
             progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
-            blind_share=self.store.blind_share(),
+            blind_share=blind_share,
+            project=project,
         )
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:
         """Where the model's proposal stands; `hidden` in the blind arm, with nothing of it."""
         query = self.store.query(query_id)
         arm = next_arm(self.store.arm(query_id, user.id), self._own_versions(query_id, user))
-        if arm == "blind":
+        plant = self.store.plant(query_id, user.id)
+        if plant is not None:
+            newest = planted_proposal(plant, self.proposals.newest(query))
+            status = ProposalState(state="none" if newest is None else "ready", proposal=newest)
+        elif arm == "blind":
             status = ProposalState(state="hidden")
         elif (ready := self.dataset_clips.look(query.row.vid).ready) is not None:
             status = self.proposals.request(query, ready.clip)
@@ -126,7 +161,10 @@ class AnnotationService:
             has_begun_with_model = body.proposal_id is not None and body.opening in (None, "model")
             if arm == "model-first" and not seen_before and not has_begun_with_model:
                 arm = REVEALED  # the model had not answered when the annotator began
+        plant = self.store.plant(query_id, user.id)
         screen: dict[str, Any] = {"arm": arm}
+        if plant is not None:  # what was shown is no model's, whatever its name
+            screen = {"arm": PLANTED, "proposal_id": None}
         if arm == "blind":  # nothing was sent that could be on the screen, whatever the client says
             screen |= {"proposal_id": None, "screen_reasons": None if body.screen_reasons is None else ()}
         edit = body.to_edit(clip, **screen)
@@ -136,7 +174,8 @@ class AnnotationService:
                 f"skip the row, or answer `cannot-judge` with the reason {NO_VIDEO!r}."
             )
         if clip is not None and not is_retry:
-            check_edges(self.store, query, edit, clip)
+            planted_edges = [] if plant is None else [ms for moment in plant.moments for ms in moment]
+            check_edges(self.store, query, edit, clip, offered=planted_edges)
         return self.store.submit(query_id, edit, annotator=user.id, parent_id=parent_id, op_id=op_id)
 
     def skip(self, user: User, query_id: int, *, op_id: str) -> None:
@@ -144,8 +183,10 @@ class AnnotationService:
         self.store.query(query_id)
         self.store.release(query_id, annotator=user.id, op_id=op_id)
 
-    def progress(self, user: User) -> dict[str, int]:
-        """{"done", "left"}: rows that the user submitted, and rows that the queue has for them."""
+    def progress(self, user: User) -> dict[str, Any]:
+        """{"done", "left"}: rows that the user submitted, and rows that the queue has for them; in a project its name,
+        how many rows wait for their clip, and why it ended.
+        """
         return self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted).to_dict()
 
     def _own_versions(self, query_id: int, user: User) -> list[Correction]:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from annotations.arms import ARMS, Arm
+from annotations.projects import Project
 from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
 from annotations.source_worth import SourceWorth
 from annotations.suspicion import CLIP_S, Suspicion
@@ -43,12 +44,14 @@ def task_json(
     blind_share: float | None = None,
     worth: SourceWorth | None = None,
     model_absence: str | None = None,
+    project: Project | None = None,
 ) -> dict[str, Any]:
     """One row for one annotator, as the timeline's value. In the blind arm nothing of original, model, saliency or
     reasons is in it.
 
     `latest` is the annotator's own newest version, `arm` what the next one is made under, `blind_share` how many rows
-    are blind, `worth` what the proposal's model is worth here, `model_absence` why there is none.
+    are blind, `worth` what the proposal's model is worth here, `model_absence` why there is none, `project` the one
+    that the row belongs to.
     """
     row, ready = query.row, clip_status.ready
     blind = arm == "blind"
@@ -99,6 +102,7 @@ def task_json(
         "error_categories": ERROR_CATEGORIES,
         "progress": progress.to_dict(),
         "missing_video": clip_status.missing,
+        "project": None if project is None else {"name": project.name, "guidelines": project.guidelines},
     }
     return {
         **empty_value(message),

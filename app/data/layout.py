@@ -1,6 +1,6 @@
 """Where things stand on the data page: one class for each tab, whose attributes are its components."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,13 +223,14 @@ class FiguresTab:
 
 
 class DataView:
-    """The page's components; making one lays them out inside the current Blocks."""
+    """The page's components; making one lays them out inside the current Blocks. `lay_out_projects` makes their tab."""
 
-    def __init__(self) -> None:
+    def __init__(self, lay_out_projects: Callable[[], None]) -> None:
         self.tab_state = gr.State(TabState())
         with gr.Tabs(elem_id="data"):
             self.rows = RowsTab()
             self.imports = ImportTab()
             self.exports = ExportTab()
             self.compare = CompareTab()
+            lay_out_projects()
             self.figures = FiguresTab()

@@ -19,6 +19,7 @@ from annotations.statistics import dataset_progress, stats
 from app.auth.users import Authenticator, Role, User
 from app.data.downloads import download_routes
 from app.data.layout import ALL, CompareTab, DataView, ExportTab, ImportTab, TabState, filled_in
+from app.data.projects import ProjectsTab
 from app.data.service import ComparisonOutcome, DataService, ExportOutcome, ImportOutcome
 from app.data.table import history_json, rows_json
 from app.data.view import comparison_html, count_line, export_html, facts_html, import_html, progress_html
@@ -43,6 +44,7 @@ class DataPage:
     def __init__(self, service: DataService, authenticator: Authenticator) -> None:
         self.service, self.authenticator = service, authenticator
         self.view: DataView
+        self.projects = ProjectsTab(service.store, authenticator)
 
     def routes(self) -> APIRouter:
         """Where exported files are served."""
@@ -50,7 +52,7 @@ class DataPage:
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""
-        view = self.view = DataView()
+        view = self.view = DataView(self.projects.build)
         rows, tab_state = view.rows, view.tab_state
         table = [rows.rows, rows.count, rows.back, rows.forward, tab_state]
         filters = {*rows.form.values(), tab_state}
@@ -70,7 +72,7 @@ class DataPage:
             )
         figures = view.figures
         figures.tab.select(self.figures, None, [figures.facts, figures.progress, figures.reasons], **QUICK)
-        tabs = [view.imports.tab, view.exports.tab, view.compare.tab]
+        tabs = [view.imports.tab, view.exports.tab, view.compare.tab, self.projects.view.tab]
         blocks.load(self.arrive, None, [*tabs, *datasets, *table], **QUICK)
 
     @handler(Role.ANNOTATOR, line="rows.count")
@@ -81,6 +83,7 @@ class DataPage:
             view.imports.tab: gr.update(visible=Role.ADMINISTRATOR in user.roles),
             view.exports.tab: gr.update(visible=Role.RESEARCHER in user.roles),
             view.compare.tab: gr.update(visible=Role.RESEARCHER in user.roles),
+            self.projects.view.tab: gr.update(visible=Role.RESEARCHER in user.roles),
             **self._datasets(),
             **self._page(BrowseFilter(), TabState()),
         }

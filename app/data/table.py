@@ -25,7 +25,8 @@ def history_json(entries: Sequence[HistoryEntry], user: User) -> str:
     records = [entry.record for entry in entries]
     own_corrections = [r for r in records if isinstance(r, Correction) and r.annotator == user.id]
     parent = max(own_corrections, key=lambda correction: correction.revision, default=None)
-    verdict = next((r for r in reversed(records) if isinstance(r, Verdict)), None)
+    standing = [entry.record for entry in entries if entry.withdrawn_by is None]
+    verdict = next((r for r in reversed(standing) if isinstance(r, Verdict)), None)
     return json.dumps(
         {
             "query_id": query.id,
@@ -54,6 +55,7 @@ def _entry(entry: HistoryEntry, parent: Correction | None, verdict: Verdict | No
     elif isinstance(record, Verdict):
         title = f"{entry.author} decided"
         lines = [f"adopted correction {record.correction_id}", *([record.note] if record.note else [])]
+        marks = [] if entry.withdrawn_by is None else [f"taken back by {entry.withdrawn_by}"]
     else:
         title = "As released"
         lines = ["no ground truth"]

@@ -2,6 +2,9 @@
 
 A dataset's files lie below TEMPO_HOME/videos, or wherever `python -m annotations videos add` registered them.
 The folder is scanned when somebody opens a row whose file is not known.
+
+Copies are made in two lanes: a clip that turns out to be longer than FILM_S goes from the first to the second, so that
+short ones wait for short ones only. What somebody has on screen goes before what is prepared in advance.
 """
 
 import json
@@ -16,18 +19,38 @@ from uuid import uuid4
 
 from annotations.records import Video
 from annotations.store import Store
+from annotations.suspicion import vid_range_s
 from annotations.videos import SUFFIXES, add_folder
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, JobQueue, result_of
+from app.media.clips import UPLOAD_LIMITS
 from app.media.library import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.media.shots import find_shots
 from tempo_core.errors import Cancelled, TempoError
+from tempo_core.video import probe
 
 logger = logging.getLogger(__name__)
 
 SCAN_INTERVAL_S = 5.0
+FILM_S = 300.0
+"""Clips that are longer are prepared in a lane of their own."""
+FILM_BYTES = 500_000_000
+"""A file of this size counts as a long one without being measured."""
 OWNER = "datasets"
 """The owner of the jobs, so that datasets have a share of the queue."""
+
+
+def missing_text(vid: str, folder_name: str) -> str:
+    """What to do about a clip that is not here."""
+    text = f"The clip {vid}{SUFFIXES[0]} is not here. Put it into the folder {folder_name} of TEMPO_HOME"
+    parts = vid_range_s(vid)
+    if parts is not None:
+        source, start_s, end_s = parts
+        text += (
+            f", or have it cut from the whole video {source}, {start_s:g} to {end_s:g} s: "
+            "python -m annotations videos cut FOLDER"
+        )
+    return f"{text}. Then look again, or skip this row."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +92,17 @@ class ClipStatus:
 
 
 FindShots = Callable[..., list[int]]
+Measure = Callable[[Path], float]
+"""How long a file lasts, in seconds. Raises VideoError."""
+
+
+def measure_s(path: Path) -> float:
+    """The length of a video."""
+    return probe(path, limits=UPLOAD_LIMITS).end_s
+
+
+class _HandedOver(Exception):
+    """A clip has gone to the lane of long ones."""
 
 
 class DatasetClips:
@@ -81,16 +115,23 @@ class DatasetClips:
         job_queue: JobQueue,
         folder: Path,
         *,
+        film_queue: JobQueue | None = None,
         shots: FindShots = find_shots,
+        measure: Measure = measure_s,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`film_queue` is the lane of long clips; without one everything waits in `job_queue`."""
         self.store, self.media, self.job_queue, self.folder = store, media, job_queue, folder
-        self._find_shots, self._clock = shots, clock
+        self.film_queue = film_queue
+        self._find_shots, self._measure, self._clock = shots, measure, clock
         self._lock = threading.Lock()
         self._scan_lock = threading.Lock()
         self._scanned_at_s = float("-inf")
         self._ready: dict[str, ReadyClip] = {}
         self._jobs: dict[str, Job] = {}
+        self._ahead: dict[str, list[str]] = {}
+        """Vids that are prepared in advance, by person, the next one first."""
+        self._works_ahead = False
 
     def look(self, vid: str) -> ClipStatus:
         """The status of a row's clip; begins to prepare it when it is not ready. Returns at once."""
@@ -98,10 +139,7 @@ class DatasetClips:
         if video is None and self.scan_folder():
             video = self._registered(vid)
         if video is None:
-            return ClipStatus(
-                missing=f"The clip {vid}{SUFFIXES[0]} is not here. Put it into the folder {self.folder.name} of "
-                "TEMPO_HOME and look again, or skip this row."
-            )
+            return ClipStatus(missing=missing_text(vid, self.folder.name))
         with self._lock:
             ready = self._ready.get(video.sha256)
             if ready is not None and ready.clip.path.is_file():
@@ -109,22 +147,107 @@ class DatasetClips:
             job = self._jobs.get(video.sha256)
             if job is None:
                 try:
-                    job = self.job_queue.submit(OWNER, lambda job: self._prepare(video, job))
+                    job = self.job_queue.submit(
+                        OWNER, lambda job: self._prepare_in_lane(video, job), title=f"the clip {vid}"
+                    )
                 except Busy:
-                    return ClipStatus(preparing="Other clips are being prepared first.")
+                    return ClipStatus(preparing=self._waiting_text(self.job_queue))
                 self._jobs[video.sha256] = job
             if not job.future.done():
-                fraction = job.progress.fraction
-                percent = f": {fraction:.0%}" if fraction else ""
-                return ClipStatus(preparing=f"Preparing the clip{percent}.")
+                return ClipStatus(preparing=self._progress_text(job))
             del self._jobs[video.sha256]
             try:
                 ready = self._ready[video.sha256] = result_of(job)
-            except Cancelled:
+            except (Cancelled, _HandedOver):
                 return ClipStatus(preparing="Preparing the clip.")
             except Exception as error:
                 return ClipStatus(failed=user_message(error))
             return ClipStatus(ready=ready)
+
+    def _progress_text(self, job: Job) -> str:
+        """Where a clip that is being prepared stands, and what it waits for."""
+        queue = self.job_queue
+        length = ""
+        if self.film_queue is not None and job.title.startswith("the film"):
+            queue, length = self.film_queue, ", a long one"
+        position = queue.position(job)
+        if position:
+            return f"{self._waiting_text(queue)} It is number {position + 1} in line."
+        fraction = job.progress.fraction
+        percent = f": {fraction:.0%}" if fraction else ""
+        return f"Preparing the clip{length}{percent}."
+
+    def _waiting_text(self, queue: JobQueue) -> str:
+        """What a lane is at."""
+        first = queue.first()
+        if first is None or not first.title:
+            return "Other clips are being prepared first."
+        fraction = first.progress.fraction
+        percent = f", which is {fraction:.0%} done" if fraction else ""
+        return f"This clip waits for {first.title}{percent}."
+
+    def _prepare_in_lane(self, video: Video, job: Job) -> ReadyClip:
+        """Prepare a short clip here, and hand a long one over. Raises _HandedOver."""
+        if self.film_queue is not None and self.media.find(DATASETS, video.sha256) is None:
+            try:
+                is_film = video.size_bytes > FILM_BYTES or self._measure(Path(video.path)) > FILM_S
+            except TempoError:
+                is_film = False  # preparing it says what is wrong
+            if is_film:
+                with self._lock:
+                    self._jobs[video.sha256] = self.film_queue.submit(
+                        OWNER, lambda job: self._prepare(video, job), title=f"the film {video.vid}"
+                    )
+                raise _HandedOver
+        return self._prepare(video, job)
+
+    def prepare_ahead(self, owner: str, vids: Sequence[str]) -> None:
+        """Prepare these clips next for somebody, in this order, in place of those named for them before.
+
+        One at a time, each behind what people have on screen. Returns at once.
+        """
+        with self._lock:
+            self._ahead[owner] = list(vids)
+            begins = not self._works_ahead and any(self._ahead.values())
+            self._works_ahead = self._works_ahead or begins
+        if begins:
+            self._submit_ahead()
+
+    def _submit_ahead(self) -> None:
+        try:
+            self.job_queue.submit(f"{OWNER} ahead", self._prepare_first_ahead, title="a clip for later")
+        except Busy:
+            with self._lock:
+                self._works_ahead = False
+
+    def _prepare_first_ahead(self, job: Job) -> None:
+        """Prepare the first clip of whoever has waited longest, then come again behind what was asked meanwhile."""
+        with self._lock:
+            owner = next((owner for owner, vids in self._ahead.items() if vids), None)
+            if owner is None:
+                self._works_ahead = False
+                return
+            vids = self._ahead.pop(owner)
+            if vids[1:]:
+                self._ahead[owner] = vids[1:]  # behind the others
+        video = self._registered(vids[0])
+        if video is not None:
+            with self._lock:
+                is_known = video.sha256 in self._ready or video.sha256 in self._jobs
+            try:
+                if not is_known:
+                    ready = self._prepare_in_lane(video, job)
+                    with self._lock:
+                        self._ready[video.sha256] = ready
+            except _HandedOver:
+                pass  # the other lane goes on with it
+            except Cancelled:
+                with self._lock:
+                    self._works_ahead = False
+                raise
+            except TempoError as error:
+                logger.warning("the clip %s was not made in advance: %s", vids[0], error)
+        self._submit_ahead()
 
     def prepare_in_turn(
         self, vids: Sequence[str], on_ready: Callable[[str], None] = lambda vid: None
@@ -141,6 +264,11 @@ class DatasetClips:
 
         works = {f"the clip {vid}": partial(prepare, vid) for vid in vids}
         self.job_queue.submit_in_turn(f"{OWNER} in advance", works)
+
+    def look_again(self, vid: str) -> None:
+        """Look through the folder for a row's file now, however short ago that was."""
+        if self._registered(vid) is None:
+            self.scan_folder(at_once=True)
 
     def _prepare(self, video: Video, job: Job) -> ReadyClip:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(

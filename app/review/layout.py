@@ -28,5 +28,35 @@ class FiguresView:
                 )
             self.costs = gr.HTML("", elem_id="review-costs")
             self.anchoring = gr.HTML("", elem_id="review-anchoring")
+            self.planted = gr.HTML("", elem_id="review-planted")
+            self.precision = gr.HTML("", elem_id="review-precision")
         self.outputs = [self.dataset, self.line, self.agreement, self.edges, self.table]
-        self.outputs += [self.pace, self.repair, self.costs, self.anchoring]
+        self.outputs += [self.pace, self.repair, self.costs, self.anchoring, self.planted, self.precision]
+
+
+class AdoptionView:
+    """Deciding many rows by a rule, folded away; making one lays it out inside the current Blocks."""
+
+    def __init__(self) -> None:
+        self.previewed = gr.State(())
+        with gr.Accordion("Decide many at once", open=False, elem_id="review-adoption"):
+            hint = (
+                "Rule: two annotators agree within one frame, nobody answered otherwise or flagged the row, and "
+                "nobody has decided. The earlier answer becomes the decision."
+            )
+            gr.HTML(status_html(hint))
+            with gr.Row():
+                self.dataset = gr.Textbox(
+                    label="Dataset", placeholder="empty: all", max_length=80, min_width=160, scale=1
+                )
+                self.preview = gr.Button("Show the rows", elem_id="adoption-preview", min_width=140)
+                self.adopt = gr.Button(
+                    "Decide these rows",
+                    variant="primary",
+                    interactive=False,
+                    elem_id="adoption-adopt",
+                    min_width=160,
+                )
+                self.undo = gr.Button("Take the last back", elem_id="adoption-undo", min_width=160)
+            self.line = gr.HTML(status_html(), elem_id="adoption-line")
+            self.rows = gr.HTML("", elem_id="adoption-rows")

@@ -3,24 +3,42 @@
 The timeline is run by assets/review_page.js over the routes below /review/api; the figures below it are Gradio's.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
+from uuid import uuid4
 
 import gradio as gr
 from fastapi import APIRouter
 
 from annotations.anchoring import anchored_answers, by_annotator, by_arm
+from annotations.bulk_adoption import AgreedRow, adopt_rows, agreed_rows, bulk_adoptions
 from annotations.correction_cost import correction_costs, cost_by_model, pace_by_annotator
 from annotations.statistics import agreement_between_annotators, agreement_of_each, agreement_with_original
 from app.auth.users import Authenticator, Role, User
 from app.http.dependencies import Adjudicator, AfterId, RecordId, json_body, json_router
 from app.http.errors import verdict_part
-from app.review.layout import FiguresView
+from app.review.layout import AdoptionView, FiguresView
 from app.review.service import DecisionRequest, ReviewService
-from app.review.view import anchoring_html, costs_html, people_html
+from app.review.view import (
+    agreed_html,
+    anchoring_html,
+    costs_html,
+    people_html,
+    planted_html,
+    precision_html,
+)
 from app.timeline import Timeline
 from app.ui.figures import agreement_figure, edges_figure, pace_figure, repair_figure
 from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import status_html
+
+
+class ReviewView:
+    """What stands below the timeline."""
+
+    def __init__(self) -> None:
+        self.adoption = AdoptionView()
+        self.figures = FiguresView()
 
 
 class ReviewPage:
@@ -30,7 +48,7 @@ class ReviewPage:
 
     def __init__(self, service: ReviewService, authenticator: Authenticator) -> None:
         self.service, self.authenticator = service, authenticator
-        self.view: FiguresView
+        self.view: ReviewView
 
     def routes(self) -> APIRouter:
         """The queue, one query with every answer, and the decision; role adjudicator."""
@@ -57,14 +75,60 @@ class ReviewPage:
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside its route and connect every event."""
         Timeline(label="Everybody's moments", mode="review", workspace="review_page.js", elem_id="review")
-        view = self.view = FiguresView()
+        self.view = ReviewView()
+        view, adoption = self.view.figures, self.view.adoption
         view.fold.expand(self.figures, view.dataset, view.outputs, **QUICK)
         view.dataset.input(self.figures, view.dataset, view.outputs, **QUICK)
+        shown = [adoption.line, adoption.rows, adoption.previewed, adoption.adopt]
+        adoption.preview.click(self.preview, adoption.dataset, shown, **QUICK)
+        adoption.adopt.click(self.adopt, [adoption.dataset, adoption.previewed], shown, **QUICK)
+        adoption.undo.click(self.undo, None, shown, **QUICK)
 
-    @handler(Role.ADJUDICATOR, line="line")
+    @handler(Role.ADJUDICATOR, line="adoption.line")
+    def preview(self, dataset: str | None, user: User) -> Changes:
+        """The rows that the rule would decide; role adjudicator."""
+        rows = agreed_rows(self.service.store.answered_records((dataset or "").strip() or None))
+        line = f"{_rows(len(rows))} would be decided." if rows else "No row fits the rule."
+        return self._adoption(line, rows)
+
+    @handler(Role.ADJUDICATOR, line="adoption.line")
+    def adopt(self, dataset: str | None, previewed: Sequence[tuple[int, int]], user: User) -> Changes:
+        """Decide the rows that were shown, as far as the rule still holds; role adjudicator."""
+        store = self.service.store
+        present = agreed_rows(store.answered_records((dataset or "").strip() or None))
+        wanted = {(query_id, correction_id) for query_id, correction_id in previewed}
+        rows = [row for row in present if (row.query_id, row.correction_id) in wanted]
+        adopt_rows(store, rows, actor=user.id)
+        line = f"{_rows(len(rows))} decided. “Take the last back” undoes it."
+        if len(rows) < len(wanted):
+            line += f" {_rows(len(wanted) - len(rows))} had changed meanwhile and stayed."
+        return self._adoption(line, [])
+
+    @handler(Role.ADJUDICATOR, line="adoption.line")
+    def undo(self, user: User) -> Changes:
+        """Take back the newest bulk adoption that still stands; role adjudicator."""
+        store = self.service.store
+        batch = next((adoption for adoption in bulk_adoptions(store) if adoption.standing), None)
+        if batch is None:
+            return self._adoption("There is nothing to take back.", [])
+        query_ids = store.withdraw_verdicts(batch.batch, op_id=str(uuid4()), actor=user.id)
+        return self._adoption(
+            f"{_rows(len(query_ids))} {'is' if len(query_ids) == 1 else 'are'} open again.", []
+        )
+
+    def _adoption(self, line: str, rows: Sequence[AgreedRow]) -> Changes:
+        view = self.view.adoption
+        return {
+            view.line: status_html(line),
+            view.rows: agreed_html(rows),
+            view.previewed: tuple((row.query_id, row.correction_id) for row in rows),
+            view.adopt: gr.update(interactive=bool(rows)),
+        }
+
+    @handler(Role.ADJUDICATOR, line="figures.line")
     def figures(self, dataset: str | None, user: User) -> Changes:
         """How people agree, how fast they are, and what models' proposals cost them; role adjudicator."""
-        view, store = self.view, self.service.store
+        view, store = self.view.figures, self.service.store
         queries = store.answered_records(dataset or None)
         agreements = agreement_of_each(queries)
         mutual, with_original = agreement_between_annotators(queries), agreement_with_original(queries)
@@ -82,4 +146,10 @@ class ReviewPage:
             view.repair: repair_figure(costs),
             view.costs: costs_html(cost_by_model(costs)),
             view.anchoring: anchoring_html(by_arm(decided), by_annotator(decided)),
+            view.planted: planted_html(store.planted_answers()),
+            view.precision: precision_html(store.reason_precisions()),
         }
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -71,6 +71,7 @@ class ReviewService:
             proposal=proposals[-1] if proposals else None,
             clip_status=self.dataset_clips.look(item.query.row.vid),
             progress=AnnotatorProgress(submitted=0, remaining=0),
+            project=self.store.project_of_row(query_id),
         )
         review = item.to_dict()
         edit_part = {**value["edit"], **_answers_part(review), "parent_id": item.parent_id}

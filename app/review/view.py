@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from annotations.agreement import AgreementReport
 from annotations.anchoring import RIGHT_TIOU, Anchoring
+from annotations.bulk_adoption import AgreedRow
 from annotations.correction_cost import AnnotatorPace, CostSummary
+from annotations.planting import PlantedAnswers
+from annotations.reason_precision import ReasonPrecision
 from app.ui.templates import macros, number
 
 html = macros("ui/macros.html")
@@ -35,6 +38,10 @@ COST_HEADS = (
     "Keys, median",
     "p75",
 )
+AGREED_HEADS = ("Row", "Query", "Who agrees", "Answer")
+PLANTED_HEADS = ("Answers", "Kept as shown", "Found the decision", "Flagged")
+PRECISION_HEADS = ("Answers", "Changed", "Precision", "Mean change", "Weight")
+SHOWN_AGREED = 50
 ANCHORING_HEADS = ("Answers", "tIoU with decision", "Shown right", "Kept", "Shown wrong", "Kept")
 
 
@@ -67,6 +74,54 @@ def costs_html(costs: Sequence[CostSummary]) -> str:
         row = [cost.name, cost.answers, f"{cost.unchanged:.0%}", number(cost.mean_tiou)]
         rows.append([*row, *(number(time, 1) for time in times)])
     return str(html.table("Models", COST_HEADS, rows))
+
+
+def agreed_html(rows: Sequence[AgreedRow]) -> str:
+    """The rows that a rule would decide, the first SHOWN_AGREED of them."""
+    lines = [
+        [
+            f"{row.dataset}:{row.qid}",
+            row.text[:200],
+            " and ".join(row.annotators),
+            ", ".join(f"{start_ms / 1000:.2f}–{end_ms / 1000:.2f} s" for start_ms, end_ms in row.moments)
+            or row.verdict.replace("-", " "),
+        ]
+        for row in rows[:SHOWN_AGREED]
+    ]
+    more = len(rows) - SHOWN_AGREED
+    note = f'<p class="tempo-line">and {more:,} more</p>' if more > 0 else ""
+    return str(html.table("Rows that agree", AGREED_HEADS, lines)) + note
+
+
+def planted_html(answers: Sequence[PlantedAnswers]) -> str:
+    """What people made of proposals that were wrong on purpose: one line a person."""
+    rows = [
+        [
+            line.annotator,
+            line.answers,
+            _share(line.kept, line.answers),
+            _share(line.right, line.answers),
+            line.flagged,
+        ]
+        for line in answers
+    ]
+    return str(html.table("Planted wrong proposals", ("Planted wrong proposals", *PLANTED_HEADS), rows))
+
+
+def precision_html(precisions: Sequence[ReasonPrecision]) -> str:
+    """How often a suspicion led to a change: one line a reason."""
+    rows = [
+        [
+            line.reason.replace("-", " "),
+            line.answers,
+            line.changed,
+            f"{line.precision:.0%}",
+            number(line.mean_change),
+            number(line.weight, 1),
+        ]
+        for line in precisions
+    ]
+    return str(html.table("Suspicions", ("Suspicion", *PRECISION_HEADS), rows))
 
 
 def anchoring_html(arms: Sequence[Anchoring], people: Sequence[Anchoring]) -> str:

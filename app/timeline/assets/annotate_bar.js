@@ -40,8 +40,8 @@ export function buildAnnotateBar(view, { showConflict, retry }) {
     else write();
   }
 
-  function showProgress({ done, left, session }) {
-    const parts = [session && `${session} this session`, `${done} done`, `${left} left`];
+  function showProgress({ done, left, session, project }) {
+    const parts = [project, session && `${session} this session`, `${done} done`, `${left} left`];
     setText(progress, parts.filter(Boolean).join(" · "));
   }
 

@@ -7,10 +7,11 @@
 
 import { buildAnnotateBar, StatusCard, statusText } from "./annotate_bar.js";
 import { askConflict } from "./dialogs.js";
-import { el, loadStylesheet, setText } from "./dom.js";
+import { button, el, loadStylesheet, setText } from "./dom.js";
 import { plural, worthText } from "./format.js";
 import { bothEdits } from "./moments.js";
 import { buildVerdict } from "./edit_panel.js";
+import { buildGuidelines, loadGuidelinesStyle } from "./guidelines.js";
 import { SampleCard } from "./sample_card.js";
 import { annotateApi, Failure, newId, pause } from "./server.js";
 import { EditSync } from "./sync.js";
@@ -22,7 +23,7 @@ const RETRY_MS = 3000;
 const NO_VIDEO = "video unavailable";
 
 export async function start(root, { assets, version, signal }) {
-  await loadStylesheet(`${assets}/annotate_page.css?v=${version}`);
+  await Promise.all([loadStylesheet(`${assets}/annotate_page.css?v=${version}`), loadGuidelinesStyle(assets, version)]);
   const annotatePage = new AnnotatePage(root, signal);
   root.annotatePage = annotatePage;
   await annotatePage.start();
@@ -58,9 +59,11 @@ class AnnotatePage {
     });
     this.verdict = buildVerdict(this.view);
     this.about = el("span", { attrs: { dir: "auto" } });
+    this.guidelines = buildGuidelines();
+    this.lookAgain = button("tl-small tl-strong fl-look", "Look again", () => this.#lookAgain(), { hidden: true });
     this.view.slots.head.append(this.bar.node);
     this.view.slots.side.append(this.verdict.node);
-    this.view.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.sample.link));
+    this.view.slots.foot.append(this.lookAgain, this.guidelines.node, el("div", { className: "fl-foot" }, this.about, this.sample.link));
     offerTutorial(this.view);
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
@@ -172,7 +175,9 @@ class AnnotatePage {
     if (this.#visited.length > 0) buttons.push(["Previous query", () => this.previous()]);
     if (makes_projects) buttons.push(["Export on the Data page", () => location.assign("/data")]);
     if (this.sample.present) buttons.push(["Remove the sample project", () => this.sample.remove()]);
-    this.#endCard = this.card.show("Nothing left in the queue", "", buttons);
+    const { project } = this.#progress;
+    const title = project ? `Nothing left for you in ${project}` : "Nothing left in the queue";
+    this.#endCard = this.card.show(title, "", buttons);
     return this.#showProgress();
   }
 
@@ -194,6 +199,8 @@ class AnnotatePage {
     this.#showProgress();
     this.#enable();
     this.verdict.show();
+    this.guidelines.show(item.edit.project);
+    this.lookAgain.hidden = !item.edit.missing_video;
     this.#showAbout(item);
     if (item.state === "ready") this.#complete(item, turn);
     else this.#prepare(item, turn);
@@ -214,7 +221,20 @@ class AnnotatePage {
       if (turn !== this.#turn || !next) continue;
       if (next.state === "ready") return void this.#show(next);
       if (next.message !== this.view.state.value.message) this.view.update({ ...item, ...next, edit: item.edit });
+      this.lookAgain.hidden = !next.edit.missing_video;
     }
+  }
+
+  /** Somebody has put the clip there: look for it now. */
+  async #lookAgain() {
+    const turn = this.#turn;
+    const { query_id } = this.#item.edit;
+    this.lookAgain.disabled = true;
+    const next = await this.#tryOnce(() => annotateApi.write(`/queries/${query_id}/look`, {}, this.signal));
+    this.lookAgain.disabled = false;
+    if (!next || turn !== this.#turn) return undefined;
+    if (!next.edit.missing_video) return this.#show(next);
+    return this.view.say("It is still not there.");
   }
 
   /** What comes after the row itself: the model's proposal, then the next row. */
@@ -353,8 +373,10 @@ class AnnotatePage {
 
   #showProgress() {
     const skipped = this.#skipped.size ? ` ${this.#skipped.size} skipped in this session.` : "";
-    const { done } = this.#progress;
-    this.#endCard?.say(`${plural(done, "row")} ${done === 1 ? "is" : "are"} done by you.${skipped}`);
+    const { done, waiting, ended } = this.#progress;
+    const clips = waiting ? ` ${plural(waiting, "row")} ${waiting === 1 ? "waits" : "wait"} for a clip.` : "";
+    const end = ended ? ` ${ended}` : "";
+    this.#endCard?.say(`${plural(done, "row")} ${done === 1 ? "is" : "are"} done by you.${skipped}${clips}${end}`);
     this.bar.showProgress({ ...this.#progress, session: this.#session.size });
   }
 

@@ -9,6 +9,7 @@
 
 import { button, el, setText } from "./dom.js";
 import { secondsText } from "./format.js";
+import { buildGuidelines, loadGuidelinesStyle } from "./guidelines.js";
 import { TYPING } from "./keyboard.js";
 import { openLocalStore } from "./local_store.js";
 import { buildQueue, ReviewQueue } from "./review_queue.js";
@@ -22,7 +23,8 @@ const KEYS =
   "On this page 1 to 9 adopt a row as it is and go on, and Shift with a digit starts your lane from that row; digits take no " +
   "edges here (the buttons beside the picture do). Ctrl + Enter decides for your lane, Ctrl + Shift + Enter opens the decision before again.";
 
-export async function start(root, { signal }) {
+export async function start(root, { assets, version, signal }) {
+  await loadGuidelinesStyle(assets, version);
   const reviewPage = new ReviewPage(root, signal);
   root.reviewPage = reviewPage;
   await reviewPage.start();
@@ -44,7 +46,9 @@ class ReviewPage {
     this.line = el("p", { className: "rv-line", attrs: { role: "status" } });
     this.conflict = el("div", { className: "rv-conflict", attrs: { role: "alert", hidden: true } });
     const answers = el("section", { attrs: { "aria-label": "Answers" } }, this.line, this.conflict, this.rows.node);
-    this.view.slots.foot.append(el("div", { className: "rv-below" }, answers, this.list.node));
+    this.guidelines = buildGuidelines();
+    const below = el("div", { className: "rv-below" }, answers, this.list.node);
+    this.view.slots.foot.append(this.guidelines.node, below);
     root.classList.add("rv-root");
     this.view.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
     this.view.editor.addEventListener("change", () => this.#showRows(), { signal });
@@ -91,6 +95,7 @@ class ReviewPage {
     this.ahead = null;
     if (row) this.view.load(row.item, { history });
     else this.view.load({ state: "empty", message: EMPTY });
+    this.guidelines.show(row?.item.edit.project);
     this.#showRows();
     this.list.show(row?.review.query_id ?? null);
     this.#say(row ? this.#stateWords(row.review) : "");

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from annotations.projects import ProjectPlan
 from annotations.records import Correction
 from annotations.store import Store
 from app.home import open_home
@@ -26,6 +27,7 @@ from tests.app.annotating import (
     until,
 )
 from tests.app.conftest import Profile
+from tests.app.fakes import write_clip
 
 pytestmark = [pytest.mark.browser]
 
@@ -413,6 +415,37 @@ def test_the_end_of_the_queue_and_a_missing_clip_are_said_calmly(
     page.click(".fl-bar >> text=Skip")
     page.wait_for_selector("text=Nothing left in the queue")
     assert "1 skipped in this session" in page.inner_text(".fl-card")
+
+
+def test_a_project_shows_its_guidelines_and_ends(bench: Bench, served: str, page: Any) -> None:
+    plan = ProjectPlan(name="week one", qids=("2",), people=("ada",), guidelines=f"Mind the ends. {NASTY}")
+    bench.store.add_project(plan, op_id="plan", actor="lead")
+    sit_down(page, served, "ada")
+    assert shown_query(page) == 2
+    assert page.inner_text(".fl-guide summary") == "Guidelines of week one"
+    assert page.inner_text(".fl-guide-text") == f"Mind the ends. {NASTY}"
+    assert page.inner_text(".fl-progress") == "week one · 0 done · 1 left"
+    page.click(".fl-guide summary")
+    page.reload()
+    wait_ready(page)
+    assert not page.is_visible(".fl-guide-text"), "closed in this browser"
+    look(page)
+    page.keyboard.press("n")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=Nothing left for you in week one", timeout=PATIENCE_MS)
+
+
+def test_look_again_opens_a_clip_that_was_just_put_there(bench: Bench, served: str, page: Any) -> None:
+    bench.store.import_rows([row(9, "lost_0.0_4.0")], dataset="other", op_id="o")
+    query_id = bench.store.find("other", 9).id
+    page.context.set_extra_http_headers({"x-user": "ada/annotator"})
+    page.goto(f"{served}/annotate#q={query_id}")
+    page.wait_for_selector("text=videos cut FOLDER", timeout=PATIENCE_MS)
+    write_clip(bench.home.videos / "lost_0.0_4.0.mp4", hue=90)
+    page.click("text=Look again")
+    wait_ready(page)
+    assert shown_query(page) == query_id
+    assert not page.is_visible("text=Look again")
 
 
 def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: Any) -> None:

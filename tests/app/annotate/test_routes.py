@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from annotations import tables
 from annotations.importing import import_file
+from annotations.projects import ProjectPlan
 from annotations.proposers import ANY
 from annotations.records import Edit, Prediction, ProposedMoment
 from annotations.snapshot import take_snapshot
@@ -17,6 +20,7 @@ from app.annotate.service import AnnotationService
 from app.auth.users import GRANTS, Role, User
 from tempo_core.errors import InputError
 from tests.app.annotating import NASTY, Bench, annotator_with, edit_of, fill, open_bench, row, until
+from tests.app.fakes import write_clip
 from train.data.example_files import read_examples
 
 READS = ("/me", "/sample", "/queries/1", "/queries/1/proposal")
@@ -24,6 +28,7 @@ WRITES: dict[str, Any] = {
     "/next": {"op_id": "n"},
     "/queries/1/edits": {"op_id": "e", "parent_id": None, "edit": edit_of((0, 1000))},
     "/queries/1/skip": {"op_id": "s"},
+    "/queries/1/look": {},
     "/sample": {},
     "/sample/remove": {},
 }
@@ -400,6 +405,76 @@ def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: B
     assert "the folder videos of TEMPO_HOME" in missing
     assert said["item"]["message"] == missing
     assert bench.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
+
+
+def test_a_projects_guidelines_and_progress_stand_beside_its_rows(bench: Bench) -> None:
+    plan = ProjectPlan(
+        name="week", qids=("2",), people=("ada",), guidelines="Mind the ends.", blind_share=1.0
+    )
+    bench.store.add_project(plan, op_id="plan", actor="lead")
+    next_row = bench.post("/next", {"op_id": "n1", "besides": []}).json()
+    assert next_row["item"]["edit"]["query_id"] == 2
+    assert next_row["item"]["edit"]["project"] == {"name": "week", "guidelines": "Mind the ends."}
+    assert next_row["item"]["edit"]["blind_share"] == 1.0
+    assert next_row["progress"] == {"done": 0, "left": 1, "project": "week", "waiting": 0, "ended": None}
+    assert bench.get("/queries/1").json()["edit"]["project"] is None
+    others = bench.post("/next", {"op_id": "n2", "besides": []}, who="bo/annotator").json()
+    assert others["item"]["edit"]["query_id"] != 2
+    assert "project" not in others["progress"]
+
+
+def test_a_planted_proposal_looks_like_the_models_and_is_recorded_as_planted(bench: Bench) -> None:
+    name = annotator_with("original-first")
+    ada = f"{name}/annotator"
+    bench.ready(1, who=ada)
+    until(
+        lambda: bench.get("/queries/1/proposal", who=ada).json(),
+        lambda proposal: proposal["state"] == "ready",
+    )
+    decided = bench.store.submit(
+        1,
+        Edit.from_dict(edit_of((1000, 2000), submitted=True)),
+        annotator="cy",
+        parent_id=None,
+        op_id="cy",
+    )
+    bench.store.adjudicate(1, correction_id=decided.id, adjudicator="dee", parent_id=None, op_id="dee")
+    project_id = bench.store.add_project(ProjectPlan(name="week"), op_id="plan", actor="lead")
+    plant = {
+        "query_id": 1,
+        "annotator": name,
+        "project_id": project_id,
+        "correction_id": decided.id,
+        "model_id": "fake-engine",
+        "moments": [[3000, 4000]],
+        "created_at_ms": 1,
+    }
+    with bench.store.database.engine.begin() as connection:
+        connection.execute(insert(tables.plants), plant)
+    for shown in (bench.get("/queries/1", who=ada), bench.get("/queries/1/proposal", who=ada)):
+        model = shown.json().get("edit", shown.json())["model"]
+        assert [(moment["start_ms"], moment["end_ms"]) for moment in model["moments"]] == [(3000, 4000)]
+        assert model["model_id"] == "fake-engine"
+        assert "plant" not in shown.text
+    assert bench.get("/queries/1", who=ada).json()["edit"]["arm"] == "model-first"
+    edit = edit_of((3000, 4000), submitted=True, proposal_id=model["proposal_id"], opening="model")
+    assert bench.save(1, edit, who=ada).status_code == 200
+    stored = bench.store.latest(1, name)
+    assert stored is not None
+    assert (stored.edit.arm, stored.edit.proposal_id) == ("planted", None)
+    (figure,) = bench.store.planted_answers()
+    assert (figure.annotator, figure.answers, figure.kept, figure.right) == (name, 1, 1, 0)
+    assert [version.annotator for version in bench.store.versions(1)] == ["cy"]
+
+
+def test_look_again_finds_a_clip_that_was_just_put_there(bench: Bench) -> None:
+    bench.store.import_rows([row(70, "late")], dataset="other", op_id="late")
+    query_id = bench.store.find("other", 70).id
+    assert "late.mp4 is not here" in bench.get(f"/queries/{query_id}").json()["edit"]["missing_video"]
+    write_clip(bench.home.videos / "late.mp4", hue=200)
+    assert bench.get(f"/queries/{query_id}").json()["edit"]["missing_video"] is not None
+    assert bench.post(f"/queries/{query_id}/look", {}).json()["edit"]["missing_video"] is None
+    assert bench.ready(query_id)["state"] == "ready"
 
 
 def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -> None:

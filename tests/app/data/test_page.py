@@ -9,6 +9,7 @@ import pytest
 
 from annotations.__main__ import main
 from annotations.importing import import_file
+from annotations.projects import ProjectPlan
 from annotations.records import Edit, EditedMoment
 from annotations.store import Store
 from scripts.setup import axe_path
@@ -168,6 +169,7 @@ def test_figures_and_comparison_are_drawn(data: Any, store: Store) -> None:
 def test_axe_finds_nothing_serious_on_any_tab(
     page: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:
+    store.add_project(ProjectPlan(name="week one", guidelines="Mind the ends."), op_id="plan", actor="lead")
     running = serve(store=store)
     page.goto(f"{running.url}/data")
     page.locator("#data-rows td.c1 button").nth(4).click()
@@ -177,6 +179,7 @@ def test_axe_finds_nothing_serious_on_any_tab(
         ("Import", "#data-import", "#data-import-line [role=alert]"),
         ("Export", "#data-export", "#data-export-files a"),
         ("Before and after", "#data-compare", "#data-compare-result table"),
+        ("Projects", "#project-count", "#project-progress dl"),
     ):
         tab(page, name)
         page.locator(button).click()
@@ -184,3 +187,27 @@ def test_axe_finds_nothing_serious_on_any_tab(
         expect(page.locator(button)).to_be_enabled()
         page.mouse.move(0, 0)
         assert serious_in_either_theme(page) == [], name
+
+
+def test_a_project_is_made_changed_and_watched(data: Any, store: Store) -> None:
+    tab(data, "Projects")
+    expect(data.locator("#project-progress")).to_contain_text("There are no projects")
+    data.locator("#project-name input, #project-name textarea").fill("week one")
+    data.locator("#project-count").click()
+    expect(data.locator("#project-line")).to_contain_text("60 rows, 60 answers.")
+    data.locator("#project-make").click()
+    expect(data.locator("#project-line")).to_contain_text("week one is open; nobody takes part yet.")
+    expect(data.locator("#project-progress")).to_contain_text("60 rows wait for a clip")
+    query_id = store.queue(limit=1)[0].query_id
+    store.submit(query_id, edit((1000, 2000)), annotator="ada", parent_id=None, op_id="a")
+    data.locator("#project-state").get_by_text("paused").click()
+    data.locator("#project-save").click()
+    expect(data.locator("#project-edit-line")).to_contain_text("Saved.")
+    expect(data.locator("#project-progress")).to_contain_text("paused")
+    expect(data.locator("#project-progress")).to_contain_text("ada (no longer)")
+    expect(data.locator("#project-progress")).to_contain_text("1 of 60")
+    assert store.projects()[0].state == "paused"
+    # The same name again is explained, and nothing is lost.
+    data.locator("#project-name input, #project-name textarea").fill("week one")
+    data.locator("#project-make").click()
+    expect(data.locator("#project-line")).to_contain_text("There is a project 'week one' already")

@@ -96,6 +96,81 @@ def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, job_queue: J
         assert dataset_clips.look("b").ready is not None
 
 
+def test_a_long_clip_never_holds_up_a_short_one(tmp_path: Path, job_queue: JobQueue) -> None:
+    """The film's copy waits at a gate; the short clip is ready meanwhile, and each says what it waits for."""
+    gate, films = threading.Event(), JobQueue("films")
+
+    def prepare(source: Path, folder: Path, **named: object) -> ClipFacts:
+        if source.stem.startswith("film"):
+            gate.wait(600)
+        return light_prepare(source, folder, **named)  # type: ignore[arg-type]
+
+    def measure(path: Path) -> float:
+        return 1200.0 if path.stem.startswith("film") else 4.0
+
+    with Store(":memory:") as store:
+        vids = ["film", "film-2", "short"]
+        store.import_rows([row(n, vid) for n, vid in enumerate(vids)], dataset="d", op_id="d")
+        dataset_clips = shelf_of(tmp_path, job_queue, store, film_queue=films, measure=measure)
+        dataset_clips.media._prepare = prepare
+        for vid in vids:
+            write_clip(tmp_path / "videos" / f"{vid}.mp4", hue=10 * len(vid))
+        for vid in ("film", "film-2"):
+            dataset_clips.look(vid)
+        assert settled(dataset_clips, "short").ready is not None
+        assert dataset_clips.look("film").preparing == "Preparing the clip, a long one."
+        waiting = until(
+            lambda: dataset_clips.look("film-2").preparing, lambda text: text is not None and "line" in text
+        )
+        assert waiting == "This clip waits for the film film. It is number 2 in line."
+        gate.set()
+        assert settled(dataset_clips, "film").ready is not None
+        assert settled(dataset_clips, "film-2").ready is not None
+    films.close()
+
+
+def test_the_next_rows_are_prepared_ahead_and_the_newest_list_counts(
+    tmp_path: Path, job_queue: JobQueue
+) -> None:
+    began, gate, order = threading.Event(), threading.Event(), list[str]()
+
+    def prepare(source: Path, folder: Path, **named: object) -> ClipFacts:
+        began.set()
+        gate.wait(600)
+        order.append(source.stem)
+        return light_prepare(source, folder, **named)  # type: ignore[arg-type]
+
+    with Store(":memory:") as store:
+        vids = ["a", "b", "c", "d"]
+        store.import_rows([row(n, vid) for n, vid in enumerate(vids)], dataset="d", op_id="d")
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
+        dataset_clips.media._prepare = prepare
+        for number, vid in enumerate(vids):
+            write_clip(tmp_path / "videos" / f"{vid}.mp4", hue=20 * number)
+        dataset_clips.scan_folder(at_once=True)
+        dataset_clips.prepare_ahead("ada", ["a", "b"])
+        assert began.wait(600)
+        dataset_clips.prepare_ahead("ada", ["c"])  # ada has skipped on
+        dataset_clips.look("d")  # and somebody has this one on screen
+        gate.set()
+        assert settled(dataset_clips, "c").ready is not None
+        # What was begun is finished; what is on screen goes before what is for later.
+        assert [vid for vid in order if vid != "a"] == ["d", "c"]
+
+
+def test_somebody_who_says_look_again_waits_for_no_interval(tmp_path: Path, job_queue: JobQueue) -> None:
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "id_60.0_210.0")], dataset="d", op_id="d")
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
+        missing = dataset_clips.look("id_60.0_210.0").missing
+        assert missing is not None
+        assert "from the whole video id, 60 to 210 s: python -m annotations videos cut FOLDER" in missing
+        write_clip(tmp_path / "videos" / "id_60.0_210.0.mp4")
+        assert dataset_clips.look("id_60.0_210.0").missing is not None
+        dataset_clips.look_again("id_60.0_210.0")
+        assert settled(dataset_clips, "id_60.0_210.0").ready is not None
+
+
 def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, job_queue: JobQueue) -> None:
     def fail(*given: object, **named: object) -> list[int]:
         raise VideoError("no pictures")

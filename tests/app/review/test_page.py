@@ -260,6 +260,28 @@ def test_a_decision_waits_for_the_server(page: Any, serve: Callable[..., Running
     assert len(store.verdicts(1)) == 1
 
 
+def test_rows_that_agree_are_decided_at_once_and_taken_back(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    latest = store.latest(1, "bob")
+    assert latest is not None
+    store.submit(1, edit((1000, 2040)), annotator="bob", parent_id=latest.id, op_id="b1-again")
+    running = serve(store=store)
+    opened(page, running)
+    page.locator("#review-adoption > button").click()
+    page.locator("#adoption-preview").click()
+    expect(page.locator("#adoption-rows")).to_contain_text("close answers")
+    expect(page.locator("#adoption-line")).to_contain_text("1 row would be decided.")
+    page.locator("#adoption-adopt").click()
+    expect(page.locator("#adoption-line")).to_contain_text("1 row decided.")
+    verdict = store.verdict(1)
+    assert verdict is not None
+    assert verdict.correction_id == store.versions(1)[0].id
+    page.locator("#adoption-undo").click()
+    expect(page.locator("#adoption-line")).to_contain_text("1 row is open again")
+    assert store.verdict(1) is None
+
+
 def test_figures_unfold(page: Any, serve: Callable[..., RunningApp], store: Store) -> None:
     running = serve(store=store)
     opened(page, running)

@@ -213,7 +213,7 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
     page = ReviewPage(service(store), OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
-    view = page.view
+    view = page.view.figures
     shown = page.figures("", asked_by(Role.ADJUDICATOR))
     assert "2 pairs of answers, 1 repaired proposals." in shown[view.line]
     assert [trace.name for trace in shown[view.agreement].data] == [
@@ -242,7 +242,7 @@ def test_what_was_shown_before_answering_is_told_of_decided_rows(store: Store) -
         2, edit((30_000, 40_000), arm=ADJUDICATION), annotator="eve", parent_id=None, op_id="e"
     )
     store.adjudicate(2, correction_id=own.id, adjudicator="eve", parent_id=None, op_id="d")
-    told = page.figures("", asked_by(Role.ADJUDICATOR))[page.view.anchoring]
+    told = page.figures("", asked_by(Role.ADJUDICATOR))[page.view.figures.anchoring]
     assert kept.edit.arm == "original-first"
     assert "<td>1</td><td>0.00</td><td>0</td><td>–</td><td>1</td><td>100%</td>" in told
     assert "tIoU with the adjudicated answer of at least 0.7" in told

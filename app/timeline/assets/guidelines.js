@@ -1,0 +1,48 @@
+/** What whoever leads a project asks of its annotators, beside the row. Open until somebody closes it in this browser. */
+
+import { el, loadStylesheet, setText } from "./dom.js";
+
+const STORED = "tempo-guidelines-closed";
+
+export async function loadGuidelinesStyle(assets, version) {
+  await loadStylesheet(`${assets}/guidelines.css?v=${version}`);
+}
+
+export function buildGuidelines() {
+  const title = el("summary", { text: "Guidelines" });
+  const text = el("div", { className: "fl-guide-text", attrs: { dir: "auto" } });
+  const node = el("details", { className: "fl-guide", attrs: { hidden: true } }, title, text);
+  let shown = null;
+  node.addEventListener("toggle", () => shown && remember(shown, node.open));
+
+  /** `project` is { name, guidelines } of the row on screen, or null; an empty text takes no room. */
+  function show(project) {
+    shown = null;
+    node.hidden = !project?.guidelines;
+    if (node.hidden) return;
+    setText(title, `Guidelines of ${project.name}`);
+    setText(text, project.guidelines);
+    node.open = !closedNames().includes(project.name);
+    shown = project.name;
+  }
+
+  return { node, show };
+}
+
+function closedNames() {
+  try {
+    const names = JSON.parse(localStorage.getItem(STORED) ?? "[]");
+    return Array.isArray(names) ? names : [];
+  } catch {
+    return []; // a browser that stores nothing shows them every time
+  }
+}
+
+function remember(name, isOpen) {
+  const others = closedNames().filter((other) => other !== name);
+  try {
+    localStorage.setItem(STORED, JSON.stringify(isOpen ? others : [...others, name].slice(-50)));
+  } catch {
+    return; // as above
+  }
+}
