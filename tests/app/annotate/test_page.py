@@ -442,10 +442,10 @@ def test_look_again_opens_a_clip_that_was_just_put_there(bench: Bench, served: s
     page.goto(f"{served}/annotate#q={query_id}")
     page.wait_for_selector("text=videos cut FOLDER", timeout=PATIENCE_MS)
     write_clip(bench.home.videos / "lost_0.0_4.0.mp4", hue=90)
-    page.click("text=Look again")
+    page.click(".fl-look")
     wait_ready(page)
     assert shown_query(page) == query_id
-    assert not page.is_visible("text=Look again")
+    assert not page.is_visible(".fl-look")
 
 
 def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: Any) -> None:
