@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
+from annotations import tables
 from annotations.errors import Conflict, NotFound, OperationReused
+from annotations.projects import ProjectPlan
 from annotations.records import (
     Account,
     Edit,
@@ -302,11 +304,27 @@ def test_raw_sql_cannot_change_or_remove_what_was_said(filled: Store, op: Operat
     ada = filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
     filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
     filled.record_snapshot(sha256="s", path="p", counts={}, actor="dee")
+    bo = filled.submit(2, edit(), annotator="bo", parent_id=None, op_id=op())
+    filled.adjudicate(2, correction_id=bo.id, adjudicator="dee", parent_id=None, op_id="bulk-1:2")
+    filled.withdraw_verdicts("bulk-1", op_id=op(), actor="dee")
+    plant = {
+        "query_id": 1,
+        "annotator": "bo",
+        "project_id": filled.add_project(ProjectPlan(name="p"), op_id=op(), actor="dee"),
+        "correction_id": ada.id,
+        "model_id": "m",
+        "moments": [[1, 2]],
+        "created_at_ms": 1,
+    }
+    with filled.database.engine.begin() as connection:
+        connection.execute(insert(tables.plants), plant)
     before = _dump(filled, table)
     column = {
         "operations": "actor",
         "operation_log": "sha256",
         "correction_moments": "end_ms",
+        "verdict_withdrawals": "actor",
+        "plants": "model_id",
         "snapshots": "path",
     }.get(table, "id")
     statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]
