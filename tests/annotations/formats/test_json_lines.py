@@ -210,6 +210,11 @@ LINE: dict[str, Any] = {"qid": 1, "query": "q", "vid": "v", "pred_relevant_windo
         ({"pred_relevant_windows": 3}, "pred_relevant_windows", "must be a list"),
         ({"pred_relevant_windows": [3]}, "pred_relevant_windows", "must be a list"),
         ({"pred_relevant_windows": [[2, 1, 0.5]]}, "pred_relevant_windows", "end after it starts"),
+        (
+            {"pred_relevant_windows": [[3, 3, 0.5]]},
+            "pred_relevant_windows",
+            "none of the windows has a length",
+        ),
         ({"pred_relevant_windows": [[1, 2, "x"]]}, "pred_relevant_windows", "finite number"),
         ({"pred_saliency_scores": ["x"]}, "pred_saliency_scores", "finite number"),
         ({"model": ""}, "model", "must be text"),

@@ -51,6 +51,14 @@ def test_refusals_of_ra_rft_have_their_reason(tmp_path: Path) -> None:
     assert said(result) == ["3 of 3 queries taken"]
 
 
+@pytest.mark.parametrize(("duration", "shown"), [(0, "0"), (-3, "-3"), ("nine", '"nine"'), (True, "true")])
+def test_a_length_that_is_none_is_named(tmp_path: Path, duration: Any, shown: str) -> None:
+    item = {"video": "v.mp4", "query_text": "a", "timestamp": [1, 2], "duration": duration}
+    result = taken(tmp_path / "x.json", [item])
+    assert result.rows == ()
+    assert f"item 0 (v), GRPO[0]: duration is {shown}; " in said(result)[1]
+
+
 @pytest.mark.parametrize("code", [[], [0, 0], [-1, -1]])
 def test_codes_of_no_moment_in_ra_rft(tmp_path: Path, code: list[int]) -> None:
     result = taken(tmp_path / "x.json", [{"video": "v.mp4", "query_text": "a", "timestamp": code}])
