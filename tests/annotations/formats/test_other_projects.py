@@ -337,6 +337,15 @@ def test_cues_of_subrip(tmp_path: Path) -> None:
     ]
 
 
+def test_cues_of_subrip_without_numbers_keep_their_last_line(tmp_path: Path) -> None:
+    text = "00:00:01,000 --> 00:00:02,000\none\n2 dogs\n\n00:00:03,000 --> 00:00:04,000\ntwo\n4"
+    result = taken(tmp_path / "v.srt", text)
+    assert moments(result) == [
+        ("v/1", "one\n2 dogs", "v", ((1.0, 2.0),)),
+        ("v/2", "two\n4", "v", ((3.0, 4.0),)),
+    ]
+
+
 def test_one_query_a_line_of_timelens2(tmp_path: Path) -> None:
     line = {"video_path": "a/v.mp4", "duration": 9, "query": "q", "span": [[1, 2]], "rollouts": [[0, 1]]}
     grouped = {"video_path": "w.mp4", "duration": 9, "events": [{"query": "r", "span": [[1, 2], [3, 4]]}]}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ def test_an_unedited_split_comes_out_byte_for_byte(shared_data: Path, tmp_path: 
         "MANIFEST.json",
         "LICENSE",
     }
+
+
+def test_a_line_without_ground_truth_stays_as_it_was_spaced(tmp_path: Path) -> None:
+    odd = '{"qid":  9, "query": "q",   "duration": 20, "vid": "abc_-_0.0_20.0"}'
+    path = tmp_path / "highlight_test_release.jsonl"
+    path.write_text(f"{json.dumps(LINE)}\n{odd}", "utf-8")
+    labelled, bare = read(path).rows
+    file = "highlight_test_unlabelled.jsonl"
+    write([labelled, bare], tmp_path / "raw", format="qvhighlights")
+    assert (tmp_path / "raw" / file).read_text().strip("\n") == odd
+    write([labelled, replace(bare, raw=None)], tmp_path / "made", format="qvhighlights")
+    assert json.loads((tmp_path / "made" / file).read_text()) == json.loads(odd)
 
 
 def test_the_same_rows_without_their_lines_make_the_same_bytes(shared_data: Path, tmp_path: Path) -> None:
