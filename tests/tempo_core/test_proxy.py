@@ -105,6 +105,34 @@ def test_the_sound_stays_where_it_was(tmp_path: Path) -> None:
     assert max(level for _, level in frames[2:-2]) == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("whole_packets", "codec", "notes"),
+    [
+        (
+            0,
+            None,
+            (
+                "The sound is damaged after 0.0 s and is cut there.",
+                "The sound cannot be decoded and is left out.",
+            ),
+        ),
+        (30, "aac", ("The sound is damaged after 0.6 s and is cut there.",)),
+    ],
+)
+def test_damaged_sound_is_cut_and_said(
+    tmp_path: Path, whole_packets: int, codec: str | None, notes: tuple[str, ...]
+) -> None:
+    path = write_clip(tmp_path / "clip.mp4", CFR, audio_s=2.4)
+    with av.open(str(path)) as container:
+        packets = [(packet.pos or 0, packet.size) for packet in container.demux(audio=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for position, size in packets[whole_packets:]:
+        content[position : position + size] = bytes(size)
+    path.write_bytes(content)
+    info = normalise(path, tmp_path / "out.mp4")
+    assert (info.notes, info.audio_codec, info.frame_count) == (notes, codec, 60)
+
+
 def test_large_pictures_are_scaled_and_colours_kept(tmp_path: Path) -> None:
     green = np.zeros((560, 840, 3), np.uint8) + np.array([40, 160, 90], np.uint8)
     path = write_clip(tmp_path / "large.mp4", constant(5), size=(560, 840), draw=lambda _: green)
