@@ -93,6 +93,8 @@ WARM = (
 """Imported once, before a process is forked for each mutant."""
 SLOW_TO_TEST = ("app/", "tempo_core/")
 """Run last: their tests make videos, or drive a browser."""
+FEATURES = ("app/", "annotations/formats/")
+"""Where a module is reached through its neighbours: a layout by its page, a format by the list of formats."""
 COMPARISONS = {
     ast.Lt: "<=",
     ast.LtE: "<",
@@ -267,9 +269,9 @@ def imported_with_helpers(path: Path, root: Path) -> frozenset[str]:
 def own_tests(module: str, root: Path) -> list[str]:
     """The test files of a module, nearest first. `tests/` mirrors the packages.
 
-    They are those in the mirrored folder that import it, and in `app/`, where a folder is one feature, the others of
-    that folder and those above it that import it, if only by a helper. A module that no test there imports is tested
-    through the modules of its folder that import it.
+    They are those in the mirrored folder that import it. Where a folder is one feature (FEATURES) its other tests
+    follow, and in `app/` those above it that import the module, if only by a helper. A module that no test there
+    imports is tested through the modules of its folder that import it.
     """
     folder, stem = root / "tests" / Path(module).parent, Path(module).stem
     dotted = module.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
@@ -287,7 +289,8 @@ def own_tests(module: str, root: Path) -> list[str]:
     if module.startswith("app/"):
         outside = sorted((root / "tests/app").glob("test_*.py"))
         tests += [path for path in outside if dotted in imported_with_helpers(path, root)]
-        tests += paths if folder != root / "tests/app" else []
+    if module.startswith(FEATURES) and folder != root / "tests/app":
+        tests += paths
     if not tests:
         users = [path for path in (root / module).parent.glob("*.py") if dotted in imported_modules(path)]
         tests = [path for path in paths if path.stem in {f"test_{user.stem}" for user in users}]

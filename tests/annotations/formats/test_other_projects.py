@@ -63,6 +63,10 @@ def test_a_length_that_is_none_is_named(tmp_path: Path, duration: Any, shown: st
 def test_codes_of_no_moment_in_ra_rft(tmp_path: Path, code: list[int]) -> None:
     result = taken(tmp_path / "x.json", [{"video": "v.mp4", "query_text": "a", "timestamp": code}])
     assert result.rows == (Row(qid="v/0", query="a", vid="v", windows=()),)
+    item = {"video": "v.mp4", "query_text": "a", "timestamp": code, "GRPO": [{"q": "a", "r": True}]}
+    contradicting = taken(tmp_path / "y.json", [item])
+    assert contradicting.rows == ()
+    assert "GRPO.r is true; " in said(contradicting)[1]
 
 
 @pytest.mark.parametrize("relevant", [None, "yes"])
