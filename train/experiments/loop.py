@@ -309,8 +309,7 @@ class _Loop:
                 queue = store.queue(row_filter, limit=size)
                 batch = [item.qid for item in queue]
             write_json(path, batch)
-        rows: list[str] = json.loads(path.read_text())
-        return rows
+        return json.loads(path.read_text())
 
     def _refresh(self, store: Store, folder: Path, registry: Registry, adapter: Path, number: int) -> Path:
         """The adapter after a batch."""

@@ -245,8 +245,7 @@ def run_once(folder: Path, decides: dict[str, Any], run: Callable[[], dict[str, 
     path = folder / "result.json"
     if not path.exists():
         write_json(path, run())
-    result: dict[str, Any] = json.loads(path.read_text())
-    return result
+    return json.loads(path.read_text())
 
 
 def saved_predictions(score: Mapping[str, Any]) -> list[PredictionRow]:

@@ -46,8 +46,6 @@ from train.trainer import (
     unwrapped,
 )
 
-__all__ = ["PirGrpoConfig", "PirGrpoTrainer", "run_pir_grpo"]
-
 SCHEDULERS = {"cosine": "cosine", "constant": "constant_with_warmup"}
 """transformers' names."""
 ROLLOUT_SEED = 7

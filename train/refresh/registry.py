@@ -228,8 +228,7 @@ class Registry:
             ) from error
 
     def _promoted_name(self, base_fingerprint: str) -> str | None:
-        name: str | None = self._state()["bases"].get(base_fingerprint, {}).get("name")
-        return name
+        return self._state()["bases"].get(base_fingerprint, {}).get("name")
 
     def _names(self) -> list[str]:
         folders = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")

@@ -369,8 +369,7 @@ class Refresh:
 
         path = self.folder / "scores.json"
         if path.is_file():
-            scores: dict[str, Any] = read_json(path)
-            return scores
+            return read_json(path)
         self._report(stage="comparing", message="Asking the old and the new model about held-out clips.")
         answers: dict[tuple[str, str], Any] = {}
         total, earlier = 2 * sum(map(len, held_out.values())), 0
