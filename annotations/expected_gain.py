@@ -29,10 +29,11 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from annotations import reading, tables
 from annotations.agreement import matched_tiou
+from annotations.choices import Reason
 from annotations.proposers import ANY, named_proposals
 from annotations.reading import QueryRecords
 from annotations.records import ADJUDICATION, PLANTED
-from annotations.suspicion import REASONS, Reason, confident_moments, suspicions
+from annotations.suspicion import REASONS, confident_moments, suspicions
 from tempo_core.moments import Moment
 
 FEATURES: tuple[str, ...] = ("row", *REASONS, "uncertainty")
@@ -225,7 +226,8 @@ def answer_effects(
 def read_effects(connection: Connection) -> list[AnswerEffect]:
     """`answer_effects` of the whole store, without archived datasets. Read-only."""
     queries = list(reading.answered_records(connection, None))
-    op_ids = [record.op_id for records in queries for record in (*records.corrections, *records.proposals)]
+    op_ids = [correction.op_id for records in queries for correction in records.corrections]
+    op_ids += [proposal.op_id for records in queries for proposal in records.proposals]
     log, twin = tables.operation_log, tables.suspicions
     positions: dict[str, int] = {}
     for ids in reading.chunks(op_ids):

@@ -257,8 +257,8 @@ class Store:
                         "adjudicator": adjudicator,
                         "created_at_ms": operation.at_ms,
                     }
-                    statement = insert(tables.verdicts).returning(tables.verdicts.c.id)
-                    operation.result = connection.execute(statement, values).scalar_one()
+                    insertion = insert(tables.verdicts).returning(tables.verdicts.c.id)
+                    operation.result = connection.execute(insertion, values).scalar_one()
                     suspicion.renew(connection, [query_id])
         statement = select(tables.verdicts).where(tables.verdicts.c.id == operation.result)
         with self.database.read() as connection:

@@ -219,7 +219,7 @@ def _read_packets(
         raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
     names = ("position", "pts", "dts", "duration", "key", "shown", "referred", "layer")
     types = (np.int64, np.int64, np.int64, np.int64, np.bool_, np.bool_, np.bool_, np.int64)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         name: np.array(column, dtype=dtype)
         for name, dtype, column in zip(names, types, zip(*rows, strict=True), strict=True)
     }

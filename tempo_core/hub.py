@@ -365,7 +365,7 @@ class Hub:
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import tqdm
 
-        class NoBar(tqdm):  # type: ignore[misc]
+        class NoBar(tqdm):
             """A progress bar that nobody sees."""
 
             def __init__(self, *args: Any, **options: Any) -> None:

@@ -189,8 +189,8 @@ def read_lines(lines: Iterable[Line], path: Path, options: ReadOptions) -> Itera
             problem = FieldError("verdict", query.cells.get("verdict"), str(error))
         else:
             continue
-        line, place = query.origin.line, query.origin.place
-        yield Problem.of(problem, path.name, line, place=place, raw=repr(query.cells))
+        origin = query.origin
+        yield Problem.of(problem, path.name, origin.line, place=origin.place, raw=repr(query.cells))
 
 
 def _lines(path: Path) -> Iterator[Line]:

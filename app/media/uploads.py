@@ -222,7 +222,7 @@ class OwnedFileBlocks(gr.Blocks):
 
     def __exit__(self, *error: Any) -> None:
         """End a page. Gradio 6.31 makes its whole web app anew here (0.1 s); `queue` makes the one that stays."""
-        made, gradio.blocks.App = gradio.blocks.App, _NoApp  # type: ignore[misc]
+        made, gradio.blocks.App = gradio.blocks.App, _NoApp  # type: ignore[misc, assignment]
         try:
             super().__exit__(*error)
         finally:

@@ -282,6 +282,8 @@ class ModelsService:
         check_checkpoint(folder)
         folder = folder.resolve()
 
+        name = folder_name(folder)
+
         def added(settings: ModelSettings) -> ModelSettings:
             nonlocal name
             same = [known for known, other in settings.folders.items() if other == str(folder)]
@@ -292,7 +294,6 @@ class ModelsService:
                 name, number = f"{folder_name(folder)}-{number}", number + 1
             return replace(settings, folders={**settings.folders, name: str(folder)})
 
-        name = folder_name(folder)
         self.settings.change(added)
         return name
 

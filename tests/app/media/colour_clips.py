@@ -130,7 +130,7 @@ def coded_frame(rgb: np.ndarray, matrix: str, *, full: bool, bits: int) -> av.Vi
             (plane.height, plane.line_size // (2 if bits > 8 else 1)), "<u2" if bits > 8 else "u1"
         )
         rows[:, : plane.width] = np.round(values)
-        plane.update(rows)
+        plane.update(rows.tobytes())
     return frame
 
 
