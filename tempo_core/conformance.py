@@ -19,7 +19,7 @@ import numpy as np
 from tempo_core.errors import InputError
 from tempo_core.protocols.base import Protocol, Timeline
 from tempo_core.sampling import round_step_s
-from tempo_core.video import SampledVideo, VideoInfo, probe, sample
+from tempo_core.video import SampledVideo, VideoInfo, probe, sample, without_twins
 
 ROUNDING_S = 0.05 + 1e-6
 """A stamp in tenths is off by half a tenth at most, UniTime's by a whole one: it rounds twice."""
@@ -86,6 +86,8 @@ def check_protocols(
         # Of all sampled frames, those that are on screen at this protocol's times.
         shown = np.unique(np.searchsorted(every.times_s, times, side="right").clip(1) - 1)
         video = replace(every, times_s=every.times_s[shown], frames=every.frames[shown])
+        if protocol.sampling is None:
+            video = without_twins(video)
         reports.append(_report(Path(path).name, info, video, protocol, problems))
     return reports
 

@@ -42,6 +42,7 @@ from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
 from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
 from tempo_core.thinking import think
+from tempo_core.timestamps import RESOLUTION_S
 from tempo_core.vocabulary import Understanding
 
 if TYPE_CHECKING:
@@ -534,7 +535,7 @@ def sample_for(
 
     Raises InputError when more than `max_frames` were asked for, VideoError for a file that cannot be read truthfully.
     """
-    from tempo_core.video import probe, round_step_s, sample
+    from tempo_core.video import probe, round_step_s, sample, without_twins
 
     report = None if on_progress is None else (lambda share: on_progress("decoding", share))
     if step_s is None and fps is None and protocol is not None and protocol.sampling is not None:
@@ -548,6 +549,9 @@ def sample_for(
         step_s = round_step_s(
             probe(video_path, cancel=cancel).duration_s, defaults.max_frames, finest=defaults.finest_step_s
         )
-    return sample(
+    video = sample(
         video_path, step_s=step_s, fps=fps, max_frames=defaults.max_frames, cancel=cancel, on_progress=report
     )
+    # A clip of variable rate can have two pictures that close together around a sampled time.
+    step_s = step_s if fps is None else 1 / fps
+    return without_twins(video) if step_s is not None and step_s >= RESOLUTION_S else video

@@ -6,7 +6,7 @@ of the video, because a moment ends at the stamp of the first frame after it.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tempo_core.errors import InputError
 
@@ -53,3 +53,12 @@ def format_stamps(times_s: Iterable[float], end_s: float) -> list[str]:
     tenths.append(max(round(end_s / RESOLUTION_S), tenths[-1] + 1))
     digits = max(MIN_DIGITS, len(str(tenths[-1] // 10)))
     return [f"{tenth // 10:0{digits}d}.{tenth % 10}" for tenth in tenths]
+
+
+def distinct_idx(times_s: Sequence[float]) -> list[int]:
+    """Which of the frames to keep so that no two have one stamp: of neighbours that share it, the later.
+
+    A sampled frame is on the screen until the next one is, so the earlier of the two was shown for under 0.1 s.
+    """
+    tenths = [round(time_s / RESOLUTION_S) for time_s in times_s]
+    return [idx for idx, tenth in enumerate(tenths) if tenths[idx + 1 : idx + 2] != [tenth]]

@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from tempo_core.errors import VideoError
 from tempo_core.sampling import check_request, check_size, round_step_s
 from tempo_core.sandbox import ChildAnswer, ChildDied, ChildLimits, open_regular, run_child
+from tempo_core.timestamps import RESOLUTION_S, distinct_idx
 
 __all__ = ["DEFAULT_LIMITS", "SampledVideo", "VideoInfo", "VideoLimits", "probe", "round_step_s", "sample"]
 
@@ -119,6 +120,15 @@ class SampledVideo:
     """What is odd about the file or was lost on the way, in sentences."""
     sha256: str
     """Of the file."""
+
+
+def without_twins(video: SampledVideo) -> SampledVideo:
+    """The video without frames whose stamp the next frame has too; a note says how many they were."""
+    idx = distinct_idx(video.times_s.tolist())
+    if len(idx) == len(video.times_s):
+        return video
+    note = f"{len(video.times_s) - len(idx)} sampled frames less than {RESOLUTION_S} s before the next are left out."
+    return replace(video, times_s=video.times_s[idx], frames=video.frames[idx], notes=(*video.notes, note))
 
 
 def probe(

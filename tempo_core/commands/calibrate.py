@@ -30,12 +30,13 @@ def calibrate(
     """
     from tempo_core.calibration import fit_scaling, write_scaling
     from tempo_core.metrics.pairing import pair
-    from tempo_core.metrics.rows import read_predictions, read_truth
+    from tempo_core.metrics.rows import read_both
 
     if not into.is_dir():
         raise InputError(f"There is no folder {into}. Name the one that holds the checkpoint or the adapter.")
     model_id = predicting_model(predictions)
-    pairs = pair(read_truth(ground_truth), read_predictions(predictions), partial=True)
+    prediction_rows, truth_rows = read_both(predictions, ground_truth)
+    pairs = pair(truth_rows, prediction_rows, partial=True)
     stated = [
         (prediction.relevance, bool(truth.windows), int(cluster))
         for truth, prediction, cluster in zip(pairs.truth, pairs.predictions, pairs.clusters, strict=True)

@@ -134,10 +134,15 @@ def prediction(row: dict[str, Any], answer: "Answer", settings: dict[str, Any]) 
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows with qid, query and vid. Raises InputError naming the line of the first broken one."""
+    """Rows with qid, query and vid. In NA-VMR's files the n-th row of a qid gets the qid `QID#n`.
+
+    Raises InputError naming the line of the first broken one.
+    """
+    from tempo_core.metrics.rows import is_coded_refusal, number_repeats
     from tempo_core.prompt import clean_query
 
     rows: list[dict[str, Any]] = []
+    repeats: list[str] = []
     first_lines: dict[str, int] = {}
     for number, row in _numbered_rows(path):
         for field, types in [("qid", (int, str)), ("query", (str,)), ("vid", (str,))]:
@@ -148,12 +153,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except InputError as error:
             raise InputError(f"{path}, line {number} (qid {row['qid']}): {error}") from error
         if (first := first_lines.setdefault(_key(row["qid"]), number)) != number:
-            raise InputError(
-                f"{path}, line {number}: qid {row['qid']!r} was already in line {first}. Make it unique."
-            )
+            repeats.append(f"line {number}: qid {row['qid']!r} was already in line {first}")
         rows.append(row)
     if not rows:
         raise InputError(f"{path} holds no rows.")
+    if repeats and any(is_coded_refusal(row.get("relevant_windows")) for row in rows):
+        qids = number_repeats([row["qid"] for row in rows])
+        return [{**row, "qid": qid} for row, qid in zip(rows, qids, strict=True)]
+    if repeats:
+        raise InputError(f"{path}, {repeats[0]}. Make it unique.")
     return rows
 
 

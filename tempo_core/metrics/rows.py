@@ -9,7 +9,8 @@ row raises `SubmissionError`, which names every offending line. A predicted wind
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,8 +26,6 @@ CLIP_S = 2
 SHOWN_CHARACTERS = 80
 RELEVANCE_FIELDS = ("relevance", "pred_exist_score", "pred_class")
 """P(some moment matches), as we, Soccer-GMR and NA-VMR name it; the first that a row has counts."""
-NO_MOMENT_WINDOWS = (((0.0, 0.0),), ((-1.0, -1.0),))
-"""How NA-VMR and RA-RFT write that nothing matches."""
 
 
 class FieldError(InputError):
@@ -260,32 +259,87 @@ def read_truth(path: str | Path) -> tuple[TruthRow, ...]:
     """The ground truth in a QVHighlights JSON-lines file; a row with an empty `relevant_windows` is a no-moment row.
 
     Rows whose verdict is `cannot-judge` are left out. Raises SubmissionError (an InputError) that lists each line with
-    a missing or broken field, an impossible window, or a qid seen before.
+    a missing or broken field, an impossible window, or a qid seen before. In NA-VMR's files, which code refusals as
+    [[0, 0]] and give them the qid of the query that they are made from, the n-th row of a qid gets the qid `QID#n`.
     """
-    return _read_rows(path, _truth_row)
+    return _read_rows(path, _truth_row, _has_coded_refusals)
 
 
-def read_predictions(path: str | Path) -> tuple[PredictionRow, ...]:
+def read_predictions(path: str | Path, *, number_repeats: bool = False) -> tuple[PredictionRow, ...]:
     """The predictions in a JSON-lines file: qid, and windows, saliency or a refusal for each.
 
-    Raises SubmissionError (an InputError) that lists each line with a missing or broken field or a qid seen before.
+    Raises SubmissionError (an InputError) that lists each line with a missing or broken field or a qid seen before;
+    with `number_repeats` the n-th row of a qid gets the qid `QID#n` instead.
     """
-    return _read_rows(path, _prediction_row)
+    return _read_rows(path, _prediction_row, lambda _rows: number_repeats)
 
 
 def read_files(predictions: str | Path, truth: str | Path) -> dict[str, Any]:
     """What `evaluate` and its kin take of two files: the rows of both, and their names."""
+    prediction_rows, truth_rows = read_both(predictions, truth)
     return {
-        "predictions": read_predictions(predictions),
-        "truth": read_truth(truth),
+        "predictions": prediction_rows,
+        "truth": truth_rows,
         "files": {"predictions": str(predictions), "ground_truth": str(truth)},
     }
 
 
-def _read_rows(path: str | Path, read_row: Callable[[_Fields], Row | None]) -> tuple[Row, ...]:
+def read_both(
+    predictions: str | Path, truth: str | Path
+) -> tuple[tuple[PredictionRow, ...], tuple[TruthRow, ...]]:
+    """The two files of one evaluation. Where the ground truth is NA-VMR's, repeated qids are told apart by their order,
+    as its evaluator does. Raises SubmissionError, also where the predictions leave open which of the queries of a
+    qid they answer."""
+    truth_rows = read_truth(truth)
+    is_numbered = _has_coded_refusals(truth_rows)
+    prediction_rows = read_predictions(predictions, number_repeats=is_numbered)
+    if is_numbered:
+        numbers = {f"{row.qid}" for row in truth_rows if "#" in str(row.qid)}
+        first_of_several = {name.partition("#")[0] for name in numbers}
+        answered = {f"{row.qid}" for row in prediction_rows}
+        unclear = [
+            Problem.of(
+                FieldError(
+                    "qid", row.qid, "several queries have it, and the row has no vid to tell them apart"
+                ),
+                str(predictions),
+                row.line,
+                qid=row.qid,
+            )
+            for row in prediction_rows
+            if f"{row.qid}" in first_of_several and f"{row.qid}#2" not in answered and row.vid is None
+        ]
+        if unclear:
+            raise SubmissionError(unclear)
+    return prediction_rows, truth_rows
+
+
+def number_repeats(qids: Iterable[Qid]) -> Iterator[Qid]:
+    """The ids, the n-th of a kind as `QID#n`."""
+    uses: Counter[Qid] = Counter()
+    for qid in qids:
+        uses[qid] += 1
+        yield qid if uses[qid] == 1 else f"{qid}#{uses[qid]}"
+
+
+def is_coded_refusal(windows: object) -> bool:
+    """Whether `relevant_windows` is a code for "nothing matches", as NA-VMR and RA-RFT write it."""
+    return isinstance(windows, list) and windows in ([[0, 0]], [[-1, -1]])
+
+
+def _has_coded_refusals(rows: Sequence[TruthRow]) -> bool:
+    return any(is_coded_refusal(row.fields.get("relevant_windows")) for row in rows)
+
+
+def _read_rows(
+    path: str | Path,
+    read_row: Callable[[_Fields], Row | None],
+    numbers_repeats: Callable[[Sequence[Row]], bool],
+) -> tuple[Row, ...]:
     """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
     rows: list[Row] = []
     problems: list[Problem] = []
+    repeats: list[Problem] = []
     first_lines: dict[Qid, int] = {}
     for line in read_json_lines(Path(path)):
         if isinstance(line, Problem):
@@ -299,11 +353,18 @@ def _read_rows(path: str | Path, read_row: Callable[[_Fields], Row | None]) -> t
             fields.qid is not None
             and (first := first_lines.setdefault(fields.qid, fields.line)) != fields.line
         ):
-            fields.refuse("qid", fields.qid, f"it was given on line {first} already; each query stands once")
+            error = FieldError(
+                "qid", fields.qid, f"it was given on line {first} already; each query stands once"
+            )
+            repeats.append(Problem.of(error, str(path), fields.line, qid=fields.qid))
         problems += fields.problems
         rows.append(row)
-    if problems:
-        raise SubmissionError(problems)
+    if repeats and numbers_repeats(rows):
+        names = number_repeats([row.qid for row in rows])
+        rows = [dataclasses.replace(row, qid=name) for row, name in zip(rows, names, strict=True)]
+        repeats = []
+    if problems or repeats:
+        raise SubmissionError(sorted([*problems, *repeats], key=lambda problem: problem.line))
     if not rows:
         raise InputError(f"{path} holds no rows; give a JSON-lines file with one query on each line.")
     return tuple(rows)
@@ -315,7 +376,7 @@ def _truth_row(row: _Fields) -> TruthRow | None:
     qid = row.need_qid()
     duration_s = row.number("duration", "it must be a number of seconds above 0", lambda x: x > 0)
     windows = row.windows("relevant_windows", 2)
-    if windows in NO_MOMENT_WINDOWS:
+    if is_coded_refusal(row.data.get("relevant_windows")):
         windows = ()
     if windows is None and "relevant_windows" not in row.data:
         row.refuse(

@@ -259,6 +259,15 @@ def test_broken_rows_are_named(no_line: Any, rows: Path, checkpoint: Path, line:
     assert says in answer_data
 
 
+def test_repeated_qids_of_coded_refusals_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "combined.jsonl"
+    line = {"qid": 7, "query": "a", "vid": "v1", "relevant_windows": [[1, 2]]}
+    path.write_text(
+        json.dumps(line) + "\n" + json.dumps({**line, "vid": "v2", "relevant_windows": [[0, 0]]}) + "\n"
+    )
+    assert [(row["qid"], row["vid"]) for row in read_rows(path)] == [(7, "v1"), ("7#2", "v2")]
+
+
 def test_rows_may_hold_line_separators(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     row = {"qid": "a", "query": "one\u2028two", "vid": "v"}

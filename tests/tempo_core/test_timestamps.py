@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tempo_core.errors import InputError
-from tempo_core.timestamps import format_stamps
+from tempo_core.timestamps import distinct_idx, format_stamps
 
 
 @st.composite
@@ -59,3 +59,19 @@ def test_an_end_right_after_the_last_frame_gets_the_next_tenth() -> None:
 def test_broken_clocks_are_refused(times: list[float], end_s: float, says: str) -> None:
     with pytest.raises(InputError, match=says):
         format_stamps(times, end_s)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "idx"),
+    [
+        ([0.0, 0.5, 1.0], [0, 1, 2]),
+        ([0.0, 0.04, 1.8], [1, 2]),
+        ([0.46, 0.52], [1]),
+        ([0.44, 0.46], [0, 1]),
+        ([], []),
+    ],
+)
+def test_no_two_of_the_distinct_frames_share_a_stamp(times_s: list[float], idx: list[int]) -> None:
+    assert distinct_idx(times_s) == idx
+    if idx:
+        format_stamps([times_s[place] for place in idx], times_s[-1] + 1)

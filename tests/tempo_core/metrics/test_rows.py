@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tempo_core.errors import InputError
-from tempo_core.metrics import SubmissionError, read_predictions, read_truth
+from tempo_core.metrics import SubmissionError, read_both, read_predictions, read_truth
 from tests.tempo_core.metrics.builders import write_rows
 
 GOOD_TRUTH = {"qid": 1, "query": "q", "vid": "a_0.0_10.0", "duration": 10, "relevant_windows": [[0, 4]]}
@@ -131,3 +131,31 @@ def test_a_long_value_is_shortened(tmp_path: Path) -> None:
     with pytest.raises(SubmissionError) as caught:
         read_predictions(write_rows(tmp_path / "p", [GOOD_PREDICTION | {"query": ["x" * 500]}]))
     assert len(caught.value.problems[0].value) == 80
+
+
+REFUSED = GOOD_TRUTH | {
+    "vid": "other",
+    "relevant_windows": [[0, 0]],
+    "relevant_clip_ids": [],
+    "saliency_scores": [[]],
+}
+
+
+def test_repeated_qids_of_coded_refusals_are_told_apart_by_their_order(tmp_path: Path) -> None:
+    """Moment of Untruth's combined files give a refusal the qid of the query that it is made from."""
+    truth = write_rows(tmp_path / "g.jsonl", [GOOD_TRUTH, REFUSED, GOOD_TRUTH | {"qid": 2}, REFUSED])
+    predictions = write_rows(
+        tmp_path / "p.jsonl", [GOOD_PREDICTION | {"qid": qid, "vid": "v"} for qid in (1, 1, 2, 1)]
+    )
+    prediction_rows, truth_rows = read_both(predictions, truth)
+    assert [row.qid for row in truth_rows] == [row.qid for row in prediction_rows] == [1, "1#2", 2, "1#3"]
+    assert [bool(row.windows) for row in truth_rows] == [True, False, True, False]
+
+
+def test_elsewhere_and_where_the_order_says_nothing_repeated_qids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SubmissionError, match="given on line 1 already"):
+        read_truth(write_rows(tmp_path / "g.jsonl", [GOOD_TRUTH, GOOD_TRUTH]))
+    truth = write_rows(tmp_path / "g.jsonl", [GOOD_TRUTH, REFUSED])
+    without_vid = {name: value for name, value in GOOD_PREDICTION.items() if name != "vid"}
+    with pytest.raises(SubmissionError, match="several queries have it, and the row has no vid"):
+        read_both(write_rows(tmp_path / "p.jsonl", [without_vid]), truth)
