@@ -83,6 +83,8 @@ class Answer:
     notes: list[str] = field(default_factory=list)
     """What a person should know before they believe it: nothing for a model that is asked as it was trained and was
     taught to refuse."""
+    clip_end_s: float | None = field(default=None, compare=False)
+    """Where the clip ends, for the timeline of `_repr_html_`; no part of the JSON object."""
     understood: Understanding | None = None
     """Whether the model knows what was asked for; None where it does not say which words it was taught."""
 
@@ -90,6 +92,12 @@ class Answer:
     def is_understood(self) -> bool:
         """Whether the answer is about the clip: moments or the refusal."""
         return self.understood is None or self.understood.is_understood
+
+    def _repr_html_(self) -> str:
+        """The answer as a timeline, for Jupyter."""
+        from tempo_core.answer_view import answer_html
+
+        return answer_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The one documented JSON object of an answer, the same in the CLI, the HTTP API and the store."""
@@ -395,6 +403,7 @@ class Engine(Backend):
         laps.append(time.perf_counter())
         stages = ("question_s", "answer_s", "ranking_s")
         return Answer(
+            clip_end_s=end_s,
             moments=moments,
             confidences=confidences,
             relevance=relevance,

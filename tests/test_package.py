@@ -35,3 +35,12 @@ def test_a_console_script_is_a_command(script: str, capsys: pytest.CaptureFixtur
     module, _, function = PROJECT["project"]["scripts"][script].partition(":")
     assert getattr(importlib.import_module(module), function)(["--help"]) == 0
     assert "Usage" in capsys.readouterr().out
+
+
+def test_the_extras_are_pinned_and_the_packages_are_typed() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert set(extras) == {"postgres", "gpu", "cluster"}
+    assert all("==" in requirement for requirements in extras.values() for requirement in requirements)
+    developing = (ROOT / "requirements-dev.txt").read_text()
+    assert all(requirement in developing for requirement in extras["postgres"])
+    assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
