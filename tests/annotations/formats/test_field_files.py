@@ -35,6 +35,14 @@ WEBVTT = {
         ("vtt_a_style_region/13", "a person & pours", ((3.0, 6.0),)),
         ("vtt_a_style_region/16", "second", ((7.0, 8.0),)),
     ],
+    "vtt_b_same_text.vtt": [
+        ("vtt_b_same_text/3", "a person pours", ((3.0, 6.0),)),
+        ("vtt_b_same_text/6", "a person pours", ((8.0, 9.0),)),
+    ],
+    "vtt_c_numbered.vtt": [
+        (1, "first thing", ((3.0, 6.0),)),
+        (2, "second thing", ((5.0, 9.0),)),
+    ],
     "vtt_d_step_ids.vtt": [
         ("step-1", "pour the water", ((3.0, 6.0),)),
         ("step-2", "stir the pot", ((7.0, 9.0),)),
@@ -262,3 +270,51 @@ def test_a_known_row_gets_the_split_that_it_lacked(
     assert main(export) == 0
     written = (tmp_path / "out" / "highlight_val_corrected.jsonl").read_text("utf-8")
     assert written == (field / "highlight_val_release.jsonl").read_text("utf-8").rstrip("\n")
+
+
+def test_a_cue_without_text_is_named_and_the_others_are_read(field: Path) -> None:
+    result = take(field / "vtt_g_empty_cue.vtt")
+    assert [(row.query, row.windows) for row in result.rows] == [("stir", ((7.0, 9.0),))]
+    assert len(result.omissions) + len(result.problems) == 1
+
+
+def test_the_star_marks_the_truth_beside_the_others(field: Path) -> None:
+    (row,) = take(field / "ls_i_ground_truth_star.json").rows
+    assert row.windows == ((3.0, 6.0),)
+    assert [version.windows for version in row.annotations or ()] == [((3.16, 6.0),)]
+
+
+def test_a_region_of_another_kind_is_named(field: Path) -> None:
+    result = take(field / "ls_l_other_type.json")
+    assert [row.annotations for row in result.rows] == [None]
+    assert "holds 'timeserieslabels'" in result.omissions[0].reason
+    assert [str(item) for item in result.contents] == ["0 of 1 regions taken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("ls_d_nolabel_submitted.json", "an empty annotation must choose no-moment"),
+        ("ls_e_overlap_same.json", "overlap"),
+        ("ls_f_float_frames.json", "whole number"),
+        ("pred_a_strings.jsonl", "number"),
+        ("pred_b_nan.jsonl", "NaN is not a JSON number"),
+        ("pred_c_no_score.jsonl", "[start, end, score]"),
+        ("pred_e_negative_start.jsonl", "0 or later"),
+        ("pred_f_reversed.jsonl", "must end after it starts"),
+        ("pred_g_flat.jsonl", "list"),
+        ("pred_i_null.jsonl", "list"),
+        ("pred_l_answer_text.jsonl", "missing"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_its_place_and_rule(field: Path, name: str, rule: str) -> None:
+    result = take(field / name)
+    assert [row for row in result.rows if row.annotations or row.windows] == []
+    assert len(result.problems) == 1
+    assert rule in result.problems[0].rule
+    assert result.problems[0].line == 1
+
+
+def test_an_id_of_text_stays_text(field: Path) -> None:
+    (row,) = take(field / "pred_j_qid_text.jsonl").rows
+    assert (row.qid_value, [version.windows for version in row.annotations or ()]) == ("1", [((3.0, 6.0),)])
