@@ -300,7 +300,7 @@ def test_a_region_of_another_kind_is_named(field: Path) -> None:
         ("pred_a_strings.jsonl", "number"),
         ("pred_b_nan.jsonl", "NaN is not a JSON number"),
         ("pred_c_no_score.jsonl", "[start, end, score]"),
-        ("pred_e_negative_start.jsonl", "0 or later"),
+        ("pred_e_negative_start.jsonl", "cannot start before 0"),
         ("pred_f_reversed.jsonl", "must end after it starts"),
         ("pred_g_flat.jsonl", "list"),
         ("pred_i_null.jsonl", "list"),
