@@ -7,7 +7,14 @@ rules of other benchmarks. The modules, in the order in which data passes throug
 """
 
 from tempo_core.metrics.evaluation import Evaluation, compare, evaluate, evaluate_files
-from tempo_core.metrics.rows import PredictionRow, SubmissionError, TruthRow, read_predictions, read_truth
+from tempo_core.metrics.rows import (
+    PredictionRow,
+    SubmissionError,
+    TruthRow,
+    read_both,
+    read_predictions,
+    read_truth,
+)
 
 __all__ = [
     "Evaluation",
@@ -17,6 +24,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_files",
+    "read_both",
     "read_predictions",
     "read_truth",
 ]
