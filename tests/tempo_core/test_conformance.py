@@ -81,17 +81,9 @@ def test_the_command_checks_a_folder(folder: Path, capsys: pytest.CaptureFixture
 
 def test_of_two_frames_with_one_stamp_the_later_is_sampled(tmp_path: Path) -> None:
     write_clip(tmp_path / "burst.mp4", [0.0, 0.04, 1.8, 1.84])
-<<<<<<< HEAD
-    write_clip(tmp_path / "good.mp4", constant(30))
-    assert main(["conform", str(tmp_path), "--json"]) == 1
-    data = json.loads(capsys.readouterr().out)
-    assert "would share the stamp" in data["files"][0]["refusal"]
-    assert [report["conforms"] for report in data["files"]] == [False, True]
-=======
     report = check_file(tmp_path / "burst.mp4", protocol_named("tempo"))
     assert report.problems == ()
     assert report.n_frames == 1
->>>>>>> f582cb2 (Repeated qids of NA-VMR's combined files are told apart by their order; frames that share a stamp are sampled once)
 
 
 def test_an_unreadable_file_fails_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
