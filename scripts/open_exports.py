@@ -93,7 +93,7 @@ class Workshop:
         if not target.exists():
             copy = self.repositories / name.replace("/", "+") / "repo"
             source = str(copy) if copy.exists() else f"https://github.com/{name}"
-            done = subprocess.run(["git", "clone", "-q", "--depth", "1", source, target], check=False)
+            done = subprocess.run(["git", "clone", "-q", source, target], check=False)
             if done.returncode:
                 raise Unavailable(f"{source} cannot be cloned")
         return target
