@@ -87,15 +87,15 @@ class Workshop:
             subprocess.run([python, "-m", "pip", "install", "--quiet", *ENVIRONMENTS[name]], check=True)
         return python
 
-    def checkout(self, name: str) -> Path:
-        """The files of a GitHub repository, from a bare copy OWNER+NAME/repo where there is one."""
+    def checkout(self, name: str, *paths: str) -> Path:
+        """Folders of a GitHub repository, from a bare copy OWNER+NAME/repo where there is one."""
         target = self.folder / "checkouts" / name.replace("/", "+")
         if not target.exists():
             copy = self.repositories / name.replace("/", "+") / "repo"
             source = str(copy) if copy.exists() else f"https://github.com/{name}"
-            done = subprocess.run(["git", "clone", "-q", source, target], check=False)
-            if done.returncode:
+            if subprocess.run(["git", "clone", "-q", "-n", source, target], check=False).returncode:
                 raise Unavailable(f"{source} cannot be cloned")
+            subprocess.run(["git", "-C", target, "checkout", "-q", "HEAD", "--", *paths], check=True)
         return target
 
     def inside(self, environment: str, check: str, *arguments: str | Path) -> list[Opened]:
@@ -527,9 +527,15 @@ TOOLS: dict[str, Callable[[Workshop], Any]] = {
     "webvtt": lambda shop: shop.inside("readers", "cues"),
     "track": open_track,
     "tables": lambda shop: shop.inside("readers", "tables"),
-    "evaluator": lambda shop: shop.inside("readers", "evaluator", shop.checkout(REPOSITORIES[0])),
-    "lighthouse": lambda shop: shop.inside("trainers", "lighthouse", shop.checkout(REPOSITORIES[1])),
-    "llama-factory": lambda shop: shop.inside("trainers", "llama-factory", shop.checkout(REPOSITORIES[2])),
+    "evaluator": lambda shop: shop.inside(
+        "readers", "evaluator", shop.checkout(REPOSITORIES[0], "standalone_eval")
+    ),
+    "lighthouse": lambda shop: shop.inside(
+        "trainers", "lighthouse", shop.checkout(REPOSITORIES[1], "lighthouse", "training")
+    ),
+    "llama-factory": lambda shop: shop.inside(
+        "trainers", "llama-factory", shop.checkout(REPOSITORIES[2], "src")
+    ),
     "label-studio": open_label_studio,
 }
 
