@@ -1,7 +1,7 @@
 /** The bar under the picture: every action of the keyboard has a button here. */
 
 import { button, el, icon, setText } from "./dom.js";
-import { clock } from "./format.js";
+import { timeText } from "./format.js";
 
 const ICONS = {
   play: "M4 2.5v11l9-5.5z",
@@ -64,7 +64,7 @@ export function buildControls(actions) {
 }
 
 export function showTime(controls, state) {
-  setText(controls.time, state.hasAxis ? `${clock(state.playhead_s)} / ${clock(state.duration_s)}` : "0:00.00");
+  setText(controls.time, state.hasAxis ? `${timeText(state.playhead_s)} / ${timeText(state.duration_s)}` : "0:00.00");
   setText(controls.frame, state.frame_idx === null ? "" : `frame ${state.frame_idx}`);
 }
 

@@ -1,7 +1,7 @@
 /** What is asked in words: why nothing matches, a comment, a better wording of the query, which of two versions holds. */
 
 import { button, dialog, el } from "./dom.js";
-import { clock, VERDICTS } from "./format.js";
+import { timeText, VERDICTS } from "./format.js";
 import { matchMoments } from "./moments.js";
 
 /** The answers to "why is there no moment": an unclear or missing video is no evidence that nothing matches. */
@@ -165,7 +165,7 @@ function versionsTable(yours, theirs) {
 /** [name, yours, theirs] for the verdict, every moment, and every field that either has. */
 function versionRows(yours, theirs) {
   const versions = [yours, theirs];
-  const times = (moment) => (moment ? `${clock(moment.start_ms / 1000)} – ${clock(moment.end_ms / 1000)}` : "–");
+  const times = (moment) => (moment ? `${timeText(moment.start_ms / 1000)} – ${timeText(moment.end_ms / 1000)}` : "–");
   const moments = pairsByTime(yours.moments, theirs.moments).map((pair, idx) => [`Moment ${idx + 1}`, ...pair.map(times)]);
   const fields = FIELDS.map(([name, title]) => [title, ...versions.map((edit) => fieldText(edit[name]))])
     .filter(([, ...texts]) => texts.some(Boolean))

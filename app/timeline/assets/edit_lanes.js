@@ -4,7 +4,7 @@
  */
 
 import { el, keyed, setAttr, setStyle, setText } from "./dom.js";
-import { clock, plural, secondsText, VERDICTS } from "./format.js";
+import { plural, secondsText, timeText, VERDICTS } from "./format.js";
 import { itemOf, lengthText, placeBox, spanHover, spokenSpan, wordsEntry, wordsNode } from "./lane_parts.js";
 import { drawOverview, LANES, tokensNote } from "./lanes.js";
 import { counterpart, edgeLimits, EDGES, overlapMs } from "./moments.js";
@@ -185,8 +185,8 @@ function hoverMine({ view: { editor }, viewport }, time_s) {
   const frame_idx = Math.min(frames.count - 1, Math.floor(time_s * frames.fps + 1e-6));
   const rivals = rivalEdges(editor)
     .filter(({ ms }) => Math.abs(viewport.x(ms / 1000) - viewport.x(time_s)) <= TICK_REACH_PX)
-    .map(({ ms, edge, source }) => `${RIVALS[source]} ${edge}: ${clock(ms / 1000)}`);
-  return [...(spanHover("Mine", moments, time_s) ?? []), ...rivals, `${clock(time_s)} · frame ${frame_idx}`];
+    .map(({ ms, edge, source }) => `${RIVALS[source]} ${edge}: ${timeText(ms / 1000)}`);
+  return [...(spanHover("Mine", moments, time_s) ?? []), ...rivals, `${timeText(time_s)} · frame ${frame_idx}`];
 }
 
 /** Finger-sized handles below the selected moment: start to the left of its edge, end to the right. */

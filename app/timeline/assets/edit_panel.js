@@ -5,7 +5,7 @@
  */
 
 import { button, el, icon, keyButton, keyed, setAttr, setText } from "./dom.js";
-import { percent, secondsText, VERDICTS } from "./format.js";
+import { parseTime, percent, secondsText, timeText, timeUnit, VERDICTS } from "./format.js";
 import { buildLoupe, showLoupe } from "./loupe.js";
 import { counterpart, matchedTiou, setF1 } from "./moments.js";
 import { originWords } from "./edit_lanes.js";
@@ -30,8 +30,7 @@ export function buildEditHead(view) {
   const words = el(
     "div",
     { className: "tl-head-words" },
-    el("div", { className: "tl-query-row" }, query, pencil),
-    imported,
+    el("div", { className: "tl-query-box" }, el("div", { className: "tl-query-row" }, query, pencil), imported),
     el("div", { className: "tl-chip-row" }, chips, agreement, flag, note),
   );
   const node = el("div", { className: "tl-head" }, words, slot);
@@ -61,11 +60,11 @@ function showChips(chips, item) {
   const key = JSON.stringify(entries);
   if (chips.dataset.key === key) return;
   chips.dataset.key = key;
-  const chip = ([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind } });
+  const chip = ([text, kind]) => el("span", { className: "tl-chip", text, attrs: { "data-kind": kind, title: text } });
   chips.replaceChildren(...entries.map(chip));
 }
 
-/** "Yours against the original: tIoU 0.83 · F1@.5 1.00 · F1@.7 0.50" */
+/** "To the original: tIoU 0.83 · F1@.5 1.00 · F1@.7 0.50" */
 function agreementText({ moments, item, doc }) {
   if (doc.verdict === "cannot-judge") return "";
   const original = item.original.moments;
@@ -74,7 +73,7 @@ function agreementText({ moments, item, doc }) {
     `F1@.5 ${setF1(moments, original, 0.5).toFixed(2)}`,
     `F1@.7 ${setF1(moments, original, 0.7).toFixed(2)}`,
   ];
-  return `Yours against the original: ${scores.join(" · ")}`;
+  return `To the original: ${scores.join(" · ")}`;
 }
 
 // ---- beside the picture
@@ -87,7 +86,9 @@ export function buildEditPanel(view) {
   const title = el("div", { className: "tl-row" }, el("h3", { text: "Your moments" }), add);
   const slot = el("div", { className: "tl-slot" });
   const attrs = { "aria-label": "Your answer" };
-  const node = el("section", { className: "tl-aside tl-bench", attrs }, loupe.node, edge.node, title, list, slot);
+  const look = el("div", { className: "tl-look" }, loupe.node, edge.node);
+  const answer = el("div", { className: "tl-answer" }, title, list, slot);
+  const node = el("section", { className: "tl-aside tl-bench", attrs }, look, answer);
   return { node, loupe, edge, list, slot };
 }
 
@@ -133,7 +134,7 @@ function showEdgeCard(card, { editor, snaps, dragging }) {
   const moment = editor.selected;
   const active = Boolean(moment && edge);
   for (const node of card.nudges) node.disabled = !active;
-  setText(card.value, active ? `${secondsText(moment[`${edge}_ms`] / 1000, 2)} s` : "–");
+  setText(card.value, active ? `${timeText(moment[`${edge}_ms`] / 1000)}${timeUnit.value === "seconds" ? " s" : ""}` : "–");
   setText(card.origin, active ? originWords(moment, edge, snaps) : "no edge active");
   if (dragging) return;
   for (const [source, [title, keys]] of Object.entries(SOURCES)) {
@@ -141,7 +142,7 @@ function showEdgeCard(card, { editor, snaps, dragging }) {
     const spans = editor.item?.arm === "blind" ? [] : (editor.item?.[source]?.moments ?? []);
     const span = active ? counterpart(moment, spans, edge) : null;
     choice.disabled = !span;
-    setText(choice.firstChild, span ? `${title} ${secondsText(span[`${edge}_ms`] / 1000, 2)}` : title);
+    setText(choice.firstChild, span ? `${title} ${timeText(span[`${edge}_ms`] / 1000)}` : title);
     setText(choice.lastChild, keys[edge ?? "start"]);
     choice.setAttribute("aria-pressed", String(Boolean(span) && moment[`${edge}_source`] === source));
   }
@@ -150,8 +151,8 @@ function showEdgeCard(card, { editor, snaps, dragging }) {
 function buildRow(id, view) {
   const { editor, actions } = view;
   const field = (edge) => {
-    const input = el("input", { attrs: { type: "number", min: "0", "data-edge": edge } });
-    const change = () => input.value !== "" && actions.setTime(id, edge, Number(input.value));
+    const input = el("input", { attrs: { type: "text", inputmode: "decimal", autocomplete: "off", "data-edge": edge } });
+    const change = () => changeTime(input, id, edge, view);
     input.addEventListener("change", change);
     input.addEventListener("focus", () => editor.select({ id, edge }));
     input.addEventListener("keydown", (event) => leaveField(event, input, view));
@@ -159,16 +160,31 @@ function buildRow(id, view) {
   };
   const pick = button("tl-index", null, () => actions.selectMoment(editor.moments.find((m) => m.id === id)));
   const remove = keyButton("×", "", () => editor.apply({ type: "deleteMoment", id }), { className: "tl-remove" });
-  const merge = keyButton("Merge with the next", "M", () => editor.apply({ type: "merge", id }), { className: "tl-merge" });
+  const merge = keyButton("⇥⇤", "", () => editor.apply({ type: "merge", id }), { className: "tl-merge" });
+  merge.title = "Merge with the next (M)";
   const fields = [field("start"), field("end")];
   const length = el("span", { className: "tl-length" });
-  const row = el("li", {}, pick, fields[0], el("span", { text: "–" }), fields[1], length, remove, merge);
+  const row = el("li", {}, pick, fields[0], el("span", { text: "–" }), fields[1], length, merge, remove);
   row.parts = { pick, remove, merge, fields, length };
   return row;
 }
 
-/** Enter keeps what was typed, Escape forgets it; both lead back to the timeline. */
+/** What cannot be read as a time is said, and the edge stays where it is. */
+function changeTime(input, id, edge, view) {
+  const seconds = parseTime(input.value);
+  if (Number.isFinite(seconds)) return view.actions.setTime(id, edge, seconds);
+  view.say(`“${input.value}” is no time. Type it as 11:00.5 or as 660.5.`);
+  input.value = input.defaultValue;
+  return undefined;
+}
+
+/** Enter keeps what was typed, Escape forgets it; both lead back to the timeline. Up and down move by a frame. */
 function leaveField(event, input, view) {
+  const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+  if (step) {
+    event.preventDefault();
+    view.actions.nudge({ frames: step }, { repeat: event.repeat });
+  }
   if (event.key !== "Enter" && event.key !== "Escape") return;
   if (event.ctrlKey || event.metaKey) return;
   event.preventDefault();
@@ -185,7 +201,7 @@ function showRow({ parts, classList }, moment, idx, { editor, dragging }) {
   classList.toggle("tl-current", isSelected);
   for (const input of parts.fields) {
     const { edge } = input.dataset;
-    const text = secondsText(moment[`${edge}_ms`] / 1000, 2);
+    const text = timeText(moment[`${edge}_ms`] / 1000);
     if (input.defaultValue !== text) input.defaultValue = input.value = text;
     input.dataset.source = moment[`${edge}_source`];
   }
@@ -195,14 +211,14 @@ function showRow({ parts, classList }, moment, idx, { editor, dragging }) {
   parts.length.title = isShort ? "Shorter than one clip of the dataset" : "";
   if (dragging) return;
   for (const input of parts.fields) {
-    input.step = String(Number((1 / editor.clock.fps).toFixed(4)));
     const edge = input.dataset.edge === "start" ? "Start" : "End";
-    input.setAttribute("aria-label", `${edge} of moment ${idx + 1}, seconds`);
+    input.setAttribute("aria-label", `${edge} of moment ${idx + 1}, time`);
   }
   parts.pick.setAttribute("aria-label", `Go to moment ${idx + 1}`);
   parts.remove.setAttribute("aria-label", `Remove moment ${idx + 1}`);
   const isNear = next && next.start_ms - moment.end_ms <= (editor.item.grid_ms ?? MERGE_GAP_MS);
-  parts.merge.hidden = !isNear || !isSelected;
+  parts.merge.toggleAttribute("data-off", !isNear); // it keeps its place
+  parts.merge.setAttribute("aria-label", `Merge moment ${idx + 1} with the next`);
 }
 
 // ---- the verdict
@@ -227,8 +243,8 @@ export function buildVerdict(view) {
   const group = el("div", { className: "fl-verdicts", attrs }, ...choices);
   group.addEventListener("keydown", (event) => walkRadios(event, choices));
   const marks = el("div", { className: "fl-marks" }, flag, comment);
-  const title = el("h3", { text: "Verdict" });
-  const node = el("section", { className: "fl-verdict", attrs: { "aria-label": "Verdict" } }, title, group, why, marks);
+  const title = el("div", { className: "tl-row" }, el("h3", { text: "Verdict" }), marks);
+  const node = el("section", { className: "fl-verdict", attrs: { "aria-label": "Verdict" } }, title, group, why);
 
   function show() {
     const { doc, item } = editor;

@@ -16,6 +16,7 @@ import { FrameGrabber } from "./frame_grabber.js";
 import { EDITING_BINDINGS } from "./key_bindings.js";
 import { buildKeySheet } from "./key_sheet.js";
 import { KeyMap } from "./keyboard.js";
+import { Layout, PictureWindow } from "./layout.js";
 import { Reaction } from "./reaction.js";
 import { snapCandidates } from "./snapping.js";
 import { buildStatusBar, buildThumbs, showStatusBar } from "./status_bar.js";
@@ -81,6 +82,8 @@ export class EditorView extends TimelineView {
     editor.addEventListener("rehearsed", ({ detail }) => this.#announce(detail.command), { signal });
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.pointer = new EditPointer(this);
+    this.pictureWindow = new PictureWindow(this);
+    if (this.mode === "annotate") this.layout = new Layout(this.root, localStorage, signal);
     this.showCaptions = captionsTrack(this.videoPane.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
@@ -134,6 +137,7 @@ export class EditorView extends TimelineView {
 
   acceptsKey({ target }) {
     if (!this.editor.item || document.querySelector("dialog[open]")) return false;
+    if (target.ownerDocument && target.ownerDocument !== document) return true; // the picture's own window
     return this.root.contains(target) || target === document.body || target === document.documentElement;
   }
 
@@ -318,6 +322,11 @@ export class EditorView extends TimelineView {
     this.focusing = false;
   }
 
+  changeLayout() {
+    this.layout?.cycle();
+    this.state.touch("viewport", "playhead", "edit");
+  }
+
   /** Zoom to the next preset: everything, the selected moment, the edge (or the playhead). */
   cycleZoom() {
     const { editor, state } = this;
@@ -437,6 +446,8 @@ export class EditorView extends TimelineView {
     super.render(parts);
     if (parts.has("edit")) this.#drawEdits();
     if (parts.has("edit") || parts.has("player") || parts.has("playhead")) showStatusBar(this.bar, this);
+    if (parts.has("playhead") || parts.has("value")) this.pictureWindow.draw();
+    if (parts.has("value")) this.layout?.measure();
   }
 
   showValue() {

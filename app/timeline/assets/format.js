@@ -14,6 +14,30 @@ export function clock(seconds, digits = 2) {
     : `${minutes}:${rest}${fraction}`;
 }
 
+const UNIT_KEY = "tempo.times";
+
+/** How this browser writes times: "clock", as in 11:00.00, or "seconds", as in 660.00. */
+export const timeUnit = {
+  get value() {
+    return localStorage.getItem(UNIT_KEY) === "seconds" ? "seconds" : "clock";
+  },
+  set value(unit) {
+    localStorage.setItem(UNIT_KEY, unit);
+  },
+};
+
+/** A time of the clip in the unit that was chosen: "11:00.00" or "660.00". */
+export function timeText(seconds, digits = 2) {
+  return timeUnit.value === "seconds" ? secondsText(seconds, digits) : clock(seconds, digits);
+}
+
+/** Seconds of a time as people type it, whatever the unit: "11:00.5", "1:02:03", "660.5", "660,5"; NaN for anything else. */
+export function parseTime(text) {
+  const parts = text.trim().replace(",", ".").split(":");
+  const isTime = parts.length <= 3 && parts.every((part, idx) => (idx < parts.length - 1 ? /^\d+$/ : /^\d*\.?\d+$|^\d+\.$/).test(part));
+  return isTime ? parts.reduce((total_s, part) => total_s * 60 + Number(part), 0) : NaN;
+}
+
 /** 24.3 -> "24.3", 30 -> "30.0". */
 export function secondsText(seconds, digits = 1) {
   return seconds.toFixed(digits);
@@ -32,7 +56,7 @@ export function spokenPercent(p) {
 }
 
 export function span(moment) {
-  return `${clock(moment.start_s, 1)} – ${clock(moment.end_s, 1)}`;
+  return `${timeText(moment.start_s, 1)} – ${timeText(moment.end_s, 1)}`;
 }
 
 export function plural(count, noun) {

@@ -147,6 +147,8 @@ export const EDITING_KEYS = [
       ["submit", [ctrl(key("Enter"))], "Submit and go on", (view) => view.submit()],
       ["reopen", [ctrl(shift(key("Enter")))], "Reopen the previous query", (view) => view.reopen()],
       ["leave", [key("Escape")], "Leave the edge; stop; cancel a drag", (view) => view.leave()],
+      ["layout", [key("w")], "Layout: one screen, or a wide picture", (view) => view.changeLayout()],
+      ["pictureApart", [shift(key("w"))], "The picture in a window of its own, and back", ({ pictureWindow }) => pictureWindow.toggle()],
       ["help", [key("?")], "Show or hide this list", ({ actions }) => actions.help()],
     ],
   },

@@ -5,7 +5,7 @@
 
 import { el, setText } from "./dom.js";
 import { clearedSurface, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
-import { clock, confidenceText, percent, relevanceText, secondsText, span } from "./format.js";
+import { confidenceText, percent, relevanceText, secondsText, span, timeText } from "./format.js";
 import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
@@ -66,7 +66,7 @@ export function buildLanes(lanes = LANES) {
     const note = el("span", { className: "tl-note" });
     const label = el("div", { className: "tl-label" }, el("span", { text: lane.label }), note);
     const track = el("div", { className: "tl-track", attrs: { "data-lane": lane.id } }, canvas, layer);
-    track.style.height = `${lane.height}px`;
+    track.style.setProperty("--tl-height", `${lane.height}px`); // the stylesheet scales it
     const row = el("div", { className: "tl-lane", attrs: { "data-row": lane.id } }, label, track);
     return { ...lane, canvas, layer, noteNode: note, track, row };
   });
@@ -89,7 +89,7 @@ function drawRuler({ context, height }, { viewport }, colours) {
   context.textBaseline = "middle";
   for (const time of major_s) {
     const x = Math.round(viewport.x(time));
-    const text = clock(time, digits);
+    const text = timeText(time, digits);
     context.fillRect(x, height - 9, 1, 9);
     if (x + 4 + context.measureText(text).width <= viewport.width) context.fillText(text, x + 4, height / 2 - 2);
   }
@@ -233,7 +233,7 @@ function drawVariation(surface, { value: { frames }, viewport, segments }, colou
 function hoverFrame(state, time_s) {
   const part = state.segmentAt(time_s);
   if (part) return frameLines(state.value.frames, part.idx);
-  return state.segments.length ? [`${clock(time_s)}`, "no sampled frame: the model did not look here"] : null;
+  return state.segments.length ? [`${timeText(time_s)}`, "no sampled frame: the model did not look here"] : null;
 }
 
 /** Frame index, time, size, tokens, the uniform share. */

@@ -1,7 +1,7 @@
 /** What there is to compare with: saliency, the released moments, the model's, other people's. None of them can be moved. */
 
 import { button, el, keyed, setAttr, setStyle, setText } from "./dom.js";
-import { clock, percent, secondsText, VERDICTS, worthText } from "./format.js";
+import { percent, secondsText, timeText, VERDICTS, worthText } from "./format.js";
 import { isBlind, isInside, itemOf, lengthText, placeBox, spanHover, spokenSpan, wordsEntry, wordsNode } from "./lane_parts.js";
 
 const HIDDEN = "Hidden until you submit: your view comes first";
@@ -68,7 +68,7 @@ function hoverSaliency(state, time_s) {
   const isHere = isInside(time_s);
   const clip = itemOf(state)?.saliency.find(([start_ms, end_ms]) => isHere({ start_ms, end_ms }));
   const text = clip ? `saliency ${secondsText(clip[2])} of ${MOST_SCORE}` : "no saliency scores here";
-  return [clock(time_s), text];
+  return [timeText(time_s), text];
 }
 
 /** Boxes that are a picture to a screen reader, named as a whole; entries are spans, or one of words. */

@@ -1,19 +1,23 @@
 /** Below the lanes: whether the picture is exact, what an edge snapped to, what plays; and buttons for fingers. */
 
 import { button, el, setText } from "./dom.js";
-import { clock } from "./format.js";
+import { timeText } from "./format.js";
 import { originWords } from "./edit_lanes.js";
 import { snapWords } from "./snapping.js";
 
-export function buildStatusBar({ actions }) {
+export function buildStatusBar(view) {
+  const { actions } = view;
   const truth = el("span", { className: "tl-badge" });
   const snap = button("tl-chip tl-snap", null, () => actions.snap(), { "aria-pressed": "true", title: "Snapping (S)" });
   const slipAttrs = { "aria-pressed": "false", title: "Drag whole moments (Shift + S)" };
   const slip = button("tl-chip", "Whole moments locked", () => actions.slip(), slipAttrs);
   const activity = el("span", { className: "tl-doing" });
   const message = el("p", { className: "tl-says", attrs: { role: "status", "aria-live": "polite" } });
-  const node = el("div", { className: "tl-status" }, truth, snap, slip, activity, message);
-  return { node, truth, snap, slip, activity, message };
+  const layout = button("tl-chip tl-layout", null, () => view.changeLayout(), { title: "Change the layout (W)" });
+  const apartTitle = { title: "The picture in a window of its own, for a second screen (Shift + W)" };
+  const apart = button("tl-chip tl-layout", "Picture apart", () => view.pictureWindow.toggle(), apartTitle);
+  const node = el("div", { className: "tl-status" }, truth, snap, slip, activity, message, layout, apart);
+  return { node, truth, snap, slip, activity, message, layout, apart };
 }
 
 export function showStatusBar(bar, view) {
@@ -26,6 +30,9 @@ export function showStatusBar(bar, view) {
   bar.snap.setAttribute("aria-pressed", String(view.snapping));
   bar.slip.setAttribute("aria-pressed", String(view.slip));
   setText(bar.slip, view.slip ? "Whole moments move" : "Whole moments locked");
+  bar.layout.hidden = !view.layout;
+  setText(bar.layout, view.layout?.words ?? "");
+  bar.apart.setAttribute("aria-pressed", String(view.pictureWindow.open));
   setText(bar.activity, editor.item ? view.transport.words : "");
 }
 
@@ -33,7 +40,7 @@ export function showStatusBar(bar, view) {
 function snapText({ snapping, target, editor, snaps }) {
   const { edge } = editor.selection;
   const moment = editor.selected;
-  if (target) return `Snapped to ${snapWords(target)} at ${clock(target.ms / 1000)}`;
+  if (target) return `Snapped to ${snapWords(target)} at ${timeText(target.ms / 1000)}`;
   const state = snapping ? "Snap on" : "Snap off";
   return moment && edge ? `${state} · ${originWords(moment, edge, snaps)}` : state;
 }

@@ -3,7 +3,7 @@
 import { buildControls, showPlayer, showTime } from "./controls.js";
 import { el, setText } from "./dom.js";
 import { followTheme, readColours } from "./draw.js";
-import { clock, plural, secondsText } from "./format.js";
+import { plural, secondsText, timeText } from "./format.js";
 import { PLAYBACK_BINDINGS } from "./key_bindings.js";
 import { buildHelp } from "./key_sheet.js";
 import { handleKeys, KeyMap } from "./keyboard.js";
@@ -338,7 +338,7 @@ export class TimelineView {
     this.pointerLine.hidden = this.tip.hidden = !lane || lane.id === "minimap" || !isOnAxis;
     if (this.tip.hidden) return;
     this.pointerLine.style.transform = `translateX(${viewport.x(hover.time_s)}px)`;
-    const lines = lane.hover(this.state, hover.time_s, hover.share) ?? [clock(hover.time_s)];
+    const lines = lane.hover(this.state, hover.time_s, hover.share) ?? [timeText(hover.time_s)];
     this.tip.replaceChildren(...lines.map((line) => el("div", { text: line })));
     const box = this.root.getBoundingClientRect();
     const left = Math.min(Math.max(4, hover.clientX - box.left + 14), box.width - this.tip.offsetWidth - 4);

@@ -2,7 +2,7 @@
 
 import { RATES } from "./controls.js";
 import { NO_MOMENT } from "./edit_actions.js";
-import { percent, secondsText } from "./format.js";
+import { percent, timeText } from "./format.js";
 import { likelyWindows, reviewOrder } from "./moments.js";
 
 const LEAD_MS = 1000;
@@ -32,7 +32,7 @@ export class Transport {
     if (this.#review) {
       const { list, at } = this.#review;
       const { start_ms, end_ms, p } = list[at];
-      const times = `${secondsText(start_ms / 1000)}–${secondsText(end_ms / 1000)} s`;
+      const times = `${timeText(start_ms / 1000, 1)}–${timeText(end_ms / 1000, 1)}`;
       return `Gap ${at + 1} of ${list.length} · ${times} · ${percent(p)} likely · N adds · G next · Esc stops`;
     }
     return this.#player.range?.loop ? "Looping · Esc stops" : "";

@@ -162,6 +162,9 @@ def hostile() -> dict[str, Any]:
     return item(edit_part(query=text, reasons=[{"kind": "x", "text": text[:90]}]))
 
 
+LONG_QUERY = "A person in a dark coat walks through the door and puts a bag on the table beside the lamp " * 2
+FOUR_REASONS = [{"kind": f"kind-{k}", "text": f"{k} holes of one clip between two moments"} for k in range(4)]
+
 ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "ready": item,
     "blind": lambda: item(edit_part(arm="blind", model=None)),
@@ -173,6 +176,8 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "refused": refused,
     "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
     "coming": lambda: item(edit_part(arm="model-first", model=None), frames=None, ranked=[]),
+    "reasons": lambda: item(edit_part(query=LONG_QUERY, reasons=FOUR_REASONS)),
+    "unreasoned": lambda: item(edit_part(query="A disc", reasons=[])),
     "unanswered": lambda: item(moments=[]),
     "hostile": hostile,
     "numbered": lambda: numbered(),

@@ -148,7 +148,7 @@ def test_an_edit_is_shown_whole_when_the_view_changes_in_the_same_frame(editor: 
     editor.settle()
     cue = "document.querySelector('.tl-video').textTracks[0].cues[0].endTime"
     assert (editor.run(cue), editor.times()[0]) == (4.4, [2000, 4400])
-    expect(editor.page.get_by_label("End of moment 1, seconds")).to_have_value("4.40")
+    expect(editor.page.get_by_label("End of moment 1, time")).to_have_value("0:04.40")
 
 
 def test_a_loop_goes_on_around_the_edge_that_moves(editor: EditorPage) -> None:
