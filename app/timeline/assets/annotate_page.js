@@ -71,7 +71,7 @@ class AnnotatePage {
     const { video } = this.view.player;
     video.addEventListener("play", () => (this.#opening_s = null), { signal });
     video.addEventListener("seeked", () => this.#seeAt(video.currentTime), { signal });
-    root.addEventListener("tl-submit", ({ detail }) => this.submit(detail.edit), { signal });
+    root.addEventListener("tl-submit", ({ detail }) => this.submit(detail.edit, detail.audition), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
     root.addEventListener("tl-previous", () => this.previous(), { signal });
   }
@@ -312,10 +312,11 @@ class AnnotatePage {
     if (this.#item) this.sync.keep(this.#item.edit.query_id, edit, this.view.editor.history());
   }
 
-  submit(edit) {
+  submit(edit, audition = false) {
     if (!this.#item) return;
     const obstacle = this.#unseen(edit);
     if (obstacle) return void this.view.say(obstacle);
+    this.view.auditioning = audition;
     const { query_id } = this.#item.edit;
     this.#save(edit);
     this.#session.add(query_id);

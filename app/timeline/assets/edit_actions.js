@@ -1,5 +1,9 @@
 /** What keys, buttons and pointers do to moments. `view` is the EditorView: editor, player, state, and its words. */
 
+import { percent } from "./format.js";
+import { likelyWindows, overlapMs } from "./moments.js";
+import { snapSource } from "./snapping.js";
+
 const CLIP_MS = 2000;
 export const NO_MOMENT = "There is no moment yet: press N for one at the playhead.";
 const DOUBTS_MS = [null, 500, 1000, 2000];
@@ -177,6 +181,63 @@ export function editActions(view) {
     return undefined;
   }
 
+  /** Where the active edge goes, with what it then stands on; without one, the playhead. */
+  function goTo(place) {
+    const { id, edge } = editor.selection;
+    if (!edge || !editor.selected) return view.seekMs(place.ms);
+    const hasChanged = editor.apply({ type: "setEdge", id, edge, ms: place.ms, source: place.source, exact: true });
+    return hasChanged && view.showEdge(edge, editor.selected[`${edge}_ms`]);
+  }
+
+  /** The nearest of `places` before or after the active edge, or the playhead: on to the next frame at least. */
+  function beyond(places, direction) {
+    const { edge } = editor.selection;
+    const here = editor.selected && edge ? editor.selected[`${edge}_ms`] : view.playhead_ms;
+    const here_idx = editor.clock.frame(here);
+    const ahead = places
+      .filter(({ ms }) => (editor.clock.frame(ms) - here_idx) * direction > 0)
+      .sort((a, b) => (a.ms - b.ms) * direction);
+    return ahead[0] ?? null;
+  }
+
+  function toShot(direction) {
+    const shots = view.snaps.filter(({ kind }) => kind === "shot");
+    const shot = beyond(shots, direction);
+    if (shot) return goTo({ ms: shot.ms, source: "snap" });
+    return view.say(`There is no shot change ${direction > 0 ? "after" : "before"} this.`);
+  }
+
+  /** Edges of what is shown: released, proposed, other people's, one's own; an edge in hand leaves out its own lane. */
+  function toAnyEdge(direction) {
+    const lanes = view.snaps.filter(({ kind }) => ["original", "model", "other"].includes(kind));
+    const own = editor.moments.flatMap(({ start_ms, end_ms }) => [{ ms: start_ms }, { ms: end_ms }]);
+    const edge = beyond(editor.selection.edge ? lanes : [...lanes, ...own], direction);
+    if (edge) return goTo({ ms: edge.ms, source: edge.kind ? snapSource(edge) : "hand" });
+    return view.say(`There is no edge ${direction > 0 ? "after" : "before"} this.`);
+  }
+
+  /** The likeliest windows of the model that one's own moments do not cover yet, one after the other. */
+  function toLikelyPlace() {
+    const windows = likelyWindows({ ...editor.item, saliency: [] }, state.value.ranked);
+    const isOwn = (window) => editor.moments.some((moment) => overlapMs(moment, window) > 0);
+    const places = windows.filter((window) => !isOwn(window)).sort((a, b) => b.p - a.p);
+    const apart = places.filter((place, idx) => !places.slice(0, idx).some((other) => overlapMs(other, place) > 0));
+    if (apart.length === 0) return view.say(editor.item?.model ? "The model has no other place." : view.noModelWords);
+    const here = view.playhead_ms;
+    const idx = (apart.findIndex(({ start_ms, end_ms }) => here >= start_ms && here < end_ms) + 1) % apart.length;
+    if (editor.selection.edge) editor.select({ id: editor.selection.id });
+    view.seekMs(apart[idx].start_ms);
+    view.focusTimeline();
+    return view.say(`Place ${idx + 1} of ${apart.length}, ${percent(apart[idx].p)} likely · N adds one here`);
+  }
+
+  /** As far again as the last edit moved its edge. */
+  function repeatOffset() {
+    const { last_offset_ms } = editor;
+    if (last_offset_ms === null) return view.say("No edge was moved yet.");
+    return applyToEdge({ type: "nudgeEdge", ms: last_offset_ms });
+  }
+
   function travel(direction) {
     if (!editor[direction]()) return;
     const { edge } = editor.selection;
@@ -206,6 +267,10 @@ export function editActions(view) {
     remove,
     merge,
     split,
+    toShot,
+    toAnyEdge,
+    toLikelyPlace,
+    repeatOffset,
     doubt,
     previous: () => neighbour(-1),
     next: () => neighbour(1),

@@ -24,6 +24,7 @@ export class Editor extends EventTarget {
   #selection = NOBODY;
   #gesture = null;
   #aside = null;
+  #offset_ms = null;
   #activity = { active_ms: 0, key_presses: 0, last_ms: null };
 
   /**
@@ -156,6 +157,11 @@ export class Editor extends EventTarget {
     return Boolean(this.item) && reduce(this.doc, command, this.#context) !== this.doc;
   }
 
+  /** How far the last edit moved an edge, from row to row; null before the first. */
+  get last_offset_ms() {
+    return this.#offset_ms;
+  }
+
   /** One finished gesture. Says whether anything changed. */
   apply(command) {
     if (!this.item) return false;
@@ -225,6 +231,7 @@ export class Editor extends EventTarget {
   /** One more step, which keeps only what it changes; what was undone before it is gone. */
   #commit(next, command) {
     const before = this.#doc;
+    this.#offset_ms = offsetOf(before, next, command) ?? this.#offset_ms;
     const changes = Object.keys(next).filter((key) => before[key] !== next[key]);
     const pick = (doc) => Object.fromEntries(changes.map((key) => [key, doc[key]]));
     const selection = this.#selection;
@@ -307,6 +314,12 @@ export class Editor extends EventTarget {
       activity: { active_ms, key_presses },
     });
   }
+}
+
+/** How far a command moved the one edge that it is about, or null. */
+function offsetOf(before, next, { id, edge }) {
+  const [from, to] = [before, next].map(({ moments }) => moments.find((moment) => moment.id === id)?.[`${edge}_ms`]);
+  return edge && from !== undefined && to !== undefined && from !== to ? to - from : null;
 }
 
 const REFUSALS = {

@@ -1,6 +1,6 @@
 /**
  * The timeline in which moments are edited. `load(item, { history })` opens a workspace item; `editor` holds what
- * stands. Events on the root (they bubble): tl-submit { editor, edit }, tl-previous, tl-skip, tl-ask { editor }
+ * stands. Events on the root (they bubble): tl-submit { editor, edit, audition }, tl-previous, tl-skip, tl-ask { editor }
  * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
  */
 
@@ -13,6 +13,7 @@ import { buildEditHead, buildEditPanel, showEditHead, showEditPanel } from "./ed
 import { EditPointer, grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
 import { FrameGrabber } from "./frame_grabber.js";
+import { timeText, timeUnit } from "./format.js";
 import { EDITING_BINDINGS } from "./key_bindings.js";
 import { buildKeySheet } from "./key_sheet.js";
 import { KeyMap } from "./keyboard.js";
@@ -59,8 +60,10 @@ export class EditorView extends TimelineView {
   target = null; // what the edge that is being dragged snaps to
   snaps = [];
   zoom_idx = 0;
+  auditioning = false; // the next row begins with a loop; the page sets it
   focusing = false; // by this module, which has selected already what it focuses
 
+  #span_s = null; // how much of a clip was in view, from row to row; null for all of it
   #settling = 0;
   #messageTimer = 0;
 
@@ -83,6 +86,7 @@ export class EditorView extends TimelineView {
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.pointer = new EditPointer(this);
     this.pictureWindow = new PictureWindow(this);
+    keepVolume(this.player.video, localStorage, signal);
     if (this.mode === "annotate") this.layout = new Layout(this.root, localStorage, signal);
     this.showCaptions = captionsTrack(this.videoPane.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
@@ -93,15 +97,31 @@ export class EditorView extends TimelineView {
     this.tutorial.leave();
     this.#learnReaction();
     this.transport.stop();
+    const { video } = this.player;
+    video.defaultPlaybackRate = video.playbackRate; // the speed stays from row to row
+    const { viewport } = this.state;
+    const isShorter = viewport.isFit && viewport.duration_s <= this.#span_s; // no choice was left
+    if (this.state.value.video && !isShorter) this.#span_s = viewport.isFit ? null : viewport.span_s;
     this.state.accept(item);
     if (!item?.edit) return this.editor.close();
     this.editor.load(item.edit, history);
     this.refreshSnaps();
     this.zoom_idx = 0;
     this.player.load(item.video, this.state.duration_s);
-    this.seekMs(this.editor.moments[0]?.start_ms ?? 0);
+    const start_ms = this.editor.moments[0]?.start_ms ?? 0;
+    if (this.#span_s) viewport.show(start_ms / 1000 - this.#span_s / 2, start_ms / 1000 + this.#span_s / 2);
+    this.seekMs(start_ms);
+    this.#auditionFirst();
     this.state.touch("value", "viewport", "edit");
     return undefined;
+  }
+
+  /** After a submission with `audition`: the first moment plays in a loop, or the clip where there is none. */
+  #auditionFirst() {
+    if (!this.auditioning || !this.player.playable) return;
+    this.auditioning = false;
+    if (this.editor.moments.length > 0) this.transport.auditionMoment();
+    else this.player.play();
   }
 
   /** What was learnt of the open item since: its clip, frames, windows. The answer stays as it is. */
@@ -196,7 +216,7 @@ export class EditorView extends TimelineView {
     this.reasons = buildReasons(this.editor, onClose);
     this.comment = buildComment(this.editor, onClose);
     this.wording = buildWording(this.editor, onClose);
-    return buildKeySheet(this.keys, this.reaction, this.mode === "annotate" ? this.tutorial : null);
+    return buildKeySheet(this, this.mode === "annotate" ? this.tutorial : null);
   }
 
   openHelp() {
@@ -322,6 +342,12 @@ export class EditorView extends TimelineView {
     this.focusing = false;
   }
 
+  changeTimeUnit() {
+    timeUnit.value = timeUnit.value === "clock" ? "seconds" : "clock";
+    this.state.touch("value", "viewport", "playhead", "edit");
+    this.say(`Times are written as ${timeText(660)}.`);
+  }
+
   changeLayout() {
     this.layout?.cycle();
     this.state.touch("viewport", "playhead", "edit");
@@ -355,13 +381,22 @@ export class EditorView extends TimelineView {
     if (this.root.dispatchEvent(event)) this.reasons.showModal();
   }
 
-  submit() {
+  submit({ audition = false } = {}) {
     const { editor } = this;
     editor.settle();
     if (!editor.item || this.tutorial.notice("submit")) return;
     if (editor.obstacle) return void this.say(editor.obstacle);
     this.#learnReaction();
-    this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }) });
+    this.#emit("tl-submit", { editor, edit: editor.edit({ submitted: true }), audition });
+  }
+
+  /** Everything of the model's, submitted; the next row begins with a loop of its first moment. */
+  acceptAndGo() {
+    const { editor } = this;
+    if (!editor.item) return;
+    if (!editor.item.model) return void this.say(this.noModelWords);
+    if (editor.can({ type: "acceptAll", source: "model" })) editor.apply({ type: "acceptAll", source: "model" });
+    this.submit({ audition: true });
   }
 
   reopen() {
@@ -474,6 +509,17 @@ export class EditorView extends TimelineView {
   foot() {
     return "";
   }
+}
+
+/** Sound is off until somebody turns it on; what they chose stays from row to row and visit to visit. */
+function keepVolume(video, storage, signal) {
+  video.muted = storage.getItem("tempo.sound") !== "on";
+  video.volume = Number(storage.getItem("tempo.volume") ?? 1);
+  const store = () => {
+    storage.setItem("tempo.sound", video.muted ? "off" : "on");
+    storage.setItem("tempo.volume", String(video.volume));
+  };
+  video.addEventListener("volumechange", store, { signal });
 }
 
 /** One's own moments as a captions track of the video, so that a screen reader's user can hear where they begin. */

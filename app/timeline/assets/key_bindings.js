@@ -7,6 +7,7 @@ const key = (name) => `key:${name}`;
 const code = (name) => `code:${name}`;
 const shift = (chord) => `Shift+${chord}`;
 const ctrl = (chord) => `Ctrl+${chord}`;
+const alt = (chord) => `Alt+${chord}`;
 
 const ZOOM = 1.6;
 
@@ -76,14 +77,23 @@ export const EDITING_KEYS = [
       ["clipOn", [key("PageDown")], "One clip (2 s) on", ({ actions }) => actions.clipBy(1)],
       ["toStart", [key("Home")], "Start of the video", ({ actions }) => actions.seekTo(0)],
       ["toEnd", [key("End")], "End of the video", ({ actions }) => actions.seekTo(Infinity)],
+      ["shotOn", [key("c")], "Next shot change", ({ actions }) => actions.toShot(1)],
+      ["shotBack", [shift(key("c"))], "Previous shot change", ({ actions }) => actions.toShot(-1)],
+      ["anyEdgeOn", [key("e")], "Next edge of any lane", ({ actions }) => actions.toAnyEdge(1)],
+      ["anyEdgeBack", [shift(key("e"))], "Previous edge of any lane", ({ actions }) => actions.toAnyEdge(-1)],
+      ["likelyPlace", [key("h")], "The model’s most probable other place; again: the next one", ({ actions }) => actions.toLikelyPlace()],
       ["previous", [key("ArrowUp")], "Previous moment", ({ actions }) => actions.previous()],
       ["next", [key("ArrowDown")], "Next moment", ({ actions }) => actions.next()],
       ["auditionEdge", [key("p")], "Loop 1 s before to 1 s after the edge", ({ transport }) => transport.auditionEdge()],
       ["auditionMoment", [shift(key("p"))], "Loop exactly the moment", ({ transport }) => transport.auditionMoment()],
       ["gaps", [key("g")], "Review what is not marked yet, the likeliest first, at 2×", ({ transport }) => transport.gaps()],
       ["zoom", [key("z")], "Zoom: all, the moment, the edge", (view) => view.cycleZoom()],
-      ["zoomIn", [key("+"), key("=")], "Zoom in", ({ actions }) => actions.zoom(ZOOM)],
-      ["zoomOut", [key("-")], "Zoom out", ({ actions }) => actions.zoom(1 / ZOOM)],
+      ["zoomIn", [key("+"), key("="), code("Equal")], "Zoom in", ({ actions }) => actions.zoom(ZOOM)],
+      ["zoomOut", [key("-"), code("Minus")], "Zoom out", ({ actions }) => actions.zoom(1 / ZOOM)],
+      ["mute", [shift(key("m"))], "Sound on or off", ({ actions }) => actions.mute()],
+      ["louder", [shift(key("ArrowUp"))], "Louder", ({ actions }) => actions.volume(0.1)],
+      ["quieter", [shift(key("ArrowDown"))], "Quieter", ({ actions }) => actions.volume(-0.1)],
+      ["timeUnit", [key("t")], "Times as 11:00.00 or as 660.00", (view) => view.changeTimeUnit()],
     ],
   },
   {
@@ -97,6 +107,7 @@ export const EDITING_KEYS = [
       ["modelEnd", [code("Digit2")], "The model’s end", ({ actions }) => actions.take("model", "end")],
       ["originalStart", [code("Digit3")], "The original’s start", ({ actions }) => actions.take("original", "start")],
       ["originalEnd", [code("Digit4")], "The original’s end", ({ actions }) => actions.take("original", "end")],
+      ["repeatOffset", [key("r")], "Move the edge by the offset of the last edit again", ({ actions }) => actions.repeatOffset()],
       ["doubt", [key("u")], "Edge uncertain: ±0.5, 1, 2 s, certain", ({ actions }) => actions.doubt()],
       ["snap", [key("s")], "Snapping on or off", ({ actions }) => actions.snap()],
     ],
@@ -111,8 +122,12 @@ export const EDITING_KEYS = [
       ["edgeSecondOn", [shift(key("ArrowRight"))], "Edge one second later", ({ actions }, press) => actions.nudge({ ms: 1000 }, press)],
       ["edgeHalfBack", [key("a")], "Edge half a second earlier", ({ actions }, press) => actions.nudge({ ms: -500 }, press)],
       ["edgeHalfOn", [key("d")], "Edge half a second later", ({ actions }, press) => actions.nudge({ ms: 500 }, press)],
-      ["edgeClipOn", [key("PageUp")], "Edge one clip (2 s) later", ({ actions }, press) => actions.nudgeClip(1, press)],
-      ["edgeClipBack", [key("PageDown")], "Edge one clip (2 s) earlier", ({ actions }, press) => actions.nudgeClip(-1, press)],
+      ["edgeClipBack", [key("PageUp")], "Edge one clip (2 s) earlier", ({ actions }, press) => actions.nudgeClip(-1, press)],
+      ["edgeClipOn", [key("PageDown")], "Edge one clip (2 s) later", ({ actions }, press) => actions.nudgeClip(1, press)],
+      ["edgeShotOn", [key("c")], "Edge to the next shot change", ({ actions }) => actions.toShot(1)],
+      ["edgeShotBack", [shift(key("c"))], "Edge to the previous shot change", ({ actions }) => actions.toShot(-1)],
+      ["edgeOtherOn", [key("e")], "Edge to the next edge of another lane", ({ actions }) => actions.toAnyEdge(1)],
+      ["edgeOtherBack", [shift(key("e"))], "Edge to the previous edge of another lane", ({ actions }) => actions.toAnyEdge(-1)],
       ["edgeLeast", [key("Home")], "Edge as early as it can be", ({ actions }) => actions.toLimit("least")],
       ["edgeMost", [key("End")], "Edge as late as it can be", ({ actions }) => actions.toLimit("most")],
     ],
@@ -145,6 +160,8 @@ export const EDITING_KEYS = [
       ["undo", [ctrl(key("z"))], "Undo", ({ actions }) => actions.undo()],
       ["redo", [ctrl(shift(key("z"))), ctrl(key("y"))], "Redo", ({ actions }) => actions.redo()],
       ["submit", [ctrl(key("Enter"))], "Submit and go on", (view) => view.submit()],
+      ["acceptAndGo", [alt(key("Enter"))], "Take all of the model’s moments, submit, and loop the next row’s first one", (view) => view.acceptAndGo()],
+      ["skip", [shift(key("n"))], "Skip the row", (view) => view.skip()],
       ["reopen", [ctrl(shift(key("Enter")))], "Reopen the previous query", (view) => view.reopen()],
       ["leave", [key("Escape")], "Leave the edge; stop; cancel a drag", (view) => view.leave()],
       ["layout", [key("w")], "Layout: one screen, or a wide picture", (view) => view.changeLayout()],

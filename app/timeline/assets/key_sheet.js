@@ -2,6 +2,7 @@
 
 import { button, dialog, el, setText } from "./dom.js";
 import { EDITING_KEYS, PLAYBACK_KEYS } from "./key_bindings.js";
+import { timeUnit } from "./format.js";
 import { chordOf, chordText } from "./keyboard.js";
 
 const PLAYBACK_POINTER = [
@@ -33,18 +34,21 @@ export function buildHelp() {
 }
 
 /** Every key, the way to change it, and the way to the tutorial if there is one. Printing the page prints this sheet alone. */
-export function buildKeySheet(keys, reaction, tutorial = null) {
+export function buildKeySheet(view, tutorial = null) {
+  const { keys, reaction } = view;
   const lists = el("div", { className: "tl-keys" });
   const note = el("p", { className: "tl-faint", attrs: { role: "status" } });
   const setSingles = (on) => (keys.singles = on);
   const singles = checkbox("Single keys work (off: only those with Ctrl)", keys.singles, setSingles);
+  const setUnit = (on) => (on === (timeUnit.value === "seconds") ? undefined : view.changeTimeUnit());
+  const unit = checkbox("Times in seconds (660.00, in place of 11:00.00)", timeUnit.value === "seconds", setUnit);
   const lag = checkbox("", reaction.on, (on) => (reaction.on = on));
   const reset = button("tl-small", "All keys as they came", () => (keys.reset(), show()));
   const print = button("tl-small", "Print", () => window.print());
   const startTutorial = () => (node.close(), tutorial.start());
   const practiseTitle = { title: "A drill on the open row; nothing of it is kept" };
   const practise = button("tl-small tl-strong", "Try them in 90 seconds", startTutorial, practiseTitle);
-  const switches = el("div", { className: "tl-switches" }, singles, lag, tutorial && practise);
+  const switches = el("div", { className: "tl-switches" }, singles, lag, unit, tutorial && practise);
   const foot = el("div", { className: "tl-sheet-foot" }, reset, print);
   const node = dialog("Keys and pointer", switches, lists, note, foot);
   node.classList.add("tl-ask", "tl-sheet");
@@ -61,6 +65,7 @@ export function buildKeySheet(keys, reaction, tutorial = null) {
   });
   node.open_ = () => {
     show();
+    unit.firstChild.checked = timeUnit.value === "seconds";
     setText(note, "Press a key’s button to choose another key for it.");
     practise.disabled = !tutorial?.ready;
     node.showModal();

@@ -10,6 +10,8 @@ const STORAGE_KEY = "tempo.keys";
 const SIGNS = new Set(["?", "+", "-", "=", "*", "/"]); // typed with Shift on some layouts and without on others
 const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead"]);
 const PLACES = new Set(["BracketLeft", "BracketRight"]); // ü and + in German, a dead ^ and $ in French: the place counts
+// The two keys to the right of 0 count by their place where they carry no sign: ß and a dead accent in German.
+const SIGN_PLACES = new Set(["Minus", "Equal"]);
 
 /**
  * Run the bindings of `view.keys` for presses on `target`. The view says whether a press is for it (`acceptsKey`), sees
@@ -43,7 +45,7 @@ function pressesButton(event, chord) {
 
 /** The chord of a key press, or null for a modifier alone. */
 export function chordOf(event) {
-  const isPlace = PLACES.has(event.code);
+  const isPlace = hasPlace(event);
   if (MODIFIERS.has(event.key) && !isPlace) return null;
   const command = event.ctrlKey || event.metaKey ? "Ctrl+" : "";
   const alt = event.altKey ? "Alt+" : "";
@@ -51,9 +53,14 @@ export function chordOf(event) {
   return `${command}${alt}${shift}${keyName(event)}`;
 }
 
-function keyName({ key, code }) {
+function hasPlace({ key, code, shiftKey }) {
+  return PLACES.has(code) || (SIGN_PLACES.has(code) && !SIGNS.has(key) && !shiftKey);
+}
+
+function keyName(event) {
+  const { key, code } = event;
   if (/^(Digit|Numpad)[0-9]$/.test(code)) return `code:Digit${code.at(-1)}`;
-  if (PLACES.has(code)) return `code:${code}`;
+  if (hasPlace(event)) return `code:${code}`;
   if (key.length > 1) return `key:${key}`;
   // Cyrillic, Greek and others type no such letters: there the place of the letter on a Latin board counts.
   if (/^\p{L}$/u.test(key) && !/^[a-z]$/i.test(key) && /^Key[A-Z]$/.test(code)) return `key:${code.at(-1).toLowerCase()}`;
@@ -68,6 +75,8 @@ const NAMES = {
   "code:BracketRight": "]",
   "code:Comma": ",",
   "code:Period": ".",
+  "code:Minus": "first right of 0",
+  "code:Equal": "second right of 0",
   "key:ArrowLeft": "←",
   "key:ArrowRight": "→",
   "key:ArrowUp": "↑",
@@ -88,7 +97,7 @@ export function chordText(chord) {
 /** A single key types text elsewhere: those can be switched off (WCAG 2.1.4). */
 function isSingle(chord) {
   if (/^(Ctrl|Alt)\+/.test(chord)) return false;
-  return /key:.$|key:\p{L}$|code:(Digit|Bracket|Comma|Period|Semicolon|Quote)/u.test(chord);
+  return /key:.$|key:\p{L}$|code:(Digit|Bracket|Comma|Period|Semicolon|Quote|Minus|Equal)/u.test(chord);
 }
 
 /** Which chord runs which binding. What a person changed is stored in this browser; without a storage nothing can be. */

@@ -161,6 +161,7 @@ export class TimelineView {
       seekBy: (delta_s) => this.seekVisibly(this.player.time_s + delta_s),
       scrub: (time_s) => this.player.seek(time_s),
       mute: () => (this.player.video.muted = !this.player.video.muted),
+      volume: (change) => this.changeVolume(change),
       rate: (speed) => (this.player.video.playbackRate = speed),
       previousMoment: withMoments(() => this.selectMoment(this.neighbour(-1))),
       nextMoment: withMoments(() => this.selectMoment(this.neighbour(1))),
@@ -188,6 +189,13 @@ export class TimelineView {
       },
       help: () => (this.help.open ? this.help.close() : this.openHelp()),
     };
+  }
+
+  /** Louder or quieter by a share of the whole; louder turns the sound on. */
+  changeVolume(change) {
+    const { video } = this.player;
+    video.volume = Math.min(1, Math.max(0, Math.round((video.volume + change) * 10) / 10));
+    if (change > 0) video.muted = false;
   }
 
   stops() {

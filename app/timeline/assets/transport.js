@@ -64,10 +64,7 @@ export class Transport {
 
   faster() {
     if (this.#braking) return this.#step(1);
-    if (!this.#player.playing) {
-      this.#setRate(1);
-      return this.#player.play();
-    }
+    if (!this.#player.playing) return this.#player.play();
     return this.#setRate(RATES.find((rate) => rate > this.#player.video.playbackRate) ?? RATES.at(-1));
   }
 

@@ -55,8 +55,8 @@ def test_edge_mode_is_the_slider_pattern(editor: EditorPage) -> None:
         ("ArrowRight", 4040),
         ("ArrowLeft", 4000),
         ("Shift+ArrowRight", 5000),
-        ("PageDown", 3000),
-        ("PageUp", 5000),
+        ("PageUp", 3000),
+        ("PageDown", 5000),
         ("End", 6000),
         ("Home", 2040),
     ):
@@ -70,6 +70,108 @@ def test_edge_mode_is_the_slider_pattern(editor: EditorPage) -> None:
     assert end.get_attribute("aria-controls") == editor.run("document.querySelector('.tl-video').id")
     editor.press("Escape")
     expect(editor.page.locator("[data-lane=ruler]")).to_be_focused()
+
+
+def test_shot_changes_and_edges_of_any_lane_are_a_key_away(editor: EditorPage) -> None:
+    editor.open()
+    frames = []
+    for key in ("Home", "c", "c", "c", "Shift+C", "Home", "e", "e", "e", "Shift+E"):
+        editor.press(key)
+        frames.append(editor.run("view.state.frame_idx") * 1000 / RATE)
+    # Shot changes at 3.96 and 7 s, and none after; edges at 2, 2.12, 4 s of the original and the model.
+    assert frames == [0, 3960, 7000, 7000, 3960, 0, 2000, 2120, 4000, 2120]
+    editor.press("[", "c")
+    assert editor.times()[0] == [3960, 4000]
+    assert editor.sources()[0] == ["snap", "original"]
+    editor.press("Shift+E")
+    assert editor.times()[0] == [2120, 4000]
+    assert editor.sources()[0] == ["model", "original"]
+    editor.press("]", "e")
+    assert editor.times()[0] == [2120, 4400]
+
+
+def test_the_models_other_places_come_by_probability(editor: EditorPage) -> None:
+    editor.press("h")
+    first = editor.run("view.state.playhead_s")
+    editor.press("h")
+    second = editor.run("view.state.playhead_s")
+    windows = editor.run("view.state.value.ranked.map((w) => [w.start_s, w.end_s, w.score])")
+    own = [(start_ms / 1000, end_ms / 1000) for start_ms, end_ms in editor.times()]
+    proposed = [[9.0, 10.0, 0.41]]
+    free = [w for w in [*proposed, *windows] if all(w[1] <= start or w[0] >= end for start, end in own)]
+    apart: list[list[float]] = []
+    for window in sorted(free, key=lambda w: -w[2]):
+        if all(window[1] <= other[0] or window[0] >= other[1] for other in apart):
+            apart.append(window)
+    assert [first, second] == [apart[0][0], apart[1 % len(apart)][0]]
+    editor.open("item=blind")
+    editor.press("h")
+    expect(editor.page.locator(".tl-says")).to_have_text("The model’s moments are hidden until you submit.")
+
+
+def test_the_last_edits_offset_is_repeated_on_any_edge(editor: EditorPage) -> None:
+    editor.press("[", "r")
+    expect(editor.page.locator(".tl-says")).to_have_text("No edge was moved yet.")
+    editor.press("ArrowRight", "ArrowRight", "]", "d", "[", "r")
+    assert editor.times()[0] == [2600, 4520]
+    editor.press("Control+z", "ArrowDown", "[", "r")
+    assert editor.times()[1] == [6520, 8000]
+
+
+def test_accepting_all_and_going_on_begins_the_next_row_with_a_loop(editor: EditorPage) -> None:
+    editor.press("Alt+Enter")
+    assert editor.run("submits.length") == 1
+    assert editor.run("submits[0].moments.map((m) => m.start_ms)") == [2120, 9000]
+    editor.page.evaluate(
+        """async () => { view.auditioning = true; // what a page does when it takes the submission
+        view.load(await (await fetch("/items/unreasoned")).json()); }"""
+    )
+    editor.page.wait_for_function("() => view.player.range?.loop && view.player.going")
+    assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [2, 4]
+    editor.press("Escape")
+
+
+def test_speed_zoom_and_sound_stay_from_row_to_row(editor: EditorPage) -> None:
+    assert editor.run("view.player.video.muted") is True
+    editor.page.get_by_label("Playback speed").select_option("2")
+    editor.press("Shift+M", "Shift+ArrowDown", "Shift+ArrowDown", "]", "z", "z")
+    span_s = editor.run("view.state.viewport.span_s")
+    assert span_s < 12
+    editor.page.evaluate("async () => view.load(await (await fetch('/items/numbered')).json())")
+    editor.ready()
+    editor.page.evaluate("async () => view.load(await (await fetch('/items/ready')).json())")
+    editor.ready()
+    rate, muted, volume = editor.run(
+        "(({ video }) => [video.playbackRate, video.muted, video.volume])(view.player)"
+    )
+    assert [rate, muted, round(volume, 1)] == [2, False, 0.8]
+    assert editor.run("view.state.viewport.span_s") == span_s  # the short clip between them was all in view
+    editor.page.evaluate("() => openItem('')")
+    editor.ready()
+    assert editor.run("[view.player.video.muted, view.player.video.volume]") == [False, 0.8]
+
+
+def test_times_are_typed_and_shown_on_a_clock_or_in_seconds(editor: EditorPage) -> None:
+    field = editor.page.get_by_label("End of moment 1, time")
+    for text, ms in (("0:04,4", 4400), ("4.2", 4200), ("0:00:05", 5000), ("0:4:5:6", 5000), ("later", 5000)):
+        field.fill(text)
+        field.press("Enter")
+        assert editor.times()[0] == [2000, ms], text
+    expect(editor.page.locator(".tl-says")).to_have_text(
+        "“later” is no time. Type it as 11:00.5 or as 660.5."
+    )
+    field.press("ArrowUp")
+    assert field.input_value() == "0:05.04"
+    editor.press("Escape", "t")
+    assert field.input_value() == "5.04"
+    expect(editor.page.locator(".tl-time")).to_contain_text(" / 12.00")
+    editor.page.evaluate("() => openItem('')")
+    editor.ready()
+    assert editor.page.get_by_label("End of moment 1, time").input_value() == "4.00"
+    editor.press("?")
+    editor.page.get_by_label("Times in seconds").uncheck()
+    editor.page.keyboard.press("Escape")
+    assert editor.page.get_by_label("End of moment 1, time").input_value() == "0:04.00"
 
 
 def test_a_held_key_is_one_gesture(editor: EditorPage) -> None:

@@ -53,6 +53,83 @@ def test_letters_of_other_scripts_count_by_their_place(editor: EditorPage) -> No
     ]
 
 
+BOARDS = {
+    # What the keys of a laptop without number block give, plain and with Shift; the letters are in LETTERS.
+    "German": {
+        **{f"Digit{k}": (str(k), sign) for k, sign in enumerate('=!"§$%&/()')},
+        **{
+            "Minus": ("ß", "?"),
+            "Equal": ("Dead", "Dead"),
+            "BracketLeft": ("ü", "Ü"),
+            "BracketRight": ("+", "*"),
+        },
+        **{"Comma": (",", ";"), "Period": (".", ":"), "Slash": ("-", "_"), "Backslash": ("#", "'")},
+    },
+    "French": {
+        **{f"Digit{k}": (sign, str(k)) for k, sign in enumerate("à&é\"'(-è_ç")},
+        **{
+            "Minus": (")", "°"),
+            "Equal": ("=", "+"),
+            "BracketLeft": ("Dead", "Dead"),
+            "BracketRight": ("$", "£"),
+        },
+        **{"KeyM": (",", "?"), "Comma": (";", "."), "Period": (":", "/"), "Slash": ("!", "§")},
+    },
+    "Nordic": {
+        **{f"Digit{k}": (str(k), sign) for k, sign in enumerate('=!"#¤%&/()')},
+        **{
+            "Minus": ("+", "?"),
+            "Equal": ("Dead", "Dead"),
+            "BracketLeft": ("å", "Å"),
+            "BracketRight": ("Dead", "Dead"),
+        },
+        **{"Comma": (",", ";"), "Period": (".", ":"), "Slash": ("-", "_"), "Backslash": ("'", "*")},
+    },
+}
+LETTERS = {
+    "German": dict(zip("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXZY", strict=True)),
+    "French": dict(zip("abcdefghijklmnopqrstuvwxyz", "QBCDEFGHIJKL;NOPARSTUVZXYW", strict=True)),
+    "Nordic": {letter: letter.upper() for letter in "abcdefghijklmnopqrstuvwxyz"},
+}
+"""Which place of a US board carries a letter."""
+NAMED = ("Enter", "Escape", "Delete", "Backspace", "Home", "End", "PageUp", "PageDown")
+ARROWS = ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown")
+
+REACHED = """async (presses) => {
+  const { chordOf } = await import("/ui-assets/keyboard.js");
+  const reached = new Set();
+  for (const press of presses) {
+    for (const ctrlKey of [false, true])
+      for (const altKey of [false, true])
+        reached.add(chordOf(new KeyboardEvent("keydown", { ...press, ctrlKey, altKey })));
+  }
+  return view.keys.bindings.map(({ id, chords }) => [id, chords, chords.filter((chord) => reached.has(chord))]);
+}"""
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_key_is_reached_on_a_laptop(editor: EditorPage, board: str) -> None:
+    presses = [{"code": "Space", "key": " ", "shiftKey": shift} for shift in (False, True)]
+    presses += [{"code": key, "key": key, "shiftKey": s} for key in (*NAMED, *ARROWS) for s in (False, True)]
+    for code, pair in BOARDS[board].items():
+        presses += [{"code": code, "key": key, "shiftKey": shift} for shift, key in enumerate(pair)]
+    for letter, place in LETTERS[board].items():
+        code = "Semicolon" if place == ";" else f"Key{place}"
+        presses += [{"code": code, "key": letter, "shiftKey": False}]
+        presses += [{"code": code, "key": letter.upper(), "shiftKey": True}]
+    for press in presses:
+        press["shiftKey"] = bool(press["shiftKey"])
+    rows = editor.page.evaluate(REACHED, presses)
+    assert [row for row in rows if not row[2]] == []
+    # A press that one board gives runs one binding, the same as the sheet says.
+    chords = [
+        (chord, when)
+        for _, chords, when in editor.run("view.keys.bindings.map((b) => [b.id, b.chords, b.when])")
+        for chord in chords
+    ]
+    assert len(chords) == len(set(chords))
+
+
 RESTS = """() => new Promise((done) => {
   let [last, still] = [scrollY, 0];
   const look = () => {

@@ -10,7 +10,9 @@ from tests.app.timeline.editor_page import EditorPage
 pytestmark = pytest.mark.browser
 
 PARTS = (".tl-stage", ".tl-controls", ".tl-loupe", ".tl-edge-card", ".tl-own-list", ".tl-status")
-LANES = "[...document.querySelectorAll('.tl-lane:not([hidden])')].map((row) => `[data-row=${row.dataset.row}]`)"
+LANES = (
+    "[...document.querySelectorAll('.tl-lane:not([hidden])')].map((row) => `[data-row=${row.dataset.row}]`)"
+)
 BOXES = """(selectors) => Object.fromEntries(selectors.map((selector) => {
   const { left, top, right, bottom } = document.querySelector(selector).getBoundingClientRect();
   return [selector, [left, top, right, bottom].map(Math.round)];
