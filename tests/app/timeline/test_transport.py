@@ -44,7 +44,7 @@ def test_a_loop_is_stopped_by_its_key_while_it_seeks_back_to_its_start(editor: E
 
 def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(editor: EditorPage) -> None:
     editor.press("g")
-    expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 4.0–6.0 s · 83 % likely")
+    expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 0:04.0–0:06.0 · 83 % likely")
     assert editor.run("document.querySelector('.tl-video').playbackRate") == 2
     editor.page.keyboard.press("g")
     expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 2 of 3")
