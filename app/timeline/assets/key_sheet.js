@@ -48,8 +48,8 @@ export function buildKeySheet(view, tutorial = null) {
   const startTutorial = () => (node.close(), tutorial.start());
   const practiseTitle = { title: "A drill on the open row; nothing of it is kept" };
   const practise = button("tl-small tl-strong", "Try them in 90 seconds", startTutorial, practiseTitle);
-  const switches = el("div", { className: "tl-switches" }, singles, lag, unit, tutorial && practise);
-  const foot = el("div", { className: "tl-sheet-foot" }, reset, print);
+  const switches = el("div", { className: "tl-switches" }, singles, lag, tutorial && practise);
+  const foot = el("div", { className: "tl-sheet-foot" }, reset, print, unit);
   const node = dialog("Keys and pointer", switches, lists, note, foot);
   node.classList.add("tl-ask", "tl-sheet");
   const show = () => {
