@@ -55,15 +55,16 @@ def test_a_toy_loop_closes_and_goes_on(checkpoint: Path, tmp_path: Path) -> None
     plan = LoopPlan(clips=3, questions=3, held_out_clips=2, batches=2, batch_rows=3, sft=SFT, tier="plain")
     lines: list[str] = []
     result = run_loop(plan, tmp_path, checkpoint=checkpoint, on_progress=lines.append)
-    assert len(lines) == 6
+    assert len(lines) == 8  # two batches of every order
     assert [(p["order"], p["corrections"]) for p in result["points"]] == [
         (order, count) for order in ORDERS for count in (0, 3, 6)
     ]
     start = [point["ra_iou"] for point in result["points"] if point["corrections"] == 0]
-    assert start[0] == start[1] == start[2]  # all begin with the same model
+    assert start == [start[0]] * len(ORDERS)  # all begin with the same model
     assert not list((tmp_path / "seed-0" / "none").glob("batch-*"))  # the control corrects nothing
     assert [step["corrections"] for step in result["differences"]] == [3, 6]
-    pairs = ["suspicion - random", "suspicion - none", "random - none"]
+    pairs = ["suspicion - random", "gain - suspicion", "gain - random"]
+    pairs += ["suspicion - none", "gain - none", "random - none"]
     pairs += [f"{order} - start" for order in ORDERS]
     assert list(result["differences"][0]) == ["corrections", *pairs]
     mean = {p["corrections"]: p["ra_iou"] for p in result["points"] if p["order"] == "suspicion"}
