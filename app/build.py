@@ -122,6 +122,7 @@ def build_app(
             store=store,
             started=None if selection is None else selection.checkpoint,
         )
+        grounding.choices = models
         store_pages = [
             AnnotatePage(annotation, sample),
             ReviewPage(ReviewService(store, dataset_clips), authenticator),

@@ -28,6 +28,8 @@ from tempo_core.protocols.base import Protocol
 
 FILE_NAME = "calibration.json"
 """Beside a checkpoint's or an adapter's own files."""
+NEVER_TAUGHT = "never taught to refuse"
+"""In the note of a model whose refusals mean nothing before it is calibrated."""
 MIN_ROWS = 10
 """Fewest relevant, and fewest irrelevant rows of a fit."""
 FOLDS = 5
@@ -138,7 +140,7 @@ def relevance_note(protocol: Protocol, scaling: PlattScaling | None) -> str:
         return f"P(relevant) is this model's own {source}, calibrated on {rows} held-out rows."
     if protocol.refuses:
         return f"P(relevant) is this model's own {source}, not calibrated."
-    return f"This model was never taught to refuse: P(relevant) is its own {source}, not calibrated."
+    return f"This model was {NEVER_TAUGHT}: P(relevant) is its own {source}, not calibrated."
 
 
 def _fit(own: Floats, labels: npt.NDArray[np.bool_]) -> tuple[float, float]:

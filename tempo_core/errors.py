@@ -17,5 +17,9 @@ class CheckpointError(InputError):
     """A checkpoint or adapter folder is missing, damaged, or of the wrong kind."""
 
 
+class MemoryShortage(CheckpointError):
+    """A device has no room for a checkpoint."""
+
+
 class Cancelled(TempoError):
     """The person who asked for this work asked for it to stop."""

@@ -34,7 +34,7 @@ from tempo_core.checkpoint import (
     weight_files,
 )
 from tempo_core.defaults import FILE_NAME, GroundingDefaults, read_defaults, read_json
-from tempo_core.errors import CheckpointError, InputError
+from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
 from tempo_core.memory import plan
@@ -244,14 +244,14 @@ def precision_of(model: Any) -> str:
 
 
 def check_memory(folder: Path, *, four_bit: bool, device: str) -> None:
-    """Raise CheckpointError when a checkpoint of more than SMALL_BYTES takes more memory than a device has free."""
+    """Raise MemoryShortage when a checkpoint of more than SMALL_BYTES takes more memory than a device has free."""
     if sum(path.stat().st_size for path in weight_files(folder)) < SMALL_BYTES:
         return
     needed = plan(folder, four_bit=four_bit, device=device).weight_bytes
     free = free_bytes(device)
     if needed > free:
         smaller = "" if four_bit else " load it in four bits,"
-        raise CheckpointError(
+        raise MemoryShortage(
             f"The weights of {folder_name(folder)} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on "
             f"{device}. Name a smaller checkpoint,{smaller} or use a device with more memory."
         )

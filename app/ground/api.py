@@ -4,6 +4,7 @@ docs/api.md.
 
 import threading
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import gradio as gr
 from fastapi import APIRouter
 
 from app.auth.users import Authenticator, Role
-from app.ground.engines import EngineStatus
 from app.ground.layout import GroundView
-from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
 from app.http.dependencies import Visitor
 from app.http.errors import user_message
 from tempo_core.errors import InputError
@@ -29,8 +29,11 @@ class GroundApi:
         """Publish the endpoints on components that nobody sees."""
         answer = gr.JSON(visible=False)
         context_id = gr.Textbox(label="context_id", visible=False)
+        models = gr.JSON(label="models", value=[], visible=False)
         public: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
         gr.Button(visible=False).click(self.ground, view.form, answer, api_name="ground", **public)
+        each = [*view.form, models]
+        gr.Button(visible=False).click(self.ground_each, each, answer, api_name="ground_each", **public)
         again = [context_id, view.query, view.n_best]
         gr.Button(visible=False).click(self.ask, again, answer, api_name="ask", **public)
 
@@ -53,6 +56,43 @@ class GroundApi:
             question = Question(source=Path(video), query=query or "", settings=settings)
             cancel = threading.Event()
             return await _outcome(self.service.ground(user, question, cancel), cancel)
+        except Exception as error:
+            raise gr.Error(user_message(error)) from None
+
+    async def ground_each(
+        self,
+        video: str | None,
+        query: str,
+        token_budget: float | None,
+        allocator: str,
+        step_s: float | None,
+        n_best: float,
+        models: list[str],
+        request: gr.Request,
+    ) -> dict[str, Any]:
+        """What several models say of one clip: {"answers": [...], "failures": [...]}; role visitor."""
+        try:
+            user = self.authenticator.require(request, Role.VISITOR)
+            if not video:
+                raise InputError("There is no clip. Pass video=handle_file('clip.mp4').")
+            if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+                raise InputError(
+                    '`models` must be a list of names such as ["", "my-grounder"]; "" is the served one.'
+                )
+            settings = Settings.read(token_budget, allocator, step_s, n_best)
+            question = Question(source=Path(video), query=query or "", settings=settings)
+            cancel = threading.Event()
+            answers, failures = [], []
+            try:
+                async with aclosing(self.service.ground_each(user, question, models, cancel)) as steps:
+                    async for step in steps:
+                        if isinstance(step, Outcome):
+                            answers.append(step.to_dict())
+                        elif isinstance(step, ModelFailure):
+                            failures.append(asdict(step))
+            finally:
+                cancel.set()
+            return {"answers": answers, "failures": failures}
         except Exception as error:
             raise gr.Error(user_message(error)) from None
 
@@ -89,7 +129,8 @@ def status_routes(service: GroundingService) -> APIRouter:
     router = APIRouter()
 
     @router.get("/status")
-    def status(user: Visitor) -> EngineStatus:
-        return service.engines.status
+    def status(user: Visitor) -> dict[str, Any]:
+        names = {"model": service.engines.name, "offered": service.offered()}
+        return {**asdict(service.engines.status), **names}
 
     return router

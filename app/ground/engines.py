@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.http.errors import without_paths
-from tempo_core.errors import InputError, TempoError
+from tempo_core.errors import InputError, MemoryShortage, TempoError
 
 logger = logging.getLogger(__name__)
 
 Load = Callable[[], Any]
+MOST_OTHERS = 2
+"""Models that stay loaded beside the served one after they were asked."""
 
 
 class NotReady(InputError):
@@ -47,6 +49,8 @@ class EngineProvider:
         self.problem = ""
         """Why the model that was last asked for is not served."""
         self._engine: Any = None
+        self._others: dict[str, Any] = {}
+        """Engines of models that were asked beside the served one, by name, the one asked last at the end."""
         self.status = EngineStatus(state="loading", message="The model is loading.")
         self._lock = threading.Lock()
         self._requested = False
@@ -110,6 +114,43 @@ class EngineProvider:
             raise NotReady(self.status.message)
         return self._engine
 
+    def loaded(self, name: str) -> Any | None:
+        """The engine of a model if it is loaded, served or not."""
+        with self._lock:
+            return self._engine if name == self.name else self._others.get(name)
+
+    def with_id(self, model_id: str) -> Any:
+        """The loaded engine with this id, else the served one, which refuses what others encoded. Raises NotReady."""
+        with self._lock:
+            others = list(self._others.values())
+        return next((engine for engine in others if engine.model_id == model_id), None) or self.get()
+
+    def other(self, name: str, load: Load) -> Any:
+        """The engine of a model beside the served one, loaded if it is not. Slow; one thread at a time calls it.
+
+        Those asked longest ago make room for it, the served one never. Raises InputError when it cannot be loaded.
+        """
+        engine = self.loaded(name)
+        while engine is None:
+            try:
+                engine = load()
+            except Exception as error:
+                with self._lock:
+                    oldest = next(iter(self._others), None)
+                    if is_shortage(error) and oldest is not None:
+                        del self._others[oldest]
+                        continue
+                if not isinstance(error, TempoError):
+                    logger.exception("loading %s failed", name)
+                raise InputError(loading_problem(name, error)) from error
+        with self._lock:
+            if name != self.name:
+                self._others.pop(name, None)
+                self._others[name] = engine
+                for surplus in list(self._others)[:-MOST_OTHERS]:
+                    del self._others[surplus]
+        return engine
+
     def _load_while_requested(self) -> None:
         while True:
             with self._lock:
@@ -137,6 +178,7 @@ class EngineProvider:
             return
         with self._lock:
             self._load, self._engine, self.name = load, engine, name
+            self._others.pop(name, None)
             self.problem, self.loading = "", None
             self.status = EngineStatus(state="ready", message=f"{model_id} is ready.", model_id=model_id)
 
@@ -163,10 +205,15 @@ class EngineProvider:
         self.status = EngineStatus(state="ready", message=message, model_id=model_id)
 
 
+def is_shortage(error: Exception) -> bool:
+    """Whether a model could not be loaded for want of memory."""
+    return isinstance(error, MemoryError | MemoryShortage) or "out of memory" in str(error).lower()
+
+
 def loading_problem(name: str, error: Exception) -> str:
     """Why a model is not served, as a sentence for people who administer models."""
     if isinstance(error, TempoError):
         return f"{name} could not be loaded: {without_paths(str(error))}"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if is_shortage(error):
         return f"{name} could not be loaded: the memory does not hold it beside the served model. Choose a smaller one."
     return f"{name} could not be loaded ({type(error).__name__}). The server's log says more."

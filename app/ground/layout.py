@@ -57,6 +57,15 @@ class GroundView:
                     max_length=MAX_QUERY_CHARACTERS,
                     elem_id="ground-query",
                 )
+                self.models = gr.CheckboxGroup(
+                    [],
+                    value=[],
+                    label="Which models",
+                    info="Several are shown side by side.",
+                    visible=False,
+                    elem_id="ground-models",
+                )
+                """The served one is "", so that it is whichever is served then."""
                 with gr.Row():
                     self.ask = gr.Button("Ask", variant="primary", elem_id="ground-ask", min_width=120)
                     self.cancel = gr.Button(

@@ -14,20 +14,21 @@ import gradio as gr
 from app.auth.users import Authenticator, Role, User
 from app.ground.examples import Example
 from app.ground.layout import GroundView, TabState
-from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
 from app.ground.view import (
     EMPTY_RESULT,
     IDLE_LINE,
+    compared_line,
     done_line,
     model_html,
     progress_line,
-    result_html,
+    results_html,
     status_html,
 )
 from app.http.errors import user_message
 from app.job_queue import Progress
 from app.media.library import Clip
-from app.timeline import empty_value, error_value, loading_value, timeline_value
+from app.timeline import empty_value, error_value, lane_part, loading_value, timeline_value
 from app.ui.charts import allocation_figure, sizes_figure
 from app.ui.handlers import QUICK, Changes
 from app.ui.tabs import Tabs
@@ -55,8 +56,8 @@ class GroundPage:
         gr.on(
             [view.ask.click, view.query.submit],
             self.ask,
-            view.form,
-            view.outputs,
+            [*view.form, view.models],
+            [*view.outputs, view.head],
             api_name="page_ask",
             **QUICK,
         )
@@ -64,8 +65,8 @@ class GroundPage:
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
-        view.ticker.tick(self.model_status, None, [view.head, view.ticker], **quick)
-        blocks.load(self.arrive, None, [view.head, view.ticker, *view.outputs], **quick)
+        view.ticker.tick(self.model_status, None, [view.head, view.ticker, view.models], **quick)
+        blocks.load(self.arrive, None, [view.head, view.ticker, view.models, *view.outputs], **quick)
         blocks.unload(self.leave)
 
     async def ask(
@@ -76,6 +77,7 @@ class GroundPage:
         allocator: str,
         step_s: float | None,
         n_best: float,
+        models: list[str] | None,
         request: gr.Request,
     ) -> AsyncIterator[Changes]:
         """Answer the form; role visitor."""
@@ -92,7 +94,7 @@ class GroundPage:
             yield {self.view.status: status_html(user_message(error), error=True)}
             return
         cancel = self.tabs.begin(user, request)
-        steps = self.service.ground(user, question, cancel)
+        steps = self.service.ground_each(user, question, models or [""], cancel)
         try:
             async with aclosing(self._show(steps, query, TabState(source=clip))) as changes:
                 async for change in changes:
@@ -101,12 +103,14 @@ class GroundPage:
             self.tabs.end(user, request, cancel)
 
     async def _show(
-        self, steps: AsyncIterator[Progress | Clip | Outcome], query: str, state: TabState
+        self, steps: AsyncIterator[Progress | Clip | Outcome | ModelFailure], query: str, state: TabState
     ) -> AsyncGenerator[Changes, None]:
         """The service's events as changes of the page. Before the first event nothing of an earlier result changes."""
         view = self.view
         clip: Clip | None = None
         started = False
+        outcomes: list[Outcome] = []
+        failures: list[ModelFailure] = []
         try:
             async for step in steps:
                 if isinstance(step, Progress):
@@ -120,23 +124,36 @@ class GroundPage:
                             view.state: state,
                             view.ask: gr.update(interactive=False),
                             view.cancel: gr.update(interactive=True),
+                            view.head: model_html(self.service.engines.status),
                         }
                     started = True
                     yield changes
                 elif isinstance(step, Clip):
                     clip = step
-                    yield {view.timeline: loading_value("Looking at the clip.", query=query, clip=clip)}
+                    if not outcomes:
+                        yield {view.timeline: loading_value("Looking at the clip.", query=query, clip=clip)}
+                elif isinstance(step, ModelFailure):
+                    failures.append(step)
                 else:
-                    value = timeline_value(step.answer, step.clip, step.strip, step.context)
+                    outcomes.append(step)
+                    first = outcomes[0]
+                    value = timeline_value(first.answer, first.clip, first.strip, first.context)
+                    if len(outcomes) + len(failures) > 1:
+                        value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
                     yield {
                         view.timeline: value,
                         view.curves: allocation_figure(value["frames"], value["moments"]),
                         view.sizes: sizes_figure(value["frames"]),
-                        view.status: status_html(done_line(step), done=True),
-                        view.result: result_html(step),
-                        view.state: replace(state, context_id=step.context_id),
-                        **self._buttons("Ask another"),
+                        view.result: results_html(outcomes, failures),
+                        view.state: replace(state, context_id=first.context_id),
                     }
+            is_compared = len(outcomes) + len(failures) > 1
+            line = compared_line(outcomes, failures) if is_compared else done_line(outcomes[0])
+            yield {
+                view.status: status_html(line, done=True),
+                view.result: results_html(outcomes, failures),
+                **self._buttons("Ask another"),
+            }
         except Cancelled:
             line = status_html("Cancelled. The clip and the question are still there.")
             yield {**self._cleared(), view.status: line}
@@ -200,9 +217,12 @@ class GroundPage:
         """How the model is; asked again until it is settled. Role visitor."""
         self.authenticator.require(request, Role.VISITOR)
         status = self.service.engines.status
+        offered = self.service.offered()
+        choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
         return {
             self.view.head: model_html(status),
             self.view.ticker: gr.Timer(active=status.state == "loading"),
+            self.view.models: gr.update(choices=choices, value=[""], visible=bool(offered)),
         }
 
     async def arrive(self, request: gr.Request) -> Changes:

@@ -9,25 +9,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from app.auth.users import User
 from app.ground.contexts import ContextStore, StoredContext
-from app.ground.engines import EngineProvider
+from app.ground.engines import EngineProvider, Load
+from app.http.errors import user_message
 from app.job_queue import Job, JobQueues, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
 from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
-from tempo_core.errors import InputError, TempoError
+from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.prompt import clean_query
 
 logger = logging.getLogger(__name__)
 
 STAGES = ("preparing", "decoding", "allocating", "encoding", "answering")
 MAX_N_BEST = 20
+MAX_MODELS = 3
+"""Asked about one clip in one go: as many contexts as a person may have."""
 STRIP_PATIENCE_S = 5.0
 
 
@@ -78,6 +82,28 @@ class Question:
     source: Path
     query: str
     settings: Settings
+    model: str = ""
+    """The name of an offered model; empty: the served one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFailure:
+    """One of several models could not answer."""
+
+    model: str
+    message: str
+
+
+class ModelChoices(Protocol):
+    """What may be asked beside the served model."""
+
+    def offered(self) -> list[str]:
+        """Names of models that visitors may choose."""
+        ...
+
+    def loader(self, name: str) -> Load:
+        """What loads one of them. Raises InputError when it is not here."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +165,38 @@ class GroundingService:
     ) -> None:
         self.engines, self.media, self.queues, self.uploads = engines, media, queues, uploads
         self.contexts = ContextStore() if contexts is None else contexts  # an empty one is false
+        self.choices: ModelChoices | None = None
+        """Models beside the served one; None where there are none to choose."""
         self._ground = ground
+
+    def offered(self) -> list[str]:
+        """Names of the models that may be asked beside the served one."""
+        return [] if self.choices is None else self.choices.offered()
+
+    async def ground_each(
+        self, user: User, question: Question, models: Sequence[str], cancel: threading.Event
+    ) -> AsyncIterator[Progress | Clip | Outcome | ModelFailure]:
+        """The same question to several models, one after the other, as `ground` answers it.
+
+        One that fails is told, and the others go on. Raises InputError for too many, and what the last one raised
+        when none answered.
+        """
+        names = list(dict.fromkeys(models)) or [""]
+        if len(names) > MAX_MODELS:
+            raise InputError(f"{len(names)} models were chosen; at most {MAX_MODELS} are asked in one go.")
+        num_failures = 0
+        for name in names:
+            try:
+                async with aclosing(self.ground(user, replace(question, model=name), cancel)) as steps:
+                    async for step in steps:
+                        yield step
+            except Cancelled:
+                raise
+            except TempoError as error:
+                num_failures += 1
+                if num_failures == len(names):
+                    raise
+                yield ModelFailure(model=name or self.engines.name, message=user_message(error))
 
     async def ground(
         self, user: User, question: Question, cancel: threading.Event
@@ -148,6 +205,13 @@ class GroundingService:
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
         engine = self.engines.get()  # says "still loading" before anybody waits in a queue
+        name, load = question.model, None
+        if name and name != self.engines.name:
+            if self.choices is None or name not in self.choices.offered():
+                raise InputError(
+                    f"The model {name[:120]!r} is not offered here. Ask the served one, or reload the page."
+                )
+            load, engine = self.choices.loader(name), self.engines.loaded(name)
 
         def ingest(job: Job) -> Clip:
             job.report("preparing")
@@ -162,14 +226,20 @@ class GroundingService:
             yield progress
         clip: Clip = result_of(job)
         yield clip
-        stored = self.contexts.find(user.id, _context_key(engine.model_id, clip, settings))
+        stored: StoredContext | None = None
+        if engine is not None:
+            stored = self.contexts.find(user.id, _context_key(engine.model_id, clip, settings))
 
         def answer(job: Job) -> tuple[Any, Any]:
             # The engine that was asked answers, also where another one is served by now.
-            if stored is None:
-                return self.encode_and_ask(job, clip, query, settings, engine=engine)
+            asked = engine
+            if load is not None:
+                job.report("loading")
+                asked = self.engines.other(name, load)
+            if stored is None or stored.context.model_id != asked.model_id:
+                return self.encode_and_ask(job, clip, query, settings, engine=asked)
             job.report("answering")
-            result = engine.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
+            result = asked.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
             return result, stored.context
 
         async for step in self._answer(user, clip, answer, cancel, stored, settings, started_s):
@@ -186,7 +256,8 @@ class GroundingService:
 
         def answer(job: Job) -> tuple[Any, Any]:
             job.report("answering")
-            result = self.engines.get().ask(stored.context, query, n_best=n_best, cancel=job.cancel)
+            engine = self.engines.with_id(stored.context.model_id)
+            result = engine.ask(stored.context, query, n_best=n_best, cancel=job.cancel)
             return result, stored.context
 
         async for step in self._answer(user, clip, answer, cancel, stored, None, started_s):

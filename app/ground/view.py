@@ -2,11 +2,14 @@
 
 import base64
 import json
+from collections.abc import Sequence
 
+from annotations.proposers import model_name
 from app.ground.engines import EngineStatus
-from app.ground.service import STAGES, Outcome
+from app.ground.service import STAGES, ModelFailure, Outcome
 from app.job_queue import Progress
 from app.ui.templates import macros
+from app.ui.templates import status_html as line_html
 from tempo_core.command_line import clock
 
 IDLE_LINE = "Choose a clip, write what to look for, and press Ask."
@@ -50,6 +53,7 @@ def progress_line(progress: Progress) -> str:
         questions = "1 question is" if progress.position == 1 else f"{progress.position} questions are"
         return f"Waiting: {questions} before yours."
     return {
+        "loading": "Loading the model.",
         "preparing": "Making a normal copy of the clip that player and model share.",
         "decoding": "Reading the frames, each with its true time.",
         "allocating": "Measuring where the content changes, and sharing the visual tokens accordingly.",
@@ -77,7 +81,26 @@ EMPTY_RESULT = (
 )
 
 
-def result_html(outcome: Outcome) -> str:
+def results_html(outcomes: Sequence[Outcome], failures: Sequence[ModelFailure]) -> str:
+    """What each model's answer cost, and why others gave none."""
+    is_compared = len(outcomes) + len(failures) > 1
+    parts = [
+        result_html(outcome, model_name(outcome.answer.model_id) if is_compared else "")
+        for outcome in outcomes
+    ]
+    return "".join(
+        [*parts, *(line_html(f"{failure.model}: {failure.message}", error=True) for failure in failures)]
+    )
+
+
+def compared_line(outcomes: Sequence[Outcome], failures: Sequence[ModelFailure]) -> str:
+    """What to say when several models were asked."""
+    elapsed_s = sum(outcome.elapsed_s for outcome in outcomes)
+    failed = f" {len(failures)} could not." if failures else ""
+    return f"{len(outcomes)} models answered in {elapsed_s:.1f} s.{failed} A lane each below."
+
+
+def result_html(outcome: Outcome, title: str = "") -> str:
     """Tokens spent against uniform, frames, timings and model; notes about the file; the answer's JSON as a link.
 
     The link holds the JSON itself, so nothing is kept on the server for it.
@@ -105,4 +128,4 @@ def result_html(outcome: Outcome) -> str:
     ]
     answer_json = base64.b64encode(json.dumps(outcome.to_dict(), indent=2).encode()).decode()
     download = f"data:application/json;base64,{answer_json}"
-    return str(html.result(facts, outcome.clip.facts.notes, download))
+    return str(html.result(facts, outcome.clip.facts.notes, download, title))

@@ -337,6 +337,15 @@ class ModelsService:
         assert base is not None, "an adapter is here when its base is"
         return lambda: self._load(base, folder, four_bit)
 
+    def offered(self) -> list[str]:
+        """Models that visitors may choose beside the served one: offered, and on this machine."""
+        settings = self.settings.read()
+        return [
+            name
+            for name in settings.offered
+            if name != self.engines.name and self.find(name, settings) is not None
+        ]
+
     def offer(self, name: str, *, is_offered: bool) -> None:
         """Let visitors choose a model, or no longer. Raises InputError when it is not here."""
         if is_offered and self.find(name) is None:

@@ -113,6 +113,17 @@ class UnderstoodPart(Part):
     sentence: str
 
 
+class LanePart(Part):
+    """One of several models' answers to the same question."""
+
+    name: str
+    note: str
+    """What is to be known about its P(relevant); empty: nothing."""
+    moments: list[MomentPart]
+    refusal: RefusalPart
+    understood: UnderstoodPart | None = None
+
+
 class SpanPart(Part):
     """A half-open stretch of the clip in milliseconds."""
 
@@ -235,6 +246,8 @@ class TimelineValue(Part):
     refusal: RefusalPart | None
     understood: UnderstoodPart | None = None
     """None where the model does not say which words it was taught, and before an answer."""
+    lanes: Annotated[list[LanePart], Field(max_length=3)] = Field(default_factory=list)
+    """Every model's answer where several were asked, the one of `moments` first."""
     edit: EditPart | None = None
     """What is edited; the read-only timeline does without."""
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from annotations.proposers import model_name
 from app.media.library import Clip, FilmStrip
+from tempo_core.calibration import NEVER_TAUGHT
 
 Value = dict[str, Any]
 """A `TimelineValue` as plain JSON."""
@@ -44,14 +46,6 @@ def error_value(message: str, *, query: str = "", clip: Clip | None = None) -> V
 
 def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, context: Any | None) -> Value:
     """The value that shows `answer` (`tempo_core.engine.Answer`) on a clip; the rest as for `clip_parts`."""
-    moments = [
-        {
-            "start_s": float(moment.start_s),
-            "end_s": float(moment.end_s),
-            "confidence": None if confidence is None else float(confidence),
-        }
-        for moment, confidence in zip(answer.moments, answer.confidences, strict=True)
-    ]
     ranked = [
         {"start_s": float(moment.start_s), "end_s": float(moment.end_s), "score": float(score)}
         for moment, score in answer.ranked
@@ -61,8 +55,23 @@ def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, cont
         **clip_parts(clip, strip, context),
         "state": "ready",
         "query": answer.query,
-        "moments": moments,
         "ranked": ranked,
+        **answer_parts(answer),
+    }
+
+
+def answer_parts(answer: Any) -> Value:
+    """The parts `moments` and `refusal` of an answer."""
+    moments = [
+        {
+            "start_s": float(moment.start_s),
+            "end_s": float(moment.end_s),
+            "confidence": None if confidence is None else float(confidence),
+        }
+        for moment, confidence in zip(answer.moments, answer.confidences, strict=True)
+    ]
+    return {
+        "moments": moments,
         "refusal": {"refused": bool(answer.refused), "relevance": answer.relevance},
         "understood": None
         if answer.understood is None
@@ -71,6 +80,15 @@ def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, cont
             "words": list(answer.understood.words),
             "sentence": answer.understood.sentence,
         },
+    }
+
+
+def lane_part(answer: Any) -> Value:
+    """One of several models' answers, as a lane of the timeline."""
+    return {
+        "name": model_name(answer.model_id),
+        "note": NEVER_TAUGHT if any(NEVER_TAUGHT in note for note in answer.notes) else "",
+        **answer_parts(answer),
     }
 
 

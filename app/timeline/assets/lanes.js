@@ -9,6 +9,7 @@ import { confidenceText, percent, relevanceText, secondsText, span, timeText } f
 import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
+const COMPARED_HEIGHT = 66;
 
 export const LANES = [
   {
@@ -31,11 +32,15 @@ export const LANES = [
     id: "moments",
     label: "Predicted",
     note: momentsNote,
+    name: ({ value }) => value.lanes?.[0]?.name,
     height: 40,
+    comparedHeight: COMPARED_HEIGHT,
     isWaiting: () => true,
     place: placeMoments,
     hover: hoverMoment,
   },
+  comparedLane(1),
+  comparedLane(2),
   { id: "ranked", label: "Alternatives", height: 34, isWaiting: () => true, draw: drawRanked, hover: hoverRanked },
   {
     id: "tokens",
@@ -64,16 +69,29 @@ export function buildLanes(lanes = LANES) {
     const canvas = lane.draw ? el("canvas", { className: "tl-canvas" }) : null;
     const layer = lane.place ? el("div", { className: "tl-layer" }) : null;
     const note = el("span", { className: "tl-note" });
-    const label = el("div", { className: "tl-label" }, el("span", { text: lane.label }), note);
+    const name = el("span", { className: "tl-name", text: lane.label });
+    const label = el("div", { className: "tl-label" }, name, note);
     const track = el("div", { className: "tl-track", attrs: { "data-lane": lane.id } }, canvas, layer);
     track.style.setProperty("--tl-height", `${lane.height}px`); // the stylesheet scales it
     const row = el("div", { className: "tl-lane", attrs: { "data-row": lane.id } }, label, track);
-    return { ...lane, canvas, layer, noteNode: note, track, row };
+    row.hidden = lane.isShown !== undefined;
+    return { ...lane, canvas, layer, nameNode: name, noteNode: note, track, row };
   });
 }
 
 export function drawLane(lane, state, colours, strip) {
+  if (lane.isShown) {
+    lane.row.hidden = !lane.isShown(state);
+    if (lane.row.hidden) return;
+  }
   setText(lane.noteNode, lane.note?.(state) ?? "");
+  if (lane.name) {
+    setText(lane.nameNode, lane.name(state) ?? lane.label);
+    lane.nameNode.title = lane.nameNode.textContent;
+  }
+  if (lane.comparedHeight) {
+    lane.track.style.height = `${state.value.lanes?.length ? lane.comparedHeight : lane.height}px`;
+  }
   lane.track.dataset.waiting = String(state.value.state === "loading" && lane.isWaiting(state));
   lane.place?.(lane.layer, state);
   const surface = lane.canvas && clearedSurface(lane.canvas);
@@ -115,7 +133,49 @@ function drawStrip({ context, width, height }, { viewport }, colours, strip) {
   }
 }
 
+/** Another model's answer to the same question. */
+function comparedLane(idx) {
+  const answer = ({ value }) => value.lanes?.[idx];
+  return {
+    id: `model-${idx}`,
+    label: "Another model",
+    name: (state) => answer(state)?.name,
+    note: (state) => answer(state) && comparedNote(answer(state)),
+    height: COMPARED_HEIGHT,
+    isShown: (state) => Boolean(answer(state)),
+    isWaiting: () => false,
+    place: (layer, state) => answer(state) && placeAnswer(layer, answer(state), state.viewport),
+    hover: (state, time_s) => {
+      const at = (moment) => time_s >= moment.start_s && time_s < moment.end_s;
+      const moment = answer(state)?.moments.find(at);
+      if (!moment) return null;
+      return [`${answer(state).name}: ${span(moment)}`, `${confidenceText(moment.confidence)} · click to play it`];
+    },
+  };
+}
+
+function comparedNote({ refusal, note }) {
+  return [relevanceText(refusal.relevance), note].filter(Boolean).join(", ");
+}
+
+/** Whether a model does not know what was asked, which is neither moments nor a refusal. */
+export const isUnknown = ({ understood, moments, refusal }) =>
+  Boolean(understood) && moments.length === 0 && !refusal.refused;
+
+function placeAnswer(layer, answer, viewport) {
+  const { moments, refusal } = answer;
+  while (layer.children.length > moments.length + 1) layer.lastChild.remove();
+  if (!layer.firstChild) layer.append(el("span", { className: "tl-lane-text" }));
+  const words = isUnknown(answer) ? answer.understood.sentence : refusal.refused ? "No relevant moment" : "";
+  setText(layer.firstChild, words);
+  moments.forEach((moment, idx) => {
+    const node = layer.children[idx + 1] ?? layer.appendChild(momentNode());
+    placeMoment(node, moment, idx, viewport, nextStart(moments, moment));
+  });
+}
+
 function momentsNote({ value, refused, unknown }) {
+  if (value.lanes?.length) return comparedNote(value.lanes[0]);
   if (unknown) return "not known";
   if (refused) return "none";
   return value.state === "ready" ? String(value.moments.length) : "";

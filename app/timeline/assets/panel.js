@@ -1,6 +1,7 @@
 /** The words beside the picture: the query, the moments as buttons, the refusal, the alternatives. */
 
 import { button, el, setText } from "./dom.js";
+import { isUnknown } from "./lanes.js";
 import {
   confidenceText,
   percent,
@@ -39,6 +40,16 @@ function summary({ value, refused, unknown }) {
 }
 
 function spokenSummary({ value, refused, unknown }, text) {
+  if (value.state === "ready" && value.lanes?.length) {
+    return value.lanes
+      .map((answer) => {
+        const { name, note, moments, refusal } = answer;
+        const said = refusal.refused ? "no relevant moment" : plural(moments.length, "moment");
+        if (isUnknown(answer)) return `${name}: ${answer.understood.sentence}`;
+        return `${[`${name}: ${said}`, relevanceText(refusal.relevance), note].filter(Boolean).join(", ")}.`;
+      })
+      .join(" ");
+  }
   if (value.state === "loading" || value.state === "error") return value.message ?? text;
   if (unknown) return value.understood.sentence;
   if (refused) return "No relevant moment.";

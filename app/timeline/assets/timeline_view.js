@@ -208,9 +208,13 @@ export class TimelineView {
   }
 
   click(lane, time_s) {
+    const others = lane.startsWith("model-") ? this.state.value.lanes?.[Number(lane.slice(6))]?.moments : null;
+    const other = others?.find((moment) => time_s >= moment.start_s && time_s < moment.end_s);
+    if (other) return this.play({ ...other, idx: -1 });
     const idx = lane === "moments" ? this.state.momentAt(time_s) : -1;
     if (idx >= 0) this.playMoment(idx);
     else this.player.seek(time_s);
+    return undefined;
   }
 
   clickVideo() {
@@ -274,6 +278,7 @@ export class TimelineView {
     this.strip.load(state.value.strip);
     const answered = state.refused ? "refused" : state.value.state;
     this.root.dataset.state = state.unknown ? "unknown" : answered;
+    this.root.dataset.compared = String(Boolean(state.value.lanes?.length));
     this.slider.setAttribute("aria-valuemax", secondsText(state.duration_s, 2));
     this.slider.setAttribute("aria-disabled", String(!state.hasAxis));
     this.root.dataset.axis = String(state.hasAxis);

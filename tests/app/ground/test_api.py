@@ -93,14 +93,33 @@ def test_the_same_clip_and_settings_are_not_encoded_twice(running: RunningApp, c
 
 def test_the_endpoints_are_described(running: RunningApp) -> None:
     described = client_of(running).view_api(return_format="dict")["named_endpoints"]
-    assert set(described) == {"/ground", "/ask"}
+    assert set(described) == {"/ground", "/ground_each", "/ask"}
     names = [parameter["parameter_name"] for parameter in described["/ground"]["parameters"]]
     assert names == ["video", "query", "token_budget", "allocator", "step_s", "n_best"]
     assert httpx.get(f"{running.url}/status").json() == {
         "state": "ready",
         "message": "fake-engine is ready.",
         "model_id": "fake-engine",
+        "model": "",
+        "offered": [],
     }
+
+
+def test_several_models_are_asked_in_one_call(running: RunningApp, clip: Path) -> None:
+    form = {"token_budget": None, "allocator": "", "step_s": None, "n_best": 5}
+    answer = client_of(running).predict(
+        video=gradio_client.handle_file(clip), query="a square", models=[""], api_name="/ground_each", **form
+    )
+    assert [part["model_id"] for part in answer["answers"]] == ["fake-engine"]
+    assert answer["failures"] == []
+    with pytest.raises(gradio_client.exceptions.AppError, match="'secret' is not offered here"):
+        client_of(running).predict(
+            video=gradio_client.handle_file(clip),
+            query="a square",
+            models=["secret"],
+            api_name="/ground_each",
+            **form,
+        )
 
 
 @pytest.mark.parametrize(

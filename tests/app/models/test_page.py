@@ -1,7 +1,9 @@
 """The Models page in Chromium: a download that is cut, cancelled, looked at again and resumed; another model served."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from annotations.store import Store
 from app.ground.engines import EngineProvider
 from tempo_core.checkpoint import SHIPPED
 from tempo_core.hub import Hub
+from tempo_core.moments import Moment
 from tests.app.conftest import RunningApp
-from tests.app.fakes import FakeEngine
+from tests.app.fakes import FakeAnswer, FakeEngine
 from tests.fake_hub import FakeHub, serve_hub
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -29,9 +32,16 @@ NAME = "someone/grounder"
 
 
 class OtherEngine(FakeEngine):
-    """An engine that was loaded from the hub's cache."""
+    """An engine that was loaded from a folder and never learned to refuse."""
 
-    model_id = "grounder@0/nf4"
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.model_id = f"{folder.name}@0/nf4"  # type: ignore[misc]
+
+    def ask(self, context: Any, query: str, **options: Any) -> FakeAnswer:
+        answer = super().ask(context, query, **options)
+        note = "This model was never taught to refuse: P(relevant) is its own yes/no turn, not calibrated."
+        return replace(answer, moments=[Moment(2.0, 3.5)], confidences=[0.4], relevance=0.62, notes=[note])
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def running(serve: Callable[..., RunningApp], remote: FakeHub, tmp_path: Path) -
         engine=engine,
         engines=EngineProvider.of(engine, name="tempo-tiny"),
         hub=Hub(endpoint=remote.url, cache=tmp_path / "cache", pause_s=0.0),
-        load_model=lambda folder, adapter, four_bit: OtherEngine(),
+        load_model=lambda folder, adapter, four_bit: OtherEngine(folder),
     )
     store.close()
 
@@ -100,7 +110,7 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
 
     grounder.get_by_role("button", name=f"Serve {NAME}").click()
     expect(grounder.locator(".state")).to_have_text("Served", timeout=SLOW_MS)
-    expect(page.locator(".tempo-models-served")).to_have_text("grounder@0/nf4 is ready.")
+    expect(page.locator(".tempo-models-served")).to_contain_text("@0/nf4 is ready.")
     expect(card(page, "tempo-tiny").locator(".state")).to_have_text("Here")
 
     # proposers
@@ -112,3 +122,52 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
             break
         time.sleep(0.05)
     assert store.proposers("cooking") == {"grounder"}
+
+
+def test_two_models_answer_about_one_clip_and_one_is_served_while_a_question_waits(
+    page: Any, running: RunningApp, clip: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "second")
+    page.goto(f"{running.url}/models")
+    page.get_by_label("A folder on the server").first.fill(str(tmp_path / "second"))
+    page.get_by_role("button", name="Add", exact=True).click()
+    second = card(page, "second")
+    expect(second.locator(".state")).to_have_text("Here", timeout=SLOW_MS)
+    assert str(tmp_path) not in page.content()
+    second.get_by_label("Visitors may choose it").check()
+    page.wait_for_function(
+        "async () => (await (await fetch('/status')).json()).offered.includes('second')", timeout=SLOW_MS
+    )
+
+    page.goto(running.url)
+    models = page.locator("#ground-models")
+    expect(models.get_by_label("tempo-tiny (served)")).to_be_checked(timeout=SLOW_MS)
+    models.get_by_label("second", exact=True).check()
+    page.locator("#ground-clip input[type=file]").set_input_files(str(clip))
+    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
+    page.locator("#ground-query textarea").fill("a yellow square")
+    page.locator("#ground-ask").click()
+    status = page.locator("#ground-status .tempo-status")
+    expect(status).to_contain_text("2 models answered", timeout=SLOW_MS)
+    lanes = page.locator("#ground-timeline .tl-lane:visible .tl-label")
+    expect(lanes.filter(has_text="fake-engine")).to_contain_text("P(relevant) 95 %")
+    expect(lanes.filter(has_text="second")).to_contain_text("P(relevant) 62 %, never taught to refuse")
+    expect(page.locator("#ground-timeline [data-lane='model-1'] .tl-moment")).to_contain_text("40 %")
+    expect(page.locator("#ground-result")).to_contain_text("second@0/nf4")
+
+    # the served model alone again: no lanes; and another one is served while the question waits
+    models.get_by_label("second", exact=True).uncheck()
+    running.engine.gate.clear()
+    page.locator("#ground-query textarea").fill("a red square")
+    page.locator("#ground-ask").click()
+    expect(page.locator("#ground-ask")).to_be_disabled(timeout=SLOW_MS)
+    running.app.state.models.serve("second")
+    assert running.app.state.models.engines.wait(300)
+    running.engine.gate.set()
+    expect(status).to_contain_text("1 moment found", timeout=SLOW_MS)
+    result = page.locator("#ground-result")
+    expect(result).to_contain_text("fake-engine")
+    expect(page.locator("#ground-timeline [data-row='model-1']")).to_be_hidden()
+    page.locator("#ground-ask").click()
+    expect(result).to_contain_text("second@0/nf4", timeout=SLOW_MS)
+    expect(page.locator("#ground-head")).to_contain_text("second@0/nf4 is ready.")

@@ -1,10 +1,13 @@
 """The Models page without a browser: downloads as jobs, folders, what is served and offered, and who may do what."""
 
+import asyncio
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,15 @@ from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import GRANTS, LOCAL_USER, Role
 from app.ground.engines import EngineProvider
-from app.job_queue import JobQueue
+from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
+from app.job_queue import JobQueue, JobQueues
+from app.media.library import MediaLibrary
 from app.models.service import ModelsService
 from app.models.settings import SettingsFile
 from tempo_core.checkpoint import SHIPPED
-from tempo_core.errors import CheckpointError, InputError
+from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.hub import Hub
-from tests.app.fakes import FakeEngine
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 from tests.fake_hub import FakeHub, serve_hub
 
 NAME = "someone/grounder"
@@ -211,6 +216,73 @@ def test_offered_models_are_remembered(service: ModelsService, tmp_path: Path) -
     (tmp_path / "models.json").write_text("[]")
     with pytest.raises(CheckpointError, match=r"damaged\. Delete it"):
         service.settings.read()
+
+
+def grounding_of(service: ModelsService, folder: Path) -> GroundingService:
+    """The Ground page's service with these models to choose from."""
+    folder.mkdir()
+    media, queues = MediaLibrary(folder, light_prepare, light_draw), JobQueues()
+    grounding = GroundingService(service.engines, media, queues, ground=fake_ground)
+    grounding.choices = service
+    return grounding
+
+
+async def steps_of(grounding: GroundingService, question: Question, models: list[str]) -> list[Any]:
+    steps = grounding.ground_each(LOCAL_USER, question, models, threading.Event())
+    return [step async for step in steps if isinstance(step, Outcome | ModelFailure)]
+
+
+def test_offered_models_answer_beside_the_served_one_and_contexts_never_mix(
+    service: ModelsService, tmp_path: Path
+) -> None:
+    for name in ("good", "too-large", "hidden"):
+        service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / name)))
+    for name in ("good", "too-large"):
+        service.offer(name, is_offered=True)
+    grounding = grounding_of(service, tmp_path / "media")
+    question = Question(source=write_clip(tmp_path / "clip.mp4"), query="a square", settings=Settings())
+
+    def ask(*models: str) -> list[Any]:
+        return asyncio.run(steps_of(grounding, question, list(models)))
+
+    served, failure, good = ask("", "too-large", "good")
+    assert (served.answer.model_id, good.answer.model_id) == ("fake-engine", "good@0/nf4")
+    assert failure.model == "too-large"
+    assert "the memory does not hold it beside the served model" in failure.message
+    assert service.engines.get().model_id == "fake-engine", "the served one goes on"
+    assert [outcome.reused for outcome in ask("good", "")] == [True, True]
+    assert {outcome.context.model_id for outcome in ask("good", "")} == {"fake-engine", "good@0/nf4"}
+
+    async def ask_again(context_id: str) -> list[Any]:
+        steps = grounding.ask(LOCAL_USER, context_id, "a purple dog", 1, threading.Event())
+        return [step async for step in steps if isinstance(step, Outcome)]
+
+    (again,) = asyncio.run(ask_again(good.context_id))
+    assert again.answer.model_id == "good@0/nf4"
+
+    for models, message in (
+        (["hidden"], "'hidden' is not offered here"),
+        (["", "a", "b", "c"], "4 models were chosen; at most 3"),
+        (["too-large"], "the memory does not hold it"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ask(*models)
+    grounding.queues.close()
+
+
+def test_models_asked_longest_ago_make_room(service: ModelsService) -> None:
+    engines, made, memory = service.engines, list[str](), 3
+
+    def load(name: str) -> Any:
+        if 1 + len(engines._others) >= memory:
+            raise MemoryShortage(f"The weights of {name} take 9 GB, and 1 GB are free.")
+        made.append(name)
+        return NamedEngine(Path(name))
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        assert engines.other(name, partial(load, name)).model_id == f"{name}@0/nf4"
+    assert made == ["a", "b", "c", "b"], "a was asked again before c came, so b went"
+    assert engines.get().model_id == "fake-engine"
 
 
 def test_proposers_are_named_and_taken_back(service: ModelsService) -> None:
