@@ -82,7 +82,7 @@ def store(tmp_path: Path, clip: Path) -> Iterator[Store]:
         yield store
 
 
-PAGES = ("/annotate", "/review", "/data", "/train")
+PAGES = ("/annotate", "/review", "/data", "/train", "/models")
 
 
 def test_every_page(page: Any, serve: Callable[..., RunningApp], store: Store, clip: Path) -> None:

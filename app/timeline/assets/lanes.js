@@ -159,8 +159,7 @@ function comparedNote({ refusal, note }) {
 }
 
 /** Whether a model does not know what was asked, which is neither moments nor a refusal. */
-export const isUnknown = ({ understood, moments, refusal }) =>
-  Boolean(understood) && moments.length === 0 && !refusal.refused;
+export const isUnknown = ({ understood }) => Boolean(understood) && understood.probability < 0.5;
 
 function placeAnswer(layer, answer, viewport) {
   const { moments, refusal } = answer;
