@@ -124,12 +124,14 @@ function newRow(name) {
     precision: make("select", "", { "aria-label": `How ${name} is held` }),
     serve: make("button", "Serve", { type: "button" }),
     remove: make("button", "Remove", { type: "button" }),
+    offered: make("input", "", { type: "checkbox" }),
     source: make("a", "source", { target: "_blank", rel: "noopener noreferrer" }),
   };
   for (const key of ["download", "cancel", "serve", "remove"]) {
     parts[key].setAttribute("aria-label", `${parts[key].textContent} ${name}`);
   }
   parts.precision.append(make("option", "NF4", { value: "nf4" }), make("option", "whole", { value: "whole" }));
+  parts.offer = make("label", "", {}, parts.offered, " Visitors may choose it");
   const actions = make(
     "div",
     "",
@@ -142,7 +144,7 @@ function newRow(name) {
     { "aria-label": name },
     make("div", "", {}, parts.title, parts.facts),
     make("div", "", {}, parts.abilities, parts.memory),
-    make("div", "", { class: "side" }, parts.state, parts.progress, parts.detail, actions),
+    make("div", "", { class: "side" }, parts.state, parts.progress, parts.detail, actions, parts.offer),
   );
   parts.download.addEventListener("click", () => act("/downloads", { name }));
   parts.cancel.addEventListener("click", () => act("/downloads/cancel", { name }));
@@ -150,6 +152,7 @@ function newRow(name) {
     act("/serve", { name, four_bit: parts.precision.value === "nf4" }),
   );
   parts.remove.addEventListener("click", () => act("/removals", { name }, `${name} is off the list; its files stay.`));
+  parts.offered.addEventListener("change", () => act("/offered", { name, is_offered: parts.offered.checked }));
   return parts;
 }
 
@@ -208,6 +211,8 @@ function drawRow(row, overview) {
   parts.serve.hidden = parts.precision.hidden = row.state !== "here" || !mayAdminister;
   parts.serve.disabled = Boolean(overview.served.loading);
   parts.remove.hidden = !mayAdminister || !row.can_remove || ["served", "loading"].includes(row.state);
+  parts.offer.hidden = !isHere || !mayAdminister;
+  if (document.activeElement !== parts.offered) parts.offered.checked = row.is_offered;
   return parts.node;
 }
 
