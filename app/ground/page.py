@@ -94,16 +94,23 @@ class GroundPage:
             yield {self.view.status: status_html(user_message(error), error=True)}
             return
         cancel = self.tabs.begin(user, request)
-        steps = self.service.ground_each(user, question, models or [""], cancel)
+        names = list(dict.fromkeys(models or [""]))
+        steps = self.service.ground_each(user, question, names, cancel)
+        shown = self._show(steps, query, TabState(source=clip), is_comparison=len(names) > 1)
         try:
-            async with aclosing(self._show(steps, query, TabState(source=clip))) as changes:
+            async with aclosing(shown) as changes:
                 async for change in changes:
                     yield change
         finally:
             self.tabs.end(user, request, cancel)
 
     async def _show(
-        self, steps: AsyncIterator[Progress | Clip | Outcome | ModelFailure], query: str, state: TabState
+        self,
+        steps: AsyncIterator[Progress | Clip | Outcome | ModelFailure],
+        query: str,
+        state: TabState,
+        *,
+        is_comparison: bool,
     ) -> AsyncGenerator[Changes, None]:
         """The service's events as changes of the page. Before the first event nothing of an earlier result changes."""
         view = self.view
@@ -111,6 +118,7 @@ class GroundPage:
         started = False
         outcomes: list[Outcome] = []
         failures: list[ModelFailure] = []
+        shown: Changes = {}
         try:
             async for step in steps:
                 if isinstance(step, Progress):
@@ -140,16 +148,17 @@ class GroundPage:
                     value = timeline_value(first.answer, first.clip, first.strip, first.context)
                     if len(outcomes) + len(failures) > 1:
                         value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
-                    yield {
+                    shown = {
                         view.timeline: value,
                         view.curves: allocation_figure(value["frames"], value["moments"]),
                         view.sizes: sizes_figure(value["frames"]),
-                        view.result: results_html(outcomes, failures),
                         view.state: replace(state, context_id=first.context_id),
                     }
-            is_compared = len(outcomes) + len(failures) > 1
-            line = compared_line(outcomes, failures) if is_compared else done_line(outcomes[0])
+                    if is_comparison:
+                        yield {**shown, view.result: results_html(outcomes, failures)}
+            line = compared_line(outcomes, failures) if is_comparison else done_line(outcomes[0])
             yield {
+                **shown,
                 view.status: status_html(line, done=True),
                 view.result: results_html(outcomes, failures),
                 **self._buttons("Ask another"),
