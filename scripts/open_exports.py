@@ -331,9 +331,9 @@ def open_lighthouse(folder: Path, repository: Path) -> Iterator[Opened]:
     """Lighthouse's own data set, its features made up."""
     sys.path[:0] = [str(repository), str(repository / "training")]
     import torch
-    from dataset import StartEndDataset  # type: ignore[import-not-found]
+    from dataset import StartEndDataset
 
-    class Rows(StartEndDataset):  # type: ignore[misc]
+    class Rows(StartEndDataset):
         def _get_query_feat_by_qid(self, qid: object) -> Any:
             return torch.zeros(4, 8)
 
@@ -345,8 +345,8 @@ def open_lighthouse(folder: Path, repository: Path) -> Iterator[Opened]:
         spans = [rows[idx]["model_inputs"]["span_labels"].tolist() for idx in range(len(rows))]
         written = [[[0.2, 0.2]], [[0.1, 0.2], [0.75, 0.5]]]  # centre and width as shares of 20 s
         is_right = len(spans) == 2 and all(
-            sorted(tuple(round(x, 4) for x in span) for span in found) == sorted(map(tuple, windows))
-            for found, windows in zip(spans, written, strict=True)
+            sorted(tuple(round(x, 4) for x in span) for span in row) == sorted(map(tuple, windows))
+            for row, windows in zip(spans, written, strict=True)
         )
         yield "Lighthouse StartEndDataset", f"{file} as {name}: spans", "" if is_right else f"has {spans}"
 
@@ -355,9 +355,9 @@ def open_llama_factory(folder: Path, repository: Path) -> Iterator[Opened]:
     """LLaMA-Factory's own loader and converter, from `dataset_info.json` to its conversations."""
     os.environ["DISABLE_VERSION_CHECK"] = "1"
     sys.path.insert(0, str(repository / "src"))
-    from llamafactory.data.loader import _load_single_dataset  # type: ignore[import-not-found]
-    from llamafactory.data.parser import get_dataset_list  # type: ignore[import-not-found]
-    from llamafactory.hparams import DataArguments, ModelArguments  # type: ignore[import-not-found]
+    from llamafactory.data.loader import _load_single_dataset
+    from llamafactory.data.parser import get_dataset_list
+    from llamafactory.hparams import DataArguments, ModelArguments
     from transformers import Seq2SeqTrainingArguments
 
     dataset_dir = str(folder / "llama-factory")

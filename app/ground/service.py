@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,7 +175,7 @@ class GroundingService:
 
     async def ground_each(
         self, user: User, question: Question, models: Sequence[str], cancel: threading.Event
-    ) -> AsyncIterator[Progress | Clip | Outcome | ModelFailure]:
+    ) -> AsyncGenerator[Progress | Clip | Outcome | ModelFailure, None]:
         """The same question to several models, one after the other, as `ground` answers it.
 
         One that fails is told, and the others go on. Raises InputError for too many, and what the last one raised
@@ -200,7 +200,7 @@ class GroundingService:
 
     async def ground(
         self, user: User, question: Question, cancel: threading.Event
-    ) -> AsyncIterator[Progress | Clip | Outcome]:
+    ) -> AsyncGenerator[Progress | Clip | Outcome, None]:
         """Progress, the clip once it is known, and the Outcome. Raises TempoError for what a person can mend."""
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
