@@ -2,7 +2,8 @@
 
 Headline figures are the mean matched tIoU (optimal matching, an unmatched moment counts 0) and set-F1 at
 three thresholds; seconds on matched edges are what annotators understand; Krippendorff's alpha on 2-second
-clips corrects for chance. Moments are in seconds; no moments at all is an answer too.
+clips corrects for chance. Moments are in seconds; no moments at all is an answer too. Edges with a band agree with
+what lies inside it (`annotations.soft_edges`).
 """
 
 import math
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from annotations.records import Correction
+from annotations.soft_edges import Bands, SoftMoment, bands_of, edge_gaps_s, soft_iou
 from annotations.suspicion import CLIP_S
 from tempo_core.moments import Moment, iou
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 
 Floats = NDArray[np.float64]
+Answer = Sequence[Moment] | Sequence[SoftMoment]
+"""Moments of one party, with hard edges or with bands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +34,23 @@ class Version:
 
     verdict: str
     moments: Sequence[Moment]
+    bands: Bands = ()
+    """Half widths of each moment's edges in seconds; () where every edge is hard."""
+
+    @property
+    def soft_moments(self) -> list[SoftMoment]:
+        """The moments with their bands."""
+        bands = self.bands or [(0.0, 0.0)] * len(self.moments)
+        return [
+            SoftMoment(moment=moment, start_band_s=start_band_s, end_band_s=end_band_s)
+            for moment, (start_band_s, end_band_s) in zip(self.moments, bands, strict=True)
+        ]
 
     @classmethod
     def of(cls, correction: Correction) -> "Version":
         """An annotator's answer."""
-        return cls(verdict=correction.verdict, moments=correction.edit.windows)
+        edit = correction.edit
+        return cls(verdict=correction.verdict, moments=edit.windows, bands=bands_of(edit.moments))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +78,7 @@ class AgreementReport:
         return {**figures, "f1": {str(threshold): value for threshold, value in self.f1.items()}}
 
 
-def match(a: Sequence[Moment], b: Sequence[Moment]) -> list[tuple[int, int, float]]:
+def match(a: Answer, b: Answer) -> list[tuple[int, int, float]]:
     """Pairs (index in a, index in b, IoU > 0) of the one-to-one matching with the largest sum of IoU."""
     if not a or not b:
         return []
@@ -72,14 +88,14 @@ def match(a: Sequence[Moment], b: Sequence[Moment]) -> list[tuple[int, int, floa
     return [(i, j, overlap) for i, j, overlap in pairs if overlap > 0]
 
 
-def matched_tiou(a: Sequence[Moment], b: Sequence[Moment]) -> float:
+def matched_tiou(a: Answer, b: Answer) -> float:
     """Sum of matched IoU over the longer list's length: 1 when both are empty, 0 when exactly one is."""
     if not a and not b:
         return 1.0
     return sum(overlap for _, _, overlap in match(a, b)) / max(len(a), len(b))
 
 
-def set_f1(a: Sequence[Moment], b: Sequence[Moment], threshold: float) -> float:
+def set_f1(a: Answer, b: Answer, threshold: float) -> float:
     """2 * matches / (len(a) + len(b)), with as many one-to-one matches of IoU >= threshold as can be."""
     if not a and not b:
         return 1.0
@@ -137,13 +153,11 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
             same.append(a.verdict == b.verdict)
             if "cannot-judge" in (a.verdict, b.verdict):
                 continue
-            matched = match(a.moments, b.moments)
-            tious.append(matched_tiou(a.moments, b.moments))
-            for i, j, _ in matched:
-                moment, other = a.moments[i], b.moments[j]
-                edges.append((abs(moment.start_s - other.start_s), abs(moment.end_s - other.end_s)))
+            mine, others = a.soft_moments, b.soft_moments
+            tious.append(matched_tiou(mine, others))
+            edges.extend(edge_gaps_s(mine[i], others[j]) for i, j, _ in match(mine, others))
             for threshold in THRESHOLDS:
-                f1s[threshold].append(set_f1(a.moments, b.moments, threshold))
+                f1s[threshold].append(set_f1(mine, others, threshold))
     differences = np.array(edges, dtype=float).reshape(-1, 2)
     # One matrix of all clips; raters are interchangeable, and NaN stands for rows that a query does not have.
     raters = max((matrix.shape[0] for matrix in clips), default=0)
@@ -164,8 +178,14 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
     )
 
 
-def _overlaps(a: Sequence[Moment], b: Sequence[Moment]) -> Floats:
-    return np.array([[iou(moment, other) for other in b] for moment in a])
+def _overlaps(a: Answer, b: Answer) -> Floats:
+    if all(isinstance(moment, Moment) for moment in (*a, *b)):
+        return np.array([[iou(moment, other) for other in b] for moment in a])  # type: ignore[arg-type]
+    return np.array([[soft_iou(_soft(moment), _soft(other)) for other in b] for moment in a])
+
+
+def _soft(moment: Moment | SoftMoment) -> SoftMoment:
+    return moment if isinstance(moment, SoftMoment) else SoftMoment(moment=moment)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -10,8 +10,9 @@ from annotations import formats
 from annotations.agreement import Version, agreement
 from annotations.choices import EXPORT_RULES, ExportRule
 from annotations.formats import ExportOptions, ExportReport
-from annotations.rows import AnnotatorVersion, Row, Split, Windows
+from annotations.rows import EDGE_UNCERTAINTY, AnnotatorVersion, Row, Split, Windows
 from annotations.snapshot import Snapshot, SnapshotRow
+from annotations.soft_edges import bands_of
 from tempo_core.errors import InputError
 from tempo_core.moments import merge, moments_from_pairs
 
@@ -101,9 +102,7 @@ def _export_row(
         )
     row = dataclasses.replace(item.row, annotations=tuple(versions) or item.row.annotations)
     if len(item.versions) >= 2 and row.duration_s:
-        answers = [
-            Version(verdict=version.edit.verdict, moments=version.edit.windows) for version in item.versions
-        ]
+        answers = [Version.of(version) for version in item.versions]
         report = agreement([(row.duration_s, answers)])
         row = dataclasses.replace(row, mean_tiou=report.mean_tiou, alpha_clip=report.alpha)
 
@@ -119,6 +118,13 @@ def _export_row(
         reason = edit.reason or ", ".join(edit.categories) or None
         revision = answer.correction.revision
         row = row.corrected(windows, verdict=answer.verdict, reason=reason, row_rev=revision)
+    # How far the edges are certain, beside the windows: in lines and tables that carry further fields.
+    extra = {name: value for name, value in row.extra.items() if name != EDGE_UNCERTAINTY}
+    bands = bands_of(edit.moments) if answer.verdict == "moments" else []
+    if any(any(band) for band in bands):
+        extra[EDGE_UNCERTAINTY] = [list(band) for band in bands]
+    if extra != dict(row.extra):
+        row = dataclasses.replace(row, extra=extra, raw=None)
     if edited_text and edit.edited_text and edit.edited_text != row.query:
         row = dataclasses.replace(row, query=edit.edited_text, raw=None)
     return row

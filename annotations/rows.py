@@ -20,6 +20,10 @@ VERDICTS: tuple[Verdict, ...] = ("moments", "no-moment", "cannot-judge")
 VERSION_SOURCES: tuple[VersionSource, ...] = ("original", "model", "annotator")
 
 
+EDGE_UNCERTAINTY = "edge_uncertainty_s"
+"""The key of a row's `extra` that holds how certain its windows' edges are: a pair of half widths for each."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatorVersion:
     """One party's answer to a row's query: an annotator's, a model's, or the released one."""
@@ -138,6 +142,7 @@ class Row:
             "windows": windows,
             "verdict": verdict,
             "raw": None,
+            "extra": {name: value for name, value in self.extra.items() if name != EDGE_UNCERTAINTY},
         }
         return dataclasses.replace(self, **values)
 

@@ -649,6 +649,21 @@ class Store:
             raise NotFound(f"Dataset {dataset!r} has no query with qid {qid}.")
         return matches[0]
 
+    def twins(self, query_id: int) -> list[Query]:
+        """The other queries of its dataset that ask the same of the same video, oldest first. Raises NotFound."""
+        table, twin = tables.queries, tables.queries.alias()
+        same_question = select(table.c.id).where(
+            twin.c.id == query_id,
+            table.c.id != query_id,
+            table.c.dataset == twin.c.dataset,
+            table.c.vid == twin.c.vid,
+            table.c.text_key == twin.c.text_key,
+        )
+        with self.database.read() as connection:
+            reading.query(connection, query_id)
+            ids = list(connection.execute(same_question.order_by(table.c.id)).scalars())
+            return reading.queries(connection, table.c.id.in_(ids)) if ids else []
+
     def records(self, query_id: int) -> QueryRecords:
         """Everything that was said about one query. Raises NotFound."""
         with self.database.read() as connection:

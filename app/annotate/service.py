@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from annotations.queue import QueueFilter
-from annotations.records import PLANTED, Assignment, Correction
+from annotations.records import PLANTED, Assignment, Correction, Query, ResolvedAnswer
 from annotations.store import GAIN_AGE, Store
 from app.annotate.proposals import Proposals, ProposalState, planted_proposal
 from app.annotate.requests import EditBody, check_edges
@@ -101,7 +101,11 @@ class AnnotationService:
             self.proposals.request(query, clip_status.ready.clip)
         proposal = self.proposals.newest(query)
         plant = self.store.plant(query_id, user.id)
-        if plant is not None:
+        twins: list[tuple[Query, ResolvedAnswer]] = []
+        if plant is None:
+            answers = [(twin, self.store.resolved(twin.id)) for twin in self.store.twins(query_id)]
+            twins = [(twin, answer) for twin, answer in answers if answer.source != "original"]
+        else:  # an answer to the same question would give the wrong proposal away
             arm, proposal = "model-first", planted_proposal(plant, proposal)
         return task_json(
             query,
@@ -116,6 +120,7 @@ class AnnotationService:
             progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
             blind_share=blind_share,
             project=project,
+            twins=twins,
         )
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:

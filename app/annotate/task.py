@@ -7,7 +7,14 @@ from typing import Any
 
 from annotations.arms import ARMS, Arm
 from annotations.projects import Project
-from annotations.records import ERROR_CATEGORIES, AnnotatorProgress, Correction, Proposal, Query
+from annotations.records import (
+    ERROR_CATEGORIES,
+    AnnotatorProgress,
+    Correction,
+    Proposal,
+    Query,
+    ResolvedAnswer,
+)
 from annotations.source_worth import SourceWorth
 from annotations.suspicion import CLIP_S, Suspicion
 from app.media.dataset_clips import ClipStatus
@@ -45,13 +52,14 @@ def task_json(
     worth: SourceWorth | None = None,
     model_absence: str | None = None,
     project: Project | None = None,
+    twins: Sequence[tuple[Query, ResolvedAnswer]] = (),
 ) -> dict[str, Any]:
     """One row for one annotator, as the timeline's value. In the blind arm nothing of original, model, saliency or
     reasons is in it.
 
     `latest` is the annotator's own newest version, `arm` what the next one is made under, `blind_share` how many rows
     are blind, `worth` what the proposal's model is worth here, `model_absence` why there is none, `project` the one
-    that the row belongs to.
+    that the row belongs to, `twins` other rows with the same question and what was decided there.
     """
     row, ready = query.row, clip_status.ready
     blind = arm == "blind"
@@ -93,6 +101,7 @@ def task_json(
         "model": model_part(proposal, hidden=blind, worth=worth),
         "model_absence": model_absence,
         "others": [],
+        "twins": [] if blind else [twin_part(twin, answer) for twin, answer in twins],
         "frame_rate": 25.0 if ready is None else ready.frame_rate,
         "frame_count": 1 if ready is None else ready.frame_count,
         "grid_ms": clip_ms if row.relevant_clip_ids is not None else None,
@@ -111,6 +120,17 @@ def task_json(
         "state": state,
         "query": row.query,
         "edit": edit_part,
+    }
+
+
+def twin_part(twin: Query, answer: ResolvedAnswer) -> dict[str, Any]:
+    """A row that asks the same of the same clip, with what somebody decided there."""
+    moments = sorted(moment.to_ms() for moment in answer.moments or ())
+    return {
+        "qid": twin.row.qid,
+        "decided": answer.source,
+        "verdict": answer.verdict,
+        "moments": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in moments],
     }
 
 

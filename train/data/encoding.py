@@ -82,6 +82,20 @@ class Encoded:
         """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
         return tuple(moments_between(self.pairs, self.video.stamp_times_s))
 
+    @property
+    def bands_s(self) -> tuple[tuple[float, float], ...]:
+        """The bands of `truth`: those of the first and the last moment that each was snapped from."""
+        if not self.example.bands_s:
+            return ()
+        pairs = list(zip(self.example.moments, self.example.bands_s, strict=True))
+        bands = []
+        for moment in self.truth:
+            inside = [
+                band for part, band in pairs if part.start_s < moment.end_s and part.end_s > moment.start_s
+            ]
+            bands.append((inside[0][0], inside[-1][1]) if inside else (0.0, 0.0))
+        return tuple(bands)
+
     def positions(self, length: int) -> npt.NDArray[np.int64]:
         """m-rope positions int64[3, length] of the first `length` ids; text may go on past the answer."""
         context = self.video.positions

@@ -1,15 +1,16 @@
 """Where examples are read: snapshots and JSON lines, their clips on disk, and how far each row is trusted."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from annotations.agreement import matched_tiou
 from annotations.formats import ReadOptions, read
-from annotations.rows import SPLITS, Row
+from annotations.rows import EDGE_UNCERTAINTY, SPLITS, Row
 from annotations.snapshot import SnapshotRow, open_snapshot
+from annotations.soft_edges import Bands, SoftMoment, bands_of
 from annotations.suspicion import vid_range_s
 from annotations.videos import SUFFIXES
 from tempo_core.errors import InputError
@@ -125,6 +126,7 @@ def read_snapshot(
             content=snapshot_row.video_sha256,
             verdict=answer.verdict,
             moments=answer.moments,
+            bands_s=[] if answer.correction is None else bands_of(answer.correction.edit.moments),
             source=answer.source,
             weight=agreement_weight(snapshot_row) if corrected else original_weight,
         )
@@ -141,7 +143,13 @@ def agreement_weight(row: SnapshotRow) -> float:
     ]
     if answer.source == "verdict" or not other_versions:
         return 1.0
-    agreements = [matched_tiou(answer.moments or [], version.edit.windows) for version in other_versions]
+    soft_answer = [SoftMoment(moment=moment) for moment in answer.moments or []]
+    if answer.correction is not None:
+        soft_answer = [SoftMoment.of(moment) for moment in answer.correction.edit.moments]
+    agreements = [
+        matched_tiou(soft_answer, [SoftMoment.of(moment) for moment in version.edit.moments])
+        for version in other_versions
+    ]
     return max(MIN_TRUST, sum(agreements) / len(agreements))
 
 
@@ -178,9 +186,40 @@ def read_file(path: Path, videos: Path | None) -> Iterator[tuple[Example, str | 
             path=video,
             verdict=row.verdict,
             moments=None if row.windows is None else moments_from_pairs(row.windows),
+            bands_s=_bands_in(row, path),
             source="file",
             weight=float(weight),
         )
+
+
+def _bands_of(
+    inside: Sequence[Moment], moments: Sequence[Moment], bands_s: Bands
+) -> tuple[tuple[float, float], ...]:
+    """The bands of moments that were cut to the video and merged: an edge that is still there keeps its band."""
+    if not any(any(band) for band in bands_s):
+        return ()
+    starts = {moment.start_s: band[0] for moment, band in zip(moments, bands_s, strict=True)}
+    ends = {moment.end_s: band[1] for moment, band in zip(moments, bands_s, strict=True)}
+    return tuple((starts.get(moment.start_s, 0.0), ends.get(moment.end_s, 0.0)) for moment in inside)
+
+
+def _bands_in(row: Row, path: Path) -> list[tuple[float, float]]:
+    """The bands that an exported line gives its windows. Raises InputError."""
+    bands = row.extra.get(EDGE_UNCERTAINTY)
+    if bands is None:
+        return []
+    try:
+        pairs = [(float(start_s), float(end_s)) for start_s, end_s in bands]
+    except (TypeError, ValueError):
+        pairs = []
+    if len(pairs) != len(row.windows or ()) or not all(
+        0 <= band_s < float("inf") for pair in pairs for band_s in pair
+    ):
+        raise InputError(
+            f"{path}: row {row.qid} has {EDGE_UNCERTAINTY} {str(bands)[:60]!r}; it must be a pair of half widths in "
+            "seconds, 0 or more, for each window. Correct it, or leave it out."
+        )
+    return pairs
 
 
 def _checked_row(
@@ -194,6 +233,7 @@ def _checked_row(
     content: str | None = None,
     verdict: str | None,
     moments: list[Moment] | None,
+    bands_s: Bands = (),
     source: str,
     weight: float,
 ) -> tuple[Example, str | None]:
@@ -230,6 +270,7 @@ def _checked_row(
         query=query,
         duration_s=1.0 if duration_s is None or reason else duration_s,
         moments=inside,
+        bands_s=_bands_of(inside, moments or [], bands_s),
         split=split if split in SPLITS else "test",  # a split that nobody knows does not teach
         source=source,
         weight=weight,

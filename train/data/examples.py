@@ -48,6 +48,8 @@ class Example:
     """Seconds as annotated; where nobody annotated it, as the file says."""
     moments: tuple[Moment, ...]
     """Sorted and apart; empty: nothing matches, refusing is right."""
+    bands_s: tuple[tuple[float, float], ...] = ()
+    """Half widths of each moment's start and end, where people said how certain they are; () where all are hard."""
     split: str = "train"
     source: str = ""
     """Where the truth is from: original, correction, verdict or file."""
@@ -71,6 +73,10 @@ class Example:
             )
         if not (math.isfinite(self.weight) and 0 < self.weight <= 1):
             raise InputError(f"Row {self.row_id} has weight {self.weight!r}; it must lie in (0, 1].")
+        if self.bands_s and len(self.bands_s) != len(self.moments):
+            raise InputError(
+                f"Row {self.row_id} has {len(self.bands_s)} bands for {len(self.moments)} moments; give one a moment."
+            )
         if not (math.isfinite(self.duration_s) and self.duration_s > 0):
             raise InputError(f"Row {self.row_id} lasts {self.duration_s!r} s; a video lasts longer than 0.")
 

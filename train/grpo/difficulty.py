@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from annotations.soft_edges import nearest_truth
 from tempo_core.errors import InputError
 from tempo_core.moments import set_iou
 from train.checkpoints import append_line, read_lines, rows_digest
@@ -86,12 +87,18 @@ def measure(
                     encoded.truth,
                     stamps=encoded.video.stamps,
                     stamp_times_s=encoded.video.stamp_times_s,
+                    bands_s=encoded.bands_s,
                     thinking=config.thinking,
                 ).moments
                 for rollout in rollouts
             ]
             scores = np.array(
-                [0.0 if moments is None else set_iou(moments, encoded.truth) for moments in answers]
+                [
+                    0.0
+                    if moments is None
+                    else set_iou(moments, nearest_truth(moments, encoded.truth, encoded.bands_s))
+                    for moments in answers
+                ]
             )
             difficulty = Difficulty(
                 row_id=example.row_id, mean=float(scores.mean()), spread=float(scores.std())

@@ -12,6 +12,7 @@ import { plural, worthText } from "./format.js";
 import { bothEdits } from "./moments.js";
 import { buildVerdict } from "./edit_panel.js";
 import { buildGuidelines, loadGuidelinesStyle } from "./guidelines.js";
+import { twinText } from "./reference_lanes.js";
 import { SampleCard } from "./sample_card.js";
 import { annotateApi, Failure, newId, pause } from "./server.js";
 import { EditSync } from "./sync.js";
@@ -207,9 +208,9 @@ class AnnotatePage {
   }
 
   /** Below the timeline: which row it is, and how much its model is to be believed. */
-  #showAbout({ edit: { dataset, qid, vid, arm, model } }) {
+  #showAbout({ edit: { dataset, qid, vid, arm, model, twins = [] } }) {
     const worth = model?.worth && arm !== "blind" ? [worthText(model.worth)] : [];
-    setText(this.about, [dataset, qid, vid, ...worth].join(" · "));
+    setText(this.about, [dataset, qid, vid, ...twins.map(twinText), ...worth].join(" · "));
   }
 
   /** The clip is being made, or missing: ask until it is there; what was edited meanwhile is kept. */

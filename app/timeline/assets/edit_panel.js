@@ -135,7 +135,7 @@ function showEdgeCard(card, { editor, snaps, dragging }) {
   const active = Boolean(moment && edge);
   for (const node of card.nudges) node.disabled = !active;
   setText(card.value, active ? `${timeText(moment[`${edge}_ms`] / 1000)}${timeUnit.value === "seconds" ? " s" : ""}` : "–");
-  setText(card.origin, active ? originWords(moment, edge, snaps) : "no edge active");
+  setText(card.origin, active ? edgeWords(moment, edge, snaps) : "no edge active");
   if (dragging) return;
   for (const [source, [title, keys]] of Object.entries(SOURCES)) {
     const choice = card.choices[source];
@@ -146,6 +146,12 @@ function showEdgeCard(card, { editor, snaps, dragging }) {
     setText(choice.lastChild, keys[edge ?? "start"]);
     choice.setAttribute("aria-pressed", String(Boolean(span) && moment[`${edge}_source`] === source));
   }
+}
+
+/** "by hand · ±0.5 s" */
+function edgeWords(moment, edge, snaps) {
+  const band_ms = moment[`${edge}_uncertainty_ms`];
+  return `${originWords(moment, edge, snaps)}${band_ms ? ` · ±${secondsText(band_ms / 1000, 2)} s` : ""}`;
 }
 
 function buildRow(id, view) {

@@ -12,6 +12,7 @@ const TWICE_MS = 350;
 const OUTSIDE_PX = 10;
 const INSIDE_PX = 10;
 const ROOM_PX = 40;
+const LEAST_BAND_PX = 4; // nearer to the edge it is certain
 
 /**
  * What the pointer is on, in CSS pixels, whatever the zoom. `boxes` are { id, left, right }. Gives { id, edge } on an
@@ -82,7 +83,8 @@ class Drag {
     if (!this.#started && Math.abs(x - this.x0) < START_PX) return;
     if (!this.#started) this.view.startDrag(this);
     this.#started = true;
-    this.last = { x, event: { altKey: event.altKey, shiftKey: event.shiftKey } };
+    const { altKey, shiftKey, ctrlKey, metaKey } = event;
+    this.last = { x, event: { altKey, shiftKey, isBand: ctrlKey || metaKey } };
     this.aim(x, this.last.event);
     this.#autoPan();
   }
@@ -121,7 +123,10 @@ class Drag {
   }
 }
 
-/** Shift makes a pixel a frame and pushes neighbours; the pointer's offset from the edge is kept. */
+/**
+ * Shift makes a pixel a frame and pushes neighbours; the pointer's offset from the edge is kept. Ctrl (or Command)
+ * leaves the edge where it is and draws its band: how far to either side it may lie.
+ */
 function edgeDrag(view, id, edge, x) {
   const { editor, state } = view;
   const value = () => editor.moments.find((m) => m.id === id)?.[`${edge}_ms`] ?? 0;
@@ -130,7 +135,11 @@ function edgeDrag(view, id, edge, x) {
   let before = x;
   const aim = (at, event) => {
     let target = null;
-    if (event.shiftKey || view.fine) {
+    if (event.isBand) {
+      const px = Math.abs(at - x);
+      const ms = px < LEAST_BAND_PX ? null : Math.round((px * state.viewport.span_s * 1000) / state.viewport.width);
+      editor.preview({ type: "setUncertainty", id, edge, ms });
+    } else if (event.shiftKey || view.fine) {
       fine ??= { x: before, frame: editor.clock.frame(value()) };
       const ms = editor.clock.ms(fine.frame + Math.round(at - fine.x));
       editor.preview({ type: "setEdge", id, edge, ms, source: "hand", push: true });

@@ -16,6 +16,7 @@ const EDITING_POINTER = [
     "Drag an edge",
     "Move it; the picture follows. Alt: do not snap. Shift: a pixel is a frame, neighbours make way",
   ],
+  ["Ctrl + drag an edge", "Draw its band: how far to either side it may lie"],
   ["Drag in the empty lane", "A new moment"],
   ["Double click", "Loop the moment"],
   ["Wheel, pinch", "Zoom at the pointer; with Shift, move along"],

@@ -1,7 +1,7 @@
 /** What there is to compare with: saliency, the released moments, the model's, other people's. None of them can be moved. */
 
 import { button, el, keyed, setAttr, setStyle, setText } from "./dom.js";
-import { percent, secondsText, timeText, VERDICTS, worthText } from "./format.js";
+import { percent, secondsText, span, timeText, VERDICTS, worthText } from "./format.js";
 import { isBlind, isInside, itemOf, lengthText, placeBox, spanHover, spokenSpan, wordsEntry, wordsNode } from "./lane_parts.js";
 
 const HIDDEN = "Hidden until you submit: your view comes first";
@@ -26,7 +26,7 @@ export const ORIGINAL = {
   height: 26,
   isWaiting: () => true,
   place: placeOriginal,
-  hover: (state, time_s) => spanHover("Original", isBlind(state) ? [] : itemOf(state)?.original?.moments, time_s),
+  hover: hoverOriginal,
 };
 
 export const MODEL = {
@@ -75,17 +75,37 @@ function hoverSaliency(state, time_s) {
 function placePicture(layer, state, className, label, entries) {
   setAttr(layer, "role", "img");
   setAttr(layer, "aria-label", label);
-  const create = ({ words }) => (words ? wordsNode() : el("div", { className }, el("span", { className: "tl-tag" })));
+  const create = ({ words, twin }) => {
+    if (words) return wordsNode();
+    return twin ? el("i", { className: "tl-twin" }) : el("div", { className }, el("span", { className: "tl-tag" }));
+  };
   const update = (node, entry, idx) => {
     if (entry.words) return setText(node, entry.words);
     const width = placeBox(node, state.viewport, entry.start_ms, entry.end_ms);
+    if (entry.twin) return undefined;
     if (width !== null) setText(node.lastChild, width >= 60 ? `${idx + 1} · ${lengthText(entry)}` : "");
     return undefined;
   };
-  keyed(layer, entries, ({ words }, idx) => (words ? "words" : idx), create, update);
+  keyed(layer, entries, ({ words, twin }, idx) => (words ? "words" : twin ? `twin ${idx}` : idx), create, update);
 }
 
 const namesOf = (title, spans) => `${title}: ${spans.map(spokenSpan).join("; ") || "none"}`;
+
+/** The moments of rows with the same question, drawn as thin bars below the released ones. */
+const twinSpans = (item) => (item?.twins ?? []).flatMap(({ qid, moments }) => moments.map((span) => ({ ...span, twin: qid })));
+
+/** "Row 12 asks the same: decided 0:02.0 – 0:04.0" */
+export function twinText({ qid, decided, verdict, moments }) {
+  const times = moments.map(({ start_ms, end_ms }) => span({ start_s: start_ms / 1000, end_s: end_ms / 1000 }));
+  return `Row ${qid} asks the same: ${decided === "verdict" ? "decided" : "answered"} ${times.join(", ") || VERDICTS[verdict].toLowerCase()}`;
+}
+
+function hoverOriginal(state, time_s) {
+  const item = itemOf(state);
+  const original = spanHover("Original", isBlind(state) ? [] : item?.original?.moments, time_s);
+  const twins = (item?.twins ?? []).map(twinText);
+  return original || twins.length ? [...(original ?? [timeText(time_s)]), ...twins] : null;
+}
 
 function placeOriginal(layer, state) {
   const item = itemOf(state);
@@ -93,7 +113,8 @@ function placeOriginal(layer, state) {
   if (isBlind(state))
     return placePicture(layer, state, "tl-first", "Original: hidden until you submit", wordsEntry(HIDDEN));
   const entries = spans.length || !item ? spans : wordsEntry(VERDICTS["no-moment"]);
-  return placePicture(layer, state, "tl-first", namesOf("Original moments", spans), entries);
+  const names = [namesOf("Original moments", spans), ...(item?.twins ?? []).map(twinText)].join(". ");
+  return placePicture(layer, state, "tl-first", names, [...entries, ...twinSpans(item)]);
 }
 
 function placeOther(layer, state, other) {

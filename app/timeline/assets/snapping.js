@@ -15,9 +15,10 @@ const KINDS = {
  * Everything there is to snap to, in order of time: { ms, kind }. Proposals and other people's answers count only where
  * they are shown; those keep their own exact time, shots and the grid lie on frames.
  */
-export function snapCandidates({ shots_ms = [], grid_ms, original, model, others = [], arm }, clock) {
+export function snapCandidates({ shots_ms = [], grid_ms, original, model, others = [], twins = [], arm }, clock) {
   const candidates = shots_ms.map((ms) => ({ ms: clock.boundary(ms), kind: "shot" }));
-  const named = others.map((other) => ["other", other]);
+  const same = twins.map(({ qid, moments }) => ({ name: `row ${qid}`, moments }));
+  const named = [...others, ...same].map((other) => ["other", other]);
   const proposals = arm === "blind" ? [] : [["original", original], ["model", model], ...named];
   for (const [kind, proposal] of proposals)
     for (const { start_ms, end_ms } of proposal?.moments ?? []) {

@@ -231,6 +231,29 @@ def test_a_clip_of_a_dataset_is_for_annotators_only(bench: Bench) -> None:
         assert bench.client.get(f"{url}/strip", headers={"x-user": who}).status_code == status
 
 
+def test_a_row_says_what_was_decided_for_the_same_question(bench: Bench) -> None:
+    twins = [
+        row(11, "first", "When is it?"),
+        row(12, "first", "When is it?"),
+        row(13, "second", "When is it?"),
+    ]
+    fill(bench.store, bench.home, twins, without=("first", "second"))
+    first, second, elsewhere = (bench.store.find("small", qid).id for qid in (11, 12, 13))
+    original = annotator_with("original-first")
+    assert bench.ready(first, who=f"{original}/annotator")["edit"]["twins"] == []
+    bench.save(second, edit_of((0, 1000), submitted=True))
+    expected = {
+        "qid": "12",
+        "decided": "correction",
+        "verdict": "moments",
+        "moments": [{"start_ms": 0, "end_ms": 1000}],
+    }
+    assert bench.ready(first, who=f"{original}/annotator")["edit"]["twins"] == [expected]
+    assert bench.ready(elsewhere, who=f"{original}/annotator")["edit"]["twins"] == []
+    blind = annotator_with("blind")
+    assert bench.ready(first, who=f"{blind}/annotator")["edit"]["twins"] == []
+
+
 def test_the_blind_arm_gets_nothing_of_original_and_model(bench: Bench) -> None:
     who = f"{annotator_with('blind')}/annotator"
     bench.ready(1, who=f"{annotator_with('model-first')}/annotator")

@@ -165,6 +165,13 @@ def hostile() -> dict[str, Any]:
 LONG_QUERY = "A person in a dark coat walks through the door and puts a bag on the table beside the lamp " * 2
 FOUR_REASONS = [{"kind": f"kind-{k}", "text": f"{k} holes of one clip between two moments"} for k in range(4)]
 
+TWIN = {
+    "qid": "2580",
+    "decided": "verdict",
+    "verdict": "moments",
+    "moments": [{"start_ms": 1800, "end_ms": 4600}],
+}
+
 ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "ready": item,
     "blind": lambda: item(edit_part(arm="blind", model=None)),
@@ -176,6 +183,7 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "refused": refused,
     "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
     "coming": lambda: item(edit_part(arm="model-first", model=None), frames=None, ranked=[]),
+    "twin": lambda: item(edit_part(twins=[TWIN])),
     "reasons": lambda: item(edit_part(query=LONG_QUERY, reasons=FOUR_REASONS)),
     "unreasoned": lambda: item(edit_part(query="A disc", reasons=[])),
     "unanswered": lambda: item(moments=[]),

@@ -1,5 +1,7 @@
 """Editing with a mouse, a pen or fingers: edges, zones, snapping, and what the pointer meets."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -224,3 +226,29 @@ def test_reviewers_snap_to_other_peoples_edges(editor: EditorPage) -> None:
     expect(editor.edge(0, "start")).to_have_attribute(
         "aria-valuetext", "2.40 seconds, frame 60, snapped to grace’s edge"
     )
+
+
+def test_an_edge_is_given_a_band_with_the_control_key(editor: EditorPage) -> None:
+    editor.press("]")
+    editor.drag(4.0, 4.6, modifiers=("Control",))
+    assert editor.times()[0] == [2000, 4000]
+    assert editor.commits() == ["setUncertainty"]
+    band_ms = editor.run("view.editor.moments[0].end_uncertainty_ms")
+    assert band_ms == pytest.approx(600, abs=1000 * editor.px_s() + 1)
+    expect(editor.edge(0, "end")).to_have_attribute("aria-valuetext", re.compile("uncertain by 0.[56]"))
+    expect(editor.page.locator(".tl-origin")).to_contain_text("±0.")
+    editor.page.evaluate("() => view.state.viewport.show(3, 5)")
+    editor.press("Control+z")
+    assert editor.run("view.editor.moments[0].end_uncertainty_ms") is None
+
+
+def test_what_was_decided_for_the_same_question_is_shown(editor: EditorPage) -> None:
+    editor.open("item=twin")
+    twin = editor.page.locator("[data-lane=original] .tl-twin").bounding_box()
+    assert twin is not None
+    assert twin["x"] == pytest.approx(editor.x(1.8)[0], abs=2)
+    expect(editor.page.locator("[data-lane=original] .tl-layer")).to_have_attribute(
+        "aria-label", re.compile("Row 2580 asks the same: decided 0:01.8 – 0:04.6")
+    )
+    editor.press("[", "Shift+E")
+    assert editor.times()[0] == [1800, 4000]

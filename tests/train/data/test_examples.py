@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from annotations.exporting import export_to
+from annotations.formats import read
 from annotations.records import Edit, EditedMoment, Video
 from annotations.rows import Row
 from annotations.snapshot import take_snapshot
@@ -287,6 +289,49 @@ def test_a_snapshot_gives_what_holds_now(store: Store, tmp_path: Path) -> None:
         ),
     )
     assert found.skipped == {UNKNOWN_TRUTH: ("set/3",)}
+
+
+@pytest.mark.parametrize("form", ["qvhighlights", "parquet"])
+def test_bands_of_edges_reach_training_and_survive_the_lossless_formats(
+    store: Store, tmp_path: Path, form: str
+) -> None:
+    fill(store, tmp_path / "clips", row("1", "a"), row("2", "a"))
+    banded = EditedMoment(start_ms=1000, end_ms=3000, start_uncertainty_ms=500)
+    edit = Edit(verdict="moments", moments=(banded, EditedMoment(start_ms=5000, end_ms=7000)))
+    store.submit(store.find("set", "1").id, edit, annotator="ada", parent_id=None, op_id="soft")
+    correct(store, "2", (1000, 3000))
+    found = gather(store, tmp_path)
+    assert [example.bands_s for example in found.training] == [((0.5, 0.0), (0.0, 0.0)), ()]
+    snapshot = take_snapshot(store, tmp_path / "snapshots", actor="test")
+    export_to(snapshot, tmp_path / "out", format=form)
+    extras = {
+        exported.qid: exported.extra.get("edge_uncertainty_s")
+        for exported in exported_rows(tmp_path / "out", form)
+    }
+    assert extras == {"1": [[0.5, 0.0], [0.0, 0.0]], "2": None}
+    # Another annotator's start inside the band agrees: the row is trusted whole.
+    correct(store, "1", (1400, 3000), (5000, 7000), by="bo")
+    assert gather(store, tmp_path).training[0].weight == 1.0
+
+
+def exported_rows(folder: Path, form: str) -> list[Row]:
+    """The rows of every data file that an export wrote."""
+    suffix = ".parquet" if form == "parquet" else ".jsonl"
+    files = [
+        path
+        for path in folder.rglob(f"*{suffix}")
+        if "no_moment" not in path.name and "diff" not in path.name
+    ]
+    return [exported for path in files for exported in read(path, format=form).rows]
+
+
+def test_a_files_bands_are_checked(tmp_path: Path) -> None:
+    video(tmp_path / "videos", "a")
+    found = read_examples(write_rows(tmp_path / "rows.jsonl", line(1, edge_uncertainty_s=[[0.5, 0]])))
+    assert found.training[0].bands_s == ((0.5, 0.0),)
+    for bands in ([[0.5, -1]], [[0.5]], [], "wide"):
+        with pytest.raises(InputError, match="edge_uncertainty_s"):
+            read_examples(write_rows(tmp_path / "rows.jsonl", line(1, edge_uncertainty_s=bands)))
 
 
 def test_weight_is_the_agreement_with_the_answer_that_holds(store: Store, tmp_path: Path) -> None:
