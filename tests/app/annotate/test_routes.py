@@ -480,6 +480,13 @@ def test_a_planted_proposal_looks_like_the_models_and_is_recorded_as_planted(ben
         assert model["model_id"] == "fake-engine"
         assert "plant" not in shown.text
     assert bench.get("/queries/1", who=ada).json()["edit"]["arm"] == "model-first"
+    # What was decided for the same question would give it away.
+    asked = bench.store.query(1).row
+    fill(bench.store, bench.home, [row(21, asked.vid, asked.query)], without=(asked.vid,))
+    twin_id = bench.store.find("small", 21).id
+    bench.save(twin_id, edit_of((1000, 2000), submitted=True))
+    assert [query.row.qid for query in bench.store.twins(1)] == ["21"]
+    assert bench.get("/queries/1", who=ada).json()["edit"]["twins"] == []
     edit = edit_of((3000, 4000), submitted=True, proposal_id=model["proposal_id"], opening="model")
     assert bench.save(1, edit, who=ada).status_code == 200
     stored = bench.store.latest(1, name)
