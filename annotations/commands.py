@@ -353,10 +353,10 @@ def snapshot(
     from annotations.snapshot import take_snapshot
 
     with open_store(database) as store:
-        taken = take_snapshot(store, out or snapshots_folder(), actor=actor(), datasets=dataset or None)
-    answer = {"folder": str(taken.folder), "sha256": taken.sha256, "counts": dict(taken.counts)}
-    counts = ", ".join(f"{count} {name}" for name, count in taken.counts.items())
-    show(answer, f"{taken.folder}\nsha256 {taken.sha256}\n{counts}", as_json=as_json, pretty=True)
+        snapshot = take_snapshot(store, out or snapshots_folder(), actor=actor(), datasets=dataset or None)
+    answer = {"folder": str(snapshot.folder), "sha256": snapshot.sha256, "counts": dict(snapshot.counts)}
+    counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items())
+    show(answer, f"{snapshot.folder}\nsha256 {snapshot.sha256}\n{counts}", as_json=as_json, pretty=True)
 
 
 @app.command()
@@ -532,7 +532,7 @@ def videos(
             cuts = cutting.cut(plan, folder, target, short_side_px=short_side, on_clip=report_clip)
             videos.add_folder(store, target, op_id=str(uuid4()), actor=actor())
             missing, answer = videos.missing(store), dataclasses.asdict(cuts)
-            lines = [f"{len(cuts.made)} clips are in {target}"]
+            lines = [f"{len(cuts.vids)} clips are in {target}"]
             lines += [f"  {vid}: {reason}" for vid, reason in cuts.failed.items()]
             if cuts.without_source:
                 lines.append(f"{len(cuts.without_source)} clips lack their source video, such as")
@@ -698,8 +698,8 @@ def adopt(
     ]
     if len(rows) > LISTED_VIDEOS:
         lines.append(f"… and {len(rows) - LISTED_VIDEOS} more (--json lists all)")
-    done = f"decided; `adopt --undo {batch}` takes them back" if batch else "that the rule would decide"
-    show(answer, "\n".join([f"{len(rows)} rows {done}.", *lines]), as_json=as_json, pretty=True)
+    outcome = f"decided; `adopt --undo {batch}` takes them back" if batch else "that the rule would decide"
+    show(answer, "\n".join([f"{len(rows)} rows {outcome}.", *lines]), as_json=as_json, pretty=True)
 
 
 @app.command()

@@ -59,8 +59,8 @@ class CutPlan:
 class CutReport:
     """What became of a plan."""
 
-    made: tuple[str, ...]
-    """Vids."""
+    vids: tuple[str, ...]
+    """Those whose clips are there."""
     failed: dict[str, str]
     """Vid → why."""
     without_source: tuple[str, ...]
@@ -115,7 +115,7 @@ def cut(
         raise InputError(f"{sources} is no folder; give the one that holds the full-length videos.")
     out.mkdir(parents=True, exist_ok=True)
     file_of = dict(_named_sources(sources))
-    made, failed, without_source = [], {}, []
+    vids, failed, without_source = [], {}, []
     for number, clip in enumerate(plan.clips):
         file, target, failure = file_of.get(clip.source), out / clip.file_name, None
         if file is None:
@@ -137,11 +137,11 @@ def cut(
             except VideoError as error:
                 failure = str(error)
         if failure is None:
-            made.append(clip.vid)
+            vids.append(clip.vid)
         else:
             failed[clip.vid] = failure
         on_clip(number, clip, failure)
-    return CutReport(made=tuple(made), failed=failed, without_source=tuple(without_source))
+    return CutReport(vids=tuple(vids), failed=failed, without_source=tuple(without_source))
 
 
 def _named_sources(folder: Path) -> Iterator[tuple[str, Path]]:

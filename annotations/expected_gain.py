@@ -149,10 +149,10 @@ def uncertainty(
         return 1.0
     if not proposal:
         return 0.5 if relevance is None else relevance
-    known = [confidence for _, confidence in confident_moments(proposal) if confidence is not None]
-    if not known:
+    confidences = [confidence for _, confidence in confident_moments(proposal) if confidence is not None]
+    if not confidences:
         return 0.5
-    return 1.0 - (1.0 if relevance is None else relevance) * sum(known) / len(known)
+    return 1.0 - (1.0 if relevance is None else relevance) * sum(confidences) / len(confidences)
 
 
 def answer_effects(

@@ -117,18 +117,18 @@ def planted_answers(queries: Iterable[QueryRecords], plants: Iterable[Plant]) ->
             present = plant_of.get((records.query.id, answer.annotator))
             if present is None or adopted is None:
                 continue
-            given = [(moment.start_ms, moment.end_ms) for moment in answer.edit.moments]
-            kept = len(given) == len(present.moments) and all(
+            pairs = [(moment.start_ms, moment.end_ms) for moment in answer.edit.moments]
+            is_same = len(pairs) == len(present.moments) and all(
                 abs(a - c) <= FRAME_MS and abs(b - d) <= FRAME_MS
-                for (a, b), (c, d) in zip(given, present.moments, strict=True)
+                for (a, b), (c, d) in zip(pairs, present.moments, strict=True)
             )
             right = matched_tiou(answer.edit.windows, adopted.edit.windows) >= RIGHT_TIOU
-            outcomes.setdefault(answer.annotator, []).append((kept, right, answer.edit.flagged))
+            outcomes.setdefault(answer.annotator, []).append((is_same, right, answer.edit.flagged))
     return [
         PlantedAnswers(
             annotator=annotator,
             answers=len(rows),
-            kept=sum(kept for kept, _, _ in rows),
+            kept=sum(is_same for is_same, _, _ in rows),
             right=sum(right for _, right, _ in rows),
             flagged=sum(flagged for _, _, flagged in rows),
         )

@@ -183,23 +183,23 @@ def choose_rows(connection: Connection, plan: ProjectPlan) -> list[int]:
     place, query = tables.queue, tables.queries
     conditions = queue.browse_conditions(plan.rows)
     if plan.qids:
-        wanted = list(dict.fromkeys(plan.qids))
-        known: dict[str, list[int]] = {}
-        for qids in reading.chunks(wanted):
-            statement = select(query.c.qid, query.c.id).where(query.c.qid.in_(qids))
+        qids = list(dict.fromkeys(plan.qids))
+        ids_of_qid: dict[str, list[int]] = {}
+        for batch in reading.chunks(qids):
+            statement = select(query.c.qid, query.c.id).where(query.c.qid.in_(batch))
             if plan.rows.dataset is not None:
                 statement = statement.where(query.c.dataset == plan.rows.dataset)
             for row in connection.execute(statement.order_by(query.c.id)):
-                known.setdefault(row.qid, []).append(row.id)
-        unknown = [qid for qid in wanted if qid not in known]
+                ids_of_qid.setdefault(row.qid, []).append(row.id)
+        unknown = [qid for qid in qids if qid not in ids_of_qid]
         if unknown:
             raise InputError(
-                f"{len(unknown)} of {len(wanted)} qids are unknown, the first {', '.join(unknown[:5])}. Look at the "
+                f"{len(unknown)} of {len(qids)} qids are unknown, the first {', '.join(unknown[:5])}. Look at the "
                 "dataset, or leave them out."
             )
-        if any(len(ids) > 1 for ids in known.values()):
+        if any(len(ids) > 1 for ids in ids_of_qid.values()):
             raise InputError("Several datasets have rows with these qids; name the dataset as well.")
-        chosen = {ids[0] for ids in known.values()}
+        chosen = {ids[0] for ids in ids_of_qid.values()}
     rank: dict[ProjectOrder, tuple[ColumnElement[Any], ...]] = {
         "suspicion": (place.c.score.desc(), place.c.query_id),
         "gain": (queue.expected_gain().desc(), place.c.query_id),
@@ -250,23 +250,23 @@ def add(connection: Connection, plan: ProjectPlan, *, actor: str, at_ms: int) ->
     return project_id
 
 
-def change(connection: Connection, project_id: int, wanted: ProjectChange) -> None:
+def change(connection: Connection, project_id: int, new: ProjectChange) -> None:
     """Write what is to change. Raises NotFound, InputError."""
     present = project(connection, project_id)
     values: dict[str, Any] = {}
-    if wanted.guidelines is not None:
-        values["guidelines"] = wanted.guidelines
-    if wanted.state is not None:
-        values["state"] = wanted.state
-    if wanted.end_answers is not None:
-        values["end_answers"] = wanted.end_answers or None
-    if wanted.end_day is not None:
-        values["end_day"] = wanted.end_day or None
+    if new.guidelines is not None:
+        values["guidelines"] = new.guidelines
+    if new.state is not None:
+        values["state"] = new.state
+    if new.end_answers is not None:
+        values["end_answers"] = new.end_answers or None
+    if new.end_day is not None:
+        values["end_day"] = new.end_day or None
     if values:
         table = tables.projects
         connection.execute(update(table).where(table.c.id == present.id).values(**values))
-    if wanted.people is not None:
-        _set_people(connection, project_id, wanted.people)
+    if new.people is not None:
+        _set_people(connection, project_id, new.people)
 
 
 def project(connection: Connection, project_id: int) -> Project:
@@ -324,11 +324,9 @@ def end_reason(connection: Connection, present: Project, now_ms: int) -> str | N
         return f"The project is {present.state}."
     if present.end_day is not None and _day(now_ms) > present.end_day:
         return f"Its last day was {present.end_day}."
-    if present.end_answers is not None:
-        given = _given_answers(connection, present.id)
-        if given >= present.end_answers:
-            answers = "the answer" if present.end_answers == 1 else f"the {present.end_answers} answers"
-            return f"It has {answers} that it was to get."
+    if present.end_answers is not None and _given_answers(connection, present.id) >= present.end_answers:
+        answers = "the answer" if present.end_answers == 1 else f"the {present.end_answers} answers"
+        return f"It has {answers} that it was to get."
     return None
 
 
@@ -374,12 +372,12 @@ def member_counts(connection: Connection, present: Project, annotator: str) -> t
     place, row = tables.queue, tables.project_rows
     rows = select(func.count()).select_from(place.join(row, row.c.query_id == place.c.query_id))
     own = rows.where(row.c.project_id == present.id, queue.is_submitted_by(annotator))
-    left = rows.where(*_open_for(present.id, annotator))
+    remaining = rows.where(*_open_for(present.id, annotator))
     waiting = rows.where(*_open_for(present.id, annotator, with_clip=False))
-    done, open_rows, without_clip = (
-        connection.execute(statement).scalar_one() for statement in (own, left, waiting)
+    num_own, num_remaining, num_waiting = (
+        connection.execute(statement).scalar_one() for statement in (own, remaining, waiting)
     )
-    return done, open_rows, without_clip
+    return num_own, num_remaining, num_waiting
 
 
 def progress(connection: Connection, project_id: int, *, now_ms: int) -> ProjectProgress:
@@ -396,7 +394,7 @@ def progress(connection: Connection, project_id: int, *, now_ms: int) -> Project
         func.coalesce(func.sum(row.c.answers_wanted - place.c.reviews).filter(~is_complete), 0),
     )
     statement = select(*columns).select_from(joined).where(row.c.project_id == project_id)
-    num_rows, num_complete, without_clip, wanted, remaining = connection.execute(statement).one()
+    num_rows, num_complete, without_clip, num_answers, remaining = connection.execute(statement).one()
 
     # Each person's first submission of a row dates it; the newest one says what it took.
     is_answer = (correction.c.submitted) & (
@@ -420,14 +418,14 @@ def progress(connection: Connection, project_id: int, *, now_ms: int) -> Project
     reports = []
     for annotator in sorted({*members, *first_at_ms}):
         dates = first_at_ms.get(annotator, {})
-        _, left, _ = member_counts(connection, present, annotator)
+        _, num_open, _ = member_counts(connection, present, annotator)
         reports.append(
             MemberProgress(
                 annotator=annotator,
                 takes_part=annotator in members,
                 answers=len(dates),
                 rows_per_hour=_rows_per_hour(active_ms.get(annotator, {}).values()),
-                left=left if annotator in members else 0,
+                left=num_open if annotator in members else 0,
                 last_at_ms=max(dates.values(), default=None),
             )
         )
@@ -443,21 +441,21 @@ def progress(connection: Connection, project_id: int, *, now_ms: int) -> Project
             days=min(36_500, math.ceil(round(remaining / per_day, 2)))
         )
         expected_day = expected.isoformat()
-    ended = end_reason(connection, present, now_ms)
-    if ended is None and not remaining:
-        ended = "Every row has its answers."
+    reason = end_reason(connection, present, now_ms)
+    if reason is None and not remaining:
+        reason = "Every row has its answers."
     return ProjectProgress(
         project=present,
         rows=num_rows,
         complete=num_complete,
-        answers_wanted=int(wanted),
+        answers_wanted=int(num_answers),
         answers_given=_given_answers(connection, project_id),
         without_clip=without_clip,
         people=tuple(reports),
-        rows_per_hour=_rows_per_hour([taken for own in active_ms.values() for taken in own.values()]),
+        rows_per_hour=_rows_per_hour([row_ms for own in active_ms.values() for row_ms in own.values()]),
         answers_per_day=per_day,
         expected_day=expected_day,
-        ended=ended,
+        ended=reason,
     )
 
 
@@ -509,8 +507,8 @@ def _set_people(connection: Connection, project_id: int, names: Sequence[str]) -
 
 
 def _rows_per_hour(active_ms: Any) -> float | None:
-    known = [taken for taken in active_ms if taken]
-    return 3_600_000 * len(known) / sum(known) if known else None
+    stated_ms = [row_ms for row_ms in active_ms if row_ms]
+    return 3_600_000 * len(stated_ms) / sum(stated_ms) if stated_ms else None
 
 
 def _day(now_ms: int) -> str:

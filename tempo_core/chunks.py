@@ -131,8 +131,8 @@ def window_plan(
 ) -> tuple[list[float], tuple[int, int]]:
     """The times to sample a piece at, from its first picture to its last, and the size of its frames."""
     start_s, end_s = window
-    wanted = min(max((end_s - start_s) * sampling.fps, sampling.min_frames), sampling.max_frames)
-    count = max(2, int(wanted / 2) * 2)
+    num_frames = min(max((end_s - start_s) * sampling.fps, sampling.min_frames), sampling.max_frames)
+    count = max(2, int(num_frames / 2) * 2)
     size = fit_pixels(
         info.height,
         info.width,

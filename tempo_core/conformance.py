@@ -71,9 +71,11 @@ def check_protocols(
     truthfully.
     """
     info = probe(path)
-    wanted = [wanted_times(info, protocol, max_frames) for protocol in protocols]
+    protocol_times = [wanted_times(info, protocol, max_frames) for protocol in protocols]
     every = sample(
-        path, at=sorted({time_s for times in wanted for time_s in times}), max_pixels=READ_AGAIN_PIXELS
+        path,
+        at=sorted({time_s for times in protocol_times for time_s in times}),
+        max_pixels=READ_AGAIN_PIXELS,
     )
     again = sample(path, at=every.times_s.tolist(), max_pixels=READ_AGAIN_PIXELS)
     problems = []
@@ -82,10 +84,10 @@ def check_protocols(
     elif not np.array_equal(every.frames, again.frames):
         problems.append("A frame that is asked for at its own time comes back as another picture.")
     reports = []
-    for protocol, times in zip(protocols, wanted, strict=True):
+    for protocol, times in zip(protocols, protocol_times, strict=True):
         # Of all sampled frames, those that are on screen at this protocol's times.
-        shown = np.unique(np.searchsorted(every.times_s, times, side="right").clip(1) - 1)
-        video = replace(every, times_s=every.times_s[shown], frames=every.frames[shown])
+        idx = np.unique(np.searchsorted(every.times_s, times, side="right").clip(1) - 1)
+        video = replace(every, times_s=every.times_s[idx], frames=every.frames[idx])
         if protocol.sampling is None:
             video = without_twins(video)
         reports.append(_report(Path(path).name, info, video, protocol, problems))

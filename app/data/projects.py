@@ -126,13 +126,15 @@ class ProjectsTab:
         """Lay the tab out inside the current tabs, and connect its events."""
         view = self.view = ProjectsView()
         form = {*view.form.values()}
-        shown = [view.chosen, view.progress, view.edit, *view.edited.values()]
+        outputs = [view.chosen, view.progress, view.edit, *view.edited.values()]
         lists = [view.form["dataset"], view.form["people"], view.edit_line]
-        view.tab.select(self.arrive, view.chosen, [*shown, *lists], **QUICK)
+        view.tab.select(self.arrive, view.chosen, [*outputs, *lists], **QUICK)
         view.count.click(self.count, form, [view.line], **QUICK)
-        view.make.click(self.make, form, [view.line, view.form["name"], *shown], **QUICK)
-        view.chosen.input(self.choose, view.chosen, [*shown, view.edit_line], **QUICK)
-        view.save.click(self.change, {view.chosen, *view.edited.values()}, [*shown, view.edit_line], **QUICK)
+        view.make.click(self.make, form, [view.line, view.form["name"], *outputs], **QUICK)
+        view.chosen.input(self.choose, view.chosen, [*outputs, view.edit_line], **QUICK)
+        view.save.click(
+            self.change, {view.chosen, *view.edited.values()}, [*outputs, view.edit_line], **QUICK
+        )
 
     @handler(Role.RESEARCHER, line="edit_line")
     def arrive(self, chosen: int | None, user: User) -> Changes:

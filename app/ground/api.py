@@ -32,8 +32,8 @@ class GroundApi:
         models = gr.JSON(label="models", value=[], visible=False)
         public: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
         gr.Button(visible=False).click(self.ground, view.form, answer, api_name="ground", **public)
-        each = [*view.form, models]
-        gr.Button(visible=False).click(self.ground_each, each, answer, api_name="ground_each", **public)
+        form = [*view.form, models]
+        gr.Button(visible=False).click(self.ground_each, form, answer, api_name="ground_each", **public)
         again = [context_id, view.query, view.n_best]
         gr.Button(visible=False).click(self.ask, again, answer, api_name="ask", **public)
 

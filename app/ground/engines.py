@@ -122,8 +122,8 @@ class EngineProvider:
     def with_id(self, model_id: str) -> Any:
         """The loaded engine with this id, else the served one, which refuses what others encoded. Raises NotReady."""
         with self._lock:
-            others = list(self._others.values())
-        return next((engine for engine in others if engine.model_id == model_id), None) or self.get()
+            engines = list(self._others.values())
+        return next((engine for engine in engines if engine.model_id == model_id), None) or self.get()
 
     def other(self, name: str, load: Load) -> Any:
         """The engine of a model beside the served one, loaded if it is not. Slow; one thread at a time calls it.

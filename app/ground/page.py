@@ -96,9 +96,9 @@ class GroundPage:
         cancel = self.tabs.begin(user, request)
         names = list(dict.fromkeys(models or [""]))
         steps = self.service.ground_each(user, question, names, cancel)
-        shown = self._show(steps, query, TabState(source=clip), is_comparison=len(names) > 1)
+        page_changes = self._show(steps, query, TabState(source=clip), is_comparison=len(names) > 1)
         try:
-            async with aclosing(shown) as changes:
+            async with aclosing(page_changes) as changes:
                 async for change in changes:
                     yield change
         finally:
@@ -118,7 +118,7 @@ class GroundPage:
         started = False
         outcomes: list[Outcome] = []
         failures: list[ModelFailure] = []
-        shown: Changes = {}
+        answer_changes: Changes = {}
         try:
             async for step in steps:
                 if isinstance(step, Progress):
@@ -148,17 +148,17 @@ class GroundPage:
                     value = timeline_value(first.answer, first.clip, first.strip, first.context)
                     if len(outcomes) + len(failures) > 1:
                         value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
-                    shown = {
+                    answer_changes = {
                         view.timeline: value,
                         view.curves: allocation_figure(value["frames"], value["moments"]),
                         view.sizes: sizes_figure(value["frames"]),
                         view.state: replace(state, context_id=first.context_id),
                     }
                     if is_comparison:
-                        yield {**shown, view.result: results_html(outcomes, failures)}
+                        yield {**answer_changes, view.result: results_html(outcomes, failures)}
             line = compared_line(outcomes, failures) if is_comparison else done_line(outcomes[0])
             yield {
-                **shown,
+                **answer_changes,
                 view.status: status_html(line, done=True),
                 view.result: results_html(outcomes, failures),
                 **self._buttons("Ask another"),

@@ -232,14 +232,14 @@ class GroundingService:
 
         def answer(job: Job) -> tuple[Any, Any]:
             # The engine that was asked answers, also where another one is served by now.
-            asked = engine
+            answering = engine
             if load is not None:
                 job.report("loading")
-                asked = self.engines.other(name, load)
-            if stored is None or stored.context.model_id != asked.model_id:
-                return self.encode_and_ask(job, clip, query, settings, engine=asked)
+                answering = self.engines.other(name, load)
+            if stored is None or stored.context.model_id != answering.model_id:
+                return self.encode_and_ask(job, clip, query, settings, engine=answering)
             job.report("answering")
-            result = asked.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
+            result = answering.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
             return result, stored.context
 
         async for step in self._answer(user, clip, answer, cancel, stored, settings, started_s):

@@ -120,12 +120,12 @@ class ModelsService:
         with self._lock:
             # one that failed is on the page until it is removed, or begun again
             downloads = list(self._downloads)
-        names = [*names, *self._started, *downloads, *(known.name for known in KNOWN)]
+        names = [*names, *self._started, *downloads, *(grounder.name for grounder in KNOWN)]
         return list(dict.fromkeys(name for name in names if name))
 
     def _row(self, name: str, settings: ModelSettings) -> dict[str, Any]:
         """One model, as JSON values."""
-        known = known_grounder(name)
+        grounder = known_grounder(name)
         row: dict[str, Any] = {
             "name": name,
             "is_folder": name in settings.folders,
@@ -145,20 +145,20 @@ class ModelsService:
         folder: Path | None = None
         try:
             folder = self.find(name, settings)
-            if known is not None:
-                protocol = known.protocol
+            if grounder is not None:
+                protocol = grounder.protocol
                 row |= {
-                    "licence": known.licence,
-                    "source": known.source,
-                    "base": known.base,
-                    "is_gated": known.is_gated,
-                    "stored_bytes": known.stored_bytes,
-                    "family": known.architecture.title,
-                    "parameters": known.architecture.parameters,
-                    "nf4_bytes": known.loaded_bytes("nf4", device),
-                    "whole_bytes": known.loaded_bytes("whole", device),
+                    "licence": grounder.licence,
+                    "source": grounder.source,
+                    "base": grounder.base,
+                    "is_gated": grounder.is_gated,
+                    "stored_bytes": grounder.stored_bytes,
+                    "family": grounder.architecture.title,
+                    "parameters": grounder.architecture.parameters,
+                    "nf4_bytes": grounder.loaded_bytes("nf4", device),
+                    "whole_bytes": grounder.loaded_bytes("whole", device),
                     "protocol": protocol.title,
-                    "is_plain": known.is_plain,
+                    "is_plain": grounder.is_plain,
                     "names_sets": protocol.sets,
                     "refuses": protocol.refuses,
                 }
@@ -169,7 +169,7 @@ class ModelsService:
         except (TempoError, OSError) as error:
             row["problem"] = user_message(error) if isinstance(error, TempoError) else "The folder is gone."
         row["is_calibrated"] = folder is not None and (folder / "calibration.json").is_file()
-        repositories = known.repositories if known is not None else (name,) if "/" in name else ()
+        repositories = grounder.repositories if grounder is not None else (name,) if "/" in name else ()
         row["partial_bytes"] = sum(map(self.hub.partial_bytes, repositories))
         row["state"] = (
             "served"
@@ -187,7 +187,7 @@ class ModelsService:
         row["can_remove"] = (
             name in settings.folders
             or name in settings.hub_names
-            or (download is not None and known is None and not download.is_running)
+            or (download is not None and grounder is None and not download.is_running)
         )
         row["place"] = (
             "shipped"
@@ -210,8 +210,10 @@ class ModelsService:
         started = Path(self._started.get(name, "")).expanduser()
         if name in self._started and started.is_dir():
             return started
-        known = known_grounder(name)
-        if "/" not in name or (known is not None and known.base and self.hub.cached(known.base) is None):
+        grounder = known_grounder(name)
+        if "/" not in name or (
+            grounder is not None and grounder.base and self.hub.cached(grounder.base) is None
+        ):
             return None
         return self.hub.cached(name)
 
@@ -219,14 +221,14 @@ class ModelsService:
         """Begin to fetch a hub name, or go on with it. Raises InputError, Busy."""
         name = name.strip()
         repository, _ = split_name(name)
-        known = known_grounder(name)
-        if known is not None and "@" not in name:
-            name = known.name
+        grounder = known_grounder(name)
+        if grounder is not None and "@" not in name:
+            name = grounder.name
         with self._lock:
             running = self._downloads.get(name)
             if running is not None and running.is_running:
                 raise InputError(f"{name} is being downloaded already.")
-        repositories = (*known.repositories[:-1], name) if known is not None else (name,)
+        repositories = (*grounder.repositories[:-1], name) if grounder is not None else (name,)
 
         def fetch(job: Job) -> None:
             with self._lock:
@@ -239,7 +241,7 @@ class ModelsService:
                 for download.repository in repositories:
                     download.stage = "asking"
                     self.hub.download(download.repository, cancel=job.cancel, on_progress=on_progress)
-                if known is None or "@" in name:
+                if grounder is None or "@" in name:
                     self.settings.change(
                         lambda settings: replace(
                             settings, hub_names=tuple(dict.fromkeys([*settings.hub_names, name]))
@@ -286,11 +288,11 @@ class ModelsService:
 
         def added(settings: ModelSettings) -> ModelSettings:
             nonlocal name
-            same = [known for known, other in settings.folders.items() if other == str(folder)]
-            taken = set(self.names(settings))
+            same = [old for old, other in settings.folders.items() if other == str(folder)]
+            names = set(self.names(settings))
             name = same[0] if same else name
             number = 2
-            while not same and name in taken:
+            while not same and name in names:
                 name, number = f"{folder_name(folder)}-{number}", number + 1
             return replace(settings, folders={**settings.folders, name: str(folder)})
 
@@ -330,10 +332,10 @@ class ModelsService:
         folder = self.find(name)
         if folder is None:
             raise InputError(f"{name[:120]} is not on this machine. Download it first.")
-        known = known_grounder(name)
-        if known is None or known.base is None:
+        grounder = known_grounder(name)
+        if grounder is None or grounder.base is None:
             return lambda: self._load(folder, None, four_bit)
-        base = self.hub.cached(known.base)
+        base = self.hub.cached(grounder.base)
         assert base is not None, "an adapter is here when its base is"
         return lambda: self._load(base, folder, four_bit)
 

@@ -79,10 +79,10 @@ class ReviewPage:
         view, adoption = self.view.figures, self.view.adoption
         view.fold.expand(self.figures, view.dataset, view.outputs, **QUICK)
         view.dataset.input(self.figures, view.dataset, view.outputs, **QUICK)
-        shown = [adoption.line, adoption.rows, adoption.previewed, adoption.adopt]
-        adoption.preview.click(self.preview, adoption.dataset, shown, **QUICK)
-        adoption.adopt.click(self.adopt, [adoption.dataset, adoption.previewed], shown, **QUICK)
-        adoption.undo.click(self.undo, None, shown, **QUICK)
+        outputs = [adoption.line, adoption.rows, adoption.previewed, adoption.adopt]
+        adoption.preview.click(self.preview, adoption.dataset, outputs, **QUICK)
+        adoption.adopt.click(self.adopt, [adoption.dataset, adoption.previewed], outputs, **QUICK)
+        adoption.undo.click(self.undo, None, outputs, **QUICK)
 
     @handler(Role.ADJUDICATOR, line="adoption.line")
     def preview(self, dataset: str | None, user: User) -> Changes:
@@ -96,12 +96,12 @@ class ReviewPage:
         """Decide the rows that were shown, as far as the rule still holds; role adjudicator."""
         store = self.service.store
         present = agreed_rows(store.answered_records((dataset or "").strip() or None))
-        wanted = {(query_id, correction_id) for query_id, correction_id in previewed}
-        rows = [row for row in present if (row.query_id, row.correction_id) in wanted]
+        pairs = {(query_id, correction_id) for query_id, correction_id in previewed}
+        rows = [row for row in present if (row.query_id, row.correction_id) in pairs]
         adopt_rows(store, rows, actor=user.id)
         line = f"{_rows(len(rows))} decided. “Take the last back” undoes it."
-        if len(rows) < len(wanted):
-            line += f" {_rows(len(wanted) - len(rows))} had changed meanwhile and stayed."
+        if len(rows) < len(pairs):
+            line += f" {_rows(len(pairs) - len(rows))} had changed meanwhile and stayed."
         return self._adoption(line, [])
 
     @handler(Role.ADJUDICATOR, line="adoption.line")

@@ -213,14 +213,14 @@ class EndpointClient:
     def _failure(self, response: httpx.Response) -> EndpointError:
         """The error of a response that is no success."""
         status, reason = response.status_code, self._reason(response.content)
-        said = f": {reason}" if reason else ""
+        detail = f": {reason}" if reason else ""
         if status in (401, 403):  # the server's own text may repeat part of the key
             key = "does not accept the key" if self._key else "wants a key"
             return EndpointError(f"{self.title} {key} ({status}). Put one that it knows into {KEY_VARIABLE}.")
         if status == 429:
             wait_s = _retry_after_s(response.headers.get("retry-after"))
             when = f"in {wait_s:.0f} s" if wait_s else "later"
-            return EndpointError(f"{self.title} is at its limit (429{said}). Ask again {when}.")
+            return EndpointError(f"{self.title} is at its limit (429{detail}). Ask again {when}.")
         if 300 <= status < 400:
             return Refused(
                 f"{self.title} sends on to another address ({status}), which is not followed. Name that "
@@ -228,8 +228,8 @@ class EndpointClient:
                 reason,
             )
         if status >= 500:
-            return EndpointError(f"{self.title} failed ({status}{said}). Ask again later.")
-        return Refused(f"{self.title} refused the request ({status}{said}).", reason)
+            return EndpointError(f"{self.title} failed ({status}{detail}). Ask again later.")
+        return Refused(f"{self.title} refused the request ({status}{detail}).", reason)
 
     def _reason(self, content: bytes) -> str:
         """What a server says of its own error, in one line, without the key."""

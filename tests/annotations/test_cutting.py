@@ -52,7 +52,7 @@ def test_a_cut_shows_the_source_from_its_start_to_the_frame(wanting: Store, tmp_
     write_clip(sources / "zz.mp4", constant(60))
     told: list[str | None] = []
     report = cut(cut_plan(wanting), sources, out, on_clip=lambda number, clip, failure: told.append(failure))
-    assert report.made == ("ab_c_0.0_1.0", "ab_c_2.0_4.0", "zz_1.0_3.0")
+    assert report.vids == ("ab_c_0.0_1.0", "ab_c_2.0_4.0", "zz_1.0_3.0")
     assert report.without_source == ("gone_0.0_2.0",)
     assert list(report.failed) == ["zz_0.0_9.0"]
     assert "ends at 2.40 s" in report.failed["zz_0.0_9.0"]
@@ -74,7 +74,7 @@ def test_what_was_cut_is_not_cut_again(wanting: Store, tmp_path: Path) -> None:
     out.mkdir()
     (out / "ab_c_0.0_1.0.mp4").write_bytes(b"cut before")
     report = cut(cut_plan(wanting), sources, out)
-    assert report.made == ("ab_c_0.0_1.0", "ab_c_2.0_4.0")
+    assert report.vids == ("ab_c_0.0_1.0", "ab_c_2.0_4.0")
     assert (out / "ab_c_0.0_1.0.mp4").read_bytes() == b"cut before"
 
 
