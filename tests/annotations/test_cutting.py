@@ -83,5 +83,5 @@ def test_a_folder_that_is_not_there_is_named(wanting: Store, tmp_path: Path) -> 
         cut(cut_plan(wanting), tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
     assert cut(cut_plan(wanting), tmp_path / "empty", tmp_path / "out") == CutReport(
-        made=(), failed={}, without_source=tuple(clip.vid for clip in cut_plan(wanting).clips)
+        vids=(), failed={}, without_source=tuple(clip.vid for clip in cut_plan(wanting).clips)
     )

@@ -91,6 +91,9 @@ class FakeAnswer:
             ],
             "text": self.text,
             "model_id": self.model_id,
+            "understood": None
+            if self.understood is None
+            else {"probability": self.understood.probability, "words": list(self.understood.words)},
         }
 
 
