@@ -42,7 +42,7 @@ from app.http.errors import StorageFull
 from app.http.gradio_gate import OPEN_ROUTES, GradioGate, StreamOwners
 from app.http.operations import RequestLog, RequestMetrics, operation_routes
 from app.job_queue import JobQueues
-from app.media.clips import draw_strip, prepare_clip
+from app.media.clips import draw_sheet, draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
 from app.media.storage import GIB, StorageLimits
@@ -97,7 +97,7 @@ def build_app(
     """
     examples = read_examples(examples_folder)
     limits = limits or StorageLimits()
-    media = MediaLibrary(home.media, prepare, draw, limits=limits)
+    media = MediaLibrary(home.media, prepare, draw, limits=limits, draw_sheet=draw_sheet)
     uploads, owners = Uploads(home.uploads, limits), StreamOwners()
     queues = JobQueues()
     grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts, uploads=uploads)

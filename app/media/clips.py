@@ -6,19 +6,20 @@ Every decoder runs in a limited child process (`tempo_core.sandbox`); nothing he
 import math
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from app.media.library import ClipFacts, FilmStrip
+from app.media.library import LEVEL_FACTOR, SHEET_COLUMNS, ClipFacts, FilmStrip
 from tempo_core.errors import VideoError
 from tempo_core.proxy import conforms, normalise
-from tempo_core.video import VideoLimits, probe, sample
+from tempo_core.video import SampledVideo, VideoLimits, probe, sample
 
 UPLOAD_LIMITS = VideoLimits(follow_links=False)
-MAX_CLIP_S = 30 * 60.0
+MAX_CLIP_S = 60 * 60.0
 """The page's limit; the command line takes longer videos."""
 TILE_HEIGHT_PX = 72
 STRIP_TILES = 48
@@ -56,23 +57,56 @@ def prepare_clip(
 
 def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event) -> FilmStrip:
     """Write one JPEG with up to STRIP_TILES small frames, evenly spaced, and say where each is in time."""
-    width = max(8, 2 * round(TILE_HEIGHT_PX * facts.width / facts.height / 2))
     spacing_s = facts.duration_s / STRIP_TILES
     at_s = [(tile + 0.5) * spacing_s for tile in range(STRIP_TILES)]
-    # Decord's colours are off by up to 3 of 255 where it scales, and JPEG's rounding comes on top.
-    frames = sample(clip, at=at_s, size=(TILE_HEIGHT_PX, width), cancel=cancel, force_reader="pyav")
+    frames = _sample_tiles(clip, facts, at_s, cancel)
     count = len(frames.times_s)
     columns = min(STRIP_COLUMNS, count)
-    sheet = np.zeros((math.ceil(count / columns) * TILE_HEIGHT_PX, columns * width, 3), dtype=np.uint8)
-    for tile, frame in enumerate(frames.frames):  # frame: uint8[TILE_HEIGHT_PX, width, 3]
-        row, column = divmod(tile, columns)
-        y, x = row * TILE_HEIGHT_PX, column * width
-        sheet[y : y + TILE_HEIGHT_PX, x : x + width] = frame
-    # Chroma at full size: halved, it bleeds over the edges of things in tiles this small.
-    Image.fromarray(sheet).save(target, quality=95, subsampling=0)
+    _write_sheet(list(frames.frames), columns, target)
+    # Levels as long as neighbouring tiles are at least two frames apart; none where tiles fell together already.
+    step_s = 2 / (facts.frame_rate or 25.0)
+    levels = 0
+    while count == STRIP_TILES and spacing_s / LEVEL_FACTOR ** (levels + 1) >= step_s:
+        levels += 1
     return FilmStrip(
-        tile_width=width,
+        tile_width=tile_width(facts),
         tile_height=TILE_HEIGHT_PX,
         columns=columns,
         times_s=tuple(float(time_s) for time_s in frames.times_s),
+        levels=levels,
     )
+
+
+def draw_sheet(
+    clip: Path, target: Path, facts: ClipFacts, at_s: Sequence[float], *, cancel: threading.Event
+) -> None:
+    """Write the frames shown at these seconds as one JPEG, SHEET_COLUMNS side by side."""
+    frames = _sample_tiles(clip, facts, at_s, cancel)
+    shown_idx = (
+        np.searchsorted(frames.times_s, np.asarray(at_s), side="right") - 1
+    )  # two times may show one frame
+    _write_sheet([frames.frames[max(0, idx)] for idx in shown_idx], SHEET_COLUMNS, target)
+
+
+def tile_width(facts: ClipFacts) -> int:
+    """Pixels of a tile's width; its height is TILE_HEIGHT_PX."""
+    return max(8, 2 * round(TILE_HEIGHT_PX * facts.width / facts.height / 2))
+
+
+def _sample_tiles(
+    clip: Path, facts: ClipFacts, at_s: Sequence[float], cancel: threading.Event
+) -> SampledVideo:
+    # Decord's colours are off by up to 3 of 255 where it scales, and JPEG's rounding comes on top.
+    size = (TILE_HEIGHT_PX, tile_width(facts))
+    return sample(clip, at=at_s, size=size, cancel=cancel, force_reader="pyav")
+
+
+def _write_sheet(tiles: Sequence[npt.NDArray[np.uint8]], columns: int, target: Path) -> None:
+    """Tiles uint8[TILE_HEIGHT_PX, width, 3] in reading order as one JPEG."""
+    height, width = tiles[0].shape[:2]
+    sheet = np.zeros((math.ceil(len(tiles) / columns) * height, columns * width, 3), dtype=np.uint8)
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = tile
+    # Chroma at full size: halved, it bleeds over the edges of things in tiles this small.
+    Image.fromarray(sheet).save(target, format="JPEG", quality=95, subsampling=0)

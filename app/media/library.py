@@ -11,12 +11,13 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from app.auth.users import VISITOR_PREFIX, Role
@@ -28,6 +29,14 @@ from tempo_core.errors import VideoError
 
 logger = logging.getLogger(__name__)
 
+LEVEL_FACTOR = 4
+SHEET_TILES = 16
+"""Tiles of one picture of a finer level: SHEET_COLUMNS of them side by side."""
+SHEET_COLUMNS = 8
+SHEET_BYTES = 2**20
+"""More than such a picture takes on disk."""
+SHEETS_AT_ONCE = 2
+"""Pictures of finer levels that are drawn at the same time, for everybody together."""
 DATASETS = "datasets"
 """Owner of the copies of datasets' clips: whoever may annotate may see them."""
 DATASET_TTL_S = 30 * 24 * 3600.0
@@ -43,6 +52,8 @@ class FilmStrip:
     columns: int
     times_s: tuple[float, ...]
     """True presentation time of each tile."""
+    levels: int = 0
+    """How many finer levels there are below this picture: level k has LEVEL_FACTOR**k times as many tiles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +114,20 @@ class DrawStrip(Protocol):
     ) -> FilmStrip: ...
 
 
+class DrawSheet(Protocol):
+    """Writes the tiles of a finer level that are shown at these seconds, in SHEET_COLUMNS columns, to a JPEG."""
+
+    def __call__(
+        self,
+        clip: Path,
+        target: Path,
+        facts: ClipFacts,
+        at_s: Sequence[float],
+        *,
+        cancel: threading.Event,
+    ) -> None: ...
+
+
 class MediaLibrary:
     """Clips on disk under one folder, with an index in memory that a restart rebuilds.
 
@@ -119,8 +144,10 @@ class MediaLibrary:
         per_owner: int = 40,
         of_visitors: int = 200,
         limits: StorageLimits | None = None,
+        draw_sheet: DrawSheet | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._draw_sheet, self._sheet_places = draw_sheet, threading.BoundedSemaphore(SHEETS_AT_ONCE)
         self.folder, self.ttl_s, self.per_owner = folder, ttl_s, per_owner
         self.of_visitors, self.limits = of_visitors, limits or StorageLimits()
         self._prepare, self._draw, self._clock = prepare, draw, clock
@@ -196,6 +223,30 @@ class MediaLibrary:
         strip_json.write_text(json.dumps(asdict(strip)))
         return strip
 
+    def sheet_of(self, clip: Clip, level: int, number: int) -> Path:
+        """The picture with tiles SHEET_TILES * number and on of a finer level of the film strip, drawn when it is first
+        asked for. Tile i of n stands for the time (i + 0.5) / n of the clip. Raises NoSuchFile, VideoError.
+        """
+        strip_json = clip.folder / "strip.json"
+        row = json.loads(strip_json.read_text()) if strip_json.is_file() else {}
+        count = len(row.get("times_s", ())) * LEVEL_FACTOR**level
+        first = SHEET_TILES * number
+        if self._draw_sheet is None or not 1 <= level <= row.get("levels", 0) or first >= count:
+            raise NoSuchFile("The film strip has no such picture.")
+        target = clip.folder / f"strip-{level}-{number}.jpg"
+        if target.is_file():
+            return target
+        with self._sheet_places:
+            if target.is_file():  # somebody else asked for it meanwhile
+                return target
+            self.limits.check_free_space(self.folder, SHEET_BYTES)
+            spacing_s = clip.facts.duration_s / count
+            at_s = [(tile + 0.5) * spacing_s for tile in range(first, min(count, first + SHEET_TILES))]
+            part = clip.folder / f".strip-{level}-{number}.part"
+            self._draw_sheet(clip.path, part, clip.facts, at_s, cancel=threading.Event())
+            part.replace(target)
+        return target
+
     def find(self, owner: str, sha256: str) -> Clip | None:
         """The owner's copy of a file with this content, if it is there."""
         with self._lock:
@@ -258,8 +309,8 @@ class MediaLibrary:
 
 
 def media_routes(media: MediaLibrary) -> APIRouter:
-    """GET /media/<id> (the clip, with ranges) and /media/<id>/strip; role visitor, and only the clip's
-    owner, or role annotator for a dataset's clip.
+    """GET /media/<id> (the clip, with ranges), /media/<id>/strip and its finer levels; role visitor, and only the
+    clip's owner, or role annotator for a dataset's clip.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -280,5 +331,13 @@ def media_routes(media: MediaLibrary) -> APIRouter:
     @router.get("/media/{clip_id}/strip")
     def strip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
         return inline(clip.strip_path, "image/jpeg")
+
+    @router.get("/media/{clip_id}/strip/{level}/{number}")
+    def sheet(
+        clip: Annotated[Clip, Depends(owned_clip)],
+        level: Annotated[int, PathParameter(ge=1, le=9)],
+        number: Annotated[int, PathParameter(ge=0, lt=2**20)],
+    ) -> FileResponse:
+        return inline(media.sheet_of(clip, level, number), "image/jpeg")
 
     return router

@@ -38,7 +38,7 @@ OPEN = {
     "GET /health/ready": "for whoever sends people here; one word a part",
 }
 TABLE = Path("docs/security.md")
-VALUES = {"query_id": "1", "number": "0", "correction_id": "1", "name": "x", "path": "x"}
+VALUES = {"query_id": "1", "level": "1", "number": "0", "correction_id": "1", "name": "x", "path": "x"}
 
 
 @dataclass(frozen=True)

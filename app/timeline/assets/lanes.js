@@ -117,6 +117,17 @@ function drawRuler({ context, height }, { viewport }, colours) {
 function drawStrip({ context, width, height }, { viewport }, colours, strip) {
   if (!strip.ready) return;
   const tileWidth = Math.max(8, height * strip.aspect);
+  const slot_s = (tileWidth / viewport.width) * viewport.span_s;
+  const level = strip.levelFor(slot_s);
+  strip.beginView();
+  if (level === 0) drawCoarseStrip(context, width, height, viewport, strip, tileWidth);
+  else
+    for (let slot = Math.floor(viewport.start_s / slot_s); slot * slot_s < viewport.end_s; slot += 1)
+      strip.drawAt(context, level, (slot + 0.5) * slot_s, viewport.x(slot * slot_s), 0, tileWidth + 0.5, height);
+  strip.endView();
+}
+
+function drawCoarseStrip(context, width, height, viewport, strip, tileWidth) {
   const times = strip.times_s;
   const usual_s = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : viewport.duration_s;
   if ((usual_s / viewport.span_s) * viewport.width >= tileWidth) {

@@ -275,7 +275,7 @@ export class TimelineView {
     if (this.url !== url) this.failure = null;
     this.url = url;
     this.player.load(state.value.video, state.duration_s);
-    this.strip.load(state.value.strip);
+    this.strip.load(state.value.strip, state.value.video?.duration_s);
     const answered = state.refused ? "refused" : state.value.state;
     this.root.dataset.state = state.unknown ? "unknown" : answered;
     this.root.dataset.compared = String(Boolean(state.value.lanes?.length));

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from app.media.clips import draw_strip, prepare_clip
+from app.http.errors import NoSuchFile
+from app.media.clips import draw_sheet, draw_strip, prepare_clip
+from app.media.library import LEVEL_FACTOR, SHEET_COLUMNS, MediaLibrary
 from tempo_core.errors import VideoError
-from tempo_core.video import VideoInfo
+from tempo_core.video import VideoInfo, sample
 from tests.app.conftest import RunningApp
 from tests.app.fakes import write_clip
 
@@ -35,6 +38,37 @@ def test_makes_a_copy_and_a_strip_with_true_times(clip: Path, tmp_path: Path) ->
     assert size == (strip.columns * strip.tile_width, rows * strip.tile_height)
     assert list(strip.times_s) == sorted(set(strip.times_s))
     assert 0 <= strip.times_s[0] < strip.times_s[-1] < facts.duration_s
+
+
+def test_finer_levels_of_the_strip_are_drawn_when_they_are_asked_for(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "minute.mp4", seconds=60)
+    media = MediaLibrary(tmp_path / "media", prepare_clip, draw_strip, draw_sheet=draw_sheet)
+    clip = media.ingest(source, owner="alice", title="minute")
+    strip = media.strip_of(clip)
+    assert (len(strip.times_s), strip.levels) == (
+        48,
+        1,
+    )  # a second level's tiles would be less than two frames apart
+    count = 48 * LEVEL_FACTOR
+    number = 3
+    with Image.open(media.sheet_of(clip, 1, number)) as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (2 * strip.tile_height, SHEET_COLUMNS * strip.tile_width, 3)
+    at_s = [(tile + 0.5) * clip.facts.duration_s / count for tile in range(16 * number, 16 * (number + 1))]
+    frames = sample(
+        clip.path, at=at_s, size=(strip.tile_height, strip.tile_width), force_reader="pyav"
+    ).frames
+    for place, frame in enumerate(frames):
+        row, column = divmod(place, SHEET_COLUMNS)
+        y, x = row * strip.tile_height, column * strip.tile_width
+        tile = sheet[y : y + strip.tile_height, x : x + strip.tile_width]
+        assert np.abs(tile.astype(int) - frame).mean() < 3
+    first = media.sheet_of(clip, 1, number).stat().st_mtime_ns
+    assert media.sheet_of(clip, 1, number).stat().st_mtime_ns == first
+    for level, wrong in ((0, 0), (2, 0), (1, count // 16)):
+        with pytest.raises(NoSuchFile):
+            media.sheet_of(clip, level, wrong)
+    assert list(clip.folder.glob(".strip*")) == []
 
 
 def test_an_upload_is_never_a_link(clip: Path, tmp_path: Path) -> None:

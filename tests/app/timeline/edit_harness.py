@@ -7,13 +7,15 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from PIL import Image
 
 from annotations.records import ERROR_CATEGORIES
 from app.timeline import mount_assets
@@ -22,6 +24,7 @@ from tests.app.timeline.harness import (
     DURATION_S,
     RATE,
     STATES,
+    TILE,
     crowded_value,
     ready_value,
     render_clip,
@@ -183,6 +186,7 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "refused": refused,
     "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
     "coming": lambda: item(edit_part(arm="model-first", model=None), frames=None, ranked=[]),
+    "deep": lambda: item(strip={**item()["strip"], "levels": 2}),
     "twin": lambda: item(edit_part(twins=[TWIN])),
     "reasons": lambda: item(edit_part(query=LONG_QUERY, reasons=FOUR_REASONS)),
     "unreasoned": lambda: item(edit_part(query="A disc", reasons=[])),
@@ -231,6 +235,16 @@ def build(folder: Path) -> FastAPI:
     mount_assets(app)
     app.get("/clip.mp4")(lambda: FileResponse(folder / "clip.mp4"))
     app.get("/strip.png")(lambda: FileResponse(folder / "strip.png"))
+
+    @app.get("/strip.png/{level}/{number}")
+    def sheet(level: int, number: int) -> Response:
+        """One colour a level, a little different from picture to picture."""
+        picture, buffer = (
+            Image.new("RGB", (8 * TILE[0], 2 * TILE[1]), (250 * (level == 2), 90 * level, number)),
+            BytesIO(),
+        )
+        picture.save(buffer, format="PNG")
+        return Response(buffer.getvalue(), media_type="image/png")
 
     app.get("/broken.mp4")(lambda: FileResponse(folder / "strip.png", media_type="video/mp4"))
 

@@ -83,3 +83,26 @@ def test_the_picture_can_stand_in_a_window_of_its_own(editor: EditorPage) -> Non
     with popup.expect_event("close"):
         editor.page.keyboard.press("Shift+W")
     expect(editor.page.locator(".tl-stage")).to_have_css("opacity", "1")
+
+
+MIDDLE = """() => {
+  const canvas = document.querySelector("[data-lane=strip] canvas");
+  return Array.from(canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data.slice(0, 2));
+}"""
+
+
+def test_the_film_strip_has_a_picture_at_every_zoom_level(editor: EditorPage) -> None:
+    """The harness paints level 1 in (0, 90) and level 2 in (250, 180); the whole clip is one sprite picture."""
+    asked: list[str] = []
+    editor.page.on("request", lambda request: asked.append(request.url.partition("/strip.png")[2]))
+    editor.open("item=deep")
+    assert editor.page.evaluate(MIDDLE) not in ([0, 90], [250, 180])
+    for span_s, colour in ((4.0, [0, 90]), (1.0, [250, 180]), (0.4, [250, 180])):
+        editor.run(f"(view.state.viewport.show(6, 6 + {span_s}), view.state.touch('viewport'))")
+        editor.page.wait_for_function(
+            f"(colour) => JSON.stringify(({MIDDLE})()) === JSON.stringify(colour)", arg=colour
+        )
+    sheets = [path for path in asked if path.count("/") == 2]
+    assert {path.split("/")[1] for path in sheets} == {"1", "2"}
+    assert len(sheets) == len(set(sheets))  # each once, and only what came into view
+    assert len(sheets) < (24 * 4 + 24 * 16) / 16
