@@ -83,6 +83,7 @@ def task_json(
         parts = clip_parts(ready.clip, ready.strip)
         # Edits are counted in frames, also in a clip of a single picture, which has no rate.
         parts["video"]["frame_rate"] = ready.frame_rate
+        parts["video"]["sound_url"] = f"{ready.clip.url}/sound" if ready.has_sound else None
     edit_part = {
         "query_id": query.id,
         "qid": row.qid,

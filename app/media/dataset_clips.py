@@ -27,6 +27,7 @@ from app.media.clips import UPLOAD_LIMITS
 from app.media.library import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.media.shots import find_shots
 from tempo_core.errors import Cancelled, TempoError
+from tempo_core.sound import sound_peaks
 from tempo_core.video import probe
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class ReadyClip:
     clip: Clip
     strip: FilmStrip | None
     shots_ms: tuple[int, ...]
+    has_sound: bool = False
+    """Whether there is a picture of its sound."""
 
     @property
     def frame_rate(self) -> float:
@@ -92,6 +95,7 @@ class ClipStatus:
 
 
 FindShots = Callable[..., list[int]]
+FindSound = Callable[..., bytes | None]
 Measure = Callable[[Path], float]
 """How long a file lasts, in seconds. Raises VideoError."""
 
@@ -118,12 +122,13 @@ class DatasetClips:
         film_queue: JobQueue | None = None,
         shots: FindShots = find_shots,
         measure: Measure = measure_s,
+        sound: FindSound = sound_peaks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`film_queue` is the lane of long clips; without one everything waits in `job_queue`."""
         self.store, self.media, self.job_queue, self.folder = store, media, job_queue, folder
         self.film_queue = film_queue
-        self._find_shots, self._measure, self._clock = shots, measure, clock
+        self._find_shots, self._find_sound, self._measure, self._clock = shots, sound, measure, clock
         self._lock = threading.Lock()
         self._scan_lock = threading.Lock()
         self._scanned_at_s = float("-inf")
@@ -274,7 +279,7 @@ class DatasetClips:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(
             Path(video.path), owner=DATASETS, title=video.vid, job=job
         )
-        # A clip without film strip or shot changes can be worked on all the same.
+        # A clip without film strip, shot changes or picture of its sound can be worked on all the same.
         strip: FilmStrip | None = None
         shots_ms: list[int] = []
         shots_file = clip.folder / "shots.json"
@@ -294,7 +299,15 @@ class DatasetClips:
             raise
         except TempoError as error:
             logger.warning("no shot changes for %s: %s", clip.title, error)
-        return ReadyClip(clip=clip, strip=strip, shots_ms=tuple(shots_ms))
+        try:
+            if not clip.sound_path.is_file():
+                clip.sound_path.write_bytes(self._find_sound(clip.path, cancel=job.cancel) or b"")
+        except Cancelled:
+            raise
+        except TempoError as error:
+            logger.warning("no sound lane for %s: %s", clip.title, error)
+        has_sound = clip.sound_path.is_file() and clip.sound_path.stat().st_size > 0
+        return ReadyClip(clip=clip, strip=strip, shots_ms=tuple(shots_ms), has_sound=has_sound)
 
     def _registered(self, vid: str) -> Video | None:
         video = self.store.video(vid)

@@ -90,6 +90,11 @@ class Clip:
         return self.folder / "strip.jpg"
 
     @property
+    def sound_path(self) -> Path:
+        """How loud it is over time (`tempo_core.sound`); empty where there is no sound."""
+        return self.folder / "sound.bin"
+
+    @property
     def url(self) -> str:
         return f"/media/{self.id}"
 
@@ -309,8 +314,8 @@ class MediaLibrary:
 
 
 def media_routes(media: MediaLibrary) -> APIRouter:
-    """GET /media/<id> (the clip, with ranges), /media/<id>/strip and its finer levels; role visitor, and only the
-    clip's owner, or role annotator for a dataset's clip.
+    """GET /media/<id> (the clip, with ranges), /media/<id>/strip with its finer levels, /media/<id>/sound; role
+    visitor, and only the clip's owner, or role annotator for a dataset's clip.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -320,7 +325,7 @@ def media_routes(media: MediaLibrary) -> APIRouter:
 
     def inline(path: Path, media_type: str) -> FileResponse:
         if not path.is_file():
-            raise NoSuchFile("This clip has no film strip yet.")
+            raise NoSuchFile("There is nothing of this kind for the clip yet.")
         headers = {"cache-control": "private, max-age=3600", "x-content-type-options": "nosniff"}
         return FileResponse(path, media_type=media_type, headers=headers, content_disposition_type="inline")
 
@@ -331,6 +336,10 @@ def media_routes(media: MediaLibrary) -> APIRouter:
     @router.get("/media/{clip_id}/strip")
     def strip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
         return inline(clip.strip_path, "image/jpeg")
+
+    @router.get("/media/{clip_id}/sound")
+    def sound(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
+        return inline(clip.sound_path, "application/octet-stream")
 
     @router.get("/media/{clip_id}/strip/{level}/{number}")
     def sheet(

@@ -38,7 +38,8 @@ from app.media.library import MediaLibrary, media_routes
 from app.media.shots import find_shots
 from app.timeline import mount_assets
 from app.timeline.parts import check_value
-from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, no_shots, write_clip
+from tempo_core.sound import sound_peaks
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, no_shots, no_sound, write_clip
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 
@@ -146,7 +147,10 @@ def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Be
         media = MediaLibrary(home.media, prepare, draw)
         queues = JobQueues()
         grounding = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)
-        dataset_clips = DatasetClips(store, media, queues.clips, home.videos, shots=shots, clock=lambda: 0.0)
+        sound = sound_peaks if real else no_sound
+        dataset_clips = DatasetClips(
+            store, media, queues.clips, home.videos, shots=shots, sound=sound, clock=lambda: 0.0
+        )
         proposals = Proposals(store, grounding)
         sample = SampleProject(store, dataset_clips, proposals, queues.clips, **parts)
         service = AnnotationService(store, dataset_clips, proposals)

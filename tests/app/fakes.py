@@ -60,6 +60,11 @@ def no_shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list[i
     return []
 
 
+def no_sound(clip: Path, *, cancel: threading.Event) -> bytes | None:
+    """No track is looked for."""
+    return None
+
+
 @dataclass
 class FakeAnswer:
     """The attributes of tempo_core.engine.Answer."""

@@ -10,6 +10,7 @@ import { drawOverview, LANES, tokensNote } from "./lanes.js";
 import { counterpart, edgeLimits, EDGES, overlapMs } from "./moments.js";
 import { MODEL, ORIGINAL, OTHERS, SALIENCY } from "./reference_lanes.js";
 import { snapWords, standingAt } from "./snapping.js";
+import { SOUND } from "./sound_lane.js";
 
 const LEAST_GRID_PX = 8;
 const TICK_REACH_PX = 6;
@@ -45,6 +46,7 @@ export function editLanes(mode) {
   return [
     shared.ruler,
     { ...shared.strip, height: 44 },
+    SOUND,
     { ...shared.tokens, height: 40, present: hasFrames, note: (state) => tokensNote(state) || proposalNote(state) },
     { ...shared.variation, height: 26, present: hasFrames },
     SALIENCY,

@@ -20,6 +20,7 @@ import { KeyMap } from "./keyboard.js";
 import { Layout, PictureWindow } from "./layout.js";
 import { Reaction } from "./reaction.js";
 import { snapCandidates } from "./snapping.js";
+import { SoundPeaks } from "./sound_lane.js";
 import { buildStatusBar, buildThumbs, showStatusBar } from "./status_bar.js";
 import { TimelineView } from "./timeline_view.js";
 import { Transport } from "./transport.js";
@@ -74,6 +75,7 @@ export class EditorView extends TimelineView {
   }
 
   start() {
+    this.sound = new SoundPeaks(() => this.state.touch("viewport"));
     this.grabber = new FrameGrabber(() => this.state.touch("edit"), this.signal);
     super.start();
     this.root.classList.add("tl-workbench");
@@ -473,6 +475,8 @@ export class EditorView extends TimelineView {
   drawPlayer() {
     super.drawPlayer();
     for (const node of this.controls.moments) node.disabled = this.editor.moments.length === 0;
+    const lane = this.lanes.find(({ id }) => id === "sound");
+    setText(lane.noteNode, lane.note(this.state));
   }
 
   render(parts) {
@@ -487,6 +491,7 @@ export class EditorView extends TimelineView {
 
   showValue() {
     this.grabber.load(this.videoUrl || null, this.editor.clock); // before the loupe is drawn
+    this.sound.load(this.state.value.video?.sound_url ?? null);
     super.showValue();
   }
 

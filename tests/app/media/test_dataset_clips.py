@@ -13,10 +13,10 @@ from app.job_queue import JobQueue
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import ClipStatus, DatasetClips
 from app.media.library import DATASETS, ClipFacts, MediaLibrary
-from app.media.shots import find_shots, peaks
+from app.media.shots import cuts, find_shots
 from tempo_core.errors import VideoError
 from tests.app.annotating import row, until
-from tests.app.fakes import light_draw, light_prepare, write_clip
+from tests.app.fakes import light_draw, light_prepare, no_sound, write_clip
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def shelf_of(tmp_path: Path, job_queue: JobQueue, store: Store, **parts: object)
     for name in ("media", "videos"):
         (tmp_path / name).mkdir(exist_ok=True)
     media = MediaLibrary(tmp_path / "media", light_prepare, light_draw)
-    given = {"shots": lambda clip, facts, cancel: [1200], "clock": lambda: 0.0, **parts}
+    given = {"shots": lambda clip, facts, cancel: [1200], "sound": no_sound, "clock": lambda: 0.0, **parts}
     return DatasetClips(store, media, job_queue, tmp_path / "videos", **given)  # type: ignore[arg-type]
 
 
@@ -207,10 +207,28 @@ def test_shot_changes_are_found_to_the_frame(tmp_path: Path, cuts: list[int]) ->
     assert find_shots(clip, facts, cancel=threading.Event()) == [cut * 40 for cut in cuts]
 
 
-def test_only_what_stands_out_is_a_peak() -> None:
-    assert peaks(np.array([])) == []
-    assert peaks(np.full(50, 0.03)) == []
-    assert peaks(np.array([0.0, 0.0, 0.5, 0.1, 0.0, 0.9, 0.0, 0.0])) == [5, 2]
+def test_only_what_stands_out_from_its_neighbours_is_a_cut() -> None:
+    assert cuts(np.array([])) == []
+    assert cuts(np.full(50, 0.3)) == []  # a pan
+    assert cuts(np.array([0.0, 0.0, 0.5, 0.1, 0.0, 0.9, 0.0, 0.0])) == [2, 5]
+    assert cuts(np.array([0.2, 0.2, 0.55, 0.2, 0.2])) == []  # a jolt of a shaken camera
+    assert cuts(np.array([0.05, 0.0, 0.0])) == []  # too little
+
+
+@pytest.mark.parametrize(
+    ("name", "shots"),
+    [("charades_3MSZA.mp4", 0), ("charades_OHOFG.mp4", 0), ("kinetics_flipping_a_pancake.mkv", None)],
+)
+def test_one_take_has_no_cut(tmp_path: Path, shared_data: Path, name: str, shots: int | None) -> None:
+    (tmp_path / "copy").mkdir()
+    facts = prepare_clip(
+        shared_data / "videos" / name,
+        tmp_path / "copy",
+        cancel=threading.Event(),
+        on_progress=lambda fraction: None,
+    )
+    found = find_shots(tmp_path / "copy" / "clip.mp4", facts, cancel=threading.Event())
+    assert shots is None or len(found) == shots
 
 
 def test_the_real_copy_counts_its_frames(tmp_path: Path) -> None:

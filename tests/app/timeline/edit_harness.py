@@ -187,6 +187,7 @@ ITEMS: dict[str, Callable[[], dict[str, Any]]] = {
     "refused-model-first": lambda: item(refused()["edit"] | {"arm": "model-first"}),
     "coming": lambda: item(edit_part(arm="model-first", model=None), frames=None, ranked=[]),
     "deep": lambda: item(strip={**item()["strip"], "levels": 2}),
+    "sounding": lambda: item(video={**item()["video"], "sound_url": "/sound.bin"}),
     "twin": lambda: item(edit_part(twins=[TWIN])),
     "reasons": lambda: item(edit_part(query=LONG_QUERY, reasons=FOUR_REASONS)),
     "unreasoned": lambda: item(edit_part(query="A disc", reasons=[])),
@@ -245,6 +246,9 @@ def build(folder: Path) -> FastAPI:
         )
         picture.save(buffer, format="PNG")
         return Response(buffer.getvalue(), media_type="image/png")
+
+    loud = bytes(300) + bytes([255]) * 300  # six seconds of silence, and six at full amplitude
+    app.get("/sound.bin")(lambda: Response(loud, media_type="application/octet-stream"))
 
     app.get("/broken.mp4")(lambda: FileResponse(folder / "strip.png", media_type="video/mp4"))
 

@@ -106,3 +106,23 @@ def test_the_film_strip_has_a_picture_at_every_zoom_level(editor: EditorPage) ->
     assert {path.split("/")[1] for path in sheets} == {"1", "2"}
     assert len(sheets) == len(set(sheets))  # each once, and only what came into view
     assert len(sheets) < (24 * 4 + 24 * 16) / 16
+
+
+def test_a_clip_with_sound_has_a_lane_for_it_that_begins_muted(editor: EditorPage) -> None:
+    note = editor.page.locator("[data-row=sound] .tl-note")
+    expect(note).to_have_text("none")
+    before = boxes(editor)
+    editor.open("item=sounding")
+    assert boxes(editor) == before
+    expect(note).to_have_text("muted")
+    columns = """() => { const canvas = document.querySelector("[data-lane=sound] canvas");
+      const context = canvas.getContext("2d");
+      return [0.25, 0.75].map((share) => {
+        const data = context.getImageData(Math.round(canvas.width * share), 0, 1, canvas.height).data;
+        return data.filter((value, k) => k % 4 === 3 && value > 0).length / canvas.height; }); }"""
+    editor.page.wait_for_function(f"() => ({columns})()[1] > 0")
+    silent, loud = editor.page.evaluate(columns)
+    assert silent < 0.2
+    assert loud > 0.8
+    editor.press("Shift+M")
+    expect(note).to_have_text("on")
