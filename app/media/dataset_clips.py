@@ -282,7 +282,7 @@ class DatasetClips:
         # A clip without film strip, shot changes or picture of its sound can be worked on all the same.
         strip: FilmStrip | None = None
         shots_ms: list[int] = []
-        shots_file = clip.folder / "shots.json"
+        shots_file = clip.folder / "cuts.json"
         try:
             strip = self.media.strip_of(clip, cancel=job.cancel)
         except Cancelled:

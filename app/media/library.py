@@ -23,7 +23,7 @@ from fastapi.responses import FileResponse
 from app.auth.users import VISITOR_PREFIX, Role
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
-from app.job_queue import Job
+from app.job_queue import Busy, Job
 from app.media.storage import StorageLimits
 from tempo_core.errors import VideoError
 
@@ -37,6 +37,8 @@ SHEET_BYTES = 2**20
 """More than such a picture takes on disk."""
 SHEETS_AT_ONCE = 2
 """Pictures of finer levels that are drawn at the same time, for everybody together."""
+SHEETS_IN_LINE = 12
+"""Those that are drawn or wait for it; each holds a thread of the server."""
 DATASETS = "datasets"
 """Owner of the copies of datasets' clips: whoever may annotate may see them."""
 DATASET_TTL_S = 30 * 24 * 3600.0
@@ -152,7 +154,9 @@ class MediaLibrary:
         draw_sheet: DrawSheet | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._draw_sheet, self._sheet_places = draw_sheet, threading.BoundedSemaphore(SHEETS_AT_ONCE)
+        self._draw_sheet = draw_sheet
+        self._sheet_places = threading.BoundedSemaphore(SHEETS_AT_ONCE)
+        self._sheet_line = threading.BoundedSemaphore(SHEETS_IN_LINE)
         self.folder, self.ttl_s, self.per_owner = folder, ttl_s, per_owner
         self.of_visitors, self.limits = of_visitors, limits or StorageLimits()
         self._prepare, self._draw, self._clock = prepare, draw, clock
@@ -230,7 +234,7 @@ class MediaLibrary:
 
     def sheet_of(self, clip: Clip, level: int, number: int) -> Path:
         """The picture with tiles SHEET_TILES * number and on of a finer level of the film strip, drawn when it is first
-        asked for. Tile i of n stands for the time (i + 0.5) / n of the clip. Raises NoSuchFile, VideoError.
+        asked for. Tile i of n stands for the time (i + 0.5) / n of the clip. Raises NoSuchFile, Busy, VideoError.
         """
         strip_json = clip.folder / "strip.json"
         row = json.loads(strip_json.read_text()) if strip_json.is_file() else {}
@@ -241,15 +245,22 @@ class MediaLibrary:
         target = clip.folder / f"strip-{level}-{number}.jpg"
         if target.is_file():
             return target
-        with self._sheet_places:
-            if target.is_file():  # somebody else asked for it meanwhile
-                return target
-            self.limits.check_free_space(self.folder, SHEET_BYTES)
-            spacing_s = clip.facts.duration_s / count
-            at_s = [(tile + 0.5) * spacing_s for tile in range(first, min(count, first + SHEET_TILES))]
-            part = clip.folder / f".strip-{level}-{number}.part"
-            self._draw_sheet(clip.path, part, clip.facts, at_s, cancel=threading.Event())
-            part.replace(target)
+        if not self._sheet_line.acquire(blocking=False):
+            raise Busy(
+                "Many pictures of film strips are being drawn. Ask for this one again in a few seconds."
+            )
+        try:
+            with self._sheet_places:
+                if target.is_file():  # somebody else asked for it meanwhile
+                    return target
+                self.limits.check_free_space(self.folder, SHEET_BYTES)
+                spacing_s = clip.facts.duration_s / count
+                at_s = [(tile + 0.5) * spacing_s for tile in range(first, min(count, first + SHEET_TILES))]
+                part = clip.folder / f".strip-{level}-{number}.part"
+                self._draw_sheet(clip.path, part, clip.facts, at_s, cancel=threading.Event())
+                part.replace(target)
+        finally:
+            self._sheet_line.release()
         return target
 
     def find(self, owner: str, sha256: str) -> Clip | None:

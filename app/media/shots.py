@@ -75,6 +75,8 @@ def content_changes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 def cuts(changes: npt.NDArray[np.float64]) -> list[int]:
     """Indices of changes that are at least LEAST_CHANGE and LEAST_RATIO times their neighbours' mean."""
+    if len(changes) == 0:
+        return []
     padded = np.pad(changes, NEIGHBOURS, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1)
     around = np.delete(windows, NEIGHBOURS, axis=1)

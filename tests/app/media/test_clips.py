@@ -42,6 +42,7 @@ def test_makes_a_copy_and_a_strip_with_true_times(clip: Path, tmp_path: Path) ->
 
 def test_finer_levels_of_the_strip_are_drawn_when_they_are_asked_for(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "minute.mp4", seconds=60)
+    (tmp_path / "media").mkdir()
     media = MediaLibrary(tmp_path / "media", prepare_clip, draw_strip, draw_sheet=draw_sheet)
     clip = media.ingest(source, owner="alice", title="minute")
     strip = media.strip_of(clip)
@@ -79,13 +80,13 @@ def test_an_upload_is_never_a_link(clip: Path, tmp_path: Path) -> None:
 
 def test_a_very_long_clip_is_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Long:
-        duration_s = 3600.0
+        duration_s = 5400.0
 
     def measured(path: Path, **named: Any) -> VideoInfo:
         return Long()  # type: ignore[return-value]
 
     monkeypatch.setattr("app.media.clips.probe", measured)
-    with pytest.raises(VideoError, match="lasts 60 minutes; the page takes up to 30"):
+    with pytest.raises(VideoError, match="lasts 90 minutes; the page takes up to 60"):
         prepare(clip, tmp_path)
 
 

@@ -50,7 +50,7 @@ def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job
         assert ready is not None
         assert (ready.clip.owner, ready.frame_rate, ready.frame_count) == (DATASETS, 10.0, 40)
         assert ready.shots_ms == (1200,)
-        assert (ready.clip.folder / "shots.json").read_text() == "[1200]"
+        assert (ready.clip.folder / "cuts.json").read_text() == "[1200]"
         again = shelf_of(tmp_path, job_queue, store, shots=None)
         known = settled(again, "a").ready
         assert known is not None

@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,15 @@ from starlette.testclient import TestClient
 from app.auth.users import VISITOR_COOKIE, Authenticator, Role, VisitorCookies
 from app.http.dependencies import prepare_app
 from app.http.errors import StorageFull
-from app.media.library import DATASET_TTL_S, DATASETS, MediaLibrary, media_routes
+from app.job_queue import Busy
+from app.media.library import (
+    DATASET_TTL_S,
+    DATASETS,
+    SHEETS_AT_ONCE,
+    SHEETS_IN_LINE,
+    MediaLibrary,
+    media_routes,
+)
 from app.media.storage import StorageLimits
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tests.app.fakes import light_draw, light_prepare
@@ -180,3 +190,30 @@ def test_the_route_serves_ranges_to_the_owner_only(media: MediaLibrary, clip: Pa
         assert alice.get(found.strip_url).headers["content-type"] == "image/jpeg"
         for url in (found.url, found.strip_url, "/media/unknown", "/media/..%2f..%2fetc%2fpasswd"):
             assert bob.get(url).status_code == 404
+
+
+def test_few_pictures_of_finer_levels_are_drawn_and_waited_for_at_once(tmp_path: Path, clip: Path) -> None:
+    may_end, begun = threading.Event(), threading.Semaphore(0)
+
+    def draw_sheet(clip: Path, target: Path, *given: object, **named: object) -> None:
+        begun.release()
+        may_end.wait()
+        target.write_bytes(b"sheet")
+
+    (tmp_path / "media").mkdir()
+    media = MediaLibrary(tmp_path / "media", light_prepare, light_draw, draw_sheet=draw_sheet)
+    shown = media.ingest(clip, owner="alice", title="a")
+    (shown.folder / "strip.json").write_text(json.dumps({"times_s": [0.0] * 48, "levels": 2}))
+    with ThreadPoolExecutor(SHEETS_IN_LINE + 3) as pool:
+        pending = [pool.submit(media.sheet_of, shown, 2, number) for number in range(SHEETS_IN_LINE + 3)]
+        ended = as_completed(pending)
+        refusals = [next(ended).exception() for _ in range(3)]
+        for _ in range(SHEETS_AT_ONCE):
+            begun.acquire()
+        is_more_drawn = begun.acquire(blocking=False)
+        may_end.set()
+        pages = [future.result() for future in ended]
+    assert [type(refusal) for refusal in refusals] == [Busy] * 3
+    assert not is_more_drawn
+    assert [page.read_bytes() for page in pages] == [b"sheet"] * SHEETS_IN_LINE
+    assert media.sheet_of(shown, 2, 20).is_file()
