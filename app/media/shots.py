@@ -55,7 +55,7 @@ def _chunks(
     count = facts.frame_count or max(1, round(facts.duration_s * rate))
     for first in range(0, count - 1, CHUNK_FRAMES):
         frame_idx = range(first, min(count, first + CHUNK_FRAMES + 1))
-        at_s = [min((idx + 0.5) / rate, facts.duration_s) for idx in frame_idx]
+        at_s = [min((idx + 0.5) / rate, facts.duration_s - 0.001) for idx in frame_idx]
         video = sample(clip, at=at_s, size=SIZE, cancel=cancel)
         yield [float(time_s) for time_s in video.times_s], video.frames
 
