@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from annotations import tables
 from annotations.errors import NotFound
 from annotations.proposers import ANY, may_propose
 from annotations.records import Prediction, ProposedMoment
@@ -17,6 +18,15 @@ from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
 BEFORE = "0006"
+NEWER_TABLES = (
+    "proposers",
+    "gains",
+    "projects",
+    "project_rows",
+    "project_members",
+    "verdict_withdrawals",
+    "plants",
+)
 TINY = "tempo-tiny@0123456789ab+squares@ba9876543210/float32"
 
 
@@ -124,7 +134,9 @@ def test_an_older_store_forgets_what_the_unnamed_said_and_keeps_its_sample(tmp_p
     # Back to the schema before models were named, with the reasons of then.
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE proposers"))
+        for table in reversed(tables.metadata.sorted_tables):
+            if table.name in NEWER_TABLES:
+                table.drop(connection)
         connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": BEFORE})
     engine.dispose()
     with Store(path) as store:
