@@ -18,8 +18,11 @@ def current(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def upgrade(connection: Connection) -> bool:
-    """Apply what is missing, in the caller's transaction; True when something was. Raises DatabaseTooNew."""
+def upgrade(connection: Connection, target: str = "head") -> bool:
+    """Apply what is missing up to a revision, in the caller's transaction; True when something was.
+
+    Raises DatabaseTooNew.
+    """
     from alembic import command  # 0.3 s to import, and needed once in a database's life
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -37,5 +40,5 @@ def upgrade(connection: Connection) -> bool:
             f"The database has schema {revision!r}; this program knows up to {HEAD!r}. Install a newer one."
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, target)
     return True

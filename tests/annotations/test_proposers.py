@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
-from annotations import tables
+from annotations import migrations
 from annotations.errors import NotFound
 from annotations.proposers import ANY, may_propose
 from annotations.records import Prediction, ProposedMoment
@@ -18,15 +18,6 @@ from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
 BEFORE = "0006"
-NEWER_TABLES = (
-    "proposers",
-    "gains",
-    "projects",
-    "project_rows",
-    "project_members",
-    "verdict_withdrawals",
-    "plants",
-)
 TINY = "tempo-tiny@0123456789ab+squares@ba9876543210/float32"
 
 
@@ -116,8 +107,8 @@ def test_the_worth_of_a_model_is_its_overlap_with_what_people_answered(filled: S
 
 
 def test_an_older_store_forgets_what_the_unnamed_said_and_keeps_its_sample(tmp_path: Path) -> None:
-    path = tmp_path / "old.sqlite3"
-    with Store(path) as store:
+    path, today = tmp_path / "old.sqlite3", tmp_path / "today.sqlite3"
+    with Store(today) as store:
         for name in ("qvh", "sample", "sample-2", "sample-of-films"):
             store.import_rows(ROWS, dataset=name, op_id=name)
             query_id = store.find(name, 10).id
@@ -131,13 +122,20 @@ def test_an_older_store_forgets_what_the_unnamed_said_and_keeps_its_sample(tmp_p
             "sample-2",
             "sample-of-films",
         }
-    # Back to the schema before models were named, with the reasons of then.
+    # The same in the schema before models were named, with the reasons of then.
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        for table in reversed(tables.metadata.sorted_tables):
-            if table.name in NEWER_TABLES:
-                table.drop(connection)
-        connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": BEFORE})
+        migrations.upgrade(connection, BEFORE)
+    with engine.connect() as connection:
+        connection.execute(text("ATTACH :today AS today"), {"today": str(today)})
+        connection.execute(text("PRAGMA foreign_keys = OFF"))
+        for table in inspect(connection).get_table_names():
+            if table != "alembic_version":
+                names = ", ".join(column["name"] for column in inspect(connection).get_columns(table))
+                connection.execute(
+                    text(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM today.{table}")
+                )
+        connection.commit()
     engine.dispose()
     with Store(path) as store:
         named = {name: list(store.proposers(name)) for name in store.datasets()}
