@@ -51,6 +51,8 @@ class StripPart(Part):
     tile_height: Annotated[int, Field(gt=0)]
     columns: Annotated[int, Field(gt=0)]
     times_s: Times
+    levels: Annotated[int, Field(ge=0)] = 0
+    """How many finer levels can be fetched below the sprite."""
 
 
 class FramesPart(Part):

@@ -76,6 +76,7 @@ def test_an_answer_becomes_plain_json() -> None:
             "tile_height": 54,
             "columns": 4,
             "times_s": [0.0, 1.0],
+            "levels": 0,
         },
         "frames": {
             "times_s": [0.0, 1.0, 2.0],
