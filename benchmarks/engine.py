@@ -16,17 +16,18 @@ from tempo_core.video import SampledVideo
 WORDS = [
     "red",
     "circle",
-    "appears",
     "two",
     "squares",
-    "night",
     "fade",
     "left",
-    "dog",
-    "before",
-    "the",
     "green",
+    "triangle",
+    "blue",
+    "cross",
+    "wall",
+    "moves",
 ]
+"""Words that tempo-tiny was taught: a question with others would be declined unread."""
 QUERIES_PER_VIDEO = 10
 
 

@@ -10,7 +10,7 @@ three is used.
 import os
 from typing import TYPE_CHECKING, Any
 
-# Threads that wait for work sleep. By default they spin, and beside other busy processes a question then takes twenty
+# Threads that wait for work sleep. By default they spin, and beside other busy processes a question took seventeen
 # times as long (docs/experiments.md). OpenMP reads this once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
