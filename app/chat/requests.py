@@ -17,6 +17,7 @@ from app.http.errors import BadBody
 
 MAX_BODY_BYTES = 48 * 2**20
 """Of a request: a clip of 36 MB, which base64 makes a third longer. Larger ones are uploaded."""
+TOO_LONG = "Send a shorter clip, or upload it and ask /ground."
 MAX_MESSAGES = 64
 MAX_PARTS = 1024
 MAX_PICTURES = 512

@@ -21,10 +21,10 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from app.auth.users import User
-from app.chat.requests import MAX_BODY_BYTES, ChatRequest, Media, media_of, question_of
+from app.chat.requests import MAX_BODY_BYTES, TOO_LONG, ChatRequest, Media, media_of, question_of
 from app.ground.engines import NotReady
 from app.ground.service import GroundingService, Outcome, Question, Settings
-from app.http.dependencies import Visitor
+from app.http.dependencies import Visitor, read_body
 from app.http.errors import NO_STORE, BadBody, NoSuchFile, openai_error, openai_error_response, sentence_of
 from app.http.json_values import parse_json
 from app.job_queue import Busy, Progress
@@ -142,28 +142,11 @@ def content_of(outcome: Outcome, as_json: bool) -> dict[str, Any]:
     return {"content": sentence, "tempo": values}
 
 
-async def read_body(request: Request) -> bytes:
-    """The body of a JSON request, which may hold a clip. Raises BadBody."""
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise BadBody("Send JSON, with content-type: application/json.", 415)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BadBody(
-                f"The request is longer than {MAX_BODY_BYTES} bytes. Send a shorter clip, or upload it and ask "
-                "/ground.",
-                413,
-            )
-    return bytes(body)
-
-
 async def _read_request(
     request: Request, user: User, grounding: GroundingService, uploads: Uploads
 ) -> tuple[ChatRequest, Path]:
     """The checked body, and the clip in it as an upload of the sender."""
-    body = await read_body(request)
+    body = await read_body(request, MAX_BODY_BYTES, TOO_LONG)
 
     def read() -> tuple[ChatRequest, Path]:
         values = parse_json(body)

@@ -19,10 +19,10 @@ from mcp.server.streamable_http import StreamableHTTPServerTransport
 from starlette.types import Message, Receive, Scope, Send
 
 from app.auth.users import Authenticator, Role, User
-from app.chat.requests import SUFFIXES, bytes_of_url
-from app.chat.routes import BodySlots, content_of, read_body
+from app.chat.requests import MAX_BODY_BYTES, SUFFIXES, TOO_LONG, bytes_of_url
+from app.chat.routes import BodySlots, content_of
 from app.ground.service import GroundingService, Outcome, Question, Settings
-from app.http.dependencies import Visitor
+from app.http.dependencies import Visitor, read_body
 from app.http.errors import user_message
 from app.media.uploads import Uploads
 from tempo_core.errors import InputError
@@ -61,7 +61,7 @@ def tool_routes(grounding: GroundingService, uploads: Uploads, authenticator: Au
     @router.post("/mcp")
     async def answer(user: Visitor, request: Request) -> Response:
         with slots.taken(user.share):
-            body = await read_body(request)
+            body = await read_body(request, MAX_BODY_BYTES, TOO_LONG)
         return ToolResponse(server, body)
 
     @router.get("/mcp")

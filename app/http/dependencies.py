@@ -69,6 +69,19 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+async def read_body(request: Request, max_bytes: int, remedy: str) -> bytes:
+    """The body of a JSON request. Raises BadBody where it is not declared as JSON, or longer (with the remedy)."""
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise BadBody("Send JSON, with content-type: application/json.", 415)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise BadBody(f"The request is longer than {max_bytes} bytes. {remedy}", 413)
+    return bytes(body)
+
+
 def json_body(model: type[Body]) -> Any:
     """A dependency: the request's JSON object as this model. Raises BadBody.
 
@@ -76,17 +89,7 @@ def json_body(model: type[Body]) -> Any:
     """
 
     async def read(request: Request) -> Body:
-        content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if content_type != "application/json":
-            raise BadBody("Send JSON, with content-type: application/json.", 415)
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise BadBody(
-                    f"The request is longer than {MAX_BODY_BYTES} bytes; shorten texts or moments.", 413
-                )
-        values = parse_json(bytes(body))
+        values = parse_json(await read_body(request, MAX_BODY_BYTES, "Shorten texts or moments."))
         if not isinstance(values, dict):
             raise BadBody("The request must be one JSON object.")
         try:

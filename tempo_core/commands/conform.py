@@ -44,7 +44,7 @@ def conform(
     failed = [report for report in reports if not report.conforms]
     off = sum(bool(report.problems) for report in failed)
     # Of many protocols only what is wrong is worth a line.
-    shown = failed if len(spoken) > 1 else reports
+    row_reports = failed if len(spoken) > 1 else reports
     rows = [("file", "protocol", "frames", "largest gap", "allowed", "")]
     rows += [
         (
@@ -55,7 +55,7 @@ def conform(
             f"{report.allowed_s:.3f} s",
             " ".join([*report.problems, *filter(None, [report.refusal])]) or "true",
         )
-        for report in shown
+        for report in row_reports
     ]
     rows += [(name, "", "", "", "", message) for name, message in unread.items()]
     data = {
