@@ -19,9 +19,10 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import StaticPool
 
-from annotations import migrations
-from annotations.errors import DiskFull, StoreError
+from annotations import migrations, suspicion
+from annotations.errors import DatabaseAway, DiskFull, StoreError
 from tempo_core.errors import InputError
+from tempo_core.files import make_folder
 
 BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for another writer before it reports that the database is locked."""
@@ -32,6 +33,13 @@ MAX_RACES = 5
 _WRITE = "cqvh_write"
 _BUSY_TEXTS = ("database is locked", "database table is locked", "database schema is locked")
 _BUSY_STATES = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
+CONNECT_TIMEOUT_S = 10
+"""How long PostgreSQL may take to accept a connection, unless the URL says otherwise."""
+_FULL = "The server's disk is full; nothing was saved. Edits stay in the browser, which sends them when there is room."
+_READ_ONLY = (
+    "The server's database cannot be written just now; nothing was saved. Edits stay in the browser, which sends them "
+    "again. Look whether its disk became read-only."
+)
 
 
 def default_url() -> str:
@@ -70,10 +78,16 @@ class Database:
         self.lacks_log = False
         """Whether the file was not closed and has no write-ahead log beside it, as a copy of a store in use."""
         self._has_written = False
+        self._has_connected = False
         self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
         url_in_use, options = self.url, dict[str, Any]()
         if self.in_memory:
             options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        elif not self.is_sqlite:
+            # A server that was started again has ended the connections of before: each is tried before it is used.
+            options = {"pool_pre_ping": True}
+            if self.url.get_backend_name() == "postgresql" and "connect_timeout" not in self.url.query:
+                options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_S}
         elif self.is_sqlite:
             path = Path(self.url.database or "")
             self.lacks_log = is_in_use_or_copied(path) and not _log_of(path).exists()
@@ -88,7 +102,7 @@ class Database:
                 url_in_use = self.url.set(database=path.absolute().as_uri(), query=query)
             else:
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(path.parent)
                 except OSError as error:
                     raise StoreError(f"The folder {path.parent} cannot be made: {error.strerror}.") from error
         self.engine = create_engine(url_in_use, **options)
@@ -98,11 +112,18 @@ class Database:
         # Threads of one process wait here, in turn, rather than in SQLite's unfair busy handler.
         self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
         self._read_lock: AbstractContextManager[Any] = self._write_lock if self.in_memory else nullcontext()
-        self.has_migrated = self.migrate() if migrate else False
-        """Whether opening it changed the schema."""
+        try:
+            if migrate:
+                self.migrate()
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     def migrate(self) -> bool:
-        """Bring the schema up to this program's; True when something changed. Raises DatabaseTooNew."""
+        """Bring the schema up to this program's and work out the queue again, in one transaction.
+
+        True when something changed. Raises DatabaseTooNew.
+        """
         with self.read() as connection:
             if migrations.current(connection) == migrations.HEAD:
                 return False
@@ -114,6 +135,10 @@ class Database:
         for transaction in self.transactions():
             with transaction as connection:
                 has_changed = migrations.upgrade(connection)
+                if has_changed:
+                    # What counts as a reason may have changed. Afterwards would be too late: who is killed in between
+                    # finds a new schema with the old places, and nothing that says so.
+                    suspicion.renew_all(connection)
         return has_changed
 
     @contextmanager
@@ -174,8 +199,13 @@ class Database:
 
     def _connect(self) -> Connection:
         try:
-            return self.engine.connect()
+            connection = self.engine.connect()
+            self._has_connected = True
+            return connection
         except DBAPIError as error:
+            if self._has_connected and not self.is_sqlite:
+                raise _away() from error
+            # To whoever starts a program; while it serves, no visitor reads an address.
             address = self.url.render_as_string(hide_password=True)
             raise self._in_words(error) or StoreError(
                 f"The database {address} cannot be opened: {error.orig}."
@@ -185,10 +215,9 @@ class Database:
         """What a failure of the disk or the file means for a person; None for every other error."""
         match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
             case sqlite3.SQLITE_FULL:
-                return DiskFull(
-                    "The server's disk is full; nothing was saved. Edits stay in the browser, which sends them again "
-                    "when there is room."
-                )
+                return DiskFull(_FULL)
+            case sqlite3.SQLITE_READONLY:
+                return StoreError(_READ_ONLY)
             case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                 return StoreError(
                     f"The database {self.url.database} is damaged ({error.orig}). Stop the server, keep the file, and "
@@ -198,7 +227,12 @@ class Database:
                 return StoreError(
                     f"The disk of {self.url.database} failed ({error.orig}); nothing was written. Look at its health."
                 )
-        return None
+        match getattr(error.orig, "sqlstate", None):
+            case "53100":  # disk full
+                return DiskFull(_FULL)
+            case "25006":  # read-only transaction: a standby, or a database that was set so
+                return StoreError(_READ_ONLY)
+        return _away() if error.connection_invalidated else None
 
     def close(self) -> None:
         """Give every connection back. The last program to close a SQLite file leaves all of it in that one file."""
@@ -210,6 +244,12 @@ class Database:
             if path.is_file():
                 with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0)) as connection:
                     connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def _away() -> DatabaseAway:
+    return DatabaseAway(
+        "The database does not answer. Edits stay in the browser, which sends them again when it is back."
+    )
 
 
 def is_in_use_or_copied(path: Path) -> bool:

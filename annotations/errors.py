@@ -16,6 +16,10 @@ class DiskFull(StoreError):
     """The disk of the database is full; nothing was written."""
 
 
+class DatabaseAway(StoreError):
+    """The database cannot be reached just now; what was sent can be sent again, under the same operation id."""
+
+
 class NotFound(InputError):
     """Record not found."""
 

@@ -109,8 +109,6 @@ class Store:
         self.database = Database(url if url is not None else default_url())
         self._clock = clock
         self._loans = LoanTimer(timer)
-        if self.database.has_migrated:
-            self.renew_queue()  # what counts as a reason may have changed
 
     def close(self) -> None:
         """Give the connections back."""
@@ -528,7 +526,7 @@ class Store:
         """Work out every row's suspicions and place again, as after a new version of the formula."""
         for transaction in self.database.transactions():
             with transaction as connection:
-                suspicion.renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
+                suspicion.renew_all(connection)
 
     def renew_gains(self, *, age: int = 0) -> None:
         """Learn from the answers so far what a minute on each row is worth, and write it; not before there are `age`

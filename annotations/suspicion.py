@@ -227,6 +227,11 @@ def vid_range_s(vid: str) -> tuple[str, float, float] | None:
     return (parts[0], start_s, end_s) if parts[0] and end_s > start_s else None
 
 
+def renew_all(connection: Connection) -> None:
+    """`renew` for every row, as after a new version of the formula."""
+    renew(connection, connection.execute(select(tables.queries.c.id)).scalars().all())
+
+
 def renew(connection: Connection, query_ids: Sequence[int]) -> None:
     """Work out these rows' suspicions and places in the queue again, and write them (`suspicions`, `queue`).
 

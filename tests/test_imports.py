@@ -16,12 +16,13 @@ MAY_IMPORT = {
     "tempo_core": set(),
 }
 OURS = {*MAY_IMPORT, "benchmarks", "scripts", "tests"}
-# The store knows the moment type, the metrics, the errors and the command line, and cuts clips in a child process
-# (`tempo_core.proxy`): nothing that loads a model.
+# The store knows the moment type, the metrics, the errors, how a file is written whole and the command line, and cuts
+# clips in a child process (`tempo_core.proxy`): nothing that loads a model.
 ANNOTATIONS_MAY_NAME = (
     "tempo_core.moments",
     "tempo_core.metrics",
     "tempo_core.errors",
+    "tempo_core.files",
     "tempo_core.command_line",
     "tempo_core.proxy",
 )

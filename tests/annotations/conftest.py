@@ -56,9 +56,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_socket() -> Iterator[str]:
     """The socket folder of a server that holds the migrated, empty database `template_cqvh`."""
-    with postgresql.server() as socket:
-        _execute(socket, "CREATE DATABASE template_cqvh")
-        Store(_url(socket, "template_cqvh")).close()
+    with postgresql.server() as server:
+        socket = str(server.folder)
+        execute(socket, "CREATE DATABASE template_cqvh")
+        Store(postgresql_url(socket, "template_cqvh")).close()
         yield socket
 
 
@@ -69,13 +70,13 @@ def new_postgresql(postgresql_socket: str, op: Operations) -> Iterator[Callable[
 
     def make() -> str:
         name = f"test_{len(made)}"
-        _execute(postgresql_socket, f"CREATE DATABASE {name} TEMPLATE template_cqvh")
+        execute(postgresql_socket, f"CREATE DATABASE {name} TEMPLATE template_cqvh")
         made.append(name)
-        return _url(postgresql_socket, name)
+        return postgresql_url(postgresql_socket, name)
 
     yield make
     for name in made:
-        _execute(postgresql_socket, f"DROP DATABASE {name} WITH (FORCE)")
+        execute(postgresql_socket, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -150,12 +151,12 @@ def edit(*windows_ms: tuple[int, int], **changes: object) -> Edit:
     return Edit(moments=moments, **{**values, **changes})  # type: ignore[arg-type]
 
 
-def _url(socket: str, database: str) -> str:
+def postgresql_url(socket: str, database: str) -> str:
     return f"postgresql+psycopg://{postgresql.USER}@/{database}?host={socket}"
 
 
-def _execute(socket: str, statement: str) -> None:
-    engine = create_engine(_url(socket, "postgres"), isolation_level="AUTOCOMMIT")
+def execute(socket: str, statement: str) -> None:
+    engine = create_engine(postgresql_url(socket, "postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(statement))
     engine.dispose()

@@ -13,7 +13,7 @@ import pytest
 
 INSTALLED = Path("/usr/lib/postgresql")  # where Debian's package puts each version
 USER = "postgres"
-FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c listen_addresses=''"
+FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 
 
 def binaries() -> Path:
@@ -27,28 +27,53 @@ def binaries() -> Path:
     return Path(on_path).parent
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """The folder of a running server's socket. The server refuses to run as root, so root lends it a user."""
-    programs = binaries()
-    folder = Path(tempfile.mkdtemp(prefix="cqvh-pg-"))
-    user = USER if os.geteuid() == 0 else None
-    if user is not None:
-        owner = pwd.getpwnam(user)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
+class Server:
+    """A server in a folder, which holds its socket too. It refuses to run as root, so root lends it a user."""
 
-    def run(*command: str) -> None:
+    def __init__(self, folder: Path, settings: str) -> None:
+        self.folder, self.settings, self.is_running = folder, settings, False
+        self._programs = binaries()
+        self._user = USER if os.geteuid() == 0 else None
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        data = str(folder / "data")
+        self._run("initdb", "-D", data, "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync")
+
+    def start(self) -> None:
+        settings = f"{self.settings} -c listen_addresses='' -k {self.folder}"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-l", log, "-w", "-o", settings, "start")
+        self.is_running = True
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`immediate` is a crash; `fast` ends the connections and closes properly."""
+        if self.is_running:
+            self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", mode, "stop")
+        self.is_running = False
+
+    def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            command, user=user, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [str(self._programs / program), *arguments],
+            user=self._user,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert done.returncode == 0, done.stdout
 
-    data, log = str(folder / "data"), str(folder / "log")
-    run(str(programs / "initdb"), "-D", data, "-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync")
-    control = str(programs / "pg_ctl")
-    run(control, "-D", data, "-l", log, "-w", "-o", f"{FAST} -k {folder}", "start")
+
+@contextmanager
+def server(settings: str = FAST) -> Iterator[Server]:
+    """A running server. As it stands it forgets with the power; `settings` "" is one that does not."""
+    folder = Path(tempfile.mkdtemp(prefix="cqvh-pg-"))
     try:
-        yield str(folder)
+        running = Server(folder, settings)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
     finally:
-        run(control, "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from sqlalchemy import insert
 
-from annotations import tables
+from annotations import reading, tables
 from annotations.arms import ARMS, Arm
 from annotations.rows import Row
 from annotations.store import Store
@@ -80,8 +80,8 @@ class NamedArms(Store):
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
         with self.database.engine.begin() as connection:
-            statement = insert(tables.settings).prefix_with("OR IGNORE")
-            connection.execute(statement, {"name": "arm_seed", "value": 1})
+            if reading.setting(connection, "arm_seed") is None:
+                connection.execute(insert(tables.settings), {"name": "arm_seed", "value": 1})
 
     def arm(self, query_id: int, annotator: str) -> Arm:
         drawn = super().arm(query_id, annotator)
@@ -137,13 +137,15 @@ def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: floa
 
 
 @contextmanager
-def open_bench(folder: Path, *, real: bool = False, **parts: Any) -> Iterator[Bench]:
-    """A running workspace; `real` prepares clips as the app does, `parts` go to the sample project."""
+def open_bench(folder: Path, *, url: str | None = None, real: bool = False, **parts: Any) -> Iterator[Bench]:
+    """A running workspace on the home's own database or that of `url`; `real` prepares clips as the app does, `parts`
+    go to the sample project.
+    """
     home, engine = open_home(folder), FakeEngine()
     prepare, draw, shots = (
         (prepare_clip, draw_strip, find_shots) if real else (light_prepare, light_draw, no_shots)
     )
-    with NamedArms(home.database) as store:
+    with NamedArms(url or home.database) as store:
         media = MediaLibrary(home.media, prepare, draw)
         queues = JobQueues()
         grounding = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)
