@@ -51,7 +51,11 @@ class LocalStore {
   async history(annotator, query_id) {
     const key = JSON.stringify([annotator, query_id]);
     if (!this.#database) return this.#memory.get(key) ?? null;
-    return (await this.#read("histories", (store) => store.get([annotator, query_id]))) ?? null;
+    try {
+      return (await this.#read("histories", (store) => store.get([annotator, query_id]))) ?? null;
+    } catch {
+      return null; // the person cleared this site's data: undo begins anew, and saving goes on
+    }
   }
 
   /** Write some and drop some, all or nothing. Resolves once the browser has it. */

@@ -4,7 +4,8 @@
  * An operation has an id, so that sending it twice does no harm, and names the version that it follows. The first
  * one after loading follows what the server had; each later one follows the answer to the one before. What the server
  * refuses because somebody else was faster waits for a person (`conflict`), and what the server failed at three times
- * waits for `retry`; nothing is dropped without being told.
+ * waits for `retry`; nothing is dropped without being told. Edits that the browser had no room for live in the tab until
+ * they are sent; leaving the page meanwhile asks first.
  * Events: `status` (the chip), `conflict` (detail { query_id }), `saved` (detail { query_id, progress }).
  */
 
@@ -14,6 +15,7 @@ import { annotateApi, newId, pause } from "./server.js";
 const SOONEST_MS = 400;
 const LATEST_MS = 3000; // a server that is back has the edits within five seconds
 const FAULT_TRIES = 3;
+const NO_ROOM = "This browser has no room to keep edits: leave the page open until they are saved.";
 
 export class EditSync extends EventTarget {
   #localStore;
@@ -25,6 +27,7 @@ export class EditSync extends EventTarget {
   #conflicts = new Map();
   #faults = new Map(); // query → { tries, message } of its first operation: the server failed, the others go on
   #writes = Promise.resolve();
+  #unstored = new Set(); // ids of operations that the browser had no room for
   #running = false;
   #wake = null;
   #trouble = null;
@@ -40,6 +43,7 @@ export class EditSync extends EventTarget {
     const again = () => sync.#wake?.();
     addEventListener("online", again, { signal });
     document.addEventListener("visibilitychange", again, { signal });
+    addEventListener("beforeunload", (event) => sync.#askBeforeLeaving(event), { signal });
     sync.#run();
     return sync;
   }
@@ -59,10 +63,13 @@ export class EditSync extends EventTarget {
    * offline, full, fault, person, role.
    */
   get status() {
-    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#localStore.durable };
+    const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#durable };
     const [first] = this.#conflicts.keys();
     if (first !== undefined) return { ...common, kind: "conflict", query_id: first };
-    if (this.#trouble) return { ...common, ...this.#trouble };
+    if (this.#trouble) {
+      const advice = common.count > 0 && !common.durable ? ` ${NO_ROOM}` : "";
+      return { ...common, ...this.#trouble, message: `${this.#trouble.message}${advice}` };
+    }
     if (this.#queue.length > 0 && !this.#next)
       return { ...common, kind: "fault", message: this.#faults.values().next().value.message };
     if (this.#queue.length > 0) return { ...common, kind: "saving" };
@@ -148,9 +155,36 @@ export class EditSync extends EventTarget {
     this.#run();
   }
 
+  /** Whether what waits here would be found again after the page is closed. */
+  get #durable() {
+    return this.#localStore.durable && !this.#queue.some(({ op_id }) => this.#unstored.has(op_id));
+  }
+
+  #askBeforeLeaving(event) {
+    if (this.#queue.length === 0 || this.#durable) return;
+    event.preventDefault();
+    event.returnValue = ""; // browsers before 2023 ask for this one
+  }
+
   #write(change) {
-    const trouble = { kind: "offline", message: "This browser cannot keep edits; leave the page open." };
-    const attempt = () => this.#localStore.write(change).catch(() => this.#setTrouble(trouble));
+    const attempt = async () => {
+      // What the browser had no room for is tried again with each write, as long as it waits to be sent.
+      const own = change.operations ?? [];
+      const waiting = this.#queue.filter((op) => this.#unstored.has(op.op_id) && !own.includes(op));
+      const operations = [...waiting, ...own];
+      const write = (history) => this.#localStore.write({ ...change, operations, history });
+      try {
+        // Where there is no room for both, an edit is worth more than the way back from it.
+        await write(change.history ?? null).catch((error) => {
+          if (!change.history) throw error;
+          return write(null);
+        });
+        for (const { op_id } of operations) this.#unstored.delete(op_id);
+      } catch {
+        for (const { op_id } of operations) this.#unstored.add(op_id);
+        this.#notify();
+      }
+    };
     this.#writes = this.#writes.then(attempt); // one after the other, so that a later state is never overwritten
     return this.#writes;
   }

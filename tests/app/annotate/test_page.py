@@ -535,3 +535,73 @@ def test_a_visitor_gets_a_card_and_no_page(serve: Callable[..., Any], tmp_path: 
         assert answer.status == 403
         assert "Annotate needs the role annotator" in page.inner_text("main")
         assert "gradio" not in page.content()
+
+
+def fill_storage(page: Any, *, is_full: bool) -> None:
+    """As if the browser had no room for edits, or had it again."""
+    page.evaluate(
+        """(is_full) => {
+          window.realPut ??= IDBObjectStore.prototype.put;
+          IDBObjectStore.prototype.put = is_full
+            ? function () { this.transaction.abort(); throw new DOMException("full", "QuotaExceededError"); }
+            : window.realPut;
+        }""",
+        is_full,
+    )
+
+
+def test_edits_that_the_browser_has_no_room_for_are_told_and_sent(
+    bench: Bench, served: str, page: Any
+) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    page.route("**/edits", lambda route: route.abort())
+    fill_storage(page, is_full=True)
+    page.keyboard.press("]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "/^Offline, 1 edit kept in this tab/.test(document.querySelector('.fl-chip').textContent)"
+    )
+    assert "leave the page open" in page.get_attribute(".fl-chip", "title")
+    # Leaving asks first: the edit would be gone.
+    with page.expect_event("dialog") as question:
+        page.evaluate("void setTimeout(() => location.reload())")
+    assert question.value.type == "beforeunload"
+    question.value.dismiss()
+    # With room again, the next edit stores both.
+    fill_storage(page, is_full=False)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "/^Offline, 2 edits kept here/.test(document.querySelector('.fl-chip').textContent)"
+    )
+    page.unroute("**/edits")
+    wait_saved(page)
+    assert [spans([version]) for version in bench.store.corrections(1)] == [
+        [[(1000, 2100)]],
+        [[(1000, 2200)]],
+    ]
+
+
+def test_edits_are_sent_though_the_browser_stores_nothing(bench: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    fill_storage(page, is_full=True)
+    page.keyboard.press("]")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    until(lambda: len(bench.store.corrections(1)), lambda count: count == 3)
+    wait_saved(page)
+    page.evaluate("void setTimeout(() => location.reload())")  # nothing waits: it does not ask
+    wait_ready(page)
+
+
+def test_saving_goes_on_after_the_sites_data_was_cleared(bench: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    page.keyboard.press("]")
+    page.keyboard.press("ArrowRight")
+    wait_saved(page)
+    page.evaluate(
+        """() => new Promise((resolve) => (indexedDB.deleteDatabase("tempo-annotate").onsuccess = resolve))"""
+    )
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    until(lambda: len(bench.store.corrections(1)), lambda count: count == 3)
+    wait_saved(page)
