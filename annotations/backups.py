@@ -17,6 +17,7 @@ from annotations.database import Database, is_in_use_or_copied
 from annotations.errors import StoreError
 from annotations.store import Store
 from tempo_core.errors import InputError
+from tempo_core.files import make_folder, move, sync
 
 ARCHIVE_MODE = 0o400
 """A backup holds accounts with their passwords' hashes: only its owner reads it."""
@@ -41,17 +42,17 @@ def back_up(database: Database, target: Path) -> Backup:
     if target.exists():
         raise InputError(f"{target} exists; a backup overwrites nothing. Name another file.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as folder:
             copy = Path(folder) / "copy.sqlite3"
             with closing(sqlite3.connect(source)) as store, closing(sqlite3.connect(copy)) as file:
                 store.backup(file)
                 file.execute("PRAGMA journal_mode = DELETE")
-            with copy.open("rb") as file_to_sync:
-                os.fsync(file_to_sync.fileno())
             backup = _check(copy, target)
             copy.chmod(ARCHIVE_MODE)
+            sync(copy)
             os.link(copy, target)  # unlike a rename, never over a file that somebody made meanwhile
+            sync(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"The backup {target} could not be written: {error}.") from error
     return backup
@@ -86,8 +87,11 @@ def restore(backup: Path, database: Database) -> Backup:
             copy.chmod(0o600)
             if target.exists():
                 _take_out_of_use(target)
-                os.replace(target, before)
-            os.replace(copy, target)
+                os.link(target, before)
+                # Before the backup has its name the log of the old store must have gone from the disk too: SQLite
+                # would write it into the backup.
+                sync(target.parent)
+            move(copy, target)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{backup} could not be restored: {error}.") from error
     return restored

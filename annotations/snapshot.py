@@ -18,7 +18,6 @@ gives an equal hash on every database. Training and export read snapshots, never
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -49,6 +48,7 @@ from annotations.records import (
 from annotations.rows import Row, Split, row_from_content
 from annotations.store import Store
 from tempo_core.errors import InputError
+from tempo_core.files import make_folder, move
 
 MANIFEST = "MANIFEST.json"
 HASHED = ("rows", "corrections", "proposals", "verdicts", "videos")
@@ -191,13 +191,13 @@ def take_snapshot(store: Store, root: Path, *, actor: str, datasets: Sequence[st
             file.chmod(0o444)
         partial.chmod(0o755)
         try:
-            partial.rename(folder)
+            move(partial, folder)
         except OSError:
             if not folder.is_dir():
                 raise
             # A folder of that name holds the same data, but clips may have moved since.
             for name in ("paths.jsonl", MANIFEST):
-                os.replace(partial / name, folder / name)
+                move(partial / name, folder / name)
     snapshot = open_snapshot(folder)
     counts = dict(snapshot.counts)
     store.record_snapshot(sha256=snapshot.sha256, path=str(snapshot.folder), counts=counts, actor=actor)
@@ -214,7 +214,7 @@ def temporary_snapshot(store: Store, root: Path) -> Iterator[Snapshot]:
 @contextmanager
 def _written_files(store: Store, root: Path, datasets: Sequence[str] | None) -> Iterator[Path]:
     """A folder with every file of a snapshot; what is left of it afterwards is removed."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     for folder in root.glob(f"{PARTIAL}*"):
         with suppress(FileNotFoundError):  # another process has finished it meanwhile
             if time.time() - folder.stat().st_mtime > LEFT_BEHIND_S:
@@ -403,8 +403,6 @@ class JsonLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
 
     def write(self, values: Mapping[str, Any]) -> None:

@@ -13,7 +13,6 @@ ones.
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from tempo_core.defaults import read_json
 from tempo_core.errors import CheckpointError, InputError
+from tempo_core.files import write_whole
 from tempo_core.protocols.base import Protocol
 
 FILE_NAME = "calibration.json"
@@ -101,10 +101,9 @@ def fit_scaling(
 
 def write_scaling(folder: Path, scaling: PlattScaling) -> Path:
     """Write the scaling into a checkpoint's or adapter's folder, whole or not at all. Raises CheckpointError."""
-    path, part = folder / FILE_NAME, folder / f".{FILE_NAME}.part"
+    path = folder / FILE_NAME
     try:
-        part.write_text(json.dumps(asdict(scaling), indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        write_whole(path, json.dumps(asdict(scaling), indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be written: {error.strerror}. Name a folder of one's own."

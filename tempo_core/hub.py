@@ -14,7 +14,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from tempo_core.checkpoint import (
     weight_files,
 )
 from tempo_core.errors import Cancelled, CheckpointError, InputError
+from tempo_core.files import move
 
 FREE_SPACE_FLOOR_BYTES = 1 << 30
 """Of the disk, after a download: for saved work, clips and everything else."""
@@ -319,7 +319,7 @@ class Hub:
         except HubError:
             part.unlink()
             raise
-        os.replace(part, blob)
+        move(part, blob)  # a blob of the right name is never checked again
 
     def _append(
         self,

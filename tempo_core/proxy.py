@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tempo_core.errors import InputError
+from tempo_core.files import move
 from tempo_core.video import DEFAULT_LIMITS, VideoInfo, VideoLimits, probe, read_file
 
 SHORT_SIDE_PX = 448
@@ -89,7 +90,7 @@ def normalise(
         )
         os.close(answer.output)
         info = probe(part, limits=limits, cancel=cancel)
-        part.replace(out)
+        move(part, out)
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()

@@ -10,7 +10,6 @@ word was never taught. Checkpoints without the file, such as pretrained ones, ar
 """
 
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from tempo_core.defaults import read_json
 from tempo_core.errors import CheckpointError
+from tempo_core.files import write_whole
 
 FILE_NAME = "vocabulary.json"
 """Beside a checkpoint's or an adapter's own files."""
@@ -149,10 +149,9 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
 
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> Path:
     """Write the vocabulary into a checkpoint's or adapter's folder, whole or not at all; returns its path."""
-    path, part = folder / FILE_NAME, folder / f".{FILE_NAME}.part"
+    path = folder / FILE_NAME
     words = {"content": sorted(vocabulary.content), "grammar": sorted(vocabulary.grammar)}
-    part.write_text(json.dumps(words) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, json.dumps(words) + "\n")
     return path
 
 

@@ -13,13 +13,13 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tempo_core.errors import InputError
+from tempo_core.files import write_whole
 from train.data.examples import Example
 
 WHOLE = "whole"
@@ -27,23 +27,13 @@ WHOLE = "whole"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON so that a reader, or a kill at any moment, finds the old file or the new one, whole."""
-    _replace(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
+    """Write JSON so that a reader, a kill or a power cut finds the old file or the new one, whole."""
+    write_whole(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """Write JSON lines; whole like `write_json`."""
-    _replace(path, "".join(json.dumps(line) + "\n" for line in lines))
-
-
-def _replace(path: Path, text: str) -> None:
-    # threads of one process may write the same file
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:

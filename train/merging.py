@@ -3,7 +3,6 @@
 merge_adapter("Qwen/Qwen3-VL-4B-Instruct", "runs/cold/adapter", Path("merged"))
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from tempo_core.checkpoint import (
 )
 from tempo_core.defaults import FILE_NAME, read_json
 from tempo_core.errors import CheckpointError, InputError
+from tempo_core.files import move
 from tempo_core.loading import attach_adapter, load_weights, protocol_for
 from tempo_core.vocabulary import FILE_NAME as VOCABULARY
 from train.checkpoints import write_json
@@ -67,6 +67,6 @@ def merge_adapter(checkpoint: str | Path | None, adapter: str | Path, out: Path)
         settings = read_json(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else {}
         write_json(partial / FILE_NAME, {**settings, "protocol": choice.protocol.name})
         partial.chmod(0o755)
-        os.rename(partial, out)
+        move(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -14,6 +14,7 @@ from annotations.formats import fields
 from annotations.formats.options import ReadOptions
 from annotations.rows import Split
 from tempo_core.errors import InputError
+from tempo_core.files import move
 from tempo_core.metrics.rows import Problem
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -87,8 +88,10 @@ def write_all(files: Mapping[Path, bytes], *, overwrite: bool) -> None:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
                 os.fchmod(stream.fileno(), 0o644)
+                stream.flush()
+                os.fsync(stream.fileno())  # a full disk may say so only now
         for path, temporary in staged.items():
-            os.replace(temporary, path)
+            move(temporary, path)
     except OSError as error:
         raise InputError(f"{error.filename} cannot be written: {error.strerror}.") from error
     finally:

@@ -27,6 +27,7 @@ from app.media.clips import UPLOAD_LIMITS
 from app.media.library import DATASETS, Clip, FilmStrip, MediaLibrary
 from app.media.shots import find_shots
 from tempo_core.errors import Cancelled, TempoError
+from tempo_core.files import write_whole
 from tempo_core.sound import sound_peaks
 from tempo_core.video import probe
 
@@ -294,14 +295,14 @@ class DatasetClips:
                 shots_ms = json.loads(shots_file.read_text())
             else:
                 shots_ms = self._find_shots(clip.path, clip.facts, cancel=job.cancel)
-                shots_file.write_text(json.dumps(shots_ms))
+                write_whole(shots_file, json.dumps(shots_ms))
         except Cancelled:
             raise
         except TempoError as error:
             logger.warning("no shot changes for %s: %s", clip.title, error)
         try:
             if not clip.sound_path.is_file():
-                clip.sound_path.write_bytes(self._find_sound(clip.path, cancel=job.cancel) or b"")
+                write_whole(clip.sound_path, self._find_sound(clip.path, cancel=job.cancel) or b"")
         except Cancelled:
             raise
         except TempoError as error:

@@ -26,6 +26,7 @@ from app.http.errors import NoSuchFile
 from app.job_queue import Busy, Job
 from app.media.storage import StorageLimits
 from tempo_core.errors import VideoError
+from tempo_core.files import move, sync, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ class MediaLibrary:
                 id=clip_id, owner=owner, title=title, source_sha256=digest, folder=folder, facts=facts
             )
             row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
-            (folder / "clip.json").write_text(json.dumps(row))
+            write_whole(folder / "clip.json", json.dumps(row))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -229,7 +230,8 @@ class MediaLibrary:
             row = json.loads(strip_json.read_text())
             return FilmStrip(**{**row, "times_s": tuple(row["times_s"])})
         strip = self._draw(clip.path, clip.strip_path, clip.facts, cancel=cancel or threading.Event())
-        strip_json.write_text(json.dumps(asdict(strip)))
+        sync(clip.strip_path)  # which a strip.json says is there
+        write_whole(strip_json, json.dumps(asdict(strip)))
         return strip
 
     def sheet_of(self, clip: Clip, level: int, number: int) -> Path:
@@ -258,7 +260,7 @@ class MediaLibrary:
                 at_s = [(tile + 0.5) * spacing_s for tile in range(first, min(count, first + SHEET_TILES))]
                 part = clip.folder / f".strip-{level}-{number}.part"
                 self._draw_sheet(clip.path, part, clip.facts, at_s, cancel=threading.Event())
-                part.replace(target)
+                move(part, target)
         finally:
             self._sheet_line.release()
         return target

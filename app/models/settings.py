@@ -1,13 +1,13 @@
 """What people chose on the Models page, in one file of the home: models of one's own, and what visitors are offered."""
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tempo_core.errors import CheckpointError
+from tempo_core.files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +49,7 @@ class SettingsFile:
         """Write what `changed` makes of the settings, whole or not at all."""
         with self._lock:
             settings = changed(self.read())
-            part = self.path.with_name(f".{self.path.name}.part")
-            part.write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
-            os.replace(part, self.path)
+            write_whole(self.path, json.dumps(asdict(settings), indent=1) + "\n")
             return settings
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tempo_core.errors import InputError
+from tempo_core.files import move
 from tempo_core.loading import LoadedModel, load_model
 from train.checkpoints import exclusive_lock, open_run, read_json, write_json
 from train.config import PirGrpoConfig, SftConfig, as_dict, require
@@ -225,7 +226,7 @@ def _initial_model(
             partial = folder / "checkpoint.partial"
             shutil.rmtree(partial, ignore_errors=True)
             export(model, tokenizer, recipe, partial)
-            partial.rename(folder / "checkpoint")
+            move(partial, folder / "checkpoint")
         return load_model(folder / "checkpoint", four_bit=False, device="cpu")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from tempo_core.files import move
 from train.checkpoints import read_lines, write_lines
 from train.config import PirGrpoConfig
 from train.data.encoding import Encoder
@@ -122,7 +123,7 @@ def run_curriculum(
         partial = out_dir / f"{result.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(folder / result.name, partial)
-        partial.rename(result)
+        move(partial, result)
     return model
 
 

@@ -11,7 +11,6 @@ harmless. `promoted.json` is replaced in one step; `tempo_core.checkpoint.promot
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -29,6 +28,7 @@ from tempo_core.checkpoint import (
     fingerprint,
 )
 from tempo_core.errors import CheckpointError, InputError
+from tempo_core.files import make_folder, move
 from tempo_core.vocabulary import FILE_NAME as VOCABULARY
 from train.checkpoints import exclusive_lock, read_json, write_json
 
@@ -100,7 +100,7 @@ class Registry:
     def __init__(self, folder: Path) -> None:
         """`folder` is made when it is not there."""
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     def add(self, adapter: Path, lineage: Lineage) -> Entry:
         """Copy peft's files from a folder into a new entry; the same weights again give the entry there is.
@@ -125,7 +125,7 @@ class Registry:
                 path.chmod(0o444)
             partial.chmod(0o755)
             try:
-                os.rename(partial, target)
+                move(partial, target)
             except OSError:
                 if not target.is_dir():  # somebody else added the same weights meanwhile: theirs is as good
                     raise

@@ -6,7 +6,6 @@ is in `state.pt`, a line of curves every so many in `curves.jsonl`.
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, Qwen2VLForConditionalGeneration
 
 from tempo_core.errors import InputError
+from tempo_core.files import move
 from train.checkpoints import append_line, read_lines, write_lines
 from train.naturalworld import batches as natural_batches
 from train.naturalworld.assets import Assets
@@ -284,7 +284,7 @@ def _save(state: _State, folder: Path) -> None:
         },
         new,
     )
-    os.replace(new, folder / STATE)
+    move(new, folder / STATE)
     small = {
         part: {
             name: weight.bfloat16() if weight.is_floating_point() else weight
@@ -294,6 +294,6 @@ def _save(state: _State, folder: Path) -> None:
         for part, module in (("model", state.model), ("heads", state.heads))
     }
     torch.save({**small, "stage": state.stage, "step": state.step, "seconds": state.seconds}, new)
-    os.replace(new, folder / SMALL_STATE)
+    move(new, folder / SMALL_STATE)
     if rounded:
         four_bit.round_weights(state.model)

@@ -1,7 +1,6 @@
 """Shapeworld on disk: video files with rows in QVHighlights form, resumable, from seeds that training never uses."""
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from tempo_core.files import move
 from train.shapeworld.queries import HARD_KINDS, TEST_MIX, QueryMix, sample_queries
 from train.shapeworld.render import canvas_size, render
 from train.shapeworld.scene import TIERS, Scene, other_scenes, sample_scene
@@ -134,4 +134,4 @@ def write_frames(
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(part, path)
+    move(part, path)
