@@ -17,7 +17,7 @@ app: ## prepare the environment and serve the app on http://127.0.0.1:7860
 test: ## prepare the environment and a browser, then run every test
 	@$(SETUP) dev browser axe
 	@echo "tempo: running the tests"
-	@OMP_NUM_THREADS=1 $(VENV) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@OMP_NUM_THREADS=1 $(VENV) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## format, lint, types and the direction of imports
 	@$(SETUP) dev

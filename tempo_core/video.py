@@ -23,6 +23,8 @@ from tempo_core.timestamps import RESOLUTION_S, distinct_idx
 __all__ = ["DEFAULT_LIMITS", "SampledVideo", "VideoInfo", "VideoLimits", "probe", "round_step_s", "sample"]
 
 HEAD_BYTES = 4096
+LEAST_BYTES = 16
+"""Less is no video. A browser's recording of half a second may come as its first byte alone."""
 KNOWN = (
     "MP4/MOV, WebM/Matroska, AVI, MPEG-TS, MPEG-PS, MXF, WMV, FLV, DV, Ogg, GIF, or an animated WebP or PNG"
 )
@@ -249,8 +251,8 @@ def read_file(
 def check_head(fd: int, name: str, limits: VideoLimits) -> tuple[int, str]:
     """Size in bytes and the demuxer that the first bytes call for. Raises VideoError for anything but a known video."""
     size = os.fstat(fd).st_size
-    if size == 0:
-        raise VideoError(f"'{name}' is empty (0 bytes). Copy or upload it again.")
+    if size < LEAST_BYTES:
+        raise VideoError(f"'{name}' is empty ({size} B). Copy, upload or record it again.")
     if size > limits.max_bytes:
         raise VideoError(
             f"'{name}' has {size / 2**30:.1f} GiB; the limit is {limits.max_bytes / 2**30:.1f}. Give a"

@@ -1,6 +1,7 @@
 """Fixtures that every floor uses."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the shared test data, which is not part of the project: {SHARED} does not exist")
     return SHARED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core, since a test that drives a page or a child waits half of its time; a worker takes 1.5 GiB."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -97,7 +97,7 @@ class GradioGate:
     ) -> None:
         self.app, self.authenticator = app, authenticator
         self.pages = {page.strip("/") for page in pages}
-        self.api_names = {"call": set(api_names), "run": {FROM_PAGES_ONLY}}
+        self.api_names: dict[str, Collection[str]] = {"call": api_names, "run": {FROM_PAGES_ONLY}}
         self.numbers: dict[str, set[int | None]] = {
             "fn_index": set(event_numbers),
             "trigger_id": {None, *component_numbers},

@@ -573,6 +573,7 @@ def bad_file(path: Path) -> Path:
     secret = write_clip(path.parent / "secret.ts", constant(5), container="mpegts")
     contents: dict[str, bytes] = {
         "empty.mp4": b"",
+        "first_byte.webm": b"\x1a",
         "zeros.mp4": bytes(100_000),
         "random.mp4": np.random.default_rng(1).bytes(100_000),
         "text.mp4": b"not a video\n" * 50,
@@ -584,7 +585,7 @@ def bad_file(path: Path) -> Path:
         "head_only.webm": b"\x1a\x45\xdf\xa3" + np.random.default_rng(2).bytes(5000),
         "head_only.avi": b"RIFF\xff\0\0\0AVI " + np.random.default_rng(3).bytes(5000),
         "head_only.ogg": b"OggS" + np.random.default_rng(4).bytes(5000),
-        "head_only.gif": b"GIF89a" + bytes(5),
+        "head_only.gif": b"GIF89a" + bytes(50),
         "head_only.webp": b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(500),
         "still.webp": b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\0" + bytes(500),
         "head_only.mpg": b"\0\0\1\xba" + bytes(5000),
@@ -597,7 +598,8 @@ def bad_file(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("empty.mp4", "is empty"),
+        ("empty.mp4", "is empty .0 B."),
+        ("first_byte.webm", "is empty .1 B.. Copy, upload or record it again"),
         ("zeros.mp4", "is not a video file that is read here: MP4"),
         ("random.mp4", "is not a video file"),
         ("text.mp4", "is not a video file"),

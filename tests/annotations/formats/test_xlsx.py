@@ -53,6 +53,8 @@ def repacked(path: Path, change: Callable[[str, bytes], bytes]) -> Path:
         (datetime.time(0, 0, 30, 250_000), datetime.time(0, 1, 5), "mm:ss.0", (30.25, 65.0)),
         (datetime.timedelta(hours=25), datetime.timedelta(hours=26), "[h]:mm:ss", (90_000.0, 93_600.0)),
         (datetime.time(0, 30), datetime.time(1, 5), 'h:mm" s"', (30.0, 65.0)),
+        # The last day that a length of time may reach: the date that Excel shows for it is a date one day later.
+        (0, datetime.datetime(1900, 2, 28, 23), "[h]:mm:ss", (0.0, 59.0 * 86_400 + 23 * 3600)),
     ],
 )
 def test_a_time_counts_as_it_is_shown(
@@ -60,6 +62,12 @@ def test_a_time_counts_as_it_is_shown(
 ) -> None:
     path = save(tmp_path / "v.xlsx", HEADER, ("v", "q", start, end), forms={"C2": form, "D2": form})
     assert moments(read(path).rows) == [("v/0", "q", (window,))]
+
+
+def test_a_date_is_no_length_of_time(tmp_path: Path) -> None:
+    path = save(tmp_path / "v.xlsx", HEADER, ("v", "q", 1, datetime.datetime(1900, 3, 1)))
+    with pytest.raises(RowsRejected, match="1900-03-01"):
+        read(path)
 
 
 def test_ids_are_texts_and_numbers(tmp_path: Path) -> None:

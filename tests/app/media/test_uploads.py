@@ -71,6 +71,16 @@ def test_bytes_that_are_coming_count(uploads: Uploads) -> None:
     uploads.admit(ADA, 31)
 
 
+def test_bytes_of_a_chat_count_as_an_upload_of_theirs(uploads: Uploads) -> None:
+    upload = uploads.store(ADA, "clip.mp4", b"x" * 60)
+    assert upload.path.read_bytes() == b"x" * 60
+    with pytest.raises(StorageFull, match="limit of one person"):
+        uploads.store(ADA, "clip.mp4", b"x" * 41)
+    # what was refused left no file and no bytes under way
+    assert [path.name for path in uploads.folder.rglob("*.mp4")] == ["clip.mp4"]
+    uploads.store(ADA, "clip.mp4", b"x" * 40)
+
+
 def test_an_original_that_was_copied_makes_way_for_a_new_upload(uploads: Uploads, tmp_path: Path) -> None:
     """Its address stays good and gives the copy."""
     copy = tmp_path / "copy.mp4"
