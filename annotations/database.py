@@ -112,6 +112,7 @@ class Database:
         # Threads of one process wait here, in turn, rather than in SQLite's unfair busy handler.
         self._write_lock: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
         self._read_lock: AbstractContextManager[Any] = self._write_lock if self.in_memory else nullcontext()
+        self._shared = threading.local()
         try:
             if migrate:
                 self.migrate()
@@ -144,6 +145,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in a transaction that sees one state of the database; it must not write."""
+        shared: Connection | None = getattr(self._shared, "connection", None)
+        if shared is not None:
+            yield shared
+            return
         with self._read_lock, self._connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
@@ -151,6 +156,17 @@ class Database:
                 yield connection
             except DBAPIError as error:
                 raise self._in_words(error) or error from error
+
+    @contextmanager
+    def shared_read(self) -> Iterator[None]:
+        """All reads of this thread inside see one state and share one connection; nothing may be written inside."""
+        with self.read() as connection:
+            outer = getattr(self._shared, "connection", None)
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = outer
 
     def transactions(self) -> Iterator[AbstractContextManager[Connection]]:
         """Attempts at one write transaction; the iteration ends when one is committed.

@@ -16,6 +16,14 @@ from annotations.records import digest
 BEGINNING = ""
 """Stands for the digest before the first operation."""
 FIELDS = ("op_id", "kind", "request_sha256", "result", "actor", "created_at_ms")
+# Built once, as in `annotations.reading`.
+LOCK = text("SELECT pg_advisory_xact_lock(20260118)")
+LAST = (
+    select(tables.operation_log.c.position, tables.operation_log.c.sha256)
+    .order_by(tables.operation_log.c.position.desc())
+    .limit(1)
+)
+INSERT_OPERATION, INSERT_PLACE = insert(tables.operations), insert(tables.operation_log)
 
 
 def append(connection: Connection, *records: dict[str, Any]) -> None:
@@ -24,14 +32,14 @@ def append(connection: Connection, *records: dict[str, Any]) -> None:
         return
     if connection.dialect.name == "postgresql":
         # Until commit nobody else may take the next place. SQLite has one writer anyway.
-        connection.execute(text("SELECT pg_advisory_xact_lock(20260118)"))
+        connection.execute(LOCK)
     position, sha256 = head(connection)
     places = []
     for record in records:
         position, sha256 = position + 1, chained(sha256, record)
         places.append({"position": position, "op_id": record["op_id"], "sha256": sha256})
-    connection.execute(insert(tables.operations), list(records))
-    connection.execute(insert(tables.operation_log), places)
+    connection.execute(INSERT_OPERATION, list(records))
+    connection.execute(INSERT_PLACE, places)
 
 
 def chained(before: str, record: dict[str, Any]) -> str:
@@ -41,9 +49,7 @@ def chained(before: str, record: dict[str, Any]) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """How many operations there are, and the last one's digest. Read-only."""
-    log = tables.operation_log
-    statement = select(log.c.position, log.c.sha256).order_by(log.c.position.desc()).limit(1)
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(LAST).one_or_none()
     return (0, BEGINNING) if row is None else (row.position, row.sha256)
 
 

@@ -13,7 +13,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from annotations import queue, reading, tables
 from annotations.arms import check_blind_share
@@ -292,30 +305,18 @@ def people(connection: Connection, project_id: int) -> list[str]:
 
 def projects_of(connection: Connection, annotator: str) -> list[Project]:
     """The projects that a person takes part in and that are not closed, oldest first."""
-    table, member = tables.projects, tables.project_members
-    statement = (
-        select(table)
-        .join(member, member.c.project_id == table.c.id)
-        .where(member.c.annotator == annotator, table.c.state != "closed")
-        .order_by(table.c.id)
-    )
-    return reading.records(connection, Project, statement)
+    return reading.records(connection, Project, PROJECTS_OF, annotator=annotator)
 
 
 def project_of_row(connection: Connection, query_id: int, annotator: str | None = None) -> Project | None:
     """The oldest project that is not closed and holds a row; with a name, one that they take part in."""
-    table, row, member = tables.projects, tables.project_rows, tables.project_members
-    statement = (
-        select(table)
-        .join(row, row.c.project_id == table.c.id)
-        .where(row.c.query_id == query_id, table.c.state != "closed")
-        .order_by(table.c.id)
-        .limit(1)
-    )
-    if annotator is not None:
-        is_member = select(member.c.project_id).where(member.c.annotator == annotator)
-        statement = statement.where(table.c.id.in_(is_member))
-    return next(iter(reading.records(connection, Project, statement)), None)
+    if annotator is None:
+        projects = reading.records(connection, Project, PROJECT_OF_ROW, query_id=query_id)
+    else:
+        projects = reading.records(
+            connection, Project, OWN_PROJECT_OF_ROW, query_id=query_id, annotator=annotator
+        )
+    return projects[0] if projects else None
 
 
 def end_reason(connection: Connection, present: Project, now_ms: int) -> str | None:
@@ -334,49 +335,19 @@ def candidates(
     connection: Connection, present: Project, annotator: str, *, excluding: Sequence[int], limit: int = 1
 ) -> list[int]:
     """The first rows of the project for this annotator. The caller lets one transaction lend at a time."""
-    place, row, assignment = tables.queue, tables.project_rows, tables.assignments
-    others_at_work = (
-        select(func.count())
-        .where(
-            assignment.c.query_id == place.c.query_id,
-            assignment.c.annotator != annotator,
-            assignment.c.loan.is_not(None),
-        )
-        .scalar_subquery()
-    )
-    orders: dict[ProjectOrder, list[ColumnElement[Any]]] = {
-        "suspicion": [place.c.score.desc()],
-        "gain": [queue.expected_gain().desc()],
-        "import": [],
+    parameters = {
+        "project_id": present.id,
+        "annotator": annotator,
+        "excluding": list(excluding),
+        "most": limit,
     }
-    statement = (
-        select(place.c.query_id)
-        .join(row, row.c.query_id == place.c.query_id)
-        .where(*_open_for(present.id, annotator), place.c.reviews + others_at_work < row.c.answers_wanted)
-        .where(place.c.query_id.not_in(excluding))
-        .order_by((place.c.reviews > 0).desc(), *orders[present.order], place.c.query_id)
-        .limit(limit)
-    )
-    return list(connection.execute(statement).scalars())
-
-
-def is_in_project() -> ColumnElement[bool]:
-    """The condition that a row of the queue belongs to a project that is not closed."""
-    table, row = tables.projects, tables.project_rows
-    rows_of_projects = select(row.c.query_id).join(table, table.c.id == row.c.project_id)
-    return tables.queue.c.query_id.in_(rows_of_projects.where(table.c.state != "closed"))
+    return list(connection.execute(CANDIDATES[present.order], parameters).scalars())
 
 
 def member_counts(connection: Connection, present: Project, annotator: str) -> tuple[int, int, int]:
     """Rows of a project that a person submitted, that it still has for them, and that wait for their clip."""
-    place, row = tables.queue, tables.project_rows
-    rows = select(func.count()).select_from(place.join(row, row.c.query_id == place.c.query_id))
-    own = rows.where(row.c.project_id == present.id, queue.is_submitted_by(annotator))
-    remaining = rows.where(*_open_for(present.id, annotator))
-    waiting = rows.where(*_open_for(present.id, annotator, with_clip=False))
-    num_own, num_remaining, num_waiting = (
-        connection.execute(statement).scalar_one() for statement in (own, remaining, waiting)
-    )
+    parameters = {"project_id": present.id, "annotator": annotator}
+    num_own, num_remaining, num_waiting = connection.execute(MEMBER_COUNTS, parameters).one()
     return num_own, num_remaining, num_waiting
 
 
@@ -459,18 +430,6 @@ def progress(connection: Connection, project_id: int, *, now_ms: int) -> Project
     )
 
 
-def _open_for(project_id: int, annotator: str, *, with_clip: bool = True) -> list[ColumnElement[bool]]:
-    """What makes a row of the queue, joined with the project's, one that a person can still answer."""
-    place, row = tables.queue, tables.project_rows
-    return [
-        row.c.project_id == project_id,
-        ~place.c.adjudicated,
-        place.c.reviews < row.c.answers_wanted,
-        ~queue.is_submitted_by(annotator),
-        has_clip() if with_clip else ~has_clip(),
-    ]
-
-
 def has_clip() -> ColumnElement[bool]:
     """The condition that a row of the queue has a registered clip."""
     query = tables.queries
@@ -480,14 +439,7 @@ def has_clip() -> ColumnElement[bool]:
 
 def _given_answers(connection: Connection, project_id: int) -> int:
     """Answers of the project's rows, none beyond what a row wants."""
-    place, row = tables.queue, tables.project_rows
-    capped = case((place.c.reviews < row.c.answers_wanted, place.c.reviews), else_=row.c.answers_wanted)
-    statement = (
-        select(func.coalesce(func.sum(capped), 0))
-        .select_from(place.join(row, row.c.query_id == place.c.query_id))
-        .where(row.c.project_id == project_id)
-    )
-    return int(connection.execute(statement).scalar_one())
+    return int(connection.execute(GIVEN_ANSWERS, {"project_id": project_id}).scalar_one())
 
 
 def _set_people(connection: Connection, project_id: int, names: Sequence[str]) -> None:
@@ -524,3 +476,73 @@ def _check_day(day: str | None) -> None:
         is_day = False
     if not is_day:
         raise InputError(f"The last day is {day!r}; write it as 2026-11-30.")
+
+
+# The statements of the next row, built once (`annotations.reading`).
+_project, _member, _row, _place = (
+    tables.projects,
+    tables.project_members,
+    tables.project_rows,
+    tables.queue,
+)
+_annotator: BindParameter[str] = bindparam("annotator")
+_of_project = _row.c.project_id == bindparam("project_id")
+PROJECTS_OF = (
+    select(_project)
+    .join(_member, _member.c.project_id == _project.c.id)
+    .where(_member.c.annotator == _annotator, _project.c.state != "closed")
+    .order_by(_project.c.id)
+)
+PROJECT_OF_ROW = (
+    select(_project)
+    .join(_row, _row.c.project_id == _project.c.id)
+    .where(_row.c.query_id == bindparam("query_id"), _project.c.state != "closed")
+    .order_by(_project.c.id)
+    .limit(1)
+)
+OWN_PROJECT_OF_ROW = PROJECT_OF_ROW.where(
+    _project.c.id.in_(select(_member.c.project_id).where(_member.c.annotator == _annotator))
+)
+_joined = _place.join(_row, _row.c.query_id == _place.c.query_id)
+_is_own = queue.is_submitted_by(_annotator)
+_is_open = and_(~_place.c.adjudicated, _place.c.reviews < _row.c.answers_wanted, ~_is_own)
+"""That a person can still answer a row of the project."""
+_has_clip = has_clip()
+MEMBER_COUNTS = (
+    select(
+        func.count().filter(_is_own),
+        func.count().filter(_is_open, _has_clip),
+        func.count().filter(_is_open, ~_has_clip),
+    )
+    .select_from(_joined)
+    .where(_of_project)
+)
+GIVEN_ANSWERS = (
+    select(
+        func.coalesce(
+            func.sum(
+                case(
+                    (_place.c.reviews < _row.c.answers_wanted, _place.c.reviews), else_=_row.c.answers_wanted
+                )
+            ),
+            0,
+        )
+    )
+    .select_from(_joined)
+    .where(_of_project)
+)
+_ranks: dict[ProjectOrder, list[ColumnElement[Any]]] = {
+    "suspicion": [_place.c.score.desc()],
+    "gain": [queue.expected_gain().desc()],
+    "import": [],
+}
+CANDIDATES = {
+    order: select(_place.c.query_id)
+    .select_from(_joined)
+    .where(_of_project, _is_open, _has_clip)
+    .where(_place.c.reviews + queue.others_at_work() < _row.c.answers_wanted)
+    .where(_place.c.query_id.not_in(bindparam("excluding", expanding=True)))
+    .order_by((_place.c.reviews > 0).desc(), *rank, _place.c.query_id)
+    .limit(bindparam("most"))
+    for order, rank in _ranks.items()
+}

@@ -7,12 +7,17 @@ oldest row. Order of the review queue: flagged rows first, then two or more anno
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    ScalarSelect,
     Select,
+    bindparam,
+    case,
     exists,
     func,
     or_,
@@ -169,9 +174,8 @@ def reasons(connection: Connection, query_ids: Sequence[int]) -> dict[int, list[
 
     At most MAX_PAGE_ROWS ids.
     """
-    table = tables.suspicions
     grouped: dict[int, list[Suspicion]] = {query_id: [] for query_id in query_ids}
-    for row in connection.execute(select(table).where(table.c.query_id.in_(query_ids))):
+    for row in connection.execute(REASONS_OF, {"query_ids": list(query_ids)}):
         grouped[row.query_id].append(Suspicion(row.reason, row.number))
     for suspicions_of_row in grouped.values():
         suspicions_of_row.sort(key=lambda suspicion: BY_WEIGHT.index(suspicion.reason))
@@ -185,35 +189,65 @@ def candidates(
     *,
     answers_per_row: int,
     excluding: Sequence[int],
-    reserved: ColumnElement[bool],
     limit: int = 1,
 ) -> list[int]:
     """The first open rows that this annotator has not done and that others do not have in hand already.
 
-    `reserved` is the condition on rows that are for others (`projects.is_in_project`).
-
-    The caller must let one transaction lend at a time, or two annotators could be given one row.
+    Rows of projects are for those who take part. The caller must let one transaction lend at a time, or two annotators
+    could be given one row.
     """
-    place, assignment = tables.queue, tables.assignments
+    parameters = {
+        "annotator": annotator,
+        "answers_per_row": answers_per_row,
+        "excluding": list(excluding),
+        "most": limit,
+    }
+    return list(connection.execute(_select_candidates(queue_filter), parameters).scalars())
+
+
+@lru_cache(maxsize=64)
+def _select_candidates(queue_filter: QueueFilter) -> Select[Any]:
+    place = tables.queue
+    wanted: BindParameter[int] = bindparam("answers_per_row")
     rank = place.c.score if queue_filter.order == "suspicion" else expected_gain()
-    others_at_work = (
+    return (
+        select(place.c.query_id)
+        .where(~place.c.adjudicated, place.c.reviews < wanted, *_conditions(queue_filter))
+        .where(place.c.reviews + others_at_work() < wanted, ~is_submitted_by(bindparam("annotator")))
+        .where(place.c.query_id.not_in(bindparam("excluding", expanding=True)), ~is_in_project())
+        .order_by(place.c.reviews, rank.desc(), place.c.query_id)
+        .limit(bindparam("most"))
+    )
+
+
+def annotator_counts(connection: Connection, annotator: str, *, answers_per_row: int) -> tuple[int, int]:
+    """How many rows a person has submitted, and how many open ones of no project they have not."""
+    parameters = {"annotator": annotator, "answers_per_row": answers_per_row}
+    num_open = connection.execute(NUM_OPEN, parameters).scalar_one()
+    submitted, submitted_and_open = connection.execute(NUM_SUBMITTED, parameters).one()
+    return submitted, num_open - submitted_and_open
+
+
+def others_at_work() -> ScalarSelect[int]:
+    """How many others than `annotator`, a parameter, have a row of the queue in hand."""
+    assignment = tables.assignments
+    return (
         select(func.count())
         .where(
-            assignment.c.query_id == place.c.query_id,
-            assignment.c.annotator != annotator,
+            assignment.c.query_id == tables.queue.c.query_id,
+            assignment.c.annotator != bindparam("annotator"),
             assignment.c.loan.is_not(None),
         )
+        .correlate(tables.queue)
         .scalar_subquery()
     )
-    statement = (
-        select(place.c.query_id)
-        .where(~place.c.adjudicated, place.c.reviews < answers_per_row, *_conditions(queue_filter))
-        .where(place.c.reviews + others_at_work < answers_per_row)
-        .where(~is_submitted_by(annotator), place.c.query_id.not_in(excluding), ~reserved)
-        .order_by(place.c.reviews, rank.desc(), place.c.query_id)
-        .limit(limit)
-    )
-    return list(connection.execute(statement).scalars())
+
+
+def is_in_project() -> ColumnElement[bool]:
+    """The condition that a row of the queue belongs to a project that is not closed."""
+    table, row = tables.projects, tables.project_rows
+    rows_of_projects = select(row.c.query_id).join(table, table.c.id == row.c.project_id)
+    return tables.queue.c.query_id.in_(rows_of_projects.where(table.c.state != "closed"))
 
 
 def expected_gain() -> ColumnElement[float]:
@@ -223,7 +257,7 @@ def expected_gain() -> ColumnElement[float]:
     return func.coalesce(statement.scalar_subquery(), 0.0)
 
 
-def is_submitted_by(annotator: str) -> ColumnElement[bool]:
+def is_submitted_by(annotator: str | BindParameter[str]) -> ColumnElement[bool]:
     """The condition that an annotator has submitted an answer to a row of the queue."""
     table = tables.corrections
     own = (table.c.query_id == tables.queue.c.query_id) & (table.c.annotator == annotator)
@@ -297,3 +331,21 @@ def _conditions(row_filter: RowFilter) -> list[ColumnElement[bool]]:
     if isinstance(row_filter, QueueFilter) and row_filter.unseen_by:
         conditions.append(~is_submitted_by(row_filter.unseen_by))
     return conditions
+
+
+# Built once, as in `annotations.reading`.
+_place, _correction = tables.queue, tables.corrections
+_is_open = ~_place.c.adjudicated & (_place.c.reviews < bindparam("answers_per_row")) & ~is_in_project()
+NUM_OPEN = select(func.count()).select_from(_place).where(_is_open)
+# From the person's own versions: asking each row of the queue whether they answered it takes long in a large store.
+NUM_SUBMITTED = (
+    select(
+        func.count(_place.c.query_id.distinct()),
+        func.count(case((_is_open, _place.c.query_id)).distinct()),
+    )
+    .select_from(_correction.join(_place, _place.c.query_id == _correction.c.query_id))
+    .where(_correction.c.annotator == bindparam("annotator"), _correction.c.submitted)
+)
+REASONS_OF = select(tables.suspicions).where(
+    tables.suspicions.c.query_id.in_(bindparam("query_ids", expanding=True))
+)

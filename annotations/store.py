@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
 from annotations import imports, operation_log, planting, projects, queue, reading, suspicion, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
@@ -32,7 +32,7 @@ from annotations.planting import PlantedAnswers
 from annotations.projects import Project, ProjectChange, ProjectPlan, ProjectProgress
 from annotations.proposers import model_name
 from annotations.queue import ALL, BrowseFilter, BrowsePage, QueueFilter, QueueItem
-from annotations.reading import QueryRecords
+from annotations.reading import AnnotatorRow, QueryRecords
 from annotations.reason_precision import ReasonPrecision, reason_precisions
 from annotations.records import (
     ROLES,
@@ -72,6 +72,68 @@ GAIN_AGE = 12
 DURATION_SLACK_MS = 1000
 """How far a moment may end beyond the annotated duration: real files differ from it by part of a second."""
 
+# The statements of a save and of the next row, built once (`annotations.reading`).
+_operation, _correction, _assignment = tables.operations, tables.corrections, tables.assignments
+_own_assignment = (_assignment.c.query_id == bindparam("own_query_id")) & (
+    _assignment.c.annotator == bindparam("own_annotator")
+)
+LOCK_OPERATION = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("op_id"), 0)))
+OPERATION = select(_operation.c.request_sha256, _operation.c.result).where(
+    _operation.c.op_id == bindparam("op_id")
+)
+LOCK_QUERY = (
+    select(tables.queries.c.duration_ms)
+    .where(tables.queries.c.id == bindparam("query_id"))
+    .with_for_update(key_share=True)
+)
+PRESENT_VERSION = (
+    select(_correction.c.id, _correction.c.revision)
+    .where(_correction.c.query_id == bindparam("query_id"), _correction.c.annotator == bindparam("annotator"))
+    .order_by(_correction.c.revision.desc())
+    .limit(1)
+)
+INSERT_CORRECTION = insert(_correction).returning(_correction.c.id)
+INSERT_MOMENTS = insert(tables.correction_moments)
+END_LOAN = update(_assignment).where(_own_assignment).values(loan=None)
+LEND = (
+    update(_assignment)
+    .where(_own_assignment)
+    .values(loan=bindparam("new_loan"), project_id=bindparam("new_project_id"))
+)
+ARM = select(_assignment.c.arm).where(
+    _assignment.c.query_id == bindparam("query_id"), _assignment.c.annotator == bindparam("annotator")
+)
+OWN_LOANS = (
+    select(_assignment.c.query_id, _assignment.c.project_id)
+    .join(tables.queue, tables.queue.c.query_id == _assignment.c.query_id)
+    .where(_assignment.c.annotator == bindparam("annotator"), _assignment.c.loan.is_not(None))
+    .where(_assignment.c.query_id.not_in(bindparam("excluding", expanding=True)))
+    .where(~tables.queue.c.adjudicated)
+    .order_by(_assignment.c.id)
+)
+LOANS = select(_assignment.c.loan).where(_assignment.c.loan.is_not(None))
+FIRST_ARM = (
+    select(_correction.c.arm)
+    .where(_correction.c.query_id == bindparam("query_id"), _correction.c.annotator == bindparam("annotator"))
+    .where(_correction.c.arm.in_(ARMS))
+    .order_by(_correction.c.id)
+    .limit(1)
+)
+_planted_ids = select(tables.plants.c.query_id).where(tables.plants.c.annotator == bindparam("annotator"))
+PREVIOUS_ARMS = (
+    select(_assignment.c.arm)
+    .where(_assignment.c.annotator == bindparam("annotator"), _assignment.c.arm.is_not(None))
+    .where(_assignment.c.query_id.not_in(_planted_ids))
+    .order_by(_assignment.c.id)
+)
+PREVIOUS_ARMS_OF_PROJECT = PREVIOUS_ARMS.where(_assignment.c.project_id == bindparam("project_id"))
+NUM_ARMS = select(func.count(_assignment.c.arm))
+UPDATE_OWN_ASSIGNMENT, INSERT_ASSIGNMENT = update(_assignment).where(_own_assignment), insert(_assignment)
+ACCOUNTS = select(tables.accounts).order_by(tables.accounts.c.name)
+ACCOUNT = select(tables.accounts).where(tables.accounts.c.name == bindparam("name"))
+PROPOSERS = select(tables.proposers.c.model).where(tables.proposers.c.dataset == bindparam("dataset"))
+VIDEO = select(tables.videos).where(tables.videos.c.vid == bindparam("vid"))
+
 
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
@@ -109,6 +171,10 @@ class Store:
         self.database = Database(url if url is not None else default_url())
         self._clock = clock
         self._loans = LoanTimer(timer)
+
+    def shared_read(self) -> AbstractContextManager[None]:
+        """All questions of this thread inside are answered from one state; nothing may be written inside."""
+        return self.database.shared_read()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -319,35 +385,26 @@ class Store:
         """
         # The fourth value was the arm, which the app works out: a retry begun before stays the same request.
         request = [answers_per_row, lease_s, list(excluding), None, queue_filter.to_request()]
-        table = tables.assignments
+        table, arm = tables.assignments, None
         for attempt in self._operation(op_id, "next", annotator, request):
             with attempt as operation:
+                arm = None
                 if operation.is_new:
                     connection = operation.connection
                     _lock_lending(connection)
-                    is_on_loan = table.c.loan.is_not(None)
-                    loans = connection.execute(select(table.c.loan).where(is_on_loan)).scalars().all()
+                    loans = connection.execute(LOANS).scalars().all()
                     for overdue in reading.chunks(self._loans.overdue(loans, lease_s)):
                         connection.execute(update(table).where(table.c.loan.in_(overdue)).values(loan=None))
                     own_projects = projects.projects_of(connection, annotator)
                     query_id: int | None = None
                     project_id: int | None = None
                     if queue_filter == ALL or own_projects:
-                        on_loan = (
-                            select(table.c.query_id, table.c.project_id)
-                            .join(tables.queue, tables.queue.c.query_id == table.c.query_id)
-                            .where(table.c.annotator == annotator, is_on_loan)
-                            .where(table.c.query_id.not_in(excluding))
-                            .where(~tables.queue.c.adjudicated)
-                            .order_by(table.c.id)
-                            .limit(1)
-                        )
-                        if own_projects:
-                            lending = [own.id for own in own_projects if own.state == "open"]
-                            on_loan = on_loan.where(table.c.project_id.in_(lending))
-                        lent = connection.execute(on_loan).one_or_none()
-                        if lent is not None:
-                            query_id, project_id = lent
+                        lending = [own.id for own in own_projects if own.state == "open"]
+                        parameters: dict[str, Any] = {"annotator": annotator, "excluding": list(excluding)}
+                        for lent in connection.execute(OWN_LOANS, parameters):
+                            if not own_projects or lent.project_id in lending:
+                                query_id, project_id = lent
+                                break
                     if query_id is None:
                         waiting = _next_rows(
                             connection,
@@ -364,14 +421,14 @@ class Store:
                     if query_id is not None:
                         operation.result = {"query_id": query_id, "annotator": annotator}
                         project = None if project_id is None else projects.project(connection, project_id)
-                        self._drawn_arm(connection, query_id, annotator, project)
-                        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-                        connection.execute(update(table).where(own).values(loan=op_id, project_id=project_id))
+                        arm = self._drawn_arm(connection, query_id, annotator, project)
+                        own = {"own_query_id": query_id, "own_annotator": annotator}
+                        connection.execute(LEND, {**own, "new_loan": op_id, "new_project_id": project_id})
                         self._loans.begin(op_id)
         if operation.result is None:
             return None
         query_id = operation.result["query_id"]
-        return Assignment(query_id=query_id, annotator=annotator, arm=self.arm(query_id, annotator))
+        return Assignment(query_id=query_id, annotator=annotator, arm=arm or self.arm(query_id, annotator))
 
     def _planted_row(
         self, operation: Operation, annotator: str, own_projects: Sequence[Project], project_id: int | None
@@ -393,19 +450,17 @@ class Store:
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
-        table = tables.assignments
-        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        own = {"own_query_id": query_id, "own_annotator": annotator}
         for attempt in self._operation(op_id, "release", annotator, query_id):
             with attempt as operation:
                 if operation.is_new:
-                    operation.connection.execute(update(table).where(own).values(loan=None))
+                    operation.connection.execute(END_LOAN, own)
 
     def arm(self, query_id: int, annotator: str) -> Arm:
         """An annotator's arm for a row, lent or not: drawn when first asked for, then the same. Raises NotFound."""
-        table = tables.assignments
-        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
+        parameters = {"query_id": query_id, "annotator": annotator}
         with self.database.read() as connection:
-            arm: Arm | None = connection.execute(select(table.c.arm).where(own)).scalar_one_or_none()
+            arm: Arm | None = connection.execute(ARM, parameters).scalar_one_or_none()
         if arm is None:
             for transaction in self.database.transactions():
                 with transaction as connection:
@@ -423,42 +478,32 @@ class Store:
 
         A project with a share of its own draws apart from everything else.
         """
-        table, correction = tables.assignments, tables.corrections
-        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-        arm: Arm | None = connection.execute(select(table.c.arm).where(own)).scalar_one_or_none()
+        parameters = {"query_id": query_id, "annotator": annotator}
+        arm: Arm | None = connection.execute(ARM, parameters).scalar_one_or_none()
         if arm is not None:
             return arm
         # Before arms were stored, the annotator's first version of the row named the one that was drawn.
-        first_arm = (
-            select(correction.c.arm)
-            .where(correction.c.query_id == query_id, correction.c.annotator == annotator)
-            .where(correction.c.arm.in_(ARMS))
-            .order_by(correction.c.id)
-            .limit(1)
-        )
-        arm = connection.execute(first_arm).scalar_one_or_none()
+        arm = connection.execute(FIRST_ARM, parameters).scalar_one_or_none()
         if arm is None:
-            plants = tables.plants
-            planted_ids = select(plants.c.query_id).where(plants.c.annotator == annotator)
-            previous = select(table.c.arm).where(table.c.annotator == annotator, table.c.arm.is_not(None))
-            previous = previous.where(table.c.query_id.not_in(planted_ids))
+            previous, of_project = PREVIOUS_ARMS, {}
             seed = reading.setting(connection, "arm_seed")
             if seed is None:
                 seed = secrets.randbits(32)
                 connection.execute(insert(tables.settings), {"name": "arm_seed", "value": seed})
             share = reading.setting(connection, "blind_share", BLIND_SHARE)
             if project is not None and project.blind_share is not None:
-                share, previous = project.blind_share, previous.where(table.c.project_id == project.id)
+                share, previous = project.blind_share, PREVIOUS_ARMS_OF_PROJECT
+                of_project = {"project_id": project.id}
             arm = draw_arm(
-                connection.execute(previous.order_by(table.c.id)).scalars().all(),
+                connection.execute(previous, {"annotator": annotator, **of_project}).scalars().all(),
                 blind_share=share,
                 seed=seed,
-                number=connection.execute(select(func.count(table.c.arm))).scalar_one(),
+                number=connection.execute(NUM_ARMS).scalar_one(),
             )
-        values = {"query_id": query_id, "annotator": annotator, "arm": arm}
-        if project is not None:
-            values["project_id"] = project.id
-        _update_or_insert(connection, table, own, values)
+        values = {"arm": arm} if project is None else {"arm": arm, "project_id": project.id}
+        own = {"own_query_id": query_id, "own_annotator": annotator}
+        if connection.execute(UPDATE_OWN_ASSIGNMENT, {**own, **values}).rowcount == 0:
+            connection.execute(INSERT_ASSIGNMENT, {**parameters, **values})
         return arm
 
     def save_blind_share(self, share: float, *, op_id: str, actor: str) -> None:
@@ -611,13 +656,12 @@ class Store:
     def _attempt(
         self, transaction: AbstractContextManager[Connection], record: dict[str, str]
     ) -> Iterator[Operation]:
-        table, op_id = tables.operations, record["op_id"]
+        op_id = record["op_id"]
         with transaction as connection:
             if connection.dialect.name == "postgresql":
                 # A retry that overtakes its first attempt waits for it here.
-                connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(op_id, 0))))
-            statement = select(table.c.request_sha256, table.c.result).where(table.c.op_id == op_id)
-            before = connection.execute(statement).one_or_none()
+                connection.execute(LOCK_OPERATION, {"op_id": op_id})
+            before = connection.execute(OPERATION, {"op_id": op_id}).one_or_none()
             operation = Operation(connection, op_id, self._clock())
             if before is not None:
                 if before.request_sha256 != record["request_sha256"]:
@@ -649,18 +693,11 @@ class Store:
 
     def twins(self, query_id: int) -> list[Query]:
         """The other queries of its dataset that ask the same of the same video, oldest first. Raises NotFound."""
-        table, twin = tables.queries, tables.queries.alias()
-        same_question = select(table.c.id).where(
-            twin.c.id == query_id,
-            table.c.id != query_id,
-            table.c.dataset == twin.c.dataset,
-            table.c.vid == twin.c.vid,
-            table.c.text_key == twin.c.text_key,
-        )
         with self.database.read() as connection:
-            reading.query(connection, query_id)
-            ids = list(connection.execute(same_question.order_by(table.c.id)).scalars())
-            return reading.queries(connection, table.c.id.in_(ids)) if ids else []
+            ids = list(connection.execute(reading.TWIN_IDS, {"query_id": query_id}).scalars())
+            if not ids:
+                reading.query(connection, query_id)
+            return reading.queries(connection, tables.queries.c.id.in_(ids)) if ids else []
 
     def records(self, query_id: int) -> QueryRecords:
         """Everything that was said about one query. Raises NotFound."""
@@ -753,13 +790,9 @@ class Store:
                     waiting_for_clip=0 if ended else waiting,
                     ended=ended,
                 )
-            table = tables.queue
-            is_submitted = queue.is_submitted_by(annotator)
-            is_open = ~table.c.adjudicated & (table.c.reviews < answers_per_row) & ~projects.is_in_project()
-            statement = select(
-                func.count().filter(is_submitted), func.count().filter(~is_submitted, is_open)
-            ).select_from(table)
-            submitted, remaining = connection.execute(statement).one()
+            submitted, remaining = queue.annotator_counts(
+                connection, annotator, answers_per_row=answers_per_row
+            )
         return AnnotatorProgress(submitted=submitted, remaining=remaining)
 
     def upcoming(
@@ -778,6 +811,11 @@ class Store:
                 limit=limit,
             )
         return [query_id for query_id, _ in rows]
+
+    def annotator_row(self, query_id: int, annotator: str) -> AnnotatorRow:
+        """A query as one annotator's (`reading.AnnotatorRow`). Raises NotFound."""
+        with self.database.read() as connection:
+            return reading.annotator_row(connection, query_id, annotator)
 
     def plant(self, query_id: int, annotator: str) -> Plant | None:
         """The wrong proposal that was planted for somebody on a row, if one was."""
@@ -857,10 +895,8 @@ class Store:
 
     def proposers(self, dataset: str) -> frozenset[str]:
         """The names of the models that may propose for a dataset."""
-        table = tables.proposers
         with self.database.read() as connection:
-            names = connection.execute(select(table.c.model).where(table.c.dataset == dataset)).scalars()
-            return frozenset(names)
+            return frozenset(connection.execute(PROPOSERS, {"dataset": dataset}).scalars())
 
     def datasets(self) -> dict[str, bool]:
         """Every dataset's name, and whether it is archived."""
@@ -875,9 +911,8 @@ class Store:
 
     def video(self, vid: str) -> Video | None:
         """The clip registered for a vid, if there is one; its file may have gone since."""
-        statement = select(tables.videos).where(tables.videos.c.vid == vid)
         with self.database.read() as connection:
-            return next(iter(reading.records(connection, Video, statement)), None)
+            return next(iter(reading.records(connection, Video, VIDEO, vid=vid)), None)
 
     def vids(self) -> list[str]:
         """The vid of every row of datasets that are not archived, once each, sorted."""
@@ -889,16 +924,15 @@ class Store:
 
     def account(self, name: str) -> Account:
         """One account. Raises NotFound."""
-        for account in self.accounts():
-            if account.name == name:
+        with self.database.read() as connection:
+            for account in reading.records(connection, Account, ACCOUNT, name=name):
                 return account
         raise NotFound(f"There is no account {name!r}.")
 
     def accounts(self) -> list[Account]:
         """Every account, by name."""
-        statement = select(tables.accounts).order_by(tables.accounts.c.name)
         with self.database.read() as connection:
-            return reading.records(connection, Account, statement)
+            return reading.records(connection, Account, ACCOUNTS)
 
 
 def _next_rows(
@@ -926,7 +960,6 @@ def _next_rows(
         queue_filter,
         answers_per_row=answers_per_row,
         excluding=excluding,
-        reserved=projects.is_in_project(),
         limit=limit,
     )
     return [(query_id, None) for query_id in query_ids]
@@ -971,33 +1004,28 @@ def _append_correction(
     )
     operation.result = correction.id
     if edit.submitted:
-        table = tables.assignments
-        own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-        connection.execute(update(table).where(own).values(loan=None))
+        connection.execute(END_LOAN, {"own_query_id": query_id, "own_annotator": annotator})
         suspicion.renew(connection, [query_id])
     return correction
 
 
 def _insert_correction(connection: Connection, *, edit: Edit, **fields: Any) -> Correction:
     """Write a version; `fields` are those of a Correction without its id, which the database gives."""
-    table = tables.corrections
     values = edit.to_dict()
     moments = values.pop("moments")
     values |= {**fields, "moment_count": len(moments)}
-    correction_id = connection.execute(insert(table).returning(table.c.id), values).scalar_one()
+    correction_id = connection.execute(INSERT_CORRECTION, values).scalar_one()
     for position, moment in enumerate(moments):
         moment |= {"correction_id": correction_id, "position": position}
     if moments:
-        connection.execute(insert(tables.correction_moments), moments)
+        connection.execute(INSERT_MOMENTS, moments)
     return Correction(id=correction_id, edit=edit, **fields)
 
 
 def _present_version(connection: Connection, query_id: int, annotator: str) -> tuple[int | None, int]:
     """The id and the revision of an annotator's newest version, draft or not; (None, 0) without one."""
-    table = tables.corrections
-    own = (table.c.query_id == query_id) & (table.c.annotator == annotator)
-    statement = select(table.c.id, table.c.revision).where(own).order_by(table.c.revision.desc()).limit(1)
-    row = connection.execute(statement).one_or_none()
+    parameters = {"query_id": query_id, "annotator": annotator}
+    row = connection.execute(PRESENT_VERSION, parameters).one_or_none()
     return (None, 0) if row is None else (row.id, row.revision)
 
 
@@ -1082,9 +1110,7 @@ def _lock_query(connection: Connection, query_id: int) -> int | None:
 
     Raises NotFound.
     """
-    table = tables.queries
-    statement = select(table.c.duration_ms).where(table.c.id == query_id)
-    row = connection.execute(statement.with_for_update(key_share=True)).one_or_none()
+    row = connection.execute(LOCK_QUERY, {"query_id": query_id}).one_or_none()
     if row is None:
         raise reading.no_query(query_id)
     return row.duration_ms

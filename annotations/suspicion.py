@@ -15,7 +15,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from annotations import tables
 from annotations.choices import Reason
@@ -241,76 +253,11 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
         for start in range(0, len(query_ids), BATCH):
             renew(connection, query_ids[start : start + BATCH])
         return
-    query, twin = tables.queries, tables.queries.alias()
-    proposal, verdict, named = tables.proposals, tables.verdicts, tables.proposers
-    correction, later, moment = tables.corrections, tables.corrections.alias(), tables.correction_moments
-
-    # The rows, with how many others of their dataset ask the same of the same video, the newest proposal of a model
-    # that is named for the dataset, and the correction that the newest verdict names.
-    same_question = and_(
-        twin.c.vid == query.c.vid,
-        twin.c.text_key == query.c.text_key,
-        twin.c.dataset == query.c.dataset,
-        twin.c.id != query.c.id,
-    )
-    begins_with_name = (
-        func.substr(proposal.c.model_id, 1, func.length(named.c.model) + 1) == named.c.model + "@"
-    )
-    may_propose = or_(named.c.model == ANY, named.c.model == proposal.c.model_id, begins_with_name)
-    newest_proposal = select(func.max(proposal.c.id)).where(
-        proposal.c.query_id == query.c.id, named.c.dataset == query.c.dataset, may_propose
-    )
-    withdrawn = select(tables.verdict_withdrawals.c.verdict_id)
-    adopted_id = (
-        select(verdict.c.correction_id)
-        .where(verdict.c.query_id == query.c.id, verdict.c.id.not_in(withdrawn))
-        .order_by(verdict.c.revision.desc())
-        .limit(1)
-    )
-    statement = (
-        select(
-            query.c.id,
-            query.c.dataset,
-            query.c.split,
-            query.c.vid,
-            query.c.content,
-            select(func.count()).where(same_question).scalar_subquery().label("duplicates"),
-            proposal.c.moments.label("proposed"),
-            adopted_id.scalar_subquery().label("adopted_id"),
-        )
-        .join(tables.datasets, tables.datasets.c.name == query.c.dataset)
-        .outerjoin(proposal, proposal.c.id == newest_proposal.correlate(query).scalar_subquery())
-        .where(query.c.id.in_(query_ids), ~tables.datasets.c.archived)
-    )
-    rows = connection.execute(statement).all()
-
-    # Each annotator's newest submitted version and the adopted ones, a line for each moment.
-    is_newest = ~exists().where(
-        later.c.query_id == correction.c.query_id,
-        later.c.annotator == correction.c.annotator,
-        later.c.submitted,
-        later.c.revision > correction.c.revision,
-    )
+    rows = connection.execute(ROWS, {"query_ids": query_ids}).all()
     adopted_ids = [row.adopted_id for row in rows if row.adopted_id is not None]
-    statement = (
-        select(
-            correction.c.id,
-            correction.c.query_id,
-            correction.c.verdict,
-            correction.c.flagged,
-            is_newest.label("is_newest"),
-            moment.c.start_ms,
-            moment.c.end_ms,
-        )
-        .outerjoin(moment, moment.c.correction_id == correction.c.id)
-        .where(correction.c.query_id.in_(query_ids), correction.c.submitted)
-        .where(or_(is_newest, correction.c.id.in_(adopted_ids)))
-        .where(func.coalesce(correction.c.arm, "") != PLANTED)
-        .order_by(correction.c.annotator, correction.c.id, moment.c.position)
-    )
     versions: dict[int, dict[int, Any]] = {query_id: {} for query_id in query_ids}
     windows: dict[int, list[Moment]] = {}
-    for line in connection.execute(statement):
+    for line in connection.execute(VERSIONS, {"query_ids": query_ids, "adopted_ids": adopted_ids}):
         versions[line.query_id][line.id] = line
         windows.setdefault(line.id, [])
         if line.start_ms is not None:
@@ -356,7 +303,86 @@ def renew(connection: Connection, query_ids: Sequence[int]) -> None:
                 "adjudicated": row.adopted_id is not None,
             }
         )
-    for table, values in ((tables.suspicions, reasons), (tables.queue, places)):
-        connection.execute(delete(table).where(table.c.query_id.in_(query_ids)))
+    for (deletion, insertion), values in zip(RENEWALS, (reasons, places), strict=True):
+        connection.execute(deletion, {"query_ids": query_ids})
         if values:
-            connection.execute(insert(table), values)
+            connection.execute(insertion, values)
+
+
+def _select_rows() -> Select[Any]:
+    """The rows, with how many others of their dataset ask the same of the same video, the newest proposal of a model
+    that is named for the dataset, and the correction that the newest verdict names.
+    """
+    query, twin = tables.queries, tables.queries.alias()
+    proposal, verdict, named = tables.proposals, tables.verdicts, tables.proposers
+    same_question = and_(
+        twin.c.vid == query.c.vid,
+        twin.c.text_key == query.c.text_key,
+        twin.c.dataset == query.c.dataset,
+        twin.c.id != query.c.id,
+    )
+    begins_with_name = (
+        func.substr(proposal.c.model_id, 1, func.length(named.c.model) + 1) == named.c.model + "@"
+    )
+    may_propose = or_(named.c.model == ANY, named.c.model == proposal.c.model_id, begins_with_name)
+    newest_proposal = select(func.max(proposal.c.id)).where(
+        proposal.c.query_id == query.c.id, named.c.dataset == query.c.dataset, may_propose
+    )
+    withdrawn = select(tables.verdict_withdrawals.c.verdict_id)
+    adopted_id = (
+        select(verdict.c.correction_id)
+        .where(verdict.c.query_id == query.c.id, verdict.c.id.not_in(withdrawn))
+        .order_by(verdict.c.revision.desc())
+        .limit(1)
+    )
+    return (
+        select(
+            query.c.id,
+            query.c.dataset,
+            query.c.split,
+            query.c.vid,
+            query.c.content,
+            select(func.count()).where(same_question).scalar_subquery().label("duplicates"),
+            proposal.c.moments.label("proposed"),
+            adopted_id.scalar_subquery().label("adopted_id"),
+        )
+        .join(tables.datasets, tables.datasets.c.name == query.c.dataset)
+        .outerjoin(proposal, proposal.c.id == newest_proposal.correlate(query).scalar_subquery())
+        .where(query.c.id.in_(QUERY_IDS), ~tables.datasets.c.archived)
+    )
+
+
+def _select_versions() -> Select[Any]:
+    """Each annotator's newest submitted version and the adopted ones, a line for each moment."""
+    correction, later, moment = tables.corrections, tables.corrections.alias(), tables.correction_moments
+    is_newest = ~exists().where(
+        later.c.query_id == correction.c.query_id,
+        later.c.annotator == correction.c.annotator,
+        later.c.submitted,
+        later.c.revision > correction.c.revision,
+    )
+    return (
+        select(
+            correction.c.id,
+            correction.c.query_id,
+            correction.c.verdict,
+            correction.c.flagged,
+            is_newest.label("is_newest"),
+            moment.c.start_ms,
+            moment.c.end_ms,
+        )
+        .outerjoin(moment, moment.c.correction_id == correction.c.id)
+        .where(correction.c.query_id.in_(QUERY_IDS), correction.c.submitted)
+        .where(or_(is_newest, correction.c.id.in_(bindparam("adopted_ids", expanding=True))))
+        .where(func.coalesce(correction.c.arm, "") != PLANTED)
+        .order_by(correction.c.annotator, correction.c.id, moment.c.position)
+    )
+
+
+# Built once, as in `annotations.reading`: every answer renews its row.
+QUERY_IDS: BindParameter[Any] = bindparam("query_ids", expanding=True)
+ROWS, VERSIONS = _select_rows(), _select_versions()
+RENEWALS = [
+    (delete(table).where(table.c.query_id.in_(QUERY_IDS)), insert(table))
+    for table in (tables.suspicions, tables.queue)
+]

@@ -76,7 +76,9 @@ class AnnotatePage:
             user: Annotator, body: Annotated[NextRequest, json_body(NextRequest)]
         ) -> dict[str, Any]:
             task = service.next_task(user, op_id=body.op_id, excluded=body.besides)
-            return {"item": task, "progress": service.progress(user), "empty": service.store.is_empty()}
+            # The row says how far its annotator is.
+            progress = service.progress(user) if task is None else task["edit"]["progress"]
+            return {"item": task, "progress": progress, "empty": service.store.is_empty()}
 
         @router.get("/me")
         def me(user: Annotator) -> dict[str, Any]:

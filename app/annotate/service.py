@@ -63,11 +63,10 @@ class AnnotationService:
             )  # a project's rows stand in no queue without their clips
         if loan is None:
             return None
-        is_planned = self.store.project_of_row(loan.query_id, user.id) is not None
-        if (
-            not is_planned
-            and self.dataset_clips.look(self.store.query(loan.query_id).row.vid).missing is not None
-        ):
+        with self.store.shared_read():
+            is_planned = self.store.project_of_row(loan.query_id, user.id) is not None
+            row = self.store.annotator_row(loan.query_id, user.id)
+        if not is_planned and self.dataset_clips.look(row.query.row.vid, row.video).missing is not None:
             with_video = lend(f"{op_id}:clip", QueueFilter(with_video=True))
             if with_video is not None:
                 self.store.release(loan.query_id, annotator=user.id, op_id=f"{op_id}:back")
@@ -75,10 +74,11 @@ class AnnotationService:
         if any(project.order == "gain" and project.state == "open" for project in self.store.projects()):
             self.store.renew_gains(age=GAIN_AGE)
         at_hand = [*excluded, loan.query_id]
-        upcoming = self.store.upcoming(
-            user.id, answers_per_row=self.reviews_wanted, excluding=at_hand, limit=CLIPS_AHEAD
-        )
-        vids = [self.store.query(query_id).row.vid for query_id in upcoming]
+        with self.store.shared_read():
+            upcoming = self.store.upcoming(
+                user.id, answers_per_row=self.reviews_wanted, excluding=at_hand, limit=CLIPS_AHEAD
+            )
+            vids = [self.store.query(query_id).row.vid for query_id in upcoming]
         self.dataset_clips.prepare_ahead(user.id, list(dict.fromkeys(vids)))
         return self.task(user, loan.query_id)
 
@@ -89,51 +89,52 @@ class AnnotationService:
 
     def task(self, user: User, query_id: int) -> dict[str, Any]:
         """A row for this user, lent or not. Raises NotFound."""
-        query = self.store.query(query_id)
-        versions = self._own_versions(query_id, user)
-        arm = next_arm(self.store.arm(query_id, user.id), versions)
-        clip_status = self.dataset_clips.look(query.row.vid)
-        project = self.store.project_of_row(query_id, user.id)
-        blind_share = self.store.blind_share()
-        if project is not None and project.blind_share is not None:
-            blind_share = project.blind_share
-        if arm != "blind" and clip_status.ready is not None:
-            self.proposals.request(query, clip_status.ready.clip)
-        proposal = self.proposals.newest(query)
-        plant = self.store.plant(query_id, user.id)
-        twins: list[tuple[Query, ResolvedAnswer]] = []
-        if plant is None:
-            answers = [(twin, self.store.resolved(twin.id)) for twin in self.store.twins(query_id)]
-            twins = [(twin, answer) for twin, answer in answers if answer.source != "original"]
-        else:  # an answer to the same question would give the wrong proposal away
-            arm, proposal = "model-first", planted_proposal(plant, proposal)
-        return task_json(
-            query,
-            annotator=user.id,
-            latest=versions[-1] if versions else None,
-            arm=arm,
-            reasons=self.store.suspicions(query_id),
-            proposal=proposal,
-            worth=None if proposal is None else self.proposals.worth(query, proposal),
-            model_absence=self.proposals.absence(query) if proposal is None else None,
-            clip_status=clip_status,
-            progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
-            blind_share=blind_share,
-            project=project,
-            twins=twins,
-        )
+        row = self.store.annotator_row(query_id, user.id)
+        query = row.query
+        arm = next_arm(row.arm or self.store.arm(query_id, user.id), row.heads)
+        clip_status = self.dataset_clips.look(query.row.vid, row.video)
+        with self.store.shared_read():
+            project = self.store.project_of_row(query_id, user.id)
+            blind_share = self.store.blind_share()
+            if project is not None and project.blind_share is not None:
+                blind_share = project.blind_share
+            if arm != "blind" and clip_status.ready is not None:
+                proposal = self.proposals.request(query, clip_status.ready.clip).proposal
+            else:
+                proposal = self.proposals.newest(query)
+            twins: list[tuple[Query, ResolvedAnswer]] = []
+            if row.plant is None:
+                answers = [(twin, self.store.resolved(twin.id)) for twin in self.store.twins(query_id)]
+                twins = [(twin, answer) for twin, answer in answers if answer.source != "original"]
+            else:  # an answer to the same question would give the wrong proposal away
+                arm, proposal = "model-first", planted_proposal(row.plant, proposal)
+            return task_json(
+                query,
+                annotator=user.id,
+                latest=self.store.latest(query_id, user.id) if row.heads else None,
+                arm=arm,
+                reasons=self.store.suspicions(query_id),
+                proposal=proposal,
+                worth=None if proposal is None else self.proposals.worth(query, proposal),
+                model_absence=self.proposals.absence(query) if proposal is None else None,
+                clip_status=clip_status,
+                progress=self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted),
+                blind_share=blind_share,
+                project=project,
+                twins=twins,
+            )
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:
         """Where the model's proposal stands; `hidden` in the blind arm, with nothing of it."""
-        query = self.store.query(query_id)
-        arm = next_arm(self.store.arm(query_id, user.id), self._own_versions(query_id, user))
-        plant = self.store.plant(query_id, user.id)
-        if plant is not None:
-            newest = planted_proposal(plant, self.proposals.newest(query))
+        row = self.store.annotator_row(query_id, user.id)
+        query = row.query
+        arm = next_arm(row.arm or self.store.arm(query_id, user.id), row.heads)
+        if row.plant is not None:
+            newest = planted_proposal(row.plant, self.proposals.newest(query))
             status = ProposalState(state="none" if newest is None else "ready", proposal=newest)
         elif arm == "blind":
             status = ProposalState(state="hidden")
-        elif (ready := self.dataset_clips.look(query.row.vid).ready) is not None:
+        elif (ready := self.dataset_clips.look(query.row.vid, row.video).ready) is not None:
             status = self.proposals.request(query, ready.clip)
         else:
             newest = self.proposals.newest(query)
@@ -151,22 +152,21 @@ class AnnotationService:
         self, user: User, query_id: int, body: EditBody, *, parent_id: int | None, op_id: str
     ) -> Correction:
         """Add the user's next version. Raises Conflict, NotFound, InputError, OperationReused."""
-        query = self.store.query(query_id)
-        versions = self._own_versions(query_id, user)
-        clip = self.dataset_clips.look(query.row.vid).ready
-        first_attempt = next((version for version in versions if version.op_id == op_id), None)
+        row = self.store.annotator_row(query_id, user.id)
+        query, plant = row.query, row.plant
+        clip = self.dataset_clips.look(query.row.vid, row.video).ready
+        first_attempt = next((version for version in row.heads if version.op_id == op_id), None)
         is_retry = first_attempt is not None
         if first_attempt is not None:
-            arm = first_attempt.edit.arm
+            arm = first_attempt.arm
         else:
             # What was shown depends on nothing that came after the parent, so that a retry which overtakes is the
             # same request.
-            seen_before = [v for v in versions if parent_id is not None and v.id <= parent_id]
-            arm = next_arm(self.store.arm(query_id, user.id), seen_before)
+            seen_before = [head for head in row.heads if parent_id is not None and head.id <= parent_id]
+            arm = next_arm(row.arm or self.store.arm(query_id, user.id), seen_before)
             has_begun_with_model = body.proposal_id is not None and body.opening in (None, "model")
             if arm == "model-first" and not seen_before and not has_begun_with_model:
                 arm = REVEALED  # the model had not answered when the annotator began
-        plant = self.store.plant(query_id, user.id)
         screen: dict[str, Any] = {"arm": arm}
         if plant is not None:  # what was shown is no model's, whatever its name
             screen = {"arm": PLANTED, "proposal_id": None}
@@ -193,6 +193,3 @@ class AnnotationService:
         how many rows wait for their clip, and why it ended.
         """
         return self.store.annotator_progress(user.id, answers_per_row=self.reviews_wanted).to_dict()
-
-    def _own_versions(self, query_id: int, user: User) -> list[Correction]:
-        return [version for version in self.store.corrections(query_id) if version.annotator == user.id]

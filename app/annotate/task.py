@@ -7,6 +7,7 @@ from typing import Any
 
 from annotations.arms import ARMS, Arm
 from annotations.projects import Project
+from annotations.reading import VersionHead
 from annotations.records import (
     ERROR_CATEGORIES,
     AnnotatorProgress,
@@ -25,7 +26,7 @@ REVEALED: Arm = "original-first"
 model's proposal came."""
 
 
-def next_arm(drawn: Arm, versions: Sequence[Correction]) -> Arm:
+def next_arm(drawn: Arm, versions: Sequence[VersionHead]) -> Arm:
     """The arm of the version that follows these: that of the one before it, for what a lane began with does not change.
 
     A blind annotator sees everything once they have submitted, and whoever goes on from a version without an arm has
@@ -34,8 +35,8 @@ def next_arm(drawn: Arm, versions: Sequence[Correction]) -> Arm:
     if not versions:
         return drawn
     if drawn == "blind":
-        return REVEALED if any(version.edit.submitted for version in versions) else drawn
-    return next((arm for arm in ARMS if arm == versions[-1].edit.arm), REVEALED)
+        return REVEALED if any(version.submitted for version in versions) else drawn
+    return next((arm for arm in ARMS if arm == versions[-1].arm), REVEALED)
 
 
 def task_json(

@@ -8,6 +8,7 @@ import dataclasses
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -177,7 +178,9 @@ class AccountService:
         session = self.sessions.find(token)
         if session is None:
             return None
-        account = next((a for a in self.all() if a.name == session.account), None)
+        account: Account | None = None
+        with suppress(NotFound):
+            account = self.book.account(session.account)
         if account is None or account.disabled or mark_of(account.password_hash) != session.password_mark:
             self.sessions.end(token)
             return None

@@ -13,7 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth.accounts import TooManyAttempts, WrongPassword
 from app.auth.sessions import BROWSER_S, LONGEST_S
-from app.auth.users import BROWSER_COOKIE, SESSION_COOKIE, Authenticator, NotSignedIn, VisitorCookies
+from app.auth.users import (
+    BROWSER_COOKIE,
+    SESSION_COOKIE,
+    USER_KEY,
+    Authenticator,
+    NotSignedIn,
+    VisitorCookies,
+)
 from app.http.dependencies import CurrentUser, prepare_app
 from app.http.errors import NO_STORE, OPENAI_PREFIX, error_response, openai_error_response
 from app.http.middleware import CsrfCheck, SecurityHeaders
@@ -73,7 +80,7 @@ class LoginRequired:
         request = Request(scope)
         user = self.authenticator.resolve(request)
         if user is not None:
-            scope.setdefault("state", {})[ACCOUNT_KEY] = user.id
+            scope.setdefault("state", {}).update({ACCOUNT_KEY: user.id, USER_KEY: user})
         if scope["path"] in OPEN_PATHS or user is not None:
             await self.app(scope, receive, send)
             return

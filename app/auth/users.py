@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.throttle import network_of
@@ -31,6 +32,8 @@ COOKIE_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 COOKIE_AGE_S = 30 * 24 * 3600
 VISITOR_PREFIX = "visitor-"
 """Begins the id of every anonymous visitor and of no account."""
+USER_KEY = "user"
+"""In a request's state: who asks, once that is known, so that it is read once a request."""
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers of a request that came through a proxy, and so perhaps from anywhere."""
 
@@ -111,6 +114,12 @@ class Authenticator:
         """The user behind a Starlette or Gradio request, or None. Every handler and route asks here and
         nowhere else.
         """
+        if isinstance(
+            request, HTTPConnection
+        ):  # an event of Gradio's, which may wait, is looked up when it runs
+            known: User | None = request.scope.get("state", {}).get(USER_KEY)
+            if known is not None:
+                return known
         cookies = dict(request.cookies) if request is not None else {}
         headers = getattr(request, "headers", None) or {}
         # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.

@@ -139,9 +139,13 @@ class DatasetClips:
         """Vids that are prepared in advance, by person, the next one first."""
         self._works_ahead = False
 
-    def look(self, vid: str) -> ClipStatus:
-        """The status of a row's clip; begins to prepare it when it is not ready. Returns at once."""
-        video = self._registered(vid)
+    def look(self, vid: str, registered: Video | None = None) -> ClipStatus:
+        """The status of a row's clip; begins to prepare it when it is not ready. Returns at once.
+
+        `registered` is what the store says of the clip, where that was read a moment ago.
+        """
+        is_there = registered is not None and Path(registered.path).is_file()
+        video = registered if is_there else self._registered(vid)
         if video is None and self.scan_folder():
             video = self._registered(vid)
         if video is None:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import insert
 
 from annotations import reading, tables
 from annotations.arms import ARMS, Arm
+from annotations.reading import AnnotatorRow
 from annotations.rows import Row
 from annotations.store import Store
 from app.__main__ import claim_port
@@ -86,6 +87,9 @@ class NamedArms(Store):
     def arm(self, query_id: int, annotator: str) -> Arm:
         drawn = super().arm(query_id, annotator)
         return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), drawn)
+
+    def annotator_row(self, query_id: int, annotator: str) -> AnnotatorRow:
+        return replace(super().annotator_row(query_id, annotator), arm=self.arm(query_id, annotator))
 
 
 @dataclass
