@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from annotations.records import Correction
 from annotations.soft_edges import Bands, SoftMoment, bands_of, edge_gaps_s, soft_iou
 from annotations.suspicion import CLIP_S
+from tempo_core.metrics.measures import assign
 from tempo_core.moments import Moment, iou
 
 THRESHOLDS = (0.3, 0.5, 0.7)
@@ -83,7 +83,7 @@ def match(a: Answer, b: Answer) -> list[tuple[int, int, float]]:
     if not a or not b:
         return []
     overlaps = _overlaps(a, b)
-    rows, columns = linear_sum_assignment(-overlaps)
+    rows, columns = assign(overlaps)
     pairs = [(int(i), int(j), float(overlaps[i, j])) for i, j in zip(rows, columns, strict=True)]
     return [(i, j, overlap) for i, j, overlap in pairs if overlap > 0]
 
@@ -102,7 +102,7 @@ def set_f1(a: Answer, b: Answer, threshold: float) -> float:
     if not a or not b:
         return 0.0
     allowed = _overlaps(a, b) >= threshold
-    rows, columns = linear_sum_assignment(-allowed.astype(float))
+    rows, columns = assign(allowed.astype(float))
     return 2.0 * int(allowed[rows, columns].sum()) / (len(a) + len(b))
 
 
