@@ -2,13 +2,16 @@
 
 import os
 import random
+import tempfile
 from pathlib import Path
 
 from annotations import backups
 from annotations.rows import Row
 from annotations.snapshot import take_snapshot
 from annotations.store import Store
-from tests.annotations import writer
+from tempo_core.files import write_whole
+from tests.annotations import old_stores, writer
+from tests.annotations.conftest import ROWS
 from tests.power_cuts import acknowledge
 
 HOME = "home/deep"
@@ -52,6 +55,19 @@ def restore(root: str) -> None:
     with Store(home / "cqvh.sqlite3") as store:
         restored = backups.restore(home / "backups" / "one.sqlite3", store.database)
     acknowledge(root, f"restored {restored.operations} {restored.head_sha256}")
+
+
+def migrate(root: str) -> None:
+    """A store of the oldest schema, made elsewhere and copied here, is opened by today's program."""
+    path = Path(root) / "old.sqlite3"
+    with tempfile.TemporaryDirectory() as elsewhere:
+        content = old_stores.filled_store(Path(elsewhere) / "today.sqlite3", ROWS)
+        made = Path(elsewhere) / "old.sqlite3"
+        old_stores.make_old(f"sqlite:///{made}", old_stores.REVISIONS[0], content)
+        write_whole(path, made.read_bytes())
+    acknowledge(root, "old")
+    Store(path).close()
+    acknowledge(root, "new")
 
 
 def import_rows(store: Store, name: str) -> None:

@@ -18,7 +18,7 @@ from annotations.snapshot import open_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 from tests import power_cuts
-from tests.annotations import power_worker
+from tests.annotations import old_stores, power_worker
 from tests.power_cuts import Recording, State
 
 CUTS = int(os.environ.get("TEMPO_POWER_CUTS", "24"))
@@ -148,6 +148,19 @@ def test_a_restore_ends_with_the_old_store_or_the_backup(
             with Store(home / "cqvh.sqlite3.before-restore") as before, before.database.read() as connection:
                 assert operation_log.head(connection)[0] == max(numbers)
     assert len(numbers) == 2, "the old store and the backup"
+
+
+def test_a_migration_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
+    root, log, disk = tmp_path / "written", tmp_path / "log", tmp_path / "disk"
+    power_cuts.record(power_cuts.recorder(tmp_path), power_worker.migrate, root, log)
+    recording, seeded = Recording(log, root), random.Random(4)
+    expected = old_stores.dump(f"sqlite:///{root / 'old.sqlite3'}")
+    cuts = chosen(recording, CUTS, seeded, after=promise(recording, "old"))
+    for state in recording.states(cuts, seeded):
+        state.write(disk)
+        with Store(disk / "old.sqlite3") as store:
+            assert checks.problems(store, snapshots=False) == []
+        assert old_stores.dump(f"sqlite:///{disk / 'old.sqlite3'}") == expected, f"cut {state.cut}"
 
 
 def test_a_disk_that_only_says_synced_is_noticed(recordings: dict[str, Recording], tmp_path: Path) -> None:
