@@ -31,6 +31,14 @@ def sync(path: Path) -> None:
             raise
 
 
+def sync_all(path: Path) -> None:
+    """`sync` a file, or a folder and all below it, as before a mark beside it says that it is whole."""
+    for below in path.rglob("*") if path.is_dir() else ():
+        if not below.is_symlink():
+            sync(below)
+    sync(path)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it where they are missing; their names are on the disk when it returns."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -46,10 +54,7 @@ def move(finished: Path, target: Path) -> None:
 
         move(folder / ".state.part", folder / "state.pt")
     """
-    for path in finished.rglob("*") if finished.is_dir() else ():
-        if not path.is_symlink():
-            sync(path)
-    sync(finished)
+    sync_all(finished)
     os.replace(finished, target)
     sync(target.parent)
 

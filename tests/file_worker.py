@@ -59,6 +59,23 @@ def read_folder(folder: Path) -> int | None:
     return max(present, default=None)
 
 
+def write_state(folder: Path, number: int) -> None:
+    state = folder / f"state-{number}"
+    state.mkdir()
+    (state / "weights").write_text(f"{number}{LONG}")
+    files.sync_all(state)
+    files.write_whole(state / "whole", "")
+    files.sync(folder)
+
+
+def read_state(folder: Path) -> int | None:
+    """The newest state with its mark."""
+    whole = [number for number in (1, 2) if (folder / f"state-{number}" / "whole").exists()]
+    for number in whole:
+        assert read_text(folder / f"state-{number}" / "weights") == number
+    return max(whole, default=None)
+
+
 def write_settings(folder: Path, number: int) -> None:
     SettingsFile(folder / "models.json").change(lambda _: ModelSettings(offered=(str(number), LONG)))
 
@@ -85,6 +102,7 @@ PLACES: dict[str, tuple[Callable[[Path, int], Any], Callable[[Path], int | None]
     ),
     "export": (write_export, lambda folder: read_text(folder / "export")),
     "folder": (write_folder, read_folder),
+    "state": (write_state, read_state),
     "settings": (write_settings, read_settings),
     "scaling": (lambda folder, number: write_scaling(folder, scaling(number)), read_offset),
     "value": (

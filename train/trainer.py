@@ -21,6 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, find_adapter
 from tempo_core.defaults import FILE_NAME
 from tempo_core.errors import InputError
+from tempo_core.files import sync_all, write_whole
 from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
@@ -231,6 +232,7 @@ class StageTrainer(Trainer):
         if self.is_world_process_zero():
             result = result_folder(self.out_dir, self.config)
             save_trained(model, tokenizer, result)
+            sync_all(result)
             write_json(self.out_dir / "done.json", {"steps": steps, "result": result.name})
         return model.eval()
 
@@ -284,7 +286,9 @@ class RunCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            sync_all(folder)
+            write_whole(folder / WHOLE, "")
 
 
 def weights_digest(model: Any) -> str:

@@ -22,6 +22,7 @@ import { Reaction } from "./reaction.js";
 import { snapCandidates } from "./snapping.js";
 import { SoundPeaks } from "./sound_lane.js";
 import { buildStatusBar, buildThumbs, showStatusBar } from "./status_bar.js";
+import { storage } from "./storage.js";
 import { TimelineView } from "./timeline_view.js";
 import { Transport } from "./transport.js";
 import { Tutorial } from "./tutorial.js";
@@ -49,7 +50,7 @@ const OUTCOMES = {
 
 export class EditorView extends TimelineView {
   editor = new Editor();
-  keys = new KeyMap(EDITING_BINDINGS, localStorage);
+  keys = new KeyMap(EDITING_BINDINGS, storage);
   reaction = new Reaction();
   transport = new Transport(this);
   tutorial = new Tutorial(this);
@@ -88,8 +89,8 @@ export class EditorView extends TimelineView {
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.pointer = new EditPointer(this);
     this.pictureWindow = new PictureWindow(this);
-    keepVolume(this.player.video, localStorage, signal);
-    if (this.mode === "annotate") this.layout = new Layout(this.root, localStorage, signal);
+    keepVolume(this.player.video, signal);
+    if (this.mode === "annotate") this.layout = new Layout(this.root, storage, signal);
     this.showCaptions = captionsTrack(this.videoPane.video);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
@@ -517,7 +518,7 @@ export class EditorView extends TimelineView {
 }
 
 /** Sound is off until somebody turns it on; what they chose stays from row to row and visit to visit. */
-function keepVolume(video, storage, signal) {
+function keepVolume(video, signal) {
   video.muted = storage.getItem("tempo.sound") !== "on";
   video.volume = Number(storage.getItem("tempo.volume") ?? 1);
   const store = () => {

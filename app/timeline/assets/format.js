@@ -1,5 +1,7 @@
 /** How times, counts and probabilities are written. */
 
+import { storage } from "./storage.js";
+
 /** 83.4 -> "1:23.40"; hours only when there are any. */
 export function clock(seconds, digits = 2) {
   const scale = 10 ** digits;
@@ -19,10 +21,10 @@ const UNIT_KEY = "tempo.times";
 /** How this browser writes times: "clock", as in 11:00.00, or "seconds", as in 660.00. */
 export const timeUnit = {
   get value() {
-    return localStorage.getItem(UNIT_KEY) === "seconds" ? "seconds" : "clock";
+    return storage.getItem(UNIT_KEY) === "seconds" ? "seconds" : "clock";
   },
   set value(unit) {
-    localStorage.setItem(UNIT_KEY, unit);
+    storage.setItem(UNIT_KEY, unit);
   },
 };
 

@@ -1,6 +1,7 @@
 /** What whoever leads a project asks of its annotators, beside the row. Open until somebody closes it in this browser. */
 
 import { el, loadStylesheet, setText } from "./dom.js";
+import { storage } from "./storage.js";
 
 const STORED = "tempo-guidelines-closed";
 
@@ -31,18 +32,14 @@ export function buildGuidelines() {
 
 function closedNames() {
   try {
-    const names = JSON.parse(localStorage.getItem(STORED) ?? "[]");
+    const names = JSON.parse(storage.getItem(STORED) ?? "[]");
     return Array.isArray(names) ? names : [];
   } catch {
-    return []; // a browser that stores nothing shows them every time
+    return []; // another program wrote there
   }
 }
 
 function remember(name, isOpen) {
   const others = closedNames().filter((other) => other !== name);
-  try {
-    localStorage.setItem(STORED, JSON.stringify(isOpen ? others : [...others, name].slice(-50)));
-  } catch {
-    return; // as above
-  }
+  storage.setItem(STORED, JSON.stringify(isOpen ? others : [...others, name].slice(-50)));
 }

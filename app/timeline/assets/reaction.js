@@ -3,6 +3,8 @@
  * person's own later corrections say it was; it is stored in this browser, shown, and can be switched off.
  */
 
+import { storage } from "./storage.js";
+
 const STORAGE_KEY = "tempo.reaction";
 const DEFAULT_MS = 250;
 const LONGEST_MS = 1500;
@@ -13,9 +15,9 @@ export class Reaction {
   #stored;
   #open = new Map();
 
-  constructor(storage = localStorage) {
-    this.storage = storage;
-    this.#stored = { on: true, samples_ms: [], ...read(storage) };
+  constructor(place = storage) {
+    this.storage = place;
+    this.#stored = { on: true, samples_ms: [], ...read(place) };
   }
 
   get on() {

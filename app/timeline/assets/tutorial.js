@@ -6,6 +6,7 @@
 import { button, el } from "./dom.js";
 import { FrameClock } from "./frames.js";
 import { Reaction } from "./reaction.js";
+import { storage } from "./storage.js";
 import { TutorialCard } from "./tutorial_card.js";
 import { STEPS, stepState } from "./tutorial_steps.js";
 
@@ -44,11 +45,11 @@ export class Tutorial {
 
   /** Whether this browser was asked already, or did it. */
   get answered() {
-    return localStorage.getItem(STORAGE_KEY) !== null;
+    return storage.getItem(STORAGE_KEY) !== null;
   }
 
   remember(answer) {
-    localStorage.setItem(STORAGE_KEY, answer);
+    storage.setItem(STORAGE_KEY, answer);
   }
 
   start() {
@@ -130,7 +131,7 @@ export class Tutorial {
       scroll: [scrollX, scrollY],
       fields: Object.fromEntries(VIEW_FIELDS.map((name) => [name, view[name]])),
     };
-    view.reaction = new Reaction({ getItem: (key) => localStorage.getItem(key), setItem() {} });
+    view.reaction = new Reaction({ getItem: (key) => storage.getItem(key), setItem() {} });
   }
 
   #restore() {

@@ -605,3 +605,16 @@ def test_saving_goes_on_after_the_sites_data_was_cleared(bench: Bench, served: s
         page.keyboard.press("ArrowRight")
     until(lambda: len(bench.store.corrections(1)), lambda count: count == 3)
     wait_saved(page)
+
+
+def test_choices_hold_though_the_browser_has_no_room_for_them(bench: Bench, served: str, page: Any) -> None:
+    page.add_init_script(
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };"
+    )
+    sit_down(page, served, annotator_with("original-first"))
+    layouts = []
+    for _ in range(2):
+        layouts.append(page.get_attribute(".tl-root", "data-layout"))
+        page.evaluate("document.querySelector('.tl-root').timeline.layout.cycle()")
+    assert layouts[0] != layouts[1]
+    assert page.evaluate("document.querySelector('.tl-root').timeline.layout.storage.getItem('tempo.layout')")
