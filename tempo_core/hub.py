@@ -34,7 +34,7 @@ from tempo_core.checkpoint import (
     weight_files,
 )
 from tempo_core.errors import Cancelled, CheckpointError, InputError
-from tempo_core.files import move
+from tempo_core.files import make_folder, move, sync_all
 
 FREE_SPACE_FLOOR_BYTES = 1 << 30
 """Of the disk, after a download: for saved work, clips and everything else."""
@@ -238,7 +238,7 @@ class Hub:
         listing = self.listing(name)
         blobs = self._storage(listing.name) / "blobs"
         with self._sentences(listing.name):
-            blobs.mkdir(parents=True, exist_ok=True)
+            make_folder(blobs)
             lock = self.cache / ".locks" / blobs.parent.name / "tempo.lock"
             with exclusive(lock, listing.name):
                 self._check_space(listing, blobs)
@@ -252,7 +252,9 @@ class Hub:
                     arrived += file.size_bytes
                     if file.path == "config.json" and file.size_bytes <= CONFIG_BYTES:
                         check_config(json.loads((blobs / file.blob_name).read_bytes()), listing.name)
-                return self._link(listing)
+                folder = self._link(listing)
+                sync_all(blobs.parent)  # the names that huggingface_hub made
+                return folder
 
     def _check_space(self, listing: Listing, blobs: Path) -> None:
         """Raise DiskTooFull unless what is missing leaves the floor."""

@@ -8,6 +8,7 @@ from annotations.formats.files import write_all
 from app.models.settings import ModelSettings, SettingsFile
 from tempo_core import files
 from tempo_core.calibration import PlattScaling, read_scaling, write_scaling
+from tempo_core.hub import Hub
 from tests.power_cuts import acknowledge
 from tests.train.refresh.test_registry import lineage, peft_files
 from train.checkpoints import read_json, write_json
@@ -126,3 +127,9 @@ def write_everything(root: str) -> None:
     acknowledge(root, f"added {entry.name}")
     registry.promote(entry.name, by="test")
     acknowledge(root, f"promoted {entry.name}")
+
+
+def download(root: str, endpoint: str, name: str) -> None:
+    """A checkpoint from a hub, into a cache of its own."""
+    Hub(endpoint=endpoint, cache=Path(root) / "cache", pause_s=0.0).download(name)
+    acknowledge(root, "downloaded")

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from tempo_core.grounders import ARCHITECTURES, KNOWN, known_grounder
 from tempo_core.hub import DiskTooFull, Hub, HubError, HubUnreachable
 from tempo_core.memory import plan, published
 from tempo_core.protocols import HUB_NAMES
+from tests import file_worker, power_cuts
 from tests.fake_hub import FakeHub, serve_hub
+from tests.power_cuts import Recording
 
 NAME = "someone/grounder"
 WEIGHTS = os.urandom(300_000)
+CUTS = int(os.environ.get("TEMPO_POWER_CUTS", "12"))
 
 
 def checkpoint_files(model_type: str = "qwen2_vl") -> dict[str, bytes]:
@@ -62,6 +66,32 @@ def test_a_cut_connection_is_taken_up_where_it_ended(remote: FakeHub, tmp_path: 
     before = len(remote.authorizations)
     assert hub.cached(f"{NAME}@main") == folder
     assert len(remote.authorizations) == before, "the cache asks nobody"
+
+
+@pytest.mark.slow
+def test_after_a_power_cut_what_has_its_name_is_whole_and_the_download_goes_on(
+    remote: FakeHub, tmp_path: Path
+) -> None:
+    root, log, disk = tmp_path / "written", tmp_path / "log", tmp_path / "disk"
+    power_cuts.record(power_cuts.recorder(tmp_path), file_worker.download, root, log, remote.url, NAME)
+    recording, seeded = Recording(log, root), random.Random(6)
+    contents = checkpoint_files().values()
+    named = 0
+    renames = recording.places("R")
+    cuts = [*seeded.sample(recording.places(), CUTS), *renames * 4, *[len(recording.changes)] * 4]
+    for state in recording.states(sorted(cuts), seeded):
+        state.write(disk)
+        blobs = [path for path in disk.rglob("blobs/*") if not path.name.endswith(hub_module.PART_SUFFIX)]
+        assert all(path.read_bytes() in contents for path in blobs), f"cut {state.cut}, {state.damage}"
+        assert len(blobs) == 3 or "downloaded" not in state.promised
+        named += len(blobs)
+        hub = Hub(endpoint=remote.url, cache=disk / "cache", pause_s=0.0)
+        try:
+            folder = hub.download(NAME)
+        except HubError:  # what had arrived before the cut was not what was sent: it is dropped
+            folder = hub.download(NAME)
+        assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert named > len(cuts) / 2
 
 
 def test_a_download_that_was_given_up_goes_on_later(remote: FakeHub, tmp_path: Path) -> None:
