@@ -204,6 +204,13 @@ def serve(
             "(default: nobody's)",
         ),
     ] = "",
+    library: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="a folder of clips of which everybody may ask all at once and watch each; may be given several times",
+        ),
+    ] = None,
     log: Annotated[
         LogForm,
         typer.Option(
@@ -289,6 +296,7 @@ def serve(
             reviews_wanted=reviews_wanted,
             selection=ModelSelection(checkpoint=checkpoint, adapter=adapter),
             metrics_token=os.environ.get("TEMPO_METRICS_TOKEN", ""),
+            libraries=library or (),
         )
         server = uvicorn.Server(server_settings(studio, trusted_proxies))
         address, number = listener.getsockname()[:2]

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import shutil
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from app.http.errors import StorageFull
 from app.http.gradio_gate import OPEN_ROUTES, GradioGate, StreamOwners
 from app.http.operations import RequestLog, RequestMetrics, operation_routes
 from app.job_queue import JobQueues
+from app.library.service import LibraryService, library_routes
 from app.media.clips import draw_sheet, draw_strip, prepare_clip
 from app.media.dataset_clips import DatasetClips
 from app.media.library import DrawStrip, MediaLibrary, PrepareClip, media_routes
@@ -64,6 +65,7 @@ logger = logging.getLogger(__name__)
 MAX_UPLOAD_BYTES = 2 * GIB
 SWEEP_INTERVAL_S = 600.0
 PROMOTION_INTERVAL_S = 2.0
+LIBRARY_INTERVAL_S = 20.0
 
 
 def build_app(
@@ -85,14 +87,16 @@ def build_app(
     metrics_token: str = "",
     hub: Hub | None = None,
     load_model: LoadEngine | None = None,
+    libraries: Sequence[Path] = (),
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
     `store` holds what people say; without one there is the Ground page only. Whoever opened it closes it.
     `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
     lighter ones. `reviews_wanted` annotators are to answer each row, `selection` is the model that the app was
-    started with; `hub` and `load_model` are where the Models page gets others from. Raises InputError on a broken
-    examples folder and on fewer than one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see
+    started with; `hub` and `load_model` are where the Models page gets others from; all clips of one of `libraries` may
+    be asked at once. Raises InputError on a broken examples folder, on a library that is no folder and on fewer than
+    one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see
     app.__main__).
     """
     examples = read_examples(examples_folder)
@@ -101,7 +105,8 @@ def build_app(
     uploads, owners = Uploads(home.uploads, limits), StreamOwners()
     queues = JobQueues()
     grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts, uploads=uploads)
-    ground_page = GroundPage(grounding, authenticator, examples)
+    library = LibraryService(libraries, home.library, grounding) if libraries else None
+    ground_page = GroundPage(grounding, authenticator, examples, library)
     models: ModelsService | None = None
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
@@ -134,13 +139,14 @@ def build_app(
 
     app = FastAPI(
         title="Tempo Studio",
-        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, engines.reload)),
+        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, engines.reload), library),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
     app.state.grounding = grounding
     app.state.models = models
+    app.state.library = library
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
     guard(app, authenticator)
     request_metrics, paths = RequestMetrics(), [*SIGN_IN_PATHS, "/account"]
@@ -150,6 +156,7 @@ def build_app(
         upload_routes(uploads, owners, max_bytes=max_upload_bytes),
         example_routes(examples),
         status_routes(grounding),
+        library_routes(library),
         chat_routes(grounding, uploads),
         tool_routes(grounding, uploads, authenticator),
     ]
@@ -183,7 +190,7 @@ def build_app(
         gr.Navbar(main_page_name=ground_page.title, visible=bool(store_pages))
         account_badge()
         ground_page.build(blocks)
-        GroundApi(grounding, authenticator).build(ground_page.view)
+        GroundApi(grounding, authenticator, library).build(ground_page.view)
     for page in store_pages:
         with blocks.route(page.title, page.path):
             gr.Navbar(main_page_name=ground_page.title)
@@ -271,7 +278,9 @@ def _readiness(
     return {"model": model, "database": database, "disk": disk}
 
 
-def _lifespan(grounding: GroundingService, promotions: PromotionWatch) -> Callable[[FastAPI], Any]:
+def _lifespan(
+    grounding: GroundingService, promotions: PromotionWatch, library: LibraryService | None
+) -> Callable[[FastAPI], Any]:
     """Load the model and run the periodic tasks while the server runs; stop all work with it."""
 
     async def repeat(task: Callable[[], Any], interval_s: float) -> None:
@@ -289,9 +298,13 @@ def _lifespan(grounding: GroundingService, promotions: PromotionWatch) -> Callab
             asyncio.create_task(repeat(grounding.sweep, SWEEP_INTERVAL_S)),
             asyncio.create_task(repeat(promotions.look, PROMOTION_INTERVAL_S)),
         ]
+        if library is not None:
+            tasks.append(asyncio.create_task(repeat(library.refresh, LIBRARY_INTERVAL_S)))
         try:
             yield
         finally:
+            if library is not None:
+                library.close()
             for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):

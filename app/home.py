@@ -34,6 +34,8 @@ class Home:
         """Exported snapshots of the store."""
         self.exports = root / "exports"
         """Files that the data page made for somebody to take away."""
+        self.library = root / "library"
+        """Encoded clips of offered folders, and their index; made when it is first needed."""
         self.database = root / "cqvh.sqlite3"
         """The embedded database, where no other one is named."""
         self.models = root / "models.json"

@@ -74,7 +74,7 @@ def encode_chunks(
             on_progress("encoding", number / len(windows))
         piece = encode_window(backend, path, info, window, token_budget, allocator, cancel)
         kept_bytes += piece.cache_bytes()
-        encoded.append(replace(piece, cache=None))
+        encoded.append(replace(piece, cache=None, prompt=None))
         pieces.append(piece if kept_bytes <= KEPT_BYTES else None)
     return ChunkedContext(
         times_s=_on_clock([piece.times_s for piece in encoded], windows),

@@ -47,6 +47,17 @@ TemporalPositions = Callable[[list[float]], tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromptTokens:
+    """What a cache was read from, so that it can be read again."""
+
+    ids: list[int]
+    positions: npt.NDArray[np.int64]
+    """int64[3, L]"""
+    visual_tokens: torch.Tensor
+    """[N, (1 + K) W]: in the placeholders' places."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VideoContext:
     """A video that can be asked about without looking at it again."""
 
@@ -72,6 +83,8 @@ class VideoContext:
     """Seconds per stage."""
     sha256: str
     """Of the video file."""
+    prompt: PromptTokens | None = None
+    """None where no model of this process read it."""
 
     @property
     def stamps(self) -> list[str]:
@@ -84,7 +97,7 @@ class VideoContext:
         return self.timeline.marks_s
 
     def cache_bytes(self) -> int:
-        """What holding on to this context costs."""
+        """What its cache takes; the visual tokens of `prompt` are a small share beside it."""
         return cache_bytes(self.cache)
 
 
@@ -295,4 +308,5 @@ def encode_video(
             for stage, (before, after) in zip(stages, pairwise(laps), strict=True)
         },
         sha256=video.sha256,
+        prompt=PromptTokens(ids=prompt.ids, positions=prompt.positions, visual_tokens=visual_tokens),
     )

@@ -238,13 +238,7 @@ class Engine(Backend):
         longest thought before the answer, of models that think (None: the protocol's; 0: none). Raises InputError for a
         bad query or another model's context, Cancelled.
         """
-        if context.model_id != self.model_id:
-            raise InputError(
-                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
-                "again."
-            )
-        if not 0 <= n_best <= MAX_N_BEST:
-            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+        self._check(context, n_best)
         if isinstance(context, ChunkedContext):
             return ask_chunks(
                 self,
@@ -271,6 +265,31 @@ class Engine(Backend):
             thinking_tokens,
             cancel,
         )
+
+    def answer_behind(
+        self,
+        context: VideoContext,
+        query: str,
+        scorers_behind: Callable[[Sequence[int]], NewScorer],
+        *,
+        n_best: int = 0,
+        cancel: threading.Event | None = None,
+    ) -> Answer:
+        """`ask` with scorers of the caller's: `scorers_behind(ids)` makes what makes them behind the context and these
+        ids (`tempo_core.batching`)."""
+        self._check(context, n_best)
+        return self._answer(
+            query, context.timeline, context.end_s, scorers_behind, n_best, True, None, cancel
+        )
+
+    def _check(self, context: VideoContext, n_best: int) -> None:
+        if context.model_id != self.model_id:
+            raise InputError(
+                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
+                "again."
+            )
+        if not 0 <= n_best <= MAX_N_BEST:
+            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
 
     @torch.inference_mode()
     def ask_plain(

@@ -16,14 +16,21 @@ from app.ground.layout import GroundView
 from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
 from app.http.dependencies import Visitor
 from app.http.errors import user_message
+from app.job_queue import Progress
+from app.library.service import LibraryService
 from tempo_core.errors import InputError
 
 
 class GroundApi:
     """The endpoints; they take what the form takes and return one JSON object."""
 
-    def __init__(self, service: GroundingService, authenticator: Authenticator) -> None:
-        self.service, self.authenticator = service, authenticator
+    def __init__(
+        self,
+        service: GroundingService,
+        authenticator: Authenticator,
+        library: LibraryService | None = None,
+    ) -> None:
+        self.service, self.authenticator, self.library = service, authenticator, library
 
     def build(self, view: GroundView) -> None:
         """Publish the endpoints on components that nobody sees."""
@@ -36,6 +43,9 @@ class GroundApi:
         gr.Button(visible=False).click(self.ground_each, form, answer, api_name="ground_each", **public)
         again = [context_id, view.query, view.n_best]
         gr.Button(visible=False).click(self.ask, again, answer, api_name="ask", **public)
+        folder = gr.Textbox(label="folder", visible=False)
+        everywhere = [folder, view.query]
+        gr.Button(visible=False).click(self.ask_library, everywhere, answer, api_name="ask_library", **public)
 
     async def ground(
         self,
@@ -107,6 +117,24 @@ class GroundApi:
             return await _outcome(
                 self.service.ask(user, context_id or "", query or "", settings.n_best, cancel), cancel
             )
+        except Exception as error:
+            raise gr.Error(user_message(error)) from None
+
+    async def ask_library(self, folder: str, query: str, request: gr.Request) -> dict[str, Any]:
+        """One question to all clips of an offered folder (GET /library names them); role visitor."""
+        try:
+            user = self.authenticator.require(request, Role.VISITOR)
+            if self.library is None:
+                raise InputError("No folder of clips is offered here.")
+            cancel, answer = threading.Event(), None
+            try:
+                async with aclosing(self.library.ask(user, folder or "", query or "", cancel)) as steps:
+                    async for step in steps:
+                        answer = None if isinstance(step, Progress) else step
+            finally:
+                cancel.set()
+            assert answer is not None, "the service ends with an answer or with an error"
+            return answer.to_dict()
         except Exception as error:
             raise gr.Error(user_message(error)) from None
 

@@ -12,11 +12,13 @@ from app.ground.engines import EngineStatus
 from app.ground.examples import Example
 from app.ground.service import MAX_N_BEST
 from app.ground.view import EMPTY_RESULT, model_html, status_html
+from app.library.view import index_html
 from app.timeline import Timeline
 from app.ui.json_component import json_component
 from tempo_core.prompt import MAX_QUERY_CHARACTERS
 
 ASSETS = Path(__file__).parent / "assets"
+LIBRARY_ASSETS = Path(__file__).parents[1] / "library" / "assets"
 CHECK_MODEL_EVERY_S = 1.0
 
 
@@ -28,18 +30,30 @@ class TabState:
     """The context that the shown result came from."""
     source: str | None = None
     """The uploaded file that was asked about."""
+    library: str = ""
+    """The folder whose clips were asked."""
+    library_answer: Any = None
+    """What the model said about them (`tempo_core.library.search.LibraryAnswer`)."""
 
 
 class GroundView:
     """The page's components by name, made inside the current Blocks."""
 
-    def __init__(self, examples: list[Example]) -> None:
+    def __init__(self, examples: list[Example], libraries: list[str]) -> None:
         loading = EngineStatus(state="loading", message="Connecting.")
         self.head = gr.HTML(model_html(loading), elem_id="ground-head")
         self.ticker = gr.Timer(CHECK_MODEL_EVERY_S)
         self.state = gr.State(TabState())
         with gr.Row(elem_id="ground"):
             with gr.Column(scale=2, min_width=330, elem_id="ground-form"):
+                self.scope = gr.Radio(
+                    [("One clip", ""), *((f"All clips of {name}", name) for name in libraries)],
+                    value="",
+                    label="Where to look",
+                    visible=bool(libraries),
+                    elem_id="ground-scope",
+                )
+                self.library_line = gr.HTML(index_html(None), visible=False, elem_id="ground-library")
                 self.clip = ClipInput(label="Clip", height=250, elem_id="ground-clip")
                 self.cards = json_component(
                     ASSETS / "example_cards.js",
@@ -71,7 +85,7 @@ class GroundView:
                     self.cancel = gr.Button(
                         "Cancel", interactive=False, elem_id="ground-cancel", min_width=120
                     )
-                with gr.Accordion("Settings", open=False, elem_id="ground-settings"):
+                with gr.Accordion("Settings", open=False, elem_id="ground-settings") as self.settings:
                     self.token_budget = gr.Number(
                         None,
                         label="Token budget",
@@ -95,6 +109,10 @@ class GroundView:
                     self.n_best = gr.Slider(1, MAX_N_BEST, value=5, step=1, label="Ranked windows")
             with gr.Column(scale=5, min_width=330, elem_id="ground-answer"):
                 self.status = gr.HTML(status_html(), elem_id="ground-status")
+                self.ranked = json_component(
+                    LIBRARY_ASSETS / "ranked_moments.js", "ground-ranked", visible=False
+                )
+                """Selects {"rank"} of a moment."""
                 self.timeline = Timeline(elem_id="ground-timeline")
                 with gr.Tabs():
                     with gr.Tab("What it cost"):
@@ -110,6 +128,6 @@ class GroundView:
         """What a question is made of, in the order of the handlers' parameters."""
         self.outputs: list[Any] = [
             *(self.timeline, self.status, self.result, self.curves, self.sizes, self.state),
-            *(self.ask, self.cancel),
+            *(self.ask, self.cancel, self.ranked),
         ]
         """What a run may write to."""

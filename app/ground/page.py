@@ -27,12 +27,15 @@ from app.ground.view import (
 )
 from app.http.errors import user_message
 from app.job_queue import Progress
+from app.library.service import LibraryService, LibraryStatus
+from app.library.view import MAX_SHOWN, answer_line, index_html, ranked_json
 from app.media.library import Clip
 from app.timeline import empty_value, error_value, lane_part, loading_value, timeline_value
 from app.ui.charts import allocation_figure, sizes_figure
 from app.ui.handlers import QUICK, Changes
 from app.ui.tabs import Tabs
 from tempo_core.errors import Cancelled, InputError
+from tempo_core.moments import Moment
 
 
 class GroundPage:
@@ -41,9 +44,15 @@ class GroundPage:
     title, path, role = "Ground", "/", Role.VISITOR
 
     def __init__(
-        self, service: GroundingService, authenticator: Authenticator, examples: list[Example]
+        self,
+        service: GroundingService,
+        authenticator: Authenticator,
+        examples: list[Example],
+        library: LibraryService | None = None,
     ) -> None:
+        """`library` has the folders that may be asked as a whole; None: there are none."""
         self.service, self.authenticator, self.examples = service, authenticator, examples
+        self.library = library
         self.tabs = Tabs()
         self.view: GroundView
 
@@ -52,11 +61,12 @@ class GroundPage:
 
     def build(self, blocks: gr.Blocks) -> None:
         """Lay the page out inside `blocks` and connect every event."""
-        view = self.view = GroundView(self.examples)
+        libraries = [] if self.library is None else list(self.library.folders)
+        view = self.view = GroundView(self.examples, libraries)
         gr.on(
             [view.ask.click, view.query.submit],
             self.ask,
-            [*view.form, view.models],
+            [*view.form, view.models, view.scope],
             [*view.outputs, view.head],
             api_name="page_ask",
             **QUICK,
@@ -65,8 +75,12 @@ class GroundPage:
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
-        view.ticker.tick(self.model_status, None, [view.head, view.ticker, view.models], **quick)
-        blocks.load(self.arrive, None, [view.head, view.ticker, view.models, *view.outputs], **quick)
+        scoped = [view.clip, view.cards, view.models, view.settings, view.library_line, view.ticker]
+        view.scope.change(self.scope_changed, view.scope, [*scoped, *view.outputs], **quick)
+        view.ranked.select(self.open_moment, view.state, [*view.outputs, view.head], **QUICK)
+        status = [view.head, view.ticker, view.models, view.library_line]
+        view.ticker.tick(self.model_status, view.scope, status, **quick)
+        blocks.load(self.arrive, None, [*status, *view.outputs], **quick)
         blocks.unload(self.leave)
 
     async def ask(
@@ -78,11 +92,16 @@ class GroundPage:
         step_s: float | None,
         n_best: float,
         models: list[str] | None,
+        scope: str | None,
         request: gr.Request,
     ) -> AsyncIterator[Changes]:
         """Answer the form; role visitor."""
         try:
             user = self.authenticator.require(request, Role.VISITOR)
+            if scope:
+                async for change in self._ask_library(user, scope, query or "", request):
+                    yield change
+                return
             if not clip:
                 raise InputError(
                     "There is no clip yet. Upload one, record one, or choose an example, then ask."
@@ -104,6 +123,81 @@ class GroundPage:
         finally:
             self.tabs.end(user, request, cancel)
 
+    async def _ask_library(
+        self, user: User, name: str, query: str, request: gr.Request
+    ) -> AsyncGenerator[Changes, None]:
+        """Answer a question to all clips of a folder."""
+        view = self.view
+        if self.library is None:
+            raise InputError("No folder of clips is offered here. Reload the page.")
+        cancel = self.tabs.begin(user, request)
+        running = {view.ask: gr.update(interactive=False), view.cancel: gr.update(interactive=True)}
+        try:
+            async with aclosing(self.library.ask(user, name, query, cancel)) as steps:
+                async for step in steps:
+                    if isinstance(step, Progress):
+                        line = "Asking every clip." if step.stage == "answering" else progress_line(step)
+                        yield {view.status: status_html(line, progress=step), **running}
+                        running = {}
+                        continue
+                    shown = step.moments[:MAX_SHOWN]
+                    value = ranked_json(step, self.library.pictures(step, shown))
+                    yield {
+                        **self._cleared(),
+                        view.timeline: empty_value("Choose a moment above: its clip is shown here."),
+                        view.status: status_html(answer_line(step), done=True),
+                        view.ranked: gr.update(value=value, visible=step.is_understood),
+                        view.state: TabState(library=name, library_answer=step),
+                        **self._buttons("Ask another"),
+                    }
+        except Cancelled:
+            yield {
+                view.status: status_html("Cancelled. The question is still there."),
+                **self._buttons("Ask"),
+            }
+        except Exception as error:
+            yield {view.status: status_html(user_message(error), error=True), **self._buttons("Ask")}
+        finally:
+            self.tabs.end(user, request, cancel)
+
+    async def open_moment(
+        self, state: TabState, request: gr.Request, event: gr.EventData
+    ) -> AsyncIterator[Changes]:
+        """Show a listed moment's clip, at the moment; role visitor."""
+        user = self.authenticator.require(request, Role.VISITOR)
+        rank, answer = int(event._data["rank"]), state.library_answer
+        if self.library is None or answer is None or not 0 <= rank < len(answer.moments):
+            return
+        item = answer.moments[rank]
+        cancel = self.tabs.begin(user, request)
+        steps = self.service.ground(user, self.library.question(state.library, item, answer.query), cancel)
+        changes = self._show(steps, answer.query, state, is_comparison=False, selected=item.moment)
+        try:
+            async with aclosing(changes):
+                async for change in changes:
+                    yield change
+        finally:
+            self.tabs.end(user, request, cancel)
+
+    async def scope_changed(self, scope: str | None, request: gr.Request) -> Changes:
+        """Look at one clip, or at all clips of a folder; role visitor."""
+        self.tabs.cancel(self.authenticator.require(request, Role.VISITOR), request)
+        view, is_single = self.view, not scope
+        status = self._library_status(scope)
+        return {
+            **self._cleared(),
+            view.clip: gr.update(visible=is_single),
+            view.cards: gr.update(visible=is_single and bool(self.examples)),
+            view.models: gr.update(visible=is_single and bool(self.service.offered())),
+            view.settings: gr.update(visible=is_single),
+            view.library_line: gr.update(value=index_html(status), visible=not is_single),
+            view.ticker: gr.Timer(active=True),
+        }
+
+    def _library_status(self, scope: str | None) -> LibraryStatus | None:
+        statuses = [] if self.library is None else self.library.statuses()
+        return next((status for status in statuses if status.name == scope), None)
+
     async def _show(
         self,
         steps: AsyncIterator[Progress | Clip | Outcome | ModelFailure],
@@ -111,8 +205,12 @@ class GroundPage:
         state: TabState,
         *,
         is_comparison: bool,
+        selected: Moment | None = None,
     ) -> AsyncGenerator[Changes, None]:
-        """The service's events as changes of the page. Before the first event nothing of an earlier result changes."""
+        """The service's events as changes of the page. Before the first event nothing of an earlier result changes.
+
+        `selected` is the moment that the timeline goes to.
+        """
         view = self.view
         clip: Clip | None = None
         started = False
@@ -146,6 +244,8 @@ class GroundPage:
                     outcomes.append(step)
                     first = outcomes[0]
                     value = timeline_value(first.answer, first.clip, first.strip, first.context)
+                    if selected in first.answer.moments:
+                        value["selected"] = first.answer.moments.index(selected)
                     if len(outcomes) + len(failures) > 1:
                         value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
                     answer_changes = {
@@ -165,7 +265,10 @@ class GroundPage:
             }
         except Cancelled:
             line = status_html("Cancelled. The clip and the question are still there.")
-            yield {**self._cleared(), view.status: line}
+            cleared = self._cleared()
+            if state.library:  # the list of moments stays
+                cleared |= {view.state: state, view.ranked: gr.skip()}
+            yield {**cleared, view.status: line}
         except Exception as error:
             message = user_message(error)
             changes = {view.status: status_html(message, error=True)}
@@ -173,7 +276,7 @@ class GroundPage:
                 changes |= {
                     view.timeline: error_value(message, query=query, clip=clip),
                     view.result: EMPTY_RESULT,
-                    view.state: TabState(),
+                    view.state: state if state.library else TabState(),
                     **self._buttons("Ask"),
                 }
             yield changes
@@ -194,6 +297,7 @@ class GroundPage:
             view.curves: None,
             view.sizes: None,
             view.state: TabState(),
+            view.ranked: gr.update(value="null", visible=False),
             **self._buttons("Ask"),
         }
 
@@ -222,21 +326,25 @@ class GroundPage:
             changes[self.view.clip] = str(example.path)
         return changes
 
-    async def model_status(self, request: gr.Request) -> Changes:
-        """How the model is; asked again until it is settled. Role visitor."""
+    async def model_status(self, scope: str | None, request: gr.Request) -> Changes:
+        """How the model and the folder in question are; asked again until they are settled. Role visitor."""
         self.authenticator.require(request, Role.VISITOR)
-        status = self.service.engines.status
+        status, library_status = self.service.engines.status, self._library_status(scope)
+        is_indexing = library_status is not None and library_status.is_indexing
         offered = self.service.offered()
         choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
         return {
             self.view.head: model_html(status),
-            self.view.ticker: gr.Timer(active=status.state == "loading"),
-            self.view.models: gr.update(choices=choices, value=[""], visible=bool(offered)),
+            self.view.ticker: gr.Timer(active=status.state == "loading" or is_indexing),
+            self.view.models: gr.skip()
+            if scope
+            else gr.update(choices=choices, value=[""], visible=bool(offered)),
+            self.view.library_line: gr.update(value=index_html(library_status)),
         }
 
     async def arrive(self, request: gr.Request) -> Changes:
         """A fresh page: nothing of anybody else's is baked into it. Role visitor."""
-        return {**await self.model_status(request), **self._cleared()}
+        return {**await self.model_status(None, request), **self._cleared()}
 
     async def leave(self, request: gr.Request) -> None:
         """The tab was closed."""

@@ -84,6 +84,8 @@ class Question:
     settings: Settings
     model: str = ""
     """The name of an offered model; empty: the served one."""
+    load_context: Callable[[Any], Any] | None = None
+    """Gives an engine's context of the clip where it was encoded before, else None."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,6 +238,11 @@ class GroundingService:
             if load is not None:
                 job.report("loading")
                 answering = self.engines.other(name, load)
+            if question.load_context is not None:
+                job.report("answering")
+                context = question.load_context(answering)
+                if context is not None:
+                    return answering.ask(context, query, n_best=settings.n_best, cancel=job.cancel), context
             if stored is None or stored.context.model_id != answering.model_id:
                 return self.encode_and_ask(job, clip, query, settings, engine=answering)
             job.report("answering")

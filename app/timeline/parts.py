@@ -250,6 +250,8 @@ class TimelineValue(Part):
     """None where the model does not say which words it was taught, and before an answer."""
     lanes: Annotated[list[LanePart], Field(max_length=3)] = Field(default_factory=list)
     """Every model's answer where several were asked, the one of `moments` first."""
+    selected: Annotated[int, Field(ge=0)] | None = None
+    """The moment that is selected, and gone to, when the value is shown."""
     edit: EditPart | None = None
     """What is edited; the read-only timeline does without."""
 

@@ -31,6 +31,7 @@ def empty_value(message: str | None = None) -> Value:
         "ranked": [],
         "refusal": None,
         "understood": None,
+        "selected": None,
     }
 
 

@@ -14,6 +14,7 @@ const EMPTY = {
   ranked: [],
   refusal: null,
   understood: null,
+  selected: null,
 };
 
 export class State {

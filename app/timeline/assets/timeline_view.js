@@ -283,6 +283,9 @@ export class TimelineView {
     this.slider.setAttribute("aria-disabled", String(!state.hasAxis));
     this.root.dataset.axis = String(state.hasAxis);
     this.legend.hidden = !state.value.frames;
+    const isNew = this.rev !== state.value.rev;
+    this.rev = state.value.rev;
+    if (isNew && state.value.moments[state.value.selected]) this.selectMoment(state.value.selected);
     this.showWords();
   }
 

@@ -1,0 +1,1 @@
+"""Folders of clips that an administrator offers, and questions to all clips of one."""

@@ -1,0 +1,82 @@
+"""What the Ground page says about folders of clips: lines, and the list of moments as JSON."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from app.library.service import LibraryStatus
+from app.ui.templates import macros
+from tempo_core.command_line import clock
+
+if TYPE_CHECKING:
+    from tempo_core.library.search import LibraryAnswer
+
+MAX_SHOWN = 48
+"""Moments that the page lists; the API has them all."""
+
+html = macros("library/view.html")
+
+
+def index_html(status: LibraryStatus | None) -> str:
+    """How far a folder is, with a bar while it is encoded."""
+    return "" if status is None else str(html.index(status, index_line(status)))
+
+
+def index_line(status: LibraryStatus) -> str:
+    """One sentence about a folder."""
+    if status.message:
+        return status.message
+    problems = f" {status.problems} cannot be read." if status.problems else ""
+    if not status.is_indexing:
+        clips = "1 clip is" if status.clips == 1 else f"{status.clips} clips are"
+        return f"{clips} ready.{problems}"
+    if not status.clips:
+        return "Looking through the folder."
+    left = ""
+    if status.seconds_left is not None:
+        minutes = status.seconds_left / 60
+        left = (
+            f", about {minutes:.0f} min left"
+            if minutes >= 1.5
+            else f", about {status.seconds_left:.0f} s left"
+        )
+    return f"{status.ready} of {status.clips} clips are ready{left}. Questions go to those.{problems}"
+
+
+def answer_line(answer: "LibraryAnswer") -> str:
+    """What to say when the answer is there."""
+    if answer.understood is not None and not answer.is_understood:
+        return answer.understood.sentence
+    in_clips = len({item.clip for item in answer.moments})
+    asked = in_clips + len(answer.without)
+    if not answer.moments:
+        result = f"In none of {asked} clips"
+    else:
+        moments = "1 moment" if len(answer.moments) == 1 else f"{len(answer.moments)} moments"
+        result = f"{moments} in {in_clips} of {asked} clips"
+    problems = f" {len(answer.problems)} could not be asked." if answer.problems else ""
+    return f"{result}. Answered in {answer.elapsed_s:.1f} s.{problems}"
+
+
+def ranked_json(answer: "LibraryAnswer", pictures: Sequence[bytes]) -> str:
+    """The first moments with their pictures, and the clips without any, as the component reads them."""
+    shown = answer.moments[: len(pictures)]
+    hidden = len(answer.moments) - len(shown)
+    return json.dumps(
+        {
+            "moments": [
+                {
+                    "clip": item.clip,
+                    "times": f"{clock(item.moment.start_s)} to {clock(item.moment.end_s)}",
+                    "probability": f"{item.probability:.2f}",
+                    "picture": base64.b64encode(picture).decode(),
+                }
+                for item, picture in zip(shown, pictures, strict=True)
+            ],
+            "note": "" if answer.is_calibrated else "P is the model's own figure, not calibrated.",
+            "more": f"{hidden} more are less probable." if hidden else "",
+            "without": list(answer.without)[:200],
+            "without_count": len(answer.without),
+        }
+    )
