@@ -7,6 +7,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -96,15 +97,14 @@ def measure_questions(engine: Engine, folder: Path, index: ClipIndex) -> dict[st
     figures = []
     for question in QUESTIONS:
         begin_cpu_s = cpu_s()
-        seconds, answer = timed(lambda question=question: ask_library(engine, folder, index, question))
+        seconds, answer = timed(partial(ask_library, engine, folder, index, question))
         figures.append((seconds, cpu_s() - begin_cpu_s, answer))
     entries = list(index.entries(folder, engine, EncodingSettings()).values())[:48]
-    stored = [index.contexts.load(entry.context_key or "", engine) for entry in entries]
+    stored: list[Any] = [index.contexts.load(entry.context_key or "", engine) for entry in entries]
     alone_s = equal = 0.0
     together = figures[0][2]
     for entry, context in zip(entries, stored, strict=True):
-        assert context is not None, "the clip was encoded"
-        seconds, answer = timed(lambda context=context: engine.ask(context, QUESTIONS[0], n_best=0))
+        seconds, answer = timed(partial(engine.ask, context, QUESTIONS[0], n_best=0))
         alone_s += seconds
         moments = sorted(item.moment for item in together.moments if item.clip == entry.name)
         equal += moments == answer.moments
@@ -112,13 +112,12 @@ def measure_questions(engine: Engine, folder: Path, index: ClipIndex) -> dict[st
 
     batch_s = 0.0
     for start in range(0, len(stored), 16):
-        batch: Any = stored[start : start + 16]
-        batch_s += timed(lambda batch=batch: ask_batch(engine, batch, QUESTIONS[0]))[0]
-    ranked_s, _ = timed(lambda: [engine.ask(context, QUESTIONS[0], n_best=5) for context in stored[:16]])
-    greedy_s, _ = timed(lambda: [engine.ask(context, QUESTIONS[0], n_best=0) for context in stored[:16]])
-    both: Any = stored[:16]
-    batched_ranked_s, _ = timed(lambda: ask_batch(engine, both, QUESTIONS[0], n_best=5))
-    batched_greedy_s, _ = timed(lambda: ask_batch(engine, both, QUESTIONS[0]))
+        batch_s += timed(partial(ask_batch, engine, stored[start : start + 16], QUESTIONS[0]))[0]
+    first = stored[:16]
+    ranked_s, _ = timed(lambda: [engine.ask(context, QUESTIONS[0], n_best=5) for context in first])
+    greedy_s, _ = timed(lambda: [engine.ask(context, QUESTIONS[0], n_best=0) for context in first])
+    batched_ranked_s, _ = timed(lambda: ask_batch(engine, first, QUESTIONS[0], n_best=5))
+    batched_greedy_s, _ = timed(lambda: ask_batch(engine, first, QUESTIONS[0]))
     return {
         "ask_s": round(max(figure[0] for figure in figures), 2),
         "ask_cpu_s": round(max(figure[1] for figure in figures), 2),
@@ -142,10 +141,10 @@ def measure_entries(engine: Engine, folder: Path, index: ClipIndex) -> dict[str,
         files = ContextFiles(index.home / f"entries-{name}")
         files.save("a", context)
         files.load("a", engine)
-        seconds, _ = timed(lambda files=files: [files.load("a", engine) for _ in range(10)])
+        seconds, _ = timed(partial(load_often, files, engine))
         data = files.path("a").read_bytes()
-        zlib_s, packed = timed(lambda data=data: zlib.compress(data, 1))
-        unpack_s, _ = timed(lambda packed=packed: zlib.decompress(packed))
+        zlib_s, packed = timed(partial(zlib.compress, data, 1))
+        unpack_s, _ = timed(partial(zlib.decompress, packed))
         figures |= {
             f"entry_{name}_mb": round(len(data) / 1e6, 3),
             f"entry_{name}_load_ms": round(seconds * 100, 1),
@@ -156,6 +155,12 @@ def measure_entries(engine: Engine, folder: Path, index: ClipIndex) -> dict[str,
     contexts_module.SMALL_CACHE_BYTES = small_bytes
     encode_s, _ = timed(lambda: encode_file(engine, sorted(folder.iterdir())[0]))
     return {**figures, "encode_ms": round(encode_s * 1000, 1)}
+
+
+def load_often(files: ContextFiles, engine: Engine) -> None:
+    """Load one entry ten times."""
+    for _ in range(10):
+        files.load("a", engine)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

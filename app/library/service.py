@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class LibraryService:
                     workers=READERS,
                     only_new=True,
                     cancel=self._cancel,
-                    on_progress=lambda progress, name=name: self._follow(name, progress),
+                    on_progress=partial(self._follow, name),
                     run=self._run_in_turn,
                 )
             except Cancelled:

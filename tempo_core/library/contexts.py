@@ -101,15 +101,18 @@ class ContextFiles:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
-            return self._discard(path, str(error))
+            self._discard(path, str(error))
+            return None
         if metadata.get("key") != key or metadata.get("digest") != _digest(metadata, tensors):
-            return self._discard(path, "its digest is another")
+            self._discard(path, "its digest is another")
+            return None
         with contextlib.suppress(OSError):
             os.utime(path)  # the time of its last use; another process may have removed it meanwhile
         try:
             return _unpacked(json.loads(metadata["context"]), tensors, engine)
         except (KeyError, ValueError, TypeError) as error:  # whole, but written by other code
-            return self._discard(path, f"{type(error).__name__}: {error}")
+            self._discard(path, f"{type(error).__name__}: {error}")
+            return None
 
     def save(self, key: str, context: VideoContext, *, used_before_s: float = float("inf")) -> bool:
         """Write an entry; entries that were last used before `used_before_s` (seconds since 1970) make room.
@@ -273,5 +276,5 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) ->
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

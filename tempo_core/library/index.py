@@ -326,7 +326,8 @@ def index_folder(
                 )
                 report.problems[name] = problem
                 entry = Entry(name=name, size=size, mtime_ns=mtime_ns, problem=problem)
-            future = video = context = None  # frames and caches of one clip at a time
+            del future
+            video = context = None  # frames and caches of one clip at a time
             index.save(folder, engine, settings, entry, sheet)
             if on_progress is not None:
                 left_s = (time.perf_counter() - begin_s) / count * (total - count)
