@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ from tempo_core.chunks import ChunkedContext
 from tempo_core.context import PromptTokens, VideoContext
 from tempo_core.decoding import read_prompt
 from tempo_core.engine import Engine
+from tempo_core.files import write_whole
 from tempo_core.protocols.base import Timeline
 
 logger = logging.getLogger(__name__)
@@ -127,14 +127,10 @@ class ContextFiles:
         data = save(tensors, metadata)
         if not self._make_room(len(data), used_before_s):
             return False
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd, part = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
         try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-            os.replace(part, self.path(key))
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(self.path(key), data)
         except OSError as error:  # a full disk: the clip is encoded again when it is asked
-            Path(part).unlink(missing_ok=True)
             logger.warning("an encoded clip could not be stored: %s", error.strerror)
             return False
         return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.files import move
 from tempo_core.library.editing import Shot
 from tempo_core.proxy import normalise
 from tempo_core.video import DEFAULT_LIMITS, probe, read_file
@@ -95,7 +96,7 @@ def _copy(shot: Shot, stem: Path, cancel: threading.Event | None) -> tuple[Path,
             cancel=cancel,
         )
         os.close(answer.output)
-        os.replace(part, file)
+        move(Path(part), file)
     finally:
         Path(part).unlink(missing_ok=True)
     return file, answer.result["start_s"]

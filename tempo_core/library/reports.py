@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tempo_core.command_line import clock
 from tempo_core.errors import InputError, VideoError
+from tempo_core.files import write_whole
 from tempo_core.library.editing import Shot, edl, fcpxml
 from tempo_core.library.index import ClipIndex
 from tempo_core.library.search import LibraryAnswer
@@ -52,10 +53,8 @@ def write_report(
         text = page(answer, index, path.parent)
     else:
         text = (edl if suffix == ".edl" else fcpxml)(shots(), answer.query, drop=drop)
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(part, path)
+        write_whole(path, text.encode("utf-8", "replace"))
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}. Choose another place.") from error
 

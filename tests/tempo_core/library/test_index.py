@@ -37,10 +37,10 @@ def test_a_bad_clip_is_named_and_the_others_go_on(
 ) -> None:
     folder = tmp_path / "clips"
     shutil.copytree(two_clips, folder)
-    (folder / "a-bad.mp4").write_text("no video")
+    (folder / "a-bad.mp4").write_text("no video " * 100)
     (folder / "empty.mp4").touch()
     (folder / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    (folder / ".hidden.mp4").write_text("no video")
+    (folder / ".hidden.mp4").write_text("no video " * 100)
     report = index_folder(engine, folder, index)
     assert report.encoded == ["a.mp4", "later/b.mp4"]
     assert list(report.problems) == ["a-bad.mp4", "empty.mp4"]
@@ -122,7 +122,7 @@ def test_a_server_leaves_alone_what_failed(
 ) -> None:
     folder = tmp_path / "clips"
     shutil.copytree(two_clips, folder)
-    (folder / "bad.mp4").write_text("no video")
+    (folder / "bad.mp4").write_text("no video " * 100)
     index_folder(engine, folder, index)
     again = index_folder(engine, folder, index, only_new=True)
     assert (again.encoded, again.unchanged, list(again.problems)) == ([], 2, ["bad.mp4"])
