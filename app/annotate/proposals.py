@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from annotations.errors import StoreError
 from annotations.proposers import may_propose, model_name, named_proposals
 from annotations.records import Plant, Prediction, Proposal, ProposedMoment, Query
 from annotations.source_worth import SourceWorth, source_worth
@@ -117,6 +118,8 @@ class Proposals:
                     return ProposalState(state="ready", proposal=result_of(job))
                 except Cancelled:
                     return ProposalState(state="waiting", message="The model was interrupted.")
+                except StoreError as error:  # it may be back when somebody asks again
+                    return ProposalState(state="waiting", message=user_message(error))
                 except Exception as error:
                     message = self._failures[query.id, status.model_id] = user_message(error)
                     return ProposalState(state="failed", message=message)

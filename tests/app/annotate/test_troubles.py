@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from annotations import checks
+from annotations.errors import DatabaseAway
 from tests.annotations import postgresql
 from tests.annotations.conftest import execute, postgresql_url
-from tests.app.annotating import Bench, edit_of, fill, open_bench, row
+from tests.app.annotating import Bench, annotator_with, edit_of, fill, open_bench, row, until
 
 
 @pytest.fixture
@@ -109,3 +110,29 @@ def test_a_clock_that_jumps_changes_neither_the_order_of_versions_nor_a_loan(
         assert bench.get(f"/queries/{lent}").json()["edit"]["parent_id"] == second.json()["correction_id"]
         assert bench.post("/next", {"op_id": "b"}).json()["item"]["edit"]["query_id"] == lent
         assert checks.problems(bench.store) == []
+
+
+def test_a_proposal_that_could_not_be_stored_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_bench(tmp_path / "home") as bench:
+        fill(bench.store, bench.home, [row(1, "clip")])
+        propose, failures = bench.store.propose, [DatabaseAway("The database does not answer.")] * 2
+
+        def fail_first(*values: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return propose(*values, **options)
+
+        monkeypatch.setattr(bench.store, "propose", fail_first)
+        who = f"{annotator_with('original-first')}/annotator"
+        bench.ready(1, who=who)
+        states = set()
+
+        def ask() -> str:
+            states.add(state := bench.get("/queries/1/proposal", who=who).json()["state"])
+            return state
+
+        until(ask, lambda state: state == "ready")
+        assert states <= {"waiting", "computing", "ready"}
+        assert len(bench.store.proposals(1)) == 1
