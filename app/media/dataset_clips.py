@@ -240,23 +240,22 @@ class DatasetClips:
             vids = self._ahead.pop(owner)
             if vids[1:]:
                 self._ahead[owner] = vids[1:]  # behind the others
-        video = self._registered(vids[0])
-        if video is not None:
+        try:
+            video = self._registered(vids[0])
             with self._lock:
-                is_known = video.sha256 in self._ready or video.sha256 in self._jobs
-            try:
-                if not is_known:
-                    ready = self._prepare_in_lane(video, job)
-                    with self._lock:
-                        self._ready[video.sha256] = ready
-            except _HandedOver:
-                pass  # the other lane goes on with it
-            except Cancelled:
+                is_known = video is None or video.sha256 in self._ready or video.sha256 in self._jobs
+            if video is not None and not is_known:
+                ready = self._prepare_in_lane(video, job)
                 with self._lock:
-                    self._works_ahead = False
-                raise
-            except TempoError as error:
-                logger.warning("the clip %s was not made in advance: %s", vids[0], error)
+                    self._ready[video.sha256] = ready
+        except _HandedOver:
+            pass  # the other lane goes on with it
+        except Cancelled:
+            with self._lock:
+                self._works_ahead = False
+            raise
+        except TempoError as error:  # of the store too, which may be away for a while
+            logger.warning("the clip %s was not made in advance: %s", vids[0], error)
         self._submit_ahead()
 
     def prepare_in_turn(

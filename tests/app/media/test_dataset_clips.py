@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from annotations.errors import DatabaseAway
 from annotations.store import Store
 from app.job_queue import JobQueue
 from app.media.clips import draw_strip, prepare_clip
@@ -156,6 +157,29 @@ def test_the_next_rows_are_prepared_ahead_and_the_newest_list_counts(
         assert settled(dataset_clips, "c").ready is not None
         # What was begun is finished; what is on screen goes before what is for later.
         assert [vid for vid in order if vid != "a"] == ["d", "c"]
+
+
+def test_clips_are_prepared_ahead_again_after_the_store_was_away(
+    tmp_path: Path, job_queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(":memory:") as store:
+        store.import_rows([row(n, vid) for n, vid in enumerate("ab")], dataset="d", op_id="d")
+        dataset_clips = shelf_of(tmp_path, job_queue, store)
+        for vid in "ab":
+            write_clip(tmp_path / "videos" / f"{vid}.mp4")
+        dataset_clips.scan_folder(at_once=True)
+        asked, find = threading.Event(), store.video
+
+        def fail(vid: str) -> None:
+            asked.set()
+            raise DatabaseAway("The database does not answer.")
+
+        monkeypatch.setattr(store, "video", fail)
+        dataset_clips.prepare_ahead("ada", ["a"])
+        assert asked.wait(600)
+        monkeypatch.setattr(store, "video", find)
+        dataset_clips.prepare_ahead("ada", ["b"])
+        until(lambda: len(dataset_clips._ready), lambda count: count == 1)
 
 
 def test_somebody_who_says_look_again_waits_for_no_interval(tmp_path: Path, job_queue: JobQueue) -> None:
