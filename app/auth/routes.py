@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from annotations.errors import StoreError
 from app.auth.accounts import TooManyAttempts, WrongPassword
 from app.auth.sessions import BROWSER_S, LONGEST_S
 from app.auth.users import (
@@ -22,7 +23,7 @@ from app.auth.users import (
     VisitorCookies,
 )
 from app.http.dependencies import CurrentUser, prepare_app
-from app.http.errors import NO_STORE, OPENAI_PREFIX, error_response, openai_error_response
+from app.http.errors import NO_STORE, OPENAI_PREFIX, error_response, openai_error_response, user_message
 from app.http.middleware import CsrfCheck, SecurityHeaders
 from app.http.operations import ACCOUNT_KEY
 from app.ui.templates import macros
@@ -78,17 +79,28 @@ class LoginRequired:
         if scope["type"] != "http":
             raise RuntimeError(f"the app speaks HTTP only; got {scope['type']}")
         request = Request(scope)
-        user = self.authenticator.resolve(request)
+        wants_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        try:
+            user = self.authenticator.resolve(request)
+        except StoreError as error:  # nobody knows who is signed in; the app's own handlers stand behind this
+            response: Response = error_response(error)
+            if scope["path"].startswith(OPENAI_PREFIX):
+                response = openai_error_response(error)
+            if wants_page:
+                html = pages.no_answer(user_message(error))
+                response = HTMLResponse(html, status_code=response.status_code, headers=PAGE_HEADERS)
+            await response(scope, receive, send)
+            return
         if user is not None:
             scope.setdefault("state", {}).update({ACCOUNT_KEY: user.id, USER_KEY: user})
         if scope["path"] in OPEN_PATHS or user is not None:
             await self.app(scope, receive, send)
             return
         unknown = NotSignedIn("You are signed out. Sign in and try again.")
-        response: Response = error_response(unknown)
+        response = error_response(unknown)
         if scope["path"].startswith(OPENAI_PREFIX):
             response = openai_error_response(unknown)
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        if wants_page:
             query = f"?{request.url.query}" if request.url.query else ""
             next_path = quote(request.url.path + query, safe="/")
             response = RedirectResponse(f"/sign-in?next={next_path}", status_code=303)
@@ -101,7 +113,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     accounts = authenticator.accounts
 
     def form_page(
-        next_path: str, name: str = "", error: Exception | None = None, status: int = 200
+        next_path: str, name: str = "", error: Exception | str | None = None, status: int = 200
     ) -> Response:
         html = pages.sign_in(next_path, name[:64], error, authenticator.anonymous)
         return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS)
@@ -139,6 +151,8 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             response = form_page(next_path, name, error, 429)
             response.headers["retry-after"] = str(int(error.wait_s) + 1)
             return response
+        except StoreError as error:
+            return form_page(next_path, name, user_message(error), 503)
         end_session(request)
         response = RedirectResponse(next_path, status_code=303)
         secure = request.url.scheme == "https"

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from annotations.errors import DatabaseAway
 from app.auth.routes import guard, local_path
 from app.auth.sessions import BROWSER_S, IDLE_S, LONGEST_S
 from app.auth.throttle import RULES
@@ -202,6 +203,43 @@ def test_sessions_end_on_their_own(browser: TestClient, people: People) -> None:
     sign_in(browser)
     people.clock.pass_s(IDLE_S)
     assert browser.get("/annotate").status_code == 401
+
+
+def test_while_the_store_is_away_nobody_is_signed_out_and_each_kind_of_client_is_told(
+    browser: TestClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(browser)
+    sentence = "The database does not answer."
+
+    def fail(*_: object) -> None:
+        raise DatabaseAway(f"{sentence} It is /srv/home/cqvh.sqlite3.")
+
+    with monkeypatch.context() as away:
+        away.setattr(people.store, "account", fail)
+        away.setattr(people.store, "accounts", fail)
+        program, page = browser.get("/annotate"), browser.get("/annotate", headers={"accept": "text/html"})
+        chat, form = browser.get("/v1/models"), sign_in(browser)
+    assert [answer.status_code for answer in (program, page, chat)] == [503, 503, 503]
+    assert program.json() == {"error": f"{sentence} It is cqvh.sqlite3."}
+    assert chat.json()["error"]["message"] == f"{sentence} It is cqvh.sqlite3."
+    assert sentence in page_text(page.text)
+    assert "/srv" not in page.text + form.text
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert form.status_code == 503
+    assert browser.get("/annotate").json() == "ada", "the session goes on"
+
+
+def test_a_sign_in_while_the_store_is_away_keeps_the_name(
+    browser: TestClient, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseAway("The database does not answer.")
+
+    monkeypatch.setattr(people.store, "accounts", fail)
+    form = sign_in(browser, next="/annotate")
+    assert form.status_code == 503
+    assert "The database does not answer." in page_text(form.text)
+    assert (Fields.of(form.text)["name"], Fields.of(form.text)["next"]) == ("ada", "/annotate")
 
 
 def test_a_disabled_account_is_out_at_its_next_request(browser: TestClient, people: People) -> None:
