@@ -22,7 +22,9 @@ from tempo_core.prompt import clean_query
 from tempo_core.vocabulary import Understanding
 
 BATCH_CLIPS = 16
-"""Clips that are asked in one go, and are held in memory together."""
+"""Most clips that are asked in one go."""
+BATCH_BYTES = 256 * 2**20
+"""No further clip joins those whose caches take so much; they are held twice while they are asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,23 +154,31 @@ def ask_library(
             problems[entry.name] = str(error)
             return None
 
-    for start in range(0, len(entries), BATCH_CLIPS):
-        batch = entries[start : start + BATCH_CLIPS]
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped while the clips were asked.")
-        contexts = {entry.name: context for entry in batch if (context := load(entry)) is not None}
+    def ask(contexts: dict[str, VideoContext]) -> None:
+        """Ask clips by name, and write down what is said of each."""
         answers = ask_batch(engine, list(contexts.values()), query, cancel=cancel)
         for (name, context), answer in zip(contexts.items(), answers, strict=True):
             ends_s[name] = context.end_s
             relevance = answer.relevance if answer.relevance is not None else 1.0
-            notes += [note for note in answer.notes if note not in notes]
+            notes.extend(note for note in answer.notes if note not in notes)
             if not answer.moments:
                 without[name] = relevance
-            moments += [
+            moments.extend(
                 ClipMoment(clip=name, moment=moment, probability=relevance, confidence=confidence)
                 for moment, confidence in zip(answer.moments, answer.confidences, strict=True)
-            ]
-        on_progress(start + len(batch), len(entries))
+            )
+
+    batch: dict[str, VideoContext] = {}
+    for number, entry in enumerate(entries, start=1):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped while the clips were asked.")
+        if (context := load(entry)) is not None:
+            batch[entry.name] = context
+        n_bytes = sum(context.cache_bytes() for context in batch.values())
+        if len(batch) == BATCH_CLIPS or n_bytes > BATCH_BYTES or number == len(entries):
+            ask(batch)
+            batch = {}
+            on_progress(number, len(entries))
     moments.sort(key=lambda item: (-item.probability, -(item.confidence or 0.0), item.clip, item.moment))
     return LibraryAnswer(
         query=query,

@@ -1,8 +1,13 @@
 """A folder's index: what was done stays done, what changed is done anew, and one bad clip stops nobody."""
 
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +141,29 @@ def test_a_server_leaves_alone_what_failed(
     mended = index_folder(engine, folder, index, only_new=True, run=run)
     assert (mended.encoded, mended.unchanged, mended.problems) == (["bad.mp4"], 2, {})
     assert runs == []  # the same content is encoded already
+
+
+def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: Path) -> None:
+    folder, home = tmp_path / "clips", tmp_path / "home"
+    folder.mkdir()
+    for number in range(20):  # the same pictures with other bytes behind them
+        box = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
+        (folder / f"{number:02d}.mp4").write_bytes((two_clips / "a.mp4").read_bytes() + box)
+    command = [sys.executable, "-m", "tempo_core", "index", str(folder), "--checkpoint", str(checkpoint)]
+    environment = {**os.environ, "TEMPO_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    contexts = home / "library" / "contexts"
+    while process.poll() is None and not list(contexts.glob("*.safetensors")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "What is encoded is kept" in errors
+    assert "Traceback" not in errors
+    done = len(list(contexts.glob("*.safetensors")))
+    assert 1 <= done < 20
+    again = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    report = json.loads(again.stdout)
+    assert len(report["encoded"]) + report["unchanged"] == 20
+    assert done - 1 <= report["unchanged"] < 20
+    assert report["problems"] == []
