@@ -184,8 +184,17 @@ class GroundPage:
         self.tabs.cancel(self.authenticator.require(request, Role.VISITOR), request)
         view, is_single = self.view, not scope
         status = self._library_status(scope)
+        idle: Changes = {}
+        if scope:
+            idle = {
+                view.status: status_html(f"Write what to look for in all clips of {scope}, and press Ask."),
+                view.timeline: empty_value(
+                    "Moments of all clips are listed above. One that you choose opens here."
+                ),
+            }
         return {
             **self._cleared(),
+            **idle,
             view.clip: gr.update(visible=is_single),
             view.cards: gr.update(visible=is_single and bool(self.examples)),
             view.models: gr.update(visible=is_single and bool(self.service.offered())),

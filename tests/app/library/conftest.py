@@ -9,6 +9,7 @@ import pytest
 
 from app.ground.examples import SHIPPED
 from app.ground.service import ground_with_engine
+from app.media.clips import draw_strip, prepare_clip
 from tests.app.conftest import RunningApp
 
 RED = "a red circle is on screen"
@@ -36,7 +37,13 @@ def serve_rushes(serve: Callable[..., RunningApp], engine: Any, rushes: Path) ->
     """The app that offers the folder; its clips are encoded when it returns."""
 
     def start() -> RunningApp:
-        running = serve(engine=engine, ground=ground_with_engine, libraries=[rushes])
+        running = serve(
+            engine=engine,
+            ground=ground_with_engine,
+            prepare=prepare_clip,
+            draw=draw_strip,
+            libraries=[rushes],
+        )
         running.app.state.library.refresh()
         return running
 
