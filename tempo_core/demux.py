@@ -145,6 +145,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             pixel_ratio=ratio if ratio and Fraction(1, 8) <= ratio <= 8 else Fraction(1),
             oddities=oddities,
             joints=joints,
+            timecode=stream.metadata.get("timecode") or container.metadata.get("timecode"),
         )
 
     # Size, format and turn are the first picture's, not the header's.

@@ -99,6 +99,8 @@ class PictureIndex:
     """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y."""
     plain_colour: bool = False
     """Whether the first picture states its colours as a normal copy does (`tempo_core.colour.is_plain`)."""
+    timecode: str | None = None
+    """Of the first picture, where the file has a timecode track."""
     notes: list[str] = field(default_factory=list)
     times_s: np.ndarray = field(init=False)
     """float64: shown times on the player's clock, sorted."""

@@ -104,6 +104,8 @@ class VideoInfo:
     """Which library reads its pictures: "decord" for our own normal copy, else "pyav"."""
     notes: tuple[str, ...]
     """What is odd about the file, in sentences."""
+    timecode: str | None = None
+    """Of the first picture, where the file has a timecode track: 01:00:00:00, with a ; where numbers are dropped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

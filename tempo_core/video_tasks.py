@@ -110,6 +110,7 @@ def describe(index: PictureIndex) -> VideoInfo:
         sha256="",
         reader="pyav",
         notes=tuple(index.notes),
+        timecode=index.timecode,
     )
 
 

@@ -3,7 +3,7 @@
 Boundaries are the frames that are shown then, counted at the clip's own rate; an end is the first frame that is not
 shown, in both formats. The sequence has the rate of the first moment's clip (`sequence_rate`). Timecode counts frames:
 at 29.97 and 59.94 frames a second drop-frame timecode leaves numbers out, never frames, so that it keeps up with the
-clock (SMPTE 12M). A clip's own timecode track is not read: its first frame counts as 00:00:00:00.
+clock (SMPTE 12M). Frames of a clip count from its timecode track where it has one, else from 00:00:00:00.
 
 Sources: CMX 3600 as opentimelineio's adapter reads it; FCPXML as in Apple's document type definition 1.10.
 """
@@ -47,6 +47,8 @@ class Shot:
     width: int = 0
     height: int = 0
     has_audio: bool = False
+    timecode: str | None = None
+    """Of the clip's first frame; None: it begins with 00:00:00:00."""
 
     @classmethod
     def of(cls, name: str, moment: Moment, info: VideoInfo, note: str = "") -> "Shot":
@@ -61,6 +63,7 @@ class Shot:
             width=info.width,
             height=info.height,
             has_audio=info.audio_codec is not None,
+            timecode=info.timecode,
         )
 
     def at(self, moment: Moment, note: str = "") -> "Shot":
@@ -68,9 +71,21 @@ class Shot:
         return replace(self, moment=moment, note=note)
 
     def frames(self, rate: Fraction) -> tuple[int, int]:
-        """First frame, and the first behind the last, at a rate; at least one lies between."""
+        """First frame, and the first behind the last, at a rate; at least one lies between. They count from the clip's
+        own timecode."""
+        zero = round(self.first_frame * rate / self.rate)
         start = round(Fraction(self.moment.start_s) * rate)
-        return start, max(start + 1, round(Fraction(self.moment.end_s) * rate))
+        return zero + start, zero + max(start + 1, round(Fraction(self.moment.end_s) * rate))
+
+    @property
+    def first_frame(self) -> int:
+        """The number of the clip's first frame, by its timecode track."""
+        return 0 if self.timecode is None else frame_of(self.timecode, self.rate)
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether the clip's own timecode leaves numbers out."""
+        return ";" in (self.timecode or "") and self.rate in DROP_RATES
 
 
 def timecode(frame: int, rate: Fraction, *, drop: bool = False) -> str:
@@ -94,6 +109,21 @@ def timecode(frame: int, rate: Fraction, *, drop: bool = False) -> str:
     digits = max(2, len(str(nominal - 1)))
     clock = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{clock}{';' if drop else ':'}{frames:0{digits}d}"
+
+
+def frame_of(text: str, rate: Fraction) -> int:
+    """The frame that a timecode names, counted from 00:00:00:00; 0 for a text that is no timecode of this rate.
+
+    frame_of("00:01:00;02", Fraction(30000, 1001)) == 1800
+    """
+    match = re.fullmatch(r"(\d\d):([0-5]\d):([0-5]\d)([:;.])(\d{2,3})", text)
+    nominal = -(-rate.numerator // rate.denominator)
+    if match is None or int(match[5]) >= nominal:
+        return 0
+    minutes = 60 * int(match[1]) + int(match[2])
+    frame = (60 * minutes + int(match[3])) * nominal + int(match[5])
+    is_drop = match[4] == ";" and rate in DROP_RATES
+    return frame - nominal // 15 * (minutes - minutes // 10) * is_drop
 
 
 def edl(shots: Sequence[Shot], title: str, *, drop: bool = False) -> str:
@@ -150,7 +180,7 @@ def fcpxml(shots: Sequence[Shot], title: str, *, drop: bool = False) -> str:
                 "asset",
                 id=assets[shot.path],
                 name=_xml_text(shot.name),
-                start="0s",
+                start=_rational(shot.first_frame, shot.rate),
                 duration=_rational(n_frames, shot.rate),
                 hasVideo="1",
                 format=formats[shape],
@@ -180,7 +210,7 @@ def fcpxml(shots: Sequence[Shot], title: str, *, drop: bool = False) -> str:
             offset=_rational(record, rate),
             start=_rational(start, shot.rate),
             duration=_rational(n_frames, rate),
-            tcFormat=tc_format if shot.rate in DROP_RATES else "NDF",
+            tcFormat="DF" if shot.is_drop else "NDF",
         )
         if shot.note:
             ET.SubElement(clip, "note").text = _xml_text(shot.note)

@@ -5,11 +5,23 @@ from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import av
+import numpy as np
 import pytest
 
 from tempo_core.errors import InputError
-from tempo_core.library.editing import DROP_RATES, USUAL_RATES, Shot, edl, fcpxml, sequence_rate, timecode
+from tempo_core.library.editing import (
+    DROP_RATES,
+    USUAL_RATES,
+    Shot,
+    edl,
+    fcpxml,
+    frame_of,
+    sequence_rate,
+    timecode,
+)
 from tempo_core.moments import Moment
+from tempo_core.video import probe
 
 FILM, NTSC, NTSC_60 = Fraction(24_000, 1001), Fraction(30_000, 1001), Fraction(60_000, 1001)
 
@@ -90,6 +102,36 @@ def test_drop_frame_numbers_every_frame_once_and_keeps_up_with_the_clock(rate: F
         hours, minutes, seconds, frames = map(int, re.split("[:;]", texts[frame]))
         told_s = 3600 * hours + 60 * minutes + seconds + frames / round(rate)
         assert abs(told_s - frame / rate) < 0.1
+
+
+@pytest.mark.parametrize("rate", USUAL_RATES)
+def test_a_timecode_names_its_frame(rate: Fraction) -> None:
+    for frame in [*range(0, 40_000, 331), 107_892, 1_999_999]:
+        for drop in {False, rate in DROP_RATES}:
+            assert frame_of(timecode(frame, rate, drop=drop), rate) == frame
+    assert frame_of("no timecode", rate) == frame_of("00:00:00:99", rate) == 0
+
+
+def test_frames_count_from_the_clips_own_timecode(tmp_path: Path) -> None:
+    path = tmp_path / "camera.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=NTSC)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.metadata["timecode"] = "01:00:00;00"
+        for _ in range(90):
+            picture = np.zeros((48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    info = probe(path)
+    assert info.timecode == "01:00:00;00"
+    camera = Shot.of("camera.mp4", Moment(1.001, 2.002), info)
+    assert "01:00:01;00 01:00:02;00 00:00:00;00 00:00:01;00" in edl([camera], "q", drop=True)
+    root = ET.fromstring(fcpxml([camera], "q"))
+    [asset], [clip] = root.findall("resources/asset"), root.findall(".//asset-clip")
+    zero_s = Fraction((asset.get("start") or "").removesuffix("s"))
+    assert zero_s == 107_892 / NTSC
+    assert Fraction((clip.get("start") or "").removesuffix("s")) - zero_s == 30 / NTSC
+    assert clip.get("tcFormat") == "DF"
 
 
 def test_an_edl_in_full() -> None:
