@@ -174,7 +174,7 @@ class LibraryService:
 
         def answer(job: Job) -> "LibraryAnswer":
             job.report("answering")
-            return ask_library(
+            answer = ask_library(
                 self._engine(),
                 folder,
                 self.index,
@@ -182,6 +182,11 @@ class LibraryService:
                 cancel=job.cancel,
                 on_progress=lambda done, total: job.report("answering", done / max(1, total)),
             )
+            if answer.is_understood and not answer.ends_s:
+                raise InputError(
+                    f"No clip of {name} is ready yet. Ask again when the page says that some are."
+                )
+            return answer
 
         queue = self.grounding.queues.model
         job = queue.submit(user.id, answer, cancel=cancel, network=user.network)

@@ -209,7 +209,7 @@ def library_folder() -> Path:
 
 
 def list_clips(folder: Path) -> dict[str, os.stat_result]:
-    """By name, the clips in a folder and below it; hidden files and folders are passed by.
+    """By name, the clips in a folder and below it; hidden files and folders, and links to folders, are passed by.
 
     Raises InputError where there is no such folder.
     """
@@ -251,21 +251,27 @@ def index_folder(
     folder, settings = folder.resolve(), settings or EncodingSettings()
     started_s, cancel = time.time(), cancel or threading.Event()
     contexts, clips = index.contexts, list_clips(folder)
+    problems = {
+        name.encode(errors="replace").decode(): "Its name is no text in UTF-8. Rename it."
+        for name in clips
+        if not _is_text(name)
+    }
+    clips = {name: stat for name, stat in clips.items() if _is_text(name)}
     dropped = index.drop_missing(folder, clips)
     known = index.entries(folder, engine, settings)
     waiting: deque[str] = deque()
-    problems: dict[str, str] = {}
+    skipped = 0
     for name, stat in clips.items():
         entry = known.get(name)
         if entry is None or (entry.size, entry.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
             waiting.append(name)
         elif entry.problem is not None and only_new:
-            problems[name] = entry.problem
+            problems[name], skipped = entry.problem, skipped + 1
         elif not only_new and (
             entry.problem is not None or (entry.context_key is not None and entry.context_key not in contexts)
         ):
             waiting.append(name)
-    unchanged = len(clips) - len(waiting) - len(problems)
+    unchanged = len(clips) - len(waiting) - skipped
     report = IndexReport(unchanged=unchanged, problems=problems, dropped=dropped)
 
     def read(name: str) -> tuple[str, SampledVideo | None]:
@@ -344,6 +350,15 @@ def index_folder(
             cancel.set()  # what is being read for nobody ends at once
         pool.shutdown(wait=True, cancel_futures=True)
     return report
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name can be written down; others hold bytes that are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _encode(

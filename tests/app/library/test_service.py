@@ -45,6 +45,8 @@ def answer_of(library: LibraryService, query: str) -> tuple[list[Progress], Any]
 
 def test_a_folder_is_encoded_and_asked(library: LibraryService, tmp_path: Path) -> None:
     assert index_line(library.statuses()[0]) == "Looking through the folder."
+    with pytest.raises(InputError, match="No clip of rushes is ready yet"):
+        answer_of(library, RED)
     library.refresh()
     [status] = library.statuses()
     assert (status.clips, status.ready, status.problems, status.is_indexing) == (2, 2, 0, False)

@@ -44,11 +44,13 @@ def test_a_bad_clip_is_named_and_the_others_go_on(
     shutil.copytree(two_clips, folder)
     (folder / "a-bad.mp4").write_text("no video " * 100)
     (folder / "empty.mp4").touch()
+    (folder / os.fsdecode(b"\xff.mp4")).write_text("no video " * 100)
     (folder / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (folder / ".hidden.mp4").write_text("no video " * 100)
     report = index_folder(engine, folder, index)
     assert report.encoded == ["a.mp4", "later/b.mp4"]
-    assert list(report.problems) == ["a-bad.mp4", "empty.mp4"]
+    assert sorted(report.problems) == ["?.mp4", "a-bad.mp4", "empty.mp4"]
+    assert report.problems["?.mp4"] == "Its name is no text in UTF-8. Rename it."
     assert "not a video file" in report.problems["a-bad.mp4"]
     assert str(tmp_path) not in "".join(report.problems.values())
     answer = ask_library(engine, folder, index, "a red circle")
