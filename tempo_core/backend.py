@@ -9,6 +9,7 @@ Whoever asks needs no more than `Backend`: commands, pages and routes take eithe
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,13 @@ from tempo_core.vocabulary import Understanding, Vocabulary
 
 if TYPE_CHECKING:
     from tempo_core.calibration import PlattScaling
+    from tempo_core.card import About
     from tempo_core.context import OnProgress, VideoContext
     from tempo_core.engine import Answer
     from tempo_core.video import SampledVideo
+
+OnAnswer = Callable[["Answer"], None]
+"""Hears an answer as soon as it is known."""
 
 
 class Backend(ABC):
@@ -39,6 +44,9 @@ class Backend(ABC):
     """What a person should know before they believe an answer."""
     vocabulary: Vocabulary | None = None
     """The words that the model was taught, where it says so."""
+
+    about: "About | None" = None
+    """What the model's own card says that it understands, where there is one."""
 
     @property
     def protocol(self) -> Protocol:
@@ -83,9 +91,14 @@ class Backend(ABC):
         constrained: bool = True,
         thinking_tokens: int | None = None,
         cancel: threading.Event | None = None,
+        on_answer: "OnAnswer | None" = None,
     ) -> "Answer":
-        """Answer one query about an encoded video; the context stays as it was. Raises InputError, AnswerError for a
-        text that is no answer, Cancelled."""
+        """Answer one query about an encoded video; the context stays as it was.
+
+        `on_answer` is called once with the answer, without its ranked windows, where ranking them takes a while; the
+        answer that is returned is the same one with them. Raises InputError, AnswerError for a text that is no answer,
+        Cancelled.
+        """
 
 
 def is_address(model: str | Path | None) -> bool:

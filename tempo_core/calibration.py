@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,10 @@ FILE_NAME = "calibration.json"
 """Beside a checkpoint's or an adapter's own files."""
 NEVER_TAUGHT = "never taught to refuse"
 """In the note of a model whose refusals mean nothing before it is calibrated."""
+Band = Literal["clear", "likely", "guess"]
+"""How far a moment is to be trusted, in one word."""
+CLEAR, LIKELY = 0.5, 0.2
+"""Least probability of a clear and of a likely moment. What was measured for them is in docs/experiments.md."""
 MIN_ROWS = 10
 """Fewest relevant, and fewest irrelevant rows of a fit."""
 FOLDS = 5
@@ -129,6 +133,18 @@ def read_scaling(folder: Path, model_id: str) -> PlattScaling | None:
     if not is_good:
         raise CheckpointError(f"{path} has slope {scaling.slope}, offset {scaling.offset}. Calibrate again.")
     return scaling if scaling.model_id == model_id else None
+
+
+def band_of(confidence: float | None, relevance: float | None) -> Band | None:
+    """The band of a moment, by P(relevant) times the confidence of its stamps; None without a confidence.
+
+    band_of(0.87, 0.95)   # "clear"
+    band_of(0.05, 0.60)   # "guess"
+    """
+    if confidence is None:
+        return None
+    probability = confidence * (1.0 if relevance is None else relevance)
+    return "clear" if probability >= CLEAR else "likely" if probability >= LIKELY else "guess"
 
 
 def relevance_note(protocol: Protocol, scaling: PlattScaling | None) -> str:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import Backend
+from tempo_core.backend import Backend, OnAnswer
 from tempo_core.calibration import read_scaling, relevance_note
+from tempo_core.card import read_about
 from tempo_core.checkpoint import folder_name
 from tempo_core.chunks import ChunkedContext, ask_chunks, chunks_for, encode_chunks
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
@@ -163,6 +164,7 @@ class Engine(Backend):
         self.loaded = loaded
         self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
         self.vocabulary = loaded.vocabulary
+        self.about = (read_about(loaded.adapter) if loaded.adapter else None) or read_about(loaded.folder)
         self.scaling = read_scaling(loaded.adapter or loaded.folder, loaded.model_id)
         """What makes P(relevant) a frequency, where the model was calibrated."""
         self.notes = [] if loaded.choice.is_known else [loaded.choice.reason]
@@ -230,13 +232,15 @@ class Engine(Backend):
         constrained: bool = True,
         thinking_tokens: int | None = None,
         cancel: threading.Event | None = None,
+        on_answer: OnAnswer | None = None,
     ) -> Answer:
         """Answer one query about an encoded video; the context stays as it was.
 
         `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Without `constrained` the model writes
         what it likes, and AnswerError is raised when that is no answer; nothing is guessed. `thinking_tokens` is the
-        longest thought before the answer, of models that think (None: the protocol's; 0: none). Raises InputError for a
-        bad query or another model's context, Cancelled.
+        longest thought before the answer, of models that think (None: the protocol's; 0: none). `on_answer` hears the
+        answer before its windows are ranked, which takes longer than answering; not for clips in pieces. Raises
+        InputError for a bad query or another model's context, Cancelled.
         """
         self._check(context, n_best)
         if isinstance(context, ChunkedContext):
@@ -264,6 +268,7 @@ class Engine(Backend):
             constrained,
             thinking_tokens,
             cancel,
+            on_answer,
         )
 
     def answer_behind(
@@ -324,6 +329,7 @@ class Engine(Backend):
         constrained: bool,
         thinking_tokens: int | None,
         cancel: threading.Event | None,
+        on_answer: OnAnswer | None = None,
     ) -> Answer:
         """Decode and rank. `scorers_behind(ids)` makes what makes scorers behind the context and these ids."""
         laps = [time.perf_counter()]
@@ -405,6 +411,31 @@ class Engine(Backend):
             text = protocol.answer.write([]) if protocol.refuses else text
         laps.append(time.perf_counter())
 
+        stages = ("question_s", "answer_s", "ranking_s")
+
+        def timings() -> dict[str, float]:
+            return {
+                stage: round(after - before, 4)
+                for stage, (before, after) in zip(stages, pairwise(laps), strict=False)
+            }
+
+        answer = Answer(
+            clip_end_s=end_s,
+            moments=moments,
+            confidences=confidences,
+            relevance=relevance,
+            refused=not moments,
+            text=text,
+            ranked=[],
+            model_id=self.model_id,
+            timings=timings(),
+            query=clean_query(query),
+            notes=self.notes,
+            understood=understood,
+        )
+        if n_best and on_answer is not None:
+            on_answer(answer)
+
         # Windows of the n best answers with a moment, the greedy one always among them, by summed probability.
         scores: dict[tuple[int, int], float] = {}
         if n_best:
@@ -420,23 +451,10 @@ class Engine(Backend):
             ((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda item: (-item[1], item[0])
         )[:MAX_RANKED]
         laps.append(time.perf_counter())
-        stages = ("question_s", "answer_s", "ranking_s")
-        return Answer(
-            clip_end_s=end_s,
-            moments=moments,
-            confidences=confidences,
-            relevance=relevance,
-            refused=not moments,
-            text=text,
+        return replace(
+            answer,
             ranked=[(moments_between([pair], timeline.marks_s)[0], score) for pair, score in ranking],
-            model_id=self.model_id,
-            timings={
-                stage: round(after - before, 4)
-                for stage, (before, after) in zip(stages, pairwise(laps), strict=True)
-            },
-            query=clean_query(query),
-            notes=self.notes,
-            understood=understood,
+            timings=timings(),
         )
 
 
@@ -469,12 +487,13 @@ def ground(
     n_best: int = 5,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
+    on_answer: Callable[[Answer, VideoContext], None] | None = None,
 ) -> tuple[Answer, VideoContext]:
     """From a video file and a query to the answer, and the context for the next query.
 
     Without `step_s` and `fps`, frames are sampled as the checkpoint wants them. `on_progress` hears the stages
-    "decoding", "allocating", "encoding" and "answering". Raises InputError and its kin for whatever a person
-    can mend, Cancelled.
+    "decoding", "allocating", "encoding" and "answering"; `on_answer` hears the answer and its context before windows
+    are ranked, as in `Engine.ask`. Raises InputError and its kin for whatever a person can mend, Cancelled.
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     clean_query(query)  # before minutes go into a video that nobody can ask about
@@ -489,7 +508,13 @@ def ground(
         on_progress=report,
     )
     report("answering", 0.0)
-    answer = engine.ask(context, query, n_best=n_best, cancel=cancel)
+    answer = engine.ask(
+        context,
+        query,
+        n_best=n_best,
+        cancel=cancel,
+        on_answer=None if on_answer is None else lambda answer: on_answer(answer, context),
+    )
     report("answering", 1.0)
     answer.timings.update(context.timings)
     return answer, context

@@ -24,6 +24,11 @@ MAX_RATE = 60
 COPY_BYTES = 8 * 2**30
 """Largest copy that may be written."""
 BROWSER_SOUND = ("aac", "mp3")
+BROWSER_FORMATS = {
+    "mov": (("h264", "vp9", "av1"), (*BROWSER_SOUND, "opus", "flac")),
+    "matroska": (("vp8", "vp9", "av1"), ("opus", "vorbis")),
+}
+"""Codecs of picture and sound by the demuxer's name, as Chromium, Firefox and Safari have them in common."""
 
 
 def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
@@ -43,6 +48,29 @@ def conforms(info: VideoInfo, *, short_side_px: int = SHORT_SIDE_PX) -> bool:
         and min(info.width, info.height) <= short_side_px
         and info.audio_codec in (None, *BROWSER_SOUND)
         and info.duration_s <= info.end_s + 0.1
+    )
+
+
+def plays_as_is(info: VideoInfo) -> bool:
+    """Whether browsers show a file as it is, every picture at the time that the model is told.
+
+    H.264, VP9 or AV1 in MP4, VP8, VP9 or AV1 in WebM, with 8-bit 4:2:0 pictures and sound that browsers decode. The
+    file's clock begins at zero, because a player shows that clock; no edit list cuts pictures away, and nothing about
+    the file is odd. Pictures are stored upright with square samples: a turned one is left to
+    the copy, since browsers differ in mirrors and shapes. A variable rate is no hindrance, for both sides read the
+    pictures' own times.
+    """
+    codecs, sounds = next(
+        (sets for container, sets in BROWSER_FORMATS.items() if info.container.startswith(container)),
+        ((), ()),
+    )
+    return (
+        info.codec in codecs
+        and info.audio_codec in (None, *sounds)
+        and info.pixel_format == "yuv420p"
+        and info.as_coded
+        and info.zero_s == 0
+        and not (info.edit_list or info.notes)
     )
 
 

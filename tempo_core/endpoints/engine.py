@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import Backend
+from tempo_core.backend import Backend, OnAnswer
 from tempo_core.calibration import relevance_note
 from tempo_core.chunks import ChunkedContext, ask_chunks
 from tempo_core.conformance import unit_hash
@@ -175,12 +175,13 @@ class EndpointEngine(Backend):
         constrained: bool = True,
         thinking_tokens: int | None = None,
         cancel: threading.Event | None = None,
+        on_answer: OnAnswer | None = None,
     ) -> Answer:
         """One chat completion, read by the protocol's exact parser: no grammar, no answer.
 
         Without log-probabilities there are no confidences, no P(relevant) and no ranking. `n_best` windows at most are
-        ranked. Raises InputError for a bad query or another backend's context, AnswerError for a text that is no
-        answer, EndpointError, Cancelled.
+        ranked, which is no work of its own, so that `on_answer` is not called. Raises InputError for a bad query or
+        another backend's context, AnswerError for a text that is no answer, EndpointError, Cancelled.
         """
         if context.model_id != self.model_id:
             raise InputError(

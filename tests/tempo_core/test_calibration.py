@@ -12,6 +12,7 @@ from tempo_core.__main__ import main
 from tempo_core.calibration import (
     FILE_NAME,
     PlattScaling,
+    band_of,
     fit_scaling,
     read_scaling,
     relevance_note,
@@ -86,6 +87,23 @@ def test_a_damaged_scaling_is_told(tmp_path: Path, change: dict[str, Any]) -> No
     path.write_text(json.dumps(json.loads(path.read_text()) | change).replace('"NaN"', "NaN"))
     with pytest.raises(CheckpointError, match="Calibrate again"):
         read_scaling(tmp_path, "m")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "relevance", "band"),
+    [
+        (0.97, 0.99, "clear"),
+        (0.97, None, "clear"),
+        (0.97, 0.3, "likely"),
+        (0.3, 0.99, "likely"),
+        (0.05, 0.99, "guess"),
+        (None, 0.99, None),
+    ],
+)
+def test_a_moment_has_one_of_three_bands(
+    confidence: float | None, relevance: float | None, band: str | None
+) -> None:
+    assert band_of(confidence, relevance) == band
 
 
 def test_the_page_is_told_where_a_figure_comes_from() -> None:

@@ -154,6 +154,17 @@ def test_the_answers_own_moments_are_ranked(engine: Any) -> None:
         assert answer.ranked, "a refusal is ranked too"
 
 
+def test_the_answer_is_heard_before_it_is_ranked(engine: Any) -> None:
+    heard: list[Answer] = []
+    context = engine.encode(make_video(0))
+    answer = engine.ask(context, _query(0), on_answer=heard.append)
+    assert answer.ranked
+    assert set(answer.timings) - set(heard[0].timings) == {"ranking_s"}
+    assert heard == [replace(answer, ranked=[], timings=heard[0].timings)]
+    engine.ask(context, _query(0), n_best=0, on_answer=heard.append)
+    assert len(heard) == 1, "where nothing is ranked, the answer itself is as quick"
+
+
 class _Script:
     """A scorer that says one fixed text, free of any grammar."""
 

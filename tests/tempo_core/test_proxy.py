@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from tempo_core import transcode
 from tempo_core.errors import Cancelled, InputError, VideoError
-from tempo_core.proxy import conforms, normalise
+from tempo_core.proxy import conforms, normalise, plays_as_is
 from tempo_core.video import probe, sample
 from tests.videos import constant, number_of, numbers_of, picture, state_plain_colours, trimmed, write_clip
 
@@ -190,6 +191,36 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         {"duration_s": info.end_s + 3},
     ):
         assert not conforms(replace(info, **change)), change  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "plays", "options"),
+    [
+        ("plain.mp4", True, {"audio_s": 2.0}),
+        ("reordered.mov", True, {"options": {"bf": "2"}}),
+        ("varied.mp4", True, {"times_s": VFR}),
+        ("late.mp4", False, {"times_s": LATE, "audio_s": 2.5}),
+        ("vp9.mp4", True, {"codec": "libvpx-vp9"}),
+        ("vp8.webm", True, {"codec": "libvpx", "audio_s": 1.0, "audio_codec": "libopus"}),
+        ("late-clock.mp4", False, {"times_s": constant(25, start_s=1.0)}),
+        ("stream.ts", False, {"container": "mpegts"}),
+        ("h264.mkv", False, {}),
+        ("old.mp4", False, {"codec": "mpeg4"}),
+        ("fine.mp4", False, {"pixels": "yuv444p"}),
+        ("ac3.mp4", False, {"audio_s": 1.0, "audio_codec": "ac3"}),
+        ("turned.mp4", False, {"prepare": lambda stream: stream.set_display_rotation(-90)}),
+    ],
+)
+def test_what_browsers_show_as_the_model_sees_it(
+    tmp_path: Path, name: str, plays: bool, options: dict[str, Any]
+) -> None:
+    times_s = options.pop("times_s", CFR)
+    assert plays_as_is(probe(write_clip(tmp_path / name, times_s, **options))) == plays
+
+
+def test_a_cut_by_an_edit_list_is_left_to_the_copy(tmp_path: Path) -> None:
+    assert not plays_as_is(probe(edited(tmp_path / "cut.mp4")))
+    assert plays_as_is(probe(tmp_path / "whole.mp4"))
 
 
 def test_a_clip_that_begins_after_zero_is_moved_to_zero_for_everybody(tmp_path: Path) -> None:
