@@ -31,6 +31,7 @@ from app.chat.tool import tool_routes
 from app.data.downloads import Downloads
 from app.data.page import DataPage
 from app.data.service import DataService
+from app.ground.answers import AnswerHistory, answer_routes
 from app.ground.api import GroundApi, status_routes
 from app.ground.contexts import ContextStore
 from app.ground.engines import EngineProvider
@@ -106,7 +107,8 @@ def build_app(
     queues = JobQueues()
     grounding = GroundingService(engines, media, queues, ground=ground, contexts=contexts, uploads=uploads)
     library = LibraryService(libraries, home.library, grounding) if libraries else None
-    ground_page = GroundPage(grounding, authenticator, examples, library)
+    answers = AnswerHistory(media)
+    ground_page = GroundPage(grounding, authenticator, examples, answers, library)
     models: ModelsService | None = None
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
@@ -145,6 +147,7 @@ def build_app(
         openapi_url=None,
     )
     app.state.grounding = grounding
+    app.state.answers = answers
     app.state.models = models
     app.state.library = library
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
@@ -155,6 +158,7 @@ def build_app(
         media_routes(media),
         upload_routes(uploads, owners, max_bytes=max_upload_bytes),
         example_routes(examples),
+        answer_routes(answers, queues),
         status_routes(grounding),
         library_routes(library),
         chat_routes(grounding, uploads),

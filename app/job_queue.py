@@ -183,6 +183,8 @@ class JobQueues:
     def __init__(self) -> None:
         self.clips = JobQueue("clips")
         """Normal copies of the clips that people upload."""
+        self.copies = JobQueue("copies", limit=64, per_owner=8)
+        """Normal copies of clips that were answered about as they were uploaded."""
         self.dataset_clips = JobQueue("dataset-clips")
         """Normal copies of datasets' clips: an annotator's next row waits for no visitor's upload."""
         self.dataset_films = JobQueue("dataset-films", limit=64, per_owner=64)
@@ -200,6 +202,7 @@ class JobQueues:
         """Every queue."""
         return [
             self.clips,
+            self.copies,
             self.dataset_clips,
             self.dataset_films,
             self.strips,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.http.errors import without_paths
+from tempo_core.card import About
 from tempo_core.errors import InputError, MemoryShortage, TempoError
+from tempo_core.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,14 @@ class EngineStatus:
     """"loading", "ready" or "failed"."""
     message: str
     model_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Knowledge:
+    """What a model says of itself."""
+
+    about: About | None
+    vocabulary: Vocabulary | None
 
 
 class EngineProvider:
@@ -113,6 +123,11 @@ class EngineProvider:
         if self._engine is None:
             raise NotReady(self.status.message)
         return self._engine
+
+    def knowledge(self) -> "Knowledge | None":
+        """What the served model knows; None while there is no model."""
+        engine = self._engine
+        return None if engine is None else Knowledge(about=engine.about, vocabulary=engine.vocabulary)
 
     def loaded(self, name: str) -> Any | None:
         """The engine of a model if it is loaded, served or not."""

@@ -1,6 +1,7 @@
 """Example clips: whatever a folder's manifest.json lists, and nothing where there is none.
 
-The manifest is a list of {"file", "title", "questions": [...], "licence", "source"}; files lie beside it.
+The manifest is a list of {"file", "title", "questions": [...], "loop_s": [start, end], "licence", "source"}; files lie
+beside it. The stretch `loop_s` is what a card plays: the inside of a moment.
 """
 
 import json
@@ -15,6 +16,8 @@ from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
 from tempo_core.errors import InputError
 
+MAX_LOOP_S = 4.0
+"""Of a card's picture: what moves by itself for more than five seconds needs a way to stop it (WCAG 2.2.2)."""
 SHIPPED = Path(__file__).parents[1] / "examples"
 
 
@@ -25,6 +28,8 @@ class Example:
     path: Path
     title: str
     questions: tuple[str, ...]
+    loop_s: tuple[float, float]
+    """What its card plays, at most MAX_LOOP_S long."""
     licence: str
     source: str
 
@@ -33,6 +38,7 @@ class Example:
         return {
             "title": self.title,
             "questions": list(self.questions),
+            "loop_s": list(self.loop_s),
             "licence": self.licence,
             "source": self.source,
         }
@@ -60,10 +66,17 @@ def _example(folder: Path, row: dict[str, Any]) -> Example:
             f"{folder / 'manifest.json'} names {row['file']!r}, which is not a file beside it. "
             "Add it or drop the row."
         )
+    start_s, end_s = (float(bound) for bound in row.get("loop_s", (2.0, 2.0 + MAX_LOOP_S)))
+    if not 0 <= start_s < end_s <= start_s + MAX_LOOP_S:
+        raise InputError(
+            f"{folder / 'manifest.json'} lets {row['file']!r} play from {start_s:g} to {end_s:g} s. Give at most "
+            f"{MAX_LOOP_S:g} seconds."
+        )
     return Example(
         path=path,
         title=str(row["title"]),
         questions=tuple(str(question) for question in row["questions"]),
+        loop_s=(start_s, end_s),
         licence=str(row.get("licence", "")),
         source=str(row.get("source", "")),
     )

@@ -11,7 +11,7 @@ from app.ground.clip_input import ClipInput
 from app.ground.engines import EngineStatus
 from app.ground.examples import Example
 from app.ground.service import MAX_N_BEST
-from app.ground.view import EMPTY_RESULT, model_html, status_html
+from app.ground.view import EMPTY_RESULT, about_html, model_html, status_html
 from app.library.view import index_html
 from app.timeline import Timeline
 from app.ui.json_component import json_component
@@ -34,6 +34,8 @@ class TabState:
     """The folder whose clips were asked."""
     library_answer: Any = None
     """What the model said about them (`tempo_core.library.search.LibraryAnswer`)."""
+    answer: tuple[str, str] | None = None
+    """Clip and id of the answer on the page, where it is kept."""
 
 
 class GroundView:
@@ -54,18 +56,11 @@ class GroundView:
                     elem_id="ground-scope",
                 )
                 self.library_line = gr.HTML(index_html(None), visible=False, elem_id="ground-library")
-                self.clip = ClipInput(label="Clip", height=250, elem_id="ground-clip")
-                self.cards = json_component(
-                    ASSETS / "example_cards.js",
-                    "ground-examples",
-                    value=json.dumps([example.card() for example in examples]),
-                    visible=bool(examples),
-                )
-                """Selects {"clip", "question", "keep_clip"}, the first two by number."""
+                self.clip = ClipInput(label="Clip", height=220, elem_id="ground-clip")
                 self.query = gr.Textbox(
                     label="When does this happen?",
                     placeholder="a red circle appears",
-                    lines=2,
+                    lines=1,  # so that Enter asks; Shift and Enter begin a line
                     max_lines=4,
                     submit_btn=False,
                     max_length=MAX_QUERY_CHARACTERS,
@@ -85,6 +80,13 @@ class GroundView:
                     self.cancel = gr.Button(
                         "Cancel", interactive=False, elem_id="ground-cancel", min_width=120
                     )
+                self.cards = json_component(
+                    ASSETS / "example_cards.js",
+                    "ground-examples",
+                    value=json.dumps([example.card() for example in examples]),
+                    visible=bool(examples),
+                )
+                """Selects {"clip"}, and submits {"clip", "question"}, by number."""
                 with gr.Accordion("Settings", open=False, elem_id="ground-settings") as self.settings:
                     self.token_budget = gr.Number(
                         None,
@@ -107,6 +109,7 @@ class GroundView:
                         info="Seconds between frames; empty: chosen for the clip.",
                     )
                     self.n_best = gr.Slider(1, MAX_N_BEST, value=5, step=1, label="Ranked windows")
+                self.about = gr.HTML(about_html(None), elem_id="ground-about")
             with gr.Column(scale=5, min_width=330, elem_id="ground-answer"):
                 self.status = gr.HTML(status_html(), elem_id="ground-status")
                 self.ranked = json_component(
@@ -122,12 +125,19 @@ class GroundView:
                             label="Allocation and variation over time", elem_id="ground-curves"
                         )
                         self.sizes = gr.Plot(label="Sizes of the frames", elem_id="ground-sizes")
+                with gr.Row():
+                    self.share = gr.Button("Make a link to this answer", size="sm", interactive=False)
+                    self.unshare = gr.Button("End the link", size="sm", interactive=False)
+                self.earlier = json_component(ASSETS / "answer_list.js", "ground-earlier")
+                """Selects {"id"}: an answer as "<clip>/<answer>"."""
+                self.opening = gr.Textbox(visible=False)
+                """The answer that the page's address names."""
         self.form: list[Any] = [
             *(self.clip, self.query, self.token_budget, self.allocator, self.step_s, self.n_best)
         ]
         """What a question is made of, in the order of the handlers' parameters."""
         self.outputs: list[Any] = [
             *(self.timeline, self.status, self.result, self.curves, self.sizes, self.state),
-            *(self.ask, self.cancel, self.ranked),
+            *(self.ask, self.cancel, self.share, self.unshare, self.earlier, self.ranked),
         ]
         """What a run may write to."""

@@ -4,37 +4,56 @@ Handlers are generators that turn the service's events into what the page shows.
 tab: a new question, the Cancel button, another clip and a closed tab all stop it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 
 from app.auth.users import Authenticator, Role, User
+from app.ground.answers import AnswerHistory, StoredAnswer
 from app.ground.examples import Example
 from app.ground.layout import GroundView, TabState
-from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
+from app.ground.service import (
+    Copied,
+    FirstAnswer,
+    GroundingService,
+    ModelFailure,
+    Outcome,
+    Question,
+    Settings,
+    Step,
+)
 from app.ground.view import (
     EMPTY_RESULT,
     IDLE_LINE,
+    RANKING_LINE,
+    about_html,
+    about_text,
     compared_line,
+    copying_line,
     done_line,
+    links_html,
     model_html,
     progress_line,
     results_html,
     status_html,
 )
-from app.http.errors import user_message
+from app.http.errors import NoSuchFile, StorageFull, user_message
 from app.job_queue import Progress
 from app.library.service import LibraryService, LibraryStatus
 from app.library.view import MAX_SHOWN, answer_line, index_html, ranked_json
 from app.media.library import Clip
 from app.timeline import empty_value, error_value, lane_part, loading_value, timeline_value
+from app.timeline.value import clip_parts
 from app.ui.charts import allocation_figure, sizes_figure
 from app.ui.handlers import QUICK, Changes
 from app.ui.tabs import Tabs
-from tempo_core.errors import Cancelled, InputError
+from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.moments import Moment
 
 
@@ -48,11 +67,13 @@ class GroundPage:
         service: GroundingService,
         authenticator: Authenticator,
         examples: list[Example],
+        answers: AnswerHistory,
         library: LibraryService | None = None,
     ) -> None:
         """`library` has the folders that may be asked as a whole; None: there are none."""
         self.service, self.authenticator, self.examples = service, authenticator, examples
         self.library = library
+        self.answers = answers
         self.tabs = Tabs()
         self.view: GroundView
 
@@ -69,18 +90,36 @@ class GroundPage:
             [*view.form, view.models, view.scope],
             [*view.outputs, view.head],
             api_name="page_ask",
+            trigger_mode="multiple",  # another question ends the one that runs
             **QUICK,
         )
         quick = {**QUICK, "queue": False}
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
         view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
+        view.cards.submit(
+            self.ask_example,
+            [*view.form, view.models],
+            [*view.outputs, view.head, view.clip, view.query],
+            trigger_mode="multiple",
+            **QUICK,
+        )
         scoped = [view.clip, view.cards, view.models, view.settings, view.library_line, view.ticker]
         view.scope.change(self.scope_changed, view.scope, [*scoped, *view.outputs], **quick)
         view.ranked.select(self.open_moment, view.state, [*view.outputs, view.head], **QUICK)
-        status = [view.head, view.ticker, view.models, view.library_line]
-        view.ticker.tick(self.model_status, view.scope, status, **quick)
-        blocks.load(self.arrive, None, [*status, *view.outputs], **quick)
+        model = [view.head, view.about, view.ticker, view.models, view.library_line]
+        view.ticker.tick(self.model_status, [view.state, view.scope], [*model, view.timeline], **quick)
+        blocks.load(
+            self.arrive,
+            [view.state, view.opening],
+            [*model, *view.outputs, view.clip, view.query],
+            js="(state) => [state, new URLSearchParams(location.search).get('answer') ?? '']",
+            **quick,
+        )
+        view.earlier.select(self.open_answer, None, [*view.outputs, view.clip, view.query], **quick)
+        links = [view.state, view.result, view.share, view.unshare, view.status]
+        view.share.click(self.make_link, view.state, links, **quick)
+        view.unshare.click(self.end_link, view.state, links, **quick)
         blocks.unload(self.leave)
 
     async def ask(
@@ -94,7 +133,7 @@ class GroundPage:
         models: list[str] | None,
         scope: str | None,
         request: gr.Request,
-    ) -> AsyncIterator[Changes]:
+    ) -> AsyncGenerator[Changes, None]:
         """Answer the form; role visitor."""
         try:
             user = self.authenticator.require(request, Role.VISITOR)
@@ -114,14 +153,58 @@ class GroundPage:
             return
         cancel = self.tabs.begin(user, request)
         names = list(dict.fromkeys(models or [""]))
-        steps = self.service.ground_each(user, question, names, cancel)
-        page_changes = self._show(steps, query, TabState(source=clip), is_comparison=len(names) > 1)
+
+        async def steps() -> AsyncGenerator[Step | ModelFailure, None]:
+            async for progress in self.service.when_loaded(cancel):
+                yield progress
+            async with aclosing(self.service.ground_each(user, question, names, cancel)) as answers:
+                async for step in answers:
+                    yield step
+
+        def copies(clip: Clip) -> AsyncGenerator[Progress | Copied, None]:
+            return self.service.make_copy(user, clip, question.source, cancel)
+
+        page_changes = self._show(
+            user, steps(), copies, query, TabState(source=clip), is_comparison=len(names) > 1
+        )
         try:
             async with aclosing(page_changes) as changes:
                 async for change in changes:
+                    if self.tabs.is_replaced(user, request, cancel):
+                        return  # the page shows another question, or another clip
                     yield change
         finally:
             self.tabs.end(user, request, cancel)
+
+    async def ask_example(
+        self,
+        clip: str | None,
+        query: str,
+        token_budget: float | None,
+        allocator: str,
+        step_s: float | None,
+        n_best: float,
+        models: list[str] | None,
+        request: gr.Request,
+        event: gr.EventData,
+    ) -> AsyncGenerator[Changes, None]:
+        """Put an example's clip and question into the form, and answer them; role visitor."""
+        self.authenticator.require(request, Role.VISITOR)
+        example = self.examples[int(event._data["clip"])]
+        question = example.questions[int(event._data["question"])]
+        source = self._example_source(example)
+        # The state goes along, so that the clip's own event does not take this clip for another one.
+        changes: Changes = {self.view.query: question, self.view.state: TabState(source=source)}
+        yield changes if clip == source else {**changes, self.view.clip: source}
+        run = self.ask(source, question, token_budget, allocator, step_s, n_best, models, None, request)
+        async with aclosing(run) as answers:
+            async for change in answers:
+                yield change
+
+    def _example_source(self, example: Example) -> str:
+        """The example among the uploads, where Gradio would put it."""
+        assert self.service.uploads is not None, "a page that shows examples takes uploads"
+        return save_file_to_cache(example.path, str(self.service.uploads.folder))
 
     async def _ask_library(
         self, user: User, name: str, query: str, request: gr.Request
@@ -170,8 +253,15 @@ class GroundPage:
             return
         item = answer.moments[rank]
         cancel = self.tabs.begin(user, request)
-        steps = self.service.ground(user, self.library.question(state.library, item, answer.query), cancel)
-        changes = self._show(steps, answer.query, state, is_comparison=False, selected=item.moment)
+        question = self.library.question(state.library, item, answer.query)
+
+        def copies(clip: Clip) -> AsyncGenerator[Progress | Copied, None]:
+            return self.service.make_copy(user, clip, question.source, cancel)
+
+        steps = self.service.ground(user, question, cancel)
+        changes = self._show(
+            user, steps, copies, answer.query, state, is_comparison=False, selected=item.moment
+        )
         try:
             async with aclosing(changes):
                 async for change in changes:
@@ -209,7 +299,9 @@ class GroundPage:
 
     async def _show(
         self,
-        steps: AsyncIterator[Progress | Clip | Outcome | ModelFailure],
+        user: User,
+        steps: AsyncIterator[Step | ModelFailure],
+        copies: Callable[[Clip], AsyncGenerator[Progress | Copied, None]],
         query: str,
         state: TabState,
         *,
@@ -226,9 +318,12 @@ class GroundPage:
         outcomes: list[Outcome] = []
         failures: list[ModelFailure] = []
         answer_changes: Changes = {}
+        answered_s: float | None = None
         try:
             async for step in steps:
                 if isinstance(step, Progress):
+                    if answered_s is not None:
+                        continue  # the answer's own line stays
                     changes: Changes = {view.status: status_html(progress_line(step), progress=step)}
                     if not started:
                         changes |= {
@@ -249,6 +344,20 @@ class GroundPage:
                         yield {view.timeline: loading_value("Looking at the clip.", query=query, clip=clip)}
                 elif isinstance(step, ModelFailure):
                     failures.append(step)
+                elif isinstance(step, FirstAnswer):
+                    if not is_comparison:
+                        first, answered_s = step.outcome, step.outcome.elapsed_s
+                        early = timeline_value(
+                            first.answer, first.clip, first.strip, first.context, ranking=True
+                        )
+                        if selected in first.answer.moments:
+                            early["selected"] = first.answer.moments.index(selected)
+                        yield {
+                            view.timeline: early,
+                            view.status: status_html(f"{done_line(first)} {RANKING_LINE}", done=True),
+                            view.state: replace(state, context_id=first.context_id),
+                            view.ask: gr.update(interactive=True, value="Ask another"),
+                        }
                 else:
                     outcomes.append(step)
                     first = outcomes[0]
@@ -265,14 +374,41 @@ class GroundPage:
                     }
                     if is_comparison:
                         yield {**answer_changes, view.result: results_html(outcomes, failures)}
-            line = compared_line(outcomes, failures) if is_comparison else done_line(outcomes[0])
+            line = compared_line(outcomes, failures) if is_comparison else done_line(outcomes[0], answered_s)
+            value = answer_changes[view.timeline]
+            try:
+                stored = await asyncio.to_thread(self.answers.add, outcomes[0], value, line)
+            except StorageFull as error:  # the answer is shown all the same
+                stored, line = None, f"{line} {error}"
+            answer = None if stored is None else (stored.clip_id, stored.id)
             yield {
                 **answer_changes,
+                view.state: replace(state, context_id=outcomes[0].context_id, answer=answer),
                 view.status: status_html(line, done=True),
-                view.result: results_html(outcomes, failures),
+                view.result: results_html(outcomes, failures, stored),
                 **self._buttons("Ask another"),
+                **self._kept(user, stored),
             }
+            if clip is not None and not clip.is_copy:
+                async with aclosing(self._copying(copies(clip), line, outcomes)) as copying:
+                    async for changes in copying:
+                        yield changes
         except Cancelled:
+            if answered_s is not None:
+                value = {**early, "ranking": False}
+                line = f"{done_line(first)} The other windows were not ranked: cancelled. The answer stays."
+                try:
+                    stored = await asyncio.to_thread(self.answers.add, first, value, done_line(first))
+                except StorageFull as error:
+                    stored, line = None, f"{line} {error}"
+                yield {
+                    view.timeline: value,
+                    view.status: status_html(line, done=True),
+                    view.result: results_html([first], [], stored),
+                    **self._buttons("Ask another"),
+                    **self._kept(user, stored),
+                }
+                return
             line = status_html("Cancelled. The clip and the question are still there.")
             cleared = self._cleared()
             if state.library:  # the list of moments stays
@@ -290,6 +426,32 @@ class GroundPage:
                 }
             yield changes
 
+    async def _copying(
+        self, steps: AsyncGenerator[Progress | Copied, None], line: str, outcomes: list[Outcome]
+    ) -> AsyncGenerator[Changes, None]:
+        """The answer stands; its clip is shown as it was uploaded until the normal copy is there. A copy that cannot be
+        made takes nothing away.
+        """
+        view = self.view
+        try:
+            async for step in steps:
+                if isinstance(step, Progress):
+                    yield {view.status: status_html(f"{line} {copying_line(step)}", done=True)}
+                    continue
+                first = replace(outcomes[0], clip=step.clip, strip=step.strip)
+                value = timeline_value(first.answer, first.clip, first.strip, first.context)
+                if len(outcomes) > 1:
+                    value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
+                yield {
+                    view.status: status_html(line, done=True),
+                    view.timeline: value,
+                }
+        except TempoError as error:
+            problem = (
+                f"{line} No copy for stepping through single frames could be made: {user_message(error)}"
+            )
+            yield {view.status: status_html(problem, done=True)}
+
     def _buttons(self, label: str) -> Changes:
         """No run: the question can be asked, and there is nothing to cancel."""
         return {
@@ -297,16 +459,84 @@ class GroundPage:
             self.view.cancel: gr.update(interactive=False),
         }
 
+    def _kept(self, user: User, stored: StoredAnswer | None) -> Changes:
+        """The earlier answers, with the open one marked, and what can be done with it."""
+        view = self.view
+        rows = [
+            {"id": f"{a.clip_id}/{a.id}", "query": a.value["query"], "line": a.line, "title": a.title}
+            for a in self.answers.recent(user)
+        ]
+        opened = "" if stored is None else f"{stored.clip_id}/{stored.id}"
+        return {
+            view.earlier: json.dumps({"open": opened, "answers": rows}),
+            view.share: gr.update(interactive=stored is not None and not stored.secret),
+            view.unshare: gr.update(interactive=stored is not None and bool(stored.secret)),
+        }
+
+    def open_answer(self, request: gr.Request, event: gr.EventData) -> Changes:
+        """Show an earlier answer of one's own again; role visitor."""
+        user = self.authenticator.require(request, Role.VISITOR)
+        self.tabs.begin(user, request)  # nothing runs; what did says no more
+        try:
+            return self._opened(user, str(event._data["id"]))
+        except Exception as error:
+            return {self.view.status: status_html(user_message(error), error=True)}
+
+    def _opened(self, user: User, address: str) -> Changes:
+        """The page with an earlier answer, its clip in the form. Raises NoSuchFile."""
+        view = self.view
+        stored, clip = self.answers.get(user, *(address.split("/") if address.count("/") == 1 else ("", "")))
+        strip = self.service.media.drawn_strip(clip)
+        value = {**stored.value, **clip_parts(clip, strip), "rev": empty_value()["rev"]}
+        value["frames"] = stored.value["frames"]
+        state = TabState(answer=(stored.clip_id, stored.id))
+        changes: Changes = {view.query: stored.value["query"]}
+        if self.service.uploads is not None:
+            name = Path(clip.title).stem + clip.path.suffix
+            source = str(self.service.uploads.link(user, clip.path, name).path)
+            changes[view.clip], state = source, replace(state, source=source)
+        return {
+            **self._cleared(),
+            **changes,
+            view.timeline: value,
+            view.state: state,
+            view.status: status_html(stored.line, done=True),
+            view.result: links_html(stored),
+            **self._buttons("Ask another"),
+            **self._kept(user, stored),
+        }
+
+    def make_link(self, state: TabState, request: gr.Request) -> Changes:
+        """Make a link for others to the answer on the page; role visitor, and only the owner's."""
+        return self._share(state, request, is_shared=True)
+
+    def end_link(self, state: TabState, request: gr.Request) -> Changes:
+        """End the link for others; role visitor, and only the owner's."""
+        return self._share(state, request, is_shared=False)
+
+    def _share(self, state: TabState, request: gr.Request, *, is_shared: bool) -> Changes:
+        view = self.view
+        try:
+            user = self.authenticator.require(request, Role.VISITOR)
+            stored = self.answers.share(user, *(state.answer or ("", "")), is_shared=is_shared)
+        except Exception as error:
+            return {view.status: status_html(user_message(error), error=True)}
+        changes = self._kept(user, stored)
+        del changes[view.earlier]
+        return {**changes, view.result: links_html(stored)}
+
     def _cleared(self) -> Changes:
         view = self.view
         return {
-            view.timeline: empty_value(),
+            view.timeline: empty_value(about_text(self.service.engines.knowledge())),
             view.status: status_html(IDLE_LINE),
             view.result: EMPTY_RESULT,
             view.curves: None,
             view.sizes: None,
             view.state: TabState(),
             view.ranked: gr.update(value="null", visible=False),
+            view.share: gr.update(interactive=False),
+            view.unshare: gr.update(interactive=False),
             **self._buttons("Ask"),
         }
 
@@ -319,30 +549,37 @@ class GroundPage:
         user = self.authenticator.require(request, Role.VISITOR)
         if clip is not None and clip == state.source:
             return {self.view.status: gr.skip()}
-        self.tabs.cancel(user, request)
+        self.tabs.begin(user, request)  # nothing runs; what did says no more
         if state.context_id:
             self.service.contexts.drop(user.id, state.context_id)
-        return self._cleared()
+        return {**self._cleared(), **self._kept(user, None)}
 
     async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
-        """Put an example's clip and question into the form; role visitor."""
+        """Put an example's clip and first question into the form; role visitor."""
         self.authenticator.require(request, Role.VISITOR)
         example = self.examples[int(event._data["clip"])]
-        changes: Changes = (
-            {self.view.query: example.questions[int(event._data["question"])]} if example.questions else {}
-        )
-        if not event._data["keep_clip"]:
-            changes[self.view.clip] = str(example.path)
-        return changes
+        return {
+            self.view.query: next(iter(example.questions), ""),
+            self.view.clip: self._example_source(example),
+        }
 
-    async def model_status(self, scope: str | None, request: gr.Request) -> Changes:
-        """How the model and the folder in question are; asked again until they are settled. Role visitor."""
+    async def model_status(self, state: TabState, scope: str | None, request: gr.Request) -> Changes:
+        """How the model is and what it knows, and how the folder in question is; asked again until they are settled.
+        Role visitor.
+        """
         self.authenticator.require(request, Role.VISITOR)
         status, library_status = self.service.engines.status, self._library_status(scope)
         is_indexing = library_status is not None and library_status.is_indexing
         offered = self.service.offered()
         choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
+        changes: Changes = {}
+        if status.state == "ready":
+            knowledge = self.service.engines.knowledge()
+            changes[self.view.about] = about_html(knowledge)
+            if state.source is None and not state.library:
+                changes[self.view.timeline] = empty_value(about_text(knowledge))
         return {
+            **changes,
             self.view.head: model_html(status),
             self.view.ticker: gr.Timer(active=status.state == "loading" or is_indexing),
             self.view.models: gr.skip()
@@ -351,9 +588,20 @@ class GroundPage:
             self.view.library_line: gr.update(value=index_html(library_status)),
         }
 
-    async def arrive(self, request: gr.Request) -> Changes:
-        """A fresh page: nothing of anybody else's is baked into it. Role visitor."""
-        return {**await self.model_status(None, request), **self._cleared()}
+    async def arrive(self, state: TabState, opening: str, request: gr.Request) -> Changes:
+        """A fresh page: nothing of anybody else's is baked into it, and the answer that its address names is opened
+        for its owner. Role visitor.
+        """
+        user = self.authenticator.require(request, Role.VISITOR)
+        changes = {
+            **self._cleared(),
+            **await self.model_status(state, None, request),
+            **self._kept(user, None),
+        }
+        if opening:
+            with suppress(NoSuchFile):  # gone, or somebody else's: the page is as fresh as any
+                changes |= self._opened(user, opening)
+        return changes
 
     async def leave(self, request: gr.Request) -> None:
         """The tab was closed."""

@@ -19,7 +19,7 @@ from app.auth.users import User
 from app.ground.contexts import ContextStore, StoredContext
 from app.ground.engines import EngineProvider, Load
 from app.http.errors import user_message
-from app.job_queue import Job, JobQueues, Progress, result_of
+from app.job_queue import FOLLOW_EVERY_S, Job, JobQueues, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
 from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
@@ -33,6 +33,8 @@ MAX_N_BEST = 20
 MAX_MODELS = 3
 """Asked about one clip in one go: as many contexts as a person may have."""
 STRIP_PATIENCE_S = 5.0
+OnContextAnswer = Callable[[Any, Any], None]
+"""Hears an answer and the context that it stands on, before its windows are ranked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +147,26 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstAnswer:
+    """The answer as soon as it is known; the Outcome with its ranked windows follows."""
+
+    outcome: Outcome
+    """Without ranked windows, and without a film strip that is not drawn yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Copied:
+    """The normal copy of a clip is there."""
+
+    clip: Clip
+    strip: FilmStrip | None
+
+
+Step = Progress | Clip | FirstAnswer | Outcome
+"""What a question's stream holds, in this order."""
+
+
 def ground_with_engine(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     """`tempo_core.engine.ground`, imported when first needed: the page is up before torch is."""
     from tempo_core.engine import ground
@@ -170,6 +192,9 @@ class GroundingService:
         self.choices: ModelChoices | None = None
         """Models beside the served one; None where there are none to choose."""
         self._ground = ground
+        self._copies_lock = threading.Lock()
+        self._copies: dict[str, Job] = {}
+        """Copies that are being made, by the clip's id."""
 
     def offered(self) -> list[str]:
         """Names of the models that may be asked beside the served one."""
@@ -177,7 +202,7 @@ class GroundingService:
 
     async def ground_each(
         self, user: User, question: Question, models: Sequence[str], cancel: threading.Event
-    ) -> AsyncGenerator[Progress | Clip | Outcome | ModelFailure, None]:
+    ) -> AsyncGenerator[Step | ModelFailure, None]:
         """The same question to several models, one after the other, as `ground` answers it.
 
         One that fails is told, and the others go on. Raises InputError for too many, and what the last one raised
@@ -200,10 +225,19 @@ class GroundingService:
                     raise
                 yield ModelFailure(model=name or self.engines.name, message=user_message(error))
 
+    async def when_loaded(self, cancel: threading.Event) -> AsyncGenerator[Progress, None]:
+        """Progress while the first model is loading; ends when it is there or could not be loaded. Raises Cancelled."""
+        while self.engines.status.state == "loading":
+            if cancel.is_set():
+                raise Cancelled("Cancelled while the model was loading.")
+            yield Progress(stage="loading")
+            await asyncio.sleep(FOLLOW_EVERY_S)
+
     async def ground(
         self, user: User, question: Question, cancel: threading.Event
-    ) -> AsyncGenerator[Progress | Clip | Outcome, None]:
-        """Progress, the clip once it is known, and the Outcome. Raises TempoError for what a person can mend."""
+    ) -> AsyncGenerator[Step, None]:
+        """Progress, the clip once it is known, the answer, and the Outcome. Raises TempoError for what a person can
+        mend."""
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
         engine = self.engines.get()  # says "still loading" before anybody waits in a queue
@@ -218,9 +252,8 @@ class GroundingService:
         def ingest(job: Job) -> Clip:
             job.report("preparing")
             source = question.source
-            clip = self.media.ingest(source, owner=user.id, title=source.name, job=job)
-            if self.uploads is not None:
-                self.uploads.copied(source, clip.path)
+            clip = self.media.ingest(source, owner=user.id, title=source.name, job=job, may_wait=True)
+            self._let_upload_go(source, clip)
             return clip
 
         job = self.queues.clips.submit(user.id, ingest, cancel=cancel, network=user.network)
@@ -232,7 +265,7 @@ class GroundingService:
         if engine is not None:
             stored = self.contexts.find(user.id, _context_key(engine.model_id, clip, settings))
 
-        def answer(job: Job) -> tuple[Any, Any]:
+        def answer(job: Job, on_answer: OnContextAnswer) -> tuple[Any, Any]:
             # The engine that was asked answers, also where another one is served by now.
             answering = engine
             if load is not None:
@@ -244,28 +277,24 @@ class GroundingService:
                 if context is not None:
                     return answering.ask(context, query, n_best=settings.n_best, cancel=job.cancel), context
             if stored is None or stored.context.model_id != answering.model_id:
-                return self.encode_and_ask(job, clip, query, settings, engine=answering)
-            job.report("answering")
-            result = answering.ask(stored.context, query, n_best=settings.n_best, cancel=job.cancel)
-            return result, stored.context
+                return self.encode_and_ask(job, clip, query, settings, engine=answering, on_answer=on_answer)
+            return _ask_again(answering, job, stored.context, query, settings.n_best, on_answer)
 
         async for step in self._answer(user, clip, answer, cancel, stored, settings, started_s):
             yield step
 
     async def ask(
         self, user: User, context_id: str, query: str, n_best: int, cancel: threading.Event
-    ) -> AsyncIterator[Progress | Clip | Outcome]:
+    ) -> AsyncIterator[Step]:
         """Another question about a clip that was already encoded; only for whoever asked the first one."""
         started_s = time.monotonic()
         query = clean_query(query)
         stored = self.contexts.get(user.id, context_id)
         clip = self.media.get(stored.clip_id, user.id)
 
-        def answer(job: Job) -> tuple[Any, Any]:
-            job.report("answering")
+        def answer(job: Job, on_answer: OnContextAnswer) -> tuple[Any, Any]:
             engine = self.engines.with_id(stored.context.model_id)
-            result = engine.ask(stored.context, query, n_best=n_best, cancel=job.cancel)
-            return result, stored.context
+            return _ask_again(engine, job, stored.context, query, n_best, on_answer)
 
         async for step in self._answer(user, clip, answer, cancel, stored, None, started_s):
             yield step
@@ -274,42 +303,105 @@ class GroundingService:
         self,
         user: User,
         clip: Clip,
-        answer: Callable[[Job], tuple[Any, Any]],
+        answer: Callable[[Job, OnContextAnswer], tuple[Any, Any]],
         cancel: threading.Event,
         stored: StoredContext | None,
         settings: Settings | None,
         started_s: float,
-    ) -> AsyncIterator[Progress | Clip | Outcome]:
+    ) -> AsyncIterator[Step]:
         """Run the model and, beside it, draw the film strip. A context other than the stored one is stored too, under
         its settings.
         """
-        strip_job = self.queues.strips.submit(
+        asked = stored
+        early: list[tuple[Any, Any]] = []  # filled by the model's thread, at most once
+
+        def outcome(result: Any, context: Any, strip: FilmStrip | None) -> Outcome:
+            nonlocal stored
+            if stored is None or context is not stored.context:
+                assert settings is not None, "only a question with settings makes a context"
+                key = _context_key(context.model_id, clip, settings)
+                stored = self.contexts.add(user.id, clip.id, key, context)
+            return Outcome(
+                clip=clip,
+                strip=strip,
+                context_id=stored.id,
+                context=context,
+                answer=result,
+                reused=stored is asked,
+                elapsed_s=time.monotonic() - started_s,
+            )
+
+        # Of a whole upload a strip costs as much as the answer: it waits for the copy.
+        strip_job = self._draw_strip(user, clip, cancel) if clip.is_copy else None
+
+        def work(job: Job) -> tuple[Any, Any]:
+            def on_answer(result: Any, context: Any) -> None:
+                early.append((result, context))
+                job.report("ranking")
+
+            return answer(job, on_answer)
+
+        job = self.queues.model.submit(user.id, work, cancel=cancel, network=user.network)
+        async for progress in self.queues.model.follow(job):
+            if progress.stage == "ranking":
+                result, context = early[0]
+                is_drawn = strip_job is not None and strip_job.future.done()
+                strip = await _strip_within(strip_job, STRIP_PATIENCE_S) if is_drawn else None
+                yield FirstAnswer(outcome=outcome(result, context, strip))
+            yield progress
+        result, context = result_of(job)
+        yield outcome(result, context, await _strip_within(strip_job, STRIP_PATIENCE_S))
+
+    def _draw_strip(self, user: User, clip: Clip, cancel: threading.Event | None = None) -> Job:
+        return self.queues.strips.submit(
             user.id,
             lambda job: self.media.strip_of(clip, cancel=job.cancel),
             cancel=cancel,
             network=user.network,
         )
-        job = self.queues.model.submit(user.id, answer, cancel=cancel, network=user.network)
-        async for progress in self.queues.model.follow(job):
-            yield progress
-        result, context = result_of(job)
-        reused = stored is not None and context is stored.context
-        if stored is None or not reused:
-            assert settings is not None, "only a question with settings makes a context"
-            key = _context_key(context.model_id, clip, settings)
-            stored = self.contexts.add(user.id, clip.id, key, context)
-        yield Outcome(
-            clip=clip,
-            strip=await _strip_within(strip_job, STRIP_PATIENCE_S),
-            context_id=stored.id,
-            context=context,
-            answer=result,
-            reused=reused,
-            elapsed_s=time.monotonic() - started_s,
-        )
+
+    def _let_upload_go(self, source: Path, clip: Clip) -> None:
+        if self.uploads is not None and clip.is_copy:
+            self.uploads.copied(source, clip.path)
+
+    async def make_copy(
+        self, user: User, clip: Clip, source: Path, cancel: threading.Event
+    ) -> AsyncGenerator[Progress | Copied, None]:
+        """Make the normal copy of a clip that was answered about as it was uploaded, then its strip. Setting `cancel`
+        ends the following, never the copy: the next question is shown on it. Raises VideoError, Busy.
+        """
+
+        def copy(job: Job) -> Clip:
+            copied = self.media.make_copy(clip, job)
+            self._let_upload_go(source, copied)
+            return copied
+
+        with self._copies_lock:
+            job = self._copies.get(clip.id)
+            if job is None or job.future.done():
+                job = self.queues.copies.submit(user.id, copy, network=user.network)
+                self._copies = {k: j for k, j in self._copies.items() if not j.future.done()} | {clip.id: job}
+        last = None
+        while not job.future.done() and not cancel.is_set():
+            if job.progress != last:
+                last = job.progress
+                yield Progress(stage="copying", fraction=last.fraction)
+            await asyncio.sleep(FOLLOW_EVERY_S)
+        if not cancel.is_set():
+            copied: Clip = result_of(job)
+            yield Copied(
+                clip=copied, strip=await _strip_within(self._draw_strip(user, copied), STRIP_PATIENCE_S)
+            )
 
     def encode_and_ask(
-        self, job: Job, clip: Clip, query: str, settings: Settings = DEFAULT_SETTINGS, *, engine: Any = None
+        self,
+        job: Job,
+        clip: Clip,
+        query: str,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        engine: Any = None,
+        on_answer: OnContextAnswer | None = None,
     ) -> tuple[Any, Any]:
         """A first question, in the model's queue: from the clip's file to the answer and its context. `engine` None is
         the one that is served when its turn comes.
@@ -328,6 +420,7 @@ class GroundingService:
             n_best=settings.n_best,
             cancel=job.cancel,
             on_progress=job.report,
+            on_answer=on_answer,
         )
 
     def sweep(self) -> None:
@@ -338,15 +431,28 @@ class GroundingService:
             self.uploads.sweep()
 
 
+def _ask_again(
+    engine: Any, job: Job, context: Any, query: str, n_best: int, on_answer: OnContextAnswer
+) -> tuple[Any, Any]:
+    """Another question behind a context."""
+    job.report("answering")
+    answer = engine.ask(
+        context, query, n_best=n_best, cancel=job.cancel, on_answer=lambda answer: on_answer(answer, context)
+    )
+    return answer, context
+
+
 def _context_key(model_id: str, clip: Clip, settings: Settings) -> Hashable:
     """Another adapter's context is of no use."""
     return model_id, clip.id, settings.token_budget, settings.allocator, settings.step_s
 
 
-async def _strip_within(job: Job, patience_s: float) -> FilmStrip | None:
+async def _strip_within(job: Job | None, patience_s: float) -> FilmStrip | None:
     """The drawn strip, or None when it is late or could not be drawn: an answer does not wait for
     decoration.
     """
+    if job is None:
+        return None
     try:
         return await asyncio.wait_for(asyncio.wrap_future(job.future), patience_s)
     except (TimeoutError, asyncio.CancelledError, TempoError) as error:

@@ -3,16 +3,21 @@
 import base64
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from annotations.proposers import model_name
-from app.ground.engines import EngineStatus
+from app.ground.answers import StoredAnswer
+from app.ground.engines import EngineStatus, Knowledge
 from app.ground.service import STAGES, ModelFailure, Outcome
 from app.job_queue import Progress
 from app.ui.templates import macros
 from app.ui.templates import status_html as line_html
+from tempo_core.calibration import Band, band_of
+from tempo_core.card import About
 from tempo_core.command_line import clock
 
-IDLE_LINE = "Choose a clip, write what to look for, and press Ask."
+RANKING_LINE = "Other windows are being ranked."
+IDLE_LINE = "Choose a clip, write what to look for, and press Enter."
 
 
 def percent(probability: float) -> str:
@@ -22,6 +27,40 @@ def percent(probability: float) -> str:
 
 
 html = macros("ground/view.html")
+
+
+def about_lines(knowledge: Knowledge | None) -> list[str]:
+    """What the served model knows, in sentences: its card's words, or what follows from a list of taught words."""
+    if knowledge is None:
+        return ["The model is not there yet."]
+    about, vocabulary = knowledge.about or About(), knowledge.vocabulary
+    lines = [
+        f"{opening} {text}"
+        for opening, text in (
+            ("This model understands", about.understands),
+            ("It does not understand", about.does_not),
+            ("From the model’s own card:", about.summary),
+        )
+        if text
+    ]
+    if not lines and vocabulary is not None:
+        count = len(vocabulary.content)
+        lines = [f"This model was taught {count} words, and says so when a question has another one."]
+    return lines or ["This model has no card that says what it understands. Ask in plain English."]
+
+
+def about_text(knowledge: Knowledge | None) -> str:
+    """The same as the text of the empty page."""
+    return "\n\n".join(
+        [*about_lines(knowledge), "Choose a clip or an example, and ask when something happens."]
+    )
+
+
+def about_html(knowledge: Knowledge | None) -> str:
+    """The panel with it, and every word that the model was taught."""
+    vocabulary = None if knowledge is None else knowledge.vocabulary
+    words = [] if vocabulary is None else sorted(vocabulary.content)
+    return str(html.about(about_lines(knowledge), words))
 
 
 def model_html(status: EngineStatus) -> str:
@@ -53,8 +92,8 @@ def progress_line(progress: Progress) -> str:
         questions = "1 question is" if progress.position == 1 else f"{progress.position} questions are"
         return f"Waiting: {questions} before yours."
     return {
-        "loading": "Loading the model.",
-        "preparing": "Making a normal copy of the clip that player and model share.",
+        "loading": "Waiting for the model, which is loading; then the question is answered.",
+        "preparing": "Checking the clip; one that browsers cannot play gets a normal copy first.",
         "decoding": "Reading the frames, each with its true time.",
         "allocating": "Measuring where the content changes, and sharing the visual tokens accordingly.",
         "encoding": "Looking at the frames.",
@@ -62,17 +101,42 @@ def progress_line(progress: Progress) -> str:
     }.get(progress.stage, progress.stage)
 
 
-def done_line(outcome: Outcome) -> str:
-    """What to say when the answer is there."""
+def copying_line(progress: Progress) -> str:
+    """What is exact while the clip is shown as it was uploaded."""
+    return (
+        "The clip is shown as you uploaded it and all times are exact; the film strip and quick steps by single frames "
+        f"follow with its normal copy ({progress.fraction:.0%})."
+    )
+
+
+FINDINGS: dict[Band | None, str] = {
+    "clear": "found",
+    "likely": "found that may be right",
+    "guess": "guessed, with little behind it",
+    None: "found",
+}
+"""What is said of the best moment of an answer, by its band."""
+
+
+def best_band(answer: Any) -> Band | None:
+    """The band of an answer's most probable moment."""
+    figures = [confidence for confidence in answer.confidences if confidence is not None]
+    return band_of(max(figures, default=None), answer.relevance)
+
+
+def done_line(outcome: Outcome, answered_s: float | None = None) -> str:
+    """What to say when the answer is there; `answered_s` is when it was shown, where that was before the outcome."""
     if not outcome.answer.is_understood:
         result = outcome.answer.understood.sentence.removesuffix(".")
     elif outcome.answer.refused:
         result = "Nothing in this clip matches"
     else:
-        count = len(outcome.answer.moments)
-        result = f"{count} {'moment' if count == 1 else 'moments'} found"
+        answer = outcome.answer
+        count = len(answer.moments)
+        result = f"{count} {'moment' if count == 1 else 'moments'} {FINDINGS[best_band(answer)]}"
     reuse = " from the same context; nothing was decoded or encoded again" if outcome.reused else ""
-    return f"{result}. Answered in {outcome.elapsed_s:.1f} s{reuse}."
+    seconds = outcome.elapsed_s if answered_s is None else answered_s
+    return f"{result}. Answered in {seconds:.1f} s{reuse}."
 
 
 EMPTY_RESULT = (
@@ -81,16 +145,29 @@ EMPTY_RESULT = (
 )
 
 
-def results_html(outcomes: Sequence[Outcome], failures: Sequence[ModelFailure]) -> str:
-    """What each model's answer cost, and why others gave none."""
+def results_html(
+    outcomes: Sequence[Outcome], failures: Sequence[ModelFailure], stored: StoredAnswer | None = None
+) -> str:
+    """What each model's answer cost, and why others gave none; links to what is kept of the first one."""
     is_compared = len(outcomes) + len(failures) > 1
     parts = [
         result_html(outcome, model_name(outcome.answer.model_id) if is_compared else "")
         for outcome in outcomes
     ]
+    if stored is not None:
+        parts.append(links_html(stored))
     return "".join(
         [*parts, *(line_html(f"{failure.model}: {failure.message}", error=True) for failure in failures)]
     )
+
+
+def links_html(stored: StoredAnswer) -> str:
+    """What can be taken away of an answer that is kept, and the link for others where there is one."""
+    moments = [
+        (f"Moment {number} as a clip", f"{stored.address}/moments/{number}")
+        for number in range(1, len(stored.value["moments"]) + 1)
+    ]
+    return str(html.links([("The answer as one HTML file", stored.address), *moments], stored.link))
 
 
 def compared_line(outcomes: Sequence[Outcome], failures: Sequence[ModelFailure]) -> str:

@@ -4,6 +4,7 @@ Every decoder runs in a limited child process (`tempo_core.sandbox`); nothing he
 """
 
 import math
+import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -13,10 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from app.media.library import LEVEL_FACTOR, SHEET_COLUMNS, ClipFacts, FilmStrip
+from app.media.library import (
+    COPY_NAME,
+    LEVEL_FACTOR,
+    SHEET_COLUMNS,
+    UPLOAD_NAME,
+    ClipFacts,
+    FilmStrip,
+)
 from tempo_core.errors import VideoError
-from tempo_core.proxy import conforms, normalise
-from tempo_core.video import SampledVideo, VideoLimits, probe, sample
+from tempo_core.proxy import conforms, normalise, plays_as_is
+from tempo_core.video import SampledVideo, VideoInfo, VideoLimits, probe, sample
 
 UPLOAD_LIMITS = VideoLimits(follow_links=False)
 MAX_CLIP_S = 60 * 60.0
@@ -27,11 +35,17 @@ STRIP_COLUMNS = 8
 
 
 def prepare_clip(
-    source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
+    source: Path,
+    folder: Path,
+    *,
+    cancel: threading.Event,
+    on_progress: Callable[[float], None],
+    may_wait: bool = False,
 ) -> ClipFacts:
     """Write `clip.mp4` into `folder`: the file itself where it is normal already, else a normal copy.
 
-    Raises VideoError for what is not a video or longer than MAX_CLIP_S, Cancelled when `cancel` is set.
+    With `may_wait` a file that browsers play as it is becomes `upload.mp4` or `upload.webm` there, and its copy is
+    left for later. Raises VideoError for what is not a video or longer than MAX_CLIP_S, Cancelled when `cancel` is set.
     """
     source_info = probe(source, limits=UPLOAD_LIMITS, cancel=cancel)
     if source_info.duration_s > MAX_CLIP_S:
@@ -39,20 +53,46 @@ def prepare_clip(
             f"This clip lasts {source_info.duration_s / 60:.0f} minutes; the page takes up to "
             f"{MAX_CLIP_S / 60:.0f}. Cut out the part in question, or use the command line for the whole."
         )
-    copy = folder / "clip.mp4"
+    copy = folder / COPY_NAME
+    file_name = COPY_NAME
     if conforms(source_info):
         shutil.copyfile(source, copy)
         info = source_info
+    elif may_wait and (suffix := _browser_suffix(source, source_info)):
+        file_name, info = UPLOAD_NAME + suffix, source_info
+        _link(source, folder / file_name)
     else:
         info = normalise(source, copy, limits=UPLOAD_LIMITS, cancel=cancel, on_progress=on_progress)
+    # Whether frame k is shown at k / rate, as in every copy.
+    counts_frames = not info.variable_rate and info.start_s == 0
     return ClipFacts(
         duration_s=info.duration_s,
-        frame_rate=None if info.frame_rate is None else float(info.frame_rate),
+        frame_rate=float(info.frame_rate) if info.frame_rate is not None and counts_frames else None,
         width=info.width,
         height=info.height,
         notes=info.notes,
         frame_count=info.frame_count,
+        file_name=file_name,
     )
+
+
+def _browser_suffix(source: Path, info: VideoInfo) -> str | None:
+    """The suffix under which browsers play a file as it is; None for one that they do not."""
+    if not plays_as_is(info):
+        return None
+    if info.container.startswith("mov"):
+        return ".mp4"
+    with source.open("rb") as file:
+        # Of Matroska's files browsers promise to play those of the document type "webm".
+        return ".webm" if b"webm" in file.read(64) else None
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name, or a copy where the disk has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def draw_strip(clip: Path, target: Path, facts: ClipFacts, *, cancel: threading.Event) -> FilmStrip:

@@ -1,5 +1,8 @@
 """The media library: normal copies of clips and their film strips, each belonging to whoever brought it.
 
+A clip that browsers play as it is may be there as it was uploaded before its copy is made (`make_copy`); both have one
+clock, so that what was said of the one holds for the other.
+
 A clip's address is an unguessable id AND its owner: /media/<id> answers only its owner (every annotator, for clips of
 datasets), with byte ranges. Clips that nobody used for a while are removed.
 """
@@ -12,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -30,6 +33,10 @@ from tempo_core.files import move, sync, write_whole
 
 logger = logging.getLogger(__name__)
 
+COPY_NAME = "clip.mp4"
+UPLOAD_NAME = "upload"
+"""The stem of an upload that is shown as it is, beside the copy that is made of it."""
+UPLOAD_TTL_S = 15 * 60.0
 LEVEL_FACTOR = 4
 SHEET_TILES = 16
 """Tiles of one picture of a finer level: SHEET_COLUMNS of them side by side."""
@@ -71,11 +78,13 @@ class ClipFacts:
     """Plain sentences for the page, such as which frames were repaired."""
     frame_count: int | None = None
     """Frames of the copy; None in copies that were made before this was counted."""
+    file_name: str = COPY_NAME
+    """The file that these facts are of: the copy, or the upload itself while there is no copy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """A normal copy that model and player share."""
+    """A normal copy that model and player share, or the upload that they share until then."""
 
     id: str
     owner: str
@@ -86,7 +95,12 @@ class Clip:
 
     @property
     def path(self) -> Path:
-        return self.folder / "clip.mp4"
+        return self.folder / self.facts.file_name
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is the normal copy."""
+        return self.facts.file_name == COPY_NAME
 
     @property
     def strip_path(self) -> Path:
@@ -99,7 +113,7 @@ class Clip:
 
     @property
     def url(self) -> str:
-        return f"/media/{self.id}"
+        return f"/media/{self.id}" if self.is_copy else f"/media/{self.id}/upload"
 
     @property
     def strip_url(self) -> str:
@@ -107,10 +121,18 @@ class Clip:
 
 
 class PrepareClip(Protocol):
-    """Writes `clip.mp4` into a folder; raises VideoError for what cannot be one."""
+    """Writes `clip.mp4` into a folder, or with `may_wait` perhaps the upload alone; raises VideoError for what cannot
+    be a clip.
+    """
 
     def __call__(
-        self, source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
+        self,
+        source: Path,
+        folder: Path,
+        *,
+        cancel: threading.Event,
+        on_progress: Callable[[float], None],
+        may_wait: bool = False,
     ) -> ClipFacts: ...
 
 
@@ -162,6 +184,7 @@ class MediaLibrary:
         self.of_visitors, self.limits = of_visitors, limits or StorageLimits()
         self._prepare, self._draw, self._clock = prepare, draw, clock
         self._lock = threading.Lock()
+        self._copy_lock = threading.Lock()
         self._clips: dict[str, Clip] = {}
         self._used_at_s: dict[str, float] = {}
         self._load()
@@ -173,22 +196,22 @@ class MediaLibrary:
         owner: str,
         title: str,
         job: Job | None = None,
+        may_wait: bool = False,
     ) -> Clip:
         """The owner's clip made from this file; the same bytes are only prepared once per owner. `job` is told how far
-        it is, and can cancel it.
+        it is, and can cancel it. `may_wait` says that the normal copy may be made later.
 
         Raises VideoError for what is not a readable video, StorageFull, Cancelled.
         """
         if source.is_symlink() or not source.is_file():
             raise VideoError("The clip is no longer there. Choose or upload it again.")
         clip = self._copy_at(source, owner)
+        if clip is None:
+            with source.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            clip = self.find(owner, digest)
         if clip is not None:
-            return clip
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        clip = self.find(owner, digest)
-        if clip is not None:
-            return clip
+            return clip if may_wait else self.make_copy(clip, job)
         self.limits.check_free_space(self.folder, source.stat().st_size)
         job = job or Job(owner)
         clip_id = secrets.token_urlsafe(18)
@@ -200,12 +223,12 @@ class MediaLibrary:
                 folder,
                 cancel=job.cancel,
                 on_progress=lambda fraction: job.report("preparing", fraction),
+                may_wait=may_wait,
             )
             clip = Clip(
                 id=clip_id, owner=owner, title=title, source_sha256=digest, folder=folder, facts=facts
             )
-            row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
-            write_whole(folder / "clip.json", json.dumps(row))
+            _write_row(clip)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -222,6 +245,35 @@ class MediaLibrary:
         for old_id in excess:
             self._remove(old_id)
         return clip
+
+    def make_copy(self, clip: Clip, job: Job | None = None) -> Clip:
+        """The clip with its normal copy, made now where it is not there yet. The upload stays for those who watch it.
+
+        One thread at a time makes copies of one clip. Raises VideoError, StorageFull, Cancelled, NoSuchFile.
+        """
+        job = job or Job(clip.owner)
+        with self._copy_lock:
+            clip = self.get(clip.id, clip.owner)
+            if clip.is_copy:
+                return clip
+            self.limits.check_free_space(self.folder, clip.path.stat().st_size)
+            facts = self._prepare(
+                clip.path,
+                clip.folder,
+                cancel=job.cancel,
+                on_progress=lambda fraction: job.report("copying", fraction),
+            )
+            copied = replace(clip, facts=facts)
+            with self._lock:
+                if clip.id not in self._clips:
+                    raise NoSuchFile("The clip was removed while its copy was made. Upload it again.")
+                _write_row(copied)
+                self._clips[clip.id] = copied
+        return copied
+
+    def drawn_strip(self, clip: Clip) -> FilmStrip | None:
+        """The clip's film strip, if it was drawn."""
+        return self.strip_of(clip) if (clip.folder / "strip.json").is_file() else None
 
     def strip_of(self, clip: Clip, *, cancel: threading.Event | None = None) -> FilmStrip:
         """The clip's film strip, drawn when it is first asked for. Raises VideoError, Cancelled."""
@@ -290,8 +342,20 @@ class MediaLibrary:
         (clip.folder / "clip.json").touch()
         return clip
 
+    def of_owner(self, owner: str) -> list[Clip]:
+        """Every clip of an owner."""
+        with self._lock:
+            return [clip for clip in self._clips.values() if clip.owner == owner]
+
+    def any_owners(self, clip_id: str) -> Clip | None:
+        """A clip whoever owns it, if it is there: for what its owner made a link to. It does not count as a use."""
+        with self._lock:
+            return self._clips.get(clip_id)
+
     def sweep(self) -> int:
-        """Remove clips that nobody used for `ttl_s` seconds, DATASET_TTL_S for datasets'; returns how many went."""
+        """Remove clips that nobody used for `ttl_s` seconds, DATASET_TTL_S for datasets'; returns how many went.
+        Uploads that have a copy go UPLOAD_TTL_S after the clip was last used.
+        """
         now_s = self._clock()
         with self._lock:
             old = [
@@ -300,8 +364,13 @@ class MediaLibrary:
                 if now_s - self._used_at_s[clip.id]
                 > (DATASET_TTL_S if clip.owner == DATASETS else self.ttl_s)
             ]
+            watched_s = now_s - UPLOAD_TTL_S
+            copied = [c for c in self._clips.values() if c.is_copy and self._used_at_s[c.id] < watched_s]
         for clip_id in old:
             self._remove(clip_id)
+        for clip in copied:
+            for upload in clip.folder.glob(f"{UPLOAD_NAME}.*"):
+                upload.unlink(missing_ok=True)
         return len(old)
 
     def _remove(self, clip_id: str) -> None:
@@ -326,9 +395,15 @@ class MediaLibrary:
             self._used_at_s[clip.id] = (folder / "clip.json").stat().st_mtime
 
 
+def _write_row(clip: Clip) -> None:
+    row = {key: value for key, value in asdict(clip).items() if key not in ("id", "folder")}
+    write_whole(clip.folder / "clip.json", json.dumps(row))
+
+
 def media_routes(media: MediaLibrary) -> APIRouter:
-    """GET /media/<id> (the clip, with ranges), /media/<id>/strip with its finer levels, /media/<id>/sound; role
-    visitor, and only the clip's owner, or role annotator for a dataset's clip.
+    """GET /media/<id> (the normal copy, with ranges), /media/<id>/upload (as it was uploaded), /media/<id>/sound,
+    /media/<id>/strip with its finer levels; role visitor, and only the clip's owner, or role annotator for a dataset's
+    clip.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -344,7 +419,12 @@ def media_routes(media: MediaLibrary) -> APIRouter:
 
     @router.get("/media/{clip_id}")
     def clip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
-        return inline(clip.path, "video/mp4")
+        return inline(clip.folder / COPY_NAME, "video/mp4")
+
+    @router.get("/media/{clip_id}/upload")
+    def upload(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:
+        path = next(clip.folder.glob(f"{UPLOAD_NAME}.*"), clip.folder / UPLOAD_NAME)
+        return inline(path, "video/webm" if path.suffix == ".webm" else "video/mp4")
 
     @router.get("/media/{clip_id}/strip")
     def strip(clip: Annotated[Clip, Depends(owned_clip)]) -> FileResponse:

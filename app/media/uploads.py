@@ -130,6 +130,19 @@ class Uploads:
         finally:
             self.settle(user, len(content))
 
+    def link(self, user: User, path: Path, name: str) -> Upload:
+        """Make a file of the library the user's upload again, without a second copy where the disk has links."""
+        upload_id = secrets.token_urlsafe(18)
+        target = self.folder / upload_id / (strip_invalid_filename_characters(name) or "file")
+        target.parent.mkdir(mode=0o700)
+        try:
+            os.link(path, target)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, target)
+        upload = self.add(user, target, upload_id=upload_id)
+        upload.size_bytes = 0  # the library's own file
+        return upload
+
     def add(self, user: User, path: Path, *, upload_id: str | None = None) -> Upload:
         """Register a file below the folder as the user's; the same file twice is the same upload."""
         with self._lock:

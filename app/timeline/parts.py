@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from annotations.records import ADJUDICATION, Edit
 from annotations.rows import Verdict
 from app.http.errors import sentence_of
+from tempo_core.calibration import Band
 from tempo_core.errors import InputError
 
 
@@ -37,6 +38,8 @@ class VideoPart(Part):
     """The file that the component plays. `frame_rate` is None where frames are not evenly spaced."""
 
     url: str
+    id: str = ""
+    """The same for all files of one clip, which have one clock."""
     duration_s: Positive
     frame_rate: Number | None
     width: int
@@ -92,6 +95,8 @@ class MomentPart(Window):
     """A predicted moment and the probability of its stamps; None where the model's server gives none."""
 
     confidence: Probability | None
+    band: Band | None = None
+    """How far to trust it, where the model's server gives probabilities."""
 
 
 class RankedPart(Window):
@@ -245,13 +250,15 @@ class TimelineValue(Part):
     frames: FramesPart | None
     moments: list[MomentPart]
     ranked: list[RankedPart]
+    ranking: bool = False
+    """Whether `ranked` is still to come."""
     refusal: RefusalPart | None
     understood: UnderstoodPart | None = None
     """None where the model does not say which words it was taught, and before an answer."""
     lanes: Annotated[list[LanePart], Field(max_length=3)] = Field(default_factory=list)
     """Every model's answer where several were asked, the one of `moments` first."""
     selected: Annotated[int, Field(ge=0)] | None = None
-    """The moment that is selected, and gone to, when the value is shown."""
+    """The moment that is selected, and gone to, when the answer is first shown and nothing plays."""
     edit: EditPart | None = None
     """What is edited; the read-only timeline does without."""
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from annotations.proposers import model_name
 from app.media.library import Clip, FilmStrip
-from tempo_core.calibration import NEVER_TAUGHT
+from tempo_core.calibration import NEVER_TAUGHT, band_of
 
+BAND_WORDS = {"clear": "clear", "likely": "likely", "guess": "a guess"}
+"""How the bands are said; the timeline's script has the same words."""
 Value = dict[str, Any]
 """A `TimelineValue` as plain JSON."""
 
@@ -29,6 +31,7 @@ def empty_value(message: str | None = None) -> Value:
         "frames": None,
         "moments": [],
         "ranked": [],
+        "ranking": False,
         "refusal": None,
         "understood": None,
         "selected": None,
@@ -45,8 +48,13 @@ def error_value(message: str, *, query: str = "", clip: Clip | None = None) -> V
     return {**empty_value(message), **clip_parts(clip), "state": "error", "query": query}
 
 
-def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, context: Any | None) -> Value:
-    """The value that shows `answer` (`tempo_core.engine.Answer`) on a clip; the rest as for `clip_parts`."""
+def timeline_value(
+    answer: Any, clip: Clip | None, strip: FilmStrip | None, context: Any | None, *, ranking: bool = False
+) -> Value:
+    """The value that shows `answer` (`tempo_core.engine.Answer`) on a clip; the rest as for `clip_parts`.
+
+    The first moment is selected. `ranking` says that the ranked windows are still to come.
+    """
     ranked = [
         {"start_s": float(moment.start_s), "end_s": float(moment.end_s), "score": float(score)}
         for moment, score in answer.ranked
@@ -57,6 +65,8 @@ def timeline_value(answer: Any, clip: Clip | None, strip: FilmStrip | None, cont
         "state": "ready",
         "query": answer.query,
         "ranked": ranked,
+        "ranking": ranking,
+        "selected": 0 if answer.moments else None,
         **answer_parts(answer),
     }
 
@@ -68,6 +78,7 @@ def answer_parts(answer: Any) -> Value:
             "start_s": float(moment.start_s),
             "end_s": float(moment.end_s),
             "confidence": None if confidence is None else float(confidence),
+            "band": band_of(confidence, answer.relevance),
         }
         for moment, confidence in zip(answer.moments, answer.confidences, strict=True)
     ]
@@ -103,6 +114,7 @@ def clip_parts(clip: Clip | None, strip: FilmStrip | None = None, context: Any |
         facts = clip.facts
         parts["video"] = {
             "url": clip.url,
+            "id": clip.id,
             "duration_s": facts.duration_s,
             "frame_rate": facts.frame_rate,
             "width": facts.width,

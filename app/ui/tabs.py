@@ -27,6 +27,10 @@ class Tabs:
         if event is not None:
             event.set()
 
+    def is_replaced(self, user: User, request: Any, event: threading.Event) -> bool:
+        """Whether another run began in the run's tab since: what this one has to say is shown no more."""
+        return self._running.get(_tab(user, request), event) is not event
+
     def end(self, user: User, request: Any, event: threading.Event) -> None:
         """Stop a run, because its follower is done or gone, and forget it."""
         event.set()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from PIL import Image
 
 from app.media.library import ClipFacts, FilmStrip
 from tempo_core.allocation import Allocation
+from tempo_core.card import About
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.moments import Moment
-from tempo_core.vocabulary import Understanding
+from tempo_core.vocabulary import Understanding, Vocabulary
 
 TILES = 8
 
@@ -38,7 +39,12 @@ def write_clip(path: Path, *, seconds: int = 4, rate: int = 10, hue: int = 40) -
 
 
 def light_prepare(
-    source: Path, folder: Path, *, cancel: threading.Event, on_progress: Callable[[float], None]
+    source: Path,
+    folder: Path,
+    *,
+    cancel: threading.Event,
+    on_progress: Callable[[float], None],
+    may_wait: bool = False,
 ) -> ClipFacts:
     """The file itself as the copy, once it looks like an mp4."""
     head = source.read_bytes()[:16]
@@ -115,19 +121,32 @@ class FakeContext:
 
 
 class FakeEngine:
-    """Finds one moment, refuses what is "purple", does not know an "axolotl"; waits while `gate` is cleared."""
+    """Finds one moment, refuses what is "purple", does not know an "axolotl"; waits while `gate` is cleared, and
+    before it ranks while `ranking_gate` is."""
 
     model_id = "fake-engine"
     defaults = GroundingDefaults()
+    about = About(understands="yellow squares.", does_not="axolotls.")
+    vocabulary: Vocabulary | None = None
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.ranking_gate = threading.Event()
+        self.ranking_gate.set()
         self.encoded: list[str] = []
         self.cancelled = 0
         self.broken: Exception | None = None
 
-    def ask(self, context: FakeContext, query: str, *, n_best: int = 5, cancel: Any = None) -> FakeAnswer:
+    def ask(
+        self,
+        context: FakeContext,
+        query: str,
+        *,
+        n_best: int = 5,
+        cancel: Any = None,
+        on_answer: Callable[[FakeAnswer], None] | None = None,
+    ) -> FakeAnswer:
         if self.broken is not None:
             raise self.broken
         if context.model_id != self.model_id:
@@ -138,15 +157,20 @@ class FakeEngine:
             return FakeAnswer(query, [], [], None, False, [], text="", understood=understood)
         moment = Moment(1.0, 2.5)
         refused = "purple" in query
-        return FakeAnswer(
+        confidence = 0.05 if "vague" in query else 0.87
+        answer = FakeAnswer(
             query=query,
             model_id=self.model_id,
             moments=[] if refused else [moment],
-            confidences=[] if refused else [0.87],
+            confidences=[] if refused else [confidence],
             relevance=0.04 if refused else 0.95,
             refused=refused,
-            ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)],
+            ranked=[],
         )
+        if on_answer is not None:
+            on_answer(answer)
+        self.wait(cancel, self.ranking_gate)
+        return replace(answer, ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)])
 
     def understanding(self, query: str) -> Understanding | None:
         return Understanding(probability=0.0, words=("axolotl",)) if "axolotl" in query else None
@@ -154,8 +178,8 @@ class FakeEngine:
     def step_for(self, duration_s: float) -> float:
         return 0.5
 
-    def wait(self, cancel: threading.Event | None) -> None:
-        while not self.gate.is_set():
+    def wait(self, cancel: threading.Event | None, gate: threading.Event | None = None) -> None:
+        while not (gate or self.gate).is_set():
             if cancel is not None and cancel.is_set():
                 self.cancelled += 1
                 raise Cancelled("Cancelled.")
@@ -173,6 +197,7 @@ def fake_ground(
     n_best: int,
     cancel: threading.Event,
     on_progress: Callable[[str, float], None],
+    on_answer: Callable[[FakeAnswer, FakeContext], None] | None = None,
 ) -> tuple[FakeAnswer, FakeContext]:
     """The contract of tempo_core.engine.ground."""
     for stage in ("decoding", "allocating", "encoding"):
@@ -195,4 +220,5 @@ def fake_ground(
         times_s=np.arange(8) * 0.5, end_s=4.0, allocation=allocation, path=str(path), model_id=engine.model_id
     )
     on_progress("answering", 0.0)
-    return engine.ask(context, query, n_best=n_best, cancel=cancel), context
+    early = None if on_answer is None else lambda answer: on_answer(answer, context)
+    return engine.ask(context, query, n_best=n_best, cancel=cancel, on_answer=early), context

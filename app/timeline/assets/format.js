@@ -88,6 +88,9 @@ export function confidenceText(p) {
   return p === null ? "no confidence" : `confidence ${percent(p)}`;
 }
 
+/** How far a moment is to be trusted; the keys are the server's. */
+export const BAND_WORDS = { clear: "clear", likely: "likely", guess: "a guess" };
+
 /** P(relevant) in words; nothing where it is not known. */
 export function relevanceText(p) {
   return p === null ? "" : `P(relevant) ${percent(p)}`;
@@ -97,5 +100,5 @@ export function relevanceText(p) {
 export function spokenMoment(moment, idx, count) {
   const times = spokenTimes(moment.start_s, moment.end_s);
   const sure = moment.confidence === null ? "no confidence" : `confidence ${spokenPercent(moment.confidence)}`;
-  return `Moment ${idx + 1} of ${count}, ${times}, ${sure}`;
+  return [`Moment ${idx + 1} of ${count}`, times, BAND_WORDS[moment.band], sure].filter(Boolean).join(", ");
 }

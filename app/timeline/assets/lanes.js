@@ -5,7 +5,7 @@
 
 import { el, setText } from "./dom.js";
 import { clearedSurface, dashedLine, hatch, stepBars, stepLine } from "./draw.js";
-import { confidenceText, percent, relevanceText, secondsText, span, timeText } from "./format.js";
+import { confidenceText, percent, plural, relevanceText, secondsText, span, timeText } from "./format.js";
 import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
@@ -280,17 +280,30 @@ function hoverRanked({ value }, time_s, share) {
   ];
 }
 
+/** Whether every frame was given the same: then bars would show nothing. */
+const isEven = ({ tokens }) => tokens.length > 0 && Math.min(...tokens) === Math.max(...tokens);
+
+function drawText({ context, height }, text, colours) {
+  context.fillStyle = colours.soft;
+  context.font = `12px ${getComputedStyle(context.canvas).fontFamily}`;
+  context.textBaseline = "middle";
+  context.fillText(text, 10, height / 2);
+}
+
 export function tokensNote({ value: { frames } }) {
+  if (frames && isEven(frames)) return `${frames.tokens[0]} each`;
   return frames?.tokens.length ? `0 to ${Math.max(...frames.tokens)}` : "";
 }
 
 function drawTokens(surface, { value: { frames }, viewport, segments }, colours) {
   if (!frames) return;
+  if (isEven(frames)) return drawText(surface, `Every frame was given the same ${plural(frames.tokens[0], "token")}`, colours);
   const most = Math.max(1, frames.uniform_tokens, ...frames.tokens);
   const blank = hatch(surface.context, colours.hatch);
   stepBars(surface, viewport, segments, (idx) => frames.tokens[idx] / most, { fill: colours.bar, blank });
   const y = surface.height - (frames.uniform_tokens / most) * (surface.height - 4);
   dashedLine(surface, y, colours.ink);
+  return undefined;
 }
 
 function drawVariation(surface, { value: { frames }, viewport, segments }, colours) {

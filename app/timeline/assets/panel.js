@@ -3,6 +3,7 @@
 import { button, el, setText } from "./dom.js";
 import { isUnknown } from "./lanes.js";
 import {
+  BAND_WORDS,
   confidenceText,
   percent,
   plural,
@@ -36,7 +37,14 @@ function summary({ value, refused, unknown }) {
   if (value.state === "loading") return "Working";
   if (value.state === "error") return "Failed";
   if (unknown) return "Not understood";
-  return refused ? "Refused" : plural(value.moments.length, "moment");
+  return refused ? "Not in this clip" : findings(value.moments);
+}
+
+/** "2 moments", and how far to trust the best of them: a guess is not headed like a clear moment. */
+function findings(moments) {
+  const count = plural(moments.length, "moment");
+  const best = ["clear", "likely", "guess"].find((band) => moments.some((moment) => moment.band === band));
+  return best === undefined ? count : `${count}, ${BAND_WORDS[best]}`;
 }
 
 function spokenSummary({ value, refused, unknown }, text) {
@@ -53,31 +61,36 @@ function spokenSummary({ value, refused, unknown }, text) {
   if (value.state === "loading" || value.state === "error") return value.message ?? text;
   if (unknown) return value.understood.sentence;
   if (refused) return "No relevant moment.";
-  return [`${text} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(
+  return [`${plural(value.moments.length, "moment")} found.`, ...value.moments.map((m, idx) => spokenMoment(m, idx, value.moments.length))].join(
     " ",
   );
 }
 
 export function buildAside(actions) {
-  const node = el("section", { className: "tl-aside", attrs: { "aria-label": "Answer" } });
-  return { node, actions, key: null };
+  const answer = el("div", { className: "tl-part" });
+  const ranked = el("div", { className: "tl-part" });
+  const node = el("section", { className: "tl-aside", attrs: { "aria-label": "Answer" } }, answer, ranked);
+  return { node, actions, answer, ranked, keys: [] };
 }
 
-/** Rebuilt only when the answer changes, so that focus stays where it is during playback. */
+/** Each part is rebuilt only when it changes, so that focus stays where it is during playback and ranking. */
 export function showAside(aside, state) {
   const { value } = state;
-  const key = JSON.stringify([value.rev, value.state, value.moments, value.ranked, value.refusal, value.understood]);
-  if (aside.key !== key) {
-    aside.key = key;
-    aside.node.replaceChildren(...asideParts(aside, state));
-  }
+  const keys = [
+    JSON.stringify([value.state, value.query, value.moments, value.refusal, value.understood]),
+    JSON.stringify([value.state, value.ranked, value.ranking]),
+  ];
+  if (aside.keys[0] !== keys[0]) aside.answer.replaceChildren(...answerParts(aside, state));
+  if (aside.keys[1] !== keys[1])
+    aside.ranked.replaceChildren(...(value.state === "ready" ? rankedList(aside, value) : []));
+  aside.keys = keys;
   aside.node.querySelectorAll(".tl-item").forEach((node, idx) => {
     if (idx === state.selected_idx) node.setAttribute("aria-current", "true");
     else node.removeAttribute("aria-current");
   });
 }
 
-function asideParts(aside, state) {
+function answerParts(aside, state) {
   const { value } = state;
   if (value.state === "loading") return [el("h3", { text: "Moments" }), skeleton(), skeleton()];
   if (value.state !== "ready") {
@@ -87,8 +100,7 @@ function asideParts(aside, state) {
     ];
   }
   if (state.unknown) return unknownCard(value.understood);
-  const answer = state.refused ? refusalCard(value.refusal) : momentList(aside, value);
-  return [...answer, ...rankedList(aside, value)];
+  return state.refused ? refusalCard(value) : momentList(aside, value);
 }
 
 function skeleton() {
@@ -102,7 +114,7 @@ function momentList(aside, { moments, refusal }) {
       forTheEye("tl-index", String(idx + 1)),
       forTheEye("tl-span", span(moment)),
       forTheEye("tl-length", `${secondsText(moment.end_s - moment.start_s)} s`),
-      meter(moment.confidence),
+      meter(moment.confidence, moment.band),
     ];
     return el("li", {}, button("tl-item", content, () => aside.actions.playMoment(idx)));
   });
@@ -121,48 +133,58 @@ function forTheEye(className, text) {
 }
 
 /** A bar and its number, or the words that there is none. */
-function meter(p) {
+function meter(p, band = null) {
   if (p === null) return forTheEye("tl-confidence tl-faint", confidenceText(null));
+  const word = band && el("span", { className: "tl-band", text: BAND_WORDS[band] });
   const fill = el("span", { className: "tl-meter-fill" });
   fill.style.width = `${Math.round(p * 100)}%`;
   const bar = el("span", { className: "tl-meter" }, fill);
   const number = el("span", { className: "tl-number", text: percent(p) });
-  return el("span", { className: "tl-confidence", attrs: { "aria-hidden": "true" } }, bar, number);
+  return el("span", { className: "tl-confidence", attrs: { "aria-hidden": "true" } }, bar, word, number);
 }
 
-function refusalCard({ relevance }) {
+function refusalCard({ refusal: { relevance }, understood }) {
+  const judged = "The model judges that nothing in this clip matches the question.";
+  const words = understood ? "It knows every word of it." : "Which words it knows, it does not say.";
   return [
     el("h3", { text: "Moments" }),
     el(
       "div",
       { className: "tl-refusal" },
-      el("strong", { text: "No relevant moment" }),
-      el("p", { text: "The model judges that nothing in this clip matches the question." }),
+      el("strong", { text: "Not in this clip" }),
+      el("p", { text: `${judged} ${words}` }),
       ...(relevance === null
         ? [el("p", { className: "tl-faint", text: "How likely that is, the endpoint does not say." })]
         : [
             el("p", { className: "tl-hidden", text: `P(relevant) ${spokenPercent(relevance)}` }),
             el("div", { className: "tl-row" }, forTheEye("", "P(relevant)"), meter(relevance)),
           ]),
+      el("p", { text: "Next: look at the ranked windows, which come nearest, or ask for something more general." }),
     ),
   ];
 }
 
 function unknownCard({ sentence, words }) {
-  const remedy = words.length > 0 ? "Ask in other words, or load a model that knows them." : "Name what to look for.";
+  const remedy =
+    words.length > 0
+      ? "Next: ask in words that it knows; they are listed under “What this model knows”."
+      : "Next: name a thing or an event to look for.";
   return [
     el("h3", { text: "Moments" }),
     el(
       "div",
       { className: "tl-refusal" },
-      el("strong", { text: "I do not know what that is" }),
+      el("strong", { text: "This model does not know that" }),
       el("p", { text: sentence }),
+      el("p", { text: "The clip was not judged: it may be there all the same." }),
       el("p", { text: remedy }),
     ),
   ];
 }
 
-function rankedList(aside, { ranked }) {
+function rankedList(aside, { ranked, ranking }) {
+  if (ranking)
+    return [el("h3", { text: "Ranked windows" }), el("p", { className: "tl-faint", text: "They are being ranked." })];
   if (ranked.length === 0) return [];
   const items = ranked.slice(0, 5).map((window, idx) => {
     const score = window.score.toFixed(2);

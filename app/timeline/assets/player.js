@@ -16,6 +16,7 @@ export class Player {
   failed = false;
 
   #url = null;
+  #id = null;
   #time_s = 0;
   #seeking = false;
   #queued_s = null;
@@ -28,7 +29,8 @@ export class Player {
   #events;
 
   /**
-   * `events` has: time(seconds, frameIdxOrNull, truth), state(), failure(message). `truth` is "exact" when the picture
+   * `events` has: time(seconds, frameIdxOrNull, truth), state(), failure(message), and changeOver() before another
+   * file of the same clip is loaded. `truth` is "exact" when the picture
    * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
    * null while a seek is under way.
    */
@@ -55,18 +57,30 @@ export class Player {
     signal.addEventListener("abort", () => this.#unload());
   }
 
-  /** Load another file, or nothing. The same address again changes nothing, so that playback survives updates. */
+  /**
+   * Load another file, or nothing. The same address again changes nothing, so that playback survives updates; another
+   * file of the same clip (`spec.id`) goes on at the same time, and plays on.
+   */
   load(spec, duration_s) {
     this.duration_s = duration_s;
     this.rate = spec?.frame_rate ?? null;
     if ((spec?.url ?? null) === this.#url) return;
+    const isChangeOver = this.playable && Boolean(spec?.id) && spec.id === this.#id;
+    if (isChangeOver) this.#events.changeOver?.();
+    const [time_s, plays, range] = [this.time_s, this.going, this.#range];
     this.#url = spec?.url ?? null;
+    this.#id = spec?.id ?? null;
     this.failed = false;
     this.#range = this.#queued_s = null;
     this.#seeking = false;
     this.#time_s = 0;
+    this.#shown_s = null;
     if (this.#url) this.video.src = this.#url;
     else this.#unload();
+    if (!isChangeOver) return;
+    // The other file goes on where the first one was.
+    this.#range = range;
+    this.#goTo(time_s, plays);
   }
 
   get playable() {

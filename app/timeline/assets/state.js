@@ -12,10 +12,19 @@ const EMPTY = {
   frames: null,
   moments: [],
   ranked: [],
+  ranking: false,
   refusal: null,
   understood: null,
   selected: null,
 };
+
+/** Whether two files show one clip: its upload and its normal copy have one clock. */
+export function isSameClip(one, other) {
+  return one?.id ? one.id === other?.id : one?.url === other?.url;
+}
+
+/** What the model said, without what is added to it later. */
+const answerOf = ({ state, query, moments, refusal }) => [state, query, moments, refusal];
 
 export class State {
   value = EMPTY;
@@ -29,6 +38,7 @@ export class State {
   playingRange = null;
   playable = false;
   hover = null;
+  isNewAnswer = false;
 
   #parts = new Set();
   #scheduled = 0;
@@ -58,14 +68,19 @@ export class State {
   accept(value) {
     const before = this.value;
     this.value = { ...EMPTY, ...(value ?? {}) };
-    const sameClip = before.video?.url === this.value.video?.url && this.duration_s === this.viewport.duration_s;
+    const sameDuration = this.duration_s === this.viewport.duration_s;
+    const sameClip = isSameClip(before.video, this.value.video) && (sameDuration || Boolean(before.video?.id));
     if (!sameClip) {
       this.viewport.reset(this.duration_s, this.value.video?.frame_rate);
       this.playhead_s = 0;
       this.frame_idx = null;
-    }
+    } else if (!sameDuration) this.viewport.reset(this.duration_s, this.value.video?.frame_rate);
     this.segments = segments(this.value.frames, this.duration_s);
-    this.selected_idx = -1;
+    // Ranked windows and a copy that follow an answer leave everything else as it is.
+    if (JSON.stringify(answerOf(before)) !== JSON.stringify(answerOf(this.value))) {
+      this.isNewAnswer = true;
+      this.selected_idx = -1;
+    }
     this.hover = null;
     this.touch("value", "viewport", "playhead", "player", "hover");
   }

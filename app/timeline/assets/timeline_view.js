@@ -10,7 +10,7 @@ import { handleKeys, KeyMap } from "./keyboard.js";
 import { buildLanes, drawLane, frameLines, LANES } from "./lanes.js";
 import { buildAside, buildHead, showAside, showHead } from "./panel.js";
 import { Gestures } from "./pointer.js";
-import { buildVideoPane, showVideoPane } from "./video_pane.js";
+import { buildVideoPane, holdPicture, showVideoPane } from "./video_pane.js";
 import { State } from "./state.js";
 import { FilmStrip } from "./film_strip.js";
 import { Player } from "./player.js";
@@ -143,6 +143,7 @@ export class TimelineView {
         this.state.touch("playhead");
       },
       state: () => this.state.touch("player"),
+      changeOver: () => holdPicture(this.videoPane),
       failure: (message) => {
         this.failure = message;
         this.state.touch("player", "playhead");
@@ -283,9 +284,9 @@ export class TimelineView {
     this.slider.setAttribute("aria-disabled", String(!state.hasAxis));
     this.root.dataset.axis = String(state.hasAxis);
     this.legend.hidden = !state.value.frames;
-    const isNew = this.rev !== state.value.rev;
-    this.rev = state.value.rev;
-    if (isNew && state.value.moments[state.value.selected]) this.selectMoment(state.value.selected);
+    if (state.isNewAnswer && state.value.moments[state.value.selected] && !this.player.going)
+      this.selectMoment(state.value.selected);
+    state.isNewAnswer = false;
     this.showWords();
   }
 

@@ -11,9 +11,20 @@ export function buildVideoPane() {
     attrs: { preload: "auto", playsinline: true, tabindex: "-1", "aria-label": "Clip" },
   });
   const still = el("canvas", { className: "tl-still", attrs: { "aria-hidden": "true" } });
+  const held = el("canvas", { className: "tl-held", attrs: { "aria-hidden": "true", hidden: true } });
   const busy = el("div", { className: "tl-busy", attrs: { "aria-hidden": "true" } });
   const note = el("p", { className: "tl-stage-note", attrs: { dir: "auto" } });
-  return { node: el("div", { className: "tl-stage" }, video, still, busy, note), video, still, busy, note };
+  return { node: el("div", { className: "tl-stage" }, video, still, held, busy, note), video, still, held, busy, note };
+}
+
+/** Leave the present picture before the eyes until the file that takes over has gone to the same time. */
+export function holdPicture({ video, held }) {
+  if (video.videoWidth === 0) return;
+  [held.width, held.height] = [video.videoWidth, video.videoHeight];
+  held.getContext("2d").drawImage(video, 0, 0);
+  held.hidden = false;
+  const release = () => (held.hidden = true);
+  for (const name of ["seeked", "error"]) video.addEventListener(name, release, { once: true });
 }
 
 export function showVideoPane(pane, state, player, failure, strip) {
@@ -26,7 +37,14 @@ export function showVideoPane(pane, state, player, failure, strip) {
   pane.note.hidden = !text;
   setText(pane.note, text);
   pane.node.dataset.kind = value.state === "error" ? "error" : failure ? "failure" : value.state;
-  pane.node.dataset.picture = String(player.playable || still);
+  const picture = String(player.playable || still);
+  if (pane.node.dataset.picture !== picture) {
+    // The note has another place now: as another node, so that nothing on the page moves.
+    const note = pane.note.cloneNode(true);
+    pane.note.replaceWith(note);
+    pane.note = note;
+  }
+  pane.node.dataset.picture = picture;
   if (still) drawStill(pane, state, strip);
 }
 

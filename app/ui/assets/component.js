@@ -1,4 +1,4 @@
-/* events: 'select' */
+/* events: 'select' 'submit' */
 const make = (tag, props = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), props);
   node.append(...children.filter((child) => child !== null));

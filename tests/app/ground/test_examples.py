@@ -56,3 +56,14 @@ def test_the_shipped_examples_can_be_read() -> None:
         assert example.title
         assert example.questions
         assert example.licence
+
+
+@pytest.mark.parametrize("loop_s", [[3, 2], [-1, 2], [0, 5], [1], "ab", [1, None]])
+def test_a_card_plays_a_short_stretch(tmp_path: Path, loop_s: object) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    row = {"file": "a.mp4", "title": "A", "questions": []}
+    write(tmp_path, [{**row, "loop_s": [1.5, 4]}, row])
+    assert [example.card()["loop_s"] for example in read_examples(tmp_path)] == [[1.5, 4.0], [2.0, 6.0]]
+    write(tmp_path, [{**row, "loop_s": loop_s}])
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        read_examples(tmp_path)

@@ -3,14 +3,16 @@
 import base64
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.ground.engines import EngineProvider
 from tests.app.conftest import RunningApp
-from tests.app.fakes import write_clip
+from tests.app.fakes import FakeEngine, write_clip
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -67,7 +69,7 @@ def test_answers_and_asks_another_from_the_same_context(
     expect(page.locator("#ground-ask")).to_have_text("Ask another")
     ask(page, "a purple dog")
     expect(status(page)).to_contain_text("nothing was decoded or encoded again", timeout=SLOW_MS)
-    expect(timeline.get_by_text("No relevant moment").first).to_be_visible()
+    expect(timeline.get_by_text("Not in this clip").first).to_be_visible()
     assert len(running.engine.encoded) == 1
 
 
@@ -223,24 +225,147 @@ def test_a_break_shows_an_incident_and_nothing_else(
     expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
 
 
-def test_examples_fill_the_form(page: Any, serve: Callable[..., RunningApp], tmp_path: Path) -> None:
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """Two examples of two seconds; the inside of their moments begins at half a second."""
     folder = tmp_path / "examples"
     folder.mkdir()
     rows = []
     for name, title in (("a.mp4", "Shapes & <i>light</i>"), ("b.mp4", "Second")):
         write_clip(folder / name, seconds=2, hue=len(rows) * 90)
-        rows.append({"file": name, "title": title, "questions": [f"{title} ${{1+1}}?", "a purple dog"]})
+        questions = [f"{title} ${{1+1}}?", "a purple dog"]
+        rows.append({"file": name, "title": title, "questions": questions, "loop_s": [0.5, 1.5]})
     (folder / "manifest.json").write_text(json.dumps(rows))
-    running = serve(examples_folder=folder)
+    return folder
+
+
+def test_a_card_fills_the_form_and_a_chip_asks(
+    page: Any, serve: Callable[..., RunningApp], examples: Path
+) -> None:
+    running = serve(examples_folder=examples)
     visit(page, running)
-    page.get_by_role("button", name="Shapes & <i>light</i>").click()
     query = page.locator("#ground-query textarea")
-    expect(query).to_have_value("Shapes & <i>light</i> ${1+1}?", timeout=SLOW_MS)
-    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
-    page.get_by_role("button", name="a purple dog").click()
-    expect(query).to_have_value("a purple dog", timeout=SLOW_MS)
-    page.locator("#ground-ask").click()
+    page.get_by_role("button", name="a purple dog").click()  # the first thing that is done on the page
     expect(status(page)).to_contain_text("Nothing in this clip matches", timeout=SLOW_MS)
+    expect(query).to_have_value("a purple dog")
+    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_role("button", name="Second").click()
+    expect(query).to_have_value("Second ${1+1}?", timeout=SLOW_MS)
+    expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
+    page.get_by_role("button", name="Second ${1+1}?").click()
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    page.get_by_role("button", name="Shapes & <i>light</i>").click()
+    page.get_by_role("button", name="Shapes & <i>light</i> ${1+1}?").click()
+    expect(page.locator("#ground-timeline .tl-query")).to_have_text("Shapes & <i>light</i> ${1+1}?")
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    assert len(set(running.engine.encoded)) == 2
+
+
+def test_cards_move_for_a_while_and_stand_still_for_who_wants_that(
+    page: Any, serve: Callable[..., RunningApp], examples: Path
+) -> None:
+    running = serve(examples_folder=examples)
+    inside = """(wanted) => {
+      const video = document.querySelector('.tempo-cards video');
+      return video && video.currentTime >= 0.5 && video.currentTime < 1.7 && video.paused === (wanted === 'still');
+    }"""
+    page.emulate_media(reduced_motion="no-preference")
+    visit(page, running)
+    page.wait_for_function(inside, arg="still")  # after its seconds
+    card = page.get_by_role("button", name="Shapes & <i>light</i>", exact=True)
+    card.focus()
+    page.wait_for_function(inside, arg="moving")
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_function(inside, arg="still")
+    page.emulate_media(reduced_motion="reduce")
+    card.focus()
+    card.hover()
+    page.wait_for_timeout(500)
+    assert page.evaluate(inside, "still")
+
+
+def test_the_answer_is_there_before_its_windows(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    running.engine.ranking_gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    page.locator("#ground-query textarea").fill("a yellow square")
+    page.keyboard.press("Enter")
+    expect(status(page)).to_contain_text("Other windows are being ranked", timeout=SLOW_MS)
+    aside = page.get_by_role("region", name="Answer")
+    moment = aside.get_by_role("button", name="Moment 1 of 1")
+    expect(moment).to_be_visible()
+    expect(aside).to_contain_text("They are being ranked.")
+    expect(page.locator("#ground-timeline [role=slider]")).to_have_attribute("aria-valuenow", "1.00")
+    moment.focus()
+    running.engine.ranking_gate.set()
+    expect(aside.get_by_role("button", name="Window 1")).to_be_visible(timeout=SLOW_MS)
+    expect(status(page)).to_have_text(re.compile("1 moment found. Answered in .* s.$"))
+    expect(moment).to_be_focused()  # what is added later takes nothing away
+
+
+def test_another_question_needs_no_ranking_to_end(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    running.engine.ranking_gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("Other windows are being ranked", timeout=SLOW_MS)
+    ask(page, "a purple dog")
+    expect(status(page)).to_contain_text("Nothing in this clip matches", timeout=SLOW_MS)
+    assert running.engine.cancelled == 1
+    page.locator("#ground-cancel").click()
+    expect(status(page)).to_contain_text("The answer stays", timeout=SLOW_MS)
+    expect(page.locator("#ground-timeline .tl-refusal")).to_contain_text("Not in this clip")
+    expect(page.get_by_role("region", name="Answer")).not_to_contain_text("being ranked")
+    for query in ("a yellow square", "a purple dog"):
+        expect(page.locator("#ground-earlier").get_by_role("button", name=query)).to_be_visible()
+
+
+def test_a_question_asked_while_the_model_loads_is_answered(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    gate, engine = threading.Event(), FakeEngine()
+    running = serve(engines=EngineProvider(lambda: gate.wait(600) and engine), engine=engine)
+    page.goto(running.url)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("Waiting for the model", timeout=SLOW_MS)
+    gate.set()
+    expect(status(page)).to_contain_text("1 moment found", timeout=SLOW_MS)
+    expect(page.locator("#ground-about")).to_contain_text("This model understands yellow squares.")
+
+
+def test_the_first_screen_says_what_the_model_knows(page: Any, serve: Callable[..., RunningApp]) -> None:
+    visit(page, serve())
+    expect(page.locator("#ground-timeline .tl-stage-note")).to_contain_text(
+        "This model understands yellow squares. It does not understand axolotls.", use_inner_text=False
+    )
+    page.get_by_text("What this model knows").click()
+    expect(page.locator("#ground-about")).to_contain_text("It does not understand axolotls.")
+
+
+@pytest.mark.parametrize(
+    ("query", "chip", "card"),
+    [
+        ("a yellow square", "1 moment, clear", "clear"),
+        ("a vague square", "1 moment, a guess", "a guess"),
+        ("a purple square", "Not in this clip", "Next: look at the ranked windows"),
+        ("an axolotl", "Not understood", "Next: ask in words that it knows"),
+    ],
+)
+def test_an_answer_is_headed_by_how_far_to_trust_it(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, query: str, chip: str, card: str
+) -> None:
+    visit(page, serve())
+    upload(page, clip)
+    ask(page, query)
+    expect(page.locator("#ground-timeline .tl-chip")).to_have_text(chip, timeout=SLOW_MS)
+    expect(page.get_by_role("region", name="Answer")).to_contain_text(card)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -4,6 +4,7 @@ through the API and the page.
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from app.auth.users import LOCAL_USER
 from app.ground.engines import EngineProvider
-from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.ground.service import FirstAnswer, GroundingService, Outcome, Question, Settings
 from app.job_queue import JobQueues
 from app.media.library import MediaLibrary
 from tempo_core.errors import InputError
@@ -72,6 +73,35 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_o
     assert ask().context.model_id == "model-1"  # asked of model-1, where nothing was kept
     del service.contexts.find
     assert ask().answer.model_id == "model-2"  # what model-1 made is not taken for model-2's
+    queues.close()
+
+
+def test_the_answer_comes_before_its_windows_are_ranked(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.ranking_gate.clear()
+    (tmp_path / "media").mkdir()
+    media, queues = MediaLibrary(tmp_path / "media", light_prepare, light_draw), JobQueues()
+    service = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)
+    question = Question(source=write_clip(tmp_path / "clip.mp4"), query="a square", settings=Settings())
+
+    async def ask() -> list[Outcome]:
+        answers = []
+        async for step in service.ground(LOCAL_USER, question, threading.Event()):
+            if isinstance(step, FirstAnswer):
+                answers.append(step.outcome)
+                engine.ranking_gate.set()  # nothing is ranked before this
+            elif isinstance(step, Outcome):
+                answers.append(step)
+        return answers
+
+    for is_reused in (False, True):
+        engine.ranking_gate.clear()
+        early, outcome = asyncio.run(ask())
+        assert (early.answer.ranked, len(outcome.answer.ranked)) == ([], 5)
+        assert replace(outcome.answer, ranked=[]) == early.answer
+        assert early.context_id == outcome.context_id
+        assert (early.reused, outcome.reused) == (is_reused, is_reused)
+    assert len(service.contexts) == 1
     queues.close()
 
 

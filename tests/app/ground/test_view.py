@@ -8,11 +8,21 @@ from typing import Any
 
 import pytest
 
-from app.ground.engines import EngineStatus
-from app.ground.view import done_line, model_html, percent, progress_line, result_html, status_html
+from app.ground.engines import EngineStatus, Knowledge
+from app.ground.view import (
+    about_html,
+    about_text,
+    done_line,
+    model_html,
+    percent,
+    progress_line,
+    result_html,
+    status_html,
+)
 from app.job_queue import Progress
 from app.media.library import ClipFacts
-from tempo_core.vocabulary import Understanding
+from tempo_core.card import About
+from tempo_core.vocabulary import Understanding, Vocabulary
 from tests.app.markup import HOSTILE, attributes, hostile_texts, page_text
 
 
@@ -24,6 +34,7 @@ def outcome(**changes: Any) -> Any:
     answer = SimpleNamespace(
         refused=False,
         moments=[1, 2],
+        confidences=[0.9, 0.3],
         relevance=0.95,
         is_understood=True,
         timings={"answer_s": 0.25, "read_frames_s": 1},
@@ -62,6 +73,25 @@ def test_the_cost_of_an_answer_reads_as_text_and_holds_its_json() -> None:
     assert json.loads(base64.b64decode(address.partition(",")[2])) == {"query": HOSTILE}
 
 
+def test_what_a_model_knows_is_said_in_its_cards_words() -> None:
+    words = Vocabulary(content=["square", "<b>"], grammar=["a"])
+    card = Knowledge(about=About(understands="shapes.", does_not=f"films {HOSTILE}."), vocabulary=words)
+    html = about_html(card)
+    text = page_text(html)
+    assert "This model understands shapes." in text
+    assert f"It does not understand films {HOSTILE}." in text
+    assert "The 2 words that it was taught: <b>, square." in text
+    assert about_text(card).split("\n\n")[:2] == [
+        "This model understands shapes.",
+        f"It does not understand films {HOSTILE}.",
+    ]
+    hub = Knowledge(about=About(summary="We present X."), vocabulary=None)
+    assert "From the model’s own card: We present X." in page_text(about_html(hub))
+    assert "was taught 2 words" in page_text(about_html(Knowledge(about=None, vocabulary=words)))
+    assert "has no card" in page_text(about_html(Knowledge(about=None, vocabulary=None)))
+    assert "not there yet" in page_text(about_html(None))
+
+
 def test_status_and_model_read_as_text() -> None:
     assert hostile_texts(status_html(HOSTILE, error=True)) == 1
     assert 'role="alert"' in status_html("No clip.", error=True)
@@ -87,6 +117,12 @@ def test_numbers_and_lines_read_well() -> None:
     assert progress_line(Progress(stage="queued", position=1)) == "Waiting: 1 question is before yours."
     assert progress_line(Progress(stage="queued", position=2)) == "Waiting: 2 questions are before yours."
     assert done_line(outcome()) == "2 moments found. Answered in 1.3 s."
+    assert done_line(outcome(), answered_s=0.4) == "2 moments found. Answered in 0.4 s."
+    for confidence, words in ((0.6, "1 moment found."), (0.3, "may be right."), (0.05, "little behind it.")):
+        answer = SimpleNamespace(
+            is_understood=True, refused=False, moments=[1], confidences=[confidence], relevance=0.95
+        )
+        assert words in done_line(outcome(answer=answer))
     refused = outcome(answer=SimpleNamespace(refused=True, is_understood=True), reused=True)
     assert done_line(refused).startswith(
         "Nothing in this clip matches. Answered in 1.3 s from the same context;"

@@ -11,11 +11,13 @@ from PIL import Image
 
 from app.http.errors import NoSuchFile
 from app.media.clips import draw_sheet, draw_strip, prepare_clip
-from app.media.library import LEVEL_FACTOR, SHEET_COLUMNS, MediaLibrary
+from app.media.library import LEVEL_FACTOR, SHEET_COLUMNS, UPLOAD_TTL_S, MediaLibrary
 from tempo_core.errors import VideoError
 from tempo_core.video import VideoInfo, sample
 from tests.app.conftest import RunningApp
 from tests.app.fakes import write_clip
+from tests.videos import constant
+from tests.videos import write_clip as write_numbered
 
 gradio_client = pytest.importorskip("gradio_client")
 pytestmark = pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")  # gradio 6.31 on pandas 3
@@ -70,6 +72,48 @@ def test_finer_levels_of_the_strip_are_drawn_when_they_are_asked_for(tmp_path: P
         with pytest.raises(NoSuchFile):
             media.sheet_of(clip, level, wrong)
     assert list(clip.folder.glob(".strip*")) == []
+
+
+def test_a_clip_that_browsers_play_is_there_before_its_copy(clip: Path, tmp_path: Path) -> None:
+    now = [1000.0]
+    (tmp_path / "media").mkdir()
+
+    def library() -> MediaLibrary:
+        return MediaLibrary(tmp_path / "media", prepare_clip, draw_strip, clock=lambda: now[0])
+
+    media = library()
+    early = media.ingest(clip, owner="alice", title="square", may_wait=True)
+    assert (early.path.name, early.is_copy, early.url) == ("upload.mp4", False, f"/media/{early.id}/upload")
+    assert early.path.read_bytes() == clip.read_bytes()
+    assert not (early.folder / "clip.mp4").exists()
+    assert media.ingest(clip, owner="alice", title="square", may_wait=True) == early
+    media = library()  # a server that begins again has it as it was
+    assert media.get(early.id, "alice") == early
+    copied = media.ingest(clip, owner="alice", title="square")  # somebody needs single frames
+    assert (copied.id, copied.is_copy, copied.url) == (early.id, True, f"/media/{early.id}")
+    assert media.make_copy(early) == copied == library().get(early.id, "alice")
+    assert early.path.is_file(), "whoever watches the upload goes on watching it"
+    times_s = [0.0, 1.05, 3.95]
+    assert sample(early.path, at=times_s).times_s.tolist() == pytest.approx(
+        sample(copied.path, at=times_s).times_s.tolist(), abs=0.001
+    )
+    now[0] += UPLOAD_TTL_S + 1
+    media.sweep()
+    assert not early.path.exists()
+    assert copied.path.is_file()
+
+
+def test_what_browsers_do_not_play_gets_its_copy_first(tmp_path: Path) -> None:
+    source = write_numbered(tmp_path / "clip.mkv", constant(25))
+    facts = prepare_clip(
+        source,
+        tmp_path,
+        cancel=threading.Event(),
+        on_progress=lambda fraction: None,
+        may_wait=True,
+    )
+    assert facts.file_name == "clip.mp4"
+    assert (tmp_path / "clip.mp4").is_file()
 
 
 def test_an_upload_is_never_a_link(clip: Path, tmp_path: Path) -> None:

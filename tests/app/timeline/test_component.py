@@ -65,6 +65,7 @@ def test_an_answer_becomes_plain_json() -> None:
         "query": "a red disc",
         "video": {
             "url": "/media/1",
+            "id": "1",
             "duration_s": 3.0,
             "frame_rate": 30000 / 1001,
             "width": 320,
@@ -87,11 +88,13 @@ def test_an_answer_becomes_plain_json() -> None:
             "uniform_tokens": 8.0,
             "budget_tokens": 24,
         },
-        "moments": [{"start_s": 1.0, "end_s": 2.0, "confidence": 0.9}],
+        "moments": [{"start_s": 1.0, "end_s": 2.0, "confidence": 0.9, "band": "clear"}],
         "ranked": [
             {"start_s": 1.0, "end_s": 2.0, "score": 0.6},
             {"start_s": 0.0, "end_s": 2.0, "score": 0.3},
         ],
+        "ranking": False,
+        "selected": 0,
         "refusal": {"refused": False, "relevance": 0.8},
         "understood": None,
     }

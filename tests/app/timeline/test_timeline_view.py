@@ -328,12 +328,12 @@ def test_every_state_has_the_same_height_and_says_itself(screen: Screen) -> None
     heights.pop("hostile")  # three lines of question instead of one
     assert len({tuple(place) for place in heights.values()}) == 1, heights
     screen.show("refused")
-    expect(screen.page.locator(".tl-refusal")).to_contain_text("No relevant moment")
+    expect(screen.page.locator(".tl-refusal")).to_contain_text("Not in this clip")
     expect(screen.page.locator(".tl-refusal")).to_contain_text("7 %")
     expect(screen.page.locator("[data-lane=moments]")).to_contain_text("No relevant moment · P(relevant) 7 %")
     assert screen.page.locator(".tl-moment").count() == 0
     screen.show("unknown")
-    expect(screen.page.locator(".tl-refusal")).to_contain_text("I do not know what that is")
+    expect(screen.page.locator(".tl-refusal")).to_contain_text("This model does not know that")
     expect(screen.page.locator(".tl-refusal")).to_contain_text("This model does not know “giraffe”.")
     expect(screen.page.locator(".tl-chip")).to_have_text("Not understood")
     assert screen.page.locator(".tl-moment").count() == 0
@@ -386,7 +386,7 @@ def test_a_gradio_page_shows_hides_and_updates_it(chromium: Browser, gradio_addr
     screen.press("ArrowRight")
     assert screen.number() == 1
     screen.show("refused")
-    expect(screen.page.locator(".tl-refusal")).to_contain_text("No relevant moment")
+    expect(screen.page.locator(".tl-refusal")).to_contain_text("Not in this clip")
     assert screen.faults == []
     assert screen.hosts == {gradio_address.removeprefix("http://")}
     screen.page.close()
