@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import StaticPool
 
 from annotations import migrations, suspicion
@@ -218,6 +219,8 @@ class Database:
             connection = self.engine.connect()
             self._has_connected = True
             return connection
+        except PoolTimeout as error:  # as when a server accepts connections and answers nothing
+            raise _away() from error
         except DBAPIError as error:
             if self._has_connected and not self.is_sqlite:
                 raise _away() from error

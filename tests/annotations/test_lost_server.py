@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import select, text
@@ -103,6 +104,20 @@ def test_a_stopped_server_at_the_start_is_named(server: postgresql.Server) -> No
         Store(postgresql_url(str(server.folder), "lost"))
     assert not isinstance(error.value, DatabaseAway)
     server.start()
+
+
+def test_a_database_whose_connections_all_wait_is_told_as_away(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(url) as store:
+        pool = store.database.engine.pool
+        monkeypatch.setattr(pool, "_timeout", 0.01)
+        with ExitStack() as waiting:
+            for _ in range(pool.size() + pool._max_overflow):  # type: ignore[attr-defined]
+                waiting.enter_context(store.database.engine.connect())
+            with pytest.raises(DatabaseAway):
+                store.datasets()
+        assert store.datasets() == {}
 
 
 def test_a_database_that_became_read_only_is_told_and_writes_nothing(url: str) -> None:
