@@ -128,8 +128,16 @@ def import_(
     before a bad one stay imported.
     """
     from annotations.formats import Mending, ReadOptions, RowsRejected
+    from annotations.formats.options import ReadLimits
     from annotations.importing import import_file
+    from tempo_core.sandbox import ChildLimits
 
+    # More than what the browser's uploads may cost: here somebody reads a file of their own choice.
+    limits = ReadLimits(
+        max_bytes=4 * 2**30,
+        max_items=20_000_000,
+        child=ChildLimits(memory_bytes=16 * 2**30, cpu_s=3600, wall_s=7200, output_bytes=8 * 2**30),
+    )
     options = ReadOptions(
         split=split,
         keep_going=keep_going,
@@ -155,6 +163,7 @@ def import_(
                     # Each file counts its own repairs.
                     options=dataclasses.replace(options, mending=Mending() if mend else None),
                     update=update,
+                    limits=limits,
                 )
             except RowsRejected as error:
                 return list_problems(error)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from annotations import formats
 from annotations.formats import FORMATS, Contents, Omission, Problem, ReadOptions, ReadResult
+from annotations.formats.child import read_in_child
 from annotations.formats.manifest import YOUTUBE_CLIP
+from annotations.formats.options import ReadLimits
 from annotations.imports import ImportReport
 from annotations.store import Store
 from tempo_core.errors import InputError
@@ -48,13 +50,18 @@ def import_file(
     dataset: str | None = None,
     options: ReadOptions | None = None,
     update: bool = False,
+    limits: ReadLimits | None = None,
 ) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
 
     With `options.keep_going`, rows that break a rule are left out and named; with `update`, what known rows lack is
-    filled from the file. Raises RowsRejected, InputError.
+    filled from the file. With `limits` a child process reads it, which is for files of others. Raises RowsRejected,
+    InputError.
     """
-    result = formats.read(path, format=format, options=options)
+    if limits is None:
+        result = formats.read(path, format=format, options=options)
+    else:
+        result = read_in_child(path, format=format, options=options, limits=limits)
     dataset = dataset or usual_dataset(store, result)
     report = store.import_rows(
         result.rows,

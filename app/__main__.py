@@ -259,8 +259,10 @@ def serve(
         from app.http.operations import set_up_logging
         from app.models.service import model_name
         from app.training.service import ModelSelection
+        from tempo_core.sandbox import unbound_parts
 
         set_up_logging(log)
+        unbound_parts()  # so that the log says it at the start, not at the first clip
         failures: list[Exception] = []
 
         def load() -> Any:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
-    "runtime": ("requirements.txt", "constraints.txt"),
-    "dev": ("requirements-dev.txt", "requirements.txt", "constraints.txt"),
+    "runtime": ("requirements.txt", "constraints.txt", "requirements.lock"),
+    "dev": (
+        *("requirements-dev.txt", "requirements.txt", "constraints.txt"),
+        *("requirements.lock", "requirements-dev.lock"),
+    ),
 }
+"""What each kind stands on: first the requirements; the locks hold the hashes of everything but torch."""
 NEEDED_BYTES = 4 * 2**30
 CPU_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 OFFLINE_SIGNS = (
@@ -102,6 +107,15 @@ def explain_pip(output: str) -> str:
         return "the disk is full. Free about 4 GB (TMPDIR may point to another disk) and run this again."
     if any(sign in output for sign in OFFLINE_SIGNS):
         return "the package registry cannot be reached. Check the network or pip's proxy, and run this again."
+    if "DO NOT MATCH THE HASHES" in output:
+        package = re.search(
+            r"^\s+(\S+==\S+|\S+://\S+)", output.partition("DO NOT MATCH THE HASHES")[2], re.MULTILINE
+        )
+        named = f" ({package[1]})" if package else ""
+        return (
+            f"a package{named} is not the file that was tested: its hash differs from the lock's, and nothing of it "
+            "was installed. Check the package index and pip's cache (`pip cache purge`), and run this again."
+        )
     errors = [
         line.removeprefix("ERROR: ").strip() for line in output.splitlines() if line.startswith("ERROR:")
     ]
@@ -126,13 +140,22 @@ def torch_index() -> list[str]:
 
 
 def pip_install(root: Path, kind: str) -> None:
-    """Installs `kind`'s requirements; pip's own progress is shown, its errors become one SetupError."""
+    """Installs `kind`'s requirements; pip's own progress is shown, its errors become one SetupError.
+
+    First what the locks name, each file by its hash and none that would have to be built. What then is missing of the
+    requirements is torch with what its build brings along.
+    """
     bar = "on" if sys.stdout.isatty() else "off"
     command = [str(venv_python(root)), "-m", "pip", "install", "--disable-pip-version-check", "--retries=3"]
-    command += [f"--progress-bar={bar}", *torch_index(), "-r", str(root / FILES[kind][0])]
-    pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=root)
-    if pip.returncode:
-        raise SetupError(explain_pip(pip.stderr))
+    command += [f"--progress-bar={bar}", "--only-binary=:all:"]
+    locks = [f"-r{root / name}" for name in FILES[kind] if name.endswith(".lock")]
+    for arguments in (
+        ["--require-hashes", "--no-deps", *locks],
+        [*torch_index(), "-r", str(root / FILES[kind][0])],
+    ):
+        pip = subprocess.run([*command, *arguments], stderr=subprocess.PIPE, text=True, cwd=root)
+        if pip.returncode:
+            raise SetupError(explain_pip(pip.stderr))
 
 
 def ensure_packages(root: Path, kind: str) -> None:

@@ -36,6 +36,7 @@ def clip_of_pictures(pictures: Sequence[bytes], fps: float) -> bytes:
     with tempfile.TemporaryDirectory(prefix="tempo-pictures-") as folder:
         joined, out = Path(folder) / "pictures", Path(folder) / "clip.mp4"
         joined.write_bytes(b"".join(pictures))
+        out.touch()  # the child may write files that are there
         fd = os.open(joined, os.O_RDONLY | os.O_CLOEXEC)
         try:
             answer = run_child(

@@ -3,14 +3,19 @@
 The child is a fresh interpreter (never a fork), so it inherits no locks, models or sockets. It gets the opened file
 rather than its path, one JSON job, and a file to fill with bulk data; it answers in JSON lines. Memory, CPU seconds
 and wall seconds are limited, and the whole process group is killed when time is up or the person who asked has gone.
-It is NOT a security boundary against code execution: the child runs as the same user.
+
+On Linux the child also bounds itself before it opens the file (`tempo_core.confinement`): no network, no new process,
+no signal to another one, and no file but Python, the libraries, the one that it is about, the one that it writes and
+a folder of its own. It still runs as the same user; elsewhere the limits alone hold.
 """
 
 import contextlib
 import errno
+import functools
 import importlib
 import json
 import logging
+import mimetypes
 import os
 import resource
 import selectors
@@ -27,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tempo_core.confinement import PARTS, confine
 from tempo_core.errors import Cancelled, InputError, TempoError, VideoError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +44,8 @@ BOOT = (
 )
 POLL_S = 0.05
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+CAUSES = {signal.SIGXCPU: "time", signal.SIGXFSZ: "size", signal.SIGKILL: "memory"}
+"""`ChildDied.cause` by the signal that ended the child."""
 ERRORS: dict[str, type[TempoError]] = {"video": VideoError, "input": InputError}
 
 
@@ -53,13 +61,17 @@ class ChildLimits:
     """Seconds by the clock, counted from the start of the child."""
     output_bytes: int = 2**30
     """Bulk data handed back, or the largest file that the child may write."""
+    confined: bool = True
+    """Whether the child bounds itself where the system can; the results are the same without, and a test says so."""
 
 
 class ChildDied(VideoError):
     """The child ended without an answer: it crashed, or a limit ended it."""
 
-    crashed = False
-    """Whether a signal of the decoder's own ended it, so that another decoder may do better."""
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+        """"memory", "time", "size", "crash" (by the decoder itself, so that another one may do better), or ""."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,9 +123,11 @@ def run_child(
     """Run `task` ("module:function") with `job` in a child and return its answer.
 
     The function is called as `function(job, on_progress)`; `job["file"]` is a path to the opened `file`,
-    `job["output"]` the descriptor to fill, `on_progress(fraction)` takes a share in [0, 1]. `name` stands for the
-    file in messages. Raises what the task raised (VideoError), ChildDied when it crashed or met a limit,
-    Cancelled when `cancel` was set.
+    `job["output"]` the descriptor to fill, `on_progress(fraction)` takes a share in [0, 1]. `job["out"]`, where the
+    caller gives it, is the path of a file that is there already: beside its folder for temporary files the only one
+    that the child may write. `job["readable"]` are paths that it may read beside `file`. `name` stands for the file in
+    messages. Raises what the task raised (VideoError, InputError), ChildDied when it crashed or met a limit, Cancelled
+    when `cancel` was set.
     """
     # Bulk data goes to an anonymous file: in memory where the system can, else an unlinked temporary file.
     if hasattr(os, "memfd_create"):
@@ -124,9 +138,11 @@ def run_child(
     try:
         reader, writer = os.pipe()
         fd_folder = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"
+        sys_path = [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)]
         message = job | {
             "task": task,
-            "sys_path": [str(Path(__file__).resolve().parents[1]), *filter(None, sys.path)],
+            "sys_path": sys_path,
+            "bounds": library_paths(tuple(sys_path)) if limits.confined else None,
             "answers": writer,
             "output": output,
             # The child opens the very file that was checked, with an offset of its own.
@@ -134,7 +150,11 @@ def run_child(
             "limits": [limits.memory_bytes, limits.cpu_s, limits.output_bytes],
         }
         fds = [writer, output] + ([file] if file is not None else [])
-        with open(reader, "rb", buffering=0) as answers, _started(writer, fds) as child:
+        with (
+            open(reader, "rb", buffering=0) as answers,
+            tempfile.TemporaryDirectory(prefix="tempo-child-") as scratch,
+            _started(writer, fds, scratch) as child,
+        ):
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 child.stdin.write(json.dumps(message).encode() + b"\n")
@@ -143,29 +163,74 @@ def run_child(
                 if "progress" in answer:
                     if on_progress is not None:
                         on_progress(answer["progress"])
+                elif "unbound" in answer:
+                    _log_unbound(tuple(answer["unbound"].items()))
                 elif "result" in answer:
                     return ChildAnswer(result=answer["result"], output=output)
                 elif answer["error"] == "memory":
                     raise ChildDied(
                         f"Reading '{name}' needs more memory than its limit. Give a video with smaller"
-                        " pictures, or ask for fewer."
+                        " pictures, or ask for fewer.",
+                        "memory",
                     )
+                elif answer["error"] == "size":  # Python ignores the signal, and writing fails instead
+                    raise ChildDied(_death(-signal.SIGXFSZ, name, limits), "size")
                 elif answer["error"] in ERRORS:
                     raise ERRORS[answer["error"]](answer["message"])
                 else:
                     logger.debug("The child failed on '%s':\n%s", name, answer["traceback"])
                     raise RuntimeError(f"A fault of ours while reading '{name}': {answer['traceback']}")
             _end(child)
-            death = ChildDied(_death(child.returncode, name, limits))
-            death.crashed = -child.returncode in CRASHES
-            raise death
+            cause = "crash" if -child.returncode in CRASHES else CAUSES.get(-child.returncode, "")
+            raise ChildDied(_death(child.returncode, name, limits), cause)
     except BaseException:
         os.close(output)
         raise
 
 
+@functools.cache
+def library_paths(sys_path: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """What Python reads to import the packages of `sys_path`: (files and folders to read, folders to list).
+
+    Installations are read whole. Of any other folder, such as the one that a program was started in, only the modules:
+    data, accounts and clips may lie beside them.
+    """
+    # openpyxl asks for the system's media types when it is imported.
+    readable, listable = [sys.prefix, sys.base_prefix, *mimetypes.knownfiles], list[str]()
+    for folder in map(Path, sys_path):
+        if any(folder.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix)):
+            continue
+        if folder.name in ("site-packages", "dist-packages") or not folder.is_dir():
+            readable.append(str(folder))
+            continue
+        listable.append(str(folder))
+        for entry in folder.iterdir():
+            is_module = (
+                entry.suffix in (".py", ".so", ".libs", ".dist-info") or (entry / "__init__.py").is_file()
+            )
+            readable += [str(entry)] if is_module else []
+    return readable, listable
+
+
+@functools.cache
+def _log_unbound(reasons: tuple[tuple[str, str], ...]) -> None:
+    """Say once that children are less bound than they could be."""
+    logger.warning(
+        "The child processes that read foreign files are not bounded in every way here (%s). Their limits of memory, "
+        "time and size hold.",
+        "; ".join(f"{part}: {reason}" for part, reason in reasons),
+    )
+
+
+def unbound_parts() -> dict[str, str]:
+    """What cannot be bounded in a child on this system: one of `confinement.PARTS` → why. Starts a child."""
+    answer = run_child("tempo_core.sandbox:report_task", {}, name="nothing", limits=ChildLimits())
+    os.close(answer.output)
+    return {part: reason for part, reason in answer.result.items() if reason}
+
+
 @contextlib.contextmanager
-def _started(writer: int, fds: list[int]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(writer: int, fds: list[int], scratch: str) -> Iterator[subprocess.Popen[bytes]]:
     """A running child whose whole process group is gone when the block is left."""
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", BOOT],
@@ -174,7 +239,13 @@ def _started(writer: int, fds: list[int]) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.DEVNULL,
         pass_fds=fds,
         start_new_session=True,
-        env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"},
+        env={
+            "PATH": os.defpath,
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "2",
+            "LC_ALL": "C.UTF-8",
+            "TMPDIR": scratch,
+        },
     )
     os.close(writer)
     try:
@@ -211,7 +282,8 @@ def _messages(
             if time.monotonic() > deadline:
                 raise ChildDied(
                     f"'{name}' was not read within {limits.wall_s:g} s, the limit. Give a shorter or"
-                    " smaller video."
+                    " smaller video.",
+                    "time",
                 )
             if not selector.select(POLL_S):
                 continue
@@ -248,7 +320,13 @@ def _death(returncode: int, name: str, limits: ChildLimits) -> str:
 
 
 def child_main(job: dict[str, Any]) -> None:
-    """Entry point of the child: set limits, run the task, answer in JSON lines, and leave."""
+    """Entry point of the child: bound itself, set limits, run the task, answer in JSON lines, and leave."""
+    job["reasons"] = dict.fromkeys(PARTS, "not asked for")
+    if job["bounds"] is not None:  # before the first thread: later ones inherit it, an earlier one would not
+        readable, listable = job["bounds"]
+        read = [*readable, *job.get("readable", ()), *filter(None, [job["file"]])]
+        written = [os.environ["TMPDIR"], *filter(None, [job.get("out")])]
+        job["reasons"] = confine(read, listable, written)
 
     def leave_with_parent() -> None:
         sys.stdin.buffer.read()  # the parent keeps the other end open as long as it cares
@@ -262,6 +340,9 @@ def child_main(job: dict[str, Any]) -> None:
             with lock:
                 answers.write(json.dumps(message).encode() + b"\n")
 
+        unbound = {part: reason for part, reason in job["reasons"].items() if reason}
+        if unbound and job["bounds"] is not None:
+            send({"unbound": unbound})
         send(_outcome(job, lambda fraction: send({"progress": round(min(1.0, fraction), 4)})))
     os._exit(0)  # decoders' threads and destructors are not worth waiting for
 
@@ -278,10 +359,14 @@ def _outcome(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[
             (resource.RLIMIT_NOFILE, 64),
         ):
             _, hard = resource.getrlimit(limit)
-            soft = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+            # The hard limit too, so that nothing in the child lifts it. At the hard one of time the kernel kills
+            # without saying why, so the soft one comes first.
+            most = amount + 5 if limit == resource.RLIMIT_CPU else amount
+            if hard != resource.RLIM_INFINITY:
+                amount, most = min(amount, hard), min(most, hard)
             # macOS refuses some of them; the wall clock still holds.
             with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(limit, (soft, hard))
+                resource.setrlimit(limit, (amount, most))
         module, function = job["task"].split(":")
         return {"result": getattr(importlib.import_module(module), function)(job, on_progress)}
     except VideoError as error:
@@ -294,5 +379,13 @@ def _outcome(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[
         if "failed to map segment" not in str(error) and "cannot allocate memory" not in str(error):
             return {"error": "internal", "traceback": traceback.format_exc()}
         return {"error": "memory"}
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return {"error": "size"}
         return {"error": "internal", "traceback": traceback.format_exc()}
+
+
+def report_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, Any]:
+    """What bounds this child, as `confine` told it."""
+    reasons: dict[str, Any] = job["reasons"]
+    return reasons

@@ -242,7 +242,7 @@ def read_file(
         try:
             return run_child(f"{module}:{task}", job, on_progress=on_progress, **settings), size
         except ChildDied as death:
-            if not death.crashed or job.get("force") == "pyav":
+            if death.cause != "crash" or job.get("force") == "pyav":
                 raise
             job |= {"force": "pyav"}
             return run_child(f"{module}:{task}", job, on_progress=on_progress, **settings), size

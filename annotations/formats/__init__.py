@@ -101,6 +101,10 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
     taken: Counter[str] = Counter()
     try:
         for place, item in enumerate(_module(name, names(), "read").read(path, options), start=1):
+            if options.max_items is not None and place > options.max_items:
+                raise InputError(
+                    f"{path.name} holds more than {options.max_items} rows. Divide it and import the parts."
+                )
             if isinstance(item, Problem):
                 problems.append(item)
             elif isinstance(item, Omission):

@@ -17,6 +17,11 @@ Choice = TypeVar("Choice", bound=str)
 PAST_END_S = 0.05
 """Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
 TOO_LARGE = 1e9
+MAX_DEPTH = 64
+"""Lists and objects inside one another: Python's reader and whatever writes the value again go as deep by recursion."""
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^][{}]+")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 REFUSALS = ([[0, 0]], [[-1, -1]])
 """Lists of windows that say "nothing matches" in NA-VMR's and RA-RFT's sets and in files made after them."""
 LEFT_OUT = {
@@ -28,7 +33,14 @@ LEFT_OUT = {
 
 
 def strict_json(text: str) -> Any:
-    """A JSON value without NaN, infinities, or a name that stands twice. Raises ValueError, RecursionError."""
+    """A JSON value without NaN, infinities, a name that stands twice, or more than MAX_DEPTH levels.
+
+    Raises ValueError, RecursionError.
+    """
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        brackets = _NO_BRACKET.sub("", _JSON_TEXT.sub("", text))
+        if max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
+            raise ValueError(f"it nests more than {MAX_DEPTH} levels")
     return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
 
 

@@ -18,6 +18,7 @@ from annotations.formats.fields import Mending
 from annotations.rows import Row, Split
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import Problem
+from tempo_core.sandbox import ChildLimits
 
 SHOWN_PROBLEMS = 10
 
@@ -59,9 +60,24 @@ class ReadOptions:
     """Charades-STA, TimeLens-Bench, ActivityNet without qids: read neighbouring entries that repeat a
     sentence as one row with several moments. False: one row for each entry."""
 
+    max_items: int | None = None
+    """Rows, problems and omissions together; a file with more is refused. None: any number."""
+
     def rate_of(self, vid: str) -> float | None:
         """Frames a second of a clip, where the options say it."""
         return self.frame_rates.get(vid, self.frame_rate)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadLimits:
+    """What reading one file or folder from somebody else may cost (`formats.child`)."""
+
+    max_bytes: int
+    """Of the files together, as they lie on disk."""
+    max_items: int
+    """Rows, problems and omissions together."""
+    child: ChildLimits
+    """Memory, time and the size of what comes back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -79,7 +79,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
     for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
         try:
             table: list[dict[str, Any]] = pq.read_table(io.BytesIO(read_bytes(file))).to_pylist()
-        except (pa.ArrowException, ValueError) as error:
+        except MemoryError:  # Arrow's own too, which is also an ArrowException
+            raise
+        except (pa.ArrowException, ValueError, OSError) as error:  # OSError: damaged pages
             raise FieldError("file", file.name, f"is not readable as Parquet ({error})") from error
         unread: Counter[str] = Counter()
         for line, cells in enumerate(table, start=1):

@@ -18,6 +18,7 @@ from annotations.comparison import Comparison, compare_with_original
 from annotations.exporting import EXPORT_RULES, ExportRule, export_to
 from annotations.formats import ExportOptions, ExportReport, Problem, ReadOptions, RowsRejected
 from annotations.formats.files import safe_name
+from annotations.formats.options import ReadLimits
 from annotations.importing import ImportedFile, import_file
 from annotations.rows import SPLITS, Split
 from annotations.snapshot import Snapshot, take_snapshot
@@ -26,9 +27,16 @@ from app.auth.users import User
 from app.data.downloads import DownloadBundle, Downloads
 from app.job_queue import Job, JobQueue
 from tempo_core.errors import InputError
+from tempo_core.sandbox import ChildLimits
 
 MOST_FILES = 2000
 """Files of one upload."""
+UPLOAD_LIMITS = ReadLimits(
+    max_bytes=256 * 2**20,
+    max_items=500_000,
+    child=ChildLimits(cpu_s=300, wall_s=600, output_bytes=512 * 2**20),
+)
+"""Of one import; the command line takes more (`annotations/commands.py`)."""
 FOLDER_SUFFIXES = (".vtt", ".eaf")
 """Files of which several together are one import: one file a video."""
 
@@ -110,6 +118,7 @@ class DataService:
                         format=format,
                         dataset=dataset,
                         options=ReadOptions(split=split, keep_going=keep_going),
+                        limits=UPLOAD_LIMITS,
                     )
                     imported.append(dataclasses.replace(result, file_name=name))
                 except RowsRejected as error:

@@ -23,6 +23,8 @@ MAX_EVENT_BYTES = 2**20
 """Of one event's JSON: what a form of ours holds fits many times."""
 MAX_STREAMS = 50_000
 """Sessions and events remembered; the one that was quiet longest is forgotten first."""
+MAX_STREAM_NAME = 200
+"""Characters of such a name; Gradio's have at most 32."""
 
 OPEN_ROUTES: tuple[tuple[str, str], ...] = (
     ("GET", "/"),
@@ -55,6 +57,8 @@ OPEN_ROUTES: tuple[tuple[str, str], ...] = (
     ("POST", "/gradio_api/reset/"),
 )
 """Method and path of what is used, as Gradio writes its paths. /{page} stands for the pages' own addresses."""
+MAX_NAME_BYTES = 255
+"""Of one part of a path: what file systems take."""
 FROM_PAGES_ONLY = "predict"
 """The name under which pages run an event that does not queue."""
 STREAM_NAMES = ("session_hash", "event_id", "upload_id")
@@ -69,7 +73,12 @@ class StreamOwners:
         self._owners: OrderedDict[str, str] = OrderedDict()
 
     def claim(self, stream: str, owner: str) -> None:
-        """Make a stream that nobody named yet this person's. Raises NoSuchFile when it is somebody else's."""
+        """Make a stream that nobody named yet this person's. Raises NoSuchFile when it is somebody else's, BadBody
+        for a name that would fill the memory."""
+        if len(stream) > MAX_STREAM_NAME:
+            raise BadBody(
+                f"A stream's name has {len(stream)} characters; it may have {MAX_STREAM_NAME}. Reload the page."
+            )
         with self._lock:
             is_own = self._owners.setdefault(stream, owner) == owner
             self._owners.move_to_end(stream)
@@ -173,7 +182,11 @@ class GradioGate:
                 raise BadBody(f"`{name}` is {repr(number)[:40]}, which no page has. Reload the page.")
 
     def _path_params(self, method: str, path: str) -> dict[str, str]:
-        """The parameters of the open route that this path is. Raises NoSuchFile when there is none."""
+        """The parameters of the open route that this path is. Raises NoSuchFile when there is none, and for what Gradio
+        breaks at: control characters, and names that no file system takes."""
+        longest = max(len(part.encode(errors="replace")) for part in path.split("/"))
+        if longest > MAX_NAME_BYTES or not path.isprintable():
+            raise NoSuchFile("There is nothing at this address.")
         for open_method, pattern in self._open:
             match = pattern.match(path) if method == open_method else None
             if match is None:

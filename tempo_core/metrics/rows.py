@@ -110,13 +110,15 @@ def read_json_lines(
     `name` stands for the file in problems (default: the path). `loads` may be stricter than JSON; it raises
     ValueError. Raises InputError for a file that is missing or no UTF-8 text; a byte order mark is allowed.
     """
+    file = str(path) if name is None else name
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}; give the path of a JSON-lines file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text: {error}.") from None
-    file = str(path) if name is None else name
+        raise InputError(f"There is no file {file}; give the path of a JSON-lines file.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}. Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from None
     # Not str.splitlines: a query may hold U+2028 and other characters at which that would break a row in two.
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")

@@ -168,6 +168,33 @@ def test_a_route_that_no_page_uses_is_closed(studio: Studio) -> None:
         assert studio.request(method, path, b"{}").status == 404, path
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/heartbeat/\x00",
+        "/gradio_api/heartbeat/a\u202eb",
+        f"/assets/{'x' * 256}",
+        f"/static/{'é' * 128}",
+    ],
+)
+def test_an_address_that_gradio_breaks_at_is_not_found(studio: Studio, path: str) -> None:
+    answer = studio.request("GET", path)
+    assert (answer.status, answer.json()) == (404, {"error": "There is nothing at this address."})
+
+
+def test_the_name_of_a_stream_has_a_bound(studio: Studio) -> None:
+    assert studio.request("GET", f"/gradio_api/heartbeat/{'x' * 200}").status == 200
+    long = "x" * 201
+    for answer in (
+        studio.request("GET", f"/gradio_api/heartbeat/{long}"),
+        studio.request("GET", "/gradio_api/upload_progress", upload_id=long),
+        studio.post("/gradio_api/cancel", {"session_hash": long, "fn_index": 0, "event_id": "e"}),
+        studio.upload("a.mp4", b"x", upload_id=long),
+    ):
+        assert answer.status == 400
+        assert answer.json()["error"].startswith("A stream's name has 201 characters; it may have 200.")
+
+
 def test_no_route_sends_the_cookie_back_and_those_that_are_not_open_answer_nothing(studio: Studio) -> None:
     """Every route that Gradio has, asked with a cookie and a range. A route that a later Gradio adds is closed."""
     routes = [route for route in flat(studio.gradio) if isinstance(route, Route)]

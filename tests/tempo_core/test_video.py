@@ -792,9 +792,7 @@ def test_a_crash_gets_a_second_try_without_decord(tmp_path: Path, monkeypatch: p
     def crash_once(task: str, job: dict, **keywords: object) -> ChildAnswer:
         tried.append(job.get("force"))
         if len(tried) == 1:
-            death = ChildDied("crash")
-            death.crashed = True
-            raise death
+            raise ChildDied("it crashed", "crash")
         return run(task, job, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr(video, "run_child", crash_once)

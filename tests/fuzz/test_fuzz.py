@@ -1,0 +1,79 @@
+"""Some cases of each campaign, with the seed of the long runs; long ones are by command (`python -m tests.fuzz`)."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tempo_core.video import demuxer_for
+from tests.fuzz import campaign
+from tests.fuzz.__main__ import Campaign, open_campaign
+from tests.fuzz.campaign import Fault, Tally
+from tests.fuzz.mutations import mutated
+from tests.fuzz.seed_videos import KINDS, write_seeds
+
+needs_fork = pytest.mark.skipif(
+    sys.platform != "linux", reason="forks its children, and counts them in /proc"
+)
+
+
+@needs_fork
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "count"), [("videos", 60), ("annotations", 200), ("bodies", 400)])
+def test_no_case_breaks_the_parent_hangs_tells_or_leaves_anything(
+    tmp_path: Path, name: Campaign, count: int
+) -> None:
+    with open_campaign(name, tmp_path) as case:
+        tally = campaign.run(name, case, Tally(), count=count)
+    assert tally.faults == []
+    assert tally.outcomes.total() == count
+    assert len(tally.outcomes) > 1, "some are read and some are refused"
+
+
+def test_there_is_a_seed_for_every_container(tmp_path: Path) -> None:
+    demuxers = {demuxer_for(content[:4096]) for content in write_seeds(tmp_path, pictures=2).values()}
+    assert demuxers == {
+        *(
+            "mov",
+            "matroska",
+            "avi",
+            "webp",
+            "ogg",
+            "gif",
+            "mpeg",
+            "asf",
+            "mxf",
+            "flv",
+            "dv",
+            "apng",
+            "mpegts",
+        ),
+    }
+    assert len(KINDS) > 20
+
+
+def test_a_case_is_made_again_from_its_number() -> None:
+    made = [mutated(random.Random(f"x 1 {case}"), bytes(range(256)) * 4, [b"other"]) for case in (1, 2, 1)]
+    assert made[0] == made[2] != made[1]
+
+
+def test_a_campaign_goes_on_where_it_was_stopped_and_names_its_faults(tmp_path: Path) -> None:
+    drawn: list[float] = []
+
+    def case(seeded: random.Random) -> str:
+        drawn.append(seeded.random())
+        if len(drawn) == 3:
+            raise Fault("the third")
+        return "read"
+
+    state = tmp_path / "state.json"
+    campaign.run("x", case, Tally.load(state, 5), count=2, state=state)
+    tally = campaign.run("x", case, Tally.load(state, 5), count=4, state=state)
+    assert tally.faults == [{"case": 2, "fault": "the third"}]
+    assert dict(tally.outcomes) == {"read": 3, "fault": 1}
+    once: list[float] = []
+    campaign.run("x", lambda seeded: once.append(seeded.random()) or "read", Tally(seed=5), count=4)
+    assert drawn == once
+    with pytest.raises(SystemExit, match="is of seed 5, not 6"):
+        Tally.load(state, 6)
