@@ -59,8 +59,7 @@ def _refuse_constant(name: str) -> None:
 def _unique_names(items: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(items)
     if len(values) != len(items):
-        names = [name for name, _ in items]
-        repeated = next(name for idx, name in enumerate(names) if name in names[:idx])
+        repeated = next(name for name, count in Counter(name for name, _ in items).items() if count > 1)
         raise ValueError(f"{repeated!r} is given twice")
     return values
 

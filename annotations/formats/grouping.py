@@ -3,6 +3,7 @@
 Charades-STA, ActivityNet Captions and TimeLens-Bench repeat a sentence for each of its moments.
 """
 
+from bisect import bisect, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,28 +30,31 @@ class Entry:
     qid: tuple[str, bool] | None = None
     """The id and whether it is a number, where the file has ids."""
 
-    def continues(self, group: "Sequence[Entry]", options: ReadOptions) -> bool:
-        """Whether this is a further moment of the group's query. A sentence that overlaps itself is two queries."""
-        first = group[0]
+    def continues(self, first: "Entry", windows: Sequence[tuple[float, float]], options: ReadOptions) -> bool:
+        """Whether this is a further moment of the query that began with `first` and has the sorted `windows`.
+
+        A sentence that overlaps itself is two queries.
+        """
         if self.qid is not None or first.qid is not None:
             same_query = (self.qid, self.vid) == (first.qid, first.vid)
         else:
             same_query = options.join_repeats and (self.vid, self.query) == (first.vid, first.query)
-        start_s, end_s = self.window
-        return same_query and all(end_s <= entry.window[0] or entry.window[1] <= start_s for entry in group)
+        # None of the windows overlaps another, so that the neighbours tell of all.
+        place = bisect(windows, self.window)
+        is_after = place == 0 or windows[place - 1][1] <= self.window[0]
+        return same_query and is_after and (place == len(windows) or self.window[1] <= windows[place][0])
 
 
 def rows_of(entries: Iterable[Entry], options: ReadOptions, file: str, split: Split) -> Iterator[Row]:
     """Neighbouring entries of one query as one row; one without an id gets `VID/N`, N its place in the video."""
-    groups: list[list[Entry]] = []
+    groups: list[tuple[Entry, list[tuple[float, float]]]] = []
     for entry in entries:
-        if groups and entry.continues(groups[-1], options):
-            groups[-1].append(entry)
+        if groups and entry.continues(*groups[-1], options):
+            insort(groups[-1][1], entry.window)
         else:
-            groups.append([entry])
+            groups.append((entry, [entry.window]))
     rows_of_video: Counter[str] = Counter()
-    for group in groups:
-        first = group[0]
+    for first, windows in groups:
         qid, qid_is_int = first.qid or (f"{first.vid}/{rows_of_video[first.vid]}", False)
         rows_of_video[first.vid] += 1
         yield Row(
@@ -60,7 +64,7 @@ def rows_of(entries: Iterable[Entry], options: ReadOptions, file: str, split: Sp
             vid=first.vid,
             duration_s=first.duration_s,
             split=split,
-            windows=tuple(sorted(entry.window for entry in group)),
+            windows=tuple(windows),
             origin=SourceLine(file=file, line=first.line, place=first.place),
         )
 

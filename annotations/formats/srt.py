@@ -17,7 +17,7 @@ from tempo_core.metrics.rows import FieldError, Problem
 
 _TIME = r"(\d+):(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}", re.ASCII)
-_POSITION = re.compile(r"\{\\[^}]*\}")
+_POSITION = re.compile(r"\{\\[^{}]*\}")
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Item]:

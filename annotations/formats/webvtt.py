@@ -27,8 +27,8 @@ _TIME = r"(?:(\d+):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}", re.ASCII)
 _CUE_ID = re.compile(r"(.+)-([1-9]\d*)", re.DOTALL)
 _NO_CUE = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t]|$)")
-TAG = re.compile(r"<[^>]*>")
-_VOICE = re.compile(r"<v[.\s][^>]*>")
+TAG = re.compile(r"<[^<>]*>")
+_VOICE = re.compile(r"<v[.\s][^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)

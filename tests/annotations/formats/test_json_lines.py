@@ -9,6 +9,7 @@ import pytest
 
 from annotations.formats import RowsRejected, read
 from annotations.rows import AnnotatorVersion, Row
+from tempo_core.errors import InputError
 from tests.annotations.formats.sample_rows import FULL, REFUSAL, TINY, UNCLEAR, UNLABELLED, export
 
 QUERY = json.dumps(FULL.query)
@@ -225,3 +226,12 @@ def test_a_bad_prediction(tmp_path: Path, change: dict[str, Any], field: str, ru
     path.write_text(json.dumps({**LINE, **change}), "utf-8")
     with pytest.raises(RowsRejected, match=rf"p\.jsonl, line 1: {field} is .*{rule}"):
         read(path, format="predictions")
+
+
+def test_bytes_that_are_no_text_are_refused_without_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"qid": 1, "query": "\xff"}')
+    with pytest.raises(
+        InputError, match=r"^in\.jsonl cannot be read as UTF-8 text: .*byte 0xff.* Save it as UTF-8\."
+    ):
+        read(path, format="qvhighlights")

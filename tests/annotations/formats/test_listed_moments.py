@@ -295,3 +295,13 @@ def test_what_the_formats_lose_of_a_full_row(tmp_path: Path) -> None:
     assert export(tmp_path / "a.json", "activitynet", row).dropped == lost
     assert export(tmp_path / "b.json", "timelens", row).dropped == lost
     assert export(tmp_path / "c.txt", "charades-sta", row).dropped == {**lost, "qid": 1, "qid_is_int": 1}
+
+
+def test_a_sentence_of_very_many_moments_is_one_row(tmp_path: Path) -> None:
+    """In a time that grows with their number, not with its square: the file may be anybody's."""
+    path = tmp_path / "rows.txt"
+    order = [place * 7919 % 60_000 for place in range(60_000)]
+    path.write_text("".join(f"V {place} {place + 1}##q\n" for place in order) + "V 0 1##q\n")
+    joined, again = read(path, format="charades-sta").rows
+    assert joined.windows == tuple((float(place), float(place + 1)) for place in range(60_000))
+    assert again.windows == ((0.0, 1.0),)

@@ -553,3 +553,22 @@ def test_odd_values_become_problems_and_never_a_crash(tmp_path: Path, name: str)
         path.write_text(json.dumps(odd))
         with contextlib.suppress(InputError):
             read(path, format=form, options=ReadOptions(keep_going=True, frame_rate=25.0))
+
+
+def test_marks_that_never_end_are_text(tmp_path: Path) -> None:
+    """They are looked at once each; ever more of them cost no more each."""
+    marks = "<" * 200_000 + "{\\" * 200_000
+    (row,) = taken(
+        tmp_path / "v.srt", f"1\n00:00:01,000 --> 00:00:02,000\n{marks}<i>a</i> < b{{\\an8}}\n"
+    ).rows
+    assert row.query == f"{marks}a < b"
+    (row,) = taken(tmp_path / "v.vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n{'<' * 200_000}<i>a</i>\n").rows
+    assert row.query == f"{'<' * 200_000}a"
+
+
+def test_a_name_that_stands_twice_among_very_many_is_named(tmp_path: Path) -> None:
+    names = "".join(f'"a{number}": 1, ' for number in range(100_000))
+    path = tmp_path / "x.json"
+    path.write_text(f'[{{{names}"a5": 2}}]')
+    with pytest.raises(InputError, match="'a5' is given twice"):
+        read(path, format="time-r1")

@@ -226,3 +226,18 @@ def test_a_damaged_parquet_file_is_an_input_error(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and then nothing")
     with pytest.raises(InputError, match="not readable as Parquet"):
         read(path)
+
+
+def test_a_damaged_file_is_refused_whatever_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    export(path, "parquet", FULL)
+    content = path.read_bytes()
+    refusals = []
+    for place in range(4, len(content), 31):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            read(path, options=ReadOptions(keep_going=True), format="parquet")
+        except InputError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 20
+    assert [line for line in refusals if str(tmp_path) in line] == []
