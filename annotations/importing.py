@@ -1,6 +1,7 @@
 """A file into the store: the format's reader, the right dataset, and a report that names the rows left out."""
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,17 +52,18 @@ def import_file(
     options: ReadOptions | None = None,
     update: bool = False,
     limits: ReadLimits | None = None,
+    cancel: threading.Event | None = None,
 ) -> ImportedFile:
     """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
 
     With `options.keep_going`, rows that break a rule are left out and named; with `update`, what known rows lack is
-    filled from the file. With `limits` a child process reads it, which is for files of others. Raises RowsRejected,
-    InputError.
+    filled from the file. With `limits` a child process reads it, which is for files of others, and `cancel` stops it.
+    Raises RowsRejected, InputError, Cancelled.
     """
     if limits is None:
         result = formats.read(path, format=format, options=options)
     else:
-        result = read_in_child(path, format=format, options=options, limits=limits)
+        result = read_in_child(path, format=format, options=options, limits=limits, cancel=cancel)
     dataset = dataset or usual_dataset(store, result)
     report = store.import_rows(
         result.rows,

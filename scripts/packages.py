@@ -46,10 +46,9 @@ def normal_name(name: str) -> str:
 
 def licence_of(package: Distribution) -> str:
     """An SPDX expression, or "unknown"."""
-    stated = package.metadata.get("License-Expression")
-    if stated:
-        return stated
-    old = (package.metadata.get("License") or "").strip()
+    for stated in package.metadata.get_all("License-Expression") or ():
+        return str(stated)
+    old = "".join(package.metadata.get_all("License") or ()).strip()
     classifiers = [
         line.rsplit(" :: ", 1)[1]
         for line in package.metadata.get_all("Classifier") or []

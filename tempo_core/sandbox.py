@@ -44,7 +44,7 @@ BOOT = (
 )
 POLL_S = 0.05
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-CAUSES = {signal.SIGXCPU: "time", signal.SIGXFSZ: "size", signal.SIGKILL: "memory"}
+CAUSES: dict[int, str] = {signal.SIGXCPU: "time", signal.SIGXFSZ: "size", signal.SIGKILL: "memory"}
 """`ChildDied.cause` by the signal that ended the child."""
 ERRORS: dict[str, type[TempoError]] = {"video": VideoError, "input": InputError}
 
@@ -196,11 +196,13 @@ def library_paths(sys_path: tuple[str, ...]) -> tuple[list[str], list[str]]:
     data, accounts and clips may lie beside them.
     """
     # openpyxl asks for the system's media types when it is imported.
-    readable, listable = [sys.prefix, sys.base_prefix, *mimetypes.knownfiles], list[str]()
+    readable = [sys.prefix, sys.base_prefix, *map(str, mimetypes.knownfiles)]
+    listable: list[str] = []
     for folder in map(Path, sys_path):
         if any(folder.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix)):
             continue
-        if folder.name in ("site-packages", "dist-packages") or not folder.is_dir():
+        is_whole = folder.name in ("site-packages", "dist-packages") or not folder.is_dir()
+        if is_whole or not os.access(folder, os.R_OK):
             readable.append(str(folder))
             continue
         listable.append(str(folder))

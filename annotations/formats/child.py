@@ -11,6 +11,7 @@ import dataclasses
 import io
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,14 @@ class _RowUnpickler(pickle.Unpickler):
 
 
 def read_in_child(
-    path: Path, *, format: str | None = None, options: ReadOptions | None = None, limits: ReadLimits
+    path: Path,
+    *,
+    format: str | None = None,
+    options: ReadOptions | None = None,
+    limits: ReadLimits,
+    cancel: threading.Event | None = None,
 ) -> ReadResult:
-    """What `formats.read` gives and raises, and InputError for a file beyond `limits`."""
+    """What `formats.read` gives and raises; InputError for a file beyond `limits`, Cancelled when `cancel` is set."""
     options = options or ReadOptions()
     if not path.exists():
         raise InputError(f"{path} does not exist. Check the path.")
@@ -72,7 +78,9 @@ def read_in_child(
         "mend": options.mending is not None,
     }
     try:
-        answer = run_child("annotations.formats.child:read_task", job, name=path.name, limits=limits.child)
+        answer = run_child(
+            "annotations.formats.child:read_task", job, name=path.name, limits=limits.child, cancel=cancel
+        )
     except ChildDied as death:
         cause = CAUSES.get(death.cause, "ends its reader").format(
             memory=limits.child.memory_bytes / 2**30,

@@ -24,6 +24,7 @@ from app.chat.routes import BodySlots, content_of
 from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.http.dependencies import Visitor, read_body
 from app.http.errors import user_message
+from app.http.json_values import parse_json
 from app.media.uploads import Uploads
 from tempo_core.errors import InputError
 
@@ -62,6 +63,9 @@ def tool_routes(grounding: GroundingService, uploads: Uploads, authenticator: Au
     async def answer(user: Visitor, request: Request) -> Response:
         with slots.taken(user.share):
             body = await read_body(request, MAX_BODY_BYTES, TOO_LONG)
+            await asyncio.to_thread(
+                parse_json, body
+            )  # the protocol's own reader takes bad UTF-8 for its failure
         return ToolResponse(server, body)
 
     @router.get("/mcp")

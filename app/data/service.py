@@ -119,6 +119,7 @@ class DataService:
                         dataset=dataset,
                         options=ReadOptions(split=split, keep_going=keep_going),
                         limits=UPLOAD_LIMITS,
+                        cancel=job.cancel,
                     )
                     imported.append(dataclasses.replace(result, file_name=name))
                 except RowsRejected as error:

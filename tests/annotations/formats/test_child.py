@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from annotations.formats import (
 from annotations.formats.child import _RowUnpickler, read_in_child
 from annotations.formats.options import ReadLimits
 from annotations.rows import AnnotatorVersion, Row
-from tempo_core.errors import InputError
+from tempo_core.errors import Cancelled, InputError
 from tempo_core.sandbox import ChildLimits
 
 LIMITS = ReadLimits(max_bytes=2**24, max_items=1000, child=ChildLimits())
@@ -94,6 +95,15 @@ def test_a_file_beyond_a_limit_is_refused_with_the_limit_and_the_remedy(tmp_path
     few = ReadLimits(max_bytes=2**20, max_items=19, child=ChildLimits())
     with pytest.raises(InputError, match=r"rows\.jsonl holds more than 19 rows\. Divide it"):
         read_in_child(path, limits=few)
+
+
+def test_a_set_event_stops_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("vid,query,start_s,end_s\nv,q,1,2\n")
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled, match=r"'rows\.csv' was stopped"):
+        read_in_child(path, limits=LIMITS, cancel=cancel)
 
 
 def test_a_small_parquet_file_that_swells_costs_a_child_only(tmp_path: Path) -> None:

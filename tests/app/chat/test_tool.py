@@ -73,6 +73,11 @@ def test_a_client_is_shown_one_tool_and_calls_it(serve: Callable[..., RunningApp
         == 415
     )
     accept = {"accept": "application/json, text/event-stream"}
+    json_type = {**accept, "content-type": "application/json"}
+    for content in (b'{"jsonrpc": "2.0", "id": 1, "method": "\xff"}', b"{", b'{"id": NaN}'):
+        refusal = httpx.post(f"{running.url}/mcp", content=content, headers=json_type)
+        assert refusal.status_code == 400
+        assert refusal.json()["error"].endswith(("Send one JSON text in UTF-8.", "Send a finite one."))
     for forged in ({}, [], {"jsonrpc": "2.0", "method": 1}):
         assert httpx.post(f"{running.url}/mcp", json=forged, headers=accept).status_code == 400
 
