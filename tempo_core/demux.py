@@ -350,6 +350,11 @@ def _refuse_untruthful(video_file: VideoFile, index: PictureIndex) -> None:
             f"{index.oddities.undated} of {pictures + index.oddities.undated} pictures of "
             f"'{video_file.name}' carry no time, so nobody can say when they are shown. {REMEDY}"
         )
+    if pictures > 1 and not index.times_s[-1] > index.times_s[0]:
+        raise VideoError(
+            f"All {pictures} pictures of '{video_file.name}' carry the same time, so nobody can say when each is "
+            f"shown. {REMEDY}"
+        )
     if index.joints:
         index.notes.append(f"{len(index.joints) + 1} recordings were joined; they are laid end to end.")
     if index.oddities.undated:

@@ -118,6 +118,7 @@ class PictureIndex:
         stay_s = self.last_duration * float(self.time_base)
         if stay_s <= 0:
             gaps = np.diff(self.times_s)
+            gaps = gaps[gaps > 0]  # two pictures may carry one time
             # Gaps that vary say nothing about the last picture, which is then not made longer than it may be.
             stay_s = float(
                 gaps.min(initial=UNSTATED_STAY_S if self.variable_rate or not len(gaps) else np.inf)

@@ -848,3 +848,19 @@ def test_real_files(shared_data: Path, name: str) -> None:
     assert sampled.times_s[0] == info.start_s < 0.01
     assert np.abs(sampled.times_s - np.arange(len(sampled.times_s))).max() < 1 / float(rate) + 0.01
     assert np.abs(np.diff(sampled.frames.astype(int), axis=0)).mean() > 0.1
+
+
+def test_pictures_that_all_carry_one_time_are_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", constant(10), codec="mjpeg", pixels="yuvj420p")
+    content = bytearray(clip.read_bytes())
+    # Each SimpleBlock (EBML id a3) has the track's number and its time within the cluster behind its length.
+    assert content.count(b"\x81\x00\x00\x80") >= 1
+    for number in range(1, 10):
+        time_ms = round(number * 40).to_bytes(2, "big")
+        assert content.count(b"\x81" + time_ms + b"\x80") == 1
+        content = bytearray(bytes(content).replace(b"\x81" + time_ms + b"\x80", b"\x81\x00\x00\x80"))
+    clip.write_bytes(content)
+    with pytest.raises(
+        VideoError, match=r"All 10 pictures of 'clip\.mkv' carry the same time, so nobody can say"
+    ):
+        probe(clip)
