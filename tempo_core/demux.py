@@ -269,6 +269,10 @@ def packets(container: Any, *streams: Any, joints: tuple[Joint, ...] = ()) -> It
                     packet.pts = None if packet.pts is None else packet.pts + ticks
                     packet.dts = None if packet.dts is None else packet.dts + ticks
                 yield packet
+    except IndexError:
+        # A stream that appeared on the way. PyAV 18.1 knows those of the beginning only, and fails at the end, when
+        # every packet was given.
+        return
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise

@@ -25,6 +25,7 @@ ANNOTATIONS_MAY_NAME = (
     "tempo_core.files",
     "tempo_core.command_line",
     "tempo_core.proxy",
+    "tempo_core.sandbox",
 )
 
 
