@@ -155,6 +155,16 @@ class DatasetClips:
             if ready is not None and ready.clip.path.is_file():
                 return ClipStatus(ready=ready)
             job = self._jobs.get(video.sha256)
+            clip = self.media.find(DATASETS, video.sha256) if job is None else None
+            parts = (
+                []
+                if clip is None
+                else [clip.folder / "strip.json", clip.folder / "cuts.json", clip.sound_path]
+            )
+            if clip is not None and all(part.is_file() for part in parts):
+                # Made before the server started: an answer that was on its way then must not find it missing.
+                ready = self._ready[video.sha256] = self._prepare(video, Job(OWNER))
+                return ClipStatus(ready=ready)
             if job is None:
                 try:
                     job = self.job_queue.submit(

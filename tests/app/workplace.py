@@ -7,40 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from annotations.rows import AnnotatorVersion, Row
 from annotations.store import Store
 from app.__main__ import open_authenticator, prepare_surroundings
 from app.build import build_app
 from app.ground.engines import EngineProvider
-from app.home import Home, open_home
-from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
-
-CLIPS = 4
-
-
-def fill_home(home: Home, store: Store, *, rows: int, clips: int = CLIPS) -> None:
-    """Rows about a few clips of four seconds, which lie in the home's videos; a model has proposed for each."""
-    for number in range(clips):
-        write_clip(home.videos / f"clip-{number}.mp4", hue=20 + 15 * number)
-    about = [
-        Row(
-            qid=str(number),
-            qid_is_int=True,
-            query=f"thing {number} happens",
-            vid=f"clip-{number % clips}",
-            duration_s=4.0,
-            windows=((1.0, 2.0),),
-            annotations=(
-                AnnotatorVersion(
-                    annotator="fake-engine", source="model", windows=((1.0, 2.5),), scores=(0.87,)
-                ),
-            ),
-        )
-        for number in range(rows)
-    ]
-    store.import_rows(about, dataset="load", op_id=str(uuid4()))
+from app.home import open_home
+from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare
+from tests.app.load.server import CLIPS, fill_home
 
 
 @dataclass

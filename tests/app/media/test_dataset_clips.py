@@ -53,7 +53,7 @@ def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job
         assert ready.shots_ms == (1200,)
         assert (ready.clip.folder / "cuts.json").read_text() == "[1200]"
         again = shelf_of(tmp_path, job_queue, store, shots=None)
-        known = settled(again, "a").ready
+        known = again.look("a").ready  # at once: an answer given before a restart may be on its way
         assert known is not None
         assert (known.clip.id, known.shots_ms) == (ready.clip.id, (1200,))
 

@@ -1,0 +1,124 @@
+"""SIGKILL of a server again and again while people save: is everything there that was acknowledged?
+
+Each round starts a server on the same home, lets annotators save for a random while, kills it, and looks. Annotators
+send again what was not acknowledged, as the browser does. The server is the one of `tests/app/load/server.py`, whose
+text says what it lacks against the app, forked from a process that has imported everything; with `--app` it is
+`python -m app` itself, which takes long to start.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tempo_core.command_line import AsJson
+
+VERIFY_EVERY = 20
+"""Rounds after which all of the store is verified; after each round its file is."""
+
+
+def run(
+    kills: Annotated[int, typer.Option(help="rounds")] = 200,
+    annotators: Annotated[int, typer.Option(help="who save")] = 8,
+    seconds: Annotated[float, typer.Option(help="the most that a server lives once it answers")] = 1.0,
+    app: Annotated[bool, typer.Option("--app", help="kill the complete app")] = False,
+    seed: Annotated[int, typer.Option(help="of when and what")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Kill a server again and again under load; every acknowledged save must be there. Exit code 1 when one is not."""
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        report = kill_repeatedly(
+            Path(folder), kills=kills, annotators=annotators, longest_s=seconds, app=app, seed=seed
+        )
+    if as_json:
+        print(json.dumps(report))
+    else:
+        print(
+            f"{report['kills']} kills: {report['acknowledged']} saves acknowledged, {report['sent_again']} of them "
+            f"sent again, {report['broken']} requests cut off; {report['recovered']} kills left a log to recover"
+        )
+        print(
+            "\n".join(report["problems"])
+            or "nothing is lost; every acknowledged save is in its place; verify is clean"
+        )
+    return int(bool(report["problems"]))
+
+
+def kill_repeatedly(
+    folder: Path, *, kills: int, annotators: int, longest_s: float, app: bool = False, seed: int = 0
+) -> dict[str, Any]:
+    """The rounds, and what they found, as JSON values."""
+    from benchmarks.load import _free_port
+    from tests.annotations.writer import file_is_sound
+    from tests.app.load.books import problems
+    from tests.app.load.people import Annotator, Diary, at_work
+    from tests.app.load.server import make_home
+
+    keys = make_home(folder / "home", rows=200, annotators=annotators)
+    database, port = folder / "home" / "cqvh.sqlite3", _free_port()
+    diary, rng, found, recovered = Diary(), random.Random(seed), list[str](), 0
+    people = [Annotator(name, key, port, diary, pace_s=0.02, seed=seed) for name, key in keys.items()]
+
+    async def work() -> None:
+        nonlocal recovered
+        checked = 0
+        async with at_work(people):
+            for number in range(1, kills + 1):
+                await asyncio.to_thread(_one_life, folder / "home", port, longest_s * rng.random(), app)
+                recovered += database.with_name(f"{database.name}-wal").stat().st_size > 0
+                if not file_is_sound(database):
+                    found.append(f"after kill {number} the file is damaged")
+                if number % VERIFY_EVERY == 0 or number == kills:
+                    found.extend(problems(database, list(diary.saves)))
+                else:
+                    found.extend(problems_of_last(database, diary.saves[checked:]))
+                checked = len(diary.saves)
+                if found:
+                    return
+
+    asyncio.run(work())
+    return {
+        "kills": kills,
+        "acknowledged": len(diary.saves),
+        "sent_again": sum(save.attempts > 1 for save in diary.saves),
+        "broken": diary.broken,
+        "recovered": recovered,
+        "problems": found + diary.failures[:20],
+    }
+
+
+def problems_of_last(database: Path, saves: list[Any]) -> list[str]:
+    """What of one life is lost."""
+    from annotations.store import Store
+    from tests.app.load.books import lost_saves
+
+    with Store(database) as store:
+        return lost_saves(store, saves)
+
+
+def _one_life(home: Path, port: int, lives_s: float, app: bool) -> None:
+    """Start a server, let it answer for so long, and kill it."""
+    from benchmarks.load import server
+    from tests.app.load.people import until_served
+    from tests.app.load.server import serve
+
+    if app:
+        with server(home, port, light=False) as process:
+            asyncio.run(until_served(port, lambda: process.poll() is None))
+            time.sleep(lives_s)
+            process.kill()
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.app.load.server"])
+    process = context.Process(target=serve, args=(str(home), port), daemon=True)
+    process.start()
+    asyncio.run(until_served(port, process.is_alive))
+    time.sleep(lives_s)
+    process.kill()
+    process.join()
