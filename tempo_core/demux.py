@@ -138,6 +138,7 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             header_end_s=header_end_s,
             fragmented=b"moof" in boxes,
             index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
+            states_length=container.duration is not None and b"moof" not in boxes,
             audio_codec=next((sound.codec_context.codec.canonical_name for sound in sounds), None),
             audio_end_s=max(0.0, audio_end_s - zero_s),
             average_rate=stream.average_rate or None,

@@ -87,6 +87,8 @@ class PictureIndex:
     """Whether an MP4's samples are listed piece by piece (moof boxes)."""
     index_first: bool
     """Whether an MP4's index stands before its data."""
+    states_length: bool = True
+    """Whether the file says how long it is, which one that was written while it was sent does not."""
     audio_codec: str | None
     audio_end_s: float
     """Where the last audio packet ends on the player's clock; 0 without audio."""

@@ -55,10 +55,10 @@ def plays_as_is(info: VideoInfo) -> bool:
     """Whether browsers show a file as it is, every picture at the time that the model is told.
 
     H.264, VP9 or AV1 in MP4, VP8, VP9 or AV1 in WebM, with 8-bit 4:2:0 pictures and sound that browsers decode. The
-    file's clock begins at zero, because a player shows that clock; no edit list cuts pictures away, and nothing about
-    the file is odd. Pictures are stored upright with square samples: a turned one is left to
-    the copy, since browsers differ in mirrors and shapes. A variable rate is no hindrance, for both sides read the
-    pictures' own times.
+    file's clock begins at zero, because a player shows that clock; it says how long it is; no edit list cuts
+    pictures away, and nothing about the file is odd. Pictures are stored upright with square samples: a turned one is
+    left to the copy, since browsers differ in mirrors and shapes. A variable rate is no hindrance, for both
+    sides read the pictures' own times.
     """
     codecs, sounds = next(
         (sets for container, sets in BROWSER_FORMATS.items() if info.container.startswith(container)),
@@ -70,6 +70,7 @@ def plays_as_is(info: VideoInfo) -> bool:
         and info.pixel_format == "yuv420p"
         and info.as_coded
         and info.zero_s == 0
+        and info.states_length
         and not (info.edit_list or info.notes)
     )
 

@@ -98,6 +98,8 @@ class VideoInfo:
     """Longest stretch between pictures at which decoding can start."""
     index_first: bool
     """Whether an MP4's index stands before its data."""
+    states_length: bool
+    """Whether the file says how long it is, as one that was written while it was sent does not."""
     size_bytes: int
     sha256: str
     reader: str

@@ -106,6 +106,7 @@ def describe(index: PictureIndex) -> VideoInfo:
         edit_list=index.oddities.discarded > 0,
         key_gap_s=index.key_gap_s,
         index_first=index.index_first,
+        states_length=index.states_length,
         size_bytes=0,
         sha256="",
         reader="pyav",

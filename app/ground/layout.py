@@ -56,7 +56,7 @@ class GroundView:
                     elem_id="ground-scope",
                 )
                 self.library_line = gr.HTML(index_html(None), visible=False, elem_id="ground-library")
-                self.clip = ClipInput(label="Clip", height=220, elem_id="ground-clip")
+                self.clip = ClipInput(label="Clip", height=250, elem_id="ground-clip")
                 self.query = gr.Textbox(
                     label="When does this happen?",
                     placeholder="a red circle appears",

@@ -204,6 +204,8 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         ("vp8.webm", True, {"codec": "libvpx", "audio_s": 1.0, "audio_codec": "libopus"}),
         ("late-clock.mp4", False, {"times_s": constant(25, start_s=1.0)}),
         ("stream.ts", False, {"container": "mpegts"}),
+        ("recorded.webm", False, {"codec": "libvpx", "container_options": {"live": "1"}}),
+        ("pieces.mp4", False, {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
         ("h264.mkv", False, {}),
         ("old.mp4", False, {"codec": "mpeg4"}),
         ("fine.mp4", False, {"pixels": "yuv444p"}),
