@@ -2,11 +2,11 @@
 
     answers = ask_batch(engine, contexts, "a red circle appears")
 
-Every clip is a row of one cache, padded to the longest. The cache only grows: what a token may see is said by a mask,
-so that rows of different lengths, and beams that share a beginning, stand side by side. Each clip's answer is written
-by the engine's own code in a thread of its own, which waits when it needs logits; when all of them wait, one forward
-pass serves them.
-Legend: B clips, K columns of the cache, Q tokens that are fed to a row, V vocabulary.
+Every clip is a row with columns: its context's, and behind them whatever was fed. Columns are only added: what a token
+may see is said by a mask, so that rows of different lengths, and beams that share a beginning, stand side by side. Each
+clip's answer is written by the engine's own code in a thread of its own, which waits when it needs logits; when all of
+them wait, one forward pass over the rows in question serves them.
+Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to a row, V vocabulary.
 """
 
 import threading
@@ -91,23 +91,18 @@ class Request:
 
 
 class Turns:
-    """The shared cache, and who waits for it."""
+    """The rows, and who waits for a pass."""
 
     def __init__(self, model: Any, contexts: Sequence["VideoContext"]) -> None:
         self._model, self._family = model, family_of(model)
+        self._contexts = contexts
         self.lengths = [context.cache.get_seq_length() for context in contexts]
-        longest = max(self.lengths)
-        self._cache = DynamicCache(config=model.config.get_text_config())
-        for idx in range(len(self._cache.layers)):
-            padded = []
-            for part in ("keys", "values"):
-                states = [getattr(context.cache.layers[idx], part) for context in contexts]
-                whole = states[0].new_zeros(len(states), states[0].shape[1], longest, states[0].shape[3])
-                for row, state in enumerate(states):
-                    whole[row, :, : state.shape[2]] = state[0]
-                padded.append(whole)
-            self._cache.update(*padded, idx)
-        self._n_columns = longest
+        """Columns of each row."""
+        self._added: list[list[tuple[torch.Tensor, torch.Tensor]]] = [
+            [(layer.keys[0, :, :0], layer.values[0, :, :0]) for layer in context.cache.layers]
+            for context in contexts
+        ]
+        """By row and layer, keys and values [heads, added columns, D] of what was fed."""
         self._working = len(contexts)
         """Threads that neither wait nor are done."""
         self._waiting: list[tuple[list[Request], threading.Event]] = []
@@ -162,46 +157,78 @@ class Turns:
 
     def _forward(self, requests: list[Request]) -> None:
         """One pass of the language model over all requests; those of one row stand side by side in it."""
-        device, n_rows, old = self._model.device, len(self.lengths), self._n_columns
-        ends = [0] * n_rows
+        device = self._model.device
+        rows = sorted({request.row for request in requests})
+        longest = max(self.lengths[row] for row in rows)
+        ends = dict.fromkeys(rows, 0)
         places: list[int] = []
         for request in requests:
             places.append(ends[request.row])
             ends[request.row] += len(request.ids)
-        width = max(ends)
-        ids = torch.zeros(n_rows, width, dtype=torch.long)
-        positions = torch.zeros(n_rows, width, dtype=torch.long)
-        mask = torch.zeros(n_rows, 1, width, old + width, dtype=torch.bool)
+        width = max(ends.values())
+
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        positions = torch.zeros(len(rows), width, dtype=torch.long)
+        mask = torch.zeros(len(rows), 1, width, longest + width, dtype=torch.bool)
         # A token that fills up a row sees itself: a softmax over nothing is no number.
-        mask[:, 0, range(width), range(old, old + width)] = True
+        mask[:, 0, range(width), range(longest, longest + width)] = True
         for request, place in zip(requests, places, strict=True):
-            count, row = len(request.ids), request.row
+            count, row, length = len(request.ids), rows.index(request.row), self.lengths[request.row]
             own = slice(place, place + count)
             ids[row, own] = torch.tensor(request.ids)
             positions[row, own] = torch.arange(request.position, request.position + count)
             mask[row, 0, own, torch.tensor(request.columns)] = True
-            mask[row, 0, own, old + place : old + place + count] = torch.ones(count, count).tril().bool()
-            request.new_columns = list(range(old + place, old + place + count))
+            new = slice(longest + place, longest + place + count)
+            mask[row, 0, own, new] = torch.ones(count, count).tril().bool()
+            request.new_columns = list(range(length + place, length + place + count))
+
+        cache = self._padded(rows, longest)
         output = self._model.model.language_model(
             inputs_embeds=self._model.get_input_embeddings()(ids.to(device)),
             position_ids=positions.to(device).expand(3, -1, -1),
             attention_mask=self._family.attention_mask(mask.to(device)),
-            past_key_values=self._cache,
+            past_key_values=cache,
             use_cache=True,
         )
-        self._n_columns += width
-        rows = torch.tensor([request.row for request in requests], device=device)
-        last = torch.tensor(
-            [place + len(request.ids) - 1 for request, place in zip(requests, places, strict=True)],
-            device=device,
-        )
-        logits = self._model.lm_head(output.last_hidden_state[rows, last]).float()
-        for request, scores in zip(requests, logits, strict=True):
-            request.logits = scores
+        for idx, row in enumerate(rows):
+            self.lengths[row] += ends[row]
+            fed = slice(longest, longest + ends[row])
+            self._added[row] = [
+                (
+                    torch.cat([keys, layer.keys[idx, :, fed]], dim=1),
+                    torch.cat([values, layer.values[idx, :, fed]], dim=1),
+                )
+                for (keys, values), layer in zip(self._added[row], cache.layers, strict=True)
+            ]
+        lasts = [place + len(request.ids) - 1 for request, place in zip(requests, places, strict=True)]
+        hidden = output.last_hidden_state[[rows.index(request.row) for request in requests], lasts]
+        for request, logits in zip(requests, self._model.lm_head(hidden).float(), strict=True):
+            request.logits = logits
+
+    def _padded(self, rows: list[int], longest: int) -> DynamicCache:
+        """A cache of these rows, filled up to the longest with columns that nothing sees."""
+        cache = DynamicCache(config=self._model.config.get_text_config())
+        for number in range(len(cache.layers)):
+            layers = [self._contexts[row].cache.layers[number] for row in rows]
+            n_heads = layers[0].keys.shape[1]
+            keys, values = (
+                layers[0].keys.new_zeros(len(rows), n_heads, longest, part.shape[-1])
+                for part in (layers[0].keys, layers[0].values)
+            )
+            for idx, (row, layer) in enumerate(zip(rows, layers, strict=True)):
+                n_own = layer.keys.shape[2]
+                for whole, own, added in (
+                    (keys, layer.keys, self._added[row][number][0]),
+                    (values, layer.values, self._added[row][number][1]),
+                ):
+                    whole[idx, :, :n_own] = own[0]
+                    whole[idx, :, n_own : n_own + added.shape[1]] = added
+            cache.update(keys, values, number)
+        return cache
 
 
 class RowScorer:
-    """`decoding.CachedScorer` for one row of the shared cache; beams are columns that do not see each other."""
+    """`decoding.CachedScorer` for one row; its beams are columns that do not see each other."""
 
     def __init__(
         self, turns: Turns, row: int, columns: list[int], logits: torch.Tensor, position: int

@@ -13,8 +13,8 @@ from app.auth.users import LOCAL_USER
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService, Outcome, ground_with_engine
 from app.job_queue import JobQueues, Progress
-from app.library.service import LibraryService
-from app.library.view import MAX_SHOWN, answer_line, index_line, ranked_json
+from app.library.service import LibraryService, LibraryStatus
+from app.library.view import MAX_SHOWN, answer_line, index_html, index_line, ranked_json
 from app.media.library import MediaLibrary
 from tempo_core.errors import InputError
 from tempo_core.library.index import ClipIndex
@@ -113,3 +113,21 @@ def test_programs_ask_a_folder_by_its_name(serve_rushes: Callable[[], RunningApp
     assert str(tmp_path) not in str(answer)
     with pytest.raises(Exception, match="not offered here"):
         client.predict(folder=str(tmp_path), query=RED, api_name="/ask_library")
+
+
+def test_the_page_says_how_far_a_folder_is() -> None:
+    def line(**parts: Any) -> str:
+        return index_line(LibraryStatus(name="rushes", **parts))
+
+    assert line(clips=200, ready=120, seconds_left=130.0) == (
+        "120 of 200 clips are ready, about 2 min left. Questions go to those."
+    )
+    assert line(clips=200, ready=199, seconds_left=4.0, problems=1).endswith(
+        "about 4 s left. Questions go to those. 1 cannot be read."
+    )
+    assert line(clips=1, ready=1, is_indexing=False) == "1 clip is ready."
+    bar = index_html(LibraryStatus(name="rushes", clips=200, ready=120))
+    assert 'max="200" value="120"' in bar
+    assert " hidden" not in bar
+    assert " hidden" in index_html(LibraryStatus(name="rushes", clips=2, ready=2, is_indexing=False))
+    assert index_html(None) == ""
