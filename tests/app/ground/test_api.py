@@ -94,6 +94,8 @@ def test_the_same_clip_and_settings_are_not_encoded_twice(running: RunningApp, c
 def test_the_endpoints_are_described(running: RunningApp) -> None:
     described = client_of(running).view_api(return_format="dict")["named_endpoints"]
     assert set(described) == {"/ground", "/ground_each", "/ask", "/ask_library"}
+    everywhere = [parameter["parameter_name"] for parameter in described["/ask_library"]["parameters"]]
+    assert everywhere == ["folder", "query"]
     names = [parameter["parameter_name"] for parameter in described["/ground"]["parameters"]]
     assert names == ["video", "query", "token_budget", "allocator", "step_s", "n_best"]
     assert httpx.get(f"{running.url}/status").json() == {
