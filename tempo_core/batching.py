@@ -205,9 +205,9 @@ class Turns:
         for request, logits in zip(requests, self._model.lm_head(hidden).float(), strict=True):
             request.logits = logits
 
-    def _padded(self, rows: list[int], longest: int) -> DynamicCache:
+    def _padded(self, rows: list[int], longest: int) -> Any:
         """A cache of these rows, filled up to the longest with columns that nothing sees."""
-        cache = DynamicCache(config=self._model.config.get_text_config())
+        cache: Any = DynamicCache(config=self._model.config.get_text_config())
         for number in range(len(cache.layers)):
             layers = [self._contexts[row].cache.layers[number] for row in rows]
             n_heads = layers[0].keys.shape[1]
