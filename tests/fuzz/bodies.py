@@ -91,17 +91,15 @@ BODIES: dict[str, list[Any]] = {
         },
     ],
     "/gradio_api/call/{api_name}": [GROUND, {"data": ["context", "a square", 5]}],
-    "/gradio_api/run/{api_name}": [
-        {"data": [FILE, None], "fn_index": number, "session_hash": "s"} for number in range(39)
-    ],
+    "/gradio_api/run/{api_name}": [{"data": [FILE, None], "fn_index": 0, "session_hash": "s"}],
     "/gradio_api/queue/join": [
-        {**GROUND, "fn_index": number, "session_hash": "s", "event_data": None, "trigger_id": 1}
-        for number in range(39)
+        {**GROUND, "fn_index": 0, "session_hash": "s", "event_data": None, "trigger_id": 1},
     ],
     "/gradio_api/cancel": [{"session_hash": "s", "fn_index": 0, "event_id": "e"}],
     "/gradio_api/reset": [{"event_id": "e"}],
 }
-"""JSON bodies that are right, or nearly, by path as it is declared (without a closing slash)."""
+"""JSON bodies that are right, or nearly, by path as it is declared (without a closing slash). An event's number is any
+that a page has."""
 VALUES_OF: dict[str, tuple[str, ...]] = {
     "query_id": ("1", "2"),
     "api_name": ("ground", "ask", "predict"),
@@ -184,10 +182,11 @@ def body_case(folder: Path) -> Iterator[Case]:
     ):
         store.import_rows(rows, dataset="d", op_id="rows")
         routes = routes_of(studio)
+        events = [*studio.gradio._base_app.get_blocks().fns]
 
         def run_case(seeded: random.Random) -> str:
             method, path = seeded.choice(routes)
-            headers, body = request_of(seeded, method, path)
+            headers, body = request_of(seeded, method, path, events)
             address = re.sub(r"{(\w+)(:\w+)?}", lambda part: value_of(seeded, part[1]), path)
             query = {seeded.choice(("x", "upload_id", "session_hash", "next")): seeded.choice(ODD)}
             signal.signal(signal.SIGALRM, give_up)
@@ -218,7 +217,9 @@ def value_of(seeded: random.Random, name: str) -> str:
     return seeded.choice(ODD) if seeded.random() < 0.4 else seeded.choice(VALUES_OF.get(name, ("x",)))
 
 
-def request_of(seeded: random.Random, method: str, path: str) -> tuple[dict[str, str], bytes]:
+def request_of(
+    seeded: random.Random, method: str, path: str, events: list[int]
+) -> tuple[dict[str, str], bytes]:
     """Headers and body."""
     headers: dict[str, str] = {}
     body = b""
@@ -236,6 +237,8 @@ def request_of(seeded: random.Random, method: str, path: str) -> tuple[dict[str,
         if bare == "/mcp":
             headers["accept"] = "application/json, text/event-stream"
         value = seeded.choice(BODIES[bare])
+        if "fn_index" in value:
+            value = {**value, "fn_index": seeded.choice(events)}
         chance = seeded.random()
         body = json.dumps(value).encode() if chance < 0.05 else mutated_json(seeded, value)
         if chance > 0.85:
