@@ -246,7 +246,7 @@ def _number(cells: Cells, name: str) -> float:
 
 def _whole(cells: Cells, name: str) -> int | None:
     try:
-        return int(cells[name]) if cells.get(name) else None
+        return fields.whole(int(cells[name]), name) if cells.get(name) else None
     except ValueError as error:
         raise FieldError(name, cells[name], "must be a whole number") from error
 

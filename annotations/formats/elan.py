@@ -186,8 +186,10 @@ class _Clock:
             raise InputError(f"{name} counts time in {units}; save it from ELAN with milliseconds.")
         media = root.find("HEADER/MEDIA_DESCRIPTOR")
         origin = "0" if media is None else media.get("TIME_ORIGIN", "0")
-        if re.fullmatch(r"-?\d+", origin, re.ASCII) is None:
-            raise InputError(f"{name} has TIME_ORIGIN {origin!r}; it must be whole milliseconds.")
+        if re.fullmatch(r"-?\d{1,15}", origin, re.ASCII) is None:
+            raise InputError(
+                f"{name} has TIME_ORIGIN {origin[:40]!r}; it must be whole milliseconds, of at most 15 digits."
+            )
         self.origin_ms = int(origin)
         """Of the annotations' 0 in the video: ELAN lets a video begin late on its timeline."""
         slots = root.iterfind("TIME_ORDER/TIME_SLOT")
@@ -224,8 +226,8 @@ class _Clock:
         edges_ms = []
         for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
             value = self.times.get(aligned.get(name, ""))
-            if value is None or not value.isdecimal():
-                rule = f"annotation {node.get('ANNOTATION_ID')} needs a time in milliseconds"
+            if value is None or re.fullmatch(r"\d{1,15}", value) is None:
+                rule = f"annotation {node.get('ANNOTATION_ID')} needs a time in milliseconds, of at most 15 digits"
                 raise FieldError("TIME_SLOT", value, rule)
             edges_ms.append(int(value) + self.origin_ms)
         window = fields.in_order((edges_ms[0] / 1000, edges_ms[1] / 1000), mending)

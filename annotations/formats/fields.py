@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ Choice = TypeVar("Choice", bound=str)
 PAST_END_S = 0.05
 """Published windows end up to 0.01 s beyond a duration that was rounded (ActivityNet Captions)."""
 TOO_LARGE = 1e9
+INT64 = range(-(2**63), 2**63)
+"""Whole numbers that a database takes."""
 MAX_DEPTH = 64
 """Lists and objects inside one another: Python's reader and whatever writes the value again go as deep by recursion."""
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -41,7 +44,9 @@ def strict_json(text: str) -> Any:
         brackets = _NO_BRACKET.sub("", _JSON_TEXT.sub("", text))
         if max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
             raise ValueError(f"it nests more than {MAX_DEPTH} levels")
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
+    return json.loads(
+        text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_names
+    )
 
 
 def parse_json(text: str) -> Any:
@@ -54,6 +59,13 @@ def parse_json(text: str) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is too large for a number")
+    return number
 
 
 def _unique_names(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,7 +124,10 @@ def qid_of_text(value: object) -> tuple[str, bool]:
 
 
 def number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise FieldError(name, value, "must be a finite number")
+    # A whole number may be larger than any float, which is an OverflowError instead of an infinity.
+    if abs(value) > sys.float_info.max or math.isnan(value):
         raise FieldError(name, value, "must be a finite number")
     return float(value)
 
@@ -124,6 +139,8 @@ def numbers(value: object, name: str) -> tuple[float, ...]:
 def whole(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise FieldError(name, value, "must be a whole number")
+    if value not in INT64:
+        raise FieldError(name, value, "must be a whole number of at most 64 bits")
     return value
 
 

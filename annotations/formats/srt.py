@@ -15,7 +15,7 @@ from annotations.formats.webvtt import ARROW, TAG
 from annotations.rows import Row, SourceLine
 from tempo_core.metrics.rows import FieldError, Problem
 
-_TIME = r"(\d+):(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
+_TIME = r"(\d{1,9}):(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 TIMES = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}", re.ASCII)
 _POSITION = re.compile(r"\{\\[^{}]*\}")
 

@@ -23,7 +23,7 @@ from tempo_core.moments import Moment
 
 SUFFIX = ".vtt"
 ARROW = "-->"
-_TIME = r"(?:(\d+):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
+_TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}", re.ASCII)
 _CUE_ID = re.compile(r"(.+)-([1-9]\d*)", re.DOTALL)
 _NO_CUE = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t]|$)")

@@ -530,7 +530,9 @@ DOCUMENTS: dict[str, Any] = {
         "cutSegments": [{"start": 1, "end": 2, "name": "q", "tags": {}}],
     },
 }
-ODD_VALUES: tuple[Any, ...] = (None, True, -1, 1e999, "", "x", [], [[]], [1], {}, {"a": 1})
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 1e999, 10**400, -(10**400), 2**64, "", "x", "9" * 5000, [], [[]], [1], {}, {"a": 1}),
+)
 
 
 def with_odd_values(value: Any) -> Iterator[Any]:
@@ -572,3 +574,34 @@ def test_a_name_that_stands_twice_among_very_many_is_named(tmp_path: Path) -> No
     path.write_text(f'[{{{names}"a5": 2}}]')
     with pytest.raises(InputError, match="'a5' is given twice"):
         read(path, format="time-r1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("v.srt", "1\n{9}:00:01,000 --> {9}:00:02,500\nx\n"),
+        ("v.vtt", "WEBVTT\n\n{9}:00:01.000 --> {9}:00:02.500\nx\n"),
+        ("v.txt", "{9}\t{9}.5\tx\n"),
+        ("v.csv", "vid,query,start_s,end_s,row_rev\nv,q,1,2,{9}\n"),
+        ("v.csv", "vid,query,start_s,end_s\nv,q,1e400,{9}\n"),
+        ("v.jsonl", '{{"qid": 1, "query": "q", "vid": "v", "duration": 9, "relevant_windows": [[0, {9}]]}}'),
+        (
+            "v.jsonl",
+            '{{"qid": 1, "query": "q", "vid": "v", "duration": 9, "relevant_windows": [], "x": 1e999}}',
+        ),
+        (
+            "v.eaf",
+            '<ANNOTATION_DOCUMENT><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="{9}"/>'
+            '<TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="{9}"/></TIME_ORDER><TIER TIER_ID="t"><ANNOTATION>'
+            '<ALIGNABLE_ANNOTATION ANNOTATION_ID="1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b"><ANNOTATION_VALUE>x'
+            "</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>",
+        ),
+    ],
+)
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_numbers_that_nothing_holds_are_problems(tmp_path: Path, name: str, text: str, digits: int) -> None:
+    content = text.replace("{9}", "9" * digits).replace("{{", "{").replace("}}", "}")
+    rows: tuple[Row, ...] = ()
+    with contextlib.suppress(InputError):
+        rows = taken(tmp_path / name, content).rows
+    assert rows == ()
