@@ -4,8 +4,8 @@
 
 Every clip is a row with columns: its context's, and behind them whatever was fed. Columns are only added: what a token
 may see is said by a mask, so that rows of different lengths, and beams that share a beginning, stand side by side. Each
-clip's answer is written by the engine's own code in a thread of its own, which waits when it needs logits; when all of
-them wait, one forward pass over the rows in question serves them.
+clip's answer is written by the engine's own code in a thread of its own, one at a time, which waits when it needs
+logits; when all of them wait, one forward pass over the rows in question serves them.
 Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to a row, V vocabulary.
 """
 
@@ -51,15 +51,15 @@ def ask_batch(
 
     def answer(row: int) -> None:
         context = contexts[row]
-        try:
-            with torch.inference_mode():
-                results[row] = engine.answer_behind(
-                    context, query, turns.scorers(row, context.position), n_best=n_best, cancel=cancel
-                )
-        except BaseException as error:
-            results[row] = error
-        finally:
-            turns.leave()
+        with turns.baton:
+            try:
+                with torch.inference_mode():
+                    results[row] = engine.answer_behind(
+                        context, query, turns.scorers(row, context.position), n_best=n_best, cancel=cancel
+                    )
+            except BaseException as error:
+                results[row] = error
+        turns.leave()
 
     threads = [threading.Thread(target=answer, args=(row,), daemon=True) for row in range(len(contexts))]
     for thread in threads:
@@ -103,6 +103,8 @@ class Turns:
             for context in contexts
         ]
         """By row and layer, keys and values [heads, added columns, D] of what was fed."""
+        self.baton = threading.Lock()
+        """Held by the one thread that works: a tokenizer is not for several at a time."""
         self._working = len(contexts)
         """Threads that neither wait nor are done."""
         self._waiting: list[tuple[list[Request], threading.Event]] = []
@@ -128,7 +130,9 @@ class Turns:
             self._waiting.append((requests, served))
             self._working -= 1
             self._changed.notify_all()
+        self.baton.release()
         served.wait()
+        self.baton.acquire()
         if self._error is not None:
             raise self._error
 
