@@ -5,8 +5,8 @@
     context = contexts.load(key, engine)          # None: encode the clip, then contexts.save(key, context)
 
 An entry is a safetensors file named by its key, written whole or not at all, with a digest over all of it. It holds the
-language model's cache where that is small, else the visual tokens that the cache is read from: of a large model these
-take a fifth to an eighteenth of the room, and reading them again takes no longer than reading the cache from a disk.
+language model's cache where that is small, else the visual tokens that the cache is read from: a large model's take a
+fifth to an eighth of the room, and the language model reads them again (docs/experiments.md has the figures).
 Entries that nobody used for longest make room. Processes may share a folder.
 """
 
