@@ -347,6 +347,8 @@ class Account:
     password_hash: str | None
     disabled: bool
     created_at_ms: int
+    password_expires_at_ms: int | None = None
+    """Of a temporary password, which its owner must change; None: it is their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -69,6 +69,8 @@ GAIN_ESTIMATE = "gain_estimate"
 """The setting that holds what the answers so far have taught about expected gains."""
 GAIN_AGE = 12
 """Answers after which expected gains are worked out again."""
+UNCHANGEABLE = ("name", "created_at_ms")
+"""Fields of an account that stay as they began."""
 DURATION_SLACK_MS = 1000
 """How far a moment may end beyond the annotated duration: real files differ from it by part of a second."""
 
@@ -604,7 +606,7 @@ class Store:
         for attempt in self._operation(op_id, "account", actor, values):
             with attempt as operation:
                 if operation.is_new:
-                    changes = {name: values[name] for name in ("role", "password_hash", "disabled")}
+                    changes = {name: value for name, value in values.items() if name not in UNCHANGEABLE}
                     statement = update(table).where(table.c.name == account.name).values(**changes)
                     if operation.connection.execute(statement).rowcount == 0:
                         operation.connection.execute(insert(table), values)

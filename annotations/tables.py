@@ -337,6 +337,7 @@ accounts = Table(
     Column("password_hash", Text),  # null: cannot sign in with a password
     Column("disabled", Boolean, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("password_expires_at_ms", BigInteger),  # of a temporary password; null: it is the person's own
     _one_of("role", ROLES),
 )
 

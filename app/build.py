@@ -24,7 +24,7 @@ from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import REVIEWS_WANTED, AnnotationService
 from app.auth.badge import account_badge
-from app.auth.routes import SIGN_IN_PATHS, guard
+from app.auth.routes import guard
 from app.auth.users import Authenticator
 from app.chat.routes import chat_routes
 from app.chat.tool import tool_routes
@@ -151,8 +151,7 @@ def build_app(
     app.state.models = models
     app.state.library = library
     app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
-    guard(app, authenticator)
-    request_metrics, paths = RequestMetrics(), [*SIGN_IN_PATHS, "/account"]
+    request_metrics, paths = RequestMetrics(), guard(app, authenticator)
     app.add_middleware(RequestLog, metrics=request_metrics, routes=paths)
     routers = [
         media_routes(media),

@@ -16,7 +16,7 @@ from annotations.errors import NotFound
 from annotations.records import Account
 from annotations.store import now_ms
 from app.auth.passwords import Passwords, make_password
-from app.auth.sessions import Sessions, mark_of
+from app.auth.sessions import KEY, Sessions, mark_of
 from app.auth.throttle import LoginThrottle
 from app.auth.users import VISITOR_PREFIX
 from tempo_core.errors import InputError, TempoError
@@ -26,6 +26,8 @@ LOCAL = "local"
 NAME_SHAPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 NOT_PEOPLE = ("model", "import", "original", "visitor", "sample")
 """Names that the store's records use for what nobody in particular did."""
+TEMPORARY_MS = 3 * 24 * 3600 * 1000
+"""How long a temporary password opens anything."""
 
 
 class WrongPassword(TempoError):
@@ -113,47 +115,80 @@ class AccountService:
         role: str | None = None,
         disabled: bool | None = None,
         password: str | None = None,
+        expires_at_ms: int | None = None,
     ) -> Account:
-        """Change what is given. Disabling and a new password end the account's sessions. Raises InputError."""
-        changes: dict[str, Any] = {
-            "role": role,
-            "disabled": disabled,
-            "password_hash": None if password is None else self._passwords.hash(password),
-        }
+        """Change what is given. Disabling and a new password end the account's sessions. A password that expires is
+        a temporary one, which must be changed before anything else. Raises InputError.
+        """
+        values: dict[str, Any] = {"role": role, "disabled": disabled}
+        changes = {key: value for key, value in values.items() if value is not None}
+        if password is not None:
+            changes |= {
+                "password_hash": self._passwords.hash(password),
+                "password_expires_at_ms": expires_at_ms,
+            }
         with self._changing:
-            account = dataclasses.replace(
-                self.get(name), **{key: value for key, value in changes.items() if value is not None}
-            )
+            account = dataclasses.replace(self.get(name), **changes)
             self._save(account, actor)
         if disabled or password is not None:
             self.sessions.end_all(name)
         return account
+
+    def reset_password(self, name: str, *, actor: str) -> str:
+        """A temporary password, which is nowhere else; the account's sessions end. Raises InputError."""
+        password = make_password()
+        self.change(name, password=password, expires_at_ms=self._clock() + TEMPORARY_MS, actor=actor)
+        return password
+
+    def change_own_password(
+        self, name: str, present: str, new: str, *, address: str, browser: str = ""
+    ) -> str:
+        """Set a person's new password; the token of a new session, as all of theirs end.
+
+        Guesses of the present password count as those at sign-in. `browser` is the family. Raises WrongPassword,
+        TooManyAttempts, and InputError for a new password that breaks a rule.
+        """
+        wait_s = self._throttle.attempt(name, address, None)
+        if wait_s > 0:
+            raise TooManyAttempts(wait_s)
+        if not self._passwords.verify(self.get(name).password_hash, present):
+            raise WrongPassword("The present password is wrong; nothing was changed.")
+        self._throttle.succeeded(name, address, None)
+        if new == present:
+            raise InputError("The new password is the present one. Choose another.")
+        account = self.change(name, password=new, actor=name)
+        return self.sessions.start(name, mark_of(account.password_hash), browser)
 
     def _save(self, account: Account, actor: str) -> None:
         self.book.save_account(account, op_id=str(uuid4()), actor=actor)
 
     # Signing in and out
 
-    def sign_in(self, name: str, password: str, address: str, browser: str = "") -> str:
+    def sign_in(
+        self, name: str, password: str, address: str, browser_token: str = "", browser: str = ""
+    ) -> str:
         """A new session's token. Takes as long for a name that does not exist.
 
-        `browser` is the token that `remember_browser` gave this browser, if it did. Raises WrongPassword,
-        TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
+        `browser_token` is what `remember_browser` gave this browser, if it did; `browser` is its family. Raises
+        WrongPassword, TooManyAttempts. Takes a tenth of a second of work: not for an event loop.
         """
         name = name.strip().lower()[:64]
-        known_browser = browser if self.sessions.knows_browser(browser, name) else None
+        known_browser = browser_token if self.sessions.knows_browser(browser_token, name) else None
         wait_s = self._throttle.attempt(name, address, known_browser)
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
         account = next((a for a in self.all() if a.name == name and not a.disabled), None)
         hashed = account.password_hash if account is not None else None
-        if not self._passwords.verify(hashed, password) or account is None:
+        is_right = self._passwords.verify(hashed, password)
+        expires_at_ms = account.password_expires_at_ms if account is not None else None
+        is_expired = expires_at_ms is not None and self._clock() >= expires_at_ms
+        if not is_right or is_expired or account is None:
             raise WrongPassword("The name or the password is wrong.")
         self._throttle.succeeded(name, address, known_browser)
         if hashed is not None and self._passwords.is_outdated(hashed):
             hashed = self._passwords.hash(password)
             self._save(dataclasses.replace(account, password_hash=hashed), name)
-        return self.sessions.start(name, mark_of(hashed))
+        return self.sessions.start(name, mark_of(hashed), browser)
 
     def issue_key(self, name: str) -> str:
         """A session's token for a program, which sends it as `Authorization: Bearer`. It ends as a browser's does.
@@ -163,7 +198,20 @@ class AccountService:
         account = self.get(name)
         if account.disabled:
             raise InputError(f"The account {name!r} is disabled. Enable it first.")
-        return self.sessions.start(account.name, mark_of(account.password_hash))
+        if account.password_expires_at_ms is not None:
+            raise InputError(f"{name!r} has a temporary password. They must sign in and change it first.")
+        return self.sessions.start(account.name, mark_of(account.password_hash), KEY)
+
+    def revoke(self, name: str, session_id: str | None = None) -> int:
+        """End one session of an account, or all; how many ended. Raises InputError for one that is not there."""
+        self.get(name)
+        if session_id is None:
+            return self.sessions.end_all(name)
+        if not self.sessions.revoke(name, session_id):
+            raise InputError(
+                f"{name} has no session {session_id[:40]!r}: it may have ended. List them again."
+            )
+        return 1
 
     def remember_browser(self, name: str) -> str:
         """A token that lets a browser which signed in under this name do so again whatever others guess."""
@@ -173,9 +221,9 @@ class AccountService:
         """End the session of this token."""
         self.sessions.end(token)
 
-    def of_session(self, token: str) -> Account | None:
+    def of_session(self, token: str, *, counts_as_use: bool = True) -> Account | None:
         """The account whose session this token is; None when it ended, or the account may not sign in."""
-        session = self.sessions.find(token)
+        session = self.sessions.find(token, counts_as_use=counts_as_use)
         if session is None:
             return None
         account: Account | None = None

@@ -1,4 +1,4 @@
-"""Who is signed in, and the way in or out, at the top of every page.
+"""Who is signed in, their pages, and the way in or out, at the top of every page.
 
 It asks GET /account by itself, so that it neither waits for the queue nor bakes a name into the page.
 """
@@ -24,6 +24,7 @@ const make = (tag, text, attributes = {}) => {
 };
 const show = (account) => {
   const parts = [make("span", account.name, { title: "Roles: " + account.roles.join(", ") })];
+  for (const [title, path] of Object.entries(account.pages)) parts.push(make("a", title, { href: path }));
   if (account.signed_in) {
     const form = make("form", "", { method: "post", action: "/sign-out" });
     form.append(make("button", "Sign out"));

@@ -4,22 +4,29 @@
 """
 
 import asyncio
-from typing import Annotated
-from urllib.parse import parse_qs, quote, urlsplit
+from contextlib import suppress
+from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotations.errors import StoreError
+from app.auth.account_pages import PASSWORD, SETTINGS, account_routes, set_session_cookie
 from app.auth.accounts import TooManyAttempts, WrongPassword
-from app.auth.sessions import BROWSER_S, LONGEST_S
+from app.auth.forms import Form, page_response
+from app.auth.people_pages import PEOPLE, people_routes
+from app.auth.sessions import BROWSER_S, browser_family
 from app.auth.users import (
     BROWSER_COOKIE,
     SESSION_COOKIE,
     USER_KEY,
     Authenticator,
+    NotAllowed,
     NotSignedIn,
+    Role,
+    User,
     VisitorCookies,
 )
 from app.http.dependencies import CurrentUser, prepare_app
@@ -33,27 +40,25 @@ pages = macros("auth/page.html")
 SIGN_IN_PATHS = ("/sign-in", "/sign-out")
 OPEN_PATHS = (*SIGN_IN_PATHS, "/health/live", "/health/ready", "/metrics")
 """What answers people who are not known; /metrics asks for its role itself."""
-LONGEST_FORM = 16_384
-"""Bytes of a sign-in form; a name and a password of full length take 13,000 when every character is escaped."""
-PAGE_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
-}
 
 
-def guard(app: FastAPI, authenticator: Authenticator) -> None:
-    """Put sign-in into the app: its routes, the user and role of every request, and the middleware."""
+def guard(app: FastAPI, authenticator: Authenticator) -> list[str]:
+    """Put sign-in into the app: its routes, the user and role of every request, and the middleware. The paths of the
+    routes, as they are declared.
+    """
     prepare_app(app, authenticator)
-    app.include_router(sign_in_routes(authenticator))
+    routers = [sign_in_routes(authenticator)]
+    if authenticator.accounts is not None:
+        routers += [account_routes(authenticator.accounts), people_routes(authenticator.accounts)]
+    for router in routers:
+        app.include_router(router)
     # The last one added is passed first.
     app.add_middleware(LoginRequired, authenticator=authenticator)
     if authenticator.anonymous:
         app.add_middleware(VisitorCookies)
     app.add_middleware(CsrfCheck, local_only=authenticator.is_local)
     app.add_middleware(SecurityHeaders)
+    return [route.path for router in routers for route in router.routes if isinstance(route, Route)]
 
 
 def local_path(path: str) -> str:
@@ -87,24 +92,56 @@ class LoginRequired:
             if scope["path"].startswith(OPENAI_PREFIX):
                 response = openai_error_response(error)
             if wants_page:
-                html = pages.no_answer(user_message(error))
-                response = HTMLResponse(html, status_code=response.status_code, headers=PAGE_HEADERS)
+                response = page_response(pages.no_answer(user_message(error)), response.status_code)
             await response(scope, receive, send)
             return
         if user is not None:
             scope.setdefault("state", {}).update({ACCOUNT_KEY: user.id, USER_KEY: user})
-        if scope["path"] in OPEN_PATHS or user is not None:
+        if scope["path"] in OPEN_PATHS:
             await self.app(scope, receive, send)
             return
-        unknown = NotSignedIn("You are signed out. Sign in and try again.")
-        response = error_response(unknown)
-        if scope["path"].startswith(OPENAI_PREFIX):
-            response = openai_error_response(unknown)
-        if wants_page:
+        refusal: NotAllowed
+        if user is None:
             query = f"?{request.url.query}" if request.url.query else ""
-            next_path = quote(request.url.path + query, safe="/")
-            response = RedirectResponse(f"/sign-in?next={next_path}", status_code=303)
+            way_on = f"/sign-in?next={quote(request.url.path + query, safe='/')}"
+            refusal = NotSignedIn("You are signed out. Sign in and try again.")
+        elif user.must_change_password and scope["path"] not in (SETTINGS, PASSWORD, "/account"):
+            way_on = SETTINGS
+            refusal = NotAllowed(f"Your password is a temporary one. Change it first, at {SETTINGS}.")
+        else:
+            await self.app(scope, *self._for_as_long_as_signed_in(request, user, receive, send))
+            return
+        response = error_response(refusal)
+        if scope["path"].startswith(OPENAI_PREFIX):
+            response = openai_error_response(refusal)
+        if wants_page:
+            response = RedirectResponse(way_on, status_code=303)
         await response(scope, receive, send)
+
+    def _for_as_long_as_signed_in(
+        self, request: Request, user: User, receive: Receive, send: Send
+    ) -> tuple[Receive, Send]:
+        """What the app reads from and writes to: an event stream ends when its session does, and tells it no more."""
+        is_stream = is_over = False
+
+        async def send_while_signed_in(message: Message) -> None:
+            nonlocal is_stream, is_over
+            if message["type"] == "http.response.start":
+                content_type = dict(message.get("headers", ())).get(b"content-type", b"")
+                is_stream = content_type.startswith(b"text/event-stream")
+            elif is_stream and not is_over:
+                with suppress(StoreError):  # while the store is away nobody is signed out
+                    present = self.authenticator.resolve(request, counts_as_use=False)
+                    is_over = present is None or present.id != user.id
+                if is_over:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not is_over:
+                await send(message)
+
+        async def receive_while_signed_in() -> Message:
+            return {"type": "http.disconnect"} if is_over else await receive()
+
+        return receive_while_signed_in, send_while_signed_in
 
 
 def sign_in_routes(authenticator: Authenticator) -> APIRouter:
@@ -115,8 +152,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     def form_page(
         next_path: str, name: str = "", error: Exception | str | None = None, status: int = 200
     ) -> Response:
-        html = pages.sign_in(next_path, name[:64], error, authenticator.anonymous)
-        return HTMLResponse(html, status_code=status, headers=PAGE_HEADERS)
+        return page_response(pages.sign_in(next_path, name[:64], error, authenticator.anonymous), status)
 
     def end_session(request: Request) -> None:
         if accounts is not None and SESSION_COOKIE in request.cookies:
@@ -125,13 +161,11 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     @router.get("/sign-in")
     def page(user: CurrentUser, next: str = "/") -> Response:
         if user is not None and user.signed_in:
-            return HTMLResponse(pages.signed_in(user, local_path(next)), headers=PAGE_HEADERS)
+            return page_response(pages.signed_in(user, local_path(next)))
         return form_page(local_path(next))
 
     @router.post("/sign-in")
-    async def sign_in(
-        request: Request, form: Annotated[dict[str, str] | InputError, Depends(_read_form)]
-    ) -> Response:
+    async def sign_in(request: Request, form: Form) -> Response:
         if isinstance(form, InputError):
             return form_page("/", error=form, status=400)
         name, next_path = form.get("name", ""), local_path(form.get("next", "/"))
@@ -141,9 +175,13 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         address = request.client.host if request.client is not None else "unknown"
         try:
             # Not in the pool of the other routes: guesses that wait for their hash must not hold up anybody else.
-            browser = request.cookies.get(BROWSER_COOKIE, "")
             token = await asyncio.to_thread(
-                accounts.sign_in, name, form.get("password", ""), address, browser
+                accounts.sign_in,
+                name,
+                form.get("password", ""),
+                address,
+                request.cookies.get(BROWSER_COOKIE, ""),
+                browser_family(request.headers.get("user-agent", "")),
             )
         except WrongPassword as error:
             return form_page(next_path, name, error, 401)
@@ -155,10 +193,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             return form_page(next_path, name, user_message(error), 503)
         end_session(request)
         response = RedirectResponse(next_path, status_code=303)
-        secure = request.url.scheme == "https"
-        response.set_cookie(
-            SESSION_COOKIE, token, max_age=LONGEST_S, path="/", httponly=True, samesite="lax", secure=secure
-        )
+        set_session_cookie(request, response, token)
         response.set_cookie(
             BROWSER_COOKIE,
             accounts.remember_browser(name),
@@ -166,7 +201,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             path="/sign-in",
             httponly=True,
             samesite="lax",
-            secure=secure,
+            secure=request.url.scheme == "https",
         )
         return response
 
@@ -177,6 +212,11 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
         return response
 
+    def pages_of(user: User) -> dict[str, str]:
+        if accounts is None or user.network:
+            return {}
+        return {"Your account": SETTINGS} | ({"People": PEOPLE} if Role.ADMINISTRATOR in user.roles else {})
+
     @router.get("/account")
     def account(user: CurrentUser) -> Response:
         if user is None:
@@ -186,24 +226,8 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             "roles": sorted(user.roles),
             "signed_in": user.signed_in,
             "may_sign_in": accounts is not None and not authenticator.is_local,
+            "pages": pages_of(user),
         }
         return JSONResponse(account, headers=NO_STORE)
 
     return router
-
-
-async def _read_form(request: Request) -> dict[str, str] | InputError:
-    """The fields of a URL-encoded form; the error for anything else, or for too much of it."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if content_type != "application/x-www-form-urlencoded":
-        return InputError("This was not sent by the sign-in form. Fill it in here.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_FORM:
-            return InputError("This is too long for a name and a password.")
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=8)
-    except ValueError:
-        return InputError("This was not sent by the sign-in form. Fill it in here.")
-    return {key: values[-1] for key, values in fields.items()}

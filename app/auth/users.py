@@ -68,6 +68,8 @@ class User:
     roles: frozenset[Role]
     signed_in: bool = False
     """Whether a session says so; the local account and visitors are who they are without one."""
+    must_change_password: bool = False
+    """Whether the password is a temporary one: nothing is open but the page that changes it."""
     network: str = ""
     """Of an anonymous visitor: the address that the request came from (`network_of`)."""
 
@@ -110,13 +112,12 @@ class Authenticator:
         """Whether only this machine's own pages are answered."""
         return self.local and not self.anonymous
 
-    def resolve(self, request: Any) -> User | None:
+    def resolve(self, request: Any, *, counts_as_use: bool = True) -> User | None:
         """The user behind a Starlette or Gradio request, or None. Every handler and route asks here and
-        nowhere else.
+        nowhere else. An event stream that is merely open asks without counting as use of the session.
         """
-        if isinstance(
-            request, HTTPConnection
-        ):  # an event of Gradio's, which may wait, is looked up when it runs
+        # An event of Gradio's, which may wait, is looked up when it runs, and an open stream at every look.
+        if counts_as_use and isinstance(request, HTTPConnection):
             known: User | None = request.scope.get("state", {}).get(USER_KEY)
             if known is not None:
                 return known
@@ -124,10 +125,18 @@ class Authenticator:
         headers = getattr(request, "headers", None) or {}
         # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.
         token = cookies.get(SESSION_COOKIE) or headers.get("authorization", "").removeprefix("Bearer ")
-        account = self.accounts.of_session(token) if self.accounts is not None else None
+        account = None
+        if self.accounts is not None:
+            account = self.accounts.of_session(token, counts_as_use=counts_as_use)
         if account is not None:
-            roles = GRANTS[Role(account.role)]
-            return User(id=account.name, name=account.name, roles=roles, signed_in=True)
+            is_temporary = account.password_expires_at_ms is not None
+            return User(
+                id=account.name,
+                name=account.name,
+                roles=GRANTS[Role.VISITOR if is_temporary else Role(account.role)],
+                signed_in=True,
+                must_change_password=is_temporary,
+            )
         if self.anonymous:
             cookie = cookies.get(VISITOR_COOKIE, "")
             if not COOKIE_SHAPE.fullmatch(cookie):

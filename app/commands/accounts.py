@@ -1,4 +1,4 @@
-"""`python -m app accounts add|list|disable|enable|role|password|key`: who may sign in, and as what."""
+"""`python -m app accounts`: who may sign in, as what, and where they are signed in."""
 
 import getpass
 import sys
@@ -122,6 +122,68 @@ def change_password(
     _show(account, text, as_json, password if generate else None)
 
 
+@accounts.command(name="reset")
+def reset_password(
+    context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
+) -> None:
+    """Make a temporary password, which its owner must change at the next sign-in, and end the account's sessions.
+
+    It works for 3 days.
+    """
+    service = _account_service(context, home, database)
+    password = service.reset_password(name, actor=actor())
+    text = f"{name} has a temporary password, to be changed at the next sign-in; their sessions are over."
+    _show(service.get(name), text, as_json, password)
+
+
+@accounts.command(name="sessions")
+def list_sessions(
+    context: Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="the account's name (default: everybody)")
+    ] = None,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """List who is signed in from which browser, since when, and the last use."""
+    service = _account_service(context, home, database)
+    if name is not None:
+        service.get(name)
+    rows = [
+        {
+            "name": session.account,
+            "session": session.id,
+            "browser": session.browser,
+            "started_at": _utc(session.started_at_s),
+            "used_at": _utc(session.used_at_s),
+        }
+        for session in service.sessions.of_account(name)
+    ]
+    if as_json:
+        command_line.write_json({"sessions": rows})
+        return
+    for row in rows:
+        print(f"{row['name']:<20} {row['session']}  {row['used_at']}  {row['browser']}")
+
+
+@accounts.command(name="sign-out")
+def sign_out(
+    context: Context,
+    name: Name,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="one session, as `sessions` lists it (default: all)")
+    ] = None,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """End an account's sessions, at once; a program's keys too."""
+    ended = _account_service(context, home, database).revoke(name, session)
+    text = f"{ended} session{'' if ended == 1 else 's'} of {name} ended."
+    command_line.show({"name": name, "ended": ended}, text, as_json=as_json)
+
+
 @accounts.command(name="key")
 def issue_key(
     context: Context, name: Name, home: HomeFolder = None, database: Database = None, as_json: AsJson = False
@@ -171,5 +233,9 @@ def _show(account: Account, text: str, as_json: bool, generated: str | None = No
 
 
 def _row(account: Account) -> dict[str, Any]:
-    created = datetime.fromtimestamp(account.created_at_ms / 1000, UTC).isoformat(timespec="seconds")
+    created = _utc(account.created_at_ms / 1000)
     return {"name": account.name, "role": account.role, "disabled": account.disabled, "created_at": created}
+
+
+def _utc(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")

@@ -150,3 +150,44 @@ def test_the_badge_says_who_is_here_and_signs_out(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto(running.url)
     expect(badge).to_contain_text("Visitor")
+
+
+def test_ones_own_account_and_everybodys(page: Any, serve: Callable[..., RunningApp], store: Store) -> None:
+    people = People(store=store).add(ada="annotator", root="administrator")
+    authenticator = Authenticator(anonymous=False, local=False, accounts=people.accounts)
+    running = serve(store=store, authenticator=authenticator)
+    people.token("ada")
+    page.goto(f"{running.url}/sign-in")
+    page.get_by_label("Name").fill("root")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator(".nav-holder .tempo-account").get_by_role("link", name="Your account").click()
+
+    def check(heading: str) -> None:
+        """Nothing serious in either theme, and nothing to scroll sideways to on a phone."""
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert serious_in_either_theme(page) == []
+
+    check("Your account")
+    page.get_by_label("Present password").fill("wrong")
+    for label in ("New password, 12 characters or more", "New password once more"):
+        page.get_by_label(label).fill("another " + PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("The present password is wrong; nothing was changed.")
+    check("Your account")
+    page.get_by_role("link", name="People").click()
+    check("People")
+    page.get_by_role("link", name="ada").click()
+    check("ada")
+    page.get_by_role("button", name="Make a temporary password").click()
+    password = page.locator("code").inner_text()
+    check("ada")
+    page.goto(f"{running.url}/sign-in")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+    check("Your account")
+    expect(page.get_by_role("status")).to_contain_text("Your password is a temporary one")

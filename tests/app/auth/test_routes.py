@@ -325,6 +325,7 @@ def test_the_account_is_said(browser: TestClient) -> None:
         "roles": ["annotator", "visitor"],
         "signed_in": True,
         "may_sign_in": True,
+        "pages": {"Your account": "/account/settings"},
     }
 
 

@@ -1,5 +1,6 @@
 """Sessions begin, are used and end."""
 
+import hashlib
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.auth import sessions as module
-from app.auth.sessions import IDLE_S, LONGEST_S, PER_ACCOUNT, Sessions, mark_of
+from app.auth.sessions import IDLE_S, LONGEST_S, PER_ACCOUNT, Sessions, browser_family, mark_of
 from tests.app.people import Clock
 
 
@@ -134,3 +135,76 @@ def test_an_account_has_a_bounded_number_of_browsers(sessions: Sessions, clock: 
         tokens.append(sessions.remember_browser("ada"))
         clock.pass_s(1)
     assert [sessions.knows_browser(token, "ada") for token in tokens] == [False] * 5 + [True] * PER_ACCOUNT
+
+
+def test_sessions_are_listed_and_revoked_one_by_one(sessions: Sessions, clock: Clock) -> None:
+    first = sessions.start("ada", "mark", "Firefox")
+    clock.pass_s(100)
+    second, other = sessions.start("ada", "mark", "Safari"), sessions.start("bo", "mark")
+    assert [(session.browser, session.started_at_s) for session in sessions.of_account("ada")] == [
+        ("Safari", clock.now_s),
+        ("Firefox", clock.now_s - 100),
+    ]
+    assert {session.account for session in sessions.of_account()} == {"ada", "bo"}
+    newest = sessions.of_account("ada")[0]
+    assert not sessions.revoke("bo", newest.id), "only a session of one's own"
+    assert not sessions.revoke("ada", newest.id[:-1])
+    assert sessions.revoke("ada", newest.id)
+    assert (sessions.find(second), sessions.find(first) is None, sessions.find(other) is None) == (
+        None,
+        False,
+        False,
+    )
+    clock.pass_s(IDLE_S)
+    assert sessions.of_account() == []
+
+
+def test_the_others_end_and_ones_own_stays(sessions: Sessions) -> None:
+    own, other = sessions.start("ada", "mark"), sessions.start("ada", "mark")
+    assert sessions.end_all("ada", but=own) == 1
+    assert (sessions.find(own) is None, sessions.find(other)) == (False, None)
+
+
+def test_looking_is_not_use(sessions: Sessions, clock: Clock) -> None:
+    token = sessions.start("ada", "mark")
+    clock.pass_s(IDLE_S - 1)
+    assert sessions.find(token, counts_as_use=False) is not None
+    clock.pass_s(1)
+    assert sessions.find(token) is None
+
+
+def test_a_file_of_the_first_version_goes_on(tmp_path: Path, clock: Clock) -> None:
+    path, token = tmp_path / "sessions.sqlite3", "t" * 43
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE sessions (token_sha256 TEXT PRIMARY KEY, account TEXT NOT NULL, password_mark TEXT NOT NULL, "
+            "started_at_s REAL NOT NULL, used_at_s REAL NOT NULL) STRICT, WITHOUT ROWID"
+        )
+        key = hashlib.sha256(token.encode()).hexdigest()
+        old.execute("INSERT INTO sessions VALUES (?, 'ada', 'mark', ?, ?)", (key, clock.now_s, clock.now_s))
+    old.close()
+    opened = Sessions(path, clock=clock)
+    assert opened.find(token) is not None
+    assert [session.browser for session in opened.of_account("ada")] == ["another browser"]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "family"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0", "Firefox"),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0 Safari/537.36",
+            "Chrome",
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/150.0 Safari/537.36 Edg/150.0", "Edge"),
+        (
+            "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Safari/605.1.15",
+            "Safari",
+        ),
+        ("python-httpx/0.28.1", "another browser"),
+        ("", "another browser"),
+    ],
+)
+def test_a_browsers_family(user_agent: str, family: str) -> None:
+    assert browser_family(user_agent) == family

@@ -191,3 +191,28 @@ def test_a_key_signs_a_program_in_until_the_account_is_disabled(
     assert holder() is None
     assert "is disabled. Enable it first" in refused(capsys, "key", "ada")
     assert "There is no account 'bo'" in refused(capsys, "key", "bo")
+
+
+def test_a_reset_makes_a_temporary_password(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "ada", "--generate")
+    said = run(capsys, "reset", "ada")
+    assert "to be changed at the next sign-in" in said
+    password = said.splitlines()[-1].removeprefix("Password, shown only now: ")
+    assert can_sign_in(home, "ada", password)
+    assert "temporary password" in refused(capsys, "key", "ada")
+    assert "no account 'bo'" in refused(capsys, "reset", "bo")
+
+
+def test_sessions_are_listed_and_ended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "ada", "--generate")
+    run(capsys, "add", "bo", "--generate")
+    keys = [run(capsys, "key", name).strip() for name in ("ada", "ada", "bo")]
+    rows = json.loads(run(capsys, "sessions", "ada", "--json"))["sessions"]
+    assert [(row["name"], row["browser"]) for row in rows] == [("ada", "a program's key")] * 2
+    assert not any(key in json.dumps(rows) for key in keys)
+    assert len(run(capsys, "sessions").splitlines()) == 3
+    assert run(capsys, "sign-out", "ada", "--session", rows[0]["session"]) == "1 session of ada ended.\n"
+    assert "has no session" in refused(capsys, "sign-out", "ada", "--session", rows[0]["session"])
+    assert run(capsys, "sign-out", "ada") == "1 session of ada ended.\n"
+    assert [line.split()[0] for line in run(capsys, "sessions").splitlines()] == ["bo"]
+    assert "no account 'eve'" in refused(capsys, "sessions", "eve")
