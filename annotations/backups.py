@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotations import checks, operation_log
+from annotations import audit, checks, operation_log
 from annotations.database import Database, is_in_use_or_copied
 from annotations.errors import StoreError
 from annotations.store import Store
@@ -31,6 +31,9 @@ class Backup:
     operations: int
     head_sha256: str
     """Of the last operation (`annotations.operation_log`)."""
+    audit_entries: int
+    audit_sha256: str
+    """Of the last entry of the audit log."""
 
 
 def back_up(database: Database, target: Path) -> Backup:
@@ -120,6 +123,13 @@ def _check(copy: Path, path: Path) -> Backup:
         problems = checks.problems(store, snapshots=False)
         with store.database.read() as connection:
             operations, sha256 = operation_log.head(connection)
+            audit_entries, audit_sha256 = audit.head(connection)
     if problems:
         raise StoreError(f"The copy is not whole: {problems[0]} Run `verify` on the store.")
-    return Backup(path=path, operations=operations, head_sha256=sha256)
+    return Backup(
+        path=path,
+        operations=operations,
+        head_sha256=sha256,
+        audit_entries=audit_entries,
+        audit_sha256=audit_sha256,
+    )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from annotations import operation_log, reading, tables
+from annotations import audit, operation_log, reading, tables
 from annotations.errors import StoreError
 from annotations.records import Correction, digest
 from annotations.snapshot import open_snapshot
@@ -25,6 +25,7 @@ def problems(store: Store, *, snapshots: bool = True) -> list[str]:
     checks = {
         "database": _database_problems,
         "operation log": operation_log.problems,
+        "audit log": audit.problems,
         "records": _record_problems,
     }
     for subject, check in checks.items():

@@ -335,6 +335,10 @@ def export(
         )
     except RowsRejected as error:
         return list_problems(error)
+    if snapshot is None:  # a snapshot that is handed in was taken out of a store before
+        with open_store(database) as store:
+            counts = {"dataset": dataset, "format": report.format, "rows": report.rows}
+            store.record_event("exported", actor=actor(), detail=counts)
     lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
     lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]
     lines += [f"  {count} rows lose {name}" for name, count in report.dropped.items()]
@@ -423,25 +427,32 @@ def agreement(
 def verify(database: Database = None, as_json: AsJson = False) -> int:
     """Check the database and its snapshots; exit code 1 when something is wrong.
 
-    File integrity, references, append-only triggers, the chained log of operations, hashes of originals, corrections
-    and snapshots. Compare the number of operations and the last digest with those that a backup named.
+    File integrity, references, append-only triggers, the chained logs of operations and for audits, hashes of
+    originals, corrections and snapshots. Compare the numbers and the last digests with those that a backup named.
     """
-    from annotations import checks, operation_log
+    from annotations import audit, checks, operation_log
     from annotations.errors import DatabaseTooNew, StoreError
 
-    answer: dict[str, Any] = {"operations": None, "head_sha256": None}
+    answer: dict[str, Any] = {
+        "operations": None,
+        "head_sha256": None,
+        "audit_entries": None,
+        "audit_sha256": None,
+    }
     try:
         with open_store(database) as store:
             problems = [*filter(None, [checks.copy_problem(store)]), *checks.problems(store)]
             with store.database.read() as connection:
                 answer["operations"], answer["head_sha256"] = operation_log.head(connection)
+                answer["audit_entries"], answer["audit_sha256"] = audit.head(connection)
     except DatabaseTooNew:
         raise
     except StoreError as error:
         problems = [str(error)]
     lines = problems or [
         f"Everything is as it was written: {answer['operations']} operations, "
-        f"the last digest {answer['head_sha256'] or 'none'}."
+        f"the last digest {answer['head_sha256'] or 'none'}; {answer['audit_entries']} entries of the audit log, "
+        f"the last digest {answer['audit_sha256'] or 'none'}."
     ]
     show({"problems": problems, **answer}, "\n".join(lines), as_json=as_json, pretty=True)
     return 1 if problems else 0
@@ -461,8 +472,17 @@ def backup(
 
     with open_store(database) as store:
         written = backups.back_up(store.database, out)
-    answer = {"file": str(out), "operations": written.operations, "head_sha256": written.head_sha256}
-    text = f"{out} holds {written.operations} operations, the last digest {written.head_sha256 or 'none'}."
+    answer = {
+        "file": str(out),
+        "operations": written.operations,
+        "head_sha256": written.head_sha256,
+        "audit_entries": written.audit_entries,
+        "audit_sha256": written.audit_sha256,
+    }
+    text = (
+        f"{out} holds {written.operations} operations, the last digest {written.head_sha256 or 'none'}, and "
+        f"{written.audit_entries} entries of the audit log, the last digest {written.audit_sha256 or 'none'}."
+    )
     show(answer, text, as_json=as_json, pretty=True)
 
 

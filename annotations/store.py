@@ -13,7 +13,7 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
-from annotations import imports, operation_log, planting, projects, queue, reading, suspicion, tables
+from annotations import audit, imports, operation_log, planting, projects, queue, reading, suspicion, tables
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
+from annotations.audit import AuditEntry
 from annotations.database import Database, default_url
 from annotations.errors import Conflict, NotFound, OperationReused
 from annotations.expected_gain import GainEstimate, read_effects, row_gains
@@ -548,6 +549,10 @@ class Store:
                         raise NotFound(f"There is no dataset {dataset!r}.")
                     query_ids = select(tables.queries.c.id).where(tables.queries.c.dataset == dataset)
                     suspicion.renew(connection, connection.execute(query_ids).scalars().all())
+                    action = "dataset archived" if archived else "dataset restored"
+                    audit.append(
+                        connection, action, at_ms=operation.at_ms, actor=actor, detail={"dataset": dataset}
+                    )
 
     def save_proposer(
         self, dataset: str, model: str, *, op_id: str, actor: str, is_named: bool = True
@@ -598,18 +603,55 @@ class Store:
                     connection.execute(insert(tables.gains), rows)
                 _update_or_insert(connection, table, table.c.name == GAIN_ESTIMATE, values)
 
-    def save_account(self, account: Account, *, op_id: str, actor: str) -> None:
-        """Add an account, or change the role, hash or state of the one with its name."""
+    def save_account(
+        self, account: Account, *, op_id: str, actor: str, is_same_password: bool = False
+    ) -> None:
+        """Add an account, or change the role, hash or state of the one with its name, and log what it means.
+
+        `is_same_password`: another hash is of the password that it had.
+        """
         check_choice("role", account.role, ROLES)
         values = dataclasses.asdict(account)
         table = tables.accounts
         for attempt in self._operation(op_id, "account", actor, values):
             with attempt as operation:
                 if operation.is_new:
+                    connection = operation.connection
+                    # Whoever changes the same account waits here until this change is written.
+                    own = select(table).where(table.c.name == account.name).with_for_update()
+                    before = reading.records(connection, Account, own)
                     changes = {name: value for name, value in values.items() if name not in UNCHANGEABLE}
-                    statement = update(table).where(table.c.name == account.name).values(**changes)
-                    if operation.connection.execute(statement).rowcount == 0:
-                        operation.connection.execute(insert(table), values)
+                    if before:
+                        connection.execute(
+                            update(table).where(table.c.name == account.name).values(**changes)
+                        )
+                    else:
+                        connection.execute(insert(table), values)
+                    if not is_same_password:
+                        for action, detail in audit.account_changes(before[0] if before else None, account):
+                            audit.append(
+                                connection,
+                                action,
+                                at_ms=operation.at_ms,
+                                actor=actor,
+                                person=account.name,
+                                detail=detail,
+                            )
+
+    def record_event(
+        self,
+        action: str,
+        *,
+        actor: str | None,
+        person: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write an entry of the audit log (`annotations.audit`) that belongs to no other write."""
+        for transaction in self.database.transactions():
+            with transaction as connection:
+                audit.append(
+                    connection, action, at_ms=self._clock(), actor=actor, person=person, detail=detail
+                )
 
     def save_videos(self, videos: Sequence[Video], *, op_id: str, actor: str) -> None:
         """Register clips, or their new places (`annotations.videos` finds them)."""
@@ -930,6 +972,18 @@ class Store:
             for account in reading.records(connection, Account, ACCOUNT, name=name):
                 return account
         raise NotFound(f"There is no account {name!r}.")
+
+    def audit_entries(
+        self,
+        *,
+        action: str | None = None,
+        person: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEntry]:
+        """Entries of the audit log, the newest first (`annotations.audit.entries`)."""
+        with self.database.read() as connection:
+            return list(audit.entries(connection, action=action, person=person, before=before, limit=limit))
 
     def accounts(self) -> list[Account]:
         """Every account, by name."""

@@ -341,6 +341,26 @@ accounts = Table(
     _one_of("role", ROLES),
 )
 
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, ... without a gap
+    Column("at_ms", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("actor", Text),  # a key of audit_names; null: nobody who is known
+    Column("person", Text),  # a key of audit_names; null: it is about nobody
+    Column("detail", JSON, nullable=False),
+    Column("sha256", Text, nullable=False),  # of the entry and of the sha256 before it
+)
+
+audit_names = Table(
+    "audit_names",
+    metadata,
+    Column("key", Text, primary_key=True),  # SHA-256 of salt and name
+    Column("name", Text, nullable=False, unique=True),  # a pseudonym once the person is erased
+    Column("salt", Text),  # null: erased
+)
+
 settings = Table(
     "settings",
     metadata,
@@ -360,5 +380,9 @@ APPEND_ONLY = (
     "verdict_withdrawals",
     "plants",
     "snapshots",
+    "audit_log",
+    "audit_names",
 )
-"""Tables whose rows can be neither changed nor removed; an import may fill what is empty in a query."""
+"""Tables whose rows can be neither changed nor removed; an import may fill what is empty in a query, and erasing a
+person takes their name out of the audit log.
+"""

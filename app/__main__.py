@@ -17,6 +17,7 @@ from uuid import uuid4
 import typer
 
 from app.commands.accounts import accounts
+from app.commands.audit import audit
 from tempo_core import command_line
 from tempo_core.errors import InputError
 
@@ -35,6 +36,7 @@ LogForm = Literal["warnings", "text", "json"]
 
 app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.")
 app.add_typer(accounts)
+app.command()(audit)
 
 
 def say(line: str) -> None:

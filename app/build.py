@@ -141,7 +141,7 @@ def build_app(
 
     app = FastAPI(
         title="Tempo Studio",
-        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, engines.reload), library),
+        lifespan=_lifespan(grounding, PromotionWatch(home.adapters, engines.reload, store), library),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

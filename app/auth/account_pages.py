@@ -87,10 +87,8 @@ def account_routes(accounts: AccountService) -> APIRouter:
         if isinstance(form, InputError):
             return settings_page(request, user, error=form, status=400)
         try:
-            if form.get("session"):
-                accounts.revoke(user.id, form["session"])
-            else:
-                accounts.sessions.end_all(user.id, but=request.cookies.get(SESSION_COOKIE, ""))
+            own = request.cookies.get(SESSION_COOKIE, "")
+            accounts.revoke(user.id, form.get("session") or None, actor=user.id, but=own)
         except InputError as error:
             return settings_page(request, user, error=error, status=404)
         return RedirectResponse(f"{SETTINGS}?done=sessions", status_code=303)

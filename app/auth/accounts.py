@@ -7,11 +7,12 @@ without signing in (`app.auth.users` decides where that holds).
 import dataclasses
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
+from annotations.audit import AuditEntry
 from annotations.errors import NotFound
 from annotations.records import Account
 from annotations.store import now_ms
@@ -48,7 +49,25 @@ class AccountBook(Protocol):
 
     def accounts(self) -> list[Account]: ...
     def account(self, name: str) -> Account: ...
-    def save_account(self, account: Account, *, op_id: str, actor: str) -> None: ...
+    def save_account(
+        self, account: Account, *, op_id: str, actor: str, is_same_password: bool = False
+    ) -> None: ...
+    def record_event(
+        self,
+        action: str,
+        *,
+        actor: str | None,
+        person: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None: ...
+    def audit_entries(
+        self,
+        *,
+        action: str | None = None,
+        person: str | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEntry]: ...
 
 
 class AccountService:
@@ -152,6 +171,9 @@ class AccountService:
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
         if not self._passwords.verify(self.get(name).password_hash, present):
+            self.book.record_event(
+                "sign-in refused", actor=name, person=name, detail={"at": "password change"}
+            )
             raise WrongPassword("The present password is wrong; nothing was changed.")
         self._throttle.succeeded(name, address, None)
         if new == present:
@@ -183,14 +205,18 @@ class AccountService:
         expires_at_ms = account.password_expires_at_ms if account is not None else None
         is_expired = expires_at_ms is not None and self._clock() >= expires_at_ms
         if not is_right or is_expired or account is None:
+            # What was typed as a name may be a password: only names of accounts are logged.
+            self.book.record_event("sign-in refused", actor=None, person=account and account.name)
             raise WrongPassword("The name or the password is wrong.")
         self._throttle.succeeded(name, address, known_browser)
         if hashed is not None and self._passwords.is_outdated(hashed):
             hashed = self._passwords.hash(password)
-            self._save(dataclasses.replace(account, password_hash=hashed), name)
+            rehashed = dataclasses.replace(account, password_hash=hashed)
+            self.book.save_account(rehashed, op_id=str(uuid4()), actor=name, is_same_password=True)
+        self.book.record_event("signed in", actor=name, person=name, detail={"by": "password"})
         return self.sessions.start(name, mark_of(hashed), browser)
 
-    def issue_key(self, name: str) -> str:
+    def issue_key(self, name: str, *, actor: str) -> str:
         """A session's token for a program, which sends it as `Authorization: Bearer`. It ends as a browser's does.
 
         Raises InputError for an account that is not there or may not sign in.
@@ -200,18 +226,25 @@ class AccountService:
             raise InputError(f"The account {name!r} is disabled. Enable it first.")
         if account.password_expires_at_ms is not None:
             raise InputError(f"{name!r} has a temporary password. They must sign in and change it first.")
+        self.book.record_event("key issued", actor=actor, person=name)
         return self.sessions.start(account.name, mark_of(account.password_hash), KEY)
 
-    def revoke(self, name: str, session_id: str | None = None) -> int:
-        """End one session of an account, or all; how many ended. Raises InputError for one that is not there."""
+    def revoke(self, name: str, session_id: str | None = None, *, actor: str, but: str | None = None) -> int:
+        """End one session of an account, or all, but that of the token `but`; how many ended. Raises InputError for
+        one that is not there.
+        """
         self.get(name)
         if session_id is None:
-            return self.sessions.end_all(name)
-        if not self.sessions.revoke(name, session_id):
+            count = self.sessions.end_all(name, but=but)
+        elif self.sessions.revoke(name, session_id):
+            count = 1
+        else:
             raise InputError(
                 f"{name} has no session {session_id[:40]!r}: it may have ended. List them again."
             )
-        return 1
+        if count:
+            self.book.record_event("sessions ended", actor=actor, person=name, detail={"sessions": count})
+        return count
 
     def remember_browser(self, name: str) -> str:
         """A token that lets a browser which signed in under this name do so again whatever others guess."""
@@ -219,7 +252,10 @@ class AccountService:
 
     def sign_out(self, token: str) -> None:
         """End the session of this token."""
+        session = self.sessions.find(token, counts_as_use=False)
         self.sessions.end(token)
+        if session is not None:
+            self.book.record_event("signed out", actor=session.account, person=session.account)
 
     def of_session(self, token: str, *, counts_as_use: bool = True) -> Account | None:
         """The account whose session this token is; None when it ended, or the account may not sign in."""

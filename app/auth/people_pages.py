@@ -57,7 +57,7 @@ def people_routes(accounts: AccountService) -> APIRouter:
         if isinstance(form, InputError):
             return person_page(user, name, error=form)
         try:
-            accounts.revoke(name, form.get("session") or None)
+            accounts.revoke(name, form.get("session") or None, actor=user.id)
         except InputError as error:
             return person_page(user, name, error=error)
         return RedirectResponse(f"{PEOPLE}/{name}?done=sessions", status_code=303)

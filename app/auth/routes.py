@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annotations.errors import StoreError
 from app.auth.account_pages import PASSWORD, SETTINGS, account_routes, set_session_cookie
 from app.auth.accounts import TooManyAttempts, WrongPassword
+from app.auth.audit_pages import audit_routes
 from app.auth.forms import Form, page_response
 from app.auth.people_pages import PEOPLE, people_routes
 from app.auth.sessions import BROWSER_S, browser_family
@@ -49,7 +50,8 @@ def guard(app: FastAPI, authenticator: Authenticator) -> list[str]:
     prepare_app(app, authenticator)
     routers = [sign_in_routes(authenticator)]
     if authenticator.accounts is not None:
-        routers += [account_routes(authenticator.accounts), people_routes(authenticator.accounts)]
+        accounts = authenticator.accounts
+        routers += [account_routes(accounts), people_routes(accounts), audit_routes(accounts)]
     for router in routers:
         app.include_router(router)
     # The last one added is passed first.

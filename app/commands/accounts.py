@@ -179,7 +179,7 @@ def sign_out(
     as_json: AsJson = False,
 ) -> None:
     """End an account's sessions, at once; a program's keys too."""
-    ended = _account_service(context, home, database).revoke(name, session)
+    ended = _account_service(context, home, database).revoke(name, session, actor=actor())
     text = f"{ended} session{'' if ended == 1 else 's'} of {name} ended."
     command_line.show({"name": name, "ended": ended}, text, as_json=as_json)
 
@@ -193,7 +193,7 @@ def issue_key(
     It ends like a browser's sign-in: 7 days from now, 12 hours after its last use, with a new password, and when the
     account is disabled.
     """
-    key = _account_service(context, home, database).issue_key(name)
+    key = _account_service(context, home, database).issue_key(name, actor=actor())
     command_line.show({"name": name, "key": key}, key, as_json=as_json)
 
 

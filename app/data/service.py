@@ -170,6 +170,8 @@ class DataService:
             )
             job.report("packing", 0.8)
             bundle.pack()
+            counts = {"dataset": dataset, "format": format, "rows": report.rows}
+            self.store.record_event("exported", actor=user.id, detail=counts)
         except BaseException:
             self.downloads.discard(bundle)
             raise

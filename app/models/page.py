@@ -89,6 +89,7 @@ class ModelsPage:
             user: Administrator, body: Annotated[ServeRequest, json_body(ServeRequest)]
         ) -> dict[str, Any]:
             service.serve(body.name, four_bit=body.four_bit)
+            service.log("model served", user, body.name)
             return service.served()
 
         @router.post("/offered")
@@ -109,6 +110,7 @@ class ModelsPage:
             user: Administrator, body: Annotated[NameRequest, json_body(NameRequest)]
         ) -> dict[str, Any]:
             service.remove(body.name)
+            service.log("model removed", user, body.name)
             return {"name": body.name}
 
         @router.post("/proposers")

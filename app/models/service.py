@@ -299,6 +299,11 @@ class ModelsService:
         self.settings.change(added)
         return name
 
+    def log(self, action: str, user: User, name: str) -> None:
+        """Write into the audit log, where there is a store, what somebody did to a model."""
+        if self.store is not None:
+            self.store.record_event(action, actor=user.id, detail={"model": name})
+
     def remove(self, name: str) -> None:
         """Take a folder, an added hub name or a download that ended off the list; files stay. Raises InputError."""
         settings = self.settings.read()

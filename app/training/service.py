@@ -14,13 +14,16 @@ from app.ground.engines import EngineProvider
 from app.home import Home
 from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
-from tempo_core.errors import InputError
+from tempo_core.errors import CheckpointError, InputError
 from train.data.example_files import read_examples
 from train.data.examples import counts
 from train.recipes import FINE_TUNING
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome, corrected_only, refresh_folder
+
+LOGGED_AS = {"promote": "promoted", "rollback": "rolled back"}
+"""Actions of the registry's history, as the audit log names them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,11 +201,14 @@ class TrainingService:
 
 
 class PromotionWatch:
-    """Notices that another adapter was promoted, by whichever process, so that the app can serve it."""
+    """Notices that another adapter was promoted, by whichever process, so that the app can serve it and log it."""
 
-    def __init__(self, adapters: Path, reload: Callable[[], None]) -> None:
-        self._file, self._reload = adapters / PROMOTED, reload
+    def __init__(self, adapters: Path, reload: Callable[[], None], store: Store | None = None) -> None:
+        """What was promoted while no app ran is logged at once, where there is a store."""
+        self._registry, self._file = Registry(adapters), adapters / PROMOTED
+        self._reload, self._store = reload, store
         self._content = self._read()
+        self._log()
 
     def look(self) -> bool:
         """Reload the engine if what is promoted has changed since the last look."""
@@ -211,7 +217,25 @@ class PromotionWatch:
             return False
         self._content = content
         self._reload()
+        self._log()
         return True
+
+    def _log(self) -> None:
+        """Bring the audit log up to the registry's history, which says when each of its lines was written."""
+        if self._store is None:
+            return
+        logged_ms = 0
+        for action in LOGGED_AS.values():
+            for entry in self._store.audit_entries(action=action, limit=1):
+                logged_ms = max(logged_ms, entry.detail["at_ms"])
+        try:
+            history = self._registry.history()
+        except CheckpointError:
+            return  # a damaged file is said on the page; its history is lost
+        for line in history:
+            if line["at_ms"] > logged_ms:
+                detail = {"adapter": line["name"] or "none", "base": line["base"], "at_ms": line["at_ms"]}
+                self._store.record_event(LOGGED_AS[line["action"]], actor=line["by"], detail=detail)
 
     def _read(self) -> bytes:
         try:

@@ -134,6 +134,8 @@ def test_restoring_brings_back_exactly_the_backup(
         "problems": [],
         "operations": 4,
         "head_sha256": written["head_sha256"],
+        "audit_entries": written["audit_entries"],
+        "audit_sha256": written["audit_sha256"],
     }
     with Store(path) as store:
         work(store, 1)  # it can be written again

@@ -184,6 +184,8 @@ def test_ones_own_account_and_everybodys(page: Any, serve: Callable[..., Running
     page.get_by_role("button", name="Make a temporary password").click()
     password = page.locator("code").inner_text()
     check("ada")
+    page.get_by_role("link", name="Audit log").click()
+    check("Audit log")
     page.goto(f"{running.url}/sign-in")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("Name").fill("ada")

@@ -158,6 +158,10 @@ class Registry:
         name = self._promoted_name(base_fingerprint)
         return None if name is None else self.entry(name)
 
+    def history(self) -> list[dict[str, Any]]:
+        """Every promotion and rollback, the oldest first: at_ms, action, base, name (None: the bare base), by."""
+        return list(self._state()["history"])
+
     def serves(self, name: str) -> bool:
         """Whether a base is served with this adapter now; False when there is none."""
         return any(state.get("name") == name for state in self._state()["bases"].values())

@@ -164,7 +164,7 @@ def test_an_open_event_stream_ends_when_its_session_is_revoked(
     async def stream() -> StreamingResponse:
         async def events() -> AsyncIterator[str]:
             yield "data: before\n\n"
-            people.accounts.revoke("ada")
+            people.accounts.revoke("ada", actor="root")
             for _ in range(3):
                 yield "data: after\n\n"
                 await asyncio.sleep(0)

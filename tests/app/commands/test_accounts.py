@@ -216,3 +216,34 @@ def test_sessions_are_listed_and_ended(home: Path, capsys: pytest.CaptureFixture
     assert run(capsys, "sign-out", "ada") == "1 session of ada ended.\n"
     assert [line.split()[0] for line in run(capsys, "sessions").splitlines()] == ["bo"]
     assert "no account 'eve'" in refused(capsys, "sessions", "eve")
+
+
+def test_the_audit_log_is_printed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "add", "ada", "--generate")
+    run(capsys, "role", "ada", "researcher")
+
+    def audit(*words: str) -> str:
+        assert main(["audit", *words]) == 0
+        return capsys.readouterr().out
+
+    first, second = audit().splitlines()
+    assert first.split()[2:] == [
+        "root@server",
+        "role",
+        "changed",
+        "ada",
+        "from",
+        "annotator,",
+        "to",
+        "researcher",
+    ]
+    assert second.split()[2:] == ["root@server", "account", "added", "ada", "role", "annotator"]
+    assert json.loads(audit("--action", "role changed", "--json"))["entries"][0]["detail"] == {
+        "from": "annotator",
+        "to": "researcher",
+    }
+    assert audit("--person", "bo") == "There is no such entry.\n"
+    assert len(audit("--csv").splitlines()) == 3
+    assert "exported" in audit("--limit", "1")
+    assert main(["audit", "--action", "looked"]) == 2
+    assert "must be one of signed in" in capsys.readouterr().err

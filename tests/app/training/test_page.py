@@ -228,6 +228,19 @@ def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
     assert loads == [1]
 
 
+def test_promotions_by_any_process_are_logged_once_and_by_whom(tmp_path: Path) -> None:
+    registry, store = Registry(tmp_path), Store(":memory:")
+    name = registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
+    registry.promote(name, by="ada")  # while no app runs
+    PromotionWatch(tmp_path, lambda: None, store)
+    watch = PromotionWatch(tmp_path, lambda: None, store)
+    registry.rollback(lineage().base_fingerprint, by="bo")
+    watch.look()
+    logged = [(entry.action, entry.actor, entry.detail["adapter"]) for entry in store.audit_entries()]
+    assert logged == [("rolled back", "bo", "none"), ("promoted", "ada", name)]
+    store.close()
+
+
 @pytest.mark.browser
 def test_a_damaged_registry_is_a_sentence_and_mended_it_is_shown_again(train: Any, tmp_path: Path) -> None:
     registry = train.training.registry
