@@ -28,6 +28,7 @@ ACTIONS = (
     "sessions ended",
     "key issued",
     "account added",
+    "identity linked",
     "account disabled",
     "account enabled",
     "role changed",

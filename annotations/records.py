@@ -352,6 +352,16 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Whom an upstream vouches for, and the account that they sign in to."""
+
+    issuer: str
+    subject: str
+    account: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotatorProgress:
     """How far an annotator is: in the project that they work in, or else over every dataset that is not archived."""
 

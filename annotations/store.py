@@ -43,6 +43,7 @@ from annotations.records import (
     Correction,
     Edit,
     EditedMoment,
+    Identity,
     Plant,
     Prediction,
     Proposal,
@@ -604,11 +605,18 @@ class Store:
                 _update_or_insert(connection, table, table.c.name == GAIN_ESTIMATE, values)
 
     def save_account(
-        self, account: Account, *, op_id: str, actor: str, is_same_password: bool = False
+        self,
+        account: Account,
+        *,
+        op_id: str,
+        actor: str,
+        is_same_password: bool = False,
+        identity: tuple[str, str] | None = None,
     ) -> None:
         """Add an account, or change the role, hash or state of the one with its name, and log what it means.
 
-        `is_same_password`: another hash is of the password that it had.
+        `is_same_password`: another hash is of the password that it had. `identity`: issuer and subject of whom an
+        upstream vouches for, who signs in to it from now on.
         """
         check_choice("role", account.role, ROLES)
         values = dataclasses.asdict(account)
@@ -637,6 +645,21 @@ class Store:
                                 person=account.name,
                                 detail=detail,
                             )
+                    if identity is not None:
+                        _link_identity(operation, *identity, account.name, actor)
+
+    def link_identity(self, issuer: str, subject: str, account: str, *, op_id: str, actor: str) -> None:
+        """Let whom an upstream calls `subject` sign in to an account. Raises NotFound for an account that is not
+        there, and InputError when the identity has another one.
+        """
+        for attempt in self._operation(op_id, "identity", actor, [issuer, subject, account]):
+            with attempt as operation:
+                if operation.is_new:
+                    connection = operation.connection
+                    name = select(tables.accounts.c.name).where(tables.accounts.c.name == account)
+                    if connection.execute(name).first() is None:
+                        raise NotFound(f"There is no account {account!r}.")
+                    _link_identity(operation, issuer, subject, account, actor)
 
     def record_event(
         self,
@@ -973,6 +996,21 @@ class Store:
                 return account
         raise NotFound(f"There is no account {name!r}.")
 
+    def identity(self, issuer: str, subject: str) -> Identity | None:
+        """Whom an upstream calls `subject`; None for somebody new."""
+        table = tables.identities
+        statement = select(table).where(table.c.issuer == issuer, table.c.subject == subject)
+        with self.database.read() as connection:
+            rows = reading.records(connection, Identity, statement)
+        return rows[0] if rows else None
+
+    def identities(self, account: str) -> list[Identity]:
+        """Who signs in to an account from elsewhere."""
+        table = tables.identities
+        statement = select(table).where(table.c.account == account).order_by(table.c.created_at_ms)
+        with self.database.read() as connection:
+            return reading.records(connection, Identity, statement)
+
     def audit_entries(
         self,
         *,
@@ -1196,6 +1234,27 @@ def _update_or_insert(
     """Write `values` over the row that meets the condition, or as a new row where there is none."""
     if connection.execute(update(table).where(condition).values(**values)).rowcount == 0:
         connection.execute(insert(table), values)
+
+
+def _link_identity(operation: Operation, issuer: str, subject: str, account: str, actor: str) -> None:
+    """Write who signs in to an account. Raises InputError when the identity has another one."""
+    table, connection = tables.identities, operation.connection
+    own = select(table.c.account).where(table.c.issuer == issuer, table.c.subject == subject)
+    present = connection.execute(own).scalar_one_or_none()
+    if present == account:
+        return
+    if present is not None:
+        raise InputError(f"{subject!r} of {issuer} signs in to {present} already.")
+    values = {"issuer": issuer, "subject": subject, "account": account, "created_at_ms": operation.at_ms}
+    connection.execute(insert(table), values)
+    audit.append(
+        connection,
+        "identity linked",
+        at_ms=operation.at_ms,
+        actor=actor,
+        person=account,
+        detail={"issuer": issuer},
+    )
 
 
 def _conflict(

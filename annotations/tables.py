@@ -341,6 +341,15 @@ accounts = Table(
     _one_of("role", ROLES),
 )
 
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", Text, primary_key=True),  # of OpenID Connect, or `header`
+    Column("subject", Text, primary_key=True),  # what the issuer calls the person for good
+    Column("account", ForeignKey("accounts.name"), nullable=False, index=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

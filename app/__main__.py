@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from annotations.store import Store
+    from app.auth.sign_on import SignOnSettings
     from app.auth.users import Authenticator
     from app.home import Home
 
@@ -82,18 +83,19 @@ def open_authenticator(
     host: str = "127.0.0.1",
     sign_in: bool = False,
     allow_anonymous_visitors: bool = False,
+    sign_on: "SignOnSettings | None" = None,
 ) -> "Authenticator":
     """Who may do what in this installation. Makes the first account and says its password, once."""
     from app.auth.accounts import LOCAL, AccountService
     from app.auth.sessions import Sessions
     from app.auth.users import authenticator_for
 
-    account_service = AccountService(store, Sessions(home.sessions))
+    account_service = AccountService(store, Sessions(home.sessions), sign_on=sign_on)
     password = account_service.add_first()
     authenticator = authenticator_for(
         host,
         allow_anonymous_visitors=allow_anonymous_visitors,
-        sign_in=sign_in,
+        sign_in=sign_in or account_service.sign_on.is_on,
         accounts=account_service,
     )
     if password is not None:
@@ -104,11 +106,16 @@ def open_authenticator(
     return authenticator
 
 
-def server_settings(studio: Any, trusted_proxies: str = "") -> "uvicorn.Config":
+def server_settings(
+    studio: Any, trusted_proxies: str = "", sign_on: "SignOnSettings | None" = None
+) -> "uvicorn.Config":
     """How the server runs. Without trusted proxies nobody's word is taken for where a request comes from: uvicorn by
     itself believes an X-Forwarded-For that comes from this machine. Raises InputError.
     """
     import uvicorn
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    from app.auth.sign_on import UpstreamHeaders
 
     proxies = [entry.strip() for entry in trusted_proxies.split(",") if entry.strip()]
     for entry in proxies:
@@ -119,12 +126,19 @@ def server_settings(studio: Any, trusted_proxies: str = "") -> "uvicorn.Config":
                 f"--trusted-proxies names {entry!r}, which is no address or network. Give them like "
                 "127.0.0.1,10.0.0.0/8."
             ) from error
+    if proxies:
+        studio = ProxyHeadersMiddleware(studio, trusted_hosts=proxies)
+    if sign_on is not None and sign_on.header:
+        if not proxies:
+            raise InputError(
+                "TEMPO_SIGN_IN_HEADER is set, and no proxy is trusted to send it. Name it with --trusted-proxies."
+            )
+        studio = UpstreamHeaders(studio, sign_on, proxies)
     return uvicorn.Config(
         studio,
         log_level="warning",
         timeout_graceful_shutdown=5,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=False,  # done above, behind what must see the connection's own address
     )
 
 
@@ -234,8 +248,10 @@ def serve(
         raise InputError(f"--reviews-wanted must be at least 1; got {reviews_wanted}.")
     if blind_share is not None:
         check_blind_share(blind_share)
+    from app.auth.sign_on import settings_from
     from tempo_core.commands.options import model_named
 
+    sign_on = settings_from(os.environ)
     model = model_named(checkpoint, endpoint)
     tempo_home = open_home(home)
     if checkpoint is not None and Path(checkpoint).expanduser().exists():
@@ -249,7 +265,12 @@ def serve(
     with listener, serving_lock(tempo_home), Store(database or tempo_home.database) as store:
         check_file(store)
         authenticator = open_authenticator(
-            tempo_home, store, host=host, sign_in=sign_in, allow_anonymous_visitors=allow_anonymous_visitors
+            tempo_home,
+            store,
+            host=host,
+            sign_in=sign_in,
+            allow_anonymous_visitors=allow_anonymous_visitors,
+            sign_on=sign_on,
         )
         if blind_share is not None:
             store.save_blind_share(blind_share, op_id=str(uuid4()), actor="python -m app")
@@ -302,7 +323,7 @@ def serve(
             metrics_token=os.environ.get("TEMPO_METRICS_TOKEN", ""),
             libraries=library or (),
         )
-        server = uvicorn.Server(server_settings(studio, trusted_proxies))
+        server = uvicorn.Server(server_settings(studio, trusted_proxies, sign_on))
         address, number = listener.getsockname()[:2]
         say(f"serving http://{f'[{address}]' if ':' in address else address}:{number} (stop with Ctrl-C)")
         server.run(sockets=[listener])

@@ -7,17 +7,18 @@ without signing in (`app.auth.users` decides where that holds).
 import dataclasses
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
 from annotations.audit import AuditEntry
 from annotations.errors import NotFound
-from annotations.records import Account
+from annotations.records import Account, Identity
 from annotations.store import now_ms
 from app.auth.passwords import Passwords, make_password
-from app.auth.sessions import KEY, Sessions, mark_of
+from app.auth.sessions import IDLE_S, KEY, Sessions, mark_of
+from app.auth.sign_on import SignOnSettings, UpstreamIdentity, account_names
 from app.auth.throttle import LoginThrottle
 from app.auth.users import VISITOR_PREFIX
 from tempo_core.errors import InputError, TempoError
@@ -27,6 +28,11 @@ LOCAL = "local"
 NAME_SHAPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 NOT_PEOPLE = ("model", "import", "original", "visitor", "sample")
 """Names that the store's records use for what nobody in particular did."""
+ERASED_PREFIX = "erased-"
+"""Begins the pseudonym of everybody who was erased, and no account's name."""
+RESERVED = (VISITOR_PREFIX, ERASED_PREFIX)
+UPSTREAM_ACTOR = "single sign-on"
+"""Who makes accounts and changes roles by what an upstream says, in the store's records."""
 TEMPORARY_MS = 3 * 24 * 3600 * 1000
 """How long a temporary password opens anything."""
 
@@ -50,8 +56,17 @@ class AccountBook(Protocol):
     def accounts(self) -> list[Account]: ...
     def account(self, name: str) -> Account: ...
     def save_account(
-        self, account: Account, *, op_id: str, actor: str, is_same_password: bool = False
+        self,
+        account: Account,
+        *,
+        op_id: str,
+        actor: str,
+        is_same_password: bool = False,
+        identity: tuple[str, str] | None = None,
     ) -> None: ...
+    def link_identity(self, issuer: str, subject: str, account: str, *, op_id: str, actor: str) -> None: ...
+    def identity(self, issuer: str, subject: str) -> Identity | None: ...
+    def identities(self, account: str) -> list[Identity]: ...
     def record_event(
         self,
         action: str,
@@ -81,8 +96,10 @@ class AccountService:
         passwords: Passwords | None = None,
         throttle: LoginThrottle | None = None,
         clock: Callable[[], int] = now_ms,
+        sign_on: SignOnSettings | None = None,
     ) -> None:
-        self.book, self.sessions = book, sessions
+        self.book, self.sessions, self.sign_on = book, sessions, sign_on or SignOnSettings()
+        self._header_seen_ms: dict[str, int] = {}
         self._passwords, self._throttle = passwords or Passwords(), throttle or LoginThrottle()
         self._clock, self._changing = clock, threading.Lock()
 
@@ -216,6 +233,56 @@ class AccountService:
         self.book.record_event("signed in", actor=name, person=name, detail={"by": "password"})
         return self.sessions.start(name, mark_of(hashed), browser)
 
+    def of_identity(self, identity: UpstreamIdentity) -> Account | None:
+        """The account of somebody whom an upstream vouches for, with the role that their groups bring; made at their
+        first sign-in. None when it is disabled.
+        """
+        role = self.sign_on.role_of(identity.groups)
+        known = self.book.identity(identity.issuer, identity.subject)
+        if known is None:
+            with self._changing:
+                known = self.book.identity(identity.issuer, identity.subject)  # two requests may come at once
+                if known is None:
+                    taken = {account.name for account in self.all()}
+                    name = next(name for name in account_names(identity.name) if is_free(name, taken))
+                    account = Account(
+                        name=name,
+                        role=role or self.sign_on.first_role,
+                        password_hash=None,
+                        disabled=False,
+                        created_at_ms=self._clock(),
+                    )
+                    self.book.save_account(
+                        account,
+                        op_id=str(uuid4()),
+                        actor=UPSTREAM_ACTOR,
+                        identity=(identity.issuer, identity.subject),
+                    )
+                    return account
+        account = self.get(known.account)
+        if account.disabled:
+            return None
+        return (
+            account
+            if role in (None, account.role)
+            else self.change(account.name, role=role, actor=UPSTREAM_ACTOR)
+        )
+
+    def of_header(self, identity: UpstreamIdentity) -> Account | None:
+        """As `of_identity`, for each request behind a proxy; a sign-in is logged after `IDLE_S` without one."""
+        account = self.of_identity(identity)
+        if account is not None:
+            now_ms, name = self._clock(), account.name
+            if now_ms - self._header_seen_ms.get(name, -IDLE_S * 1000) >= IDLE_S * 1000:
+                self.book.record_event("signed in", actor=name, person=name, detail={"by": "header"})
+            self._header_seen_ms[name] = now_ms
+        return account
+
+    def link(self, issuer: str, subject: str, name: str, *, actor: str) -> None:
+        """Let whom an upstream calls `subject` sign in to an account that is there. Raises InputError."""
+        self.get(name)
+        self.book.link_identity(issuer, subject, name, op_id=str(uuid4()), actor=actor)
+
     def issue_key(self, name: str, *, actor: str) -> str:
         """A session's token for a program, which sends it as `Authorization: Bearer`. It ends as a browser's does.
 
@@ -271,9 +338,15 @@ class AccountService:
         return account
 
 
+def is_free(name: str, taken: Container[str]) -> bool:
+    """Whether an account may be called that, and none is."""
+    is_name = NAME_SHAPE.fullmatch(name) and name not in NOT_PEOPLE and not name.startswith(RESERVED)
+    return bool(is_name) and name not in taken
+
+
 def check_name(name: str) -> None:
     """Raise InputError unless an account may be called that."""
-    if not NAME_SHAPE.fullmatch(name) or name in NOT_PEOPLE or name.startswith(VISITOR_PREFIX):
+    if not is_free(name, ()):
         raise InputError(
             f"{name!r} cannot be an account's name. Use 1 to 40 of a-z, 0-9, '.', '_' and '-', beginning with "
             f"a letter or digit, and none of {', '.join(NOT_PEOPLE)}."

@@ -1,6 +1,7 @@
 """Who is asking: the one place that turns a request into a user, and says whether that user may.
 
-A request with a session is the account that signed in (`app.auth.accounts`). Without one it is, on a loopback
+A request for whose sender a trusted proxy vouches is the account of that identity (`app.auth.sign_on`), and one with a
+session is the account that signed in (`app.auth.accounts`). Without one it is, on a loopback
 address, the local account as long as that is the only account; where the operator admits them, an anonymous
 visitor, told apart by an unguessable cookie; else nobody.
 """
@@ -34,6 +35,8 @@ VISITOR_PREFIX = "visitor-"
 """Begins the id of every anonymous visitor and of no account."""
 USER_KEY = "user"
 """In a request's state: who asks, once that is known, so that it is read once a request."""
+UPSTREAM = "tempo.upstream"
+"""Key of a request's scope: whom a trusted proxy names (`app.auth.sign_on`)."""
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers of a request that came through a proxy, and so perhaps from anywhere."""
 
@@ -125,8 +128,15 @@ class Authenticator:
         headers = getattr(request, "headers", None) or {}
         # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.
         token = cookies.get(SESSION_COOKIE) or headers.get("authorization", "").removeprefix("Bearer ")
-        account = None
-        if self.accounts is not None:
+        # Gradio wraps Starlette's request and would turn its scope into JSON.
+        scope = getattr(getattr(request, "request", request), "scope", {})
+        account, identity = None, scope.get(UPSTREAM)
+        if self.accounts is not None and identity is not None:
+            # The proxy says who it is now; a cookie that somebody left in the same browser does not count.
+            account = self.accounts.of_header(identity)
+            if account is None:
+                return None
+        elif self.accounts is not None:
             account = self.accounts.of_session(token, counts_as_use=counts_as_use)
         if account is not None:
             is_temporary = account.password_expires_at_ms is not None

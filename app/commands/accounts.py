@@ -13,6 +13,7 @@ from annotations.store import Store
 from app.auth.accounts import AccountService
 from app.auth.passwords import check_password, make_password
 from app.auth.sessions import Sessions
+from app.auth.sign_on import HEADER_ISSUER
 from app.home import open_home
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, actor
@@ -182,6 +183,29 @@ def sign_out(
     ended = _account_service(context, home, database).revoke(name, session, actor=actor())
     text = f"{ended} session{'' if ended == 1 else 's'} of {name} ended."
     command_line.show({"name": name, "ended": ended}, text, as_json=as_json)
+
+
+@accounts.command(name="link")
+def link_identity(
+    context: Context,
+    name: Name,
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="the header's value, or the provider's `sub`")
+    ],
+    issuer: Annotated[
+        str, typer.Option(metavar="URL", help="the OpenID Connect issuer (default: the proxy's header)")
+    ] = HEADER_ISSUER,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody sign in to an account that is there by single sign-on.
+
+    Without it their first sign-in makes an account of its own, whatever names are alike.
+    """
+    _account_service(context, home, database).link(issuer, subject, name, actor=actor())
+    row = {"name": name, "issuer": issuer, "subject": subject}
+    command_line.show(row, f"{subject} of {issuer} signs in to {name}.", as_json=as_json)
 
 
 @accounts.command(name="key")

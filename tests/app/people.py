@@ -9,6 +9,7 @@ from annotations.store import Store
 from app.auth.accounts import AccountService
 from app.auth.passwords import Passwords
 from app.auth.sessions import Sessions
+from app.auth.sign_on import SignOnSettings
 from app.auth.throttle import LoginThrottle
 
 PASSWORD = "correct horse battery"
@@ -59,12 +60,15 @@ class People:
     store: Store = field(default_factory=lambda: Store(":memory:"))
     clock: Clock = field(default_factory=Clock)
     passwords: CountedPasswords = field(default_factory=CountedPasswords)
+    sign_on: SignOnSettings = field(default_factory=SignOnSettings)
     accounts: AccountService = field(init=False)
 
     def __post_init__(self) -> None:
         sessions = Sessions(clock=self.clock)
         throttle = LoginThrottle(clock=self.clock)
-        self.accounts = AccountService(self.store, sessions, passwords=self.passwords, throttle=throttle)
+        self.accounts = AccountService(
+            self.store, sessions, passwords=self.passwords, throttle=throttle, sign_on=self.sign_on
+        )
 
     def add(self, **roles: str) -> "People":
         """`add(ada="annotator")`: accounts whose password is PASSWORD."""
