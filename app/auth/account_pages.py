@@ -42,7 +42,8 @@ def account_routes(accounts: AccountService) -> APIRouter:
         account = accounts.get(user.id)
         present = accounts.sessions.find(request.cookies.get(SESSION_COOKIE, ""), counts_as_use=False)
         sessions = accounts.sessions.of_account(user.id)
-        html = pages.settings(user, account, sessions, present.id if present else "", DONE.get(done), error)
+        identities, session_id = accounts.book.identities(user.id), present.id if present else ""
+        html = pages.settings(user, account, identities, sessions, session_id, DONE.get(done), error)
         return page_response(html, status)
 
     @router.get(SETTINGS)

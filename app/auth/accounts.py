@@ -268,6 +268,20 @@ class AccountService:
             else self.change(account.name, role=role, actor=UPSTREAM_ACTOR)
         )
 
+    def sign_in_by(self, identity: UpstreamIdentity, browser: str = "") -> str:
+        """A new session's token for somebody whom a provider vouches for. Raises WrongPassword for whoever is disabled
+        here.
+        """
+        account = self.of_identity(identity)
+        detail = {"by": "OpenID Connect"}
+        if account is None:
+            known = self.book.identity(identity.issuer, identity.subject)
+            person = None if known is None else known.account
+            self.book.record_event("sign-in refused", actor=None, person=person, detail=detail)
+            raise WrongPassword("Your account is disabled here. Ask whoever runs this app.")
+        self.book.record_event("signed in", actor=account.name, person=account.name, detail=detail)
+        return self.sessions.start(account.name, mark_of(account.password_hash), browser)
+
     def of_header(self, identity: UpstreamIdentity) -> Account | None:
         """As `of_identity`, for each request behind a proxy; a sign-in is logged after `IDLE_S` without one."""
         account = self.of_identity(identity)

@@ -28,7 +28,8 @@ def people_routes(accounts: AccountService) -> APIRouter:
         if account is None:
             raise NoSuchFile("There is no such account. Open the list of people again.")
         sessions = accounts.sessions.of_account(name)
-        html = pages.person(user, account, sessions, password, done, error)
+        identities = accounts.book.identities(name)
+        html = pages.person(user, account, identities, sessions, password, done, error)
         return page_response(html, 200 if error is None else 400)
 
     @router.get("")

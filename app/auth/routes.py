@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
@@ -14,14 +15,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotations.errors import StoreError
 from app.auth.account_pages import PASSWORD, SETTINGS, account_routes, set_session_cookie
-from app.auth.accounts import TooManyAttempts, WrongPassword
+from app.auth.accounts import AccountService, TooManyAttempts, WrongPassword
 from app.auth.audit_pages import audit_routes
 from app.auth.forms import Form, page_response
+from app.auth.oidc import PENDING_S, OidcProvider, SignOnFailed
 from app.auth.people_pages import PEOPLE, people_routes
 from app.auth.sessions import BROWSER_S, browser_family
+from app.auth.sign_on import SignOnSettings
 from app.auth.users import (
     BROWSER_COOKIE,
     SESSION_COOKIE,
+    SIGN_ON_COOKIE,
+    UPSTREAM,
     USER_KEY,
     Authenticator,
     NotAllowed,
@@ -39,7 +44,8 @@ from tempo_core.errors import InputError
 
 pages = macros("auth/page.html")
 SIGN_IN_PATHS = ("/sign-in", "/sign-out")
-OPEN_PATHS = (*SIGN_IN_PATHS, "/health/live", "/health/ready", "/metrics")
+SIGN_ON, SIGN_ON_BACK = "/sign-in/oidc", "/sign-in/oidc/callback"
+OPEN_PATHS = (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK, "/health/live", "/health/ready", "/metrics")
 """What answers people who are not known; /metrics asks for its role itself."""
 
 
@@ -70,7 +76,8 @@ def local_path(path: str) -> str:
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
         return "/"
     parts = urlsplit(path)
-    return "/" if parts.scheme or parts.netloc or parts.path in SIGN_IN_PATHS else path
+    is_way_in = parts.path in (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK)
+    return "/" if parts.scheme or parts.netloc or is_way_in else path
 
 
 class LoginRequired:
@@ -147,24 +154,36 @@ class LoginRequired:
 
 
 def sign_in_routes(authenticator: Authenticator) -> APIRouter:
-    """GET and POST /sign-in, POST /sign-out, GET /account. All but the last are open to everybody."""
+    """GET and POST /sign-in, POST /sign-out, GET /account, and the way to a provider of OpenID Connect and back, where
+    one is set up. All but GET /account are open to everybody.
+    """
     router = APIRouter(include_in_schema=False)
     accounts = authenticator.accounts
+    sign_on = accounts.sign_on if accounts is not None else SignOnSettings()
+    provider = OidcProvider(sign_on.oidc) if sign_on.oidc is not None else None
 
     def form_page(
-        next_path: str, name: str = "", error: Exception | str | None = None, status: int = 200
+        next_path: str,
+        name: str = "",
+        error: Exception | str | None = None,
+        status: int = 200,
+        sign_out_address: str = "",
     ) -> Response:
-        return page_response(pages.sign_in(next_path, name[:64], error, authenticator.anonymous), status)
+        label = sign_on.oidc.label if sign_on.oidc is not None else ""
+        html = pages.sign_in(next_path, name[:64], error, authenticator.anonymous, label, sign_out_address)
+        return page_response(html, status)
 
     def end_session(request: Request) -> None:
         if accounts is not None and SESSION_COOKIE in request.cookies:
             accounts.sign_out(request.cookies[SESSION_COOKIE])
 
     @router.get("/sign-in")
-    def page(user: CurrentUser, next: str = "/") -> Response:
+    def page(request: Request, user: CurrentUser, next: str = "/", left: str = "") -> Response:
         if user is not None and user.signed_in:
-            return page_response(pages.signed_in(user, local_path(next)))
-        return form_page(local_path(next))
+            elsewhere = sign_on.sign_out_url or "/" if UPSTREAM in request.scope else ""
+            return page_response(pages.signed_in(user, local_path(next), elsewhere))
+        address = provider.sign_out_address(f"{_base(request)}/sign-in") if provider and left else ""
+        return form_page(local_path(next), sign_out_address=address)
 
     @router.post("/sign-in")
     async def sign_in(request: Request, form: Form) -> Response:
@@ -207,10 +226,13 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         )
         return response
 
+    if provider is not None and accounts is not None:
+        add_sign_on_routes(router, provider, accounts, form_page, end_session)
+
     @router.post("/sign-out")
     def sign_out(request: Request) -> Response:
         end_session(request)
-        response = RedirectResponse("/sign-in", status_code=303)
+        response = RedirectResponse("/sign-in?left=1" if provider else "/sign-in", status_code=303)
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
         return response
 
@@ -233,3 +255,55 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         return JSONResponse(account, headers=NO_STORE)
 
     return router
+
+
+def add_sign_on_routes(
+    router: APIRouter,
+    provider: OidcProvider,
+    accounts: AccountService,
+    form_page: Callable[..., Response],
+    end_session: Callable[[Request], None],
+) -> None:
+    """GET /sign-in/oidc sends the browser to the provider, GET /sign-in/oidc/callback takes it back."""
+
+    @router.get(SIGN_ON)
+    async def begin(request: Request, next: str = "/") -> Response:
+        try:
+            # Not in the pool of the other routes: a provider that is slow must hold up nobody else.
+            back = f"{_base(request)}{SIGN_ON_BACK}"
+            address, cookie = await asyncio.to_thread(provider.begin, back, local_path(next))
+        except SignOnFailed as error:
+            return form_page(local_path(next), error=error, status=503)
+        response = RedirectResponse(address, status_code=303, headers=NO_STORE)
+        # Lax: the way back is a navigation from the provider's site.
+        response.set_cookie(
+            SIGN_ON_COOKIE,
+            cookie,
+            max_age=PENDING_S,
+            path=SIGN_ON,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    @router.get(SIGN_ON_BACK)
+    async def finish(request: Request) -> Response:
+        try:
+            parameters, cookie = dict(request.query_params), request.cookies.get(SIGN_ON_COOKIE, "")
+            identity, next_path = await asyncio.to_thread(provider.finish, parameters, cookie)
+            browser = browser_family(request.headers.get("user-agent", ""))
+            token = await asyncio.to_thread(accounts.sign_in_by, identity, browser)
+        except (SignOnFailed, WrongPassword) as error:
+            response = form_page("/", error=error, status=403)
+        else:
+            end_session(request)
+            response = RedirectResponse(next_path, status_code=303, headers=NO_STORE)
+            set_session_cookie(request, response, token)
+        response.delete_cookie(SIGN_ON_COOKIE, path=SIGN_ON, httponly=True, samesite="lax")
+        return response
+
+
+def _base(request: Request) -> str:
+    """The app's own address, as the browser knows it."""
+    return f"{request.url.scheme}://{request.url.netloc}"

@@ -29,6 +29,8 @@ SESSION_COOKIE = "tempo_session"
 VISITOR_COOKIE = "tempo_visitor"
 BROWSER_COOKIE = "tempo_browser"
 """Of a browser that signed in before: its next sign-in waits for nobody else's guesses."""
+SIGN_ON_COOKIE = "tempo_sign_on"
+"""Of a browser on its way to the provider of single sign-on and back."""
 COOKIE_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}")
 COOKIE_AGE_S = 30 * 24 * 3600
 VISITOR_PREFIX = "visitor-"

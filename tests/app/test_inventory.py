@@ -21,6 +21,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from annotations.store import Store
+from app.auth.sign_on import OidcSettings, SignOnSettings
 from app.auth.users import GRANTS, SESSION_COOKIE, Authenticator, NotAllowed, Role, User
 from app.ground.engines import EngineProvider
 from app.home import open_home
@@ -32,6 +33,8 @@ from tests.app.people import People
 OPEN = {
     "GET /sign-in": "the form itself",
     "POST /sign-in": "who sends it is not known yet",
+    "GET /sign-in/oidc": "leads to the provider",
+    "GET /sign-in/oidc/callback": "who comes back is not known yet",
     "POST /sign-out": "signing out twice does no harm",
     "GET /account": "says who is asking; nobody gets 401",
     "GET /health/live": "for whoever starts the server again",
@@ -78,7 +81,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     home = open_home(tmp_path_factory.mktemp("inventory") / "home")
     with own_environment(), Store(home.database) as store:
         prepare_surroundings(home.uploads)
-        people = People(store=store)
+        oidc = OidcSettings(issuer="http://127.0.0.1:9", client_id="tempo")  # nobody answers there
+        people = People(store=store, sign_on=SignOnSettings(oidc=oidc))
         people.add(**{f"a-{role}": str(role) for role in Role})
         authenticator = Watched(anonymous=False, local=False, accounts=people.accounts)
         app = build_app(
