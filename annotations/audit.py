@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, text, update
 
 from annotations import tables
 from annotations.records import Account, check_choice, digest
@@ -134,7 +134,7 @@ def entries(
         tables.audit_names.alias("actors"),
         tables.audit_names.alias("people"),
     )
-    columns = [log.c.position, log.c.at_ms, log.c.action, log.c.detail]
+    columns: list[ColumnElement[Any]] = [log.c.position, log.c.at_ms, log.c.action, log.c.detail]
     columns += [actors.c.name.label("actor"), people.c.name.label("person")]
     joined = log.outerjoin(actors, actors.c.key == log.c.actor).outerjoin(
         people, people.c.key == log.c.person
@@ -165,7 +165,7 @@ def problems(connection: Connection) -> Iterator[str]:
     for row in connection.execution_options(yield_per=1000).execute(statement):
         if row.position != expected_position:
             yield f"Entries {expected_position} to {row.position - 1} of the audit log are gone."
-        elif _chained(before, row._mapping) != row.sha256:
+        elif _chained(before, dict(row._mapping)) != row.sha256:
             yield f"Entry {row.position} of the audit log is not what was written: its digest differs."
         if {row.actor, row.person} - {None} - names.keys():
             yield f"The name of a person in entry {row.position} of the audit log is gone."

@@ -4,7 +4,7 @@ A row's digest covers the operation and the digest before it, so that whoever kn
 last digest (a backup's report names both) can tell whether one was changed, removed or added since.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text
@@ -15,6 +15,8 @@ from annotations.records import digest
 
 BEGINNING = ""
 """Stands for the digest before the first operation."""
+ERASE = "erase"
+"""The kind of an operation that takes a person's name out of others (`annotations.people`)."""
 FIELDS = ("op_id", "kind", "request_sha256", "result", "actor", "created_at_ms")
 # Built once, as in `annotations.reading`.
 LOCK = text("SELECT pg_advisory_xact_lock(20260118)")
@@ -47,6 +49,18 @@ def chained(before: str, record: dict[str, Any]) -> str:
     return digest([before, *(record[name] for name in FIELDS)])
 
 
+def content_digest(record: Mapping[str, Any]) -> str:
+    """The digest of an operation by itself."""
+    return digest([record[name] for name in FIELDS])
+
+
+def redactions_digest(connection: Connection, op_id: str) -> str:
+    """The digest of all that an erasing operation left of others. Read-only."""
+    table = tables.redactions
+    statement = select(table.c.op_id, table.c.sha256).where(table.c.erased_by == op_id)
+    return digest(sorted([row.op_id, row.sha256] for row in connection.execute(statement)))
+
+
 def head(connection: Connection) -> tuple[int, str]:
     """How many operations there are, and the last one's digest. Read-only."""
     row = connection.execute(LAST).one_or_none()
@@ -64,8 +78,13 @@ def positions(connection: Connection, op_ids: Sequence[str]) -> dict[str, int]:
 
 
 def problems(connection: Connection) -> Iterator[str]:
-    """One sentence for each place where the chain does not hold. Read-only."""
-    log, operation = tables.operation_log, tables.operations
+    """One sentence for each place where the chain does not hold. Read-only.
+
+    An operation that a person's name was taken out of no longer gives the digest of its place. It is held to its
+    redaction instead, and the redactions to the operation that made them.
+    """
+    log, operation, redaction = tables.operation_log, tables.operations, tables.redactions
+    redacted = {row.op_id: row.sha256 for row in connection.execute(select(redaction))}
     columns = [log.c.position, log.c.op_id.label("logged_op_id"), log.c.sha256]
     columns += [operation.c[name] for name in FIELDS]
     joined = log.outerjoin(operation, operation.c.op_id == log.c.op_id)
@@ -76,9 +95,19 @@ def problems(connection: Connection) -> Iterator[str]:
             yield f"Operations {expected_position} to {row.position - 1} of the log are gone."
         elif row.op_id is None:
             yield f"Operation {row.position} of the log, {row.logged_op_id!r}, is gone."
+        elif row.op_id in redacted:
+            if content_digest(dict(row._mapping)) != redacted[row.op_id]:
+                yield f"Operation {row.position} of the log is not what was left of it: its digest differs."
         elif chained(before, dict(row._mapping)) != row.sha256:
             yield f"Operation {row.position} of the log is not what was written: its digest differs."
         expected_position, before = row.position + 1, row.sha256
+    for row in connection.execute(select(operation).where(operation.c.kind == ERASE)):
+        if row.result["redactions_sha256"] != redactions_digest(connection, row.op_id):
+            yield f"The redactions of operation {row.op_id!r} are not those that it made."
+    erasing = select(operation.c.op_id).where(operation.c.kind == ERASE)
+    foreign = select(func.count()).select_from(redaction).where(redaction.c.erased_by.not_in(erasing))
+    if number := connection.execute(foreign).scalar_one():
+        yield f"{number} operations are redacted, and no operation did that."
     unlogged = select(func.count()).select_from(operation.outerjoin(log, log.c.op_id == operation.c.op_id))
     number = connection.execute(unlogged.where(log.c.op_id.is_(None))).scalar_one()
     if number:

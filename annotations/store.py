@@ -21,7 +21,18 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
-from annotations import audit, imports, operation_log, planting, projects, queue, reading, suspicion, tables
+from annotations import (
+    audit,
+    imports,
+    operation_log,
+    people,
+    planting,
+    projects,
+    queue,
+    reading,
+    suspicion,
+    tables,
+)
 from annotations.arms import ARMS, BLIND_SHARE, Arm, check_blind_share, draw_arm
 from annotations.audit import AuditEntry
 from annotations.database import Database, default_url
@@ -660,6 +671,28 @@ class Store:
                     if connection.execute(name).first() is None:
                         raise NotFound(f"There is no account {account!r}.")
                     _link_identity(operation, issuer, subject, account, actor)
+
+    def erase_person(self, name: str, pseudonym: str, *, op_id: str, actor: str) -> dict[str, int]:
+        """Put a pseudonym in a person's place everywhere (`annotations.people.erase`); rows by table."""
+        actor = pseudonym if actor == name else actor
+        # The name is not part of the request: its hash would tell whoever guesses the name.
+        for attempt in self._operation(op_id, operation_log.ERASE, actor, [pseudonym]):
+            with attempt as operation:
+                if operation.is_new:
+                    operation.result = people.erase(
+                        operation.connection,
+                        name,
+                        pseudonym,
+                        op_id=op_id,
+                        at_ms=operation.at_ms,
+                        actor=name if actor == pseudonym else actor,
+                    )
+        return dict(operation.result["rows"])
+
+    def person_data(self, name: str) -> dict[str, Any]:
+        """What the store has of a person, as JSON values (`annotations.people.person_data`)."""
+        with self.database.read() as connection:
+            return people.person_data(connection, name)
 
     def record_event(
         self,

@@ -341,6 +341,19 @@ accounts = Table(
     _one_of("role", ROLES),
 )
 
+redactions = Table(
+    "redactions",
+    metadata,
+    Column("op_id", ForeignKey("operations.op_id"), primary_key=True),  # that a name was taken out of
+    Column(
+        "erased_by",  # the operation that did it
+        ForeignKey("operations.op_id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
+    Column("sha256", Text, nullable=False),  # of what the operation says since
+)
+
 identities = Table(
     "identities",
     metadata,
@@ -391,7 +404,8 @@ APPEND_ONLY = (
     "snapshots",
     "audit_log",
     "audit_names",
+    "redactions",
 )
 """Tables whose rows can be neither changed nor removed; an import may fill what is empty in a query, and erasing a
-person takes their name out of the audit log.
+person takes their name out (`annotations.people`).
 """

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from annotations.errors import DatabaseTooNew
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest revision in `versions/`. Known here so that opening a current database needs no alembic."""
 FOLDER = Path(__file__).parent
 

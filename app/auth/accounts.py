@@ -223,7 +223,8 @@ class AccountService:
         is_expired = expires_at_ms is not None and self._clock() >= expires_at_ms
         if not is_right or is_expired or account is None:
             # What was typed as a name may be a password: only names of accounts are logged.
-            self.book.record_event("sign-in refused", actor=None, person=account and account.name)
+            person = None if account is None else account.name
+            self.book.record_event("sign-in refused", actor=None, person=person)
             raise WrongPassword("The name or the password is wrong.")
         self._throttle.succeeded(name, address, known_browser)
         if hashed is not None and self._passwords.is_outdated(hashed):

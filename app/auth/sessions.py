@@ -89,6 +89,7 @@ class Sessions:
         )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost a sign-in, nothing else
+        self._db.execute("PRAGMA secure_delete = ON")  # who is erased is not found in free space either
         self._db.execute(_SCHEMA)
         self._db.execute(_BROWSERS_SCHEMA)
         if not any(column[1] == "browser" for column in self._db.execute("PRAGMA table_info(sessions)")):

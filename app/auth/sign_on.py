@@ -110,13 +110,17 @@ def settings_from(environment: Mapping[str, str]) -> SignOnSettings:
             raise InputError(
                 "TEMPO_OIDC_ISSUER is set and TEMPO_OIDC_CLIENT_ID is not. Register this app there."
             )
+        # What is not set keeps its default.
+        optional = {
+            "label": value("OIDC_LABEL"),
+            "role_claim": value("OIDC_ROLE_CLAIM"),
+            "scope": value("OIDC_SCOPE"),
+        }
         oidc = OidcSettings(
             issuer=issuer,
             client_id=value("OIDC_CLIENT_ID"),
             client_secret=value("OIDC_CLIENT_SECRET"),
-            label=value("OIDC_LABEL") or OidcSettings.label,
-            role_claim=value("OIDC_ROLE_CLAIM") or OidcSettings.role_claim,
-            scope=value("OIDC_SCOPE") or OidcSettings.scope,
+            **{name: text for name, text in optional.items() if text},
         )
     return SignOnSettings(
         header=headers[0].lower(),

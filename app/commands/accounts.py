@@ -1,9 +1,13 @@
 """`python -m app accounts`: who may sign in, as what, and where they are signed in."""
 
 import getpass
+import json
+import os
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -12,9 +16,10 @@ from annotations.records import Account
 from annotations.store import Store
 from app.auth.accounts import AccountService
 from app.auth.passwords import check_password, make_password
+from app.auth.people_data import erase_person, person_data
 from app.auth.sessions import Sessions
 from app.auth.sign_on import HEADER_ISSUER
-from app.home import open_home
+from app.home import Home, open_home
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, actor
 from tempo_core.errors import InputError
@@ -221,14 +226,74 @@ def issue_key(
     command_line.show({"name": name, "key": key}, key, as_json=as_json)
 
 
+@accounts.command(name="export")
+def export_person(
+    context: Context,
+    name: Name,
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="the JSON file to write; it must not be there")],
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything that is known of a person to one JSON file, for them.
+
+    Account, identities, sessions, corrections, verdicts, what they were lent, their operations, and their part of the
+    audit log. No password and no other person's name is in it.
+    """
+    service, store, _ = _parts(context, home, database)
+    data = person_data(service, store, name)
+    try:
+        with open(out, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            json.dump(data, file, ensure_ascii=False, indent=1)
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written ({error.strerror}). Name a file that is not there."
+        ) from error
+    store.record_event("person exported", actor=actor(), person=name)
+    counts = {key: len(rows) for key, rows in data.items() if key != "name"}
+    text = "\n".join([f"{out} holds all of {name}:", *(f"  {n} {key}" for key, n in counts.items() if n)])
+    command_line.show({"name": name, "file": str(out), "rows": counts}, text, as_json=as_json)
+
+
+@accounts.command(name="erase")
+def erase(
+    context: Context,
+    name: Name,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be erased, and change nothing")
+    ] = False,
+    home: HomeFolder = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person for good: a pseudonym takes the name's place everywhere, and their work stays.
+
+    Account, password, identities and sessions go. Not reached are backups, snapshots and exports that were made before
+    (those in the home are listed), notes in which somebody wrote the name, and files that were imported.
+    """
+    service, store, tempo_home = _parts(context, home, database)
+    erasure = erase_person(service, store, tempo_home, name, actor=actor(), dry_run=dry_run)
+    lines = [f"{name} would be erased:" if dry_run else f"{name} is erased, and {erasure.pseudonym} now."]
+    lines += [f"  {count} {table}" for table, count in erasure.rows.items()]
+    lines += [f"  {file}" for file in erasure.files]
+    lines += [f"still named in {file}" for file in erasure.still_named_in]
+    command_line.show({"name": name, **asdict(erasure)}, "\n".join(lines), as_json=as_json)
+
+
 def _account_service(context: Context, home: str | None, database: str | None) -> AccountService:
     """The accounts of a home and its store, open until the command ends. Options before `accounts` count where the
     command has none.
     """
+    return _parts(context, home, database)[0]
+
+
+def _parts(context: Context, home: str | None, database: str | None) -> tuple[AccountService, Store, Home]:
+    """The accounts of a home, their store, and the home, open until the command ends."""
     common = context.obj or {}
     tempo_home = open_home(home or common.get("home"))
     store = context.with_resource(Store(database or common.get("database") or tempo_home.database))
-    return AccountService(store, context.with_resource(closing(Sessions(tempo_home.sessions))))
+    sessions = context.with_resource(closing(Sessions(tempo_home.sessions)))
+    return AccountService(store, sessions), store, tempo_home
 
 
 def _new_password(generate: bool) -> str:

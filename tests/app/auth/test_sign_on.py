@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from app.__main__ import server_settings
 from app.auth.routes import guard
 from app.auth.sessions import IDLE_S
-from app.auth.sign_on import SignOnSettings, UpstreamIdentity, account_names, settings_from
+from app.auth.sign_on import OidcSettings, SignOnSettings, UpstreamIdentity, account_names, settings_from
 from app.auth.users import SESSION_COOKIE, UPSTREAM, Authenticator, Role
 from tempo_core.errors import InputError
 from tests.app.auth.test_routes import sign_in
@@ -209,6 +210,15 @@ def test_gradios_handlers_are_told(people: People) -> None:
 def test_settings_that_cannot_be_meant_are_said(variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         settings_from(variables)
+
+
+def test_what_is_not_set_keeps_its_default() -> None:
+    variables = {"TEMPO_OIDC_ISSUER": "https://id.example", "TEMPO_OIDC_CLIENT_ID": "tempo"}
+    oidc = OidcSettings(issuer="https://id.example", client_id="tempo")
+    assert settings_from(variables) == SignOnSettings(oidc=oidc)
+    assert (oidc.label, oidc.role_claim, oidc.scope) == ("single sign-on", "groups", "openid profile email")
+    assert settings_from({}) == SignOnSettings()
+    assert settings_from({**variables, "TEMPO_OIDC_LABEL": "Example"}).oidc == replace(oidc, label="Example")
 
 
 def test_a_header_needs_a_proxy() -> None:
