@@ -24,8 +24,8 @@ from app.annotate.proposals import Proposals
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import REVIEWS_WANTED, AnnotationService
 from app.auth.badge import account_badge
-from app.auth.routes import guard
-from app.auth.users import Authenticator
+from app.auth.routes import ADMINISTRATION, guard
+from app.auth.users import Authenticator, Role
 from app.chat.routes import chat_routes
 from app.chat.tool import tool_routes
 from app.data.downloads import Downloads
@@ -57,7 +57,7 @@ from app.review.service import ReviewService
 from app.timeline import mount_assets
 from app.training.page import TrainPage
 from app.training.service import ModelSelection, PromotionWatch, TrainingService
-from app.ui.page import Page, RoleRequired
+from app.ui.page import Page, PlainPage, RoleRequired
 from app.ui.theme import style, theme
 from tempo_core.hub import Hub
 
@@ -150,7 +150,8 @@ def build_app(
     app.state.answers = answers
     app.state.models = models
     app.state.library = library
-    app.add_middleware(RoleRequired, pages=pages, authenticator=authenticator)
+    plain_pages = [PlainPage(title, path, Role.ADMINISTRATOR) for path, title in ADMINISTRATION.items()]
+    app.add_middleware(RoleRequired, pages=[*pages, *plain_pages], authenticator=authenticator)
     request_metrics, paths = RequestMetrics(), guard(app, authenticator)
     app.add_middleware(RequestLog, metrics=request_metrics, routes=paths)
     routers = [

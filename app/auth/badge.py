@@ -23,8 +23,10 @@ const make = (tag, text, attributes = {}) => {
   return made;
 };
 const show = (account) => {
-  const parts = [make("span", account.name, { title: "Roles: " + account.roles.join(", ") })];
-  for (const [title, path] of Object.entries(account.pages)) parts.push(make("a", title, { href: path }));
+  const title = "Roles: " + account.roles.join(", ");
+  const own = { href: account.settings, title, class: "name", "aria-label": account.name + ", your account" };
+  const parts = [account.settings ? make("a", account.name, own) : make("span", account.name, { title })];
+  if (account.people) parts.push(make("a", "People", { href: account.people }));
   if (account.signed_in) {
     const form = make("form", "", { method: "post", action: "/sign-out" });
     form.append(make("button", "Sign out"));

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annotations.errors import StoreError
 from app.auth.account_pages import PASSWORD, SETTINGS, account_routes, set_session_cookie
 from app.auth.accounts import AccountService, TooManyAttempts, WrongPassword
-from app.auth.audit_pages import audit_routes
+from app.auth.audit_pages import AUDIT, audit_routes
 from app.auth.forms import Form, page_response
 from app.auth.oidc import PENDING_S, OidcProvider, SignOnFailed
 from app.auth.people_pages import PEOPLE, people_routes
@@ -45,6 +45,8 @@ from tempo_core.errors import InputError
 pages = macros("auth/page.html")
 SIGN_IN_PATHS = ("/sign-in", "/sign-out")
 SIGN_ON, SIGN_ON_BACK = "/sign-in/oidc", "/sign-in/oidc/callback"
+ADMINISTRATION = {PEOPLE: "People", AUDIT: "Audit log"}
+"""Plain pages for administrators, by their addresses."""
 OPEN_PATHS = (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK, "/health/live", "/health/ready", "/metrics")
 """What answers people who are not known; /metrics asks for its role itself."""
 
@@ -236,11 +238,6 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
         return response
 
-    def pages_of(user: User) -> dict[str, str]:
-        if accounts is None or user.network:
-            return {}
-        return {"Your account": SETTINGS} | ({"People": PEOPLE} if Role.ADMINISTRATOR in user.roles else {})
-
     @router.get("/account")
     def account(user: CurrentUser) -> Response:
         if user is None:
@@ -250,7 +247,8 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             "roles": sorted(user.roles),
             "signed_in": user.signed_in,
             "may_sign_in": accounts is not None and not authenticator.is_local,
-            "pages": pages_of(user),
+            "settings": SETTINGS if user.signed_in else None,
+            "people": PEOPLE if user.signed_in and Role.ADMINISTRATOR in user.roles else None,
         }
         return JSONResponse(account, headers=NO_STORE)
 

@@ -5,6 +5,7 @@ Every route and handler of a page asks `Authenticator.require` as well.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import gradio as gr
@@ -16,8 +17,8 @@ from app.auth.users import Authenticator, Role
 from app.ui.templates import macros
 
 
-class Page(Protocol):
-    """One page: a name in the navigation bar, an address, and what is on it."""
+class PageAddress(Protocol):
+    """What the gate needs to know of a page."""
 
     title: str
     """Its name in the navigation bar."""
@@ -25,6 +26,19 @@ class Page(Protocol):
     """Its address: "/" for the first page, else one word such as "/annotate"."""
     role: Role
     """What a person must hold to see it."""
+
+
+@dataclass(slots=True)
+class PlainPage:
+    """A page without Gradio, which a route of its own answers."""
+
+    title: str
+    path: str
+    role: Role
+
+
+class Page(PageAddress, Protocol):
+    """One page: a name in the navigation bar, an address, and what is on it."""
 
     def routes(self) -> APIRouter | None:
         """The page's own JSON routes, below `<path>/api`; each asks for its role."""
@@ -38,7 +52,7 @@ class Page(Protocol):
 class RoleRequired:
     """ASGI middleware: a page that the user may not see is answered with a card."""
 
-    def __init__(self, app: ASGIApp, *, pages: Sequence[Page], authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, *, pages: Sequence[PageAddress], authenticator: Authenticator) -> None:
         self.app, self.authenticator = app, authenticator
         self.pages = {page.path: page for page in pages}
 

@@ -55,6 +55,8 @@ def fill(store: Store, rows: list[Row]) -> None:
     store.next_query("ada", op_id=op(), answers_per_row=5)
     clip = Video(vid=rows[0].vid, sha256="0" * 64, path="/clips/a.mp4", size_bytes=1, modified_ns=2)
     store.save_videos([clip], op_id=op(), actor="lea")
+    store.link_identity("https://id.example", "0001", "ada", op_id=op(), actor="lea")
+    store.record_event("exported", actor="lea", detail={"dataset": "qvh"})
     store.record_snapshot(sha256="1" * 64, path="/snapshots/1", counts={"rows": 3}, actor="lea")
 
 

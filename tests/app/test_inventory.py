@@ -213,6 +213,11 @@ def test_a_page_is_not_shown_without_its_role(built: Built, role: Role) -> None:
     shown = {path.lstrip("/") for path, _, _ in blocks_of(built.app).pages}
     with built.as_(role) as client:
         assert client.get("/").status_code == 200, "everybody may ground"
+        for page in ("people", "audit"):
+            answer = client.get(f"/{page}")
+            is_administrator = role == Role.ADMINISTRATOR
+            assert (answer.status_code == 200) == is_administrator
+            assert ("needs the role administrator" in answer.text) != is_administrator
         for page in shown & set(PAGES):
             status = client.get(f"/{page}").status_code
             may = bool(GRANTS[role] & {PAGES[page], Role.ADMINISTRATOR})

@@ -325,8 +325,11 @@ def test_the_account_is_said(browser: TestClient) -> None:
         "roles": ["annotator", "visitor"],
         "signed_in": True,
         "may_sign_in": True,
-        "pages": {"Your account": "/account/settings"},
+        "settings": "/account/settings",
+        "people": None,
     }
+    sign_in(browser, "root")
+    assert browser.get("/account").json()["people"] == "/people"
 
 
 class TestVisitors:
