@@ -1,61 +1,23 @@
 """The audit log for administrators: a page with a filter, and all of it as CSV."""
 
-import csv
-import io
-import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from annotations.audit import ACTIONS, AuditEntry
+from annotations.audit import ACTIONS
 from app.auth.accounts import AccountService
+from app.auth.audit_rows import csv_text, detail_text
 from app.auth.forms import PAGE_HEADERS, page_response
 from app.http.dependencies import MAX_ID, Administrator
 from app.ui.templates import macros
 
 AUDIT = "/audit"
 PAGE_SIZE = 100
-COLUMNS = ("position", "at", "action", "actor", "person", "detail")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
 pages = macros("auth/people.html")
 
 Position = Annotated[int | None, Query(ge=1, le=MAX_ID)]
-
-
-def row_of(entry: AuditEntry) -> dict[str, Any]:
-    """An entry as JSON values, its time in UTC."""
-    at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).isoformat(timespec="seconds")
-    return {
-        "position": entry.position,
-        "at": at,
-        "action": entry.action,
-        "actor": entry.actor,
-        "person": entry.person,
-        "detail": dict(entry.detail),
-    }
-
-
-def detail_text(entry: AuditEntry) -> str:
-    """What else there is to know, as people read it: "dataset qvh, rows 3"."""
-    return ", ".join(f"{name} {value}" for name, value in entry.detail.items())
-
-
-def csv_text(entries: Iterable[AuditEntry]) -> str:
-    """Entries as CSV, the detail as JSON. No cell is a formula to a spreadsheet."""
-    lines = io.StringIO()
-    writer = csv.writer(lines)
-    writer.writerow(COLUMNS)
-    for entry in entries:
-        row = row_of(entry)
-        row["detail"] = json.dumps(row["detail"], ensure_ascii=False)
-        cells = ["" if row[name] is None else str(row[name]) for name in COLUMNS]
-        writer.writerow([f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell for cell in cells])
-    return lines.getvalue()
 
 
 def audit_routes(accounts: AccountService) -> APIRouter:

@@ -16,7 +16,6 @@ from annotations.records import Account
 from annotations.store import Store
 from app.auth.accounts import AccountService
 from app.auth.passwords import check_password, make_password
-from app.auth.people_data import erase_person, person_data
 from app.auth.sessions import Sessions
 from app.auth.sign_on import HEADER_ISSUER
 from app.home import Home, open_home
@@ -240,6 +239,8 @@ def export_person(
     Account, identities, sessions, corrections, verdicts, what they were lent, their operations, and their part of the
     audit log. No password and no other person's name is in it.
     """
+    from app.auth.people_data import person_data
+
     service, store, _ = _parts(context, home, database)
     data = person_data(service, store, name)
     try:
@@ -271,6 +272,8 @@ def erase(
     Account, password, identities and sessions go. Not reached are backups, snapshots and exports that were made before
     (those in the home are listed), notes in which somebody wrote the name, and files that were imported.
     """
+    from app.auth.people_data import erase_person
+
     service, store, tempo_home = _parts(context, home, database)
     erasure = erase_person(service, store, tempo_home, name, actor=actor(), dry_run=dry_run)
     lines = [f"{name} would be erased:" if dry_run else f"{name} is erased, and {erasure.pseudonym} now."]

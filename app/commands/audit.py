@@ -8,7 +8,7 @@ import typer
 from annotations.audit import ACTIONS
 from annotations.records import check_choice
 from annotations.store import Store
-from app.auth.audit_pages import csv_text, detail_text, row_of
+from app.auth.audit_rows import csv_text, detail_text, row_of
 from app.commands.accounts import Database, HomeFolder
 from app.home import open_home
 from tempo_core import command_line
