@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from app.auth.users import SESSION_COOKIE, Authenticator
 from tests.app.auth.test_routes import browsing, sign_in
 from tests.app.markup import page_text
 from tests.app.people import PASSWORD, People
+from tests.app.studio import open_studio
 
 NEW = "another " + PASSWORD
 
@@ -175,3 +177,25 @@ def test_an_open_event_stream_ends_when_its_session_is_revoked(
         client.cookies.set(SESSION_COOKIE, token, domain="tempo.example")
         assert client.get("/stream").text == "data: before\n\n"
         assert client.get("/stream").status_code == 401
+
+
+def test_a_revoked_session_is_refused_by_gradios_routes_too(
+    people: People, authenticator: Authenticator, tmp_path: Path
+) -> None:
+    cookie = {"cookie": f"{SESSION_COOKIE}={people.token('ada')}"}
+    paths = (
+        "/",
+        "/annotate",
+        "/config",
+        "/gradio_api/info",
+        "/gradio_api/heartbeat/mine",
+        "/annotate/api/me",
+    )
+    with open_studio(
+        tmp_path, authenticator=authenticator, host="tempo.example", store=people.store
+    ) as studio:
+        assert {studio.request("GET", path, headers=cookie).status for path in paths} == {200}
+        people.accounts.revoke("ada", actor="root")
+        assert {studio.request("GET", path, headers=cookie).status for path in paths} == {401}
+        event = {**cookie, "content-type": "application/json"}
+        assert studio.request("POST", "/gradio_api/queue/join", b"{}", headers=event).status == 401
