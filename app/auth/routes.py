@@ -294,6 +294,8 @@ def add_sign_on_routes(
             token = await asyncio.to_thread(accounts.sign_in_by, identity, browser)
         except (SignOnFailed, WrongPassword) as error:
             response = form_page("/", error=error, status=403)
+        except StoreError as error:
+            response = form_page("/", error=user_message(error), status=503)
         else:
             end_session(request)
             response = RedirectResponse(next_path, status_code=303, headers=NO_STORE)

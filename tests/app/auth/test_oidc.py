@@ -14,6 +14,7 @@ from httpx import Response
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
+from annotations.errors import StoreError
 from app.auth import oidc
 from app.auth.oidc import KEYS_PAUSE_S, LEEWAY_S, PENDING_S, OidcProvider, groups_of
 from app.auth.sign_on import OidcSettings, SignOnSettings
@@ -326,6 +327,19 @@ def test_a_disabled_account_stays_out_and_that_is_logged(
     assert browser.get("/page").status_code == 401
     latest = people.store.audit_entries(limit=1)[0]
     assert (latest.action, latest.actor, latest.person) == ("sign-in refused", None, "grace")
+
+
+def test_a_store_that_is_away_is_said(
+    browser: TestClient, people: People, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreError("The database is away.")
+
+    monkeypatch.setattr(people.store, "record_event", away)
+    answer = go(browser, provider)
+    assert answer.status_code == 503
+    assert "The database is away." in page_text(answer.text)
+    assert SESSION_COOKIE not in browser.cookies
 
 
 def test_a_name_there_is_no_account_of_that_name_here(
