@@ -367,6 +367,7 @@ def snapshot(
 
     with open_store(database) as store:
         snapshot = take_snapshot(store, out or snapshots_folder(), actor=actor(), datasets=dataset or None)
+        store.record_event("exported", actor=actor(), detail={"snapshot": snapshot.sha256[:16]})
     answer = {"folder": str(snapshot.folder), "sha256": snapshot.sha256, "counts": dict(snapshot.counts)}
     counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items())
     show(answer, f"{snapshot.folder}\nsha256 {snapshot.sha256}\n{counts}", as_json=as_json, pretty=True)

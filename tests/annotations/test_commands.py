@@ -71,6 +71,9 @@ def test_a_working_day(rows: Path, home: Path, tmp_path: Path, capsys: pytest.Ca
         capsys, "export", "--format", "qvhighlights", "--out", out, "--snapshot", snapshot["folder"]
     )
     assert exported["snapshot"] == snapshot["sha256"]
+    with Store(home / "cqvh.sqlite3") as store:
+        logged = [(entry.action, dict(entry.detail)) for entry in store.audit_entries()]
+    assert logged == [("exported", {"snapshot": str(snapshot["sha256"])[:16]})]
     written = [json.loads(line) for line in (out / "highlight_val_corrected.jsonl").read_text().split("\n")]
     assert [row["relevant_windows"] for row in written] == [[[0, 8]], [[10, 20]]]
     manifest = json.loads((out / "MANIFEST.json").read_text())
