@@ -140,7 +140,9 @@ def _redact_operations(connection: Connection, name: str, pseudonym: str, erased
         request_sha256 = request_of[row["op_id"]] if is_own_answer else digest(["erased", row["op_id"]])
         redacted.append({**row, "actor": pseudonym, "result": result, "request_sha256": request_sha256})
     if redacted:
-        changes = {key: bindparam(f"new_{key}") for key in ("actor", "result", "request_sha256")}
+        changes: dict[str, Any] = {
+            key: bindparam(f"new_{key}") for key in ("actor", "result", "request_sha256")
+        }
         statement = update(operation).where(operation.c.op_id == bindparam("own_id")).values(changes)
         values = [{"own_id": row["op_id"], **{f"new_{key}": row[key] for key in changes}} for row in redacted]
         connection.execute(statement, values)

@@ -82,7 +82,7 @@ def open_workplace(folder: Path, *, rows: int) -> Iterator[Workplace]:
             draw=light_draw,
             ground=fake_ground,
         )
-        workplace = Workplace(app, store, accounts.issue_key("ada"))
+        workplace = Workplace(app, store, accounts.issue_key("ada", actor="test"))
         with asyncio.Runner() as runner:
             for query_id in range(1, 1 + CLIPS):
                 path = f"/annotate/api/queries/{query_id}/look"
