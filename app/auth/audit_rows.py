@@ -28,8 +28,8 @@ def row_of(entry: AuditEntry) -> dict[str, Any]:
 
 
 def detail_text(entry: AuditEntry) -> str:
-    """What else there is to know, as people read it: "dataset qvh, rows 3"."""
-    return ", ".join(f"{name} {value}" for name, value in entry.detail.items())
+    """What else there is to know, as people read it: "dataset qvh, rows 3". Times in milliseconds are for programs."""
+    return ", ".join(f"{name} {value}" for name, value in entry.detail.items() if not name.endswith("_ms"))
 
 
 def csv_text(entries: Iterable[AuditEntry]) -> str:

@@ -234,7 +234,11 @@ class PromotionWatch:
             return  # a damaged file is said on the page; its history is lost
         for line in history:
             if line["at_ms"] > logged_ms:
-                detail = {"adapter": line["name"] or "none", "base": line["base"], "at_ms": line["at_ms"]}
+                detail = {
+                    "adapter": line["name"] or "none",
+                    "base": line["base"][:12],
+                    "at_ms": line["at_ms"],
+                }
                 self._store.record_event(LOGGED_AS[line["action"]], actor=line["by"], detail=detail)
 
     def _read(self) -> bytes:
