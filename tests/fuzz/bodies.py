@@ -19,6 +19,7 @@ from annotations.store import Store
 from app.annotate.sample_project import SampleProject
 from app.auth.users import Authenticator
 from app.http.gradio_gate import OPEN_ROUTES
+from tests.app.people import People
 from tests.app.studio import Studio, open_studio
 from tests.app.test_inventory import flat
 from tests.fuzz.campaign import Case, Fault
@@ -51,6 +52,10 @@ FORM = (
 FORMS = {
     "/sign-in": ("application/x-www-form-urlencoded", b"name=ada&password=secret&next=%2F"),
     "/sign-out": ("application/x-www-form-urlencoded", b""),
+    "/account/password": ("application/x-www-form-urlencoded", b"present=secret&new=x&again=x"),
+    "/account/sign-out": ("application/x-www-form-urlencoded", b"session=0123456789abcdef"),
+    "/people/{name}/password": ("application/x-www-form-urlencoded", b""),
+    "/people/{name}/sign-out": ("application/x-www-form-urlencoded", b"session=0123456789abcdef"),
     "/gradio_api/upload": (f"multipart/form-data; boundary={BOUNDARY}", FORM),
 }
 """Bodies that are no JSON: content type and bytes, by path."""
@@ -106,6 +111,7 @@ VALUES_OF: dict[str, tuple[str, ...]] = {
     "page": ("annotate", "data", "models"),
     "level": ("1",),
     "number": ("0",),
+    "name": ("local", "x"),
 }
 """Values that stand in a path as they should."""
 ODD = (
@@ -160,6 +166,13 @@ def routes_of(studio: Studio) -> list[tuple[str, str]]:
     return sorted(own | mounted | set(OPEN_ROUTES))
 
 
+def single_account(store: Store) -> Authenticator:
+    """This machine's single account, which may do everything."""
+    people = People(store=store)
+    people.accounts.add_first()
+    return Authenticator(anonymous=False, accounts=people.accounts)
+
+
 @contextmanager
 def body_case(folder: Path) -> Iterator[Case]:
     """A case sends one request to an app whose home is in `folder`."""
@@ -176,9 +189,7 @@ def body_case(folder: Path) -> Iterator[Case]:
     with (
         Store(home / "cqvh.sqlite3") as store,
         mock.patch.object(SampleProject, "_make", return_value=None),  # clips that nobody waits for
-        open_studio(
-            home, authenticator=Authenticator(anonymous=False), host="127.0.0.1", store=store
-        ) as studio,
+        open_studio(home, authenticator=single_account(store), host="127.0.0.1", store=store) as studio,
     ):
         store.import_rows(rows, dataset="d", op_id="rows")
         routes = routes_of(studio)

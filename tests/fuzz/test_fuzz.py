@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from annotations.store import Store
-from app.auth.users import Authenticator
 from tempo_core.video import demuxer_for
 from tests.app.studio import open_studio
 from tests.fuzz import campaign
 from tests.fuzz.__main__ import Campaign, open_campaign
-from tests.fuzz.bodies import BODIES, FORMS, routes_of
+from tests.fuzz.bodies import BODIES, FORMS, routes_of, single_account
 from tests.fuzz.campaign import Fault, Tally
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seed_videos import KINDS, write_seeds
@@ -60,9 +59,7 @@ def test_there_is_a_seed_for_every_container(tmp_path: Path) -> None:
 def test_there_is_a_body_for_every_route_that_takes_one(tmp_path: Path) -> None:
     with (
         Store(tmp_path / "cqvh.sqlite3") as store,
-        open_studio(
-            tmp_path, authenticator=Authenticator(anonymous=False), host="127.0.0.1", store=store
-        ) as studio,
+        open_studio(tmp_path, authenticator=single_account(store), host="127.0.0.1", store=store) as studio,
     ):
         posts = {path.rstrip("/") for method, path in routes_of(studio) if method == "POST"}
     assert posts == {*BODIES, *FORMS}
