@@ -24,7 +24,7 @@ def pins(*names: str) -> dict[str, str]:
 def test_the_locks_hold_every_pin_but_torch_and_nothing_else() -> None:
     wanted = pins("requirements.txt", "requirements-dev.txt", "constraints.txt")
     del wanted["torch"]
-    assert pins("requirements.lock", "requirements-dev.lock") == wanted
+    assert pins("requirements.lock", "requirements-dev.lock") == wanted, "run `python -m scripts.lock`"
     assert pins("requirements.txt").items() - pins("requirements.lock").items() == {
         ("torch", pins("requirements.txt")["torch"])
     }
