@@ -14,7 +14,7 @@ from app.auth.users import Role
 from app.home import Home
 from tempo_core.checkpoint import PROMOTED
 from tempo_core.errors import InputError
-from train.checkpoints import read_json, write_json
+from train.checkpoints import exclusive_lock, read_json, write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +67,9 @@ def erase_person(
     if not dry_run:
         service.sessions.end_all(name)
         store.erase_person(name, pseudonym, op_id=str(uuid4()), actor=actor)
-        for path in files:
-            write_json(path, _renamed(read_json(path), name, pseudonym))
+        with exclusive_lock(home.adapters, wait=True):  # nobody promotes meanwhile
+            for path in files:
+                write_json(path, _renamed(read_json(path), name, pseudonym))
     return Erasure(
         pseudonym=pseudonym,
         rows=rows,

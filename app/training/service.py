@@ -207,22 +207,24 @@ class PromotionWatch:
         """What was promoted while no app ran is logged at once, where there is a store."""
         self._registry, self._file = Registry(adapters), adapters / PROMOTED
         self._reload, self._store = reload, store
-        self._content = self._read()
+        self._content, self._is_logged = self._read(), False
         self._log()
 
     def look(self) -> bool:
         """Reload the engine if what is promoted has changed since the last look."""
         content = self._read()
-        if content == self._content:
-            return False
-        self._content = content
-        self._reload()
-        self._log()
-        return True
+        has_changed = content != self._content
+        if has_changed:
+            self._content, self._is_logged = content, False
+            self._reload()
+        if not self._is_logged:  # the store may have been away at the look before
+            self._log()
+        return has_changed
 
     def _log(self) -> None:
         """Bring the audit log up to the registry's history, which says when each of its lines was written."""
         if self._store is None:
+            self._is_logged = True
             return
         logged_ms = 0
         for action in LOGGED_AS.values():
@@ -240,6 +242,7 @@ class PromotionWatch:
                     "at_ms": line["at_ms"],
                 }
                 self._store.record_event(LOGGED_AS[line["action"]], actor=line["by"], detail=detail)
+        self._is_logged = True
 
     def _read(self) -> bytes:
         try:

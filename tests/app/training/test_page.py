@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from annotations.errors import StoreError
 from annotations.records import Edit, EditedMoment, Video
 from annotations.rows import Row
 from annotations.store import Store
@@ -228,14 +229,23 @@ def test_a_promotion_by_another_process_is_noticed(tmp_path: Path) -> None:
     assert loads == [1]
 
 
-def test_promotions_by_any_process_are_logged_once_and_by_whom(tmp_path: Path) -> None:
+def test_promotions_by_any_process_are_logged_once_and_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreError("The database is away.")
+
     registry, store = Registry(tmp_path), Store(":memory:")
     name = registry.add(peft_files(tmp_path / "made", 1.0), lineage()).name
     registry.promote(name, by="ada")  # while no app runs
     PromotionWatch(tmp_path, lambda: None, store)
     watch = PromotionWatch(tmp_path, lambda: None, store)
     registry.rollback(lineage().base_fingerprint, by="bo")
-    watch.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_event", away)
+        with pytest.raises(StoreError):
+            watch.look()
+    assert not watch.look(), "the engine is reloaded once, and the log catches up"
     logged = [(entry.action, entry.actor, entry.detail["adapter"]) for entry in store.audit_entries()]
     assert logged == [("rolled back", "bo", "none"), ("promoted", "ada", name)]
     store.close()
