@@ -1,4 +1,7 @@
-"""Job queues: heavy work off the event loop, one job at a time, in order, with a limit and a place in the queue.
+"""Job queues: heavy work off the event loop, one job at a time, with a limit, a place in the queue and a wait.
+
+People with an account and anonymous visitors take turns, and so do those of each kind: somebody's second job waits
+until everybody's first has begun. Whoever has an account waits for one job of a visitor's at most.
 
 Jobs live in this process, and a job that nobody follows any more is cancelled.
 """
@@ -6,9 +9,12 @@ Jobs live in this process, and a job that nobody follows any more is cancelled.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
+from operator import attrgetter
 from typing import Any
 
 from tempo_core.errors import Cancelled, InputError, TempoError
@@ -32,6 +38,8 @@ class Progress:
     """Of the stage, 0 to 1."""
     position: int = 0
     """How many jobs are before this one; 0 when it runs."""
+    wait_s: float | None = None
+    """Seconds until it begins, by what the last jobs took; None before one has ended."""
 
 
 class Job:
@@ -44,6 +52,14 @@ class Job:
         self.cancel = cancel or threading.Event()
         self.progress = Progress(stage="queued")
         self.future: Future[Any] = Future()
+        self.work: Callable[[Job], Any] | None = None
+        self.turn = 0
+        """Jobs of one share have different turns, those of different shares may have the same."""
+
+    @property
+    def share(self) -> str:
+        """Whose turn it is: a person's, or that of all visitors of one network."""
+        return self.network or self.owner
 
     def report(self, stage: str, fraction: float = 0.0) -> None:
         """Say where the work stands; called from the queue's thread."""
@@ -56,6 +72,13 @@ class JobQueue:
     def __init__(self, name: str, *, limit: int = 16, per_owner: int = 4) -> None:
         self.name, self.limit, self.per_owner = name, limit, per_owner
         self._jobs: list[Job] = []
+        """In the order in which they came; the one that runs is among them."""
+        self._running: Job | None = None
+        self._ran_visitor = True
+        """Whether the job that began last is a visitor's; at first it is a person's turn."""
+        self._turns = {False: 0, True: 0}
+        """The turn of the job that began last, of people and of visitors."""
+        self._mean_s: float | None = None
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tempo-{name}")
 
@@ -80,7 +103,7 @@ class JobQueue:
             if len(self._jobs) >= self.limit or (network and len(visitors) >= max(1, self.limit // 2)):
                 raise Busy(
                     f"{len(self._jobs)} questions are already waiting, which is the limit. "
-                    "Try again in a minute."
+                    f"Try again in {self._wait_text(len(self._jobs))}."
                 )
             if sum(other.owner == owner for other in self._jobs) >= self.per_owner:
                 raise Busy(
@@ -89,10 +112,12 @@ class JobQueue:
             if network and sum(other.network == network for other in visitors) >= 2 * self.per_owner:
                 raise Busy(
                     f"{2 * self.per_owner} questions from your address are waiting, which is the limit without an "
-                    "account. Try again in a minute."
+                    f"account. Try again in {self._wait_text(2 * self.per_owner)}."
                 )
+            own_turns = [other.turn for other in self._jobs if other.share == job.share]
+            job.work, job.turn = work, max([self._turns[bool(network)], *(turn + 1 for turn in own_turns)])
             self._jobs.append(job)
-            job.future = self._pool.submit(self._run, job, work)
+            self._begin_next()
         return job
 
     def submit_in_turn(self, owner: str, works: Mapping[str, Callable[[Job], None]]) -> None:
@@ -118,13 +143,48 @@ class JobQueue:
         except Busy:
             logger.info("the queue is full; %s and %s more are not made in advance", name, len(rest))
 
-    def _run(self, job: Job, work: Callable[[Job], Any]) -> Any:
+    def _begin_next(self) -> None:
+        """Begin the job whose turn it is, if one waits and none runs; the lock is held."""
+        if self._running is None:
+            for job in self._in_turn():
+                if job.future.set_running_or_notify_cancel():
+                    self._running, self._ran_visitor = job, bool(job.network)
+                    self._turns[self._ran_visitor] = job.turn
+                    self._pool.submit(self._run, job)
+                    return
+
+    def _run(self, job: Job) -> None:
+        begun_s, result, failure = time.monotonic(), None, None
         try:
             if job.cancel.is_set():
                 raise Cancelled("Cancelled before it began.")
-            return work(job)
-        finally:
-            self._forget(job)
+            assert job.work is not None
+            result = job.work(job)
+        except BaseException as error:  # whoever waits for the job gets it
+            failure = error
+        with self._lock:
+            if failure is None:
+                took_s = time.monotonic() - begun_s
+                self._mean_s = took_s if self._mean_s is None else 0.7 * self._mean_s + 0.3 * took_s
+            self._running = None
+            self._jobs.remove(job)
+            self._begin_next()
+        if failure is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(failure)
+
+    def _in_turn(self) -> list[Job]:
+        """The waiting jobs in the order in which they will run; the lock is held."""
+        waiting = [job for job in self._jobs if job is not self._running and not job.future.cancelled()]
+        waiting.sort(key=attrgetter("turn"))  # stable: of the same turn, who came first is first
+        people, visitors = ([job for job in waiting if bool(job.network) is lane] for lane in (False, True))
+        lanes = (people, visitors) if self._ran_visitor else (visitors, people)
+        return [job for pair in zip_longest(*lanes) for job in pair if job is not None]
+
+    def _wait_text(self, num_jobs: int) -> str:
+        """How long so many jobs take, in words."""
+        return "a minute" if self._mean_s is None else seconds_text(num_jobs * self._mean_s)
 
     def _forget(self, job: Job) -> None:
         with self._lock:
@@ -139,12 +199,23 @@ class JobQueue:
     def position(self, job: Job) -> int:
         """How many jobs are before this one."""
         with self._lock:
-            return self._jobs.index(job) if job in self._jobs else 0
+            return self._position(job)
+
+    def _position(self, job: Job) -> int:
+        waiting = self._in_turn()
+        return waiting.index(job) + (self._running is not None) if job in waiting else 0
+
+    def place(self, job: Job) -> Progress:
+        """Where a waiting job stands."""
+        with self._lock:
+            position = self._position(job)
+            wait_s = None if self._mean_s is None or not position else position * self._mean_s
+        return Progress(stage="queued", position=position, wait_s=wait_s)
 
     def first(self) -> Job | None:
         """The job that runs, or is the next to run."""
         with self._lock:
-            return self._jobs[0] if self._jobs else None
+            return self._running or next(iter(self._in_turn()), None)
 
     async def follow(self, job: Job) -> AsyncIterator[Progress]:
         """Each change of the job's progress until it is done. Leaving early cancels the job."""
@@ -153,7 +224,7 @@ class JobQueue:
             while not job.future.done():
                 now = job.progress
                 if now.stage == "queued":
-                    now = Progress(stage="queued", position=self.position(job))
+                    now = self.place(job)
                     self._drop_if_cancelled(job)
                 if now != last:
                     yield now
@@ -174,7 +245,14 @@ class JobQueue:
         with self._lock:
             for job in self._jobs:
                 job.cancel.set()
+                job.future.cancel()  # of those that wait
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def seconds_text(seconds: float) -> str:
+    """A wait in words: "5 seconds", "2 minutes"."""
+    count, unit = (max(1, round(seconds)), "second") if seconds < 90 else (round(seconds / 60), "minute")
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 class JobQueues:

@@ -27,7 +27,7 @@ from app.ground.service import GroundingService, Outcome, Question, Settings
 from app.http.dependencies import Visitor, read_body
 from app.http.errors import NO_STORE, BadBody, NoSuchFile, openai_error, openai_error_response, sentence_of
 from app.http.json_values import parse_json
-from app.job_queue import Busy, Progress
+from app.job_queue import Busy, Progress, seconds_text
 from app.media.uploads import Uploads
 from tempo_core.errors import TempoError
 from tempo_core.picture_clip import clip_of_pictures
@@ -224,7 +224,11 @@ async def _events(
             step = first
             while True:
                 if isinstance(step, Progress):
-                    yield f": {step.stage} {step.fraction:.0%}\n\n"
+                    wait = "" if step.wait_s is None else f", about {seconds_text(step.wait_s)}"
+                    place = (
+                        f"{step.position} before this one{wait}" if step.position else f"{step.fraction:.0%}"
+                    )
+                    yield f": {step.stage} {place}\n\n"
                 elif isinstance(step, Outcome):
                     model = str(step.answer.model_id)
                     yield chunk({"role": "assistant", "content": ""}, model)

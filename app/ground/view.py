@@ -9,7 +9,7 @@ from annotations.proposers import model_name
 from app.ground.answers import StoredAnswer
 from app.ground.engines import EngineStatus, Knowledge
 from app.ground.service import STAGES, ModelFailure, Outcome
-from app.job_queue import Progress
+from app.job_queue import Progress, seconds_text
 from app.ui.templates import macros
 from app.ui.templates import status_html as line_html
 from tempo_core.calibration import Band, band_of
@@ -90,7 +90,8 @@ def progress_line(progress: Progress) -> str:
         if progress.position == 0:
             return "Starting."
         questions = "1 question is" if progress.position == 1 else f"{progress.position} questions are"
-        return f"Waiting: {questions} before yours."
+        wait = "" if progress.wait_s is None else f", about {seconds_text(progress.wait_s)}"
+        return f"Waiting: {questions} before yours{wait}."
     return {
         "loading": "Waiting for the model, which is loading; then the question is answered.",
         "preparing": "Checking the clip; one that browsers cannot play gets a normal copy first.",

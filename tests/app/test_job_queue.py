@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.job_queue import Busy, Job, JobQueue, JobQueues, Progress, result_of
+from app.job_queue import Busy, Job, JobQueue, JobQueues, Progress, result_of, seconds_text
 from tempo_core.errors import Cancelled
 
 
@@ -166,3 +166,63 @@ def test_an_annotators_clip_waits_for_no_visitors() -> None:
     finally:
         gate.set()
         queues.close()
+
+
+def test_people_and_visitors_take_turns_and_nobodys_second_job_goes_before_anothers_first() -> None:
+    job_queue, gate, order = JobQueue("test"), threading.Event(), list[str]()
+    began = threading.Event()
+
+    def first(job: Job) -> None:
+        began.set()
+        gate.wait(300)
+
+    def submit(name: str, owner: str, network: str = "") -> Job:
+        return job_queue.submit(owner, lambda job: order.append(name), network=network)
+
+    try:
+        job_queue.submit("ada", first)
+        began.wait(300)
+        jobs = [submit(f"a{number}", "eve", "192.0.2.1") for number in range(3)]
+        jobs += [submit("b0", "mallory", "192.0.2.2"), submit("bob 0", "bob"), submit("bob 1", "bob")]
+        jobs.append(submit("cyd", "cyd"))
+        positions = {job_queue.position(job) for job in jobs}
+        last = job_queue.position(jobs[2])
+        gate.set()
+        for job in jobs:
+            job.future.result(300)
+        assert order == ["a0", "bob 0", "b0", "cyd", "a1", "bob 1", "a2"]
+        assert (positions, last) == ({1, 2, 3, 4, 5, 6, 7}, 7)
+    finally:
+        gate.set()
+        job_queue.close()
+
+
+def test_the_wait_is_told_once_a_job_has_shown_how_long_one_takes() -> None:
+    job_queue, gate = JobQueue("test", limit=2), threading.Event()
+    try:
+        job_queue.submit("ada", lambda job: None).future.result(300)
+        job_queue.submit("bob", lambda job: gate.wait(300))
+        waiting = job_queue.submit("cyd", lambda job: None)
+        assert job_queue.place(waiting).wait_s is not None
+        with pytest.raises(Busy, match="Try again in 1 second"):
+            job_queue.submit("dan", lambda job: None)
+    finally:
+        gate.set()
+        job_queue.close()
+
+
+def test_closing_ends_whoever_waits() -> None:
+    job_queue, gate = JobQueue("test"), threading.Event()
+    job_queue.submit("ada", lambda job: gate.wait(300))
+    waiting = job_queue.submit("bob", lambda job: None)
+    job_queue.close()
+    gate.set()
+    with pytest.raises(Cancelled):
+        result_of(waiting)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 second"), (20.4, "20 seconds"), (89, "89 seconds"), (95, "2 minutes")]
+)
+def test_a_wait_in_words(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text

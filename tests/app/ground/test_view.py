@@ -116,6 +116,8 @@ def test_numbers_and_lines_read_well() -> None:
     assert [percent(value) for value in (0.004, 0.5, 0.995, 1)] == ["0.4 %", "50 %", "99.5 %", "100 %"]
     assert progress_line(Progress(stage="queued", position=1)) == "Waiting: 1 question is before yours."
     assert progress_line(Progress(stage="queued", position=2)) == "Waiting: 2 questions are before yours."
+    timed = Progress(stage="queued", position=2, wait_s=19.6)
+    assert progress_line(timed) == "Waiting: 2 questions are before yours, about 20 seconds."
     assert done_line(outcome()) == "2 moments found. Answered in 1.3 s."
     assert done_line(outcome(), answered_s=0.4) == "2 moments found. Answered in 0.4 s."
     for confidence, words in ((0.6, "1 moment found."), (0.3, "may be right."), (0.05, "little behind it.")):
