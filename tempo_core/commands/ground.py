@@ -1,6 +1,8 @@
 """`python -m tempo_core ground`: when does this happen? Moments or a refusal, for one video and one query."""
 
-from typing import TYPE_CHECKING, Annotated
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +12,7 @@ from tempo_core.errors import InputError
 
 if TYPE_CHECKING:
     from tempo_core.engine import Answer, VideoContext
+    from tempo_core.library.contexts import ContextFiles
 
 
 def ground(
@@ -30,7 +33,11 @@ def ground(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find every moment of a video that matches a query, or say that none does."""
+    """Find every moment of a video that matches a query, or say that none does.
+
+    Where TEMPO_HOME has a library (`index`), the encoded clip is kept there, and the next question begins with the
+    answer.
+    """
     if dry_run:  # the checkpoint may be a published model's bare name
         from tempo_core.backend import is_address
         from tempo_core.loading import pick_device
@@ -57,16 +64,18 @@ def ground(
     loaded_engine = options.open_engine(
         checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint
     )
+    settings: dict[str, Any] = {"fps": fps, "token_budget": token_budget, "allocator": allocator}
+    contexts, key = stored_contexts(loaded_engine, Path(video), settings)
+    context = None if contexts is None else contexts.load(key, loaded_engine)
     try:
-        answer, context = engine.ground(
-            loaded_engine,
-            video,
-            query,
-            fps=fps,
-            token_budget=token_budget,
-            allocator=allocator,
-            on_progress=progress_line,
-        )
+        if context is not None:
+            answer = loaded_engine.ask(context, query)
+        else:
+            answer, context = engine.ground(
+                loaded_engine, video, query, **settings, on_progress=progress_line
+            )
+            if contexts is not None:
+                contexts.save(key, context)
     finally:
         progress_line.clear()
     frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
@@ -83,6 +92,20 @@ def ground(
         "protocol": protocol_data,
     }
     show(data, describe(answer, context), as_json=as_json)
+
+
+def stored_contexts(engine: Any, video: Path, settings: dict[str, Any]) -> tuple["ContextFiles | None", str]:
+    """The library's encoded clips and the key of this one; None where there is no library, or for an endpoint."""
+    from tempo_core.engine import Engine
+    from tempo_core.library.contexts import ContextFiles, EncodingSettings, context_key
+    from tempo_core.library.index import CONTEXTS, library_folder
+
+    folder = library_folder() / CONTEXTS
+    if not folder.is_dir() or not isinstance(engine, Engine):
+        return None, ""
+    with video.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return ContextFiles(folder), context_key(engine, sha256, EncodingSettings(**settings))
 
 
 def describe(answer: "Answer", context: "VideoContext") -> str:

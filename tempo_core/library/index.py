@@ -39,6 +39,8 @@ from tempo_core.library.contexts import (
 )
 from tempo_core.video import SampledVideo
 
+CONTEXTS = "contexts"
+"""The folder of encoded clips beside the index."""
 TILE_HEIGHT_PX = 96
 MAX_TILES = 16
 """Pictures of a clip's sheet, evenly spaced."""
@@ -122,7 +124,7 @@ class ClipIndex:
     def __init__(self, home: Path, *, max_bytes: int = DEFAULT_BYTES) -> None:
         """`home` is made where it is missing. `max_bytes` bounds the encoded clips. Raises InputError."""
         self.home = home
-        self.contexts = ContextFiles(home / "contexts", max_bytes=max_bytes)
+        self.contexts = ContextFiles(home / CONTEXTS, max_bytes=max_bytes)
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:

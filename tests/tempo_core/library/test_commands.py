@@ -39,6 +39,32 @@ def test_a_folder_is_indexed_asked_and_written_down(
     assert "of 2 clips" in capsys.readouterr().out
 
 
+def test_ground_answers_from_the_library_where_there_is_one(
+    checkpoint: Path,
+    two_clips: Path,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = ["--checkpoint", str(checkpoint), "--no-four-bit", "--json"]
+
+    def ground(clip: str, *more: str) -> dict[str, Any]:
+        assert main(["ground", str(two_clips / clip), "a red circle", *model, *more]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        del answer["timings"]
+        return answer
+
+    fresh = ground("a.mp4")
+    assert not home.exists()  # no library, and none is made
+    assert main(["index", str(two_clips), *model]) == 0
+    capsys.readouterr()
+    budgeted = ground("a.mp4", "--token-budget", "100")
+    assert len(list((home / "library" / "contexts").iterdir())) == 3
+    monkeypatch.setattr("tempo_core.engine.encode_file", None)  # nothing is encoded from here on
+    assert ground("a.mp4") == fresh
+    assert ground("a.mp4", "--token-budget", "100") == budgeted
+
+
 def test_words_that_nobody_taught_are_said_before_a_clip_is_looked_at(
     two_clips: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
