@@ -61,7 +61,7 @@ def ground(
     clean_query(query)
     probe(video)  # what is wrong with the clip is said before a model is loaded
     progress_line = ProgressLine()
-    loaded_engine = options.open_engine(
+    loaded_engine: Any = options.open_engine(
         checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint
     )
     settings: dict[str, Any] = {"fps": fps, "token_budget": token_budget, "allocator": allocator}
