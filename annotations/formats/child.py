@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from annotations import formats
+from annotations.formats.charades_sta import durations_path
 from annotations.formats.fields import Mending
 from annotations.formats.files import sha256_of, write_rejects
 from annotations.formats.options import Contents, Omission, ReadLimits, ReadOptions, ReadResult, RowsRejected
@@ -71,8 +72,7 @@ def read_in_child(
     }
     job = {
         "path": str(path.absolute()),
-        # Readers look for neighbours: durations beside a Charades-STA file.
-        "readable": [str(path.absolute() if path.is_dir() else path.absolute().parent)],
+        "readable": [str(file) for file in (path.absolute(), durations_path(path.absolute()))],
         "format": format,
         "options": {**values, "max_items": limits.max_items},
         "mend": options.mending is not None,

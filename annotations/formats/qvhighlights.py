@@ -66,26 +66,29 @@ def _read_folder(folder: Path, options: ReadOptions) -> Iterator[Row | Problem]:
     changes: dict[tuple[str, bool], dict[str, Any]] = {}
     for _, kind, file in files:
         if kind == "diff":
-            for line in file.read_text("utf-8").splitlines():
-                change = fields.mapping(json.loads(line), file.name)
-                changes[fields.qid(fields.required(change, "qid"))] = change
+            for change in read_lines(file, lambda values, raw, origin: _change(values)):
+                if isinstance(change, Problem):
+                    yield change
+                else:
+                    changes[change[0]] = change[1]
     for split, kind, file in files:
         if kind not in ("raw", "no_moment", "unlabelled"):
             continue
         for row in read(file, replace(options, split=options.split or fields.split(split))):
             row_change = changes.get((row.qid, row.qid_is_int)) if isinstance(row, Row) else None
-            if isinstance(row, Row) and row_change is not None:
-                old = row_change["old"]
-                row = replace(
-                    row,
-                    original_windows=None if old is None else fields.windows(old, "old"),
-                    verdict=fields.verdict(row_change["verdict"]),
-                    reason=row_change["reason"],
-                    mean_tiou=row_change["mean_tiou"],
-                    alpha_clip=row_change["alpha_clip"],
-                    row_rev=row_change["row_rev"],
-                )
-            yield row
+            yield replace(row, **row_change) if isinstance(row, Row) and row_change is not None else row
+
+
+def _change(values: dict[str, Any]) -> tuple[tuple[str, bool], dict[str, Any]]:
+    """A line of the differences: which row, and what of it. Raises FieldError."""
+    return fields.qid(fields.required(values, "qid")), {
+        "original_windows": fields.optional(values, "old", fields.windows),
+        "verdict": fields.verdict(fields.required(values, "verdict")),
+        "reason": fields.optional(values, "reason", fields.text),
+        "mean_tiou": fields.optional(values, "mean_tiou", fields.number),
+        "alpha_clip": fields.optional(values, "alpha_clip", fields.number),
+        "row_rev": fields.optional(values, "row_rev", fields.whole),
+    }
 
 
 def check(row: Row, path: Path, options: ExportOptions) -> None:

@@ -62,6 +62,14 @@ def test_a_child_reads_what_the_reader_reads(tmp_path: Path, format: str) -> Non
     )
 
 
+def test_a_neighbour_that_the_format_names_is_read_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text("v 0 4##a\n")
+    (tmp_path / "rows.durations.json").write_text('{"v": 60}')
+    (row,) = read_in_child(path, limits=LIMITS).rows
+    assert row.duration_s == 60
+
+
 def test_problems_repairs_and_rejects_come_back(tmp_path: Path) -> None:
     path = tmp_path / "rows_val.jsonl"
     lines = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annotations.exporting import majority
-from annotations.formats import ExportOptions, RowsRejected, read, write
+from annotations.formats import ExportOptions, ReadOptions, RowsRejected, read, write
 from annotations.rows import AnnotatorVersion, Row
 from tempo_core.errors import InputError
 from tempo_core.metrics import evaluate_files
@@ -302,3 +302,24 @@ def _identity(row: Row) -> Row:
         annotator="model", source="model", windows=windows, scores=tuple(1.0 for _ in windows), saliency=clips
     )
     return Row(qid=row.qid, qid_is_int=True, query=row.query, vid=row.vid, annotations=(version,))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"qid": 1',
+        '{"old": [[0, 2]]}',
+        '{"qid": 1, "old": [[0, 2]]}',
+        '{"qid": 1, "old": 5, "verdict": "moments"}',
+        '{"qid": 1, "old": null, "verdict": "perhaps"}',
+        '{"qid": 1, "old": null, "verdict": "moments", "row_rev": "x"}',
+        '{"qid": 1, "old": null, "verdict": "moments", "mean_tiou": []}',
+    ],
+)
+def test_a_line_of_the_differences_that_breaks_a_rule_is_named(tmp_path: Path, line: str) -> None:
+    row = {"qid": 1, "query": "q", "vid": "v", "duration": 10, "relevant_windows": [[0, 4]]}
+    (tmp_path / "highlight_val_raw.jsonl").write_text(json.dumps(row))
+    (tmp_path / "highlight_val_diff.jsonl").write_text(line)
+    result = read(tmp_path, options=ReadOptions(keep_going=True))
+    assert [(problem.file, problem.line) for problem in result.problems] == [("highlight_val_diff.jsonl", 1)]
+    assert [row.qid for row in result.rows] == ["1"]
