@@ -79,6 +79,7 @@ class JobQueue:
         self._turns = {False: 0, True: 0}
         """The turn of the job that began last, of people and of visitors."""
         self._mean_s: float | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tempo-{name}")
 
@@ -91,7 +92,7 @@ class JobQueue:
         network: str = "",
         title: str = "",
     ) -> Job:
-        """Queue `work`. Raises Busy when the queue or this owner's share of it is full.
+        """Queue `work`. Raises Busy when the queue or this owner's share of it is full, Cancelled after `close`.
 
         `title` says what the work is, for those who wait behind it.
         `network` is where an anonymous visitor comes from (`User.network`). Visitors of one network have twice the
@@ -99,6 +100,8 @@ class JobQueue:
         """
         job = Job(owner, cancel, network, title)
         with self._lock:
+            if self._is_closed:
+                raise Cancelled("The server is stopping, so nothing more is begun.")
             visitors = [other for other in self._jobs if other.network]
             if len(self._jobs) >= self.limit or (network and len(visitors) >= max(1, self.limit // 2)):
                 raise Busy(
@@ -145,7 +148,7 @@ class JobQueue:
 
     def _begin_next(self) -> None:
         """Begin the job whose turn it is, if one waits and none runs; the lock is held."""
-        if self._running is None:
+        if self._running is None and not self._is_closed:
             for job in self._in_turn():
                 if job.future.set_running_or_notify_cancel():
                     self._running, self._ran_visitor = job, bool(job.network)
@@ -243,6 +246,7 @@ class JobQueue:
     def close(self) -> None:
         """Cancel everything and let the thread end; does not wait for it."""
         with self._lock:
+            self._is_closed = True
             for job in self._jobs:
                 job.cancel.set()
                 job.future.cancel()  # of those that wait

@@ -12,6 +12,7 @@ import multiprocessing
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ import typer
 
 from tempo_core.command_line import AsJson
 
+AT_ONCE = 0.25
+"""The share of servers that are killed wherever they are then; the others once they have acknowledged a save."""
 VERIFY_EVERY = 20
 """Rounds after which all of the store is verified; after each round its file is."""
 
@@ -26,7 +29,9 @@ VERIFY_EVERY = 20
 def run(
     kills: Annotated[int, typer.Option(help="rounds")] = 200,
     annotators: Annotated[int, typer.Option(help="who save")] = 8,
-    seconds: Annotated[float, typer.Option(help="the most that a server lives once it answers")] = 1.0,
+    seconds: Annotated[
+        float, typer.Option(help="the most that a server lives on after it has answered, or saved")
+    ] = 0.5,
     app: Annotated[bool, typer.Option("--app", help="kill the complete app")] = False,
     seed: Annotated[int, typer.Option(help="of when and what")] = 0,
     as_json: AsJson = False,
@@ -70,7 +75,12 @@ def kill_repeatedly(
         checked = 0
         async with at_work(people):
             for number in range(1, kills + 1):
-                await asyncio.to_thread(_one_life, folder / "home", port, longest_s * rng.random(), app)
+                waits = rng.random() >= AT_ONCE
+                num_saves = len(diary.saves) + waits
+                lives_s = longest_s * rng.random()
+                await asyncio.to_thread(
+                    _one_life, folder / "home", port, lives_s, lambda n=num_saves: len(diary.saves) >= n, app
+                )
                 recovered += database.with_name(f"{database.name}-wal").stat().st_size > 0
                 if not file_is_sound(database):
                     found.append(f"after kill {number} the file is damaged")
@@ -102,8 +112,8 @@ def problems_of_last(database: Path, saves: list[Any]) -> list[str]:
         return lost_saves(store, saves)
 
 
-def _one_life(home: Path, port: int, lives_s: float, app: bool) -> None:
-    """Start a server, let it answer for so long, and kill it."""
+def _one_life(home: Path, port: int, lives_s: float, has_saved: Callable[[], bool], app: bool) -> None:
+    """Start a server, let it live on for so long once it has saved, and kill it."""
     from benchmarks.load import server
     from tests.app.load.people import until_served
     from tests.app.load.server import serve
@@ -111,6 +121,8 @@ def _one_life(home: Path, port: int, lives_s: float, app: bool) -> None:
     if app:
         with server(home, port, light=False) as process:
             asyncio.run(until_served(port, lambda: process.poll() is None))
+            while not has_saved() and process.poll() is None:
+                time.sleep(0.002)
             time.sleep(lives_s)
             process.kill()
         return
@@ -119,6 +131,8 @@ def _one_life(home: Path, port: int, lives_s: float, app: bool) -> None:
     process = context.Process(target=serve, args=(str(home), port), daemon=True)
     process.start()
     asyncio.run(until_served(port, process.is_alive))
+    while not has_saved() and process.is_alive():
+        time.sleep(0.002)
     time.sleep(lives_s)
     process.kill()
     process.join()

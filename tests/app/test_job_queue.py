@@ -219,6 +219,8 @@ def test_closing_ends_whoever_waits() -> None:
     gate.set()
     with pytest.raises(Cancelled):
         result_of(waiting)
+    with pytest.raises(Cancelled, match="stopping"):
+        job_queue.submit("cyd", lambda job: None)
 
 
 @pytest.mark.parametrize(

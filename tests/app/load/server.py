@@ -73,7 +73,7 @@ def make_home(folder: Path, *, rows: int, annotators: int) -> dict[str, str]:
         for number in range(annotators):
             name = f"annotator-{number}"
             accounts.add(name, "annotator", "correct horse battery", actor="load")
-            keys[name] = accounts.issue_key(name)
+            keys[name] = accounts.issue_key(name, actor="load")
         accounts.sessions.close()
     return keys
 

@@ -42,7 +42,7 @@ def test_a_save_that_is_gone_or_out_of_its_place_is_named(tmp_path: Path) -> Non
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed_three_times(tmp_path: Path) -> None:
-    report = kill_repeatedly(tmp_path, kills=3, annotators=4, longest_s=2.0, seed=3)
+    report = kill_repeatedly(tmp_path, kills=3, annotators=4, longest_s=0.5, seed=3)
     assert report["problems"] == []
     assert report["acknowledged"] > 0
     assert report["broken"] > 0
