@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -112,6 +112,14 @@ def running_provider() -> Iterator[Provider]:
                 self.reply(200, {**metadata, **provider.metadata})
             elif self.path == "/keys":
                 self.reply(200, {"keys": [key.as_dict(private=False) for key in provider.keys]})
+            elif self.path.startswith("/authorize?"):
+                # Whoever comes is signed in there already and is sent back at once.
+                back = provider.authorize(f"{issuer}{self.path}")
+                self.send_response(302)
+                redirect_uri = provider.codes[back["code"]]["redirect_uri"]
+                self.send_header("location", f"{redirect_uri}?{urlencode(back)}")
+                self.send_header("content-length", "0")
+                self.end_headers()
             else:
                 self.reply(404, {})
 

@@ -21,6 +21,7 @@ from app.auth.sign_on import OidcSettings, SignOnSettings
 from app.auth.users import SESSION_COOKIE, SIGN_ON_COOKIE, Authenticator, Role
 from tests.app.auth.openid_provider import CLIENT_ID, CLIENT_SECRET, Provider, running_provider
 from tests.app.auth.test_routes import browsing, sign_in
+from tests.app.conftest import RunningApp
 from tests.app.markup import page_text
 from tests.app.people import People
 
@@ -372,3 +373,25 @@ def test_without_a_provider_there_is_no_button_and_no_way(people: People) -> Non
     with at(people) as client:
         assert "Sign in with" not in client.get("/sign-in").text
         assert client.get("/sign-in/oidc").status_code == 404
+
+
+@pytest.mark.browser
+def test_a_person_signs_in_with_the_button_in_a_browser(
+    page: Any, serve: Callable[..., RunningApp], people: People, provider: Provider
+) -> None:
+    authenticator = Authenticator(anonymous=False, local=False, accounts=people.accounts)
+    running = serve(store=people.store, authenticator=authenticator)
+    page.goto(running.url)
+    page.get_by_role("link", name="Sign in with Example").click()
+    badge = page.locator(".nav-holder .tempo-account")
+    badge.get_by_role("link", name="grace, your account").click()
+    page.get_by_role("heading", name="Your account").wait_for()
+    assert "by single sign-on" in page.content()
+    assert page.get_by_label("Present password").count() == 0
+    page.goto(running.url)
+    badge.get_by_role("button", name="Sign out").click()
+    page.get_by_role("link", name="Sign out of Example too").wait_for()
+    provider.forge = unsigned
+    page.get_by_role("link", name="Sign in with Example").click()
+    page.get_by_role("alert").wait_for()
+    assert "cannot be trusted" in page.get_by_role("alert").inner_text()
