@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ from tempo_core.sandbox import ChildLimits
 from tests.fuzz.campaign import Case, Fault
 from tests.fuzz.forking import forked_children
 from tests.fuzz.mutations import mutated, mutated_json
-from tests.fuzz.seed_annotations import write_seeds
+from tests.fuzz.seed_annotations import write_folder_seeds, write_seeds
 from tests.fuzz.videos import children_of
 
 LIMITS = replace(UPLOAD_LIMITS, child=ChildLimits(cpu_s=60, wall_s=240.0, output_bytes=2**26))
 STORE_LASTS = 50
 """Cases that share a store."""
+FOLDER_SHARE = 0.1
+"""Of the cases, those of several files together."""
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def annotation_case(folder: Path) -> Iterator[Case]:
     seeds_folder, home, temporary = folder / "seeds", folder / "server-home", folder / "temporary"
     for made in (seeds_folder, home, temporary):
         made.mkdir()
-    seeds = write_seeds(seeds_folder)
+    seeds, folder_seeds = write_seeds(seeds_folder), write_folder_seeds(seeds_folder)
     contents = [content for _, _, content in seeds]
     # Loaded once, before the first child is forked.
     for format, name, content in seeds:
@@ -61,14 +64,22 @@ def annotation_case(folder: Path) -> Iterator[Case]:
         if cases % STORE_LASTS == 0:
             store.close()
             store = Store("sqlite://")
-        format, name, content = seeded.choice(seeds)
-        file = home / name
-        file.write_bytes(changed(seeded, content))
+        if seeded.random() < FOLDER_SHARE:
+            format, files = seeded.choice(folder_seeds)
+            name = seeded.choice([*files])
+            source = home / "several"
+            source.mkdir()
+            for other, content in files.items():
+                (source / other).write_bytes(changed(seeded, content) if other == name else content)
+        else:
+            format, name, content = seeded.choice(seeds)
+            source = home / name
+            source.write_bytes(changed(seeded, content))
         named = format if seeded.random() < 0.6 else None
         try:
-            outcome = bring_in(file, named, seeded)
+            outcome = bring_in(source, named, seeded)
         finally:
-            file.unlink()
+            shutil.rmtree(source) if source.is_dir() else source.unlink()
         if left := children_of(os.getpid()):
             raise Fault(f"{name}: child processes stay: {left}")
         if files := [*temporary.iterdir(), *home.iterdir()]:

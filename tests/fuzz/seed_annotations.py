@@ -42,6 +42,17 @@ TEXTS = {
 }
 
 
+def write_folder_seeds(folder: Path) -> list[tuple[str, dict[str, bytes]]]:
+    """(format, file name → content) of each format that several files together may be in."""
+    seeds = []
+    for format in export_names():
+        if FORMATS[format].folder and FORMATS[format].is_read:
+            write(ROWS, folder / format, format=format, options=ExportOptions(keep_going=True))
+            files = [file for file in (folder / format).rglob("*") if file.suffix == FORMATS[format].suffix]
+            seeds.append((format, {file.name: file.read_bytes() for file in files}))
+    return seeds
+
+
 def write_seeds(folder: Path) -> list[tuple[str, str, bytes]]:
     """(format, file name, content) of each; every format of `names()` is there."""
     seeds = [(format, f"{format}{FORMATS[format].suffix}", text.encode()) for format, text in TEXTS.items()]
