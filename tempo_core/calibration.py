@@ -30,10 +30,10 @@ FILE_NAME = "calibration.json"
 """Beside a checkpoint's or an adapter's own files."""
 NEVER_TAUGHT = "never taught to refuse"
 """In the note of a model whose refusals mean nothing before it is calibrated."""
-Band = Literal["clear", "likely", "guess"]
+Band = Literal["clear", "possible", "guess"]
 """How far a moment is to be trusted, in one word."""
-CLEAR, LIKELY = 0.5, 0.2
-"""Least probability of a clear and of a likely moment. What was measured for them is in docs/experiments.md."""
+CLEAR, POSSIBLE = 0.6, 0.2
+"""Least probability of a clear and of a possible moment. What was measured for them is in docs/experiments.md."""
 MIN_ROWS = 10
 """Fewest relevant, and fewest irrelevant rows of a fit."""
 FOLDS = 5
@@ -144,7 +144,7 @@ def band_of(confidence: float | None, relevance: float | None) -> Band | None:
     if confidence is None:
         return None
     probability = confidence * (1.0 if relevance is None else relevance)
-    return "clear" if probability >= CLEAR else "likely" if probability >= LIKELY else "guess"
+    return "clear" if probability >= CLEAR else "possible" if probability >= POSSIBLE else "guess"
 
 
 def relevance_note(protocol: Protocol, scaling: PlattScaling | None) -> str:

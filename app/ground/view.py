@@ -112,7 +112,7 @@ def copying_line(progress: Progress) -> str:
 
 FINDINGS: dict[Band | None, str] = {
     "clear": "found",
-    "likely": "found that may be right",
+    "possible": "found that may be right",
     "guess": "guessed, with little behind it",
     None: "found",
 }

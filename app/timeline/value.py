@@ -13,7 +13,7 @@ from annotations.proposers import model_name
 from app.media.library import Clip, FilmStrip
 from tempo_core.calibration import NEVER_TAUGHT, band_of
 
-BAND_WORDS = {"clear": "clear", "likely": "likely", "guess": "a guess"}
+BAND_WORDS = {"clear": "clear", "possible": "possible", "guess": "a guess"}
 """How the bands are said; the timeline's script has the same words."""
 Value = dict[str, Any]
 """A `TimelineValue` as plain JSON."""

@@ -94,8 +94,8 @@ def test_a_damaged_scaling_is_told(tmp_path: Path, change: dict[str, Any]) -> No
     [
         (0.97, 0.99, "clear"),
         (0.97, None, "clear"),
-        (0.97, 0.3, "likely"),
-        (0.3, 0.99, "likely"),
+        (0.97, 0.3, "possible"),
+        (0.3, 0.99, "possible"),
         (0.05, 0.99, "guess"),
         (None, 0.99, None),
     ],

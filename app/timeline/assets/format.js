@@ -89,7 +89,7 @@ export function confidenceText(p) {
 }
 
 /** How far a moment is to be trusted; the keys are the server's. */
-export const BAND_WORDS = { clear: "clear", likely: "likely", guess: "a guess" };
+export const BAND_WORDS = { clear: "clear", possible: "possible", guess: "a guess" };
 
 /** P(relevant) in words; nothing where it is not known. */
 export function relevanceText(p) {

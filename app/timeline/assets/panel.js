@@ -43,7 +43,7 @@ function summary({ value, refused, unknown }) {
 /** "2 moments", and how far to trust the best of them: a guess is not headed like a clear moment. */
 function findings(moments) {
   const count = plural(moments.length, "moment");
-  const best = ["clear", "likely", "guess"].find((band) => moments.some((moment) => moment.band === band));
+  const best = ["clear", "possible", "guess"].find((band) => moments.some((moment) => moment.band === band));
   return best === undefined ? count : `${count}, ${BAND_WORDS[best]}`;
 }
 

@@ -306,6 +306,28 @@ def test_the_answer_is_there_before_its_windows(
     expect(moment).to_be_focused()  # what is added later takes nothing away
 
 
+def test_nothing_moves_while_a_question_is_answered(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    page.add_init_script(
+        "new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.shifts.push(entry.value); })"
+        ".observe({ type: 'layout-shift' }); window.shifts = [];"
+    )
+    running = serve()
+    running.engine.gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    page.locator("#ground-query textarea").fill("a yellow square")
+    page.evaluate("window.shifts.length = 0")
+    page.keyboard.press("Enter")
+    expect(status(page).locator("li.now")).to_have_text("Encoding", timeout=SLOW_MS)
+    running.engine.gate.set()
+    expect(page.locator("#ground-result .tempo-facts")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("#ground-earlier").get_by_role("button")).to_have_count(1)
+    # What a browser calls good is up to 0.1; the playhead and what is written below the tabs may move.
+    assert page.evaluate("window.shifts.reduce((sum, shift) => sum + shift, 0)") < 0.02
+
+
 def test_another_question_needs_no_ranking_to_end(
     page: Any, serve: Callable[..., RunningApp], clip: Path
 ) -> None:

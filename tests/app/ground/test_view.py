@@ -120,7 +120,7 @@ def test_numbers_and_lines_read_well() -> None:
     assert progress_line(timed) == "Waiting: 2 questions are before yours, about 20 seconds."
     assert done_line(outcome()) == "2 moments found. Answered in 1.3 s."
     assert done_line(outcome(), answered_s=0.4) == "2 moments found. Answered in 0.4 s."
-    for confidence, words in ((0.6, "1 moment found."), (0.3, "may be right."), (0.05, "little behind it.")):
+    for confidence, words in ((0.7, "1 moment found."), (0.3, "may be right."), (0.05, "little behind it.")):
         answer = SimpleNamespace(
             is_understood=True, refused=False, moments=[1], confidences=[confidence], relevance=0.95
         )

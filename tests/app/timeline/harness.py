@@ -165,6 +165,12 @@ def crowded_value() -> dict[str, Any]:
     return ready_value(frames=frames, moments=moments)
 
 
+def even_value() -> dict[str, Any]:
+    """Every frame was given the same number of tokens."""
+    frames = ready_value()["frames"]
+    return ready_value(frames={**frames, "tokens": [8] * len(frames["tokens"])})
+
+
 STATES: dict[str, Callable[[], dict[str, Any]]] = {
     "ready": ready_value,
     "empty": empty_value,
@@ -179,6 +185,7 @@ STATES: dict[str, Callable[[], dict[str, Any]]] = {
     "unplayable": unplayable_value,
     "hostile": hostile_value,
     "crowded": crowded_value,
+    "even": even_value,
 }
 
 

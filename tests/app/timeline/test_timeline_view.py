@@ -1,6 +1,7 @@
 """The read-only timeline in Chromium, on a clip whose pictures carry their number: what is shown is what is said."""
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,9 +44,9 @@ class Screen:
 
     def wait_for(self, name: str) -> None:
         """Until a state of the harness is on the screen."""
-        state = "ready" if name in ("unplayable", "hostile", "crowded") else name.split()[0]
+        state = "ready" if name in ("unplayable", "hostile", "crowded", "even") else name.split()[0]
         expect(self.page.locator(".tl-root")).to_have_attribute("data-state", state)
-        if name in ("ready", "refused", "unknown", "crowded"):
+        if name in ("ready", "refused", "unknown", "crowded", "even"):
             self.page.wait_for_function("() => document.querySelector('.tl-video').readyState >= 2")
             self.settle()
 
@@ -344,6 +345,14 @@ def test_every_state_has_the_same_height_and_says_itself(screen: Screen) -> None
     assert screen.page.locator("[data-waiting=true]").count() == 6
     screen.show("loading clip")
     expect(screen.page.locator(".tl-video")).to_be_visible()
+
+
+def test_an_even_allocation_is_said_and_not_drawn(screen: Screen) -> None:
+    note = screen.page.locator("[data-row=tokens] .tl-note")
+    screen.show("even")
+    expect(note).to_have_text("8 each")
+    screen.show("ready")
+    expect(note).to_have_text(re.compile("^0 to "))
 
 
 def test_hostile_words_are_shown_as_words(screen: Screen) -> None:
