@@ -249,7 +249,7 @@ def test_a_card_fills_the_form_and_a_chip_asks(
     expect(status(page)).to_contain_text("Nothing in this clip matches", timeout=SLOW_MS)
     expect(query).to_have_value("a purple dog")
     expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
-    page.get_by_role("button", name="Second").click()
+    page.get_by_role("button", name="Second", exact=True).click()
     expect(query).to_have_value("Second ${1+1}?", timeout=SLOW_MS)
     expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
     page.get_by_role("button", name="Second ${1+1}?").click()
