@@ -33,6 +33,9 @@ DEFAULT_PORT = 7860
 DEFAULT_REVIEWS = 3
 """The same as app.annotate.service.REVIEWS_WANTED, which is heavy to import before the command line is read."""
 
+KEEP_ALIVE_S = 60
+"""How long a connection may be quiet: people pause between two saves for longer than uvicorn's 5 seconds."""
+
 LogForm = Literal["warnings", "text", "json"]
 
 app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.")
@@ -138,6 +141,7 @@ def server_settings(
         studio,
         log_level="warning",
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=False,  # done above, behind what must see the connection's own address
     )
 

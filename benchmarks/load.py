@@ -116,7 +116,7 @@ async def _work(
 ) -> None:
     from tests.app.load.people import Annotator, Visitor, at_work, until_served
 
-    await until_served(port, lambda: process.poll() is None)
+    await until_served(port, lambda: process.poll() is None, "/health/ready")
     people: list[Annotator | Visitor] = [
         Annotator(name, key, port, diary, pace_s=pace_s) for name, key in keys.items()
     ]
@@ -198,6 +198,7 @@ def _report(diary: Any, samples: Samples, home: Path) -> dict[str, Any]:
     return {
         "seconds": samples.wall_s,
         "saves": {"count": len(saves), **_waits([save.wait_s for save in saves])},
+        "cut_off": diary.broken,
         "sent_again": sum(save.attempts > 1 for save in saves),
         "next": {"count": len(diary.next_waits_s), **_waits(diary.next_waits_s)},
         "questions": {"count": len(waits), **_waits(waits)},

@@ -75,21 +75,28 @@ class Connection:
     async def request(self, method: str, path: str, values: Any = None) -> tuple[int, Any]:
         """The status and the JSON of an answer. Raises ConnectionError when none came."""
         body = b"" if values is None else json.dumps(values).encode()
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                if self._streams is None:
-                    self._streams = await asyncio.open_connection(HOST, self.port, limit=2**20)
-                reader, writer = self._streams
-                writer.write(
-                    f"{method} {path} HTTP/1.1\r\n{self.head}content-length: {len(body)}\r\n\r\n".encode()
-                )
-                writer.write(body)
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-                length = re.search(r"content-length: (\d+)", head)
-                content = await reader.readexactly(int(length[1]) if length else 0)
-        except (OSError, EOFError, TimeoutError) as error:
-            await self.close()
-            raise ConnectionError(str(error)) from error
+        while True:
+            is_fresh = self._streams is None
+            try:
+                return await self._exchange(method, path, body)
+            except (OSError, EOFError, TimeoutError) as error:
+                await self.close()
+                # A server closes what was quiet for long. Browsers then ask once more on a fresh connection, at once.
+                if is_fresh or isinstance(error, TimeoutError):
+                    raise ConnectionError(str(error)) from error
+
+    async def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        async with asyncio.timeout(PATIENCE_S):
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(HOST, self.port, limit=2**20)
+            reader, writer = self._streams
+            writer.write(
+                f"{method} {path} HTTP/1.1\r\n{self.head}content-length: {len(body)}\r\n\r\n".encode()
+            )
+            writer.write(body)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            length = re.search(r"content-length: (\d+)", head)
+            content = await reader.readexactly(int(length[1]) if length else 0)
         return int(head.split(" ", 2)[1]), json.loads(content) if content else None
 
     async def close(self) -> None:
@@ -208,14 +215,14 @@ class Visitor:
                 await asyncio.sleep(ASK_AGAIN_S * (0.5 + self.rng.random()))
 
 
-async def until_served(port: int, is_alive: Callable[[], bool]) -> None:
-    """Wait until a server answers. Raises RuntimeError when it ended before."""
+async def until_served(port: int, is_alive: Callable[[], bool], path: str = "/health/live") -> None:
+    """Wait until a server answers; with /health/ready, until its model does. Raises RuntimeError when it ended."""
     connection = Connection(port, {})
     while True:
         if not is_alive():
             raise RuntimeError("the server ended while starting")
         with suppress(ConnectionError):
-            if (await connection.request("GET", "/health/live"))[0] == 200:
+            if (await connection.request("GET", path))[0] == 200:
                 await connection.close()
                 return
         await asyncio.sleep(0.02)
