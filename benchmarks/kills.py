@@ -13,6 +13,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,10 +66,13 @@ def kill_repeatedly(
     from tests.app.load.people import Annotator, Diary, at_work
     from tests.app.load.server import make_home
 
-    keys = make_home(folder / "home", rows=200, annotators=annotators)
+    keys = make_home(folder / "home", rows=200 + 20 * kills, annotators=annotators)
     database, port = folder / "home" / "cqvh.sqlite3", _free_port()
     diary, rng, found, recovered = Diary(), random.Random(seed), list[str](), 0
     people = [Annotator(name, key, port, diary, pace_s=0.02, seed=seed) for name, key in keys.items()]
+
+    def has_saved(number: int) -> bool:
+        return len(diary.saves) >= number
 
     async def work() -> None:
         nonlocal recovered
@@ -79,7 +83,7 @@ def kill_repeatedly(
                 num_saves = len(diary.saves) + waits
                 lives_s = longest_s * rng.random()
                 await asyncio.to_thread(
-                    _one_life, folder / "home", port, lives_s, lambda n=num_saves: len(diary.saves) >= n, app
+                    _one_life, folder / "home", port, lives_s, partial(has_saved, num_saves), app
                 )
                 recovered += database.with_name(f"{database.name}-wal").stat().st_size > 0
                 if not file_is_sound(database):
