@@ -575,6 +575,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         assert len(rows) == 13
         assert wanted <= kinds
         correction = edit_of((0, 2000), submitted=True)
+        bench.ready(rows[0].query_id, who=who)  # clips are prepared after the rows are there
         assert bench.save(rows[0].query_id, correction, who=who).status_code == 200
         snapshot = take_snapshot(bench.store, bench.home.snapshots, actor="test")
         examples = read_examples(snapshot.folder)
