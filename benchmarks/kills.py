@@ -68,7 +68,7 @@ def kill_repeatedly(
 
     keys = make_home(folder / "home", rows=200 + 20 * kills, annotators=annotators)
     database, port = folder / "home" / "cqvh.sqlite3", _free_port()
-    diary, rng, found, recovered = Diary(), random.Random(seed), list[str](), 0
+    diary, rng, faults, recovered = Diary(), random.Random(seed), list[str](), 0
     people = [Annotator(name, key, port, diary, pace_s=0.02, seed=seed) for name, key in keys.items()]
 
     def has_saved(number: int) -> bool:
@@ -87,13 +87,13 @@ def kill_repeatedly(
                 )
                 recovered += database.with_name(f"{database.name}-wal").stat().st_size > 0
                 if not file_is_sound(database):
-                    found.append(f"after kill {number} the file is damaged")
+                    faults.append(f"after kill {number} the file is damaged")
                 if number % VERIFY_EVERY == 0 or number == kills:
-                    found.extend(problems(database, list(diary.saves)))
+                    faults.extend(problems(database, list(diary.saves)))
                 else:
-                    found.extend(problems_of_last(database, diary.saves[checked:]))
+                    faults.extend(problems_of_last(database, diary.saves[checked:]))
                 checked = len(diary.saves)
-                if found:
+                if faults:
                     return
 
     asyncio.run(work())
@@ -103,7 +103,7 @@ def kill_repeatedly(
         "sent_again": sum(save.attempts > 1 for save in diary.saves),
         "broken": diary.broken,
         "recovered": recovered,
-        "problems": found + diary.failures[:20],
+        "problems": faults + diary.failures[:20],
     }
 
 

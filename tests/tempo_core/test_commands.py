@@ -213,7 +213,7 @@ def test_predict_follows_links_and_goes_on_past_a_bad_clip(
     videos.mkdir()
     for file in blobs.iterdir():
         (videos / file.name).symlink_to(file)
-    (videos / "bad.mp4").write_bytes(b"not a video")
+    (videos / "bad.mp4").write_bytes(b"this is not a video")
     good = rows.read_text()
     rows.write_text(json.dumps({"qid": "b", "query": "a dog", "vid": "bad"}) + "\n" + good)
     assert main(_predict(rows, checkpoint, "--json")) == 1

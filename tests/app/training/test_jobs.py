@@ -163,17 +163,18 @@ def test_an_attempt_that_is_killed_does_not_repeat_what_the_one_before_said(
 HALF_WRITTEN = """
 import os, signal, sys
 from pathlib import Path
+from tempo_core import files
 from train import checkpoints
 
 path = Path(sys.argv[1]) / "state.json"
 state = {"state": "running", "stage": "sft", "stages": ["sft"], "message": "Learning.", "step": 1, "steps": 3}
 checkpoints.write_json(path, state)
 
-def half(descriptor):
-    os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
+def half(part):
+    os.truncate(part, part.stat().st_size // 2)
     os.kill(os.getpid(), signal.SIGKILL)
 
-os.fsync = half
+files.sync = half
 checkpoints.write_json(path, {**state, "step": 2})
 """
 """A job that is killed in the middle of writing where it stands."""
@@ -199,12 +200,12 @@ def test_what_the_app_writes_of_a_job_is_replaced_whole(
     jobs.start(wish(home))
     wait(jobs, lambda now: now.step == 3)
 
-    def half(descriptor: int) -> None:
-        os.truncate(descriptor, 20)
+    def half(part: Path) -> None:
+        os.truncate(part, 20)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", half)
+        patch.setattr("tempo_core.files.sync", half)
         with pytest.raises(KeyboardInterrupt):
             jobs.cancel()
     assert not jobs.status().stopping
