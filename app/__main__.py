@@ -7,9 +7,10 @@ in use, a folder that cannot be written, a damaged checkpoint. What is heavy to 
 import ipaddress
 import logging
 import os
+import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import uuid4
@@ -36,9 +37,12 @@ DEFAULT_REVIEWS = 3
 KEEP_ALIVE_S = 60
 """How long a connection may be quiet: people pause between two saves for longer than uvicorn's 5 seconds."""
 
+SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD")
+
 LogForm = Literal["warnings", "text", "json"]
 
 app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.")
+app.info.context_settings["auto_envvar_prefix"] = "TEMPO"
 app.add_typer(accounts)
 app.command()(audit)
 
@@ -46,6 +50,19 @@ app.command()(audit)
 def say(line: str) -> None:
     """Tell the terminal what is going on."""
     print(f"tempo: {line}", flush=True)
+
+
+def masked_settings(environment: Mapping[str, str]) -> list[str]:
+    """`NAME=value` of the variables that are ours, sorted, with `***` for secrets and for passwords in addresses.
+
+    >>> masked_settings({"TEMPO_LOG": "json", "TEMPO_METRICS_TOKEN": "abc", "HOME": "/root"})
+    ['TEMPO_LOG=json', 'TEMPO_METRICS_TOKEN=***']
+    """
+    return [
+        f"{name}=" + ("***" if SECRET.search(name) else re.sub(r"(://[^/@]*?:)[^/]*@", r"\1***@", value))
+        for name, value in sorted(environment.items())
+        if name.startswith("TEMPO_")
+    ]
 
 
 def claim_port(host: str, port: int) -> socket.socket:
@@ -219,7 +236,6 @@ def serve(
         str,
         typer.Option(
             metavar="LIST",
-            envvar="TEMPO_TRUSTED_PROXIES",
             help="addresses and networks, by commas, whose X-Forwarded-For and -Proto are believed "
             "(default: nobody's)",
         ),
@@ -234,7 +250,6 @@ def serve(
     log: Annotated[
         LogForm,
         typer.Option(
-            envvar="TEMPO_LOG",
             help="what is logged to stderr: warnings only, or a line for each request too, as text or JSON",
         ),
     ] = "warnings",
@@ -265,6 +280,8 @@ def serve(
         check_checkpoint(find_checkpoint(checkpoint))
     listener = claim_port(host, port)
     say(f"clips and results are kept in {tempo_home.root}")
+    if settings := masked_settings(os.environ):
+        say(f"settings from the environment: {' '.join(settings)}")
     prepare_surroundings(tempo_home.uploads)
     with listener, serving_lock(tempo_home), Store(database or tempo_home.database) as store:
         check_file(store)

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 
 from annotations.store import Store
-from app.__main__ import DEFAULT_REVIEWS, claim_port, main, open_authenticator, server_settings
+from app.__main__ import (
+    DEFAULT_REVIEWS,
+    claim_port,
+    main,
+    masked_settings,
+    open_authenticator,
+    server_settings,
+)
 from app.annotate.service import REVIEWS_WANTED
 from app.home import open_home
 from tempo_core.errors import InputError
@@ -177,6 +184,30 @@ def test_only_a_trusted_proxy_says_where_a_request_comes_from(trusted: str, peer
     scope = {"type": "http", "client": (peer, 4000), "scheme": "http", "headers": headers}
     asyncio.run(config.loaded_app(scope, None, None))
     assert clients == [seen]
+
+
+def test_settings_come_from_the_environment_and_secrets_are_masked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {
+        "TEMPO_REVIEWS_WANTED": "0",
+        "TEMPO_METRICS_TOKEN": "sesame",
+        "TEMPO_OIDC_CLIENT_SECRET": "sesame",
+        "TEMPO_DATABASE": "postgresql://ada:ses@me@db.example/cqvh?sslmode=require",
+    }
+    assert masked_settings({"HOME": "/home/ada", **settings}) == [
+        "TEMPO_DATABASE=postgresql://ada:***@db.example/cqvh?sslmode=require",
+        "TEMPO_METRICS_TOKEN=***",
+        "TEMPO_OIDC_CLIENT_SECRET=***",
+        "TEMPO_REVIEWS_WANTED=0",
+    ]
+    monkeypatch.setenv("TEMPO_REVIEWS_WANTED", "0")
+    assert main(["--port", "0", "--home", str(tmp_path)]) == 2
+    assert "--reviews-wanted must be at least 1; got 0" in stated_error(capsys)
+    # what is typed goes first
+    monkeypatch.setenv("TEMPO_PORT", "70000")
+    assert main(["--reviews-wanted", "3", "--port", "-1", "--home", str(tmp_path)]) == 2
+    assert "between 0 and 65535; got -1" in stated_error(capsys)
 
 
 def test_a_trusted_proxy_must_be_an_address() -> None:

@@ -1,0 +1,136 @@
+"""The nginx configuration and the systemd unit of docs/operations.md, as they stand there, with the real programs."""
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.fakes import write_clip
+from tests.app.test_main import run
+
+gradio_client = pytest.importorskip("gradio_client")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),  # gradio 6.31 on pandas 3
+]
+OPERATIONS = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+SURROUNDINGS = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {location}
+    }}
+}}
+"""
+
+
+def block(language: str) -> str:
+    """The document's only block of code in a language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```", OPERATIONS, re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The app behind nginx: the proxy's address, and the password of the first account."""
+    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if nginx is None:
+        pytest.skip("needs nginx: apt-get install nginx-light")
+    folder = tmp_path_factory.mktemp("nginx")
+    options = ("--sign-in", "--allow-anonymous-visitors", "--trusted-proxies", "127.0.0.1")
+    app = run(folder / "home", *options)
+    assert app.stdout is not None
+    lines = []
+    for line in app.stdout:
+        lines.append(line)
+        if "serving http" in line:
+            break
+    (password,) = re.findall(r"shown only now: (\S+)", "".join(lines))
+    (app_port,) = re.findall(r"serving http://127\.0\.0\.1:(\d+)", lines[-1])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    location = block("nginx").replace("127.0.0.1:7860", f"127.0.0.1:{app_port}")
+    (folder / "nginx.conf").write_text(
+        SURROUNDINGS.format(folder=folder, port=port, location=location.replace("\n", "\n        "))
+    )
+    proxy = subprocess.Popen([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"])
+    try:
+        while True:
+            assert proxy.poll() is None, (folder / "error.log").read_text()
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=300).raise_for_status()
+                break
+            except httpx.ConnectError:
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", password
+    finally:
+        proxy.terminate()
+        proxy.wait(300)
+        app.terminate()
+        app.communicate(timeout=300)
+
+
+def test_a_clip_is_uploaded_and_asked_about_through_the_proxy(
+    proxied: tuple[str, str], tmp_path: Path
+) -> None:
+    address, _ = proxied
+    clip = write_clip(tmp_path / "clip.mp4")
+    while httpx.get(f"{address}/status", timeout=300).json()["state"] == "loading":
+        time.sleep(0.2)
+    client = gradio_client.Client(address, verbose=False, analytics_enabled=False)
+    answer = client.predict(
+        video=gradio_client.handle_file(clip), query="a red circle appears", api_name="/ground"
+    )
+    assert answer["clip"]["title"] == "clip.mp4"
+    assert answer["model_id"].startswith("tempo-tiny")
+
+
+def test_people_sign_in_through_the_proxy_and_nobody_guesses_from_another_address(
+    proxied: tuple[str, str],
+) -> None:
+    address, password = proxied
+    with httpx.Client(base_url=address, timeout=300) as browser:
+        origin = {"Origin": address}
+        reply = browser.post("/sign-in", data={"name": "local", "password": password}, headers=origin)
+        assert (reply.status_code, reply.headers["location"]) == (303, "/")
+        assert browser.get("/account", headers={"Accept": "application/json"}).json()["name"] == "local"
+    # What a visitor writes into the header is not what the proxy says: the guesses count for one address, which has to
+    # wait long before the 30 that count for a name from anywhere.
+    with httpx.Client(base_url=address, timeout=300) as guesser:
+        for number in range(25):
+            headers = {"Origin": address, "X-Forwarded-For": f"203.0.113.{number}"}
+            form = {"name": "local", "password": f"guess {number}"}
+            status = guesser.post("/sign-in", data=form, headers=headers).status_code
+            if status == 429:
+                break
+            assert status == 401
+    assert status == 429
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    checker = shutil.which("systemd-analyze")
+    if checker is None:
+        pytest.skip("needs systemd-analyze")
+    unit = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", block("ini"), flags=re.MULTILINE)
+    path = tmp_path / "tempo-studio.service"
+    path.write_text(unit)
+    result = subprocess.run([checker, "verify", str(path)], capture_output=True, text=True, timeout=300)
+    complaints = [line for line in result.stderr.splitlines() if path.name in line]
+    assert (result.returncode, complaints) == (0, []), result.stderr
