@@ -105,7 +105,7 @@ def progress_line(progress: Progress) -> str:
 def copying_line(progress: Progress) -> str:
     """What is exact while the clip is shown as it was uploaded."""
     return (
-        "The clip is shown as you uploaded it and all times are exact; the film strip and quick steps by single frames "
+        "The clip's own file is shown and all times are exact; the film strip and quick steps by single frames "
         f"follow with its normal copy ({progress.fraction:.0%})."
     )
 
