@@ -143,6 +143,15 @@ def test_large_pictures_are_scaled_and_colours_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), [40, 160, 90], atol=6)
 
 
+def test_a_stretch_may_end_a_second_behind_the_clip_and_no_later(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", constant(50))
+    end_s = probe(path).end_s
+    copy = normalise(path, tmp_path / "out.mp4", stretch_s=(end_s - 1.0, end_s + 0.9))
+    assert copy.duration_s == pytest.approx(1.0, abs=0.05)
+    with pytest.raises(VideoError, match="goes beyond it"):
+        normalise(path, tmp_path / "out.mp4", stretch_s=(0.0, end_s + 1.1))
+
+
 def test_a_picture_that_stays_is_scaled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file can show three large pictures for half an hour: the copy costs what they cost."""
     scaled = []
