@@ -41,8 +41,7 @@ SECRET = re.compile("KEY|SECRET|TOKEN|PASSWORD")
 
 LogForm = Literal["warnings", "text", "json"]
 
-app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.")
-app.info.context_settings["auto_envvar_prefix"] = "TEMPO"
+app = command_line.new_app("python -m app", "Serve Tempo Studio in the browser.", variables="TEMPO")
 app.add_typer(accounts)
 app.command()(audit)
 

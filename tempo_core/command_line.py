@@ -32,15 +32,20 @@ VIDEO_SUFFIXES = (
 """By which commands know the clips in a folder."""
 
 
-def new_app(name: str, description: str) -> typer.Typer:
+def new_app(name: str, description: str, *, variables: str | None = None) -> typer.Typer:
     """An app with plain help and no completion options. `name` is how it is called: "python -m app", or the word of a
-    group of commands, which `add_typer` hangs below another app."""
+    group of commands, which `add_typer` hangs below another app. With `variables="TEMPO"` every option can come from
+    the environment: `--log` from TEMPO_LOG."""
     app = typer.Typer(
         name=name,
         help=description,
         add_completion=False,
         rich_markup_mode=None,
-        context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+        context_settings={
+            "max_content_width": 100,
+            "help_option_names": ["-h", "--help"],
+            "auto_envvar_prefix": variables,
+        },
     )
     app.callback()(lambda: None)  # without a callback, typer takes an app's only command for the app
     return app
