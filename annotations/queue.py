@@ -208,12 +208,12 @@ def candidates(
 @lru_cache(maxsize=64)
 def _select_candidates(queue_filter: QueueFilter) -> Select[Any]:
     place = tables.queue
-    wanted: BindParameter[int] = bindparam("answers_per_row")
+    answers_per_row: BindParameter[int] = bindparam("answers_per_row")
     rank = place.c.score if queue_filter.order == "suspicion" else expected_gain()
     return (
         select(place.c.query_id)
-        .where(~place.c.adjudicated, place.c.reviews < wanted, *_conditions(queue_filter))
-        .where(place.c.reviews + others_at_work() < wanted, ~is_submitted_by(bindparam("annotator")))
+        .where(~place.c.adjudicated, place.c.reviews < answers_per_row, *_conditions(queue_filter))
+        .where(place.c.reviews + others_at_work() < answers_per_row, ~is_submitted_by(bindparam("annotator")))
         .where(place.c.query_id.not_in(bindparam("excluding", expanding=True)), ~is_in_project())
         .order_by(place.c.reviews, rank.desc(), place.c.query_id)
         .limit(bindparam("most"))

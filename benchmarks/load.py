@@ -174,26 +174,26 @@ def _report(diary: Any, samples: Samples, home: Path) -> dict[str, Any]:
     from tests.app.load.books import problems
 
     saves, waits = diary.saves, [wait for own in diary.answer_waits_s.values() for wait in own]
-    found = problems(home / "cqvh.sqlite3", saves) + diary.failures[:20]
+    faults = problems(home / "cqvh.sqlite3", saves) + diary.failures[:20]
     if samples.backup:
-        found += _backup_problems(samples.backup, saves, home)
+        faults += _backup_problems(samples.backup, saves, home)
     median_s = statistics.median(waits) if waits else 0.0
     starved = [
         name
         for name, own in diary.answer_waits_s.items()
         if not own or max(own) > STARVED * max(median_s, 1.0)
     ]
-    found += [f"{name} starved" for name in starved]
+    faults += [f"{name} starved" for name in starved]
     warm = [mib for at_s, mib in samples.memory_mib if at_s >= min(WARM_UP_S, samples.wall_s / 2)]
     growth = max(warm) / warm[0] - 1 if warm else 0.0
     if growth > MEMORY_GROWTH:
-        found.append(f"memory grew by {growth:.0%}")
+        faults.append(f"memory grew by {growth:.0%}")
     if samples.full_disk:
         full = samples.full_disk
         if not full["told_507"]:
-            found.append("nobody was told of the full disk")
+            faults.append("nobody was told of the full disk")
         if len(saves) <= full["saves_before"] + full["saved_meanwhile"]:
-            found.append("nothing was saved once there was room")
+            faults.append("nothing was saved once there was room")
     requests = len(saves) + len(diary.next_waits_s) + len(waits)
     return {
         "seconds": samples.wall_s,
@@ -211,7 +211,7 @@ def _report(diary: Any, samples: Samples, home: Path) -> dict[str, Any]:
         "memory_growth": growth,
         "backup": samples.backup,
         "full_disk": samples.full_disk,
-        "problems": found,
+        "problems": faults,
     }
 
 
@@ -229,7 +229,7 @@ def _backup_problems(backup: dict[str, Any], saves: Sequence[Any], home: Path) -
     restored = restore(home / "backup.sqlite3", Database(target, migrate=False))
     backup["operations"] = restored.operations
     with Store(target) as store, Store(home / "cqvh.sqlite3") as live:
-        found = lost_saves(store, saves[: backup["acknowledged_before"]]) + checks.problems(
+        faults = lost_saves(store, saves[: backup["acknowledged_before"]]) + checks.problems(
             store, snapshots=False
         )
         statement = "SELECT op_id, position, sha256 FROM operation_log WHERE position <= ? ORDER BY position"
@@ -238,11 +238,11 @@ def _backup_problems(backup: dict[str, Any], saves: Sequence[Any], home: Path) -
             with part.database.read() as connection:
                 logs.append(connection.exec_driver_sql(statement, (restored.operations,)).all())
         if logs[0] != logs[1]:
-            found.append("the backup's log is not the beginning of the store's")
+            faults.append("the backup's log is not the beginning of the store's")
         with store.database.read() as connection:
             if operation_log.head(connection)[0] != restored.operations:
-                found.append("the backup holds more than its report says")
-    return found
+                faults.append("the backup holds more than its report says")
+    return faults
 
 
 @contextmanager

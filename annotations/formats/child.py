@@ -27,8 +27,8 @@ from tempo_core.metrics.rows import Problem
 from tempo_core.sandbox import ChildDied, run_child
 
 CLASSES = {
-    (made.__module__, made.__qualname__): made
-    for made in (Row, AnnotatorVersion, SourceLine, Problem, Omission, Contents)
+    (cls.__module__, cls.__qualname__): cls
+    for cls in (Row, AnnotatorVersion, SourceLine, Problem, Omission, Contents)
 }
 CAUSES = {
     "memory": "needs more than {memory:.0f} GiB of memory",

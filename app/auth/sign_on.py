@@ -186,16 +186,20 @@ class UpstreamHeaders:
 
     def _identity(self, headers: Iterable[tuple[bytes, bytes]]) -> UpstreamIdentity | None:
         """Whom the headers name; None where it is nobody, or not clear who."""
-        wanted = {self.settings.header: list[str](), self.settings.roles_header: list[str]()}
+        values_by_header = {self.settings.header: list[str](), self.settings.roles_header: list[str]()}
         for name, value in headers:
             key = name.decode("latin-1").lower()
-            if key and key in wanted:
-                wanted[key].append(value.decode("utf-8", "replace").strip())
-        subjects = wanted[self.settings.header]
+            if key and key in values_by_header:
+                values_by_header[key].append(value.decode("utf-8", "replace").strip())
+        subjects = values_by_header[self.settings.header]
         # Two of them: one may be the visitor's own, which the proxy passed on beside its own.
         if len(subjects) != 1 or not 0 < len(subjects[0]) <= LONGEST_SUBJECT or not subjects[0].isprintable():
             return None
-        groups = [group.strip() for value in wanted[self.settings.roles_header] for group in value.split(",")]
+        groups = [
+            group.strip()
+            for value in values_by_header[self.settings.roles_header]
+            for group in value.split(",")
+        ]
         if not self.settings.roles_header:
             groups = []
         return UpstreamIdentity(

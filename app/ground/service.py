@@ -312,7 +312,7 @@ class GroundingService:
         """Run the model and, beside it, draw the film strip. A context other than the stored one is stored too, under
         its settings.
         """
-        asked = stored
+        before = stored
         early: list[tuple[Any, Any]] = []  # filled by the model's thread, at most once
 
         def outcome(result: Any, context: Any, strip: FilmStrip | None) -> Outcome:
@@ -327,7 +327,7 @@ class GroundingService:
                 context_id=stored.id,
                 context=context,
                 answer=result,
-                reused=stored is asked,
+                reused=stored is before,
                 elapsed_s=time.monotonic() - started_s,
             )
 

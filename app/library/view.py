@@ -49,12 +49,12 @@ def answer_line(answer: "LibraryAnswer") -> str:
     if answer.understood is not None and not answer.is_understood:
         return answer.understood.sentence
     in_clips = len({item.clip for item in answer.moments})
-    asked = in_clips + len(answer.without)
+    num_clips = in_clips + len(answer.without)
     if not answer.moments:
-        result = f"In none of {asked} clips"
+        result = f"In none of {num_clips} clips"
     else:
         moments = "1 moment" if len(answer.moments) == 1 else f"{len(answer.moments)} moments"
-        result = f"{moments} in {in_clips} of {asked} clips"
+        result = f"{moments} in {in_clips} of {num_clips} clips"
     problems = f" {len(answer.problems)} could not be asked." if answer.problems else ""
     return f"{result}. Answered in {answer.elapsed_s:.1f} s.{problems}"
 

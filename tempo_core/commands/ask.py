@@ -142,10 +142,10 @@ def describe(answer: "LibraryAnswer") -> str:
     if len(answer.moments) > MOST_LINES:
         lines.append(f"  and {len(answer.moments) - MOST_LINES} more; --json or --out has them all")
     in_clips = len({item.clip for item in answer.moments})
-    asked = in_clips + len(answer.without)
+    num_clips = in_clips + len(answer.without)
     lines.append(
-        f"{len(answer.moments)} {'moment' if len(answer.moments) == 1 else 'moments'} in {in_clips} of {asked} clips; "
-        f"it does not happen in {len(answer.without)}. "
+        f"{len(answer.moments)} {'moment' if len(answer.moments) == 1 else 'moments'} in {in_clips} of "
+        f"{num_clips} clips; it does not happen in {len(answer.without)}. "
         f"{answer.elapsed_s:.1f} s; {answer.model_id}"
     )
     if not answer.is_calibrated:
