@@ -19,11 +19,10 @@ def run(as_json: AsJson = False) -> int:
     """
     from playwright.sync_api import sync_playwright
 
-    from scripts.setup import find_browser
+    from scripts.setup import CHROMIUM_FLAGS, find_browser
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=flags)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page()
         clips = {}
         for name in MEASURED:

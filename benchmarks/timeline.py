@@ -35,11 +35,10 @@ def run(
     """
     from playwright.sync_api import sync_playwright
 
-    from scripts.setup import find_browser
+    from scripts.setup import CHROMIUM_FLAGS, find_browser
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with tempfile.TemporaryDirectory() as name, serving(build(Path(name))) as url, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=find_browser(), args=flags)
+        browser = play.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 1000})
         page.goto(f"{url}/?item=crowded")
         page.wait_for_selector("body[data-ready=true]")

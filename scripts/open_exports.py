@@ -61,7 +61,6 @@ REPOSITORIES = ("jayleicn/moment_detr", "line/lighthouse", "hiyouga/LLaMA-Factor
 ELAN_SCHEMA = "https://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 TRAINING = {"llama-factory": "rows.json", "ms-swift": "rows.jsonl", "easyr1": "rows.jsonl"}
 FRAME_RATE = 25.0
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_S = 300
 """How long Label Studio may take to start."""
 Opened = tuple[str, str, str]
@@ -470,7 +469,7 @@ def open_track(shop: Workshop) -> Iterator[Opened]:
     """Chromium's cues of a `<track>`."""
     from playwright.sync_api import sync_playwright
 
-    from scripts.setup import find_browser
+    from scripts.setup import CHROMIUM_FLAGS, find_browser
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 120_000
 """A model loads and answers on a busy machine."""
 
@@ -66,7 +65,7 @@ def browsing() -> Iterator[Any]:
     """A headless Chromium. Raises StageError where there is none."""
     from playwright.sync_api import sync_playwright
 
-    from scripts.setup import find_browser
+    from scripts.setup import CHROMIUM_FLAGS, find_browser
 
     executable = find_browser()
     if executable is None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+gc.disable()
+"""Until all is collected: nothing of it is garbage, and looking for some takes a quarter of its time."""
+
 LONGEST_FIRST = ("tests/train/", "tests/app/")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -37,3 +40,4 @@ def pytest_collection_finish() -> None:
     """What the imports made stays anyway. A collection, of which every training begins with one, passes it by."""
     gc.collect()
     gc.freeze()
+    gc.enable()

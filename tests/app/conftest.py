@@ -22,7 +22,7 @@ from app.__main__ import claim_port, prepare_surroundings
 from app.auth.users import Authenticator
 from app.ground.engines import EngineProvider
 from app.home import Home, open_home
-from scripts.setup import find_browser
+from scripts.setup import CHROMIUM_FLAGS, find_browser
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 
 
@@ -167,22 +167,58 @@ def serve(
 
 PATIENCE_MS = 300_000
 """How long a page may take: a busy machine is slow, not wrong."""
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems"
+
+
+class Browsers:
+    """Playwright and one Chromium, started when a test first asks and shared by the files that follow each other."""
+
+    def __init__(self) -> None:
+        self.playwright: Any = None
+        self.chromium: Any = None
+
+    def start(self) -> None:
+        sync_api = pytest.importorskip("playwright.sync_api")
+        if find_browser() is None:
+            pytest.skip("needs Chromium, which `make test` installs")
+        sync_api.expect.set_options(timeout=PATIENCE_MS)
+        self.playwright = sync_api.sync_playwright().start()
+
+    def launch(self, *flags: str) -> Any:
+        """A headless Chromium of this machine."""
+        if self.playwright is None:
+            self.start()
+        return self.playwright.chromium.launch(executable_path=find_browser(), args=[*CHROMIUM_FLAGS, *flags])
+
+    def stop(self) -> None:
+        if self.chromium is not None:
+            self.chromium.close()
+        if self.playwright is not None:
+            self.playwright.stop()
+        self.playwright = self.chromium = None
+
+
+BROWSERS = Browsers()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Playwright's loop must not run on beside the tests of another file, unless that drives a browser too."""
+    try:
+        yield
+    finally:
+        if nextitem is None or not (nextitem.path == item.path or nextitem.get_closest_marker("browser")):
+            BROWSERS.stop()
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless Chromium of this machine, one a module: Playwright's loop must not run on beside other tests."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("needs Chromium, which `make test` installs")
-    sync_api.expect.set_options(timeout=PATIENCE_MS)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+    """A headless Chromium of this machine without a page or anything stored."""
+    if BROWSERS.chromium is None:
+        BROWSERS.chromium = BROWSERS.launch()
+    yield BROWSERS.chromium
+    for context in BROWSERS.chromium.contexts:
+        context.close()
 
 
 class Profile:

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from app.media.clips import prepare_clip
-from scripts.setup import find_browser
 from tempo_core.video import probe
-from tests.app.conftest import CHROMIUM_FLAGS, RunningApp
+from tests.app.conftest import BROWSERS, RunningApp
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -32,19 +31,13 @@ MediaRecorder.prototype.start = function (...options) {
 
 @pytest.fixture(scope="module")
 def camera() -> Iterator[Any]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("needs Chromium, which `make test` installs")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=[*CHROMIUM_FLAGS, *CAMERA])
-        context = browser.new_context(
+    with BROWSERS.launch(*CAMERA) as browser:
+        page = browser.new_page(
             viewport={"width": 1440, "height": 1000}, permissions=["camera", "microphone"]
         )
-        page = context.new_page()
         page.set_default_timeout(SLOW_MS)
         page.add_init_script(COUNT_RECORDED_BYTES)
         yield page
-        browser.close()
 
 
 def test_a_recording_is_asked_about(camera: Any, serve: Callable[..., RunningApp]) -> None:
