@@ -1,6 +1,5 @@
 """What happens to the store when processes are killed, and when many write at once."""
 
-import multiprocessing
 import random
 import shutil
 import time
@@ -14,6 +13,7 @@ from annotations import checks
 from annotations.rows import Row
 from annotations.store import Store
 from tests.annotations import writer
+from tests.forkserver import processes_with
 
 QUERIES = 40
 KILLS = 90
@@ -25,9 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def processes() -> ForkServer:
     """Makes processes that start in milliseconds, everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.annotations.writer"])
-    return context
+    return processes_with("tests.annotations.writer")
 
 
 @pytest.fixture

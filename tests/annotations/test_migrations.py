@@ -4,7 +4,6 @@
 every eleventh from the others; without it at every eleventh from the oldest.
 """
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from annotations.tables import APPEND_ONLY
 from tests.annotations import old_stores
 from tests.annotations.conftest import edit, execute, postgresql_url
 from tests.conftest import SHARED
+from tests.forkserver import processes_with
 
 ALL = os.environ.get("TEMPO_MIGRATION_KILLS") == "all"
 ROWS = 12 if ALL else 4
@@ -81,9 +81,7 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path, content: Content) 
 @pytest.fixture(scope="module")
 def processes() -> ForkServer:
     """Makes processes that start in milliseconds, everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.annotations.old_stores", "alembic.command", "psycopg"])
-    return context
+    return processes_with("tests.annotations.old_stores", "alembic.command", "psycopg")
 
 
 def opened(url: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import functools
 import gc
 import hashlib
 import importlib
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tempo_core.moments import Moment
+from tests.forkserver import processes_with
 from tests.tempo_core.conftest import (  # noqa: F401  (fixtures)
     checkpoint,
     clip,
@@ -44,12 +44,10 @@ def training_libraries() -> None:
     gc.freeze()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Makes processes that start in milliseconds, with all imported that trains."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(TRAINING_MODULES))
-    return context
+    return processes_with(*TRAINING_MODULES)
 
 
 @pytest.fixture(scope="session")

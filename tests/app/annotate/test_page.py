@@ -1,6 +1,5 @@
 """The Annotate page in Chromium: queue, saving, conflicts, and what happens when server or tab go away."""
 
-import multiprocessing
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from tests.app.annotating import (
 )
 from tests.app.conftest import Profile
 from tests.app.fakes import write_clip
+from tests.forkserver import processes_with
 
 pytestmark = [pytest.mark.browser]
 
@@ -500,8 +500,7 @@ def free_port() -> int:
 
 def start_server(folder: Path, port: int) -> BaseProcess:
     """The page in a process of its own, which can be killed; the second one has everything imported."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([serve_until_killed.__module__])
+    processes = processes_with(serve_until_killed.__module__)
     serves = processes.Event()
     server = processes.Process(target=serve_until_killed, args=(folder, port, serves))
     server.start()
