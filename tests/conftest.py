@@ -2,14 +2,38 @@
 
 import gc
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.forked_children import forked_children
+
 gc.disable()
 """Until all is collected: nothing of it is garbage, and looking for some takes a quarter of its time."""
 
-LONGEST_FIRST = ("tests/train/", "tests/app/")
+LONGEST_FIRST = (
+    "tests/app/load/test_load.py",
+    "tests/train/refresh/test_run.py",
+    "tests/annotations/test_migrations.py",
+    "tests/tempo_core/library/test_index.py",
+    "tests/train/test_loop.py",
+    "tests/train/test_commands.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/test_docs.py",
+    "tests/app/test_no_request_leaves.py",
+    "tests/app/ground/test_page.py",
+    "tests/app/annotate/test_page.py",
+    "tests/app/review/test_page.py",
+    "tests/app/test_accessibility.py",
+    "tests/app/media/test_colours.py",
+    "tests/app/ground/test_as_uploaded.py",
+    "tests/app/data/test_page.py",
+    "tests/app/timeline/test_tutorial.py",
+    "tests/app/training/test_page.py",
+)
+"""Files of half a minute and more. Those that drive a browser stand last, next to all others that do."""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -21,6 +45,19 @@ def shared_data() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_children() -> Iterator[None]:
+    """The processes that read foreign files are forked, but where a test asks for `started_children`."""
+    with forked_children():
+        yield
+
+
+@pytest.fixture
+def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that read foreign files are started as a person's are."""
+    monkeypatch.setattr("tempo_core.sandbox.subprocess", subprocess)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core, since a test that drives a page or a child waits half of its time; a worker takes 1.5 GiB."""
@@ -29,11 +66,20 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a browser is slow. Folders with the longest files begin, so that side by side the last are short."""
+    """What needs a browser is slow. The longest files begin, so that side by side the last are short; then those that
+    drive a browser follow each other and share it."""
+    browsing = set()
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker("slow")
-    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in LONGEST_FIRST])
+            browsing.add(item.path)
+    ranks = {file: rank for rank, file in enumerate(LONGEST_FIRST)}
+    items.sort(
+        key=lambda item: (
+            ranks.get(item.nodeid.partition("::")[0], len(ranks)),
+            item.path not in browsing,
+        )
+    )
 
 
 def pytest_collection_finish() -> None:

@@ -58,6 +58,7 @@ def test_a_bad_filter_is_refused(filled: Store) -> None:
         filled.browse(limit=0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_pages_of_many_rows_come_at_once(store: Store, op: Operations) -> None:
     """20,000 rows here; the time is linear at worst, and 100,000 took below half a second where measured."""

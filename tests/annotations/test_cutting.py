@@ -44,6 +44,7 @@ def test_the_plan_names_source_videos_and_cut_points(wanting: Store, tmp_path: P
     assert [clip.has_clip for clip in cut_plan(wanting, with_present=True).clips].count(True) == 1
 
 
+@pytest.mark.slow
 def test_a_cut_shows_the_source_from_its_start_to_the_frame(wanting: Store, tmp_path: Path) -> None:
     sources, out = tmp_path / "whole", tmp_path / "clips"
     sources.mkdir()

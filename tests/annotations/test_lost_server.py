@@ -28,6 +28,7 @@ def server() -> Iterator[postgresql.Server]:
         yield running
 
 
+@pytest.mark.slow
 def test_saves_go_on_after_each_outage_with_nothing_lost_or_doubled(server: postgresql.Server) -> None:
     """Writers that send again under the same operation id, as the browser does, while the server stops four times."""
     store = Store(postgresql_url(str(server.folder), "lost"))

@@ -112,7 +112,8 @@ def test_every_older_store_is_brought_up_to_date_with_all_that_it_held(
         assert checks.problems(store) == []
 
 
-@pytest.mark.parametrize("revision", [pytest.param("0001", marks=pytest.mark.slow), "0006"])
+@pytest.mark.slow
+@pytest.mark.parametrize("revision", ["0001", "0006"])
 def test_a_migration_that_fails_at_any_statement_leaves_the_old_store(
     databases: Databases, revision: str
 ) -> None:

@@ -120,6 +120,7 @@ def test_an_endpoint_is_named_instead_of_a_checkpoint(
     assert "Leave one out" in stated_error(capsys)
 
 
+@pytest.mark.slow
 def test_serves_before_the_model_is_there_and_stops_when_told(tmp_path: Path) -> None:
     process = run(tmp_path / "home")
     assert process.stdout is not None

@@ -1,7 +1,6 @@
 """Mutated annotation files, imported as the Data page imports an upload."""
 
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -19,11 +18,10 @@ from annotations.store import Store
 from app.data.service import UPLOAD_LIMITS
 from tempo_core.errors import InputError
 from tempo_core.sandbox import ChildLimits
+from tests.forked_children import forked_children
 from tests.fuzz.campaign import Case, Fault
-from tests.fuzz.forking import forked_children
 from tests.fuzz.mutations import mutated, mutated_json
 from tests.fuzz.seed_annotations import write_folder_seeds, write_seeds
-from tests.fuzz.videos import children_of
 
 LIMITS = replace(UPLOAD_LIMITS, child=ChildLimits(cpu_s=60, wall_s=240.0, output_bytes=2**26))
 STORE_LASTS = 50
@@ -80,7 +78,7 @@ def annotation_case(folder: Path) -> Iterator[Case]:
             outcome = bring_in(source, named, seeded)
         finally:
             shutil.rmtree(source) if source.is_dir() else source.unlink()
-        if left := children_of(os.getpid()):
+        if left := server.children():
             raise Fault(f"{name}: child processes stay: {left}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
@@ -117,7 +115,7 @@ def annotation_case(folder: Path) -> Iterator[Case]:
         return outcome
 
     try:
-        with forked_children(), mock.patch.object(tempfile, "tempdir", str(temporary)):
+        with forked_children() as server, mock.patch.object(tempfile, "tempdir", str(temporary)):
             yield run_case
     finally:
         store.close()

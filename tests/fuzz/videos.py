@@ -1,6 +1,5 @@
 """Mutated videos, read as the app reads an upload."""
 
-import os
 import random
 import tempfile
 import threading
@@ -15,19 +14,14 @@ from app.media import clips
 from tempo_core.errors import InputError, VideoError
 from tempo_core.sandbox import ChildDied, ChildLimits
 from tempo_core.video import VideoLimits, sample
+from tests.forked_children import forked_children
 from tests.fuzz.campaign import Case, Fault
-from tests.fuzz.forking import forked_children
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seed_videos import write_seeds
 
 LIMITS = VideoLimits(child=ChildLimits(cpu_s=60, wall_s=240.0), threads=1)
 WHOLE_WAY_EVERY = 10
 """One case in so many goes the whole way of an upload, with the copy and the film strip."""
-
-
-def children_of(pid: int) -> list[str]:
-    """The processes that a process has started and not waited for."""
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @contextmanager
@@ -51,7 +45,7 @@ def video_case(folder: Path) -> Iterator[Case]:
             for file in (*copies.iterdir(), clip):
                 file.unlink()
             copies.rmdir()
-        if left := children_of(os.getpid()):
+        if left := server.children():
             raise Fault(f"{name}: child processes stay: {left}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
@@ -79,7 +73,7 @@ def video_case(folder: Path) -> Iterator[Case]:
 
     limits = replace(LIMITS, follow_links=False)
     with (
-        forked_children(),
+        forked_children() as server,
         mock.patch.object(tempfile, "tempdir", str(temporary)),
         mock.patch.object(clips, "UPLOAD_LIMITS", limits),
     ):

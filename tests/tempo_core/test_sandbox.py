@@ -19,6 +19,8 @@ from tempo_core.sandbox import ChildAnswer, ChildDied, ChildLimits, open_regular
 from tempo_core.video import VideoLimits, probe, sample
 from tests.videos import constant, write_clip, write_webp
 
+pytestmark = pytest.mark.usefixtures("started_children")
+
 
 def run(task: str, limits: ChildLimits | None = None, **options: Any) -> ChildAnswer:
     job = {key: options.pop(key) for key in ("say", "pids", "secret", "out") if key in options}

@@ -88,6 +88,7 @@ def test_a_start_without_weights_is_refused(name, tmp_path):
             run_ablation(ABLATIONS[name], tmp_path, tmp_path, seeds=[0], clips=1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):
     with pytest.raises(InputError, match=r"no state\.pt"):
         start_in(SHIPPED, fresh_language=False)
@@ -101,6 +102,7 @@ def test_a_checkpoint_lends_its_vision_tower_and_nothing_else(tmp_path):
         assert torch.equal(weight, expected[name]), name
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_another_tokenizer_is_refused(tmp_path):
     shutil.copytree(SHIPPED, tmp_path / "other")
     described = tmp_path / "other" / "tempo.json"

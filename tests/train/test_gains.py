@@ -180,6 +180,7 @@ def _goes_on_after_its_pilot(scenario: Scenario, checkpoint: Path, out: Path, bu
     assert after["cpu_seconds"] > before["cpu_seconds"]  # what was lost was spent as well
 
 
+@pytest.mark.slow
 def test_a_treatment_that_misses_its_minutes_begins_anew_once(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ def _ten_steps(run: TreatmentRun, pairs: ShapePairs, rows: Sequence[Any]) -> dic
     return {"steps": 10, "measured_s": 0.0, "left": [True] * len(rows), "again": False}
 
 
+@pytest.mark.slow
 def test_a_treatment_with_a_rule_learns_from_the_rows_that_the_rule_leaves(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,7 @@ def test_only_what_stands_out_from_its_neighbours_is_a_cut() -> None:
     assert cuts(np.array([0.05, 0.0, 0.0])) == []  # too little
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["charades_3MSZA.mp4", "charades_OHOFG.mp4"])
 def test_one_take_has_no_cut(tmp_path: Path, shared_data: Path, name: str) -> None:
     facts = prepare_clip(

@@ -62,6 +62,7 @@ def test_scenes_show_their_own_split_only(assets: Assets) -> None:
             assert {assets.pictures[thing.picture].split for thing in scene.things} <= {"train"}
 
 
+@pytest.mark.slow
 def test_no_batch_opens_a_photograph_or_draws_a_picture_of_another_split(
     assets: Assets, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def tiny_recipe() -> ScratchRecipe:
     )
 
 
+@pytest.mark.slow
 def test_a_run_resumes_exactly_and_goes_on_elsewhere_from_its_small_state(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

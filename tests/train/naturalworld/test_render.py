@@ -111,6 +111,7 @@ def test_a_set_has_truth_in_seconds_and_resumes(assets: Assets, tmp_path: Path) 
     assert video.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_batches_are_functions_of_their_number(assets: Assets) -> None:
     mixture = replace(RECIPES["tempo-tiny-natural"]().phases[0].mixture, videos=2, questions=3)
     tokenizer = build_tokenizer(0)
