@@ -5,9 +5,10 @@
     python -m scripts.open_exports --only label-studio --only track
 
 Label Studio is started and asked through its API; ELAN's files go through its schema and pympi; QVHighlights' own
-evaluator, Lighthouse's and LLaMA-Factory's own data loaders run from their repositories; datasets, DuckDB, webvtt-py
-and openpyxl read theirs; Chromium loads the cues. Environments take some gigabytes from the package index. It is no
-part of CI. Exit code 1 when a tool reads something else than was written; a tool that cannot be had is named.
+evaluator and Lighthouse's own data set run from their repositories, LLaMA-Factory's and ms-swift's own loaders from
+their packages; datasets, DuckDB, webvtt-py and openpyxl read theirs; Chromium loads the cues. Environments take some
+gigabytes from the package index. It is no part of CI. Exit code 1 when a tool reads something else than was written;
+a tool that cannot be had is named.
 """
 
 import argparse
@@ -25,10 +26,12 @@ import venv
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 ENVIRONMENTS = {
@@ -43,25 +46,19 @@ ENVIRONMENTS = {
         "scikit-learn",
     ),
     "label-studio": ("label-studio",),
-    "trainers": (
-        "torch",
-        "torchvision",
-        "torchaudio",
-        "transformers",
-        "datasets",
-        "peft",
-        "trl",
-        "accelerate",
-        "omegaconf",
-        "av",
-        "tqdm",
-    ),
+    "llama-factory": ("torch", "llamafactory"),
+    "ms-swift": ("torch", "ms-swift"),
 }
-REPOSITORIES = ("jayleicn/moment_detr", "line/lighthouse", "hiyouga/LLaMA-Factory")
+UNLOADABLE = ("torchvision", "torchaudio")
+"""Built for torch with CUDA in the package index: beside a torch without it, importing them fails. No check here needs
+pictures or sound, so they leave the environments again."""
+REPOSITORIES = ("jayleicn/moment_detr", "line/lighthouse")
 ELAN_SCHEMA = "https://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+ELAN_FORK = "mocialov/ELAN_AUTO_HAMNOSYS", "src/main/resources/mpi/eudico/resources"
+"""A repository with the sources of ELAN (GPL-3.0), and the folder of its schemas."""
 TRAINING = {"llama-factory": "rows.json", "ms-swift": "rows.jsonl", "easyr1": "rows.jsonl"}
 FRAME_RATE = 25.0
-START_S = 300
+START_S = 900
 """How long Label Studio may take to start."""
 Opened = tuple[str, str, str]
 """A tool with its version, what it opened, and its fault or ""."""
@@ -83,7 +80,9 @@ class Workshop:
         python = self.folder / name / "bin" / "python"
         if not python.exists():
             venv.create(python.parents[1], with_pip=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *ENVIRONMENTS[name]], check=True)
+            pip = [str(python), "-m", "pip"]
+            subprocess.run([*pip, "install", "--quiet", *ENVIRONMENTS[name]], check=True)
+            subprocess.run([*pip, "uninstall", "--quiet", "--yes", *UNLOADABLE], check=True)
         return python
 
     def checkout(self, name: str, *paths: str) -> Path:
@@ -153,6 +152,7 @@ def write_exports(folder: Path) -> None:
     from dataclasses import replace
 
     from annotations.formats import ExportOptions, write
+    from annotations.formats.grid import covered_clips
     from annotations.rows import AnnotatorVersion, Row
     from tempo_core.metrics import evaluate_files
 
@@ -173,27 +173,31 @@ def write_exports(folder: Path) -> None:
         Row(qid="b-2", query="naïve 日本", vid="two", duration_s=9.5, split="train", windows=((0.0, 9.5),)),
         Row(qid="3", query="nothing", vid="two", duration_s=9.5, split="train", windows=()),
     ]
-    scored = [
-        Row(
-            qid=str(qid),
+    # The evaluator divides by the number of queries with short, middle and long moments: there are some of each.
+    short, middle, long = ((2.0, 6.0),), ((0.0, 4.0), (10.0, 38.0)), ((20.0, 90.0),)
+    scored, predicted = [], []
+    for number, windows in enumerate((short, middle, long, ((40.0, 60.0), (100.0, 150.0))), 1):
+        clips = covered_clips(windows)
+        row = Row(
+            qid=str(number),
             qid_is_int=True,
-            query=f"query {qid}",
-            vid=f"v{qid}",
-            duration_s=20.0,
+            query=f"query {number}",
+            vid=f"v{number}",
+            duration_s=150.0,
             split="train",
             windows=windows,
             relevant_clip_ids=clips,
-            saliency_scores=tuple((4, qid % 5, 2) for _ in clips),
+            saliency_scores=tuple((4, (number + clip) % 5, 2) for clip in clips),
         )
-        for qid, windows, clips in (
-            (1, ((2.0, 6.0),), (1, 2)),
-            (2, ((0.0, 4.0), (10.0, 20.0)), (0, 1, 5, 6, 7, 8, 9)),
+        answer = AnnotatorVersion(
+            annotator="tiny",
+            source="model",
+            windows=((2.0, 7.0), (12.0, 38.0), (20.0, 80.0 + number), (98.0, 150.0)),
+            scores=(0.7, 0.4, 0.9 - number / 10, 0.4),
+            saliency=tuple(clip * number % 7 / 7 for clip in range(75)),
         )
-    ]
-    said = AnnotatorVersion(
-        annotator="tiny", source="model", windows=((2.0, 7.0), (12.0, 20.0)), scores=(0.7, 0.4)
-    )
-    predicted = [replace(row, windows=None, verdict=None, annotations=(said,)) for row in scored]
+        scored.append(row)
+        predicted.append(replace(row, windows=None, verdict=None, annotations=(answer,)))
     targets = {
         "elan": "elan",
         "webvtt": "webvtt",
@@ -312,18 +316,26 @@ def open_evaluator(folder: Path, repository: Path) -> Iterator[Opened]:
     script = repository / "standalone_eval" / "eval.py"
     words = [sys.executable, script, *files, "--save_path", out, "--not_verbose"]
     environment = os.environ | {"PYTHONPATH": str(repository)}
-    subprocess.run(list(map(str, words)), check=True, env=environment, stdout=subprocess.DEVNULL)
-    theirs, ours = json.loads(out.read_text()), json.loads((folder / "scores.json").read_text())
-    keys = (
-        [(group, name) for group in theirs for name in theirs[group]]
-        if isinstance(theirs["brief"], dict)
-        else []
+    process = subprocess.run(
+        list(map(str, words)), check=False, env=environment, capture_output=True, text=True
     )
-    wrong = [
-        f"{group} {name}" for group, name in keys if ours.get(group, {}).get(name) != theirs[group][name]
-    ]
-    fault = f"differ: {', '.join(wrong[:5])}" if wrong or not keys else ""
-    yield "moment_detr standalone_eval", f"official.jsonl, predictions.jsonl: {len(keys)} scores", fault
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().splitlines()[-1])
+    theirs, ours = (flat_scores(json.loads(file.read_text())) for file in (out, folder / "scores.json"))
+    differing = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+    fault = f"{len(differing)} differ: {', '.join(differing[:5])}" if differing or not theirs else ""
+    yield "moment_detr standalone_eval", f"official.jsonl, predictions.jsonl: {len(theirs)} scores", fault
+
+
+def flat_scores(value: object, name: str = "") -> dict[str, float]:
+    """Every number of nested scores, by its path."""
+    if not isinstance(value, dict):
+        return {name: float(str(value))}
+    return {
+        path: score
+        for key, part in value.items()
+        for path, score in flat_scores(part, f"{name}/{key}").items()
+    }
 
 
 def open_lighthouse(folder: Path, repository: Path) -> Iterator[Opened]:
@@ -337,23 +349,31 @@ def open_lighthouse(folder: Path, repository: Path) -> Iterator[Opened]:
             return torch.zeros(4, 8)
 
         def _get_video_feat_by_vid(self, vid: object) -> Any:
-            return torch.zeros(10, 8)
+            return torch.zeros(75, 8)
+
+    def shares(window: list[float], duration: float) -> tuple[float, float]:
+        """Centre and width in units of the duration."""
+        return round(sum(window) / 2 / duration, 4), round((window[1] - window[0]) / duration, 4)
+
+    lines = [json.loads(line) for line in (folder / "official.jsonl").read_text().splitlines()]
+    written = [{shares(window, line["duration"]) for window in line["relevant_windows"]} for line in lines]
 
     for name, file in (("qvhighlight", "scored.jsonl"), ("charades", "unscored.jsonl")):
         rows = Rows(name, None, str(folder / file), [""], [""], "", ctx_mode="video_tef")
-        spans = [rows[idx]["model_inputs"]["span_labels"].tolist() for idx in range(len(rows))]
-        written = [[[0.2, 0.2]], [[0.1, 0.2], [0.75, 0.5]]]  # centre and width as shares of 20 s
-        is_right = len(spans) == 2 and all(
-            sorted(tuple(round(x, 4) for x in span) for span in row) == sorted(map(tuple, windows))
-            for row, windows in zip(spans, written, strict=True)
-        )
-        yield "Lighthouse StartEndDataset", f"{file} as {name}: spans", "" if is_right else f"has {spans}"
+        spans = [
+            {tuple(round(share, 4) for share in span) for span in row["model_inputs"]["span_labels"].tolist()}
+            for row in map(rows.__getitem__, range(len(rows)))
+        ]
+        fault = "" if spans == written else f"has {spans}, not {written}"
+        yield "Lighthouse StartEndDataset", f"{file} as {name}: spans", fault
 
 
-def open_llama_factory(folder: Path, repository: Path) -> Iterator[Opened]:
+def open_llama_factory(folder: Path) -> Iterator[Opened]:
     """LLaMA-Factory's own loader and converter, from `dataset_info.json` to its conversations."""
     os.environ["DISABLE_VERSION_CHECK"] = "1"
-    sys.path.insert(0, str(repository / "src"))
+    # It imports torchaudio whether or not a row has sound.
+    sys.modules["torchaudio"] = ModuleType("torchaudio")
+    sys.modules["torchaudio"].__spec__ = ModuleSpec("torchaudio", None)
     from llamafactory.data.loader import _load_single_dataset
     from llamafactory.data.parser import get_dataset_list
     from llamafactory.hparams import DataArguments, ModelArguments
@@ -364,19 +384,42 @@ def open_llama_factory(folder: Path, repository: Path) -> Iterator[Opened]:
     training = Seq2SeqTrainingArguments(output_dir=str(folder / "cache"), report_to=[])
     model = ModelArguments(model_name_or_path="none", cache_dir=str(folder / "cache"))
     data = DataArguments(dataset_dir=dataset_dir, media_dir=dataset_dir)
-    examples = list(_load_single_dataset(attributes, model, data, training))
-    answers = [json.loads(example["_response"][0]["content"]) for example in examples]
-    prompts = [example["_prompt"][0]["content"] for example in examples]
-    rows = expected_rows(folder)
-    is_right = answers == [list(map(list, row["windows"])) for row in rows] and all(
-        text.count("<video>") == 1 and len(example["_videos"]) == 1
-        for text, example in zip(prompts, examples, strict=True)
+    examples = [
+        (example["_prompt"][0]["content"], example["_response"][0]["content"], example["_videos"])
+        for example in _load_single_dataset(attributes, model, data, training)
+    ]
+    tool = f"LLaMA-Factory {version('llamafactory')}"
+    yield tool, "llama-factory/rows.json: conversations", training_fault(examples, expected_rows(folder))
+
+
+def open_ms_swift(folder: Path) -> Iterator[Opened]:
+    """ms-swift's own loader, with the columns that it hands to GRPO's rewards."""
+    from swift.dataset import load_dataset
+
+    path = str(folder / "ms-swift" / "rows.jsonl")
+    rows, _ = load_dataset(path, strict=True, load_from_cache_file=False, remove_unused_columns=False)
+    examples, rewarded = [], []
+    for row in rows:
+        (user, assistant), videos = row["messages"], row["videos"]
+        files = [video["path"] if isinstance(video, dict) else video for video in videos]
+        examples.append((user["content"], assistant["content"], files))
+        rewarded.append((user["content"], row["solution"], files))
+    expected = expected_rows(folder)
+    tool = f"ms-swift {version('ms-swift')}"
+    yield tool, "ms-swift/rows.jsonl: conversations", training_fault(examples, expected)
+    yield tool, "ms-swift/rows.jsonl: solutions for rewards", training_fault(rewarded, expected)
+
+
+def training_fault(examples: list[tuple[str, str, list[str]]], rows: list[dict[str, Any]]) -> str:
+    """What is wrong with prompts, answers and clips that a trainer's loader gives, or ""."""
+    is_right = len(examples) == len(rows) and all(
+        prompt.count("<video>") == 1
+        and f"query: {row['query']}\n" in prompt
+        and json.loads(answer) == list(map(list, row["windows"]))
+        and [Path(video).name for video in videos] == [f"{row['vid']}.mp4"]
+        for (prompt, answer, videos), row in zip(examples, rows, strict=True)
     )
-    yield (
-        "LLaMA-Factory loader",
-        "llama-factory/rows.json: conversations",
-        "" if is_right else f"has {examples}",
-    )
+    return "" if is_right else f"has {examples}"
 
 
 def open_label_studio(shop: Workshop) -> Iterator[Opened]:
@@ -501,12 +544,13 @@ def open_track(shop: Workshop) -> Iterator[Opened]:
 
 
 def open_schema(shop: Workshop) -> Iterator[Opened]:
+    """The schema as it is published, or else as ELAN's sources have it."""
     schema = shop.folder / "EAFv3.0.xsd"
     if not schema.exists():
         try:
             schema.write_bytes(urllib.request.urlopen(ELAN_SCHEMA, timeout=60).read())
-        except OSError as error:
-            raise Unavailable(f"{ELAN_SCHEMA} cannot be had ({error}); put it at {schema}") from error
+        except OSError:
+            schema = shop.checkout(*ELAN_FORK) / ELAN_FORK[1] / schema.name
     return iter(shop.inside("readers", "schema", schema))
 
 
@@ -518,6 +562,7 @@ CHECKS: dict[str, Callable[..., Iterator[Opened]]] = {
     "evaluator": open_evaluator,
     "lighthouse": open_lighthouse,
     "llama-factory": open_llama_factory,
+    "ms-swift": open_ms_swift,
 }
 """What runs in an environment of the tools."""
 TOOLS: dict[str, Callable[[Workshop], Any]] = {
@@ -530,11 +575,10 @@ TOOLS: dict[str, Callable[[Workshop], Any]] = {
         "readers", "evaluator", shop.checkout(REPOSITORIES[0], "standalone_eval")
     ),
     "lighthouse": lambda shop: shop.inside(
-        "trainers", "lighthouse", shop.checkout(REPOSITORIES[1], "lighthouse", "training")
+        "llama-factory", "lighthouse", shop.checkout(REPOSITORIES[1], "lighthouse", "training")
     ),
-    "llama-factory": lambda shop: shop.inside(
-        "trainers", "llama-factory", shop.checkout(REPOSITORIES[2], "src")
-    ),
+    "llama-factory": lambda shop: shop.inside("llama-factory", "llama-factory"),
+    "ms-swift": lambda shop: shop.inside("ms-swift", "ms-swift"),
     "label-studio": open_label_studio,
 }
 
