@@ -186,5 +186,6 @@ def _newest_predictions(snapshot: Snapshot) -> dict[tuple[str, int | str], dict[
             windows=tuple((start_ms / 1000, end_ms / 1000) for start_ms, end_ms, _ in moments),
             scores=tuple(scores) if is_scored else None,
             saliency=None if saliency is None else tuple(saliency),
+            relevance=proposal["relevance"],
         )
     return newest

@@ -205,7 +205,12 @@ def prediction_of(version: AnnotatorVersion) -> Prediction:
     answer = {"scores": list(version.scores)} if version.scores else {}
     if version.saliency is not None:
         answer["saliency"] = list(version.saliency)
-    return Prediction(model_id=version.annotator, moments=tuple(moments), answer=answer or None)
+    return Prediction(
+        model_id=version.annotator,
+        moments=tuple(moments),
+        relevance=version.relevance,
+        answer=answer or None,
+    )
 
 
 def edit_of(version: AnnotatorVersion) -> Edit:
@@ -229,4 +234,6 @@ def version_op_id(dataset: str, qid: str, version: AnnotatorVersion) -> str:
     """The operation id of an imported version: the same version has the same one, whatever file it is in."""
     content: list[object] = [dataset, qid, version.source, version.annotator, version.windows, version.scores]
     content += [version.verdict, version.reason, version.saliency, version.arm, version.active_ms]
+    # Versions without one keep the id that they had before there was any.
+    content += [] if version.relevance is None else [version.relevance]
     return f"import:{digest(content)}"

@@ -37,6 +37,8 @@ class AnnotatorVersion:
     """One confidence for each window, or None."""
     saliency: tuple[float, ...] | None = None
     """One score for each 2-second clip of the video, any range, or None (the predictions format)."""
+    relevance: float | None = None
+    """A model's P(some moment matches), 0..1, or None."""
     verdict: Verdict | None = None
     """None on construction: taken from `windows`."""
     reason: str | None = None
@@ -51,6 +53,10 @@ class AnnotatorVersion:
 
     def __post_init__(self) -> None:
         _check_verdict(self, self.windows, f"version of {self.annotator!r}")
+        if self.relevance is not None and not 0 <= self.relevance <= 1:
+            raise InputError(
+                f"The version of {self.annotator!r} has the relevance {self.relevance}; it is a probability, 0 to 1."
+            )
         if self.scores is not None and len(self.scores) != len(self.windows):
             raise InputError(
                 f"The version of {self.annotator!r} has {len(self.windows)} windows and "

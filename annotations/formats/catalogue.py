@@ -98,13 +98,13 @@ FORMATS: dict[str, Format] = {
         title="Tidy CSV, and spreadsheets saved as text",
         suffix=".csv",
         carries=_TABLE,
-        version_carries=VERSION - {"saliency"},
+        version_carries=VERSION - {"saliency", "relevance"},
     ),
     "xlsx": Format(
         title="Excel workbooks, with CSV's columns",
         suffix=".xlsx",
         carries=_TABLE,
-        version_carries=VERSION - {"saliency"},
+        version_carries=VERSION - {"saliency", "relevance"},
     ),
     "ra-rft": Format(
         title="RA-RFT JSON: queries and refusals made from them",

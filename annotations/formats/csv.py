@@ -122,10 +122,14 @@ class _Query:
 
 
 def columns_of(header: Sequence[str]) -> list[str]:
-    """The header's columns by our names; a synonym counts where the name itself is not there."""
+    """The header's columns by our names; the first of several synonyms counts, and only where the name itself is not
+    there."""
     names = [cell.strip().removeprefix(BYTE_ORDER_MARK) for cell in header]
-    known = {name: SYNONYMS.get(name.lower(), name) for name in names}
-    return [name if known[name] in names else known[name] for name in names]
+    columns: list[str] = []
+    for name in names:
+        known = SYNONYMS.get(name.lower(), name)
+        columns.append(name if known in names or known in columns else known)
+    return columns
 
 
 def delimiter_of(header: str) -> str | None:
@@ -210,13 +214,19 @@ def cells_by_column(
     header: Sequence[str], table: Iterable[tuple[int, Sequence[str]]], name: str
 ) -> Iterator[tuple[int, Cells]]:
     """The lines of a table that are not empty, by column, with their numbers. Raises InputError for a column that is
-    missing; `name` is the table's in that message."""
+    missing or stands twice; `name` is the table's in that message."""
     columns = columns_of(header)
     missing = [column for column in NEEDED if column not in columns]
     if missing:
         raise InputError(
             f"{name} has no column {', '.join(missing)}. Name them in its first line, which has "
             f"{', '.join(header) or 'nothing'}."
+        )
+    repeated = [column for column, count in Counter(map(str.strip, header)).items() if column and count > 1]
+    if repeated:
+        raise InputError(
+            f"{name} has two columns {', '.join(repeated)}. Give each column a name of its own in the first line; "
+            "a query's further moments stand on lines of their own."
         )
     for number, values in table:
         if any(values):

@@ -11,10 +11,12 @@ from annotations.formats.csv import delimiter_of
 from annotations.formats.files import BYTE_ORDER_MARK, read_bytes, text_of
 from annotations.formats.manifest import YOUTUBE_CLIP
 from tempo_core.errors import InputError
+from tempo_core.metrics.rows import PREDICTION_LIST
 
 _IN_FOLDER = {".parquet": "parquet", ".vtt": "webvtt", ".eaf": "elan", ".jsonl": "qvhighlights"}
 _LINES = (
     ("predictions", {"pred_relevant_windows"}),
+    ("predictions", {"qid", "vid", "refused"}),
     ("timelens", {"events"}),
     ("timelens", {"video_path", "query", "span"}),
 )
@@ -30,6 +32,7 @@ _LISTS = (
 )
 """A JSON list: the fields of its first item."""
 _DOCUMENTS = (
+    ("predictions", {PREDICTION_LIST}),
     ("via", {"metadata", "attribute", "view"}),
     ("ego4d-nlq", {"videos", "version"}),
     ("fiftyone", {"classes", "labels"}),

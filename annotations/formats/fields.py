@@ -136,6 +136,13 @@ def numbers(value: object, name: str) -> tuple[float, ...]:
     return tuple(number(item, name) for item in sequence(value, name))
 
 
+def probability(value: object, name: str) -> float:
+    share = number(value, name)
+    if not 0 <= share <= 1:
+        raise FieldError(name, value, "must be a probability from 0 to 1")
+    return share
+
+
 def whole(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise FieldError(name, value, "must be a whole number")

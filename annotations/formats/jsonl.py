@@ -36,17 +36,21 @@ IN_LINE = (
 
 
 def read_lines(
-    path: Path, parse: Callable[[dict[str, Any], str, SourceLine], Parsed]
+    path: Path, parse: Callable[[dict[str, Any], str, SourceLine], Parsed], list_field: str | None = None
 ) -> Iterator[Parsed | Problem]:
-    """`parse(object, raw line, where)` of every line; a line that breaks a rule comes out as its Problem."""
-    for line in read_json_lines(path, name=path.name, loads=fields.strict_json):
+    """`parse(object, raw line, where)` of every line; a line that breaks a rule comes out as its Problem.
+
+    A file that is one object with the field `list_field` has its items for lines.
+    """
+    for line in read_json_lines(path, name=path.name, loads=fields.strict_json, list_field=list_field):
         if isinstance(line, Problem):
             yield line
             continue
         try:
-            yield parse(line.values, line.text, SourceLine(file=path.name, line=line.number))
+            origin = SourceLine(file=path.name, line=line.number, place=line.place)
+            yield parse(line.values, line.text, origin)
         except FieldError as error:
-            yield Problem.of(error, path.name, line.number, raw=line.text)
+            yield Problem.of(error, path.name, line.number, place=line.place, raw=line.text)
 
 
 def grounding_row(

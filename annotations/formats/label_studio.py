@@ -178,6 +178,8 @@ class _Task:
             self.data, "split", lambda value, _: fields.split(value)
         )
         self.held = 0
+        self.objects: set[str] = set()
+        """The players that regions belong to."""
 
     def items(self, path: Path) -> Iterator[Item]:
         """The task's rows, and what it holds beside them. Raises FieldError."""
@@ -202,9 +204,19 @@ class _Task:
                 answer = _Answer(place, annotation, source, _annotator(annotation))
                 yield from self._read(answer)
                 answers.append(answer)
+        if len(self.objects) > 1 and len(_video_fields(self.data)) > 1:
+            rule = "one task holds the regions of several videos; make it a task for each video"
+            raise FieldError("to_name", sorted(self.objects), rule)
         for draft in fields.sequence(self.task.get("drafts") or [], "drafts"):
             draft_id = draft.get("id") if isinstance(draft, dict) else draft
             yield self._omission(f"draft {draft_id}", "drafts are not read")
+
+        for answer in answers:
+            scored = sum(map(len, answer.scores.values()))
+            if scored and scored < (count := sum(map(len, answer.windows.values()))):
+                yield self._omission(
+                    answer.place, f"scores of {scored} of {count} moments, as the others have none"
+                )
 
         labels = list(dict.fromkeys(label for answer in answers for label in answer.windows))
         moment_labels = [label for label in labels if label[1] == MOMENT]
@@ -288,6 +300,10 @@ class _Task:
                 answer.others += 1
                 yield self._omission(place, "has no label")
                 continue
+            if notes := fields.mapping(result.get("meta") or {}, "meta").get("text"):
+                yield self._omission(place, f"its note {notes!r:.80} is not read")
+            if result.get("to_name") is not None:
+                self.objects.add(str(result["to_name"]))
             windows = [self._window(frames) for frames in fields.sequence(value.get("ranges"), "ranges")]
             region_labels = [(control, fields.text(name, kind)) for name in names]
             answer.regions.append(region_labels)
@@ -353,8 +369,13 @@ def _annotator(annotation: dict[str, Any]) -> str:
 
 def _video_field(data: dict[str, Any]) -> str:
     """The field with the clip's address: `video`, else the only one that names a video file."""
-    names = [name for name, value in data.items() if isinstance(value, str) and _VIDEO_FILE.search(value)]
+    names = _video_fields(data)
     return names[0] if "video" not in data and len(names) == 1 else "video"
+
+
+def _video_fields(data: dict[str, Any]) -> list[str]:
+    """The fields that name video files."""
+    return [name for name, value in data.items() if isinstance(value, str) and _VIDEO_FILE.search(value)]
 
 
 def vid_of_url(url: str) -> str:

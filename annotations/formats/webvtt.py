@@ -28,6 +28,8 @@ _TIMES = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}", re.ASCII)
 _CUE_ID = re.compile(r"(.+)-([1-9]\d*)", re.DOTALL)
 _NO_CUE = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t]|$)")
 TAG = re.compile(r"<[^<>]*>")
+_OFFSET = re.compile(r"^X-TIMESTAMP-MAP=.*", re.MULTILINE)
+"""In the files of HLS."""
 _VOICE = re.compile(r"<v[.\s][^<>]*>")
 
 
@@ -74,9 +76,13 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
 
 
 def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
-    content = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    content = read_text(path).replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
     if not re.match(r"WEBVTT(?:[ \t\n]|$)", content):
         raise InputError(f"{path.name} does not begin with WEBVTT, so it is no WebVTT file.")
+    header, *_ = content.split("\n\n", 1)
+    if offset := _OFFSET.search(header):
+        reason = "places the cues in a broadcast's stream; their times are read as those of the clip"
+        yield Omission(file=path.name, place=offset[0], reason=reason)
     cues: list[_Cue] = []
     cue_count = note_count = voice_count = 0
     for block in _blocks(content.split("\n")):

@@ -9,11 +9,12 @@ row raises `SubmissionError`, which names every offending line. A predicted wind
 import dataclasses
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from tempo_core.errors import InputError
 
@@ -26,6 +27,8 @@ CLIP_S = 2
 SHOWN_CHARACTERS = 80
 RELEVANCE_FIELDS = ("relevance", "pred_exist_score", "pred_class")
 """P(some moment matches), as we, Soccer-GMR and NA-VMR name it; the first that a row has counts."""
+PREDICTION_LIST = "preds"
+"""The field under which NA-VMR's files hold their predictions: one JSON object instead of lines."""
 
 
 class FieldError(InputError):
@@ -92,23 +95,36 @@ class Problem:
         return {name: getattr(self, name) for name in ("file", "line", "qid", "field", "value", "rule")}
 
 
+def has_rejected(values: Mapping[str, Any]) -> bool:
+    """Whether a row that does not say `refused` is NA-VMR's and below its threshold: `pred_class` under one half."""
+    relevance = values.get("pred_class")
+    return is_number(relevance) and relevance < 0.5
+
+
 class JsonLine(NamedTuple):
     """One line of a JSON-lines file that holds an object."""
 
     number: int
-    """Counted from 1."""
+    """Counted from 1; of an object's list, the item."""
     text: str
-    """The line itself, without its end."""
+    """The line itself, without its end; an item as a line."""
     values: dict[str, Any]
+    place: str | None = None
+    """Where an item stands, in words; None: the line says it."""
 
 
 def read_json_lines(
-    path: Path, *, name: str | None = None, loads: Callable[[str], Any] = json.loads
+    path: Path,
+    *,
+    name: str | None = None,
+    loads: Callable[[str], Any] = json.loads,
+    list_field: str | None = None,
 ) -> Iterator[JsonLine | Problem]:
     """The lines of a file that are not blank: each an object, or the problem that it is none.
 
     `name` stands for the file in problems (default: the path). `loads` may be stricter than JSON; it raises
-    ValueError. Raises InputError for a file that is missing or no UTF-8 text; a byte order mark is allowed.
+    ValueError. A file that is one object with the field `list_field` has its items for lines. Raises InputError for
+    a file that is missing or no UTF-8 text; a byte order mark is allowed.
     """
     file = str(path) if name is None else name
     try:
@@ -119,6 +135,9 @@ def read_json_lines(
         raise InputError(f"{file} cannot be read: {error.strerror}. Check the path.") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{file} cannot be read as UTF-8 text: {error}. Save it as UTF-8.") from None
+    if list_field is not None and re.match(rf'\s*\{{\s*"{re.escape(list_field)}"\s*:', text):
+        yield from _read_items(text, list_field, file, loads)
+        return
     # Not str.splitlines: a query may hold U+2028 and other characters at which that would break a row in two.
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -135,6 +154,29 @@ def read_json_lines(
         else:
             no_object = FieldError("the line", values, "it must be a JSON object")
             yield Problem.of(no_object, file, number, raw=line)
+
+
+def _read_items(
+    text: str, list_field: str, file: str, loads: Callable[[str], Any]
+) -> Iterator[JsonLine | Problem]:
+    """The items of an object's list as lines; further fields of the object are refused."""
+    try:
+        document = loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file} is not JSON: {error}. Give the whole file, or one row on each line."
+        ) from None
+    if document.keys() != {list_field} or not isinstance(document[list_field], list):
+        raise InputError(
+            f"{file} holds {', '.join(document)}; an object of predictions has one field, the list {list_field!r}."
+        )
+    for number, values in enumerate(document[list_field], start=1):
+        place = f"item {number} of {list_field}"
+        if isinstance(values, dict):
+            yield JsonLine(number, json.dumps(values), values, place)
+        else:
+            no_object = FieldError("the item", values, "it must be a JSON object")
+            yield Problem.of(no_object, file, number, place=place)
 
 
 class SubmissionError(InputError):
@@ -195,7 +237,7 @@ class PredictionRow:
         return (not self.windows and not self.moments) if self.refused is None else self.refused
 
 
-def is_number(value: object) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """True for a finite int or float; JSON's true and false are not numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -208,13 +250,14 @@ class _Fields:
     """The fields of a line as they are read; collects what is wrong with them."""
 
     def __init__(self, file: str, line: JsonLine) -> None:
-        self.file, self.line, self.data = file, line.number, line.values
+        self.file, self.line, self.place, self.data = file, line.number, line.place, line.values
         qid = self.data.get("qid")
         self.qid: Qid | None = qid if isinstance(qid, int | str) and not isinstance(qid, bool) else None
         self.problems: list[Problem] = []
 
     def refuse(self, field: str, value: object, rule: str) -> None:
-        self.problems.append(Problem.of(FieldError(field, value, rule), self.file, self.line, qid=self.qid))
+        error = FieldError(field, value, rule)
+        self.problems.append(Problem.of(error, self.file, self.line, place=self.place, qid=self.qid))
 
     def need_qid(self) -> Qid:
         if self.qid is None:
@@ -268,12 +311,13 @@ def read_truth(path: str | Path) -> tuple[TruthRow, ...]:
 
 
 def read_predictions(path: str | Path, *, number_repeats: bool = False) -> tuple[PredictionRow, ...]:
-    """The predictions in a JSON-lines file: qid, and windows, saliency or a refusal for each.
+    """The predictions in a file: qid, and windows, saliency or a refusal for each; as JSON lines or as NA-VMR's
+    {"preds": [...]}.
 
     Raises SubmissionError (an InputError) that lists each line with a missing or broken field or a qid seen before;
     with `number_repeats` the n-th row of a qid gets the qid `QID#n` instead.
     """
-    return _read_rows(path, _prediction_row, lambda _rows: number_repeats)
+    return _read_rows(path, _prediction_row, lambda _rows: number_repeats, list_field=PREDICTION_LIST)
 
 
 def read_files(predictions: str | Path, truth: str | Path) -> dict[str, Any]:
@@ -337,13 +381,14 @@ def _read_rows(
     path: str | Path,
     read_row: Callable[[_Fields], Row | None],
     numbers_repeats: Callable[[Sequence[Row]], bool],
+    list_field: str | None = None,
 ) -> tuple[Row, ...]:
     """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
     rows: list[Row] = []
     problems: list[Problem] = []
     repeats: list[Problem] = []
     first_lines: dict[Qid, int] = {}
-    for line in read_json_lines(Path(path)):
+    for line in read_json_lines(Path(path), list_field=list_field):
         if isinstance(line, Problem):
             problems.append(line)
             continue
@@ -358,7 +403,7 @@ def _read_rows(
             error = FieldError(
                 "qid", fields.qid, f"it was given on line {first} already; each query stands once"
             )
-            repeats.append(Problem.of(error, str(path), fields.line, qid=fields.qid))
+            repeats.append(Problem.of(error, str(path), fields.line, place=fields.place, qid=fields.qid))
         problems += fields.problems
         rows.append(row)
     if repeats and numbers_repeats(rows):
@@ -446,6 +491,8 @@ def _prediction_row(row: _Fields) -> PredictionRow:
             row.refuse("pred_saliency_scores", saliency, rule)
             saliency = None
     refused = row.value_of("refused", bool, "it must be true or false")
+    if refused is None and has_rejected(row.data):
+        refused = True
     understanding = row.data.get("understood")
     probability = understanding.get("probability") if isinstance(understanding, dict) else None
     if understanding is not None and not (is_number(probability) and 0 <= float(str(probability)) <= 1):

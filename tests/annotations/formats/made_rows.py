@@ -56,6 +56,7 @@ def versions(draw: st.DrawFn, end_s: float, place: int) -> AnnotatorVersion:
         windows=spans,
         scores=draw(st.sampled_from([scores, None])),
         saliency=draw(st.none() | st.lists(st.floats(-5, 5), min_size=1, max_size=4).map(tuple)),
+        relevance=draw(st.none() | st.floats(0, 1)),
         verdict=None if spans else draw(st.sampled_from(["no-moment", "cannot-judge"])),
         reason=draw(st.none() | queries),
         arm=draw(st.none() | st.just("blind")),

@@ -154,6 +154,17 @@ def test_columns_that_nothing_reads_are_named_with_their_lines(tmp_path: Path) -
     assert read(written(tmp_path / "y.csv", "a,v,a dog,1,2")).omissions == ()
 
 
+def test_columns_of_one_meaning(tmp_path: Path) -> None:
+    """The first of several synonyms counts, and the others are named; a name that stands twice is refused."""
+    path = written(tmp_path / "x.csv", "v.mp4,v,a dog,1,2", header="filename,video,sentence,start,end")
+    result = read(path)
+    assert [(row.vid, row.query) for row in result.rows] == [("v.mp4", "a dog")]
+    assert [omission.place for omission in result.omissions] == ["columns video (1)"]
+    path = written(tmp_path / "y.csv", "v,a dog,1,2,3,4", header="video,query,start,end,start,end")
+    with pytest.raises(InputError, match=r"y\.csv has two columns start, end\."):
+        read(path)
+
+
 def test_a_line_break_in_a_cell_counts_as_a_line(tmp_path: Path) -> None:
     path = written(tmp_path / "x.csv", '1,v,"a\nb",1,2', "2,v,c,1,2")
     assert [row.origin.line for row in read(path).rows if row.origin] == [2, 4]

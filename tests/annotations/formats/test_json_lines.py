@@ -137,6 +137,109 @@ def test_a_question_that_was_not_understood_has_no_prediction(tmp_path: Path) ->
     assert "which is no refusal" in report.omissions[0].reason
 
 
+ANSWER: dict[str, Any] = {
+    "qid": 1,
+    "query": "q",
+    "vid": "v",
+    "pred_relevant_windows": [[4, 8, 0.6], [1, 2, 0.3]],
+    "moments": [[1, 2]],
+    "confidences": [0.9],
+    "relevance": 0.75,
+    "refused": False,
+    "run": {"model_id": "tiny"},
+}
+"""A line as `tempo_core predict` writes it."""
+
+
+@pytest.mark.parametrize(
+    ("change", "windows", "scores"),
+    [
+        ({}, ((1.0, 2.0),), (0.9,)),
+        ({"confidences": [None]}, ((1.0, 2.0),), (0.3,)),
+        ({"confidences": [None], "moments": [[2, 3]]}, ((2.0, 3.0),), None),
+        ({"moments": [], "refused": True}, (), None),
+        ({"pred_relevant_windows": [], "moments": [], "refused": True}, (), None),
+    ],
+)
+def test_the_answer_as_a_set_is_the_models_answer(
+    tmp_path: Path, change: dict[str, Any], windows: Any, scores: Any
+) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({**ANSWER, **change}))
+    (row,) = read(path).rows
+    expected = AnnotatorVersion(
+        annotator="tiny", source="model", windows=windows, scores=scores, relevance=0.75
+    )
+    assert row.annotations == (expected,)
+
+
+def test_windows_beside_a_refusal_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    refusal = {**ANSWER, "qid": 2, "moments": [], "refused": True}
+    path.write_text(f"{json.dumps(ANSWER)}\n{json.dumps(refusal)}")
+    result = read(path)
+    assert [str(item) for item in (*result.omissions, *result.contents)] == [
+        "p.jsonl, 2 queries: 3 ranked windows are no part of the answer: it is a refusal, or stands in moments",
+        "1 of 4 windows taken",
+    ]
+
+
+def test_neither_moments_nor_a_refusal_is_no_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({**ANSWER, "moments": [], "confidences": []}))
+    result = read(path)
+    assert [row.annotations for row in result.rows] == [()]
+    assert "neither moments nor a refusal" in result.omissions[0].reason
+
+
+def test_a_refusal_needs_no_windows(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"qid": "a", "query": "q", "vid": "v", "refused": true}')
+    (row,) = read(path).rows
+    assert row.annotations == (AnnotatorVersion(annotator="model", source="model"),)
+
+
+def test_predictions_of_na_vmr_are_read(tmp_path: Path) -> None:
+    """One object; a qid for a query and for the refusal that is made from it; `pred_class` decides."""
+    path = tmp_path / "inference_test.json"
+    item = {"qid": "test0", "query": "q", "vid": "v", "pred_relevant_windows": [[1.0, 2.0, 0.9]]}
+    further = {"pred_saliency_scores": [0.5], "raw_pred_saliency_scores": [0.25]}
+    items = [{**item, **further, "pred_class": 0.5}, {**item, **further, "vid": "w", "pred_class": 0.25}]
+    path.write_text(json.dumps({"preds": items}))
+    result = read(path)
+    said = AnnotatorVersion(
+        annotator="model", source="model", windows=((1, 2),), scores=(0.9,), saliency=(0.5,), relevance=0.5
+    )
+    refusal = replace(said, windows=(), scores=None, verdict="no-moment", relevance=0.25)
+    assert result.format == "predictions"
+    assert [(row.qid, row.vid, row.annotations) for row in result.rows] == [
+        ("test0", "v", (said,)),
+        ("test0#2", "w", (refusal,)),
+    ]
+    assert [row.extra for row in result.rows] == [{"raw_pred_saliency_scores": [0.25]}] * 2
+    lines = tmp_path / "lines_test.jsonl"
+    lines.write_text("\n".join(map(json.dumps, items)))
+    assert read(lines).rows == result.rows
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('{"preds": [3]}', "x.json, item 1 of preds: the item is 3; it must be a JSON object"),
+        ('{"preds": [{"qid": 1}]}', "x.json, item 1 of preds: query is null; the field is missing"),
+        ('{"preds": [], "more": 1}', "has one field, the list 'preds'"),
+        ('{"preds": {}}', "has one field, the list 'preds'"),
+        ('{"preds": [{"qid": 1}', "x.json is not JSON"),
+    ],
+)
+def test_a_bad_object_of_predictions(tmp_path: Path, content: str, fault: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(InputError) as error:
+        read(path, format="predictions")
+    assert fault in str(error.value)
+
+
 def test_a_prediction_passes_only_while_its_line_says_it(tmp_path: Path) -> None:
     line = '{"vid":  "v", "qid": 1, "query": "q", "pred_relevant_windows": [[1, 2, 0.5]], "x": 3}'
     (tmp_path / "in.jsonl").write_text(line)
@@ -219,6 +322,9 @@ LINE: dict[str, Any] = {"qid": 1, "query": "q", "vid": "v", "pred_relevant_windo
         ({"pred_relevant_windows": [[1, 2, "x"]]}, "pred_relevant_windows", "finite number"),
         ({"pred_saliency_scores": ["x"]}, "pred_saliency_scores", "finite number"),
         ({"model": ""}, "model", "must be text"),
+        ({"pred_class": 1.5}, "pred_class", "probability from 0 to 1"),
+        ({"refused": 1}, "refused", "true or false"),
+        ({"refused": True, "moments": [[1, 2]]}, "moments", "contradicts the refusal"),
     ],
 )
 def test_a_bad_prediction(tmp_path: Path, change: dict[str, Any], field: str, rule: str) -> None:

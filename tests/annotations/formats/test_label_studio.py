@@ -500,6 +500,42 @@ def test_the_same_label_of_two_controls_is_two_queries(tmp_path: Path) -> None:
     assert [(row.qid, row.query) for row in rows] == [("12/left/on", "on"), ("12/right/on", "on")]
 
 
+def test_neighbours_of_a_plain_task(tmp_path: Path) -> None:
+    """A note on a region, scores that only some moments have, regions of two videos."""
+    noted = labelled("a", "on", 1, 25) | {"meta": {"text": ["too late?"]}}
+    prediction = {
+        "id": 8,
+        "model_version": "m",
+        "result": [labelled("a", "on", 1, 25) | {"score": 0.5}, noted],
+    }
+    both = {
+        **PROJECT,
+        "annotations": [{"id": 5, "completed_by": 1, "result": [noted]}],
+        "predictions": [prediction],
+    }
+    (row,), said = items_of(tmp_path, [both], frame_rate=25.0)
+    assert [(version.source, version.windows, version.scores) for version in row.annotations or ()] == [
+        ("annotator", ((0.0, 1.0),), None),
+        ("model", ((0.0, 1.0), (0.0, 1.0)), None),
+    ]
+    note = "its note ['too late?'] is not read"
+    assert said == [
+        "3 of 3 regions taken",
+        f'mine.json, task 12, annotation 5, region a of control "tl": {note}',
+        f'mine.json, task 12, prediction 8, region a of control "tl": {note}',
+        "mine.json, task 12, prediction 8: scores of 1 of 2 moments, as the others have none",
+    ]
+    second = {**labelled("b", "on", 1, 50, "right"), "to_name": "video2"}
+    two_videos = {
+        **PROJECT,
+        "data": {"video": "a.mp4", "video2": "b.mp4"},
+        "annotations": [{"id": 5, "completed_by": 1, "result": [noted, second]}],
+    }
+    rows, said = items_of(tmp_path, [two_videos], frame_rate=25.0)
+    assert rows == ()
+    assert 'task 12: to_name is ["video", "video2"]; one task holds the regions of several videos' in said[-1]
+
+
 def test_a_query_beside_labels_of_another_name_is_named_or_chosen(tmp_path: Path) -> None:
     project = {**PROJECT, "data": {**PROJECT["data"], "query": "somebody comes in", "fps": "25"}}
     rows, said = items_of(tmp_path, [project])

@@ -280,6 +280,40 @@ def test_a_track_of_cvat_is_visible_until_it_is_outside(tmp_path: Path) -> None:
         read(tmp_path / "a.xml")
 
 
+def test_frames_of_cvat_count_in_the_whole_video(tmp_path: Path) -> None:
+    """A task may hold a part of a video, or every second frame of it; a track may stay to its end."""
+    meta = (
+        "<meta><task><size>50</size><start_frame>50</start_frame><stop_frame>148</stop_frame>"
+        "<frame_filter>step=2</frame_filter><source>v.mp4</source></task></meta>"
+    )
+    text = f"<annotations>{meta}{track('a', (60, 0), (140, 1))}{track('b', (100, 0))}</annotations>"
+    result = taken(tmp_path / "a.xml", text, frame_rate=10.0)
+    assert moments(result) == [("v/0", "a", "v", ((6.0, 14.0),)), ("v/1", "b", "v", ((10.0, 14.9),))]
+    assert [row.duration_s for row in result.rows] == [None, None]
+    job = "<meta><job><size>50</size><start_frame>0</start_frame><stop_frame>49</stop_frame></job></meta>"
+    text = f"<annotations>{job}{track('a', (10, 0))}</annotations>"
+    result = taken(tmp_path / "a.xml", text, frame_rate=10.0)
+    assert [(row.windows, row.duration_s) for row in result.rows] == [(((1.0, 5.0),), 5.0)]
+
+
+def test_a_project_of_cvat_has_a_video_for_each_task(tmp_path: Path) -> None:
+    tasks = "".join(
+        f"<task><id>{number}</id><name>n{number}</name><size>50</size>{source}</task>"
+        for number, source in ((4, "<source>a.mp4</source>"), (7, ""))
+    )
+    tracks = "".join(
+        track("walks", (0, 0), (10, 1)).replace("<track", f'<track task_id="{number}"')
+        for number in (4, 7, 9)
+    )
+    text = f"<annotations><meta><project><tasks>{tasks}</tasks></project></meta>{tracks}</annotations>"
+    result = taken(tmp_path / "p.xml", text, frame_rate=10.0)
+    assert moments(result) == [
+        ("a/0", "walks", "a", ((0.0, 1.0),)),
+        ("n7/0", "walks", "n7", ((0.0, 1.0),)),
+    ]
+    assert 'task_id is "9"; must name one of the file\'s tasks: 4, 7' in str(result.problems[0])
+
+
 @pytest.mark.parametrize(
     ("text", "rows"),
     [

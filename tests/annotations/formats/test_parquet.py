@@ -17,7 +17,7 @@ CLIPS = {"relevant_clip_ids": (0, 2), "saliency_scores": ((4, 3, 2), (0, 1, 1))}
 
 
 def version(**changes: Any) -> dict[str, Any]:
-    names = ("annotator", "source", "windows", "scores", "saliency", "verdict", "reason", "arm")
+    names = ("annotator", "source", "windows", "scores", "saliency", "relevance", "verdict", "reason", "arm")
     return {**dict.fromkeys((*names, "active_ms", "updated_at", "revision")), **changes}
 
 

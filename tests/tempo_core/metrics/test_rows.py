@@ -1,5 +1,6 @@
 """Rows are read whole or not at all, and whoever wrote a broken one is told where and why."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,30 @@ def test_repeated_qids_of_coded_refusals_are_told_apart_by_their_order(tmp_path:
     prediction_rows, truth_rows = read_both(predictions, truth)
     assert [row.qid for row in truth_rows] == [row.qid for row in prediction_rows] == [1, "1#2", 2, "1#3"]
     assert [bool(row.windows) for row in truth_rows] == [True, False, True, False]
+
+
+def test_na_vmrs_object_of_predictions_is_read(tmp_path: Path) -> None:
+    """`pred_class` under one half rejects the query, unless the row says itself whether it refuses."""
+    items = [GOOD_PREDICTION | {"vid": "v", "pred_class": relevance} for relevance in (0.5, 0.25)]
+    items.append(items[1] | {"qid": 2, "refused": False})
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"preds": items}, indent=1))
+    rows = read_predictions(path, number_repeats=True)
+    assert [(row.qid, row.relevance, row.has_refused) for row in rows] == [
+        (1, 0.5, False),
+        ("1#2", 0.25, True),
+        (2, 0.25, False),
+    ]
+    assert [row.has_refused for row in read_predictions(write_rows(tmp_path / "l", items[1:]))] == [
+        True,
+        False,
+    ]
+    path.write_text(json.dumps({"preds": [{"qid": 1}, 3]}))
+    with pytest.raises(SubmissionError, match=r"p\.json, item 1 of preds \(qid 1\): pred_relevant_windows"):
+        read_predictions(path)
+    path.write_text('{"preds": [], "gt": []}')
+    with pytest.raises(InputError, match="holds preds, gt; an object of predictions has one field"):
+        read_predictions(path)
 
 
 def test_elsewhere_and_where_the_order_says_nothing_repeated_qids_are_refused(tmp_path: Path) -> None:
