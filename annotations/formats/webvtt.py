@@ -76,7 +76,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
 
 
 def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
-    content = read_text(path).replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
+    content = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     if not re.match(r"WEBVTT(?:[ \t\n]|$)", content):
         raise InputError(f"{path.name} does not begin with WEBVTT, so it is no WebVTT file.")
     header, *_ = content.split("\n\n", 1)
