@@ -171,7 +171,10 @@ def seconds_of_text(value: str, name: str) -> float:
         raise FieldError(name, value, "must be seconds, or HH:MM:SS")
     total = 0.0
     for part in parts:
-        total = total * 60 + number_of_text(part, name)
+        try:
+            total = total * 60 + number_of_text(part, name)
+        except FieldError as error:
+            raise FieldError(name, value, error.rule) from None  # as it was given
     return total
 
 

@@ -227,7 +227,7 @@ HEAD = "qid,vid,query,start_s,end_s"
         (HEAD, "3,v,q,2,1", "start_s, end_s is .*must end after"),
         (HEAD, "3,v,q,1,", 'end_s is ""; must be a number'),
         (HEAD, "3,v,q,,1", 'start_s is ""; must be a number'),
-        (HEAD, "3,v,q,1,nan", "end_s is NaN; must be a finite number"),
+        (HEAD, "3,v,q,1,nan", 'end_s is "nan"; must be a finite number'),
         (HEAD, "3,v, ,1,2", 'query is " "; must be text'),
         (HEAD, "3,,q,1,2", 'vid is ""; must be text'),
         (HEAD, ",v,q,1,2", 'qid is ""; must be text'),

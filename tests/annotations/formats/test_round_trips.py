@@ -164,7 +164,10 @@ def in_tables(made: list[Row]) -> list[Row]:
             reason=row.reason,
             row_rev=row.row_rev,
             original_windows=row.original_windows,
-            annotations=tuple(replace(version, saliency=None) for version in row.annotations or ()) or None,
+            annotations=tuple(
+                replace(version, saliency=None, relevance=None) for version in row.annotations or ()
+            )
+            or None,
         )
         for row in made
     ]
@@ -176,7 +179,12 @@ def test_predictions(data: st.DataObject) -> None:
     version = data.draw(versions(100.0, 0))
     scores = tuple(0.5 for _ in version.windows) or None
     said = AnnotatorVersion(
-        annotator="model", source="model", windows=version.windows, scores=scores, saliency=version.saliency
+        annotator="model",
+        source="model",
+        windows=version.windows,
+        scores=scores,
+        saliency=version.saliency,
+        relevance=version.relevance,
     )
     row = data.draw(rows())
     kept = bare(row, windows=None, verdict=None, annotations=(said,), extra=row.extra)
