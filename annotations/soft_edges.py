@@ -69,20 +69,26 @@ def _nearest(a_s: float, a_band_s: float, b_s: float, b_band_s: float) -> tuple[
     return place_s, place_s
 
 
-def nearest_truth(predicted: Sequence[Moment], truth: Sequence[Moment], bands: Bands) -> list[Moment]:
-    """The truth at the places within its bands that are nearest to what was predicted.
+EdgeRange = tuple[tuple[float, float], tuple[float, float]]
+"""First and last place in seconds at which a moment may start, and at which it may end."""
 
-    A true moment takes its edges from the predicted one that it shares most time with, as far as its own bands let
-    it; without any such, and without bands, it stays. The result is sorted and merged.
+
+def nearest_truth(
+    predicted: Sequence[Moment], truth: Sequence[Moment], edge_ranges_s: Sequence[EdgeRange]
+) -> list[Moment]:
+    """The truth at the places that its edges may have which are nearest to what was predicted.
+
+    A true moment takes its edges from the predicted one that it shares most time with, as far as its own ranges let
+    it; without any such, and without ranges (all edges are hard), it stays. The result is sorted and merged.
     """
-    if not bands:
+    if not edge_ranges_s:
         return list(truth)
     moments = []
-    for moment, (start_band_s, end_band_s) in zip(truth, bands, strict=True):
+    for moment, (starts_s, ends_s) in zip(truth, edge_ranges_s, strict=True):
         closest = max(predicted, key=lambda other: intersection_s([moment], [other]), default=moment)
         if intersection_s([moment], [closest]) == 0:
             closest = moment
-        start_s = min(max(closest.start_s, moment.start_s - start_band_s), moment.start_s + start_band_s)
-        end_s = min(max(closest.end_s, moment.end_s - end_band_s), moment.end_s + end_band_s)
-        moments.append(Moment(max(0.0, start_s), end_s) if max(0.0, start_s) < end_s else moment)
+        start_s = max(0.0, min(max(closest.start_s, starts_s[0]), starts_s[1]))
+        end_s = min(max(closest.end_s, ends_s[0]), ends_s[1])
+        moments.append(Moment(start_s, end_s) if start_s < end_s else moment)
     return merge(moments)

@@ -133,6 +133,7 @@ def rows_digest(examples: Sequence[Example]) -> str:
             example.weight,
             example.thinking,
             example.split,
+            *example.bands_s,  # rows without bands have the digest that they had before bands taught
         ]
         digest.update(json.dumps(values).encode())
     return digest.hexdigest()

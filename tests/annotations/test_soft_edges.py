@@ -46,7 +46,8 @@ def test_a_band_never_lowers_the_overlap_and_none_leaves_it(
     banded = SoftMoment(moment=a, start_band_s=start_s, end_band_s=end_s)
     if iou(a, b) > 0:
         assert soft_iou(banded, SoftMoment(moment=b)) >= iou(a, b) - 1e-9
-    [truth] = nearest_truth([b], [a], [(start_s, end_s)])
+    ranges = ((a.start_s - start_s, a.start_s + start_s), (a.end_s - end_s, a.end_s + end_s))
+    [truth] = nearest_truth([b], [a], [ranges])
     assert iou(truth, b) >= iou(a, b) - 1e-9
     assert abs(truth.start_s - a.start_s) <= start_s + 1e-9
     assert abs(truth.end_s - a.end_s) <= end_s + 1e-9
@@ -65,7 +66,12 @@ def test_agreement_counts_what_lies_in_the_band() -> None:
 
 
 def test_the_truth_goes_to_the_predicted_moment_that_it_shares_most_with() -> None:
-    truth, bands = [Moment(2, 6), Moment(10, 14)], [(0.5, 0.5), (0.0, 2.0)]
-    assert nearest_truth([Moment(1, 6.2), Moment(11, 15)], truth, bands) == [Moment(1.5, 6.2), Moment(10, 15)]
-    assert nearest_truth([Moment(20, 21)], truth, bands) == truth
-    assert nearest_truth([], truth, bands) == truth
+    truth = [Moment(2, 6), Moment(10, 14)]
+    ranges = [((1.5, 2.5), (5.5, 6.5)), ((10.0, 10.0), (12.0, 16.0))]
+    assert nearest_truth([Moment(1, 6.2), Moment(11, 15)], truth, ranges) == [
+        Moment(1.5, 6.2),
+        Moment(10, 15),
+    ]
+    assert nearest_truth([Moment(20, 21)], truth, ranges) == truth
+    assert nearest_truth([], truth, ranges) == truth
+    assert nearest_truth([Moment(1, 6.2)], truth, []) == truth

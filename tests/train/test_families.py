@@ -84,17 +84,18 @@ def test_a_supervised_step_equals_its_plain_twin(
 ) -> None:
     model = _adapted(family_engine).train()
     packs_rows = family_of(unwrapped(model)).packs_rows
+    rng = np.random.default_rng(0)
     plan, steps = plan_batches(ROWS, QUICK, family_encoder.defaults, packs_rows=packs_rows)
     trainer = SftTrainer(
         model,
         QUICK,
-        PrefetchedDataset(len(plan), lambda idx: make_batch(plan[idx], ROWS, family_encoder)),
+        PrefetchedDataset(len(plan), lambda idx: make_batch(plan[idx], ROWS, family_encoder, rng)),
         tmp_path,
         steps=steps,
         gradient_accumulation_steps=1,
         lr_scheduler_type="cosine",
     )
-    loss = trainer.compute_loss(model, make_batch(plan[0], ROWS, family_encoder))
+    loss = trainer.compute_loss(model, make_batch(plan[0], ROWS, family_encoder, rng))
     loss.backward()
     fast = gradient(model)
     in_batch = [idx for row in plan[0] for idx in row.example_idx]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from annotations.soft_edges import EdgeRange
 from tempo_core.allocation import Allocation
 from tempo_core.answers import answer_pieces, snap_outward
 from tempo_core.context import build_prompt
@@ -33,6 +34,7 @@ from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.video import SampledVideo
 from tempo_core.vision import Normaliser, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
+from train.data.soft_edges import Masses, edge_masses
 
 Sampler = Callable[[Example], SampledVideo]
 
@@ -83,18 +85,35 @@ class Encoded:
         return tuple(moments_between(self.pairs, self.video.stamp_times_s))
 
     @property
-    def bands_s(self) -> tuple[tuple[float, float], ...]:
-        """The bands of `truth`: those of the first and the last moment that each was snapped from."""
-        if not self.example.bands_s:
+    def edge_masses(self) -> tuple[Masses, ...]:
+        """How likely each edge is each stamp, the starts and ends of `pairs` in turn; () where all edges are hard."""
+        if not self.example.bands_s or not self.pairs:
             return ()
-        pairs = list(zip(self.example.moments, self.example.bands_s, strict=True))
-        bands = []
-        for moment in self.truth:
-            inside = [
-                band for part, band in pairs if part.start_s < moment.end_s and part.end_s > moment.start_s
+        # a snapped moment begins with the first moment that it was made of, and ends with the last
+        moments = list(zip(self.example.moments, self.example.bands_s, strict=True))
+        edges_s, bands_s = [], []
+        for snapped in self.truth:
+            parts = [
+                part
+                for part in moments
+                if part[0].start_s < snapped.end_s and part[0].end_s > snapped.start_s
             ]
-            bands.append((inside[0][0], inside[-1][1]) if inside else (0.0, 0.0))
-        return tuple(bands)
+            # a moment within the tolerance before a stamp is snapped to what comes after it
+            (first, (start_band_s, _)), (last, (_, end_band_s)) = (
+                (parts[0], parts[-1]) if parts else ((snapped, (0.0, 0.0)), (snapped, (0.0, 0.0)))
+            )
+            edges_s.append((first.start_s, last.end_s))
+            bands_s.append((start_band_s, end_band_s))
+        return tuple(edge_masses(self.pairs, edges_s, bands_s, self.video.stamp_times_s))
+
+    @property
+    def edge_ranges_s(self) -> tuple[EdgeRange, ...]:
+        """For each moment of `truth` the first and last time at which its start, and its end, may be said: the stamps
+        that some place of the band snaps to. () where all edges are hard."""
+        times_s = self.video.stamp_times_s
+        stamps = [np.flatnonzero(masses) for masses in self.edge_masses]
+        ranges = [(times_s[int(idx[0])], times_s[int(idx[-1])]) for idx in stamps]
+        return tuple(zip(ranges[::2], ranges[1::2], strict=True))
 
     def positions(self, length: int) -> npt.NDArray[np.int64]:
         """m-rope positions int64[3, length] of the first `length` ids; text may go on past the answer."""

@@ -87,7 +87,7 @@ def measure(
                     encoded.truth,
                     stamps=encoded.video.stamps,
                     stamp_times_s=encoded.video.stamp_times_s,
-                    bands_s=encoded.bands_s,
+                    edge_ranges_s=encoded.edge_ranges_s,
                     thinking=config.thinking,
                 ).moments
                 for rollout in rollouts
@@ -96,7 +96,7 @@ def measure(
                 [
                     0.0
                     if moments is None
-                    else set_iou(moments, nearest_truth(moments, encoded.truth, encoded.bands_s))
+                    else set_iou(moments, nearest_truth(moments, encoded.truth, encoded.edge_ranges_s))
                     for moments in answers
                 ]
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
-from annotations.soft_edges import Bands, nearest_truth
+from annotations.soft_edges import EdgeRange, nearest_truth
 from tempo_core.answers import AnswerError, parse_answer
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, merge, moments_between, set_iou, total_s
@@ -72,14 +72,14 @@ def reward(
     *,
     stamps: Sequence[str],
     stamp_times_s: Sequence[float],
-    bands_s: Bands = (),
+    edge_ranges_s: Sequence[EdgeRange] = (),
     weights: RewardWeights | None = None,
     thinking: bool = False,
 ) -> Reward:
     """What a completion (its text without <|im_end|>, or its moments) earns against the truth (() : irrelevant).
 
     `truth` should be what the stamps can say (`Encoded.truth`), so that a perfect answer earns everything.
-    An edge that lies in the band of the true one (`bands_s`, one pair a true moment) is as good as the true one.
+    An edge within the range of the true one (`edge_ranges_s`, of each true moment) is as good as the true one.
     `thinking` lets one <think> trace stand before the answer.
     """
     weights = weights or RewardWeights()
@@ -97,7 +97,7 @@ def reward(
         total = weights.format + weights.refusal * refusal
         return Reward(total=total, parts={"parse": 0.0, "refusal": refusal}, moments=moments)
 
-    truth = nearest_truth(moments, truth, bands_s)
+    truth = nearest_truth(moments, truth, edge_ranges_s)
     tiou, closeness = set_iou(moments, truth), shape(moments, truth)
     if weights.boundary:
         tiou *= boundary(moments, truth, float(stamp_times_s[-1]))

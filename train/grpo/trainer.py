@@ -213,7 +213,7 @@ class PirGrpoTrainer(StageTrainer):
                 encoded.truth,
                 stamps=encoded.video.stamps,
                 stamp_times_s=encoded.video.stamp_times_s,
-                bands_s=encoded.bands_s,
+                edge_ranges_s=encoded.edge_ranges_s,
                 weights=config.rewards,
                 thinking=config.thinking,
             )

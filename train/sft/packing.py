@@ -21,8 +21,8 @@ from tempo_core.video import round_step_s
 from train.config import SftConfig
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
+from train.sft.targets import IGNORED, SoftEntries, Target, draw_target
 
-IGNORED = -100
 QUESTION_TOKENS = 40
 """Tokens of a question and its answer, for planning; the true number is known once it is encoded."""
 
@@ -105,38 +105,49 @@ def _plan_epoch(
     return [tuple(batches[idx]) for idx in rng.permutation(len(batches))]
 
 
-def pack_row(questions: Sequence[Encoded]) -> dict[str, Any]:
+def pack_row(questions: Sequence[Encoded], targets: Sequence[Target] | None = None) -> dict[str, Any]:
     """Questions about one clip in one row, and its video; no question sees another (see `mask_of`).
 
     ids, segments and labels are int64[L], weights float32[L], positions int64[L, 3]. segments: 0 for the context,
     1, 2, ... for the questions, each of which starts where the context ends. labels: the token that follows, within
-    an answer; IGNORED elsewhere. weights: the example's, of its labels.
+    an answer; IGNORED elsewhere. weights: the example's, of its labels. soft: (column, token, share) of places with
+    several right tokens. `targets` are the answers that are taught; None: the true ones, all edges hard.
     """
+    targets = targets or [Target(ids=question.answer_ids) for question in questions]
     video = questions[0].video
     context = len(video.context_ids)
     ids, labels, weights = list(video.context_ids), [IGNORED] * context, [0.0] * context
     segments, positions, start = [0] * context, [video.positions], next_position(video.positions)
-    for number, question in enumerate(questions, start=1):
+    soft = []
+    for number, (question, target) in enumerate(zip(questions, targets, strict=True), start=1):
         # the answer's last token is only a label: nothing follows it
-        segment_ids = [*question.question_ids, *question.answer_ids[:-1]]
+        segment_ids = [*question.question_ids, *target.ids[:-1]]
         length = len(segment_ids)
         ids += segment_ids
-        labels += [*[IGNORED] * (len(question.question_ids) - 1), *question.answer_ids]
+        labels += [*[IGNORED] * (len(question.question_ids) - 1), *target.ids]
         weights += [question.example.weight] * length
         segments += [number] * length
         positions.append(np.broadcast_to(start + np.arange(length), (3, length)))
+        first = len(labels) - len(target.ids)
+        soft += [
+            (first + place, token, share)
+            for place, shares in target.shares.items()
+            for token, share in shares.items()
+        ]
     return {
         "ids": torch.tensor(ids),
         "labels": torch.tensor(labels),
         "weights": torch.tensor(weights),
         "segments": torch.tensor(segments),
         "positions": torch.from_numpy(np.concatenate(positions, axis=1).T),
+        "soft": soft,
         "video": video,
     }
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rows as one batch: ids, labels, weights, segments [B, L], positions [3, B, L], and the videos as they are.
+    """Rows as one batch: ids, labels, weights, segments [B, L], positions [3, B, L], the fields of SoftEntries,
+    and the videos as they are.
 
     Segments are -1 on padding, which stands at the end.
     """
@@ -146,12 +157,25 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name, filler in fillers.items()
     }
     positions = batch["positions"].permute(2, 0, 1).contiguous()
-    return batch | {"positions": positions, "videos": [row["video"] for row in rows]}
+    entries = [(number, *entry) for number, row in enumerate(rows) for entry in row["soft"]]
+    places = torch.tensor([entry[:3] for entry in entries], dtype=torch.int64).reshape(-1, 3)
+    soft = SoftEntries(
+        *places.T.contiguous(), torch.tensor([entry[3] for entry in entries], dtype=torch.float32)
+    )
+    return batch | {"positions": positions, "soft": soft._asdict(), "videos": [row["video"] for row in rows]}
 
 
-def make_batch(packs: Sequence[Pack], examples: Sequence[Example], encoder: Encoder) -> dict[str, Any]:
-    """A planned batch, encoded."""
-    return collate([pack_row([encoder.encode(examples[idx]) for idx in pack.example_idx]) for pack in packs])
+def make_batch(
+    packs: Sequence[Pack], examples: Sequence[Example], encoder: Encoder, rng: np.random.Generator
+) -> dict[str, Any]:
+    """A planned batch, encoded; `rng` draws edges that have a band."""
+    rows = []
+    for pack in packs:
+        questions = [encoder.encode(examples[idx]) for idx in pack.example_idx]
+        rows.append(
+            pack_row(questions, [draw_target(question, encoder.tokenizer, rng) for question in questions])
+        )
+    return collate(rows)
 
 
 def mask_of(segments: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tempo_core.errors import Cancelled
@@ -24,7 +24,8 @@ from train.checkpoints import exclusive_lock
 from train.config import SftConfig
 from train.data.encoding import Encoder
 from train.data.examples import Example
-from train.sft.packing import IGNORED, make_batch, mask_of, plan_batches
+from train.sft.packing import make_batch, mask_of, plan_batches
+from train.sft.targets import IGNORED, SoftEntries, is_right, token_losses
 from train.trainer import (
     OnProgress,
     PrefetchedDataset,
@@ -35,6 +36,9 @@ from train.trainer import (
     result_folder,
     unwrapped,
 )
+
+EDGE_SEED = 2
+"""Beside the run's seed and the batch's number, for drawing edges within their bands."""
 
 
 def run_sft(
@@ -60,10 +64,14 @@ def run_sft(
         packs_rows = family_of(unwrapped(model)).packs_rows
         plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices, packs_rows=packs_rows)
 
+        def planned_batch(idx: int) -> dict[str, Any]:
+            rng = np.random.default_rng([config.seed, EDGE_SEED, idx])
+            return make_batch(plan[idx], examples, encoder, rng)
+
         trainer = SftTrainer(
             model,
             config,
-            PrefetchedDataset(len(plan), lambda idx: make_batch(plan[idx], examples, encoder)),
+            PrefetchedDataset(len(plan), planned_batch),
             out_dir,
             steps=steps,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
@@ -91,7 +99,7 @@ class SftTrainer(StageTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Negative log-likelihood of the answers' tokens, each row by its weight, over the tokens of the whole step."""
+        """Cross-entropy of the answers' tokens, each row by its weight, over the tokens of the whole step."""
         ids, segments = inputs["ids"], inputs["segments"]
         base = unwrapped(model)
 
@@ -114,19 +122,19 @@ class SftTrainer(StageTrainer):
         ).logits
 
         labels, weights = inputs["labels"][:, columns], inputs["weights"][:, columns]
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        ).view_as(labels)
+        soft = SoftEntries(**inputs["soft"])
+        soft = soft._replace(columns=torch.searchsorted(columns, soft.columns))
+        losses = token_losses(logits, labels, soft)
         items = int((labels != IGNORED).sum()) if num_items_in_batch is None else num_items_in_batch
         loss = (losses * weights).sum() / items * self.accelerator.num_processes
-        self._count_answers(losses, logits, labels, segments[:, columns])
+        self._count_answers(losses, labels, is_right(logits.argmax(-1), labels, soft), segments[:, columns])
         return (loss, logits) if return_outputs else loss
 
     @torch.no_grad()
-    def _count_answers(self, losses: Tensor, logits: Tensor, labels: Tensor, segments: Tensor) -> None:
+    def _count_answers(self, losses: Tensor, labels: Tensor, right: Tensor, segments: Tensor) -> None:
         """Sums over a batch: loss, tokens, answers, and answers that are right to the last token (teacher forced)."""
         is_label = labels != IGNORED
-        wrong = is_label & (logits.argmax(-1) != labels)
+        wrong = is_label & ~right
         rows = torch.arange(len(labels), device=labels.device)[:, None].expand_as(labels)
         # an answer is told by its row and its segment
         answer_ids = (rows * (int(segments.max()) + 1) + segments.clamp(min=0))[is_label]

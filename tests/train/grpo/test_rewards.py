@@ -207,10 +207,10 @@ def test_weights_that_make_no_sense_are_refused(options: dict) -> None:
         RewardWeights(tiou=0, shape=0)
 
 
-def test_any_edge_within_the_band_earns_what_the_true_one_earns() -> None:
-    bands = [(10.0, 0.0)]
+def test_any_edge_within_the_range_earns_what_the_true_one_earns() -> None:
+    ranges = [((10.0, 30.0), (40.0, 40.0))]
     for start_s in (10, 20, 30):
-        assert earned(said((start_s, 40)), ONE, bands_s=bands).total == pytest.approx(1.0)
-    assert earned(said((0, 40)), ONE, bands_s=bands).parts["tiou"] == pytest.approx(30 / 40)
-    assert earned(said((20, 50)), ONE, bands_s=bands) == earned(said((20, 50)), ONE)
-    assert earned(REFUSAL, ONE, bands_s=bands).total == 0
+        assert earned(said((start_s, 40)), ONE, edge_ranges_s=ranges).total == pytest.approx(1.0)
+    assert earned(said((0, 40)), ONE, edge_ranges_s=ranges).parts["tiou"] == pytest.approx(30 / 40)
+    assert earned(said((20, 50)), ONE, edge_ranges_s=ranges) == earned(said((20, 50)), ONE)
+    assert earned(REFUSAL, ONE, edge_ranges_s=ranges).total == 0
