@@ -159,7 +159,7 @@ class DatasetClips:
             parts = (
                 []
                 if clip is None
-                else [clip.folder / "strip.json", clip.folder / "cuts.json", clip.sound_path]
+                else [clip.folder / "strip.json", clip.folder / "shot_changes.json", clip.sound_path]
             )
             if clip is not None and all(part.is_file() for part in parts):
                 # Made before the server started: an answer that was on its way then must not find it missing.
@@ -296,7 +296,7 @@ class DatasetClips:
         # A clip without film strip, shot changes or picture of its sound can be worked on all the same.
         strip: FilmStrip | None = None
         shots_ms: list[int] = []
-        shots_file = clip.folder / "cuts.json"
+        shots_file = clip.folder / "shot_changes.json"
         try:
             strip = self.media.strip_of(clip, cancel=job.cancel)
         except Cancelled:

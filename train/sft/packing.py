@@ -159,9 +159,9 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     positions = batch["positions"].permute(2, 0, 1).contiguous()
     entries = [(number, *entry) for number, row in enumerate(rows) for entry in row["soft"]]
     places = torch.tensor([entry[:3] for entry in entries], dtype=torch.int64).reshape(-1, 3)
-    soft = SoftEntries(
-        *places.T.contiguous(), torch.tensor([entry[3] for entry in entries], dtype=torch.float32)
-    )
+    row_idx, columns, tokens = places.T.contiguous()
+    shares = torch.tensor([entry[3] for entry in entries], dtype=torch.float32)
+    soft = SoftEntries(rows=row_idx, columns=columns, tokens=tokens, shares=shares)
     return batch | {"positions": positions, "soft": soft._asdict(), "videos": [row["video"] for row in rows]}
 
 

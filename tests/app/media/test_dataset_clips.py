@@ -4,8 +4,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
 from annotations.errors import DatabaseAway
@@ -14,7 +12,6 @@ from app.job_queue import JobQueue
 from app.media.clips import draw_strip, prepare_clip
 from app.media.dataset_clips import ClipStatus, DatasetClips
 from app.media.library import DATASETS, ClipFacts, MediaLibrary
-from app.media.shots import cuts, find_shots
 from tempo_core.errors import VideoError
 from tests.app.annotating import row, until
 from tests.app.fakes import light_draw, light_prepare, no_sound, write_clip
@@ -51,7 +48,7 @@ def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job
         assert ready is not None
         assert (ready.clip.owner, ready.frame_rate, ready.frame_count) == (DATASETS, 10.0, 40)
         assert ready.shots_ms == (1200,)
-        assert (ready.clip.folder / "cuts.json").read_text() == "[1200]"
+        assert (ready.clip.folder / "shot_changes.json").read_text() == "[1200]"
         again = shelf_of(tmp_path, job_queue, store, shots=None)
         known = again.look("a").ready  # at once: an answer given before a restart may be on its way
         assert known is not None
@@ -207,65 +204,6 @@ def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, job_queue:
         ready = settled(dataset_clips, "a").ready
         assert ready is not None
         assert (ready.strip, ready.shots_ms) == (None, ())
-
-
-def shots_clip(path: Path, cuts: list[int], *, frames: int = 100, rate: int = 25) -> Path:
-    """A clip whose colour changes at the frames of `cuts`, with a little noise."""
-    rng = np.random.default_rng(3)
-    colours = [(40, 90, 140), (200, 60, 60), (60, 180, 80), (220, 210, 60)]
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=rate, options={"g": "10", "crf": "18"})
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for idx in range(frames):
-            shot = sum(idx >= cut for cut in cuts)
-            picture = np.clip(rng.normal(colours[shot], 3, (96, 160, 3)), 0, 255).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
-@pytest.mark.parametrize("cuts", [[], [37], [13, 52, 81]])
-def test_shot_changes_are_found_to_the_frame(tmp_path: Path, cuts: list[int]) -> None:
-    clip = shots_clip(tmp_path / "clip.mp4", cuts)
-    facts = ClipFacts(duration_s=4.0, frame_rate=25.0, width=160, height=96)
-    assert find_shots(clip, facts, cancel=threading.Event()) == [cut * 40 for cut in cuts]
-
-
-def test_only_what_stands_out_from_its_neighbours_is_a_cut() -> None:
-    assert cuts(np.array([])) == []
-    assert cuts(np.full(50, 0.3)) == []  # a pan
-    assert cuts(np.array([0.0, 0.0, 0.5, 0.1, 0.0, 0.9, 0.0, 0.0])) == [2, 5]
-    assert cuts(np.array([0.2, 0.2, 0.55, 0.2, 0.2])) == []  # a jolt of a shaken camera
-    assert cuts(np.array([0.05, 0.0, 0.0])) == []  # too little
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["charades_3MSZA.mp4", "charades_OHOFG.mp4"])
-def test_one_take_has_no_cut(tmp_path: Path, shared_data: Path, name: str) -> None:
-    facts = prepare_clip(
-        shared_data / "videos" / name, tmp_path, cancel=threading.Event(), on_progress=lambda fraction: None
-    )
-    assert find_shots(tmp_path / "clip.mp4", facts, cancel=threading.Event()) == []
-
-
-@pytest.mark.parametrize("cut", [None, 40])
-def test_a_swift_pan_is_no_cut_and_hides_none(tmp_path: Path, cut: int | None) -> None:
-    """Every picture of the pan differs from the one before as much as slow cuts do."""
-    generator = np.random.default_rng(5)
-    walls = [
-        np.kron(generator.integers(low, low + 120, (6, 60, 3)), np.ones((16, 16, 1))) for low in (0, 130)
-    ]
-    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for frame_idx in range(80):
-            wall = walls[cut is not None and frame_idx >= cut]
-            view = wall[:, frame_idx * 10 : frame_idx * 10 + 160].astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
-        container.mux(stream.encode())
-    facts = ClipFacts(duration_s=3.2, frame_rate=25.0, width=160, height=96)
-    shots_ms = find_shots(tmp_path / "clip.mp4", facts, cancel=threading.Event())
-    assert shots_ms == ([] if cut is None else [cut * 40])
 
 
 def test_the_real_copy_counts_its_frames(tmp_path: Path) -> None:

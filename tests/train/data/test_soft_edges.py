@@ -1,6 +1,7 @@
 """A band spreads an edge over the stamps that its places snap to, and over no others."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ TIMES = [0.0, 1.5, 2.0, 4.0, 6.5, 9.0]
 @settings(deadline=None, max_examples=40)
 @given(st.floats(0.2, 8.8), st.floats(0.01, 4), st.sampled_from(["start", "end"]))
 def test_a_stamps_mass_is_the_share_of_the_band_that_snaps_to_it(
-    edge_s: float, band_s: float, side: str
+    edge_s: float, band_s: float, side: Literal["start", "end"]
 ) -> None:
     masses = stamp_masses(edge_s, band_s, TIMES, side=side)
     assert masses.sum() == pytest.approx(1)

@@ -34,7 +34,8 @@ from train.sft.trainer import SftTrainer, run_sft
 from train.trainer import PrefetchedDataset, adapt
 
 SOFT = replace(example_of(1, moments=[(1.0, 3.0), (5.0, 7.0)]), bands_s=((0.0, 1.5), (1.0, 0.6)))
-NO_ENTRIES = SoftEntries(*torch.zeros(3, 0, dtype=torch.int64), torch.zeros(0))
+NOTHING = torch.zeros(0, dtype=torch.int64)
+NO_ENTRIES = SoftEntries(rows=NOTHING, columns=NOTHING, tokens=NOTHING, shares=torch.zeros(0))
 
 
 class Forced:
@@ -126,9 +127,8 @@ def test_the_losses_and_gradients_are_those_of_whole_distributions() -> None:
     labels = torch.tensor([[3, 4, IGNORED, 1, 0], [IGNORED, 2, 2, 10, IGNORED]])
     shares = {(0, 1): {4: 0.25, 5: 0.75}, (0, 4): {0: 0.5, 1: 0.3, 2: 0.2}, (1, 3): {10: 0.9, 0: 0.1}}
     entries = [(*place, token, share) for place, right in shares.items() for token, share in right.items()]
-    soft = SoftEntries(
-        *torch.tensor([entry[:3] for entry in entries]).T, torch.tensor([e[3] for e in entries])
-    )
+    rows, columns, tokens, values = (torch.tensor(column) for column in zip(*entries, strict=True))
+    soft = SoftEntries(rows=rows, columns=columns, tokens=tokens, shares=values)
 
     target = torch.zeros(2, 5, 11)
     for row, column in itertools.product(range(2), range(5)):
