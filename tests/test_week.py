@@ -1,0 +1,58 @@
+"""The benchmark of an annotator's rows: its clips, its plan and its figures; the page itself is tested elsewhere."""
+
+import json
+from pathlib import Path
+
+import av
+import pytest
+
+from benchmarks import week
+from tempo_core.errors import InputError
+
+ROWS = [
+    {
+        "qid": number,
+        "query": f"thing {number}",
+        "vid": f"v{number}_0.0_6.0",
+        "duration": 12,
+        "relevant_windows": [[2, 4]],
+    }
+    for number in range(3)
+]
+
+
+def test_each_row_has_a_clip_as_long_as_it_says(tmp_path: Path) -> None:
+    week._make_clips(ROWS[:2], tmp_path)
+    for row in ROWS[:2]:
+        with av.open(str(tmp_path / f"{row['vid']}.mp4")) as container:
+            times_s = [float(frame.time) for frame in container.decode(video=0)]
+        assert len(times_s) == 12 * week.CLIP_RATE
+        assert times_s == sorted(times_s)
+        assert times_s[-1] == pytest.approx(12 - 1 / week.CLIP_RATE, abs=0.01)
+    first, second = ((tmp_path / f"{row['vid']}.mp4").read_bytes() for row in ROWS[:2])
+    assert first != second
+
+
+def test_a_run_goes_on_with_its_own_rows(tmp_path: Path) -> None:
+    release = tmp_path / "release.jsonl"
+    release.write_text("\n".join(json.dumps(row) for row in ROWS))
+    first = week._plan(release, tmp_path, 2, seed=3)
+    assert len(first) == 2
+    release.write_text("")
+    assert week._plan(release, tmp_path, 2, seed=3) == first
+    with pytest.raises(InputError, match="holds a run of 2 rows; 3 were asked for"):
+        week._plan(release, tmp_path, 3, seed=3)
+
+
+def test_more_rows_than_there_are_is_refused(tmp_path: Path) -> None:
+    release = tmp_path / "release.jsonl"
+    release.write_text(json.dumps(ROWS[0]))
+    with pytest.raises(InputError, match="has 1 rows; 2 were asked for"):
+        week._plan(release, tmp_path, 2, seed=0)
+
+
+def test_the_figures_are_those_of_a_row() -> None:
+    entries = [{**dict.fromkeys(week.FIGURES, float(number)), "load": 1.0} for number in range(1, 21)]
+    report = week._report(entries)
+    assert report["waited_s"] == {"median": 10.5, "p95": 20.0, "sum": 210.0}
+    assert report["done"] == 20
