@@ -3,6 +3,8 @@
 People with an account and anonymous visitors take turns, and so do those of each kind: somebody's second job waits
 until everybody's first has begun. Whoever has an account waits for one job of a visitor's at most.
 
+Jobs that a `Batch` makes alike are done in one go: when the turn of one comes, those of its key that wait go with it.
+
 Jobs live in this process, and a job that nobody follows any more is cancelled.
 """
 
@@ -10,7 +12,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,6 +24,8 @@ from tempo_core.errors import Cancelled, InputError, TempoError
 logger = logging.getLogger(__name__)
 
 FOLLOW_EVERY_S = 0.1
+BATCH_JOBS = 8
+"""Most jobs that are done in one go."""
 
 
 class Busy(InputError):
@@ -42,13 +46,30 @@ class Progress:
     """Seconds until it begins, by what the last jobs took; None before one has ended."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What lets a job be done together with others that wait."""
+
+    key: Hashable
+    """Jobs with the same key go together."""
+    item: Any
+    """What this job asks for."""
+    run: Callable[[Sequence["Job"]], Sequence[Any]]
+    """Does jobs with one key, which hold their items: for each its result or its Exception. Called with one job too."""
+
+
 class Job:
     """One piece of work in a queue."""
 
     def __init__(
-        self, owner: str, cancel: threading.Event | None = None, network: str = "", title: str = ""
+        self,
+        owner: str,
+        cancel: threading.Event | None = None,
+        network: str = "",
+        title: str = "",
+        batch: Batch | None = None,
     ) -> None:
-        self.owner, self.network, self.title = owner, network, title
+        self.owner, self.network, self.title, self.batch = owner, network, title, batch
         self.cancel = cancel or threading.Event()
         self.progress = Progress(stage="queued")
         self.future: Future[Any] = Future()
@@ -73,7 +94,8 @@ class JobQueue:
         self.name, self.limit, self.per_owner = name, limit, per_owner
         self._jobs: list[Job] = []
         """In the order in which they came; the one that runs is among them."""
-        self._running: Job | None = None
+        self._running: list[Job] = []
+        """One, or the jobs of a batch."""
         self._ran_visitor = True
         """Whether the job that began last is a visitor's; at first it is a person's turn."""
         self._turns = {False: 0, True: 0}
@@ -86,19 +108,20 @@ class JobQueue:
     def submit(
         self,
         owner: str,
-        work: Callable[[Job], Any],
+        work: Callable[[Job], Any] | Batch,
         *,
         cancel: threading.Event | None = None,
         network: str = "",
         title: str = "",
     ) -> Job:
-        """Queue `work`. Raises Busy when the queue or this owner's share of it is full, Cancelled after `close`.
+        """Queue `work`; a Batch is done with others of its key. Raises Busy when the queue or this owner's share of it
+        is full, Cancelled after `close`.
 
         `title` says what the work is, for those who wait behind it.
         `network` is where an anonymous visitor comes from (`User.network`). Visitors of one network have twice the
         share of one person, whatever cookies they hold, and all visitors together half of the queue.
         """
-        job = Job(owner, cancel, network, title)
+        job = Job(owner, cancel, network, title, work if isinstance(work, Batch) else None)
         with self._lock:
             if self._is_closed:
                 raise Cancelled("The server is stopping, so nothing more is begun.")
@@ -118,7 +141,8 @@ class JobQueue:
                     f"account. Try again in {self._wait_text(2 * self.per_owner)}."
                 )
             own_turns = [other.turn for other in self._jobs if other.share == job.share]
-            job.work, job.turn = work, max([self._turns[bool(network)], *(turn + 1 for turn in own_turns)])
+            job.work = None if isinstance(work, Batch) else work
+            job.turn = max([self._turns[bool(network)], *(turn + 1 for turn in own_turns)])
             self._jobs.append(job)
             self._begin_next()
         return job
@@ -148,38 +172,52 @@ class JobQueue:
 
     def _begin_next(self) -> None:
         """Begin the job whose turn it is, if one waits and none runs; the lock is held."""
-        if self._running is None and not self._is_closed:
-            for job in self._in_turn():
-                if job.future.set_running_or_notify_cancel():
-                    self._running, self._ran_visitor = job, bool(job.network)
-                    self._turns[self._ran_visitor] = job.turn
-                    self._pool.submit(self._run, job)
-                    return
+        if self._running or self._is_closed:
+            return
+        for job in self._in_turn():
+            first = self._running[0] if self._running else job
+            goes_along = first is job or (job.batch is not None and _batch_key(job) == _batch_key(first))
+            if goes_along and job.future.set_running_or_notify_cancel():
+                self._running.append(job)
+            if self._running and (self._running[0].batch is None or len(self._running) == BATCH_JOBS):
+                break
+        if self._running:
+            first = self._running[0]
+            self._ran_visitor = bool(first.network)
+            self._turns[self._ran_visitor] = first.turn
+            self._pool.submit(self._run, list(self._running))
 
-    def _run(self, job: Job) -> None:
-        begun_s, result, failure = time.monotonic(), None, None
+    def _run(self, jobs: list[Job]) -> None:
+        begun_s = time.monotonic()
+        results: dict[Job, Any] = {
+            job: Cancelled("Cancelled before it began.") for job in jobs if job.cancel.is_set()
+        }
+        rest = [job for job in jobs if job not in results]
         try:
-            if job.cancel.is_set():
-                raise Cancelled("Cancelled before it began.")
-            assert job.work is not None
-            result = job.work(job)
-        except BaseException as error:  # whoever waits for the job gets it
-            failure = error
+            if rest and (batch := rest[0].batch) is not None:
+                results |= zip(rest, batch.run(rest), strict=True)
+            elif rest:
+                assert rest[0].work is not None
+                results[rest[0]] = rest[0].work(rest[0])
+        except BaseException as error:  # whoever waits for the jobs gets it
+            results |= dict.fromkeys(rest, error)
         with self._lock:
-            if failure is None:
-                took_s = time.monotonic() - begun_s
+            if any(not isinstance(result, BaseException) for result in results.values()):
+                took_s = (time.monotonic() - begun_s) / len(jobs)
                 self._mean_s = took_s if self._mean_s is None else 0.7 * self._mean_s + 0.3 * took_s
-            self._running = None
-            self._jobs.remove(job)
+            self._running = []
+            for job in jobs:
+                self._jobs.remove(job)
             self._begin_next()
-        if failure is None:
-            job.future.set_result(result)
-        else:
-            job.future.set_exception(failure)
+        for job, result in results.items():
+            if isinstance(result, BaseException):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
 
     def _in_turn(self) -> list[Job]:
         """The waiting jobs in the order in which they will run; the lock is held."""
-        waiting = [job for job in self._jobs if job is not self._running and not job.future.cancelled()]
+        waiting = [job for job in self._jobs if job not in self._running and not job.future.cancelled()]
         waiting.sort(key=attrgetter("turn"))  # stable: of the same turn, who came first is first
         people, visitors = ([job for job in waiting if bool(job.network) is lane] for lane in (False, True))
         lanes = (people, visitors) if self._ran_visitor else (visitors, people)
@@ -206,7 +244,7 @@ class JobQueue:
 
     def _position(self, job: Job) -> int:
         waiting = self._in_turn()
-        return waiting.index(job) + (self._running is not None) if job in waiting else 0
+        return waiting.index(job) + bool(self._running) if job in waiting else 0
 
     def place(self, job: Job) -> Progress:
         """Where a waiting job stands."""
@@ -218,7 +256,7 @@ class JobQueue:
     def first(self) -> Job | None:
         """The job that runs, or is the next to run."""
         with self._lock:
-            return self._running or next(iter(self._in_turn()), None)
+            return next(iter([*self._running, *self._in_turn()]), None)
 
     async def follow(self, job: Job) -> AsyncIterator[Progress]:
         """Each change of the job's progress until it is done. Leaving early cancels the job."""
@@ -251,6 +289,10 @@ class JobQueue:
                 job.cancel.set()
                 job.future.cancel()  # of those that wait
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batch_key(job: Job) -> Hashable | None:
+    return None if job.batch is None else job.batch.key
 
 
 def seconds_text(seconds: float) -> str:

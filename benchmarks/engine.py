@@ -1,8 +1,12 @@
-"""The engine: what reusing a context saves, whether answers stay equal, and how many of N answers parse."""
+"""The engine: what reusing a context and sharing passes save, whether answers stay equal, how many of N parse."""
 
 import json
 import random
+import statistics
 import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,7 +14,8 @@ import torch
 import typer
 
 from tempo_core.answers import AnswerError, parse_answer
-from tempo_core.engine import Engine, load_engine
+from tempo_core.backend import AskRequest
+from tempo_core.engine import Answer, Engine, load_engine
 from tempo_core.video import SampledVideo
 
 WORDS = [
@@ -36,22 +41,27 @@ def run(
     answers: Annotated[int, typer.Option(help="questions about random videos")] = 1000,
     frames: Annotated[int, typer.Option(help="sampled frames of each video")] = 20,
     compared: Annotated[int, typer.Option(help="answers that are repeated without reuse")] = 20,
+    shared: Annotated[
+        int, typer.Option(help="videos that are asked eight questions, alone and together")
+    ] = 8,
     random_weights: Annotated[bool, typer.Option("--random-weights")] = False,
     four_bit: bool = True,
 ) -> int:
-    """What reusing a context saves, whether answers stay equal, and how many of N answers parse.
+    """What reusing a context and sharing passes save, whether answers stay equal, and how many of N answers parse.
 
     Videos and queries are random. With --random-weights the checkpoint's weights are replaced by noise: a model that
     knows nothing must still answer in the grammar. Exit code 0 when every answer parsed and every compared one was
-    equal.
+    equal, those that share passes too.
     """
     engine = load_engine(checkpoint, four_bit=four_bit)
     if random_weights:
         randomise(engine)
     result = {"model_id": engine.model_id, "random_weights": random_weights}
     result |= measure_parsing(engine, answers, frames) | measure_reuse(engine, compared, frames)
+    result |= measure_sharing(engine, shared, frames)
     print(json.dumps(result, indent=1))
-    return int(result["parsed"] != answers or result["equal"] != compared)
+    is_equal = result["equal"] == compared and result["shared_equal"] == result["shared_compared"]
+    return int(result["parsed"] != answers or not is_equal)
 
 
 def measure_parsing(engine: Engine, answers: int, frames: int) -> dict[str, Any]:
@@ -86,6 +96,77 @@ def measure_reuse(engine: Engine, compared: int, frames: int) -> dict[str, Any]:
         equal += answer.text == plain.text
     ratio = round(plain_s / reuse_s, 1) if reuse_s else None
     return {"compared": compared, "equal": equal, "plain_over_reuse": ratio}
+
+
+def measure_sharing(engine: Engine, videos: int, frames: int) -> dict[str, Any]:
+    """Processor seconds of ranked windows over those of the answer alone, by what was answered, of each with its plain
+    twin over sharing, and of eight questions one by one over together. Everything in turn, a video at a time."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    equal = compared = 0
+
+    def measure(name: str, work: Callable[[], Any]) -> Any:
+        begin_s = time.process_time()
+        result = work()
+        seconds[name].append(time.process_time() - begin_s)
+        return result
+
+    for number in range(videos):
+        context = engine.encode(video(number, frames))
+        queries = [query(8 * number + idx) for idx in range(8)]
+        alone: dict[int, list[Answer]] = {0: [], 5: []}
+        for text in queries:
+            refused = engine.ask(context, text, n_best=0).refused
+            kind = "refusal" if refused else "moments"
+            for n_best in (0, 5):
+                answer = measure(f"{kind} {n_best}", partial(engine.ask, context, text, n_best=n_best))
+                request = AskRequest(context=context, query=text, n_best=n_best)
+                twin = measure(f"{kind} {n_best} twin", partial(engine.ask_by_itself, request))
+                alone[n_best].append(answer)
+                equal, compared = equal + is_equal(answer, twin), compared + 1
+        for n_best in (0, 5):
+            one_by_one = partial(engine.ask, context, n_best=n_best)
+            measure(f"alone {n_best}", lambda ask=one_by_one, texts=queries: [ask(text) for text in texts])
+            together = measure(
+                f"together {n_best}", partial(engine.ask_many, context, queries, n_best=n_best)
+            )
+            pairs = zip(alone[n_best], together, strict=True)
+            equal, compared = equal + sum(is_equal(a, b) for a, b in pairs), compared + len(queries)
+
+    def ratio(over: str, under: str) -> float | None:
+        pairs = zip(seconds[over], seconds[under], strict=True)
+        ratios = [first / second for first, second in pairs]
+        return round(statistics.median(ratios), 2) if ratios else None
+
+    return {
+        "shared_compared": compared,
+        "shared_equal": equal,
+        "refusals": len(seconds["refusal 0"]),
+        "answers_with_moments": len(seconds["moments 0"]),
+        **{
+            f"ranked_over_greedy_{kind}{twin.replace(' ', '_')}": ratio(f"{kind} 5{twin}", f"{kind} 0{twin}")
+            for kind in ("moments", "refusal")
+            for twin in ("", " twin")
+        },
+        **{
+            f"twin_over_shared_{kind}_{n_best}": ratio(f"{kind} {n_best} twin", f"{kind} {n_best}")
+            for kind in ("moments", "refusal")
+            for n_best in (0, 5)
+        },
+        **{
+            f"eight_alone_over_together_{n_best}": ratio(f"alone {n_best}", f"together {n_best}")
+            for n_best in (0, 5)
+        },
+    }
+
+
+def is_equal(answer: Answer, twin: Answer) -> bool:
+    """Whether two answers say the same, token by token, with figures within 1e-4."""
+    figures = [[a.relevance, *a.confidences, *(score for _, score in a.ranked)] for a in (answer, twin)]
+    return (
+        (answer.text, answer.moments) == (twin.text, twin.moments)
+        and [window for window, _ in answer.ranked] == [window for window, _ in twin.ranked]
+        and np.allclose(*(np.array(row, dtype=np.float64) for row in figures), rtol=0, atol=1e-4)
+    )
 
 
 def randomise(engine: Engine) -> None:

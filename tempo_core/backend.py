@@ -9,7 +9,8 @@ Whoever asks needs no more than `Backend`: commands, pages and routes take eithe
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,19 @@ OnAnswer = Callable[["Answer"], None]
 """Hears an answer as soon as it is known."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskRequest:
+    """A question about an encoded video, with the arguments of `Backend.ask`."""
+
+    context: "VideoContext"
+    query: str
+    n_best: int = 5
+    constrained: bool = True
+    thinking_tokens: int | None = None
+    cancel: threading.Event | None = None
+    on_answer: OnAnswer | None = None
+
+
 class Backend(ABC):
     """Encodes a video once and answers any number of questions about it. It keeps nothing of what it was asked."""
 
@@ -45,6 +59,8 @@ class Backend(ABC):
     vocabulary: Vocabulary | None = None
     """The words that the model was taught, where it says so."""
 
+    batch_size = 1
+    """Questions that are worth asking in one go."""
     about: "About | None" = None
     """What the model's own card says that it understands, where there is one."""
 
@@ -99,6 +115,45 @@ class Backend(ABC):
         answer that is returned is the same one with them. Raises InputError, AnswerError for a text that is no answer,
         Cancelled.
         """
+
+    def ask_each(self, requests: Sequence[AskRequest]) -> list["Answer | Exception"]:
+        """Answer questions that wait at the same time, each as `ask` does; one that cannot be answered has what `ask`
+        raises in its place. A backend that can answers them together; here it is one after the other."""
+        results: list[Answer | Exception] = []
+        for request in requests:
+            arguments = {name: getattr(request, name) for name in AskRequest.__dataclass_fields__}
+            try:
+                results.append(self.ask(arguments.pop("context"), arguments.pop("query"), **arguments))
+            except Exception as error:  # whoever asked gets it
+                results.append(error)
+        return results
+
+    def ask_many(
+        self,
+        context: "VideoContext",
+        queries: Sequence[str],
+        *,
+        n_best: int = 5,
+        cancel: threading.Event | None = None,
+    ) -> list["Answer"]:
+        """`ask` of each query about one video, in order and together. Raises what the first that fails raises.
+
+        red, blue = engine.ask_many(context, ["a red circle appears", "a blue square"])
+        """
+        requests = [
+            AskRequest(context=context, query=query, n_best=n_best, cancel=cancel) for query in queries
+        ]
+        return answers_of(self.ask_each(requests))
+
+
+def answers_of(results: Sequence["Answer | Exception"]) -> list["Answer"]:
+    """The answers of `ask_each`. Raises the first error among them."""
+    answers = []
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        answers.append(result)
+    return answers
 
 
 def is_address(model: str | Path | None) -> bool:

@@ -1,29 +1,70 @@
-"""One question to several encoded clips, in one forward pass a step. The plain twin is `Engine.ask`, clip by clip.
+"""Questions and beams that share forward passes of the language model.
 
-    answers = ask_batch(engine, contexts, "a red circle appears")
+    answers = ask_batch(engine, contexts, "a red circle appears")    # one question to several clips
+    answers = engine.ask_many(context, ["a red circle", "a dog"])    # several questions to one clip
 
-Every clip is a row with columns: its context's, and behind them whatever was fed. Columns are only added: what a token
-may see is said by a mask, so that rows of different lengths, and beams that share a beginning, stand side by side. Each
-clip's answer is written by the engine's own code in a thread of its own, one at a time, which waits when it needs
-logits; when all of them wait, one forward pass over the rows in question serves them.
-Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to a row, V vocabulary.
+An answer is written by a generator (`Engine.answer_steps`) that yields the token sequences whose logits it needs. What
+all of them need next is one pass: every encoded clip is a row, and whatever was fed behind it is a tree of tokens. A
+mask shows each token the clip and its own ancestors, so that questions and beams never copy the clip's keys and values,
+and what two of them share is fed once. The plain twin is `answer_by_itself`, one question and one search at a time.
+Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to a row, W width, V vocabulary.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from tempo_core.chunks import ChunkedContext
+from tempo_core.decoding import Scorer, share_cache
 from tempo_core.families import family_of
 
 if TYPE_CHECKING:
     from tempo_core.context import VideoContext
     from tempo_core.engine import Answer, Engine
+
+NewScorer = Callable[[], Scorer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogitsRequest:
+    """What one search of an answer needs next: logits after each of several token sequences behind the clip."""
+
+    search: str
+    """Its name. Its requests follow each other as the calls of one Scorer do."""
+    stem: tuple[int, ...]
+    """Token ids that all of its sequences begin with."""
+    prefixes: Sequence[Sequence[int]]
+    """Token ids behind the stem."""
+    parents: Sequence[int] = (0,)
+
+
+AnswerSteps = Generator[list[LogitsRequest], list[torch.Tensor], "Answer"]
+"""Yields requests, is sent logits float32[B, V] for each, and ends in the answer."""
+
+
+def answer_by_itself(steps: AnswerSteps, scorers_behind: Callable[[Sequence[int]], NewScorer]) -> "Answer":
+    """Write one answer, with a scorer for each of its searches; `scorers_behind(ids)` makes what makes them behind the
+    clip and these ids."""
+    new_scorers: dict[tuple[int, ...], NewScorer] = {}
+    scorers: dict[str, Scorer] = {}
+    try:
+        requests = next(steps)
+        while True:
+            results = []
+            for request in requests:
+                if request.search not in scorers:
+                    if request.stem not in new_scorers:
+                        new_scorers[request.stem] = scorers_behind(request.stem)
+                    scorers[request.search] = new_scorers[request.stem]()
+                results.append(scorers[request.search](request.prefixes, request.parents))
+            requests = steps.send(results)
+    except StopIteration as stop:
+        return stop.value
 
 
 def can_batch(engine: "Engine", contexts: Sequence["VideoContext"]) -> bool:
@@ -44,213 +85,164 @@ def ask_batch(
     cancel: threading.Event | None = None,
 ) -> list["Answer"]:
     """`engine.ask` of each context, in order. Raises what it raises."""
-    if len(contexts) < 2 or not can_batch(engine, contexts):
-        return [engine.ask(context, query, n_best=n_best, cancel=cancel) for context in contexts]
-    turns = Turns(engine.loaded.model, contexts)
-    results: list[Any] = [None] * len(contexts)
+    from tempo_core.backend import AskRequest, answers_of
 
-    def answer(row: int) -> None:
-        context = contexts[row]
-        with turns.baton:
-            try:
-                with torch.inference_mode():
-                    results[row] = engine.answer_behind(
-                        context, query, turns.scorers(row, context.position), n_best=n_best, cancel=cancel
-                    )
-            except BaseException as error:
-                results[row] = error
-        turns.leave()
-
-    threads = [threading.Thread(target=answer, args=(row,), daemon=True) for row in range(len(contexts))]
-    for thread in threads:
-        thread.start()
-    with torch.inference_mode():
-        turns.serve()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
+    requests = [
+        AskRequest(context=context, query=query, n_best=n_best, cancel=cancel) for context in contexts
+    ]
+    return answers_of(engine.ask_each(requests))
 
 
-@dataclass(kw_only=True, slots=True)
-class Request:
-    """Tokens to feed behind what is visible to them."""
+@torch.inference_mode()
+def answer_together(
+    model: Any, contexts: Sequence["VideoContext"], answers: Sequence[AnswerSteps]
+) -> list["Answer | Exception"]:
+    """Write the answers about these clips side by side; a clip may stand for several.
 
-    row: int
-    ids: list[int]
-    position: int
-    """Of the first token."""
-    columns: list[int]
-    """Columns of the cache that the tokens may see."""
-    new_columns: list[int] = field(default_factory=list)
-    """Where the tokens stand once they are fed."""
-    logits: Any = None
-    """float32[V] after the last token."""
+    What one answer raises is its result, and the others go on. Raises what a forward pass raises.
+    """
+    rows = {id(context): Row(context) for context in contexts}
+    results: dict[int, Answer | Exception] = {}
+    requests: dict[int, list[LogitsRequest]] = {}
 
+    def advance(number: int, step: Callable[[], list[LogitsRequest]]) -> None:
+        try:
+            requests[number] = step()
+        except StopIteration as stop:
+            results[number] = stop.value
+        except Exception as error:  # whoever asked gets it
+            results[number] = error
 
-class Turns:
-    """The rows, and who waits for a pass."""
-
-    def __init__(self, model: Any, contexts: Sequence["VideoContext"]) -> None:
-        self._model, self._family = model, family_of(model)
-        self._contexts = contexts
-        self.lengths = [context.cache.get_seq_length() for context in contexts]
-        """Columns of each row."""
-        self._added: list[list[tuple[torch.Tensor, torch.Tensor]]] = [
-            [(layer.keys[0, :, :0], layer.values[0, :, :0]) for layer in context.cache.layers]
-            for context in contexts
-        ]
-        """By row and layer, keys and values [heads, added columns, D] of what was fed."""
-        self.baton = threading.Lock()
-        """Held by the one thread that works: a tokenizer is not for several at a time."""
-        self._working = len(contexts)
-        """Threads that neither wait nor are done."""
-        self._waiting: list[tuple[list[Request], threading.Event]] = []
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-
-    def scorers(self, row: int, position: int) -> Any:
-        """What makes scorers behind a row's clip and some ids, as `Engine.answer_behind` wants it."""
-        columns = list(range(self.lengths[row]))
-
-        def scorers_behind(ids: Sequence[int]) -> Any:
-            question = Request(row=row, ids=list(ids), position=position, columns=columns)
-            self.feed([question])
-            behind = [*columns, *question.new_columns]
-            return lambda: RowScorer(self, row, behind, question.logits, position + len(ids))
-
-        return scorers_behind
-
-    def feed(self, requests: list[Request]) -> None:
-        """Wait for the next pass, and have the requests served by it."""
-        served = threading.Event()
-        with self._changed:
-            self._waiting.append((requests, served))
-            self._working -= 1
-            self._changed.notify_all()
-        self.baton.release()
-        served.wait()
-        self.baton.acquire()
-        if self._error is not None:
-            raise self._error
-
-    def leave(self) -> None:
-        """A thread is done."""
-        with self._changed:
-            self._working -= 1
-            self._changed.notify_all()
-
-    def serve(self) -> None:
-        """Run a pass whenever all threads wait, until all are done."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._working == 0)
-                waiting, self._waiting = self._waiting, []
-                if not waiting:
-                    return
-                self._working = len(waiting)
-            try:
-                if self._error is None:
-                    self._forward([request for requests, _ in waiting for request in requests])
-            except BaseException as error:  # those who wait must hear of it
-                self._error = error
-            for _, served in waiting:
-                served.set()
-
-    def _forward(self, requests: list[Request]) -> None:
-        """One pass of the language model over all requests; those of one row stand side by side in it."""
-        device = self._model.device
-        rows = sorted({request.row for request in requests})
-        longest = max(self.lengths[row] for row in rows)
-        ends = dict.fromkeys(rows, 0)
-        places: list[int] = []
-        for request in requests:
-            places.append(ends[request.row])
-            ends[request.row] += len(request.ids)
-        width = max(ends.values())
-
-        ids = torch.zeros(len(rows), width, dtype=torch.long)
-        positions = torch.zeros(len(rows), width, dtype=torch.long)
-        mask = torch.zeros(len(rows), 1, width, longest + width, dtype=torch.bool)
-        # A token that fills up a row sees itself: a softmax over nothing is no number.
-        mask[:, 0, range(width), range(longest, longest + width)] = True
-        for request, place in zip(requests, places, strict=True):
-            count, row, length = len(request.ids), rows.index(request.row), self.lengths[request.row]
-            own = slice(place, place + count)
-            ids[row, own] = torch.tensor(request.ids)
-            positions[row, own] = torch.arange(request.position, request.position + count)
-            mask[row, 0, own, torch.tensor(request.columns)] = True
-            new = slice(longest + place, longest + place + count)
-            mask[row, 0, own, new] = torch.ones(count, count).tril().bool()
-            request.new_columns = list(range(length + place, length + place + count))
-
-        cache = self._padded(rows, longest)
-        output = self._model.model.language_model(
-            inputs_embeds=self._model.get_input_embeddings()(ids.to(device)),
-            position_ids=positions.to(device).expand(3, -1, -1),
-            attention_mask=self._family.attention_mask(mask.to(device)),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        for idx, row in enumerate(rows):
-            self.lengths[row] += ends[row]
-            fed = slice(longest, longest + ends[row])
-            self._added[row] = [
-                (
-                    torch.cat([keys, layer.keys[idx, :, fed]], dim=1),
-                    torch.cat([values, layer.values[idx, :, fed]], dim=1),
-                )
-                for (keys, values), layer in zip(self._added[row], cache.layers, strict=True)
+    for number, steps in enumerate(answers):
+        advance(number, steps.__next__)
+    while requests:
+        nodes = {
+            number: [
+                [rows[id(contexts[number])].node([*request.stem, *prefix]) for prefix in request.prefixes]
+                for request in answer_requests
             ]
-        lasts = [place + len(request.ids) - 1 for request, place in zip(requests, places, strict=True)]
-        hidden = output.last_hidden_state[[rows.index(request.row) for request in requests], lasts]
-        for request, logits in zip(requests, self._model.lm_head(hidden).float(), strict=True):
-            request.logits = logits
-
-    def _padded(self, rows: list[int], longest: int) -> Any:
-        """A cache of these rows, filled up to the longest with columns that nothing sees."""
-        cache: Any = DynamicCache(config=self._model.config.get_text_config())
-        for number in range(len(cache.layers)):
-            layers = [self._contexts[row].cache.layers[number] for row in rows]
-            n_heads = layers[0].keys.shape[1]
-            keys, values = (
-                layers[0].keys.new_zeros(len(rows), n_heads, longest, part.shape[-1])
-                for part in (layers[0].keys, layers[0].values)
-            )
-            for idx, (row, layer) in enumerate(zip(rows, layers, strict=True)):
-                n_own = layer.keys.shape[2]
-                for whole, own, added in (
-                    (keys, layer.keys, self._added[row][number][0]),
-                    (values, layer.values, self._added[row][number][1]),
-                ):
-                    whole[idx, :, :n_own] = own[0]
-                    whole[idx, :, n_own : n_own + added.shape[1]] = added
-            cache.update(keys, values, number)
-        return cache
+            for number, answer_requests in requests.items()
+        }
+        feed_rows(model, [row for row in rows.values() if row.unfed])
+        distinct = {id(node): node for groups in nodes.values() for group in groups for node in group}
+        places = {key: place for place, key in enumerate(distinct)}
+        logits = model.lm_head(torch.stack([node.hidden for node in distinct.values()])).float()
+        requests = {}
+        for number, groups in nodes.items():
+            values = [logits[[places[id(node)] for node in group]] for group in groups]
+            advance(number, lambda: answers[number].send(values))  # noqa: B023  # called at once
+    return [results[number] for number in range(len(answers))]
 
 
-class RowScorer:
-    """`decoding.CachedScorer` for one row; its beams are columns that do not see each other."""
+@dataclass(slots=True, eq=False)
+class Node:
+    """A token behind a clip."""
 
-    def __init__(
-        self, turns: Turns, row: int, columns: list[int], logits: torch.Tensor, position: int
-    ) -> None:
-        self._turns, self._row, self._position = turns, row, position
-        self._columns, self._logits, self._n_fed = [columns], logits[None], 0
+    token: int
+    parent: "Node | None"
+    depth: int
+    """Tokens between the clip and this one."""
+    column: int = -1
+    """Of its row, once it is fed."""
+    hidden: Any = None
+    """float[W] of the last layer, once it is fed."""
+    children: dict[int, "Node"] = field(default_factory=dict)
 
-    def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
-        self._columns = [self._columns[parent] for parent in parents]
-        self._logits = self._logits[list(parents)]
-        pending = [list(prefix[self._n_fed :]) for prefix in prefixes]
-        if pending[0]:
-            requests = [
-                Request(row=self._row, ids=ids, position=self._position + self._n_fed, columns=columns)
-                for ids, columns in zip(pending, self._columns, strict=True)
-            ]
-            self._turns.feed(requests)
-            self._columns = [[*request.columns, *request.new_columns] for request in requests]
-            self._logits = torch.stack([request.logits for request in requests])
-            self._n_fed += len(pending[0])
-        return self._logits
+
+class Row:
+    """A clip and the tree of tokens behind it."""
+
+    def __init__(self, context: "VideoContext") -> None:
+        self.context = context
+        self.roots: dict[int, Node] = {}
+        self.unfed: list[Node] = []
+        """Parents before their children."""
+        self.pieces = [[(layer.keys[0], layer.values[0])] for layer in context.cache.layers]
+        """By layer, keys and values [heads, columns, D] that follow each other; the first are the clip's own."""
+        self.length = context.cache.get_seq_length()
+        """Columns."""
+        self.clip_length = self.length
+
+    def node(self, ids: Sequence[int]) -> Node:
+        """The last of these tokens behind the clip; those that are new wait to be fed."""
+        parent, children = None, self.roots
+        for depth, token in enumerate(ids):
+            if token not in children:
+                children[token] = Node(token, parent, depth)
+                self.unfed.append(children[token])
+            parent = children[token]
+            children = parent.children
+        assert parent is not None, "a question has tokens"
+        return parent
+
+    def keys_values(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [heads, columns, D] of a layer."""
+        if len(self.pieces[layer]) > 1:
+            keys, values = zip(*self.pieces[layer], strict=True)
+            self.pieces[layer] = [(torch.cat(keys, dim=1), torch.cat(values, dim=1))]
+        return self.pieces[layer][0]
+
+
+def feed_rows(model: Any, rows: Sequence[Row]) -> None:
+    """One forward pass over what waits in these rows."""
+    if not rows:
+        return
+    family, device = family_of(model), model.device
+    longest = max(row.length for row in rows)
+    width = max(len(row.unfed) for row in rows)
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    positions = np.zeros((len(rows), width), dtype=np.int64)
+    mask = np.zeros((len(rows), 1, width, longest + width), dtype=bool)
+    # A token that fills up a row sees itself: a softmax over nothing is no number.
+    mask[:, 0, range(width), range(longest, longest + width)] = True
+    for idx, row in enumerate(rows):
+        visible = mask[idx, 0]
+        visible[: len(row.unfed), : row.clip_length] = True
+        for place, node in enumerate(row.unfed):
+            ids[idx, place] = node.token
+            positions[idx, place] = row.context.position + node.depth
+            parent = node.parent
+            if parent is not None and parent.column >= row.length:  # fed by this pass too
+                visible[place, row.clip_length :] |= visible[parent.column - row.length, row.clip_length :]
+            else:
+                while parent is not None:
+                    visible[place, parent.column] = True
+                    parent = parent.parent
+            node.column = row.length + place
+
+    cache = share_cache(rows[0].context.cache)
+    for number, layer in enumerate(cache.layers):
+        layer.keys, layer.values = _stacked([row.keys_values(number) for row in rows], longest)
+    output = model.model.language_model(
+        inputs_embeds=model.get_input_embeddings()(torch.from_numpy(ids).to(device)),
+        position_ids=torch.from_numpy(positions).to(device).expand(3, -1, -1),
+        attention_mask=family.attention_mask(torch.from_numpy(mask).to(device)),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    for idx, row in enumerate(rows):
+        for place, node in enumerate(row.unfed):
+            node.hidden = output.last_hidden_state[idx, place]
+        for pieces, layer in zip(row.pieces, cache.layers, strict=True):
+            if len(rows) == 1:  # what the pass has joined is kept as it is
+                pieces[:] = [(layer.keys[0], layer.values[0])]
+            else:
+                new = slice(longest, longest + len(row.unfed))
+                pieces.append((layer.keys[idx, :, new].clone(), layer.values[idx, :, new].clone()))
+        row.length += len(row.unfed)
+        row.unfed = []
+
+
+def _stacked(
+    keys_values: Sequence[tuple[torch.Tensor, torch.Tensor]], longest: int
+) -> tuple[torch.Tensor, ...]:
+    """Keys and values [R, heads, K, D] of rows, filled up to the longest with columns that nothing sees."""
+    if len(keys_values) == 1:
+        return tuple(part[None] for part in keys_values[0])
+    stacked = []
+    for parts in zip(*keys_values, strict=True):
+        whole = parts[0].new_zeros(len(parts), parts[0].shape[0], longest, parts[0].shape[-1])
+        for row, part in zip(whole, parts, strict=True):
+            row[:, : part.shape[1]] = part
+        stacked.append(whole)
+    return tuple(stacked)

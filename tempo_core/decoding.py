@@ -4,13 +4,16 @@ that does not.
 `search` of width 1 is greedy decoding. Stretches where the grammar leaves no choice cost no model call: their
 tokens are fed together with the next choice. Probabilities are renormalised over what the grammar allows, so
 that those of all answers sum to one.
+
+A search is a generator: it yields the beginnings whose logits it needs next, so that several can share one forward
+pass (`tempo_core.batching`). `search`, `decode_freely` and `tempo_core.thinking.think` run one with a scorer.
 """
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +31,13 @@ if TYPE_CHECKING:
     from tempo_core.loading import LoadedModel
     from tempo_core.video import SampledVideo
 
+T = TypeVar("T")
 ROOM = 1e-9
 """Beams whose probability differs by less are told apart by their tokens, so that order never depends on chance."""
+
+
+Steps = Generator[tuple[Sequence[Sequence[int]], Sequence[int]], torch.Tensor, T]
+"""Decoding that yields (prefixes, parents) as a Scorer takes them, is sent what it returns, and ends in a T."""
 
 
 class Scorer(Protocol):
@@ -173,17 +181,35 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
     return model.lm_head(output.last_hidden_state[:, -1]).float()
 
 
+def run_steps(steps: Steps[T], scorer: Scorer) -> T:
+    """Decode with a scorer of its own."""
+    try:
+        prefixes, parents = next(steps)
+        while True:
+            prefixes, parents = steps.send(scorer(prefixes, parents))
+    except StopIteration as stop:
+        return stop.value
+
+
 def decode_freely(
     scorer: Scorer, *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
 ) -> tuple[list[int], list[float]]:
     """Greedy decoding without the grammar: ids and their log-probabilities, up to a `stop` token (left out) or
     the limit. Raises Cancelled."""
+    return run_steps(free_steps(stop=stop, max_new_tokens=max_new_tokens, cancel=cancel), scorer)
+
+
+def free_steps(
+    *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
+) -> Steps[tuple[list[int], list[float]]]:
+    """`decode_freely` step by step."""
     ids: list[int] = []
     logprobs: list[float] = []
     while len(ids) < max_new_tokens:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped while answering.")
-        scores = torch.log_softmax(scorer([ids], [0])[0].double(), dim=-1)
+        logits = yield [ids], [0]
+        scores = torch.log_softmax(logits[0].double(), dim=-1)
         token = int(scores.argmax())
         if token in stop:
             break
@@ -235,6 +261,17 @@ def search(
     `opened` is where to begin (default: nowhere). Raises Cancelled between steps when `cancel` is set,
     CheckpointError when the model's numbers are not finite.
     """
+    return run_steps(search_steps(grammar, width=width, opened=opened, cancel=cancel), scorer)
+
+
+def search_steps(
+    grammar: AnswerGrammar,
+    *,
+    width: int = 1,
+    opened: Hypothesis | None = None,
+    cancel: threading.Event | None = None,
+) -> Steps[list[Hypothesis]]:
+    """`search` step by step."""
     beams, parents = [opened or Hypothesis(GrammarState(), (), ())], [0]
     finished: list[Hypothesis] = []
     while beams:
@@ -247,9 +284,9 @@ def search(
         rows = [row for row, beam in enumerate(beams) if beam.state.choice != "done"]
         beams, parents = [beams[row] for row in rows], [parents[row] for row in rows]
         if beams:
-            # Every allowed continuation by one token, with the row of its beam, the most probable first.
-            logits = scorer([beam.ids for beam in beams], parents)
-            continuations = []
+            # Every allowed continuation by one token: (order, ids, row of its beam, log-probability of the token).
+            logits = yield [beam.ids for beam in beams], parents
+            continuations: list[tuple[float, tuple[int, ...], int, float]] = []
             for row, beam in enumerate(beams):
                 options = grammar.options(beam.state)
                 logprobs = torch.log_softmax(logits[row, options].double(), dim=-1).tolist()
@@ -258,15 +295,19 @@ def search(
                         "The model's numbers are not finite: its weights are damaged. Copy or download them "
                         "again."
                     )
-                for token, logprob in zip(options, logprobs, strict=True):
-                    state = grammar.advance(beam.state, token)
-                    longer = Hypothesis(state, (*beam.ids, token), (*beam.logprobs, logprob))
-                    continuations.append((longer, row))
-            continuations.sort(key=lambda item: _order(item[0]))
+                sum_logprob = beam.logprob
+                continuations += [
+                    (_rounded(sum_logprob + logprob), (*beam.ids, token), row, logprob)
+                    for token, logprob in zip(options, logprobs, strict=True)
+                ]
+            continuations.sort()
             # The best `width` open beams go on; complete answers before the last of them are finished.
-            beams, parents = [], []
-            for beam, row in continuations:
-                if beam.state.choice == "done":
+            parent_beams, beams, parents = beams, [], []
+            for _, ids, row, logprob in continuations:
+                parent = parent_beams[row]
+                state = grammar.advance(parent.state, ids[-1])
+                beam = Hypothesis(state, ids, (*parent.logprobs, logprob))
+                if state.choice == "done":
                     finished.append(_finish(grammar, beam))
                     continue
                 beams.append(beam)
@@ -281,7 +322,12 @@ def search(
 
 def _order(beam: Hypothesis) -> tuple[float, tuple[int, ...]]:
     """Sorts the most probable first; near-equals by their tokens."""
-    return -round(beam.logprob / ROOM) * ROOM, beam.ids
+    return _rounded(beam.logprob), beam.ids
+
+
+def _rounded(logprob: float) -> float:
+    """Smallest for the most probable."""
+    return -round(logprob / ROOM) * ROOM
 
 
 def _append_forced(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:

@@ -4,14 +4,15 @@
     answer, context = ground(engine, "clip.mp4", "a red circle appears")
     again = engine.ask(context, "a blue square appears")
 
-It holds no state between calls: contexts belong to their askers. `ask` reuses the context's cache; its plain
-twin `ask_plain` runs the whole model from the pixels for every token, through the model's own forward.
+It holds no state between calls: contexts belong to their askers. `ask` reuses the context's cache, and what it asks
+the model for shares forward passes (`tempo_core.batching`); its plain twin `ask_plain` runs the whole model from the
+pixels for every token, through the model's own forward.
 """
 
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +21,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import Backend, OnAnswer
+from tempo_core.backend import AskRequest, Backend, OnAnswer, answers_of
+from tempo_core.batching import (
+    AnswerSteps,
+    LogitsRequest,
+    NewScorer,
+    answer_by_itself,
+    answer_together,
+    can_batch,
+)
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.card import read_about
 from tempo_core.checkpoint import folder_name
@@ -28,11 +37,11 @@ from tempo_core.chunks import ChunkedContext, ask_chunks, chunks_for, encode_chu
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
 from tempo_core.decoding import (
     CachedScorer,
-    Scorer,
-    decode_freely,
+    Steps,
     feed,
+    free_steps,
     plain_scorer,
-    search,
+    search_steps,
     share_cache,
 )
 from tempo_core.defaults import GroundingDefaults
@@ -42,14 +51,13 @@ from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
 from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
-from tempo_core.thinking import think
+from tempo_core.thinking import think_steps
 from tempo_core.timestamps import RESOLUTION_S
 from tempo_core.vocabulary import Understanding
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
 
-NewScorer = Callable[[], Scorer]
 MAX_N_BEST = 20
 MOST_PIXELS = 4
 """Pixels of a sampled frame, in those of the protocol's size, where an allocator may make some frames larger."""
@@ -160,6 +168,8 @@ def _optional_float(number: Any) -> float | None:
 class Engine(Backend):
     """A model that can be asked. Safe to share: it keeps nothing of what it was asked."""
 
+    batch_size = 8
+
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
@@ -222,7 +232,6 @@ class Engine(Backend):
             on_progress=on_progress,
         )
 
-    @torch.inference_mode()
     def ask(
         self,
         context: VideoContext,
@@ -239,52 +248,78 @@ class Engine(Backend):
         `n_best` answers are ranked into windows (0: none, at most MAX_N_BEST). Without `constrained` the model writes
         what it likes, and AnswerError is raised when that is no answer; nothing is guessed. `thinking_tokens` is the
         longest thought before the answer, of models that think (None: the protocol's; 0: none). `on_answer` hears the
-        answer before its windows are ranked, which takes longer than answering; not for clips in pieces. Raises
-        InputError for a bad query or another model's context, Cancelled.
+        answer before its windows are ranked; not for clips in pieces. Raises InputError for a bad query or another
+        model's context, Cancelled.
         """
-        self._check(context, n_best)
-        if isinstance(context, ChunkedContext):
-            return ask_chunks(
-                self,
-                context,
-                query,
-                n_best=n_best,
-                constrained=constrained,
-                thinking_tokens=thinking_tokens,
-                cancel=cancel,
-            )
+        request = AskRequest(
+            context=context,
+            query=query,
+            n_best=n_best,
+            constrained=constrained,
+            thinking_tokens=thinking_tokens,
+            cancel=cancel,
+            on_answer=on_answer,
+        )
+        return answers_of(self.ask_each([request]))[0]
+
+    def ask_each(self, requests: Sequence[AskRequest]) -> list[Answer | Exception]:
+        """Answer questions in shared forward passes, each as `ask` does; one that cannot be answered has what `ask`
+        would raise in its place."""
+        results: list[Answer | Exception | None] = [None] * len(requests)
+        together: dict[int, AnswerSteps] = {}
+        grammars: dict[int, AnswerGrammar] = {}
+        for number, request in enumerate(requests):
+            try:
+                self._check(request.context, request.n_best)
+                if can_batch(self, [request.context]):
+                    together[number] = self._steps(request, grammars, together=True)
+                elif isinstance(request.context, ChunkedContext):
+                    results[number] = ask_chunks(
+                        self,
+                        request.context,
+                        request.query,
+                        n_best=request.n_best,
+                        constrained=request.constrained,
+                        thinking_tokens=request.thinking_tokens,
+                        cancel=request.cancel,
+                    )
+                else:
+                    results[number] = self.ask_by_itself(request)
+            except Exception as error:  # whoever asked gets it
+                results[number] = error
+        contexts = [requests[number].context for number in together]
+        answers = answer_together(self.loaded.model, contexts, list(together.values()))
+        for number, answer in zip(together, answers, strict=True):
+            results[number] = answer
+        return [result for result in results if result is not None]
+
+    @torch.inference_mode()
+    def ask_by_itself(self, request: AskRequest) -> Answer:
+        """The same answer with a cache and passes of its own for every search: for models whose continuations cannot
+        share a row, and the plain twin of the passes that are shared."""
+        context = request.context
 
         def scorers_behind(ids: Sequence[int]) -> NewScorer:
             cache = share_cache(context.cache)
             logits = feed(self.loaded.model, torch.tensor([ids]), context.position, cache)
             return lambda: CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
 
-        return self._answer(
-            query,
-            context.timeline,
-            context.end_s,
-            scorers_behind,
-            n_best,
-            constrained,
-            thinking_tokens,
-            cancel,
-            on_answer,
-        )
+        return answer_by_itself(self._steps(request, {}, together=False), scorers_behind)
 
-    def answer_behind(
-        self,
-        context: VideoContext,
-        query: str,
-        scorers_behind: Callable[[Sequence[int]], NewScorer],
-        *,
-        n_best: int = 0,
-        cancel: threading.Event | None = None,
-    ) -> Answer:
-        """`ask` with scorers of the caller's: `scorers_behind(ids)` makes what makes them behind the context and these
-        ids (`tempo_core.batching`)."""
-        self._check(context, n_best)
+    def _steps(
+        self, request: AskRequest, grammars: dict[int, AnswerGrammar], *, together: bool
+    ) -> AnswerSteps:
         return self._answer(
-            query, context.timeline, context.end_s, scorers_behind, n_best, True, None, cancel
+            request.query,
+            request.context.timeline,
+            request.context.end_s,
+            grammars,
+            n_best=request.n_best,
+            constrained=request.constrained,
+            thinking_tokens=request.thinking_tokens,
+            cancel=request.cancel,
+            on_answer=request.on_answer,
+            together=together,
         )
 
     def _check(self, context: VideoContext, n_best: int) -> None:
@@ -314,24 +349,30 @@ class Engine(Backend):
             scorer = plain_scorer(self.loaded, video, prompt, ids)
             return lambda: scorer
 
-        end_s = float(video.end_s)
-        return self._answer(
-            query, prompt.timeline, end_s, scorers_behind, n_best, True, thinking_tokens, None
+        steps = self._answer(
+            query, prompt.timeline, float(video.end_s), {}, n_best=n_best, thinking_tokens=thinking_tokens
         )
+        return answer_by_itself(steps, scorers_behind)
 
     def _answer(
         self,
         query: str,
         timeline: Timeline,
         end_s: float,
-        scorers_behind: Callable[[Sequence[int]], NewScorer],
+        grammars: dict[int, AnswerGrammar],
+        *,
         n_best: int,
-        constrained: bool,
-        thinking_tokens: int | None,
-        cancel: threading.Event | None,
+        constrained: bool = True,
+        thinking_tokens: int | None = None,
+        cancel: threading.Event | None = None,
         on_answer: OnAnswer | None = None,
-    ) -> Answer:
-        """Decode and rank. `scorers_behind(ids)` makes what makes scorers behind the context and these ids."""
+        together: bool = False,
+    ) -> AnswerSteps:
+        """Decode and rank, step by step.
+
+        `grammars` are by the timeline's id, so that questions about one clip share theirs. `together` asks for as much
+        as possible at a time, for passes that are shared; otherwise one search follows the other.
+        """
         laps = [time.perf_counter()]
         understood = self.understanding(query)
         if understood is not None and not understood.is_understood:
@@ -352,45 +393,71 @@ class Engine(Backend):
         max_new_tokens = (
             self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
         )
-        question = prompt_ids(tokenizer, protocol.question(query))
-        new_scorer = scorers_behind(question)
+        stem = tuple(prompt_ids(tokenizer, protocol.question(query)))
+        searches = Searches()
         thought: list[int] = []
         if protocol.thinking is not None and (constrained or thinking_tokens is not None):
-            thought = think(
-                new_scorer(), tokenizer, protocol.thinking, max_tokens=thinking_tokens, cancel=cancel
+            searches.begin(
+                "thought",
+                stem,
+                think_steps(tokenizer, protocol.thinking, max_tokens=thinking_tokens, cancel=cancel),
             )
-            new_scorer = scorers_behind([*question, *thought])
-        grammar = AnswerGrammar(
-            tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=max_new_tokens
-        )
+            thought = yield from searches.finish("thought")
+            stem = (*stem, *thought)
+        if id(timeline) not in grammars:
+            grammars[id(timeline)] = AnswerGrammar(
+                tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=max_new_tokens
+            )
+        grammar = grammars[id(timeline)]
+        moments_only = grammar.without_refusals
+        # Without a calibration the model's own first choice decides whether it refuses, with one P(relevant) does.
+        refuses_by_itself = protocol.refuses and self.scaling is None
+        limit = max_new_tokens + (protocol.thinking.max_tokens if protocol.thinking else 0)
+        stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
+
+        def begin_answer() -> None:
+            if constrained:
+                answer_grammar = grammar if refuses_by_itself else moments_only
+                searches.begin("answer", stem, search_steps(answer_grammar, cancel=cancel))
+            else:
+                searches.begin("answer", stem, free_steps(stop=stop, max_new_tokens=limit, cancel=cancel))
+
+        def begin_ranking() -> None:
+            if n_best:
+                searches.begin("ranking", stem, search_steps(moments_only, width=n_best, cancel=cancel))
+
+        if together:
+            begin_answer()
+            begin_ranking()
+            if constrained and not n_best:  # the words before a moment, should it be one
+                searches.begin("opening", stem, logits_after(moments_only.relevance[0]))
         laps.append(time.perf_counter())
 
         # P(relevant) from the first choice between a moment and the refusal, or from a question of its own.
         if protocol.refuses:
             prefix, moment_tokens, refusal_tokens = grammar.relevance
-            logits = new_scorer()([prefix], [0])[0].double()
+            searches.begin("relevance", stem, logits_after(prefix))
+            logits = yield from searches.finish("relevance")
             gap = float(logits[refusal_tokens].logsumexp(0) - logits[moment_tokens].logsumexp(0))
         else:
-            yes_no_scorer = scorers_behind(prompt_ids(tokenizer, protocol.verification(query)))
-            logits = yes_no_scorer()([()], [0])[0].double()
+            verification = tuple(prompt_ids(tokenizer, protocol.verification(query)))
+            searches.begin("relevance", verification, logits_after(()))
+            logits = yield from searches.finish("relevance")
             gap = float(logits[plain_ids(tokenizer, NO)[0]] - logits[plain_ids(tokenizer, YES)[0]])
         relevance = 1 / (1 + math.exp(min(gap, 700.0)))
         if self.scaling is not None:
             relevance = self.scaling.scale(relevance)
 
-        # Without a calibration the model's own first choice decides whether it refuses, with one P(relevant) does.
-        moments_only = grammar.without_refusals()
-        refuses_by_itself = protocol.refuses and self.scaling is None
+        if not together:
+            begin_answer()
         state: GrammarState | None
         if constrained:
-            greedy = search(grammar if refuses_by_itself else moments_only, new_scorer(), cancel=cancel)[0]
+            greedy = (yield from searches.finish("answer"))[0]
             state, logprobs = greedy.state, greedy.logprobs
             moments = moments_between(greedy.state.pairs, timeline.marks_s)
             text = tokenizer.decode([*thought, *greedy.ids[:-1]])
         else:
-            stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
-            limit = max_new_tokens + (protocol.thinking.max_tokens if protocol.thinking else 0)
-            ids, free_logprobs = decode_freely(new_scorer(), stop=stop, max_new_tokens=limit, cancel=cancel)
+            ids, free_logprobs = yield from searches.finish("answer")
             logprobs = tuple(free_logprobs)
             text = tokenizer.decode([*thought, *ids])
             moments = protocol.answer.parse(text, timeline, end_s)
@@ -439,7 +506,9 @@ class Engine(Backend):
         # Windows of the n best answers with a moment, the greedy one always among them, by summed probability.
         scores: dict[tuple[int, int], float] = {}
         if n_best:
-            beams = search(moments_only, new_scorer(), width=n_best, cancel=cancel)
+            if not together:
+                begin_ranking()
+            beams = yield from searches.finish("ranking")
             answers = {beam.ids: (beam.state.pairs, math.exp(beam.logprob) * relevance) for beam in beams}
             if moments and constrained:
                 factor = 1.0 if refuses_by_itself else relevance
@@ -456,6 +525,44 @@ class Engine(Backend):
             ranked=[(moments_between([pair], timeline.marks_s)[0], score) for pair, score in ranking],
             timings=timings(),
         )
+
+
+class Searches:
+    """Searches of one answer that go side by side, by name."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, tuple[tuple[int, ...], Steps[Any]]] = {}
+        self._requests: dict[str, LogitsRequest] = {}
+        """Of those that go on: what they need next."""
+        self._results: dict[str, Any] = {}
+
+    def begin(self, name: str, stem: tuple[int, ...], steps: Steps[Any]) -> None:
+        """Start one behind these token ids."""
+        self._steps[name] = stem, steps
+        self._advance(name, None)
+
+    def finish(self, name: str) -> Generator[list[LogitsRequest], list[torch.Tensor], Any]:
+        """Go on with all of them until this one is done; ends in its result."""
+        while name not in self._results:
+            requests = list(self._requests.values())
+            for request, logits in zip(requests, (yield requests), strict=True):
+                self._advance(request.search, logits)
+        return self._results[name]
+
+    def _advance(self, name: str, logits: torch.Tensor | None) -> None:
+        stem, steps = self._steps[name]
+        self._requests.pop(name, None)
+        try:
+            prefixes, parents = next(steps) if logits is None else steps.send(logits)
+        except StopIteration as stop:
+            self._results[name] = stop.value
+        else:
+            self._requests[name] = LogitsRequest(search=name, stem=stem, prefixes=prefixes, parents=parents)
+
+
+def logits_after(prefix: Sequence[int]) -> Steps[torch.Tensor]:
+    """The logits [V] after one beginning."""
+    return (yield [prefix], [0])[0]
 
 
 def load_engine(

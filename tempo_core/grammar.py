@@ -103,6 +103,7 @@ class AnswerGrammar:
         self.max_moments = 1 if form.next is None else max_moments
         self._branches: dict[tuple[Choice, int, bool], list[Branch]] = {}
 
+    @cached_property
     def without_refusals(self) -> "AnswerGrammar":
         """The same answers, but for those that name no moment."""
         twin = copy.copy(self)

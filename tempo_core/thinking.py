@@ -8,7 +8,7 @@ best = search(grammar, scorer, opened=opened)[0]        # its ids begin with the
 import threading
 from typing import Any
 
-from tempo_core.decoding import Scorer
+from tempo_core.decoding import Scorer, Steps, run_steps
 from tempo_core.errors import Cancelled
 from tempo_core.prompt import IM_END, plain_ids, special_id
 from tempo_core.protocols.base import Thinking
@@ -30,6 +30,17 @@ def think(
     `max_tokens` defaults to the protocol's; 0 gives an empty thought and costs no model call. A thought that reaches
     the limit, or that the model ends without a closing tag, is closed. Raises Cancelled between tokens.
     """
+    return run_steps(think_steps(tokenizer, thinking, max_tokens=max_tokens, cancel=cancel), scorer)
+
+
+def think_steps(
+    tokenizer: Any,
+    thinking: Thinking,
+    *,
+    max_tokens: int | None = None,
+    cancel: threading.Event | None = None,
+) -> Steps[list[int]]:
+    """`think` step by step."""
     limit = thinking.max_tokens if max_tokens is None else max_tokens
     if limit == 0:
         return plain_ids(tokenizer, thinking.skipped)
@@ -38,7 +49,8 @@ def think(
     while len(thought) < limit:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped while thinking.")
-        token = int(scorer([[*opening, *thought]], [0])[0].argmax())
+        logits = yield [[*opening, *thought]], [0]
+        token = int(logits[0].argmax())
         if token in ends:
             break
         thought.append(token)

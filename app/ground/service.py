@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +20,11 @@ from app.auth.users import User
 from app.ground.contexts import ContextStore, StoredContext
 from app.ground.engines import EngineProvider, Load
 from app.http.errors import user_message
-from app.job_queue import FOLLOW_EVERY_S, Job, JobQueues, Progress, result_of
+from app.job_queue import FOLLOW_EVERY_S, Batch, Job, JobQueues, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
 from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
+from tempo_core.backend import AskRequest
 from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.prompt import clean_query
 
@@ -88,6 +90,16 @@ class Question:
     """The name of an offered model; empty: the served one."""
     load_context: Callable[[Any], Any] | None = None
     """Gives an engine's context of the clip where it was encoded before, else None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnotherQuestion:
+    """About a stored context: it is answered together with those that wait for the same one."""
+
+    engine: Callable[[], Any]
+    """Gives the engine when its turn comes."""
+    query: str
+    n_best: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,11 +288,23 @@ class GroundingService:
                 context = question.load_context(answering)
                 if context is not None:
                     return answering.ask(context, query, n_best=settings.n_best, cancel=job.cancel), context
-            if stored is None or stored.context.model_id != answering.model_id:
-                return self.encode_and_ask(job, clip, query, settings, engine=answering, on_answer=on_answer)
-            return _ask_again(answering, job, stored.context, query, settings.n_best, on_answer)
+            if stored is not None and stored.context.model_id == answering.model_id:
+                job.report("answering")
+                context, n_best = stored.context, settings.n_best
+                return answering.ask(
+                    context,
+                    query,
+                    n_best=n_best,
+                    cancel=job.cancel,
+                    on_answer=lambda answer: on_answer(answer, context),
+                ), context
+            return self.encode_and_ask(job, clip, query, settings, engine=answering, on_answer=on_answer)
 
-        async for step in self._answer(user, clip, answer, cancel, stored, settings, started_s):
+        work: Callable[..., tuple[Any, Any]] | AnotherQuestion = answer
+        # A model that may have to be loaded again can turn out to be another one by then.
+        if stored is not None and load is None and question.load_context is None:
+            work = AnotherQuestion(engine=lambda: engine, query=query, n_best=settings.n_best)
+        async for step in self._answer(user, clip, work, cancel, stored, settings, started_s):
             yield step
 
     async def ask(
@@ -291,19 +315,17 @@ class GroundingService:
         query = clean_query(query)
         stored = self.contexts.get(user.id, context_id)
         clip = self.media.get(stored.clip_id, user.id)
-
-        def answer(job: Job, on_answer: OnContextAnswer) -> tuple[Any, Any]:
-            engine = self.engines.with_id(stored.context.model_id)
-            return _ask_again(engine, job, stored.context, query, n_best, on_answer)
-
-        async for step in self._answer(user, clip, answer, cancel, stored, None, started_s):
+        question = AnotherQuestion(
+            engine=lambda: self.engines.with_id(stored.context.model_id), query=query, n_best=n_best
+        )
+        async for step in self._answer(user, clip, question, cancel, stored, None, started_s):
             yield step
 
     async def _answer(
         self,
         user: User,
         clip: Clip,
-        answer: Callable[[Job, OnContextAnswer], tuple[Any, Any]],
+        answer: Callable[[Job, OnContextAnswer], tuple[Any, Any]] | AnotherQuestion,
         cancel: threading.Event,
         stored: StoredContext | None,
         settings: Settings | None,
@@ -334,13 +356,27 @@ class GroundingService:
         # Of a whole upload a strip costs as much as the answer: it waits for the copy.
         strip_job = self._draw_strip(user, clip, cancel) if clip.is_copy else None
 
-        def work(job: Job) -> tuple[Any, Any]:
-            def on_answer(result: Any, context: Any) -> None:
-                early.append((result, context))
-                job.report("ranking")
+        def on_answer(job: Job, result: Any, context: Any) -> None:
+            early.append((result, context))
+            job.report("ranking")
 
-            return answer(job, on_answer)
-
+        work: Callable[[Job], Any] | Batch
+        if isinstance(answer, AnotherQuestion):
+            assert stored is not None, "another question is about a stored context"
+            context = stored.context
+            work = Batch(
+                key=stored.id,
+                item=lambda job: AskRequest(
+                    context=context,
+                    query=answer.query,
+                    n_best=answer.n_best,
+                    cancel=job.cancel,
+                    on_answer=lambda result: on_answer(job, result, context),
+                ),
+                run=partial(_ask_together, answer.engine),
+            )
+        else:
+            work = lambda job: answer(job, partial(on_answer, job))  # noqa: E731
         job = self.queues.model.submit(user.id, work, cancel=cancel, network=user.network)
         async for progress in self.queues.model.follow(job):
             if progress.stage == "ranking":
@@ -431,15 +467,16 @@ class GroundingService:
             self.uploads.sweep()
 
 
-def _ask_again(
-    engine: Any, job: Job, context: Any, query: str, n_best: int, on_answer: OnContextAnswer
-) -> tuple[Any, Any]:
-    """Another question behind a context."""
-    job.report("answering")
-    answer = engine.ask(
-        context, query, n_best=n_best, cancel=job.cancel, on_answer=lambda answer: on_answer(answer, context)
-    )
-    return answer, context
+def _ask_together(engine: Callable[[], Any], jobs: Sequence[Job]) -> list[Any]:
+    """Questions about one context that wait together: each one's answer and the context, or its error."""
+    for job in jobs:
+        job.report("answering")
+    requests = [job.batch.item(job) for job in jobs if job.batch is not None]
+    answers = engine().ask_each(requests)
+    return [
+        answer if isinstance(answer, Exception) else (answer, request.context)
+        for answer, request in zip(answers, requests, strict=True)
+    ]
 
 
 def _context_key(model_id: str, clip: Clip, settings: Settings) -> Hashable:

@@ -80,12 +80,13 @@ def answer_rows(
     out: Path,
     settings: dict[str, Any],
 ) -> dict[str, str]:
-    """Append an answer for every row, video by video, each line on disk before the next is begun.
+    """Append an answer for every row, video by video, a batch at a time, on disk before the next is begun.
 
     A video that cannot be read is named on stderr and passed over; returned are those vids and why.
     """
     from tqdm import tqdm
 
+    from tempo_core.backend import AskRequest
     from tempo_core.engine import encode_file
 
     unreadable: dict[str, str] = {}
@@ -106,12 +107,16 @@ def answer_rows(
                 unreadable[vid] = str(error)
                 bar.write(f"predict: video {vid!r} is passed over: {error}", file=sys.stderr)
                 continue
-            for row in video_rows:
-                answer = engine.ask(context, row["query"], n_best=N_BEST)
-                file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-                bar.update()
+            for start in range(0, len(video_rows), engine.batch_size):
+                batch = video_rows[start : start + engine.batch_size]
+                requests = [AskRequest(context=context, query=row["query"], n_best=N_BEST) for row in batch]
+                for row, answer in zip(batch, engine.ask_each(requests), strict=True):
+                    if isinstance(answer, Exception):
+                        raise answer
+                    file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                    bar.update()
     return unreadable
 
 

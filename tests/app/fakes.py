@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from PIL import Image
 
 from app.media.library import ClipFacts, FilmStrip
 from tempo_core.allocation import Allocation
+from tempo_core.backend import AskRequest
 from tempo_core.card import About
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import Cancelled, InputError, VideoError
@@ -136,6 +137,8 @@ class FakeEngine:
         self.ranking_gate.set()
         self.encoded: list[str] = []
         self.cancelled = 0
+        self.batches: list[list[str]] = []
+        """Questions of each call of `ask_each`."""
         self.broken: Exception | None = None
 
     def ask(
@@ -171,6 +174,26 @@ class FakeEngine:
             on_answer(answer)
         self.wait(cancel, self.ranking_gate)
         return replace(answer, ranked=[(Moment(1.0 + k / 10, 2.5), 0.8 / (k + 1)) for k in range(n_best)])
+
+    def ask_each(self, requests: Sequence[AskRequest]) -> list[FakeAnswer | Exception]:
+        self.batches.append([request.query for request in requests])
+        answers: list[FakeAnswer | Exception] = []
+        for request in requests:
+            context: Any = request.context
+            on_answer: Any = request.on_answer
+            try:
+                answers.append(
+                    self.ask(
+                        context,
+                        request.query,
+                        n_best=request.n_best,
+                        cancel=request.cancel,
+                        on_answer=on_answer,
+                    )
+                )
+            except Exception as error:
+                answers.append(error)
+        return answers
 
     def understanding(self, query: str) -> Understanding | None:
         return Understanding(probability=0.0, words=("axolotl",)) if "axolotl" in query else None

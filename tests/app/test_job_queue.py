@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from app.job_queue import Busy, Job, JobQueue, JobQueues, Progress, result_of, seconds_text
+from app.job_queue import Batch, Busy, Job, JobQueue, JobQueues, Progress, result_of, seconds_text
 from tempo_core.errors import Cancelled
 
 
@@ -128,6 +128,63 @@ def test_the_works_own_error_comes_back(job_queue: JobQueue) -> None:
             result_of(job)
 
     asyncio.run(scene())
+
+
+def test_jobs_that_wait_for_the_same_go_together(job_queue: JobQueue) -> None:
+    gate, batches = threading.Event(), list[list[str]]()
+
+    def run(jobs: Sequence[Job]) -> list[str | Exception]:
+        batches.append([job.batch.item for job in jobs if job.batch])
+        return [ValueError(item) if item == "bad" else item.upper() for item in batches[-1]]
+
+    def batch(key: str, item: str) -> Batch:
+        return Batch(key=key, item=item, run=run)
+
+    queue = JobQueue("batches")
+    blocker = queue.submit("alice", lambda job: gate.wait(300))
+    jobs = [
+        queue.submit(owner, batch(key, item))
+        for owner, key, item in [
+            ("alice", "one", "a"),
+            ("bob", "two", "b"),
+            ("carol", "one", "c"),
+            ("dora", "one", "bad"),
+            ("erik", "one", "left"),
+            ("fred", "one", "cancelled"),
+        ]
+    ]
+    other = queue.submit("gina", lambda job: batches.append(["alone"]))
+    jobs[4].cancel.set()
+    assert jobs[5].future.cancel()
+    assert [queue.position(job) for job in jobs[1:4]] == [1, 2, 3]
+    gate.set()
+    assert jobs[2].future.result(300) == "C"
+    assert [jobs[idx].future.result(300) for idx in (0, 1)] == ["A", "B"]
+    with pytest.raises(ValueError, match="bad"):
+        jobs[3].future.result(300)
+    with pytest.raises(Cancelled):
+        jobs[4].future.result(300)
+    other.future.result(300)
+    assert sorted(batches) == [["alone"], ["b"], ["c", "bad", "a"]]
+    assert blocker.future.done()
+    queue.close()
+
+
+def test_a_batch_that_fails_fails_for_all_of_it_and_has_a_limit() -> None:
+    queue, gate, sizes = JobQueue("batches", per_owner=16), threading.Event(), list[int]()
+
+    def run(jobs: Sequence[Job]) -> list[str]:
+        sizes.append(len(jobs))
+        raise ValueError("together")
+
+    queue.submit("alice", lambda job: gate.wait(300))
+    jobs = [queue.submit("bob", Batch(key=1, item=number, run=run)) for number in range(10)]
+    gate.set()
+    for job in jobs:
+        with pytest.raises(ValueError, match="together"):
+            job.future.result(300)
+    assert sizes == [8, 2]
+    queue.close()
 
 
 def test_visitors_of_one_address_share_twice_what_one_person_has_whatever_cookies_they_hold() -> None:

@@ -206,6 +206,7 @@ def test_free_decoding_accepts_what_parses(engine: Any, monkeypatch: pytest.Monk
 
     context = engine.encode(make_video(0))
     ids = answer_ids(engine.loaded.tokenizer, ["From", " ", "0001.0", " to", " ", "0003.0", "."])
+    monkeypatch.setattr(module, "can_batch", lambda *args: False)
     monkeypatch.setattr(module, "CachedScorer", lambda *args: _Script(ids))
     answer = engine.ask(context, "a red circle", constrained=False, n_best=0)
     assert answer.moments == [Moment(1.0, 3.0)]

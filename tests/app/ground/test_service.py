@@ -105,6 +105,44 @@ def test_the_answer_comes_before_its_windows_are_ranked(tmp_path: Path) -> None:
     queues.close()
 
 
+def test_questions_that_wait_for_one_clip_are_answered_together(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    (tmp_path / "media").mkdir()
+    media, queues = MediaLibrary(tmp_path / "media", light_prepare, light_draw), JobQueues()
+    service = GroundingService(EngineProvider.of(engine), media, queues, ground=fake_ground)
+    question = Question(source=write_clip(tmp_path / "clip.mp4"), query="a square", settings=Settings())
+    gate = threading.Event()
+
+    async def again(query: str, context_id: str) -> Outcome | Exception:
+        try:
+            steps = [step async for step in service.ask(LOCAL_USER, context_id, query, 3, threading.Event())]
+        except InputError as error:
+            return error
+        assert isinstance(steps[-1], Outcome)
+        return steps[-1]
+
+    async def scene() -> list[Outcome | Exception]:
+        first = await _outcome(service, question)
+        queues.model.submit("somebody", lambda job: gate.wait(300))
+        tasks = [
+            asyncio.create_task(again(query, first.context_id)) for query in ("a", "purple", "an axolotl")
+        ]
+        tasks.append(asyncio.create_task(_outcome(service, replace(question, query="another"))))
+        while len(queues.model) < 5:
+            await asyncio.sleep(0.01)
+        gate.set()
+        return await asyncio.gather(*tasks)
+
+    outcomes = asyncio.run(scene())
+    assert sorted(map(sorted, engine.batches)) == [["a", "an axolotl", "another", "purple"]]
+    assert all(isinstance(outcome, Outcome) and outcome.reused for outcome in outcomes)
+    answers = [outcome.answer for outcome in outcomes if isinstance(outcome, Outcome)]
+    assert [answer.query for answer in answers] == ["a", "purple", "an axolotl", "another"]
+    assert [answer.refused for answer in answers] == [False, True, False, False]
+    assert [len(answer.ranked) for answer in answers] == [3, 3, 0, 5]
+    queues.close()
+
+
 async def _outcome(service: GroundingService, question: Question) -> Outcome:
     steps = [step async for step in service.ground(LOCAL_USER, question, threading.Event())]
     assert isinstance(steps[-1], Outcome)
