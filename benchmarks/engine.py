@@ -124,8 +124,7 @@ def measure_sharing(engine: Engine, videos: int, frames: int) -> dict[str, Any]:
                 alone[n_best].append(answer)
                 equal, compared = equal + is_equal(answer, twin), compared + 1
         for n_best in (0, 5):
-            one_by_one = partial(engine.ask, context, n_best=n_best)
-            measure(f"alone {n_best}", lambda ask=one_by_one, texts=queries: [ask(text) for text in texts])
+            measure(f"alone {n_best}", partial(ask_one_by_one, engine, context, queries, n_best))
             together = measure(
                 f"together {n_best}", partial(engine.ask_many, context, queries, n_best=n_best)
             )
@@ -159,13 +158,20 @@ def measure_sharing(engine: Engine, videos: int, frames: int) -> dict[str, Any]:
     }
 
 
+def ask_one_by_one(engine: Engine, context: Any, queries: list[str], n_best: int) -> list[Answer]:
+    """What `ask_many` does, without sharing between questions."""
+    return [engine.ask(context, text, n_best=n_best) for text in queries]
+
+
 def is_equal(answer: Answer, twin: Answer) -> bool:
     """Whether two answers say the same, token by token, with figures within 1e-4."""
-    figures = [[a.relevance, *a.confidences, *(score for _, score in a.ranked)] for a in (answer, twin)]
+    figures: list[Any] = [
+        [a.relevance, *a.confidences, *(score for _, score in a.ranked)] for a in (answer, twin)
+    ]
     return (
         (answer.text, answer.moments) == (twin.text, twin.moments)
         and [window for window, _ in answer.ranked] == [window for window, _ in twin.ranked]
-        and np.allclose(*(np.array(row, dtype=np.float64) for row in figures), rtol=0, atol=1e-4)
+        and np.allclose(figures[0], figures[1], rtol=0, atol=1e-4)
     )
 
 

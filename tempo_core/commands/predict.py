@@ -53,7 +53,7 @@ def predict(
         settings["calibrated"] = True
     answered_qids = read_answered(out, settings)
     open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
-    unreadable = answer_rows(engine, open_rows, video_paths, out, settings)
+    unreadable = answer_rows(engine, rows, video_paths, out, settings, answered_qids)
     old_count = len(rows) - len(open_rows)
     answered = sum(row["vid"] not in unreadable for row in open_rows)
     data = {
@@ -79,9 +79,12 @@ def answer_rows(
     videos: dict[str, Path],
     out: Path,
     settings: dict[str, Any],
+    answered_qids: set[str],
 ) -> dict[str, str]:
     """Append an answer for every row, video by video, a batch at a time, on disk before the next is begun.
 
+    Rows that are answered are left out, but stay in their batch until all of it is: the figures' last digits depend on
+    what is answered together, and a run that was stopped ends in the same file as one that was not.
     A video that cannot be read is named on stderr and passed over; returned are those vids and why.
     """
     from tqdm import tqdm
@@ -93,8 +96,17 @@ def answer_rows(
     by_video: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_video.setdefault(row["vid"], []).append(row)
-    with out.open("a", encoding="utf-8") as file, tqdm(total=len(rows), unit="query", file=sys.stderr) as bar:
+    open_qids = {_key(row["qid"]) for row in rows} - answered_qids
+    with (
+        out.open("a", encoding="utf-8") as file,
+        tqdm(total=len(open_qids), unit="query", file=sys.stderr) as bar,
+    ):
         for vid, video_rows in by_video.items():
+            starts = range(0, len(video_rows), engine.batch_size)
+            batches = [video_rows[start : start + engine.batch_size] for start in starts]
+            batches = [batch for batch in batches if any(_key(row["qid"]) in open_qids for row in batch)]
+            if not batches:
+                continue
             try:
                 context = encode_file(
                     engine,
@@ -107,12 +119,13 @@ def answer_rows(
                 unreadable[vid] = str(error)
                 bar.write(f"predict: video {vid!r} is passed over: {error}", file=sys.stderr)
                 continue
-            for start in range(0, len(video_rows), engine.batch_size):
-                batch = video_rows[start : start + engine.batch_size]
+            for batch in batches:
                 requests = [AskRequest(context=context, query=row["query"], n_best=N_BEST) for row in batch]
                 for row, answer in zip(batch, engine.ask_each(requests), strict=True):
                     if isinstance(answer, Exception):
                         raise answer
+                    if _key(row["qid"]) not in open_qids:
+                        continue
                     file.write(json.dumps(prediction(row, answer, settings), allow_nan=False) + "\n")
                     file.flush()
                     os.fsync(file.fileno())

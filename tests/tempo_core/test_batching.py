@@ -86,7 +86,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     counts: list[list[int]] = []
 
     def count(model: Any, rows: Any) -> None:
-        counts.append([len(row.unfed) for row in rows])
+        if rows:
+            counts.append([len(row.unfed) for row in rows])
         feed_rows(model, rows)
 
     monkeypatch.setattr(batching, "feed_rows", count)

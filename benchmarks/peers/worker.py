@@ -1,0 +1,250 @@
+"""One side's process: `python worker.py FUNCTION` reads a line of JSON for each round and answers with one.
+
+It runs in a peer's environment, so that nothing of the project is imported at its top. The first line sets the work up
+and is not timed. Processor seconds are those of this process and of its children.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Work = Callable[[], Any]
+"""Does the work once and returns what is compared."""
+
+
+def main() -> None:
+    """Set up with the first line, work once for every other."""
+    arguments = json.loads(sys.stdin.readline())
+    work = globals()[sys.argv[1]](**arguments)
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        begin_s, begin_cpu_s = time.perf_counter(), cpu_s()
+        result = work()
+        answer = {"wall_s": time.perf_counter() - begin_s, "cpu_s": cpu_s() - begin_cpu_s}
+        print(json.dumps({**answer, "result": summary(result)}), flush=True)
+
+
+def cpu_s() -> float:
+    """Processor seconds of this process and of its children that ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def summary(result: Any) -> Any:
+    """Frames [T, H, W, 3] as their means over an 8 x 8 grid; texts and counts as they are."""
+    if not hasattr(result, "shape"):
+        return result
+    import numpy as np
+
+    frames = np.asarray(result)
+    height, width = frames.shape[1] // 8 * 8, frames.shape[2] // 8 * 8
+    grid = frames[:, :height, :width].reshape(len(frames), 8, height // 8, 8, width // 8, 3)
+    return grid.mean(axis=(2, 4, 5)).round(1).reshape(len(frames), -1).tolist()
+
+
+def sample_tempo(path: str, times_s: list[float]) -> Work:
+    from tempo_core.video import sample
+
+    return lambda: sample(path, at=times_s).frames
+
+
+def sample_pyav(path: str, times_s: list[float]) -> Work:
+    """As its documentation reads a video: from the start, each picture turned to RGB where it is wanted."""
+    import av
+    import numpy as np
+
+    def work() -> Any:
+        frames, wanted = [], iter(times_s)
+        time_s: float | None = next(wanted)
+        before: Any = None
+        with av.open(path) as container:
+            container.streams.video[0].thread_type = "NONE"
+            for picture in container.decode(video=0):
+                while time_s is not None and before is not None and picture.time > time_s:
+                    frames.append(before.to_ndarray(format="rgb24"))
+                    time_s = next(wanted, None)
+                if time_s is None:
+                    break
+                before = picture
+        while time_s is not None:
+            frames.append(before.to_ndarray(format="rgb24"))
+            time_s = next(wanted, None)
+        return np.stack(frames)
+
+    return work
+
+
+def sample_decord(path: str, times_s: list[float]) -> Work:
+    import decord
+
+    def work() -> Any:
+        reader = decord.VideoReader(path, num_threads=1)
+        rate = reader.get_avg_fps()
+        return reader.get_batch([min(int(time_s * rate), len(reader) - 1) for time_s in times_s]).asnumpy()
+
+    return work
+
+
+def sample_ffmpeg(path: str, times_s: list[float]) -> Work:
+    """One pass of the program with `select`, raw RGB through a pipe."""
+    import imageio_ffmpeg
+    import numpy as np
+
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    probe = imageio_ffmpeg.read_frames(path)
+    information = next(probe)
+    probe.close()
+    (width, height), rate = information["source_size"], information["fps"]
+    chosen = "+".join(f"eq(n\\,{int(time_s * rate)})" for time_s in times_s)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as script:
+        script.write(f"select={chosen}")
+
+    def work() -> Any:
+        command = [program, "-v", "error", "-threads", "1", "-i", path, "-filter_script:v", script.name]
+        command += ["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        data = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        return np.frombuffer(data, dtype=np.uint8).reshape(-1, height, width, 3)
+
+    return work
+
+
+def sample_torchcodec(path: str, times_s: list[float]) -> Work:
+    from torchcodec.decoders import VideoDecoder
+
+    def work() -> Any:
+        decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1)
+        return decoder.get_frames_played_at(seconds=times_s).data.numpy()
+
+    return work
+
+
+def sample_qwen(path: str, times_s: list[float]) -> Work:
+    """Its own choice of frames at the clip's size: as many, at even places, so that only their number is compared."""
+    from qwen_vl_utils import fetch_video
+
+    def work() -> Any:
+        video = fetch_video({"video": path, "nframes": len(times_s), "max_pixels": 1920 * 1080})
+        return len(video)
+
+    return work
+
+
+def ask_tempo(questions: int, n_best: int, together: bool) -> Work:
+    from benchmarks.engine import query, video
+    from tempo_core.engine import load_engine
+
+    engine = load_engine()
+    context, queries = engine.encode(video(0, 20)), [query(number) for number in range(questions)]
+
+    def work() -> list[str]:
+        if together:
+            return [answer.text for answer in engine.ask_many(context, queries, n_best=n_best)]
+        return [engine.ask(context, text, n_best=n_best).text for text in queries]
+
+    return work
+
+
+def ask_generate(questions: int, n_best: int, reuse: bool) -> Work:
+    """The same weights by `generate`: behind a copy of the clip's cache as its documentation reuses one, or with the
+    pixels each time. `n_best` beams bring as many sequences."""
+    import copy
+
+    import torch
+
+    from benchmarks.engine import query, video
+    from tempo_core.context import prompt_for
+    from tempo_core.engine import load_engine
+    from tempo_core.prompt import IM_END, IMAGE_PAD, special_id
+    from tempo_core.protocols.base import prompt_ids
+    from tempo_core.vision import image_inputs
+
+    engine = load_engine()
+    loaded, clip = engine.loaded, video(0, 20)
+    tokenizer, model = loaded.tokenizer, loaded.model
+    prompt = prompt_for(loaded, clip, token_budget=None, allocator=None)
+    pixels, grids = image_inputs(
+        model, clip.frames, prompt.allocation.sizes_px, loaded.normaliser, frames_per_unit=1
+    )
+    cache, end = engine.encode(clip).cache, special_id(tokenizer, IM_END)
+    options: dict[str, Any] = {
+        "max_new_tokens": engine.defaults.max_new_tokens,
+        "do_sample": False,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "num_beams": max(1, n_best),
+        "num_return_sequences": max(1, n_best),
+    }
+
+    def ask(text: str) -> str:
+        ids = torch.tensor([[*prompt.ids, *prompt_ids(tokenizer, engine.protocol.question(text))]])
+        types = (ids == special_id(tokenizer, IMAGE_PAD)).int()
+        inputs: dict[str, Any] = {"pixel_values": pixels, "image_grid_thw": grids}
+        inputs["mm_token_type_ids"] = types
+        if reuse:
+            copies = copy.deepcopy(cache)
+            if n_best > 1:
+                copies.batch_repeat_interleave(n_best)
+            inputs = {"past_key_values": copies, "image_grid_thw": grids, "mm_token_type_ids": types}
+        with torch.inference_mode():
+            output = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **inputs, **options)
+        answer = output[0, ids.shape[1] :].tolist()
+        return tokenizer.decode(answer[: answer.index(end)] if end in answer else answer)
+
+    queries = [query(number) for number in range(questions)]
+    return lambda: [ask(text) for text in queries]
+
+
+def save_tempo(saves: int) -> Work:
+    from uuid import uuid4
+
+    from annotations.records import Edit, EditedMoment
+    from tests.app.workplace import open_workplace
+
+    folder = tempfile.TemporaryDirectory(prefix="peers-")
+    workplace = open_workplace(Path(folder.name, "home"), rows=200)
+    store = workplace.__enter__().store
+    answer = Edit(verdict="moments", moments=(EditedMoment(start_ms=1000, end_ms=2000),))
+    parents: dict[int, int] = {}
+
+    def work(_keep: Any = (folder, workplace)) -> int:
+        for number in range(saves):
+            query_id = 1 + number % 40
+            correction = store.submit(
+                query_id, answer, annotator="bob", parent_id=parents.get(query_id), op_id=str(uuid4())
+            )
+            parents[query_id] = correction.id
+        return saves
+
+    return work
+
+
+def save_sqlite(saves: int) -> Work:
+    import sqlite3
+
+    folder = tempfile.TemporaryDirectory(prefix="peers-")
+    connection = sqlite3.connect(Path(folder.name, "bare.sqlite3"), isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, text TEXT)")
+
+    def work(_keep: Any = folder) -> int:
+        (before,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+        for _ in range(saves):
+            connection.execute("BEGIN IMMEDIATE")
+            for _ in range(5):
+                connection.execute("INSERT INTO rows (text) VALUES (?)", ("x" * 200,))
+            connection.execute("COMMIT")
+        (after,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+        return int(after - before) // 5
+
+    return work
+
+
+if __name__ == "__main__":
+    main()
