@@ -22,6 +22,17 @@ LONGEST_FIRST = (
     "tests/train/test_commands.py",
     "tests/fuzz/test_fuzz.py",
     "tests/test_docs.py",
+    "tests/annotations/test_durability.py",
+    "tests/annotations/test_power_cuts.py",
+    "tests/train/grpo/test_trainer.py",
+    "tests/train/grpo/test_processes.py",
+    "tests/train/test_gains.py",
+    "tests/train/test_ablation.py",
+    "tests/train/naturalworld/test_recipe.py",
+    "tests/annotations/formats/test_round_trips.py",
+    "tests/annotations/test_commands.py",
+    "tests/app/test_reverse_proxy.py",
+    "tests/app/test_main.py",
     "tests/app/test_no_request_leaves.py",
     "tests/app/ground/test_page.py",
     "tests/app/annotate/test_page.py",
@@ -32,8 +43,10 @@ LONGEST_FIRST = (
     "tests/app/data/test_page.py",
     "tests/app/timeline/test_tutorial.py",
     "tests/app/training/test_page.py",
+    "tests/app/timeline/test_timeline_view.py",
+    "tests/app/timeline/test_keyboard.py",
 )
-"""Files of half a minute and more. Those that drive a browser stand last, next to all others that do."""
+"""Files of ten seconds and more. Those that drive a browser stand last, next to all others that do."""
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -1,6 +1,5 @@
 """Encoded clips on disk: equal answers, and nothing damaged or foreign is ever used."""
 
-import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from tempo_core.library import contexts as contexts_module
 from tempo_core.library.contexts import ContextFiles, EncodingSettings, context_key
+from tests.forkserver import processes_with
 from tests.tempo_core.conftest import make_video
 
 QUERIES = ["a red circle appears", "no such thing", "12.0"]
@@ -146,9 +146,10 @@ def test_the_least_recently_used_makes_room(engine: Any, tmp_path: Path) -> None
     assert files.total_bytes() <= files.max_bytes
 
 
+@pytest.mark.slow
 def test_two_processes_may_write_one_entry(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=save_often, args=(tmp_path, "a", seed)) for seed in (1, 2)]
+    server = processes_with("tempo_core.context", __name__)
+    processes = [server.Process(target=save_often, args=(tmp_path, "a", seed)) for seed in (1, 2)]
     for process in processes:
         process.start()
     for process in processes:

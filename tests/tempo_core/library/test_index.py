@@ -145,6 +145,7 @@ def test_a_server_leaves_alone_what_failed(
     assert runs == []  # the same content is encoded already
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: Path) -> None:
     folder, home = tmp_path / "clips", tmp_path / "home"
     folder.mkdir()
