@@ -239,6 +239,14 @@ def serve(
             "(default: nobody's)",
         ),
     ] = "",
+    base_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="where below its host name the app lives, such as /tempo; a reverse proxy passes the path on as "
+            "it came (default: the root)",
+        ),
+    ] = "",
     library: Annotated[
         list[Path] | None,
         typer.Option(
@@ -267,8 +275,10 @@ def serve(
     if blind_share is not None:
         check_blind_share(blind_share)
     from app.auth.sign_on import settings_from
+    from app.http.base_path import check_base_path
     from tempo_core.commands.options import model_named
 
+    base_path = check_base_path(base_path)
     sign_on = settings_from(os.environ)
     model = model_named(checkpoint, endpoint)
     tempo_home = open_home(home)
@@ -342,10 +352,13 @@ def serve(
             selection=ModelSelection(checkpoint=checkpoint, adapter=adapter),
             metrics_token=os.environ.get("TEMPO_METRICS_TOKEN", ""),
             libraries=library or (),
+            base_path=base_path,
         )
         server = uvicorn.Server(server_settings(studio, trusted_proxies, sign_on))
         address, number = listener.getsockname()[:2]
-        say(f"serving http://{f'[{address}]' if ':' in address else address}:{number} (stop with Ctrl-C)")
+        host_name = f"[{address}]" if ":" in address else address
+        below_it = f"{base_path}/" if base_path else ""
+        say(f"serving http://{host_name}:{number}{below_it} (stop with Ctrl-C)")
         server.run(sockets=[listener])
         if failures:
             raise failures[0]

@@ -39,6 +39,7 @@ from app.ground.examples import SHIPPED, example_routes, read_examples
 from app.ground.page import GroundPage
 from app.ground.service import GroundingService, ground_with_engine
 from app.home import Home
+from app.http.base_path import BasePath, below
 from app.http.errors import StorageFull
 from app.http.gradio_gate import OPEN_ROUTES, GradioGate, StreamOwners
 from app.http.operations import RequestLog, RequestMetrics, operation_routes
@@ -89,6 +90,7 @@ def build_app(
     hub: Hub | None = None,
     load_model: LoadEngine | None = None,
     libraries: Sequence[Path] = (),
+    base_path: str = "",
 ) -> FastAPI:
     """The whole app. `engines` loads the model, `home` holds its files, `authenticator` says who may do what.
 
@@ -96,9 +98,9 @@ def build_app(
     `prepare` and `ground` stand for `app.media.clips.prepare_clip` and `tempo_core.engine.ground`; tests hand in
     lighter ones. `reviews_wanted` annotators are to answer each row, `selection` is the model that the app was
     started with; `hub` and `load_model` are where the Models page gets others from; all clips of one of `libraries` may
-    be asked at once. Raises InputError on a broken examples folder, on a library that is no folder and on fewer than
-    one annotator. GRADIO_TEMP_DIR must already point to `home.uploads` (see
-    app.__main__).
+    be asked at once; `base_path` is where below its host name the app lives (`app.http.base_path.check_base_path`).
+    Raises InputError on a broken examples folder, on a library that is no folder and on fewer than one annotator.
+    GRADIO_TEMP_DIR must already point to `home.uploads` (see app.__main__).
     """
     examples = read_examples(examples_folder)
     limits = limits or StorageLimits()
@@ -154,6 +156,7 @@ def build_app(
     app.add_middleware(RoleRequired, pages=[*pages, *plain_pages], authenticator=authenticator)
     request_metrics, paths = RequestMetrics(), guard(app, authenticator)
     app.add_middleware(RequestLog, metrics=request_metrics, routes=paths)
+    app.add_middleware(BasePath, base_path=base_path)
     routers = [
         media_routes(media),
         upload_routes(uploads, owners, max_bytes=max_upload_bytes),
@@ -184,22 +187,24 @@ def build_app(
     paths += [path for _, path in OPEN_ROUTES]
     mount_assets(app)
 
-    with OwnedFileBlocks(
-        uploads=uploads,
-        authenticator=authenticator,
-        title="Tempo Studio",
-        analytics_enabled=False,
-        fill_width=True,
-    ) as blocks:
-        gr.Navbar(main_page_name=ground_page.title, visible=bool(store_pages))
-        account_badge()
-        ground_page.build(blocks)
-        GroundApi(grounding, authenticator, library).build(ground_page.view)
-    for page in store_pages:
-        with blocks.route(page.title, page.path):
-            gr.Navbar(main_page_name=ground_page.title)
+    with below(base_path):
+        with OwnedFileBlocks(
+            uploads=uploads,
+            authenticator=authenticator,
+            base_path=base_path,
+            title="Tempo Studio",
+            analytics_enabled=False,
+            fill_width=True,
+        ) as blocks:
+            gr.Navbar(main_page_name=ground_page.title, visible=bool(store_pages))
             account_badge()
-            page.build(blocks)
+            ground_page.build(blocks)
+            GroundApi(grounding, authenticator, library).build(ground_page.view)
+        for page in store_pages:
+            with blocks.route(page.title, page.path):
+                gr.Navbar(main_page_name=ground_page.title)
+                account_badge()
+                page.build(blocks)
     blocks.queue(default_concurrency_limit=8, max_size=64, api_open=False)
 
     def user_id(request: Any) -> str | None:
@@ -213,6 +218,7 @@ def build_app(
             app,
             blocks,
             path="/",
+            root_path=base_path,
             footer_links=[],
             run_history=False,
             enable_monitoring=False,

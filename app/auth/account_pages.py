@@ -9,6 +9,7 @@ from app.auth.accounts import AccountService, TooManyAttempts, WrongPassword
 from app.auth.forms import Form, page_response
 from app.auth.sessions import LONGEST_S, browser_family
 from app.auth.users import SESSION_COOKIE, NotAllowed, User
+from app.http.base_path import address_of, cookie_name
 from app.http.dependencies import Visitor
 from app.ui.templates import macros
 from tempo_core.errors import InputError, TempoError
@@ -26,7 +27,13 @@ def set_session_cookie(request: Request, response: Response, token: str) -> None
     """Hand a session's token to the browser."""
     secure = request.url.scheme == "https"
     response.set_cookie(
-        SESSION_COOKIE, token, max_age=LONGEST_S, path="/", httponly=True, samesite="lax", secure=secure
+        cookie_name(SESSION_COOKIE),
+        token,
+        max_age=LONGEST_S,
+        path=address_of("/"),
+        httponly=True,
+        samesite="lax",
+        secure=secure,
     )
 
 
@@ -40,7 +47,9 @@ def account_routes(accounts: AccountService) -> APIRouter:
         if user.network:
             raise NotAllowed("Visitors have no account. Sign in first.")
         account = accounts.get(user.id)
-        present = accounts.sessions.find(request.cookies.get(SESSION_COOKIE, ""), counts_as_use=False)
+        present = accounts.sessions.find(
+            request.cookies.get(cookie_name(SESSION_COOKIE), ""), counts_as_use=False
+        )
         sessions = accounts.sessions.of_account(user.id)
         identities, session_id = accounts.book.identities(user.id), present.id if present else ""
         html = pages.settings(user, account, identities, sessions, session_id, DONE.get(done), error)
@@ -76,7 +85,7 @@ def account_routes(accounts: AccountService) -> APIRouter:
             return response
         except InputError as bad:
             return settings_page(request, user, error=bad, status=400)
-        response = RedirectResponse(f"{SETTINGS}?done=password", status_code=303)
+        response = RedirectResponse(address_of(f"{SETTINGS}?done=password"), status_code=303)
         if user.signed_in:
             set_session_cookie(request, response, token)
         return response
@@ -88,10 +97,10 @@ def account_routes(accounts: AccountService) -> APIRouter:
         if isinstance(form, InputError):
             return settings_page(request, user, error=form, status=400)
         try:
-            own = request.cookies.get(SESSION_COOKIE, "")
+            own = request.cookies.get(cookie_name(SESSION_COOKIE), "")
             accounts.revoke(user.id, form.get("session") or None, actor=user.id, but=own)
         except InputError as error:
             return settings_page(request, user, error=error, status=404)
-        return RedirectResponse(f"{SETTINGS}?done=sessions", status_code=303)
+        return RedirectResponse(address_of(f"{SETTINGS}?done=sessions"), status_code=303)
 
     return router

@@ -5,6 +5,8 @@ It asks GET /account by itself, so that it neither waits for the queue nor bakes
 
 import gradio as gr
 
+from app.http.base_path import address_script
+
 TEMPLATE = '<div class="tempo-account" aria-live="polite"></div>'
 
 # Names are set as text: they come from a form. The badge moves into the navigation bar, which has no place
@@ -28,17 +30,17 @@ const show = (account) => {
   const parts = [account.settings ? make("a", account.name, own) : make("span", account.name, { title })];
   if (account.people) parts.push(make("a", "People", { href: account.people }));
   if (account.signed_in) {
-    const form = make("form", "", { method: "post", action: "/sign-out" });
+    const form = make("form", "", { method: "post", action: addressOf("/sign-out") });
     form.append(make("button", "Sign out"));
     parts.push(form);
   } else if (account.may_sign_in) {
     const here = encodeURIComponent(location.pathname + location.search);
-    parts.push(make("a", "Sign in", { href: "/sign-in?next=" + here }));
+    parts.push(make("a", "Sign in", { href: addressOf("/sign-in?next=") + here }));
   }
   root.replaceChildren(...parts);
 };
-fetch("/account", { headers: { accept: "application/json" } })
-  .then((answer) => (answer.ok ? answer.json().then(show) : location.assign("/sign-in")))
+fetch(addressOf("/account"), { headers: { accept: "application/json" } })
+  .then((answer) => (answer.ok ? answer.json().then(show) : location.assign(addressOf("/sign-in"))))
   .catch(() => root.replaceChildren());
 """
 
@@ -47,7 +49,7 @@ def account_badge() -> gr.HTML:
     """Make the component inside the current page."""
     return gr.HTML(
         html_template=TEMPLATE,
-        js_on_load=SCRIPT,
+        js_on_load=address_script() + SCRIPT,
         apply_default_css=False,
         padding=False,
         elem_classes="tempo-account-holder",

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from app.auth.accounts import AccountService
 from app.auth.forms import Form, page_response
 from app.auth.users import User
+from app.http.base_path import address_of
 from app.http.dependencies import Administrator
 from app.http.errors import NoSuchFile
 from app.ui.templates import macros
@@ -61,6 +62,6 @@ def people_routes(accounts: AccountService) -> APIRouter:
             accounts.revoke(name, form.get("session") or None, actor=user.id)
         except InputError as error:
             return person_page(user, name, error=error)
-        return RedirectResponse(f"{PEOPLE}/{name}?done=sessions", status_code=303)
+        return RedirectResponse(address_of(f"{PEOPLE}/{name}?done=sessions"), status_code=303)
 
     return router

@@ -6,7 +6,8 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import quote, urlsplit
+from posixpath import normpath
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -35,6 +36,7 @@ from app.auth.users import (
     User,
     VisitorCookies,
 )
+from app.http.base_path import BasePathRequired, address_of, cookie_name, route_path
 from app.http.dependencies import CurrentUser, prepare_app
 from app.http.errors import NO_STORE, OPENAI_PREFIX, error_response, openai_error_response, user_message
 from app.http.middleware import CsrfCheck, SecurityHeaders
@@ -66,20 +68,25 @@ def guard(app: FastAPI, authenticator: Authenticator) -> list[str]:
     app.add_middleware(LoginRequired, authenticator=authenticator)
     if authenticator.anonymous:
         app.add_middleware(VisitorCookies)
+    app.add_middleware(BasePathRequired)
     app.add_middleware(CsrfCheck, local_only=authenticator.is_local)
     app.add_middleware(SecurityHeaders)
     return [route.path for router in routers for route in router.routes if isinstance(route, Route)]
 
 
 def local_path(path: str) -> str:
-    """`path` if it leads to a page of this app, else "/": never to another site, never round in circles."""
-    if not path.startswith("/") or path.startswith("//") or "\\" in path or len(path) > 2000:
-        return "/"
+    """`path` if it leads to a page of this app, else to its first page: never to another site or another app of the
+    same host, never round in circles.
+    """
+    first_page = address_of("/")
+    if not path.startswith(first_page) or path.startswith("//") or "\\" in path or len(path) > 2000:
+        return first_page
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
-        return "/"
+        return first_page
     parts = urlsplit(path)
-    is_way_in = parts.path in (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK)
-    return "/" if parts.scheme or parts.netloc or is_way_in else path
+    is_way_in = parts.path in map(address_of, (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK))
+    leads_out = not f"{normpath(unquote(parts.path))}/".startswith(first_page)
+    return first_page if parts.scheme or parts.netloc or is_way_in or leads_out else path
 
 
 class LoginRequired:
@@ -95,12 +102,13 @@ class LoginRequired:
         if scope["type"] != "http":
             raise RuntimeError(f"the app speaks HTTP only; got {scope['type']}")
         request = Request(scope)
+        path = route_path(scope)
         wants_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
         try:
             user = self.authenticator.resolve(request)
         except StoreError as error:  # nobody knows who is signed in; the app's own handlers stand behind this
             response: Response = error_response(error)
-            if scope["path"].startswith(OPENAI_PREFIX):
+            if path.startswith(OPENAI_PREFIX):
                 response = openai_error_response(error)
             if wants_page:
                 response = page_response(pages.no_answer(user_message(error)), response.status_code)
@@ -108,22 +116,22 @@ class LoginRequired:
             return
         if user is not None:
             scope.setdefault("state", {}).update({ACCOUNT_KEY: user.id, USER_KEY: user})
-        if scope["path"] in OPEN_PATHS:
+        if path in OPEN_PATHS:
             await self.app(scope, receive, send)
             return
         refusal: NotAllowed
         if user is None:
             query = f"?{request.url.query}" if request.url.query else ""
-            way_on = f"/sign-in?next={quote(request.url.path + query, safe='/')}"
+            way_on = f"{address_of('/sign-in')}?next={quote(request.url.path + query, safe='/')}"
             refusal = NotSignedIn("You are signed out. Sign in and try again.")
-        elif user.must_change_password and scope["path"] not in (SETTINGS, PASSWORD, "/account"):
-            way_on = SETTINGS
-            refusal = NotAllowed(f"Your password is a temporary one. Change it first, at {SETTINGS}.")
+        elif user.must_change_password and path not in (SETTINGS, PASSWORD, "/account"):
+            way_on = address_of(SETTINGS)
+            refusal = NotAllowed(f"Your password is a temporary one. Change it first, at {way_on}.")
         else:
             await self.app(scope, *self._for_as_long_as_signed_in(request, user, receive, send))
             return
         response = error_response(refusal)
-        if scope["path"].startswith(OPENAI_PREFIX):
+        if path.startswith(OPENAI_PREFIX):
             response = openai_error_response(refusal)
         if wants_page:
             response = RedirectResponse(way_on, status_code=303)
@@ -176,15 +184,16 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
         return page_response(html, status)
 
     def end_session(request: Request) -> None:
-        if accounts is not None and SESSION_COOKIE in request.cookies:
-            accounts.sign_out(request.cookies[SESSION_COOKIE])
+        token = request.cookies.get(cookie_name(SESSION_COOKIE))
+        if accounts is not None and token is not None:
+            accounts.sign_out(token)
 
     @router.get("/sign-in")
     def page(request: Request, user: CurrentUser, next: str = "/", left: str = "") -> Response:
         if user is not None and user.signed_in:
             elsewhere = sign_on.sign_out_url or "/" if UPSTREAM in request.scope else ""
             return page_response(pages.signed_in(user, local_path(next), elsewhere))
-        address = provider.sign_out_address(f"{_base(request)}/sign-in") if provider and left else ""
+        address = provider.sign_out_address(_own_url(request, "/sign-in")) if provider and left else ""
         return form_page(local_path(next), sign_out_address=address)
 
     @router.post("/sign-in")
@@ -221,7 +230,7 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             BROWSER_COOKIE,
             accounts.remember_browser(name),
             max_age=BROWSER_S,
-            path="/sign-in",
+            path=address_of("/sign-in"),
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
@@ -234,8 +243,12 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
     @router.post("/sign-out")
     def sign_out(request: Request) -> Response:
         end_session(request)
-        response = RedirectResponse("/sign-in?left=1" if provider else "/sign-in", status_code=303)
-        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax")
+        response = RedirectResponse(
+            address_of("/sign-in?left=1" if provider else "/sign-in"), status_code=303
+        )
+        response.delete_cookie(
+            cookie_name(SESSION_COOKIE), path=address_of("/"), httponly=True, samesite="lax"
+        )
         return response
 
     @router.get("/account")
@@ -247,8 +260,8 @@ def sign_in_routes(authenticator: Authenticator) -> APIRouter:
             "roles": sorted(user.roles),
             "signed_in": user.signed_in,
             "may_sign_in": accounts is not None and not authenticator.is_local,
-            "settings": SETTINGS if user.signed_in else None,
-            "people": PEOPLE if user.signed_in and Role.ADMINISTRATOR in user.roles else None,
+            "settings": address_of(SETTINGS) if user.signed_in else None,
+            "people": address_of(PEOPLE) if user.signed_in and Role.ADMINISTRATOR in user.roles else None,
         }
         return JSONResponse(account, headers=NO_STORE)
 
@@ -268,7 +281,7 @@ def add_sign_on_routes(
     async def begin(request: Request, next: str = "/") -> Response:
         try:
             # Not in the pool of the other routes: a provider that is slow must hold up nobody else.
-            back = f"{_base(request)}{SIGN_ON_BACK}"
+            back = _own_url(request, SIGN_ON_BACK)
             address, cookie = await asyncio.to_thread(provider.begin, back, local_path(next))
         except SignOnFailed as error:
             return form_page(local_path(next), error=error, status=503)
@@ -278,7 +291,7 @@ def add_sign_on_routes(
             SIGN_ON_COOKIE,
             cookie,
             max_age=PENDING_S,
-            path=SIGN_ON,
+            path=address_of(SIGN_ON),
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
@@ -298,12 +311,12 @@ def add_sign_on_routes(
             response = form_page("/", error=user_message(error), status=503)
         else:
             end_session(request)
-            response = RedirectResponse(next_path, status_code=303, headers=NO_STORE)
+            response = RedirectResponse(local_path(next_path), status_code=303, headers=NO_STORE)
             set_session_cookie(request, response, token)
-        response.delete_cookie(SIGN_ON_COOKIE, path=SIGN_ON, httponly=True, samesite="lax")
+        response.delete_cookie(SIGN_ON_COOKIE, path=address_of(SIGN_ON), httponly=True, samesite="lax")
         return response
 
 
-def _base(request: Request) -> str:
-    """The app's own address, as the browser knows it."""
-    return f"{request.url.scheme}://{request.url.netloc}"
+def _own_url(request: Request, path: str) -> str:
+    """A path of the app with the host, as the browser knows it."""
+    return f"{request.url.scheme}://{request.url.netloc}{address_of(path)}"

@@ -20,6 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.throttle import network_of
+from app.http.base_path import address_of, cookie_name
 from tempo_core.errors import TempoError
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ class Authenticator:
         cookies = dict(request.cookies) if request is not None else {}
         headers = getattr(request, "headers", None) or {}
         # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.
-        token = cookies.get(SESSION_COOKIE) or headers.get("authorization", "").removeprefix("Bearer ")
+        token = cookies.get(cookie_name(SESSION_COOKIE)) or headers.get("authorization", "").removeprefix(
+            "Bearer "
+        )
         # Gradio wraps Starlette's request and would turn its scope into JSON.
         scope = getattr(getattr(request, "request", request), "scope", {})
         account, identity = None, scope.get(UPSTREAM)
@@ -150,7 +153,7 @@ class Authenticator:
                 must_change_password=is_temporary,
             )
         if self.anonymous:
-            cookie = cookies.get(VISITOR_COOKIE, "")
+            cookie = cookies.get(cookie_name(VISITOR_COOKIE), "")
             if not COOKIE_SHAPE.fullmatch(cookie):
                 return None
             # The id may appear in logs and folders; the cookie itself is the secret and must not.
@@ -226,15 +229,18 @@ class VisitorCookies:
         if scope["type"] != "http" or COOKIE_SHAPE.fullmatch(_visitor_cookie(scope)):
             await self.app(scope, receive, send)
             return
-        cookie = f"{VISITOR_COOKIE}={secrets.token_urlsafe(32)}"
+        name = cookie_name(VISITOR_COOKIE)
+        cookie = f"{name}={secrets.token_urlsafe(32)}"
         # The request goes on as if the browser had sent the cookie.
         cookies = [
-            raw for name, raw in scope["headers"] if name == b"cookie" and VISITOR_COOKIE.encode() not in raw
+            raw for key, raw in scope["headers"] if key == b"cookie" and f"{name}=".encode() not in raw
         ]
         headers = [header for header in scope["headers"] if header[0] != b"cookie"]
         scope = {**scope, "headers": [*headers, (b"cookie", b"; ".join([*cookies, cookie.encode()]))]}
         secure = "; Secure" if scope.get("scheme") == "https" else ""
-        set_cookie = f"{cookie}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
+        set_cookie = (
+            f"{cookie}; Path={address_of('/')}; Max-Age={COOKIE_AGE_S}; HttpOnly; SameSite=Lax{secure}"
+        )
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -245,11 +251,11 @@ class VisitorCookies:
 
 
 def _visitor_cookie(scope: Scope) -> str:
-    jar: SimpleCookie = SimpleCookie()
+    jar, visitor_cookie = SimpleCookie(), cookie_name(VISITOR_COOKIE)
     for name, value in scope["headers"]:
         if name == b"cookie":
             try:
                 jar.load(value.decode("latin-1"))
             except CookieError:
                 continue
-    return jar[VISITOR_COOKIE].value if VISITOR_COOKIE in jar else ""
+    return jar[visitor_cookie].value if visitor_cookie in jar else ""

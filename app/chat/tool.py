@@ -22,36 +22,42 @@ from app.auth.users import Authenticator, Role, User
 from app.chat.requests import MAX_BODY_BYTES, SUFFIXES, TOO_LONG, bytes_of_url
 from app.chat.routes import BodySlots, content_of
 from app.ground.service import GroundingService, Outcome, Question, Settings
+from app.http.base_path import address_of
 from app.http.dependencies import Visitor, read_body
 from app.http.errors import user_message
 from app.http.json_values import parse_json
 from app.media.uploads import Uploads
 from tempo_core.errors import InputError
 
-TOOL = types.Tool(
-    name="ground",
-    title="Find moments in a video",
-    description="When does something happen in a video? Answers with every moment in seconds and how sure the model "
-    "is, or says that nothing matches.",
-    inputSchema={
-        "type": "object",
-        "properties": {
-            "video": {
-                "type": "string",
-                "description": "The clip: a data URL (data:video/mp4;base64,...), or the address that POST "
-                "/gradio_api/upload answered with. A web address is not fetched.",
+TOOL_NAME = "ground"
+
+
+def ground_tool() -> types.Tool:
+    """What programs are told of the tool."""
+    return types.Tool(
+        name=TOOL_NAME,
+        title="Find moments in a video",
+        description="When does something happen in a video? Answers with every moment in seconds and how sure the "
+        "model is, or says that nothing matches.",
+        inputSchema={
+            "type": "object",
+            "properties": {
+                "video": {
+                    "type": "string",
+                    "description": "The clip: a data URL (data:video/mp4;base64,...), or the address that POST "
+                    f"{address_of('/gradio_api/upload')} answered with. A web address is not fetched.",
+                },
+                "query": {
+                    "type": "string",
+                    "description": "What to look for, in one sentence.",
+                    "maxLength": 500,
+                },
             },
-            "query": {
-                "type": "string",
-                "description": "What to look for, in one sentence.",
-                "maxLength": 500,
-            },
+            "required": ["video", "query"],
+            "additionalProperties": False,
         },
-        "required": ["video", "query"],
-        "additionalProperties": False,
-    },
-    annotations=types.ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=False),
-)
+        annotations=types.ToolAnnotations(readOnlyHint=True, idempotentHint=True, openWorldHint=False),
+    )
 
 
 def tool_routes(grounding: GroundingService, uploads: Uploads, authenticator: Authenticator) -> APIRouter:
@@ -84,15 +90,15 @@ def tool_server(
 
     @server.list_tools()
     async def list_tools() -> list[types.Tool]:
-        return [TOOL]
+        return [ground_tool()]
 
     @server.call_tool()
     async def call_tool(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         cancel = threading.Event()
         try:
             user = authenticator.require(server.request_context.request, Role.VISITOR)
-            if name != TOOL.name:
-                raise InputError(f"There is no tool {name[:40]!r}; there is {TOOL.name!r}.")
+            if name != TOOL_NAME:
+                raise InputError(f"There is no tool {name[:40]!r}; there is {TOOL_NAME!r}.")
             source = await asyncio.to_thread(_clip, arguments["video"], user, uploads)
             question = Question(source=source, query=arguments["query"], settings=Settings())
             outcome = None

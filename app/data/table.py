@@ -9,6 +9,7 @@ from annotations.history import HistoryEntry
 from annotations.queue import BrowsePage
 from annotations.records import Correction, Query, Verdict
 from app.auth.users import Role, User
+from app.http.base_path import address_of
 from app.ui.templates import utc
 from tempo_core.moments import Moment
 
@@ -33,7 +34,9 @@ def history_json(entries: Sequence[HistoryEntry], user: User) -> str:
             "query": query.row.query,
             "where": f"{query.dataset} · {query.row.qid} · {query.row.vid} · {query.row.split}",
             "parent_id": None if parent is None else parent.id,
-            "links": [["Review", f"/review?query={query.id}"]] if Role.ADJUDICATOR in user.roles else [],
+            "links": [["Review", address_of(f"/review?query={query.id}")]]
+            if Role.ADJUDICATOR in user.roles
+            else [],
             "entries": [_entry(entry, parent, verdict) for entry in reversed(entries)],
         }
     )

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from app.data.downloads import ZIP, DownloadBundle
 from app.data.service import ComparisonOutcome, ExportOutcome, ImportOutcome
+from app.http.base_path import address_of
 from app.job_queue import Progress
 from app.ui.templates import macros
 
@@ -63,7 +64,11 @@ def links_html(bundle: DownloadBundle, names: Sequence[str]) -> str:
     ordered = sorted(names, key=lambda name: ("manifest" not in name.lower(), name))
     archive = [ZIP] if (bundle.folder / ZIP).is_file() else []
     files = [
-        (name, f"/data/files/{bundle.id}/{quote(name)}", _size((bundle.folder / name).stat().st_size))
+        (
+            name,
+            address_of(f"/data/files/{bundle.id}/{quote(name)}"),
+            _size((bundle.folder / name).stat().st_size),
+        )
         for name in [*archive, *ordered[:SHOWN_FILES]]
     ]
     return html.links(files, len(ordered) - SHOWN_FILES, ZIP)  # Markup, not escaped again

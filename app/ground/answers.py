@@ -24,6 +24,7 @@ from PIL import Image
 
 from app.auth.users import User
 from app.ground.service import Outcome
+from app.http.base_path import address_of
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile, StorageFull
 from app.job_queue import Job, JobQueues
@@ -69,12 +70,12 @@ class StoredAnswer:
 
     @property
     def address(self) -> str:
-        return f"/answers/{self.clip_id}/{self.id}"
+        return address_of(f"/answers/{self.clip_id}/{self.id}")
 
     @property
     def link(self) -> str:
         """The address for others; empty where the owner made none."""
-        return f"/shared/{self.clip_id}/{self.id}/{self.secret}" if self.secret else ""
+        return address_of(f"/shared/{self.clip_id}/{self.id}/{self.secret}") if self.secret else ""
 
 
 class AnswerHistory:

@@ -12,10 +12,12 @@ from collections.abc import Collection
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.users import Authenticator, NotSignedIn
+from app.http.base_path import address_of, route_path
 from app.http.errors import BadBody, NoSuchFile, error_response
 from app.http.json_values import parse_json
 
@@ -125,12 +127,17 @@ class GradioGate:
             return
         except ClientDisconnect:
             return
+        page, slash, _ = route_path(scope)[1:].partition("/")
+        if slash and page in self.pages:
+            # Gradio's own answer leads to the root of the host.
+            await RedirectResponse(address_of(f"/{page}"), 301)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """What Gradio may read from and write to. Raises NoSuchFile, NotSignedIn, BadBody."""
-        request = Request(scope, receive)
-        path_params = self._path_params(scope["method"], scope["path"])
+        request, path = Request(scope, receive), route_path(scope)
+        path_params = self._path_params(scope["method"], path)
         values = {**request.query_params, **path_params}
         if scope["method"] == "POST":
             raw = await _read_body(request)
@@ -139,7 +146,7 @@ class GradioGate:
                 raise BadBody("The request must be one JSON object.")
             values |= body
             receive = _replay(raw, receive)
-            if "/run/" in scope["path"] or "/queue/join" in scope["path"]:
+            if "/run/" in path or "/queue/join" in path:
                 self._check_numbers(body)
         streams = [(name, values[name]) for name in STREAM_NAMES if values.get(name) is not None]
         if not streams and scope["method"] != "POST":

@@ -13,9 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.users import is_loopback
 
+CSP = "content-security-policy"
 SECURITY_HEADERS = {
     # Gradio and its HTML components build code from strings, hence unsafe-inline and unsafe-eval.
-    "content-security-policy": (
+    CSP: (
         "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'; "
         "form-action 'self'; base-uri 'self'; object-src 'none'"
     ),
@@ -51,6 +52,9 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if scope.get("root_path"):
+                    # Gradio's pages name a manifest at the root of the host, which is not the app's.
+                    headers.setdefault(CSP, f"{SECURITY_HEADERS[CSP]}; manifest-src 'none'")
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 for name in ECHOED_HEADERS:

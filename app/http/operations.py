@@ -23,6 +23,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.users import Authenticator, Role
+from app.http.base_path import route_path
 from app.http.errors import NO_STORE
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class RequestLog:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            duration_s, route = time.perf_counter() - started_s, self._route(scope["path"])
+            duration_s, route = time.perf_counter() - started_s, self._route(route_path(scope))
             self.metrics.add(scope["method"], route, status, duration_s)
             logger.info(
                 "%s %s %s",

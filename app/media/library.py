@@ -24,6 +24,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
 from app.auth.users import VISITOR_PREFIX, Role
+from app.http.base_path import address_of
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile
 from app.job_queue import Busy, Job
@@ -113,11 +114,11 @@ class Clip:
 
     @property
     def url(self) -> str:
-        return f"/media/{self.id}" if self.is_copy else f"/media/{self.id}/upload"
+        return address_of(f"/media/{self.id}" if self.is_copy else f"/media/{self.id}/upload")
 
     @property
     def strip_url(self) -> str:
-        return f"/media/{self.id}/strip"
+        return address_of(f"/media/{self.id}/strip")
 
 
 class PrepareClip(Protocol):

@@ -28,6 +28,7 @@ from gradio_client.utils import strip_invalid_filename_characters, traverse
 from pydantic import ValidationError
 
 from app.auth.users import Authenticator, User
+from app.http.base_path import below
 from app.http.dependencies import Visitor
 from app.http.errors import NoSuchFile, StorageFull
 from app.http.gradio_gate import StreamOwners
@@ -229,8 +230,10 @@ class _NoApp:
 class OwnedFileBlocks(gr.Blocks):
     """Gradio's Blocks, in whose events a file is an address that only its sender can use."""
 
-    def __init__(self, *, uploads: Uploads, authenticator: Authenticator, **settings: Any) -> None:
-        self._uploads, self._authenticator = uploads, authenticator
+    def __init__(
+        self, *, uploads: Uploads, authenticator: Authenticator, base_path: str = "", **settings: Any
+    ) -> None:
+        self._uploads, self._authenticator, self._base_path = uploads, authenticator, base_path
         super().__init__(**settings)
 
     def __exit__(self, *error: Any) -> None:
@@ -245,6 +248,12 @@ class OwnedFileBlocks(gr.Blocks):
         self, block_fn: Any, inputs: list[Any], state: Any = None, request: Any = None, **options: Any
     ) -> dict[str, Any]:
         """Run one event. Raises gr.Error for a file that is not the sender's own upload."""
+        with below(self._base_path):  # an event of the queue runs outside of the request that it came with
+            return await self._run(block_fn, inputs, state, request, **options)
+
+    async def _run(
+        self, block_fn: Any, inputs: list[Any], state: Any, request: Any, **options: Any
+    ) -> dict[str, Any]:
         user = self._authenticator.resolve(request)
 
         def to_path(file: dict[str, Any]) -> dict[str, Any]:

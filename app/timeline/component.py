@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.http.base_path import address_of
 from app.timeline.parts import check_value
 
 ASSETS = Path(__file__).parent / "assets"
@@ -81,7 +82,9 @@ class Timeline(gr.HTML):
             label=label,
             html_template='<div class="tl-root" style="min-height: 40rem"></div>',
             js_on_load=_LOAD
-            % tuple(json.dumps(part) for part in (ASSETS_PREFIX, assets_version(), mode, workspace)),
+            % tuple(
+                json.dumps(part) for part in (address_of(ASSETS_PREFIX), assets_version(), mode, workspace)
+            ),
             apply_default_css=False,
             elem_id=elem_id,
             **options,

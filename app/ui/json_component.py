@@ -8,16 +8,19 @@ from pathlib import Path
 
 import gradio as gr
 
+from app.http.base_path import address_script
+
 SHARED_SCRIPT = Path(__file__).parent / "assets" / "component.js"
 
 
 def json_component(script: Path, elem_id: str, *, value: str | None = None, visible: bool = True) -> gr.HTML:
-    """The component. `script` defines `build(value)`, which returns nodes, and may `trigger("select", {...})`."""
+    """The component. `script` defines `build(value)`, which returns nodes, may `trigger("select", {...})`, and asks
+    `addressOf("/some/path")` for addresses of the app."""
     sources = [path.read_text(encoding="utf-8") for path in (SHARED_SCRIPT, script)]
     return gr.HTML(
         value,
         html_template="<div></div>",
-        js_on_load="\n".join(sources),
+        js_on_load=address_script() + "\n".join(sources),
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=[f"tempo-{script.stem}"],

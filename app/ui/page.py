@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.auth.users import Authenticator, Role
+from app.http.base_path import route_path
 from app.ui.templates import macros
 
 
@@ -57,7 +58,7 @@ class RoleRequired:
         self.pages = {page.path: page for page in pages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        page = self.pages.get(scope["path"].rstrip("/") or "/") if scope["type"] == "http" else None
+        page = self.pages.get(route_path(scope).rstrip("/") or "/") if scope["type"] == "http" else None
         if page is not None:
             user = self.authenticator.resolve(Request(scope))
             if user is None or page.role not in user.roles:

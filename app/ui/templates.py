@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.http.base_path import address_of
+
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number with this many digits; a dash for None."""
@@ -25,6 +27,7 @@ environment = Environment(
     lstrip_blocks=True,
 )
 environment.filters |= {"number": number, "utc": utc, "thousands": "{:,}".format, "percent": "{:.0%}".format}
+environment.globals["address_of"] = address_of
 
 
 def macros(template: str) -> Any:

@@ -1,7 +1,7 @@
 const PLAYS_MS = 4500;
 /** A picture from inside a moment. It moves for under five seconds after it comes, and while it is pointed at. */
 const picture = (clip, [start_s, end_s]) => {
-  const video = make("video", { src: `/examples/${clip}#t=${start_s}`, muted: true, preload: "metadata", tabIndex: -1 });
+  const video = make("video", { src: addressOf(`/examples/${clip}#t=${start_s}`), muted: true, preload: "metadata", tabIndex: -1 });
   video.playsInline = true;
   video.setAttribute("aria-hidden", "true");
   const still = matchMedia("(prefers-reduced-motion: reduce)");

@@ -32,7 +32,7 @@ async function request(path, body) {
     : {};
   let response;
   try {
-    response = await fetch(`/models/api${path}`, { ...options, signal: controller.signal });
+    response = await fetch(addressOf(`/models/api${path}`), { ...options, signal: controller.signal });
   } catch (error) {
     if (controller.signal.aborted) throw error;
     throw new Error("The server cannot be reached. This page goes on when it answers again.");

@@ -5,6 +5,7 @@
  * shows it at once. Nothing here waits for saving: `sync.js` keeps and sends.
  */
 
+import { addressOf } from "./address.js";
 import { buildAnnotateBar, StatusCard, statusText } from "./annotate_bar.js";
 import { askConflict } from "./dialogs.js";
 import { button, el, loadStylesheet, setText } from "./dom.js";
@@ -119,7 +120,7 @@ class AnnotatePage {
     const { count = 0 } = this.sync?.status ?? {};
     const edits = count ? ` ${plural(count, "edit")} ${count === 1 ? "is" : "are"} kept in this browser.` : "";
     const again = `It is asked again every few seconds.${edits}`;
-    const signIn = () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+    const signIn = () => location.assign(`${addressOf("/sign-in")}?next=${encodeURIComponent(location.pathname)}`);
     if (kind === "person")
       this.card.show("You are signed out", `Sign in and go on where you were. ${again}`, [["Sign in", signIn, true]]);
     else if (kind === "role") this.card.show("Your account may not do this", `${message} ${again}`, [["Sign in as somebody else", signIn]]);
@@ -174,7 +175,7 @@ class AnnotatePage {
     const { makes_projects } = this.user;
     const buttons = [["Look again", () => (this.#skipped.clear(), this.advance()), true]];
     if (this.#visited.length > 0) buttons.push(["Previous query", () => this.previous()]);
-    if (makes_projects) buttons.push(["Export on the Data page", () => location.assign("/data")]);
+    if (makes_projects) buttons.push(["Export on the Data page", () => location.assign(addressOf("/data"))]);
     if (this.sample.present) buttons.push(["Remove the sample project", () => this.sample.remove()]);
     const { project } = this.#progress;
     const title = project ? `Nothing left for you in ${project}` : "Nothing left in the queue";

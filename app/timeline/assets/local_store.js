@@ -3,7 +3,9 @@
  * formats never change without a migration: somebody's unsent edits are in them.
  */
 
-const NAME = "tempo-annotate";
+import { basePath } from "./address.js";
+
+const NAME = `tempo-annotate${basePath}`; // two studios of one host share what a browser stores
 const VERSION = 1;
 
 /** Open the store. Where a browser stores nothing (private windows may), everything lives in memory until the tab closes. */

@@ -1,5 +1,6 @@
 /** First run: a sample project that one click makes and one click removes. */
 
+import { addressOf } from "./address.js";
 import { button } from "./dom.js";
 import { annotateApi, Failure, pause } from "./server.js";
 
@@ -46,7 +47,7 @@ export class SampleCard {
     const failure = project.message ? ` ${project.message}` : "";
     this.#card.show("Start with a sample project", `${DESCRIPTION}${failure}`, [
       ["Make the sample project", async () => this.#follow(await this.#write("/sample")), true],
-      ["Import rows", () => location.assign("/data"), false],
+      ["Import rows", () => location.assign(addressOf("/data")), false],
     ]);
   }
 

@@ -1,5 +1,7 @@
 /** Talking to the app's own JSON routes. A Failure says what kind of trouble it was, so that callers can choose. */
 
+import { addressOf } from "./address.js";
+
 const TIMEOUT_MS = 20_000;
 
 /**
@@ -26,12 +28,12 @@ function routes(prefix) {
 export const annotateApi = routes("/annotate/api");
 export const reviewApi = routes("/review/api");
 
-async function request(url, options, signal) {
+async function request(path, options, signal) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response;
   let body = null;
   try {
-    response = await fetch(url, {
+    response = await fetch(addressOf(path), {
       ...options,
       credentials: "same-origin",
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
