@@ -9,6 +9,7 @@ from contextlib import suppress
 from posixpath import normpath
 from urllib.parse import quote, unquote, urlsplit
 
+import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -51,6 +52,8 @@ ADMINISTRATION = {PEOPLE: "People", AUDIT: "Audit log"}
 """Plain pages for administrators, by their addresses."""
 OPEN_PATHS = (*SIGN_IN_PATHS, SIGN_ON, SIGN_ON_BACK, "/health/live", "/health/ready", "/metrics")
 """What answers people who are not known; /metrics asks for its role itself."""
+STREAM_CHECK_S = 10.0
+"""How often an open event stream that is silent asks whether its session goes on."""
 
 
 def guard(app: FastAPI, authenticator: Authenticator) -> list[str]:
@@ -128,7 +131,7 @@ class LoginRequired:
             way_on = address_of(SETTINGS)
             refusal = NotAllowed(f"Your password is a temporary one. Change it first, at {way_on}.")
         else:
-            await self.app(scope, *self._for_as_long_as_signed_in(request, user, receive, send))
+            await self._run_while_signed_in(request, user, receive, send)
             return
         response = error_response(refusal)
         if path.startswith(OPENAI_PREFIX):
@@ -137,30 +140,49 @@ class LoginRequired:
             response = RedirectResponse(way_on, status_code=303)
         await response(scope, receive, send)
 
-    def _for_as_long_as_signed_in(
-        self, request: Request, user: User, receive: Receive, send: Send
-    ) -> tuple[Receive, Send]:
-        """What the app reads from and writes to: an event stream ends when its session does, and tells it no more."""
-        is_stream = is_over = False
+    async def _run_while_signed_in(self, request: Request, user: User, receive: Receive, send: Send) -> None:
+        """Run the app. An event stream ends when its session does: before its next event, and a silent one within
+        STREAM_CHECK_S.
+        """
+        watch: asyncio.Task[None] | None = None
+        is_over = False
+
+        async def end_if_signed_out() -> None:
+            nonlocal is_over
+            with suppress(StoreError):  # while the store is away nobody is signed out
+                present = self.authenticator.resolve(request, counts_as_use=False)
+                is_over = present is None or present.id != user.id
+            if is_over:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        async def watch_session() -> None:
+            while not is_over:
+                await asyncio.sleep(STREAM_CHECK_S)
+                await end_if_signed_out()
+            answer.cancel()
 
         async def send_while_signed_in(message: Message) -> None:
-            nonlocal is_stream, is_over
+            nonlocal watch
             if message["type"] == "http.response.start":
                 content_type = dict(message.get("headers", ())).get(b"content-type", b"")
-                is_stream = content_type.startswith(b"text/event-stream")
-            elif is_stream and not is_over:
-                with suppress(StoreError):  # while the store is away nobody is signed out
-                    present = self.authenticator.resolve(request, counts_as_use=False)
-                    is_over = present is None or present.id != user.id
-                if is_over:
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if content_type.startswith(b"text/event-stream"):
+                    watch = asyncio.create_task(watch_session())
+            elif watch is not None and not is_over:
+                await end_if_signed_out()
+                if not message.get("more_body", False):
+                    watch.cancel()  # nothing may follow the last message
             if not is_over:
                 await send(message)
 
         async def receive_while_signed_in() -> Message:
             return {"type": "http.disconnect"} if is_over else await receive()
 
-        return receive_while_signed_in, send_while_signed_in
+        try:
+            with anyio.CancelScope() as answer:
+                await self.app(request.scope, receive_while_signed_in, send_while_signed_in)
+        finally:
+            if watch is not None:
+                watch.cancel()
 
 
 def sign_in_routes(authenticator: Authenticator) -> APIRouter:

@@ -10,8 +10,10 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from app.auth import routes
 from app.auth.accounts import TEMPORARY_MS
 from app.auth.routes import guard
+from app.auth.sessions import IDLE_S
 from app.auth.throttle import RULES
 from app.auth.users import SESSION_COOKIE, Authenticator
 from tests.app.auth.test_routes import browsing, sign_in
@@ -177,6 +179,38 @@ def test_an_open_event_stream_ends_when_its_session_is_revoked(
         client.cookies.set(SESSION_COOKIE, token, domain="tempo.example")
         assert client.get("/stream").text == "data: before\n\n"
         assert client.get("/stream").status_code == 401
+
+
+@pytest.mark.parametrize("ending", ["revoked", "expired"])
+def test_a_silent_event_stream_ends_with_its_session(
+    people: People, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(routes, "STREAM_CHECK_S", 0.01)
+    app = FastAPI()
+    guard(app, authenticator)
+    token = people.token("ada")
+    is_closed = False
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def events() -> AsyncIterator[str]:
+            nonlocal is_closed
+            yield "data: before\n\n"
+            if ending == "revoked":
+                people.accounts.revoke("ada", actor="root")
+            else:
+                people.clock.pass_s(IDLE_S)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_closed = True
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    with TestClient(app, base_url="http://tempo.example") as client:
+        client.cookies.set(SESSION_COOKIE, token, domain="tempo.example")
+        assert client.get("/stream").text == "data: before\n\n"
+        assert is_closed, "what made its events stopped too"
 
 
 def test_a_revoked_session_is_refused_by_gradios_routes_too(
