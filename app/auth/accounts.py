@@ -186,7 +186,7 @@ class AccountService:
         """
         wait_s = self._throttle.attempt(name, address, None)
         if wait_s > 0:
-            raise TooManyAttempts(wait_s)
+            raise self._too_many_attempts(name, address, wait_s, actor=name, at="password change")
         if not self._passwords.verify(self.get(name).password_hash, present):
             self.book.record_event(
                 "sign-in refused", actor=name, person=name, detail={"at": "password change"}
@@ -215,7 +215,7 @@ class AccountService:
         known_browser = browser_token if self.sessions.knows_browser(browser_token, name) else None
         wait_s = self._throttle.attempt(name, address, known_browser)
         if wait_s > 0:
-            raise TooManyAttempts(wait_s)
+            raise self._too_many_attempts(name, address, wait_s, actor=None)
         account = next((a for a in self.all() if a.name == name and not a.disabled), None)
         hashed = account.password_hash if account is not None else None
         is_right = self._passwords.verify(hashed, password)
@@ -233,6 +233,16 @@ class AccountService:
             self.book.save_account(rehashed, op_id=str(uuid4()), actor=name, is_same_password=True)
         self.book.record_event("signed in", actor=name, person=name, detail={"by": "password"})
         return self.sessions.start(name, mark_of(hashed), browser)
+
+    def _too_many_attempts(
+        self, name: str, address: str, wait_s: float, *, actor: str | None, **detail: str
+    ) -> TooManyAttempts:
+        """The error, which the audit log tells once for an address and a wait."""
+        if self._throttle.is_to_be_noted(address, wait_s):
+            person = next((account.name for account in self.all() if account.name == name), None)
+            detail["because"] = "too many attempts"
+            self.book.record_event("sign-in refused", actor=actor, person=person, detail=detail)
+        return TooManyAttempts(wait_s)
 
     def of_identity(self, identity: UpstreamIdentity) -> Account | None:
         """The account of somebody whom an upstream vouches for, with the role that their groups bring; made at their

@@ -50,12 +50,18 @@ class _Count:
     closed_until_s: float = 0.0
 
 
+MAX_NOTED = 100
+"""Addresses whose refusals are noted at the same time: many addresses must not fill the log either."""
+
+
 class LoginThrottle:
     """Counts in memory: a restart forgives. Threads may share it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._counts: OrderedDict[tuple[str, ...], _Count] = OrderedDict()
+        self._noted_until_s: dict[str, float] = {}
+        """By address, of those who were told to wait."""
 
     def attempt(self, name: str, address: str, browser: str | None = None) -> float:
         """Seconds that this attempt must wait; 0 lets it in and counts it as a failure until `succeeded`.
@@ -78,6 +84,19 @@ class LoginThrottle:
                     wait_s = rule.first_wait_s * 2.0 ** min(excess - 1, 30)
                     count.closed_until_s = now_s + min(wait_s, rule.longest_wait_s)
             return 0.0
+
+    def is_to_be_noted(self, address: str, wait_s: float) -> bool:
+        """Whether an attempt that must wait is the first one from its address to be refused until then, and not more
+        than MAX_NOTED addresses were at the same time.
+        """
+        network = network_of(address)
+        with self._lock:
+            now_s = self._clock()
+            self._noted_until_s = {key: end_s for key, end_s in self._noted_until_s.items() if end_s > now_s}
+            if network in self._noted_until_s or len(self._noted_until_s) >= MAX_NOTED:
+                return False
+            self._noted_until_s[network] = now_s + wait_s
+            return True
 
     def succeeded(self, name: str, address: str, browser: str | None = None) -> None:
         """Take the attempt back: the password was right. The name starts afresh; of the address only this

@@ -7,7 +7,7 @@ import pytest
 from app.auth.accounts import LOCAL, TooManyAttempts, WrongPassword
 from app.auth.passwords import Passwords
 from app.auth.sessions import IDLE_S
-from app.auth.throttle import RULES
+from app.auth.throttle import MAX_NOTED, RULES
 from tempo_core.errors import InputError
 from tests.app.people import PASSWORD, CountedPasswords, People
 
@@ -106,6 +106,39 @@ def test_guessing_is_slowed_down_before_any_work_is_done(people: People) -> None
     assert len(people.passwords.checked) == done
     people.clock.pass_s(2)
     people.accounts.sign_in("ada", PASSWORD, HERE)
+
+
+def test_the_log_tells_of_attempts_that_must_wait_once_an_address_and_wait(people: People) -> None:
+    def waits(address: str, name: str = "ada") -> list[tuple[str | None, dict[str, object]]]:
+        """Try five times, while none may; what the log then has more."""
+        before = len(people.store.audit_entries())
+        for _ in range(5):
+            with pytest.raises(TooManyAttempts):
+                people.accounts.sign_in(name, PASSWORD, address)
+        entries = people.store.audit_entries()
+        return [(entry.person, dict(entry.detail)) for entry in entries[: len(entries) - before]]
+
+    entry = {"because": "too many attempts"}
+    for number in range(RULES["address"].free + 1):
+        with pytest.raises(WrongPassword):
+            people.accounts.sign_in(f"nobody-{number}", "wrong", "192.0.2.1")
+    assert waits("192.0.2.1") == [("ada", entry)]
+    assert waits("192.0.2.1", "hunter2 as a name") == []
+    people.clock.pass_s(2)
+    with pytest.raises(WrongPassword):
+        people.accounts.sign_in("nobody", "wrong", "192.0.2.1")
+    assert waits("192.0.2.1", "hunter2 as a name") == [(None, entry)], "the next wait"
+
+
+def test_many_addresses_do_not_fill_the_log(people: People) -> None:
+    for number in range(RULES["name"].free + 1):
+        with pytest.raises(WrongPassword):
+            people.accounts.sign_in("ada", "wrong", f"198.51.100.{number}")
+    before = len(people.store.audit_entries())
+    for number in range(MAX_NOTED + 20):
+        with pytest.raises(TooManyAttempts):
+            people.accounts.sign_in("ada", "wrong", f"203.0.113.{number}")
+    assert len(people.store.audit_entries()) == before + MAX_NOTED
 
 
 @pytest.mark.parametrize(
