@@ -182,7 +182,8 @@ def test_no_answer_of_any_route_leads_outside(studio: FastAPI, browser: TestClie
     session = dict(browser.cookies)
     for method, path in [*own_routes(studio), ("GET", "/annotate/"), ("GET", "/library/")]:
         browser.cookies.update(session)
-        with browser.stream(method, BASE + path, **({"json": {}} if method == "POST" else {})) as answer:
+        body: dict[str, Any] = {"json": {}} if method == "POST" else {}
+        with browser.stream(method, BASE + path, **body) as answer:
             assert all(cookie.startswith(BASE + "/") for cookie in cookie_paths(answer)), path
             location = answer.headers.get("location", f"{BASE}/")
             local = location.removeprefix("https://lab.example")
