@@ -1,9 +1,9 @@
 """SIGKILL of a server again and again while people save: is everything there that was acknowledged?
 
-Each round starts a server on the same home, lets annotators save for a random while, kills it, and looks. Annotators
-send again what was not acknowledged, as the browser does. The server is the one of `tests/app/load/server.py`, whose
-text says what it lacks against the app, forked from a process that has imported everything; with `--app` it is
-`python -m app` itself, which takes long to start.
+Each round starts a server on the same home, lets annotators save and visitors ask for a random while, kills it, and
+looks. They send again what was not answered, as the browser does. The server is the one of
+`tests/app/load/server.py`, whose text says what it lacks against the app, forked from a process that has imported
+everything; with `--app` it is `python -m app` itself, which takes long to start.
 """
 
 import asyncio
@@ -30,6 +30,8 @@ VERIFY_EVERY = 20
 def run(
     kills: Annotated[int, typer.Option(help="rounds")] = 200,
     annotators: Annotated[int, typer.Option(help="who save")] = 8,
+    visitors: Annotated[int, typer.Option(help="who ask, each from an address of their own")] = 0,
+    pace: Annotated[float, typer.Option(help="mean seconds between two saves of one annotator")] = 0.02,
     seconds: Annotated[
         float, typer.Option(help="the most that a server lives on after it has answered, or saved")
     ] = 0.5,
@@ -40,14 +42,22 @@ def run(
     """Kill a server again and again under load; every acknowledged save must be there. Exit code 1 when one is not."""
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         report = kill_repeatedly(
-            Path(folder), kills=kills, annotators=annotators, longest_s=seconds, app=app, seed=seed
+            Path(folder),
+            kills=kills,
+            annotators=annotators,
+            visitors=visitors,
+            pace_s=pace,
+            longest_s=seconds,
+            app=app,
+            seed=seed,
         )
     if as_json:
         print(json.dumps(report))
     else:
         print(
             f"{report['kills']} kills: {report['acknowledged']} saves acknowledged, {report['sent_again']} of them "
-            f"sent again, {report['broken']} requests cut off; {report['recovered']} kills left a log to recover"
+            f"sent again, {report['questions']} questions answered, {report['broken']} requests cut off; "
+            f"{report['recovered']} kills left a log to recover"
         )
         print(
             "\n".join(report["problems"])
@@ -57,19 +67,32 @@ def run(
 
 
 def kill_repeatedly(
-    folder: Path, *, kills: int, annotators: int, longest_s: float, app: bool = False, seed: int = 0
+    folder: Path,
+    *,
+    kills: int,
+    annotators: int,
+    longest_s: float,
+    visitors: int = 0,
+    pace_s: float = 0.02,
+    app: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The rounds, and what they found, as JSON values."""
     from benchmarks.load import _free_port
     from tests.annotations.writer import file_is_sound
     from tests.app.load.books import problems
-    from tests.app.load.people import Annotator, Diary, at_work
+    from tests.app.load.people import Annotator, Diary, Visitor, at_work
     from tests.app.load.server import make_home
 
-    keys = make_home(folder / "home", rows=200 + 20 * kills, annotators=annotators)
+    rows = max(4 * annotators, 200) + 20 * kills
+    keys = make_home(folder / "home", rows=rows, annotators=annotators)
     database, port = folder / "home" / "cqvh.sqlite3", _free_port()
     diary, rng, faults, recovered = Diary(), random.Random(seed), list[str](), 0
-    people = [Annotator(name, key, port, diary, pace_s=0.02, seed=seed) for name, key in keys.items()]
+    people: list[Annotator | Visitor] = [
+        Annotator(name, key, port, diary, pace_s=pace_s, seed=seed) for name, key in keys.items()
+    ]
+    clip = folder / "home" / "videos" / "clip-0.mp4"
+    people += [Visitor(number, port, clip, diary, pace_s=2 * pace_s) for number in range(visitors)]
 
     def has_saved(number: int) -> bool:
         return len(diary.saves) >= number
@@ -101,6 +124,7 @@ def kill_repeatedly(
         "kills": kills,
         "acknowledged": len(diary.saves),
         "sent_again": sum(save.attempts > 1 for save in diary.saves),
+        "questions": sum(len(waits) for waits in diary.answer_waits_s.values()),
         "broken": diary.broken,
         "recovered": recovered,
         "problems": faults + diary.failures[:20],
