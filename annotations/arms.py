@@ -38,7 +38,7 @@ def draw_arm(previous: Sequence[str], *, blind_share: float, seed: int, number: 
     block: Counter[Arm] = Counter(
         {"blind": num_blind, "original-first": num_others, "model-first": num_others}
     )
-    drawn = Counter(previous[len(previous) - len(previous) % BLOCK :])
-    left = [arm for arm in ARMS for _ in range(block[arm] - drawn[arm])]
-    # Nothing is left when the share was changed within a block.
-    return random.Random(f"{seed}/{number}").choice(left or list(block.elements()))
+    counts = Counter(previous[len(previous) - len(previous) % BLOCK :])
+    arms = [arm for arm in ARMS for _ in range(block[arm] - counts[arm])]
+    # There is none when the share was changed within a block.
+    return random.Random(f"{seed}/{number}").choice(arms or list(block.elements()))

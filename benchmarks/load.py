@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ MEMORY_GROWTH = 0.1
 """The most that the server's memory may grow after it has warmed up."""
 WARM_UP_S = 120.0
 SAMPLE_EVERY_S = 10.0
+PATIENCE_S = 600.0
 STARVED = 10.0
 """Somebody who waits so many times the median, or gets nothing, starves."""
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -165,11 +166,23 @@ async def _run_full(ballast: Path, diary: Any, duration_s: float) -> dict[str, A
             with suppress(OSError):
                 while True:
                     file.write(block)
+
+    def told_507() -> int:
+        return sum(count for text, count in diary.refusals.items() if text.startswith("507"))
+
     await asyncio.sleep(duration_s)
-    refused = sum(count for text, count in diary.refusals.items() if text.startswith("507"))
+    await _until(lambda: told_507() > 0)
     during = len(diary.saves) - saved
     ballast.unlink()
-    return {"seconds": duration_s, "told_507": refused, "saved_meanwhile": during, "saves_before": saved}
+    await _until(lambda: len(diary.saves) > saved + during)
+    return {"seconds": duration_s, "told_507": told_507(), "saved_meanwhile": during, "saves_before": saved}
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait for it as long as a busy machine may need; the report says when it never came."""
+    begun_s = time.monotonic()
+    while not condition() and time.monotonic() - begun_s < PATIENCE_S:
+        await asyncio.sleep(0.05)
 
 
 def _report(diary: Any, samples: Samples, home: Path) -> dict[str, Any]:

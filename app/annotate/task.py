@@ -26,16 +26,16 @@ REVEALED: Arm = "original-first"
 model's proposal came."""
 
 
-def next_arm(drawn: Arm, versions: Sequence[VersionHead]) -> Arm:
+def next_arm(first: Arm, versions: Sequence[VersionHead]) -> Arm:
     """The arm of the version that follows these: that of the one before it, for what a lane began with does not change.
 
     A blind annotator sees everything once they have submitted, and whoever goes on from a version without an arm has
     begun with that.
     """
     if not versions:
-        return drawn
-    if drawn == "blind":
-        return REVEALED if any(version.submitted for version in versions) else drawn
+        return first
+    if first == "blind":
+        return REVEALED if any(version.submitted for version in versions) else first
     return next((arm for arm in ARMS if arm == versions[-1].arm), REVEALED)
 
 

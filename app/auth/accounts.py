@@ -249,13 +249,13 @@ class AccountService:
         first sign-in. None when it is disabled.
         """
         role = self.sign_on.role_of(identity.groups)
-        known = self.book.identity(identity.issuer, identity.subject)
-        if known is None:
+        link = self.book.identity(identity.issuer, identity.subject)
+        if link is None:
             with self._changing:
-                known = self.book.identity(identity.issuer, identity.subject)  # two requests may come at once
-                if known is None:
-                    taken = {account.name for account in self.all()}
-                    name = next(name for name in account_names(identity.name) if is_free(name, taken))
+                link = self.book.identity(identity.issuer, identity.subject)  # two requests may come at once
+                if link is None:
+                    names = {account.name for account in self.all()}
+                    name = next(name for name in account_names(identity.name) if is_free(name, names))
                     account = Account(
                         name=name,
                         role=role or self.sign_on.first_role,
@@ -270,7 +270,7 @@ class AccountService:
                         identity=(identity.issuer, identity.subject),
                     )
                     return account
-        account = self.get(known.account)
+        account = self.get(link.account)
         if account.disabled:
             return None
         return (
@@ -286,8 +286,8 @@ class AccountService:
         account = self.of_identity(identity)
         detail = {"by": "OpenID Connect"}
         if account is None:
-            known = self.book.identity(identity.issuer, identity.subject)
-            person = None if known is None else known.account
+            link = self.book.identity(identity.issuer, identity.subject)
+            person = None if link is None else link.account
             self.book.record_event("sign-in refused", actor=None, person=person, detail=detail)
             raise WrongPassword("Your account is disabled here. Ask whoever runs this app.")
         self.book.record_event("signed in", actor=account.name, person=account.name, detail=detail)
@@ -363,10 +363,10 @@ class AccountService:
         return account
 
 
-def is_free(name: str, taken: Container[str]) -> bool:
+def is_free(name: str, names: Container[str]) -> bool:
     """Whether an account may be called that, and none is."""
     is_name = NAME_SHAPE.fullmatch(name) and name not in NOT_PEOPLE and not name.startswith(RESERVED)
-    return bool(is_name) and name not in taken
+    return bool(is_name) and name not in names
 
 
 def check_name(name: str) -> None:

@@ -57,8 +57,8 @@ def erase_person(
     rows = {
         key: len(rows) for key, rows in person_data(service, store, name).items() if key != "name" and rows
     }
-    others = [account for account in service.all() if account.name != name and not account.disabled]
-    if "accounts" in rows and not any(account.role == Role.ADMINISTRATOR for account in others):
+    active_accounts = [account for account in service.all() if account.name != name and not account.disabled]
+    if "accounts" in rows and not any(account.role == Role.ADMINISTRATOR for account in active_accounts):
         raise InputError(f"{name} is the last administrator. Make somebody else one first.")
     files = [
         path for path in _files_with_people(home) if _renamed(read_json(path), name, "") != read_json(path)

@@ -124,9 +124,9 @@ class Authenticator:
         """
         # An event of Gradio's, which may wait, is looked up when it runs, and an open stream at every look.
         if counts_as_use and isinstance(request, HTTPConnection):
-            known: User | None = request.scope.get("state", {}).get(USER_KEY)
-            if known is not None:
-                return known
+            user: User | None = request.scope.get("state", {}).get(USER_KEY)
+            if user is not None:
+                return user
         cookies = dict(request.cookies) if request is not None else {}
         headers = getattr(request, "headers", None) or {}
         # Browsers hold the session as a cookie; programs send it as a key, which no page of another site can.

@@ -184,9 +184,9 @@ def sign_out(
     as_json: AsJson = False,
 ) -> None:
     """End an account's sessions, at once; a program's keys too."""
-    ended = _account_service(context, home, database).revoke(name, session, actor=actor())
-    text = f"{ended} session{'' if ended == 1 else 's'} of {name} ended."
-    command_line.show({"name": name, "ended": ended}, text, as_json=as_json)
+    num_sessions = _account_service(context, home, database).revoke(name, session, actor=actor())
+    text = f"{num_sessions} session{'' if num_sessions == 1 else 's'} of {name} ended."
+    command_line.show({"name": name, "ended": num_sessions}, text, as_json=as_json)
 
 
 @accounts.command(name="link")

@@ -223,12 +223,12 @@ class GroundPage:
                         yield {view.status: status_html(line, progress=step), **running}
                         running = {}
                         continue
-                    shown = step.moments[:MAX_SHOWN]
-                    value = ranked_json(step, self.library.pictures(step, shown))
+                    moments = step.moments[:MAX_SHOWN]
+                    value = ranked_json(step, self.library.pictures(step, moments))
                     yield {
                         **self._cleared(),
                         view.timeline: empty_value("Choose a moment above: its clip is shown here."),
-                        view.status: status_html(answer_line(step), done=True),
+                        view.status: status_html(answer_line(step), complete=True),
                         view.ranked: gr.update(value=value, visible=step.is_understood),
                         view.state: TabState(library=name, library_answer=step),
                         **self._buttons("Ask another"),
@@ -354,7 +354,7 @@ class GroundPage:
                             early["selected"] = first.answer.moments.index(selected)
                         yield {
                             view.timeline: early,
-                            view.status: status_html(f"{done_line(first)} {RANKING_LINE}", done=True),
+                            view.status: status_html(f"{done_line(first)} {RANKING_LINE}", complete=True),
                             view.state: replace(state, context_id=first.context_id),
                             view.ask: gr.update(interactive=True, value="Ask another"),
                         }
@@ -384,7 +384,7 @@ class GroundPage:
             yield {
                 **answer_changes,
                 view.state: replace(state, context_id=outcomes[0].context_id, answer=answer),
-                view.status: status_html(line, done=True),
+                view.status: status_html(line, complete=True),
                 view.result: results_html(outcomes, failures, stored),
                 **self._buttons("Ask another"),
                 **self._kept(user, stored),
@@ -403,7 +403,7 @@ class GroundPage:
                     stored, line = None, f"{line} {error}"
                 yield {
                     view.timeline: value,
-                    view.status: status_html(line, done=True),
+                    view.status: status_html(line, complete=True),
                     view.result: results_html([first], [], stored),
                     **self._buttons("Ask another"),
                     **self._kept(user, stored),
@@ -436,21 +436,21 @@ class GroundPage:
         try:
             async for step in steps:
                 if isinstance(step, Progress):
-                    yield {view.status: status_html(f"{line} {copying_line(step)}", done=True)}
+                    yield {view.status: status_html(f"{line} {copying_line(step)}", complete=True)}
                     continue
                 first = replace(outcomes[0], clip=step.clip, strip=step.strip)
                 value = timeline_value(first.answer, first.clip, first.strip, first.context)
                 if len(outcomes) > 1:
                     value["lanes"] = [lane_part(outcome.answer) for outcome in outcomes]
                 yield {
-                    view.status: status_html(line, done=True),
+                    view.status: status_html(line, complete=True),
                     view.timeline: value,
                 }
         except TempoError as error:
             problem = (
                 f"{line} No copy for stepping through single frames could be made: {user_message(error)}"
             )
-            yield {view.status: status_html(problem, done=True)}
+            yield {view.status: status_html(problem, complete=True)}
 
     def _buttons(self, label: str) -> Changes:
         """No run: the question can be asked, and there is nothing to cancel."""
@@ -500,7 +500,7 @@ class GroundPage:
             **changes,
             view.timeline: value,
             view.state: state,
-            view.status: status_html(stored.line, done=True),
+            view.status: status_html(stored.line, complete=True),
             view.result: links_html(stored),
             **self._buttons("Ask another"),
             **self._kept(user, stored),

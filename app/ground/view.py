@@ -69,13 +69,13 @@ def model_html(status: EngineStatus) -> str:
 
 
 def status_html(
-    line: str = IDLE_LINE, *, progress: Progress | None = None, error: bool = False, done: bool = False
+    line: str = IDLE_LINE, *, progress: Progress | None = None, error: bool = False, complete: bool = False
 ) -> str:
     """The stepper with one line of text below it; its height does not depend on what it says."""
     current = STAGES.index(progress.stage) if progress is not None and progress.stage in STAGES else -1
     stages = []
     for idx, stage in enumerate(STAGES):
-        if done or idx < current:
+        if complete or idx < current:
             stages.append((stage.capitalize(), "done", 100))
         elif progress is not None and idx == current:
             stages.append((stage.capitalize(), "now", round(100 * progress.fraction)))

@@ -33,15 +33,15 @@ def index_line(status: LibraryStatus) -> str:
         return f"{clips} ready.{problems}"
     if not status.clips:
         return "Looking through the folder."
-    left = ""
+    time_left = ""
     if status.seconds_left is not None:
         minutes = status.seconds_left / 60
-        left = (
+        time_left = (
             f", about {minutes:.0f} min left"
             if minutes >= 1.5
             else f", about {status.seconds_left:.0f} s left"
         )
-    return f"{status.ready} of {status.clips} clips are ready{left}. Questions go to those.{problems}"
+    return f"{status.ready} of {status.clips} clips are ready{time_left}. Questions go to those.{problems}"
 
 
 def answer_line(answer: "LibraryAnswer") -> str:
@@ -61,8 +61,8 @@ def answer_line(answer: "LibraryAnswer") -> str:
 
 def ranked_json(answer: "LibraryAnswer", pictures: Sequence[bytes]) -> str:
     """The first moments with their pictures, and the clips without any, as the component reads them."""
-    shown = answer.moments[: len(pictures)]
-    hidden = len(answer.moments) - len(shown)
+    moments = answer.moments[: len(pictures)]
+    hidden = len(answer.moments) - len(moments)
     return json.dumps(
         {
             "moments": [
@@ -72,7 +72,7 @@ def ranked_json(answer: "LibraryAnswer", pictures: Sequence[bytes]) -> str:
                     "probability": f"{item.probability:.2f}",
                     "picture": base64.b64encode(picture).decode(),
                 }
-                for item, picture in zip(shown, pictures, strict=True)
+                for item, picture in zip(moments, pictures, strict=True)
             ],
             "note": "" if answer.is_calibrated else "P is the model's own figure, not calibrated.",
             "more": f"{hidden} more are less probable." if hidden else "",

@@ -120,8 +120,8 @@ def neighbour_means(changes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     padded = np.pad(changes, NEIGHBOURS, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1)
     around = np.delete(windows, NEIGHBOURS, axis=1)
-    known = ~np.isnan(around)
-    return np.asarray(np.where(known, around, 0.0).sum(axis=1) / np.maximum(1, known.sum(axis=1)))
+    is_inside = ~np.isnan(around)
+    return np.asarray(np.where(is_inside, around, 0.0).sum(axis=1) / np.maximum(1, is_inside.sum(axis=1)))
 
 
 def likeness(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:

@@ -55,5 +55,5 @@ class SettingsFile:
 
 def with_offered(settings: ModelSettings, name: str, *, is_offered: bool) -> ModelSettings:
     """The settings with a model offered, or no longer."""
-    others = tuple(other for other in settings.offered if other != name)
-    return replace(settings, offered=(*others, name) if is_offered else others)
+    names = tuple(offer for offer in settings.offered if offer != name)
+    return replace(settings, offered=(*names, name) if is_offered else names)
