@@ -1,17 +1,20 @@
 """The container file is built and run where a container tool is, and its base can be had."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "python:3.11-slim-bookworm"
+ADDRESS = "http://127.0.0.1:17860"
 
 
 def container_tool() -> str:
@@ -41,7 +44,18 @@ def test_the_container_serves_the_page() -> None:
         build += ["--format", "docker"]  # its own format holds no health check
     torch_index = os.environ.get("TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
     subprocess.run([*build, "--build-arg", f"TORCH_INDEX={torch_index}", "."], cwd=ROOT, check=True)
-    start = [tool, "run", "-d", "--rm", "--name", name, "-v", f"{name}:/data", "-p", "127.0.0.1:17860:7860"]
+    start = [
+        tool,
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        name,
+        "-v",
+        f"{name}:/data",
+        "-p",
+        f"{ADDRESS.removeprefix('http://')}:7860",
+    ]
 
     def logs() -> str:
         outcome = subprocess.run([tool, "logs", name], capture_output=True, text=True, check=True)
@@ -50,9 +64,14 @@ def test_the_container_serves_the_page() -> None:
     try:
         subprocess.run([*start, image], check=True)
         wait_until_served(tool, name)
-        with urllib.request.urlopen("http://127.0.0.1:17860/") as page:
+        account = re.search(r"made the account '(\w+)'.*: (\S+)", logs())
+        assert account is not None
+        person = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        form = urlencode({"name": account[1], "password": account[2], "next": "/"}).encode()
+        request = urllib.request.Request(f"{ADDRESS}/sign-in", form, {"origin": ADDRESS})
+        with person.open(request) as page:
+            assert page.url == f"{ADDRESS}/"
             assert b"Tempo" in page.read()
-        assert "made the account" in logs()
         user = subprocess.run([tool, "exec", name, "id", "-un"], capture_output=True, text=True, check=True)
         assert user.stdout.strip() == "tempo"
         # A second container on the same volume finds the first one's accounts.
@@ -69,7 +88,7 @@ def wait_until_served(tool: str, name: str) -> None:
     """Wait until the container answers; it must not end meanwhile."""
     while True:
         try:
-            with urllib.request.urlopen("http://127.0.0.1:17860/health/live") as answer:
+            with urllib.request.urlopen(f"{ADDRESS}/health/live") as answer:
                 assert answer.status == 200
                 return
         except (urllib.error.URLError, ConnectionError):
