@@ -115,7 +115,12 @@ def build_app(
     store_pages: list[Page] = []  # in the order of the navigation bar
     if store is not None:
         dataset_clips = DatasetClips(
-            store, media, queues.dataset_clips, home.videos, film_queue=queues.dataset_films
+            store,
+            media,
+            queues.dataset_clips,
+            home.videos,
+            film_queue=queues.dataset_films,
+            shot_queue=queues.dataset_shots,
         )
         proposals = Proposals(store, grounding)
         sample = SampleProject(store, dataset_clips, proposals, queues.dataset_clips)

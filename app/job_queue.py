@@ -313,6 +313,8 @@ class JobQueues:
         """Normal copies of datasets' clips: an annotator's next row waits for no visitor's upload."""
         self.dataset_films = JobQueue("dataset-films", limit=64, per_owner=64)
         """Normal copies of datasets' long clips, beside the short ones."""
+        self.dataset_shots = JobQueue("dataset-shots", limit=64, per_owner=64)
+        """Shot changes of datasets' clips, which nobody waits for."""
         self.strips = JobQueue("strips", limit=64, per_owner=64)
         """Film strips, beside the questions that they belong to."""
         self.model = JobQueue("model")
@@ -329,6 +331,7 @@ class JobQueues:
             self.copies,
             self.dataset_clips,
             self.dataset_films,
+            self.dataset_shots,
             self.strips,
             self.model,
             self.data,

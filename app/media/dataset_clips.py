@@ -4,7 +4,8 @@ A dataset's files lie below TEMPO_HOME/videos, or wherever `python -m annotation
 The folder is scanned when somebody opens a row whose file is not known.
 
 Copies are made in two lanes: a clip that turns out to be longer than FILM_S goes from the first to the second, so that
-short ones wait for short ones only. What somebody has on screen goes before what is prepared in advance.
+short ones wait for short ones only. What somebody has on screen goes before what is prepared in advance. Looking for
+shot changes takes most of the work on a clip, and nobody waits for it: it has a lane of its own.
 """
 
 import json
@@ -12,7 +13,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -38,6 +40,7 @@ FILM_S = 300.0
 """Clips that are longer are prepared in a lane of their own."""
 FILM_BYTES = 500_000_000
 """A file of this size counts as a long one without being measured."""
+SHOTS_NAME = "shot_changes.json"
 OWNER = "datasets"
 """The owner of the jobs, so that datasets have a share of the queue."""
 
@@ -61,7 +64,8 @@ class ReadyClip:
 
     clip: Clip
     strip: FilmStrip | None
-    shots_ms: tuple[int, ...]
+    shots_ms: tuple[int, ...] | None
+    """None while they are looked for, which reads every picture: the clip can be worked on meanwhile."""
     has_sound: bool = False
     """Whether there is a picture of its sound."""
 
@@ -121,20 +125,25 @@ class DatasetClips:
         folder: Path,
         *,
         film_queue: JobQueue | None = None,
+        shot_queue: JobQueue | None = None,
         shots: FindShots = find_shots,
         measure: Measure = measure_s,
         sound: FindSound = sound_peaks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`film_queue` is the lane of long clips; without one everything waits in `job_queue`."""
+        """`film_queue` is the lane of long clips, `shot_queue` that of shot changes; without one what would be in it
+        waits in `job_queue`.
+        """
         self.store, self.media, self.job_queue, self.folder = store, media, job_queue, folder
         self.film_queue = film_queue
+        self.shot_queue = job_queue if shot_queue is None else shot_queue
         self._find_shots, self._find_sound, self._measure, self._clock = shots, sound, measure, clock
         self._lock = threading.Lock()
         self._scan_lock = threading.Lock()
         self._scanned_at_s = float("-inf")
         self._ready: dict[str, ReadyClip] = {}
         self._jobs: dict[str, Job] = {}
+        self._shot_jobs: dict[str, Job] = {}
         self._ahead: dict[str, list[str]] = {}
         """Vids that are prepared in advance, by person, the next one first."""
         self._works_ahead = False
@@ -153,22 +162,24 @@ class DatasetClips:
         with self._lock:
             ready = self._ready.get(video.sha256)
             if ready is not None and ready.clip.path.is_file():
+                if ready.shots_ms is None:
+                    self._find_shots_later(video, ready)
                 return ClipStatus(ready=ready)
             job = self._jobs.get(video.sha256)
             clip = self.media.find(DATASETS, video.sha256) if job is None else None
-            parts = (
-                []
-                if clip is None
-                else [clip.folder / "strip.json", clip.folder / "shot_changes.json", clip.sound_path]
-            )
+            parts = [] if clip is None else [clip.folder / "strip.json", clip.sound_path]
             if clip is not None and all(part.is_file() for part in parts):
                 # Made before the server started: an answer that was on its way then must not find it missing.
-                ready = self._ready[video.sha256] = self._prepare(video, Job(OWNER))
+                ready = self._ready[video.sha256] = self._prepare(video, Job(OWNER), awaited=True)
+                if ready.shots_ms is None:
+                    self._find_shots_later(video, ready)
                 return ClipStatus(ready=ready)
             if job is None:
                 try:
                     job = self.job_queue.submit(
-                        OWNER, lambda job: self._prepare_in_lane(video, job), title=f"the clip {vid}"
+                        OWNER,
+                        lambda job: self._prepare_in_lane(video, job, awaited=True),
+                        title=f"the clip {vid}",
                     )
                 except Busy:
                     return ClipStatus(preparing=self._waiting_text(self.job_queue))
@@ -182,7 +193,25 @@ class DatasetClips:
                 return ClipStatus(preparing="Preparing the clip.")
             except Exception as error:
                 return ClipStatus(failed=user_message(error))
+            if ready.shots_ms is None:
+                self._find_shots_later(video, ready)
             return ClipStatus(ready=ready)
+
+    def _find_shots_later(self, video: Video, ready: ReadyClip) -> None:
+        """Look for the shot changes of a clip that somebody works on, unless that is under way; the lock is held."""
+
+        def find(job: Job) -> None:
+            shots_ms = self._shots_of(ready.clip, job)
+            with self._lock:
+                self._ready[video.sha256] = replace(ready, shots_ms=shots_ms)
+                self._shot_jobs.pop(video.sha256, None)
+
+        job = self._shot_jobs.get(video.sha256)
+        if job is None or job.future.done():
+            with suppress(Busy):  # the next look asks again
+                self._shot_jobs[video.sha256] = self.shot_queue.submit(
+                    f"{OWNER} shots", find, title=f"the shot changes of {video.vid}"
+                )
 
     def _progress_text(self, job: Job) -> str:
         """Where a clip that is being prepared stands, and what it waits for."""
@@ -206,8 +235,11 @@ class DatasetClips:
         percent = f", which is {fraction:.0%} done" if fraction else ""
         return f"This clip waits for {first.title}{percent}."
 
-    def _prepare_in_lane(self, video: Video, job: Job) -> ReadyClip:
-        """Prepare a short clip here, and hand a long one over. Raises _HandedOver."""
+    def _prepare_in_lane(self, video: Video, job: Job, *, awaited: bool = False) -> ReadyClip:
+        """Prepare a short clip here, and hand a long one over. Raises _HandedOver.
+
+        Of one that somebody waits for, or soon will (`awaited`), the shot changes come later.
+        """
         if self.film_queue is not None and self.media.find(DATASETS, video.sha256) is None:
             try:
                 is_film = video.size_bytes > FILM_BYTES or self._measure(Path(video.path)) > FILM_S
@@ -216,10 +248,12 @@ class DatasetClips:
             if is_film:
                 with self._lock:
                     self._jobs[video.sha256] = self.film_queue.submit(
-                        OWNER, lambda job: self._prepare(video, job), title=f"the film {video.vid}"
+                        OWNER,
+                        lambda job: self._prepare(video, job, awaited=awaited),
+                        title=f"the film {video.vid}",
                     )
                 raise _HandedOver
-        return self._prepare(video, job)
+        return self._prepare(video, job, awaited=awaited)
 
     def prepare_ahead(self, owner: str, vids: Sequence[str]) -> None:
         """Prepare these clips next for somebody, in this order, in place of those named for them before.
@@ -255,9 +289,11 @@ class DatasetClips:
             with self._lock:
                 is_known = video is None or video.sha256 in self._ready or video.sha256 in self._jobs
             if video is not None and not is_known:
-                ready = self._prepare_in_lane(video, job)
+                ready = self._prepare_in_lane(video, job, awaited=True)
                 with self._lock:
                     self._ready[video.sha256] = ready
+                    if ready.shots_ms is None:
+                        self._find_shots_later(video, ready)
         except _HandedOver:
             pass  # the other lane goes on with it
         except Cancelled:
@@ -289,30 +325,18 @@ class DatasetClips:
         if self._registered(vid) is None:
             self.scan_folder(at_once=True)
 
-    def _prepare(self, video: Video, job: Job) -> ReadyClip:
+    def _prepare(self, video: Video, job: Job, *, awaited: bool = False) -> ReadyClip:
         clip = self.media.find(DATASETS, video.sha256) or self.media.ingest(
             Path(video.path), owner=DATASETS, title=video.vid, job=job
         )
         # A clip without film strip, shot changes or picture of its sound can be worked on all the same.
         strip: FilmStrip | None = None
-        shots_ms: list[int] = []
-        shots_file = clip.folder / "shot_changes.json"
         try:
             strip = self.media.strip_of(clip, cancel=job.cancel)
         except Cancelled:
             raise
         except TempoError as error:
             logger.warning("no film strip for %s: %s", clip.title, error)
-        try:
-            if shots_file.is_file():
-                shots_ms = json.loads(shots_file.read_text())
-            else:
-                shots_ms = self._find_shots(clip.path, clip.facts, cancel=job.cancel)
-                write_whole(shots_file, json.dumps(shots_ms))
-        except Cancelled:
-            raise
-        except TempoError as error:
-            logger.warning("no shot changes for %s: %s", clip.title, error)
         try:
             if not clip.sound_path.is_file():
                 write_whole(clip.sound_path, self._find_sound(clip.path, cancel=job.cancel) or b"")
@@ -321,7 +345,23 @@ class DatasetClips:
         except TempoError as error:
             logger.warning("no sound lane for %s: %s", clip.title, error)
         has_sound = clip.sound_path.is_file() and clip.sound_path.stat().st_size > 0
-        return ReadyClip(clip=clip, strip=strip, shots_ms=tuple(shots_ms), has_sound=has_sound)
+        is_known = (clip.folder / SHOTS_NAME).is_file()
+        shots_ms = self._shots_of(clip, job) if is_known or not awaited else None
+        return ReadyClip(clip=clip, strip=strip, shots_ms=shots_ms, has_sound=has_sound)
+
+    def _shots_of(self, clip: Clip, job: Job) -> tuple[int, ...]:
+        """A clip's shot changes, from its file or by reading its pictures; none where that fails. Raises Cancelled."""
+        file = clip.folder / SHOTS_NAME
+        try:
+            if not file.is_file():
+                shots_ms = self._find_shots(clip.path, clip.facts, cancel=job.cancel)
+                write_whole(file, json.dumps(shots_ms))
+            return tuple(json.loads(file.read_text()))
+        except Cancelled:
+            raise
+        except TempoError as error:
+            logger.warning("no shot changes for %s: %s", clip.title, error)
+            return ()
 
     def _registered(self, vid: str) -> Video | None:
         video = self.store.video(vid)

@@ -231,6 +231,8 @@ class EditPart(Part):
     frame_count: Annotated[int, Field(gt=0)]
     grid_ms: Positive | None
     shots_ms: Times
+    shots_pending: bool = False
+    """Whether `shots_ms` are still to come."""
     saliency: list[Annotated[list[Number], AfterValidator(_clip_score)]]
     reasons: list[ReasonPart]
     error_categories: dict[str, str]

@@ -21,6 +21,7 @@ import { offerTutorial } from "./tutorial.js";
 
 const POLL_CLIP_MS = 500;
 const POLL_PROPOSAL_MS = 600;
+const POLL_SHOTS_MS = 1000;
 const RETRY_MS = 3000;
 const NO_VIDEO = "video unavailable";
 
@@ -242,11 +243,24 @@ class AnnotatePage {
   /** What comes after the row itself: the model's proposal, then the next row. */
   async #complete(item, turn) {
     this.#prefetch();
+    this.#addShots(item, turn);
     const hasProposal = await this.#addProposal(item, () => turn === this.#turn);
     if (!hasProposal || turn !== this.#turn) return;
     this.view.update(item);
     if (item.edit.model) this.view.setModel(item.edit.model);
     this.#showAbout(item);
+  }
+
+  /** The clip came before its shot changes: ask until they are there, while the row is on screen. */
+  async #addShots({ edit }, turn) {
+    if (!edit.shots_pending) return;
+    while (edit.shots_pending) {
+      await pause(POLL_SHOTS_MS, this.signal);
+      if (turn !== this.#turn || this.signal.aborted) return;
+      const newer = await this.#tryOnce(() => annotateApi.read(`/queries/${edit.query_id}`, this.signal));
+      if (newer) Object.assign(edit, { shots_ms: newer.edit.shots_ms, shots_pending: newer.edit.shots_pending });
+    }
+    if (turn === this.#turn) this.view.setShots(edit.shots_ms);
   }
 
   /** Wait, while `isNeeded()`, for the proposal, and put it, or why there is none, into the item. Says whether it did. */

@@ -144,6 +144,15 @@ export class EditorView extends TimelineView {
     else this.say(`The model has answered: ${this.keys.text("acceptAll")} takes its moments.`);
   }
 
+  /** The shot changes, when they come after the item. */
+  setShots(shots_ms) {
+    if (this.tutorial.running) return void this.tutorial.defer(() => this.setShots(shots_ms));
+    if (!this.editor.item) return;
+    this.editor.item.shots_ms = shots_ms;
+    this.refreshSnaps();
+    this.state.touch("viewport", "edit");
+  }
+
   refreshSnaps() {
     this.snaps = snapCandidates(this.editor.item, this.editor.clock);
   }

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,6 +14,7 @@ from annotations.projects import ProjectPlan
 from annotations.records import Correction
 from annotations.store import Store
 from app.home import open_home
+from app.media.library import ClipFacts
 from tests.app.annotating import (
     NASTY,
     Bench,
@@ -170,6 +172,26 @@ def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, ser
     )
     page.unroute("**/annotate/api/**")
     wait_saved(page)
+
+
+def test_shot_changes_come_after_their_clip(bench: Bench, served: str, page: Any) -> None:
+    may_end = threading.Event()
+
+    def find_shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list[int]:
+        assert may_end.wait(300)
+        return [1500]
+
+    bench.service.dataset_clips._find_shots = find_shots
+    sit_down(page, served, annotator_with("original-first"))
+    assert page.evaluate("document.querySelector('.tl-root').timeline.editor.item.shots_ms") == []
+    may_end.set()
+    shots = "document.querySelector('.tl-root').timeline.snaps.filter(({ kind }) => kind === 'shot')"
+    page.wait_for_function(f"{shots}.length === 1", timeout=PATIENCE_MS)
+    page.keyboard.press("c")
+    wait_shown(page)
+    assert page.evaluate("document.querySelector('.tl-root').timeline.state.playhead_s") == pytest.approx(
+        1.5, abs=0.1
+    )
 
 
 def test_any_text_is_shown_as_text(bench: Bench, served: str, page: Any) -> None:

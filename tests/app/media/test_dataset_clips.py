@@ -34,9 +34,36 @@ def shelf_of(tmp_path: Path, job_queue: JobQueue, store: Store, **parts: object)
 
 
 def settled(dataset_clips: DatasetClips, vid: str) -> ClipStatus:
-    found = until(lambda: dataset_clips.look(vid), lambda clip_status: clip_status.preparing is None)
+    """What is said of a clip in the end, its shot changes included."""
+    found = until(
+        lambda: dataset_clips.look(vid),
+        lambda status: (
+            status.preparing is None and (status.ready is None or status.ready.shots_ms is not None)
+        ),
+    )
     assert isinstance(found, ClipStatus)
     return found
+
+
+def test_a_clip_that_somebody_waits_for_is_ready_before_its_shot_changes(
+    tmp_path: Path, job_queue: JobQueue
+) -> None:
+    may_end = threading.Event()
+
+    def shots(clip: Path, facts: ClipFacts, *, cancel: threading.Event) -> list[int]:
+        assert may_end.wait(300)
+        return [1200]
+
+    with Store(":memory:") as store:
+        store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        dataset_clips = shelf_of(tmp_path, job_queue, store, shots=shots)
+        write_clip(tmp_path / "videos" / "a.mp4")
+        early = until(lambda: dataset_clips.look("a"), lambda status: status.ready is not None).ready
+        assert (early.shots_ms, early.frame_count) == (None, 40)
+        may_end.set()
+        ready = settled(dataset_clips, "a").ready
+        assert ready is not None
+        assert (ready.clip, ready.strip, ready.shots_ms) == (early.clip, early.strip, (1200,))
 
 
 def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job_queue: JobQueue) -> None:
