@@ -51,6 +51,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--sign-in",
         "--allow-anonymous-visitors",
         "--trusted-proxies",
+        "--base-path",
         "accounts",
     ):
         assert option in said
@@ -67,6 +68,14 @@ def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_port_that_is_none(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", port, "--home", str(tmp_path)]) == 2
     assert "between 0 and 65535" in stated_error(capsys)
+
+
+def test_a_base_path_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPO_BASE_PATH", "https://lab.example/tempo")
+    assert main(["--port", "0", "--home", str(tmp_path)]) == 2
+    assert "--base-path is 'https://lab.example/tempo'; it must begin with a slash" in stated_error(capsys)
 
 
 def test_a_row_wants_at_least_one_annotator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
