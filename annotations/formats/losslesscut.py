@@ -53,6 +53,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             reason = "has no end, and the clip's duration is not known: pass --durations"
             yield Omission(file=path.name, place=name, reason=reason)
             return
+        if segment.get("selected") is False:
+            reason = "is not selected for LosslessCut's own export; it is read all the same"
+            yield Omission(file=path.name, place=name, reason=reason)
         yield Record(
             place=name,
             vid=vid,

@@ -328,6 +328,16 @@ def test_projects_of_losslesscut_are_json5(tmp_path: Path, text: str, rows: list
     assert (result.format, moments(result)) == ("losslesscut", rows)
 
 
+def test_a_segment_of_losslesscut_that_is_not_selected_is_named(tmp_path: Path) -> None:
+    segments = [{"start": 1, "end": 2, "name": "a", "selected": chosen} for chosen in (True, False)]
+    result = taken(tmp_path / "v.llc", {"version": 2, "mediaFileName": "v.mp4", "cutSegments": segments})
+    assert said(result) == [
+        "2 of 2 queries taken",
+        "v.llc, segment 2: is not selected for LosslessCut's own export; it is read all the same",
+    ]
+    assert [row.windows for row in result.rows] == [((1.0, 2.0),)] * 2
+
+
 def test_lists_of_losslesscut_have_tags_and_open_ends(tmp_path: Path) -> None:
     text = "Start,End,Name,Place\n00:01:02.500,63,a,kitchen\n5,,b,\n,3,c,\n7,8,,\n9,8,d,\n"
     result = taken(tmp_path / "v.csv", text, durations={"v": 99.0})
