@@ -76,7 +76,18 @@ READERS = (
     Side(
         name="qwen-vl-utils 0.0.14",
         function="sample_qwen",
-        environment=Environment(requirements=("qwen-vl-utils==0.0.14",), with_project=True),
+        environment=Environment(
+            requirements=(
+                "qwen-vl-utils==0.0.14",
+                "torchvision==0.28.0",
+                "requests==2.34.2",
+                "urllib3==2.8.0",
+                "certifi==2026.10.19.post1",
+                "idna==3.20",
+                "charset-normalizer==3.5.3",
+            ),
+            with_project=True,
+        ),
     ),
 )
 TRANSFORMERS = Environment(requirements=("transformers==5.23.0",), with_project=True)

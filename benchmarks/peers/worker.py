@@ -204,15 +204,17 @@ def save_tempo(saves: int) -> Work:
     from uuid import uuid4
 
     from annotations.records import Edit, EditedMoment
-    from tests.app.workplace import open_workplace
+    from annotations.rows import Row
+    from annotations.store import Store
 
     folder = tempfile.TemporaryDirectory(prefix="peers-")
-    workplace = open_workplace(Path(folder.name, "home"), rows=200)
-    store = workplace.__enter__().store
+    store = Store(str(Path(folder.name, "cqvh.sqlite3")))
+    rows = [Row(qid=f"q{number}", vid=f"v{number}", query="a dog", duration_s=10.0) for number in range(200)]
+    store.import_rows(rows, dataset="peers", op_id="1")
     answer = Edit(verdict="moments", moments=(EditedMoment(start_ms=1000, end_ms=2000),))
     parents: dict[int, int] = {}
 
-    def work(_keep: Any = (folder, workplace)) -> int:
+    def work(_keep: Any = folder) -> int:
         for number in range(saves):
             query_id = 1 + number % 40
             correction = store.submit(
