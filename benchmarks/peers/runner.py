@@ -91,7 +91,7 @@ def measure(row: Row, rounds: int, environments: Path) -> list[Result]:
             try:
                 processes[number] = start(side, row.arguments, environments)
             except InputError as error:
-                results[number].problem = str(error)
+                results[number].problem = str(error).replace(str(environments.resolve()), "environments")
         for _ in range(rounds):
             for number, process in processes.items():
                 result = results[number]
