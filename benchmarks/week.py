@@ -93,12 +93,15 @@ def run(
     plan = _plan(annotations, folder, rows, seed)
     log = folder / LOG_NAME
     entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    if len(entries) < rows:
+    database = folder / "home" / "cqvh.sqlite3"
+    # rows that a run which was stopped had submitted and not yet measured do not come again
+    lost = max(0, _submitted(database) - len(entries)) if entries else 0
+    if len(entries) + lost < rows:
         _make_clips(plan, folder / "home" / "videos")
         with _server(checkout or Path(__file__).parents[1], folder) as (url, pid):
-            _work(url, pid, plan, entries, rows=rows, seed=seed, pace=pace, folder=folder)
+            _work(url, pid, plan, entries, rows=rows - lost, seed=seed, pace=pace, folder=folder)
     report = _report(entries)
-    report["submitted"] = _submitted(folder / "home" / "cqvh.sqlite3")
+    report["submitted"] = _submitted(database)
     print(json.dumps({**report, "rows": entries}) if as_json else _text(report))
     return int(report["submitted"] < len(entries))
 
