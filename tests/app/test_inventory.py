@@ -139,6 +139,7 @@ def test_every_route_of_ours_asks_for_a_role(built: Built) -> None:
     assert sorted(bare) == sorted(OPEN)
 
 
+@pytest.mark.slow
 def test_every_route_of_ours_keeps_out_those_without_the_role(built: Built) -> None:
     wrong = []
     for method, path in own_routes(built.app):

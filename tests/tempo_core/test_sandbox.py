@@ -202,6 +202,7 @@ def test_the_same_attempts_go_well_without(tmp_path: Path) -> None:
 
 @needs_confinement
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.webp"])
+@pytest.mark.slow
 def test_reading_gives_the_same_with_and_without_bounds(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "clip.webp":

@@ -554,6 +554,7 @@ def test_progress_and_what_was_done_are_counted(bench: Bench) -> None:
     assert bench.post("/next", {"op_id": "a"}).json()["progress"] == {"done": 1, "left": 2}
 
 
+@pytest.mark.slow
 def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
     with open_bench(tmp_path / "home", clips=12, rate=1) as bench:
         who = "ruth/researcher"

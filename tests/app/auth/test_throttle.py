@@ -52,6 +52,7 @@ def test_one_address_gets_few_guesses_a_day(throttle: LoginThrottle, clock: Cloc
     assert guesses_in(throttle, clock, 24 * 3600, "ada", "192.0.2.1") < 400
 
 
+@pytest.mark.slow
 def test_many_addresses_get_few_guesses_at_one_name(throttle: LoginThrottle, clock: Clock) -> None:
     addresses = [f"192.0.2.{number}" for number in range(250)]
     assert guesses_in(throttle, clock, 24 * 3600, "ada", *addresses) < 1600

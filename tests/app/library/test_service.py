@@ -102,6 +102,7 @@ def test_a_closed_service_encodes_nothing(library: LibraryService, engine: Any, 
     assert ClipIndex(library.home).digests(rushes) == {}
 
 
+@pytest.mark.slow
 def test_programs_ask_a_folder_by_its_name(serve_rushes: Callable[[], RunningApp], tmp_path: Path) -> None:
     running = serve_rushes()
     folders = httpx.get(f"{running.url}/library").json()["folders"]

@@ -70,6 +70,7 @@ def test_the_file_shows_each_beat_at_its_true_time(tmp_path: Path) -> None:
     assert np.abs(video.frames.astype(int) - drawn).mean() < 4
 
 
+@pytest.mark.slow
 def test_a_scene_is_the_same_file_whatever_lay_in_memory_before(tmp_path: Path) -> None:
     scene = sample_scene(HELD_OUT_SEEDS + 300_001, RICH)
     files = set()
