@@ -52,18 +52,23 @@ def remote() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def running(serve: Callable[..., RunningApp], remote: FakeHub, tmp_path: Path) -> Iterator[RunningApp]:
-    store = Store(":memory:")
-    store.import_rows([Row(qid="q", vid="v", query="a")], dataset="cooking", op_id="1")
+def store() -> Iterator[Store]:
+    with Store(":memory:") as store:
+        store.import_rows([Row(qid="q", vid="v", query="a")], dataset="cooking", op_id="1")
+        yield store
+
+
+@pytest.fixture
+def running(store: Store, serve: Callable[..., RunningApp], remote: FakeHub, tmp_path: Path) -> RunningApp:
+    """The store closes after the server, whose threads share its one connection."""
     engine = FakeEngine()
-    yield serve(
+    return serve(
         store=store,
         engine=engine,
         engines=EngineProvider.of(engine, name="tempo-tiny"),
         hub=Hub(endpoint=remote.url, cache=tmp_path / "cache", pause_s=0.0),
         load_model=lambda folder, adapter, four_bit: OtherEngine(folder),
     )
-    store.close()
 
 
 def card(page: Any, name: str) -> Any:
