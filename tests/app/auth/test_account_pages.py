@@ -125,7 +125,8 @@ def test_a_temporary_password_opens_the_page_that_changes_it_and_nothing_else(
     assert sign_in(browser, password=temporary).status_code == 303
     refused = browser.get("/annotate")
     assert refused.status_code == 403
-    assert "Change it first" in refused.json()["error"]
+    sentence = "Your password is a temporary one. Change it first, on the page Your account."
+    assert refused.json()["error"] == sentence
     led = browser.get("/annotate", headers={"accept": "text/html"})
     assert (led.status_code, led.headers["location"]) == (303, "/account/settings")
     assert "a temporary one" in page_text(browser.get("/account/settings").text)
