@@ -25,6 +25,8 @@ check: ## format, lint, types and the direction of imports
 	@$(VENV) -m ruff format --check .
 	@echo "tempo: checking for lint"
 	@$(VENV) -m ruff check .
+	@# Gradio writes stubs beside its components, and leaves old imports in them.
+	@rm -f app/*/*.pyi
 	@echo "tempo: checking the types"
 	@$(VENV) -m mypy
 	@echo "tempo: checking the direction of imports"

@@ -129,7 +129,9 @@ class LoginRequired:
             refusal = NotSignedIn("You are signed out. Sign in and try again.")
         elif user.must_change_password and path not in (SETTINGS, PASSWORD, "/account"):
             way_on = address_of(SETTINGS)
-            refusal = NotAllowed("Your password is a temporary one. Change it first, on the page Your account.")
+            refusal = NotAllowed(
+                "Your password is a temporary one. Change it first, on the page Your account."
+            )
         else:
             await self._run_while_signed_in(request, user, receive, send)
             return
