@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from PIL import Image
 
 from tempo_core.errors import VideoError
@@ -45,13 +46,16 @@ def _write(animation: Any, file: Any) -> None:
     with av.open(file, "w", format="matroska") as out:
         stream: Any = out.add_stream("ffv1", rate=25)
         stream.width, stream.height = animation.size
-        stream.pix_fmt = "bgr0"
+        is_transparent = animation.mode == "RGBA"
+        stream.pix_fmt = "bgra" if is_transparent else "bgr0"
         stream.codec_context.thread_count = 1
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         start_ms = 0
         for number in range(getattr(animation, "n_frames", 1)):
             animation.seek(number)
-            frame = av.VideoFrame.from_image(animation.convert("RGB")).reformat(format="bgr0")
+            image = np.asarray(animation.convert("RGBA" if is_transparent else "RGB"))
+            frame = av.VideoFrame.from_ndarray(image, format="rgba" if is_transparent else "rgb24")
+            frame = frame.reformat(format=stream.pix_fmt)
             stay_ms = int(animation.info.get("duration", 0))
             stay_ms = BROWSERS_STAY_MS if stay_ms <= LEAST_STAY_MS else stay_ms
             frame.pts, frame.time_base = start_ms, Fraction(1, 1000)

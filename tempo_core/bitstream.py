@@ -1,6 +1,8 @@
 """The few bits of containers and coded pictures that libavformat does not tell, or tells wrongly."""
 
-from collections.abc import Iterator
+import mmap
+import re
+from collections.abc import Iterator, Sequence
 from os import SEEK_END
 
 HEVC_RANDOM_ACCESS = range(16, 22)  # BLA, IDR and CRA pictures (ITU-T H.265, table 7-1)
@@ -10,6 +12,12 @@ HEVC_SLICES = range(32)
 SEI_RECOVERY_POINT = 6
 MAX_BOXES = 1000
 START_CODE = b"\0\0\1"
+HEAD_BYTES = 1 << 20
+EBML_HEAD, SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")  # RFC 8794 8.1.1, RFC 9559 5.1
+FLV_HEADER = re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09")
+FLV_TAGS = (8, 9, 18)  # sound, picture, data
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+GIF_TRAILER = 0x3B
 
 
 def is_hidden(codec: str, packet: memoryview) -> bool:
@@ -133,3 +141,75 @@ def top_boxes(file: str) -> list[bytes]:
                 break
             position += length
     return kinds
+
+
+def is_truncated(file: str, demuxer: str) -> bool:
+    """Whether a Matroska, AVI, WMV, FLV or GIF file ends before its own structure does.
+
+    An unknown size, as in what was written while it was sent, says nothing. Other containers: False.
+    """
+    with open(file, "rb") as stream:
+        size = stream.seek(0, SEEK_END)
+        stream.seek(0)
+        head = stream.read(min(size, HEAD_BYTES))
+        stream.seek(max(0, size - HEAD_BYTES))
+        tail = stream.read()
+        if demuxer == "matroska":
+            return _segment_end(head) > size
+        if demuxer == "avi":
+            return int.from_bytes(head[4:8], "little") + 8 > size
+        if demuxer == "asf":
+            place = head.find(ASF_FILE_PROPERTIES)
+            return place >= 0 and int.from_bytes(head[place + 40 : place + 48], "little") > size
+        if demuxer == "gif":
+            return not tail.rstrip(b"\0").endswith(bytes([GIF_TRAILER]))
+        if demuxer == "flv":  # each tag is followed by its size (FLV specification 10.1, annex E)
+            tag_size = int.from_bytes(tail[-4:], "big")
+            if not 11 <= tag_size <= size - 4:
+                return True
+            stream.seek(size - 4 - tag_size)
+            tag = stream.read(4)
+            return tag[0] not in FLV_TAGS or int.from_bytes(tag[1:4], "big") + 11 != tag_size
+    return False
+
+
+def _segment_end(head: bytes) -> int:
+    """Where a Matroska file's segment ends by its own word; 0 where it does not say."""
+    if head[:4] != EBML_HEAD or len(head) < 32:
+        return 0
+    length, start = _ebml_size(head, 4)
+    place = start + (length or 0)
+    if head[place : place + 4] != SEGMENT:
+        return 0
+    length, start = _ebml_size(head, place + 4)
+    return 0 if length is None else start + length
+
+
+def _ebml_size(head: bytes, place: int) -> tuple[int | None, int]:
+    """An element's size, None for the unknown one, and where its data begins (RFC 8794 section 4)."""
+    if place >= len(head) or not head[place]:
+        return None, place
+    width = 9 - head[place].bit_length()
+    value = int.from_bytes(head[place : place + width], "big") & ((1 << 7 * width) - 1)
+    return None if value == (1 << 7 * width) - 1 else value, place + width
+
+
+def recording_count(file: str, demuxer: str, boxes: Sequence[bytes]) -> int:
+    """Whole recordings, one behind the other, in an MP4 (`boxes`: its outermost) or FLV file. Other containers: 1."""
+    if demuxer == "mov":
+        return max(1, boxes.count(b"moov"))
+    if demuxer != "flv":
+        return 1
+    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return max(1, sum(1 for _ in FLV_HEADER.finditer(content)))
+
+
+def is_scrambled(file: str) -> bool:
+    """Whether a transport stream's packets are encrypted, by their own bits (ISO/IEC 13818-1 2.4.3.3)."""
+    with open(file, "rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    for first, length in ((0, 188), (4, 192)):
+        headers = [head[place : place + 4] for place in range(first, len(head) - 3, length)]
+        if headers and all(header[0] == 0x47 for header in headers):
+            return 10 * sum(bool(header[3] & 0xC0) for header in headers) > len(headers)
+    return False

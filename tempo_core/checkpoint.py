@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ PLAIN_LORA: dict[str, tuple[object, ...]] = {
     "modules_to_save": (None, []),
     "trainable_token_indices": (None, []),
     "target_parameters": (None, []),
+    "lora_bias": (None, False),
+    "layer_replication": (None, []),
+    "alora_invocation_tokens": (None, []),  # active behind these tokens only
+    "use_qalora": (None, False),
+    "use_bdlora": (None, False, {}),
+    "arrow_config": (None, {}),
+    "kasa_config": (None, {}),
+    "monteclora_config": (None, {}),
+    "velora_config": (None, {}),
     # others change the base's weights when they begin
     "init_lora_weights": (None, True, False, "gaussian", "orthogonal"),
 }
@@ -105,8 +115,13 @@ def hub_name(folder: Path) -> str | None:
 def check_checkpoint(folder: Path) -> dict[str, Any]:
     """The configuration of a whole, safe checkpoint folder of a known family. Raises CheckpointError for any other."""
     config = read_config(folder)
-    for path in weight_files(folder):
-        check_safetensors(path)
+    names = {name for path in weight_files(folder) for name in check_safetensors(path)}
+    stated, stored = _kind(stored_precision(config)), _kind(weights_precision(names))
+    if stated != stored:
+        raise CheckpointError(
+            f"{folder}: config.json says that the weights are {stated}, and the files hold {stored} ones. Copy the "
+            "configuration and the weights of one checkpoint together."
+        )
     if not (folder / "tokenizer.json").is_file() and not (folder / "vocab.json").is_file():
         raise CheckpointError(f"{folder} has no tokenizer (tokenizer.json). Copy it beside the weights.")
     return config
@@ -143,9 +158,18 @@ def stored_precision(config: dict[str, Any], source: object = "The checkpoint") 
 
     Raises CheckpointError, which names `source`, for a method that is not bitsandbytes.
     """
-    quantisation = config.get("quantization_config")
-    if not quantisation:
+    # of the whole model, or of one of its parts: text_config, vision_config
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    quantisation = next(
+        (part["quantization_config"] for part in parts if part.get("quantization_config")), None
+    )
+    if quantisation is None:
         return None
+    if not isinstance(quantisation, dict):
+        raise CheckpointError(
+            f"{source}: 'quantization_config' in config.json is {quantisation!r}; it must be an object. Copy or "
+            "download it again."
+        )
     method = quantisation.get("quant_method")
     if method != "bitsandbytes":
         raise CheckpointError(
@@ -157,8 +181,29 @@ def stored_precision(config: dict[str, Any], source: object = "The checkpoint") 
     return str(quantisation.get("bnb_4bit_quant_type", "fp4"))
 
 
+def weights_precision(names: Iterable[str]) -> str | None:
+    """How weights are quantised, by the tensors beside them: nf4, fp4, int8, "gptq or awq", "fp8"; None for plain."""
+    for name in names:
+        if ".quant_state.bitsandbytes__" in name:
+            return name.rpartition("__")[2]
+        if name.endswith(".SCB"):
+            return "int8"
+        if name.endswith((".qweight", ".qzeros")):
+            return "gptq or awq"
+        if name.endswith((".weight_scale", ".weight_scale_inv")):
+            return "fp8"
+    return None
+
+
+def _kind(precision: str | None) -> str:
+    """What a configuration and its weights must agree about: which of the two four-bit types it is, the weights say."""
+    return {None: "plain", "nf4": "four-bit", "fp4": "four-bit"}.get(precision, str(precision))
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The checkpoint's safetensors files, in order. Raises CheckpointError when they are missing or pickled."""
+    """The checkpoint's safetensors files, in order; where one whole file stands beside shards, that one, as
+    transformers loads it. Raises CheckpointError when they are missing or pickled."""
+    files = [folder / WEIGHTS]
     if (folder / WEIGHTS_INDEX).is_file():
         shards = read_json(folder / WEIGHTS_INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards:
@@ -166,9 +211,8 @@ def weight_files(folder: Path) -> list[Path]:
         names = sorted(set(map(str, shards.values())))
         if bad := [name for name in names if Path(name).name != name]:
             raise CheckpointError(f"{folder / WEIGHTS_INDEX} names the file {bad[0]!r} outside its folder.")
-        files = [folder / name for name in names]
-    else:
-        files = [folder / WEIGHTS]
+        if not files[0].is_file():
+            files = [folder / name for name in names]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise CheckpointError(f"{folder} lacks the weights {', '.join(missing)}. {_pickle_hint(folder)}")
@@ -206,6 +250,12 @@ def check_adapter(folder: Path, base_fingerprint: str) -> dict[str, list[int]]:
             raise CheckpointError(
                 f"The adapter {folder} is more than plain LoRA: {key} is {config[key]!r} in {ADAPTER_CONFIG}. Merge it "
                 "into its base with the tool that made it, and name the merged checkpoint."
+            )
+    for key, types in (("r", (int,)), ("lora_alpha", (int, float))):
+        if key in config and (isinstance(config[key], bool) or not isinstance(config[key], types)):
+            raise CheckpointError(
+                f"{folder / ADAPTER_CONFIG}: {key!r} is {config[key]!r}; it must be a number. Copy or download it "
+                "again."
             )
     path = folder / ADAPTER_WEIGHTS
     if not path.is_file():

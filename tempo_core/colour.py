@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
@@ -59,9 +60,30 @@ def is_beyond_709(frame: Any) -> bool:
     return frame.color_trc in HDR or frame.color_primaries in WIDE
 
 
+def transparent_rgba(frame: Any) -> np.ndarray | None:
+    """uint8[H, W, 4] of a frame that has transparent parts; None for all others."""
+    if not any(component.is_alpha for component in frame.format.components) or is_beyond_709(frame):
+        return None
+    matrix = None if frame.format.is_rgb else matrix_of(frame)
+    rgba = frame.reformat(format="rgba", src_colorspace=matrix, interpolation=EXACT).to_ndarray()
+    return rgba if rgba[..., 3].min() < 255 else None
+
+
+def on_white(frame: Any) -> Any:
+    """The frame; one with transparent parts as it looks on a browser's empty page. What colour such a part has in the
+    file is not meant to be seen."""
+    rgba = transparent_rgba(frame)
+    if rgba is None:
+        return frame
+    alpha = rgba[..., 3:].astype(np.uint16)
+    rgb = ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(rgb, format="rgb24")
+
+
 def to_rgb(scaler: Any, frame: Any, size: tuple[int, int]) -> Any:
     """uint8[height, width, 3] of a frame in BT.709's colours, scaled to `size` (height, width) by a
     `VideoReformatter`; HDR is tone-mapped, wide colours are narrowed."""
+    frame = on_white(frame)
     height, width = size
     matrix = None if frame.format.is_rgb else matrix_of(frame)
     if not is_beyond_709(frame):

@@ -14,8 +14,17 @@ from typing import Any
 import av
 import numpy as np
 
-from tempo_core.bitstream import is_hidden, is_soft_key, length_bytes, referral, top_boxes
-from tempo_core.colour import HDR, WIDE, is_plain
+from tempo_core.bitstream import (
+    is_hidden,
+    is_scrambled,
+    is_soft_key,
+    is_truncated,
+    length_bytes,
+    recording_count,
+    referral,
+    top_boxes,
+)
+from tempo_core.colour import HDR, WIDE, is_plain, transparent_rgba
 from tempo_core.errors import VideoError
 from tempo_core.picture_index import (
     NO_PTS,
@@ -28,6 +37,7 @@ from tempo_core.picture_index import (
 )
 
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
+ENCRYPTED = "'{}' is encrypted (DRM), so its pictures cannot be read. Give a copy without protection."
 MAX_UNDATED_SHARE = 0.01
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
 MAX_JOINTS = 1000
@@ -139,6 +149,8 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             fragmented=b"moof" in boxes,
             index_first=b"moov" in boxes and b"mdat" in boxes and boxes.index(b"moov") < boxes.index(b"mdat"),
             states_length=container.duration is not None and b"moof" not in boxes,
+            truncated=is_truncated(video_file.path, video_file.demuxer),
+            recordings=recording_count(video_file.path, video_file.demuxer, boxes),
             audio_codec=next((sound.codec_context.codec.canonical_name for sound in sounds), None),
             audio_end_s=max(0.0, audio_end_s - zero_s),
             average_rate=stream.average_rate or None,
@@ -167,6 +179,8 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             index.notes.append(
                 f"The pictures are in the colours of {wide}; they are narrowed for ordinary screens."
             )
+        if transparent_rgba(frame) is not None:
+            index.notes.append("Parts of the pictures are transparent; they are shown on white.")
         index.matrix = display_matrix(frame, index.notes)
         check_size(video_file, *index.shown_size[::-1])
     _refuse_untruthful(video_file, index)
@@ -190,19 +204,18 @@ def _read_packets(
     rows: list[tuple[int, int, int, int, bool, bool, bool, int]] = []
     sound_ends: list[tuple[int, float]] = []
     oddities = Oddities()
+    positions: dict[int, int] = {}
     codec = stream.codec_context.codec.canonical_name
     length_size = length_bytes(codec, stream.codec_context.extradata)
     for packet in packets(container, stream, *sounds):
+        position = position_of(packet, positions)
         if packet.stream_index != stream.index:
             if packet.pts is not None:
                 end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                sound_ends.append((packet.pos or 0, end_s))
+                sound_ends.append((position, end_s))
             continue
         if packet.has_sidedata("encryption_info"):
-            raise VideoError(
-                f"'{video_file.name}' is encrypted (DRM), so its pictures cannot be read. Give a copy without"
-                " protection."
-            )
+            raise VideoError(ENCRYPTED.format(video_file.name))
         oddities.discarded += packet.is_discard
         oddities.corrupt += packet.is_corrupt
         oddities.soft_keys += packet.is_keyframe and is_soft_key(codec, memoryview(packet), length_size)
@@ -211,12 +224,14 @@ def _read_packets(
         pts = NO_PTS if packet.pts is None else packet.pts
         dts = NO_PTS if packet.dts is None else packet.dts
         is_shown = packet.pts is not None and not is_unseen
-        columns = (packet.pos or 0, pts, dts, packet.duration or 0, packet.is_keyframe, is_shown)
+        columns = (position, pts, dts, packet.duration or 0, packet.is_keyframe, is_shown)
         rows.append((*columns, *referral(codec, memoryview(packet), length_size)))
         if len(rows) > video_file.max_packets:
             raise VideoError(
                 f"'{video_file.name}' holds more than {video_file.max_packets} pictures. Give a shorter video."
             )
+    if not rows and video_file.demuxer == "mpegts" and is_scrambled(video_file.path):
+        raise VideoError(ENCRYPTED.format(video_file.name))
     if not rows:
         raise VideoError(f"'{video_file.name}' has a video track without a single picture. {REMEDY}")
     names = ("position", "pts", "dts", "duration", "key", "shown", "referred", "layer")
@@ -257,15 +272,26 @@ def offset_at(joints: tuple[Joint, ...], position: int) -> float:
     return next((offset_s for start, offset_s in reversed(joints) if position >= start), 0.0)
 
 
+def position_of(packet: Any, positions: dict[int, int]) -> int:
+    """Where a packet stands in the file. `positions` holds the last one of each stream.
+
+    A picture that begins inside a PES packet of a program stream has no position of its own: it has the last one's.
+    """
+    if packet.pos is not None:
+        positions[packet.stream_index] = packet.pos
+    return positions.get(packet.stream_index, 0)
+
+
 def packets(container: Any, *streams: Any, joints: tuple[Joint, ...] = ()) -> Iterator[Any]:
     """The streams' packets until the end or the first unreadable byte: what a cut file still holds.
 
     `joints` puts those of further recordings behind the first one's.
     """
+    positions: dict[int, int] = {}
     try:
         for packet in container.demux(*streams):
             if packet.size:
-                if offset_s := offset_at(joints, packet.pos or 0):
+                if offset_s := offset_at(joints, position_of(packet, positions)):
                     ticks = round(offset_s / packet.time_base)
                     packet.pts = None if packet.pts is None else packet.pts + ticks
                     packet.dts = None if packet.dts is None else packet.dts + ticks
@@ -379,4 +405,13 @@ def _refuse_untruthful(video_file: VideoFile, index: PictureIndex) -> None:
         index.notes.append(
             f"The file is cut short: its header promises {index.header_end_s:.2f} s, {index.end_s:.2f} s"
             " are there."
+        )
+    elif index.truncated:
+        index.notes.append(
+            f"The file is cut short: it ends in the middle of its data; {index.end_s:.2f} s are there."
+        )
+    if index.recordings > 1:
+        index.notes.append(
+            f"{index.recordings} recordings stand in the file one behind the other; players show the first, and it is "
+            "the one that is read. Join them with a video program to have all."
         )

@@ -55,6 +55,12 @@ model cannot be used on a CPU without it.
 SMALL_BYTES = 1 << 30
 """Checkpoints up to so many bytes are loaded without asking whether they fit."""
 
+ADAPTER_TENSOR = re.compile(
+    r"(?:base_model\.model\.|module\.|_orig_mod\.)*(.+)\.lora_(A|B)(?:\.default)?\.weight"
+)
+"""A tensor's layer and matrix. What stands before the layer's name depends on what the model was wrapped in: PEFT,
+PEFT twice, DistributedDataParallel, torch.compile."""
+
 PRESENT_NAMES = ((r"model\.(?=layers\.)", "model.language_model."), (r"visual\.", "model.visual."))
 """Beginnings of layers' names before transformers 4.52, as adapters still have them, and what they are today."""
 
@@ -212,7 +218,7 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
                 output_loading_info=True,
                 **options,
             )
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise CheckpointError(
             f"{folder} could not be loaded as {family.title}: {_first_line(error)}"
         ) from error
@@ -342,13 +348,18 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
     tensors: dict[str, torch.Tensor] = {}
     stored_names: dict[str, str] = {}
     for name, tensor in load_file(folder / ADAPTER_WEIGHTS).items():
-        match = re.fullmatch(r"base_model\.model\.(.+)\.lora_(A|B)(?:\.default)?\.weight", name)
+        match = ADAPTER_TENSOR.fullmatch(name)
         layer = match[1] if match else ""
         if layer not in modules:
             for old, new in PRESENT_NAMES:
                 layer = re.sub(f"^{old}", new, layer)
         module = modules.get(layer)
-        if match is None or not isinstance(module, nn.Linear):
+        if match is None or (module is not None and not isinstance(module, nn.Linear)):
+            raise CheckpointError(
+                f"The adapter {folder} is more than plain LoRA: {name!r} is no pair of matrices of a linear layer. "
+                "Merge it into its base with the tool that made it, and name the merged checkpoint."
+            )
+        if module is None:
             raise CheckpointError(
                 f"The adapter {folder} was made for another base: this one has no layer for {name!r}."
             )
@@ -358,7 +369,17 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
                 f"The adapter {folder} was made for another base: {name!r} has shape {list(tensor.shape)}, the layer "
                 f"has {width} there."
             )
-        tensors[f"base_model.model.{layer}.lora_{match[2]}.weight"] = tensor
+        if (key := f"base_model.model.{layer}.lora_{match[2]}.weight") in tensors:
+            raise CheckpointError(
+                f"The adapter {folder} holds {layer} twice: as {stored_names[layer]!r} and as {match[1]!r}. Copy or "
+                "download it again."
+            )
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"The adapter {folder} holds numbers in {name!r} that are not finite: its training broke. Take an "
+                "earlier one."
+            )
+        tensors[key] = tensor
         stored_names[layer] = match[1]
     incomplete = [layer for layer in stored_names if f"base_model.model.{layer}.lora_A.weight" not in tensors]
     incomplete += [
@@ -382,6 +403,16 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
                 layer: ranks.get(get_pattern_key(list(ranks), stored), config.r)
                 for layer, stored in stored_names.items()
             }
+            for layer, stored in stored_names.items():
+                held = (
+                    tensors[f"base_model.model.{layer}.lora_A.weight"].shape[0],
+                    tensors[f"base_model.model.{layer}.lora_B.weight"].shape[1],
+                )
+                if held != (config.rank_pattern[layer],) * 2:
+                    raise CheckpointError(
+                        f"The adapter {folder} has rank {config.rank_pattern[layer]} by {ADAPTER_CONFIG}, and the "
+                        f"matrices of {stored!r} have {held[0]} and {held[1]}. Copy both files of one adapter."
+                    )
             config.target_modules = sorted(stored_names)
             config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
             config.inference_mode = not trainable

@@ -89,6 +89,10 @@ class PictureIndex:
     """Whether an MP4's index stands before its data."""
     states_length: bool = True
     """Whether the file says how long it is, which one that was written while it was sent does not."""
+    truncated: bool = False
+    """Whether the container's structure goes beyond the file's end."""
+    recordings: int = 1
+    """Whole recordings one behind the other in a container of which a player reads the first."""
     audio_codec: str | None
     audio_end_s: float
     """Where the last audio packet ends on the player's clock; 0 without audio."""

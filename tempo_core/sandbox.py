@@ -95,6 +95,10 @@ def open_regular(video_path: str | os.PathLike[str], *, follow_links: bool = Tru
     try:
         fd = os.open(video_path, os.O_RDONLY | follow | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
+        if os.path.islink(video_path):
+            raise VideoError(
+                f"There is no file behind the symbolic link '{name}'. Mend the link, or give the file."
+            ) from None
         raise VideoError(f"There is no file '{name}'. Give the path of an existing video file.") from None
     except ValueError as error:
         raise VideoError(f"{name!r} is not a file name ({error}). Give the path of a video file.") from None

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from tempo_core.colour import EXACT, is_beyond_709, matrix_of
+from tempo_core.colour import EXACT, is_beyond_709, matrix_of, on_white
 from tempo_core.decoders import SHOWN_TOLERANCE_S, PyavReader, upright_rgb
 from tempo_core.demux import Health, open_container, packets
 from tempo_core.errors import VideoError
@@ -145,6 +145,7 @@ def _frames_of_stretch(
 
 def _upright(scaler: VideoReformatter, frame: Any, index: PictureIndex, size: tuple[int, int]) -> Any:
     """The frame scaled, turned, and in the copy's pixel format and colours."""
+    frame = on_white(frame)
     is_601 = matrix_of(frame) == Colorspace.ITU601 and not frame.format.is_rgb and not is_beyond_709(frame)
     if index.matrix == UPRIGHT and is_601:
         return scaler.reformat(

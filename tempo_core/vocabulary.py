@@ -48,6 +48,7 @@ _NUMBERS = {
     "8": "eight",
     "9": "nine",
 }
+_COUNTS = frozenset(("one", *_NUMBERS.values()))
 _OPENINGS = (
     r"(?:please|pls|plz|kindly|hey|hi|hello|ok|okay)",
     r"(?:can|could|will|would) you(?: please)?(?= )",
@@ -110,6 +111,8 @@ class Vocabulary:
     def words_of(self, query: str) -> list[str]:
         """The words of the query in that spelling."""
         text = unicodedata.normalize("NFKC", query).casefold().replace("\u2019", "'")
+        # soft hyphens and zero-width characters, as copied from web pages, part no word
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
         text = " ".join(_NUMBERS.get(word, word) for word in _NO_WORD.sub(" ", text).split())
         # courtesies come in rows: "hi, could you please show me …"
         while (shorter := _CLOSING.sub("", _OPENING.sub("", text, count=1))) != text:
@@ -120,7 +123,10 @@ class Vocabulary:
         """Whether every word of the query is known and at least one of them names something."""
         words = self.words_of(query)
         unknown = tuple(dict.fromkeys(word for word in words if not self._stems.intersection(_stems(word))))
-        is_named = any(self._content_stems.intersection(_stems(word)) for word in words)
+        # a number alone counts nothing
+        is_named = any(
+            self._content_stems.intersection(_stems(word)) for word in words if word not in _COUNTS
+        )
         return Understanding(probability=float(not unknown and is_named), words=unknown)
 
     def with_words_of(self, queries: Iterable[str]) -> "Vocabulary":

@@ -9,6 +9,7 @@ Without a `qid` a line's query is `VID/N`. Workbooks (`xlsx.py`) hold the same l
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ SYNONYMS = {
     "end_time": "end_s",
     "duration": "duration_s",
 }
-"""Names of columns in other people's tables, in small letters."""
+"""Names of columns in other people's tables, in small letters, with _ between words."""
 TIMES = ("start_s", "end_s", "duration_s")
 OF_QUERY = ("vid", "query", "split", "duration_s")
 """Columns that all lines of a query share."""
@@ -127,7 +128,8 @@ def columns_of(header: Sequence[str]) -> list[str]:
     names = [cell.strip().removeprefix(BYTE_ORDER_MARK) for cell in header]
     columns: list[str] = []
     for name in names:
-        known = SYNONYMS.get(name.lower(), name)
+        key = re.sub(r"[\s_-]+", "_", name.lower())
+        known = SYNONYMS.get(key, key if key in KNOWN else name)
         columns.append(name if known in names or known in columns else known)
     return columns
 

@@ -16,12 +16,12 @@ from tempo_core.metrics.rows import PREDICTION_LIST
 _IN_FOLDER = {".parquet": "parquet", ".vtt": "webvtt", ".eaf": "elan", ".jsonl": "qvhighlights"}
 _LINES = (
     ("predictions", {"pred_relevant_windows"}),
-    ("predictions", {"qid", "vid", "refused"}),
     ("timelens", {"events"}),
     ("timelens", {"video_path", "query", "span"}),
 )
 """JSON lines: the fields of the first line."""
 _LISTS = (
+    ("predictions", {"pred_relevant_windows"}),
     ("label-studio", {"data"}),
     ("label-studio", {"annotation_id", "annotator"}),
     ("unitime", {"annos"}),
@@ -104,16 +104,14 @@ def _of_json(text: str) -> tuple[str | None, str]:
     if isinstance(line, dict) and (name := _by_fields(line, _LINES)):
         return name, "JSON lines"
     if isinstance(line, dict) and "qid" in line:
-        if _CODED_REFUSAL.search(text):
-            return "na-vmr", "JSON lines"
-        has_saliency = "relevant_clip_ids" in line or "saliency_scores" in line
-        is_release = "relevant_windows" not in line and YOUTUBE_CLIP.fullmatch(str(line.get("vid")))
-        is_ours = has_saliency or is_release or line.get("verdict") == "no-moment"
-        return ("qvhighlights" if is_ours else "lighthouse"), "JSON lines"
+        return _of_row(line, text), "JSON lines"
     document = _parse(text)
     if isinstance(document, list):
         first = document[0] if document else None
-        return _by_fields(first, _LISTS), f"a JSON list whose first item has {_listed(first)}"
+        name = _by_fields(first, _LISTS)
+        if name is None and isinstance(first, dict) and {"qid", "query", "vid"} <= first.keys():
+            name = _of_row(first, text)
+        return name, f"a JSON list whose first item has {_listed(first)}"
     if not isinstance(document, dict):
         is_project = "cutSegments" in text and "mediaFileName" in text
         return ("losslesscut" if is_project else None), "text that begins as JSON and is none"
@@ -133,6 +131,17 @@ def _of_json(text: str) -> tuple[str | None, str]:
     if name := _by_fields(first, _VIDEOS):
         return name, "a JSON object of videos"
     return None, f"a JSON object with {_listed(document)}"
+
+
+def _of_row(row: dict[str, Any], text: str) -> str:
+    """The format of rows with a qid, by the first of them. An answer beside ground truth does not make predictions."""
+    if "refused" in row and "vid" in row and "relevant_windows" not in row:
+        return "predictions"
+    if _CODED_REFUSAL.search(text):
+        return "na-vmr"
+    has_saliency = "relevant_clip_ids" in row or "saliency_scores" in row
+    is_release = "relevant_windows" not in row and YOUTUBE_CLIP.fullmatch(str(row.get("vid")))
+    return "qvhighlights" if has_saliency or is_release or row.get("verdict") == "no-moment" else "lighthouse"
 
 
 def _by_fields(value: object, forms: tuple[tuple[str, set[str]], ...]) -> str | None:

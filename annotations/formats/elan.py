@@ -130,6 +130,12 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
                 reason = f"its text {annotation.value!r} differs from the query's; its times are read"
                 yield Omission(file=path.name, place=place, reason=reason)
 
+    for number, links in enumerate(root.iterfind("REF_LINK_SET"), start=1):
+        if len(links):
+            name = links.get("LINK_SET_NAME") or links.get("LINK_SET_ID") or str(number)
+            reason = f"{len(links)} links between annotations are not read"
+            yield Omission(file=path.name, place=f'link set "{name}"', reason=reason)
+
     for qid, query in queries.items():
         if qid not in broken_qids:
             try:

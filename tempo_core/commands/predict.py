@@ -197,6 +197,12 @@ def find_videos(folder: Path, vids: list[str]) -> dict[str, Path]:
             missing.append(vid)
         else:
             video_paths[vid] = path
+    links = {path.name for path in folder.iterdir() if path.is_symlink() and not path.exists()}
+    for vid in missing:
+        if broken := links.intersection((vid, *(vid + suffix for suffix in VIDEO_SUFFIXES))):
+            raise InputError(
+                f"{folder} has no video {vid!r}: {min(broken)} is a link to a file that is not there. Mend the link."
+            )
     if missing:
         ending = f" (and {len(missing) - 1} more videos)" if len(missing) > 1 else ""
         raise InputError(f"{folder} has no video {missing[0]!r}{ending}, such as {missing[0]}.mp4.")

@@ -8,17 +8,18 @@ A file counts as unchanged while size and time of change are the same. One SQLit
 so that a killed run loses nothing; encoded clips lie beside it (`contexts`).
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -135,12 +136,12 @@ class ClipIndex:
             connection.execute(_SCHEMA)
             connection.execute("CREATE INDEX IF NOT EXISTS clips_sha256 ON clips (sha256)")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A transaction. Raises InputError where the file is damaged or the disk is full."""
         try:
             with (
-                closing(sqlite3.connect(self.home / "index.sqlite3", timeout=30.0)) as connection,
+                contextlib.closing(sqlite3.connect(self.home / "index.sqlite3", timeout=30.0)) as connection,
                 connection,
             ):
                 yield connection
@@ -211,7 +212,8 @@ def library_folder() -> Path:
 
 
 def list_clips(folder: Path) -> dict[str, os.stat_result]:
-    """By name, the clips in a folder and below it; hidden files and folders, and links to folders, are passed by.
+    """By name, the clips in a folder and below it; hidden files and folders, and links to folders, are passed by. A
+    link that leads nowhere is there as the link that it is.
 
     Raises InputError where there is no such folder.
     """
@@ -220,11 +222,12 @@ def list_clips(folder: Path) -> dict[str, os.stat_result]:
     clips = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if path.suffix.lower() in VIDEO_SUFFIXES and not any(part.startswith(".") for part in name.parts):
-            try:
-                clips[name.as_posix()] = path.stat()
-            except OSError:  # a broken link is no clip
-                continue
+        if any(part.startswith(".") for part in name.parts) or path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue
+        with contextlib.suppress(OSError):  # gone since it was listed
+            facts = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
+            if not stat.S_ISDIR(facts.st_mode):
+                clips[name.as_posix()] = facts
     return clips
 
 
@@ -258,14 +261,20 @@ def index_folder(
         for name in clips
         if not _is_text(name)
     }
-    clips = {name: stat for name, stat in clips.items() if _is_text(name)}
+    clips = {name: facts for name, facts in clips.items() if _is_text(name)}
+    for name, facts in clips.items():
+        if stat.S_ISLNK(facts.st_mode):
+            problems[name] = "It is a link to a file that is not there. Mend or remove it."
+        elif not stat.S_ISREG(facts.st_mode):
+            problems[name] = "It is a pipe, a socket or a device, not a regular file. Remove it."
+    clips = {name: facts for name, facts in clips.items() if name not in problems}
     dropped = index.drop_missing(folder, clips)
     known = index.entries(folder, engine, settings)
     waiting: deque[str] = deque()
     skipped = 0
-    for name, stat in clips.items():
+    for name, facts in clips.items():
         entry = known.get(name)
-        if entry is None or (entry.size, entry.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+        if entry is None or (entry.size, entry.mtime_ns) != (facts.st_size, facts.st_mtime_ns):
             waiting.append(name)
         elif entry.problem is not None and only_new:
             problems[name], skipped = entry.problem, skipped + 1

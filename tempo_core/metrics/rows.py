@@ -6,6 +6,7 @@ row raises `SubmissionError`, which names every offending line. A predicted wind
 (`tempo_core.metrics.pairing`).
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -123,8 +124,8 @@ def read_json_lines(
     """The lines of a file that are not blank: each an object, or the problem that it is none.
 
     `name` stands for the file in problems (default: the path). `loads` may be stricter than JSON; it raises
-    ValueError. A file that is one object with the field `list_field` has its items for lines. Raises InputError for
-    a file that is missing or no UTF-8 text; a byte order mark is allowed.
+    ValueError. A file that is one list of objects, or one object with the field `list_field`, has its items for lines.
+    Raises InputError for a file that is missing or no UTF-8 text; a byte order mark is allowed.
     """
     file = str(path) if name is None else name
     try:
@@ -138,6 +139,12 @@ def read_json_lines(
     if list_field is not None and re.match(rf'\s*\{{\s*"{re.escape(list_field)}"\s*:', text):
         yield from _read_items(text, list_field, file, loads)
         return
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            items = loads(text)
+            if isinstance(items, list) and any(isinstance(values, dict) for values in items):
+                yield from _lines_of_items(items, file, [f"item {idx}" for idx in range(len(items))])
+                return
     # Not str.splitlines: a query may hold U+2028 and other characters at which that would break a row in two.
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.removesuffix("\r")
@@ -170,8 +177,15 @@ def _read_items(
         raise InputError(
             f"{file} holds {', '.join(document)}; an object of predictions has one field, the list {list_field!r}."
         )
-    for number, values in enumerate(document[list_field], start=1):
-        place = f"item {number} of {list_field}"
+    items = document[list_field]
+    yield from _lines_of_items(
+        items, file, [f"item {number} of {list_field}" for number in range(1, len(items) + 1)]
+    )
+
+
+def _lines_of_items(items: list[Any], file: str, places: Sequence[str]) -> Iterator[JsonLine | Problem]:
+    """A list's items as lines."""
+    for number, (values, place) in enumerate(zip(items, places, strict=True), start=1):
         if isinstance(values, dict):
             yield JsonLine(number, json.dumps(values), values, place)
         else:

@@ -122,7 +122,8 @@ def test_bad_videos(no_line: Any, checkpoint: Path, tmp_path: Path, clip: Path) 
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no video at all " * 100)
     (tmp_path / "short.mp4").write_bytes(clip.read_bytes()[:700])
-    for name in ("missing.mp4", "empty.mp4", "text.mp4", "short.mp4"):
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    for name in ("missing.mp4", "empty.mp4", "text.mp4", "short.mp4", "gone.mp4"):
         for command in (["ground", tmp_path / name, "a dog"], ["allocate", tmp_path / name]):
             assert name in no_line(*command, "--checkpoint", checkpoint)
 
@@ -239,6 +240,8 @@ def test_a_missing_video_is_named(no_line: Any, rows: Path, checkpoint: Path) ->
     with rows.open("a") as file:
         file.write(json.dumps({"qid": "x", "query": "a dog", "vid": "gone"}) + "\n")
     assert "no video 'gone'" in no_line(*_predict(rows, checkpoint))
+    (rows.parent / "videos" / "gone.mkv").symlink_to(rows.parent / "nowhere.mkv")
+    assert "gone.mkv is a link to a file that is not there" in no_line(*_predict(rows, checkpoint))
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,47 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
         _load(copy)
 
 
+def _in_shards(folder: Path) -> list[str]:
+    """Write the folder's weights as two shards beside the whole file; the tensors' names, in order."""
+    tensors = load_file(folder / "model.safetensors")
+    names, shards = sorted(tensors), {}
+    for number in (1, 2):
+        shard = f"model-0000{number}-of-00002.safetensors"
+        part = {name: tensors[name].clone() for name in names[number - 1 :: 2]}
+        save_file(part, folder / shard, metadata={"format": "pt"})
+        shards |= dict.fromkeys(part, shard)
+    index = {"metadata": {}, "weight_map": shards}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return names
+
+
+def test_a_shard_that_lacks_what_the_index_says_is_named(copy: Path) -> None:
+    first = _in_shards(copy)[0]
+    (copy / "model.safetensors").unlink()
+    shard = copy / "model-00001-of-00002.safetensors"
+    save_file({name: t for name, t in load_file(shard).items() if name != first}, shard)
+    with pytest.raises(CheckpointError, match=r"lacks .* weights"):
+        _load(copy)
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=r"lacks the weights model-00001-of-00002\.safetensors"):
+        _load(copy)
+
+
+def test_old_shards_beside_the_whole_file_are_not_taken_for_it(checkpoint: Path, copy: Path) -> None:
+    """The fingerprint is of the file that is loaded."""
+    names = _in_shards(copy)
+    shard = copy / "model-00001-of-00002.safetensors"
+    save_file({name: t * 2 for name, t in load_file(shard).items()}, shard, metadata={"format": "pt"})
+    loaded, whole = _load(copy), _load(checkpoint)
+    assert loaded.fingerprint == fingerprint(checkpoint)
+    ids = torch.tensor([[300, 301, 302]])
+    with torch.no_grad():
+        assert torch.equal(loaded.model(input_ids=ids).logits, whole.model(input_ids=ids).logits)
+    (copy / "model.safetensors").unlink()
+    assert len(names) > 10
+    assert _load(copy).fingerprint != loaded.fingerprint
+
+
 def test_shards_outside_the_folder_are_refused(copy: Path) -> None:
     index = {"weight_map": {"a": "../elsewhere.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -413,6 +454,52 @@ def test_other_quantisations_are_refused(copy: Path, method: str) -> None:
         _load(copy)
 
 
+@pytest.mark.parametrize(
+    ("quantisation", "message"),
+    [
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True},
+            "are four-bit, and the files hold plain ones",
+        ),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "are int8, and the files hold plain ones"),
+        ({"load_in_4bit": True}, "quantised with None"),
+        ("awq", "'quantization_config' in config.json is 'awq'; it must be an object"),
+        (["awq"], "it must be an object"),
+    ],
+)
+def test_a_configuration_of_other_weights_is_refused(copy: Path, quantisation: Any, message: str) -> None:
+    _edit(copy / "config.json", quantization_config=quantisation)
+    with pytest.raises(CheckpointError, match=message):
+        _load(copy)
+
+
+def test_a_part_that_is_quantised_by_another_method_is_refused(copy: Path) -> None:
+    text_config = json.loads((copy / "config.json").read_text())["text_config"]
+    _edit(
+        copy / "config.json",
+        text_config={**text_config, "quantization_config": {"quant_method": "gptq", "bits": 4}},
+    )
+    with pytest.raises(CheckpointError, match="quantised with 'gptq'"):
+        _load(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("weight.quant_state.bitsandbytes__nf4", "four-bit"),
+        ("SCB", "int8"),
+        ("qweight", "gptq or awq"),
+        ("weight_scale_inv", "fp8"),
+    ],
+)
+def test_quantised_weights_under_a_plain_configuration_are_refused(copy: Path, name: str, kind: str) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    tensors[f"model.layers.0.mlp.up_proj.{name}"] = torch.zeros(4, dtype=torch.uint8)
+    save_file(tensors, copy / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"are plain, and the files hold {kind} ones"):
+        _load(copy)
+
+
 def test_gguf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
     with pytest.raises(CheckpointError, match=r"GGUF weights \(model-q4\.gguf\).*Name the checkpoint"):
@@ -505,13 +592,147 @@ def test_patterns_of_rank_and_alpha_hold_for_old_names(
 
 @pytest.mark.parametrize(
     "change",
-    [{"use_dora": True}, {"bias": "all"}, {"modules_to_save": ["lm_head"]}, {"init_lora_weights": "pissa"}],
+    [
+        {"use_dora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["lm_head"]},
+        {"init_lora_weights": "pissa"},
+        {"lora_bias": True},
+        {"alora_invocation_tokens": [300, 301]},
+        {"layer_replication": [[0, 2], [0, 2]]},
+    ],
 )
 def test_more_than_plain_lora_is_refused(
     checkpoint: Path, adapter: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     other = _renamed(adapter, tmp_path / "other", str, **change)
     with pytest.raises(CheckpointError, match=f"more than plain LoRA: {next(iter(change))} is"):
+        _load(checkpoint, adapter=other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_model_name_or_path": ...},
+        {"base_model_name_or_path": None},
+        {"base_model_name_or_path": "somebody/else"},
+        {"target_modules": ...},
+        {"target_modules": None},
+        {"layers_to_transform": [0], "layers_pattern": "layers"},
+    ],
+)
+def test_what_a_configuration_says_beside_the_matrices_changes_nothing(
+    checkpoint: Path, adapter: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    other = _renamed(adapter, tmp_path / "other", str, **change)
+    assert torch.equal(_logits(checkpoint, other), _logits(checkpoint, adapter))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("base_model.model.", "base_model.model.base_model.model."),
+        ("base_model.model.", "base_model.model.module."),
+        ("base_model.model.", "base_model.model._orig_mod."),
+        ("base_model.model.", ""),
+        (".weight", ".default.weight"),
+        ("base_model.model.model.language_model.", "base_model.model.base_model.model.model."),
+    ],
+)
+def test_names_of_a_wrapped_model_have_the_same_effect(
+    checkpoint: Path, adapter: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    other = _renamed(adapter, tmp_path / "other", lambda name: name.replace(old, new))
+    assert torch.equal(_logits(checkpoint, other), _logits(checkpoint, adapter))
+
+
+def _logits(checkpoint: Path, adapter: Path) -> torch.Tensor:
+    with torch.no_grad():
+        model = _load(checkpoint, adapter=adapter).model
+        return model(input_ids=torch.tensor([[300, 301, 302, 303]])).logits
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"r": 8}, "has rank 8 by adapter_config.json, and the matrices of .* have 4 and 4"),
+        ({"r": ...}, "has rank 8 by adapter_config.json"),
+        ({"rank_pattern": {"up_proj": 2}}, "has rank 2 by adapter_config.json"),
+        ({"r": "4"}, "'r' is '4'; it must be a number"),
+        ({"lora_alpha": "8"}, "'lora_alpha' is '8'; it must be a number"),
+        ({"r": 0}, "has rank 0 by adapter_config.json"),
+    ],
+)
+def test_a_rank_that_is_not_the_matrices_is_named(
+    checkpoint: Path, adapter: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    other = _renamed(adapter, tmp_path / "other", str, **change)
+    with pytest.raises(CheckpointError, match=message):
+        _load(checkpoint, adapter=other)
+
+
+def _with_tensors(adapter: Path, folder: Path, change: Any) -> Path:
+    """The adapter with other tensors."""
+    shutil.copytree(adapter, folder)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file(change(tensors), folder / "adapter_model.safetensors")
+    return folder
+
+
+LANGUAGE = "base_model.model.model.language_model."
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda tensors: {
+                **tensors,
+                **{
+                    name.replace(LANGUAGE, "base_model.model.model."): tensor * 0
+                    for name, tensor in tensors.items()
+                },
+            },
+            "holds model.language_model.layers.0.* twice",
+        ),
+        (
+            lambda tensors: {
+                **tensors,
+                f"{LANGUAGE}embed_tokens.lora_embedding_A": torch.zeros(4, 512),
+                f"{LANGUAGE}embed_tokens.lora_embedding_B": torch.zeros(128, 4),
+            },
+            "more than plain LoRA: .*lora_embedding_A' is no pair of matrices",
+        ),
+        (
+            lambda tensors: {
+                **tensors,
+                "base_model.model.model.visual.patch_embed.proj.lora_A.weight": torch.zeros(4, 3, 2, 14, 14),
+            },
+            "more than plain LoRA: .*patch_embed.proj.lora_A",
+        ),
+        (
+            lambda tensors: {**tensors, f"{LANGUAGE}norm.weight": torch.ones(128)},
+            "more than plain LoRA: .*norm.weight",
+        ),
+        (
+            lambda tensors: {
+                name: tensor[:2].contiguous() if "lora_A" in name else tensor
+                for name, tensor in tensors.items()
+            },
+            "the matrices of .* have 2 and 4",
+        ),
+        (
+            lambda tensors: {name: tensor * float("nan") for name, tensor in tensors.items()},
+            "not finite",
+        ),
+    ],
+    ids=["twice", "embedding", "convolution", "whole-weight", "unequal-ranks", "nan"],
+)
+def test_matrices_that_cannot_be_used_as_they_are_are_named(
+    checkpoint: Path, adapter: Path, tmp_path: Path, change: Any, message: str
+) -> None:
+    other = _with_tensors(adapter, tmp_path / "other", change)
+    with pytest.raises(CheckpointError, match=message):
         _load(checkpoint, adapter=other)
 
 

@@ -26,6 +26,8 @@ VOCABULARY = Vocabulary(
         "Please, show me a red square.",
         "Hi! Could you please show me a red-square? Thanks",
         "can you show me “a red square”, please",
+        "show me a r\u00aded squ\u200bare",  # a soft hyphen and a zero-width space
+        "Ｓｈｏｗ ｍｅ ａ ＲＥＤ ＳＱＵＡＲＥ",
     ],
 )
 def test_dress_never_changes_the_question(query: str) -> None:
@@ -52,6 +54,12 @@ def test_a_list_of_all_times_asks_for_the_thing_itself() -> None:
         ("before the red square", ("before",)),
         ("ein rotes Quadrat", ("ein", "rotes", "quadrat")),
         ("красный square", ("красный",)),
+        ("红色方块", ("红色方块",)),
+        ("مربع أحمر", ("مربع", "أحمر")),
+        ("red red square red square square", ()),
+        ("10 red squares", ("10",)),
+        ("a red square, never a circle", ("never",)),
+        ("red square 🟥", ()),
     ],
 )
 def test_words_that_were_never_taught_are_named(query: str, unknown: tuple[str, ...]) -> None:
@@ -60,7 +68,9 @@ def test_words_that_were_never_taught_are_named(query: str, unknown: tuple[str, 
     assert understanding.is_understood == (not unknown)
 
 
-@pytest.mark.parametrize("query", ["?", ".", "the", "when is it", "show me", "please"])
+@pytest.mark.parametrize(
+    "query", ["?", ".", "the", "when is it", "show me", "please", "🟥", "2", "two 2 two", "the the the", "…"]
+)
 def test_a_question_that_names_nothing_is_not_understood(query: str) -> None:
     understanding = VOCABULARY.understanding(query)
     assert (understanding.probability, understanding.words) == (0.0, ())

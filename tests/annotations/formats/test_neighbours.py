@@ -318,6 +318,56 @@ CASES: list[Case] = [
         [("two_media/a/1", "x", ((1.0, 2.0),))],
         ["1 of 1 annotations taken"],
     ),
+    (
+        "links.eaf",
+        EAF.format(
+            head="",
+            tiers=tier("a", aligned("a1", "t1", "t2", "x"))
+            + '<REF_LINK_SET LINK_SET_ID="s1" LINK_SET_NAME="causes"><CROSS_REF_LINK REF_LINK_ID="l1" REF1="a1" '
+            'REF2="a1"/><GROUP_REF_LINK REF_LINK_ID="l2" REFS="a1 l1"/></REF_LINK_SET>'
+            '<REF_LINK_SET LINK_SET_ID="s2"/>',
+        ),
+        [("links/a/1", "x", ((1.0, 2.0),))],
+        [
+            "1 of 1 annotations taken",
+            'link set "causes": 2 links between annotations are not read',
+        ],
+    ),
+    (
+        "spaced_header.csv",
+        "Video ID,Sentence,Start Time,end time,Start_Time\nv,q,1,2,9\n",
+        [("v/0", "q", ((1.0, 2.0),))],
+        ["columns Start_Time (1): not read"],
+    ),
+    (
+        "capitals.csv",
+        "VID;QUERY;START-S;End_S;Duration_S\nv;q;1;2,5;9\n",
+        [("v/0", "q", ((1.0, 2.5),))],
+        [],
+    ),
+    (
+        "listed.json",
+        '[{"qid": 1, "query": "q", "vid": "v", "duration": 10, "relevant_windows": [[0, 2]], '
+        '"relevant_clip_ids": [0], "saliency_scores": [[1, 2, 3]]},\n'
+        ' {"qid": 2, "query": "r", "vid": "v", "duration": 10, "relevant_windows": [[4, 99]], '
+        '"relevant_clip_ids": [2]}]',
+        [(1, "q", ((0.0, 2.0),))],
+        [
+            "item 1: relevant_windows is [4, 99]; a window must lie inside the video, which lasts 10 s",
+        ],
+    ),
+    (
+        "listed_refusals.json",
+        '[\n {"qid": "a", "query": "q", "vid": "v", "duration": 10,\n  "relevant_windows": [[0, 0]]}\n]',
+        [("a", "q", ())],
+        [],
+    ),
+    (
+        "listed_mixture.json",
+        '[{"qid": 1, "query": "q", "vid": "v", "duration": 10, "relevant_windows": [[0, 2]]}, 3]',
+        [(1, "q", ((0.0, 2.0),))],
+        ["item 1: the item is 3; it must be a JSON object"],
+    ),
 ]
 """A file's name, its text, its rows and what is said beside them."""
 

@@ -209,6 +209,25 @@ def test_timelens_lines(made: list[Row]) -> None:
     assert again(kept, "timelens", "rows.jsonl") == by_id(kept)
 
 
+@pytest.mark.parametrize("form", ["lighthouse", "timelens"])
+def test_answers_beside_the_ground_truth_stay_beside_it(tmp_path: Path, form: str) -> None:
+    """The fields that `predict` writes, in lines whose format nobody names."""
+    answer = {"moments": [[1.0, 2.5]], "refused": False, "relevance": 0.7, "confidences": [0.6]}
+    refusal = {"moments": [], "refused": True, "relevance": 0.1, "confidences": []}
+    made = [
+        Row(qid="a", query="q", vid="v", duration_s=9.5, windows=((1.0, 2.0), (3.0, 4.5)), extra=answer),
+        Row(qid="b", query="r", vid="v", duration_s=9.5, windows=(), extra=refusal),
+    ]
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    write(made, first, format=form, options=ExportOptions(refusals="inline"))
+    result = read(first)
+    assert result.format == form
+    assert result.omissions == ()
+    assert [replace(row, raw=None, origin=None) for row in by_id(result.rows)] == made
+    write(result.rows, second, format=form, options=ExportOptions(refusals="inline"))
+    assert second.read_bytes() == first.read_bytes()
+
+
 @fast
 @given(several(least=1))
 def test_charades_sta_keeps_all_but_ids(made: list[Row]) -> None:

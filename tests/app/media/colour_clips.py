@@ -51,6 +51,7 @@ class Clip:
     """Whether the pictures lie on their side in the file, with a display matrix that says so."""
     audio_s: float | None = None
     suffix: str = ".mp4"
+    codec: str = "libx264"
 
     @property
     def starts_s(self) -> list[float]:
@@ -70,7 +71,8 @@ class Clip:
             size=self.size,
             pixels={8: "yuv420p", 10: "yuv420p10le"}[self.bits],
             audio_s=self.audio_s,
-            options={"crf": "1"},
+            codec=self.codec,
+            options={"crf": "1", "x265-params": "log-level=none"},
             draw=self.frame,
             prepare=tag,
         )
@@ -155,6 +157,8 @@ TABLE = {
     "sd_turned_untagged": Clip(matrix="601", turned=True),
     "full_range": Clip(matrix="709", tags=(1, 1, 1, 2)),
     "full_range_untagged": Clip(matrix="601", tags=(2, 2, 2, 2)),
+    "full_range_hevc_ten_bit": Clip(matrix="709", tags=(1, 1, 1, 2), bits=10, codec="libx265"),
+    "hd_turned_untagged_matroska": Clip(matrix="709", size=LARGE, turned=True, suffix=".mkv"),
     "ten_bit": Clip(matrix="709", tags=BT709, bits=10),
     "hdr_pq": Clip(matrix="2020", tags=(9, 9, PQ, 1), bits=10),
     "hdr_hlg": Clip(matrix="2020", tags=(9, 9, HLG, 1), bits=10),

@@ -47,15 +47,28 @@ def test_a_bad_clip_is_named_and_the_others_go_on(
     (folder / os.fsdecode(b"\xff.mp4")).write_text("no video " * 100)
     (folder / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (folder / ".hidden.mp4").write_text("no video " * 100)
+    (folder / "linked.mp4").symlink_to(folder / "a.mp4")
+    (folder / "circle.mp4").symlink_to(folder / "circle.mp4")
+    (folder / "folder.mp4").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
     report = index_folder(engine, folder, index)
-    assert report.encoded == ["a.mp4", "later/b.mp4"]
-    assert sorted(report.problems) == ["?.mp4", "a-bad.mp4", "empty.mp4"]
+    assert report.encoded == ["a.mp4", "later/b.mp4", "linked.mp4"]
+    assert sorted(report.problems) == [
+        "?.mp4",
+        "a-bad.mp4",
+        "circle.mp4",
+        "empty.mp4",
+        "gone.mp4",
+        "pipe.mp4",
+    ]
+    assert "link to a file that is not there" in report.problems["gone.mp4"]
+    assert "a pipe, a socket or a device" in report.problems["pipe.mp4"]
     assert report.problems["?.mp4"] == "Its name is no text in UTF-8. Rename it."
     assert "not a video file" in report.problems["a-bad.mp4"]
     assert str(tmp_path) not in "".join(report.problems.values())
     answer = ask_library(engine, folder, index, "a red circle")
     assert list(answer.problems) == ["a-bad.mp4", "empty.mp4"]
-    assert len(answer.ends_s) == 2
+    assert len(answer.ends_s) == 3
 
 
 def test_changed_clips_are_encoded_anew_and_vanished_ones_dropped(
