@@ -186,7 +186,8 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
 def _in_shards(folder: Path) -> list[str]:
     """Write the folder's weights as two shards beside the whole file; the tensors' names, in order."""
     tensors = load_file(folder / "model.safetensors")
-    names, shards = sorted(tensors), {}
+    names = sorted(tensors)
+    shards: dict[str, str] = {}
     for number in (1, 2):
         shard = f"model-0000{number}-of-00002.safetensors"
         part = {name: tensors[name].clone() for name in names[number - 1 :: 2]}
