@@ -1,6 +1,5 @@
 """The few bits of containers and coded pictures that libavformat does not tell, or tells wrongly."""
 
-import mmap
 import re
 from collections.abc import Iterator, Sequence
 from os import SEEK_END
@@ -15,6 +14,7 @@ START_CODE = b"\0\0\1"
 HEAD_BYTES = 1 << 20
 EBML_HEAD, SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")  # RFC 8794 8.1.1, RFC 9559 5.1
 FLV_HEADER = re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\x09")
+FLV_HEADER_BYTES = 9
 FLV_TAGS = (8, 9, 18)  # sound, picture, data
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 GIF_TRAILER = 0x3B
@@ -200,8 +200,12 @@ def recording_count(file: str, demuxer: str, boxes: Sequence[bytes]) -> int:
         return max(1, boxes.count(b"moov"))
     if demuxer != "flv":
         return 1
-    with open(file, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return max(1, sum(1 for _ in FLV_HEADER.finditer(content)))
+    count, edge = 0, b""
+    with open(file, "rb") as stream:
+        while part := stream.read(HEAD_BYTES):
+            count += len(FLV_HEADER.findall(edge + part))
+            edge = part[1 - FLV_HEADER_BYTES :]
+    return max(1, count)
 
 
 def is_scrambled(file: str) -> bool:
