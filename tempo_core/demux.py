@@ -39,6 +39,7 @@ from tempo_core.picture_index import (
 REMEDY = "Re-encode it to an ordinary MP4 (H.264) and try again."
 ENCRYPTED = "'{}' is encrypted (DRM), so its pictures cannot be read. Give a copy without protection."
 MAX_UNDATED_SHARE = 0.01
+UNSTATED_END_S = 1.0
 JOINED_S = 0.5  # a decoding clock that falls back by more is a second recording
 MAX_JOINTS = 1000
 JOINABLE = ("mpegts", "mpeg")  # recordings of these may be joined byte by byte, as dashcams' owners do
@@ -160,6 +161,9 @@ def read_index(video_file: VideoFile) -> PictureIndex:
             joints=joints,
             timecode=stream.metadata.get("timecode") or container.metadata.get("timecode"),
         )
+        # a player's time line ends where the header says, although its pictures go on
+        if index.states_length:
+            index.states_length = container.duration / av.time_base > index.end_s - UNSTATED_END_S
 
     # Size, format and turn are the first picture's, not the header's.
     with open_container(video_file) as container:

@@ -88,7 +88,8 @@ class PictureIndex:
     index_first: bool
     """Whether an MP4's index stands before its data."""
     states_length: bool = True
-    """Whether the file says how long it is, which one that was written while it was sent does not."""
+    """Whether the file says how long it is, which one that was written while it was sent does not, nor one whose header
+    ends before its pictures do."""
     truncated: bool = False
     """Whether the container's structure goes beyond the file's end."""
     recordings: int = 1

@@ -99,7 +99,8 @@ class VideoInfo:
     index_first: bool
     """Whether an MP4's index stands before its data."""
     states_length: bool
-    """Whether the file says how long it is, as one that was written while it was sent does not."""
+    """Whether the file says how long it is, as one that was written while it was sent does not, nor one whose header
+    ends before its pictures do."""
     size_bytes: int
     sha256: str
     reader: str

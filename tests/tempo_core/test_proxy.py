@@ -208,6 +208,7 @@ def test_only_a_file_like_the_copy_passes_through(tmp_path: Path) -> None:
         ("plain.mp4", True, {"audio_s": 2.0}),
         ("reordered.mov", True, {"options": {"bf": "2"}}),
         ("varied.mp4", True, {"times_s": VFR}),
+        ("reordered_sparse.mp4", False, {"times_s": [0.0, 1.0, 3.0, 6.0, 9.96], "options": {"bf": "2"}}),
         ("late.mp4", False, {"times_s": LATE, "audio_s": 2.5}),
         ("vp9.mp4", True, {"codec": "libvpx-vp9"}),
         ("vp8.webm", True, {"codec": "libvpx", "audio_s": 1.0, "audio_codec": "libopus"}),
