@@ -9,7 +9,6 @@ from contextlib import suppress
 from posixpath import normpath
 from urllib.parse import quote, unquote, urlsplit
 
-import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -161,7 +160,7 @@ class LoginRequired:
             while not is_over:
                 await asyncio.sleep(STREAM_CHECK_S)
                 await end_if_signed_out()
-            answer.cancel()
+            answer.reschedule(asyncio.get_running_loop().time())
 
         async def send_while_signed_in(message: Message) -> None:
             nonlocal watch
@@ -180,8 +179,11 @@ class LoginRequired:
             return {"type": "http.disconnect"} if is_over else await receive()
 
         try:
-            with anyio.CancelScope() as answer:
+            async with asyncio.timeout(None) as answer:
                 await self.app(request.scope, receive_while_signed_in, send_while_signed_in)
+        except TimeoutError:
+            if not answer.expired():
+                raise
         finally:
             if watch is not None:
                 watch.cancel()

@@ -152,6 +152,8 @@ class GroundPage:
             yield {self.view.status: status_html(user_message(error), error=True)}
             return
         cancel = self.tabs.begin(user, request)
+        # The clip's own event may come after the question; it must not take this clip for another one.
+        yield {self.view.state: TabState(source=clip)}
         names = list(dict.fromkeys(models or [""]))
 
         async def steps() -> AsyncGenerator[Step | ModelFailure, None]:

@@ -178,6 +178,22 @@ def test_the_second_in_the_queue_sees_its_place(
     expect(status(second)).to_contain_text("1 moment found", timeout=SLOW_MS)
 
 
+def test_a_late_event_of_the_clip_leaves_its_question_alone(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    visit(page, serve())
+    late: list[Any] = []  # the clip's event goes out at once, questions go through the queue
+    page.route("**/run/predict", lambda route: late.append(route))
+    upload(page, clip)
+    ask(page, "   ")
+    expect(status(page)).to_contain_text("query is empty", timeout=SLOW_MS)
+    with page.expect_response("**/run/predict") as response:
+        late[0].continue_()
+    assert response.value.ok
+    page.wait_for_timeout(200)  # whatever it changes is on the page by then
+    expect(status(page)).to_contain_text("query is empty")
+
+
 def test_bad_input_is_explained_in_place(
     page: Any, serve: Callable[..., RunningApp], clip: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,13 @@ def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: 
         (folder / f"{number:02d}.mp4").write_bytes((two_clips / "a.mp4").read_bytes() + box)
     command = [sys.executable, "-m", "tempo_core", "index", str(folder), "--checkpoint", str(checkpoint)]
     environment = {**os.environ, "TEMPO_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
+    )
     contexts = home / "library" / "contexts"
     while process.poll() is None and not list(contexts.glob("*.safetensors")):
         time.sleep(0.02)
