@@ -160,7 +160,7 @@ async def _back_up(diary: Any, home: Path) -> dict[str, Any]:
 
 async def _run_full(ballast: Path, diary: Any, duration_s: float) -> dict[str, Any]:
     """Fill the disk, wait, and make room again."""
-    saved = len(diary.saves)
+    saved, begun_s = len(diary.saves), time.monotonic()
     with ballast.open("wb", buffering=0) as file:
         for block in (bytes(2**20), bytes(4096)):
             with suppress(OSError):
@@ -174,8 +174,9 @@ async def _run_full(ballast: Path, diary: Any, duration_s: float) -> dict[str, A
     await _until(lambda: told_507() > 0)
     during = len(diary.saves) - saved
     ballast.unlink()
+    full_s = time.monotonic() - begun_s
     await _until(lambda: len(diary.saves) > saved + during)
-    return {"seconds": duration_s, "told_507": told_507(), "saved_meanwhile": during, "saves_before": saved}
+    return {"seconds": full_s, "told_507": told_507(), "saved_meanwhile": during, "saves_before": saved}
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -192,12 +193,10 @@ def _report(diary: Any, samples: Samples, home: Path) -> dict[str, Any]:
     faults = problems(home / "cqvh.sqlite3", saves) + diary.failures[:20]
     if samples.backup:
         faults += _backup_problems(samples.backup, saves, home)
-    median_s = statistics.median(waits) if waits else 0.0
-    starved = [
-        name
-        for name, own in diary.answer_waits_s.items()
-        if not own or max(own) > STARVED * max(median_s, 1.0)
-    ]
+    # Whoever asks while the disk is full waits for room, and no shorter.
+    longest_s = STARVED * max(statistics.median(waits) if waits else 0.0, 1.0)
+    longest_s += samples.full_disk.get("seconds", 0.0)
+    starved = [name for name, own in diary.answer_waits_s.items() if not own or max(own) > longest_s]
     faults += [f"{name} starved" for name in starved]
     warm = [mib for at_s, mib in samples.memory_mib if at_s >= min(WARM_UP_S, samples.wall_s / 2)]
     growth = max(warm) / warm[0] - 1 if warm else 0.0
