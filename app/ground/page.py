@@ -173,7 +173,10 @@ class GroundPage:
             async with aclosing(page_changes) as changes:
                 async for change in changes:
                     if self.tabs.is_replaced(user, request, cancel):
-                        return  # the page shows another question, or another clip
+                        # The page shows another question, or another clip. At its end Gradio sends a run's last
+                        # change once more, which must be none then.
+                        yield {self.view.status: gr.skip()}
+                        return
                     yield change
         finally:
             self.tabs.end(user, request, cancel)

@@ -27,7 +27,8 @@ STANDS = """(() => {
     document.querySelector(".tl-root").timeline;
   const { start_s, end_s } = state.viewport;
   return JSON.stringify([editor.history(), editor.selection, editor.item, [start_s, end_s], player.time_s,
-    videoPane.video.playbackRate, [snapping, slip, fine, zoom_idx], state.value]);
+    videoPane.video.playbackRate, [snapping, slip, fine, zoom_idx], state.value],
+    (key, value) => key.startsWith("shots_") ? undefined : value);  // shot changes come when they are found
 })()"""
 ANSWERED = """(() => {
   const { annotatePage, timeline } = document.querySelector(".tl-root");
