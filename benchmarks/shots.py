@@ -137,9 +137,9 @@ def _clips(folder: Path, videos: Path | None, seeds: range) -> list[LabelledClip
         for path in paths:
             sources.append((path.stem, "real", path, REAL_CLIPS[path.stem]["cuts_s"]))
     for seed in seeds:
-        for made in cut_clips(seed):
-            path = write_cut_clip(made, folder / f"{made.name} {seed}.mp4")
-            sources.append((path.stem, "made", path, [cut / RATE for cut in made.cuts]))
+        for clip in cut_clips(seed):
+            path = write_cut_clip(clip, folder / f"{clip.name} {seed}.mp4")
+            sources.append((path.stem, "made", path, [cut / RATE for cut in clip.cuts]))
     clips = []
     for name, part, source, cuts_s in sources:
         copy = folder / f"copy of {name}"

@@ -129,8 +129,8 @@ def columns_of(header: Sequence[str]) -> list[str]:
     columns: list[str] = []
     for name in names:
         key = re.sub(r"[\s_-]+", "_", name.lower())
-        known = SYNONYMS.get(key, key if key in KNOWN else name)
-        columns.append(name if known in names or known in columns else known)
+        column = SYNONYMS.get(key, key if key in KNOWN else name)
+        columns.append(name if column in names or column in columns else column)
     return columns
 
 

@@ -43,13 +43,13 @@ def python_of(environment: Environment, folder: Path) -> Path:
         (packages / "project.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         command.append("--no-deps")
     try:
-        done = subprocess.run(
+        outcome = subprocess.run(
             [*command, *environment.requirements], capture_output=True, text=True, timeout=TIMEOUT_S
         )
     except subprocess.TimeoutExpired as error:
         raise InputError(f"uv took more than {TIMEOUT_S} s for {environment.requirements}.") from error
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["uv said nothing"])[-1]
+    if outcome.returncode:
+        last = (outcome.stderr.strip().splitlines() or ["uv said nothing"])[-1]
         raise InputError(f"{', '.join(environment.requirements)} cannot be installed here: {last}")
     (home / "ready").touch()
     return python

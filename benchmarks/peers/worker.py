@@ -60,21 +60,21 @@ def sample_pyav(path: str, times_s: list[float]) -> Work:
     import numpy as np
 
     def work() -> Any:
-        frames, wanted = [], iter(times_s)
-        time_s: float | None = next(wanted)
+        frames, next_times_s = [], iter(times_s)
+        time_s: float | None = next(next_times_s)
         before: Any = None
         with av.open(path) as container:
             container.streams.video[0].thread_type = "NONE"
             for picture in container.decode(video=0):
                 while time_s is not None and before is not None and picture.time > time_s:
                     frames.append(before.to_ndarray(format="rgb24"))
-                    time_s = next(wanted, None)
+                    time_s = next(next_times_s, None)
                 if time_s is None:
                     break
                 before = picture
         while time_s is not None:
             frames.append(before.to_ndarray(format="rgb24"))
-            time_s = next(wanted, None)
+            time_s = next(next_times_s, None)
         return np.stack(frames)
 
     return work

@@ -56,17 +56,17 @@ def draw_target(encoded: Encoded, tokenizer: Any, rng: np.random.Generator) -> T
     stamp_ids = [tuple(plain_ids(tokenizer, stamp)) for stamp in encoded.video.stamps]
 
     # draw the edges: each behind the one before
-    drawn: list[int] = []
+    edges: list[int] = []
     spreads = []
     for masses in all_masses:
         behind = masses.copy()
-        behind[: drawn[-1] + 1 if drawn else 0] = 0.0
+        behind[: edges[-1] + 1 if edges else 0] = 0.0
         behind /= behind.sum()
         spreads.append(behind)
-        drawn.append(int(rng.choice(len(behind), p=behind)))
+        edges.append(int(rng.choice(len(behind), p=behind)))
 
     # write the answer; a trace may stand before it
-    pairs = list(zip(drawn[::2], drawn[1::2], strict=True))
+    pairs = list(zip(edges[::2], edges[1::2], strict=True))
     pieces = answer_pieces(pairs, encoded.video.stamps)
     hard_ids = answer_ids(tokenizer, answer_pieces(encoded.pairs, encoded.video.stamps))
     trace = encoded.answer_ids[: len(encoded.answer_ids) - len(hard_ids)]
@@ -74,7 +74,7 @@ def draw_target(encoded: Encoded, tokenizer: Any, rng: np.random.Generator) -> T
     for number, piece in enumerate(pieces):
         is_stamp = number % 3 == 2  # FROM, space, start, TO, space, end, ...
         if is_stamp:
-            for depth, share in enumerate(next_token_shares(spreads[edge], stamp_ids, drawn[edge])):
+            for depth, share in enumerate(next_token_shares(spreads[edge], stamp_ids, edges[edge])):
                 if len(share) > 1:
                     shares[len(ids) + depth] = share
             edge += 1
@@ -110,9 +110,9 @@ def token_losses(logits: Tensor, labels: Tensor, soft: SoftEntries) -> Tensor:
     if len(soft.rows) == 0:
         return losses
     # share x (logsumexp - logit), summed, is (logsumexp - drawn logit) plus share x (drawn logit - logit), summed
-    drawn = logits[soft.rows, soft.columns, labels[soft.rows, soft.columns]].float()
+    label_logits = logits[soft.rows, soft.columns, labels[soft.rows, soft.columns]].float()
     right = logits[soft.rows, soft.columns, soft.tokens].float()
-    return losses.index_put((soft.rows, soft.columns), soft.shares * (drawn - right), accumulate=True)
+    return losses.index_put((soft.rows, soft.columns), soft.shares * (label_logits - right), accumulate=True)
 
 
 def is_right(predictions: Tensor, labels: Tensor, soft: SoftEntries) -> Tensor:
