@@ -160,6 +160,23 @@ def test_another_clip_stops_a_running_question(
     assert len(running.app.state.grounding.contexts) == 0
 
 
+def test_a_run_that_another_clip_replaced_says_nothing_at_its_end(
+    page: Any, serve: Callable[..., RunningApp], clip: Path
+) -> None:
+    running = serve()
+    running.engine.ranking_gate.clear()
+    visit(page, running)
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("Other windows are being ranked", timeout=SLOW_MS)
+    page.locator("#ground-clip").get_by_label("Clear").click()
+    expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
+    assert cancelled_within(page, running, seconds=15) == 1
+    page.wait_for_timeout(500)  # whatever its end changes is on the page by then
+    expect(status(page)).to_contain_text("Choose a clip")
+    expect(page.locator("#ground-result")).not_to_contain_text("Visual tokens")
+
+
 def test_the_second_in_the_queue_sees_its_place(
     page: Any, serve: Callable[..., RunningApp], clip: Path, other_clip: Path
 ) -> None:
