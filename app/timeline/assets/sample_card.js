@@ -7,7 +7,8 @@ import { annotateApi, Failure, pause } from "./server.js";
 const POLL_MS = 500;
 const DESCRIPTION =
   "A dozen short made clips with questions about them. Some rows are right, some are wrong on purpose: a hole in a moment, " +
-  "a late end, a dropped moment. Correct them, review them, export them.";
+  "a late end, a dropped moment. Correct them, review them, export them. A made-up colleague has answered more rows, about " +
+  "coins and tents, which the model does not know: train it on them.";
 const FOR_OTHERS = "A researcher or an administrator imports rows on the Data page, or makes the sample project here.";
 
 export class SampleCard {

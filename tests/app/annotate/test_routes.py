@@ -13,9 +13,11 @@ from annotations import tables
 from annotations.importing import import_file
 from annotations.projects import ProjectPlan
 from annotations.proposers import ANY
+from annotations.queue import QueueFilter
 from annotations.records import Edit, Prediction, ProposedMoment
 from annotations.snapshot import take_snapshot
 from app.annotate.proposals import WORTH_AGE
+from app.annotate.sample_project import COLLEAGUE, WORDS
 from app.annotate.service import AnnotationService
 from app.auth.users import GRANTS, Role, User
 from tempo_core.errors import InputError
@@ -564,7 +566,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         standing = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
         assert standing == {"state": "present", "dataset": "sample", "fraction": 1.0, "message": None}
         assert bench.store.proposers("sample") == {ANY}
-        rows = bench.store.queue()
+        rows = bench.store.queue(QueueFilter(unseen_by=COLLEAGUE))
         kinds = {reason.reason for each in rows for reason in each.reasons}
         wanted = {
             "one-clip-hole",
@@ -581,8 +583,15 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         snapshot = take_snapshot(bench.store, bench.home.snapshots, actor="test")
         examples = read_examples(snapshot.folder)
         taught = [example for example in examples.training if example.source == "correction"]
-        assert len(examples.training) == 13, "the sample's rows are of the split that teaches"
-        assert [(m.start_s, m.end_s) for example in taught for m in example.moments] == [(0.0, 2.0)]
+        questions = [len(clip["questions"]) for clip in WORDS["training"][:12]]
+        assert len(examples.training) == 13 + sum(questions), (
+            "the sample's rows are of the split that teaches"
+        )
+        held_out = {example.video.stem for example in examples.held_out}
+        assert held_out == {f"word-{number}" for number in range(13, 25)}
+        own = [example for example in taught if not example.video.stem.startswith("word-")]
+        assert [(m.start_s, m.end_s) for example in own for m in example.moments] == [(0.0, 2.0)]
+        assert len(taught) == 1 + sum(questions), "the colleague's answers teach, too"
         assert bench.post("/next", {"op_id": "m"}, who=who).json()["item"]["edit"]["dataset"] == "sample"
         assert bench.post("/sample/remove", {}, who=who).json()["state"] == "absent"
         assert bench.store.queue() == []
