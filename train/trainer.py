@@ -9,18 +9,19 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tempo_core.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, find_adapter
 from tempo_core.defaults import FILE_NAME
-from tempo_core.errors import InputError
+from tempo_core.errors import Cancelled, InputError
 from tempo_core.files import sync_all, write_whole
 from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
@@ -42,6 +43,9 @@ from train.data.examples import Example, require_training
 
 OnProgress = Callable[[dict[str, Any]], None]
 """Called with each line of the curves."""
+OnBatch = Callable[[dict[str, Any]], None]
+"""Called after each batch within a step, with the curve's line as it would be now: `step` counts whole steps, and
+`batch` of `batches` are done since."""
 PREFETCHED_ITEMS = 2
 VISION_CACHE_BYTES = 256 * 2**20
 
@@ -88,7 +92,12 @@ def open_stage(
 
 
 class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]]):
-    """Items that a thread makes ahead of their turn. `make(idx)` gives the same item whenever it is called."""
+    """Items that a thread makes ahead of their turn. `make(idx)` gives the same item whenever it is called.
+
+    Raises Cancelled instead of giving an item once `cancel` is set.
+    """
+
+    cancel: threading.Event | None = None
 
     def __init__(self, length: int, make: Callable[[int], dict[str, Any]]) -> None:
         self._length, self._make = length, make
@@ -99,6 +108,8 @@ class PrefetchedDataset(torch.utils.data.Dataset[dict[str, Any]]):
         return self._length
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled("Stopped before the next batch.")
         for ahead in range(idx, min(idx + 1 + PREFETCHED_ITEMS, self._length)):
             if ahead not in self._futures:
                 self._futures[ahead] = self._pool.submit(self._make, ahead)
@@ -134,10 +145,37 @@ class VisionCache:
         return self._tokens[video.sha256].to(base.device)
 
 
-def encode_video(model: Any, video: EncodedVideo) -> Tensor:
-    """The video's vision tokens [n, D], frames of equal size together."""
+def encode_video(model: Any, video: EncodedVideo, *, cancel: threading.Event | None = None) -> Tensor:
+    """The video's vision tokens [n, D], frames of equal size together. Raises Cancelled between batches of frames."""
     frames: Any = list(video.frames)
-    return encode_frames(unwrapped(model), frames, video.allocation.sizes_px, video.normaliser)
+    sizes_px = video.allocation.sizes_px
+    return encode_frames(unwrapped(model), frames, sizes_px, video.normaliser, cancel=cancel)
+
+
+@contextmanager
+def stop_between_layers(model: Any, cancel: threading.Event) -> Iterator[None]:
+    """Within the block the model raises Cancelled before its next layer, forward or backward, once `cancel` is set.
+
+    Numbers stay as they are. With gradients, what a pass added to them before it stopped must be thrown away.
+    """
+
+    def check(*_: Any) -> None:
+        if cancel.is_set():
+            raise Cancelled("Stopped between two layers.")
+
+    def check_backward(layer: nn.Module, inputs: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.requires_grad:
+            hidden.register_hook(check)
+
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    handles = [layer.register_forward_pre_hook(check) for stack in stacks for layer in stack]
+    handles += [layer.register_forward_hook(check_backward) for stack in stacks for layer in stack]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def unwrapped(model: Any) -> Any:
@@ -164,6 +202,7 @@ class StageTrainer(Trainer):
         steps: int,
         gradient_accumulation_steps: int,
         lr_scheduler_type: str,
+        cancel: threading.Event | None = None,
     ) -> None:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
@@ -202,6 +241,7 @@ class StageTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.config, self.dataset, self.out_dir = config, dataset, out_dir
         self.vision = VisionCache(frozen=not config.train_vision)
+        self.cancel = cancel
         self.counts: dict[str, float] = {}
 
     def count(self, **amounts: float) -> None:
@@ -213,19 +253,56 @@ class StageTrainer(Trainer):
         """The numbers since the last call, for a line of the curves (None: no line). Every process calls it."""
         raise NotImplementedError
 
+    def means_so_far(self) -> dict[str, float] | None:
+        """What `take_means` would give now; it stays to be taken. Every process calls it."""
+        counts = dict(self.counts)
+        means = self.take_means()
+        self.counts = counts
+        return means
+
+    def can_resume_at(self, step: int) -> bool:
+        """Whether a state saved after so many steps leads to the same end."""
+        return True
+
     def run(self) -> Any:
-        """Train to the end, from the folder's last whole state or from the beginning; the model."""
+        """Train to the end, from the folder's last whole state or from the beginning; the model.
+
+        Raises Cancelled, on one device in the middle of a step: the state of the last whole step is saved then.
+        """
         state = last_state(self.out_dir)
         if state is not None and self.config.method == "full":
             # transformers 5.23 saves Qwen2-VL under its published names; Trainer, not strict, then finds none of them
             load_trained(self.model, state).train()
+        # several devices wait for each other's gradients, so that they only stop together, between steps
+        cancel = self.cancel if self.accelerator.num_processes == 1 else None
+        self.dataset.cancel = cancel
+        stop_early = nullcontext() if cancel is None else stop_between_layers(self.model, cancel)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), stop_early:
                 warnings.filterwarnings("ignore", message=".*pin_memory.*")
                 self.train(resume_from_checkpoint=None if state is None else str(state))
+        except Cancelled:
+            step = self._save_last_step()
+            raise Cancelled(
+                f"Stopped at step {step} of {self.args.max_steps}; it can go on from there."
+            ) from None
         finally:
             self.dataset.close()
         return self.accelerator.unwrap_model(self.model)
+
+    def _save_last_step(self) -> int:
+        """Save the state after the last whole step, where a run may go on from it; the step to go on from.
+
+        In the middle of a step the weights and the optimizer are still those of the step before.
+        """
+        step = self.state.global_step
+        state = last_state(self.out_dir)
+        last_step = 0 if state is None else int(state.name.rpartition("-")[2])
+        if step <= last_step or not self.can_resume_at(step):
+            return last_step
+        self._save_checkpoint(self.model_wrapped, trial=None)
+        self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+        return step
 
     def finish(self, model: Any, tokenizer: Any, *, steps: int) -> Any:
         """Save the result and mark the run as ended; the model in eval mode."""
@@ -240,17 +317,15 @@ class StageTrainer(Trainer):
 class RunCallback(TrainerCallback):
     """Writes the curves, marks whole states, and stops when it is asked to."""
 
-    def __init__(
-        self, trainer: StageTrainer, on_progress: OnProgress, cancel: threading.Event | None
-    ) -> None:
+    def __init__(self, trainer: StageTrainer, on_progress: OnProgress, on_batch: OnBatch | None) -> None:
         self.trainer, self.config = trainer, trainer.config
         self.curves = trainer.out_dir / "curves.jsonl"
-        self._on_progress, self._cancel = on_progress, cancel
+        self._on_progress, self._on_batch, self._batch = on_progress, on_batch, 0
         self._earlier_s, self._started_s = 0.0, time.monotonic()
 
     @property
     def cancelled(self) -> bool:
-        return self._cancel is not None and self._cancel.is_set()
+        return self.trainer.cancel is not None and self.trainer.cancel.is_set()
 
     def should_stop(self, step: int) -> bool:
         """Whether to save a state after this step and stop."""
@@ -263,10 +338,31 @@ class RunCallback(TrainerCallback):
             write_lines(self.curves, lines)
             self._earlier_s = float(lines[-1]["seconds"]) if lines else 0.0
         self._started_s = time.monotonic()
+        self._report_batch(args, state)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._batch += 1
+        self._report_batch(args, state)
+
+    def _report_batch(self, args: Any, state: Any) -> None:
+        if self._on_batch is not None:
+            self._on_batch(
+                {
+                    "stage": self.trainer.stage,
+                    "step": state.global_step,
+                    "steps": args.max_steps,
+                    "batch": self._batch,
+                    "batches": args.gradient_accumulation_steps,
+                    **(self.trainer.means_so_far() or {}),
+                }
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step, steps = state.global_step, args.max_steps
-        if step % self.config.logging_steps == 0 or step == steps:
+        self._batch = 0
+        self._report_batch(args, state)
+        # the first step is a point, too: whoever waits sees that it learns
+        if step % self.config.logging_steps == 0 or step in (1, steps):
             means = self.trainer.take_means()
             if state.is_world_process_zero and means is not None:
                 line = {

@@ -4,6 +4,7 @@ import functools
 import gc
 import hashlib
 import importlib
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
@@ -112,6 +113,24 @@ def frames_read_once() -> Iterator[None]:
         for module in ("train.data.encoding", "train.refresh.promotion"):
             patch.setattr(f"{module}.sample_for", sample_once)
         yield
+
+
+def cancel_in_layer(model: Any, cancel: threading.Event, *, at: int, backward: bool = False) -> list[int]:
+    """The passes through a model's first layer so far, of which the one numbered `at` sets `cancel` (on the way back
+    with `backward`)."""
+    from train.trainer import unwrapped
+
+    passes = list[int]()
+
+    def count(layer: Any, inputs: Any, output: Any) -> None:
+        passes.append(len(passes) + 1)
+        if len(passes) == at and not backward:
+            cancel.set()
+        if len(passes) == at and backward:
+            output.register_hook(lambda gradient: cancel.set())
+
+    unwrapped(model).model.language_model.layers[0].register_forward_hook(count)
+    return passes
 
 
 def example_of(number: int = 0, *, query: str = "a red circle appears", moments: Any = ()) -> Example:

@@ -128,7 +128,7 @@ class Encoder:
 
     `sample` gives an example's frames (None: from its file, as the checkpoint samples). Encoded videos are kept
     up to `cache_bytes`, the least recently used leave first. `thinking` puts an example's trace before its answer.
-    Safe to share between threads.
+    Once `cancel` is set, reading a file raises Cancelled. Safe to share between threads.
     """
 
     def __init__(
@@ -142,11 +142,12 @@ class Encoder:
         allocator: str = "saa",
         thinking: bool = False,
         cache_bytes: int = 512 * 2**20,
+        cancel: threading.Event | None = None,
     ) -> None:
         self.tokenizer, self.defaults = tokenizer, defaults
         self.normaliser = normaliser or Normaliser()
         self.token_budget, self.allocator, self.thinking = token_budget, allocator, thinking
-        self._sample = sample or (lambda example: sample_for(defaults, example.video))
+        self._sample = sample or (lambda example: sample_for(defaults, example.video, cancel=cancel))
         self._cache_bytes = cache_bytes
         self._videos: OrderedDict[object, EncodedVideo] = OrderedDict()
         self._lock = threading.Lock()

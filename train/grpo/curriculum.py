@@ -22,7 +22,7 @@ from train.data.encoding import Encoder
 from train.data.examples import Example, require_training
 from train.grpo.difficulty import EVERY_EPOCH, measure, plateaued, sampling_weights
 from train.grpo.trainer import run_pir_grpo
-from train.trainer import OnProgress, result_folder, weights_digest
+from train.trainer import OnBatch, OnProgress, result_folder, weights_digest
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def run_curriculum(
     out_dir: Path,
     *,
     on_progress: OnProgress = lambda line: None,
+    on_batch: OnBatch | None = None,
     cache: Path | None = None,
     on_measured: OnMeasured = lambda completed, total: None,
     cancel: threading.Event | None = None,
@@ -49,7 +50,16 @@ def run_curriculum(
     `out_dir`/adapter (or /checkpoint) as well, and `out_dir`/curves.jsonl has the lines of all.
     """
     if config.difficulty is None or not examples:
-        return run_pir_grpo(model, encoder, examples, config, out_dir, on_progress=on_progress, cancel=cancel)
+        return run_pir_grpo(
+            model,
+            encoder,
+            examples,
+            config,
+            out_dir,
+            on_progress=on_progress,
+            on_batch=on_batch,
+            cancel=cancel,
+        )
     require_training(examples)
     configs = rounds(config, len(examples), devices=int(os.environ.get("WORLD_SIZE", "1")))
 
@@ -77,6 +87,12 @@ def run_curriculum(
 
     for number, round_config in enumerate(configs, start=1):
         folder = out_dir / f"round-{number}" if len(configs) > 1 else out_dir
+        earlier_lines = curves_of(number - 1)
+        earlier_steps = earlier_lines[-1]["step"] if earlier_lines else 0
+
+        def on_round_batch(line: dict[str, Any], earlier_steps: int = earlier_steps) -> None:
+            if on_batch is not None:
+                on_batch({**line, "step": line["step"] + earlier_steps, "steps": config.steps})
 
         # measure, and turn how hard the rows are into weights
         with PartialState().main_process_first():  # the others find the file
@@ -107,8 +123,9 @@ def run_curriculum(
             round_config,
             folder,
             weights=weights,
-            earlier_lines=curves_of(number - 1),
+            earlier_lines=earlier_lines,
             on_progress=on_line if len(configs) > 1 else on_progress,
+            on_batch=None if on_batch is None else on_round_batch,
             cancel=cancel,
         )
         PartialState().wait_for_everyone()  # the first process writes the lines

@@ -72,7 +72,7 @@ def measure(
         if example.row_id not in measured:
             encoded = encoder.encode(example)
             with torch.no_grad():
-                visual_tokens = encode_video(model, encoded.video)
+                visual_tokens = encode_video(model, encoded.video, cancel=cancel)
             rollouts = sample_group(
                 prefill(model, encoded, visual_tokens, cancel=cancel),
                 encoded,

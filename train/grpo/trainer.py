@@ -36,6 +36,7 @@ from train.grpo.losses import advantages, group_loss, has_spread
 from train.grpo.rewards import reward
 from train.grpo.rollouts import distinct, prefill, refusal_rollout, sample_group
 from train.trainer import (
+    OnBatch,
     OnProgress,
     PrefetchedDataset,
     RunCallback,
@@ -80,21 +81,22 @@ def run_pir_grpo(
     weights: Sequence[float] | None = None,
     earlier_lines: Sequence[dict[str, Any]] = (),
     on_progress: OnProgress = lambda line: None,
+    on_batch: OnBatch | None = None,
     cancel: threading.Event | None = None,
 ) -> Any:
     """Train `model` (see `adapt`) and return it; its weights are then in `out_dir`/adapter or `out_dir`/checkpoint.
 
     `weights` draw rows by difficulty (`grpo.difficulty`). `earlier_lines` are the curves of rounds before, where a
     plateau may have begun. Goes on where a killed or cancelled run stopped; one that has ended is loaded.
-    `on_progress` is called with each line of the curves. Raises InputError without rows or with rows of val or test,
-    Cancelled after saving the state.
+    `on_progress` is called with each line of the curves, `on_batch` after each group. Raises InputError without rows or
+    with rows of val or test, Cancelled after saving the state.
     """
     row_weights = None if weights is None else [float(weight) for weight in weights]
     if open_stage("pir-grpo", model, examples, config, out_dir, weights=row_weights):
         return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
-        trainer = PirGrpoTrainer(model, encoder, examples, config, out_dir, weights=weights)
-        callback = PirGrpoCallback(trainer, on_progress, cancel)
+        trainer = PirGrpoTrainer(model, encoder, examples, config, out_dir, weights=weights, cancel=cancel)
+        callback = PirGrpoCallback(trainer, on_progress, on_batch)
         callback.earlier_lines = list(earlier_lines)
         trainer.add_callback(callback)
 
@@ -148,6 +150,7 @@ class PirGrpoTrainer(StageTrainer):
         out_dir: Path,
         *,
         weights: Sequence[float] | None = None,
+        cancel: threading.Event | None = None,
     ) -> None:
         attention = unwrapped(model).config.get_text_config()._attn_implementation
         if attention != "sdpa":
@@ -163,6 +166,7 @@ class PirGrpoTrainer(StageTrainer):
             steps=config.steps,
             gradient_accumulation_steps=config.groups,
             lr_scheduler_type=SCHEDULERS[config.lr_scheduler_type],
+            cancel=cancel,
         )
         self.tokenizer = encoder.tokenizer
         self._groups: dict[int, Group] = {}
@@ -301,6 +305,13 @@ class PirGrpoTrainer(StageTrainer):
         visual_tokens = self.vision.encode(unwrapped(model), group.encoded.video)
         return group_logprobs(model, group.row, visual_tokens, temperature=self.config.temperature)
 
+    def can_resume_at(self, step: int) -> bool:
+        """Only between blocks of iterations on the same rollouts, and, where a plateau may end the run, only where a
+        line was written: it is seen in the curves."""
+        config = self.config
+        looks_for_plateau = config.patience is not None
+        return step % config.num_iterations == 0 and not (looks_for_plateau and step % config.logging_steps)
+
     def take_means(self) -> dict[str, float]:
         """Means over all processes; one over nothing is left out."""
         counts, self.counts = self.counts, {}
@@ -329,13 +340,10 @@ class PirGrpoCallback(RunCallback):
 
     def should_stop(self, step: int) -> bool:
         """Whether any process was told to stop or sees a plateau; all of them learn it together."""
-        config = self.config
-        # a plateau is seen in the curves, so that a run which looks for one stops only where a line was written
-        looks_for_plateau = config.patience is not None
-        if step % config.num_iterations or (looks_for_plateau and step % config.logging_steps):
+        if not self.trainer.can_resume_at(step):
             return False
         stops = self.cancelled
-        if looks_for_plateau and self.trainer.is_world_process_zero():
+        if self.config.patience is not None and self.trainer.is_world_process_zero():
             stops = stops or self.has_plateaued(up_to_step=step)
         flag = torch.tensor(float(stops), device=self.trainer.args.device)
         return bool(self.trainer.accelerator.reduce(flag, "sum") > 0)

@@ -27,6 +27,7 @@ from train.data.examples import Example
 from train.sft.packing import make_batch, mask_of, plan_batches
 from train.sft.targets import IGNORED, SoftEntries, is_right, token_losses
 from train.trainer import (
+    OnBatch,
     OnProgress,
     PrefetchedDataset,
     RunCallback,
@@ -49,12 +50,14 @@ def run_sft(
     out_dir: Path,
     *,
     on_progress: OnProgress = lambda line: None,
+    on_batch: OnBatch | None = None,
     cancel: threading.Event | None = None,
 ) -> Any:
     """Train `model` (see `adapt`) and return it; its weights are then in `out_dir`/adapter or `out_dir`/checkpoint.
 
     Goes on where a killed or cancelled run stopped; one that has ended is loaded. `on_progress` is called with each
-    line of the curves. Raises InputError without rows or with rows of val or test, Cancelled after saving the state.
+    line of the curves, `on_batch` within a step, too. Raises InputError without rows or with rows of val or test,
+    Cancelled after saving the state.
     """
     if open_stage("sft", model, examples, config, out_dir):
         return load_trained(model, result_folder(out_dir, config))
@@ -76,8 +79,9 @@ def run_sft(
             steps=steps,
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             lr_scheduler_type="cosine",
+            cancel=cancel,
         )
-        trainer.add_callback(RunCallback(trainer, on_progress, cancel))
+        trainer.add_callback(RunCallback(trainer, on_progress, on_batch))
         model = trainer.run()
 
         step = trainer.state.global_step

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tempo_core.errors import Cancelled, InputError
-from tests.train.conftest import example_of, sampled
+from tests.train.conftest import cancel_in_layer, example_of, sampled
 from tests.train.grpo.plain import plain_logprobs
 from train.checkpoints import read_lines
 from train.config import PirGrpoConfig
@@ -137,7 +137,7 @@ def test_it_learns_what_is_rewarded(engine: Any, tmp_path: Path) -> None:
     lines = read_lines(tmp_path / "curves.jsonl")
     assert lines[-1]["reward"] > lines[0]["reward"] + 0.15
     assert {"tiou", "refusal", "over_refusal", "length", "spread", "live", "learning_rate"} <= set(lines[-1])
-    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
+    assert [line["step"] for line in lines] == [1, 5, 10, 15, 20, 25, 30]
 
 
 @pytest.mark.parametrize(
@@ -256,11 +256,49 @@ def test_a_killed_run_ends_as_one_that_was_not(
 def test_a_run_can_be_stopped_and_goes_on(engine: Any, tmp_path: Path) -> None:
     config = config_of(steps=6, num_iterations=2, save_steps=2)
     cancel = threading.Event()
+
+    def stop(line: dict[str, Any]) -> None:
+        if line["step"] == 2:
+            cancel.set()
+
     with pytest.raises(Cancelled, match="step 2 of 6"):
-        trained(engine, config, tmp_path / "a", on_progress=lambda line: cancel.set(), cancel=cancel)
+        trained(engine, config, tmp_path / "a", on_progress=stop, cancel=cancel)
     stopped = learned(trained(engine, config, tmp_path / "a"))
     whole = learned(trained(engine, config, tmp_path / "b"))
     assert all(torch.equal(stopped[name], value) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("num_iterations", [1, 2])
+def test_a_run_stops_while_it_samples_and_ends_with_the_same_weights(
+    engine: Any, tmp_path: Path, num_iterations: int
+) -> None:
+    """Between two tokens of a rollout; within a block of iterations it goes on from the block's beginning."""
+    config = config_of(num_iterations=num_iterations, method="lora")
+    encoder = Encoder.of(engine.loaded, sample=sampled)
+
+    def model_with_passes(cancel: threading.Event, at: int) -> tuple[Any, list[int]]:
+        model = model_of(engine, config)
+        return model, cancel_in_layer(model, cancel, at=at)
+
+    model, passes = model_with_passes(threading.Event(), 0)
+    passes_by_step = list[int]()
+    run_pir_grpo(
+        model,
+        encoder,
+        ROWS,
+        config,
+        tmp_path / "whole",
+        on_progress=lambda line: passes_by_step.append(len(passes)),
+    )
+    # the second pass of step 4 reads a token behind the first group's prompt, or is of the second iteration
+    cancel, at = threading.Event(), passes_by_step[2] + 2
+    stopped, passes = model_with_passes(cancel, at)
+    whole_steps = 3 if num_iterations == 1 else 2
+    with pytest.raises(Cancelled, match=f"Stopped at step {whole_steps} of 4"):
+        run_pir_grpo(stopped, encoder, ROWS, config, tmp_path / "stopped", cancel=cancel)
+    assert len(passes) == at
+    resumed = run_pir_grpo(model_of(engine, config), encoder, ROWS, config, tmp_path / "stopped")
+    assert all(torch.equal(learned(resumed)[name], value) for name, value in learned(model).items())
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

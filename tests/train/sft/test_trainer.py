@@ -14,7 +14,7 @@ from tempo_core.checkpoint import check_adapter, fingerprint
 from tempo_core.engine import load_engine
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_model
-from tests.train.conftest import example_of, sampled
+from tests.train.conftest import cancel_in_layer, example_of, sampled
 from tests.train.grpo.plain import pixel_inputs
 from train.checkpoints import last_state, read_lines
 from train.config import SftConfig
@@ -49,9 +49,9 @@ def train(
     loaded = load_model(checkpoint, four_bit=four_bit, device="cpu")
     defaults = replace(loaded.defaults, tokens_per_frame=2.0)
     encoder = Encoder(loaded.tokenizer, defaults, loaded.normaliser, sample=sampled)
-    parent = options.pop("parent", None)
-    rows = options.pop("rows", ROWS)
-    return run_sft(adapt(loaded.model, config, parent=parent), encoder, rows, config, out, **options)
+    model = adapt(loaded.model, config, parent=options.pop("parent", None))
+    options.pop("on_model", lambda model: None)(model)
+    return run_sft(model, encoder, options.pop("rows", ROWS), config, out, **options)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def whole(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_learns_and_writes_curves(whole: Path, checkpoint: Path) -> None:
     lines = read_lines(whole / "curves.jsonl")
-    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert [line["step"] for line in lines] == [1, 2, 4, 6]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert {"stage", "steps", "seconds", "exact", "length", "learning_rate"} <= lines[0].keys()
     base = fingerprint(checkpoint)
@@ -109,7 +109,34 @@ def test_a_stopped_run_ends_with_the_same_adapter(
         train(checkpoint, tmp_path, on_progress=kill)
     train(checkpoint, tmp_path)
     assert_same(weights(tmp_path), weights(whole))
-    assert [line["step"] for line in read_lines(tmp_path / "curves.jsonl")] == [2, 4, 6]
+    assert [line["step"] for line in read_lines(tmp_path / "curves.jsonl")] == [1, 2, 4, 6]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_run_stops_in_the_middle_of_a_step_and_ends_with_the_same_adapter(
+    whole: Path, checkpoint: Path, tmp_path: Path, backward: bool
+) -> None:
+    """Neither the batch nor the step is gone through to its end, and no whole step is lost."""
+    cancel, passes = threading.Event(), list[list[int]]()
+
+    def watch(model: Any) -> None:
+        passes.append(cancel_in_layer(model, cancel, at=4, backward=backward))
+
+    with pytest.raises(Cancelled, match="Stopped at step 3 of 6"):
+        train(checkpoint, tmp_path, on_model=watch, cancel=cancel)
+    assert passes == [[1, 2, 3, 4]]
+    train(checkpoint, tmp_path)
+    assert_same(weights(tmp_path), weights(whole))
+
+
+def test_every_batch_of_a_step_is_told(checkpoint: Path, tmp_path: Path) -> None:
+    config = replace(QUICK, steps=2, gradient_accumulation_steps=2, per_device_train_batch_size=1)
+    lines = list[dict[str, Any]]()
+    train(checkpoint, tmp_path, config, on_batch=lines.append)
+    places = [(line["step"], line["batch"]) for line in lines]
+    assert places == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
+    assert {(line["steps"], line["batches"]) for line in lines} == {(2, 2)}
+    assert lines[1]["loss"] > 0
 
 
 def test_a_stopped_run_of_every_weight_ends_with_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
