@@ -12,11 +12,12 @@ from annotations.proposers import may_propose, model_name, named_proposals
 from annotations.records import Plant, Prediction, Proposal, ProposedMoment, Query
 from annotations.source_worth import SourceWorth, source_worth
 from annotations.store import Store
-from app.ground.service import GroundingService
+from app.ground.service import DEFAULT_SETTINGS, GroundingService, context_key
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
 from tempo_core.errors import Cancelled, InputError
+from tempo_core.prompt import clean_query
 
 OWNER = "proposals"
 """Whose share of the model's queue is used."""
@@ -46,6 +47,8 @@ class Proposals:
         self._failures: dict[tuple[int, str | None], str] = {}
         self._worths: dict[tuple[str, str], tuple[int, SourceWorth]] = {}
         """By dataset and model name: how many answers there were, and the worth then."""
+        self._context_id = ""
+        """Of the clip that was looked at last; the model's queue looks at one at a time."""
 
     def newest(self, query: Query) -> Proposal | None:
         """The proposal to show, of a model that is named for the row's dataset: the present one's newest, else nothing
@@ -127,7 +130,20 @@ class Proposals:
         return ProposalState(state="computing", message="The model is looking.")
 
     def _propose(self, query: Query, clip: Clip, job: Job) -> Proposal:
-        answer, context = self.grounding.encode_and_ask(job, clip, query.row.query)
+        grounding, settings = self.grounding, DEFAULT_SETTINGS
+        engine = grounding.engines.get()
+        key = context_key(engine.model_id, clip, settings)
+        stored = grounding.contexts.find(OWNER, key)
+        if stored is None:
+            answer, context = grounding.encode_and_ask(job, clip, query.row.query, settings, engine=engine)
+            # One is enough for the rows of a clip, and leaves the room to people.
+            grounding.contexts.drop(OWNER, self._context_id)
+            self._context_id = grounding.contexts.add(OWNER, clip.id, key, context).id
+        else:
+            context = stored.context
+            answer = engine.ask(
+                context, clean_query(query.row.query), n_best=settings.n_best, cancel=job.cancel
+            )
         if not answer.is_understood:  # the model was changed after it was asked whether it knows the words
             raise InputError(answer.understood.sentence)
         return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))

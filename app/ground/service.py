@@ -275,7 +275,7 @@ class GroundingService:
         yield clip
         stored: StoredContext | None = None
         if engine is not None:
-            stored = self.contexts.find(user.id, _context_key(engine.model_id, clip, settings))
+            stored = self.contexts.find(user.id, context_key(engine.model_id, clip, settings))
 
         def answer(job: Job, on_answer: OnContextAnswer) -> tuple[Any, Any]:
             # The engine that was asked answers, also where another one is served by now.
@@ -341,7 +341,7 @@ class GroundingService:
             nonlocal stored
             if stored is None or context is not stored.context:
                 assert settings is not None, "only a question with settings makes a context"
-                key = _context_key(context.model_id, clip, settings)
+                key = context_key(context.model_id, clip, settings)
                 stored = self.contexts.add(user.id, clip.id, key, context)
             return Outcome(
                 clip=clip,
@@ -479,8 +479,8 @@ def _ask_together(engine: Callable[[], Any], jobs: Sequence[Job]) -> list[Any]:
     ]
 
 
-def _context_key(model_id: str, clip: Clip, settings: Settings) -> Hashable:
-    """Another adapter's context is of no use."""
+def context_key(model_id: str, clip: Clip, settings: Settings) -> Hashable:
+    """What a context is found again by; another adapter's is of no use."""
     return model_id, clip.id, settings.token_budget, settings.allocator, settings.step_s
 
 

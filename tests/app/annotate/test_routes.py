@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,22 @@ def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) ->
     assert found["frames"]["times_s"] == [0.5 * k for k in range(8)]
     assert bench.store.proposals(1)[0].prediction.model_id == "fake-engine"
     assert len(bench.engine.encoded) == 1
+
+
+def test_rows_of_one_clip_are_proposed_for_from_one_reading_of_it(bench: Bench) -> None:
+    who = f"{annotator_with('model-first')}/annotator"
+    rows = [row(31, "first", "a bird sings"), row(32, "first", "a purple bird")]
+    bench.store.import_rows(rows, dataset="birds", op_id="birds")
+    bench.store.save_proposer("birds", "fake-engine", op_id="named", actor="test")
+    refusals = []
+    for qid in (31, 32):
+        query_id = bench.store.find("birds", qid).id
+        bench.ready(query_id, who=who)
+        (proposal,) = until(partial(bench.store.proposals, query_id), bool)
+        refusals.append(proposal.prediction.refused)
+    assert refusals == [False, True]
+    assert len(bench.engine.encoded) == 1
+    assert len(bench.service.proposals.grounding.contexts) == 1, "the room is left to people"
 
 
 def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Bench) -> None:
