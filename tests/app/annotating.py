@@ -50,7 +50,7 @@ class HeaderUsers(Authenticator):
 
     __slots__ = ()
 
-    def resolve(self, request: Any) -> User | None:
+    def resolve(self, request: Any, *, counts_as_use: bool = True) -> User | None:
         name, _, role = request.headers.get("x-user", "").partition("/")
         return User(id=name, name=name, roles=GRANTS[Role(role)]) if name else None
 
