@@ -3,10 +3,10 @@
     answers = ask_batch(engine, contexts, "a red circle appears")    # one question to several clips
     answers = engine.ask_many(context, ["a red circle", "a dog"])    # several questions to one clip
 
-An answer is written by a generator (`Engine.answer_steps`) that yields the token sequences whose logits it needs. What
-all of them need next is one pass: every encoded clip is a row, and whatever was fed behind it is a tree of tokens. A
+An answer is written by a generator (`Engine._answer`) that waits for one `Decoding` after the other. What the decodings
+of all answers need next is one pass: every encoded clip is a row, and whatever was fed behind it is a tree of tokens. A
 mask shows each token the clip and its own ancestors, so that questions and beams never copy the clip's keys and values,
-and what two of them share is fed once. The plain twin is `answer_by_itself`, one question and one search at a time.
+and what two of them share is fed once. The plain twin is `answer_by_itself`, one question and one decoding at a time.
 Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to a row, W width, V vocabulary.
 """
 
@@ -17,63 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers.cache_utils import DynamicLayer
 
-from tempo_core.chunks import ChunkedContext
-from tempo_core.decoding import Scorer, share_cache
-from tempo_core.families import family_of
+from tempo_core.decoding import Decoding, Scorer, share_cache
 
 if TYPE_CHECKING:
     from tempo_core.context import VideoContext
     from tempo_core.engine import Answer, Engine
 
-NewScorer = Callable[[], Scorer]
+AnswerSteps = Generator[tuple[Decoding, Sequence[Decoding]], Any, "Answer"]
+"""Yields (the decoding that it waits for, all that it has begun), is sent the first one's result, and ends in the
+answer."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogitsRequest:
-    """What one search of an answer needs next: logits after each of several token sequences behind the clip."""
-
-    search: str
-    """Its name. Its requests follow each other as the calls of one Scorer do."""
-    stem: tuple[int, ...]
-    """Token ids that all of its sequences begin with."""
-    prefixes: Sequence[Sequence[int]]
-    """Token ids behind the stem."""
-    parents: Sequence[int] = (0,)
-
-
-AnswerSteps = Generator[list[LogitsRequest], list[torch.Tensor], "Answer"]
-"""Yields requests, is sent logits float32[B, V] for each, and ends in the answer."""
-
-
-def answer_by_itself(steps: AnswerSteps, scorers_behind: Callable[[Sequence[int]], NewScorer]) -> "Answer":
-    """Write one answer, with a scorer for each of its searches; `scorers_behind(ids)` makes what makes them behind the
-    clip and these ids."""
-    new_scorers: dict[tuple[int, ...], NewScorer] = {}
-    scorers: dict[str, Scorer] = {}
+def answer_by_itself(steps: AnswerSteps, scorer_behind: Callable[[Sequence[int]], Scorer]) -> "Answer":
+    """Write one answer, each decoding with a scorer of its own; `scorer_behind(stem)` makes it."""
+    result = None
     try:
-        requests = next(steps)
         while True:
-            results = []
-            for request in requests:
-                if request.search not in scorers:
-                    if request.stem not in new_scorers:
-                        new_scorers[request.stem] = scorers_behind(request.stem)
-                    scorers[request.search] = new_scorers[request.stem]()
-                results.append(scorers[request.search](request.prefixes, request.parents))
-            requests = steps.send(results)
+            decoding, _ = steps.send(result)
+            result = decoding.result if decoding.is_over else decoding.run(scorer_behind(decoding.stem))
     except StopIteration as stop:
         return stop.value
-
-
-def can_batch(engine: "Engine", contexts: Sequence["VideoContext"]) -> bool:
-    """Whether these clips can share a pass: the family takes masks, and each clip is in one piece."""
-    return family_of(engine.loaded.model).packs_rows and all(
-        not isinstance(context, ChunkedContext)
-        and all(type(layer) is DynamicLayer for layer in context.cache.layers)
-        for context in contexts
-    )
 
 
 def ask_batch(
@@ -95,7 +59,7 @@ def ask_batch(
 
 @torch.inference_mode()
 def answer_together(
-    model: Any, contexts: Sequence["VideoContext"], answers: Sequence[AnswerSteps]
+    engine: "Engine", contexts: Sequence["VideoContext"], answers: Sequence[AnswerSteps]
 ) -> list["Answer | Exception"]:
     """Write the answers about these clips side by side; a clip may stand for several.
 
@@ -103,35 +67,45 @@ def answer_together(
     """
     rows = {id(context): Row(context) for context in contexts}
     results: dict[int, Answer | Exception] = {}
-    requests: dict[int, list[LogitsRequest]] = {}
+    awaited: dict[int, Decoding | None] = dict.fromkeys(range(len(answers)))
+    decodings: dict[int, Sequence[Decoding]] = dict.fromkeys(range(len(answers)), ())
+    logits: dict[int, torch.Tensor] = {}
+    """By the id of a decoding, from the last pass."""
+    while True:
+        # Decodings go on with their logits; then each answer, until it waits for a decoding that is not over.
+        for number in list(decodings):
+            try:
+                for decoding in decodings[number]:
+                    if not decoding.is_over:
+                        decoding.send(logits[id(decoding)])
+                while (last := awaited[number]) is None or last.is_over:
+                    result = None if last is None else last.result
+                    awaited[number], decodings[number] = answers[number].send(result)
+            except StopIteration as stop:
+                results[number] = stop.value
+            except Exception as error:  # whoever asked gets it
+                results[number] = error
+            if number in results:
+                del decodings[number]
+        if not decodings:
+            return [results[number] for number in range(len(answers))]
 
-    def advance(number: int, step: Callable[[], list[LogitsRequest]]) -> None:
-        try:
-            requests[number] = step()
-        except StopIteration as stop:
-            results[number] = stop.value
-        except Exception as error:  # whoever asked gets it
-            results[number] = error
-
-    for number, steps in enumerate(answers):
-        advance(number, steps.__next__)
-    while requests:
+        # One pass over the tokens that are new, then the logits of every token that is asked about.
         nodes = {
-            number: [
-                [rows[id(contexts[number])].node([*request.stem, *prefix]) for prefix in request.prefixes]
-                for request in answer_requests
+            id(decoding): [
+                rows[id(contexts[number])].node([*decoding.stem, *prefix]) for prefix in decoding.prefixes
             ]
-            for number, answer_requests in requests.items()
+            for number in decodings
+            for decoding in decodings[number]
         }
-        feed_rows(model, [row for row in rows.values() if row.unfed])
-        distinct = {id(node): node for groups in nodes.values() for group in groups for node in group}
+        unfed = [row for row in rows.values() if row.unfed]
+        if unfed:
+            feed_rows(engine, unfed)
+        distinct = {id(node): node for group in nodes.values() for node in group}
         places = {key: place for place, key in enumerate(distinct)}
-        logits = model.lm_head(torch.stack([node.hidden for node in distinct.values()])).float()
-        requests = {}
-        for number, groups in nodes.items():
-            values = [logits[[places[id(node)] for node in group]] for group in groups]
-            advance(number, lambda: answers[number].send(values))  # noqa: B023  # called at once
-    return [results[number] for number in range(len(answers))]
+        hidden = torch.stack([node.hidden for node in distinct.values()])
+        all_logits = engine.loaded.model.lm_head(hidden).float()
+        logits = {key: all_logits[[places[id(node)] for node in group]] for key, group in nodes.items()}
 
 
 @dataclass(slots=True, eq=False)
@@ -157,11 +131,12 @@ class Row:
         self.roots: dict[int, Node] = {}
         self.unfed: list[Node] = []
         """Parents before their children."""
-        self.pieces = [[(layer.keys[0], layer.values[0])] for layer in context.cache.layers]
-        """By layer, keys and values [heads, columns, D] that follow each other; the first are the clip's own."""
-        self.length = context.cache.get_seq_length()
-        """Columns."""
-        self.clip_length = self.length
+        self.keys = [layer.keys[0] for layer in context.cache.layers]
+        """By layer, [heads, columns, D]: the clip's, then those of the tokens behind it as they were fed."""
+        self.values = [layer.values[0] for layer in context.cache.layers]
+        """Likewise."""
+        self.clip_length = self.length = context.cache.get_seq_length()
+        """Columns of the clip, and of all."""
 
     def node(self, ids: Sequence[int]) -> Node:
         """The last of these tokens behind the clip; those that are new wait to be fed."""
@@ -175,19 +150,10 @@ class Row:
         assert parent is not None, "a question has tokens"
         return parent
 
-    def keys_values(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values [heads, columns, D] of a layer."""
-        if len(self.pieces[layer]) > 1:
-            keys, values = zip(*self.pieces[layer], strict=True)
-            self.pieces[layer] = [(torch.cat(keys, dim=1), torch.cat(values, dim=1))]
-        return self.pieces[layer][0]
 
-
-def feed_rows(model: Any, rows: Sequence[Row]) -> None:
+def feed_rows(engine: "Engine", rows: Sequence[Row]) -> None:
     """One forward pass over what waits in these rows."""
-    if not rows:
-        return
-    family, device = family_of(model), model.device
+    model = engine.loaded.model
     longest = max(row.length for row in rows)
     width = max(len(row.unfed) for row in rows)
     ids = np.zeros((len(rows), width), dtype=np.int64)
@@ -210,39 +176,34 @@ def feed_rows(model: Any, rows: Sequence[Row]) -> None:
                     parent = parent.parent
             node.column = row.length + place
 
+    # Keys and values [R, heads, K, D] of each layer, filled up to the longest row with columns that nothing sees.
     cache = share_cache(rows[0].context.cache)
     for number, layer in enumerate(cache.layers):
-        layer.keys, layer.values = _stacked([row.keys_values(number) for row in rows], longest)
+        for name in ("keys", "values"):
+            states = [getattr(row, name)[number] for row in rows]
+            stacked = states[0][None]
+            if len(rows) > 1:
+                stacked = states[0].new_zeros(len(rows), len(states[0]), longest, states[0].shape[-1])
+                for idx, state in enumerate(states):
+                    stacked[idx, :, : state.shape[1]] = state
+            setattr(layer, name, stacked)
     output = model.model.language_model(
-        inputs_embeds=model.get_input_embeddings()(torch.from_numpy(ids).to(device)),
-        position_ids=torch.from_numpy(positions).to(device).expand(3, -1, -1),
-        attention_mask=family.attention_mask(torch.from_numpy(mask).to(device)),
+        inputs_embeds=model.get_input_embeddings()(torch.from_numpy(ids).to(model.device)),
+        position_ids=torch.from_numpy(positions).to(model.device).expand(3, -1, -1),
+        attention_mask=engine.family.attention_mask(torch.from_numpy(mask).to(model.device)),
         past_key_values=cache,
         use_cache=True,
     )
     for idx, row in enumerate(rows):
         for place, node in enumerate(row.unfed):
             node.hidden = output.last_hidden_state[idx, place]
-        for pieces, layer in zip(row.pieces, cache.layers, strict=True):
-            if len(rows) == 1:  # what the pass has joined is kept as it is
-                pieces[:] = [(layer.keys[0], layer.values[0])]
-            else:
-                new = slice(longest, longest + len(row.unfed))
-                pieces.append((layer.keys[idx, :, new].clone(), layer.values[idx, :, new].clone()))
+        new = slice(longest, longest + len(row.unfed))
+        for number, layer in enumerate(cache.layers):
+            for name in ("keys", "values"):
+                states, grown = getattr(row, name), getattr(layer, name)[idx]
+                # of a single row the pass itself has joined the new ones to the old
+                states[number] = (
+                    grown if len(rows) == 1 else torch.cat([states[number], grown[:, new]], dim=1)
+                )
         row.length += len(row.unfed)
         row.unfed = []
-
-
-def _stacked(
-    keys_values: Sequence[tuple[torch.Tensor, torch.Tensor]], longest: int
-) -> tuple[torch.Tensor, ...]:
-    """Keys and values [R, heads, K, D] of rows, filled up to the longest with columns that nothing sees."""
-    if len(keys_values) == 1:
-        return tuple(part[None] for part in keys_values[0])
-    stacked = []
-    for parts in zip(*keys_values, strict=True):
-        whole = parts[0].new_zeros(len(parts), parts[0].shape[0], longest, parts[0].shape[-1])
-        for row, part in zip(whole, parts, strict=True):
-            row[:, : part.shape[1]] = part
-        stacked.append(whole)
-    return tuple(stacked)

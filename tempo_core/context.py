@@ -21,6 +21,7 @@ from tempo_core.conformance import unit_hash
 from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
+from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.prompt import (
     IMAGE_PAD,
@@ -85,6 +86,8 @@ class VideoContext:
     """Of the video file."""
     prompt: PromptTokens | None = None
     """None where no model of this process read it."""
+    grammar: AnswerGrammar | None = None
+    """The answers that can be given about it, the same for every question; None where another process writes them."""
 
     @property
     def stamps(self) -> list[str]:
@@ -186,6 +189,15 @@ def prompt_for(
         token_px=loaded.normaliser.token_px,
         protocol=loaded.protocol,
         temporal_positions=partial(loaded.family.temporal_positions, loaded.model.config),
+    )
+
+
+def grammar_for(loaded: LoadedModel, timeline: Timeline) -> AnswerGrammar:
+    """The answers that a loaded model can give about a video."""
+    protocol = loaded.protocol
+    own_limit = loaded.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+    return AnswerGrammar(
+        loaded.tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=own_limit
     )
 
 
@@ -309,4 +321,5 @@ def encode_video(
         },
         sha256=video.sha256,
         prompt=PromptTokens(ids=prompt.ids, positions=prompt.positions, visual_tokens=visual_tokens),
+        grammar=grammar_for(loaded, prompt.timeline),
     )

@@ -1,18 +1,20 @@
-"""Answers token by token: one search for greedy and n-best, over a scorer that reuses a cache or over one
+"""Answers token by token: one beam search for greedy and n-best, over a scorer that reuses a cache or over one
 that does not.
 
-`search` of width 1 is greedy decoding. Stretches where the grammar leaves no choice cost no model call: their
+`beam_search` of width 1 is greedy decoding. Stretches where the grammar leaves no choice cost no model call: their
 tokens are fed together with the next choice. Probabilities are renormalised over what the grammar allows, so
 that those of all answers sum to one.
 
-A search is a generator: it yields the beginnings whose logits it needs next, so that several can share one forward
-pass (`tempo_core.batching`). `search`, `decode_freely` and `tempo_core.thinking.think` run one with a scorer.
+Every way to decode is a generator: it yields the beginnings whose logits it needs next. A `Decoding` runs one: by
+itself with a scorer, or beside others that share its forward passes (`tempo_core.batching`).
+
+    best = Decoding(beam_search(grammar)).run(scorer)[0]
 """
 
 import copy
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROOM = 1e-9
-"""Beams whose probability differs by less are told apart by their tokens, so that order never depends on chance."""
+"""Beams whose log-probabilities differ by less are ordered by their tokens, so that order never depends on chance."""
 
 
 Steps = Generator[tuple[Sequence[Sequence[int]], Sequence[int]], torch.Tensor, T]
-"""Decoding that yields (prefixes, parents) as a Scorer takes them, is sent what it returns, and ends in a T."""
+"""Yields (prefixes, parents) as a Scorer takes them, is sent what it returns, and ends in a T."""
 
 
 class Scorer(Protocol):
@@ -46,6 +48,34 @@ class Scorer(Protocol):
     def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
         """Logits float32[B, V]. `parents[b]` is the row of the call before that prefix b continues; prefixes
         have one length."""
+
+
+class Decoding:
+    """One decoding under way: the logits that it needs next, and its result once it is over."""
+
+    def __init__(self, steps: Steps[Any], stem: Sequence[int] = ()) -> None:
+        """`stem` are the token ids between the clip and what it decodes."""
+        self.stem = stem
+        self.prefixes: Sequence[Sequence[int]] = ()
+        """B beginnings behind the stem whose next logits it needs; none once it is over."""
+        self.parents: Sequence[int] = ()
+        """The row of the request before that each of them continues."""
+        self.is_over, self.result = False, None
+        self._steps = steps
+        self.send(None)
+
+    def send(self, logits: torch.Tensor | None) -> None:
+        """Go on with the logits float32[B, V] of its prefixes; None: begin. Raises what the decoding raises."""
+        try:
+            self.prefixes, self.parents = next(self._steps) if logits is None else self._steps.send(logits)
+        except StopIteration as stop:
+            self.prefixes, self.is_over, self.result = (), True, stop.value
+
+    def run(self, scorer: Scorer) -> Any:
+        """Decode to the end with a scorer behind the stem; returns the result."""
+        while not self.is_over:
+            self.send(scorer(self.prefixes, self.parents))
+        return self.result
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,28 +211,16 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
     return model.lm_head(output.last_hidden_state[:, -1]).float()
 
 
-def run_steps(steps: Steps[T], scorer: Scorer) -> T:
-    """Decode with a scorer of its own."""
-    try:
-        prefixes, parents = next(steps)
-        while True:
-            prefixes, parents = steps.send(scorer(prefixes, parents))
-    except StopIteration as stop:
-        return stop.value
+def logits_after(prefix: Sequence[int]) -> Steps[torch.Tensor]:
+    """The logits float32[V] after one beginning."""
+    return (yield [prefix], [0])[0]
 
 
 def decode_freely(
-    scorer: Scorer, *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
-) -> tuple[list[int], list[float]]:
-    """Greedy decoding without the grammar: ids and their log-probabilities, up to a `stop` token (left out) or
-    the limit. Raises Cancelled."""
-    return run_steps(free_steps(stop=stop, max_new_tokens=max_new_tokens, cancel=cancel), scorer)
-
-
-def free_steps(
     *, stop: Sequence[int], max_new_tokens: int, cancel: threading.Event | None = None
 ) -> Steps[tuple[list[int], list[float]]]:
-    """`decode_freely` step by step."""
+    """Greedy decoding without the grammar: ids and their log-probabilities, up to a `stop` token (left out) or
+    the limit. Raises Cancelled."""
     ids: list[int] = []
     logprobs: list[float] = []
     while len(ids) < max_new_tokens:
@@ -248,30 +266,18 @@ def cache_bytes(cache: Any) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def search(
-    grammar: AnswerGrammar,
-    scorer: Scorer,
-    *,
-    width: int = 1,
-    opened: Hypothesis | None = None,
-    cancel: threading.Event | None = None,
-) -> list[Hypothesis]:
-    """The most probable complete answers found with `width` beams, best first, at most `width` of them.
-
-    `opened` is where to begin (default: nowhere). Raises Cancelled between steps when `cancel` is set,
-    CheckpointError when the model's numbers are not finite.
-    """
-    return run_steps(search_steps(grammar, width=width, opened=opened, cancel=cancel), scorer)
-
-
-def search_steps(
+def beam_search(
     grammar: AnswerGrammar,
     *,
     width: int = 1,
     opened: Hypothesis | None = None,
     cancel: threading.Event | None = None,
 ) -> Steps[list[Hypothesis]]:
-    """`search` step by step."""
+    """The most probable complete answers found with `width` beams, best first, at most `width` of them.
+
+    `opened` is where to begin (default: nowhere). Raises Cancelled between steps when `cancel` is set,
+    CheckpointError when the model's numbers are not finite.
+    """
     beams, parents = [opened or Hypothesis(GrammarState(), (), ())], [0]
     finished: list[Hypothesis] = []
     while beams:
@@ -279,14 +285,18 @@ def search_steps(
             raise Cancelled("Stopped while answering.")
         # Tokens that every beam must say next cost no model call; the beams stay equally long.
         while all(beam.state.choice != "done" and len(grammar.options(beam.state)) == 1 for beam in beams):
-            beams = [_append_forced(grammar, beam) for beam in beams]
-        finished += [_finish(grammar, beam) for beam in beams if beam.state.choice == "done"]
+            tokens = [grammar.options(beam.state)[0] for beam in beams]
+            beams = [
+                Hypothesis(grammar.advance(beam.state, token), (*beam.ids, token), (*beam.logprobs, 0.0))
+                for beam, token in zip(beams, tokens, strict=True)
+            ]
+        complete = [beam for beam in beams if beam.state.choice == "done"]
         rows = [row for row, beam in enumerate(beams) if beam.state.choice != "done"]
         beams, parents = [beams[row] for row in rows], [parents[row] for row in rows]
         if beams:
             # Every allowed continuation by one token: (order, ids, row of its beam, log-probability of the token).
             logits = yield [beam.ids for beam in beams], parents
-            continuations: list[tuple[float, tuple[int, ...], int, float]] = []
+            continuations: list[tuple[int, tuple[int, ...], int, float]] = []
             for row, beam in enumerate(beams):
                 options = grammar.options(beam.state)
                 logprobs = torch.log_softmax(logits[row, options].double(), dim=-1).tolist()
@@ -297,47 +307,29 @@ def search_steps(
                     )
                 sum_logprob = beam.logprob
                 continuations += [
-                    (_rounded(sum_logprob + logprob), (*beam.ids, token), row, logprob)
+                    (-round((sum_logprob + logprob) / ROOM), (*beam.ids, token), row, logprob)
                     for token, logprob in zip(options, logprobs, strict=True)
                 ]
-            continuations.sort()
             # The best `width` open beams go on; complete answers before the last of them are finished.
             parent_beams, beams, parents = beams, [], []
-            for _, ids, row, logprob in continuations:
+            for _, ids, row, logprob in sorted(continuations):
                 parent = parent_beams[row]
                 state = grammar.advance(parent.state, ids[-1])
                 beam = Hypothesis(state, ids, (*parent.logprobs, logprob))
                 if state.choice == "done":
-                    finished.append(_finish(grammar, beam))
+                    complete.append(beam)
                     continue
                 beams.append(beam)
                 parents.append(row)
                 if len(beams) == width:
                     break
-        finished = sorted(finished, key=_order)[:width]
+        for beam in complete:
+            closing = beam.state.forced
+            state = replace(beam.state, forced=(), position=beam.state.position + len(closing))
+            certain = (0.0,) * len(closing)
+            finished.append(Hypothesis(state, (*beam.ids, *closing), (*beam.logprobs, *certain)))
+        finished.sort(key=lambda beam: (-round(beam.logprob / ROOM), beam.ids))
+        finished = finished[:width]
         if len(finished) == width and beams and finished[-1].logprob >= beams[0].logprob:
             break
     return finished
-
-
-def _order(beam: Hypothesis) -> tuple[float, tuple[int, ...]]:
-    """Sorts the most probable first; near-equals by their tokens."""
-    return _rounded(beam.logprob), beam.ids
-
-
-def _rounded(logprob: float) -> float:
-    """Smallest for the most probable."""
-    return -round(logprob / ROOM) * ROOM
-
-
-def _append_forced(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
-    """The beam with the only token that may follow it."""
-    token = grammar.options(beam.state)[0]
-    return Hypothesis(grammar.advance(beam.state, token), (*beam.ids, token), (*beam.logprobs, 0.0))
-
-
-def _finish(grammar: AnswerGrammar, beam: Hypothesis) -> Hypothesis:
-    """A beam that has nothing left to choose, to its end."""
-    while not beam.state.done:
-        beam = _append_forced(grammar, beam)
-    return beam

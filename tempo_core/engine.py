@@ -12,24 +12,17 @@ pixels for every token, through the model's own forward.
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.cache_utils import DynamicLayer
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import AskRequest, Backend, OnAnswer, answers_of
-from tempo_core.batching import (
-    AnswerSteps,
-    LogitsRequest,
-    NewScorer,
-    answer_by_itself,
-    answer_together,
-    can_batch,
-)
+from tempo_core.backend import AskRequest, Backend, OnAnswer
+from tempo_core.batching import AnswerSteps, answer_by_itself, answer_together
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.card import read_about
 from tempo_core.checkpoint import folder_name
@@ -37,21 +30,25 @@ from tempo_core.chunks import ChunkedContext, ask_chunks, chunks_for, encode_chu
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
 from tempo_core.decoding import (
     CachedScorer,
+    Decoding,
+    Hypothesis,
+    Scorer,
     Steps,
+    beam_search,
+    decode_freely,
     feed,
-    free_steps,
+    logits_after,
     plain_scorer,
-    search_steps,
     share_cache,
 )
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
-from tempo_core.grammar import AnswerGrammar, GrammarState
+from tempo_core.grammar import GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment, moments_between
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
-from tempo_core.protocols.base import NO, YES, Protocol, Timeline, prompt_ids
-from tempo_core.thinking import think_steps
+from tempo_core.protocols.base import NO, YES, Protocol, prompt_ids
+from tempo_core.thinking import think
 from tempo_core.timestamps import RESOLUTION_S
 from tempo_core.vocabulary import Understanding
 
@@ -171,7 +168,7 @@ class Engine(Backend):
     batch_size = 8
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.loaded = loaded
+        self.loaded, self.family = loaded, loaded.family
         self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
         self.vocabulary = loaded.vocabulary
         self.about = (read_about(loaded.adapter) if loaded.adapter else None) or read_about(loaded.folder)
@@ -186,7 +183,7 @@ class Engine(Backend):
         model = self.loaded.model
         return {
             "model_id": self.model_id,
-            "family": self.loaded.family.model_type,
+            "family": self.family.model_type,
             "checkpoint": folder_name(self.loaded.folder),
             "adapter": None if self.loaded.adapter is None else folder_name(self.loaded.adapter),
             "fingerprint": self.loaded.fingerprint,
@@ -260,76 +257,63 @@ class Engine(Backend):
             cancel=cancel,
             on_answer=on_answer,
         )
-        return answers_of(self.ask_each([request]))[0]
+        (result,) = self.ask_each([request])
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def ask_each(self, requests: Sequence[AskRequest]) -> list[Answer | Exception]:
         """Answer questions in shared forward passes, each as `ask` does; one that cannot be answered has what `ask`
         would raise in its place."""
-        results: list[Answer | Exception | None] = [None] * len(requests)
+        results: dict[int, Answer | Exception] = {}
         together: dict[int, AnswerSteps] = {}
-        grammars: dict[int, AnswerGrammar] = {}
         for number, request in enumerate(requests):
+            context = request.context
             try:
-                self._check(request.context, request.n_best)
-                if can_batch(self, [request.context]):
-                    together[number] = self._steps(request, grammars, together=True)
-                elif isinstance(request.context, ChunkedContext):
+                if context.model_id != self.model_id:
+                    raise InputError(
+                        f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
+                        "again."
+                    )
+                if not 0 <= request.n_best <= MAX_N_BEST:
+                    raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {request.n_best}.")
+                if isinstance(context, ChunkedContext):
                     results[number] = ask_chunks(
                         self,
-                        request.context,
+                        context,
                         request.query,
                         n_best=request.n_best,
                         constrained=request.constrained,
                         thinking_tokens=request.thinking_tokens,
                         cancel=request.cancel,
                     )
+                elif self.family.packs_rows and all(
+                    type(layer) is DynamicLayer for layer in context.cache.layers
+                ):
+                    together[number] = self._answer(request)
                 else:
                     results[number] = self.ask_by_itself(request)
             except Exception as error:  # whoever asked gets it
                 results[number] = error
         contexts = [requests[number].context for number in together]
-        answers = answer_together(self.loaded.model, contexts, list(together.values()))
-        for number, answer in zip(together, answers, strict=True):
-            results[number] = answer
-        return [result for result in results if result is not None]
+        answers = answer_together(self, contexts, list(together.values()))
+        results.update(zip(together, answers, strict=True))
+        return [results[number] for number in range(len(requests))]
 
     @torch.inference_mode()
     def ask_by_itself(self, request: AskRequest) -> Answer:
-        """The same answer with a cache and passes of its own for every search: for models whose continuations cannot
+        """The same answer with a cache and passes of its own for every decoding: for models whose continuations cannot
         share a row, and the plain twin of the passes that are shared."""
-        context = request.context
+        model, context = self.loaded.model, request.context
+        read_stems: dict[Sequence[int], tuple[Any, torch.Tensor]] = {}
 
-        def scorers_behind(ids: Sequence[int]) -> NewScorer:
-            cache = share_cache(context.cache)
-            logits = feed(self.loaded.model, torch.tensor([ids]), context.position, cache)
-            return lambda: CachedScorer(self.loaded.model, cache, logits, context.position + len(ids))
+        def scorer_behind(stem: Sequence[int]) -> Scorer:
+            if stem not in read_stems:
+                cache = share_cache(context.cache)
+                read_stems[stem] = cache, feed(model, torch.tensor([stem]), context.position, cache)
+            return CachedScorer(model, *read_stems[stem], context.position + len(stem))
 
-        return answer_by_itself(self._steps(request, {}, together=False), scorers_behind)
-
-    def _steps(
-        self, request: AskRequest, grammars: dict[int, AnswerGrammar], *, together: bool
-    ) -> AnswerSteps:
-        return self._answer(
-            request.query,
-            request.context.timeline,
-            request.context.end_s,
-            grammars,
-            n_best=request.n_best,
-            constrained=request.constrained,
-            thinking_tokens=request.thinking_tokens,
-            cancel=request.cancel,
-            on_answer=request.on_answer,
-            together=together,
-        )
-
-    def _check(self, context: VideoContext, n_best: int) -> None:
-        if context.model_id != self.model_id:
-            raise InputError(
-                f"This context was encoded by {context.model_id}, not by {self.model_id}. Encode the video "
-                "again."
-            )
-        if not 0 <= n_best <= MAX_N_BEST:
-            raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {n_best}.")
+        return answer_by_itself(self._answer(request), scorer_behind)
 
     @torch.inference_mode()
     def ask_plain(
@@ -344,37 +328,23 @@ class Engine(Backend):
     ) -> Answer:
         """The same answer without any reuse: every choice runs the whole prompt, pixels included. Slow; for tests."""
         prompt = prompt_for(self.loaded, video, token_budget=token_budget, allocator=allocator)
-
-        def scorers_behind(ids: Sequence[int]) -> NewScorer:
-            scorer = plain_scorer(self.loaded, video, prompt, ids)
-            return lambda: scorer
-
-        steps = self._answer(
-            query, prompt.timeline, float(video.end_s), {}, n_best=n_best, thinking_tokens=thinking_tokens
+        # the cache of this context stays unread: the scorer sees nothing but pixels and ids
+        context = encode_video(self.loaded, video, prompt=prompt)
+        request = AskRequest(context=context, query=query, n_best=n_best, thinking_tokens=thinking_tokens)
+        return answer_by_itself(
+            self._answer(request), lambda stem: plain_scorer(self.loaded, video, prompt, stem)
         )
-        return answer_by_itself(steps, scorers_behind)
 
-    def _answer(
-        self,
-        query: str,
-        timeline: Timeline,
-        end_s: float,
-        grammars: dict[int, AnswerGrammar],
-        *,
-        n_best: int,
-        constrained: bool = True,
-        thinking_tokens: int | None = None,
-        cancel: threading.Event | None = None,
-        on_answer: OnAnswer | None = None,
-        together: bool = False,
-    ) -> AnswerSteps:
-        """Decode and rank, step by step.
+    def _answer(self, request: AskRequest) -> AnswerSteps:
+        """P(relevant), the greedy answer, and the windows of the best answers, one after the other.
 
-        `grammars` are by the timeline's id, so that questions about one clip share theirs. `together` asks for as much
-        as possible at a time, for passes that are shared; otherwise one search follows the other.
+        Their decodings begin at once, so that passes can be shared.
         """
+        query, constrained, cancel = request.query, request.constrained, request.cancel
+        timeline, grammar = request.context.timeline, request.context.grammar
+        assert grammar is not None, "an engine's contexts have one"
         laps = [time.perf_counter()]
-        understood = self.understanding(query)
+        understood = None if self.vocabulary is None else self.vocabulary.understanding(query)
         if understood is not None and not understood.is_understood:
             return Answer(
                 moments=[],
@@ -389,105 +359,82 @@ class Engine(Backend):
                 notes=self.notes,
                 understood=understood,
             )
-        tokenizer, protocol = self.loaded.tokenizer, self.protocol
-        max_new_tokens = (
-            self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
-        )
+
+        # The question, and a thought where the protocol has one.
+        tokenizer, protocol = self.loaded.tokenizer, self.choice.protocol
         stem = tuple(prompt_ids(tokenizer, protocol.question(query)))
-        searches = Searches()
         thought: list[int] = []
-        if protocol.thinking is not None and (constrained or thinking_tokens is not None):
-            searches.begin(
-                "thought",
-                stem,
-                think_steps(tokenizer, protocol.thinking, max_tokens=thinking_tokens, cancel=cancel),
+        if protocol.thinking is not None and (constrained or request.thinking_tokens is not None):
+            thinking = Decoding(
+                think(tokenizer, protocol.thinking, max_tokens=request.thinking_tokens, cancel=cancel), stem
             )
-            thought = yield from searches.finish("thought")
+            thought = yield thinking, [thinking]
             stem = (*stem, *thought)
-        if id(timeline) not in grammars:
-            grammars[id(timeline)] = AnswerGrammar(
-                tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=max_new_tokens
-            )
-        grammar = grammars[id(timeline)]
+
+        # What is decoded behind it.
         moments_only = grammar.without_refusals
         # Without a calibration the model's own first choice decides whether it refuses, with one P(relevant) does.
         refuses_by_itself = protocol.refuses and self.scaling is None
-        limit = max_new_tokens + (protocol.thinking.max_tokens if protocol.thinking else 0)
         stop = [special_id(tokenizer, IM_END), *filter(None, [tokenizer.eos_token_id])]
-
-        def begin_answer() -> None:
-            if constrained:
-                answer_grammar = grammar if refuses_by_itself else moments_only
-                searches.begin("answer", stem, search_steps(answer_grammar, cancel=cancel))
-            else:
-                searches.begin("answer", stem, free_steps(stop=stop, max_new_tokens=limit, cancel=cancel))
-
-        def begin_ranking() -> None:
-            if n_best:
-                searches.begin("ranking", stem, search_steps(moments_only, width=n_best, cancel=cancel))
-
-        if together:
-            begin_answer()
-            begin_ranking()
-            if constrained and not n_best:  # the words before a moment, should it be one
-                searches.begin("opening", stem, logits_after(moments_only.relevance[0]))
+        limit = self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+        limit += protocol.thinking.max_tokens if protocol.thinking else 0
+        steps: Steps[Any] = (
+            beam_search(grammar if refuses_by_itself else moments_only, cancel=cancel)
+            if constrained
+            else decode_freely(stop=stop, max_new_tokens=limit, cancel=cancel)
+        )
+        greedy = Decoding(steps, stem)
+        decodings = [greedy]
+        if request.n_best:
+            ranking = Decoding(beam_search(moments_only, width=request.n_best, cancel=cancel), stem)
+            decodings.append(ranking)
+        elif constrained:  # the words before a moment, should the answer be one: nobody waits for them
+            decodings.append(Decoding(logits_after(moments_only.relevance[0]), stem))
+        if protocol.refuses:
+            prefix, moment_tokens, refusal_tokens = grammar.relevance
+            first_choice = Decoding(logits_after(prefix), stem)
+        else:
+            moment_tokens, refusal_tokens = (plain_ids(tokenizer, word)[:1] for word in (YES, NO))
+            verification = tuple(prompt_ids(tokenizer, protocol.verification(query)))
+            first_choice = Decoding(logits_after(()), verification)
+        decodings.append(first_choice)
         laps.append(time.perf_counter())
 
         # P(relevant) from the first choice between a moment and the refusal, or from a question of its own.
-        if protocol.refuses:
-            prefix, moment_tokens, refusal_tokens = grammar.relevance
-            searches.begin("relevance", stem, logits_after(prefix))
-            logits = yield from searches.finish("relevance")
-            gap = float(logits[refusal_tokens].logsumexp(0) - logits[moment_tokens].logsumexp(0))
-        else:
-            verification = tuple(prompt_ids(tokenizer, protocol.verification(query)))
-            searches.begin("relevance", verification, logits_after(()))
-            logits = yield from searches.finish("relevance")
-            gap = float(logits[plain_ids(tokenizer, NO)[0]] - logits[plain_ids(tokenizer, YES)[0]])
+        logits = yield first_choice, decodings
+        gap = float(logits[refusal_tokens].logsumexp(0) - logits[moment_tokens].logsumexp(0))
         relevance = 1 / (1 + math.exp(min(gap, 700.0)))
         if self.scaling is not None:
             relevance = self.scaling.scale(relevance)
 
-        if not together:
-            begin_answer()
+        # The answer. Per moment, the product of its marks' token probabilities; where they cannot be told apart, the
+        # answer's.
+        result = yield greedy, decodings
         state: GrammarState | None
         if constrained:
-            greedy = (yield from searches.finish("answer"))[0]
-            state, logprobs = greedy.state, greedy.logprobs
-            moments = moments_between(greedy.state.pairs, timeline.marks_s)
-            text = tokenizer.decode([*thought, *greedy.ids[:-1]])
+            best: Hypothesis = result[0]
+            state, logprobs = best.state, best.logprobs
+            moments = moments_between(best.state.pairs, timeline.marks_s)
+            text = tokenizer.decode([*thought, *best.ids[:-1]])
         else:
-            ids, free_logprobs = yield from searches.finish("answer")
-            logprobs = tuple(free_logprobs)
+            ids, logprobs = result
             text = tokenizer.decode([*thought, *ids])
-            moments = protocol.answer.parse(text, timeline, end_s)
+            moments = protocol.answer.parse(text, timeline, request.context.end_s)
             try:
                 state = grammar.replay([*ids, stop[0]])
             except AnswerError:
                 state = None  # a good answer in other tokens than the grammar's, behind a thought or with other times
-        # Per moment, the product of its marks' token probabilities; where they cannot be told apart, the answer's.
-        confidences: list[float | None]
+        confidences: list[float | None] = [math.exp(sum(logprobs))] * len(moments)
         if state is not None and len(state.spans) == len(moments):
             confidences = [
                 math.exp(sum(logprobs[idx] for span in spans for idx in span)) for spans in state.spans
             ]
-        else:
-            confidences = [math.exp(sum(logprobs))] * len(moments)
         if self.scaling is not None and relevance < 0.5:
             moments, confidences = [], []
             text = protocol.answer.write([]) if protocol.refuses else text
         laps.append(time.perf_counter())
-
-        stages = ("question_s", "answer_s", "ranking_s")
-
-        def timings() -> dict[str, float]:
-            return {
-                stage: round(after - before, 4)
-                for stage, (before, after) in zip(stages, pairwise(laps), strict=False)
-            }
-
         answer = Answer(
-            clip_end_s=end_s,
+            clip_end_s=request.context.end_s,
             moments=moments,
             confidences=confidences,
             relevance=relevance,
@@ -495,74 +442,33 @@ class Engine(Backend):
             text=text,
             ranked=[],
             model_id=self.model_id,
-            timings=timings(),
+            timings={"question_s": round(laps[1] - laps[0], 4), "answer_s": round(laps[2] - laps[1], 4)},
             query=clean_query(query),
             notes=self.notes,
             understood=understood,
         )
-        if n_best and on_answer is not None:
-            on_answer(answer)
+        if request.n_best and request.on_answer is not None:
+            request.on_answer(answer)
 
         # Windows of the n best answers with a moment, the greedy one always among them, by summed probability.
         scores: dict[tuple[int, int], float] = {}
-        if n_best:
-            if not together:
-                begin_ranking()
-            beams = yield from searches.finish("ranking")
+        if request.n_best:
+            beams: list[Hypothesis] = yield ranking, decodings
             answers = {beam.ids: (beam.state.pairs, math.exp(beam.logprob) * relevance) for beam in beams}
             if moments and constrained:
                 factor = 1.0 if refuses_by_itself else relevance
-                answers.setdefault(greedy.ids, (greedy.state.pairs, math.exp(greedy.logprob) * factor))
+                answers.setdefault(best.ids, (best.state.pairs, math.exp(best.logprob) * factor))
             for pairs, probability in answers.values():
                 for pair in pairs:
                     scores[pair] = scores.get(pair, 0.0) + probability
-        ranking = sorted(
+        windows = sorted(
             ((pair, min(score, 1.0)) for pair, score in scores.items()), key=lambda item: (-item[1], item[0])
         )[:MAX_RANKED]
-        laps.append(time.perf_counter())
         return replace(
             answer,
-            ranked=[(moments_between([pair], timeline.marks_s)[0], score) for pair, score in ranking],
-            timings=timings(),
+            ranked=[(moments_between([pair], timeline.marks_s)[0], score) for pair, score in windows],
+            timings={**answer.timings, "ranking_s": round(time.perf_counter() - laps[2], 4)},
         )
-
-
-class Searches:
-    """Searches of one answer that go side by side, by name."""
-
-    def __init__(self) -> None:
-        self._steps: dict[str, tuple[tuple[int, ...], Steps[Any]]] = {}
-        self._requests: dict[str, LogitsRequest] = {}
-        """Of those that go on: what they need next."""
-        self._results: dict[str, Any] = {}
-
-    def begin(self, name: str, stem: tuple[int, ...], steps: Steps[Any]) -> None:
-        """Start one behind these token ids."""
-        self._steps[name] = stem, steps
-        self._advance(name, None)
-
-    def finish(self, name: str) -> Generator[list[LogitsRequest], list[torch.Tensor], Any]:
-        """Go on with all of them until this one is done; ends in its result."""
-        while name not in self._results:
-            requests = list(self._requests.values())
-            for request, logits in zip(requests, (yield requests), strict=True):
-                self._advance(request.search, logits)
-        return self._results[name]
-
-    def _advance(self, name: str, logits: torch.Tensor | None) -> None:
-        stem, steps = self._steps[name]
-        self._requests.pop(name, None)
-        try:
-            prefixes, parents = next(steps) if logits is None else steps.send(logits)
-        except StopIteration as stop:
-            self._results[name] = stop.value
-        else:
-            self._requests[name] = LogitsRequest(search=name, stem=stem, prefixes=prefixes, parents=parents)
-
-
-def logits_after(prefix: Sequence[int]) -> Steps[torch.Tensor]:
-    """The logits [V] after one beginning."""
-    return (yield [prefix], [0])[0]
 
 
 def load_engine(

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from tempo_core.answers import MAX_MOMENTS, AnswerError
 from tempo_core.prompt import IM_END, plain_ids, special_id
@@ -63,7 +63,7 @@ class GrammarState:
 
 
 class AnswerGrammar:
-    """The answers that can be given about one video, as an automaton over token ids."""
+    """The answers that can be given about one video, as an automaton over token ids. Threads may share it."""
 
     def __init__(
         self,
@@ -101,13 +101,15 @@ class AnswerGrammar:
         if max_new_tokens is not None:
             max_moments = min(max_moments, max(1, (max_new_tokens - 2) // self.moment_tokens))
         self.max_moments = 1 if form.next is None else max_moments
-        self._branches: dict[tuple[Choice, int, bool], list[Branch]] = {}
+        self._branches = {choice: self._list_branches(choice) for choice in get_args(Choice)}
+        """By what is chosen, every way on; those of an end lead on to another moment or close the answer."""
 
     @cached_property
     def without_refusals(self) -> "AnswerGrammar":
         """The same answers, but for those that name no moment."""
         twin = copy.copy(self)
-        twin._refusals, twin._branches = [], {}
+        openings = [branch for branch in self._branches["opening"] if branch.mark_idx >= 0]
+        twin._refusals, twin._branches = [], {**self._branches, "opening": openings}
         vars(twin).pop("relevance", None)
         return twin
 
@@ -167,31 +169,36 @@ class AnswerGrammar:
         return state
 
     def _alive(self, state: GrammarState) -> list[tuple[int, Branch]]:
-        """The branches that agree with what was said, with their numbers."""
-        previous = state.start_idx if state.choice == "end" else state.pairs[-1][1] if state.pairs else -1
-        key = (state.choice, previous, len(state.pairs) + 1 < self.max_moments)
-        if key not in self._branches:
-            self._branches[key] = self._list_branches(*key)
-        branches = self._branches[key]
-        return list(enumerate(branches)) if state.alive is None else [(n, branches[n]) for n in state.alive]
+        """The branches that agree with what was said, with their numbers in the list of their choice."""
+        branches = self._branches[state.choice]
+        if state.alive is not None:
+            return [(n, branches[n]) for n in state.alive]
+        previous_idx = state.start_idx if state.choice == "end" else state.pairs[-1][1] if state.pairs else -1
+        may_go_on = len(state.pairs) + 1 < self.max_moments
+        return [
+            (n, branch)
+            for n, branch in enumerate(branches)
+            if (branch.mark_idx > previous_idx or state.choice == "opening")
+            and (branch.choice != "start" or may_go_on)
+        ]
 
-    def _list_branches(self, choice: Choice, previous: int, may_go_on: bool) -> list[Branch]:
-        """Every way on: a start or an end behind mark `previous`, with the words after it."""
+    def _list_branches(self, choice: Choice) -> list[Branch]:
+        """Every way on: a start or an end at any mark, with the words after it."""
         last, branches = len(self.stamps) - 1, list[Branch]()
         if choice in ("opening", "start"):
             before = self._opening if choice == "opening" else ()
-            for idx in range(previous + 1, last):
+            for idx in range(last):
                 for ids in self._mark_ids[idx]:
                     number = range(len(before), len(before) + len(ids))
                     branches.append(Branch((*before, *ids, *self._to), number, 0, "end", idx))
         if choice == "opening":
             branches += [Branch(ids, range(0), 1, "done", -1) for ids in self._refusals]
         if choice == "end":
-            for idx in range(previous + 1, last + 1):
+            for idx in range(last + 1):
                 for ids in self._mark_ids[idx]:
                     number, settled = range(len(ids)), len(ids) + 1
                     branches.append(Branch((*ids, *self._closing), number, settled, "done", idx))
                     # Another moment needs two marks behind this one.
-                    if may_go_on and self._next is not None and idx + 2 <= last:
+                    if self._next is not None and idx + 2 <= last:
                         branches.append(Branch((*ids, *self._next), number, settled, "start", idx))
         return branches

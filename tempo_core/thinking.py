@@ -1,14 +1,14 @@
 """A thought before a bound answer: free text up to its closing tag or a limit, then the words before the answer.
 
-ids = think(scorer, tokenizer, protocol.thinking)
+ids = Decoding(think(tokenizer, protocol.thinking)).run(scorer)
 opened = Hypothesis(GrammarState(), tuple(ids), (0.0,) * len(ids))
-best = search(grammar, scorer, opened=opened)[0]        # its ids begin with the thought, its state does not
+best = Decoding(beam_search(grammar, opened=opened)).run(scorer)[0]   # its ids begin with the thought, its state not
 """
 
 import threading
 from typing import Any
 
-from tempo_core.decoding import Scorer, Steps, run_steps
+from tempo_core.decoding import Steps
 from tempo_core.errors import Cancelled
 from tempo_core.prompt import IM_END, plain_ids, special_id
 from tempo_core.protocols.base import Thinking
@@ -18,29 +18,17 @@ TAIL_TOKENS = 16
 
 
 def think(
-    scorer: Scorer,
-    tokenizer: Any,
-    thinking: Thinking,
-    *,
-    max_tokens: int | None = None,
-    cancel: threading.Event | None = None,
-) -> list[int]:
-    """The ids of a greedy thought with its tags and the words up to the answer.
-
-    `max_tokens` defaults to the protocol's; 0 gives an empty thought and costs no model call. A thought that reaches
-    the limit, or that the model ends without a closing tag, is closed. Raises Cancelled between tokens.
-    """
-    return run_steps(think_steps(tokenizer, thinking, max_tokens=max_tokens, cancel=cancel), scorer)
-
-
-def think_steps(
     tokenizer: Any,
     thinking: Thinking,
     *,
     max_tokens: int | None = None,
     cancel: threading.Event | None = None,
 ) -> Steps[list[int]]:
-    """`think` step by step."""
+    """The ids of a greedy thought with its tags and the words up to the answer.
+
+    `max_tokens` defaults to the protocol's; 0 gives an empty thought and costs no model call. A thought that reaches
+    the limit, or that the model ends without a closing tag, is closed. Raises Cancelled between tokens.
+    """
     limit = thinking.max_tokens if max_tokens is None else max_tokens
     if limit == 0:
         return plain_ids(tokenizer, thinking.skipped)

@@ -57,3 +57,9 @@ def test_the_report_names_what_is_over_its_target(
         assert entry["target"] == TARGETS[name]
         assert len(entry["calls"]) == entry["functions"]
     assert report["submit"]["calls"][0].startswith("Store.submit  annotations/store.py:")
+
+
+@pytest.mark.parametrize("name", ["snapshot", "ask"])
+def test_a_way_stays_as_short_as_it_was_made(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["walks", name, "--functions"])
+    assert status == 0, capsys.readouterr().out

@@ -31,7 +31,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tempo_core.allocation import Allocation
 from tempo_core.chunks import ChunkedContext
-from tempo_core.context import PromptTokens, VideoContext
+from tempo_core.context import PromptTokens, VideoContext, grammar_for
 from tempo_core.decoding import read_prompt
 from tempo_core.engine import Engine
 from tempo_core.files import write_whole
@@ -240,20 +240,21 @@ def _unpacked(header: dict[str, Any], tensors: Mapping[str, torch.Tensor], engin
             cache.update(
                 tensors[f"keys.{idx}"].to(model.device), tensors[f"values.{idx}"].to(model.device), idx
             )
-    timeline, allocation = header.pop("timeline"), header.pop("allocation")
+    timeline_fields, allocation = header.pop("timeline"), header.pop("allocation")
+    timeline = Timeline(
+        **{
+            **timeline_fields,
+            "units": [tuple(unit) for unit in timeline_fields["units"]],
+            "mark_texts": [tuple(texts) for texts in timeline_fields["mark_texts"]],
+        }
+    )
     return VideoContext(
         **{
             **header,
             "times_s": np.array(header["times_s"], dtype=np.float64),
             "frame_times_s": np.array(header["frame_times_s"], dtype=np.float64),
         },
-        timeline=Timeline(
-            **{
-                **timeline,
-                "units": [tuple(unit) for unit in timeline["units"]],
-                "mark_texts": [tuple(texts) for texts in timeline["mark_texts"]],
-            }
-        ),
+        timeline=timeline,
         allocation=Allocation(
             tokens=np.array(allocation["tokens"], dtype=np.int64),
             sizes_px=np.array(allocation["sizes_px"], dtype=np.int64),
@@ -263,6 +264,7 @@ def _unpacked(header: dict[str, Any], tensors: Mapping[str, torch.Tensor], engin
         ),
         cache=cache,
         prompt=prompt,
+        grammar=grammar_for(engine.loaded, timeline),
     )
 
 

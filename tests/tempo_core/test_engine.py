@@ -15,7 +15,16 @@ import pytest
 import torch
 
 from tempo_core.answers import REFUSAL, AnswerError, parse_answer
-from tempo_core.decoding import CachedScorer, Hypothesis, decode_freely, feed, search, share_cache
+from tempo_core.backend import AskRequest
+from tempo_core.decoding import (
+    CachedScorer,
+    Decoding,
+    Hypothesis,
+    beam_search,
+    decode_freely,
+    feed,
+    share_cache,
+)
 from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, CheckpointError, InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
@@ -184,15 +193,16 @@ def test_search_prefers_the_sure_text(engine: Any) -> None:
     from tempo_core.prompt import answer_ids
 
     ids = answer_ids(engine.loaded.tokenizer, answer_pieces([(1, 2)], grammar.stamps))
-    beams = search(grammar, _Script(ids), width=3)
+    beams = Decoding(beam_search(grammar, width=3)).run(_Script(ids))
     assert list(beams[0].ids) == ids
     assert all(a.logprob >= b.logprob - 1e-6 for a, b in pairwise(beams))
 
 
 def test_free_decoding_stops_at_the_stop_token() -> None:
-    ids, logprobs = decode_freely(_Script([5, 6, 7, 2, 9]), stop=[2], max_new_tokens=50)
+    ids, logprobs = Decoding(decode_freely(stop=[2], max_new_tokens=50)).run(_Script([5, 6, 7, 2, 9]))
     assert (ids, len(logprobs)) == ([5, 6, 7], 3)
-    assert decode_freely(_Script([5] * 50), stop=[2], max_new_tokens=4)[0] == [5, 5, 5, 5]
+    ids, _ = Decoding(decode_freely(stop=[2], max_new_tokens=4)).run(_Script([5] * 50))
+    assert ids == [5, 5, 5, 5]
 
 
 def test_free_decoding_never_guesses(engine: Any) -> None:
@@ -206,9 +216,9 @@ def test_free_decoding_accepts_what_parses(engine: Any, monkeypatch: pytest.Monk
 
     context = engine.encode(make_video(0))
     ids = answer_ids(engine.loaded.tokenizer, ["From", " ", "0001.0", " to", " ", "0003.0", "."])
-    monkeypatch.setattr(module, "can_batch", lambda *args: False)
     monkeypatch.setattr(module, "CachedScorer", lambda *args: _Script(ids))
-    answer = engine.ask(context, "a red circle", constrained=False, n_best=0)
+    request = AskRequest(context=context, query="a red circle", constrained=False, n_best=0)
+    answer = engine.ask_by_itself(request)
     assert answer.moments == [Moment(1.0, 3.0)]
     assert answer.confidences == pytest.approx([1.0], abs=1e-6)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tempo_core.decoding import Hypothesis, search
+from tempo_core.decoding import Decoding, Hypothesis, beam_search
 from tempo_core.errors import Cancelled
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.prompt import IM_END, special_id
@@ -38,7 +38,7 @@ def tokenizer() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("said", "thought"),
+    ("text", "thought"),
     [
         ("<think>a man</think>\n<answer>", "<think>a man</think>\n"),
         ("<think>a man</think><answer>", "<think>a man</think>\n"),
@@ -47,28 +47,29 @@ def tokenizer() -> Any:
         ("<think></think>", "<think></think>\n"),
     ],
 )
-def test_a_thought_is_whole(tokenizer: Any, said: str, thought: str) -> None:
-    ids = think(Recital(tokenizer, said), tokenizer, Thinking())
+def test_a_thought_is_whole(tokenizer: Any, text: str, thought: str) -> None:
+    ids = Decoding(think(tokenizer, Thinking())).run(Recital(tokenizer, text))
     assert tokenizer.decode(ids) == thought
 
 
 def test_a_tag_in_one_token_with_what_follows_is_parted() -> None:
     tokenizer = build_tokenizer(DIGIT_BY_DIGIT)
     tokenizer.add_tokens(["><"])
-    ids = think(Recital(tokenizer, "<think>a man</think><answer>"), tokenizer, Thinking())
+    ids = Decoding(think(tokenizer, Thinking())).run(Recital(tokenizer, "<think>a man</think><answer>"))
     assert tokenizer.decode(ids) == "<think>a man</think>\n"
 
 
 def test_a_long_thought_is_cut_at_the_limit(tokenizer: Any) -> None:
     scorer = Recital(tokenizer, "<think>" + "a man opens " * 40)
-    ids = think(scorer, tokenizer, Thinking(), max_tokens=5)
+    ids = Decoding(think(tokenizer, Thinking(), max_tokens=5)).run(scorer)
     assert scorer.calls == 5
     assert tokenizer.decode(ids).endswith("</think>\n")
 
 
 def test_no_thought_costs_nothing(tokenizer: Any) -> None:
     scorer = Recital(tokenizer, "")
-    assert tokenizer.decode(think(scorer, tokenizer, Thinking(), max_tokens=0)) == "<think>\n</think>\n"
+    ids = Decoding(think(tokenizer, Thinking(), max_tokens=0)).run(scorer)
+    assert tokenizer.decode(ids) == "<think>\n</think>\n"
     assert scorer.calls == 0
 
 
@@ -76,7 +77,7 @@ def test_thinking_stops_when_asked(tokenizer: Any) -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        think(Recital(tokenizer, "<think>a"), tokenizer, Thinking(), cancel=cancel)
+        Decoding(think(tokenizer, Thinking(), cancel=cancel)).run(Recital(tokenizer, "<think>a"))
 
 
 @pytest.mark.parametrize("name", ["time_r1", "tvg_r1", "omnivtg", "ra_rft"])
@@ -85,10 +86,10 @@ def test_a_bound_answer_follows_the_thought(tokenizer: Any, name: str) -> None:
     assert protocol.thinking is not None
     timeline = protocol.timeline([0.0, 1.0, 2.0, 3.0], 4.0)
     scorer = Recital(tokenizer, "<think>from 1 to 3</think>")
-    ids = think(scorer, tokenizer, protocol.thinking)
+    ids = Decoding(think(tokenizer, protocol.thinking)).run(scorer)
     grammar = AnswerGrammar(tokenizer, timeline.mark_texts, form=protocol.answer)
     opened = Hypothesis(GrammarState(), tuple(ids), (0.0,) * len(ids))
-    best = search(grammar, scorer, opened=opened)[0]
+    best = Decoding(beam_search(grammar, opened=opened)).run(scorer)[0]
     text = tokenizer.decode(best.ids[:-1])
     assert text.startswith("<think>from 1 to 3</think>")
     assert len(protocol.answer.parse(text, timeline, 4.0)) == len(best.state.pairs)

@@ -214,7 +214,7 @@ def test_random_weights_answer_every_protocol(engine: Any) -> None:
     import torch
     from transformers import DynamicCache
 
-    from tempo_core.decoding import CachedScorer, feed, search
+    from tempo_core.decoding import CachedScorer, Decoding, beam_search, feed
     from tempo_core.protocols.base import prompt_ids
 
     model, tokenizer = engine.loaded.model, engine.loaded.tokenizer
@@ -227,7 +227,7 @@ def test_random_weights_answer_every_protocol(engine: Any) -> None:
             logits = feed(model, torch.tensor([ids]), 0, cache)
             scorer = CachedScorer(model, cache, logits, len(ids))
             grammar = AnswerGrammar(tokenizer, timeline.mark_texts, form=protocol.answer, max_moments=3)
-            hypotheses = search(grammar, scorer, width=2)
+            hypotheses = Decoding(beam_search(grammar, width=2)).run(scorer)
         for hypothesis in hypotheses:
             text = tokenizer.decode(hypothesis.ids[:-1])
             moments = protocol.answer.parse(text, timeline, 6.2)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.decoding import search
+from tempo_core.decoding import Decoding, beam_search
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.protocols import NAMES, protocol_named
 
@@ -48,7 +48,7 @@ def test_every_bound_answer_parses(any_tokenizer: Any, name: str) -> None:
         grammar = AnswerGrammar(
             any_tokenizer, timeline.mark_texts, form=protocol.answer, max_new_tokens=protocol.max_new_tokens
         )
-        best = search(grammar, RandomModel(len(any_tokenizer), seed))[0]
+        best = Decoding(beam_search(grammar)).run(RandomModel(len(any_tokenizer), seed))[0]
         text = any_tokenizer.decode(best.ids[:-1])
         moments = protocol.answer.parse(text, timeline, end_s)
         assert bool(moments) == bool(best.state.pairs), text
