@@ -1,5 +1,8 @@
 """Render the app's example clips and their questions into app/examples, from fixed seeds; run it again to get the same.
 
+The questions are such as the model that ships answers exactly, so that they show what it can do: how often it fails is
+in docs/experiments.md. Each clip has one more, outside its world.
+
     python -m scripts.examples [--natural FILE]
 
 `--natural` adds Blender's Big Buck Bunny (CC BY 3.0) from a copy that you have, to show what the small model refuses.
@@ -11,21 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
+from tempo_core.engine import load_engine, sample_for
 from tempo_core.proxy import normalise
 from train.shapeworld.clips import HELD_OUT_SEEDS, write_clip
-from train.shapeworld.queries import QueryMix, sample_queries
+from train.shapeworld.queries import QueryMix, Runs, sample_queries
 from train.shapeworld.scene import TIERS, sample_scene
 
 FOLDER = Path(__file__).resolve().parents[1] / "app" / "examples"
 
 CLIPS = (
-    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes", 0.0),
-    ("shapes-moving", "plain", 900_058, 24, (9, 16), "Things that slide", 0.8),
-    ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture", 0.0),
-    ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things", 0.0),
+    ("shapes-plain", "plain", 900_001, 40, (1, 1), "Plain shapes", 0.0, (140.5, 144.5)),
+    ("shapes-moving", "plain", 900_058, 24, (9, 16), "Things that slide", 0.8, (34, 38)),
+    ("shapes-wide", "rich", 900_009, 30, (9, 16), "Textured wall, wide picture", 0.0, (33, 37)),
+    ("shapes-noise", "rich", 900_012, 24, (3, 4), "Noise and small things", 0.0, (1.5, 5.5)),
 )
-"""Name, tier, seed, beats, aspect, title, and the share of things that slide: then the questions are hard ones."""
+"""Name, tier, seed, beats, aspect, title, the share of things that slide (then the questions are hard ones), and the
+seconds that the card shows moving."""
 
+NUM_QUESTIONS = 4
 UNKNOWN = ("a man flips a pancake", "the dog jumps over a fence")
 
 
@@ -45,18 +51,36 @@ def main() -> None:
 
 
 def _shapeworld(
-    name: str, tier: str, seed: int, ticks: int, aspect: tuple[int, int], title: str, motion: float
+    name: str,
+    tier: str,
+    seed: int,
+    ticks: int,
+    aspect: tuple[int, int],
+    title: str,
+    motion: float,
+    loop_s: tuple[float, float],
 ) -> dict:
     scene = sample_scene(HELD_OUT_SEEDS + seed, TIERS[tier], ticks=ticks, aspect=aspect, motion=motion)
     write_clip(scene, FOLDER / f"{name}.mp4", short_side_px=240, crf=30)
     mix = QueryMix(
         irrelevant=0.0, hard_share=float(motion > 0), hard_kinds=("motion", "motion", "order", "several")
     )
-    queries = sample_queries(np.random.default_rng(seed), scene, 4, mix, [])
+    queries = sample_queries(np.random.default_rng(seed), scene, 20, mix, [])
+    engine = load_engine()
+    context = engine.encode(sample_for(engine.defaults, FOLDER / f"{name}.mp4", protocol=engine.protocol))
+    texts: dict[Runs, tuple[float, str]] = {}
+    for query in queries:
+        truth = [(start * scene.step_s, end * scene.step_s) for start, end in query.runs]
+        answer = engine.ask(context, query.text, n_best=0)
+        if [(moment.start_s, moment.end_s) for moment in answer.moments] == truth:
+            confidence = min(confidence or 0.0 for confidence in answer.confidences)
+            texts[query.runs] = max(texts.get(query.runs, (0.0, "")), (confidence, query.text))
+    surest_first = [text for _, text in sorted(texts.values(), reverse=True)]
     return {
         "file": f"{name}.mp4",
         "title": title,
-        "questions": [query.text for query in queries] + [UNKNOWN[seed % len(UNKNOWN)]],
+        "questions": [*surest_first[:NUM_QUESTIONS], UNKNOWN[seed % len(UNKNOWN)]],
+        "loop_s": loop_s,
         "licence": "MIT",
         "source": "rendered by train/shapeworld",
     }
@@ -72,6 +96,7 @@ def _bunny(path: Path) -> dict:
             "a butterfly lands on an apple",
             "somebody plays the piano",
         ],
+        "loop_s": (0.5, 4.5),
         "licence": "CC BY 3.0",
         "source": "Big Buck Bunny, (c) copyright Blender Foundation, www.bigbuckbunny.org; scaled down",
     }

@@ -1,10 +1,18 @@
 """The Annotate page: first run, a row in each state, saving, and the end of the queue."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from annotations.rows import Row
+from annotations.store import Store
+from app.home import Home
 from scripts.scene import Scene, api, make_sample, new_id, settle, visit
 from scripts.stage import PATIENCE_MS, Served, StageError
+from train.shapeworld.clips import write_frames
 
 EDGE = "]"
 API = "/annotate/api"
@@ -108,6 +116,46 @@ def drill(page: Any, served: Served) -> None:
     settle(page)
 
 
+def long_clip(page: Any, served: Served) -> None:
+    """Two moments of a clip of 40 minutes, the second of which is edited."""
+    vid, duration_s = "long-film", 2400.0
+    path = served.home / "videos" / f"{vid}.mp4"
+    if not path.exists():
+        make_long_clip(path, duration_s)
+        moments = ((312.0, 345.0), (1804.0, 1822.0))
+        row = Row(
+            qid="1", query="The bar stands in the middle", vid=vid, duration_s=duration_s, windows=moments
+        )
+        with Store(Home(served.home).database) as store:
+            store.import_rows([row], dataset="films", op_id=new_id())
+    with Store(Home(served.home).database) as store:
+        query_id = store.find("films", "1").id
+    visit(page, served, f"/annotate#q={query_id}")
+    page.locator(".tl-root[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("[")
+    settle(page, 1500)
+
+
+def make_long_clip(path: Path, duration_s: float, *, rate: int = 4) -> None:
+    """A bar that crosses the picture once a minute, before a colour that changes every minute."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width, bar_px = 180, 320, 32
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(round(duration_s * rate)):
+            minute, share = divmod(number / rate / 60, 1)
+            colour = np.random.default_rng(int(minute)).integers(40, 200, 3)
+            frame = np.empty((height, width, 3), dtype=np.uint8)
+            frame[:] = colour
+            left = round(share * (width - bar_px))
+            frame[:, left : left + bar_px] = 240
+            yield frame
+
+    write_frames(frames(), path, size=(height, width), rate=rate)
+
+
 def loading(page: Any, served: Served) -> None:
     make_sample(served)
     page.route(f"**{API}/next", lambda route: None)
@@ -159,6 +207,7 @@ SCENES = (
     Scene(name="annotate-comment", act=comment, whole=False),
     Scene(name="annotate-keys", act=keys, whole=False),
     Scene(name="annotate-drill", act=drill, whole=False),
+    Scene(name="annotate-long", act=long_clip),
     Scene(name="annotate-loading", act=loading),
     Scene(name="annotate-missing", act=missing),
     Scene(name="annotate-done", act=done),

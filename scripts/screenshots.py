@@ -1,7 +1,7 @@
 """Takes a picture of every page in every state: `python -m scripts.screenshots OUT [--only NAME ...]`.
 
 Starts the app on a temporary home with the shipped model and the sample project, drives a headless Chromium
-through `scripts.scenes`, in light and in dark, 1440 and 390 pixels wide, and writes OUT/NAME-THEME-WIDTH.png.
+through `scripts.scenes`, in light and in dark, 1440, 1366 and 390 pixels wide, and writes OUT/NAME-THEME-WIDTH.png.
 Exit code 2 and one line for bad input; 1 when a scene could not be reached (the others are still taken).
 """
 
@@ -17,7 +17,7 @@ from scripts.scenes import SCENES
 from scripts.stage import Served, StageError, browsing, serving
 
 THEMES = ("light", "dark")
-WIDTHS = {1440: 1000, 390: 844}
+WIDTHS = {1440: 900, 1366: 768, 390: 844}
 """Width and height of the window."""
 
 
@@ -33,7 +33,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     )
     parser.add_argument("--themes", nargs="+", choices=THEMES, default=THEMES, help="default: both")
     parser.add_argument(
-        "--widths", nargs="+", type=int, choices=tuple(WIDTHS), default=tuple(WIDTHS), help="default: both"
+        "--widths", nargs="+", type=int, choices=tuple(WIDTHS), default=tuple(WIDTHS), help="default: all"
     )
     return parser.parse_args(arguments)
 

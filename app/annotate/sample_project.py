@@ -37,7 +37,7 @@ from train.shapeworld.scene import TIERS, sample_scene
 
 CLIPS: list[dict[str, Any]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("sample_words.json").read_text(encoding="utf-8"))
-COLLEAGUE = "sample-colleague"
+COLLEAGUE, REVIEWER = "sample-colleague", "sample-reviewer"
 NAME = "sample"
 SHORT_SIDE_PX = 224
 RATE = 10
@@ -54,7 +54,7 @@ class SampleProject:
         proposals: Proposals,
         job_queue: JobQueue,
         *,
-        clips: int = len(CLIPS),
+        clips: int | None = None,
         rate: int = RATE,
     ) -> None:
         self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
@@ -147,6 +147,17 @@ class SampleProject:
             self.store.import_rows(
                 rows, dataset=dataset, op_id=str(uuid4()), actor=user.id, format_name="sample"
             )
+            # An adopted answer is settled: nobody is asked for a second one.
+            for row in rows:
+                query_id = self.store.find(dataset, row.qid).id
+                (correction,) = self.store.corrections(query_id)
+                self.store.adjudicate(
+                    query_id,
+                    correction_id=correction.id,
+                    adjudicator=REVIEWER,
+                    parent_id=None,
+                    op_id=str(uuid4()),
+                )
             # Its scenes are what the shipped model was taught, and no larger one does harm there.
             self.store.save_proposer(dataset, ANY, op_id=str(uuid4()), actor=user.id)
         except Cancelled:

@@ -594,12 +594,14 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         }
         assert len(rows) == 13
         assert wanted <= kinds
+        ann = User(id="ann", name="ann", roles=GRANTS[Role.ANNOTATOR])
+        assert bench.service.progress(ann) == {"done": 0, "left": 13}, "the colleague's are settled"
         correction = edit_of((0, 2000), submitted=True)
         bench.ready(rows[0].query_id, who=who)  # clips are prepared after the rows are there
         assert bench.save(rows[0].query_id, correction, who=who).status_code == 200
         snapshot = take_snapshot(bench.store, bench.home.snapshots, actor="test")
         examples = read_examples(snapshot.folder)
-        taught = [example for example in examples.training if example.source == "correction"]
+        taught = [example for example in examples.training if example.source != "original"]
         questions = [len(clip["questions"]) for clip in WORDS["training"][:12]]
         assert len(examples.training) == 13 + sum(questions), (
             "the sample's rows are of the split that teaches"
