@@ -153,11 +153,13 @@ def agreement(items: Iterable[tuple[float, Sequence[Version]]]) -> AgreementRepo
             same.append(a.verdict == b.verdict)
             if "cannot-judge" in (a.verdict, b.verdict):
                 continue
-            mine, others = a.soft_moments, b.soft_moments
-            tious.append(matched_tiou(mine, others))
-            edges.extend(edge_gaps_s(mine[i], others[j]) for i, j, _ in match(mine, others))
+            moments, other_moments = a.soft_moments, b.soft_moments
+            tious.append(matched_tiou(moments, other_moments))
+            edges.extend(
+                edge_gaps_s(moments[i], other_moments[j]) for i, j, _ in match(moments, other_moments)
+            )
             for threshold in THRESHOLDS:
-                f1s[threshold].append(set_f1(mine, others, threshold))
+                f1s[threshold].append(set_f1(moments, other_moments, threshold))
     differences = np.array(edges, dtype=float).reshape(-1, 2)
     # One matrix of all clips; raters are interchangeable, and NaN stands for rows that a query does not have.
     raters = max((matrix.shape[0] for matrix in clips), default=0)

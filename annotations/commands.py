@@ -199,8 +199,8 @@ def import_(
                     )
                 contents += [f"  mended: {count} {repair}" for repair, count in imported.mended.items()]
                 left_out = [f"  left out: {item}" for item in answer["omitted"][:LISTED_OMISSIONS]]
-                if (others := len(answer["omitted"]) - LISTED_OMISSIONS) > 0:
-                    left_out.append(f"  … and {others} more things (--json lists all)")
+                if (rest := len(answer["omitted"]) - LISTED_OMISSIONS) > 0:
+                    left_out.append(f"  … and {rest} more things (--json lists all)")
                 left_out += [f"  left out: {item}" for item in answer["rejected"]]
                 show(None, "\n".join([line, *contents, *left_out]), as_json=False)
     if as_json:

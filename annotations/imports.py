@@ -95,20 +95,21 @@ def add_rows(
     for row in rows:
         if row.qid not in stored:
             continue
-        known = stored[row.qid][1]
-        given = [name for name in _COMPARED if getattr(row, name) is not None]
-        missing = [name for name in given if getattr(known, name) is None]
+        stored_row = stored[row.qid][1]
+        row_fields = [name for name in _COMPARED if getattr(row, name) is not None]
+        missing = [name for name in row_fields if getattr(stored_row, name) is None]
         if names := [
             name
-            for name in given
-            if name not in missing and not _says_same(getattr(row, name), getattr(known, name), rounding_s)
+            for name in row_fields
+            if name not in missing
+            and not _says_same(getattr(row, name), getattr(stored_row, name), rounding_s)
         ]:
             clashes.append(f"qid {row.qid} ({', '.join(names)})")
         # A file of answers alone does not say where its rows belong.
         if row.split != "unknown" and (row.windows is not None or not row.annotations):
-            if known.split == "unknown":
+            if stored_row.split == "unknown":
                 missing.append("split")
-            other_split += known.split not in ("unknown", row.split)
+            other_split += stored_row.split not in ("unknown", row.split)
         if missing:
             fillings.append((row, missing))
             empty.update(missing)
@@ -142,11 +143,11 @@ def add_rows(
         affected += connection.execute(statement).scalars()
     before: list[list[Any]] = []
     for row, missing in fillings if update else ():
-        query_id, known, raw = stored[row.qid]
-        filled = dataclasses.replace(known, **{name: getattr(row, name) for name in missing})
+        query_id, stored_row, raw = stored[row.qid]
+        filled = dataclasses.replace(stored_row, **{name: getattr(row, name) for name in missing})
         # The new line, where it is the one that says the row's moments now.
         filled = dataclasses.replace(filled, raw=row.raw if "windows" in missing else raw)
-        before.append([query_id, row_content(known), raw])
+        before.append([query_id, row_content(stored_row), raw])
         columns = _columns(filled, dataset, 0)
         values = {name: columns[name] for name in ("split", "duration_ms", "content", "raw", "row_sha256")}
         filling = update_table(table).where(table.c.id == query_id)
@@ -165,11 +166,16 @@ def add_rows(
     }
 
 
-def _says_same(value: Any, known: Any, rounding_s: float) -> bool:
+def _says_same(value: Any, stored_value: Any, rounding_s: float) -> bool:
     """Whether a field is what the store has; windows may lie off by `rounding_s`."""
-    if value == known or not rounding_s or not isinstance(value, tuple) or len(value) != len(known):
-        return bool(value == known)
-    windows = zip(value, known, strict=True)
+    if (
+        value == stored_value
+        or not rounding_s
+        or not isinstance(value, tuple)
+        or len(value) != len(stored_value)
+    ):
+        return bool(value == stored_value)
+    windows = zip(value, stored_value, strict=True)
     return all(
         isinstance(window, tuple)
         and all(abs(edge - other) <= rounding_s for edge, other in zip(window, known_window, strict=True))

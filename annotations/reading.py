@@ -295,10 +295,10 @@ def _corrections(connection: Connection, statement: Select[Any], **parameters: A
     corrections = []
     lines = connection.execute(statement, parameters).mappings()
     for _, group in groupby(lines, key=lambda line: line["id"]):
-        row, *others = group
+        row, *more_rows = group
         moments = tuple(
             EditedMoment(**_fields(EditedMoment, line))
-            for line in (row, *others)
+            for line in (row, *more_rows)
             if line["start_ms"] is not None
         )
         content = _fields(Edit, row, moments=moments)

@@ -877,18 +877,18 @@ class Store:
             counts: list[tuple[Project, tuple[int, int, int]]] = []
             for project in own_projects:
                 counts.append((project, projects.member_counts(connection, project, annotator)))
-                ended = projects.end_reason(connection, project, self._clock())
-                if ended is None and counts[-1][1][1]:
+                end_reason = projects.end_reason(connection, project, self._clock())
+                if end_reason is None and counts[-1][1][1]:
                     break  # it has rows for them
             if counts:
                 project, (submitted, remaining, waiting) = counts[-1]
-                ended = projects.end_reason(connection, project, self._clock())
+                end_reason = projects.end_reason(connection, project, self._clock())
                 return AnnotatorProgress(
                     submitted=submitted,
-                    remaining=0 if ended else remaining,
+                    remaining=0 if end_reason else remaining,
                     project=project.name,
-                    waiting_for_clip=0 if ended else waiting,
-                    ended=ended,
+                    waiting_for_clip=0 if end_reason else waiting,
+                    ended=end_reason,
                 )
             submitted, remaining = queue.annotator_counts(
                 connection, annotator, answers_per_row=answers_per_row

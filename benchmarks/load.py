@@ -140,9 +140,9 @@ async def _work(
         samples.backup = await _back_up(diary, home)
         await asyncio.sleep(max(0.0, duration_s - (time.monotonic() - begun_s)))
         sampling.cancel()
-        ended = [task for task in tasks if task.done()]
-        if ended:
-            diary.failures.append(f"{len(ended)} people stopped before the end")
+        early_tasks = [task for task in tasks if task.done()]
+        if early_tasks:
+            diary.failures.append(f"{len(early_tasks)} people stopped before the end")
     samples.wall_s, samples.server_cpu_s = time.monotonic() - begun_s, _cpu_s(process.pid) - cpu_s
     others_s = _machine_s() - machine_s - samples.server_cpu_s - (time.process_time() - own_s)
     samples.used_by_others = max(0.0, others_s) / samples.wall_s / (os.cpu_count() or 1)

@@ -397,8 +397,8 @@ def run_worker(mutants: Sequence[Mutant], results: Path) -> None:
 
         for mutant in mutants:
             verdict, failure, since = "survived", None, time.monotonic()
-            nearest, *others = own_tests(mutant.path, copy)
-            for marks, tests in itertools.product(MARKS, ([nearest], others)):
+            nearest, *more_tests = own_tests(mutant.path, copy)
+            for marks, tests in itertools.product(MARKS, ([nearest], more_tests)):
                 tests = sorted(tests, key=lambda test: usual_s.get((test, marks), 0.0))
                 failure = failure_of(mutant, tests, marks) if tests else None
                 if failure is not None:

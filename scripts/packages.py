@@ -100,12 +100,12 @@ def bill_of_materials(packages: dict[str, Distribution]) -> dict[str, Any]:
         if licence != "unknown":
             component["licenses"] = [{"expression": licence}]
         components.append(component)
-        wanted = {
+        requirements = {
             normal_name(re.split(r"[\s\[(;<>=!~]", line, maxsplit=1)[0])
             for line in package.requires or []
             if "extra ==" not in line
         }
-        needs = sorted(references[other] for other in wanted if other in references)
+        needs = sorted(references[other] for other in requirements if other in references)
         dependencies.append({"ref": references[name], "dependsOn": needs})
     return {
         "bomFormat": "CycloneDX",

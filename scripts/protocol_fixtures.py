@@ -41,7 +41,7 @@ class Repository:
     def read(self, path: str) -> str:
         return self._git("show", f"{self.commit}:{path}")
 
-    def run(self, path: str, *names: str, **given: Any) -> SimpleNamespace:
+    def run(self, path: str, *names: str, **variables: Any) -> SimpleNamespace:
         """The named constants, functions and classes of a file, run with nothing but `given` around them."""
         nodes: list[ast.stmt] = []
         for node in ast.parse(self.read(path)).body:
@@ -50,7 +50,7 @@ class Repository:
             if named & set(names) or getattr(node, "name", None) in names:
                 nodes.append(node)
         future = ast.parse("from __future__ import annotations").body
-        namespace: dict[str, Any] = dict(given)
+        namespace: dict[str, Any] = dict(variables)
         code = compile(ast.Module([*future, *nodes], []), path, "exec", dont_inherit=True)
         exec(code, namespace)
         return SimpleNamespace(**namespace)
@@ -72,7 +72,9 @@ def qwen3_video(case: dict[str, Any]) -> str:
         vision_start_token="<|vision_start|>",
         vision_end_token="<|vision_end|>",
         video_token="<|video_pad|>",
-        _calculate_timestamps=lambda *given: Qwen3VLProcessor._calculate_timestamps(processor, *given),
+        _calculate_timestamps=lambda *arguments: Qwen3VLProcessor._calculate_timestamps(
+            processor, *arguments
+        ),
     )
     import numpy as np
 
@@ -135,8 +137,8 @@ class _Callable:
         self._function = function
         vars(self).update(attributes)
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        return self._function(*given, **named)
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._function(*arguments, **named)
 
 
 def omnivtg(repository: Repository, case: dict[str, Any]) -> str:
@@ -200,10 +202,10 @@ def pieces(folder: Path) -> dict[str, Any]:
     joins = []
     for _ in range(60):
         starts = sorted({round(rng.uniform(0, 90), 1) for _ in range(rng.randint(1, 8))})
-        given = [[start, round(start + rng.uniform(0.2, 25), 1)] for start in starts]
-        hits = [code.GroundingHit(0, 0, 0, start, end, "", "") for start, end in given]
+        windows = [[start, round(start + rng.uniform(0.2, 25), 1)] for start in starts]
+        hits = [code.GroundingHit(0, 0, 0, start, end, "", "") for start, end in windows]
         joins.append(
-            {"given": given, "kept": [[h.global_start, h.global_end] for h in code.dedup_hits(hits)]}
+            {"given": windows, "kept": [[h.global_start, h.global_end] for h in code.dedup_hits(hits)]}
         )
     return {"repository": repository.name, "commit": repository.commit, "windows": windows, "joins": joins}
 

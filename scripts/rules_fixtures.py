@@ -133,10 +133,10 @@ class Workshop:
     def run(self, *words: str | Path) -> str:
         command = [sys.executable, *map(str, words)]
         environment = os.environ | {"PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=self.folder, env=environment, check=True, capture_output=True, text=True
         )
-        return done.stdout
+        return process.stdout
 
 
 def qv_m2(folder: Path, repository: Repository, truth: list[Row], predictions: list[Row]) -> Any:

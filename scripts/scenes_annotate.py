@@ -169,8 +169,8 @@ def missing(page: Any, served: Served) -> None:
     row = _row(served, "original-first")
     query_id = row["edit"]["query_id"]
     says = "The clip NUsG9BgSes0_210.0_360.0 is not here. Put NUsG9BgSes0_210.0_360.0.mp4 into the folder videos."
-    gone = {"state": "error", "message": says, "video": None, "strip": None, "frames": None}
-    item = {**row, **gone, "edit": {**row["edit"], "missing_video": says, "model": None}}
+    missing_clip = {"state": "error", "message": says, "video": None, "strip": None, "frames": None}
+    item = {**row, **missing_clip, "edit": {**row["edit"], "missing_video": says, "model": None}}
     answer = {"content_type": "application/json", "body": json.dumps(item)}
     page.route(f"**{API}/queries/{query_id}", lambda route: route.fulfill(**answer))
     visit(page, served, f"/annotate#q={query_id}")
@@ -178,7 +178,7 @@ def missing(page: Any, served: Served) -> None:
     settle(page)
 
 
-def done(page: Any, served: Served) -> None:
+def whole_queue(page: Any, served: Served) -> None:
     make_sample(served)
     body = json.dumps({"item": None, "empty": False, "progress": {"done": 12, "left": 0}})
     page.route(f"**{API}/next", lambda route: route.fulfill(content_type="application/json", body=body))
@@ -210,6 +210,6 @@ SCENES = (
     Scene(name="annotate-long", act=long_clip),
     Scene(name="annotate-loading", act=loading),
     Scene(name="annotate-missing", act=missing),
-    Scene(name="annotate-done", act=done),
+    Scene(name="annotate-done", act=whole_queue),
     Scene(name="annotate-signed-out", act=signed_out),
 )

@@ -85,8 +85,8 @@ def is_ready(root: Path, kind: str) -> bool:
     """Whether the environment holds `kind`; everything that `dev` holds serves `runtime` too."""
     kinds = ("runtime", "dev") if kind == "runtime" else ("dev",)
     return venv_python(root).exists() and any(
-        (stamp := root / ".venv" / f".tempo-{held}").exists() and stamp.read_text() == fingerprint(root, held)
-        for held in kinds
+        (stamp := root / ".venv" / f".tempo-{name}").exists() and stamp.read_text() == fingerprint(root, name)
+        for name in kinds
     )
 
 
@@ -94,15 +94,15 @@ def ensure_venv(root: Path) -> None:
     """Makes `.venv` with the running Python; a broken one, or one of another version, is made anew."""
     version = f"Python {platform.python_version()}"
     if venv_python(root).exists():
-        held = subprocess.run([venv_python(root), "-c", "import pip"], capture_output=True)
+        pip = subprocess.run([venv_python(root), "-c", "import pip"], capture_output=True)
         named = subprocess.run([venv_python(root), "--version"], capture_output=True, text=True)
-        if held.returncode == 0 and named.stdout.strip() == version:
+        if pip.returncode == 0 and named.stdout.strip() == version:
             return
     say(f"making .venv with {version}")
     command = [sys.executable, "-m", "venv", "--clear", str(root / ".venv")]
-    made = subprocess.run(command, capture_output=True, text=True)
-    if made.returncode:
-        raise SetupError(explain_pip(made.stdout + made.stderr))
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        raise SetupError(explain_pip(process.stdout + process.stderr))
 
 
 def check_space(root: Path) -> None:
@@ -191,8 +191,8 @@ def find_browser() -> str | None:
     if named:
         return named
     for name in BROWSERS:
-        if found := shutil.which(name):
-            return found
+        if program := shutil.which(name):
+            return program
     caches = (Path.home() / ".cache" / "ms-playwright", Path.home() / "Library" / "Caches" / "ms-playwright")
     patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
     downloaded = [path for cache in caches for pattern in patterns for path in sorted(cache.glob(pattern))]
@@ -255,11 +255,11 @@ def fetch_axe() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", f"axe-core@{AXE_VERSION}", "--silent", "--pack-destination", folder]
         packed = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        made = list(Path(folder).glob("*.tgz"))
-        if packed.returncode or not made:
+        packages = list(Path(folder).glob("*.tgz"))
+        if packed.returncode or not packages:
             lines = packed.stderr.strip().splitlines() or ["npm ended without a word"]
             raise OSError(lines[-1])
-        return made[0].read_bytes()
+        return packages[0].read_bytes()
 
 
 def ensure_axe(root: Path) -> None:

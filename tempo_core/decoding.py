@@ -133,8 +133,10 @@ def plain_scorer(
             types = (input_ids == special_id(loaded.tokenizer, pad)).int() * per_unit
             if loaded.protocol.layout == "video":  # transformers' own are not those of training, see families
                 text = next_position(prompt.positions) + np.arange(input_ids.shape[1] - len(prompt.ids))
-                known = np.concatenate([prompt.positions, np.broadcast_to(text, (3, len(text)))], axis=1)
-                positions = torch.from_numpy(known)[:, None].to(model.device)
+                all_positions = np.concatenate(
+                    [prompt.positions, np.broadcast_to(text, (3, len(text)))], axis=1
+                )
+                positions = torch.from_numpy(all_positions)[:, None].to(model.device)
             else:
                 positions, _ = model.model.get_rope_index(input_ids, types, **{f"{kind}_grid_thw": grids})
             output = model(

@@ -404,14 +404,15 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
                 for layer, stored in stored_names.items()
             }
             for layer, stored in stored_names.items():
-                held = (
+                matrix_ranks = (
                     tensors[f"base_model.model.{layer}.lora_A.weight"].shape[0],
                     tensors[f"base_model.model.{layer}.lora_B.weight"].shape[1],
                 )
-                if held != (config.rank_pattern[layer],) * 2:
+                if matrix_ranks != (config.rank_pattern[layer],) * 2:
                     raise CheckpointError(
                         f"The adapter {folder} has rank {config.rank_pattern[layer]} by {ADAPTER_CONFIG}, and the "
-                        f"matrices of {stored!r} have {held[0]} and {held[1]}. Copy both files of one adapter."
+                        f"matrices of {stored!r} have {matrix_ranks[0]} and {matrix_ranks[1]}. Copy both files of one "
+                        "adapter."
                     )
             config.target_modules = sorted(stored_names)
             config.exclude_modules = config.layers_to_transform = config.layers_pattern = None

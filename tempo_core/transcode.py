@@ -60,7 +60,7 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             context = stream.codec_context
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
             context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-            shown: Any = None
+            scaled_frame: Any = None
             frames = (
                 _frames_at_rate(reader, rate)
                 if job.get("stretch_s") is None
@@ -68,8 +68,8 @@ def normalise_task(job: dict[str, Any], on_progress: Callable[[float], None]) ->
             )
             for number, frame in frames:
                 # A picture that stays on screen is scaled once: a small file can hold half an hour of a large one.
-                if frame is not shown:
-                    shown, picture = frame, _upright(scaler, frame, index, size)
+                if frame is not scaled_frame:
+                    scaled_frame, picture = frame, _upright(scaler, frame, index, size)
                 picture.pts, picture.time_base = number, 1 / rate
                 out.mux(stream.encode(picture))
                 sound.write_until(float((number + 1) / rate))

@@ -75,10 +75,10 @@ def is_folder(format: str, path: Path) -> bool:
     return FORMATS[format].folder and path.suffix != FORMATS[format].suffix
 
 
-def _module(name: str, known: tuple[str, ...], use: str) -> ModuleType:
-    if name not in known:
+def _module(name: str, names: tuple[str, ...], use: str) -> ModuleType:
+    if name not in names:
         other = f"Format {name!r} is not {use}" if name in FORMATS else f"There is no format {name!r}"
-        raise InputError(f"{other}. The formats that are {use}: {', '.join(known)}.")
+        raise InputError(f"{other}. The formats that are {use}: {', '.join(names)}.")
     return importlib.import_module(f"annotations.formats.{name.replace('-', '_')}")
 
 
@@ -97,8 +97,8 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
     rows: dict[str, Row] = {}
     problems: list[Problem] = []
     omissions: list[Omission] = []
-    held: Counter[str] = Counter()
-    taken: Counter[str] = Counter()
+    held_counts: Counter[str] = Counter()
+    taken_counts: Counter[str] = Counter()
     try:
         for place, item in enumerate(_module(name, names(), "read").read(path, options), start=1):
             if options.max_items is not None and place > options.max_items:
@@ -110,8 +110,8 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
             elif isinstance(item, Omission):
                 omissions.append(item)
             elif isinstance(item, Contents):
-                held[item.unit] += item.held
-                taken[item.unit] += item.taken
+                held_counts[item.unit] += item.held
+                taken_counts[item.unit] += item.taken
             elif item.qid in rows:
                 origin = item.origin or SourceLine(file=path.name, line=place)
                 earlier = rows[item.qid].origin
@@ -138,7 +138,9 @@ def read(path: Path, *, format: str | None = None, options: ReadOptions | None =
         rows=tuple(rows.values()),
         problems=tuple(problems),
         omissions=tuple(omissions),
-        contents=tuple(Contents(unit=unit, held=count, taken=taken[unit]) for unit, count in held.items()),
+        contents=tuple(
+            Contents(unit=unit, held=count, taken=taken_counts[unit]) for unit, count in held_counts.items()
+        ),
         mended={} if options.mending is None else dict(options.mending.counts),
     )
 

@@ -63,10 +63,10 @@ def detect(path: Path) -> str:
     else:
         name, look = _of_content(read_bytes(path))
     if name is None:
-        known = ", ".join(name for name, form in FORMATS.items() if form.is_read)
+        readable = ", ".join(name for name, form in FORMATS.items() if form.is_read)
         raise InputError(
             f"{path.name} is in no format known here: it is {look}. Name its format with --format if it is one of "
-            f"{known}; `python -m annotations formats` says what each holds."
+            f"{readable}; `python -m annotations formats` says what each holds."
         )
     return name
 

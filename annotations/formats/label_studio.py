@@ -229,14 +229,16 @@ class _Task:
                     count = sum(len(answer.windows.get((control, label), ())) for answer in answers)
                     reason = f"{count} ranges that mark no moments of the query"
                     yield self._omission(f'label "{label}" of control "{control}"', reason)
-            answered = [answer for answer in answers if answer.windows or answer.verdict or not answer.others]
+            full_answers = [
+                answer for answer in answers if answer.windows or answer.verdict or not answer.others
+            ]
             for answer in answers:
-                if answer not in answered:
+                if answer not in full_answers:
                     reason = "has no timeline labels and chooses no verdict, so it says nothing of the query"
                     yield self._omission(answer.place, reason)
             versions = [
                 (answer, answer.version(query_labels, answer.verdict))
-                for answer in answered
+                for answer in full_answers
                 if answer.verdict or not labels or any(label in answer.windows for label in query_labels)
             ]
             yield self._row(path, *self.qid, fields.text(query, "query"), versions)
@@ -333,12 +335,12 @@ class _Task:
     ) -> Row:
         """The row of a query: its truth is the first annotation with Label Studio's star."""
         truth: AnnotatorVersion | None = None
-        others: list[AnnotatorVersion] = []
+        more_versions: list[AnnotatorVersion] = []
         for answer, version in versions:
             if answer.annotation.get("ground_truth") is True and truth is None:
                 truth = version
             else:
-                others.append(version)
+                more_versions.append(version)
         windows = None
         if truth is not None and (truth.windows or truth.verdict == "no-moment"):
             # The last frame may end after a duration that was rounded down.
@@ -354,7 +356,7 @@ class _Task:
             split=self.split or split_of(path, self.options),
             windows=windows,
             verdict=None if truth is None else truth.verdict,
-            annotations=tuple(others) or None,
+            annotations=tuple(more_versions) or None,
             extra={} if self.fps is None else {"fps": self.fps},
             origin=self.origin,
         )

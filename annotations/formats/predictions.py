@@ -160,8 +160,8 @@ def _answer(values: Mapping[str, Any]) -> tuple[Windows, tuple[float, ...] | Non
         return moments, fields.numbers(confidences, "confidences") or None
     # An endpoint may give no confidences; its moments are then ranked as windows of one score.
     by_window = dict(zip(windows, scores, strict=True))
-    known = [by_window[moment] for moment in moments if moment in by_window]
-    return moments, tuple(known) if known and len(known) == len(moments) else None
+    moment_scores = [by_window[moment] for moment in moments if moment in by_window]
+    return moments, tuple(moment_scores) if moment_scores and len(moment_scores) == len(moments) else None
 
 
 def predicted(row: Row, options: ExportOptions) -> AnnotatorVersion:

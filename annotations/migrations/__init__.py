@@ -34,8 +34,8 @@ def upgrade(connection: Connection, target: str = "head") -> bool:
         return False
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
+    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if revision is not None and revision not in revisions:
         raise DatabaseTooNew(
             f"The database has schema {revision!r}; this program knows up to {HEAD!r}. Install a newer one."
         )

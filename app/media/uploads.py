@@ -238,11 +238,11 @@ class OwnedFileBlocks(gr.Blocks):
 
     def __exit__(self, *error: Any) -> None:
         """End a page. Gradio 6.31 makes its whole web app anew here (0.1 s); `queue` makes the one that stays."""
-        made, gradio.blocks.App = gradio.blocks.App, _NoApp  # type: ignore[misc, assignment]
+        app_class, gradio.blocks.App = gradio.blocks.App, _NoApp  # type: ignore[misc, assignment]
         try:
             super().__exit__(*error)
         finally:
-            gradio.blocks.App = made  # type: ignore[misc]
+            gradio.blocks.App = app_class  # type: ignore[misc]
 
     async def process_api(  # type: ignore[override]  # the parameters between are handed on as they came
         self, block_fn: Any, inputs: list[Any], state: Any = None, request: Any = None, **options: Any

@@ -159,12 +159,12 @@ def agreement(ours: Any, theirs: Any) -> float:
     if not isinstance(theirs, list):  # only how many
         return float(len(ours) == theirs)
     same = 0
-    for mine, other in zip(ours, theirs, strict=False):
-        if isinstance(mine, list):
-            off = statistics.fmean(abs(a - b) for a, b in zip(mine, other, strict=False))
-            same += len(mine) == len(other) and off <= TOLERANCE
+    for own, other in zip(ours, theirs, strict=False):
+        if isinstance(own, list):
+            off = statistics.fmean(abs(a - b) for a, b in zip(own, other, strict=False))
+            same += len(own) == len(other) and off <= TOLERANCE
         else:
-            same += mine == other
+            same += own == other
     return same / max(len(ours), len(theirs), 1)
 
 

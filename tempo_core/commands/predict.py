@@ -55,18 +55,18 @@ def predict(
     open_rows = [row for row in rows if _key(row["qid"]) not in answered_qids]
     unreadable = answer_rows(engine, rows, video_paths, out, settings, answered_qids)
     old_count = len(rows) - len(open_rows)
-    answered = sum(row["vid"] not in unreadable for row in open_rows)
+    answer_count = sum(row["vid"] not in unreadable for row in open_rows)
     data = {
         "out": str(out),
-        "answered": answered,
+        "answered": answer_count,
         "already_there": old_count,
         "unreadable": unreadable,
         **settings,
     }
-    text = f"{answered} queries answered, {old_count} were there; see {out}"
+    text = f"{answer_count} queries answered, {old_count} were there; see {out}"
     if unreadable:
         text += (
-            f"\n{len(open_rows) - answered} queries have no answer, because these videos cannot be read: "
+            f"\n{len(open_rows) - answer_count} queries have no answer, because these videos cannot be read: "
             f"{', '.join(map(repr, unreadable))}. Mend them and run the command again."
         )
     show(data, text, as_json=as_json)
@@ -219,15 +219,15 @@ def read_answered(out: Path, settings: dict[str, Any]) -> set[str]:
     if whole != content:
         with out.open("rb+") as file:
             file.truncate(len(whole))
-    answered = set()
+    answer_keys = set()
     for number, row in _numbered_rows(out):
         if row.get("run") != settings:
             raise InputError(
                 f"{out}, line {number} was made by {row.get('run')}, not by {settings}. Give another --out, "
                 "or the same model and flags."
             )
-        answered.add(_key(row.get("qid")))
-    return answered
+        answer_keys.add(_key(row.get("qid")))
+    return answer_keys
 
 
 def _key(qid: Any) -> str:

@@ -269,11 +269,11 @@ def index_folder(
             problems[name] = "It is a pipe, a socket or a device, not a regular file. Remove it."
     clips = {name: facts for name, facts in clips.items() if name not in problems}
     dropped = index.drop_missing(folder, clips)
-    known = index.entries(folder, engine, settings)
+    entries = index.entries(folder, engine, settings)
     waiting: deque[str] = deque()
     skipped = 0
     for name, facts in clips.items():
-        entry = known.get(name)
+        entry = entries.get(name)
         if entry is None or (entry.size, entry.mtime_ns) != (facts.st_size, facts.st_mtime_ns):
             waiting.append(name)
         elif entry.problem is not None and only_new:

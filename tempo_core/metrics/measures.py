@@ -227,13 +227,13 @@ def measure(scores: QueryScores) -> dict[str, Ratio]:
 
     # Refusal: F1 of the two classes, and the two ways to be wrong.
     is_relevant, refused = scores.relevant, scores.refused
-    is_irrelevant, answered = ~is_relevant & scores.understood, ~refused & scores.understood
+    is_irrelevant, has_answer = ~is_relevant & scores.understood, ~refused & scores.understood
     shares = {
         "refused_f1": (2 * (refused & is_irrelevant), refused.astype(np.int64) + is_irrelevant),
-        "relevant_f1": (2 * (answered & is_relevant), answered.astype(np.int64) + is_relevant),
+        "relevant_f1": (2 * (has_answer & is_relevant), has_answer.astype(np.int64) + is_relevant),
         "ra_iou": ((is_relevant != refused) * scores.set_iou * everything, everything),
         "over_refusal": (refused & is_relevant, is_relevant),
-        "missed_refusal": (answered & is_irrelevant, is_irrelevant),
+        "missed_refusal": (has_answer & is_irrelevant, is_irrelevant),
         "not_understood": (~scores.understood, np.ones(size)),
     }
     for name, (above, below) in shares.items():

@@ -356,7 +356,7 @@ def read_both(
     if is_numbered:
         numbers = {f"{row.qid}" for row in truth_rows if "#" in str(row.qid)}
         first_of_several = {name.partition("#")[0] for name in numbers}
-        answered = {f"{row.qid}" for row in prediction_rows}
+        predicted_qids = {f"{row.qid}" for row in prediction_rows}
         unclear = [
             Problem.of(
                 FieldError(
@@ -367,7 +367,7 @@ def read_both(
                 qid=row.qid,
             )
             for row in prediction_rows
-            if f"{row.qid}" in first_of_several and f"{row.qid}#2" not in answered and row.vid is None
+            if f"{row.qid}" in first_of_several and f"{row.qid}#2" not in predicted_qids and row.vid is None
         ]
         if unclear:
             raise SubmissionError(unclear)

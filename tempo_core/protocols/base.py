@@ -131,11 +131,11 @@ class Sampling:
     def _count(self, info: "VideoInfo") -> int:
         total = info.frame_count
         if self.n_frames is not None:
-            wanted = float(self.n_frames)
+            count = float(self.n_frames)
         else:
-            wanted = (total / float(info.frame_rate) if info.frame_rate else info.duration_s) * self.fps
-            wanted = min(max(wanted, self.min_frames), self.max_frames)
-        return max(1 if total == 1 else 2, math.floor(min(wanted, total) / 2) * 2)
+            count = (total / float(info.frame_rate) if info.frame_rate else info.duration_s) * self.fps
+            count = min(max(count, self.min_frames), self.max_frames)
+        return max(1 if total == 1 else 2, math.floor(min(count, total) / 2) * 2)
 
     def frame_pixels(self, count: int) -> int:
         """Most pixels of a frame when there are so many frames."""
@@ -434,9 +434,9 @@ class Protocol:
     def question(self, query: str) -> Pieces:
         """What follows the context, up to where the answer (or the thought) begins. Raises InputError."""
         query = self.clean(clean_query(query))
-        first, *others = (text.replace("{query}", query) for text in self.turns)
+        first, *more_turns = (text.replace("{query}", query) for text in self.turns)
         pieces: Pieces = (*self.lead, first, Token(IM_END), "\n")
-        for text in others:
+        for text in more_turns:
             pieces += turn("user", text)
         return pieces + self.assistant
 

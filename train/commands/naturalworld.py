@@ -183,10 +183,10 @@ def score_understanding(
     outside = {"everyday questions": everyday_questions()}
     outside |= {path.name: [row["query"] for row in read_rows(path)] for path in unknown or ()}
     outside["known files, other words"] = [row["query"] for row in own if row.get("negative") == "unknown"]
-    asked = [row["query"] for row in own if row.get("negative") != "unknown"]
-    wrong = [query for query in asked if not vocabulary.understanding(query).is_understood]
-    scores: dict[str, Any] = {"known": len(asked), "known_but_declined": len(wrong), "sets": {}}
-    lines = [f"{len(wrong)} of {len(asked)} questions of its own world are declined"]
+    questions = [row["query"] for row in own if row.get("negative") != "unknown"]
+    wrong = [query for query in questions if not vocabulary.understanding(query).is_understood]
+    scores: dict[str, Any] = {"known": len(questions), "known_but_declined": len(wrong), "sets": {}}
+    lines = [f"{len(wrong)} of {len(questions)} questions of its own world are declined"]
     for name, queries in outside.items():
         hits = sum(not vocabulary.understanding(query).is_understood for query in queries)
         if queries:

@@ -268,10 +268,10 @@ def _draw_pictures(root: Path, concepts: Sequence[Concept]) -> tuple[list[Pictur
             continue
         pictures.append(Picture(concept=concept.name, source="noto", split="train"))
         pixels.append(_square(canvas))
-        drawn = {
+        clipart_paths = {
             path.name: path for name in (concept.name, *concept.synonyms) for path in clipart.get(name, ())
         }
-        for number, (name, path) in enumerate(sorted(drawn.items())[:6]):
+        for number, (name, path) in enumerate(sorted(clipart_paths.items())[:6]):
             with Image.open(path) as image:
                 square = _square(image.convert("RGBA"))
             if 0.08 < float((square[..., 3] > 128).mean()) < 0.95:

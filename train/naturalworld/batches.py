@@ -60,8 +60,8 @@ def videos(
             seed=scene.seed,
         )
         stamps = stamps_of(rng, mixture, scene.step_s, ticks)
-        others = [other for other in scenes if other is not scene]
-        queries = sample_queries(rng, scene, assets, mixture.questions + 2, mixture.natural_mix, others)
+        other_scenes = [other for other in scenes if other is not scene]
+        queries = sample_queries(rng, scene, assets, mixture.questions + 2, mixture.natural_mix, other_scenes)
         if not queries:
             # nothing of it can be asked for: what it does not show
             queries = sample_queries(

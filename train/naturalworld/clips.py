@@ -58,12 +58,12 @@ def make_set(
     for number in range(40 * plan.clips):
         seed = HELD_OUT_SEEDS + plan.seed * 100_000 + number
         scene = sample_scene(seed, assets, (plan.split,), picture_splits=pictures)
-        others = [
+        other_scenes = [
             sample_scene(seed + 10**9 * i, assets, (plan.split,), ticks=scene.ticks, picture_splits=pictures)
             for i in (1, 2)
         ]
         rng = np.random.default_rng([seed, 3])
-        queries = sample_queries(rng, scene, assets, plan.queries, MIXES[plan.questions], others)
+        queries = sample_queries(rng, scene, assets, plan.queries, MIXES[plan.questions], other_scenes)
         if len(queries) < (1 if plan.questions == "unseen-tints" else plan.queries):
             continue
         name = f"{plan.split}-{seed - HELD_OUT_SEEDS:08d}"

@@ -90,10 +90,10 @@ def edited_scene(seed: int, clips: Sequence[RealClip]) -> NaturalScene:
         zoom=(1.0, 1.0),
         other=other,
     )
-    shown = {kind for shot in shots for kind in REAL_CLIPS[clips[shot.photograph].name]["shows"]}
+    footage_events = {kind for shot in shots for kind in REAL_CLIPS[clips[shot.photograph].name]["shows"]}
     join_shots(scene, rng)
     add_events(scene, rng)
-    scene.events = [event for event in scene.events if event.kind not in shown]
+    scene.events = [event for event in scene.events if event.kind not in footage_events]
     if any(event.kind in (*CAMERA, "shake") for event in scene.events):
         scene.zoom = (1.6, 1.6)  # room to move
     return scene
@@ -127,14 +127,16 @@ def make_edited_set(
     clip_count = 0
     for number in range(20 * count):
         scene = edited_scene(1000 * seed + number, clips)
-        shown = {kind for shot in scene.shots for kind in REAL_CLIPS[clips[shot.photograph].name]["shows"]}
+        footage_events = {
+            kind for shot in scene.shots for kind in REAL_CLIPS[clips[shot.photograph].name]["shows"]
+        }
         rng = np.random.default_rng([seed, number, 41])
-        asked = [
+        scene_queries = [
             query
             for query in sample_queries(rng, scene, assets, 3 * queries, EVENT_MIX)
-            if query.predicate is not None and not _is_shown(query.predicate[1], shown)
+            if query.predicate is not None and not _is_shown(query.predicate[1], footage_events)
         ][:queries]
-        if len(asked) < queries:
+        if len(scene_queries) < queries:
             continue
         name = f"edited-{1000 * seed + number:06d}"
         path = folder / "videos" / f"{name}.mp4"
@@ -149,7 +151,7 @@ def make_edited_set(
                 footage=footage_of(scene, clips),
             )
             write_frames(frames, path, size=canvas_size(scene, 224))
-        rows += rows_of(asked, name, scene, first_qid=len(rows))
+        rows += rows_of(scene_queries, name, scene, first_qid=len(rows))
         clip_count += 1
         on_progress(clip_count, count)
         if clip_count == count:
@@ -159,25 +161,27 @@ def make_edited_set(
     return path
 
 
-def _is_shown(event: str, shown: set[str]) -> bool:
+def _is_shown(event: str, footage_events: set[str]) -> bool:
     """Whether real footage shows the event anyway; darker and brighter are only seen beside each other."""
     related = next((kinds for kinds in GROUPS.values() if event in kinds), (event,))
-    return event in shown or (event in ("text", "subtitle", "title") and bool(shown.intersection(related)))
+    return event in footage_events or (
+        event in ("text", "subtitle", "title") and bool(footage_events.intersection(related))
+    )
 
 
 def score_cuts(
-    truth: Mapping[str, Sequence[float]], found: Mapping[str, Sequence[float]], *, tolerance_s: float
+    truth: Mapping[str, Sequence[float]], predicted_cuts: Mapping[str, Sequence[float]], *, tolerance_s: float
 ) -> dict[str, float]:
     """Precision, recall and F1 of cuts, each used once, that lie within a tolerance of a hand-made one."""
     hits = 0
     for name, cuts in truth.items():
-        free = sorted(found.get(name, ()))
+        free = sorted(predicted_cuts.get(name, ()))
         for cut in sorted(cuts):
             near = [time for time in free if abs(time - cut) <= tolerance_s]
             if near:
                 free.remove(min(near, key=lambda time: abs(time - cut)))
                 hits += 1
-    predicted, true = sum(map(len, found.values())), sum(map(len, truth.values()))
+    predicted, true = sum(map(len, predicted_cuts.values())), sum(map(len, truth.values()))
     precision, recall = hits / predicted if predicted else 0.0, hits / true if true else 0.0
     f1 = 2 * hits / (predicted + true) if predicted + true else 0.0
     return {

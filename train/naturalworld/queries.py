@@ -332,10 +332,10 @@ def edit(rng: np.random.Generator, assets: Assets, scene: NaturalScene, predicat
     """The predicate with one of its elements replaced: another event of the same kind, name, category, tint, side."""
     match predicate:
         case ("event", kind):
-            others = [
+            other_events = [
                 other for other in EVENTS if other != kind and kind_of_event(other) == kind_of_event(kind)
             ]
-            return ("event", _pick(rng, others))
+            return ("event", _pick(rng, other_events))
         case ("side" | "motion" as head, look, word) if rng.random() < 0.6:
             words = SIDES if head == "side" else DIRECTIONS
             return (head, look, _pick(rng, [other for other in words if other != word]))

@@ -128,14 +128,14 @@ class _Painter:
 
         Behind a frozen picture it goes on, so that the first picture afterwards is another one.
         """
-        gone = time
+        source_time = time
         for event in self.scene.events:
             if event.kind == "frozen" and event.start <= time < event.end:
-                gone -= time - event.start
+                source_time -= time - event.start
             rate = {"slow motion": 0.25, "time lapse": 4.0}.get(event.kind)
             if rate is not None and time > event.start:
-                gone -= (1 - rate) * (min(time, event.end) - event.start)
-        return gone
+                source_time -= (1 - rate) * (min(time, event.end) - event.start)
+        return source_time
 
     def _footage(self, shot: Shot, time: float, source_time: float) -> Image.Image:
         """The shot's photograph as its camera sees it."""

@@ -304,7 +304,7 @@ def add_events(scene: NaturalScene, rng: np.random.Generator) -> None:
                 continue
             # a picture that stands still or shows nothing cannot be seen to move
             if (group in ("camera", "tempo") and moved[window].any()) or (
-                group == "blank" and any(taken[window].any() for taken in occupied.values())
+                group == "blank" and any(busy[window].any() for busy in occupied.values())
             ):
                 continue
             if occupied["blank"][window].any():

@@ -290,10 +290,10 @@ class Refresh:
         path = self.folder / "training.json"
         if path.is_file():
             row_ids = set(read_json(path))
-            if gone := sorted(row_ids - {example.row_id for example in training}):
+            if lost_ids := sorted(row_ids - {example.row_id for example in training}):
                 raise InputError(
-                    f"{len(gone)} training rows have lost their clips since this refresh began (first: {gone[0]}). Put "
-                    "the clips back and go on, or begin another refresh in another folder."
+                    f"{len(lost_ids)} training rows have lost their clips since this refresh began (first: "
+                    f"{lost_ids[0]}). Put the clips back and go on, or begin another refresh in another folder."
                 )
             training = [example for example in training if example.row_id in row_ids]
         else:
@@ -499,8 +499,8 @@ def refresh_folder(
     """
     identity: list[Any] = [data_hash(snapshot), fingerprint(checkpoint), as_dict(config)]
     paths = open_snapshot(snapshot).video_paths() if snapshot.is_dir() else {}
-    if gone := sorted(vid for vid, path in paths.items() if not path.is_file()):
-        identity.append(gone)
+    if missing_vids := sorted(vid for vid, path in paths.items() if not path.is_file()):
+        identity.append(missing_vids)
     if replay is not None:
         identity.append(data_hash(replay))
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

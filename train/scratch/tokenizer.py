@@ -57,12 +57,12 @@ def build_tokenizer(seed: int = 0, *, sentences: Iterable[str] | None = None) ->
 def carry_over(embeddings: Tensor, before: PreTrainedTokenizerBase, after: PreTrainedTokenizerBase) -> Tensor:
     """Embeddings [V, D] of one tokenizer's tokens for another's: a token that both have keeps its own, a new one gets
     the mean of the pieces that it was before."""
-    known = before.get_vocab()
+    old_ids = before.get_vocab()
     carried = torch.empty(len(after), embeddings.shape[1], dtype=embeddings.dtype)
     for token, token_id in after.get_vocab().items():
         pieces = (
-            [known[token]]
-            if token in known
+            [old_ids[token]]
+            if token in old_ids
             else before.encode(after.decode([token_id]), add_special_tokens=False)
         )
         carried[token_id] = embeddings[pieces].mean(0) if pieces else embeddings.mean(0)

@@ -63,8 +63,8 @@ def score(pairs: Pairs) -> RuleScores:
 
 def classification(true_positives: int, false_positives: int, false_negatives: int) -> Scores:
     """Precision, recall and F1 of one class, recall under the evaluator's two names; 0 where nothing is divided by."""
-    said, actual = true_positives + false_positives, true_positives + false_negatives
-    precision = true_positives / said if said else 0.0
+    predictions, actual = true_positives + false_positives, true_positives + false_negatives
+    precision = true_positives / predictions if predictions else 0.0
     recall = true_positives / actual if actual else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {"precision": precision, "recall": recall, "f1": f1, "accuracy_within_gt_relevance": recall}

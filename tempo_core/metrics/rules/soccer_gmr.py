@@ -49,15 +49,15 @@ def score(pairs: Pairs) -> RuleScores:
         "per_threshold": {},
     }
     for threshold in EXISTENCE_THRESHOLDS:
-        answered = exists > threshold
-        refused_right, refused = int((~answered & ~has_moment).sum()), int((~answered).sum())
+        predicts_moment = exists > threshold
+        refused_right, refused = int((~predicts_moment & ~has_moment).sum()), int((~predicts_moment).sum())
         without = int((~has_moment).sum())
         precision = refused_right / refused if refused else 0.0
         recall = refused_right / without if without else 0.0
         f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
         rejection["per_threshold"][str(threshold)] = {
             "Rej-F1": hundredths(f1),
-            "Acc": hundredths(float(np.mean(answered == has_moment))),
+            "Acc": hundredths(float(np.mean(predicts_moment == has_moment))),
             "Rej-P": hundredths(precision),
             "Rej-R": hundredths(recall),
         }
@@ -89,8 +89,8 @@ def score(pairs: Pairs) -> RuleScores:
         pair_iou, pair_counts = np.nan_to_num(best[:, :k]), np.isfinite(best[:, :k]).sum(axis=1)
         total = pair_iou.sum(axis=1)
         matched_mean = np.divide(total, pair_counts, out=np.zeros_like(total), where=pair_counts > 0)
-        others = np.where(pair_counts > 1, total - pair_iou.max(axis=1, initial=0.0), 0.0)
-        others_mean = others / np.maximum(pair_counts - 1, 1)
+        other_iou = np.where(pair_counts > 1, total - pair_iou.max(axis=1, initial=0.0), 0.0)
+        others_mean = other_iou / np.maximum(pair_counts - 1, 1)
         details["mIoU"][f"mIoU@{k}"] = hundredths(_mean(matched_mean))
         details["mIoU+"][f"mIoU+@{k}"] = hundredths(_mean(others_mean[several]))
     ap: Floats = _means(average_precision(ranked, positive))

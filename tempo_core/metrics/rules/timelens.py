@@ -27,9 +27,9 @@ def score(pairs: Pairs) -> RuleScores:
     scored = iou[single]
     values = [float((scored >= threshold).sum()) for threshold in THRESHOLDS] + [float(scored.sum())]
     notes = []
-    if others := int((~single).sum()):
+    if other_count := int((~single).sum()):
         notes.append(
-            f"{others} queries do not have exactly one moment and are left out: the evaluator cannot read them."
+            f"{other_count} queries do not have exactly one moment and are left out: the evaluator cannot read them."
         )
     scores = {
         name: 100 * value / len(scored) if len(scored) else None

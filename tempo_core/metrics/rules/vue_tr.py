@@ -43,11 +43,11 @@ def _score(pairs: Pairs, *, decimals: int, silence_counts: bool) -> RuleScores:
         moments = truth.edges[row, truth.valid[row]]
         overlap[row] = merged_iou(answer, moments)
         answer, moments = np.sort(answer, axis=1), np.sort(moments, axis=1)
-        shared, said, true = two_pointer_overlap(moments, answer), length(answer), length(moments)
+        shared, predicted, true = two_pointer_overlap(moments, answer), length(answer), length(moments)
         if true:
             recall.append(shared / true)
-        if said:
-            precision.append(shared / said)
+        if predicted:
+            precision.append(shared / predicted)
         elif silence_counts and not true:
             precision.append(1.0)
     areas = {
