@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ EXACT_CPU_WEIGHTS = 200_000_000
 That kernel exists on some processors only and rounds activations, so that answers would depend on the machine; a large
 model cannot be used on a CPU without it.
 """
+
+LOADING_WEIGHTS = "Loading weights"
+"""What transformers calls its progress bar over a checkpoint's weights."""
 
 SMALL_BYTES = 1 << 30
 """Checkpoints up to so many bytes are loaded without asking whether they fit."""
@@ -237,6 +240,32 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
         for layer in layers:
             layer.support_avx512bf16_for_cpu = False
     return model.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def watched_loading(on_weight: Callable[[int, int], None]) -> Iterator[None]:
+    """Within the block, call `on_weight` before each weight that is loaded: how many are loaded, of how many.
+
+    What it raises ends the loading. It hears what every thread of the process loads.
+    """
+    from transformers.utils import logging as notices
+
+    def counted(weights: Collection[Any]) -> Iterator[Any]:
+        for count, weight in enumerate(weights):
+            on_weight(count, len(weights))
+            yield weight
+        on_weight(len(weights), len(weights))
+
+    def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if options.get("desc") == LOADING_WEIGHTS:
+            return counted(args[0])
+        return factory(*args, **options)
+
+    previous = notices.set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        notices.set_tqdm_hook(previous)
 
 
 def precision_of(model: Any) -> str:

@@ -13,17 +13,20 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tempo_core.errors import InputError
+from tempo_core.errors import Cancelled, InputError
 from tempo_core.files import write_whole
 from train.data.examples import Example
 
 WHOLE = "whole"
 """A file in a state's folder, written after all others."""
+LOCK_RETRY_S = 0.2
+"""Between two attempts at a lock that somebody may stop waiting for."""
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -85,8 +88,11 @@ def differing_names(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """One run at a time works in a folder. Raises InputError while another does, or waits for it.
+def exclusive_lock(
+    folder: Path, *, wait: bool = False, cancel: threading.Event | None = None
+) -> Iterator[None]:
+    """One run at a time works in a folder. Raises InputError while another does, or waits for it until `cancel` is set,
+    which raises Cancelled.
 
     Of a run on several devices the first process holds the folder for all.
     """
@@ -95,12 +101,17 @@ def exclusive_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            raise InputError(
-                f"A run is at work in {folder} already. Wait until it ends, or stop it first."
-            ) from error
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait and cancel is None else fcntl.LOCK_NB))
+                break
+            except OSError as error:
+                if not wait:
+                    raise InputError(
+                        f"A run is at work in {folder} already. Wait until it ends, or stop it first."
+                    ) from error
+            if cancel is not None and cancel.wait(LOCK_RETRY_S):
+                raise Cancelled("Stopped while another run was at work; it can go on from there.")
         yield
 
 

@@ -359,8 +359,6 @@ class RunCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step, steps = state.global_step, args.max_steps
-        self._batch = 0
-        self._report_batch(args, state)
         # the first step is a point, too: whoever waits sees that it learns
         if step % self.config.logging_steps == 0 or step in (1, steps):
             means = self.trainer.take_means()
@@ -375,6 +373,8 @@ class RunCallback(TrainerCallback):
                 }
                 append_line(self.curves, line)
                 self._on_progress(line)
+        self._batch = 0
+        self._report_batch(args, state)
         if step == steps:
             control.should_save = False  # the result itself is saved
         elif self.should_stop(step):

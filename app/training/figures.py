@@ -54,6 +54,57 @@ def curves_figure(lines: Sequence[Mapping[str, Any]]) -> go.Figure:
     return calm(figure, height=140 + 170 * len(panels), legend=True)
 
 
+STAGE_COLOURS = {"reading": GREY, "replay": GREY, "checking": GREY, "measuring": ORANGE, "comparing": ACCENT}
+"""Learning stages have curves of their own."""
+
+
+def progress_figure(lines: Sequence[Mapping[str, Any]], stage_names: Mapping[str, str]) -> go.Figure:
+    """How far each part of each stage had come after how many minutes; and, of old and new, the IoU of the answers so
+    far, where they have answered."""
+    if not lines:
+        return empty_figure("How far each stage has come appears here.")
+    ious = [line for line in lines if line.get("iou") is not None]
+    titles = ["work done, %", *(["mean IoU of the answers so far"] if ious else [])]
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
+    parts = dict.fromkeys((str(line["stage"]), str(line["unit"])) for line in lines)
+    for stage, unit in parts:
+        points = [line for line in lines if (line["stage"], line["unit"]) == (stage, unit)]
+        name = f"{stage_names.get(stage, stage)}, {unit}"
+        figure.add_scatter(
+            x=[point["seconds"] / 60 for point in points],
+            y=[100 * point["step"] / point["steps"] for point in points],
+            customdata=[f"{point['step']:,.4g} of {point['steps']:,} {unit}" for point in points],
+            name=name,
+            mode="lines+markers",
+            marker={"size": 3},
+            line={"color": STAGE_COLOURS.get(stage, ACCENT), "width": 2},
+            hovertemplate=f"%{{customdata}} after %{{x:.1f}} min<extra>{name}</extra>",
+            row=1,
+            col=1,
+        )
+    for unit, colour in zip(
+        dict.fromkeys(str(line["unit"]) for line in ious), (ORANGE, ACCENT), strict=False
+    ):
+        points = [line for line in ious if line["unit"] == unit]
+        figure.add_scatter(
+            x=[point["step"] for point in points],
+            y=[point["iou"] for point in points],
+            name=unit,
+            mode="lines+markers",
+            marker={"size": 3},
+            line={"color": colour, "width": 2},
+            hovertemplate=f"%{{x}} answers: %{{y:.3f}}<extra>{unit}</extra>",
+            row=1,
+            col=2,
+        )
+    figure.update_xaxes(title_text="minutes", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(range=[0, 105], row=1, col=1)
+    if ious:
+        figure.update_xaxes(title_text="answers", rangemode="tozero", row=1, col=2)
+        figure.update_yaxes(range=[0, 1.05], row=1, col=2)
+    return calm(figure, height=250)
+
+
 def sides_figure(sides: Mapping[str, Sequence[Sequence[float]]], duration_s: float) -> go.Figure:
     """One lane each for the truth, the old and the new answer; an empty lane says that nothing matches."""
     figure = go.Figure()

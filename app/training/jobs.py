@@ -31,16 +31,10 @@ from app.http.errors import without_paths
 from app.job_queue import Busy
 from tempo_core.errors import InputError
 from train.checkpoints import read_lines, write_json
+from train.refresh.progress import BLANK, STOPPED
 
 END_STATES = ("done", "failed", "cancelled")
-FIRST_STATE = {
-    "state": "running",
-    "stage": "reading",
-    "stages": [],
-    "message": "Starting.",
-    "step": 0,
-    "steps": 0,
-}
+FIRST_STATE = {**BLANK, "stage": "reading", "stages": [], "message": "Starting.", "at_ms": 0}
 NOTHING_YET = "No training has run yet."
 STOPPING = "Stopping: it saves its state first."
 FINISHING = "Finishing."
@@ -96,12 +90,26 @@ class JobStatus:
     stages: tuple[str, ...] = ()
     step: int = 0
     steps: int = 0
+    """Units of work that are done, and all of them; 0: not known yet."""
+    unit: str = ""
+    batch: int = 0
+    batches: int = 1
+    """Of a learning step: the parts of the next one that are done, and all of them."""
+    seconds_left: float | None = None
+    """Of this part of the stage; None where nobody can say."""
+    seconds_to_come: float | None = None
+    """Of what comes after it, as estimated."""
     stopping: bool = False
     """Whether it was asked to stop and still runs."""
 
     @property
     def can_resume(self) -> bool:
         return self.state in ("cancelled", "stopped", "failed")
+
+    @property
+    def share_done(self) -> float:
+        """Of the steps of this part, the share that is done."""
+        return (self.step + self.batch / self.batches) / self.steps if self.steps else 0.0
 
 
 class TrainingJobs:
@@ -179,6 +187,8 @@ class TrainingJobs:
         if running:
             message = FINISHING if state in END_STATES else STOPPING if stopping else message
             state = "running"
+        elif state not in END_STATES and job.get("stopping"):
+            state, message = "cancelled", STOPPED  # it was asked so early that it could not say so itself
         elif state not in END_STATES:
             state = "stopped"
             log = folder / "log.txt"
@@ -186,6 +196,11 @@ class TrainingJobs:
             # `python -m train refresh` begins an error that a person can mend with its own name.
             errors = [line for line in text.splitlines() if line.startswith("refresh: ")]
             message = errors[-1].removeprefix("refresh: ") if errors else INTERRUPTED
+        seconds_left = values["seconds_left"] if running else None
+        if (
+            seconds_left is not None
+        ):  # what a long step has taken since it was told; more than that is a guess
+            seconds_left -= time.time() - values["at_ms"] / 1000
         return JobStatus(
             state=state,
             message=without_paths(str(message)),
@@ -198,14 +213,30 @@ class TrainingJobs:
             stages=tuple(values["stages"]),
             step=int(values["step"]),
             steps=int(values["steps"]),
+            unit=str(values["unit"]),
+            batch=int(values["batch"]),
+            batches=int(values["batches"]),
+            seconds_left=seconds_left if seconds_left is not None and seconds_left > 0 else None,
+            seconds_to_come=values["seconds_to_come"] if running else None,
         )
 
     def curves(self) -> list[dict[str, Any]]:
-        """The lines of both stages, SFT's first."""
+        """The lines of both stages, SFT's first; after each the part of a step that has been made since."""
         folder = self.status().folder
         if folder is None:
             return []
-        return read_lines(folder / "sft" / "curves.jsonl") + read_lines(folder / "pir" / "curves.jsonl")
+        lines = list[dict[str, Any]]()
+        for name, stage in (("sft", "sft"), ("pir", "pir-grpo")):
+            whole_steps = read_lines(folder / name / "curves.jsonl")
+            last_step = max((line["step"] for line in whole_steps), default=0)
+            lines += whole_steps
+            lines += [line for line in self.progress() if line["stage"] == stage and line["step"] > last_step]
+        return lines
+
+    def progress(self) -> list[dict[str, Any]]:
+        """How far every stage had come when (`train.refresh.progress`)."""
+        job = self._current()
+        return [] if job is None else read_lines(Path(job["wish"]["folder"]) / "progress.jsonl")
 
     def report(self, name: str) -> dict[str, Any] | None:
         """`rows`, `scores` or `outcome` of the present job, once it is there."""

@@ -16,7 +16,7 @@ class PageState(NamedTuple):
     """What a browser tab shows of the job and the adapters, so that only what changed is drawn again."""
 
     job: tuple[str, str, str, int] | None = None
-    """Folder, state, stage and number of curve points; None on a fresh page."""
+    """Folder, state, stage and number of points of all curves; None on a fresh page."""
     serving: str | None = None
     """The line about the served model; None while the adapters cannot be read."""
     adapters: tuple[tuple[str, bool], ...] = ()
@@ -45,6 +45,8 @@ class TrainView:
                 self.line = gr.HTML(status_html(), elem_id="train-line")
             with gr.Column(scale=2):
                 gr.Markdown("## Curves")
+                figure = empty_figure("How far each stage has come appears here.")
+                self.progress = gr.Plot(figure, show_label=False, elem_id="train-progress")
                 figure = empty_figure("Curves appear here.")
                 self.curves = gr.Plot(figure, show_label=False, elem_id="train-curves")
         gr.Markdown("## Old against new")

@@ -17,11 +17,11 @@ from app.http.errors import user_message
 from app.job_queue import Job, result_of
 from app.media.library import Clip, FilmStrip
 from app.timeline import empty_value, error_value, loading_value, timeline_value
-from app.training.figures import curves_figure, sides_figure
+from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import JobStatus
 from app.training.layout import PageState, TrainView
 from app.training.service import HeldOutRow, TrainingService
-from app.training.view import adapters_html, job_html, preview_html, scores_html
+from app.training.view import STAGE_NAMES, adapters_html, job_html, preview_html, scores_html
 from app.ui.charts import empty_figure
 from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import status_html
@@ -53,7 +53,7 @@ class TrainPage:
         view.resume.click(self.resume, None, job, **QUICK)
         view.cancel.click(self.cancel, None, job, **QUICK)
         view.count_again.click(self.count, None, view.preview, **QUICK)
-        polled = [*job, view.curves, view.scores, view.row, view.adapters, view.adapter]
+        polled = [*job, view.progress, view.curves, view.scores, view.row, view.adapters, view.adapter]
         view.ticker.tick(self.poll, view.state, polled, **QUICK)
         choices, row_parts = [view.row, view.side], [view.lanes, view.row_line, view.timeline]
         gr.on(
@@ -121,14 +121,15 @@ class TrainPage:
         adapters, now = self._adapters()
         readable = now.serving is not None
         status = self.service.status() if readable else jobs.status()
-        lines = jobs.curves()
+        lines, progress = jobs.curves(), jobs.progress()
         changes = self._job_parts(status)
-        now = now._replace(job=(str(status.folder), status.state, status.stage, len(lines)))
+        now = now._replace(job=(str(status.folder), status.state, status.stage, len(lines) + len(progress)))
         if now == state:
             return {**changes, view.state: gr.skip()}
         outcome = self.service.outcome() if readable else jobs.report("outcome")
         changes |= {
             view.state: now,
+            view.progress: progress_figure(progress, STAGE_NAMES),
             view.curves: curves_figure(lines),
             view.scores: scores_html(jobs.report("scores"), outcome),
             **adapters,

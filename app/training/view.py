@@ -6,6 +6,7 @@ from typing import Any
 from app.training.jobs import JobStatus
 from app.training.service import Preview
 from app.ui.templates import macros, status_html
+from train.dry_run import duration_text
 from train.refresh.registry import Entry
 
 STAGE_NAMES = {
@@ -13,10 +14,13 @@ STAGE_NAMES = {
     "replay": "Rows of before",
     "checking": "Looking at clips",
     "sft": "Learning answers",
+    "measuring": "Measuring difficulty",
     "pir-grpo": "Practising",
     "comparing": "Old against new",
     "deciding": "Deciding",
 }
+PARTS_OF_STEPS = {"sft": "batches", "pir-grpo": "questions"}
+"""What a learning step is made of."""
 STATE_NAMES = {
     "idle": "Nothing runs",
     "running": "Running",
@@ -53,9 +57,24 @@ def job_html(status: JobStatus) -> str:
         stages.append(
             ("done" if passed else "now" if place == current else "todo", STAGE_NAMES.get(name, name))
         )
-    count = f" ({status.step} of {status.steps})" if status.state == "running" and status.steps else ""
-    line = status_html(status.message + count, error=status.state == "failed")
-    return f"{html.job(status, STATE_NAMES.get(status.state, status.state), stages)}{line}"
+    line = status_html(status.message, error=status.state == "failed")
+    work = work_text(status) if status.state == "running" else ""
+    return f"{html.job(status, STATE_NAMES.get(status.state, status.state), stages, work)}{line}"
+
+
+def work_text(status: JobStatus) -> str:
+    """Units of work done of all, and the time that is left, as far as anybody knows."""
+    parts = []
+    if status.steps:
+        parts.append(f"{status.step:,} of {status.steps:,} {status.unit}")
+    if status.batches > 1:
+        pieces = PARTS_OF_STEPS.get(status.stage, "batches")
+        parts.append(f"{status.batch:,} of {status.batches:,} {pieces} of the next step")
+    if status.seconds_left is not None:
+        parts.append(f"about {duration_text(status.seconds_left)} left")
+    if status.seconds_to_come:
+        parts.append(f"about {duration_text(status.seconds_to_come)} for what follows, by estimate")
+    return " · ".join(parts)
 
 
 def scores_html(scores: Mapping[str, Any] | None, outcome: Mapping[str, Any] | None) -> str:

@@ -76,14 +76,20 @@ def show_plan(
     """Print the dry run."""
     from train.dry_run import dry_run
 
-    if devices < 1:
-        raise InputError(f"--devices is {devices}; give 1 or more.")
+    devices = device_count(devices)
     by_name = checkpoint is not None and not Path(checkpoint).is_dir()  # for a machine that has it
     device = "cuda" if by_name or _has_gpu() else "cpu"
     plan = dry_run(
         split.training, config, checkpoint=checkpoint, device=device, stages=stages, devices=devices
     )
     show(asdict(plan), plan.describe(), as_json=as_json)
+
+
+def device_count(devices: int) -> int:
+    """--devices. Raises InputError."""
+    if devices < 1:
+        raise InputError(f"--devices is {devices}; give 1 or more.")
+    return devices
 
 
 def load_base(

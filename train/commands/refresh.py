@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from tempo_core.checkpoint import adapters_folder, find_checkpoint
 from tempo_core.command_line import AsJson, show
+from tempo_core.errors import Cancelled
 from train.commands import options
+from train.refresh.progress import STOPPED, progress_text
 from train.refresh.registry import Registry
 
 
@@ -61,24 +63,19 @@ def refresh(
         config = replace(config, pir=None)
     registry = Registry(adapters or adapters_folder())
     home = registry.folder.parent
-    if data is None:
-        from annotations.snapshot import take_snapshot
-        from annotations.store import Store
-
-        with Store(database) as store:
-            data = take_snapshot(store, home / "snapshots", actor=by).folder
-    base = find_checkpoint(checkpoint)
-    folder = out or refresh_folder(home / "training", data, config, base, replay)
     cancel = threading.Event()
     with (
         tqdm(file=sys.stderr, disable=as_json or dry_run, bar_format="{desc}") as bar,
-        _stop_on_sigterm(cancel),
+        _stop_on_sigterm(cancel) as stop,
     ):
+        if data is None:
+            from annotations.snapshot import take_snapshot
+            from annotations.store import Store
 
-        def on_progress(state: dict[str, Any]) -> None:
-            steps = f" {state['step']}/{state['steps']}" if state.get("steps") else ""
-            bar.set_description_str(f"{state.get('stage', '')}{steps}: {state.get('message', '')}")
-
+            with Store(database) as store:
+                data = take_snapshot(store, home / "snapshots", actor=by).folder
+        base = find_checkpoint(checkpoint)
+        folder = out or refresh_folder(home / "training", data, config, base, replay)
         run = Refresh(
             data,
             config,
@@ -89,19 +86,19 @@ def refresh(
             replay=replay,
             promote=not no_promote,
             by=by,
-            on_progress=on_progress,
+            on_progress=lambda state: bar.set_description_str(progress_text(state)),
             cancel=cancel,
         )
         if dry_run:
-            split = run.planned()
-            if isinstance(split, str):
-                show({"message": split}, split, as_json=as_json)
+            split = run.read_rows()
+            plan = run.dry_run(split, devices=options.device_count(devices))
+            if isinstance(plan, str):
+                show({"message": plan}, plan, as_json=as_json)
                 return
-            options.print_left_out(split)
-            options.show_plan(
-                split, config, ("sft", "pir-grpo"), checkpoint=checkpoint, devices=devices, as_json=as_json
-            )
+            options.print_left_out(plan[0])
+            show(asdict(plan[1]), plan[1].describe(), as_json=as_json)
             return
+        stop.may_interrupt = lambda: run.may_be_interrupted
         outcome = run.run()
     lines = [outcome.message]
     for name, measures in (outcome.scores or {}).items():
@@ -115,20 +112,30 @@ def refresh(
     show({**asdict(outcome), "folder": str(folder)}, "\n".join(lines), as_json=as_json)
 
 
-@contextlib.contextmanager
-def _stop_on_sigterm(cancel: threading.Event) -> Iterator[None]:
-    """SIGTERM asks for a tidy stop: the state is saved. A second one, or SIGKILL, loses the steps since the last."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+class _Stop:
+    """What SIGTERM does: it asks for a tidy end, and makes one at once where nothing needs to be saved."""
 
-    def stop(number: int, frame: Any) -> None:
-        if cancel.is_set():
+    def __init__(self, cancel: threading.Event) -> None:
+        self._cancel = cancel
+        self.may_interrupt: Callable[[], bool] = lambda: True
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """The first one; a second one, or SIGKILL, loses the steps since the last that was saved."""
+        if self._cancel.is_set():
             os._exit(130)
-        cancel.set()
+        self._cancel.set()
+        if self.may_interrupt():
+            raise Cancelled(STOPPED)
 
+
+@contextlib.contextmanager
+def _stop_on_sigterm(cancel: threading.Event) -> Iterator[_Stop]:
+    stop = _Stop(cancel)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stop
     finally:
         signal.signal(signal.SIGTERM, before)

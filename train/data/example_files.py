@@ -1,7 +1,7 @@
 """Where examples are read: snapshots and JSON lines, their clips on disk, and how far each row is trusted."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -51,23 +51,24 @@ def read_examples(
     videos: Path | None = None,
     held_out_share: float = 0.2,
     original_weight: float = 1.0,
+    on_progress: Callable[[int, int], None] = lambda completed, total: None,
 ) -> ExampleSplit:
     """Every row of a snapshot's folder or a JSON-lines file in QVHighlights form, sorted by its use.
 
     `videos` is a folder to look for clips in, besides where the source says they lie. Of a snapshot's rows
     without a split, the clips of a `held_out_share` are held out, chosen by the clip alone so that later
     snapshots hold out the same ones; a file's rows without a split are training rows. `original_weight` weighs
-    rows that nobody corrected. Raises InputError for a source that cannot be read; a row whose video is gone
-    is no error (see `ExampleSplit.skipped`).
+    rows that nobody corrected. `on_progress` is called after each row with the rows that are read and all rows. Raises
+    InputError for a source that cannot be read; a row whose video is gone is no error (see `ExampleSplit.skipped`).
     """
     if videos is not None and not videos.is_dir():
         raise InputError(f"There is no folder of videos {videos}. Name the one that holds the clips.")
     if not source.exists():
         raise InputError(f"{source} does not exist. Name a snapshot's folder or a file of JSON lines.")
     if source.is_dir():
-        rows = read_snapshot(source, videos, held_out_share, original_weight)
+        rows = read_snapshot(source, videos, held_out_share, original_weight, on_progress)
     else:
-        rows = read_file(source, videos)
+        rows = read_file(source, videos, on_progress)
 
     training, held_out, excluded = list[Example](), list[Example](), list[Example]()
     skipped: dict[str, tuple[str, ...]] = {}
@@ -90,7 +91,11 @@ def read_examples(
 
 
 def read_snapshot(
-    folder: Path, videos: Path | None, held_out_share: float, original_weight: float
+    folder: Path,
+    videos: Path | None,
+    held_out_share: float,
+    original_weight: float,
+    on_progress: Callable[[int, int], None],
 ) -> Iterator[tuple[Example, str | None]]:
     """Every row of a snapshot, and why it cannot be used (None: it can). Raises InputError."""
     snapshot = open_snapshot(folder)
@@ -98,7 +103,7 @@ def read_snapshot(
         raise InputError(f"{folder} cannot be trained on: {problems[0]} Take a new snapshot.")
     paths, moved = snapshot.video_paths(), _VideoFolder(videos)
     sizes = {video["vid"]: int(video["size_bytes"]) for video in snapshot.records("videos")}
-    for snapshot_row in snapshot.rows():
+    for number, snapshot_row in enumerate(snapshot.rows(), start=1):
         row, answer = snapshot_row.row, snapshot_row.resolved()
         corrected = answer.source != "original"
 
@@ -130,6 +135,7 @@ def read_snapshot(
             source=answer.source,
             weight=agreement_weight(snapshot_row) if corrected else original_weight,
         )
+        on_progress(number, snapshot.counts["rows"])
 
 
 def agreement_weight(row: SnapshotRow) -> float:
@@ -153,7 +159,9 @@ def agreement_weight(row: SnapshotRow) -> float:
     return max(MIN_TRUST, sum(agreements) / len(agreements))
 
 
-def read_file(path: Path, videos: Path | None) -> Iterator[tuple[Example, str | None]]:
+def read_file(
+    path: Path, videos: Path | None, on_progress: Callable[[int, int], None]
+) -> Iterator[tuple[Example, str | None]]:
     """Every row of a JSON-lines file in QVHighlights form, and why it cannot be used (None: it can).
 
     `split`, `weight`, `kind`, `negative`, `thinking` and `video` (a path, from the file's folder) are read where a row
@@ -161,7 +169,8 @@ def read_file(path: Path, videos: Path | None) -> Iterator[tuple[Example, str | 
     """
     folder = _VideoFolder(videos if videos is not None else path.parent / "videos")
     file_split = _held_out_split(path) or _held_out_split(path.resolve())
-    for row in read(path, format="qvhighlights", options=ReadOptions(split=None)).rows:
+    rows = read(path, format="qvhighlights", options=ReadOptions(split=None)).rows
+    for number, row in enumerate(rows, start=1):
         row_split = row.extra.get("split")
         split = "train" if row_split is None else _canonical_split(str(row_split).strip().lower())
         if file_split is not None and split not in HELD_OUT:
@@ -190,6 +199,7 @@ def read_file(path: Path, videos: Path | None) -> Iterator[tuple[Example, str | 
             source="file",
             weight=float(weight),
         )
+        on_progress(number, len(rows))
 
 
 def _bands_of(

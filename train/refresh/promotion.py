@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from tempo_core.engine import Engine, sample_for
 from tempo_core.errors import Cancelled
 from tempo_core.metrics import PredictionRow, TruthRow, compare
+from tempo_core.moments import Moment, set_iou
 from train.checkpoints import append_line, read_lines
 from train.config import PromotionCriteria
 from train.data.examples import Example
@@ -20,11 +21,12 @@ def answer_rows(
     examples: Sequence[Example],
     path: Path,
     *,
-    on_progress: Callable[[int, int], None] = lambda completed, total: None,
+    on_progress: Callable[[int, int, float], None] = lambda completed, total, iou: None,
     cancel: threading.Event | None = None,
 ) -> list[PredictionRow]:
     """Every row answered, a line of `path` each; rows that it holds already are not asked again.
 
+    `on_progress` is called with the rows that are answered, all rows, and the answers' mean set IoU so far.
     Raises VideoError for a clip that cannot be read, Cancelled between rows.
     """
     answers = {line["qid"]: line for line in read_lines(path)}
@@ -32,6 +34,7 @@ def answer_rows(
     for example in examples:
         if example.row_id not in answers:
             unanswered.setdefault(example.video, []).append(example)
+    ious = [_set_iou(answers[example.row_id], example) for example in examples if example.row_id in answers]
     for video, clip_examples in unanswered.items():
         frames = sample_for(engine.defaults, video, protocol=engine.protocol, cancel=cancel)
         context = engine.encode(frames, cancel=cancel)
@@ -41,7 +44,8 @@ def answer_rows(
             answer = engine.ask(context, example.query, n_best=1, cancel=cancel)
             answers[example.row_id] = {"qid": example.row_id, **answer.to_dict()}
             append_line(path, answers[example.row_id])
-            on_progress(len(answers), len(examples))
+            ious.append(_set_iou(answers[example.row_id], example))
+            on_progress(len(ious), len(examples), sum(ious) / len(ious))
 
     predictions = []
     for number, example in enumerate(examples, start=1):
@@ -61,6 +65,11 @@ def answer_rows(
             )
         )
     return predictions
+
+
+def _set_iou(answer: Mapping[str, Any], example: Example) -> float:
+    moments = [Moment(moment["start_s"], moment["end_s"]) for moment in answer["moments"]]
+    return set_iou(moments, example.moments)
 
 
 def truth_of(examples: Sequence[Example]) -> list[TruthRow]:

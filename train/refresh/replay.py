@@ -6,6 +6,7 @@ any other model, a file of rows.
 
 import hashlib
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,20 +51,36 @@ def replay_size(corrections: int, share: float, at_least: int) -> int:
     return 0 if share == 0 else max(at_least, round(corrections * share / (1 - share)))
 
 
+def replay_clips(rows: int) -> int:
+    """How many clips have at least so many rows."""
+    return math.ceil(rows / QUESTIONS)
+
+
 def shapeworld_replay(
-    rows: int, cache: Path, *, seed: int, on_progress: OnProgress = lambda completed, total: None
+    rows: int,
+    cache: Path,
+    *,
+    seed: int,
+    on_progress: OnProgress = lambda completed, total: None,
+    cancel: threading.Event | None = None,
 ) -> list[Example]:
-    """At least `rows` training rows about rendered clips, a share of them refusals; the seed decides."""
-    clips = max(1, math.ceil(rows / QUESTIONS))
-    examples = _render(clips, TRAINING_SEED + seed, MIX, cache, on_progress)
+    """At least `rows` training rows about rendered clips, a share of them refusals; the seed decides.
+
+    `cancel` ends the wait for another refresh that renders.
+    """
+    examples = _render(max(1, replay_clips(rows)), TRAINING_SEED + seed, MIX, cache, on_progress, cancel)
     return [replace(example, split="train") for example in examples]
 
 
 def shapeworld_held_out(
-    clips: int, cache: Path, *, on_progress: OnProgress = lambda completed, total: None
+    clips: int,
+    cache: Path,
+    *,
+    on_progress: OnProgress = lambda completed, total: None,
+    cancel: threading.Event | None = None,
 ) -> list[Example]:
     """Rows about `clips` clips that nothing ever trains on, always the same."""
-    examples = _render(clips, HELD_OUT_SEED, replace(MIX, held_out_words=True), cache, on_progress)
+    examples = _render(clips, HELD_OUT_SEED, replace(MIX, held_out_words=True), cache, on_progress, cancel)
     return [replace(example, split="test") for example in examples]
 
 
@@ -78,11 +95,18 @@ def placeholder_rows(rows: int) -> list[Example]:
             moments=(),
             clip_id=f"shapeworld-{number // QUESTIONS}",
         )
-        for number in range(math.ceil(rows / QUESTIONS) * QUESTIONS)
+        for number in range(replay_clips(rows) * QUESTIONS)
     ]
 
 
-def _render(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: OnProgress) -> list[Example]:
+def _render(
+    clips: int,
+    seed: int,
+    mix: QueryMix,
+    cache: Path,
+    on_progress: OnProgress,
+    cancel: threading.Event | None,
+) -> list[Example]:
     """Half plain, half rich pictures; what an earlier refresh rendered is read."""
     examples: list[Example] = []
     for tier, count in (("plain", clips // 2), ("rich", clips - clips // 2)):
@@ -98,7 +122,7 @@ def _render(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: OnPr
             motion=MOTION,
         )
         folder = cache / f"{tier}-{hashlib.sha256(repr(plan).encode()).hexdigest()[:12]}"
-        with exclusive_lock(folder, wait=True):  # refreshes share the cache
+        with exclusive_lock(folder, wait=True, cancel=cancel):  # refreshes share the cache
             if not (folder / "complete").is_file():
                 earlier = len(examples) // QUESTIONS
 
@@ -107,6 +131,7 @@ def _render(clips: int, seed: int, mix: QueryMix, cache: Path, on_progress: OnPr
 
                 make_set(plan, folder, on_progress=report)
                 (folder / "complete").touch()
+        on_progress((len(examples) // QUESTIONS) + count, clips)
         examples += read_examples(folder / "rows.jsonl").training
     return [replace(example, row_id=f"shapeworld-{seed}/{idx}") for idx, example in enumerate(examples)]
 

@@ -10,7 +10,7 @@ ends with the same adapter; `state.json` says where it stands, for a page to sho
     <folder>/training.json  the rows that teach: one that goes on must find them all
     <folder>/sft/, pir/     the stages' runs (`train.checkpoints`)
     <folder>/answers/       what old and new say of every held-out row
-    <folder>/state.json     stage and progress
+    <folder>/state.json     stage and progress, and progress.jsonl how that went (`train.refresh.progress`)
     <folder>/outcome.json   how it ended
 """
 
@@ -19,7 +19,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,23 +32,23 @@ from train.config import RefreshConfig, as_dict
 from train.data.example_files import read_examples
 from train.data.examples import Example, ExampleSplit, counts, joined
 from train.data.negatives import rows_with_negatives
+from train.dry_run import DryRun, dry_run
+from train.refresh.progress import LEARNING_STAGES, STAGES, STOPPED, OnProgress, Progress
 from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.replay import (
+    QUESTIONS,
     file_replay,
     knows_shapeworld,
     placeholder_rows,
+    replay_clips,
     replay_size,
     shapeworld_held_out,
     shapeworld_replay,
 )
 from train.taught_words import write_taught_words
 
-STAGES = ("reading", "replay", "checking", "sft", "pir-grpo", "comparing", "deciding")
 UNDECODABLE = "its video cannot be decoded"
 UNCORRECTED = "nobody corrected it"
-
-OnProgress = Callable[[dict[str, Any]], None]
-"""Called with each state, as it is written to state.json."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +97,17 @@ class Refresh:
     by: str = "refresh"
     on_progress: OnProgress = lambda state: None
     cancel: threading.Event | None = None
-    _state: dict[str, Any] = field(default_factory=dict, init=False)
+    progress: Progress = field(init=False)
+    """Where it stands."""
     _identity: dict[str, Any] = field(default_factory=dict, init=False)
     """What begun.json holds."""
     _replay_ids: frozenset[str] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        pir = self.config.pir
+        left_out = {"measuring": pir is None or pir.difficulty is None, "pir-grpo": pir is None}
+        stages = [stage for stage in STAGES if not left_out.get(stage)]
+        self.progress = Progress(self.folder, stages, on_progress=self.on_progress)
 
     @property
     def cache(self) -> Path:
@@ -125,8 +132,7 @@ class Refresh:
                 outcome = Outcome.from_dict(read_json(outcome_path))
                 if outcome.state != "nothing":
                     outcome = outcome.as_of(self.registry)
-                    self._state = {"stage": STAGES[-1]}
-                    self._report(state="done", message=outcome.message)
+                    self.progress.end("done", outcome.message, stage=STAGES[-1])
                     return outcome
                 # clips that were gone may be back by now
                 for name in ("begun.json", "training.json", outcome_path.name):
@@ -136,24 +142,46 @@ class Refresh:
                 outcome = self._run_stages()
             except BaseException as error:
                 message = "It stopped unexpectedly; its log says why. Starting it again goes on."
-                self._report(
-                    state="cancelled" if isinstance(error, Cancelled) else "failed",
-                    message=str(error) if isinstance(error, Cancelled | InputError) else message,
+                self.progress.end(
+                    "cancelled" if isinstance(error, Cancelled) else "failed",
+                    str(error) if isinstance(error, Cancelled | InputError) else message,
                 )
                 raise
             write_json(outcome_path, asdict(outcome))
-            self._report(state="done", message=outcome.message)
+            self.progress.end("done", outcome.message)
             return outcome
 
-    def planned(self) -> ExampleSplit | str:
-        """The rows that a run would learn from, for a dry run, or why it would make nothing; renders no clip.
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Whether an exception may end it anywhere now: no step is being learned and nothing is being registered."""
+        return self.progress.state.get("stage") not in (*LEARNING_STAGES, "deciding")
 
-        Clips are not opened, so that some may be left out later. Shapeworld replay is counted by placeholders.
+    def dry_run(self, split: ExampleSplit, *, devices: int = 1) -> tuple[ExampleSplit, DryRun] | str:
+        """What a run on the rows of `read_rows` would learn from and take, or why it would make nothing.
+
+        No clip is opened or rendered, so that some may be left out later. Shapeworld replay is counted by placeholders.
+        Raises CheckpointError.
         """
-        split = self.read_rows()
+        import torch
+
         if (message := self._why_useless(split)) is not None:
             return message
-        return self.add_replay(split, render=False)[0]
+        config = self.config
+        rendered = 0
+        if self.replay is None and knows_shapeworld(self.checkpoint):
+            rows = replay_size(len(split.training), config.replay_share, config.min_replay_rows)
+            rendered = replay_clips(rows) + config.world_clips
+        split, replay_held_out = self.add_replay(split, render=False)
+        plan = dry_run(
+            split.training,
+            config,
+            checkpoint=self.checkpoint,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            devices=devices,
+            held_out=[*split.held_out, *replay_held_out],
+            rendered_clips=rendered,
+        )
+        return split, plan
 
     def _begin(self) -> None:
         """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
@@ -178,24 +206,28 @@ class Refresh:
         write_json(path, self._identity)
 
     def _run_stages(self) -> Outcome:
-        from tempo_core.loading import load_model
+        from tempo_core.loading import load_model, watched_loading
         from train.data.encoding import Encoder
 
         # the corrections
-        self._report(state="running", stage="reading", message="Reading the snapshot.")
-        split = self.read_rows()
-        if (message := self._why_useless(split)) is not None:
-            return Outcome(state="nothing", message=message)
+        self.progress.begin("reading", "Reading the snapshot.", unit="rows")
+        split = self.read_rows(on_progress=self._count)
+        plan = self.dry_run(split)
+        if isinstance(plan, str):
+            return Outcome(state="nothing", message=plan)
+        self.progress.estimates = plan[1].stage_seconds
 
         # rows of what the model knew before, to teach and to measure
-        self._report(stage="replay", message="Preparing rows of what the model knew before.")
+        self.progress.begin("replay", "Preparing rows of what the model knew before.", unit="clips")
         split, replay_held_out = self.add_replay(split)
 
         # only rows whose clips can be read
-        loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
+        self.progress.begin("checking", "Loading the model.", unit="weights", share_to_come=1.0)
+        with watched_loading(self._count):
+            loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
         sft = self.config.sft
-        encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking)
-        self._report(stage="checking", message="Looking at every clip.")
+        encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking, cancel=self.cancel)
+        self.progress.begin("checking", "Looking at every clip.", unit="rows")
         split, replay_held_out = self.check_clips(split, replay_held_out, encoder)
         if (message := self._why_useless(split, with_replay=True)) is not None:
             return Outcome(state="nothing", message=message)
@@ -207,13 +239,16 @@ class Refresh:
         scores = self.compare(adapter, {name: rows for name, rows in held_out.items() if rows})
         return self.register(adapter, split, scores)
 
-    def read_rows(self) -> ExampleSplit:
+    def read_rows(
+        self, *, on_progress: Callable[[int, int], None] = lambda completed, total: None
+    ) -> ExampleSplit:
         """The snapshot's rows that somebody corrected (or all, if the configuration says so)."""
         split = read_examples(
             self.snapshot,
             videos=self.videos,
             held_out_share=self.config.held_out_share,
             original_weight=self.config.original_weight,
+            on_progress=on_progress,
         )
         return corrected_only(split, use_uncorrected=self.config.uncorrected == "use")
 
@@ -244,7 +279,7 @@ class Refresh:
     ) -> tuple[ExampleSplit, tuple[Example, ...]]:
         """Training rows with replay among them, and held-out rows of what was known before.
 
-        Without `render` shapeworld's replay is placeholders, and none of its rows are held out.
+        Without `render` shapeworld's rows are placeholders.
         """
         config = self.config
         rows = replay_size(len(split.training), config.replay_share, config.min_replay_rows)
@@ -255,12 +290,26 @@ class Refresh:
             split, held_out = split.without(replay_split.excluded), replay_split.held_out
         elif knows_shapeworld(self.checkpoint) and not render:
             replay = placeholder_rows(rows)
+            held_out = tuple(placeholder_rows(config.world_clips * QUESTIONS))
         elif knows_shapeworld(self.checkpoint):
+            clips = replay_clips(rows)
+            total = clips + config.world_clips
             if rows:
-                replay = shapeworld_replay(rows, self.cache, seed=config.seed, on_progress=self._count)
+                replay = shapeworld_replay(
+                    rows,
+                    self.cache,
+                    seed=config.seed,
+                    on_progress=lambda completed, _: self._count(completed, total),
+                    cancel=self.cancel,
+                )
             if config.world_clips:
-                clips = shapeworld_held_out(config.world_clips, self.cache, on_progress=self._count)
-                held_out = tuple(clips)
+                held_out_rows = shapeworld_held_out(
+                    config.world_clips,
+                    self.cache,
+                    on_progress=lambda completed, _: self._count(clips + completed, total),
+                    cancel=self.cancel,
+                )
+                held_out = tuple(held_out_rows)
         self._replay_ids = frozenset(example.row_id for example in replay)
         return split.with_training(replay), held_out
 
@@ -333,22 +382,38 @@ class Refresh:
         from train.trainer import adapt
 
         sft, pir = self.config.sft, self.config.pir
-        self._report(stage="sft", message="Learning the corrected answers.")
+        self.progress.begin("sft", "Learning the corrected answers.", unit="steps")
         model = run_sft(
             adapt(loaded.model, sft, parent=self._parent_folder()),
             encoder,
             rows,
             sft,
             self.folder / "sft",
-            on_progress=lambda line: self._report(step=line["step"], steps=line["steps"]),
+            on_batch=self._count_batch,
             cancel=self.cancel,
         )
         if pir is None:
             return self.folder / "sft" / "adapter"
-        self._report(
-            stage="pir-grpo",
-            message="Practising: several answers a question, rewarded by how right they are.",
-        )
+
+        def begin_measuring() -> None:
+            self.progress.begin("measuring", "Measuring how hard each row is for the model.", unit="rows")
+
+        def begin_practice() -> None:
+            message = "Practising: several answers a question, rewarded by how right they are."
+            self.progress.begin("pir-grpo", message, unit="steps", steps=pir.steps)
+
+        # a rule that measures before every epoch goes from one stage to the other and back
+        def on_measured(completed: int, total: int) -> None:
+            if self.progress.state["stage"] != "measuring":
+                begin_measuring()
+            self._count(completed, total)
+
+        def on_group(line: dict[str, Any]) -> None:
+            if self.progress.state["stage"] != "pir-grpo":
+                begin_practice()
+            self._count_batch(line)
+
+        begin_practice() if pir.difficulty is None else begin_measuring()
         run_curriculum(
             model,
             encoder,
@@ -356,8 +421,8 @@ class Refresh:
             pir,
             self.folder / "pir",
             cache=self.cache.parent / "difficulty",
-            on_progress=lambda line: self._report(step=line["step"], steps=line["steps"]),
-            on_measured=self._count,
+            on_batch=on_group,
+            on_measured=on_measured,
             cancel=self.cancel,
         )
         return self.folder / "pir" / "adapter"
@@ -365,26 +430,41 @@ class Refresh:
     def compare(self, adapter: Path, held_out: dict[str, tuple[Example, ...]]) -> dict[str, Any]:
         """Old and new on each held-out set, as they would be served; the scores by set."""
         from tempo_core.engine import load_engine
+        from tempo_core.loading import watched_loading
         from train.refresh.promotion import answer_rows, compare_on
 
         path = self.folder / "scores.json"
         if path.is_file():
             return read_json(path)
-        self._report(stage="comparing", message="Asking the old and the new model about held-out clips.")
         answers: dict[tuple[str, str], Any] = {}
-        total, earlier = 2 * sum(map(len, held_out.values())), 0
+        total = sum(map(len, held_out.values()))
         (self.folder / "answers").mkdir(exist_ok=True)
-        for model_name, folder in (("old", self._parent_folder()), ("new", adapter)):
-            engine = load_engine(self.checkpoint, adapter=folder, four_bit=self.config.four_bit)
+        for model_name, folder, share_to_come in (("old", self._parent_folder(), 0.5), ("new", adapter, 0.0)):
+            self.progress.begin(
+                "comparing",
+                f"Loading the {model_name} model.",
+                unit="weights",
+                share_to_come=share_to_come + 0.5,
+            )
+            with watched_loading(self._count):
+                engine = load_engine(self.checkpoint, adapter=folder, four_bit=self.config.four_bit)
             if engine.loaded.fingerprint != self._identity["base"]:
                 raise InputError(
                     f"{self.checkpoint.name} was replaced while the refresh ran, so old and new cannot be compared. "
                     "Put the old one back and go on, or start another refresh."
                 )
+            self.progress.begin(
+                "comparing",
+                f"Asking the {model_name} model about held-out clips.",
+                unit=f"answers of the {model_name} model",
+                steps=total,
+                share_to_come=share_to_come,
+            )
+            earlier = 0
             for name, rows in held_out.items():
 
-                def report(completed: int, _: int, earlier: int = earlier) -> None:
-                    self._count(earlier + completed, total)
+                def report(completed: int, _: int, iou: float, earlier: int = earlier) -> None:
+                    self._count(earlier + completed, total, {"iou": iou})
 
                 answers[name, model_name] = answer_rows(
                     engine,
@@ -406,7 +486,7 @@ class Refresh:
         identity = self._identity
         from train.refresh import promotion
 
-        self._report(stage="deciding", message="Weighing old against new.")
+        self.progress.begin("deciding", "Weighing old against new.")
         decision = promotion.decide(self.config.criteria, scores.get("corrected"), scores.get("kept"))
         seeds = {"refresh": self.config.seed, "sft": self.config.sft.seed}
         if self.config.pir is not None:
@@ -444,23 +524,21 @@ class Refresh:
         parent = self._identity["parent"]
         return None if parent is None else self.registry.entry(parent).folder
 
-    def _count(self, completed: int, total: int) -> None:
-        """Progress within a stage; every fifth is reported."""
+    def _count(self, completed: int, total: int, measures: Mapping[str, Any] = {}) -> None:
+        """Progress within a part of a stage."""
+        self.progress.advance(completed, total, measures=measures)
         self._raise_if_cancelled()
-        if completed == total or completed % 5 == 0:
-            self._report(step=completed, steps=total)
+
+    def _count_batch(self, line: dict[str, Any]) -> None:
+        """Progress within a learning stage, with what the unfinished step has measured."""
+        places = ("step", "steps", "batch", "batches")
+        step, steps, batch, batches = (int(line[name]) for name in places)
+        measures = {name: value for name, value in line.items() if name not in (*places, "stage")}
+        self.progress.advance(step, steps, batch=batch, batches=batches, measures=measures if batch else {})
 
     def _raise_if_cancelled(self) -> None:
         if self.cancel is not None and self.cancel.is_set():
-            raise Cancelled("Stopped; it can go on from there.")
-
-    def _report(self, **changes: Any) -> None:
-        """Write state.json; a new stage begins at step 0."""
-        reset = {"step": 0, "steps": 0} if "stage" in changes else {}
-        self._state = {"stages": list(STAGES), **self._state, **reset, **changes, "pid": os.getpid()}
-        self._state["at_ms"] = time.time_ns() // 1_000_000
-        write_json(self.folder / "state.json", self._state)
-        self.on_progress(self._state)
+            raise Cancelled(STOPPED)
 
 
 def corrected_only(split: ExampleSplit, *, use_uncorrected: bool) -> ExampleSplit:

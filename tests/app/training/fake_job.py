@@ -43,7 +43,7 @@ rows = [
 ]
 write("rows.json", {"summary": {}, "left_out": {}, "held_out": rows})
 for stage, kind in (("sft", "sft"), ("pir", "pir-grpo")):
-    say(stage=kind, message="Learning.")
+    say(stage=kind, message="Learning.", unit="steps", seconds_to_come=1200.0)
     (folder / stage).mkdir(exist_ok=True)
     with (folder / stage / "curves.jsonl").open("a") as curves:
         for step in range(1, 4):
@@ -53,10 +53,18 @@ for stage, kind in (("sft", "sft"), ("pir", "pir-grpo")):
                 line |= {"reward": step / 3, "tiou": step / 4, "refusal": 0.5, "over_refusal": 0.1, "spread": 0.2}
             curves.write(json.dumps(line) + "\\n")
             curves.flush()
-            say(step=step, steps=3)
+            say(step=step, steps=3, batch=1, batches=4, seconds_left=4000.0, at_ms=time.time_ns() // 1_000_000)
+            with (folder / "progress.jsonl").open("a") as progress:
+                line = {"stage": kind, "unit": "steps", "step": step + 0.25, "steps": 3, "seconds": 9 * step}
+                progress.write(json.dumps(line | {"loss": 0.3}) + "\\n")
     while kind == "sft" and not gate.exists():
         time.sleep(0.02)
-say(stage="comparing", message="Asking both.")
+say(stage="comparing", message="Asking both.", seconds_left=None, seconds_to_come=None)
+with (folder / "progress.jsonl").open("a") as progress:
+    for who in ("old", "new"):
+        line = {"stage": "comparing", "unit": f"answers of the {who} model", "step": 1, "steps": 1, "seconds": 40,
+                "iou": 0.5}
+        progress.write(json.dumps(line) + "\\n")
 (folder / "answers").mkdir(exist_ok=True)
 for who, windows in (("old", []), ("new", [[1, 2.5]])):
     moments = [{"start_s": a, "end_s": b, "confidence": 0.9} for a, b in windows]

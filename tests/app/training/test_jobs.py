@@ -13,7 +13,7 @@ import pytest
 
 from app.home import Home, open_home
 from app.job_queue import Busy
-from app.training.figures import curves_figure, sides_figure
+from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, RefreshRequest, TrainingJobs, refresh_command
 from tempo_core.errors import InputError
 from tests.app.training.fake_job import FakeJob, failing
@@ -55,12 +55,18 @@ def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
     status = wait(jobs, lambda now: now.stage == "sft" and now.step == 3)
     assert (status.state, status.steps, status.by, status.recipe) == ("running", 3, "ada", "quick")
     assert jobs.running()
-    assert [line["step"] for line in jobs.curves()] == [1, 2, 3]
+    assert [line["step"] for line in jobs.curves()] == [1, 2, 3, 3.25], "the next step has begun"
+    assert (status.unit, status.batch, status.batches, status.seconds_to_come) == ("steps", 1, 4, 1200)
+    assert status.share_done == pytest.approx(3.25 / 3)
+    assert status.seconds_left is not None
+    assert 0 < status.seconds_left <= 4000
     fake.release()
     status = wait(jobs, lambda now: now.state == "done")
     assert status.message == "An adapter was made."
     assert not status.can_resume
-    assert len(jobs.curves()) == 6
+    assert (status.seconds_left, status.seconds_to_come) == (None, None)
+    assert len(jobs.curves()) == 8
+    assert len(jobs.progress()) == 8
     assert (jobs.report("outcome") or {})["state"] == "kept"
     assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
 
@@ -238,6 +244,49 @@ def test_a_killed_job_is_seen_and_resumed(home: Home, fake: FakeJob) -> None:
     wait(jobs, lambda now: now.state == "done")
 
 
+def test_a_job_that_is_cancelled_before_it_can_say_so_is_cancelled_all_the_same(
+    home: Home, tmp_path: Path
+) -> None:
+    """While it still imports its libraries, SIGTERM ends it at once."""
+    script = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(3600)"
+    ready = tmp_path / "ready"
+    jobs = TrainingJobs(home, command=lambda request, _: [sys.executable, "-c", script, str(ready)])
+    jobs.start(wish(home))
+    wait(jobs, lambda now: ready.exists())
+    jobs.cancel()
+    status = wait(jobs, lambda now: now.state == "cancelled")
+    assert (status.message, status.can_resume) == ("Stopped; it can go on from there.", True)
+    with pytest.raises(InputError, match="nothing to cancel"):
+        jobs.cancel()
+
+
+def test_time_left_runs_down_and_is_not_told_when_it_has_run_out(home: Home, tmp_path: Path) -> None:
+    """A step may take longer than all of them were thought to."""
+    gate, script = tmp_path / "gate", tmp_path / "job.py"
+    script.write_text(
+        "import json, sys, time\nfrom pathlib import Path\n"
+        "folder, gate = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "state = {'state': 'running', 'stage': 'sft', 'stages': [], 'message': 'Learning.', 'step': 1, 'steps': 3}\n"
+        "state |= {'seconds_left': 1000, 'at_ms': (time.time() - 400) * 1000}\n"
+        "(folder / 'state.json').write_text(json.dumps(state))\n"
+        "gate.with_suffix('.ready').touch()\n"
+        "while not gate.exists(): time.sleep(0.02)\n"
+        "(folder / 'state.json').write_text(json.dumps(state | {'at_ms': 0}))\n"
+        "gate.with_suffix('.late').touch()\n"
+        "while gate.exists(): time.sleep(0.02)\n"
+    )
+    command = [sys.executable, str(script)]
+    jobs = TrainingJobs(home, command=lambda request, _: [*command, str(request.folder), str(gate)])
+    jobs.start(wish(home))
+    status = wait(jobs, lambda now: gate.with_suffix(".ready").exists())
+    assert status.seconds_left is None or 0 < status.seconds_left <= 600
+    gate.touch()
+    status = wait(jobs, lambda now: gate.with_suffix(".late").exists())
+    assert (status.state, status.seconds_left) == ("running", None)
+    gate.unlink()
+    wait(jobs, lambda now: not jobs.running())
+
+
 def test_a_job_outlives_the_app(home: Home, fake: FakeJob) -> None:
     """The child is no part of the app's process group, and a fresh app finds it by its lock."""
     TrainingJobs(home, command=fake).start(wish(home))
@@ -285,6 +334,20 @@ def test_figures_draw_what_there_is() -> None:
     assert drawn["length"] == ([2, 3], [9, 8])
     assert {shape.x0 for shape in figure.layout.shapes} == {2}, "a line where the stage changes"
     assert not curves_figure(lines[:1]).layout.shapes
+    progress = progress_figure(
+        [
+            {"stage": "checking", "unit": "rows", "step": 1, "steps": 4, "seconds": 30},
+            {"stage": "comparing", "unit": "answers", "step": 2, "steps": 2, "seconds": 90, "iou": 0.5},
+        ],
+        {"checking": "Looking at clips"},
+    )
+    points = [(trace.name, list(trace.x), list(trace.y)) for trace in progress.data]
+    assert points == [
+        ("Looking at clips, rows", [0.5], [25]),
+        ("comparing, answers", [1.5], [100]),
+        ("answers", [2], [0.5]),
+    ]
+    assert progress_figure([], {}).layout.annotations[0].text.startswith("How far each stage")
     sides = sides_figure({"Truth": [[1, 2]], "Old": [], "New": [[0, 1], [2, 3]]}, 4.0)
     assert [list(trace.x) for trace in sides.data] == [[1], [0], [1, 1]]
     assert [list(trace.base) for trace in sides.data] == [[1], [0], [0, 2]]

@@ -91,6 +91,9 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     expect(job).to_contain_text("Running", timeout=SLOW_MS)
     expect(job.locator("li.now")).to_have_text("Learning answers", timeout=SLOW_MS)
     expect(train.locator("#train-curves")).to_contain_text("loss and exact answers", timeout=SLOW_MS)
+    expect(train.locator("#train-progress")).to_contain_text("work done, %", timeout=SLOW_MS)
+    expect(job.locator(".tempo-train-work")).to_contain_text("3 of 3 steps · 1 of 4 batches of the next step")
+    expect(job.locator(".tempo-train-work")).to_contain_text(re.compile(r"about \d+ min left · about 20 min for"))
     expect(train.locator("#train-start")).to_be_disabled()
 
     train.locator("#train-cancel").click()
@@ -101,6 +104,7 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     train.locator("#train-resume").click()
     expect(job).to_contain_text("An adapter was made.", timeout=SLOW_MS)
     expect(train.locator("#train-curves")).to_contain_text("reward (PIR-GRPO)", timeout=SLOW_MS)
+    expect(train.locator("#train-progress")).to_contain_text("mean IoU of the answers so far")
     scores = train.locator("#train-scores")
     expect(scores).to_contain_text("+0.100 to +0.400")
     expect(scores).to_contain_text("1 corrected held-out rows cannot tell.")

@@ -54,14 +54,23 @@ def test_a_job_shows_its_stages_and_what_it_says() -> None:
         stages=("reading", "sft", HOSTILE),
         step=3,
         steps=4,
+        unit=HOSTILE,
+        batch=1,
+        batches=2,
+        seconds_left=95.0,
+        seconds_to_come=7200.0,
     )
     html = job_html(status)
-    assert hostile_texts(html) == 4
+    assert hostile_texts(html) == 5
     assert '<li class="done">Reading the snapshot</li>' in html
     assert '<li class="now" aria-current="step">Learning answers</li>' in html
-    assert 'value="75"' in html
-    assert "(3 of 4)" in page_text(html)
+    assert 'value="88"' in html
+    assert f"3 of 4 {HOSTILE} · 1 of 2 batches of the next step · about 2 min left" in page_text(html)
+    assert "· about 2.0 h for what follows, by estimate" in page_text(html)
     assert "1970-01-01 00:00 UTC" in page_text(html)
+    unknown = job_html(JobStatus(state="running", message="Reading.", stage="reading", stages=("reading",)))
+    assert "left" not in page_text(unknown)
+    assert "0 of 0" not in page_text(unknown)
     over = job_html(JobStatus(state="failed", message="It broke.", stages=("reading", "sft"), stage="sft"))
     assert "<progress" not in over
     assert 'role="alert"' in over

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from train import recipes
 from train.__main__ import main
 from train.config import RefreshConfig
-from train.refresh.run import Refresh
+from train.refresh.progress import Progress
 
 WHOLE = recipes.tempo_tiny_refresh()
 
@@ -30,15 +29,15 @@ def run(words: Sequence[str], log: Path | None = None, kill_at: tuple[str, int] 
         os.dup2(output, sys.stdout.fileno())
         os.dup2(output, sys.stderr.fileno())
     recipes.FINE_TUNING[WHOLE.name] = small_recipe
-    report = Refresh._report
+    tell = Progress.tell
 
-    def report_and_die(refresh: Refresh, **changes: Any) -> None:
-        report(refresh, **changes)
-        stage, step = refresh._state["stage"], refresh._state["step"]
+    def tell_and_die(progress: Progress, *, write: bool) -> None:
+        tell(progress, write=write)
+        stage, step = progress.state["stage"], progress.state["step"]
         if kill_at is not None and stage == kill_at[0] and step >= kill_at[1]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Refresh._report = report_and_die  # type: ignore[method-assign]
+    Progress.tell = tell_and_die  # type: ignore[method-assign, assignment]
     return main(words)
 
 

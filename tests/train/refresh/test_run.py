@@ -22,6 +22,7 @@ from tempo_core.errors import Cancelled, InputError
 from tests.train.refresh import small_command
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
 from train.__main__ import main
+from train.checkpoints import exclusive_lock
 from train.config import PromotionCriteria, RefreshConfig
 from train.data.negatives import NegativeShares
 from train.refresh.promotion import Decision, decide
@@ -145,25 +146,112 @@ def test_held_out_rows_never_teach(project: Project, registry: Registry, checkpo
     assert refresh(project, registry, checkpoint, SFT_ONLY, run="two").adapter == first
 
 
-def test_a_stopped_refresh_ends_with_the_same_adapter(
-    whole: WholeRefresh, project: Project, registry: Registry, checkpoint: Path
+def test_a_refresh_that_is_stopped_in_every_part_of_every_stage_ends_with_the_same_adapter(
+    project: Project, registry: Registry, checkpoint: Path
 ) -> None:
-    """Stopped in each long stage, one after the other."""
+    """Stopped at the first unit of work of each part, one after the other: no second unit is begun."""
     project.correct_all()
-    for stage in ("checking", "sft", "pir-grpo", "comparing"):
-        cancel = threading.Event()
+    assert QUICK.pir is not None
+    config = replace(QUICK, pir=replace(QUICK.pir, difficulty="timelens2"))
+    parts = dict[tuple[str, str], None]()
 
-        def stop(progress: dict[str, Any], stage: str = stage, cancel: threading.Event = cancel) -> None:
-            if progress["stage"] == stage and progress["step"] >= 1:
+    def note(progress: dict[str, Any]) -> None:
+        parts[progress["stage"], progress["unit"]] = None
+
+    whole = refresh(project, registry, checkpoint, config, on_progress=note)
+    assert list(parts) == [
+        ("reading", "rows"),
+        ("replay", "clips"),
+        ("checking", "weights"),
+        ("checking", "rows"),
+        ("sft", "steps"),
+        ("measuring", "rows"),
+        ("pir-grpo", "steps"),
+        ("comparing", "weights"),
+        ("comparing", "answers of the old model"),
+        ("comparing", "answers of the new model"),
+        ("deciding", ""),
+    ]
+    for part in [part for part in parts if part[0] not in ("replay", "deciding")]:  # nothing to render here
+        cancel, places = threading.Event(), list[tuple[str, int, int]]()
+
+        def stop(
+            progress: dict[str, Any],
+            part: tuple[str, str] = part,
+            cancel: threading.Event = cancel,
+            places: list[tuple[str, int, int]] = places,
+        ) -> None:
+            if cancel.is_set():
+                places.append((progress["state"], progress["step"], progress["batch"]))
+            elif (progress["stage"], progress["unit"]) == part and progress["step"] + progress["batch"] >= 1:
                 cancel.set()
+                places.append(("running", progress["step"], progress["batch"]))
 
         with pytest.raises(Cancelled):
-            refresh(project, registry, checkpoint, run="stopped", on_progress=stop, cancel=cancel)
+            refresh(project, registry, checkpoint, config, run="stopped", on_progress=stop, cancel=cancel)
+        (_, *place), *others = places
+        assert others == [("cancelled", *place)], part
         assert (state(registry, "stopped")["state"], state(registry, "stopped")["stage"]) == (
             "cancelled",
-            stage,
+            part[0],
         )
-    assert refresh(project, registry, checkpoint, run="stopped").adapter == whole.outcome.adapter
+    assert refresh(project, registry, checkpoint, config, run="stopped").adapter == whole.adapter
+
+
+def test_rendering_stops_between_two_clips_and_goes_on(
+    project: Project, registry: Registry, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = list[str]()
+
+    def write_clip(scene: Any, path: Path, **_: Any) -> None:
+        path.touch()
+        rendered.append(path.name)
+
+    monkeypatch.setattr("train.shapeworld.clips.write_clip", write_clip)
+    monkeypatch.setattr("train.refresh.run.knows_shapeworld", lambda checkpoint: True)
+    project.correct_all()
+    config = replace(QUICK, replay_share=0.5, min_replay_rows=18, world_clips=2)
+    cancel, steps = threading.Event(), list[tuple[int, int]]()
+
+    def stop_at(step: int) -> Any:
+        def stop(progress: dict[str, Any]) -> None:
+            steps.append((progress["step"], progress["steps"]))
+            if progress["step"] == step:
+                cancel.set()
+
+        return stop
+
+    for clip in (2, 4):
+        cancel.clear()
+        run = Refresh(
+            project.snapshot(),
+            config,
+            registry.folder.parent / "run",
+            registry,
+            checkpoint=checkpoint,
+            on_progress=stop_at(clip),
+            cancel=cancel,
+        )
+        run.folder.mkdir(exist_ok=True)
+        with pytest.raises(Cancelled):
+            run.add_replay(run.read_rows())
+        assert len(rendered) == clip
+    cancel.clear()
+    run = Refresh(project.snapshot(), config, registry.folder.parent / "run", registry, checkpoint=checkpoint)
+    split, held_out = run.add_replay(run.read_rows())
+    assert len(set(rendered)) == len(rendered) == 5, "three to teach and two to measure, each once"
+    assert (len(split.training), len(held_out)) == (4 + 18, 12)
+    assert set(steps) <= {(n, 5) for n in range(6)}
+
+
+def test_a_refresh_that_waits_for_anothers_clips_can_be_stopped(tmp_path: Path) -> None:
+    cancel = threading.Event()
+    with exclusive_lock(tmp_path):
+        cancel.set()
+        with pytest.raises(Cancelled), exclusive_lock(tmp_path, wait=True, cancel=cancel):
+            pass
+    with exclusive_lock(tmp_path, wait=True, cancel=cancel):
+        pass  # it is free: nothing is waited for
 
 
 def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
@@ -174,7 +262,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
     shutil.copytree(checkpoint, base)
 
     def replace_it(progress: dict[str, Any]) -> None:
-        if progress["stage"] == "comparing":
+        if progress["stage"] == "comparing" and not progress["steps"]:  # no weight is read yet
             weights = load_file(base / "model.safetensors")
             save_file({name: value + 1 for name, value in weights.items()}, base / "model.safetensors")
 
