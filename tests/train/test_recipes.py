@@ -101,7 +101,7 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         )
         shown = capsys.readouterr()
         assert list(json.loads(shown.out)["steps"]) == stages
-        assert "1 rows left out: its video is gone (first: rows/2)" in shown.err
+        assert "1 rows left out: its clip was never there (first: rows/2)" in shown.err
     assert not (tmp_path / "out").exists()
 
 

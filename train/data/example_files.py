@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +24,10 @@ from train.data.examples import (
     keep_apart,
 )
 
-GONE = "its video is gone"
+NEVER_THERE = "its clip was never there"
+"""Nobody has registered one, and the folders that were named hold none."""
+GONE = "its clip has gone"
+UNDECODABLE = "its video cannot be decoded"
 CHANGED = "its video is not the one that was annotated"
 UNJUDGED = "nobody could judge it"
 UNKNOWN_TRUTH = "nobody said what is true"
@@ -59,7 +61,7 @@ def read_examples(
     without a split, the clips of a `held_out_share` are held out, chosen by the clip alone so that later
     snapshots hold out the same ones; a file's rows without a split are training rows. `original_weight` weighs
     rows that nobody corrected. `on_progress` is called after each row with the rows that are read and all rows. Raises
-    InputError for a source that cannot be read; a row whose video is gone is no error (see `ExampleSplit.skipped`).
+    InputError for a source that cannot be read; a row without its clip is no error (see `ExampleSplit.skipped`).
     """
     if videos is not None and not videos.is_dir():
         raise InputError(f"There is no folder of videos {videos}. Name the one that holds the clips.")
@@ -114,7 +116,7 @@ def read_snapshot(
             digest = hashlib.sha256(f"held out {source_video}".encode()).digest()
             split = "val" if int.from_bytes(digest[:8], "big") / 2**64 < held_out_share else "train"
 
-        path = paths.get(row.vid)
+        path = registered_path = paths.get(row.vid)
         if path is None or not path.is_file():
             path = moved.find(row.vid)
         # hashing every clip would take hours; its size tells most changes
@@ -127,6 +129,7 @@ def read_snapshot(
             query=edited_text or row.query,
             split=split,
             path=path,
+            was_there=registered_path is not None,
             changed=changed,
             content=snapshot_row.video_sha256,
             verdict=answer.verdict,
@@ -184,7 +187,9 @@ def read_file(
                 f"{path}: row {row.qid} has weight {weight!r}; it must be a number above 0, at most 1."
             )
 
-        video = None if row.extra.get("video") is None else path.parent / str(row.extra["video"])
+        video = named_video = (
+            None if row.extra.get("video") is None else path.parent / str(row.extra["video"])
+        )
         if video is None or not video.is_file():
             video = folder.find(row.vid)
         yield _checked_row(
@@ -193,6 +198,7 @@ def read_file(
             query=row.query,
             split=split,
             path=video,
+            was_there=named_video is not None,
             verdict=row.verdict,
             moments=None if row.windows is None else moments_from_pairs(row.windows),
             bands_s=_bands_in(row, path),
@@ -239,6 +245,7 @@ def _checked_row(
     query: str,
     split: str,
     path: Path | None,
+    was_there: bool,
     changed: bool = False,
     content: str | None = None,
     verdict: str | None,
@@ -247,7 +254,7 @@ def _checked_row(
     source: str,
     weight: float,
 ) -> tuple[Example, str | None]:
-    """The example, and why it cannot be used (None: it can)."""
+    """The example, and why it cannot be used (None: it can). `was_there`: a clip was registered or named."""
     reason, duration_s, extra = None, row.duration_s, row.extra
     if split not in SPLITS:
         reason = NOT_TRAINING
@@ -256,7 +263,7 @@ def _checked_row(
     elif verdict == "cannot-judge":
         reason = UNJUDGED
     elif path is None:
-        reason = GONE
+        reason = GONE if was_there else NEVER_THERE
     elif changed:
         reason = CHANGED
     else:
@@ -265,10 +272,13 @@ def _checked_row(
         except InputError:
             reason = UNREADABLE
     if reason is None and path is not None and duration_s is None:
-        with suppress(OSError):  # it may have gone since
+        try:
             status = path.stat()
+        except OSError:  # it has gone since
+            reason = GONE
+        else:
             duration_s = _probed_duration_s(path, status.st_mtime_ns, status.st_size)
-        reason = GONE if duration_s is None else None
+            reason = UNDECODABLE if duration_s is None else None
     inside = tuple(merge(clip_to(moments or [], (duration_s or 1.0) + PAST_END_S)))
     if reason is None and moments and not inside:
         reason = OUTSIDE

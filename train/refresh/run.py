@@ -29,7 +29,7 @@ from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError, VideoError
 from train.checkpoints import differing_names, exclusive_lock, file_digest, read_json, rows_digest, write_json
 from train.config import RefreshConfig, as_dict
-from train.data.example_files import read_examples
+from train.data.example_files import UNDECODABLE, read_examples
 from train.data.examples import Example, ExampleSplit, counts, joined
 from train.data.negatives import rows_with_negatives
 from train.dry_run import DryRun, dry_run
@@ -47,7 +47,6 @@ from train.refresh.replay import (
 )
 from train.taught_words import write_taught_words
 
-UNDECODABLE = "its video cannot be decoded"
 UNCORRECTED = "nobody corrected it"
 
 

@@ -84,7 +84,7 @@ def train(page: Any, serve: Callable[..., RunningApp], store: Store, fake: FakeJ
 def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: Path) -> None:
     facts = train.locator("#train-preview")
     expect(facts).to_contain_text(re.compile(r"rows that teach\s*1"))
-    expect(facts).to_contain_text("1 left out: its video is gone")
+    expect(facts).to_contain_text("1 left out: its clip was never there")
     expect(facts).to_contain_text("1 left out: nobody corrected it")
     train.locator("#train-start").click()
     job = train.locator("#train-job")
@@ -93,7 +93,9 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     expect(train.locator("#train-curves")).to_contain_text("loss and exact answers", timeout=SLOW_MS)
     expect(train.locator("#train-progress")).to_contain_text("work done, %", timeout=SLOW_MS)
     expect(job.locator(".tempo-train-work")).to_contain_text("3 of 3 steps · 1 of 4 batches of the next step")
-    expect(job.locator(".tempo-train-work")).to_contain_text(re.compile(r"about \d+ min left · about 20 min for"))
+    expect(job.locator(".tempo-train-work")).to_contain_text(
+        re.compile(r"about \d+ min left · about 20 min for")
+    )
     expect(train.locator("#train-start")).to_be_disabled()
 
     train.locator("#train-cancel").click()
@@ -156,7 +158,7 @@ def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fak
     found = desk_of(store, home, fake).preview()
     assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
     assert (found.training["rows"], found.held_out["rows"]) == (1, 0)
-    assert found.left_out == {"its video is gone": 1, "nobody corrected it": 1}
+    assert found.left_out == {"its clip was never there": 1, "nobody corrected it": 1}
     html = preview_html(found)
     assert "no corrections to learn from" not in html
     assert "<dt>of them corrections</dt><dd>1</dd>" in html

@@ -17,7 +17,16 @@ from annotations.snapshot import take_snapshot
 from annotations.store import Store
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from train.data.example_files import CHANGED, GONE, UNJUDGED, UNKNOWN_TRUTH, UNREADABLE, read_examples
+from train.data.example_files import (
+    CHANGED,
+    GONE,
+    NEVER_THERE,
+    UNDECODABLE,
+    UNJUDGED,
+    UNKNOWN_TRUTH,
+    UNREADABLE,
+    read_examples,
+)
 from train.data.examples import (
     ALSO_HELD_OUT,
     NOT_TRAINING,
@@ -90,7 +99,8 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     rows = write_rows(
         tmp_path / "rows.jsonl",
         line(1),
-        line(2, vid="gone"),
+        line(2, vid="nobody"),
+        line(7, vid="lost", video="lost.mp4"),
         line(3, verdict="cannot-judge"),
         {key: value for key, value in line(4).items() if key != "relevant_windows"},
         line(5, query="a\u0000b"),
@@ -98,7 +108,8 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     )
     found = read_examples(rows)
     assert found.skipped == {
-        GONE: ("rows/2",),
+        NEVER_THERE: ("rows/2",),
+        GONE: ("rows/7",),
         UNJUDGED: ("rows/3",),
         UNKNOWN_TRUTH: ("rows/4",),
         UNREADABLE: ("rows/5",),
@@ -358,11 +369,18 @@ def test_a_verdict_is_trusted_whole(store: Store, tmp_path: Path) -> None:
 
 
 def test_clips_that_are_gone_or_changed_are_reported(store: Store, tmp_path: Path) -> None:
-    fill(store, tmp_path / "clips", row("1", "a"), row("2", "b"), row("3", "c"))
+    no_video = row("5", "e", duration_s=None)
+    fill(store, tmp_path / "clips", row("1", "a"), row("2", "b"), row("3", "c"), no_video)
+    store.import_rows([row("4", "d")], dataset="set", op_id="a row without a clip")
     (tmp_path / "clips" / "a.mp4").unlink()
     (tmp_path / "clips" / "b.mp4").write_bytes(b"something longer")
     found = gather(store, tmp_path)
-    assert found.skipped == {GONE: ("set/1",), CHANGED: ("set/2",)}
+    assert found.skipped == {
+        GONE: ("set/1",),
+        CHANGED: ("set/2",),
+        UNDECODABLE: ("set/5",),
+        NEVER_THERE: ("set/4",),
+    }
     moved = video(tmp_path / "elsewhere", "a")
     again = gather(store, tmp_path, videos=moved.parent)
     assert [example.video for example in again.training] == [moved, tmp_path / "clips" / "c.mp4"]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from annotations.rows import Row
 from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.refresh import small_command
@@ -329,13 +330,20 @@ def test_only_refusals(project: Project, registry: Registry, checkpoint: Path, t
 
 def test_videos_that_are_gone_or_broken(project: Project, registry: Registry, checkpoint: Path) -> None:
     project.correct_all()
+    row = Row(qid="x", query="a square", vid="nowhere", duration_s=4.0, split="train", windows=((1.0, 2.0),))
+    project.store.import_rows([row], dataset="set", op_id="a row without a clip")
+    project.correct("x", (1000, 2000))
     (project.clips / "clip0.mp4").unlink()
     broken = project.clips / "clip1.mp4"
     broken.write_bytes(b"x" * broken.stat().st_size)
     outcome = refresh(project, registry, checkpoint)
     assert outcome.state == "nothing"
-    assert "2 left out: its video is gone" in outcome.message
+    assert "2 left out: its clip has gone" in outcome.message
+    assert "1 left out: its clip was never there" in outcome.message
     assert "2 left out: its video cannot be decoded" in outcome.message
+    left_out = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
+    assert left_out["its clip was never there"] == ["set/x"]
+    assert left_out["its clip has gone"] == ["set/0-0", "set/0-1"]
 
 
 def test_clips_that_are_back_are_learned_from(project: Project, registry: Registry, checkpoint: Path) -> None:
