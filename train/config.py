@@ -1,5 +1,6 @@
 """What decides a fine-tuning run or a refresh. Fields that TRL's GRPOConfig has too carry its names. No torch here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -257,6 +258,22 @@ class RefreshConfig:
         require(0 <= self.held_out_share < 1, self, "held_out_share", "at least 0 and below 1")
         require(0 < self.original_weight <= 1, self, "original_weight", "above 0 and at most 1")
         require(self.uncorrected in ("leave", "use"), self, "uncorrected", "leave or use")
+
+
+def criteria_of(recipe: Mapping[str, Any]) -> PromotionCriteria:
+    """The promotion criteria of a recipe as `as_dict` wrote it; those of before they were recorded are the default.
+
+    Raises InputError.
+    """
+    on_disk = recipe.get(NAMES_ON_DISK["criteria"], {})
+    values: dict[str, Any] = {}
+    for criterion in fields(PromotionCriteria):
+        name = NAMES_ON_DISK.get(criterion.name, criterion.name)
+        if name in on_disk:
+            values[criterion.name] = (
+                tuple(on_disk[name]) if isinstance(on_disk[name], list) else on_disk[name]
+            )
+    return PromotionCriteria(**values)
 
 
 def as_dict(config: Any) -> dict[str, Any]:

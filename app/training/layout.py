@@ -64,4 +64,12 @@ class TrainView:
             self.adapter = gr.Dropdown([], label="Adapter", elem_id="train-adapter", scale=3)
             self.promote = gr.Button("Promote", elem_id="train-promote")
             self.rollback = gr.Button("Roll back", elem_id="train-rollback")
+        with gr.Column(visible=False, elem_id="train-ask") as self.ask:
+            self.question = gr.HTML()
+            self.asked = gr.State("")
+            with gr.Row():
+                self.promote_anyway = gr.Button(
+                    "Serve it all the same", variant="stop", elem_id="train-promote-anyway"
+                )
+                self.leave = gr.Button("Leave it", elem_id="train-leave")
         self.served_line = gr.HTML(status_html(), elem_id="train-served-line")

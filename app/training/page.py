@@ -21,11 +21,12 @@ from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import JobStatus
 from app.training.layout import PageState, TrainView
 from app.training.service import HeldOutRow, TrainingService
-from app.training.view import STAGE_NAMES, adapters_html, job_html, preview_html, scores_html
+from app.training.view import STAGE_NAMES, adapters_html, job_html, preview_html, question_html, scores_html
 from app.ui.charts import empty_figure
 from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import status_html
 from tempo_core.errors import Cancelled, InputError, TempoError
+from train.refresh.gate import AgainstGate
 
 NOTHING_CHOSEN = "Choose a held-out row: its clip appears here, with the answer before or after the refresh."
 
@@ -64,8 +65,12 @@ class TrainPage:
             trigger_mode="always_last",
             **QUICK,
         )
-        served = [view.served_line, view.adapters, view.adapter, view.state]
+        question = [view.ask, view.question, view.asked]
+        served = [view.served_line, view.adapters, view.adapter, view.state, *question]
         view.promote.click(self.promote, [view.adapter, view.state], served, **QUICK)
+        view.promote_anyway.click(self.promote_anyway, [view.asked, view.state], served, **QUICK)
+        view.leave.click(self.leave, None, [view.served_line, *question], **QUICK)
+        view.adapter.input(self.leave, None, [view.served_line, *question], **QUICK)
         view.rollback.click(self.rollback, view.state, served, **QUICK)
         blocks.load(
             self.arrive, None, [view.recipe, view.promote, view.rollback, view.timeline, *polled], **QUICK
@@ -203,10 +208,31 @@ class TrainPage:
 
     @handler(Role.ADMINISTRATOR, line="served_line")
     def promote(self, name: str | None, state: PageState, user: User) -> Changes:
-        """Serve an adapter from now on; role administrator."""
+        """Serve an adapter from now on, or ask about one that did not pass; role administrator."""
         if not name:
             raise InputError("Choose an adapter first.")
-        return self._served(self.service.promote(user, name), state)
+        try:
+            return self._served(self.service.promote(user, name), state)
+        except AgainstGate as error:
+            view = self.view
+            return {
+                view.served_line: status_html(),
+                view.ask: gr.update(visible=True),
+                view.question: question_html(error),
+                view.asked: name,
+            }
+
+    @handler(Role.ADMINISTRATOR, line="served_line")
+    def promote_anyway(self, name: str, state: PageState, user: User) -> Changes:
+        """Serve the adapter that was asked about; role administrator."""
+        if not name:
+            raise InputError("Choose an adapter first.")
+        return self._served(self.service.promote(user, name, against_gate=True), state)
+
+    @handler(Role.ADMINISTRATOR, line="served_line")
+    def leave(self, user: User) -> Changes:
+        """Ask no longer; role administrator."""
+        return {self.view.served_line: status_html(), **self._unasked()}
 
     @handler(Role.ADMINISTRATOR, line="served_line")
     def rollback(self, state: PageState, user: User) -> Changes:
@@ -217,7 +243,15 @@ class TrainPage:
     def _served(self, line: str, state: PageState) -> Changes:
         changes, now = self._adapters()
         view = self.view
-        return {view.served_line: status_html(line), **changes, view.state: now._replace(job=state.job)}
+        return {
+            view.served_line: status_html(line),
+            **changes,
+            view.state: now._replace(job=state.job),
+            **self._unasked(),
+        }
+
+    def _unasked(self) -> Changes:
+        return {self.view.ask: gr.update(visible=False), self.view.question: "", self.view.asked: ""}
 
 
 def _windows(answer: dict[str, Any] | None) -> list[list[float]]:

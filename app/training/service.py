@@ -18,6 +18,7 @@ from tempo_core.errors import CheckpointError, InputError
 from train.data.example_files import read_examples
 from train.data.examples import counts
 from train.recipes import FINE_TUNING
+from train.refresh.gate import require_passed
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome, corrected_only, refresh_folder
@@ -129,9 +130,15 @@ class TrainingService:
             )
         )
 
-    def promote(self, user: User, name: str) -> str:
-        """Promote an adapter (`PromotionWatch` loads it); returns a sentence on what that means for this app."""
+    def promote(self, user: User, name: str, *, against_gate: bool = False) -> str:
+        """Promote an adapter (`PromotionWatch` loads it); returns a sentence on what that means for this app.
+
+        Raises AgainstGate for one that did not pass, unless `against_gate` says that this is meant.
+        """
         served = self._served_folder()
+        entry = self.registry.entry(name)
+        if not against_gate and not entry.promoted:
+            require_passed(name, entry.lineage)
         entry = self.registry.promote(name, by=user.id)
         if entry.lineage.base_fingerprint != fingerprint(find_checkpoint(served)):
             return (

@@ -7,6 +7,7 @@ from app.training.jobs import JobStatus
 from app.training.service import Preview
 from app.ui.templates import macros, status_html
 from train.dry_run import duration_text
+from train.refresh.gate import AgainstGate
 from train.refresh.registry import Entry
 
 STAGE_NAMES = {
@@ -88,6 +89,11 @@ def scores_html(scores: Mapping[str, Any] | None, outcome: Mapping[str, Any] | N
         rows = [(name, gaps[measure]) for measure, name in MEASURE_NAMES.items() if measure in gaps]
         tables.append((f"{title}: {comparison['rows']:,} rows, {comparison['clips']:,} clips", rows))
     return str(html.scores(tables, outcome and {"reasons": (), **outcome}))
+
+
+def question_html(error: AgainstGate) -> str:
+    """Whether somebody means to promote an adapter against the gate's decision, with its reasons."""
+    return str(html.question(error.name, error.reasons))
 
 
 def adapters_html(entries: Sequence[Entry], serving: str = "") -> str:

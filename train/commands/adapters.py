@@ -1,6 +1,7 @@
 """`python -m train adapters list|show|promote|rollback|merge`: trained adapters, and which one is served."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 from tempo_core import command_line
 from tempo_core.checkpoint import adapters_folder, find_checkpoint, fingerprint
 from tempo_core.command_line import AsJson, show
+from tempo_core.errors import InputError
+from train.refresh.gate import AgainstGate, require_passed
 from train.refresh.registry import Entry, Registry
 
 app = command_line.new_app(
@@ -49,9 +52,31 @@ def show_adapter(name: Name, adapters: Adapters = None, as_json: AsJson = False)
 
 
 @app.command()
-def promote(name: Name, adapters: Adapters = None, by: By = "command line", as_json: AsJson = False) -> None:
-    """Serve its base with this adapter from now on."""
-    _show_promoted(Registry(adapters or adapters_folder()).promote(name, by=by), as_json)
+def promote(
+    name: Name,
+    adapters: Adapters = None,
+    by: By = "command line",
+    yes: Annotated[bool, typer.Option("--yes", help="also one that did not pass")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Serve its base with this adapter from now on.
+
+    One that did not pass when old and new were compared is promoted only when you say so: at a terminal you are asked,
+    elsewhere give --yes.
+    """
+    registry = Registry(adapters or adapters_folder())
+    entry = registry.entry(name)
+    if not yes and not entry.promoted:
+        try:
+            require_passed(name, entry.lineage)
+        except AgainstGate as error:
+            if as_json or not sys.stdin.isatty():
+                raise InputError(f"{error} Give --yes to serve it all the same.") from error
+            reasons = "".join(f"\n  {reason}" for reason in error.reasons)
+            typer.echo(f"{name} did not pass:{reasons}", err=True)
+            if not typer.confirm("Serve it all the same?", err=True):
+                raise InputError(f"{name} was not promoted.") from error
+    _show_promoted(registry.promote(name, by=by), as_json)
 
 
 @app.command()

@@ -1,9 +1,9 @@
-"""Old against new on held-out rows: answers on disk, a paired bootstrap over videos, and whether the new may serve."""
+"""Old against new on held-out rows: answers on disk, and a paired bootstrap over videos."""
 
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -105,71 +105,3 @@ def compare_on(
             for name, difference in differences.items()
         },
     }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
-    """Whether a new adapter may be served, and every reason why or why not."""
-
-    promote: bool
-    reasons: tuple[str, ...]
-
-
-def decide(
-    criteria: PromotionCriteria, corrected: dict[str, Any] | None, replayed: dict[str, Any] | None
-) -> Decision:
-    """Promote only on a significant gain on corrected rows, and no loss in refusal or in what was known before.
-
-    Both are `compare_on`'s scores. What was not measured counts as a reason against: somebody who knows better may
-    still promote by hand.
-    """
-    against: list[str] = []
-
-    # a significant gain on rows enough
-    rows, clips = (0, 0) if corrected is None else (corrected["rows"], corrected["clips"])
-    gain = None
-    if corrected is None or rows < criteria.min_rows or clips < criteria.min_clips:
-        against.append(
-            f"{rows} corrected held-out rows about {clips} clips cannot tell whether it is better; at least "
-            f"{criteria.min_rows} about {criteria.min_clips} clips are needed."
-        )
-    else:
-        gain = corrected["differences"].get(criteria.metric)
-        if gain is None or gain["low"] is None or gain["low"] <= 0:
-            against.append(f"{_describe(criteria.metric, gain)} on corrected rows is no significant gain.")
-
-    # no loss
-    for scores, rows_name, metrics in (
-        (corrected, "corrected rows", criteria.refusal_metrics),
-        (replayed, "what was known before", (*criteria.refusal_metrics, *criteria.replay_metrics)),
-    ):
-        for metric in dict.fromkeys(metrics):
-            difference: Any = None if scores is None else scores["differences"].get(metric)
-            if _is_defined(difference) and difference["second"] < difference["first"] - criteria.tolerance:
-                against.append(f"{_describe(metric, difference)} on {rows_name} is a loss.")
-
-    # nothing that could have become worse unseen
-    if replayed is None:
-        against.append("Whether it forgot what it knew before was not measured, for want of replay rows.")
-    for metric in criteria.refusal_metrics:
-        differences = [
-            scores["differences"].get(metric) for scores in (corrected, replayed) if scores is not None
-        ]
-        if not any(_is_defined(difference) for difference in differences):
-            against.append(f"{metric} was not measured: the held-out rows do not hold both kinds of query.")
-
-    if against:
-        return Decision(promote=False, reasons=tuple(against))
-    return Decision(promote=True, reasons=(f"{_describe(criteria.metric, gain)} on {rows} corrected rows.",))
-
-
-def _is_defined(difference: Any) -> bool:
-    return difference is not None and None not in (difference["first"], difference["second"])
-
-
-def _describe(metric: str, difference: Any) -> str:
-    if not _is_defined(difference):
-        return f"{metric} (not defined)"
-    text = f"{metric} {difference['first']:.3f} → {difference['second']:.3f}"
-    low, high = difference["low"], difference["high"]
-    return text if None in (low, high) else f"{text} (difference {low:+.3f} to {high:+.3f})"

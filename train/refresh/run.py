@@ -33,6 +33,7 @@ from train.data.example_files import UNDECODABLE, read_examples
 from train.data.examples import Example, ExampleSplit, counts, joined
 from train.data.negatives import rows_with_negatives
 from train.dry_run import DryRun, dry_run
+from train.refresh import gate
 from train.refresh.progress import LEARNING_STAGES, STAGES, STOPPED, OnProgress, Progress
 from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.replay import (
@@ -483,10 +484,8 @@ class Refresh:
     def register(self, adapter: Path, split: ExampleSplit, scores: dict[str, Any]) -> Outcome:
         """Put the adapter into the registry, and serve it if it is better."""
         identity = self._identity
-        from train.refresh import promotion
-
         self.progress.begin("deciding", "Weighing old against new.")
-        decision = promotion.decide(self.config.criteria, scores.get("corrected"), scores.get("kept"))
+        decision = gate.decide(self.config.criteria, scores.get("corrected"), scores.get("kept"))
         seeds = {"refresh": self.config.seed, "sft": self.config.sft.seed}
         if self.config.pir is not None:
             seeds["pir"] = self.config.pir.seed

@@ -23,8 +23,9 @@ from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine
 from tests.app.training.fake_job import FakeJob, state_of
-from tests.train.refresh.test_registry import lineage, peft_files
+from tests.train.refresh.test_registry import lineage, passing_scores, peft_files
 from train.checkpoints import write_json
+from train.refresh.gate import AgainstGate
 from train.refresh.registry import Registry
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -129,8 +130,18 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     expect(shown).to_contain_text(name, timeout=SLOW_MS)
     train.locator("#train-adapter input").click()
     train.get_by_role("option", name=name).click()
+    question = train.locator("#train-ask")
+    expect(question).to_be_hidden()
     train.locator("#train-promote").click()
+    expect(question).to_contain_text(f"{name} did not pass. Serve it all the same?", timeout=SLOW_MS)
+    expect(question).to_contain_text("Nothing was measured: it has no scores of a refresh.")
+    train.locator("#train-leave").click()
+    expect(question).to_be_hidden(timeout=SLOW_MS)
+    assert train.training.registry.promoted(fingerprint(SHIPPED)) is None
+    train.locator("#train-promote").click()
+    train.locator("#train-promote-anyway").click()
     expect(shown.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    expect(question).to_be_hidden()
     entry = train.training.registry.promoted(fingerprint(SHIPPED))
     assert entry is not None
     assert entry.name == name
@@ -139,6 +150,17 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     expect(shown.locator(".tempo-served")).to_have_count(0, timeout=SLOW_MS)
     train.locator("#train-rollback").click()
     expect(train.locator("#train-served-line")).to_contain_text("nothing to roll back", timeout=SLOW_MS)
+
+    # nobody is asked about one that passed
+    passed = train.training.registry.add(
+        peft_files(tmp_path / "passed", 2.0), lineage(scores=passing_scores())
+    )
+    expect(shown).to_contain_text(passed.name, timeout=SLOW_MS)
+    train.locator("#train-adapter input").click()
+    train.get_by_role("option", name=passed.name).click()
+    train.locator("#train-promote").click()
+    expect(shown.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    expect(question).to_be_hidden()
 
 
 def desk_of(store: Store, home: Home, fake: FakeJob) -> TrainingService:
@@ -195,8 +217,11 @@ def test_a_promotion_says_what_it_means_for_this_app(
     ours = usual.registry.add(peft_files(tmp_path / "ours", 1.0), lineage()).name
     foreign = lineage(base="other", base_fingerprint="f" * 64)
     theirs = usual.registry.add(peft_files(tmp_path / "theirs", 2.0), foreign).name
-    assert usual.promote(LOCAL_USER, ours) == f"{ours} is served from now on."
-    assert "is promoted for other, which is not the model" in usual.promote(LOCAL_USER, theirs)
+    with pytest.raises(AgainstGate, match="did not pass: Nothing was measured"):
+        usual.promote(LOCAL_USER, ours)
+    assert usual.promote(LOCAL_USER, ours, against_gate=True) == f"{ours} is served from now on."
+    said = usual.promote(LOCAL_USER, theirs, against_gate=True)
+    assert "is promoted for other, which is not the model" in said
     pinned = TrainingService(
         store, home, usual.engines, jobs=usual.jobs, selection=ModelSelection(adapter="/some/where/mine")
     )
@@ -218,7 +243,7 @@ def test_a_job_says_what_has_become_of_its_adapter(
     outcome = {"state": "promoted", "message": said, "adapter": name, "reasons": [], "scores": None}
     write_json(folder / "outcome.json", outcome)
     write_json(folder / "state.json", {**state_of(folder), "message": said})
-    service.promote(LOCAL_USER, name)
+    service.promote(LOCAL_USER, name, against_gate=True)
     assert service.status().message == said
     service.rollback(LOCAL_USER)
     assert "it is not served now" in service.status().message

@@ -1,5 +1,6 @@
 """The registry: immutable entries, one promoted adapter a base, and the way back."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ def lineage(**changes: Any) -> Lineage:
         "code_version": code_version(),
     }
     return Lineage(**{**values, **changes})
+
+
+def passing_scores() -> dict[str, Any]:
+    """Scores of an adapter that is better, and forgot nothing."""
+    differences = {
+        "ra_iou": {"first": 0.5, "second": 0.6, "low": 0.02, "high": 0.18},
+        "refused_f1": {"first": 0.8, "second": 0.8, "low": -0.1, "high": 0.1},
+        "relevant_f1": {"first": 0.8, "second": 0.8, "low": -0.1, "high": 0.1},
+    }
+    scores = {"rows": 40, "clips": 10, "irrelevant": 4, "differences": differences}
+    return {"corrected": scores, "kept": scores}
 
 
 @pytest.fixture
@@ -165,7 +177,11 @@ def test_the_commands(registry: Registry, tmp_path: Path, capsys: pytest.Capture
     at = ["--adapters", str(registry.folder)]
     gain = {"corrected": {"differences": {"set_iou": {"first": 0.5, "second": 0.625}}}}
     name = add(registry, tmp_path, 1.0, scores=gain).name
-    assert main(["adapters", "promote", name, *at]) == 0
+    assert main(["adapters", "promote", name, *at]) == 2
+    said = capsys.readouterr().err
+    assert f"{name} did not pass: Its scores cannot be read. Give --yes to serve it all the same." in said
+    assert registry.promoted(BASE) is None
+    assert main(["adapters", "promote", name, *at, "--yes"]) == 0
     assert main(["adapters", "list", *at]) == 0
     assert f"* {name}  from tempo-tiny  corrected 0.500 -> 0.625" in capsys.readouterr().out
     assert main(["adapters", "show", name, "--json", *at]) == 0
@@ -174,3 +190,35 @@ def test_the_commands(registry: Registry, tmp_path: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out) == {"promoted": None}
     assert main(["adapters", "promote", "nobody", *at]) == 2
     assert "There is no adapter 'nobody'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("answer", "promoted"), [("y", True), ("n", False), ("", False)])
+def test_at_a_terminal_one_is_asked_before_an_adapter_that_did_not_pass_is_served(
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    promoted: bool,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    scores = passing_scores()
+    scores["corrected"]["rows"] = 3
+    name = add(registry, tmp_path, 1.0, scores=scores).name
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    status = main(["adapters", "promote", name, "--adapters", str(registry.folder)])
+    said = capsys.readouterr().err
+    assert "3 corrected held-out rows about 10 clips cannot tell whether it is better" in said
+    assert "Serve it all the same? [y/N]" in said
+    assert status == (0 if promoted else 2)
+    assert (registry.promoted(BASE) is not None) == promoted
+
+
+def test_nobody_is_asked_about_an_adapter_that_passed(registry: Registry, tmp_path: Path) -> None:
+    name = add(registry, tmp_path, 1.0, scores=passing_scores()).name
+    words = ["adapters", "promote", name, "--adapters", str(registry.folder)]
+    assert main(words) == 0
+    assert registry.entry(name).promoted

@@ -22,11 +22,12 @@ from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.refresh import small_command
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
+from tests.train.refresh.test_registry import lineage
 from train.__main__ import main
 from train.checkpoints import exclusive_lock
-from train.config import PromotionCriteria, RefreshConfig
+from train.config import PromotionCriteria, RefreshConfig, as_dict
 from train.data.negatives import NegativeShares
-from train.refresh.promotion import Decision, decide
+from train.refresh.gate import Decision, decide, decision_on
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
 from train.refresh.run import Outcome, Refresh, refresh_folder
@@ -499,9 +500,7 @@ def test_what_was_promoted_meanwhile_is_not_overruled_and_an_ended_refresh_says_
     project.correct_all()
     other = refresh(project, registry, checkpoint, SFT_ONLY, promote=False).adapter
     assert other is not None
-    monkeypatch.setattr(
-        "train.refresh.promotion.decide", lambda *_: Decision(promote=True, reasons=("better",))
-    )
+    monkeypatch.setattr("train.refresh.gate.decide", lambda *_: Decision(promote=True, reasons=("better",)))
 
     def promote_the_other(progress: dict[str, Any]) -> None:
         if progress["stage"] == "deciding":
@@ -623,6 +622,20 @@ def test_the_gate(corrected: Any, known_before: Any, reason: str | None) -> None
     decision: Decision = decide(PromotionCriteria(), corrected, known_before)
     assert decision.promote == (reason is None)
     assert reason is None or reason in " ".join(decision.reasons)
+
+
+def test_the_gate_reads_an_adapters_lineage_as_it_read_the_scores() -> None:
+    better, criteria = {"corrected": scored(), "kept": scored()}, PromotionCriteria(min_clips=21)
+    of_recipe = {"name": "test", "gate": json.loads(json.dumps(as_dict(criteria)))}
+    assert decision_on(lineage(scores=better)).promote, "recipes of before had the usual criteria"
+    decision = decision_on(lineage(scores=better, recipe=of_recipe))
+    assert decision == decide(criteria, better["corrected"], better["kept"])
+    assert "about 20 clips cannot tell" in decision.reasons[0]
+    unreadable: list[dict[str, Any]] = [{}, {"corrected": {"differences": {}}}, {"corrected": 7}]
+    for scores in unreadable:
+        decision = decision_on(lineage(scores=scores))
+        assert not decision.promote
+        assert len(decision.reasons) == 1
 
 
 def words_of(snapshot: Path, home: Path, checkpoint: Path) -> list[str]:
