@@ -61,10 +61,13 @@ class DryRun:
         if self.other_seconds:
             lines.append(f"in all      about {duration_text(sum(self.stage_seconds.values()))}")
         lines.append(f"learns      {self.trained / 1e6:,.2f} M weights")
-        lines.append(
-            f"memory      about {_size(self.memory_bytes)} on {self.device}: weights {_size(self.weight_bytes)}, "
-            f"learning {_size(self.state_bytes)}, activations {_size(self.activation_bytes)}"
-        )
+        parts = {
+            "weights": self.weight_bytes,
+            "learning": self.state_bytes,
+            "activations": self.activation_bytes,
+        }
+        shares = ", ".join(f"{name} {size_text(n_bytes)}" for name, n_bytes in parts.items())
+        lines.append(f"memory      about {size_text(self.memory_bytes)} on {self.device}: {shares}")
         return "\n".join(lines)
 
 
@@ -154,7 +157,8 @@ def dry_run(
     )
 
 
-def _size(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
+    """Bytes as a person says them: 230 MB, 1.5 GB."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 

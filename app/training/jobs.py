@@ -53,6 +53,8 @@ class RefreshRequest(BaseModel, frozen=True):
     checkpoint: Path | None
     """None: the model that ships."""
     seed: int = 0
+    pir: bool = True
+    """Whether PIR-GRPO follows SFT, where the recipe has it."""
     by: str = "app"
 
 
@@ -72,6 +74,8 @@ def refresh_command(request: RefreshRequest, home: Home) -> list[str]:
     if request.checkpoint is not None:
         options["--checkpoint"] = request.checkpoint
     words = [str(word) for option in options.items() for word in option]
+    if not request.pir:
+        words.append("--no-pir")
     return [sys.executable, "-m", "train", "refresh", "--json", *words]
 
 
@@ -206,7 +210,7 @@ class TrainingJobs:
             message=without_paths(str(message)),
             stopping=stopping,
             folder=folder,
-            recipe=job["wish"]["recipe"],
+            recipe=job["wish"]["recipe"] + ("" if job["wish"].get("pir", True) else " without PIR-GRPO"),
             by=job["wish"]["by"],
             started_at_ms=job["started_at_ms"],
             stage=str(values["stage"]),

@@ -37,6 +37,12 @@ class TrainView:
                 self.count_again = gr.Button("Count again", elem_id="train-look", size="sm")
                 self.recipe = gr.Dropdown([], label="Recipe", elem_id="train-recipe")
                 self.seed = gr.Number(0, label="Seed", precision=0, elem_id="train-seed")
+                self.no_pir = gr.Checkbox(
+                    False,
+                    label="Leave PIR-GRPO out",
+                    info="SFT only: much quicker; refusing is practised less.",
+                    elem_id="train-no-pir",
+                )
                 with gr.Row():
                     self.start = gr.Button("Start", variant="primary", elem_id="train-start")
                     self.resume = gr.Button("Resume", interactive=False, elem_id="train-resume")

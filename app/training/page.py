@@ -50,10 +50,12 @@ class TrainPage:
         """Lay the page out inside its route and connect every event."""
         view = self.view = TrainView()
         job = [view.line, view.job, view.start, view.resume, view.cancel, view.state]
-        view.start.click(self.start, [view.recipe, view.seed], job, **QUICK)
+        options = [view.recipe, view.seed, view.no_pir]
+        view.start.click(self.start, options, job, **QUICK)
         view.resume.click(self.resume, None, job, **QUICK)
         view.cancel.click(self.cancel, None, job, **QUICK)
-        view.count_again.click(self.count, None, view.preview, **QUICK)
+        counts = [view.count_again.click, view.recipe.input, view.seed.input, view.no_pir.input]
+        gr.on(counts, self.count, options, view.preview, trigger_mode="always_last", **QUICK)
         polled = [*job, view.progress, view.curves, view.scores, view.row, view.adapters, view.adapter]
         view.ticker.tick(self.poll, view.state, polled, **QUICK)
         choices, row_parts = [view.row, view.side], [view.lanes, view.row_line, view.timeline]
@@ -75,7 +77,7 @@ class TrainPage:
         blocks.load(
             self.arrive, None, [view.recipe, view.promote, view.rollback, view.timeline, *polled], **QUICK
         )
-        blocks.load(self.count, None, view.preview, **QUICK)
+        blocks.load(self.count, options, view.preview, **QUICK)
 
     @handler(Role.RESEARCHER, line="line")
     def arrive(self, user: User) -> Changes:
@@ -91,16 +93,15 @@ class TrainPage:
         }
 
     @handler(Role.RESEARCHER, line="preview")
-    def count(self, user: User) -> Changes:
-        """What a refresh would use now; role researcher."""
-        return {self.view.preview: preview_html(self.service.preview())}
+    def count(self, recipe: str | None, seed: float | None, no_pir: bool, user: User) -> Changes:
+        """What a refresh would use and take now; role researcher."""
+        preview = self.service.preview(recipe, _whole(seed), pir=not no_pir)
+        return {self.view.preview: preview_html(preview)}
 
     @handler(Role.RESEARCHER, line="line")
-    def start(self, recipe: str, seed: float | None, user: User) -> Changes:
+    def start(self, recipe: str, seed: float | None, no_pir: bool, user: User) -> Changes:
         """Begin a refresh; role researcher."""
-        if seed is None or seed != int(seed):
-            raise InputError(f"The seed must be a whole number; got {seed!r}.")
-        status = self.service.start(user, recipe, int(seed))
+        status = self.service.start(user, recipe, _whole(seed), pir=not no_pir)
         view = self.view
         return {view.line: status_html("Started."), **self._job_parts(status), view.state: PageState()}
 
@@ -252,6 +253,12 @@ class TrainPage:
 
     def _unasked(self) -> Changes:
         return {self.view.ask: gr.update(visible=False), self.view.question: "", self.view.asked: ""}
+
+
+def _whole(seed: float | None) -> int:
+    if seed is None or seed != int(seed):
+        raise InputError(f"The seed must be a whole number; got {seed!r}.")
+    return int(seed)
 
 
 def _windows(answer: dict[str, Any] | None) -> list[list[float]]:

@@ -12,16 +12,19 @@ from annotations.store import Store
 from app.auth.users import User
 from app.ground.engines import EngineProvider
 from app.home import Home
+from app.http.errors import user_message
 from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
-from tempo_core.errors import CheckpointError, InputError
+from tempo_core.errors import CheckpointError, InputError, TempoError
+from train.config import RefreshConfig
 from train.data.example_files import read_examples
 from train.data.examples import counts
+from train.dry_run import DryRun
 from train.recipes import FINE_TUNING
 from train.refresh.gate import require_passed
 from train.refresh.registry import Registry
 from train.refresh.replay import knows_shapeworld
-from train.refresh.run import Outcome, corrected_only, refresh_folder
+from train.refresh.run import Outcome, Refresh, corrected_only, refresh_folder
 
 LOGGED_AS = {"promote": "promoted", "rollback": "rolled back"}
 """Actions of the registry's history, as the audit log names them."""
@@ -42,6 +45,10 @@ class Preview:
     """Reason → rows."""
     replay: bool
     """Whether rows of what the model knew before are mixed in by themselves."""
+    plan: DryRun | None
+    """What a refresh would take: what `python -m train refresh --dry-run` says."""
+    problem: str = ""
+    """Why there is no plan."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +105,30 @@ class TrainingService:
         is_tiny = self._has_replay()
         return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != is_tiny, name))
 
-    def preview(self) -> Preview:
-        """Count what a snapshot would hold. Slow: reads the whole store."""
+    def preview(self, recipe: str | None = None, seed: int = 0, *, pir: bool = True) -> Preview:
+        """Count what a snapshot would hold, and plan a refresh on it (`recipe` None: the first one).
+
+        Slow: reads the whole store. Raises InputError.
+        """
+        config = self._config(recipe or self.recipes()[0], seed, pir)
+        plan: DryRun | None = None
+        problem = ""
         with self._snapshot_lock, temporary_snapshot(self.store, self.home.snapshots) as snapshot:
-            split = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
+            try:
+                checkpoint = find_checkpoint(self._served_folder())
+                folder = self.jobs.root / "preview"  # nothing is written there
+                refresh = Refresh(snapshot.folder, config, folder, self.registry, checkpoint=checkpoint)
+                split = refresh.read_rows()
+                planned = refresh.dry_run(split)
+            except TempoError as error:
+                # the model still loads, or is damaged: what would be learned from is known all the same
+                problem = user_message(error)
+                split = corrected_only(read_examples(snapshot.folder), use_uncorrected=False)
+            else:
+                if isinstance(planned, str):
+                    problem = planned
+                else:
+                    plan = planned[1]
         kinds = Counter("moments" if example.relevant else "no moment" for example in split.training)
         kinds.update(f"{example.source}s" for example in split.training if example.source != "original")
         return Preview(
@@ -111,22 +138,38 @@ class TrainingService:
             kinds=dict(kinds),
             left_out={reason: len(rows) for reason, rows in split.skipped.items()},
             replay=self._has_replay(),
+            plan=plan,
+            problem=problem,
         )
 
-    def start(self, user: User, recipe: str, seed: int = 0) -> JobStatus:
-        """Begin a refresh on what the store holds now. Raises Busy, NotReady while the model loads, InputError."""
+    def _config(self, recipe: str, seed: int, pir: bool) -> RefreshConfig:
+        """A recipe's configuration, as `python -m train refresh` makes it of the same options. Raises InputError."""
         if recipe not in FINE_TUNING:
             raise InputError(f"There is no recipe {recipe!r}. Choose one of the list.")
         if not 0 <= seed < 2**31:
             raise InputError(f"The seed must be a whole number from 0 to {2**31 - 1}; got {seed}.")
+        config = FINE_TUNING[recipe](seed)
+        return config if pir else replace(config, pir=None)
+
+    def start(self, user: User, recipe: str, seed: int = 0, *, pir: bool = True) -> JobStatus:
+        """Begin a refresh on what the store holds now, with PIR-GRPO or without.
+
+        Raises Busy, NotReady while the model loads, InputError.
+        """
+        config = self._config(recipe, seed, pir)
         checkpoint = self._served_folder()
         with self._snapshot_lock:
             snapshot = take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
-        config = FINE_TUNING[recipe](seed)
         folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
         return self.jobs.start(
             RefreshRequest(
-                snapshot=snapshot, folder=folder, recipe=recipe, checkpoint=checkpoint, seed=seed, by=user.id
+                snapshot=snapshot,
+                folder=folder,
+                recipe=recipe,
+                checkpoint=checkpoint,
+                seed=seed,
+                pir=pir,
+                by=user.id,
             )
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 from app.training.jobs import JobStatus
 from app.training.service import Preview
 from app.ui.templates import macros, status_html
-from train.dry_run import duration_text
+from train.dry_run import duration_text, size_text
 from train.refresh.gate import AgainstGate
 from train.refresh.registry import Entry
 
@@ -44,9 +44,17 @@ html = macros("training/view.html")
 
 
 def preview_html(preview: Preview) -> str:
-    """What a refresh would use, what it would measure on, and what it leaves out and why."""
+    """What a refresh would use and take, what it would measure on, and what it leaves out and why."""
     kinds = [(f"of them {name}", count) for name, count in preview.kinds.items()]
-    return str(html.preview(preview, kinds))
+    plan, stages, total, memory = preview.plan, [], "", ""
+    if plan is not None:
+        for stage in STAGE_NAMES:
+            if stage in plan.stage_seconds:
+                work = f"{plan.steps[stage]:,} steps" if stage in plan.steps else ""
+                stages.append((STAGE_NAMES[stage], work, f"about {duration_text(plan.stage_seconds[stage])}"))
+        total = f"About {duration_text(sum(plan.stage_seconds.values()))}"
+        memory = f"about {size_text(plan.memory_bytes)}"
+    return str(html.preview(preview, kinds, stages, total, memory))
 
 
 def job_html(status: JobStatus) -> str:

@@ -266,12 +266,15 @@ def test_time_left_runs_down_and_is_not_told_when_it_has_run_out(home: Home, tmp
     script.write_text(
         "import json, sys, time\nfrom pathlib import Path\n"
         "folder, gate = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "def write(values):\n"
+        "    (folder / 'state.part').write_text(json.dumps(values))\n"
+        "    (folder / 'state.part').replace(folder / 'state.json')\n"
         "state = {'state': 'running', 'stage': 'sft', 'stages': [], 'message': 'Learning.', 'step': 1, 'steps': 3}\n"
         "state |= {'seconds_left': 1000, 'at_ms': (time.time() - 400) * 1000}\n"
-        "(folder / 'state.json').write_text(json.dumps(state))\n"
+        "write(state)\n"
         "gate.with_suffix('.ready').touch()\n"
         "while not gate.exists(): time.sleep(0.02)\n"
-        "(folder / 'state.json').write_text(json.dumps(state | {'at_ms': 0}))\n"
+        "write(state | {'at_ms': 0})\n"
         "gate.with_suffix('.late').touch()\n"
         "while gate.exists(): time.sleep(0.02)\n"
     )
@@ -311,6 +314,8 @@ def test_the_command_of_a_refresh(home: Home) -> None:
     assert command[1:4] == ["-m", "train", "refresh"]
     assert command[command.index("--by") + 1] == "ada"
     assert "--checkpoint" not in command
+    assert "--no-pir" not in command
+    assert "--no-pir" in refresh_command(wish(home).model_copy(update={"pir": False}), home)
 
 
 def test_figures_draw_what_there_is() -> None:

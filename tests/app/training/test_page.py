@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from annotations.errors import StoreError
 from annotations.records import Edit, EditedMoment, Video
 from annotations.rows import Row
+from annotations.snapshot import take_snapshot
 from annotations.store import Store
 from app.auth.users import LOCAL_USER, Role, User
 from app.ground.engines import EngineProvider, NotReady
@@ -24,6 +26,7 @@ from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine
 from tests.app.training.fake_job import FakeJob, state_of
 from tests.train.refresh.test_registry import lineage, passing_scores, peft_files
+from train.__main__ import main
 from train.checkpoints import write_json
 from train.refresh.gate import AgainstGate
 from train.refresh.registry import Registry
@@ -87,9 +90,14 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     expect(facts).to_contain_text(re.compile(r"rows that teach\s*1"))
     expect(facts).to_contain_text("1 left out: its clip was never there")
     expect(facts).to_contain_text("1 left out: nobody corrected it")
+    expect(facts).to_contain_text(re.compile("Practising: 10 steps, about .*"))
+    train.get_by_label("Leave PIR-GRPO out").check()
+    expect(facts).not_to_contain_text("Practising", timeout=SLOW_MS)
+    expect(facts).to_contain_text("Learning answers: ")
     train.locator("#train-start").click()
     job = train.locator("#train-job")
     expect(job).to_contain_text("Running", timeout=SLOW_MS)
+    expect(job).to_contain_text("tempo-tiny-refresh without PIR-GRPO, started by")
     expect(job.locator("li.now")).to_have_text("Learning answers", timeout=SLOW_MS)
     expect(train.locator("#train-curves")).to_contain_text("loss and exact answers", timeout=SLOW_MS)
     expect(train.locator("#train-progress")).to_contain_text("work done, %", timeout=SLOW_MS)
@@ -186,6 +194,38 @@ def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fak
     assert "<dt>of them corrections</dt><dd>1</dd>" in html
 
 
+def test_the_estimate_is_the_dry_runs(
+    store: Store, home: Home, fake: FakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snapshot = take_snapshot(store, home.root / "kept", actor="test").folder
+    words = ["refresh", "--data", str(snapshot), "--adapters", str(home.adapters), "--dry-run", "--json"]
+    for pir, option in ((True, []), (False, ["--no-pir"])):
+        assert main([*words, *option]) == 0
+        plan = desk_of(store, home, fake).preview("tempo-tiny-refresh", pir=pir).plan
+        assert plan is not None
+        assert asdict(plan) == json.loads(capsys.readouterr().out)
+        assert plan.steps.keys() == ({"sft", "pir-grpo"} if pir else {"sft"})
+        assert plan.other_seconds.keys() == {"replay", "checking", "comparing"}
+    assert not (home.root / "training" / "preview").exists()
+
+
+def test_without_pir_is_another_run_and_goes_on_without(store: Store, home: Home, fake: FakeJob) -> None:
+    service = desk_of(store, home, fake)
+    folders = list[Path]()
+    for pir in (True, False):
+        status = service.start(LOCAL_USER, "tempo-tiny-refresh", pir=pir)
+        until(lambda: service.jobs.status().step == 3, bool)
+        service.jobs.cancel()
+        until(lambda: service.jobs.running(), lambda running: not running)
+        assert status.folder is not None
+        folders.append(status.folder)
+    assert folders[0] != folders[1]
+    fake.release()
+    status = service.jobs.resume("eva")
+    assert (status.folder, status.recipe) == (folders[1], "tempo-tiny-refresh without PIR-GRPO")
+    until(lambda: service.jobs.running(), lambda running: not running)
+
+
 def test_the_recipe_of_the_served_model_comes_first(store: Store, home: Home, fake: FakeJob) -> None:
     assert desk_of(store, home, fake).recipes()[0] == "tempo-tiny-refresh"
 
@@ -203,7 +243,9 @@ def test_nothing_begins_before_it_is_known_which_model_is_served(
         selection=ModelSelection(checkpoint="Qwen/Qwen2-VL-7B"),
     )
     assert service.recipes()[0] != "tempo-tiny-refresh"
-    assert not service.preview().replay
+    preview = service.preview()
+    assert (preview.replay, preview.plan, preview.training["rows"]) == (False, None, 1)
+    assert "loading" in preview.problem
     for work in (lambda: service.start(LOCAL_USER, "qwen2-vl-7b"), lambda: service.rollback(LOCAL_USER)):
         with pytest.raises(NotReady, match="loading"):
             work()

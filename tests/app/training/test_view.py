@@ -1,5 +1,6 @@
 """What the train page says, read as a person reads it."""
 
+from dataclasses import replace
 from typing import Any
 
 from app.training.jobs import JobStatus
@@ -7,7 +8,22 @@ from app.training.service import Preview
 from app.training.view import adapters_html, job_html, preview_html, scores_html
 from tests.app.markup import HOSTILE, hostile_texts, page_text
 from tests.train.refresh.test_registry import lineage
+from train.dry_run import DryRun
 from train.refresh.registry import Entry
+
+PLAN = DryRun(
+    rows={"rows": 54, "clips": 13},
+    steps={"sft": 12, "pir-grpo": 10},
+    tokens={"sft": 1, "pir-grpo": 1},
+    weight_bytes=1,
+    trained=1,
+    state_bytes=1,
+    activation_bytes=1,
+    seconds={"sft": 95.0, "pir-grpo": 487.0},
+    other_seconds={"checking": 18.0},
+    device="cpu",
+    memory_bytes=1_500_000_000,
+)
 
 
 def entry(name: str = "tiny-1", **fields: Any) -> Entry:
@@ -23,8 +39,13 @@ def test_a_preview_says_what_is_used_and_what_is_left_out() -> None:
         kinds={"moments": 3, HOSTILE: 1},
         left_out={HOSTILE: 1200},
         replay=True,
+        plan=PLAN,
     )
     html = preview_html(preview)
+    text = " ".join(page_text(html).split())
+    assert "About 10 min and about 1.5 GB of memory on cpu, by estimate: 54 rows about 13 clips teach" in text
+    assert "Looking at clips, about 18 s" in text
+    assert "Learning answers: 12 steps, about 2 min" in text
     assert hostile_texts(html) == 3
     assert "<dt>rows that teach</dt><dd>1,234</dd>" in html
     assert "1,200 left out" in page_text(html)
@@ -38,8 +59,11 @@ def test_a_preview_says_what_is_used_and_what_is_left_out() -> None:
             kinds={},
             left_out={},
             replay=False,
+            plan=None,
         )
     )
+    loading = replace(preview, plan=None, problem=HOSTILE)
+    assert hostile_texts(preview_html(loading)) == 4
     assert "There are no corrections to learn from yet." in page_text(nothing)
 
 
