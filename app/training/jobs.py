@@ -10,7 +10,6 @@ whose machine went down, is resumed by starting the same command again. Every JS
 """
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from pydantic import BaseModel
 from app.home import Home
 from app.http.errors import without_paths
 from app.job_queue import Busy
+from app.training.runs import read_report
 from tempo_core.errors import InputError
 from train.checkpoints import read_lines, write_json
 from train.refresh.progress import BLANK, STOPPED
@@ -185,7 +185,7 @@ class TrainingJobs:
         folder = Path(job["wish"]["folder"])
         # Asked before the state is read: a job that ends in between is seen as ended on the next look.
         running = self.running()
-        values = {**FIRST_STATE, **(_read(folder / "state.json") or {})}
+        values = {**FIRST_STATE, **(read_report(folder, "state") or {})}
         state, message = values["state"], values["message"]
         stopping = running and bool(job.get("stopping"))
         if running:
@@ -245,18 +245,10 @@ class TrainingJobs:
     def report(self, name: str) -> dict[str, Any] | None:
         """`rows`, `scores` or `outcome` of the present job, once it is there."""
         job = self._current()
-        return None if job is None else _read(Path(job["wish"]["folder"]) / f"{name}.json")
-
-    def answers(self, row_set: str, model: str) -> dict[str, dict[str, Any]]:
-        """The answers of the `old` or the `new` model to the held-out rows, by row id."""
-        job = self._current()
-        if job is None:
-            return {}
-        lines = read_lines(Path(job["wish"]["folder"]) / "answers" / f"{row_set}-{model}.jsonl")
-        return {line["qid"]: line for line in lines}
+        return None if job is None else read_report(Path(job["wish"]["folder"]), name)
 
     def _current(self) -> dict[str, Any] | None:
-        return _read(self.root / "current.json")
+        return read_report(self.root, "current")
 
     @contextmanager
     def _lock(self, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
@@ -271,12 +263,3 @@ class TrainingJobs:
                         raise Busy("A training job runs already. Wait for it, or cancel it.") from error
                     time.sleep(LOCK_RETRY_S)
             yield file.fileno()
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A JSON file's values; None when it is not there."""
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return values

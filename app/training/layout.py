@@ -21,6 +21,10 @@ class PageState(NamedTuple):
     """The line about the served model; None while the adapters cannot be read."""
     adapters: tuple[tuple[str, bool], ...] = ()
     """Names, and whether each is promoted."""
+    runs: tuple[tuple[str, str, bool], ...] = ()
+    """Refreshes that have begun to compare: name, how it ended, and whether it has scores."""
+    default_run: str | None = None
+    """The one that is shown while nobody has chosen another."""
 
 
 class TrainView:
@@ -56,6 +60,7 @@ class TrainView:
                 figure = empty_figure("Curves appear here.")
                 self.curves = gr.Plot(figure, show_label=False, elem_id="train-curves")
         gr.Markdown("## Old against new")
+        self.run = gr.Dropdown([], label="Refresh", elem_id="train-run")
         self.scores = gr.HTML(elem_id="train-scores")
         with gr.Row():
             self.row = gr.Dropdown([], label="Held-out row", elem_id="train-row", scale=3)

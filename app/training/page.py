@@ -5,7 +5,7 @@ threads, and the training itself is a child process (`app.training.jobs`), so th
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -20,7 +20,8 @@ from app.timeline import empty_value, error_value, loading_value, timeline_value
 from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import JobStatus
 from app.training.layout import PageState, TrainView
-from app.training.service import HeldOutRow, TrainingService
+from app.training.runs import HeldOutRow, RefreshRun
+from app.training.service import TrainingService
 from app.training.view import STAGE_NAMES, adapters_html, job_html, preview_html, question_html, scores_html
 from app.ui.charts import empty_figure
 from app.ui.handlers import QUICK, Changes, handler
@@ -56,9 +57,12 @@ class TrainPage:
         view.cancel.click(self.cancel, None, job, **QUICK)
         counts = [view.count_again.click, view.recipe.input, view.seed.input, view.no_pir.input]
         gr.on(counts, self.count, options, view.preview, trigger_mode="always_last", **QUICK)
-        polled = [*job, view.progress, view.curves, view.scores, view.row, view.adapters, view.adapter]
-        view.ticker.tick(self.poll, view.state, polled, **QUICK)
-        choices, row_parts = [view.row, view.side], [view.lanes, view.row_line, view.timeline]
+        polled = [*job, view.progress, view.curves, view.run, view.scores, view.row]
+        polled += [view.adapters, view.adapter]
+        view.ticker.tick(self.poll, [view.state, view.run], polled, **QUICK)
+        choices = [view.row, view.side, view.run]
+        row_parts = [view.lanes, view.row_line, view.timeline]
+        view.run.input(self.show_run, view.run, [view.scores, view.row, *row_parts], **QUICK)
         gr.on(
             [view.row.input, view.side.input],
             self.show_row,
@@ -89,7 +93,7 @@ class TrainPage:
             view.promote: gr.update(visible=may_promote),
             view.rollback: gr.update(visible=may_promote),
             view.timeline: empty_value(NOTHING_CHOSEN),
-            **self._changes_since(PageState()),
+            **self._changes_since(PageState(), None),
         }
 
     @handler(Role.RESEARCHER, line="preview")
@@ -117,11 +121,11 @@ class TrainPage:
         return {self.view.line: status_html(), **self._job_parts(self.service.jobs.cancel())}
 
     @handler(Role.RESEARCHER, line="line")
-    def poll(self, state: PageState, user: User) -> Changes:
+    def poll(self, state: PageState, run: str | None, user: User) -> Changes:
         """What has changed since the last look; role researcher."""
-        return self._changes_since(state)
+        return self._changes_since(state, run)
 
-    def _changes_since(self, state: PageState) -> Changes:
+    def _changes_since(self, state: PageState, chosen_run: str | None) -> Changes:
         """The job; and, where something moved, its curves, its results and the adapters."""
         view, jobs = self.view, self.service.jobs
         adapters, now = self._adapters()
@@ -129,21 +133,58 @@ class TrainPage:
         status = self.service.status() if readable else jobs.status()
         lines, progress = jobs.curves(), jobs.progress()
         changes = self._job_parts(status)
-        now = now._replace(job=(str(status.folder), status.state, status.stage, len(lines) + len(progress)))
+        runs = self.service.runs()
+        default_run = _default_run(runs, status)
+        now = now._replace(
+            job=(str(status.folder), status.state, status.stage, len(lines) + len(progress)),
+            runs=tuple((run.name, run.state, run.report("scores") is not None) for run in runs),
+            default_run=default_run,
+        )
         if now == state:
             return {**changes, view.state: gr.skip()}
-        outcome = self.service.outcome() if readable else jobs.report("outcome")
         changes |= {
             view.state: now,
             view.progress: progress_figure(progress, STAGE_NAMES),
             view.curves: curves_figure(lines),
-            view.scores: scores_html(jobs.report("scores"), outcome),
             **adapters,
         }
-        if status.state != "running" or state.job is None:
-            rows = [(row.title, row.row_id) for row in self.service.compared()]
-            changes[view.row] = gr.update(choices=rows)
+        if state.job is None or now._replace(job=state.job) != state:
+            changes |= self._comparison(runs, now, state, chosen_run)
         return changes
+
+    def _comparison(
+        self, runs: Sequence[RefreshRun], now: PageState, state: PageState, chosen_run: str | None
+    ) -> Changes:
+        """Old against new of the refresh that somebody has chosen, else of the present job or the newest."""
+        view = self.view
+        has_chosen = chosen_run != state.default_run and chosen_run in [run.name for run in runs]
+        name = chosen_run if has_chosen else now.default_run
+        shown = next((run for run in runs if run.name == name), None)
+        changes: Changes = {view.scores: self._scores(shown, now.serving is not None)}
+        if (now.runs, now.default_run) != (state.runs, state.default_run):
+            changes[view.run] = gr.update(choices=[(run.title, run.name) for run in runs], value=name)
+            changes[view.row] = gr.update(choices=_row_choices(shown))
+        return changes
+
+    def _scores(self, run: RefreshRun | None, readable: bool) -> str:
+        """Old against new of a refresh; without a readable registry its outcome is as it was when it ended."""
+        if run is None:
+            return scores_html(None, None)
+        outcome = self.service.outcome_of(run) if readable else run.report("outcome")
+        return scores_html(run.report("scores"), outcome)
+
+    @handler(Role.RESEARCHER, line="scores")
+    def show_run(self, run: str | None, user: User) -> Changes:
+        """Old against new of a refresh that was chosen; role researcher."""
+        view, shown = self.view, self.service.run_named(run)
+        _, now = self._adapters()
+        return {
+            view.scores: self._scores(shown, now.serving is not None),
+            view.row: gr.update(choices=_row_choices(shown), value=None),
+            view.lanes: empty_figure("Choose a held-out row."),
+            view.row_line: status_html(),
+            view.timeline: empty_value(NOTHING_CHOSEN),
+        }
 
     def _job_parts(self, status: JobStatus) -> Changes:
         view, running = self.view, status.state == "running"
@@ -170,12 +211,14 @@ class TrainPage:
         promoted = tuple((entry.name, entry.promoted) for entry in entries)
         return changes, PageState(serving=serving, adapters=promoted)
 
-    async def show_row(self, row_id: str | None, side: str, request: gr.Request) -> AsyncIterator[Changes]:
+    async def show_row(
+        self, row_id: str | None, side: str, run: str | None, request: gr.Request
+    ) -> AsyncIterator[Changes]:
         """Truth, old and new of one held-out row, and one of them on its clip; role researcher."""
         view, media, clip_queue = self.view, self.grounding.media, self.grounding.queues.dataset_clips
         try:
             user = self.authenticator.require(request, Role.RESEARCHER)
-            rows = await asyncio.to_thread(self.service.compared)
+            rows = await asyncio.to_thread(lambda: self.service.run_named(run).compared_rows())
             row = next((row for row in rows if row.row_id == row_id), None)
             if row is None:
                 yield {
@@ -253,6 +296,17 @@ class TrainPage:
 
     def _unasked(self) -> Changes:
         return {self.view.ask: gr.update(visible=False), self.view.question: "", self.view.asked: ""}
+
+
+def _default_run(runs: Sequence[RefreshRun], status: JobStatus) -> str | None:
+    """The present job's refresh where it has begun to compare, else the newest."""
+    job = None if status.folder is None else status.folder.name
+    names = [run.name for run in runs]
+    return job if job in names else next(iter(names), None)
+
+
+def _row_choices(run: RefreshRun | None) -> list[tuple[str, str]]:
+    return [] if run is None else [(row.title, row.row_id) for row in run.compared_rows()]
 
 
 def _whole(seed: float | None) -> int:

@@ -14,6 +14,7 @@ from app.ground.engines import EngineProvider
 from app.home import Home
 from app.http.errors import user_message
 from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
+from app.training.runs import RefreshRun, refresh_runs
 from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
 from tempo_core.errors import CheckpointError, InputError, TempoError
 from train.config import RefreshConfig
@@ -49,27 +50,6 @@ class Preview:
     """What a refresh would take: what `python -m train refresh --dry-run` says."""
     problem: str = ""
     """Why there is no plan."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldOutRow:
-    """A row on which old and new were compared."""
-
-    row_set: str
-    row_id: str
-    query: str
-    video: Path
-    duration_s: float
-    truth: list[list[float]]
-    old: dict[str, Any] | None
-    """The answer's JSON, or None while it was not asked."""
-    new: dict[str, Any] | None
-
-    @property
-    def title(self) -> str:
-        """How a list names the row."""
-        origin = "corrected" if self.row_set == "corrected" else "known before"
-        return f"{self.query} ({origin}, {self.row_id})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,31 +192,25 @@ class TrainingService:
 
     def outcome(self) -> dict[str, Any] | None:
         """How the present job ended, with what has become of its adapter since."""
-        values = self.jobs.report("outcome")
-        return None if values is None else asdict(Outcome.from_dict(values).as_of(self.registry))
+        return self._as_of_now(self.jobs.report("outcome"))
 
-    def compared(self) -> list[HeldOutRow]:
-        """The held-out rows of the present job that both models have answered; corrected ones first."""
-        values = (self.jobs.report("rows") or {}).get("held_out", [])
-        answers = {
-            (row_set, model): self.jobs.answers(row_set, model)
-            for row_set in {row["set"] for row in values}
-            for model in ("old", "new")
-        }
-        rows = [
-            HeldOutRow(
-                row_set=row["set"],
-                row_id=row["row_id"],
-                query=row["query"],
-                video=Path(row["video"]),
-                duration_s=row["duration_s"],
-                truth=row["moments"],
-                old=answers[row["set"], "old"].get(row["row_id"]),
-                new=answers[row["set"], "new"].get(row["row_id"]),
-            )
-            for row in values
-        ]
-        return [row for row in rows if row.old is not None and row.new is not None]
+    def runs(self) -> list[RefreshRun]:
+        """The refreshes of this home that have begun to compare, also those of the command line; the newest first."""
+        return refresh_runs(self.jobs.root)
+
+    def run_named(self, name: str | None) -> RefreshRun:
+        """One of them. Raises InputError."""
+        for run in self.runs():
+            if run.name == name:
+                return run
+        raise InputError("That refresh is no longer in this home. Choose another of the list.")
+
+    def outcome_of(self, run: RefreshRun) -> dict[str, Any] | None:
+        """How a refresh ended, with what has become of its adapter since; None while it has not."""
+        return self._as_of_now(run.report("outcome"))
+
+    def _as_of_now(self, outcome: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if outcome is None else asdict(Outcome.from_dict(outcome).as_of(self.registry))
 
     def _served_folder(self) -> Path | None:
         """The served model's folder, None for the shipped one. Raises NotReady while it loads."""

@@ -34,9 +34,8 @@ def stop(number, frame):
 
 state = {"stages": stages, "state": "running", "stage": "reading", "message": "Reading.", "step": 0, "steps": 0}
 signal.signal(signal.SIGTERM, stop)
-begun = folder / "begun"
-say(message="Going on." if begun.exists() else "Reading.")
-begun.touch()
+say(message="Going on." if (folder / "begun.json").exists() else "Reading.")
+write("begun.json", {"config": {"name": "tempo-tiny-refresh", "pir": {}}, "by": "ada"})
 rows = [
     {"set": "corrected", "row_id": "set/1", "query": "a <b>bold</b> square", "video": video, "duration_s": 4.0,
      "moments": [[1, 2]]},

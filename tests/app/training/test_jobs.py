@@ -15,6 +15,7 @@ from app.home import Home, open_home
 from app.job_queue import Busy
 from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, RefreshRequest, TrainingJobs, refresh_command
+from app.training.runs import refresh_runs
 from tempo_core.errors import InputError
 from tests.app.training.fake_job import FakeJob, failing
 
@@ -68,7 +69,8 @@ def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
     assert len(jobs.curves()) == 8
     assert len(jobs.progress()) == 8
     assert (jobs.report("outcome") or {})["state"] == "kept"
-    assert jobs.answers("corrected", "new")["set/1"]["model_id"] == "new"
+    (run,) = refresh_runs(jobs.root)
+    assert run.answers("corrected", "new")["set/1"]["model_id"] == "new"
 
 
 def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:

@@ -21,13 +21,14 @@ from app.training.jobs import TrainingJobs
 from app.training.service import ModelSelection, PromotionWatch, TrainingService
 from app.training.view import adapters_html, preview_html, scores_html
 from tempo_core.checkpoint import SHIPPED, fingerprint
+from tempo_core.errors import InputError
 from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine
 from tests.app.training.fake_job import FakeJob, state_of
 from tests.train.refresh.test_registry import lineage, passing_scores, peft_files
 from train.__main__ import main
-from train.checkpoints import write_json
+from train.checkpoints import append_line, write_json
 from train.refresh.gate import AgainstGate
 from train.refresh.registry import Registry
 
@@ -128,6 +129,75 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     timeline = train.locator("#train-timeline")
     expect(timeline.locator("video")).to_have_attribute("src", re.compile("/media/"), timeout=SLOW_MS)
     expect(timeline).to_contain_text("a <b>bold</b> square")
+
+
+def run_by_hand(home: Home, video: Path, message: str) -> Path:
+    """The folder of a refresh that somebody ran on the command line."""
+    folder = home.root / "training" / "by-hand"
+    (folder / "answers").mkdir(parents=True)
+    config = {"name": "qwen2-vl-2b", "pir": None}
+    write_json(folder / "begun.json", {"config": config, "by": "command line"})
+    row = {"set": "kept", "row_id": "set/9", "query": "a dog", "video": str(video), "duration_s": 4.0}
+    write_json(folder / "rows.json", {"held_out": [{**row, "moments": [[0, 2]]}]})
+    for model, moments in (("old", [[0, 1]]), ("new", [[0, 2]])):
+        answer = {"qid": "set/9", "moments": [{"start_s": a, "end_s": b} for a, b in moments]}
+        append_line(folder / "answers" / f"kept-{model}.jsonl", answer)
+    gap = {"first": 0.5, "second": 1.0, "low": 0.2, "high": 0.8, "p_value": 0.001}
+    scores = {"kept": {"rows": 1, "clips": 1, "differences": {"ra_iou": gap}}}
+    write_json(folder / "scores.json", scores)
+    outcome: dict[str, Any] = {
+        "state": "kept",
+        "message": message,
+        "adapter": None,
+        "reasons": [],
+        "scores": scores,
+    }
+    write_json(folder / "outcome.json", outcome)
+    return folder
+
+
+@pytest.mark.browser
+def test_old_against_new_of_a_refresh_by_hand_is_shown_and_chosen(
+    train: Any, fake: FakeJob, clip: Path
+) -> None:
+    """It appears by itself; the job's own is shown when it has compared, unless somebody has chosen."""
+    home = train.training.home
+    fake.release()
+    train.locator("#train-start").click()
+    chosen, scores = train.locator("#train-run input"), train.locator("#train-scores")
+    expect(scores).to_contain_text("+0.100 to +0.400", timeout=SLOW_MS)
+    expect(chosen).to_have_value(re.compile("^tempo-tiny-refresh, .* UTC, ada: not promoted$"))
+    run_by_hand(home, clip, "Made by hand.")
+    chosen.click()
+    option = train.get_by_role("option", name=re.compile("^qwen2-vl-2b without PIR-GRPO, .*, command line"))
+    expect(option).to_be_visible(timeout=SLOW_MS)
+    option.click()
+    expect(scores).to_contain_text("Made by hand.", timeout=SLOW_MS)
+    expect(scores).to_contain_text("+0.200 to +0.800")
+    train.locator("#train-row input").click()
+    train.get_by_role("option", name="a dog (known before, set/9)").click()
+    expect(train.locator("#train-lanes")).to_contain_text("Truth", timeout=SLOW_MS)
+
+    # what else happens in the home does not take it away
+    made = train.training.registry.add(peft_files(home.root / "made", 1.0), lineage()).name
+    expect(train.locator("#train-adapters")).to_contain_text(made, timeout=SLOW_MS)
+    expect(chosen).to_have_value(re.compile("^qwen2-vl-2b"))
+    expect(scores).to_contain_text("Made by hand.")
+
+
+def test_without_a_job_the_newest_refresh_of_the_home_is_there(
+    store: Store, home: Home, fake: FakeJob, clip: Path
+) -> None:
+    service = desk_of(store, home, fake)
+    assert service.runs() == []
+    folder = run_by_hand(home, clip, "Made by hand.")
+    (run,) = service.runs()
+    assert (run.name, run.state) == ("by-hand", "kept")
+    (row,) = service.run_named("by-hand").compared_rows()
+    assert (row.title, row.truth, row.video) == ("a dog (known before, set/9)", [[0, 2]], clip)
+    for name in ("../by-hand", "", None, str(folder)):
+        with pytest.raises(InputError, match="no longer in this home"):
+            service.run_named(name)
 
 
 @pytest.mark.browser
@@ -282,7 +352,13 @@ def test_a_job_says_what_has_become_of_its_adapter(
     folder = service.status().folder
     assert folder is not None
     said = f"{name} is better and is served now."
-    outcome = {"state": "promoted", "message": said, "adapter": name, "reasons": [], "scores": None}
+    outcome: dict[str, Any] = {
+        "state": "promoted",
+        "message": said,
+        "adapter": name,
+        "reasons": [],
+        "scores": None,
+    }
     write_json(folder / "outcome.json", outcome)
     write_json(folder / "state.json", {**state_of(folder), "message": said})
     service.promote(LOCAL_USER, name, against_gate=True)

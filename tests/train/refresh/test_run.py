@@ -18,6 +18,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from annotations.rows import Row
+from app.training.runs import refresh_runs
 from tempo_core.checkpoint import fingerprint
 from tempo_core.errors import Cancelled, InputError
 from tests.train.refresh import small_command
@@ -116,6 +117,16 @@ def test_corrections_become_an_adapter_with_its_lineage(whole: WholeRefresh, che
     rows = json.loads((registry.folder.parent / "run" / "rows.json").read_text())
     assert [row["row_id"] for row in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
     assert refresh(project, registry, checkpoint) == outcome  # it has ended
+
+
+def test_the_train_page_shows_a_refresh_of_the_command_line(whole: WholeRefresh) -> None:
+    (run,) = refresh_runs(whole.registry.folder.parent)
+    assert run.title.startswith("quick, ")
+    assert run.title.endswith(", refresh: not promoted")
+    rows = run.compared_rows()
+    assert [row.row_id for row in rows] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
+    assert rows[0].truth == [[2.0, 4.0]]
+    assert (run.report("scores") or {})["corrected"]["rows"] == 4
 
 
 def test_made_pairs_are_practised_on_and_kept_on_file(
