@@ -42,6 +42,8 @@ class AskRequest:
     thinking_tokens: int | None = None
     cancel: threading.Event | None = None
     on_answer: OnAnswer | None = None
+    on_progress: "OnProgress | None" = None
+    """Hears how far a film is; nobody else takes so long."""
 
 
 class Backend(ABC):
@@ -74,12 +76,21 @@ class Backend(ABC):
         return None if self.vocabulary is None else self.vocabulary.understanding(query)
 
     def step_for(self, duration_s: float) -> float | None:
-        """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own."""
+        """Seconds between the frames of a video of this length; None where the protocol has a sampling of its own, and
+        for a film, which is scanned at one step and looked at again at another."""
         from tempo_core.video import round_step_s
 
-        if self.protocol.sampling is not None:
+        if self.protocol.sampling is not None or self.is_film(duration_s):
             return None
         return round_step_s(duration_s, self.defaults.max_frames, finest=self.defaults.finest_step_s)
+
+    def is_film(self, duration_s: float) -> bool:
+        """Whether a clip of this length is scanned and looked at again unasked (`tempo_core.films`). Protocols with a
+        sampling of their own look at long clips as their authors do."""
+        from tempo_core.film_plan import FILM_CONTEXTS
+
+        whole_context_s = self.defaults.max_frames * self.defaults.finest_step_s
+        return self.protocol.sampling is None and duration_s > FILM_CONTEXTS * whole_context_s
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -119,10 +130,16 @@ class Backend(ABC):
     def ask_each(self, requests: Sequence[AskRequest]) -> list["Answer | Exception"]:
         """Answer questions that wait at the same time, each as `ask` does; one that cannot be answered has what `ask`
         raises in its place. A backend that can answers them together; here it is one after the other."""
+        from tempo_core.films import FilmContext, ask_film
+
         results: list[Answer | Exception] = []
         for request in requests:
             arguments = {name: getattr(request, name) for name in AskRequest.__dataclass_fields__}
+            del arguments["on_progress"]
             try:
+                if isinstance(request.context, FilmContext):
+                    results.append(ask_film(self, request))
+                    continue
                 results.append(self.ask(arguments.pop("context"), arguments.pop("query"), **arguments))
             except Exception as error:  # whoever asked gets it
                 results.append(error)

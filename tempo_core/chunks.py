@@ -76,9 +76,10 @@ def encode_chunks(
         kept_bytes += piece.cache_bytes()
         encoded.append(replace(piece, cache=None, prompt=None))
         pieces.append(piece if kept_bytes <= KEPT_BYTES else None)
+    starts = [start_s for start_s, _ in windows]
     return ChunkedContext(
-        times_s=_on_clock([piece.times_s for piece in encoded], windows),
-        frame_times_s=_on_clock([piece.frame_times_s for piece in encoded], windows),
+        times_s=on_clip_clock([piece.times_s for piece in encoded], starts),
+        frame_times_s=on_clip_clock([piece.frame_times_s for piece in encoded], starts),
         end_s=info.end_s,
         timeline=Timeline(units=[], unit_times_s=[], stamps=[], closing="", marks_s=[], mark_texts=[]),
         stamp_records=[
@@ -86,8 +87,8 @@ def encode_chunks(
             for piece, (start_s, _) in zip(encoded, windows, strict=True)
             for record in piece.stamp_records
         ],
-        allocation=_joined(
-            [piece.allocation for piece in encoded], [piece.times_s for piece in encoded], windows
+        allocation=joined_allocation(
+            [piece.allocation for piece in encoded], [piece.times_s for piece in encoded], starts
         ),
         model_id=backend.model_id,
         prefix_tokens=sum(piece.prefix_tokens for piece in encoded),
@@ -242,18 +243,19 @@ def _confidence(moment: Moment, figures: dict[Moment, float | None]) -> float | 
     return max(stated, default=None)
 
 
-def _on_clock(times: Sequence[np.ndarray], windows: Sequence[tuple[float, float]]) -> np.ndarray:
-    """All pieces' times on the clip's clock, increasing: what two pieces saw is listed once."""
-    parts = [piece + start_s for piece, (start_s, _) in zip(times, windows, strict=True)]
+def on_clip_clock(times: Sequence[np.ndarray], starts_s: Sequence[float]) -> np.ndarray:
+    """All pieces' times on the clip's clock, increasing: what two pieces saw is listed once. `starts_s` is where each
+    piece's own clock begins."""
+    parts = [piece + start_s for piece, start_s in zip(times, starts_s, strict=True)]
     return np.unique(np.concatenate(parts).round(6))
 
 
-def _joined(
-    allocations: Sequence[Allocation], times: Sequence[np.ndarray], windows: Sequence[tuple[float, float]]
+def joined_allocation(
+    allocations: Sequence[Allocation], times: Sequence[np.ndarray], starts_s: Sequence[float]
 ) -> Allocation:
-    """One entry for each of `_on_clock`'s times; a unit that two pieces saw counts once, its tokens twice in the
-    budget."""
-    parts = [piece + start_s for piece, (start_s, _) in zip(times, windows, strict=True)]
+    """One entry for each of `on_clip_clock`'s times; of a unit that two pieces saw, the first piece's, its tokens twice
+    in the budget."""
+    parts = [piece + start_s for piece, start_s in zip(times, starts_s, strict=True)]
     _, first = np.unique(np.concatenate(parts).round(6), return_index=True)
     return Allocation(
         tokens=np.concatenate([allocation.tokens for allocation in allocations])[first],

@@ -88,6 +88,8 @@ class VideoContext:
     """None where no model of this process read it."""
     grammar: AnswerGrammar | None = None
     """The answers that can be given about it, the same for every question; None where another process writes them."""
+    clock_start_s: float = 0.0
+    """Where its clock begins on the clip's: later than 0 for a window of a film."""
 
     @property
     def stamps(self) -> list[str]:

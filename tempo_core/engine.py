@@ -43,6 +43,8 @@ from tempo_core.decoding import (
 )
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
+from tempo_core.film_plan import Look
+from tempo_core.films import FilmContext, WindowStore, ask_film, film_context, plan_for
 from tempo_core.grammar import GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment, moments_between
@@ -93,11 +95,30 @@ class Answer:
     """Where the clip ends, for the timeline of `_repr_html_`; no part of the JSON object."""
     understood: Understanding | None = None
     """Whether the model knows what was asked for; None where it does not say which words it was taught."""
+    looks: tuple[Look, ...] = ()
+    """Of a film, the windows that were looked at in the order of looking; none for a clip in one piece."""
 
     @property
     def is_understood(self) -> bool:
         """Whether the answer is about the clip: moments or the refusal."""
         return self.understood is None or self.understood.is_understood
+
+    @classmethod
+    def not_understood(cls, backend: Backend, query: str, understood: Understanding) -> "Answer":
+        """What is said where nobody looked, because the model does not know what was asked for."""
+        return cls(
+            moments=[],
+            confidences=[],
+            relevance=None,
+            refused=False,
+            text="",
+            ranked=[],
+            model_id=backend.model_id,
+            timings={},
+            query=clean_query(query),
+            notes=backend.notes,
+            understood=understood,
+        )
 
     def _repr_html_(self) -> str:
         """The answer as a timeline, for Jupyter."""
@@ -126,6 +147,7 @@ class Answer:
             "understood": None
             if self.understood is None
             else {"probability": self.understood.probability, "words": list(self.understood.words)},
+            **({"looks": [look.to_dict() for look in self.looks]} if self.looks else {}),
         }
 
     @classmethod
@@ -152,6 +174,7 @@ class Answer:
                     probability=float(understood["probability"]),
                     words=tuple(str(word) for word in understood["words"]),
                 ),
+                looks=tuple(Look.from_dict(look) for look in data.get("looks", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
@@ -277,7 +300,9 @@ class Engine(Backend):
                     )
                 if not 0 <= request.n_best <= MAX_N_BEST:
                     raise InputError(f"n_best must lie between 0 and {MAX_N_BEST}; got {request.n_best}.")
-                if isinstance(context, ChunkedContext):
+                if isinstance(context, FilmContext):
+                    results[number] = ask_film(self, request)
+                elif isinstance(context, ChunkedContext):
                     results[number] = ask_chunks(
                         self,
                         context,
@@ -346,19 +371,7 @@ class Engine(Backend):
         laps = [time.perf_counter()]
         understood = None if self.vocabulary is None else self.vocabulary.understanding(query)
         if understood is not None and not understood.is_understood:
-            return Answer(
-                moments=[],
-                confidences=[],
-                relevance=None,
-                refused=False,
-                text="",
-                ranked=[],
-                model_id=self.model_id,
-                timings={},
-                query=clean_query(query),
-                notes=self.notes,
-                understood=understood,
-            )
+            return Answer.not_understood(self, query, understood)
 
         # The question, and a thought where the protocol has one.
         tokenizer, protocol = self.loaded.tokenizer, self.choice.protocol
@@ -497,16 +510,22 @@ def ground(
     fps: float | None = None,
     token_budget: int | None = None,
     allocator: str | None = None,
+    scan_step_s: float | None = None,
+    budget_frames: int | None = None,
     n_best: int = 5,
+    window_store: WindowStore | None = None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
     on_answer: Callable[[Answer, VideoContext], None] | None = None,
 ) -> tuple[Answer, VideoContext]:
     """From a video file and a query to the answer, and the context for the next query.
 
-    Without `step_s` and `fps`, frames are sampled as the checkpoint wants them. `on_progress` hears the stages
-    "decoding", "allocating", "encoding" and "answering"; `on_answer` hears the answer and its context before windows
-    are ranked, as in `Engine.ask`. Raises InputError and its kin for whatever a person can mend, Cancelled.
+    Without `step_s` and `fps`, frames are sampled as the checkpoint wants them, and a long clip is scanned and looked
+    at again within a budget (`tempo_core.films`): `scan_step_s` seconds between the scan's frames, at most
+    `budget_frames` frames in all; either one asks for it whatever the length. `window_store` keeps a film's encoded
+    windows. `on_progress` hears the stages "decoding", "allocating", "encoding" and "answering", of a film "scanning"
+    and "looking again"; `on_answer` hears the answer and its context before windows are ranked, as in `Engine.ask`, not
+    for films. Raises InputError and its kin for whatever a person can mend, Cancelled.
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     clean_query(query)  # before minutes go into a video that nobody can ask about
@@ -517,9 +536,15 @@ def ground(
         fps=fps,
         token_budget=token_budget,
         allocator=allocator,
+        scan_step_s=scan_step_s,
+        budget_frames=budget_frames,
+        window_store=window_store,
         cancel=cancel,
         on_progress=report,
     )
+    if isinstance(context, FilmContext):
+        request = AskRequest(context=context, query=query, n_best=n_best, cancel=cancel, on_progress=report)
+        return answers_of(engine.ask_each([request]))[0], context
     report("answering", 0.0)
     answer = engine.ask(
         context,
@@ -541,20 +566,43 @@ def encode_file(
     fps: float | None = None,
     token_budget: int | None = None,
     allocator: str | None = None,
+    scan_step_s: float | None = None,
+    budget_frames: int | None = None,
+    window_store: WindowStore | None = None,
     cancel: threading.Event | None = None,
     on_progress: OnProgress | None = None,
 ) -> VideoContext:
-    """A video file, ready for questions: sampled as the model wants it, in pieces where its protocol cuts long clips.
+    """A video file, ready for questions: sampled as the model wants it, in pieces where its protocol cuts long clips,
+    as a film where it is long.
 
     Parameters and errors as for `ground`. Whoever names a step or a rate gets the clip in one piece.
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     started_at = time.perf_counter()
     report("decoding", 0.0)
-    if step_s is None and fps is None and engine.protocol.chunks is not None:
+    is_film_asked = scan_step_s is not None or budget_frames is not None
+    if is_film_asked and (step_s is not None or fps is not None):
+        raise InputError(
+            "A rate for the whole clip and a scan or a budget were given. Leave one out: a film is scanned at one rate "
+            "and looked at again at another."
+        )
+    protocol = engine.protocol
+    is_plannable = protocol.sampling is None or protocol.chunks is not None or is_film_asked
+    if step_s is None and fps is None and is_plannable:
         from tempo_core.video import probe
 
         info = probe(video_path, cancel=cancel)
+        plan = plan_for(engine, info, scan_step_s=scan_step_s, budget_frames=budget_frames)
+        if plan is not None:
+            return film_context(
+                engine,
+                Path(video_path),
+                info,
+                plan,
+                token_budget=token_budget,
+                allocator=allocator,
+                store=window_store,
+            )
         windows = chunks_for(engine, info)
         if len(windows) > 1:
             return encode_chunks(
@@ -567,6 +615,7 @@ def encode_file(
                 cancel=cancel,
                 on_progress=report,
             )
+        step_s = engine.step_for(info.duration_s)
     video = sample_for(
         engine.defaults,
         video_path,

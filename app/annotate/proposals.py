@@ -12,7 +12,7 @@ from annotations.proposers import may_propose, model_name, named_proposals
 from annotations.records import Plant, Prediction, Proposal, ProposedMoment, Query
 from annotations.source_worth import SourceWorth, source_worth
 from annotations.store import Store
-from app.ground.service import DEFAULT_SETTINGS, GroundingService, context_key
+from app.ground.service import DEFAULT_SETTINGS, GroundingService, context_key, shown_context
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
@@ -144,6 +144,7 @@ class Proposals:
             answer = engine.ask(
                 context, clean_query(query.row.query), n_best=settings.n_best, cancel=job.cancel
             )
+        context = shown_context(context, answer)
         if not answer.is_understood:  # the model was changed after it was asked whether it knows the words
             raise InputError(answer.understood.sentence)
         return self.store.propose(query.id, prediction_of(answer, context), op_id=str(uuid4()))

@@ -19,6 +19,7 @@ from app.ground.answers import AnswerHistory, StoredAnswer
 from app.ground.examples import Example
 from app.ground.layout import GroundView, TabState
 from app.ground.service import (
+    DEFAULT_SETTINGS,
     Copied,
     FirstAnswer,
     GroundingService,
@@ -167,7 +168,13 @@ class GroundPage:
             return self.service.make_copy(user, clip, question.source, cancel)
 
         page_changes = self._show(
-            user, steps(), copies, query, TabState(source=clip), is_comparison=len(names) > 1
+            user,
+            steps(),
+            copies,
+            query,
+            TabState(source=clip),
+            is_comparison=len(names) > 1,
+            settings=settings,
         )
         try:
             async with aclosing(page_changes) as changes:
@@ -312,10 +319,11 @@ class GroundPage:
         *,
         is_comparison: bool,
         selected: Moment | None = None,
+        settings: Settings = DEFAULT_SETTINGS,
     ) -> AsyncGenerator[Changes, None]:
         """The service's events as changes of the page. Before the first event nothing of an earlier result changes.
 
-        `selected` is the moment that the timeline goes to.
+        `selected` is the moment that the timeline goes to, `settings` are those of the question.
         """
         view = self.view
         clip: Clip | None = None
@@ -346,7 +354,12 @@ class GroundPage:
                 elif isinstance(step, Clip):
                     clip = step
                     if not outcomes:
-                        yield {view.timeline: loading_value("Looking at the clip.", query=query, clip=clip)}
+                        is_film = self.service.is_film(clip, settings)
+                        yield {
+                            view.timeline: loading_value(
+                                "Looking at the clip.", query=query, clip=clip, is_film=is_film
+                            )
+                        }
                 elif isinstance(step, ModelFailure):
                     failures.append(step)
                 elif isinstance(step, FirstAnswer):

@@ -186,6 +186,15 @@ def ground_with_engine(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
     return ground(*args, **kwargs)
 
 
+def shown_context(context: Any, answer: Any) -> Any:
+    """What is shown beside an answer: the context, of a film with the frames that the answer stands on."""
+    if not answer.looks:
+        return context
+    from tempo_core.films import frames_seen
+
+    return frames_seen(context, answer)
+
+
 class GroundingService:
     """Answers questions about clips; holds the clips, the encoded contexts and the engine of one running app."""
 
@@ -347,7 +356,7 @@ class GroundingService:
                 clip=clip,
                 strip=strip,
                 context_id=stored.id,
-                context=context,
+                context=shown_context(context, result),
                 answer=result,
                 reused=stored is before,
                 elapsed_s=time.monotonic() - started_s,
@@ -372,6 +381,7 @@ class GroundingService:
                     n_best=answer.n_best,
                     cancel=job.cancel,
                     on_answer=lambda result: on_answer(job, result, context),
+                    on_progress=job.report,
                 ),
                 run=partial(_ask_together, answer.engine),
             )
@@ -444,7 +454,8 @@ class GroundingService:
         """
         engine = engine or self.engines.get()
         job.report("decoding")
-        # The clip's length is known, so it is not probed again for the step that the checkpoint samples it with.
+        # The clip's length is known, so it is not probed again for the step that the checkpoint samples it with; a film
+        # has none.
         step_s = settings.step_s or engine.step_for(clip.facts.duration_s)
         return self._ground(
             engine,
@@ -458,6 +469,10 @@ class GroundingService:
             on_progress=job.report,
             on_answer=on_answer,
         )
+
+    def is_film(self, clip: Clip, settings: Settings) -> bool:
+        """Whether the served model scans a clip of this length and looks at it again."""
+        return settings.step_s is None and bool(self.engines.get().is_film(clip.facts.duration_s))
 
     def sweep(self) -> None:
         """Forget what expired; called from time to time."""

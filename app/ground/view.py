@@ -17,6 +17,8 @@ from tempo_core.card import About
 from tempo_core.command_line import clock
 
 RANKING_LINE = "Other windows are being ranked."
+FILM_STAGES = {"scanning": "encoding", "looking again": "answering"}
+"""Where the stages of a film stand in the stepper."""
 IDLE_LINE = "Choose a clip, write what to look for, and press Enter."
 
 
@@ -72,15 +74,16 @@ def status_html(
     line: str = IDLE_LINE, *, progress: Progress | None = None, error: bool = False, complete: bool = False
 ) -> str:
     """The stepper with one line of text below it; its height does not depend on what it says."""
-    current = STAGES.index(progress.stage) if progress is not None and progress.stage in STAGES else -1
+    stage = "" if progress is None else FILM_STAGES.get(progress.stage, progress.stage)
+    current = STAGES.index(stage) if stage in STAGES else -1
     stages = []
-    for idx, stage in enumerate(STAGES):
+    for idx, name in enumerate(STAGES):
         if complete or idx < current:
-            stages.append((stage.capitalize(), "done", 100))
+            stages.append((name.capitalize(), "done", 100))
         elif progress is not None and idx == current:
-            stages.append((stage.capitalize(), "now", round(100 * progress.fraction)))
+            stages.append((name.capitalize(), "now", round(100 * progress.fraction)))
         else:
-            stages.append((stage.capitalize(), "", 0))
+            stages.append((name.capitalize(), "", 0))
     return str(html.status(stages, line, error))
 
 
@@ -99,6 +102,8 @@ def progress_line(progress: Progress) -> str:
         "allocating": "Measuring where the content changes, and sharing the visual tokens accordingly.",
         "encoding": "Looking at the frames.",
         "answering": "Answering.",
+        "scanning": f"Scanning the film at a low rate: {progress.fraction:.0%}.",
+        "looking again": f"Looking again where something may be: {progress.fraction:.0%}.",
     }.get(progress.stage, progress.stage)
 
 

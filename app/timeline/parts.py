@@ -99,6 +99,19 @@ class MomentPart(Window):
     """How far to trust it, where the model's server gives probabilities."""
 
 
+class LookPart(Window):
+    """A window of a film that the model looked at."""
+
+    kind: Literal["scan", "second"]
+    """The scan's, or a second look at the finest rate."""
+    step_s: Positive
+    """Between two frames."""
+    frames: Annotated[int, Field(ge=0)]
+    relevance: Probability | None
+    moments: Annotated[int, Field(ge=0)]
+    """How many it named."""
+
+
 class RankedPart(Window):
     """One of the n best windows, best first."""
 
@@ -257,6 +270,8 @@ class TimelineValue(Part):
     refusal: RefusalPart | None
     understood: UnderstoodPart | None = None
     """None where the model does not say which words it was taught, and before an answer."""
+    looks: list[LookPart] | None = None
+    """Of a film, in the order of looking; empty while it is looked at. None for a clip in one piece."""
     lanes: Annotated[list[LanePart], Field(max_length=3)] = Field(default_factory=list)
     """Every model's answer where several were asked, the one of `moments` first."""
     selected: Annotated[int, Field(ge=0)] | None = None

@@ -35,12 +35,15 @@ def empty_value(message: str | None = None) -> Value:
         "refusal": None,
         "understood": None,
         "selected": None,
+        "looks": None,
     }
 
 
-def loading_value(message: str, *, query: str = "", clip: Clip | None = None) -> Value:
-    """The value while work is going on; the clip is shown as soon as it is known."""
-    return {**empty_value(message), **clip_parts(clip), "state": "loading", "query": query}
+def loading_value(message: str, *, query: str = "", clip: Clip | None = None, is_film: bool = False) -> Value:
+    """The value while work is going on; the clip is shown as soon as it is known. `is_film` keeps room for the windows
+    that are looked at."""
+    looks: list[Value] | None = [] if is_film else None
+    return {**empty_value(message), **clip_parts(clip), "state": "loading", "query": query, "looks": looks}
 
 
 def error_value(message: str, *, query: str = "", clip: Clip | None = None) -> Value:
@@ -67,8 +70,26 @@ def timeline_value(
         "ranked": ranked,
         "ranking": ranking,
         "selected": 0 if answer.moments else None,
+        "looks": looks_part(answer),
         **answer_parts(answer),
     }
+
+
+def looks_part(answer: Any) -> list[Value] | None:
+    """The windows of a film that an answer stands on; None for a clip in one piece."""
+    looks = [
+        {
+            "start_s": float(look.window.start_s),
+            "end_s": float(look.window.end_s),
+            "kind": look.kind,
+            "step_s": float(look.window.step_s),
+            "frames": int(look.num_frames),
+            "relevance": None if look.relevance is None else float(look.relevance),
+            "moments": len(look.moments),
+        }
+        for look in answer.looks
+    ]
+    return looks or None
 
 
 def answer_parts(answer: Any) -> Value:

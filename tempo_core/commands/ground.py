@@ -28,6 +28,8 @@ def ground(
     token_budget: options.TokenBudget = None,
     allocator: options.Allocator = None,
     protocol: options.Protocol = None,
+    scan: options.Scan = None,
+    budget: options.Budget = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print what memory the checkpoint needs; ask nothing")
     ] = False,
@@ -35,8 +37,11 @@ def ground(
 ) -> None:
     """Find every moment of a video that matches a query, or say that none does.
 
-    Where TEMPO_HOME has a library (`index`), the encoded clip is kept there, and the next question begins with the
-    answer.
+    A film, eight times as long as the model's context or longer, is scanned at a low rate, and looked at again where
+    it matters. --scan and --budget ask for that at any length.
+
+    Where TEMPO_HOME has a library (`index`), the encoded clip or the film's windows are kept there, and the next
+    question begins with the answer.
     """
     if dry_run:  # the checkpoint may be a published model's bare name
         from tempo_core.backend import is_address
@@ -55,6 +60,8 @@ def ground(
             "Give a video file and a query, for example: ground clip.mp4 'a red circle appears'."
         )
     from tempo_core import engine
+    from tempo_core.films import frames_seen
+    from tempo_core.library.contexts import EncodingSettings, StoredWindows, context_key
     from tempo_core.prompt import clean_query
     from tempo_core.video import probe
 
@@ -65,19 +72,33 @@ def ground(
         checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint
     )
     settings: dict[str, Any] = {"fps": fps, "token_budget": token_budget, "allocator": allocator}
-    contexts, key = stored_contexts(loaded_engine, Path(video), settings)
-    context = None if contexts is None else contexts.load(key, loaded_engine)
+    contexts, sha256 = stored_contexts(loaded_engine, Path(video))
+    windows, key, context = None, "", None
+    if contexts is not None:
+        encoding = EncodingSettings(**settings)
+        windows = StoredWindows(contexts, loaded_engine, sha256, encoding)
+        key = context_key(loaded_engine, sha256, encoding)
+        if scan is None and budget is None:
+            context = contexts.load(key, loaded_engine)
     try:
         if context is not None:
             answer = loaded_engine.ask(context, query)
         else:
             answer, context = engine.ground(
-                loaded_engine, video, query, **settings, on_progress=progress_line
+                loaded_engine,
+                video,
+                query,
+                **settings,
+                scan_step_s=scan,
+                budget_frames=budget,
+                window_store=windows,
+                on_progress=progress_line,
             )
             if contexts is not None:
                 contexts.save(key, context)
     finally:
         progress_line.clear()
+    context = frames_seen(context, answer)
     frames = {"times_s": context.times_s.tolist(), "end_s": context.end_s, **context.allocation.to_dict()}
     protocol_data = {
         "name": loaded_engine.protocol.name,
@@ -94,18 +115,17 @@ def ground(
     show(data, describe(answer, context), as_json=as_json)
 
 
-def stored_contexts(engine: Any, video: Path, settings: dict[str, Any]) -> tuple["ContextFiles | None", str]:
-    """The library's encoded clips and the key of this one; None where there is no library, or for an endpoint."""
+def stored_contexts(engine: Any, video: Path) -> tuple["ContextFiles | None", str]:
+    """The library's encoded clips and this one's sha256; None where there is no library, or for an endpoint."""
     from tempo_core.engine import Engine
-    from tempo_core.library.contexts import ContextFiles, EncodingSettings, context_key
+    from tempo_core.library.contexts import ContextFiles
     from tempo_core.library.index import CONTEXTS, library_folder
 
     folder = library_folder() / CONTEXTS
     if not folder.is_dir() or not isinstance(engine, Engine):
         return None, ""
     with video.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return ContextFiles(folder), context_key(engine, sha256, EncodingSettings(**settings))
+        return ContextFiles(folder), hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(answer: "Answer", context: "VideoContext") -> str:

@@ -54,6 +54,22 @@ Protocol = Annotated[
     ),
 ]
 
+Scan = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S",
+        help="look at the clip as a film: first a frame every S seconds, then more closely where it matters; the "
+        "model's finest step looks at all of it closely",
+    ),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="look at the clip as a film, at no more than N frames; default: a quarter of all at the finest step",
+    ),
+]
+
 
 def model_named(checkpoint: str | None, endpoint: str | None) -> str | None:
     """The one of the two that was given. Raises InputError when both were, or when the endpoint is no URL."""

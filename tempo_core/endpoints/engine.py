@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import Backend, OnAnswer
+from tempo_core.backend import AskRequest, Backend, OnAnswer
 from tempo_core.calibration import relevance_note
 from tempo_core.chunks import ChunkedContext, ask_chunks
 from tempo_core.conformance import unit_hash
@@ -37,6 +37,7 @@ from tempo_core.endpoints.probabilities import (
 from tempo_core.engine import Answer
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.families import family_named
+from tempo_core.films import FilmContext, ask_film
 from tempo_core.memory import published
 from tempo_core.prompt import clean_query
 from tempo_core.protocols import HUB_NAMES, Choice, choose_protocol, protocol_named
@@ -186,6 +187,18 @@ class EndpointEngine(Backend):
         if context.model_id != self.model_id:
             raise InputError(
                 f"This context was prepared for {context.model_id}, not for {self.model_id}. Read the video again."
+            )
+        if isinstance(context, FilmContext):
+            return ask_film(
+                self,
+                AskRequest(
+                    context=context,
+                    query=query,
+                    n_best=n_best,
+                    constrained=constrained,
+                    thinking_tokens=thinking_tokens,
+                    cancel=cancel,
+                ),
             )
         if isinstance(context, ChunkedContext):
             return ask_chunks(

@@ -35,6 +35,7 @@ from tempo_core.context import PromptTokens, VideoContext, grammar_for
 from tempo_core.decoding import read_prompt
 from tempo_core.engine import Engine
 from tempo_core.files import write_whole
+from tempo_core.film_plan import FilmWindow
 from tempo_core.protocols.base import Timeline
 
 logger = logging.getLogger(__name__)
@@ -59,9 +60,11 @@ class EncodingSettings:
     allocator: str | None = None
 
 
-def context_key(engine: Engine, sha256: str, settings: EncodingSettings) -> str:
+def context_key(
+    engine: Engine, sha256: str, settings: EncodingSettings, window: FilmWindow | None = None
+) -> str:
     """Names what decides a context, as 64 hex digits: the model with its adapter, precision and protocol, how it
-    samples, where it computes and with which libraries, the clip's content, and the settings."""
+    samples, where it computes and with which libraries, the clip's content, and the settings; `window` of a film."""
     parts = {
         "format": FORMAT,
         "model": engine.model_id,
@@ -72,6 +75,7 @@ def context_key(engine: Engine, sha256: str, settings: EncodingSettings) -> str:
         "libraries": [torch.__version__, version("transformers")],
         "clip": sha256,
         "settings": asdict(settings),
+        **({} if window is None else {"window": asdict(window)}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -171,6 +175,27 @@ class ContextFiles:
         path.unlink(missing_ok=True)
 
 
+class StoredWindows:
+    """Encoded windows of one film among the entries of a folder (`tempo_core.films.WindowStore`)."""
+
+    def __init__(self, files: ContextFiles, engine: Engine, sha256: str, settings: EncodingSettings) -> None:
+        self.files, self.engine, self.sha256, self.settings = files, engine, sha256, settings
+
+    def __contains__(self, window: FilmWindow) -> bool:
+        return self._key(window) in self.files
+
+    def load(self, window: FilmWindow) -> VideoContext | None:
+        """The window; None where there is none that can be used."""
+        return self.files.load(self._key(window), self.engine)
+
+    def save(self, window: FilmWindow, context: VideoContext) -> None:
+        """Write it, where there is room."""
+        self.files.save(self._key(window), context)
+
+    def _key(self, window: FilmWindow) -> str:
+        return context_key(self.engine, self.sha256, self.settings, window)
+
+
 def is_storable(context: VideoContext) -> bool:
     """Whether a context can be stored: one of a clip in one piece, by a model in this process."""
     return not isinstance(context, ChunkedContext) and context.prompt is not None
@@ -216,6 +241,7 @@ def _packed(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tens
                 "position",
                 "timings",
                 "sha256",
+                "clock_start_s",
             )
         },
     }

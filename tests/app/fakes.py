@@ -87,6 +87,7 @@ class FakeAnswer:
     timings: dict[str, float] = field(default_factory=lambda: {"answer_s": 0.01})
     notes: list[str] = field(default_factory=list)
     understood: Understanding | None = None
+    looks: tuple[Any, ...] = ()
 
     @property
     def is_understood(self) -> bool:
@@ -197,6 +198,9 @@ class FakeEngine:
 
     def understanding(self, query: str) -> Understanding | None:
         return Understanding(probability=0.0, words=("axolotl",)) if "axolotl" in query else None
+
+    def is_film(self, duration_s: float) -> bool:
+        return False
 
     def step_for(self, duration_s: float) -> float:
         return 0.5

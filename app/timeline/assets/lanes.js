@@ -10,6 +10,7 @@ import { ticks } from "./viewport.js";
 
 const RANKED_ROWS = 5;
 const COMPARED_HEIGHT = 66;
+const LOOKS_HEIGHT = 30;
 
 export const LANES = [
   {
@@ -42,6 +43,16 @@ export const LANES = [
   comparedLane(1),
   comparedLane(2),
   { id: "ranked", label: "Alternatives", height: 34, isWaiting: () => true, draw: drawRanked, hover: hoverRanked },
+  {
+    id: "looks",
+    label: "Looked at",
+    note: looksNote,
+    height: LOOKS_HEIGHT,
+    isShown: ({ value }, isShown) => (isUnknownClip(value) ? isShown : Boolean(value.looks)),
+    isWaiting: () => true,
+    draw: drawLooks,
+    hover: hoverLook,
+  },
   {
     id: "tokens",
     label: "Tokens",
@@ -81,7 +92,7 @@ export function buildLanes(lanes = LANES) {
 
 export function drawLane(lane, state, colours, strip) {
   if (lane.isShown) {
-    lane.row.hidden = !lane.isShown(state);
+    lane.row.hidden = !lane.isShown(state, !lane.row.hidden);
     if (lane.row.hidden) return;
   }
   setText(lane.noteNode, lane.note?.(state) ?? "");
@@ -277,6 +288,53 @@ function hoverRanked({ value }, time_s, share) {
   return [
     `Alternative ${idx + 1}: ${span(window)}`,
     `score ${window.score.toFixed(2)}${inside ? "" : " · elsewhere"}`,
+  ];
+}
+
+/** While a question begins: nothing that depends on the clip comes or goes. */
+const isUnknownClip = ({ state, video }) => state === "loading" && !video;
+
+function looksNote({ value: { looks } }) {
+  if (!looks?.length) return "";
+  const count = looks.filter(({ kind }) => kind === "second").length;
+  return count ? plural(count, "second look") : "scanned";
+}
+
+/** Above, the windows of the scan, darker where P(relevant) is high; below, the second looks, filled where a moment was
+    named. */
+function drawLooks({ context, height }, { value, viewport }, colours) {
+  const middle = Math.round(height * 0.42);
+  for (const look of value.looks ?? []) {
+    const left = viewport.x(look.start_s);
+    const width = Math.max(2, viewport.x(look.end_s) - left - 1);
+    if (look.kind === "scan") {
+      context.fillStyle = colours.bar;
+      context.globalAlpha = 0.18 + 0.62 * (look.relevance ?? (look.moments ? 1 : 0));
+      context.fillRect(left, 4, width, middle - 4);
+      context.globalAlpha = 1;
+      continue;
+    }
+    context.strokeStyle = colours.accent;
+    context.lineWidth = 1;
+    if (look.moments) {
+      context.fillStyle = colours.accent;
+      context.fillRect(left, middle + 3, width, height - middle - 7);
+    } else context.strokeRect(left + 0.5, middle + 3.5, Math.max(1, width - 1), height - middle - 8);
+  }
+}
+
+/** The look under the pointer: a second look stands before the scan's window. */
+function hoverLook({ value }, time_s) {
+  const looks = (value.looks ?? []).filter(({ start_s, end_s }) => time_s >= start_s && time_s < end_s);
+  const look = looks.findLast(({ kind }) => kind === "second") ?? looks[0];
+  if (!look) return null;
+  const pass = look.kind === "second" ? "Second look" : "Scanned";
+  return [
+    `${pass}: ${span(look)}`,
+    `${plural(look.frames, "frame")}, one every ${look.step_s} s`,
+    [relevanceText(look.relevance), look.moments ? plural(look.moments, "moment") : "no moment"]
+      .filter(Boolean)
+      .join(" · "),
   ];
 }
 

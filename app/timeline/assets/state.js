@@ -16,6 +16,7 @@ const EMPTY = {
   refusal: null,
   understood: null,
   selected: null,
+  looks: null,
 };
 
 /** Whether two files show one clip: its upload and its normal copy have one clock. */
