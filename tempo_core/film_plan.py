@@ -25,10 +25,10 @@ FILM_CONTEXTS = 8
 step."""
 SCAN_STEPS = 8
 """Steps of the scan, in the finest ones, where nobody names another."""
-SCAN_TILES = 3
+SCAN_TILES = 2
 """Contexts at the finest step whose length a scan's window has. Longer windows have times that models were not taught:
 they see what happens in them and misplace it (docs/experiments.md)."""
-BUDGET_SHARE = 0.25
+BUDGET_SHARE = 0.2
 """Of the frames of the full-rate pass: what both passes look at, where nobody names a budget."""
 UNDECIDED = 0.1
 """A window without a moment is looked at again where its P(relevant) is at least this."""
@@ -169,7 +169,7 @@ def plan_film(
         scan = windows(math.ceil(total / length), scan_step_s)
     scan_frames = sum(window.num_frames for window in scan)
     if budget_frames is None:
-        budget_frames = max(2 * scan_frames, math.ceil(BUDGET_SHARE * total))
+        budget_frames = max(scan_frames + max_frames, math.ceil(BUDGET_SHARE * total))
     elif budget_frames < scan_frames:
         raise InputError(
             f"A budget of {budget_frames} frames does not hold the scan's {scan_frames} (one every {scan_step_s:g} s). "

@@ -323,7 +323,8 @@ def frames_seen(context: VideoContext, answer: "Answer") -> VideoContext:
 def _note(plan: FilmPlan, num_second: int) -> str:
     rate = f"a frame every {plan.scan_step_s:g} s"
     if plan.is_full_rate:
-        return f"This film was looked at in {len(plan.scan)} windows, with {rate}."
+        windows = "1 window" if len(plan.scan) == 1 else f"{len(plan.scan)} windows"
+        return f"This film was looked at in {windows}, with {rate}."
     again = "1 place was" if num_second == 1 else f"{num_second} places were"
     return (
         f"This film was scanned with {rate}, and {again} looked at again with a frame every {plan.fine_step_s:g} s. "

@@ -140,7 +140,12 @@ def done_line(outcome: Outcome, answered_s: float | None = None) -> str:
         answer = outcome.answer
         count = len(answer.moments)
         result = f"{count} {'moment' if count == 1 else 'moments'} {FINDINGS[best_band(answer)]}"
-    reuse = " from the same context; nothing was decoded or encoded again" if outcome.reused else ""
+    reuse = ""
+    if outcome.reused:
+        again = (
+            "only second looks were new" if outcome.answer.looks else "nothing was decoded or encoded again"
+        )
+        reuse = f" from the same context; {again}"
     seconds = outcome.elapsed_s if answered_s is None else answered_s
     return f"{result}. Answered in {seconds:.1f} s{reuse}."
 

@@ -58,6 +58,24 @@ def test_ground_prints_json_that_reads_back(
     assert answer.model_id.endswith("/nf4")
 
 
+def test_ground_looks_at_a_film_as_it_is_told(
+    checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str], no_line: Any
+) -> None:
+    argv = ["ground", str(clip), QUERIES[0], "--checkpoint", str(checkpoint)]
+    assert main([*argv, "--scan", "3", "--budget", "5", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [(look["pass"], look["step_s"], look["frames"]) for look in data["looks"]][:1] == [
+        ("scan", 3.0, 2)
+    ]
+    assert sum(look["frames"] for look in data["looks"]) <= 5
+    assert len(data["stamps"]) == sum(look["frames"] for look in data["looks"])
+    assert {0.0, 3.0} <= set(data["allocation"]["times_s"])
+    assert main([*argv, "--scan", "1"]) == 0
+    assert "looked at in 1 window, with a frame every 1 s" in capsys.readouterr().out
+    assert "does not hold the scan's 2" in no_line(*argv, "--scan", "3", "--budget", "1")
+    assert "Leave one out" in no_line(*argv, "--scan", "3", "--fps", "1")
+
+
 def test_ground_prints_a_table(checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["ground", str(clip), "  a yellow   square ", "--checkpoint", str(checkpoint), "--no-four-bit"]
     assert main([*argv, "--fps", "2", "--allocator", "uniform", "--token-budget", "60"]) == 0

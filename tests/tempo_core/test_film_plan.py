@@ -2,6 +2,7 @@
 coarser."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -65,10 +66,10 @@ def test_windows_cover_the_film_without_a_gap(seed: int) -> None:
     assert plan.is_full_rate == (plan.scan_step_s == finest_s)
 
 
-def test_a_scan_takes_windows_of_three_contexts() -> None:
+def test_a_scan_takes_windows_as_long_as_two_contexts() -> None:
     plan = plan_of(3600)
-    assert (len(plan.tiles), len(plan.scan), plan.scan_step_s) == (90, 30, 8.0)
-    assert {window.num_frames for window in plan.scan} == {15}
+    assert (len(plan.tiles), len(plan.scan), plan.scan_step_s) == (90, 45, 8.0)
+    assert {window.num_frames for window in plan.scan} == {10}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_what_cannot_be_is_said(settings: dict[str, Any], words: str) -> None:
 
 def test_moments_are_looked_at_again_with_a_step_around_them() -> None:
     plan = plan_of()
-    looks = scan_of(plan, {1: (160.0, 168.0)})
+    looks = scan_of(plan, {2: (160.0, 168.0)})
     assert next_looks(plan, looks) == [FilmWindow(152.0, 176.0, 1.0)]
     confirmed = look(FilmWindow(152.0, 176.0, 1.0), (158.0, 166.0), kind="second")
     assert next_looks(plan, [*looks, confirmed]) == []
@@ -95,20 +96,19 @@ def test_moments_are_looked_at_again_with_a_step_around_them() -> None:
 
 def test_a_moment_that_is_not_confirmed_sends_the_eye_elsewhere_in_its_window() -> None:
     plan = plan_of()
-    looks = scan_of(plan, {1: (160.0, 168.0)})
+    looks = scan_of(plan, {2: (160.0, 168.0)})
     refuted = look(FilmWindow(152.0, 176.0, 1.0), kind="second")
     (again,) = next_looks(plan, [*looks, refuted])
-    assert 120 <= again.start_s < again.end_s <= 240
-    assert again.end_s <= 152 or again.start_s >= 176
+    assert 176 <= again.start_s < again.end_s <= 240
 
 
 def test_an_undecided_window_is_looked_at_where_its_picture_changes() -> None:
     plan = plan_of()
-    looks = scan_of(plan, {}, r2=0.4)
-    assert [w.start_s for w in next_looks(plan, looks)] == [240.0]
-    object.__setattr__(looks[2], "changes", ((248.0, 0.1), (290.0, 0.2), (344.0, 0.9)))
-    assert next_looks(plan, looks) == [FilmWindow(320.0, 360.0, 1.0)]
-    assert next_looks(plan, scan_of(plan, {}, r2=0.05)) == []
+    looks = scan_of(plan, {}, r3=0.4)
+    assert next_looks(plan, looks) == [FilmWindow(240.0, 280.0, 1.0)]
+    looks[3] = replace(looks[3], changes=((248.0, 0.1), (304.0, 0.9)))
+    assert next_looks(plan, looks) == [FilmWindow(280.0, 320.0, 1.0)]
+    assert next_looks(plan, scan_of(plan, {}, r3=0.05)) == []
 
 
 def test_a_long_moment_is_looked_at_in_windows_of_one_context() -> None:
@@ -145,13 +145,13 @@ def test_second_looks_end_stay_apart_and_within_the_budget(seed: int) -> None:
 
 def test_the_most_probable_comes_first_where_the_budget_is_short() -> None:
     plan = plan_of(budget_frames=150 + 24)
-    looks = scan_of(plan, {1: (160.0, 168.0), 5: (640.0, 648.0)}, r1=0.6, r5=0.99)
+    looks = scan_of(plan, {2: (160.0, 168.0), 8: (640.0, 648.0)}, r2=0.6, r8=0.99)
     assert next_looks(plan, looks) == [FilmWindow(632.0, 656.0, 1.0)]
 
 
 def test_a_budget_for_everything_goes_to_every_tile_once() -> None:
     plan = plan_of(budget_frames=10_000)
-    looks = scan_of(plan, {1: (160.0, 168.0)})
+    looks = scan_of(plan, {2: (160.0, 168.0)})
     assert next_looks(plan, looks) == list(plan.tiles)
     assert next_looks(plan, [*looks, *(look(tile, kind="second") for tile in plan.tiles)]) == []
     assert next_looks(plan_of(scan_step_s=1.0), []) == []
@@ -159,7 +159,7 @@ def test_a_budget_for_everything_goes_to_every_tile_once() -> None:
 
 def test_the_finer_look_replaces_the_coarser() -> None:
     plan = plan_of()
-    looks = scan_of(plan, {1: (160.0, 168.0), 3: (400.0, 424.0), 5: (640.0, 648.0)})
+    looks = scan_of(plan, {2: (160.0, 168.0), 5: (400.0, 424.0), 8: (640.0, 648.0)})
     looks += [
         look(FilmWindow(152.0, 176.0, 1.0), (158.0, 166.0), kind="second", relevance=0.7),
         look(FilmWindow(632.0, 656.0, 1.0), kind="second"),
@@ -172,22 +172,18 @@ def test_the_finer_look_replaces_the_coarser() -> None:
 def test_moments_that_touch_at_a_border_are_one_with_the_larger_confidence() -> None:
     first, second = FilmWindow(0, 40, 1.0), FilmWindow(40, 80, 1.0)
     one, two = look(first, (35.0, 40.0)), look(second, (40.0, 43.0), (44.0, 50.0))
-    two = Look(
-        **{**{name: getattr(two, name) for name in Look.__dataclass_fields__}, "confidences": (0.8, None)}
-    )
+    two = replace(two, confidences=(0.8, None))
     assert joined(standing_moments([one, two])) == [(Moment(35.0, 43.0), 0.8), (Moment(44.0, 50.0), None)]
 
 
 def test_a_film_is_refused_only_where_no_look_holds() -> None:
     plan = plan_of()
-    looks = scan_of(plan, {1: (160.0, 168.0)}, r4=0.3)
+    looks = scan_of(plan, {2: (160.0, 168.0)}, r4=0.3)
     looks.append(look(FilmWindow(152.0, 176.0, 1.0), kind="second", relevance=0.02))
     standing = standing_moments(looks)
     assert standing == []
     assert film_relevance(looks, standing) == 0.3
-    without = [look(window, relevance=None) for window in plan.scan]
-    for item in without:
-        object.__setattr__(item, "relevance", None)
+    without = [replace(look(window), relevance=None) for window in plan.scan]
     assert film_relevance(without, []) is None
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,7 @@ def outcome(**changes: Any) -> Any:
         timings={"answer_s": 0.25, "read_frames_s": 1},
         model_id=HOSTILE,
         notes=[HOSTILE],
+        looks=(),
     )
     allocation = SimpleNamespace(tokens=[2, 4, 2], budget_tokens=1200, allocator=HOSTILE)
     return SimpleNamespace(
@@ -122,16 +124,17 @@ def test_numbers_and_lines_read_well() -> None:
     assert done_line(outcome(), answered_s=0.4) == "2 moments found. Answered in 0.4 s."
     for confidence, words in ((0.7, "1 moment found."), (0.3, "may be right."), (0.05, "little behind it.")):
         answer = SimpleNamespace(
-            is_understood=True, refused=False, moments=[1], confidences=[confidence], relevance=0.95
+            is_understood=True, refused=False, moments=[1], confidences=[confidence], relevance=0.95, looks=()
         )
         assert words in done_line(outcome(answer=answer))
-    refused = outcome(answer=SimpleNamespace(refused=True, is_understood=True), reused=True)
+    refused = outcome(answer=SimpleNamespace(refused=True, is_understood=True, looks=()), reused=True)
     assert done_line(refused).startswith(
         "Nothing in this clip matches. Answered in 1.3 s from the same context;"
     )
     understood = Understanding(probability=0.0, words=("dog", "<b>"))
     unknown = SimpleNamespace(
         understood=understood,
+        looks=(),
         is_understood=False,
         relevance=None,
         refused=False,
@@ -142,3 +145,20 @@ def test_numbers_and_lines_read_well() -> None:
     assert done_line(outcome(answer=unknown)).startswith("This model does not know “dog” and “")
     assert "<b>" in page_text(status_html(done_line(outcome(answer=unknown))))
     assert "not known" in page_text(result_html(outcome(answer=unknown)))
+
+
+def test_a_films_stages_stand_in_the_stepper_and_say_how_far_they_are() -> None:
+    for stage, step, words in (
+        ("scanning", "Encoding", "Scanning the film at a low rate: 40%."),
+        ("looking again", "Answering", "Looking again where something may be: 40%."),
+    ):
+        progress = Progress(stage=stage, fraction=0.4)
+        assert progress_line(progress) == words
+        assert re.findall(r'class="now"[^>]*>(\w+)<', status_html(words, progress=progress)) == [step]
+
+
+def test_a_second_question_on_a_film_says_what_was_new() -> None:
+    again = outcome(reused=True)
+    assert "nothing was decoded" in done_line(again)
+    again.answer.looks = (1,)
+    assert "only second looks were new" in done_line(again)

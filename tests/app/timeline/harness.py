@@ -171,6 +171,22 @@ def even_value() -> dict[str, Any]:
     return ready_value(frames={**frames, "tokens": [8] * len(frames["tokens"])})
 
 
+def film_value() -> dict[str, Any]:
+    """The clip looked at as a film: three windows of a scan, and two second looks, one of which found a moment."""
+    scan = [
+        {"start_s": 4.0 * idx, "end_s": 4.0 * idx + 4, "kind": "scan", "step_s": 2.0, "frames": 2}
+        | {"relevance": relevance, "moments": moments}
+        for idx, (relevance, moments) in enumerate([(0.01, 0), (0.93, 1), (0.4, 0)])
+    ]
+    second = [
+        {"start_s": 2.0, "end_s": 6.0, "kind": "second", "step_s": 0.5, "frames": 8}
+        | {"relevance": 0.97, "moments": 1},
+        {"start_s": 8.0, "end_s": 10.0, "kind": "second", "step_s": 0.5, "frames": 4}
+        | {"relevance": None, "moments": 0},
+    ]
+    return ready_value(looks=[*scan, *second])
+
+
 STATES: dict[str, Callable[[], dict[str, Any]]] = {
     "ready": ready_value,
     "empty": empty_value,
@@ -186,6 +202,8 @@ STATES: dict[str, Callable[[], dict[str, Any]]] = {
     "hostile": hostile_value,
     "crowded": crowded_value,
     "even": even_value,
+    "film": film_value,
+    "loading film": lambda: {**loading_with_clip(), "looks": []},
 }
 
 

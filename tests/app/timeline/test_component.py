@@ -16,6 +16,7 @@ from app.media.library import Clip, ClipFacts, FilmStrip
 from app.timeline import Timeline, check_value, empty_value, error_value, loading_value, timeline_value
 from app.timeline.component import ASSETS, assets_version, mount_assets
 from tempo_core.errors import InputError
+from tempo_core.film_plan import FilmWindow, Look
 from tempo_core.moments import Moment
 from tempo_core.vocabulary import Understanding
 from tests.app.timeline.harness import ready_value
@@ -45,6 +46,7 @@ class Answer:
     refused: bool = False
     ranked: tuple[tuple[Moment, float], ...] = ((Moment(1.0, 2.0), 0.6), (Moment(0.0, 2.0), 0.3))
     understood: Understanding | None = None
+    looks: tuple[Look, ...] = ()
 
 
 STRIP = FilmStrip(tile_width=96, tile_height=54, columns=4, times_s=(0.0, 1.0))
@@ -97,7 +99,32 @@ def test_an_answer_becomes_plain_json() -> None:
         "selected": 0,
         "refusal": {"refused": False, "relevance": 0.8},
         "understood": None,
+        "looks": None,
     }
+
+
+def test_a_films_looks_are_parts_of_the_value() -> None:
+    window = FilmWindow(0.0, 2.0, 0.5)
+    moments = (Moment(0.5, 1.0),)
+    look = Look(
+        window=window, kind="second", num_frames=4, relevance=0.9, moments=moments, confidences=(0.5,)
+    )
+    value = timeline_value(Answer(looks=(look,)), clip(), STRIP, Context())
+    assert value["looks"] == [
+        {
+            "start_s": 0.0,
+            "end_s": 2.0,
+            "kind": "second",
+            "step_s": 0.5,
+            "frames": 4,
+            "relevance": 0.9,
+            "moments": 1,
+        }
+    ]
+    assert check_value(value) == value
+    with pytest.raises(InputError, match=r"looks\.0\.kind"):
+        check_value({**value, "looks": [{**value["looks"][0], "kind": "third"}]})
+    assert loading_value("Looking.", clip=clip(), is_film=True)["looks"] == []
 
 
 def test_not_knowing_what_was_asked_is_a_state_of_its_own() -> None:

@@ -304,6 +304,31 @@ def test_a_drag_pans_when_zoomed_and_scrubs_on_the_ruler(screen: Screen) -> None
     assert screen.number() in (224, 225)
 
 
+def test_a_films_looks_stand_on_a_lane_that_other_clips_do_not_have(screen: Screen) -> None:
+    lane, row = screen.page.locator("[data-lane=looks]"), screen.page.locator("[data-row=looks]")
+    screen.show("ready")
+    expect(row).to_be_hidden()
+    screen.show("loading film")
+    expect(lane).to_be_visible()
+    height = screen.page.locator(".tl-axis").evaluate("(axis) => axis.offsetHeight")
+    screen.show("film")
+    expect(row).to_contain_text("2 second looks")
+    for share, lines in (
+        (0.42, ["Second look: 0:02.0 – 0:06.0", "8 frames, one every 0.5 s", "P(relevant) 97 % · 1 moment"]),
+        (0.75, ["Second look: 0:08.0 – 0:10.0", "4 frames, one every 0.5 s", "no moment"]),
+        (0.95, ["Scanned: 0:08.0 – 0:12.0", "2 frames, one every 2 s", "P(relevant) 40 % · no moment"]),
+    ):
+        box = screen.box("looks")
+        screen.page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        expect(screen.page.locator(".tl-tip")).to_have_text("".join(lines))
+    # The next question on the film: nothing comes and goes while its clip is looked up.
+    screen.show("loading")
+    expect(lane).to_be_visible()
+    assert screen.page.locator(".tl-axis").evaluate("(axis) => axis.offsetHeight") == height
+    screen.show("ready")
+    expect(row).to_be_hidden()
+
+
 def test_hovering_a_bar_tells_its_frame(screen: Screen) -> None:
     screen.show("ready")
     box = screen.box("tokens")
