@@ -21,7 +21,7 @@ import torch
 from transformers.cache_utils import DynamicLayer
 
 from tempo_core.answers import AnswerError
-from tempo_core.backend import AskRequest, Backend, OnAnswer
+from tempo_core.backend import AskRequest, Backend, OnAnswer, answers_of
 from tempo_core.batching import AnswerSteps, answer_by_itself, answer_together
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.card import read_about
