@@ -61,6 +61,7 @@ class FilmQuestion:
 
     text: str
     kind: str
+    predicate: Predicate
     moments: tuple[Moment, ...]
 
 
@@ -85,7 +86,7 @@ def film_questions(film: Film, count: int, *, irrelevant: float = 0.25) -> list[
     """Up to `count` questions in the order drawn: events that happen once to MAX_MOMENTS times, and, as the share
     `irrelevant`, edits of such that happen nowhere in the film."""
     rng = np.random.default_rng([film.seed, 13])
-    questions: dict[str, FilmQuestion] = {}
+    questions: dict[Predicate, FilmQuestion] = {}
     for _ in range(60 * count):
         if len(questions) == count:
             break
@@ -102,8 +103,10 @@ def film_questions(film: Film, count: int, *, irrelevant: float = 0.25) -> list[
         moments = film.moments(predicate)
         if held_out(predicate) or not (not moments if is_irrelevant else 1 <= len(moments) <= MAX_MOMENTS):
             continue
-        text = say(rng, predicate)
-        questions.setdefault(text, FilmQuestion(text=text, kind=kind, moments=tuple(moments)))
+        question = FilmQuestion(
+            text=say(rng, predicate), kind=kind, predicate=predicate, moments=tuple(moments)
+        )
+        questions.setdefault(predicate, question)
     return list(questions.values())
 
 
