@@ -66,7 +66,7 @@ def ground(
     from tempo_core.video import probe
 
     clean_query(query)
-    probe(video)  # what is wrong with the clip is said before a model is loaded
+    info = probe(video)  # what is wrong with the clip is said before a model is loaded
     progress_line = ProgressLine()
     loaded_engine: Any = options.open_engine(
         checkpoint, adapter, four_bit=four_bit, protocol=protocol, endpoint=endpoint
@@ -78,7 +78,8 @@ def ground(
         encoding = EncodingSettings(**settings)
         windows = StoredWindows(contexts, loaded_engine, sha256, encoding)
         key = context_key(loaded_engine, sha256, encoding)
-        if scan is None and budget is None:
+        is_film = fps is None and loaded_engine.is_film(info.end_s)
+        if not is_film and scan is None and budget is None:
             context = contexts.load(key, loaded_engine)
     try:
         if context is not None:

@@ -61,8 +61,8 @@ def index(
     ]
     if report.not_stored:
         lines.append(
-            f"{len(report.not_stored)} are encoded again for each question: there is no room for them (--cache-gb), or "
-            "they were cut into pieces."
+            f"{len(report.not_stored)} are encoded again for each question: there is no room for them (--cache-gb), "
+            "they were cut into pieces, or they are films."
         )
     lines += [f"{name}: {reason}" for name, reason in report.problems.items()]
     show(data, "\n".join(lines), as_json=as_json)

@@ -38,7 +38,7 @@ from tempo_core.library.contexts import (
     context_key,
     is_storable,
 )
-from tempo_core.video import SampledVideo
+from tempo_core.video import SampledVideo, probe
 
 CONTEXTS = "contexts"
 """The folder of encoded clips beside the index."""
@@ -116,7 +116,8 @@ class IndexReport:
     dropped: list[str] = field(default_factory=list)
     """Clips that are no longer in the folder."""
     not_stored: list[str] = field(default_factory=list)
-    """Clips that are encoded again for each question: there is no room for them, or they were cut into pieces."""
+    """Clips that are encoded again for each question: there is no room for them, they were cut into pieces, or they are
+    films."""
 
 
 class ClipIndex:
@@ -292,9 +293,16 @@ def index_folder(
         # A clip that may be cut into pieces is read by whoever cuts it.
         if engine.protocol.chunks is not None or context_key(engine, sha256, settings) in contexts:
             return sha256, None
+        step_s = None
+        if settings.fps is None and engine.protocol.sampling is None:
+            duration_s = probe(folder / name, cancel=cancel).duration_s
+            if engine.is_film(duration_s):  # which windows are looked at depends on the question
+                return sha256, None
+            step_s = engine.step_for(duration_s)
         video = sample_for(
             engine.defaults,
             folder / name,
+            step_s=step_s,
             fps=settings.fps,
             protocol=engine.protocol,
             allocator=settings.allocator,

@@ -132,7 +132,10 @@ def ask_library(
         if entry.problem is not None:
             problems[entry.name] = entry.problem
             return None
-        context = None if entry.context_key is None else index.contexts.load(entry.context_key, engine)
+        is_film = settings.fps is None and entry.end_s is not None and engine.is_film(entry.end_s)
+        context = None
+        if entry.context_key is not None and not is_film:
+            context = index.contexts.load(entry.context_key, engine)
         if context is not None:
             return context
         try:

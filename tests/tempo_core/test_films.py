@@ -19,6 +19,8 @@ from tempo_core.errors import Cancelled, InputError
 from tempo_core.film_plan import FilmWindow
 from tempo_core.films import FilmContext, WindowCache, ask_film, frames_seen
 from tempo_core.library.contexts import ContextFiles, EncodingSettings, StoredWindows
+from tempo_core.library.index import ClipIndex, index_folder
+from tempo_core.library.search import ask_library
 from tempo_core.video import sample
 from tempo_core.vocabulary import Understanding
 from tests.openai_server import FakeServer, completion, fake_server
@@ -219,3 +221,19 @@ def test_a_protocol_that_cuts_clips_scans_none(server: FakeServer, film: Path) -
     server.models = ["NemoStation/Marlin-2B"]
     with pytest.raises(InputError, match="into pieces of 30 s"):
         encode_file(open_endpoint(server.address), film, scan_step_s=8.0)
+
+
+def test_a_film_of_a_folder_is_not_encoded_before_it_is_asked(
+    engine: Any, film: Path, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "film.mp4").symlink_to(film)
+    (folder / "short.mp4").symlink_to(clip)
+    index = ClipIndex(tmp_path / "index")
+    report = index_folder(engine, folder, index)
+    assert (sorted(report.encoded), report.not_stored) == (["film.mp4", "short.mp4"], ["film.mp4"])
+    answer = ask_library(engine, folder, index, QUERY)
+    alone, _ = ground(engine, film, QUERY)
+    assert sorted(item.moment for item in answer.moments if item.clip == "film.mp4") == alone.moments
+    assert answer.ends_s["film.mp4"] == pytest.approx(330, abs=0.5)
