@@ -89,7 +89,7 @@ def erase(
     correction = tables.corrections
     if connection.dialect.name == "sqlite":
         connection.execute(text("PRAGMA secure_delete = ON"))  # or the name stays in free space of the file
-    with _unlocked(connection):
+    with _allow_changes(connection):
         for table, column in COLUMNS:
             statement = update(table).where(table.c[column] == name).values({column: pseudonym})
             counts[table.name] = connection.execute(statement).rowcount
@@ -157,7 +157,7 @@ def _redact_operations(connection: Connection, name: str, pseudonym: str, erased
 
 
 @contextmanager
-def _unlocked(connection: Connection) -> Iterator[None]:
+def _allow_changes(connection: Connection) -> Iterator[None]:
     """Let the rows of `LOCKED` be changed until the end of the block; other connections see none of it."""
     if connection.dialect.name == "sqlite":
         names = [f"{table}_no_update" for table in LOCKED]

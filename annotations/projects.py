@@ -323,7 +323,8 @@ def end_reason(connection: Connection, present: Project, now_ms: int) -> str | N
     """Why a project lends nothing any more; None: it goes on."""
     if present.state != "open":
         return f"The project is {present.state}."
-    if present.end_day is not None and _day(now_ms) > present.end_day:
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+    if present.end_day is not None and today > present.end_day:
         return f"Its last day was {present.end_day}."
     if present.end_answers is not None and _given_answers(connection, present.id) >= present.end_answers:
         answers = "the answer" if present.end_answers == 1 else f"the {present.end_answers} answers"
@@ -461,10 +462,6 @@ def _set_people(connection: Connection, project_id: int, names: Sequence[str]) -
 def _rows_per_hour(active_ms: Any) -> float | None:
     stated_ms = [row_ms for row_ms in active_ms if row_ms]
     return 3_600_000 * len(stated_ms) / sum(stated_ms) if stated_ms else None
-
-
-def _day(now_ms: int) -> str:
-    return datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
 
 
 def _check_day(day: str | None) -> None:

@@ -31,19 +31,19 @@ def stats(store: Store) -> dict[str, Any]:
             categories.update(names)
         return {
             "queries": count(query),
-            "queries_by_dataset": _grouped(connection, query.c.dataset),
-            "queries_by_split": _grouped(connection, query.c.split),
+            "queries_by_dataset": _counts_by(connection, query.c.dataset),
+            "queries_by_split": _counts_by(connection, query.c.split),
             "reviewed": count(place, place.c.reviews > 0),
             "adjudicated": count(place, place.c.adjudicated),
             "flagged": count(place, place.c.flagged),
             "corrections": count(correction, submitted),
             "drafts": count(correction, ~submitted),
-            "corrections_by_annotator": _grouped(connection, correction.c.annotator, submitted),
-            "corrections_by_verdict": _grouped(connection, correction.c.verdict, submitted),
+            "corrections_by_annotator": _counts_by(connection, correction.c.annotator, submitted),
+            "corrections_by_verdict": _counts_by(connection, correction.c.verdict, submitted),
             "corrections_by_category": dict(sorted(categories.items())),
             "proposals": count(tables.proposals),
-            "proposals_by_model": _grouped(connection, tables.proposals.c.model_id),
-            "suspicions": _grouped(connection, tables.suspicions.c.reason),
+            "proposals_by_model": _counts_by(connection, tables.proposals.c.model_id),
+            "suspicions": _counts_by(connection, tables.suspicions.c.reason),
             "videos": count(tables.videos),
             "queries_with_video": count(query.join(tables.videos, tables.videos.c.vid == query.c.vid)),
             "snapshots": count(tables.snapshots),
@@ -108,6 +108,6 @@ def _duration_s(records: QueryRecords) -> float:
     return max((moment.end_s for moment in moments), default=1.0)
 
 
-def _grouped(connection: Connection, column: Any, *conditions: Any) -> dict[str, int]:
+def _counts_by(connection: Connection, column: Any, *conditions: Any) -> dict[str, int]:
     statement = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
     return {row[0]: row[1] for row in connection.execute(statement)}

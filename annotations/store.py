@@ -593,8 +593,9 @@ class Store:
                 suspicion.renew_all(connection)
 
     def renew_gains(self, *, age: int = 0) -> None:
-        """Learn from the answers so far what a minute on each row is worth, and write it; not before there are `age`
-        answers more than when it was last done.
+        """Estimate each row's expected gain per minute from the answers so far, and store it.
+
+        Does nothing until `age` answers (>= 0) were added since the last estimate. Source: `annotations.expected_gain`.
         """
         correction = tables.corrections
         counted = select(func.count()).select_from(correction).where(correction.c.submitted)
@@ -624,10 +625,11 @@ class Store:
         is_same_password: bool = False,
         identity: tuple[str, str] | None = None,
     ) -> None:
-        """Add an account, or change the role, hash or state of the one with its name, and log what it means.
+        """Add an account, or change the role, hash or state of the one with its name, and write it to the audit log.
 
-        `is_same_password`: another hash is of the password that it had. `identity`: issuer and subject of whom an
-        upstream vouches for, who signs in to it from now on.
+        `is_same_password`: the hash is a new one of the same password, which the audit log leaves out. `identity`:
+        (issuer, subject) of the upstream login that signs in to this account from now on. Raises InputError for an
+        unknown role, and for an identity that has another account.
         """
         check_choice("role", account.role, ROLES)
         values = dataclasses.asdict(account)

@@ -227,11 +227,6 @@ class JobQueue:
         """How long so many jobs take, in words."""
         return "a minute" if self._mean_s is None else seconds_text(num_jobs * self._mean_s)
 
-    def _forget(self, job: Job) -> None:
-        with self._lock:
-            if job in self._jobs:
-                self._jobs.remove(job)
-
     def __len__(self) -> int:
         """How many jobs wait or run."""
         with self._lock:
@@ -279,7 +274,9 @@ class JobQueue:
     def _drop_if_cancelled(self, job: Job) -> None:
         """Take a cancelled job that has not begun out of the queue at once."""
         if job.cancel.is_set() and job.future.cancel():
-            self._forget(job)
+            with self._lock:
+                if job in self._jobs:
+                    self._jobs.remove(job)
 
     def close(self) -> None:
         """Cancel everything and let the thread end; does not wait for it."""

@@ -44,9 +44,11 @@ def run(
 def build(store: Store, queries: int, corrections: int) -> None:
     """Fill an empty store: rows by the store itself, corrections in bulk (one by one they take an hour)."""
     rng = random.Random(0)
-    _timed("import", lambda: store.import_rows(_rows(rng, queries), dataset="bench", op_id=str(uuid4())))
-    _timed("fill with corrections", lambda: _correct(store, rng, queries, corrections))
-    _timed("work out the whole queue", store.renew_queue)
+    _print_seconds(
+        "import", lambda: store.import_rows(_rows(rng, queries), dataset="bench", op_id=str(uuid4()))
+    )
+    _print_seconds("fill with corrections", lambda: _correct(store, rng, queries, corrections))
+    _print_seconds("work out the whole queue", store.renew_queue)
 
 
 def measure(store: Store, folder: Path) -> bool:
@@ -164,7 +166,7 @@ def _median_ms(work: Callable[[], object], times: int = 15) -> float:
     return statistics.median(durations_ms)
 
 
-def _timed(name: str, work: Callable[[], object]) -> None:
+def _print_seconds(name: str, work: Callable[[], object]) -> None:
     start_s = time.monotonic()
     work()
     print(f"{name}: {time.monotonic() - start_s:.1f} s", file=sys.stderr)

@@ -95,13 +95,13 @@ def run(
     entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     database = folder / "home" / "cqvh.sqlite3"
     # rows that a run which was stopped had submitted and not yet measured do not come again
-    lost = max(0, _submitted(database) - len(entries)) if entries else 0
+    lost = max(0, _count_submitted(database) - len(entries)) if entries else 0
     if len(entries) + lost < rows:
         _make_clips(plan, folder / "home" / "videos")
         with _server(checkout or Path(__file__).parents[1], folder) as (url, pid):
             _work(url, pid, plan, entries, rows=rows - lost, seed=seed, pace=pace, folder=folder)
     report = _report(entries)
-    report["submitted"] = _submitted(database)
+    report["submitted"] = _count_submitted(database)
     print(json.dumps({**report, "rows": entries}) if as_json else _text(report))
     return int(report["submitted"] < len(entries))
 
@@ -367,7 +367,7 @@ def _cpu_s(pid: int) -> float:
     return total
 
 
-def _submitted(database: Path) -> int:
+def _count_submitted(database: Path) -> int:
     """Rows that the store holds a submitted answer of."""
     import sqlite3
 

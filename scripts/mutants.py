@@ -170,7 +170,7 @@ def mutants_of(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
     def text(node: ast.AST) -> str:
         return ast.get_source_segment(source.decode(), node) or ""
 
-    def called(function: ast.expr) -> str:
+    def function_name(function: ast.expr) -> str:
         return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
     def visit(node: ast.AST) -> Iterator[Mutant]:
@@ -206,7 +206,7 @@ def mutants_of(path: Path, root: Path = ROOT) -> Iterator[Mutant]:
             case ast.Expr(value=ast.Constant(value=str())):  # a docstring
                 return
             case ast.Expr(value=ast.Call(func=function)):
-                if called(function) in UNSEEN_CALLS:
+                if function_name(function) in UNSEEN_CALLS:
                     return
                 yield mutant(node, "pass")
             case ast.Call(args=[argument], keywords=[]) if not isinstance(

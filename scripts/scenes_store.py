@@ -19,11 +19,11 @@ def _answers(served: Served) -> None:
             query = store.query(row.query_id)
             for name, offset_ms in OFFSETS_MS.items():
                 if store.latest(query.id, name) is None and query.original:
-                    edit = _moved(query.original, offset_ms, query.row.duration_s or 1.0)
+                    edit = _shift_edges(query.original, offset_ms, query.row.duration_s or 1.0)
                     store.submit(query.id, edit, annotator=name, parent_id=None, op_id=f"{name}-{query.id}")
 
 
-def _moved(moments: Any, offset_ms: int, duration_s: float) -> Edit:
+def _shift_edges(moments: Any, offset_ms: int, duration_s: float) -> Edit:
     placed = [moment.to_ms() for moment in moments][:1]
     end_of_clip_ms = round(duration_s * 1000)
     edges = [

@@ -63,7 +63,7 @@ class PlattScaling:
 
     def scale(self, relevance: float) -> float:
         """The calibrated P(relevant) of a model's own one."""
-        return float(_scaled(np.array([relevance]), self.slope, self.offset)[0])
+        return float(_scale(np.array([relevance]), self.slope, self.offset)[0])
 
 
 def fit_scaling(
@@ -89,7 +89,7 @@ def fit_scaling(
     cross_fitted = own.copy()
     for fold in range(n_folds):
         held_out = group_idx % n_folds == fold
-        cross_fitted[held_out] = _scaled(own[held_out], *_fit(own[~held_out], labels[~held_out]))
+        cross_fitted[held_out] = _scale(own[held_out], *_fit(own[~held_out], labels[~held_out]))
     slope, offset = _fit(own, labels)
     return PlattScaling(
         slope=slope,
@@ -178,7 +178,7 @@ def _fit(own: Floats, labels: npt.NDArray[np.bool_]) -> tuple[float, float]:
     return float(fit.x[0]), float(fit.x[1])
 
 
-def _scaled(own: Floats, slope: float, offset: float) -> Floats:
+def _scale(own: Floats, slope: float, offset: float) -> Floats:
     scores = np.clip(slope * _logits(own) + offset, -500, 500)
     return np.asarray(1 / (1 + np.exp(-scores)), dtype=np.float64)
 

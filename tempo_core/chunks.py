@@ -198,10 +198,10 @@ def ask_chunks(
     figures: dict[Moment, float | None] = {}
     for answer, start_s in zip(answers, starts, strict=True):
         for moment, confidence in zip(answer.moments, answer.confidences, strict=True):
-            figures[_shifted(moment, start_s, context.end_s)] = confidence
+            figures[_shift(moment, start_s, context.end_s)] = confidence
     moments = merge(chunks.join(sorted(figures, key=lambda moment: (moment.start_s, moment.end_s))))
     ranked = [
-        (_shifted(moment, start_s, context.end_s), score)
+        (_shift(moment, start_s, context.end_s), score)
         for answer, start_s in zip(answers, starts, strict=True)
         for moment, score in answer.ranked
     ]
@@ -228,7 +228,7 @@ def ask_chunks(
     )
 
 
-def _shifted(moment: Moment, start_s: float, end_s: float) -> Moment:
+def _shift(moment: Moment, start_s: float, end_s: float) -> Moment:
     """A piece's moment on the clip's clock."""
     return Moment(moment.start_s + start_s, min(moment.end_s + start_s, end_s))
 

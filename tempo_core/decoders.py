@@ -76,7 +76,7 @@ class PyavReader:
         A time before the first picture gets the first. Raises VideoError when too many pictures are damaged.
         """
         for frame in self.frames_at(times_s, on_progress):
-            yield self._picture(frame, size)
+            yield self.index.seconds(frame.pts), upright_rgb(self._scaler, frame, self.index, size)
 
     def frames_at(self, times_s: Sequence[float], on_progress: Callable[[float], None]) -> Iterator[Any]:
         """The PyAV frames of `pictures_at`, as they were decoded."""
@@ -173,9 +173,6 @@ class PyavReader:
                 "Skipping pictures did not give every one that was asked for; all were decoded instead."
             )
         self.judge(health)
-
-    def _picture(self, frame: Any, size: tuple[int, int]) -> Picture:
-        return self.index.seconds(frame.pts), upright_rgb(self._scaler, frame, self.index, size)
 
 
 def _needed_frames(

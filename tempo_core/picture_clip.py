@@ -59,7 +59,7 @@ def write_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dic
     with open(job["file"], "rb") as file, av.open(job["out"], "w", format="mp4") as out:
         stream: Any = None
         for number, size in enumerate(job["sizes"]):
-            picture = _opened(file.read(size), number)
+            picture = _open_picture(file.read(size), number)
             if stream is None:
                 scale = min(1.0, LONG_SIDE_PX / max(picture.size))
                 width, height = (max(2, round(side * scale / 2) * 2) for side in picture.size)
@@ -77,7 +77,7 @@ def write_task(job: dict[str, Any], on_progress: Callable[[float], None]) -> dic
     return {}
 
 
-def _opened(content: bytes, number: int) -> Image.Image:
+def _open_picture(content: bytes, number: int) -> Image.Image:
     """A picture in RGB. Raises VideoError."""
     with contextlib.suppress(
         UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError

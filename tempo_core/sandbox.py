@@ -157,7 +157,7 @@ def run_child(
         with (
             open(reader, "rb", buffering=0) as answers,
             tempfile.TemporaryDirectory(prefix="tempo-child-") as scratch,
-            _started(writer, fds, scratch) as child,
+            _child(writer, fds, scratch) as child,
         ):
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError):
@@ -236,7 +236,7 @@ def unbound_parts() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _started(writer: int, fds: list[int], scratch: str) -> Iterator[subprocess.Popen[bytes]]:
+def _child(writer: int, fds: list[int], scratch: str) -> Iterator[subprocess.Popen[bytes]]:
     """A running child whose whole process group is gone when the block is left."""
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", BOOT],

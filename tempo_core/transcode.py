@@ -175,7 +175,7 @@ class _Sound:
         self.notes: list[str] = []
         self._zero_s = index.zero_s + zero_s
         self._out, self._index, self._reached_s = out, index, 0.0
-        self._frames = iter(()) if index.audio_codec is None else self._decoded(video_file)
+        self._frames = iter(()) if index.audio_codec is None else self._sound_frames(video_file)
         self._next = self._advance()
         if self._next is None and index.audio_codec is not None:
             self.notes.append("The sound cannot be decoded and is left out.")
@@ -204,7 +204,7 @@ class _Sound:
             self.notes.append(f"The sound is damaged after {self._reached_s:.1f} s and is cut there.")
             return None
 
-    def _decoded(self, video_file: VideoFile) -> Iterator[Any]:
+    def _sound_frames(self, video_file: VideoFile) -> Iterator[Any]:
         """Resampled frames on the player's clock, none of it before zero."""
         end_s = 0.0
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=SOUND_RATE)

@@ -104,15 +104,15 @@ def serve_hub(hub: FakeHub) -> Iterator[FakeHub]:
             if hub.storage and self.headers.get("host") not in hub.storage:
                 self.send(b"", 302, {**headers, "Location": hub.storage + self.path})
                 return
-            wanted = self.headers.get("range", "")
-            hub.ranges.append(wanted)
+            byte_range = self.headers.get("range", "")
+            hub.ranges.append(byte_range)
             if hub.spoilt:
                 content = content[:-1] + bytes([content[-1] ^ 1])
-            start = int(wanted.removeprefix("bytes=").rstrip("-") or 0) if wanted else 0
+            start = int(byte_range.removeprefix("bytes=").rstrip("-") or 0) if byte_range else 0
             body = content[start:]
-            if wanted:
+            if byte_range:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.send_response(206 if wanted else 200)
+            self.send_response(206 if byte_range else 200)
             for key, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(key, value)
             self.end_headers()

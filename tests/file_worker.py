@@ -87,8 +87,8 @@ def read_settings(folder: Path) -> int | None:
 
 
 def read_offset(folder: Path) -> int | None:
-    found = read_scaling(folder, "m")
-    return None if found is None else int(found.offset)
+    scaling = read_scaling(folder, "m")
+    return None if scaling is None else int(scaling.offset)
 
 
 def read_value(folder: Path) -> int | None:

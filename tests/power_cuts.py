@@ -50,7 +50,7 @@ def record(library: Path, work: Callable[..., None], folder: Path, log: Path, *a
     folder.mkdir(exist_ok=True)
     program = f"import sys; from {work.__module__} import {work.__name__} as work; work(*sys.argv[1:])"
     settings = {"LD_PRELOAD": str(library), "RECORD_ROOT": str(folder), "RECORD_LOG": str(log)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(folder), *arguments],
         env={**os.environ, **settings},
         cwd=SOURCE.parent.parent,
@@ -58,7 +58,7 @@ def record(library: Path, work: Callable[..., None], folder: Path, log: Path, *a
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, done.stdout
+    assert process.returncode == 0, process.stdout
 
 
 def acknowledge(folder: str | Path, line: str) -> None:
@@ -152,7 +152,7 @@ class Recording:
 
         `is_honest` False is a disk that says "synced" and does nothing.
         """
-        wanted = sorted(cuts)
+        sorted_cuts = sorted(cuts)
         inodes: dict[int, File] = {}
         names: dict[str, File | None] = {}  # now, for further names
         safe: dict[str, File | None] = {}
@@ -192,7 +192,7 @@ class Recording:
                 naming = Naming(number, removed, name or None, file_or_none)
                 _rename(names, naming)
                 since.append(naming)
-            while cut_idx < len(wanted) and wanted[cut_idx] == number:
+            while cut_idx < len(sorted_cuts) and sorted_cuts[cut_idx] == number:
                 damage = DAMAGES[cut_idx % len(DAMAGES)]
                 yield State(_disk(safe, since, damage, seeded), tuple(promised), number, damage)
                 cut_idx += 1

@@ -65,9 +65,9 @@ def sources(floor: str) -> list[Path]:
 def test_every_import_runs_down(floor: str) -> None:
     assert sources(floor), f"{floor} has no sources"
     wrong = {
-        str(path.relative_to(ROOT)): found
+        str(path.relative_to(ROOT)): arrows
         for path in sources(floor)
-        if (found := wrong_arrows(path.read_text(), ".".join(path.relative_to(ROOT).parts[:-1])))
+        if (arrows := wrong_arrows(path.read_text(), ".".join(path.relative_to(ROOT).parts[:-1])))
     }
     assert wrong == {}
 
@@ -119,6 +119,6 @@ def test_the_light_floors_load_no_model_and_no_page(start: str) -> None:
         f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
         "print(sorted({'torch', 'transformers', 'gradio'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == "[]"

@@ -22,9 +22,9 @@ def pins(*names: str) -> dict[str, str]:
 
 
 def test_the_locks_hold_every_pin_but_torch_and_nothing_else() -> None:
-    wanted = pins("requirements.txt", "requirements-dev.txt", "constraints.txt")
-    del wanted["torch"]
-    assert pins("requirements.lock", "requirements-dev.lock") == wanted, "run `python -m scripts.lock`"
+    pinned = pins("requirements.txt", "requirements-dev.txt", "constraints.txt")
+    del pinned["torch"]
+    assert pins("requirements.lock", "requirements-dev.lock") == pinned, "run `python -m scripts.lock`"
     assert pins("requirements.txt").items() - pins("requirements.lock").items() == {
         ("torch", pins("requirements.txt")["torch"])
     }
@@ -80,7 +80,7 @@ def test_the_bill_of_materials_names_every_package_once() -> None:
     assert len(references) == len(installed)
     needs = {item["ref"]: item["dependsOn"] for item in bill["dependencies"]}
     assert needs.keys() == references
-    assert {reference for others in needs.values() for reference in others} <= references
+    assert {reference for needed in needs.values() for reference in needed} <= references
     gradio = f"pkg:pypi/gradio@{installed['gradio'].version}"
     assert any(reference.startswith("pkg:pypi/fastapi@") for reference in needs[gradio])
 

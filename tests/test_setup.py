@@ -60,32 +60,32 @@ class TestFindPython:
         fake_python(tmp_path, "python3", fits=False)
         right = fake_python(tmp_path, "python3.12", fits=True)
         fake_python(tmp_path, "python3.13", fits=True)
-        found = find_python(tmp_path)
-        assert (found.returncode, found.stdout.strip()) == (0, str(right))
+        process = find_python(tmp_path)
+        assert (process.returncode, process.stdout.strip()) == (0, str(right))
 
     def test_none_is_one_line(self, tmp_path: Path) -> None:
         fake_python(tmp_path, "python3", fits=False)
-        found = find_python(tmp_path)
-        assert found.returncode == 1
-        assert found.stderr.count("\n") == 1
-        assert "needs Python 3.11, 3.12 or 3.13 and found none" in found.stderr
+        process = find_python(tmp_path)
+        assert process.returncode == 1
+        assert process.stderr.count("\n") == 1
+        assert "needs Python 3.11, 3.12 or 3.13 and found none" in process.stderr
 
     def test_one_without_venv_names_the_package(self, tmp_path: Path) -> None:
         fake_python(tmp_path, "python3.11", fits=True, venv=False)
-        found = find_python(tmp_path)
-        assert found.returncode == 1
-        assert found.stderr.strip().endswith("apt install python3-venv. Then run this again.")
+        process = find_python(tmp_path)
+        assert process.returncode == 1
+        assert process.stderr.strip().endswith("apt install python3-venv. Then run this again.")
 
     def test_a_named_one_must_fit(self, tmp_path: Path) -> None:
         wrong = fake_python(tmp_path, "python3", fits=False)
         fake_python(tmp_path, "python3.11", fits=True)
-        found = find_python(tmp_path, PYTHON=str(wrong))
-        assert found.returncode == 1
-        assert f"PYTHON={wrong} is not" in found.stderr
+        process = find_python(tmp_path, PYTHON=str(wrong))
+        assert process.returncode == 1
+        assert f"PYTHON={wrong} is not" in process.stderr
 
     def test_the_running_python_fits(self, tmp_path: Path) -> None:
-        found = find_python(tmp_path, PYTHON=sys.executable)
-        assert (found.returncode, found.stdout.strip()) == (0, sys.executable)
+        process = find_python(tmp_path, PYTHON=sys.executable)
+        assert (process.returncode, process.stdout.strip()) == (0, sys.executable)
 
 
 class TestStamps:
@@ -235,13 +235,13 @@ class TestBrowser:
 
 
 def archive(**files: bytes) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as packed:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as packed:
         for name, content in files.items():
             entry = tarfile.TarInfo(f"package/{name}.min.js")
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content))
-    return made.getvalue()
+    return archive.getvalue()
 
 
 class TestAxe:
@@ -331,5 +331,5 @@ def test_the_installed_packages_are_the_pinned_ones() -> None:
         for line in (ROOT / name).read_text().splitlines():
             pinned = line.partition("#")[0].partition(";")[0].strip()
             if "==" in pinned and not (";" in line and os.uname().machine != "x86_64"):
-                package, _, wanted = pinned.partition("==")
-                assert version(package.split("[")[0]).split("+")[0] == wanted, package
+                package, _, number = pinned.partition("==")
+                assert version(package.split("[")[0]).split("+")[0] == number, package

@@ -29,5 +29,7 @@ def test_app_py_at_the_top_runs_the_package_beside_it(tmp_path: Path) -> None:
         (tmp_path / package).symlink_to(ROOT / package)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "app.py", "--help"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert "Serve Tempo Studio in the browser." in done.stdout
+    process = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "Serve Tempo Studio in the browser." in process.stdout

@@ -206,7 +206,7 @@ def _lines(path: Path) -> Iterator[Line]:
         delimiter=delimiter_of(text.split("\n", 1)[0].rstrip("\r")) or ",",
         strict=True,
     )
-    table = _numbered(reader, path.name)
+    table = _with_line_numbers(reader, path.name)
     header = next(table, (1, []))[1]
     for number, cells in cells_by_column(header, table, path.name):
         yield SourceLine(file=path.name, line=number), cells
@@ -238,7 +238,7 @@ def cells_by_column(
             yield number, cells
 
 
-def _numbered(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
+def _with_line_numbers(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
     """A CSV reader's lines with the number of the line that each begins on. Raises InputError."""
     line = 1
     try:

@@ -111,7 +111,7 @@ def _of_json(text: str) -> tuple[str | None, str]:
         name = _by_fields(first, _LISTS)
         if name is None and isinstance(first, dict) and {"qid", "query", "vid"} <= first.keys():
             name = _of_row(first, text)
-        return name, f"a JSON list whose first item has {_listed(first)}"
+        return name, f"a JSON list whose first item has {_field_names(first)}"
     if not isinstance(document, dict):
         is_project = "cutSegments" in text and "mediaFileName" in text
         return ("losslesscut" if is_project else None), "text that begins as JSON and is none"
@@ -126,11 +126,11 @@ def _of_json(text: str) -> tuple[str | None, str]:
         segment = segments[0][0] if segments and isinstance(segments[0], list) else None
         return _by_fields(
             segment, _SEGMENTS
-        ), f"a JSON object with a database whose first segment has {_listed(segment)}"
+        ), f"a JSON object with a database whose first segment has {_field_names(segment)}"
     first = values[0] if values else None
     if name := _by_fields(first, _VIDEOS):
         return name, "a JSON object of videos"
-    return None, f"a JSON object with {_listed(document)}"
+    return None, f"a JSON object with {_field_names(document)}"
 
 
 def _of_row(row: dict[str, Any], text: str) -> str:
@@ -151,7 +151,7 @@ def _by_fields(value: object, forms: tuple[tuple[str, set[str]], ...]) -> str | 
     return next((form for form, needed in forms if needed <= value.keys()), None)
 
 
-def _listed(value: object) -> str:
+def _field_names(value: object) -> str:
     """An object's fields in words."""
     if not isinstance(value, Mapping):
         return "no fields"

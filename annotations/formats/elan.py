@@ -219,7 +219,7 @@ class _Clock:
         """Why an annotation has no times of its own, or None. ELAN lets slots without a time stand between others."""
         if node.get("ANNOTATION_ID", "") in self.parts:
             return "a part of a Symbolic_Subdivision has no times of its own"
-        aligned = self._aligned(node)
+        aligned = self._node_with_times(node)
         for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
             slot = aligned.get(name, "")
             if slot in self.times and self.times[slot] is None:
@@ -228,7 +228,7 @@ class _Clock:
 
     def window(self, node: ElementTree.Element, mending: fields.Mending | None) -> tuple[float, float]:
         """An annotation's [start_s, end_s) in the video. Raises FieldError."""
-        aligned = self._aligned(node)
+        aligned = self._node_with_times(node)
         edges_ms = []
         for name in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
             value = self.times.get(aligned.get(name, ""))
@@ -241,7 +241,7 @@ class _Clock:
             raise FieldError("TIME_SLOT", edges_ms, "an annotation must end after it starts")
         return window
 
-    def _aligned(self, node: ElementTree.Element) -> ElementTree.Element:
+    def _node_with_times(self, node: ElementTree.Element) -> ElementTree.Element:
         """The annotation that has the times: the node, or the one that it refers to."""
         ids: set[str] = set()
         while (parent_id := node.get("ANNOTATION_REF")) is not None:

@@ -166,7 +166,9 @@ class _Task:
         self.task, self.origin, self.options = task, origin, options
         self.data = fields.mapping(fields.required(task, "data"), "data")
         self.qid = fields.qid(task_id if self.data.get("qid") is None else self.data["qid"])
-        self.video_field = _video_field(self.data)
+        video_fields = _video_fields(self.data)
+        self.video_field = video_fields[0] if "video" not in self.data and len(video_fields) == 1 else "video"
+        """The field with the clip's address: `video`, else the only one that names a video file."""
         url = fields.text(self.data.get(self.video_field), "video")
         self.vid = fields.text(self.data.get("vid") or vid_of_url(url), "vid")
         self.duration = fields.optional(self.data, "duration", fields.duration_s)
@@ -367,12 +369,6 @@ def _annotator(annotation: dict[str, Any]) -> str:
     user = annotation.get("completed_by")
     user = user.get("id", user.get("email")) if isinstance(user, dict) else user
     return str(annotation.get("model_version") or ("unknown" if user is None else user))
-
-
-def _video_field(data: dict[str, Any]) -> str:
-    """The field with the clip's address: `video`, else the only one that names a video file."""
-    names = _video_fields(data)
-    return names[0] if "video" not in data and len(names) == 1 else "video"
 
 
 def _video_fields(data: dict[str, Any]) -> list[str]:

@@ -203,7 +203,7 @@ def check(row: Row, path: Path, options: ExportOptions) -> None:
     csv.check(row, path, options)
     for line in lines_of(row, options):
         for name, text in line.items():
-            if len(_coded(safe(text))) > MAX_CHARACTERS:
+            if len(_escape(safe(text))) > MAX_CHARACTERS:
                 raise FieldError(name, f"{text[:40]}…", f"an Excel cell holds {MAX_CHARACTERS} characters")
 
 
@@ -225,14 +225,14 @@ def write(rows: Sequence[Row], path: Path, options: ExportOptions) -> ExportFile
         raise FieldError("lines", line_count, f"a workbook takes {MAX_LINES}; write CSV")
     stream = io.BytesIO()
     workbook.save(stream)
-    return ExportFiles(files={path: _undated(stream)}, counts={"lines": line_count})
+    return ExportFiles(files={path: _without_date(stream)}, counts={"lines": line_count})
 
 
 def _cell(sheet: Any, name: str, line: Cells) -> Any:
     """A cell of a number or a text. It is never a formula."""
     text = line.get(name, "")
     is_id = name == "qid" and fields.qid_of_text(text)[1] and len(text) <= EXACT_DIGITS
-    cell = WriteOnlyCell(sheet, _coded(safe(text)))
+    cell = WriteOnlyCell(sheet, _escape(safe(text)))
     cell.data_type = "s"
     if text and (name in NUMBERS or is_id):
         cell.value = text  # as text with the type of a number: openpyxl would round it to 16 digits
@@ -240,11 +240,11 @@ def _cell(sheet: Any, name: str, line: Cells) -> Any:
     return cell
 
 
-def _coded(text: str) -> str:
+def _escape(text: str) -> str:
     return NOT_XML.sub(lambda sign: f"_x{ord(sign[0]):04X}_", text)
 
 
-def _undated(stream: io.BytesIO) -> bytes:
+def _without_date(stream: io.BytesIO) -> bytes:
     """The archive without the time at which it was made."""
     output = io.BytesIO()
     with zipfile.ZipFile(stream) as source, zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as target:

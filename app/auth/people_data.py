@@ -61,7 +61,7 @@ def erase_person(
     if "accounts" in rows and not any(account.role == Role.ADMINISTRATOR for account in active_accounts):
         raise InputError(f"{name} is the last administrator. Make somebody else one first.")
     files = [
-        path for path in _files_with_people(home) if _renamed(read_json(path), name, "") != read_json(path)
+        path for path in _files_with_people(home) if _rename(read_json(path), name, "") != read_json(path)
     ]
     pseudonym = "" if dry_run else f"{ERASED_PREFIX}{secrets.token_hex(4)}"
     if not dry_run:
@@ -69,7 +69,7 @@ def erase_person(
         store.erase_person(name, pseudonym, op_id=str(uuid4()), actor=actor)
         with exclusive_lock(home.adapters, wait=True):  # nobody promotes meanwhile
             for path in files:
-                write_json(path, _renamed(read_json(path), name, pseudonym))
+                write_json(path, _rename(read_json(path), name, pseudonym))
     return Erasure(
         pseudonym=pseudonym,
         rows=rows,
@@ -86,14 +86,14 @@ def _files_with_people(home: Home) -> Iterator[Path]:
             yield path
 
 
-def _renamed(value: Any, name: str, pseudonym: str) -> Any:
+def _rename(value: Any, name: str, pseudonym: str) -> Any:
     """JSON values with the pseudonym for the name wherever it stands for who did something."""
     if isinstance(value, list):
-        return [_renamed(item, name, pseudonym) for item in value]
+        return [_rename(item, name, pseudonym) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: pseudonym if key == "by" and item == name else _renamed(item, name, pseudonym)
+        key: pseudonym if key == "by" and item == name else _rename(item, name, pseudonym)
         for key, item in value.items()
     }
 

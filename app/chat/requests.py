@@ -119,14 +119,14 @@ def media_of(request: ChatRequest) -> Media:
                     f"A part of type {part.type[:40]!r} cannot be read. Use text, video_url or image_url parts."
                 )
         if urls["video"] or urls["image"]:
-            return _decoded(urls["video"], urls["image"])
+            return _media(urls["video"], urls["image"])
     raise BadBody(
         "No message holds a clip. Send a part of type video_url (or image_url parts, its frames) with a base64 data "
         "URL."
     )
 
 
-def _decoded(videos: Sequence[str], pictures: Sequence[str]) -> Media:
+def _media(videos: Sequence[str], pictures: Sequence[str]) -> Media:
     if (videos and pictures) or len(videos) > 1:
         raise BadBody("One clip at a time: send one video_url part, or image_url parts alone.")
     if videos:

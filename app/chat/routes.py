@@ -62,7 +62,7 @@ class BodySlots:
         self._shares: list[str] = []
 
     @contextmanager
-    def taken(self, share: str) -> Iterator[None]:
+    def place(self, share: str) -> Iterator[None]:
         """A place for one request of whoever has this share. Raises Busy."""
         if share in self._shares:
             raise Busy("Another request of yours is being read. Send one clip at a time.")
@@ -99,7 +99,7 @@ def chat_routes(grounding: GroundingService, uploads: Uploads) -> APIRouter:
 
     @router.post("/chat/completions")
     async def complete(user: Visitor, request: Request) -> Response:
-        with slots.taken(user.share):
+        with slots.place(user.share):
             chat, source = await _read_request(request, user, grounding, uploads)
         question = Question(source=source, query=question_of(chat), settings=Settings())
         completion_id, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())

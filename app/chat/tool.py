@@ -67,7 +67,7 @@ def tool_routes(grounding: GroundingService, uploads: Uploads, authenticator: Au
 
     @router.post("/mcp")
     async def answer(user: Visitor, request: Request) -> Response:
-        with slots.taken(user.share):
+        with slots.place(user.share):
             body = await read_body(request, MAX_BODY_BYTES, TOO_LONG)
             await asyncio.to_thread(
                 parse_json, body

@@ -144,7 +144,7 @@ class ProjectsTab:
         return {
             view.form["dataset"]: gr.update(choices=[("All", ALL), *((name, name) for name in datasets)]),
             view.form["people"]: gr.update(choices=self._names()),
-            **self._shown(chosen),
+            **self._project_changes(chosen),
         }
 
     @handler(Role.RESEARCHER, line="line")
@@ -166,13 +166,13 @@ class ProjectsTab:
         return {
             self.view.line: status_html(line),
             self.view.form["name"]: "",
-            **self._shown(project_id),
+            **self._project_changes(project_id),
         }
 
     @handler(Role.RESEARCHER, line="edit_line")
     def choose(self, chosen: int | None, user: User) -> Changes:
         """Another project was chosen; role researcher."""
-        return {**self._shown(chosen), self.view.edit_line: status_html()}
+        return {**self._project_changes(chosen), self.view.edit_line: status_html()}
 
     @handler(Role.RESEARCHER, line="edit_line")
     def change(self, values: dict[Any, Any], user: User) -> Changes:
@@ -190,7 +190,7 @@ class ProjectsTab:
         if chosen is None:
             raise InputError("Choose a project first.")
         self.store.change_project(chosen, change, op_id=str(uuid4()), actor=user.id)
-        return {**self._shown(chosen), view.edit_line: status_html("Saved.")}
+        return {**self._project_changes(chosen), view.edit_line: status_html("Saved.")}
 
     def _names(self) -> list[str]:
         return [
@@ -225,7 +225,7 @@ class ProjectsTab:
         }
         return ProjectPlan(**{**plan, **changes})
 
-    def _shown(self, chosen: Any) -> Changes:
+    def _project_changes(self, chosen: Any) -> Changes:
         """One project with its progress, the newest where none is chosen, and the list of all."""
         view = self.view
         projects = self.store.projects()

@@ -238,7 +238,7 @@ class GroundPage:
                     moments = step.moments[:MAX_SHOWN]
                     value = ranked_json(step, self.library.pictures(step, moments))
                     yield {
-                        **self._cleared(),
+                        **self._empty_page(),
                         view.timeline: empty_value("Choose a moment above: its clip is shown here."),
                         view.status: status_html(answer_line(step), complete=True),
                         view.ranked: gr.update(value=value, visible=step.is_understood),
@@ -295,7 +295,7 @@ class GroundPage:
                 ),
             }
         return {
-            **self._cleared(),
+            **self._empty_page(),
             **idle,
             view.clip: gr.update(visible=is_single),
             view.cards: gr.update(visible=is_single and bool(self.examples)),
@@ -405,11 +405,11 @@ class GroundPage:
                 view.status: status_html(line, complete=True),
                 view.result: results_html(outcomes, failures, stored),
                 **self._buttons("Ask another"),
-                **self._kept(user, stored),
+                **self._answer_list(user, stored),
             }
             if clip is not None and not clip.is_copy:
-                async with aclosing(self._copying(copies(clip), line, outcomes)) as copying:
-                    async for changes in copying:
+                async with aclosing(self._copy_changes(copies(clip), line, outcomes)) as copy_changes:
+                    async for changes in copy_changes:
                         yield changes
         except Cancelled:
             if answered_s is not None:
@@ -424,11 +424,11 @@ class GroundPage:
                     view.status: status_html(line, complete=True),
                     view.result: results_html([first], [], stored),
                     **self._buttons("Ask another"),
-                    **self._kept(user, stored),
+                    **self._answer_list(user, stored),
                 }
                 return
             line = status_html("Cancelled. The clip and the question are still there.")
-            cleared = self._cleared()
+            cleared = self._empty_page()
             if state.library:  # the list of moments stays
                 cleared |= {view.state: state, view.ranked: gr.skip()}
             yield {**cleared, view.status: line}
@@ -444,11 +444,12 @@ class GroundPage:
                 }
             yield changes
 
-    async def _copying(
+    async def _copy_changes(
         self, steps: AsyncGenerator[Progress | Copied, None], line: str, outcomes: list[Outcome]
     ) -> AsyncGenerator[Changes, None]:
-        """The answer stands; its clip is shown as it was uploaded until the normal copy is there. A copy that cannot be
-        made takes nothing away.
+        """The copy's progress behind the answer's `line`, then the timeline on the copy.
+
+        The answer and the uploaded clip stay on the page meanwhile, and where the copy fails; the line says why.
         """
         view = self.view
         try:
@@ -477,7 +478,7 @@ class GroundPage:
             self.view.cancel: gr.update(interactive=False),
         }
 
-    def _kept(self, user: User, stored: StoredAnswer | None) -> Changes:
+    def _answer_list(self, user: User, stored: StoredAnswer | None) -> Changes:
         """The earlier answers, with the open one marked, and what can be done with it."""
         view = self.view
         rows = [
@@ -496,12 +497,12 @@ class GroundPage:
         user = self.authenticator.require(request, Role.VISITOR)
         self.tabs.begin(user, request)  # nothing runs; what did says no more
         try:
-            return self._opened(user, str(event._data["id"]))
+            return self._earlier_answer(user, str(event._data["id"]))
         except Exception as error:
             return {self.view.status: status_html(user_message(error), error=True)}
 
-    def _opened(self, user: User, address: str) -> Changes:
-        """The page with an earlier answer, its clip in the form. Raises NoSuchFile."""
+    def _earlier_answer(self, user: User, address: str) -> Changes:
+        """The page with the earlier answer at `address` (CLIP/ID), its clip in the form. Raises NoSuchFile."""
         view = self.view
         stored, clip = self.answers.get(user, *(address.split("/") if address.count("/") == 1 else ("", "")))
         strip = self.service.media.drawn_strip(clip)
@@ -514,14 +515,14 @@ class GroundPage:
             source = str(self.service.uploads.link(user, clip.path, name).path)
             changes[view.clip], state = source, replace(state, source=source)
         return {
-            **self._cleared(),
+            **self._empty_page(),
             **changes,
             view.timeline: value,
             view.state: state,
             view.status: status_html(stored.line, complete=True),
             view.result: links_html(stored),
             **self._buttons("Ask another"),
-            **self._kept(user, stored),
+            **self._answer_list(user, stored),
         }
 
     def make_link(self, state: TabState, request: gr.Request) -> Changes:
@@ -539,11 +540,12 @@ class GroundPage:
             stored = self.answers.share(user, *(state.answer or ("", "")), is_shared=is_shared)
         except Exception as error:
             return {view.status: status_html(user_message(error), error=True)}
-        changes = self._kept(user, stored)
+        changes = self._answer_list(user, stored)
         del changes[view.earlier]
         return {**changes, view.result: links_html(stored)}
 
-    def _cleared(self) -> Changes:
+    def _empty_page(self) -> Changes:
+        """No answer, no run; the clip and the question stay."""
         view = self.view
         return {
             view.timeline: empty_value(about_text(self.service.engines.knowledge())),
@@ -570,7 +572,7 @@ class GroundPage:
         self.tabs.begin(user, request)  # nothing runs; what did says no more
         if state.context_id:
             self.service.contexts.drop(user.id, state.context_id)
-        return {**self._cleared(), **self._kept(user, None)}
+        return {**self._empty_page(), **self._answer_list(user, None)}
 
     async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
         """Put an example's clip and first question into the form; role visitor."""
@@ -582,8 +584,9 @@ class GroundPage:
         }
 
     async def model_status(self, state: TabState, scope: str | None, request: gr.Request) -> Changes:
-        """How the model is and what it knows, and how the folder in question is; asked again until they are settled.
-        Role visitor.
+        """The model's state and words, and the index of the folder `scope`; role visitor.
+
+        The page asks every tick while the model is loading or the folder is indexed.
         """
         self.authenticator.require(request, Role.VISITOR)
         status, library_status = self.service.engines.status, self._library_status(scope)
@@ -607,18 +610,19 @@ class GroundPage:
         }
 
     async def arrive(self, state: TabState, opening: str, request: gr.Request) -> Changes:
-        """A fresh page: nothing of anybody else's is baked into it, and the answer that its address names is opened
-        for its owner. Role visitor.
+        """The page as one user loads it, with their own earlier answers; role visitor.
+
+        `opening` is the address's `?answer=CLIP/ID`: that answer is opened if it is theirs.
         """
         user = self.authenticator.require(request, Role.VISITOR)
         changes = {
-            **self._cleared(),
+            **self._empty_page(),
             **await self.model_status(state, None, request),
-            **self._kept(user, None),
+            **self._answer_list(user, None),
         }
         if opening:
             with suppress(NoSuchFile):  # gone, or somebody else's: the page is as fresh as any
-                changes |= self._opened(user, opening)
+                changes |= self._earlier_answer(user, opening)
         return changes
 
     async def leave(self, request: gr.Request) -> None:

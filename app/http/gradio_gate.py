@@ -121,7 +121,7 @@ class GradioGate:
             await self.app(scope, receive, send)
             return
         try:
-            receive, send = await self._checked(scope, receive, send)
+            receive, send = await self._check(scope, receive, send)
         except (BadBody, NoSuchFile, NotSignedIn) as error:
             await error_response(error)(scope, receive, send)
             return
@@ -134,7 +134,7 @@ class GradioGate:
             return
         await self.app(scope, receive, send)
 
-    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    async def _check(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """What Gradio may read from and write to. Raises NoSuchFile, NotSignedIn, BadBody."""
         request, path = Request(scope, receive), route_path(scope)
         path_params = self._path_params(scope["method"], path)

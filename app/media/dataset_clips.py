@@ -154,9 +154,9 @@ class DatasetClips:
         `registered` is what the store says of the clip, where that was read a moment ago.
         """
         is_there = registered is not None and Path(registered.path).is_file()
-        video = registered if is_there else self._registered(vid)
+        video = registered if is_there else self._registered_video(vid)
         if video is None and self.scan_folder():
-            video = self._registered(vid)
+            video = self._registered_video(vid)
         if video is None:
             return ClipStatus(missing=missing_text(vid, self.folder.name))
         with self._lock:
@@ -285,7 +285,7 @@ class DatasetClips:
             if vids[1:]:
                 self._ahead[owner] = vids[1:]  # behind the others
         try:
-            video = self._registered(vids[0])
+            video = self._registered_video(vids[0])
             with self._lock:
                 is_known = video is None or video.sha256 in self._ready or video.sha256 in self._jobs
             if video is not None and not is_known:
@@ -310,7 +310,7 @@ class DatasetClips:
         """Prepare these clips one after the other, each behind what people wait for."""
 
         def prepare(vid: str, job: Job) -> None:
-            video = self._registered(vid)
+            video = self._registered_video(vid)
             if video is not None:
                 ready = self._prepare(video, job)
                 with self._lock:
@@ -322,7 +322,7 @@ class DatasetClips:
 
     def look_again(self, vid: str) -> None:
         """Look through the folder for a row's file now, however short ago that was."""
-        if self._registered(vid) is None:
+        if self._registered_video(vid) is None:
             self.scan_folder(at_once=True)
 
     def _prepare(self, video: Video, job: Job, *, awaited: bool = False) -> ReadyClip:
@@ -363,7 +363,7 @@ class DatasetClips:
             logger.warning("no shot changes for %s: %s", clip.title, error)
             return ()
 
-    def _registered(self, vid: str) -> Video | None:
+    def _registered_video(self, vid: str) -> Video | None:
         video = self.store.video(vid)
         return video if video is not None and Path(video.path).is_file() else None
 

@@ -256,7 +256,7 @@ class TrainPage:
         if not name:
             raise InputError("Choose an adapter first.")
         try:
-            return self._served(self.service.promote(user, name), state)
+            return self._served_changes(self.service.promote(user, name), state)
         except AgainstGate as error:
             view = self.view
             return {
@@ -271,7 +271,7 @@ class TrainPage:
         """Serve the adapter that was asked about; role administrator."""
         if not name:
             raise InputError("Choose an adapter first.")
-        return self._served(self.service.promote(user, name, against_gate=True), state)
+        return self._served_changes(self.service.promote(user, name, against_gate=True), state)
 
     @handler(Role.ADMINISTRATOR, line="served_line")
     def leave(self, user: User) -> Changes:
@@ -282,9 +282,9 @@ class TrainPage:
     def rollback(self, state: PageState, user: User) -> Changes:
         """Serve what was served before what this page shows; role administrator."""
         promoted = tuple(name for name, is_promoted in state.adapters if is_promoted)
-        return self._served(self.service.rollback(user, promoted or None), state)
+        return self._served_changes(self.service.rollback(user, promoted or None), state)
 
-    def _served(self, line: str, state: PageState) -> Changes:
+    def _served_changes(self, line: str, state: PageState) -> Changes:
         changes, now = self._adapters()
         view = self.view
         return {

@@ -69,7 +69,11 @@ def chat_messages(pieces: Iterable[str | Picture]) -> list[dict[str, Any]]:
         elif isinstance(piece, Token) and piece == IM_START:
             parts, role = [], ""
         elif isinstance(piece, Token) and piece == IM_END:
-            messages.append({"role": role, "content": _content(role, parts or [])})
+            parts = parts or []
+            is_text = all(part["type"] == "text" for part in parts)
+            # A text alone as a text, which every template takes; else the list of parts.
+            content = "".join(part["text"] for part in parts) if is_text else parts
+            messages.append({"role": role, "content": content})
             parts = None
         elif parts is not None:
             text = str(piece)
@@ -80,10 +84,3 @@ def chat_messages(pieces: Iterable[str | Picture]) -> list[dict[str, Any]]:
             elif text:
                 parts.append({"type": "text", "text": text})
     return messages
-
-
-def _content(role: str, parts: list[dict[str, Any]]) -> Any:
-    """A text alone as a text, which every template takes; else the list of parts."""
-    if all(part["type"] == "text" for part in parts):
-        return "".join(part["text"] for part in parts)
-    return parts

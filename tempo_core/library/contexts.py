@@ -113,7 +113,7 @@ class ContextFiles:
         with contextlib.suppress(OSError):
             os.utime(path)  # the time of its last use; another process may have removed it meanwhile
         try:
-            return _unpacked(json.loads(metadata["context"]), tensors, engine)
+            return _unpack(json.loads(metadata["context"]), tensors, engine)
         except (KeyError, ValueError, TypeError) as error:  # whole, but written by other code
             self._discard(path, f"{type(error).__name__}: {error}")
             return None
@@ -125,7 +125,7 @@ class ContextFiles:
         """
         if not is_storable(context):
             return False
-        header, tensors = _packed(context)
+        header, tensors = _pack(context)
         metadata = {"key": key, "context": json.dumps(header)}
         metadata["digest"] = _digest(metadata, tensors)
         data = save(tensors, metadata)
@@ -201,7 +201,7 @@ def is_storable(context: VideoContext) -> bool:
     return not isinstance(context, ChunkedContext) and context.prompt is not None
 
 
-def _packed(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _pack(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """A context as plain JSON values and tensors."""
     assert context.prompt is not None
     layers = context.cache.layers
@@ -248,8 +248,8 @@ def _packed(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tens
     return header, tensors
 
 
-def _unpacked(header: dict[str, Any], tensors: Mapping[str, torch.Tensor], engine: Engine) -> VideoContext:
-    """The context that `_packed` took apart, on the engine's device."""
+def _unpack(header: dict[str, Any], tensors: Mapping[str, torch.Tensor], engine: Engine) -> VideoContext:
+    """The context that `_pack` took apart, on the engine's device."""
     model = engine.loaded.model
     prompt: PromptTokens | None = None
     if "visual_tokens" in tensors:

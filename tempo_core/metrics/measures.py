@@ -41,7 +41,7 @@ CALIBRATION_BINS = 10
 def matched_counts(near: Bools) -> Ints:
     """[N] the most pairs that can be made, each window used once, where `near` [N, P, G] allows a pair."""
     counts = near.sum(axis=(1, 2), dtype=np.int64)
-    for row in np.flatnonzero(_contested(near)):
+    for row in np.flatnonzero(_has_choice(near)):
         predicted_idx, truth_idx = assign(near[row].astype(np.float64))
         counts[row] = int(near[row][predicted_idx, truth_idx].sum())
     return counts
@@ -50,7 +50,7 @@ def matched_counts(near: Bools) -> Ints:
 def matched_moments(iou: Floats) -> tuple[Ints, Ints, Ints]:
     """Query, predicted and true index of every pair in the matching of greatest total IoU; only pairs that overlap."""
     overlap = iou > 0
-    contested = _contested(overlap)
+    contested = _has_choice(overlap)
     parts = [np.argwhere(overlap & ~contested[:, None, None])]
     for row in np.flatnonzero(contested):
         predicted_idx, truth_idx = assign(np.maximum(iou[row], 0.0))
@@ -62,7 +62,7 @@ def matched_moments(iou: Floats) -> tuple[Ints, Ints, Ints]:
     return pairs[:, 0], pairs[:, 1], pairs[:, 2]
 
 
-def _contested(near: Bools) -> Bools:
+def _has_choice(near: Bools) -> Bools:
     """[N] whether some window could be paired with more than one: only then is there anything to choose."""
     return any_along(near.sum(axis=1) > 1, 1) | any_along(near.sum(axis=2) > 1, 1)
 

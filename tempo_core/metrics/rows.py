@@ -238,14 +238,13 @@ class PredictionRow:
     """P(some moment matches), in 0..1."""
     refused: bool | None = None
     """Whether the model said that nothing matches; None when the row does not say."""
-
     understood: bool = True
     """Whether the model knew what was asked; if not, it said nothing about the clip."""
 
     @property
     def has_refused(self) -> bool:
-        """What the row says of itself, or else: a row without a single window is a refusal. A question that was not
-        understood is none."""
+        """`refused` where the row states it; else whether it has no window at all. False where the question was not
+        understood."""
         if not self.understood:
             return False
         return (not self.windows and not self.moments) if self.refused is None else self.refused
@@ -397,7 +396,8 @@ def _read_rows(
     numbers_repeats: Callable[[Sequence[Row]], bool],
     list_field: str | None = None,
 ) -> tuple[Row, ...]:
-    """Every row, or a SubmissionError with every problem. `read_row` gives None for a row to leave out."""
+    """Every row of a file. `read_row` returns None for a row to leave out; `numbers_repeats` says whether rows may
+    share a qid. Raises SubmissionError with every problem, InputError for a file without rows."""
     rows: list[Row] = []
     problems: list[Problem] = []
     repeats: list[Problem] = []

@@ -66,16 +66,16 @@ def postgresql_socket() -> Iterator[str]:
 @pytest.fixture
 def new_postgresql(postgresql_socket: str, op: Operations) -> Iterator[Callable[[], str]]:
     """Makes URLs of fresh, migrated databases."""
-    made: list[str] = []
+    names: list[str] = []
 
     def make() -> str:
-        name = f"test_{len(made)}"
+        name = f"test_{len(names)}"
         execute(postgresql_socket, f"CREATE DATABASE {name} TEMPLATE template_cqvh")
-        made.append(name)
+        names.append(name)
         return postgresql_url(postgresql_socket, name)
 
     yield make
-    for name in made:
+    for name in names:
         execute(postgresql_socket, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -53,7 +53,7 @@ class Server:
         self.is_running = False
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
+        process = subprocess.run(
             [str(self._programs / program), *arguments],
             user=self._user,
             cwd=self.folder,
@@ -61,7 +61,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert done.returncode == 0, done.stdout
+        assert process.returncode == 0, process.stdout
 
 
 @contextmanager

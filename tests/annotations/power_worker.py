@@ -62,9 +62,9 @@ def migrate(root: str) -> None:
     path = Path(root) / "old.sqlite3"
     with tempfile.TemporaryDirectory() as elsewhere:
         content = old_stores.filled_store(Path(elsewhere) / "today.sqlite3", ROWS)
-        made = Path(elsewhere) / "old.sqlite3"
-        old_stores.make_old(f"sqlite:///{made}", old_stores.REVISIONS[0], content)
-        write_whole(path, made.read_bytes())
+        old_store = Path(elsewhere) / "old.sqlite3"
+        old_stores.make_old(f"sqlite:///{old_store}", old_stores.REVISIONS[0], content)
+        write_whole(path, old_store.read_bytes())
     acknowledge(root, "old")
     Store(path).close()
     acknowledge(root, "new")

@@ -19,11 +19,11 @@ def decide(
 
 def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) -> None:
     moment = ProposedMoment(start_ms=60_000, end_ms=70_000, confidence=0.8)
-    said = filled.propose(1, Prediction(model_id="tiny", moments=(moment,)), op_id=op())
+    proposal = filled.propose(1, Prediction(model_id="tiny", moments=(moment,)), op_id=op())
     none = filled.propose(2, Prediction(model_id="tiny"), op_id=op())
-    seen = {"proposal_id": said.id, "arm": "model-first"}
-    filled.submit(1, edit((60_000, 70_000), **seen), annotator="ada", parent_id=None, op_id=op())
-    filled.submit(1, edit((80_000, 90_000), **seen), annotator="bob", parent_id=None, op_id=op())
+    screen = {"proposal_id": proposal.id, "arm": "model-first"}
+    filled.submit(1, edit((60_000, 70_000), **screen), annotator="ada", parent_id=None, op_id=op())
+    filled.submit(1, edit((80_000, 90_000), **screen), annotator="bob", parent_id=None, op_id=op())
     filled.submit(1, edit((82_000, 90_000), arm="blind"), annotator="cyd", parent_id=None, op_id=op())
     filled.submit(
         2, edit(proposal_id=none.id, arm="model-first"), annotator="ada", parent_id=None, op_id=op()
@@ -32,24 +32,32 @@ def test_right_and_wrong_starts_that_were_kept(filled: Store, op: Operations) ->
     decide(filled, 1, (80_000, 90_000), op=op)
     decide(filled, 2, op=op)
 
-    found = anchored_answers(filled.answered_records())
-    assert [(each.query_id, each.annotator, each.right_start, each.unchanged) for each in found] == [
+    answers = anchored_answers(filled.answered_records())
+    assert [
+        (answer.query_id, answer.annotator, answer.right_start, answer.unchanged) for answer in answers
+    ] == [
         (1, "ada", False, True),
         (1, "bob", False, False),
         (1, "cyd", None, False),
         (2, "ada", True, True),
     ]
-    blind, shown = by_arm(found)
+    blind, with_proposal = by_arm(answers)
     assert (blind.name, blind.answers, blind.right, blind.wrong) == ("blind", 1, 0, 0)
     assert blind.mean_tiou == pytest.approx(0.8)
-    assert (shown.name, shown.right, shown.right_unchanged, shown.wrong, shown.wrong_unchanged) == (
+    assert (
+        with_proposal.name,
+        with_proposal.right,
+        with_proposal.right_unchanged,
+        with_proposal.wrong,
+        with_proposal.wrong_unchanged,
+    ) == (
         "model-first",
         1,
         1,
         2,
         1,
     )
-    ada, bob, _ = by_annotator(found)
+    ada, bob, _ = by_annotator(answers)
     assert (ada.name, ada.mean_tiou, ada.wrong_unchanged) == ("ada", 0.5, 1)
     assert (bob.mean_tiou, bob.wrong, bob.wrong_unchanged) == (1.0, 1, 0)
     assert ada.wrong == 1
@@ -65,9 +73,9 @@ def test_a_lane_began_with_the_proposal_of_its_first_version(filled: Store, op: 
         for name, at_ms in (("tiny", 60_000), ("large", 80_000))
     )
     draft = edit((60_000, 70_000), proposal_id=first.id, arm="model-first", submitted=False)
-    begun = filled.submit(1, draft, annotator="ada", parent_id=None, op_id=op())
+    draft_version = filled.submit(1, draft, annotator="ada", parent_id=None, op_id=op())
     answer = edit((60_000, 70_000), proposal_id=later.id, arm="model-first", opening="version")
-    filled.submit(1, answer, annotator="ada", parent_id=begun.id, op_id=op())
+    filled.submit(1, answer, annotator="ada", parent_id=draft_version.id, op_id=op())
     decide(filled, 1, (80_000, 90_000), op=op)
     (anchored,) = anchored_answers(filled.answered_records())
     assert (anchored.right_start, anchored.unchanged) == (False, True)

@@ -43,8 +43,8 @@ def test_each_annotators_blocks_hold_the_shares_in_another_order() -> None:
 @pytest.mark.parametrize(("blind_share", "blind"), [(0, 0), (0.1, 2), (0.5, 10), (1, 20)])
 def test_the_blind_share_is_kept(blind_share: float, blind: int) -> None:
     (arms,) = drawn_by(1, BLOCK, blind_share=blind_share)
-    others = (BLOCK - blind) // 2
-    assert [arms.count(arm) for arm in ARMS] == [blind, others, others]
+    other_count = (BLOCK - blind) // 2
+    assert [arms.count(arm) for arm in ARMS] == [blind, other_count, other_count]
 
 
 def test_a_share_that_changes_within_a_block_counts_from_then_on() -> None:
@@ -94,6 +94,6 @@ def test_a_lent_row_comes_with_its_arm(filled: Store, op: Operations) -> None:
 def test_a_row_that_was_begun_before_arms_were_stored_stays_in_its_arm(store: Store, op: Operations) -> None:
     store.import_rows(ROWS, dataset="qvh", op_id=op())
     for number, arm in enumerate(ARMS):
-        begun: Edit = edit((1, 2), arm=arm, submitted=False)
-        store.submit(1, begun, annotator=f"a{number}", parent_id=None, op_id=op())
+        unfinished: Edit = edit((1, 2), arm=arm, submitted=False)
+        store.submit(1, unfinished, annotator=f"a{number}", parent_id=None, op_id=op())
     assert [store.arm(1, f"a{number}") for number in range(3)] == list(ARMS)

@@ -11,15 +11,15 @@ from tempo_core.errors import InputError
 from tests.annotations.conftest import Operations, edit
 
 
-def ids(store: Store, **wanted: object) -> list[int]:
-    return [row.query_id for row in store.browse(BrowseFilter(**wanted)).rows]  # type: ignore[arg-type]
+def ids(store: Store, **filters: object) -> list[int]:
+    return [row.query_id for row in store.browse(BrowseFilter(**filters)).rows]  # type: ignore[arg-type]
 
 
 def test_filters_narrow_and_say_how_many(filled: Store, op: Operations) -> None:
     filled.submit(1, edit((10_000, 20_000)), annotator="ada", parent_id=None, op_id=op())
     filled.submit(1, edit((30_000, 35_000), flagged=True), annotator="bob", parent_id=None, op_id=op())
-    given = filled.submit(2, edit(), annotator="ada", parent_id=None, op_id=op())
-    filled.adjudicate(2, correction_id=given.id, adjudicator="eve", parent_id=None, op_id=op())
+    correction = filled.submit(2, edit(), annotator="ada", parent_id=None, op_id=op())
+    filled.adjudicate(2, correction_id=correction.id, adjudicator="eve", parent_id=None, op_id=op())
 
     whole = filled.browse()
     assert whole.total == 3
@@ -75,8 +75,8 @@ def test_pages_of_many_rows_come_at_once(store: Store, op: Operations) -> None:
     store.import_rows(rows, dataset="many", op_id=op())
     began_s = time.perf_counter()
     last = store.browse(limit=50, offset=19_950)
-    found = store.browse(BrowseFilter(text="thing 1999", order="suspicion"), limit=50)
+    page = store.browse(BrowseFilter(text="thing 1999", order="suspicion"), limit=50)
     assert last.total == 20_000
     assert last.rows[-1].qid == "19999"
-    assert found.total == 11
+    assert page.total == 11
     assert time.perf_counter() - began_s < 3

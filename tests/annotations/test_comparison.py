@@ -16,21 +16,21 @@ from tests.annotations.conftest import Operations, edit
 
 
 def test_untouched_rows_score_full_marks(filled: Store, tmp_path: Path) -> None:
-    found = compare_with_original(take_snapshot(filled, tmp_path, actor="ada"), dataset="qvh")
-    assert (found.rows, found.changed, found.unscored) == (3, 0, 1)
-    assert found.official is not None
-    assert found.official.scores["brief"]["MR-full-R1@0.7"] == 100
-    assert found.strict.scores["brief"]["MR-full-R1@0.7"] == 100
+    comparison = compare_with_original(take_snapshot(filled, tmp_path, actor="ada"), dataset="qvh")
+    assert (comparison.rows, comparison.changed, comparison.unscored) == (3, 0, 1)
+    assert comparison.official is not None
+    assert comparison.official.scores["brief"]["MR-full-R1@0.7"] == 100
+    assert comparison.strict.scores["brief"]["MR-full-R1@0.7"] == 100
 
 
 def test_a_correction_costs_the_old_rows_points(filled: Store, op: Operations, tmp_path: Path) -> None:
     filled.submit(1, edit((60_000, 70_000)), annotator="ada", parent_id=None, op_id=op())
     filled.submit(3, edit(), annotator="ada", parent_id=None, op_id=op())
     snapshot = take_snapshot(filled, tmp_path, actor="ada")
-    found = compare_with_original(snapshot, dataset="qvh")
-    assert (found.rows, found.changed, found.unscored) == (3, 2, 2)
-    assert found.official is not None
-    assert found.official.scores["brief"]["MR-full-R1@0.5"] == 0
+    comparison = compare_with_original(snapshot, dataset="qvh")
+    assert (comparison.rows, comparison.changed, comparison.unscored) == (3, 2, 2)
+    assert comparison.official is not None
+    assert comparison.official.scores["brief"]["MR-full-R1@0.5"] == 0
     few = compare_with_original(snapshot, dataset="qvh", reviewed_only=True)
     assert few.rows == 2
     for wrong in ({"dataset": "qvh", "split": "test"}, {"dataset": "qvh", "rule": "majority"}):
@@ -46,17 +46,17 @@ def test_real_rows_with_filled_holes_lose_what_they_are_known_to_lose(
     few = tmp_path / "highlight_val_release.jsonl"
     few.write_text("\n".join(file.read_text().split("\n")[:60]))
     with Store(tmp_path / "s.sqlite3") as store:
-        done = import_file(store, few, op_id="a", actor="ada")
-        assert (done.format, done.dataset, done.report.added, done.problems) == (
+        outcome = import_file(store, few, op_id="a", actor="ada")
+        assert (outcome.format, outcome.dataset, outcome.report.added, outcome.problems) == (
             "qvhighlights",
             "qvhighlights",
             60,
             (),
         )
         snapshot = take_snapshot(store, tmp_path / "snapshots", actor="ada")
-    found = compare_with_original(snapshot, dataset="qvhighlights")
-    assert found.official is not None
-    assert found.official.scores["brief"]["MR-full-mAP"] == 100
+    comparison = compare_with_original(snapshot, dataset="qvhighlights")
+    assert comparison.official is not None
+    assert comparison.official.scores["brief"]["MR-full-mAP"] == 100
     export_to(snapshot, tmp_path / "out", format="qvhighlights")
     written = (tmp_path / "out" / "highlight_val_corrected.jsonl").read_bytes()
     assert written == few.read_bytes()
@@ -71,9 +71,9 @@ def test_an_import_names_every_row_that_stayed_out(store: Store, tmp_path: Path)
         import_file(store, file, op_id="x", actor="ada")
     assert [(problem.line, problem.file) for problem in refused.value.problems] == [(2, "rows.jsonl")]
     assert store.datasets() == {}
-    done = import_file(store, file, op_id="x", actor="ada", options=ReadOptions(keep_going=True))
-    assert done.report.added == 1
-    assert [problem.line for problem in done.problems] == [2]
+    outcome = import_file(store, file, op_id="x", actor="ada", options=ReadOptions(keep_going=True))
+    assert outcome.report.added == 1
+    assert [problem.line for problem in outcome.problems] == [2]
 
 
 def test_an_export_needs_to_know_its_dataset(filled: Store, op: Operations, tmp_path: Path) -> None:

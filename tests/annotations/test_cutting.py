@@ -51,13 +51,15 @@ def test_a_cut_shows_the_source_from_its_start_to_the_frame(wanting: Store, tmp_
     # Key pictures lie every two seconds and B-frames between them, as in files from the web.
     write_clip(sources / "A title [ab_c].mp4", constant(120), gop=50, audio_s=4.8)
     write_clip(sources / "zz.mp4", constant(60))
-    told: list[str | None] = []
-    report = cut(cut_plan(wanting), sources, out, on_clip=lambda number, clip, failure: told.append(failure))
+    failures: list[str | None] = []
+    report = cut(
+        cut_plan(wanting), sources, out, on_clip=lambda number, clip, failure: failures.append(failure)
+    )
     assert report.vids == ("ab_c_0.0_1.0", "ab_c_2.0_4.0", "zz_1.0_3.0")
     assert report.without_source == ("gone_0.0_2.0",)
     assert list(report.failed) == ["zz_0.0_9.0"]
     assert "ends at 2.40 s" in report.failed["zz_0.0_9.0"]
-    assert told == [None, None, report.failed["zz_0.0_9.0"], None]
+    assert failures == [None, None, report.failed["zz_0.0_9.0"], None]
     assert probe(out / "zz_1.0_3.0.mp4").end_s == pytest.approx(1.4), "annotated ends are whole seconds"
     clip = out / "ab_c_2.0_4.0.mp4"
     info = probe(clip)

@@ -111,18 +111,18 @@ def test_a_write_waits_for_another_program(sqlite_template: Path, tmp_path: Path
     file = tmp_path / "x.sqlite3"
     file.write_bytes(sqlite_template.read_bytes())
     first, second = Database(file), Database(file)
-    begun, waiting = threading.Event(), threading.Event()
+    writing, waiting = threading.Event(), threading.Event()
 
     def hold() -> None:
         for transaction in first.transactions():
             with transaction as connection:
                 connection.execute(text("SELECT 1"))
-                begun.set()
+                writing.set()
                 waiting.wait()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    begun.wait()
+    writing.wait()
     threading.Timer(0.3, waiting.set).start()
     runs = 0
     for transaction in second.transactions():
@@ -218,10 +218,10 @@ def test_verify_finds_what_somebody_changed_behind_the_triggers(filled: Store, o
         connection.execute(text("UPDATE correction_moments SET end_ms = 99"))
         connection.execute(text("UPDATE queries SET raw = 'x' WHERE id = 2"))
         connection.execute(text("DELETE FROM queue WHERE query_id = 3"))
-    found = " ".join(checks.problems(filled))
+    problems = " ".join(checks.problems(filled))
     for table in tables:
-        assert f"so {table} can be changed" in found
-    assert "Query 2 is not what was imported" in found
-    assert "Correction 1 is not what ada sent" in found
-    assert "Query 3 is not in the queue" in found
+        assert f"so {table} can be changed" in problems
+    assert "Query 2 is not what was imported" in problems
+    assert "Correction 1 is not what ada sent" in problems
+    assert "Query 3 is not in the queue" in problems
     assert len(ROWS) == 3

@@ -16,14 +16,14 @@ def test_saving_on_a_full_file_system_loses_nothing_and_goes_on(tmp_path: Path) 
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "-rm", "true"], capture_output=True).returncode:
         pytest.skip("needs a file system of one's own (unshare -rm), which this machine does not give")
-    done = subprocess.run(
+    process = subprocess.run(
         [unshare, "-rm", "sh", "-c", MOUNT, "sh", str(tmp_path), sys.executable],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
     assert [outcome.partition(": ")[0] for outcome in result["when_full"]] == ["DiskFull", "DiskFull"]
     assert len(result["saved"]) > 5
     assert result["stored"] == result["saved"], "those that were refused are there too, once each"

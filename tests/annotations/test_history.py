@@ -12,8 +12,8 @@ def test_the_whole_life_of_a_query(filled: Store, op: Operations) -> None:
     ada = filled.submit(
         1, edit((10_000, 40_500), proposal_id=proposal.id), annotator="ada", parent_id=None, op_id=op()
     )
-    gone = filled.submit(1, edit(edited_text="Dogs run"), annotator="ada", parent_id=ada.id, op_id=op())
-    filled.revert(1, to_id=ada.id, annotator="ada", parent_id=gone.id, op_id=op())
+    corrected = filled.submit(1, edit(edited_text="Dogs run"), annotator="ada", parent_id=ada.id, op_id=op())
+    filled.revert(1, to_id=ada.id, annotator="ada", parent_id=corrected.id, op_id=op())
     filled.adjudicate(1, correction_id=ada.id, adjudicator="dee", parent_id=None, op_id=op())
     entries = history(filled, 1)
     assert [(entry.kind, entry.author, entry.model, entry.restores_id) for entry in entries] == [
@@ -58,7 +58,7 @@ def test_events_stand_as_they_were_written_whatever_the_clock_said(
     filled.submit(1, edit((1, 4)), annotator="ada", parent_id=ada.id, op_id=op())
     set_clock(-30)
     filled.adjudicate(1, correction_id=ada.id, adjudicator="eve", parent_id=first.id, op_id=op())
-    assert [each.author for each in history(filled, 1)] == ["qvh", "ada", "bo", "dee", "ada", "eve"]
+    assert [entry.author for entry in history(filled, 1)] == ["qvh", "ada", "bo", "dee", "ada", "eve"]
 
 
 def test_equal_versions_differ_in_nothing() -> None:

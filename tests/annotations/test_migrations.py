@@ -72,9 +72,9 @@ class Databases:
 def databases(request: pytest.FixtureRequest, tmp_path: Path, content: Content) -> Iterator[Databases]:
     is_sqlite = request.param == "sqlite"
     socket = None if is_sqlite else request.getfixturevalue("postgresql_socket")
-    made = Databases(tmp_path, socket, content)
-    yield made
-    for name in made.names if socket else ():
+    databases = Databases(tmp_path, socket, content)
+    yield databases
+    for name in databases.names if socket else ():
         execute(socket, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -50,13 +50,13 @@ def work(store: Store, op: Operations, who: str, keep: bool) -> list[Plant]:
         if lent is None:
             break
         plant = store.plant(lent.query_id, who)
-        given = edit((50_000, 60_000))
+        content = edit((50_000, 60_000))
         if plant is not None:
             plants.append(plant)
             assert lent.arm == "model-first"
-            shown = tuple(EditedMoment(start_ms=a, end_ms=b) for a, b in plant.moments)
-            given = dataclasses.replace(given, arm=PLANTED, **({"moments": shown} if keep else {}))
-        store.submit(lent.query_id, given, annotator=who, parent_id=None, op_id=op())
+            proposal = tuple(EditedMoment(start_ms=a, end_ms=b) for a, b in plant.moments)
+            content = dataclasses.replace(content, arm=PLANTED, **({"moments": proposal} if keep else {}))
+        store.submit(lent.query_id, content, annotator=who, parent_id=None, op_id=op())
     return plants
 
 
@@ -64,26 +64,30 @@ def test_decided_rows_are_lent_again_with_something_wrong(decided: Store, op: Op
     plan = ProjectPlan(name="p", people=("ada", "bo"), answers_per_row=2, planted_share=0.3)
     decided.add_project(plan, op_id=op(), actor="lead")
     before = take_snapshot_hash(decided, op)
-    kept, found = work(decided, op, "ada", keep=True), work(decided, op, "bo", keep=False)
-    assert kept or found, "at three of ten in 52 lendings one comes up"
-    for plant in (*kept, *found):
+    unchanged, corrected = work(decided, op, "ada", keep=True), work(decided, op, "bo", keep=False)
+    assert unchanged or corrected, "at three of ten in 52 lendings one comes up"
+    for plant in (*unchanged, *corrected):
         assert plant.query_id <= 4, "decided rows only"
         assert plant.model_id == "m@1"
-        shown = [Moment.from_ms(a, b) for a, b in plant.moments]
-        assert matched_tiou(shown, [Moment(50, 60)]) <= WRONG_TIOU
+        proposal = [Moment.from_ms(a, b) for a, b in plant.moments]
+        assert matched_tiou(proposal, [Moment(50, 60)]) <= WRONG_TIOU
         assert [version.annotator for version in decided.versions(plant.query_id)] == ["cy"]
         answer = decided.resolved(plant.query_id)
         assert answer.moments == [Moment(50, 60)]
     figures = {line.annotator: line for line in decided.planted_answers()}
-    if kept:
+    if unchanged:
         assert (figures["ada"].answers, figures["ada"].kept, figures["ada"].right) == (
-            len(kept),
-            len(kept),
+            len(unchanged),
+            len(unchanged),
             0,
         )
-    if found:
-        assert (figures["bo"].answers, figures["bo"].kept, figures["bo"].right) == (len(found), 0, len(found))
-    planted_ids = {plant.query_id for plant in (*kept, *found)}
+    if corrected:
+        assert (figures["bo"].answers, figures["bo"].kept, figures["bo"].right) == (
+            len(corrected),
+            0,
+            len(corrected),
+        )
+    planted_ids = {plant.query_id for plant in (*unchanged, *corrected)}
     with decided.database.read() as connection:
         effects = read_effects(connection)
     assert sum(effect.query_id in planted_ids for effect in effects) == len(planted_ids), "cy's answers alone"

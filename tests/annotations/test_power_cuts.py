@@ -102,11 +102,11 @@ def failures(
     recording: Recording, cuts: Sequence[int], folder: Path, seeded: random.Random, *, is_honest: bool = True
 ) -> list[str]:
     """Each cut after which something was wrong, with the first thing."""
-    found = []
+    problems = []
     for state in recording.states(cuts, seeded, is_honest=is_honest):
         if sentences := problems_of(state, folder, seeded):
-            found.append(f"cut {state.cut}, {state.damage}: {sentences[0]}")
-    return found
+            problems.append(f"cut {state.cut}, {state.damage}: {sentences[0]}")
+    return problems
 
 
 def test_what_was_acknowledged_survives_a_power_cut(recordings: dict[str, Recording], tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ def test_a_restore_ends_with_the_old_store_or_the_backup(
 ) -> None:
     seeded, recording = random.Random(2), recordings["restored"]
     restored = recording.changes[promise(recording, "restored ")].content.decode().strip()
-    begun = len(recordings["life"].changes)
+    change_count = len(recordings["life"].changes)
     numbers = set()
     # Where names change, each kind of damage often: few of these places are random ones.
-    renames = [place for place in recording.places("RL") if place > begun]
-    cuts = sorted([*chosen(recording, CUTS, seeded, after=begun), *renames * 20])
+    renames = [place for place in recording.places("RL") if place > change_count]
+    cuts = sorted([*chosen(recording, CUTS, seeded, after=change_count), *renames * 20])
     for state in recording.states(cuts, seeded):
         state.write(tmp_path / "disk")
         home = tmp_path / "disk" / power_worker.HOME

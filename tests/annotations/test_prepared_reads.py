@@ -45,11 +45,11 @@ def test_counts_of_an_annotator_are_those_of_every_row(filled: Store, op: Operat
                 parent_id=None,
                 op_id=op(),
             )
-        for wanted in (1, 2, 3):
+        for answers_per_row in (1, 2, 3):
             for name in people:
                 with filled.database.read() as connection:
-                    counts = queue.annotator_counts(connection, name, answers_per_row=wanted)
-                assert counts == counts_row_by_row(filled, name, wanted)
+                    counts = queue.annotator_counts(connection, name, answers_per_row=answers_per_row)
+                assert counts == counts_row_by_row(filled, name, answers_per_row)
 
 
 def test_a_row_of_an_annotator_is_what_each_question_answers(filled: Store, op: Operations) -> None:

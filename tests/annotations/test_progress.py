@@ -8,8 +8,8 @@ MOMENT = EditedMoment(start_ms=0, end_ms=1000)
 
 
 def row(qid: int, **fields: object) -> Row:
-    given = {"windows": ((1.0, 9.0),), "duration_s": 20.0, **fields}
-    return Row(qid=str(qid), qid_is_int=True, query=f"query {qid}", vid=f"vid {qid}", **given)  # type: ignore[arg-type]
+    values = {"windows": ((1.0, 9.0),), "duration_s": 20.0, **fields}
+    return Row(qid=str(qid), qid_is_int=True, query=f"query {qid}", vid=f"vid {qid}", **values)  # type: ignore[arg-type]
 
 
 def submit(store: Store, query_id: int, who: str, *, submitted: bool = True) -> None:
@@ -51,7 +51,11 @@ def test_what_was_submitted_comes_latest_first_and_once(store: Store) -> None:
 
 def test_reasons_are_those_of_the_queue_strongest_first(store: Store) -> None:
     store.import_rows([row(1, windows=((0.0, 4.0), (6.0, 8.0)))], dataset="d", op_id="d")
-    found = store.suspicions(1)
-    assert [each.reason for each in found] == ["one-clip-hole", "one-clip-window", "touches-border"]
-    assert tuple(found) == store.queue()[0].reasons
+    suspicions = store.suspicions(1)
+    assert [suspicion.reason for suspicion in suspicions] == [
+        "one-clip-hole",
+        "one-clip-window",
+        "touches-border",
+    ]
+    assert tuple(suspicions) == store.queue()[0].reasons
     assert store.suspicions(99) == []

@@ -11,8 +11,8 @@ from tempo_core.errors import InputError
 from tests.annotations.conftest import ROWS, Operations, edit
 
 
-def order(store: Store, **wanted: object) -> list[int]:
-    return [item.query_id for item in store.queue(QueueFilter(**wanted))]  # type: ignore[arg-type]
+def order(store: Store, **filters: object) -> list[int]:
+    return [item.query_id for item in store.queue(QueueFilter(**filters))]  # type: ignore[arg-type]
 
 
 def reasons(store: Store, query_id: int) -> dict[str, float]:
@@ -56,9 +56,9 @@ def test_what_was_kept_equals_what_is_worked_out_anew(filled: Store, op: Operati
     filled.submit(1, edit((1, 2), submitted=False), annotator="ada", parent_id=ada.id, op_id=op())
     filled.save_proposer("qvh", "m", op_id=op(), actor="test")
     filled.propose(2, Prediction(model_id="m"), op_id=op())
-    kept = filled.queue()
+    queue = filled.queue()
     filled.renew_queue()
-    assert filled.queue() == kept
+    assert filled.queue() == queue
 
 
 def test_adjudicated_rows_leave_the_queues(filled: Store, op: Operations) -> None:
@@ -113,8 +113,8 @@ def test_what_is_said_of_an_archived_row_does_not_bring_it_back(filled: Store, o
     dataset = filled.query(1).dataset
     filled.archive(dataset, op_id=op(), actor="ada")
     filled.propose(1, Prediction(model_id="late"), op_id=op())  # a model that was still at work
-    made = filled.submit(2, edit((10_000, 40_000)), annotator="ada", parent_id=None, op_id=op())
-    filled.adjudicate(2, correction_id=made.id, adjudicator="eve", parent_id=None, op_id=op())
+    correction = filled.submit(2, edit((10_000, 40_000)), annotator="ada", parent_id=None, op_id=op())
+    filled.adjudicate(2, correction_id=correction.id, adjudicator="eve", parent_id=None, op_id=op())
     filled.renew_queue()
     assert filled.queue() == []
     assert filled.is_empty()

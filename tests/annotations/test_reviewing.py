@@ -44,7 +44,7 @@ def test_rows_are_annotators_then_model_then_original(disputed: Store) -> None:
 
 def test_adopting_an_annotator_names_their_correction(disputed: Store, op: Operations) -> None:
     item = review_item(disputed, 1, "eve")
-    given = adopt(
+    verdict = adopt(
         disputed,
         1,
         kind="annotator",
@@ -54,11 +54,11 @@ def test_adopting_an_annotator_names_their_correction(disputed: Store, op: Opera
         parent_id=None,
         op_id=op(),
     )
-    assert given.correction_id == item.candidates[1].id
+    assert verdict.correction_id == item.candidates[1].id
     assert len(disputed.corrections(1)) == 2, "nothing was written but the verdict"
     again = review_item(disputed, 1, "eve")
     assert again.start.windows == again.candidates[1].edit.windows
-    assert again.verdict == given
+    assert again.verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
 ) -> None:
     item = review_item(disputed, 1, "eve")
     before = agreement_between_annotators(disputed.answered_records())
-    given = adopt(
+    verdict = adopt(
         disputed,
         1,
         kind=kind,
@@ -82,12 +82,12 @@ def test_adopting_the_model_or_the_original_makes_the_adjudicators_correction(
         active_ms=4_000,
         key_presses=1,
     )
-    made = disputed.correction(given.correction_id)
-    assert made.annotator == "eve"
-    assert made.edit.arm == ADJUDICATION
-    assert (made.edit.active_ms, made.edit.key_presses) == (4_000, 1)
-    assert [(m.start_s, m.end_s) for m in made.edit.windows] == windows
-    assert {m.start_source for m in made.edit.moments} == {source}
+    correction = disputed.correction(verdict.correction_id)
+    assert correction.annotator == "eve"
+    assert correction.edit.arm == ADJUDICATION
+    assert (correction.edit.active_ms, correction.edit.key_presses) == (4_000, 1)
+    assert [(m.start_s, m.end_s) for m in correction.edit.windows] == windows
+    assert {m.start_source for m in correction.edit.moments} == {source}
     assert agreement_between_annotators(disputed.answered_records()) == before, (
         "the adjudicator is no annotator"
     )
@@ -108,7 +108,7 @@ def test_what_is_not_there_cannot_be_adopted(disputed: Store, op: Operations) ->
 
 def test_a_decision_sent_twice_is_one_decision(disputed: Store, op: Operations) -> None:
     same = op()
-    given = [
+    verdicts = [
         decide(
             disputed,
             1,
@@ -120,7 +120,7 @@ def test_a_decision_sent_twice_is_one_decision(disputed: Store, op: Operations) 
         )
         for _ in range(2)
     ]
-    assert given[0] == given[1]
+    assert verdicts[0] == verdicts[1]
     assert len(disputed.verdicts(1)) == 1
     assert len(disputed.corrections(1)) == 3
 

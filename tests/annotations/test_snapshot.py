@@ -38,12 +38,12 @@ def fill(store: Store, op: Operations) -> None:
 def test_equal_data_has_one_hash_on_both_databases(
     tmp_path: Path, sqlite_template: Path, new_postgresql: Callable[[], str]
 ) -> None:
-    taken = []
+    snapshots = []
     for url in (f"sqlite:///{tmp_path / 'a.sqlite3'}", new_postgresql(), "sqlite://"):
         with Store(url, clock=Clock()) as store:
             fill(store, Operations())
-            taken.append(take_snapshot(store, tmp_path / str(len(taken)), actor="ada"))
-    assert len({snapshot.sha256 for snapshot in taken}) == 1
+            snapshots.append(take_snapshot(store, tmp_path / str(len(snapshots)), actor="ada"))
+    assert len({snapshot.sha256 for snapshot in snapshots}) == 1
 
 
 def test_a_snapshot_is_taken_once_and_changes_with_the_data(
@@ -56,7 +56,7 @@ def test_a_snapshot_is_taken_once_and_changes_with_the_data(
     second = take_snapshot(store, tmp_path, actor="ada")
     assert second.sha256 != first.sha256
     assert sorted(
-        each.name for each in tmp_path.iterdir() if each.is_dir() and each.name[0] != "."
+        path.name for path in tmp_path.iterdir() if path.is_dir() and path.name[0] != "."
     ) == sorted([first.sha256[:16], second.sha256[:16]])
     assert first.problems() == second.problems() == []
     assert dict(first.counts) == {"rows": 3, "corrections": 4, "proposals": 1, "verdicts": 1, "videos": 0}
@@ -103,10 +103,10 @@ def test_two_who_take_the_same_snapshot_at_once_get_one(store: Store, op: Operat
     fill(store, op)
     root = tmp_path / "snapshots"
     with ThreadPoolExecutor(4) as pool:
-        taken = list(pool.map(lambda _: take_snapshot(store, root, actor="ada"), range(4)))
-    assert len({each.folder for each in taken}) == 1
-    assert taken[0].problems() == []
-    assert [each.name for each in root.iterdir()] == [taken[0].folder.name]
+        snapshots = list(pool.map(lambda _: take_snapshot(store, root, actor="ada"), range(4)))
+    assert len({snapshot.folder for snapshot in snapshots}) == 1
+    assert snapshots[0].problems() == []
+    assert [path.name for path in root.iterdir()] == [snapshots[0].folder.name]
 
 
 def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, tmp_path: Path) -> None:
@@ -114,17 +114,17 @@ def test_it_holds_everything_and_each_rows_split(store: Store, op: Operations, t
     snapshot = take_snapshot(store, tmp_path, actor="ada")
     rows = list(snapshot.rows())
     assert [row.row for row in rows] == ROWS
-    assert [row.row.raw for row in rows] == [each.raw for each in ROWS]
+    assert [row.row.raw for row in rows] == [row.raw for row in ROWS]
     assert [row.split for row in rows] == ["val", "val", "train"]
     assert [row.row.qid for row in snapshot.rows(splits=["train"])] == ["12"]
     assert [version.annotator for version in rows[0].versions] == ["ada", "bo"]
     assert rows[0].resolved().source == "verdict"
     assert rows[0].resolved().moments == store.resolved(1).moments
-    said = list(snapshot.records("corrections"))
-    assert [each["edit"]["submitted"] for each in said] == [True, False, True, True]
-    assert said[0]["proposal"] == next(snapshot.records("proposals"))["op_id"]
-    assert said[1]["parent"] == said[0]["op_id"]
-    assert next(snapshot.records("verdicts"))["correction"] == said[0]["op_id"]
+    corrections = list(snapshot.records("corrections"))
+    assert [correction["edit"]["submitted"] for correction in corrections] == [True, False, True, True]
+    assert corrections[0]["proposal"] == next(snapshot.records("proposals"))["op_id"]
+    assert corrections[1]["parent"] == corrections[0]["op_id"]
+    assert next(snapshot.records("verdicts"))["correction"] == corrections[0]["op_id"]
 
 
 def test_tampering_is_found(store: Store, op: Operations, tmp_path: Path) -> None:
@@ -179,7 +179,9 @@ def test_rules_decide_whose_answer_is_exported(exported: Snapshot) -> None:
 
 
 def test_edited_text_is_taken_only_on_request(exported: Snapshot) -> None:
-    plain, edited = (list(export_rows(exported, edited_text=wanted))[2].query for wanted in (False, True))
+    plain, edited = (
+        list(export_rows(exported, edited_text=edited_text))[2].query for edited_text in (False, True)
+    )
     assert (plain, edited) == ("a  DOG runs", "Another dog runs")
 
 

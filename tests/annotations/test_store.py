@@ -94,7 +94,7 @@ def test_versions_in_rows_become_proposals_and_corrections_once(filled: Store, o
 
 
 def test_a_correction_keeps_everything_that_was_said(filled: Store, op: Operations) -> None:
-    said = Edit(
+    answer = Edit(
         verdict="moments",
         moments=(
             EditedMoment(start_ms=0, end_ms=1, start_source="original", end_source="model"),
@@ -115,25 +115,28 @@ def test_a_correction_keeps_everything_that_was_said(filled: Store, op: Operatio
         active_ms=5_400,
         key_presses=6,
     )
-    kept = filled.submit(1, said, annotator="ada", parent_id=None, op_id=op())
-    assert kept.edit == said
-    assert kept == filled.correction(kept.id) == filled.latest(1, "ada")
-    assert (kept.revision, kept.parent_id, kept.annotator) == (1, None, "ada")
-    assert Edit.from_dict(said.to_dict()) == said
+    correction = filled.submit(1, answer, annotator="ada", parent_id=None, op_id=op())
+    assert correction.edit == answer
+    assert correction == filled.correction(correction.id) == filled.latest(1, "ada")
+    assert (correction.revision, correction.parent_id, correction.annotator) == (1, None, "ada")
+    assert Edit.from_dict(answer.to_dict()) == answer
     assert filled.query(1).row.query == "A dog runs"
 
 
 def test_frames_are_kept_and_do_not_make_a_retry_another_request(filled: Store) -> None:
     bare = EditedMoment(start_ms=1000, end_ms=2000)
     framed = dataclasses.replace(bare, start_frame=25, end_frame=50)
-    kept = [
+    corrections = [
         filled.submit(
-            1, Edit(verdict="moments", moments=(each,)), annotator="ada", parent_id=None, op_id="mine"
+            1, Edit(verdict="moments", moments=(moment,)), annotator="ada", parent_id=None, op_id="mine"
         )
-        for each in (framed, bare)
+        for moment in (framed, bare)
     ]
-    assert [(m.start_frame, m.end_frame) for each in kept for m in each.edit.moments] == [(25, 50), (25, 50)]
-    assert kept[0].edit.to_dict()["moments"][0]["end_frame"] == 50
+    assert [(m.start_frame, m.end_frame) for correction in corrections for m in correction.edit.moments] == [
+        (25, 50),
+        (25, 50),
+    ]
+    assert corrections[0].edit.to_dict()["moments"][0]["end_frame"] == 50
     with pytest.raises(InputError, match="start_frame is -1; give whole frames"):
         dataclasses.replace(bare, start_frame=-1)
 
@@ -153,12 +156,12 @@ def test_a_retry_is_harmless_and_answers_the_same(filled: Store) -> None:
 def test_a_stale_parent_is_a_conflict_with_both_versions(filled: Store, op: Operations) -> None:
     first = filled.submit(1, edit((1, 2)), annotator="ada", parent_id=None, op_id=op())
     second = filled.submit(1, edit((1, 3)), annotator="ada", parent_id=first.id, op_id=op())
-    mine = edit((1, 4))
+    answer = edit((1, 4))
     with pytest.raises(Conflict, match="ada's version of query 1 has moved on") as caught:
-        filled.submit(1, mine, annotator="ada", parent_id=first.id, op_id=op())
-    assert (caught.value.yours, caught.value.theirs) == (mine, second)
+        filled.submit(1, answer, annotator="ada", parent_id=first.id, op_id=op())
+    assert (caught.value.yours, caught.value.theirs) == (answer, second)
     assert filled.corrections(1) == [first, second]
-    filled.submit(1, mine, annotator="bo", parent_id=None, op_id=op())  # others' versions are no parents
+    filled.submit(1, answer, annotator="bo", parent_id=None, op_id=op())  # others' versions are no parents
 
 
 def test_simultaneous_writers_from_one_parent_leave_one_winner(filled: Store) -> None:
@@ -172,10 +175,10 @@ def test_simultaneous_writers_from_one_parent_leave_one_winner(filled: Store) ->
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(send, range(8)))
-    winners = [each for each in results if not isinstance(each, Conflict)]
+    winners = [result for result in results if not isinstance(result, Conflict)]
     assert winners == filled.corrections(1)
     assert len(winners) == 1
-    assert all(each.theirs == winners[0] for each in results if isinstance(each, Conflict))
+    assert all(result.theirs == winners[0] for result in results if isinstance(result, Conflict))
 
 
 def test_simultaneous_retries_do_the_work_once(filled: Store) -> None:
@@ -184,7 +187,7 @@ def test_simultaneous_retries_do_the_work_once(filled: Store) -> None:
             pool.submit(filled.submit, 1, edit((1, 2)), annotator="ada", parent_id=None, op_id="same")
             for _ in range(8)
         ]
-        results = [each.result() for each in sent]
+        results = [future.result() for future in sent]
     assert results == filled.corrections(1) * 8
 
 
@@ -278,7 +281,7 @@ def test_revert_makes_a_new_version_equal_to_the_old_one(filled: Store, op: Oper
 
 
 def test_proposals_are_kept_whole(filled: Store, op: Operations) -> None:
-    said = Prediction(
+    prediction = Prediction(
         model_id="tempo-tiny",
         adapter_id="a1",
         moments=(
@@ -290,12 +293,14 @@ def test_proposals_are_kept_whole(filled: Store, op: Operations) -> None:
         timings={"encoding": 0.1},
         answer={"text": "From 0000.0 to 0000.5."},
     )
-    kept = filled.propose(1, said, op_id=op())
-    assert kept.prediction == said
-    assert filled.proposals(1) == [kept]
+    proposal = filled.propose(1, prediction, op_id=op())
+    assert proposal.prediction == prediction
+    assert filled.proposals(1) == [proposal]
     assert Prediction(model_id="m").refused is True
-    ada = filled.submit(1, edit((0, 500), proposal_id=kept.id), annotator="ada", parent_id=None, op_id=op())
-    assert ada.edit.proposal_id == kept.id
+    ada = filled.submit(
+        1, edit((0, 500), proposal_id=proposal.id), annotator="ada", parent_id=None, op_id=op()
+    )
+    assert ada.edit.proposal_id == proposal.id
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
@@ -419,7 +424,7 @@ def test_each_lender_measures_a_loan_from_when_it_saw_it(
         filled.next_query("ada", op_id=op())  # a loan that is renewed begins anew for everybody
         own_timer.now_s = LEASE_S
         after = [other.next_query(name, op_id=op()) for name in ("dee", "eve", "fay")]
-    assert {each.query_id for each in after if each} == {
+    assert {lending.query_id for lending in after if lending} == {
         lent[name].query_id  # type: ignore[union-attr]
         for name in ("bo", "cy")
     }
@@ -459,7 +464,7 @@ def test_simultaneous_annotators_never_get_one_row_twice(store: Store, op: Opera
     store.import_rows(rows, dataset="qvh", op_id=op())
     with ThreadPoolExecutor(8) as pool:
         lent = list(pool.map(lambda number: store.next_query(f"a{number}", op_id=f"n{number}"), range(16)))
-    assert sorted(each.query_id for each in lent if each) == list(range(1, 17))
+    assert sorted(lending.query_id for lending in lent if lending) == list(range(1, 17))
 
 
 def test_a_released_row_goes_to_the_next(filled: Store, op: Operations) -> None:
@@ -494,7 +499,7 @@ def test_accounts(store: Store, op: Operations) -> None:
 
 def _dump(store: Store, table: str) -> list[tuple[object, ...]]:
     with store.database.read() as connection:
-        return sorted((tuple(each) for each in connection.execute(text(f"SELECT * FROM {table}"))), key=repr)
+        return sorted((tuple(line) for line in connection.execute(text(f"SELECT * FROM {table}"))), key=repr)
 
 
 def test_a_submission_leaves_these_rows_in_the_file(

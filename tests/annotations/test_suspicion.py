@@ -14,7 +14,7 @@ from tempo_core.moments import Moment, moments_from_pairs
 PLAIN = {"windows": [Moment(10, 20)], "duration_s": 150, "vid": "a_b-c_60.0_210.0"}
 
 
-def found(**changes: object) -> dict[str, float]:
+def severities(**changes: object) -> dict[str, float]:
     return {suspicion.reason: suspicion.number for suspicion in suspicions(**{**PLAIN, **changes})}  # type: ignore[arg-type]
 
 
@@ -23,7 +23,7 @@ def windows(*pairs: tuple[float, float]) -> list[Moment]:
 
 
 def test_a_plain_row_is_not_suspect() -> None:
-    assert found() == {}
+    assert severities() == {}
     assert score([]) == 0
 
 
@@ -59,7 +59,7 @@ def test_a_plain_row_is_not_suspect() -> None:
     ],
 )
 def test_each_reason(changes: dict[str, object], expected: dict[str, float]) -> None:
-    assert found(**changes) == pytest.approx(expected)
+    assert severities(**changes) == pytest.approx(expected)
 
 
 def test_the_score_is_the_documented_formula() -> None:
@@ -69,7 +69,7 @@ def test_the_score_is_the_documented_formula() -> None:
     assert score([Suspicion("model-disagrees", 0.25)]) == pytest.approx(0.6 * 0.5)
 
 
-@given(st.lists(st.tuples(st.sampled_from(list(REASONS)), st.floats(0, 100)), unique_by=lambda each: each[0]))
+@given(st.lists(st.tuples(st.sampled_from(list(REASONS)), st.floats(0, 100)), unique_by=lambda pair: pair[0]))
 def test_a_further_reason_never_lowers_the_score(pairs: list[tuple[str, float]]) -> None:
     reasons = [Suspicion(reason, number) for reason, number in pairs]  # type: ignore[arg-type]
     scores = [score(reasons[:count]) for count in range(len(reasons) + 1)]

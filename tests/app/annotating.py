@@ -57,15 +57,15 @@ class HeaderUsers(Authenticator):
 
 def row(qid: int, vid: str, query: str = "a square crosses", **fields: Any) -> Row:
     """A row about a clip of four seconds."""
-    given: dict[str, Any] = {"windows": ((1.0, 2.0),), "duration_s": 4.0, **fields}
-    return Row(qid=str(qid), qid_is_int=True, query=query, vid=vid, **given)
+    values: dict[str, Any] = {"windows": ((1.0, 2.0),), "duration_s": 4.0, **fields}
+    return Row(qid=str(qid), qid_is_int=True, query=query, vid=vid, **values)
 
 
 def fill(store: Store, home: Home, rows: list[Row], *, without: tuple[str, ...] = ()) -> None:
     """Import rows and put a clip for each vid into the home's videos."""
     store.import_rows(rows, dataset="small", op_id=str(uuid4()))
     store.save_proposer("small", "fake-engine", op_id=str(uuid4()), actor="test")
-    for number, vid in enumerate(dict.fromkeys(each.vid for each in rows)):
+    for number, vid in enumerate(dict.fromkeys(row.vid for row in rows)):
         if vid not in without:
             write_clip(home.videos / f"{vid}.mp4", hue=20 + 15 * number)
 
@@ -85,8 +85,8 @@ class NamedArms(Store):
                 connection.execute(insert(tables.settings), {"name": "arm_seed", "value": 1})
 
     def arm(self, query_id: int, annotator: str) -> Arm:
-        drawn = super().arm(query_id, annotator)
-        return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), drawn)
+        arm_by_chance = super().arm(query_id, annotator)
+        return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), arm_by_chance)
 
     def annotator_row(self, query_id: int, annotator: str) -> AnnotatorRow:
         return replace(super().annotator_row(query_id, annotator), arm=self.arm(query_id, annotator))
@@ -109,8 +109,8 @@ class Bench:
         return self.client.get(f"/annotate/api{path}", headers=headers)
 
     def post(self, path: str, body: Any, *, who: str | None = "ada/annotator", **headers: str) -> Any:
-        given = {**({} if who is None else {"x-user": who}), **headers}
-        return self.client.post(f"/annotate/api{path}", json=body, headers=given)
+        all_headers = {**({} if who is None else {"x-user": who}), **headers}
+        return self.client.post(f"/annotate/api{path}", json=body, headers=all_headers)
 
     def save(
         self,
@@ -134,10 +134,10 @@ class Bench:
 def until(ask: Callable[[], Any], holds: Callable[[Any], bool], patience_s: float = 600.0) -> Any:
     """The first answer that holds."""
     give_up_s = time.monotonic() + patience_s
-    while not holds(found := ask()):
-        assert time.monotonic() < give_up_s, f"still {found}"
+    while not holds(value := ask()):
+        assert time.monotonic() < give_up_s, f"still {value}"
         time.sleep(0.02)
-    return found
+    return value
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Studio:
     ) -> Answer:
         """Send one request; of an event stream, leave as soon as it begins."""
         answer = Answer()
-        given = {"host": self.host, "cookie": f"{VISITOR_COOKIE}={who}", **(headers or {})}
+        all_headers = {"host": self.host, "cookie": f"{VISITOR_COOKIE}={who}", **(headers or {})}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -88,20 +88,20 @@ class Studio:
             "raw_path": quote(path).encode(),
             "query_string": urlencode(query).encode(),
             "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+            "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()],
             "client": ("192.0.2.1", 4000),
             "server": (self.host, 80),
         }
 
         async def exchange() -> None:
-            sent, left = False, asyncio.Event()
+            sent, disconnect = False, asyncio.Event()
 
             async def receive() -> dict[str, Any]:
                 nonlocal sent
                 if not sent:
                     sent = True
                     return {"type": "http.request", "body": body, "more_body": False}
-                await left.wait()
+                await disconnect.wait()
                 return {"type": "http.disconnect"}
 
             async def send(message: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class Studio:
                     answer.status = message["status"]
                     answer.headers = [(n.decode(), v.decode("latin-1")) for n, v in message["headers"]]
                     if "text/event-stream" in dict(answer.headers).get("content-type", ""):
-                        left.set()
+                        disconnect.set()
                 else:
                     answer.body += message.get("body", b"")
 

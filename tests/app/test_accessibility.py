@@ -49,18 +49,18 @@ THEME_IS_SHOWN = """(theme) => {
 def serious(page: Any) -> list[str]:
     """What axe finds on the page as it is, one line for each kind."""
     page.evaluate(axe_path().read_text())  # which the page's own policy does not forbid
-    found: list[str] = page.evaluate(RUN_AXE, NOT_OURS)
-    return found
+    problems: list[str] = page.evaluate(RUN_AXE, NOT_OURS)
+    return problems
 
 
 def serious_in_either_theme(page: Any) -> list[str]:
     """What axe finds in light and in dark. An open page follows its browser's theme; nothing is seen half faded."""
-    found = []
+    problems = []
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.wait_for_function(THEME_IS_SHOWN, arg=theme)
-        found += [f"{theme}: {line}" for line in serious(page)]
-    return found
+        problems += [f"{theme}: {line}" for line in serious(page)]
+    return problems
 
 
 @pytest.fixture
@@ -87,17 +87,17 @@ PAGES = ("/annotate", "/review", "/data", "/train", "/models")
 
 def test_every_page(page: Any, serve: Callable[..., RunningApp], store: Store, clip: Path) -> None:
     running = serve(store=store)
-    found = {}
+    problems_by_page = {}
     page.goto(running.url)
     expect(page.get_by_text("fake-engine is ready.")).to_be_visible()
-    found["ground"] = serious_in_either_theme(page)
+    problems_by_page["ground"] = serious_in_either_theme(page)
     page.locator("#ground-clip input[type=file]").set_input_files(str(clip))
     expect(page.locator("#ground-clip video")).to_be_visible()
     page.locator("#ground-query textarea").fill("a yellow square")
     page.locator("#ground-ask").click()
     expect(page.locator("#ground-result .tempo-facts")).to_be_visible()
     expect(page.locator("#ground-ask")).to_be_enabled()
-    found["ground, answered"] = serious_in_either_theme(page)
+    problems_by_page["ground, answered"] = serious_in_either_theme(page)
     for path in PAGES:
         if page.request.get(f"{running.url}{path}").status != 404:
             page.goto(f"{running.url}{path}")
@@ -106,10 +106,10 @@ def test_every_page(page: Any, serve: Callable[..., RunningApp], store: Store, c
             expect(page.locator('[aria-label="Empty value"]')).to_have_count(
                 0
             )  # charts are still on their way
-            found[path] = serious_in_either_theme(page)
-    report = "\n".join(f"{name}: {line}" for name, lines in found.items() for line in lines)
+            problems_by_page[path] = serious_in_either_theme(page)
+    report = "\n".join(f"{name}: {line}" for name, lines in problems_by_page.items() for line in lines)
     assert not report, report
-    assert {"/annotate", "/review", "/data"} <= set(found)
+    assert {"/annotate", "/review", "/data"} <= set(problems_by_page)
 
 
 def test_signing_in(page: Any, serve: Callable[..., RunningApp], store: Store) -> None:

@@ -60,13 +60,13 @@ def test_a_file_is_not_served_by_its_path(studio: Studio, clip_bytes: bytes) -> 
 
 
 def test_only_a_video_is_shown_in_the_browser(studio: Studio, clip_bytes: bytes) -> None:
-    shown = {}
+    headers_by_name = {}
     for name in ("clip.mp4", "page.html", "drawing.svg", "list.jsonl"):
         [address] = studio.upload(name, clip_bytes).json()
         headers = dict(studio.request("GET", f"/gradio_api/file={address}").headers)
-        shown[name] = (headers["content-type"], headers["content-disposition"].split(";")[0])
+        headers_by_name[name] = (headers["content-type"], headers["content-disposition"].split(";")[0])
     saved = ("application/octet-stream", "attachment")
-    assert shown == {
+    assert headers_by_name == {
         "clip.mp4": ("video/mp4", "inline"),
         "page.html": saved,
         "drawing.svg": saved,

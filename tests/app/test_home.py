@@ -42,7 +42,7 @@ def test_a_file_in_the_way_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_a_read_only_file_system_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: Any, **named: Any) -> Any:
+    def refuse(*arguments: Any, **named: Any) -> Any:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)

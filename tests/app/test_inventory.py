@@ -48,10 +48,10 @@ VALUES = {"query_id": "1", "level": "1", "number": "0", "correction_id": "1", "n
 class Watched(Authenticator):
     """Accounts that remember which roles were asked for."""
 
-    asked: list[Role] = field(default_factory=list)
+    asked_roles: list[Role] = field(default_factory=list)
 
     def require(self, request: Any, role: Role) -> User:
-        self.asked.append(role)
+        self.asked_roles.append(role)
         return super().require(request, role)
 
 
@@ -109,12 +109,12 @@ def flat(router: Any) -> Iterator[Any]:
 
 def own_routes(app: FastAPI) -> list[tuple[str, str]]:
     """Method and path of every route of ours, with values for what stands in braces."""
-    found = []
+    routes = []
     for route in flat(app.router):
         if isinstance(route, Route):
             path = re.sub(r"{(\w+)(:\w+)?}", lambda match: VALUES.get(match[1], "x"), route.path)
-            found += [(method, path) for method in sorted(route.methods or ()) if method != "HEAD"]
-    return found
+            routes += [(method, path) for method in sorted(route.methods or ()) if method != "HEAD"]
+    return routes
 
 
 def ask(client: TestClient, method: str, path: str) -> int:
@@ -125,11 +125,11 @@ def ask(client: TestClient, method: str, path: str) -> int:
 
 def needed(built: Built, method: str, path: str) -> set[Role]:
     """The roles that a route asks for, found by asking it as somebody who has them all."""
-    built.authenticator.asked.clear()
+    built.authenticator.asked_roles.clear()
     with built.as_(Role.ADMINISTRATOR) as client:
         status = ask(client, method, path)
     assert status != 500, f"{method} {path} broke"
-    return set(built.authenticator.asked)
+    return set(built.authenticator.asked_roles)
 
 
 def test_every_route_of_ours_asks_for_a_role(built: Built) -> None:
@@ -145,33 +145,35 @@ def test_every_route_of_ours_keeps_out_those_without_the_role(built: Built) -> N
     for method, path in own_routes(built.app):
         if f"{method} {path}" in OPEN:
             continue
-        asked = needed(built, method, path)
+        needed_roles = needed(built, method, path)
         for role in (None, *Role):
-            may = role is not None and asked <= GRANTS[role]
+            may = role is not None and needed_roles <= GRANTS[role]
             with built.as_(role) as client:
                 status = ask(client, method, path)
             if (status in (401, 403)) == may or (role is None and status != 401):
-                wrong.append(f"{method} {path} as {role or 'nobody'}: {status}, asked for {sorted(asked)}")
+                wrong.append(
+                    f"{method} {path} as {role or 'nobody'}: {status}, asked for {sorted(needed_roles)}"
+                )
     assert wrong == []
 
 
 def gradio_routes(app: FastAPI) -> list[tuple[str, str]]:
     mounts = [route for route in app.routes if isinstance(route, Mount)]
     inner = [(mount.path, route) for mount in mounts for route in flat(mount)]
-    found = set()
+    routes = set()
     for prefix, route in inner:
         if isinstance(route, Route):
             path = prefix + re.sub(r"{[^}]*}", "x", route.path)
-            found |= {(method, path) for method in route.methods or ()}
-    return sorted(found)
+            routes |= {(method, path) for method in route.methods or ()}
+    return sorted(routes)
 
 
 def test_nobody_gets_anything_of_gradio_or_the_assets(built: Built) -> None:
     routes = gradio_routes(built.app)
     assert len(routes) > 50, "Gradio's routes are found"
     with built.as_(None) as client:
-        answered = [f"{method} {path}" for method, path in routes if ask(client, method, path) != 401]
-        assert answered == []
+        open_routes = [f"{method} {path}" for method, path in routes if ask(client, method, path) != 401]
+        assert open_routes == []
         for path in ("/", "/annotate", "/timeline-assets/timeline.js", "/ui-assets/timeline.js"):
             assert ask(client, "GET", path) == 401
             page = client.get(path, headers={"accept": "text/html"})
@@ -211,7 +213,7 @@ def test_the_documented_table_lists_every_route_and_the_role_that_it_needs(built
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_page_is_not_shown_without_its_role(built: Built, role: Role) -> None:
-    shown = {path.lstrip("/") for path, _, _ in blocks_of(built.app).pages}
+    pages = {path.lstrip("/") for path, _, _ in blocks_of(built.app).pages}
     with built.as_(role) as client:
         assert client.get("/").status_code == 200, "everybody may ground"
         for page in ("people", "audit"):
@@ -219,7 +221,7 @@ def test_a_page_is_not_shown_without_its_role(built: Built, role: Role) -> None:
             is_administrator = role == Role.ADMINISTRATOR
             assert (answer.status_code == 200) == is_administrator
             assert ("needs the role administrator" in answer.text) != is_administrator
-        for page in shown & set(PAGES):
+        for page in pages & set(PAGES):
             status = client.get(f"/{page}").status_code
             may = bool(GRANTS[role] & {PAGES[page], Role.ADMINISTRATOR})
             assert (status == 200) == may, f"{page} as {role}: {status}"
@@ -233,24 +235,24 @@ def blocks_of(app: FastAPI) -> Any:
 
 def handlers(app: FastAPI) -> dict[str, Any]:
     """Every Python function that an event or an API call reaches, by page and name."""
-    found = {}
+    blocks = {}
     for number, block in blocks_of(app).fns.items():
         if block.fn is not None and "gradio" not in (inspect.unwrap(block.fn).__module__ or "").split("."):
-            found[f"{block.page or 'ground'} {block.name} {number}"] = block
-    return found
+            blocks[f"{block.page or 'ground'} {block.name} {number}"] = block
+    return blocks
 
 
 async def call(block: Any) -> object:
     """Call a handler as Gradio would for somebody unknown; what it returned first, or the exception."""
     nobody = SimpleNamespace(cookies={}, headers={}, session_hash="nobody", username=None, query_params={})
     inputs = iter([component.value for component in block.inputs])
-    given = []
+    arguments = []
     for parameter in inspect.signature(block.fn).parameters.values():
         asks = "request" in parameter.name.lower() or "Request" in str(parameter.annotation)
         event = "EventData" in str(parameter.annotation)
-        given.append(nobody if asks else SimpleNamespace(_data={}) if event else next(inputs, None))
+        arguments.append(nobody if asks else SimpleNamespace(_data={}) if event else next(inputs, None))
     try:
-        result = block.fn(*given)
+        result = block.fn(*arguments)
         if inspect.isasyncgen(result):
             return await anext(result, None)
         if inspect.isgenerator(result):

@@ -76,11 +76,11 @@ def test_refuses_when_full_and_when_one_person_takes_too_much(job_queue: JobQueu
 
 
 def test_leaving_cancels_what_runs_and_what_waits(job_queue: JobQueue) -> None:
-    seen = threading.Event()
+    progress_sent = threading.Event()
 
     def long(job: Job) -> None:
         assert job.cancel.wait(300)
-        seen.set()
+        progress_sent.set()
         raise Cancelled("Cancelled.")
 
     async def scene() -> tuple[Job, Job]:
@@ -92,7 +92,7 @@ def test_leaving_cancels_what_runs_and_what_waits(job_queue: JobQueue) -> None:
         return running, waiting
 
     running, waiting = asyncio.run(scene())
-    assert seen.wait(300)
+    assert progress_sent.wait(300)
     with pytest.raises(Cancelled):
         running.future.result(300)
     assert waiting.future.cancelled()

@@ -36,7 +36,7 @@ def stated_error(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for option in (
         "--checkpoint",
         "--endpoint",
@@ -54,12 +54,12 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         "--base-path",
         "accounts",
     ):
-        assert option in said
+        assert option in output
 
 
 def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         assert main(["--port", str(port), "--home", str(tmp_path)]) == 2
     assert f"Cannot listen on 127.0.0.1:{port}" in stated_error(capsys)
 
@@ -159,10 +159,10 @@ def test_the_first_start_makes_the_local_account_and_says_its_password_once(
     home = open_home(tmp_path / "home")
     with Store(home.database) as store:
         authenticator = open_authenticator(home, store, host="0.0.0.0")
-        said = capsys.readouterr().out
-        assert "made the account 'local'" in said
-        assert "needed to sign in" in said
-        password = said.split()[-1]
+        output = capsys.readouterr().out
+        assert "made the account 'local'" in output
+        assert "needed to sign in" in output
+        password = output.split()[-1]
         assert authenticator.accounts.sign_in("local", password, "192.0.2.1")
         assert not authenticator.is_local
         open_authenticator(home, store, host="0.0.0.0")
@@ -172,7 +172,7 @@ def test_the_first_start_makes_the_local_account_and_says_its_password_once(
 
 
 @pytest.mark.parametrize(
-    ("trusted", "peer", "seen"),
+    ("trusted", "peer", "client"),
     [
         ("", "127.0.0.1", "127.0.0.1"),
         ("", "198.51.100.9", "198.51.100.9"),
@@ -181,7 +181,7 @@ def test_the_first_start_makes_the_local_account_and_says_its_password_once(
         ("10.0.0.0/8", "127.0.0.1", "127.0.0.1"),
     ],
 )
-def test_only_a_trusted_proxy_says_where_a_request_comes_from(trusted: str, peer: str, seen: str) -> None:
+def test_only_a_trusted_proxy_says_where_a_request_comes_from(trusted: str, peer: str, client: str) -> None:
     """What the visitor wrote into the header itself stands before what the proxy added, and is not believed."""
     clients = []
 
@@ -193,7 +193,7 @@ def test_only_a_trusted_proxy_says_where_a_request_comes_from(trusted: str, peer
     headers = [(b"x-forwarded-for", b"203.0.113.66, 192.0.2.7")]
     scope = {"type": "http", "client": (peer, 4000), "scheme": "http", "headers": headers}
     asyncio.run(config.loaded_app(scope, None, None))
-    assert clients == [seen]
+    assert clients == [client]
 
 
 def test_settings_come_from_the_environment_and_secrets_are_masked(

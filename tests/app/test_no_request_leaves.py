@@ -55,10 +55,10 @@ def test_pages_and_a_question_need_nothing_from_elsewhere(tmp_path: Path) -> Non
     command = [*namespace, sys.executable, "-m", "tests.app.offline_visit", str(tmp_path)]
     visit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert visit.returncode == 0, visit.stderr
-    seen = json.loads(visit.stdout.splitlines()[-1])
-    assert seen["attempts"] == []
-    assert seen["away"] == []
-    assert seen["requests"] > 20
-    assert seen["answer"]
+    report = json.loads(visit.stdout.splitlines()[-1])
+    assert report["attempts"] == []
+    assert report["away"] == []
+    assert report["requests"] > 20
+    assert report["answer"]
     if namespace:
-        assert seen["interfaces"] == ["lo"]
+        assert report["interfaces"] == ["lo"]

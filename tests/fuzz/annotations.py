@@ -34,8 +34,8 @@ FOLDER_SHARE = 0.1
 def annotation_case(folder: Path) -> Iterator[Case]:
     """A case runs in `folder`, which is emptied after each."""
     seeds_folder, home, temporary = folder / "seeds", folder / "server-home", folder / "temporary"
-    for made in (seeds_folder, home, temporary):
-        made.mkdir()
+    for path in (seeds_folder, home, temporary):
+        path.mkdir()
     seeds, folder_seeds = write_seeds(seeds_folder), write_folder_seeds(seeds_folder)
     contents = [content for _, _, content in seeds]
     # Loaded once, before the first child is forked.
@@ -78,8 +78,8 @@ def annotation_case(folder: Path) -> Iterator[Case]:
             outcome = bring_in(source, named, seeded)
         finally:
             shutil.rmtree(source) if source.is_dir() else source.unlink()
-        if left := server.children():
-            raise Fault(f"{name}: child processes stay: {left}")
+        if children := server.children():
+            raise Fault(f"{name}: child processes stay: {children}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
         return outcome

@@ -78,11 +78,11 @@ MUTATIONS: tuple[Callable[[random.Random, bytearray], None], ...] = (
 )
 
 
-def mutated(seeded: random.Random, content: bytes, others: list[bytes]) -> bytes:
+def mutated(seeded: random.Random, content: bytes, other_files: list[bytes]) -> bytes:
     """The content after one to four mutations; now and then its end is that of another file."""
     changed = bytearray(content)
     if seeded.random() < 0.08:
-        other = seeded.choice(others)
+        other = seeded.choice(other_files)
         changed[seeded.randrange(len(changed)) :] = other[seeded.randrange(len(other)) :]
     for _ in range(seeded.choice((1, 1, 1, 2, 4))):
         if changed:
@@ -136,7 +136,7 @@ def mutated_json(seeded: random.Random, value: Any) -> bytes:
     for _ in range(seeded.choice((1, 1, 2))):
         container, key = seeded.choice(list(places(value)) or [({}, "x")])
         chance = seeded.random()
-        held = container.get(key) if isinstance(container, dict) else container[key]
+        item = container.get(key) if isinstance(container, dict) else container[key]
         if isinstance(container, dict) and chance < 0.2:
             container.pop(key, None)
         elif isinstance(container, dict) and container and chance < 0.3:
@@ -144,8 +144,8 @@ def mutated_json(seeded: random.Random, value: Any) -> bytes:
             container[seeded.choice((name.upper(), f"{name}x", "", "x" * 300))] = container.pop(name)
         elif isinstance(container, list) and chance < 0.3:
             container.append(copy.deepcopy(seeded.choice((*VALUES, *container))))
-        elif type(held) in (int, float) and chance < 0.6:
-            container[key] = seeded.choice((-1, 0.1, 1000, 1e-9)) * held + seeded.choice((0, 1, -0.5))
+        elif type(item) in (int, float) and chance < 0.6:
+            container[key] = seeded.choice((-1, 0.1, 1000, 1e-9)) * item + seeded.choice((0, 1, -0.5))
         else:
             container[key] = copy.deepcopy(seeded.choice((*VALUES, *(_MARK,) * 5)))
     text = json.dumps(value, ensure_ascii=seeded.random() < 0.5)

@@ -71,16 +71,18 @@ def test_there_is_a_body_for_every_route_that_takes_one(tmp_path: Path) -> None:
 
 
 def test_a_case_is_made_again_from_its_number() -> None:
-    made = [mutated(random.Random(f"x 1 {case}"), bytes(range(256)) * 4, [b"other"]) for case in (1, 2, 1)]
-    assert made[0] == made[2] != made[1]
+    mutations = [
+        mutated(random.Random(f"x 1 {case}"), bytes(range(256)) * 4, [b"other"]) for case in (1, 2, 1)
+    ]
+    assert mutations[0] == mutations[2] != mutations[1]
 
 
 def test_a_campaign_goes_on_where_it_was_stopped_and_names_its_faults(tmp_path: Path) -> None:
-    drawn: list[float] = []
+    numbers: list[float] = []
 
     def case(seeded: random.Random) -> str:
-        drawn.append(seeded.random())
-        if len(drawn) == 3:
+        numbers.append(seeded.random())
+        if len(numbers) == 3:
             raise Fault("the third")
         return "read"
 
@@ -91,6 +93,6 @@ def test_a_campaign_goes_on_where_it_was_stopped_and_names_its_faults(tmp_path: 
     assert dict(tally.outcomes) == {"read": 3, "fault": 1}
     once: list[float] = []
     campaign.run("x", lambda seeded: once.append(seeded.random()) or "read", Tally(seed=5), count=4)
-    assert drawn == once
+    assert numbers == once
     with pytest.raises(SystemExit, match="is of seed 5, not 6"):
         Tally.load(state, 6)

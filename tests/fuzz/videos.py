@@ -28,8 +28,8 @@ WHOLE_WAY_EVERY = 10
 def video_case(folder: Path) -> Iterator[Case]:
     """A case runs in `folder`, which is emptied after each."""
     seeds_folder, home, temporary = folder / "seeds", folder / "server-home", folder / "temporary"
-    for made in (seeds_folder, home, temporary):
-        made.mkdir()
+    for path in (seeds_folder, home, temporary):
+        path.mkdir()
     seeds = write_seeds(seeds_folder)
     contents = [*seeds.values()]
 
@@ -45,8 +45,8 @@ def video_case(folder: Path) -> Iterator[Case]:
             for file in (*copies.iterdir(), clip):
                 file.unlink()
             copies.rmdir()
-        if left := server.children():
-            raise Fault(f"{name}: child processes stay: {left}")
+        if children := server.children():
+            raise Fault(f"{name}: child processes stay: {children}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
         return outcome

@@ -97,8 +97,8 @@ def test_the_context_is_the_protocols_prompt(
     timeline = protocol.timeline(_video().times_s, 6.5)
     place = text.index("<|vision_start|>")
     for stamp in timeline.stamps:  # in order, each before its own pictures
-        found = text.index(f"{stamp}<|vision_start|>" if protocol.layout != "video" else stamp)
-        place, text = found, text[found + len(stamp) :]
+        offset = text.index(f"{stamp}<|vision_start|>" if protocol.layout != "video" else stamp)
+        place, text = offset, text[offset + len(stamp) :]
     assert place >= 0
     n_visual = sum(
         prompt.ids.count(tokenizer.convert_tokens_to_ids(f"<|{kind}_pad|>")) for kind in ("image", "video")
@@ -251,10 +251,10 @@ def test_a_download_is_asked_as_its_hub_name_wants(tmp_path: Path, tokenizer: An
 def test_frames_are_sampled_as_the_protocol_wants(clip: Path, loaded_models: dict[str, LoadedModel]) -> None:
     protocol = protocol_named("timelens_8b")
     assert protocol.sampling is not None
-    wanted = protocol.sampling.plan(probe(clip))
+    plan = protocol.sampling.plan(probe(clip))
     engine = _speaking(loaded_models["qwen3_vl"], "timelens_8b")
     video = sample_for(engine.defaults, clip, protocol=protocol)
-    assert video.frames.shape[:3] == (len(wanted.times_s), *wanted.size_px)
+    assert video.frames.shape[:3] == (len(plan.times_s), *plan.size_px)
     larger = sample_for(engine.defaults, clip, protocol=protocol, allocator="saa")
     assert larger.times_s.tolist() == video.times_s.tolist()
     assert larger.frames.shape[1:3] == (84, 112), (

@@ -127,17 +127,17 @@ def test_what_two_questions_share_is_fed_once(
 def test_the_error_of_one_question_is_its_own(engine: Any, contexts: list[Any]) -> None:
     cancelled = threading.Event()
     cancelled.set()
-    heard: list[Any] = []
+    early_answers: list[Any] = []
     good, cancelled_result, bad, foreign = engine.ask_each(
         [
-            AskRequest(context=contexts[0], query="a red circle", on_answer=heard.append),
+            AskRequest(context=contexts[0], query="a red circle", on_answer=early_answers.append),
             AskRequest(context=contexts[0], query="a red circle", cancel=cancelled),
             AskRequest(context=contexts[1], query=" "),
             AskRequest(context=replace(contexts[0], model_id="another"), query="a red circle"),
         ]
     )
     check_equal(good, engine.ask(contexts[0], "a red circle"))
-    assert [answer.text for answer in heard] == [good.text]
+    assert [answer.text for answer in early_answers] == [good.text]
     assert isinstance(cancelled_result, Cancelled)
     assert isinstance(bad, InputError)
     assert isinstance(foreign, InputError)

@@ -46,9 +46,9 @@ def test_each_piece_has_its_own_clock_and_the_answer_the_clips(server: FakeServe
     assert context.windows == ((0.0, 30.0), (25.0, 55.0), (50.0, context.end_s))
     assert context.end_s == pytest.approx(62, abs=0.1)
     assert [(m.start_s, m.end_s) for m in answer.moments] == [(1.0, 4.0), (51.0, 54.0)]
-    told = [stamps(body) for body in server.bodies]
-    assert [times[0] for times in told] == [0.0, 0.0, 0.0]
-    assert all(times[-1] <= 30 for times in told)
+    times_told = [stamps(body) for body in server.bodies]
+    assert [times[0] for times in times_told] == [0.0, 0.0, 0.0]
+    assert all(times[-1] <= 30 for times in times_told)
     assert "in 3 pieces" in answer.notes[-1]
     # what is told is true on the piece's clock, and listed on the clip's
     for record in context.stamp_records:

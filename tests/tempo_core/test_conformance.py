@@ -41,11 +41,11 @@ def test_what_is_told_is_true(folder: Path, name: str, file: str) -> None:
 
 def test_the_pairs_are_the_files_own_times(folder: Path) -> None:
     report = check_file(folder / "uneven.mp4", protocol_named("timelens_8b"))
-    told = [(pair["stamp"], pair["time_s"]) for pair in report.pairs]
+    stamp_pairs = [(pair["stamp"], pair["time_s"]) for pair in report.pairs]
     times = {round(time_s, 3) for time_s in UNEVEN}
     video = conformance.sample(folder / "uneven.mp4", at=UNEVEN)
     assert {round(float(time_s), 3) for time_s in video.times_s} == times
-    for stamp, time_s in told:
+    for stamp, time_s in stamp_pairs:
         assert f"<{time_s:.1f} seconds>" == stamp
         assert any(abs((a + b) / 2 - float(time_s)) < 1e-6 for a in times for b in times)
 

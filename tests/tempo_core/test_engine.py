@@ -164,14 +164,14 @@ def test_the_answers_own_moments_are_ranked(engine: Any) -> None:
 
 
 def test_the_answer_is_heard_before_it_is_ranked(engine: Any) -> None:
-    heard: list[Answer] = []
+    early_answers: list[Answer] = []
     context = engine.encode(make_video(0))
-    answer = engine.ask(context, _query(0), on_answer=heard.append)
+    answer = engine.ask(context, _query(0), on_answer=early_answers.append)
     assert answer.ranked
-    assert set(answer.timings) - set(heard[0].timings) == {"ranking_s"}
-    assert heard == [replace(answer, ranked=[], timings=heard[0].timings)]
-    engine.ask(context, _query(0), n_best=0, on_answer=heard.append)
-    assert len(heard) == 1, "where nothing is ranked, the answer itself is as quick"
+    assert set(answer.timings) - set(early_answers[0].timings) == {"ranking_s"}
+    assert early_answers == [replace(answer, ranked=[], timings=early_answers[0].timings)]
+    engine.ask(context, _query(0), n_best=0, on_answer=early_answers.append)
+    assert len(early_answers) == 1, "where nothing is ranked, the answer itself is as quick"
 
 
 class _Script:

@@ -133,8 +133,8 @@ def test_the_times_that_come_with_pixels_are_those_that_they_were_written_with(
     protocols = [protocol_named(name) for name in NAMES]
     for path, (times, zero_s) in clips.items():
         info = probe(path)
-        wanted = {t for protocol in protocols for t in wanted_times(info, protocol, 64)}
-        video = sample(path, at=sorted(wanted))
+        times_s = {t for protocol in protocols for t in wanted_times(info, protocol, 64)}
+        video = sample(path, at=sorted(times_s))
         numbers = numbers_of(video.frames)
         true_s = np.array([times[number] for number in numbers])
         half_frame_s = (info.end_s - info.start_s) / info.frame_count / 2

@@ -49,8 +49,8 @@ def local(remote: FakeHub, tmp_path: Path, **options: object) -> Hub:
 
 def test_a_cut_connection_is_taken_up_where_it_ended(remote: FakeHub, tmp_path: Path) -> None:
     remote.cut_after = [100_000, 50_000]
-    hub, heard = local(remote, tmp_path), list[tuple[str, int, int]]()
-    folder = hub.download(NAME, on_progress=lambda *step: heard.append(step))
+    hub, reports = local(remote, tmp_path), list[tuple[str, int, int]]()
+    folder = hub.download(NAME, on_progress=lambda *step: reports.append(step))
     assert remote.ranges == ["", "bytes=100000-", "bytes=150000-"]
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
@@ -58,9 +58,9 @@ def test_a_cut_connection_is_taken_up_where_it_ended(remote: FakeHub, tmp_path: 
         "tokenizer.json",
     ]
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
-    amounts = [done for _, done, _ in heard]
+    amounts = [done for _, done, _ in reports]
     assert amounts == sorted(amounts)
-    assert amounts[-1] == heard[-1][2] == 300_000 + 2 + len(checkpoint_files()["config.json"])
+    assert amounts[-1] == reports[-1][2] == 300_000 + 2 + len(checkpoint_files()["config.json"])
     assert hub.cached(NAME) == folder
     assert hub.partial_bytes(NAME) == 0
     before = len(remote.authorizations)
@@ -229,7 +229,7 @@ def test_known_grounders_tell_the_sizes_that_the_memory_plan_tells() -> None:
             memory.quantised_parameters,
         )
         assert architecture.model_type == published()[name].model_type
-        grounder = next(known for known in KNOWN if known.architecture is architecture)
+        grounder = next(candidate for candidate in KNOWN if candidate.architecture is architecture)
         assert grounder.loaded_bytes("nf4", "cuda") == memory.weight_bytes
         assert grounder.loaded_bytes("whole", "cpu") == 4 * memory.parameters
 

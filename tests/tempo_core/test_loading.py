@@ -161,8 +161,8 @@ def test_another_architecture_is_refused(copy: Path, kind: Any) -> None:
 @pytest.mark.parametrize("four_bit", [False, True])
 def test_missing_weights_are_named(copy: Path, four_bit: bool) -> None:
     tensors = load_file(copy / "model.safetensors")
-    gone = next(name for name in tensors if "layers.1.mlp.up_proj" in name)
-    save_file({name: t for name, t in tensors.items() if name != gone}, copy / "model.safetensors")
+    missing_name = next(name for name in tensors if "layers.1.mlp.up_proj" in name)
+    save_file({name: t for name, t in tensors.items() if name != missing_name}, copy / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"lacks 1 weights.*up_proj"):
         _load(copy, four_bit=four_bit)
 

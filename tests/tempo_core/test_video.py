@@ -342,8 +342,8 @@ CASES: dict[str, tuple[Callable[[Path], Path], object, str, dict[str, object]]] 
 
 def shown_at(times_s: object, requested: list[float]) -> list[int]:
     """Numbers of the frames on screen, each once."""
-    shown = np.searchsorted(np.asarray(times_s), np.asarray(requested) + 5e-4, side="right") - 1
-    return np.unique(np.maximum(shown, 0)).tolist()
+    positions = np.searchsorted(np.asarray(times_s), np.asarray(requested) + 5e-4, side="right") - 1
+    return np.unique(np.maximum(positions, 0)).tolist()
 
 
 def assert_true(sampled: SampledVideo, times_s: object, expected: list[int]) -> None:

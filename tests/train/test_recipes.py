@@ -78,8 +78,8 @@ def test_the_lora_weights_are_counted_as_peft_makes_them() -> None:
     with torch.device("meta"):
         model = Qwen2VLForConditionalGeneration(config)
     sft = tempo_tiny_refresh().sft
-    made = adapt(model, sft)
-    learns = sum(value.numel() for name, value in made.named_parameters() if "lora" in name)
+    adapted = adapt(model, sft)
+    learns = sum(value.numel() for name, value in adapted.named_parameters() if "lora" in name)
     assert dry_run(ROWS, tempo_tiny_refresh(), device="cpu").trained == learns
 
 
@@ -99,9 +99,9 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert (
             main([command, "--data", str(rows), "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
         )
-        shown = capsys.readouterr()
-        assert list(json.loads(shown.out)["steps"]) == stages
-        assert "1 rows left out: its clip was never there (first: rows/2)" in shown.err
+        output = capsys.readouterr()
+        assert list(json.loads(output.out)["steps"]) == stages
+        assert "1 rows left out: its clip was never there (first: rows/2)" in output.err
     assert not (tmp_path / "out").exists()
 
 
@@ -140,9 +140,9 @@ def test_training_by_command(
     assert main(["sft", "--out", str(tmp_path / "sft"), *usual]) == 0
     cold = str(tmp_path / "sft" / "adapter")
     assert main(["pir-grpo", "--out", str(tmp_path / "pir"), "--adapter", cold, *usual]) == 0
-    shown = capsys.readouterr()
-    assert "No row is irrelevant, so refusing cannot be learned here." in shown.err
-    assert f"adapter: {tmp_path / 'pir' / 'adapter'}" in shown.out
+    output = capsys.readouterr()
+    assert "No row is irrelevant, so refusing cannot be learned here." in output.err
+    assert f"adapter: {tmp_path / 'pir' / 'adapter'}" in output.out
     assert (tmp_path / "pir" / "adapter" / "adapter_model.safetensors").is_file()
     assert main(["curves", str(tmp_path / "pir"), "--plot", str(tmp_path / "c.html")]) == 0
     assert "over_refusal" in capsys.readouterr().out

@@ -216,9 +216,9 @@ class _Maker:
     def make(self, count: int) -> Iterator[tuple[Example, Pair]]:
         """Up to `count` pairs; a kind that fails for as many rows in a row as there are is given up."""
         makers: dict[str, tuple[float, Callable[[Example], Candidate | None]]] = {
-            "edited": (self.shares.edited, self._edited),
+            "edited": (self.shares.edited, self._edit_elements),
             "same-video": (self.shares.same_video, self._same_video),
-            "shuffled": (self.shares.shuffled, self._shuffled),
+            "shuffled": (self.shares.shuffled, self._other_query),
         }
         weights = {kind: weight for kind, (weight, _) in makers.items() if weight > 0}
         failures = dict.fromkeys(weights, 0)
@@ -253,7 +253,7 @@ class _Maker:
             )
             yield example, pair
 
-    def _edited(self, row: Example) -> Candidate | None:
+    def _edit_elements(self, row: Example) -> Candidate | None:
         """Elements of the row's own query exchanged."""
         shares = np.array(self.shares.edits)
         count = 1 + int(self.rng.choice(3, p=shares / shares.sum()))
@@ -278,7 +278,7 @@ class _Maker:
             enough = changed == count or (changed > 0 and attempt >= TRIES // 2)
             if enough and not held_out(edited):
                 if check_in_world(scene, edited) == "proved":
-                    changes = (*_exchanged(predicate, edited), f"predicate: {predicate} -> {edited}")
+                    changes = (*_exchanges(predicate, edited), f"predicate: {predicate} -> {edited}")
                     return say(self.rng, edited), changes, "proved"
                 self.refuted += 1
         return None
@@ -295,7 +295,7 @@ class _Maker:
             check = check_by_rows(row, sibling.query, self._rows_by_clip[row.clip])
         return sibling.query, (f"from clip: {sibling.clip_id}",), check
 
-    def _shuffled(self, row: Example) -> Candidate | None:
+    def _other_query(self, row: Example) -> Candidate | None:
         """Another video's query."""
         for _ in range(TRIES):
             other = self.relevant[int(self.rng.integers(len(self.relevant)))]
@@ -320,7 +320,7 @@ def _parts(predicate: Predicate) -> list[object]:
     return [part for piece in predicate for part in (piece if isinstance(piece, tuple) else (piece,))]
 
 
-def _exchanged(old: Predicate, new: Predicate) -> tuple[str, ...]:
+def _exchanges(old: Predicate, new: Predicate) -> tuple[str, ...]:
     """Each exchanged element with its kind: what it is of a thing, or else what the query is about."""
     kinds: dict[object, str] = {
         **dict.fromkeys(COLOURS, "colour"),

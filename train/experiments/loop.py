@@ -128,8 +128,8 @@ def run_loop(
     points: list[dict[str, Any]] = []
     answers: dict[str, dict[int, list[list[PredictionRow]]]] = {order: {} for order in orders}
     with exclusive_lock(out):
-        truth = _rendered(plan, out / "clips", plan.clips, TEACHING_SEED)
-        clean = _rendered(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
+        truth = _render_rows(plan, out / "clips", plan.clips, TEACHING_SEED)
+        clean = _render_rows(plan, out / "held-out", plan.held_out_clips, HELD_OUT_SEED)
         clean_truth = truth_of(clean)
         for seed in seeds:
             loop = _Loop(
@@ -346,7 +346,7 @@ class _Loop:
         return str(uuid5(NAMESPACE_URL, json.dumps([str(self.seed), *words])))
 
 
-def _rendered(plan: LoopPlan, folder: Path, clips: int, seed: int) -> list[Example]:
+def _render_rows(plan: LoopPlan, folder: Path, clips: int, seed: int) -> list[Example]:
     if not (folder / "complete").is_file():
         mix = QueryMix(hard_share=0.2, hard_kinds=("several",))
         set_plan = SetPlan(

@@ -99,7 +99,7 @@ def truth(scene: NaturalScene, predicate: Predicate) -> np.ndarray:
         case ("side", look, side):
             return _where(scene, lambda thing, tick: matches(thing, look) and _on_side(thing, tick, side))
         case ("relation", first, side, second):
-            return _related(scene, first, side, second)
+            return _beside(scene, first, side, second)
         case ("motion", look, direction):
             return _where(scene, lambda thing, tick: matches(thing, look) and thing.direction == direction)
         case ("order", run_idx, look):
@@ -148,7 +148,7 @@ def _on_side(thing: Thing, tick: int, side: str) -> bool:
     return {"left": x < 0.4, "right": x > 0.6, "top": y < 0.4, "bottom": y > 0.6}[side]
 
 
-def _related(scene: NaturalScene, first: Predicate, side: str, second: Predicate) -> np.ndarray:
+def _beside(scene: NaturalScene, first: Predicate, side: str, second: Predicate) -> np.ndarray:
     visible = scene.visible()
     out = np.zeros(scene.ticks, dtype=bool)
     for i, a in enumerate(scene.things):

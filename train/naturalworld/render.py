@@ -96,9 +96,11 @@ class _Painter:
 
     def picture(self, time: float) -> Image.Image:
         """RGB at a time in ticks, without grain."""
-        scene, now = self.scene, self._events_at(time)
+        scene = self.scene
+        now = {event.kind: event for event in scene.events if event.start <= time < event.end}
+        shot = next((shot for shot in scene.shots if shot.start <= time < shot.end), scene.shots[-1])
         source_time = self._source_time(time)
-        frame = self._footage(self._shot_at(time), time, source_time)
+        frame = self._footage(shot, time, source_time)
         for transition in ("dissolve", "wipe"):
             if transition in now:
                 frame = self._blend(now[transition], time, source_time)
@@ -114,14 +116,6 @@ class _Painter:
             if text in now:
                 self._write(frame, text)
         return self._blank(frame, now, time)
-
-    def _events_at(self, time: float) -> dict[str, Event]:
-        return {event.kind: event for event in self.scene.events if event.start <= time < event.end}
-
-    def _shot_at(self, time: float) -> Shot:
-        return next(
-            (shot for shot in self.scene.shots if shot.start <= time < shot.end), self.scene.shots[-1]
-        )
 
     def _source_time(self, time: float) -> float:
         """How far the world before the camera has come: it stands still, crawls or races during a tempo event.

@@ -115,7 +115,11 @@ class Refresh:
         return self.registry.folder.parent / "cache" / "shapeworld"
 
     def run(self) -> Outcome:
-        """Begin or go on; one that has ended says again how. Raises InputError, Cancelled (it can go on later)."""
+        """Begin, or go on where it stopped; a refresh that has ended returns its outcome again.
+
+        Raises InputError for several devices, a stage that is no LoRA and another refresh's folder; Cancelled, after
+        which `run` goes on later.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise InputError(
                 "A refresh runs on one device. On several, launch `train sft` and `train pir-grpo` with accelerate."
@@ -184,7 +188,7 @@ class Refresh:
         return split, plan
 
     def _begin(self) -> None:
-        """Fix the base, the parent and the configuration. Raises InputError when the folder is another's."""
+        """Write begun.json, or check it: base, parent, data, configuration. Raises InputError for another refresh's."""
         path = self.folder / "begun.json"
         base = fingerprint(self.checkpoint)
         identity: dict[str, Any] = {
@@ -428,7 +432,10 @@ class Refresh:
         return self.folder / "pir" / "adapter"
 
     def compare(self, adapter: Path, held_out: dict[str, tuple[Example, ...]]) -> dict[str, Any]:
-        """Old and new on each held-out set, as they would be served; the scores by set."""
+        """Ask the parent and the new adapter about every held-out row, as they would be served; scores by set.
+
+        Each answer is kept in answers/, so that a refresh that goes on asks only for the rest.
+        """
         from tempo_core.engine import load_engine
         from tempo_core.loading import watched_loading
         from train.refresh.promotion import answer_rows, compare_on

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -72,19 +72,17 @@ def carry_over(embeddings: Tensor, before: PreTrainedTokenizerBase, after: PreTr
 @functools.lru_cache(maxsize=1)
 def _corpus(seed: int) -> tuple[str, ...]:
     """Stamps often enough to become whole tokens, the answer grammar, and what people ask; 300 kB, made in a second."""
-    return tuple(_sentences(seed))
-
-
-def _sentences(seed: int) -> Iterator[str]:
     rng = np.random.default_rng(seed)
     digits = [f"{a}{b}" for a, b in itertools.product(range(10), repeat=2)]
+    texts: list[str] = []
     for _ in range(300):
-        yield from digits
-        yield from (f".{d}" for d in range(10))
-        yield from (REFUSAL, OPENING, TO, NEXT, CLOSING, "user\n", "assistant\n", "Query:")
+        texts += digits
+        texts += [f".{d}" for d in range(10)]
+        texts += [REFUSAL, OPENING, TO, NEXT, CLOSING, "user\n", "assistant\n", "Query:"]
     english = FreeEnglish(held_out=False)
     scenes = [sample_scene(int(rng.integers(2**31)), RICH, motion=0.2) for _ in range(400)]
     mix = QueryMix(hard_share=0.3, hard_kinds=("order", "several", "motion"))
     for scene in scenes:
-        yield from (query.text for query in sample_queries(rng, scene, 10, mix, scenes[:20]))
-        yield from (dress(rng, english.sentence(rng)) for _ in range(6))
+        texts += [query.text for query in sample_queries(rng, scene, 10, mix, scenes[:20])]
+        texts += [dress(rng, english.sentence(rng)) for _ in range(6)]
+    return tuple(texts)

@@ -23,7 +23,12 @@ RELEVANT_FROM = 0.5
 
 def score(pairs: Pairs) -> RuleScores:
     """Rejection accuracy and recall, under the names that the evaluator prints."""
-    relevance = np.array([_relevance(row.relevance, row.has_refused) for row in predictions_of(pairs)])
+    relevance = np.array(
+        [
+            float(not row.has_refused) if row.relevance is None else row.relevance
+            for row in predictions_of(pairs)
+        ]
+    )
     accepted = relevance >= RELEVANT_FROM
     first, truth = pad([row[:1] for row in listed_windows(pairs)]), pairs.truth_windows
     has_moment = truth.counts > 0
@@ -49,7 +54,3 @@ def score(pairs: Pairs) -> RuleScores:
         overlap=np.where(has_moment, iou, np.nan),
         notes=tuple(notes),
     )
-
-
-def _relevance(stated: float | None, refused: bool) -> float:
-    return (0.0 if refused else 1.0) if stated is None else stated

@@ -73,12 +73,14 @@ def rows(draw: st.DrawFn, place: int = 0, *, least: int = 0, labelled: bool = Fa
     spans = draw(windows(end_s, least=least))
     unlabelled = not labelled and draw(st.booleans()) and least == 0
     numbered = draw(st.booleans())
-    known = draw(
+    clip_scores = draw(
         st.none() | st.just(((0, 1), ((0, 4, 2),)))
         if end_s < 4
         else st.just(((0, 1), ((0, 4, 2), (1, 1, 1))))
     )
-    clips, scores = known if known and len(known[0]) == len(known[1]) else (None, None)
+    clips, scores = (
+        clip_scores if clip_scores and len(clip_scores[0]) == len(clip_scores[1]) else (None, None)
+    )
     annotations = tuple(draw(versions(end_s, at)) for at in range(draw(st.integers(0, 3))))
     return Row(
         qid=str(place) if numbered else f"{draw(queries)}{place}",
@@ -103,8 +105,8 @@ def rows(draw: st.DrawFn, place: int = 0, *, least: int = 0, labelled: bool = Fa
 
 def several(*, least: int = 0, labelled: bool = False) -> st.SearchStrategy[list[Row]]:
     """One to three rows with different ids."""
-    made = [rows(place, least=least, labelled=labelled) for place in range(3)]
-    return st.integers(1, 3).flatmap(lambda count: st.tuples(*made[:count]).map(list))
+    row_strategies = [rows(place, least=least, labelled=labelled) for place in range(3)]
+    return st.integers(1, 3).flatmap(lambda count: st.tuples(*row_strategies[:count]).map(list))
 
 
 BARE: dict[str, Any] = {
@@ -122,6 +124,6 @@ BARE: dict[str, Any] = {
 }
 
 
-def bare(row: Row, **kept: Any) -> Row:
+def bare(row: Row, **fields: Any) -> Row:
     """The row with nothing but query, video and moments, and what `kept` adds."""
-    return replace(row, **{**BARE, **kept})
+    return replace(row, **{**BARE, **fields})

@@ -48,10 +48,10 @@ def tiers(root: ElementTree.Element) -> dict[str, Tier]:
 
 def test_a_tier_for_each_party_with_its_own_moments(tmp_path: Path) -> None:
     report = export(tmp_path / "out", "elan", *FOUR)
-    found = tiers(document(tmp_path / "out" / "cl%20ip.eaf"))
+    tier_texts = tiers(document(tmp_path / "out" / "cl%20ip.eaf"))
     query = FULL.query
     kind = {"LINGUISTIC_TYPE_REF": "moments"}
-    assert found == {
+    assert tier_texts == {
         "7/moments": ({**kind, "PARTICIPANT": query}, [(1235, 5500, query), (9000, 9250, query)]),
         "7/original": ({**kind, "PARTICIPANT": query}, [(0, 2000, query), (4000, 6000, query)]),
         "7/annotator/ada": (

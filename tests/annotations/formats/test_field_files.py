@@ -21,7 +21,7 @@ def field(shared_data: Path) -> Path:
     return folder
 
 
-def said(row: Row) -> tuple[Any, ...]:
+def content_of(row: Row) -> tuple[Any, ...]:
     """A row's id, query, video and moments."""
     return row.qid_value, row.query, row.vid, row.windows
 
@@ -154,8 +154,8 @@ LABEL_STUDIO_SAYS = {
 
 @pytest.mark.parametrize("name", LABEL_STUDIO_SAYS)
 def test_what_a_task_holds_beside_its_moments_is_named(field: Path, name: str) -> None:
-    said = [f"{item.place}: {item.reason}" for item in take(field / name).omissions]
-    assert said == LABEL_STUDIO_SAYS[name]
+    omissions = [f"{item.place}: {item.reason}" for item in take(field / name).omissions]
+    assert omissions == LABEL_STUDIO_SAYS[name]
 
 
 def test_regions_that_are_no_moments_do_not_count_as_taken(field: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_format_of_the_job_is_recognised_and_read(field: Path, name: str) -> N
     result = take(field / name, frame_rate=25.0)
     form, rows = OTHERS[name]
     assert result.format == form
-    assert [(*said(row), row.duration_s) for row in result.rows] == rows
+    assert [(*content_of(row), row.duration_s) for row in result.rows] == rows
     assert result.problems == ()
 
 

@@ -39,15 +39,15 @@ def test_snapping_by_hand(how: Snapping, given_windows: Windows, duration: float
 def test_snapped_windows_lie_on_the_grid_inside_the_video(
     data: st.DataObject, end_s: float, how: Snapping
 ) -> None:
-    found = grid.snapped(data.draw(windows(end_s, least=1)), end_s, how)
-    assert found
-    assert grid.on_grid(found)
-    assert found[0][0] >= 0
-    assert found[-1][1] <= grid.clip_count(end_s) * 2
-    assert all(after[0] > before[1] for before, after in itertools.pairwise(found))
-    clips = grid.covered_clips(found)
+    windows_on_grid = grid.snapped(data.draw(windows(end_s, least=1)), end_s, how)
+    assert windows_on_grid
+    assert grid.on_grid(windows_on_grid)
+    assert windows_on_grid[0][0] >= 0
+    assert windows_on_grid[-1][1] <= grid.clip_count(end_s) * 2
+    assert all(after[0] > before[1] for before, after in itertools.pairwise(windows_on_grid))
+    clips = grid.covered_clips(windows_on_grid)
     assert list(clips) == sorted(
-        {clip for start, end in found for clip in range(int(start // 2), int(end // 2))}
+        {clip for start, end in windows_on_grid for clip in range(int(start // 2), int(end // 2))}
     )
 
 
@@ -57,9 +57,11 @@ def test_outward_snapping_covers_what_was_marked_but_for_half_a_frame(
     data: st.DataObject, end_s: float
 ) -> None:
     marked = data.draw(windows(end_s, least=1))
-    found = grid.snapped(marked, end_s, "outward")
+    windows_on_grid = grid.snapped(marked, end_s, "outward")
     near_s = grid.NEAR_MS / 1000 + 0.001
-    assert all(any(start - near_s <= a and b <= end + near_s for start, end in found) for a, b in marked)
+    assert all(
+        any(start - near_s <= a and b <= end + near_s for start, end in windows_on_grid) for a, b in marked
+    )
 
 
 def test_a_carried_score_comes_from_the_nearest_clip_and_the_earlier_of_two() -> None:

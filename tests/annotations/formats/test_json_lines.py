@@ -207,13 +207,13 @@ def test_predictions_of_na_vmr_are_read(tmp_path: Path) -> None:
     items = [{**item, **further, "pred_class": 0.5}, {**item, **further, "vid": "w", "pred_class": 0.25}]
     path.write_text(json.dumps({"preds": items}))
     result = read(path)
-    said = AnnotatorVersion(
+    prediction = AnnotatorVersion(
         annotator="model", source="model", windows=((1, 2),), scores=(0.9,), saliency=(0.5,), relevance=0.5
     )
-    refusal = replace(said, windows=(), scores=None, verdict="no-moment", relevance=0.25)
+    refusal = replace(prediction, windows=(), scores=None, verdict="no-moment", relevance=0.25)
     assert result.format == "predictions"
     assert [(row.qid, row.vid, row.annotations) for row in result.rows] == [
-        ("test0", "v", (said,)),
+        ("test0", "v", (prediction,)),
         ("test0#2", "w", (refusal,)),
     ]
     assert [row.extra for row in result.rows] == [{"raw_pred_saliency_scores": [0.25]}] * 2

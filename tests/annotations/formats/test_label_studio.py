@@ -470,7 +470,7 @@ PROJECT = {
 
 
 def test_each_label_of_another_project_is_a_query(tmp_path: Path) -> None:
-    rows, said = items_of(tmp_path, [PROJECT], frame_rate=25.0)
+    rows, messages = items_of(tmp_path, [PROJECT], frame_rate=25.0)
     assert rows == (
         Row(
             qid="12/enters",
@@ -490,7 +490,7 @@ def test_each_label_of_another_project_is_a_query(tmp_path: Path) -> None:
             extra={"fps": 25.0},
         ),
     )
-    assert said == ["3 of 3 regions taken"]
+    assert messages == ["3 of 3 regions taken"]
 
 
 def test_the_same_label_of_two_controls_is_two_queries(tmp_path: Path) -> None:
@@ -513,13 +513,13 @@ def test_neighbours_of_a_plain_task(tmp_path: Path) -> None:
         "annotations": [{"id": 5, "completed_by": 1, "result": [noted]}],
         "predictions": [prediction],
     }
-    (row,), said = items_of(tmp_path, [both], frame_rate=25.0)
+    (row,), messages = items_of(tmp_path, [both], frame_rate=25.0)
     assert [(version.source, version.windows, version.scores) for version in row.annotations or ()] == [
         ("annotator", ((0.0, 1.0),), None),
         ("model", ((0.0, 1.0), (0.0, 1.0)), None),
     ]
     note = "its note ['too late?'] is not read"
-    assert said == [
+    assert messages == [
         "3 of 3 regions taken",
         f'mine.json, task 12, annotation 5, region a of control "tl": {note}',
         f'mine.json, task 12, prediction 8, region a of control "tl": {note}',
@@ -531,26 +531,29 @@ def test_neighbours_of_a_plain_task(tmp_path: Path) -> None:
         "data": {"video": "a.mp4", "video2": "b.mp4"},
         "annotations": [{"id": 5, "completed_by": 1, "result": [noted, second]}],
     }
-    rows, said = items_of(tmp_path, [two_videos], frame_rate=25.0)
+    rows, messages = items_of(tmp_path, [two_videos], frame_rate=25.0)
     assert rows == ()
-    assert 'task 12: to_name is ["video", "video2"]; one task holds the regions of several videos' in said[-1]
+    assert (
+        'task 12: to_name is ["video", "video2"]; one task holds the regions of several videos'
+        in messages[-1]
+    )
 
 
 def test_a_query_beside_labels_of_another_name_is_named_or_chosen(tmp_path: Path) -> None:
     project = {**PROJECT, "data": {**PROJECT["data"], "query": "somebody comes in", "fps": "25"}}
-    rows, said = items_of(tmp_path, [project])
+    rows, messages = items_of(tmp_path, [project])
     assert [row.query for row in rows] == ["enters", "opens"]
-    assert said[1:] == [
+    assert messages[1:] == [
         "mine.json, task 12, data: the query 'somebody comes in' is not read, as the labels ['enters', 'opens'] "
         "are queries (--query-from query reads it)"
     ]
-    rows, said = items_of(tmp_path, [project], query_from="query")
+    rows, messages = items_of(tmp_path, [project], query_from="query")
     assert [(row.qid_value, row.query) for row in rows] == [(12, "somebody comes in")]
     assert rows[0].annotations == (
         AnnotatorVersion(annotator="1", windows=((0.0, 1.0), (2.0, 3.0))),
         AnnotatorVersion(annotator="2", windows=((1.0, 2.0),)),
     )
-    assert said == ["3 of 3 regions taken"]
+    assert messages == ["3 of 3 regions taken"]
 
 
 def test_the_rate_of_a_clip_goes_before_the_rate_of_all(tmp_path: Path) -> None:
@@ -582,11 +585,11 @@ def test_what_a_task_holds_beside_its_moments_is_named(tmp_path: Path) -> None:
             "result": [{"id": "z", "type": "rectangle", "from_name": "box", "value": {}}],
         },
     ]
-    (row,), said = items_of(
+    (row,), messages = items_of(
         tmp_path, [{**task(annotations=annotations), "id": 9, "predictions": [7], "drafts": [{"id": 8}]}]
     )
     assert row.annotations == (AnnotatorVersion(annotator="3", windows=((0.0, 1.0),)),)
-    assert said == [
+    assert messages == [
         "1 of 3 regions taken",
         "mine.json, task 9, annotation 1: was skipped by its annotator",
         "mine.json, task 9, annotation 3, region z of control \"box\": holds 'rectangle', which are not read; "
@@ -614,7 +617,7 @@ def test_a_json_min_export_comes_back_whole(tmp_path: Path) -> None:
         },
         {**shared, "verdict": "no-moment", "annotator": 2, "annotation_id": 11},
     ]
-    rows, said = items_of(tmp_path, records)
+    rows, messages = items_of(tmp_path, records)
     assert rows == (
         Row(
             qid="a",
@@ -627,7 +630,7 @@ def test_a_json_min_export_comes_back_whole(tmp_path: Path) -> None:
             extra={"fps": 30.0},
         ),
     )
-    assert said == ["1 of 1 regions taken"]
+    assert messages == ["1 of 1 regions taken"]
 
 
 @pytest.mark.parametrize(

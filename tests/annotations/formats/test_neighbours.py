@@ -372,13 +372,13 @@ CASES: list[Case] = [
 """A file's name, its text, its rows and what is said beside them."""
 
 
-@pytest.mark.parametrize(("name", "text", "rows", "said"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("name", "text", "rows", "messages"), CASES, ids=[case[0] for case in CASES])
 def test_all_that_a_file_holds_is_read_or_named(
-    tmp_path: Path, name: str, text: str, rows: list[tuple[Any, ...]], said: list[str]
+    tmp_path: Path, name: str, text: str, rows: list[tuple[Any, ...]], messages: list[str]
 ) -> None:
     path = tmp_path / name
     path.write_bytes(text.encode())
     result = read(path, options=ReadOptions(keep_going=True))
     assert [(row.qid_value, row.query, row.windows) for row in result.rows] == rows
     items = (*result.contents, *result.omissions, *result.problems)
-    assert [str(item).removeprefix(f"{name}, ") for item in items] == said
+    assert [str(item).removeprefix(f"{name}, ") for item in items] == messages

@@ -13,7 +13,7 @@ from annotations.rows import Row
 from tempo_core.errors import InputError
 
 
-def taken(path: Path, content: Any, **options: Any) -> ReadResult:
+def read_content(path: Path, content: Any, **options: Any) -> ReadResult:
     text = content if isinstance(content, str) else json.dumps(content)
     path.write_text(text, "utf-8")
     return read(path, options=ReadOptions(keep_going=True, **options))
@@ -23,7 +23,7 @@ def moments(result: ReadResult) -> list[tuple[Any, ...]]:
     return [(row.qid_value, row.query, row.vid, row.windows) for row in result.rows]
 
 
-def said(result: ReadResult) -> list[str]:
+def messages_of(result: ReadResult) -> list[str]:
     return [str(item) for item in (*result.contents, *result.omissions, *result.problems)]
 
 
@@ -33,7 +33,7 @@ def test_refusals_of_ra_rft_have_their_reason(tmp_path: Path) -> None:
         {"q": "a", "a": "<answer>1 to 2</answer>", "r": True, "difficulty": "original"},
         {"q": "b", "a": "<answer>There is no b.</answer><correct>a</correct>", "r": False, "c": ["Object"]},
     ]
-    result = taken(tmp_path / "hi_vtg.json", [{**item, "GRPO": queries}, {**item, "timestamp": []}])
+    result = read_content(tmp_path / "hi_vtg.json", [{**item, "GRPO": queries}, {**item, "timestamp": []}])
     assert result.format == "ra-rft"
     shared = {"vid": "v", "duration_s": 9.0}
     assert result.rows == (
@@ -48,39 +48,41 @@ def test_refusals_of_ra_rft_have_their_reason(tmp_path: Path) -> None:
         ),
         Row(qid="v/2", query="a", windows=(), **shared),
     )
-    assert said(result) == ["3 of 3 queries taken"]
+    assert messages_of(result) == ["3 of 3 queries taken"]
 
 
-@pytest.mark.parametrize(("duration", "shown"), [(0, "0"), (-3, "-3"), ("nine", '"nine"'), (True, "true")])
-def test_a_length_that_is_none_is_named(tmp_path: Path, duration: Any, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("duration", "length_text"), [(0, "0"), (-3, "-3"), ("nine", '"nine"'), (True, "true")]
+)
+def test_a_length_that_is_none_is_named(tmp_path: Path, duration: Any, length_text: str) -> None:
     item = {"video": "v.mp4", "query_text": "a", "timestamp": [1, 2], "duration": duration}
-    result = taken(tmp_path / "x.json", [item])
+    result = read_content(tmp_path / "x.json", [item])
     assert result.rows == ()
-    assert f"item 0 (v), GRPO[0]: duration is {shown}; " in said(result)[1]
+    assert f"item 0 (v), GRPO[0]: duration is {length_text}; " in messages_of(result)[1]
 
 
 @pytest.mark.parametrize("code", [[], [0, 0], [-1, -1]])
 def test_codes_of_no_moment_in_ra_rft(tmp_path: Path, code: list[int]) -> None:
-    result = taken(tmp_path / "x.json", [{"video": "v.mp4", "query_text": "a", "timestamp": code}])
+    result = read_content(tmp_path / "x.json", [{"video": "v.mp4", "query_text": "a", "timestamp": code}])
     assert result.rows == (Row(qid="v/0", query="a", vid="v", windows=()),)
     item = {"video": "v.mp4", "query_text": "a", "timestamp": code, "GRPO": [{"q": "a", "r": True}]}
-    contradicting = taken(tmp_path / "y.json", [item])
+    contradicting = read_content(tmp_path / "y.json", [item])
     assert contradicting.rows == ()
-    assert "GRPO.r is true; " in said(contradicting)[1]
+    assert "GRPO.r is true; " in messages_of(contradicting)[1]
 
 
 @pytest.mark.parametrize("relevant", [None, "yes"])
 def test_a_flag_of_ra_rft_that_says_neither_is_named_with_its_item(tmp_path: Path, relevant: Any) -> None:
     item = {"video": "v.mp4", "query_text": "a", "timestamp": [1, 2], "GRPO": [{"q": "a", "r": relevant}]}
-    result = taken(tmp_path / "x.json", [item])
+    result = read_content(tmp_path / "x.json", [item])
     assert result.rows == ()
-    assert said(result)[1].startswith("x.json, item 0: GRPO.r is ")
+    assert messages_of(result)[1].startswith("x.json, item 0: GRPO.r is ")
 
 
 def test_a_part_of_a_longer_file_is_a_video_of_its_own(tmp_path: Path) -> None:
     item = {"video": "a/v.mp4", "duration": 20, "timestamp": [1, 2], "sentence": "q", "qid": "my|v"}
     part = {**item, "video_start": 30.5, "video_end": 50.5}
-    result = taken(tmp_path / "train_2k5.json", [part, item, item])
+    result = read_content(tmp_path / "train_2k5.json", [part, item, item])
     assert moments(result) == [
         ("my|v", "q", "v_30.5_50.5", ((1.0, 2.0),)),
         ("my|v#2", "q", "v", ((1.0, 2.0),)),
@@ -99,10 +101,11 @@ def test_tvgbench_answers_are_times(tmp_path: Path) -> None:
         "end": None,
         "duration": 9,
     }
-    result = taken(tmp_path / "tvgbench.json", [item, {**item, "answer": "soon"}])
+    result = read_content(tmp_path / "tvgbench.json", [item, {**item, "answer": "soon"}])
     assert moments(result) == [("v/0", "q", "v", ((1.5, 2.0),))]
     assert (
-        said(result)[1] == 'tvgbench.json, item 1: answer is "soon"; must be two times in seconds: 13.4-28.1'
+        messages_of(result)[1]
+        == 'tvgbench.json, item 1: answer is "soon"; must be two times in seconds: 13.4-28.1'
     )
 
 
@@ -113,9 +116,9 @@ def test_a_video_of_unitime_may_have_several_queries(tmp_path: Path) -> None:
         {"query": "c"},
     ]
     item = {"qid": 3, "id": "v", "annos": annotations, "duration": 9, "video_path": "v.mp4", "mode": "mr"}
-    result = taken(tmp_path / "x.json", [item])
+    result = read_content(tmp_path / "x.json", [item])
     assert moments(result) == [("3/0", "a", "v", ((1.0, 2.0), (4.0, 5.0))), ("3/2", "c", "v", None)]
-    assert said(result) == [
+    assert messages_of(result) == [
         "2 of 3 queries taken",
         "x.json, item 0 (qid 3), annos[1]: windows is [8, 12]; a window must lie inside the video, which lasts 9 s",
     ]
@@ -129,7 +132,7 @@ def test_didemo_takes_what_most_annotators_marked(
     tmp_path: Path, times: list[list[int]], window: tuple[float, float]
 ) -> None:
     item = {"video": "v.mov", "description": "q", "times": times, "annotation_id": 4, "num_segments": 6}
-    (row,) = taken(tmp_path / "x.json", [item]).rows
+    (row,) = read_content(tmp_path / "x.json", [item]).rows
     assert row == Row(
         qid="4", qid_is_int=True, query="q", vid="v", duration_s=30, windows=(window,), extra={"times": times}
     )
@@ -137,12 +140,17 @@ def test_didemo_takes_what_most_annotators_marked(
 
 def test_tacos_counts_frames(tmp_path: Path) -> None:
     video = {"timestamps": [[25, 50], [30, 40]], "sentences": ["a", "b"], "fps": 29.4, "num_frames": 294}
-    result = taken(tmp_path / "test.json", {"s1-d2.avi": video, "s9.avi": {**video, "sentences": ["a"]}})
+    result = read_content(
+        tmp_path / "test.json", {"s1-d2.avi": video, "s9.avi": {**video, "sentences": ["a"]}}
+    )
     assert moments(result) == [
         ("s1-d2/0", "a", "s1-d2", ((25 / 29.4, 50 / 29.4),)),
         ("s1-d2/1", "b", "s1-d2", ((30 / 29.4, 40 / 29.4),)),
     ]
-    assert said(result)[1] == "test.json, s9.avi: s9.avi is [2, 1]; timestamps and sentences must be as many"
+    assert (
+        messages_of(result)[1]
+        == "test.json, s9.avi: s9.avi is [2, 1]; timestamps and sentences must be as many"
+    )
 
 
 def test_a_label_is_one_query_with_all_of_its_segments(tmp_path: Path) -> None:
@@ -154,14 +162,14 @@ def test_a_label_is_one_query_with_all_of_its_segments(tmp_path: Path) -> None:
         "v": {"duration": 9, "subset": "training", "annotations": annotations},
         "t": {"duration": 9, "subset": "testing", "annotations": []},
     }
-    result = taken(tmp_path / "x.json", {"version": "1.3", "database": database})
+    result = read_content(tmp_path / "x.json", {"version": "1.3", "database": database})
     assert moments(result) == [
         ("v/0", "run", "v", ((1.0, 2.0), (5.0, 6.0))),
         ("v/1", "run", "v", ((1.5, 3.0),)),
         ("v/2", "jump", "v", ((3.0, 4.0),)),
     ]
     assert {row.split for row in result.rows} == {"train"}
-    assert said(result) == [
+    assert messages_of(result) == [
         "2 of 2 queries taken",
         "x.json, video t: has no annotations, as a test set's videos",
     ]
@@ -173,7 +181,7 @@ def test_each_step_of_a_recipe_is_a_query(tmp_path: Path) -> None:
         {"segment": [2, 99], "id": 1, "sentence": "fry"},
     ]
     database = {"v": {"duration": 9, "subset": "validation", "recipe_type": "113", "annotations": steps}}
-    result = taken(tmp_path / "x.json", {"database": database})
+    result = read_content(tmp_path / "x.json", {"database": database})
     assert result.rows == (
         Row(
             qid="v/0",
@@ -185,7 +193,7 @@ def test_each_step_of_a_recipe_is_a_query(tmp_path: Path) -> None:
             extra={"recipe_type": "113"},
         ),
     )
-    assert said(result)[1].startswith("x.json, video v, annotations[1]: windows is [2, 99]; ")
+    assert messages_of(result)[1].startswith("x.json, video v, annotations[1]: windows is [2, 99]; ")
 
 
 def test_ego4d_queries_lie_in_their_clip(tmp_path: Path) -> None:
@@ -201,11 +209,11 @@ def test_ego4d_queries_lie_in_their_clip(tmp_path: Path) -> None:
         "annotations": [{"annotation_uid": "a", "language_queries": queries}],
     }
     document = {"version": "2", "split": "val", "videos": [{"video_uid": "v", "clips": [clip]}]}
-    result = taken(tmp_path / "nlq.json", document)
+    result = read_content(tmp_path / "nlq.json", document)
     assert moments(result) == [("c/0", "Where is it?", "c", ((1.5, 2.0),)), ("c/1", "Who?", "c", None)]
     assert (result.rows[0].duration_s, result.rows[0].split) == (480.5, "val")
     assert result.rows[0].extra == {"template": "Objects", "video_uid": "v"}
-    assert said(result)[1:] == ["nlq.json, clip c, annotation a, language_queries[1]: has no query"]
+    assert messages_of(result)[1:] == ["nlq.json, clip c, annotation a, language_queries[1]: has no query"]
 
 
 VIA: dict[str, Any] = {
@@ -227,13 +235,13 @@ def test_segments_of_via_are_queries_and_its_shapes_are_named(tmp_path: Path) ->
         "d": {"vid": "3", "z": [7, 8], "xy": [], "av": {}},
         "e": {"vid": "3", "z": [], "xy": [], "av": {"1": "good"}},
     }
-    result = taken(tmp_path / "project.json", {**VIA, "metadata": metadata})
+    result = read_content(tmp_path / "project.json", {**VIA, "metadata": metadata})
     assert moments(result) == [
         ("v/0", "opens", "v", ((1.0, 2.0), (5.0, 6.0))),
         ("v/1", "left", "v", ((1.0, 2.0),)),
         ("v/2", "up", "v", ((1.0, 2.0),)),
     ]
-    assert said(result)[1:] == [
+    assert messages_of(result)[1:] == [
         "project.json, metadata c: a shape marks no moment",
         "project.json, metadata d: has no text",
         "project.json, metadata e: a note without two times marks no moment",
@@ -247,14 +255,14 @@ def test_detections_of_fiftyone_in_seconds_or_frames(tmp_path: Path) -> None:
         "x": [],
     }
     document = {"classes": ["run"], "labels": labels}
-    result = taken(tmp_path / "labels.json", document, frame_rate=25.0)
+    result = read_content(tmp_path / "labels.json", document, frame_rate=25.0)
     assert moments(result) == [
         ("v/0", "run", "v", ((1.5, 2.0),)),
         ("v/1", "jump", "v", ((0.0, 1.0),)),
         ("w/0", "run", "w", ((0.0, 1.0),)),
     ]
-    assert said(result)[1:] == ["labels.json, video x: has no detections"]
-    (problem,) = taken(tmp_path / "labels.json", document).problems
+    assert messages_of(result)[1:] == ["labels.json, video x: has no detections"]
+    (problem,) = read_content(tmp_path / "labels.json", document).problems
     assert (problem.place, problem.rule.split(": ")[-1]) == ("w", "pass --frame-rate")
 
 
@@ -270,7 +278,7 @@ def test_a_track_of_cvat_is_visible_until_it_is_outside(tmp_path: Path) -> None:
         + track("walks", (5, 0), (15, 1), number=2)
     )
     meta = "<meta><task><size>50</size><source>clips/v 1.mp4</source></task></meta>"
-    result = taken(tmp_path / "a.xml", f"<annotations>{meta}{tracks}</annotations>", frame_rate=10.0)
+    result = read_content(tmp_path / "a.xml", f"<annotations>{meta}{tracks}</annotations>", frame_rate=10.0)
     assert moments(result) == [
         ("v 1/0", "walks", "v 1", ((0.0, 1.0), (2.0, 3.0))),
         ("v 1/1", "walks", "v 1", ((0.5, 1.5),)),
@@ -287,12 +295,12 @@ def test_frames_of_cvat_count_in_the_whole_video(tmp_path: Path) -> None:
         "<frame_filter>step=2</frame_filter><source>v.mp4</source></task></meta>"
     )
     text = f"<annotations>{meta}{track('a', (60, 0), (140, 1))}{track('b', (100, 0))}</annotations>"
-    result = taken(tmp_path / "a.xml", text, frame_rate=10.0)
+    result = read_content(tmp_path / "a.xml", text, frame_rate=10.0)
     assert moments(result) == [("v/0", "a", "v", ((6.0, 14.0),)), ("v/1", "b", "v", ((10.0, 14.9),))]
     assert [row.duration_s for row in result.rows] == [None, None]
     job = "<meta><job><size>50</size><start_frame>0</start_frame><stop_frame>49</stop_frame></job></meta>"
     text = f"<annotations>{job}{track('a', (10, 0))}</annotations>"
-    result = taken(tmp_path / "a.xml", text, frame_rate=10.0)
+    result = read_content(tmp_path / "a.xml", text, frame_rate=10.0)
     assert [(row.windows, row.duration_s) for row in result.rows] == [(((1.0, 5.0),), 5.0)]
 
 
@@ -306,7 +314,7 @@ def test_a_project_of_cvat_has_a_video_for_each_task(tmp_path: Path) -> None:
         for number in (4, 7, 9)
     )
     text = f"<annotations><meta><project><tasks>{tasks}</tasks></project></meta>{tracks}</annotations>"
-    result = taken(tmp_path / "p.xml", text, frame_rate=10.0)
+    result = read_content(tmp_path / "p.xml", text, frame_rate=10.0)
     assert moments(result) == [
         ("a/0", "walks", "a", ((0.0, 1.0),)),
         ("n7/0", "walks", "n7", ((0.0, 1.0),)),
@@ -324,14 +332,16 @@ def test_a_project_of_cvat_has_a_video_for_each_task(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_projects_of_losslesscut_are_json5(tmp_path: Path, text: str, rows: list[Any]) -> None:
-    result = taken(tmp_path / "v-proj.llc", text)
+    result = read_content(tmp_path / "v-proj.llc", text)
     assert (result.format, moments(result)) == ("losslesscut", rows)
 
 
 def test_a_segment_of_losslesscut_that_is_not_selected_is_named(tmp_path: Path) -> None:
     segments = [{"start": 1, "end": 2, "name": "a", "selected": chosen} for chosen in (True, False)]
-    result = taken(tmp_path / "v.llc", {"version": 2, "mediaFileName": "v.mp4", "cutSegments": segments})
-    assert said(result) == [
+    result = read_content(
+        tmp_path / "v.llc", {"version": 2, "mediaFileName": "v.mp4", "cutSegments": segments}
+    )
+    assert messages_of(result) == [
         "2 of 2 queries taken",
         "v.llc, segment 2: is not selected for LosslessCut's own export; it is read all the same",
     ]
@@ -340,14 +350,14 @@ def test_a_segment_of_losslesscut_that_is_not_selected_is_named(tmp_path: Path) 
 
 def test_lists_of_losslesscut_have_tags_and_open_ends(tmp_path: Path) -> None:
     text = "Start,End,Name,Place\n00:01:02.500,63,a,kitchen\n5,,b,\n,3,c,\n7,8,,\n9,8,d,\n"
-    result = taken(tmp_path / "v.csv", text, durations={"v": 99.0})
+    result = read_content(tmp_path / "v.csv", text, durations={"v": 99.0})
     assert moments(result) == [
         ("v/0", "a", "v", ((62.5, 63.0),)),
         ("v/1", "b", "v", ((5.0, 99.0),)),
         ("v/2", "c", "v", ((0.0, 3.0),)),
     ]
     assert result.rows[0].extra == {"tags": {"Place": "kitchen"}}
-    assert said(result) == [
+    assert messages_of(result) == [
         "3 of 4 queries taken",
         "v.csv, line 5: has no name, which would be its query",
         "v.csv, line 6: windows is [9.0, 8.0]; a window must end after it starts",
@@ -356,9 +366,9 @@ def test_lists_of_losslesscut_have_tags_and_open_ends(tmp_path: Path) -> None:
 
 def test_labels_of_audacity(tmp_path: Path) -> None:
     text = "1.0\t2.5\ta\n\\\t100.0\t200.0\n3,5\t4\tb\tc\n5\t5\tpoint\n6\t7\t\nx\t7\td\n8\t9\n8\n"
-    result = taken(tmp_path / "v.txt", text)
+    result = read_content(tmp_path / "v.txt", text)
     assert moments(result) == [("v/1", "a", "v", ((1.0, 2.5),)), ("v/2", "b\tc", "v", ((3.5, 4.0),))]
-    assert said(result) == [
+    assert messages_of(result) == [
         "2 of 7 labels taken",
         "v.txt, line 2: a label's frequencies are not read",
         "v.txt, label 3 (line 4): a point label marks no moment",
@@ -374,12 +384,12 @@ def test_cues_of_subrip(tmp_path: Path) -> None:
         "\ufeff1\r\n00:00:01,000 --> 00:00:02,500 X1:1\r\n{\\an8}<i>one</i>\r\ntwo 2\r\n2\r\n"
         "00:00:03.5 --> 00:00:04,000\r\n3 < 4\r\n\r\n7\r\n0:00:06,000 --> 0:00:05,000\r\nlate\r\n"
     )
-    result = taken(tmp_path / "v.srt", text)
+    result = read_content(tmp_path / "v.srt", text)
     assert moments(result) == [
         ("v/1", "one\ntwo 2", "v", ((1.0, 2.5),)),
         ("v/2", "3 < 4", "v", ((3.5, 4.0),)),
     ]
-    assert said(result) == [
+    assert messages_of(result) == [
         "2 of 3 cues taken",
         "v.srt, cue 3 (line 10): cue is [6.0, 5.0]; a window must end after it starts",
     ]
@@ -387,7 +397,7 @@ def test_cues_of_subrip(tmp_path: Path) -> None:
 
 def test_cues_of_subrip_without_numbers_keep_their_last_line(tmp_path: Path) -> None:
     text = "00:00:01,000 --> 00:00:02,000\none\n2 dogs\n\n00:00:03,000 --> 00:00:04,000\ntwo\n4"
-    result = taken(tmp_path / "v.srt", text)
+    result = read_content(tmp_path / "v.srt", text)
     assert moments(result) == [
         ("v/1", "one\n2 dogs", "v", ((1.0, 2.0),)),
         ("v/2", "two\n4", "v", ((3.0, 4.0),)),
@@ -398,7 +408,7 @@ def test_one_query_a_line_of_timelens2(tmp_path: Path) -> None:
     line = {"video_path": "a/v.mp4", "duration": 9, "query": "q", "span": [[1, 2]], "rollouts": [[0, 1]]}
     grouped = {"video_path": "w.mp4", "duration": 9, "events": [{"query": "r", "span": [[1, 2], [3, 4]]}]}
     text = "\n".join(json.dumps(item) for item in (line, {**line, "query": "p"}, grouped))
-    result = taken(tmp_path / "t.jsonl", text)
+    result = read_content(tmp_path / "t.jsonl", text)
     assert moments(result) == [
         ("v/0", "q", "v", ((1.0, 2.0),)),
         ("v/1", "p", "v", ((1.0, 2.0),)),
@@ -425,7 +435,7 @@ def test_tables_as_spreadsheets_save_them(tmp_path: Path, text: str, name: str, 
 def test_a_coded_refusal_is_no_window(tmp_path: Path, codes: Any) -> None:
     line = {"qid": "t0", "query": "q", "vid": "v", "duration": 9, "relevant_windows": codes}
     coded = {**line, "relevant_clip_ids": [], "saliency_scores": [[]]}
-    result = taken(tmp_path / "neg.jsonl", json.dumps(coded))
+    result = read_content(tmp_path / "neg.jsonl", json.dumps(coded))
     assert [(row.verdict, row.windows) for row in result.rows] == [("no-moment", ())]
     with pytest.raises(RowsRejected, match="a window must end after it starts"):
         read_line(tmp_path, {**line, "relevant_windows": [[0, 0], [1, 2]]})
@@ -493,7 +503,7 @@ def test_windows_that_overlap_are_merged_on_request(tmp_path: Path) -> None:
 def test_fields_that_nothing_reads_are_named_once(
     tmp_path: Path, name: str, content: Any, omission: str | None
 ) -> None:
-    result = taken(tmp_path / name, content)
+    result = read_content(tmp_path / name, content)
     assert result.rows
     assert [str(item) for item in result.omissions] == ([] if omission is None else [omission])
 
@@ -593,7 +603,7 @@ def with_odd_values(value: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_odd_values_become_problems_and_never_a_crash(tmp_path: Path, name: str) -> None:
     document, path = DOCUMENTS[name], tmp_path / "x.json"
-    assert len(taken(path, document, frame_rate=25.0).rows) == 1
+    assert len(read_content(path, document, frame_rate=25.0).rows) == 1
     form = read(path, options=ReadOptions(frame_rate=25.0)).format
     for odd in with_odd_values(document):
         path.write_text(json.dumps(odd))
@@ -604,11 +614,13 @@ def test_odd_values_become_problems_and_never_a_crash(tmp_path: Path, name: str)
 def test_marks_that_never_end_are_text(tmp_path: Path) -> None:
     """They are looked at once each; ever more of them cost no more each."""
     marks = "<" * 200_000 + "{\\" * 200_000
-    (row,) = taken(
+    (row,) = read_content(
         tmp_path / "v.srt", f"1\n00:00:01,000 --> 00:00:02,000\n{marks}<i>a</i> < b{{\\an8}}\n"
     ).rows
     assert row.query == f"{marks}a < b"
-    (row,) = taken(tmp_path / "v.vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n{'<' * 200_000}<i>a</i>\n").rows
+    (row,) = read_content(
+        tmp_path / "v.vtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n{'<' * 200_000}<i>a</i>\n"
+    ).rows
     assert row.query == f"{'<' * 200_000}a"
 
 
@@ -647,5 +659,5 @@ def test_numbers_that_nothing_holds_are_problems(tmp_path: Path, name: str, text
     content = text.replace("{9}", "9" * digits).replace("{{", "{").replace("}}", "}")
     rows: tuple[Row, ...] = ()
     with contextlib.suppress(InputError):
-        rows = taken(tmp_path / name, content).rows
+        rows = read_content(tmp_path / name, content).rows
     assert rows == ()

@@ -20,9 +20,9 @@ RELEASES = ["highlight_val_release", "highlight_test_with_gt", "highlight_test_r
 @pytest.mark.parametrize("name", RELEASES)
 def test_an_unedited_split_comes_out_byte_for_byte(shared_data: Path, tmp_path: Path, name: str) -> None:
     source = shared_data / "qvhighlights" / f"{name}.jsonl"
-    found = read(source)
-    report = write(found.rows, tmp_path / "export", format="qvhighlights")
-    split = found.rows[0].split
+    source_file = read(source)
+    report = write(source_file.rows, tmp_path / "export", format="qvhighlights")
+    split = source_file.rows[0].split
     corrected = (tmp_path / "export" / f"highlight_{split}_corrected.jsonl").read_bytes()
     assert corrected == source.read_bytes()
     assert (tmp_path / "export" / f"highlight_{split}_raw.jsonl").read_bytes() == source.read_bytes()
@@ -214,8 +214,8 @@ def test_the_manifest_records_options_counts_licence_and_hashes(tmp_path: Path) 
     assert manifest["licence"]["id"] == "cc-by-nc-sa-4.0"
     assert "Changes were made" in manifest["licence"]["notice"]
     assert "Changes were made: the moments of 1 of 2" in (folder / "LICENSE").read_text("utf-8")
-    for name, told in manifest["files"].items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == told["sha256"]
+    for name, facts in manifest["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == facts["sha256"]
 
 
 def test_a_single_file_does_not_mix_splits(tmp_path: Path) -> None:

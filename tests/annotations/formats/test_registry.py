@@ -61,9 +61,9 @@ def test_keep_going_leaves_the_bad_row_out_and_writes_it(tmp_path: Path) -> None
     options = ReadOptions(keep_going=True, rejects_path=rejects)
     result = read(lines(tmp_path / "x.jsonl", GOOD, BAD), options=options)
     assert [row.qid for row in result.rows] == ["1"]
-    told = json.loads(rejects.read_text("utf-8"))
-    assert told["line"] == 2
-    assert json.loads(told["raw"]) == BAD
+    rejected_line = json.loads(rejects.read_text("utf-8"))
+    assert rejected_line["line"] == 2
+    assert json.loads(rejected_line["raw"]) == BAD
 
 
 def test_a_repeated_id_names_its_first_line(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ LONG = "a very long question " * 476
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """Four rows on four clips, with awkward words."""
-    with open_bench(tmp_path / "home", clips=2, rate=2) as made:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as bench:
         texts = ["a square crosses", NASTY, LONG, RTL]
-        fill(made.store, made.home, [row(k + 1, f"clip-{k}", text) for k, text in enumerate(texts)])
-        yield made
+        fill(bench.store, bench.home, [row(k + 1, f"clip-{k}", text) for k, text in enumerate(texts)])
+        yield bench
 
 
 @pytest.fixture
@@ -364,17 +364,17 @@ def test_a_comment_that_was_typed_survives_escape(bench: Bench, served: str, pag
 def test_an_edge_on_a_real_clip_is_stored_where_a_frame_begins(
     tmp_path: Path, shared_data: Path, page: Any, name: str
 ) -> None:
-    with open_bench(tmp_path / "home", real=True) as made, serving(made) as url:
-        made.store.import_rows([row(1, "real", duration_s=None)], dataset="real", op_id="r")
+    with open_bench(tmp_path / "home", real=True) as bench, serving(bench) as url:
+        bench.store.import_rows([row(1, "real", duration_s=None)], dataset="real", op_id="r")
         file = shared_data / "videos" / name
-        (made.home.videos / f"real{file.suffix}").write_bytes(file.read_bytes())
+        (bench.home.videos / f"real{file.suffix}").write_bytes(file.read_bytes())
         sit_down(page, url, annotator_with("original-first"))
         page.keyboard.press("]")
         page.keyboard.press("ArrowRight")
         wait_saved(page)
-        ready = made.service.dataset_clips.look("real").ready
+        ready = bench.service.dataset_clips.look("real").ready
         assert ready is not None
-        end_ms = made.store.corrections(1)[0].edit.moments[0].end_ms
+        end_ms = bench.store.corrections(1)[0].edit.moments[0].end_ms
         frame = round(end_ms * ready.frame_rate / 1000)
         assert end_ms == pytest.approx(frame * 1000 / ready.frame_rate, abs=0.51)
         assert 2000 < end_ms <= 2000 + 2 * 1000 / ready.frame_rate
@@ -473,7 +473,7 @@ def test_look_again_opens_a_clip_that_was_just_put_there(bench: Bench, served: s
 
 
 def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: Any) -> None:
-    with open_bench(tmp_path / "home", clips=2, rate=2) as made, serving(made) as url:
+    with open_bench(tmp_path / "home", clips=2, rate=2) as bench, serving(bench) as url:
         page.context.set_extra_http_headers({"x-user": "ruth/researcher"})
         page.goto(f"{url}/annotate")
         page.click("text=Make the sample project")
@@ -481,7 +481,7 @@ def test_first_run_makes_and_removes_the_sample_project(tmp_path: Path, page: An
         assert page.inner_text(".fl-foot").startswith("sample")
         page.click("text=Remove the sample project")
         page.wait_for_selector("text=Start with a sample project", timeout=PATIENCE_MS)
-        assert made.store.queue() == []
+        assert bench.store.queue() == []
 
 
 def test_fifty_edits_survive_a_killed_server(tmp_path: Path, page: Any) -> None:
@@ -500,7 +500,7 @@ def test_fifty_edits_survive_a_killed_server(tmp_path: Path, page: Any) -> None:
         page.wait_for_function(
             "/^Offline, \\d+ edits kept here/.test(document.querySelector('.fl-chip').textContent)"
         )
-        kept = int(re.findall(r"\d+", chip(page))[0])
+        row_count = int(re.findall(r"\d+", chip(page))[0])
         server = start_server(home.root, port)
         wait_saved(page)
     finally:
@@ -512,12 +512,12 @@ def test_fifty_edits_survive_a_killed_server(tmp_path: Path, page: Any) -> None:
     ]
     assert [version.revision for version in versions] == list(range(1, 51))
     assert [version.parent_id for version in versions] == [None, *(version.id for version in versions[:-1])]
-    assert kept >= 29
+    assert row_count >= 29
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def start_server(folder: Path, port: int) -> BaseProcess:

@@ -140,8 +140,8 @@ def test_the_store_holds_the_frame_of_every_edge(bench: Bench) -> None:
     edit = edit_of((1000, 2000))
     edit["moments"][0]["start_frame"] = 7  # what a page says of frames counts nothing
     assert bench.save(1, edit).status_code == 200
-    kept = bench.store.corrections(1)[0].edit.moments[0]
-    assert (kept.start_frame, kept.end_frame) == (round(rate), round(2 * rate))
+    moment = bench.store.corrections(1)[0].edit.moments[0]
+    assert (moment.start_frame, moment.end_frame) == (round(rate), round(2 * rate))
 
 
 @pytest.mark.parametrize("path", ["/queries/99", "/queries/99/proposal"])
@@ -187,10 +187,10 @@ def test_a_stale_parent_is_a_conflict_with_both_versions(bench: Bench) -> None:
     second = bench.save(1, edit_of((100, 1000)), first).json()
     answer = bench.save(1, edit_of((200, 1000)), first)
     assert answer.status_code == 409
-    said = answer.json()
-    assert said["yours"]["moments"][0]["start_ms"] == 200
-    assert said["theirs"]["edit"]["moments"][0]["start_ms"] == 100
-    assert (said["theirs"]["correction_id"], said["parent_id"]) == (second["correction_id"], first)
+    conflict = answer.json()
+    assert conflict["yours"]["moments"][0]["start_ms"] == 200
+    assert conflict["theirs"]["edit"]["moments"][0]["start_ms"] == 100
+    assert (conflict["theirs"]["correction_id"], conflict["parent_id"]) == (second["correction_id"], first)
     assert len(bench.store.corrections(1)) == 2
 
 
@@ -267,8 +267,8 @@ def test_the_blind_arm_gets_nothing_of_original_and_model(bench: Bench) -> None:
     assert (edit["saliency"], edit["reasons"], item["frames"], item["ranked"]) == ([], [], None, [])
     assert proposal == {"state": "hidden", "message": None, "model": None, "frames": None, "ranked": []}
     assert bench.save(1, edit_of((0, 1000), submitted=True), who=who).status_code == 200
-    shown = bench.ready(1, who=who)["edit"]
-    assert (shown["arm"], shown["model"]["moments"][0]["start_ms"]) == ("original-first", 1000)
+    part = bench.ready(1, who=who)["edit"]
+    assert (part["arm"], part["model"]["moments"][0]["start_ms"]) == ("original-first", 1000)
 
 
 def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) -> None:
@@ -277,11 +277,11 @@ def test_the_proposal_comes_later_and_is_stored_with_its_frames(bench: Bench) ->
     assert bench.ready(1, who=who)["edit"]["model"] is None
     assert bench.get("/queries/1/proposal", who=who).json()["state"] == "computing"
     bench.engine.gate.set()
-    found = until(
-        lambda: bench.get("/queries/1/proposal", who=who).json(), lambda said: said["state"] == "ready"
+    proposal = until(
+        lambda: bench.get("/queries/1/proposal", who=who).json(), lambda state: state["state"] == "ready"
     )
-    assert found["model"]["moments"] == [{"start_ms": 1000, "end_ms": 2500, "confidence": 0.87}]
-    assert found["frames"]["times_s"] == [0.5 * k for k in range(8)]
+    assert proposal["model"]["moments"] == [{"start_ms": 1000, "end_ms": 2500, "confidence": 0.87}]
+    assert proposal["frames"]["times_s"] == [0.5 * k for k in range(8)]
     assert bench.store.proposals(1)[0].prediction.model_id == "fake-engine"
     assert len(bench.engine.encoded) == 1
 
@@ -308,11 +308,11 @@ def test_a_query_that_the_model_cannot_take_says_so_and_blocks_nothing(bench: Be
     query_id = bench.store.find("long", 9).id
     who = f"{annotator_with('model-first')}/annotator"
     assert bench.ready(query_id, who=who)["query"] == "x" * 10_000
-    said = until(
+    proposal = until(
         lambda: bench.get(f"/queries/{query_id}/proposal", who=who).json(),
-        lambda said: said["state"] == "failed",
+        lambda proposal: proposal["state"] == "failed",
     )
-    assert "10000 characters" in said["message"]
+    assert "10000 characters" in proposal["message"]
     assert bench.save(query_id, edit_of((0, 1000)), who=who).status_code == 200
 
 
@@ -385,12 +385,12 @@ def test_a_lane_that_began_before_the_models_proposal_is_not_model_first(bench: 
     bench.engine.gate.set()
     until(lambda: bench.get("/queries/1/proposal", who=who).json(), lambda answer: answer["state"] == "ready")
     proposal_id = bench.store.proposals(1)[0].id
-    shown = early | {"proposal_id": proposal_id, "submitted": True}
-    assert bench.save(1, shown, draft, who=who).status_code == 200
+    content = early | {"proposal_id": proposal_id, "submitted": True}
+    assert bench.save(1, content, draft, who=who).status_code == 200
     # Nothing was saved before the proposal came, but the lane had been begun.
     other = f"{annotator_with('model-first', 'bob')}/annotator"
-    assert bench.save(1, shown, who=other).status_code == 200
-    assert bench.save(1, shown | {"opening": "model"}, who=f"cy{other}").status_code == 200
+    assert bench.save(1, content, who=other).status_code == 200
+    assert bench.save(1, content | {"opening": "model"}, who=f"cy{other}").status_code == 200
     assert [
         (
             correction.edit.arm,
@@ -437,16 +437,16 @@ def test_the_row_says_how_many_are_blind(bench: Bench) -> None:
 
 
 def test_the_queue_lends_rows_with_clips_first_and_says_what_is_missing(bench: Bench) -> None:
-    seen: list[int] = []
+    query_ids: list[int] = []
     for number in range(3):
-        said = bench.post("/next", {"op_id": f"n{number}", "besides": seen}).json()
-        seen.append(said["item"]["edit"]["query_id"])
-    assert seen == [1, 2, 3]
-    missing = said["item"]["edit"]["missing_video"]
+        response = bench.post("/next", {"op_id": f"n{number}", "besides": query_ids}).json()
+        query_ids.append(response["item"]["edit"]["query_id"])
+    assert query_ids == [1, 2, 3]
+    missing = response["item"]["edit"]["missing_video"]
     assert "lost.mp4" in missing
     assert "the folder videos of TEMPO_HOME" in missing
-    assert said["item"]["message"] == missing
-    assert bench.post("/next", {"op_id": "n9", "besides": seen}).json()["item"] is None
+    assert response["item"]["message"] == missing
+    assert bench.post("/next", {"op_id": "n9", "besides": query_ids}).json()["item"] is None
 
 
 def test_a_projects_guidelines_and_progress_stand_beside_its_rows(bench: Bench) -> None:
@@ -460,9 +460,9 @@ def test_a_projects_guidelines_and_progress_stand_beside_its_rows(bench: Bench) 
     assert next_row["item"]["edit"]["blind_share"] == 1.0
     assert next_row["progress"] == {"done": 0, "left": 1, "project": "week", "waiting": 0, "ended": None}
     assert bench.get("/queries/1").json()["edit"]["project"] is None
-    others = bench.post("/next", {"op_id": "n2", "besides": []}, who="bo/annotator").json()
-    assert others["item"]["edit"]["query_id"] != 2
-    assert "project" not in others["progress"]
+    response = bench.post("/next", {"op_id": "n2", "besides": []}, who="bo/annotator").json()
+    assert response["item"]["edit"]["query_id"] != 2
+    assert "project" not in response["progress"]
 
 
 def test_a_planted_proposal_looks_like_the_models_and_is_recorded_as_planted(bench: Bench) -> None:
@@ -493,15 +493,15 @@ def test_a_planted_proposal_looks_like_the_models_and_is_recorded_as_planted(ben
     }
     with bench.store.database.engine.begin() as connection:
         connection.execute(insert(tables.plants), plant)
-    for shown in (bench.get("/queries/1", who=ada), bench.get("/queries/1/proposal", who=ada)):
-        model = shown.json().get("edit", shown.json())["model"]
+    for response in (bench.get("/queries/1", who=ada), bench.get("/queries/1/proposal", who=ada)):
+        model = response.json().get("edit", response.json())["model"]
         assert [(moment["start_ms"], moment["end_ms"]) for moment in model["moments"]] == [(3000, 4000)]
         assert model["model_id"] == "fake-engine"
-        assert "plant" not in shown.text
+        assert "plant" not in response.text
     assert bench.get("/queries/1", who=ada).json()["edit"]["arm"] == "model-first"
     # What was decided for the same question would give it away.
-    asked = bench.store.query(1).row
-    fill(bench.store, bench.home, [row(21, asked.vid, asked.query)], without=(asked.vid,))
+    row_asked = bench.store.query(1).row
+    fill(bench.store, bench.home, [row(21, row_asked.vid, row_asked.query)], without=(row_asked.vid,))
     twin_id = bench.store.find("small", 21).id
     bench.save(twin_id, edit_of((1000, 2000), submitted=True))
     assert [query.row.qid for query in bench.store.twins(1)] == ["21"]
@@ -531,10 +531,10 @@ def test_real_rows_come_with_their_evidence(tmp_path: Path, shared_data: Path) -
     with open_bench(tmp_path / "home") as bench:
         import_file(bench.store, release, op_id="val", actor="test", format="qvhighlights")
         who = f"{annotator_with('original-first')}/annotator"
-        said = bench.post("/next", {"op_id": "n"}, who=who).json()
+        response = bench.post("/next", {"op_id": "n"}, who=who).json()
         item = bench.get("/queries/3", who=who).json()
-    assert (said["progress"], said["empty"]) == ({"done": 0, "left": 1550}, False)
-    assert said["item"]["edit"]["query_id"] != 3  # the most suspect row, not the first
+    assert (response["progress"], response["empty"]) == ({"done": 0, "left": 1550}, False)
+    assert response["item"]["edit"]["query_id"] != 3  # the most suspect row, not the first
     row = json.loads(release.read_text().splitlines()[2])
     edit = item["edit"]
     windows = [{"start_ms": a * 1000, "end_ms": b * 1000} for a, b in sorted(row["relevant_windows"])]
@@ -580,12 +580,12 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         assert bench.post("/next", {"op_id": "n"}, who=who).json()["empty"] is True
         assert bench.post("/sample", {}, who=who).json()["state"] == "making"
         bench.post("/sample", {}, who=who)
-        standing = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
+        standing = until(lambda: bench.get("/sample").json(), lambda state: state["state"] != "making")
         assert standing == {"state": "present", "dataset": "sample", "fraction": 1.0, "message": None}
         assert bench.store.proposers("sample") == {ANY}
         rows = bench.store.queue(QueueFilter(unseen_by=COLLEAGUE))
-        kinds = {reason.reason for each in rows for reason in each.reasons}
-        wanted = {
+        kinds = {reason.reason for item in rows for reason in item.reasons}
+        sample_kinds = {
             "one-clip-hole",
             "whole-video",
             "duplicate-query",
@@ -593,7 +593,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
             "duration-differs",
         }
         assert len(rows) == 13
-        assert wanted <= kinds
+        assert sample_kinds <= kinds
         ann = User(id="ann", name="ann", roles=GRANTS[Role.ANNOTATOR])
         assert bench.service.progress(ann) == {"done": 0, "left": 13}, "the colleague's are settled"
         correction = edit_of((0, 2000), submitted=True)
@@ -616,7 +616,7 @@ def test_the_sample_project_is_made_once_and_removed(tmp_path: Path) -> None:
         assert bench.store.queue() == []
         assert list(bench.home.videos.rglob("*.mp4")) == []
         bench.post("/sample", {}, who=who)
-        again = until(lambda: bench.get("/sample").json(), lambda said: said["state"] != "making")
+        again = until(lambda: bench.get("/sample").json(), lambda state: state["state"] != "making")
         assert again["dataset"] == "sample-2"
 
 

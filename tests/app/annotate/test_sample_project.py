@@ -27,9 +27,9 @@ def test_the_truth_is_what_the_clip_shows(clip: dict[str, Any]) -> None:
     true_clips = {idx for start, end in clip["truth"] for idx in range(start // CLIP_S, end // CLIP_S)}
     for row in clip["rows"]:
         assert row["duration"] == scene.duration_s
-        shown = [idx for start, end in row["relevant_windows"] for idx in range(start // 2, end // 2)]
-        assert row["relevant_clip_ids"] == shown
-        assert row["saliency_scores"] == [[4, 3, 4] if idx in true_clips else [1, 0, 1] for idx in shown]
+        clip_ids = [idx for start, end in row["relevant_windows"] for idx in range(start // 2, end // 2)]
+        assert row["relevant_clip_ids"] == clip_ids
+        assert row["saliency_scores"] == [[4, 3, 4] if idx in true_clips else [1, 0, 1] for idx in clip_ids]
         has_damage = row["relevant_windows"] != clip["truth"] or "_" in row["vid"]
         assert has_damage != clip["damage"].startswith("None")
 

@@ -21,17 +21,17 @@ def people() -> People:
 
 def test_signing_in_and_out(people: People) -> None:
     token = people.accounts.sign_in("ada", PASSWORD, HERE)
-    found = people.accounts.of_session(token)
-    assert found is not None
-    assert (found.name, found.role) == ("ada", "annotator")
+    account = people.accounts.of_session(token)
+    assert account is not None
+    assert (account.name, account.role) == ("ada", "annotator")
     people.accounts.sign_out(token)
     assert people.accounts.of_session(token) is None
 
 
 def test_a_name_may_be_typed_in_capitals(people: People) -> None:
-    found = people.accounts.of_session(people.accounts.sign_in(" Ada ", PASSWORD, HERE))
-    assert found is not None
-    assert found.name == "ada"
+    account = people.accounts.of_session(people.accounts.sign_in(" Ada ", PASSWORD, HERE))
+    assert account is not None
+    assert account.name == "ada"
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_a_new_password_ends_sessions(people: People) -> None:
 def test_a_new_role_counts_from_the_next_request(people: People) -> None:
     token = people.token("ada")
     people.accounts.change("ada", role="adjudicator", actor="test")
-    found = people.accounts.of_session(token)
-    assert found is not None
-    assert found.role == "adjudicator"
+    account = people.accounts.of_session(token)
+    assert account is not None
+    assert account.role == "adjudicator"
 
 
 def test_a_session_expires(people: People) -> None:
@@ -99,11 +99,11 @@ def test_guessing_is_slowed_down_before_any_work_is_done(people: People) -> None
     for _ in range(RULES["pair"].free + 1):
         with pytest.raises(WrongPassword):
             people.accounts.sign_in("ada", "wrong", HERE)
-    done = len(people.passwords.checked)
+    check_count = len(people.passwords.checked)
     with pytest.raises(TooManyAttempts, match="2 seconds") as error:
         people.accounts.sign_in("ada", PASSWORD, HERE)
     assert error.value.wait_s == 2
-    assert len(people.passwords.checked) == done
+    assert len(people.passwords.checked) == check_count
     people.clock.pass_s(2)
     people.accounts.sign_in("ada", PASSWORD, HERE)
 

@@ -57,10 +57,10 @@ def browser(people: People) -> Iterator[TestClient]:
 
 def go(client: TestClient, provider: Provider, next_path: str = "/page", **changes: str) -> Response:
     """Sign in with the button: to the provider and back, with `changes` to what the browser brings back."""
-    begun = client.get("/sign-in/oidc", params={"next": next_path})
-    assert begun.status_code == 303
+    redirect = client.get("/sign-in/oidc", params={"next": next_path})
+    assert redirect.status_code == 303
     return client.get(
-        "/sign-in/oidc/callback", params={**provider.authorize(begun.headers["location"]), **changes}
+        "/sign-in/oidc/callback", params={**provider.authorize(redirect.headers["location"]), **changes}
     )
 
 
@@ -216,8 +216,8 @@ def test_another_browsers_way_back_is_refused(people: People, provider: Provider
 
 
 def test_a_way_back_is_good_once(browser: TestClient, provider: Provider) -> None:
-    begun = browser.get("/sign-in/oidc")
-    cookie, link = browser.cookies[SIGN_ON_COOKIE], provider.authorize(begun.headers["location"])
+    redirect = browser.get("/sign-in/oidc")
+    cookie, link = browser.cookies[SIGN_ON_COOKIE], provider.authorize(redirect.headers["location"])
     assert browser.get("/sign-in/oidc/callback", params=link).status_code == 303
     assert SIGN_ON_COOKIE not in browser.cookies
     browser.cookies.set(SIGN_ON_COOKIE, cookie, domain="tempo.example", path="/sign-in/oidc")
@@ -232,8 +232,8 @@ def test_a_made_up_cookie_opens_nothing(browser: TestClient, people: People, coo
 
 
 def test_what_the_provider_refuses_is_said(browser: TestClient, people: People, provider: Provider) -> None:
-    begun = browser.get("/sign-in/oidc").headers["location"]
-    state = parse_qs(urlsplit(begun).query)["state"][0]
+    address = browser.get("/sign-in/oidc").headers["location"]
+    state = parse_qs(urlsplit(address).query)["state"][0]
     answer = browser.get("/sign-in/oidc/callback", params={"state": state, "error": "access_denied"})
     refused(browser, people, answer, "The provider did not sign you in (access_denied).")
     state = parse_qs(urlsplit(browser.get("/sign-in/oidc").headers["location"]).query)["state"][0]

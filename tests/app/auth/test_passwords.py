@@ -46,7 +46,7 @@ def test_without_a_hash_the_same_work_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("password", "said"),
+    ("password", "message"),
     [
         ("short", "12 to 1024"),
         ("x" * 1025, "has 1025"),
@@ -54,15 +54,15 @@ def test_without_a_hash_the_same_work_is_done() -> None:
         ("\ud800" * 12, "broken"),
     ],
 )
-def test_refuses_bad_passwords(password: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_refuses_bad_passwords(password: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         check_password(password)
 
 
 def test_made_up_ones_are_allowed_and_differ() -> None:
-    made = {make_password() for _ in range(50)}
-    assert len(made) == 50
-    for password in made:
+    passwords = {make_password() for _ in range(50)}
+    assert len(passwords) == 50
+    for password in passwords:
         check_password(password)
         assert set(password) <= set(module.LETTERS) | {"-"}
 

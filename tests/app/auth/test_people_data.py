@@ -48,8 +48,8 @@ def test_an_export_is_one_file_for_its_owner(
     home: Path, person: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "ada.json"
-    said = run(capsys, "export", NAME, str(out))
-    assert "1 corrections" in said
+    output = run(capsys, "export", NAME, str(out))
+    assert "1 corrections" in output
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     data = json.loads(out.read_text())
     assert (data["name"], len(data["corrections"]), len(data["sessions"])) == (NAME, 1, 1)
@@ -82,9 +82,9 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(
 def test_erasing_leaves_the_work_and_no_name(
     home: Path, person: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = run(capsys, "erase", NAME)
-    assert "still named in snapshots/" in said
-    pseudonym = said.split("is erased, and ")[1].split()[0]
+    output = run(capsys, "erase", NAME)
+    assert "still named in snapshots/" in output
+    pseudonym = output.split("is erased, and ")[1].split()[0]
     assert pseudonym.startswith("erased-")
     with Store(home / "cqvh.sqlite3") as store:
         assert [c.annotator for c in store.corrections(1)] == [pseudonym]

@@ -36,11 +36,11 @@ def test_a_temporary_password_is_shown_once(browser: TestClient, people: People)
     answer = browser.post("/people/ada/password")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    found = re.search(r"<code>([a-z0-9-]{23})</code>", answer.text)
-    assert found is not None
+    password_match = re.search(r"<code>([a-z0-9-]{23})</code>", answer.text)
+    assert password_match is not None
     assert people.accounts.of_session(token) is None
-    assert found[1] not in browser.get("/people/ada").text
-    session = people.accounts.of_session(people.accounts.sign_in("ada", found[1], "192.0.2.1"))
+    assert password_match[1] not in browser.get("/people/ada").text
+    session = people.accounts.of_session(people.accounts.sign_in("ada", password_match[1], "192.0.2.1"))
     assert session is not None
     assert session.password_expires_at_ms is not None
 

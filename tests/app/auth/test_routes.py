@@ -70,9 +70,9 @@ def test_a_person_is_led_to_the_form_and_back(browser: TestClient) -> None:
     assert form.status_code == 200
     fields = Fields.of(form.text)
     assert fields["next"] == "/annotate?query=7&sort=a%26b"
-    done = sign_in(browser, next=fields["next"])
-    assert (done.status_code, done.headers["location"]) == (303, "/annotate?query=7&sort=a%26b")
-    assert browser.get(done.headers["location"]).json() == "ada"
+    response = sign_in(browser, next=fields["next"])
+    assert (response.status_code, response.headers["location"]) == (303, "/annotate?query=7&sort=a%26b")
+    assert browser.get(response.headers["location"]).json() == "ada"
 
 
 class Fields(HTMLParser):
@@ -83,9 +83,9 @@ class Fields(HTMLParser):
         self.values: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        held = dict(attrs)
+        attributes = dict(attrs)
         if tag == "input":
-            self.values[held.get("name") or ""] = held.get("value") or ""
+            self.values[attributes.get("name") or ""] = attributes.get("value") or ""
 
     @classmethod
     def of(cls, html: str) -> dict[str, str]:
@@ -273,7 +273,7 @@ def test_any_password_may_be_typed(people: People, password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "leads_to"),
+    ("next_path", "leads_to"),
     [
         ("/", "/"),
         ("/annotate?x=1#here", "/annotate?x=1#here"),
@@ -295,9 +295,9 @@ def test_any_password_may_be_typed(people: People, password: str) -> None:
         ("/" + "x" * 3000, "/"),
     ],
 )
-def test_next_never_leaves_this_app(browser: TestClient, wanted: str, leads_to: str) -> None:
-    assert local_path(wanted) == leads_to
-    assert sign_in(browser, next=wanted).headers["location"] == leads_to
+def test_next_never_leaves_this_app(browser: TestClient, next_path: str, leads_to: str) -> None:
+    assert local_path(next_path) == leads_to
+    assert sign_in(browser, next=next_path).headers["location"] == leads_to
 
 
 def test_the_page_is_not_kept_framed_or_scripted(browser: TestClient) -> None:

@@ -27,9 +27,9 @@ def sessions(clock: Clock, tmp_path: Path) -> Iterator[Sessions]:
 
 def test_a_token_finds_its_session_and_nothing_else_does(sessions: Sessions) -> None:
     token = sessions.start("ada", "mark")
-    found = sessions.find(token)
-    assert found is not None
-    assert (found.account, found.password_mark) == ("ada", "mark")
+    session = sessions.find(token)
+    assert session is not None
+    assert (session.account, session.password_mark) == ("ada", "mark")
     for other in ("", token[:-1], token + "a", token.swapcase(), "' OR 1=1 --"):
         assert sessions.find(other) is None
 
@@ -71,10 +71,10 @@ def test_use_is_noted_once_a_minute(sessions: Sessions, clock: Clock, tmp_path: 
         other.close()
         return value
 
-    begun = noted()
+    first = noted()
     clock.pass_s(module.USE_RESOLUTION_S - 1)
     sessions.find(token)
-    assert noted() == begun
+    assert noted() == first
     clock.pass_s(1)
     sessions.find(token)
     assert noted() == clock.now_s

@@ -227,7 +227,7 @@ def test_a_header_needs_a_proxy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "account_name"),
     [
         ("Ada Lovelace", "ada-lovelace"),
         ("ada@example.org", "ada"),
@@ -237,9 +237,9 @@ def test_a_header_needs_a_proxy() -> None:
         ("x" * 50, "x" * 32),
     ],
 )
-def test_names_are_made_to_fit(name: str, made: str) -> None:
+def test_names_are_made_to_fit(name: str, account_name: str) -> None:
     first, second = next(iterator := iter(account_names(name))), next(iterator)
-    assert (first, second) == (made, f"{made}-2")
+    assert (first, second) == (account_name, f"{account_name}-2")
 
 
 def test_passwords_of_accounts_from_elsewhere_do_not_exist(people: People) -> None:

@@ -21,12 +21,12 @@ def throttle(clock: Clock) -> LoginThrottle:
 
 def guesses_in(throttle: LoginThrottle, clock: Clock, seconds: float, name: str, *addresses: str) -> int:
     """How many guesses get in within this time when somebody tries as often as they may."""
-    end_s, done = clock.now_s + seconds, 0
+    end_s, tries = clock.now_s + seconds, 0
     while clock.now_s < end_s:
         waits = [throttle.attempt(name, address) for address in addresses]
-        done += waits.count(0.0)
+        tries += waits.count(0.0)
         clock.pass_s(1.0 if 0.0 in waits else min(waits))
-    return done
+    return tries
 
 
 def test_a_few_mistakes_cost_nothing_then_each_wait_is_longer(throttle: LoginThrottle, clock: Clock) -> None:

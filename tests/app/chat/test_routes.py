@@ -263,8 +263,8 @@ def test_a_session_is_the_key(studio: Any, clip: Path) -> None:
     assert nobody.json()["error"]["code"] == "invalid_api_key"
     forged = client.post(PATH, json=request, headers={"authorization": "Bearer " + "A" * 43})
     assert forged.status_code == 401
-    known = client.post(PATH, json=request, headers={"authorization": f"Bearer {token}"})
-    assert known.status_code == 200, known.text
+    response = client.post(PATH, json=request, headers={"authorization": f"Bearer {token}"})
+    assert response.status_code == 200, response.text
     assert client.get("/v1/models", headers={"authorization": f"Bearer {token}"}).status_code == 200
 
 

@@ -59,11 +59,11 @@ def test_a_client_is_shown_one_tool_and_calls_it(serve: Callable[..., RunningApp
     assert answer.structuredContent["moments"][0]["confidence"] == 0.87
     assert refusal.content[0].text == "No moment of the clip matches."
     assert all(failure.isError for failure in failures)
-    said = [failure.content[0].text for failure in failures]
-    assert "a web address is not fetched" in said[0]
-    assert said[1] == "The uploaded clip is no longer kept here. Upload it again."
-    assert "is not a video" in said[2]
-    assert "'video' is a required property" in said[3]
+    messages = [failure.content[0].text for failure in failures]
+    assert "a web address is not fetched" in messages[0]
+    assert messages[1] == "The uploaded clip is no longer kept here. Upload it again."
+    assert "is not a video" in messages[2]
+    assert "'video' is a required property" in messages[3]
     # Nothing of Gradio's own server, and no other way of the transport.
     assert httpx.get(f"{running.url}/mcp").status_code == 405
     assert httpx.get(f"{running.url}/gradio_api/mcp/schema").status_code == 404

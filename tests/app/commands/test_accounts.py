@@ -40,10 +40,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(["accounts", *words]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    return said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    return output.err
 
 
 def can_sign_in(home: Path, name: str, password: str) -> bool:
@@ -57,14 +57,14 @@ def can_sign_in(home: Path, name: str, password: str) -> bool:
 
 
 def test_adding_with_a_password_from_standard_input(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "add", "ada", "--role", "adjudicator")
-    assert said == "Added ada (adjudicator).\n"
+    output = run(capsys, "add", "ada", "--role", "adjudicator")
+    assert output == "Added ada (adjudicator).\n"
     assert can_sign_in(home, "ada", PASSWORD)
 
 
 def test_a_made_up_password_is_printed_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = run(capsys, "add", "ada", "--generate")
-    password = said.splitlines()[-1].removeprefix("Password, shown only now: ")
+    output = run(capsys, "add", "ada", "--generate")
+    password = output.splitlines()[-1].removeprefix("Password, shown only now: ")
     assert can_sign_in(home, "ada", password)
     assert password not in run(capsys, "list")
 
@@ -118,7 +118,7 @@ def test_a_forgotten_password(home: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["add", "Ada"], "cannot be an account's name"),
         (["add", "model"], "cannot be an account's name"),
@@ -130,17 +130,17 @@ def test_a_forgotten_password(home: Path, capsys: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_bad_input_is_one_line(
-    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    assert said in refused(capsys, *words)
+    assert message in refused(capsys, *words)
 
 
-@pytest.mark.parametrize(("typed", "said"), [("", "no password"), ("short\n", "12 to 1024")])
+@pytest.mark.parametrize(("typed", "message"), [("", "no password"), ("short\n", "12 to 1024")])
 def test_bad_passwords_are_one_line(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, said: str
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, message: str
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    assert said in refused(capsys, "add", "ada")
+    assert message in refused(capsys, "add", "ada")
     assert json.loads(run(capsys, "list", "--json"))["accounts"] == []
 
 
@@ -195,9 +195,9 @@ def test_a_key_signs_a_program_in_until_the_account_is_disabled(
 
 def test_a_reset_makes_a_temporary_password(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "add", "ada", "--generate")
-    said = run(capsys, "reset", "ada")
-    assert "to be changed at the next sign-in" in said
-    password = said.splitlines()[-1].removeprefix("Password, shown only now: ")
+    output = run(capsys, "reset", "ada")
+    assert "to be changed at the next sign-in" in output
+    password = output.splitlines()[-1].removeprefix("Password, shown only now: ")
     assert can_sign_in(home, "ada", password)
     assert "temporary password" in refused(capsys, "key", "ada")
     assert "no account 'bo'" in refused(capsys, "reset", "bo")

@@ -67,8 +67,8 @@ def tab(page: Any, name: str) -> None:
 
 
 def test_texts_are_text_and_rows_come_in_pages(data: Any) -> None:
-    shown = data.locator("#data-rows td.c1 span")
-    assert [shown.nth(n).text_content() for n in range(4)] == NASTY
+    cells = data.locator("#data-rows td.c1 span")
+    assert [cells.nth(n).text_content() for n in range(4)] == NASTY
     data.locator("#data-rows td.c1 button").first.click()
     expect(data.locator("#data-history h3")).to_have_text(NASTY[0])
     assert data.evaluate("window.hurt") is None
@@ -133,7 +133,7 @@ def test_an_import_through_the_page_tells_what_came_and_what_did_not(
 ) -> None:
     file = tmp_path / "more.jsonl"
     good = {"qid": 900, "query": NASTY[0], "vid": "x", "duration": 10, "relevant_windows": [[0, 2]]}
-    file.write_text("\n".join(json.dumps(each) for each in (good, {**good, "qid": 901, "query": 7})))
+    file.write_text("\n".join(json.dumps(line) for line in (good, {**good, "qid": 901, "query": 7})))
     tab(data, "Import")
     data.locator("#data-files input[type=file]").set_input_files(str(file))
     expect(data.locator("#data-files")).to_contain_text("more")
@@ -175,7 +175,7 @@ def test_axe_finds_nothing_serious_on_any_tab(
     page.locator("#data-rows td.c1 button").nth(4).click()
     expect(page.locator("#data-history li")).to_have_count(1, timeout=SLOW_MS)
     assert serious_in_either_theme(page) == []
-    for name, button, shown in (
+    for name, button, selector in (
         ("Import", "#data-import", "#data-import-line [role=alert]"),
         ("Export", "#data-export", "#data-export-files a"),
         ("Before and after", "#data-compare", "#data-compare-result table"),
@@ -183,7 +183,7 @@ def test_axe_finds_nothing_serious_on_any_tab(
     ):
         tab(page, name)
         page.locator(button).click()
-        expect(page.locator(shown).first).to_be_visible(timeout=SLOW_MS)
+        expect(page.locator(selector).first).to_be_visible(timeout=SLOW_MS)
         expect(page.locator(button)).to_be_enabled()
         page.mouse.move(0, 0)
         assert serious_in_either_theme(page) == [], name

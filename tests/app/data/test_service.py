@@ -54,7 +54,7 @@ EVERYTHING = asked_by(*Role)
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[DataService]:
     """A store of three rows, one of them nasty."""
-    said = [
+    proposals = [
         ("A dog runs", "v", (10, 20)),
         (NASTY, "v", (0, 150)),
         ("A cat", "w", (4, 8)),
@@ -69,7 +69,7 @@ def service(tmp_path: Path) -> Iterator[DataService]:
             split="train" if vid == "w" else "val",
             windows=(pair,),
         )
-        for n, (query, vid, pair) in enumerate(said, start=1)
+        for n, (query, vid, pair) in enumerate(proposals, start=1)
     ]
     with Store(tmp_path / "cqvh.sqlite3") as store:
         store.import_rows(rows, dataset="qvh", op_id="import")
@@ -99,10 +99,10 @@ def last(steps: AsyncIterator[dict[Any, Any]]) -> dict[Any, Any]:
     """What a handler that streams shows in the end."""
 
     async def run() -> dict[Any, Any]:
-        shown: dict[Any, Any] = {}
+        changes: dict[Any, Any] = {}
         async for change in steps:
-            shown |= change
-        return shown
+            changes |= change
+        return changes
 
     return asyncio.run(run())
 
@@ -115,20 +115,20 @@ def filled(tab: Any, **changes: Any) -> dict[Any, Any]:
 
 def test_arriving_shows_rows_and_only_what_one_may_do(page: DataPage) -> None:
     view = page.view
-    shown = page.arrive(asked_by(Role.ANNOTATOR))
-    rows = json.loads(shown[view.rows.rows])["rows"]
+    changes = page.arrive(asked_by(Role.ANNOTATOR))
+    rows = json.loads(changes[view.rows.rows])["rows"]
     assert [row["text"] for row in rows] == ["A dog runs", NASTY, "A cat"]
-    assert "1–3 of 3" in shown[view.rows.count]
-    assert [shown[tab]["visible"] for tab in (view.imports.tab, view.exports.tab, view.compare.tab)] == [
+    assert "1–3 of 3" in changes[view.rows.count]
+    assert [changes[tab]["visible"] for tab in (view.imports.tab, view.exports.tab, view.compare.tab)] == [
         False
     ] * 3
-    assert shown[view.exports.form["dataset"]]["choices"] == ["qvh"]
+    assert changes[view.exports.form["dataset"]]["choices"] == ["qvh"]
     choices = ("format", "rule", "snapping", "saliency", "refusals")
     defaults = [view.exports.form[name].value for name in choices]
     assert defaults == ["qvhighlights", "latest", "outward", "keep+neutral", "apart"]
-    shown = page.arrive(asked_by(Role.VISITOR))
-    assert list(shown) == [view.rows.count]
-    assert "role annotator" in shown[view.rows.count]
+    changes = page.arrive(asked_by(Role.VISITOR))
+    assert list(changes) == [view.rows.count]
+    assert "role annotator" in changes[view.rows.count]
 
 
 def test_filters_pages_and_bad_filters(page: DataPage) -> None:
@@ -142,9 +142,9 @@ def test_filters_pages_and_bad_filters(page: DataPage) -> None:
         copy = SimpleNamespace(elem_id=target.elem_id)  # as Gradio makes of a component that was updated
         return page.show_rows(values, user, SimpleNamespace(target=copy))
 
-    shown = show(" dog ", "qvh", "val", "open", "", "suspicion", state=TabState(offset=50))
-    assert [row["qid"] for row in json.loads(shown[view.rows.rows])["rows"]] == ["1"]
-    assert shown[view.tab_state].offset == 0
+    changes = show(" dog ", "qvh", "val", "open", "", "suspicion", state=TabState(offset=50))
+    assert [row["qid"] for row in json.loads(changes[view.rows.rows])["rows"]] == ["1"]
+    assert changes[view.tab_state].offset == 0
     none = show("zzz", "", "", "any", "", "import")
     assert json.loads(none[view.rows.rows])["empty"] == "No row fits these filters."
     everything = ("", "", "", "any", "", "import")
@@ -171,8 +171,8 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
     first = service.store.submit(1, edit((10_000, 30_000)), annotator="ada", parent_id=None, op_id="a")
     service.store.submit(1, edit((5_000, 6_000)), annotator="bob", parent_id=None, op_id="b")
     second = service.store.submit(1, edit((1_000, 2_000)), annotator="ada", parent_id=first.id, op_id="c")
-    shown = page.choose(TabState(), who, chosen({"query_id": 1}))
-    story = json.loads(shown[view.rows.history])
+    changes = page.choose(TabState(), who, chosen({"query_id": 1}))
+    story = json.loads(changes[view.rows.history])
     assert story["parent_id"] == second.id
     assert [entry["title"] for entry in story["entries"]] == [
         "ada, version 2",
@@ -182,11 +182,11 @@ def test_history_and_restore(page: DataPage, service: DataService) -> None:
     ]
     assert story["entries"][0]["restores"] is None
     wish = {"query_id": 1, "to_id": first.id, "parent_id": second.id}
-    shown = page.restore(who, chosen(wish))
-    assert "Restored" in shown[view.rows.history_line]
+    changes = page.restore(who, chosen(wish))
+    assert "Restored" in changes[view.rows.history_line]
     assert service.store.resolved(1).moments == first.edit.windows
-    shown = page.restore(who, chosen(wish))
-    assert "moved on" in shown[view.rows.history_line]
+    changes = page.restore(who, chosen(wish))
+    assert "moved on" in changes[view.rows.history_line]
     assert len(service.store.corrections(1)) == 4, "a stale page restores nothing"
     newest = service.store.latest(1, "ada")
     assert newest is not None
@@ -216,9 +216,9 @@ def test_every_handler_asks_for_its_role(page: DataPage) -> None:
 
 
 def test_figures_count_the_store(page: DataPage) -> None:
-    shown = page.figures(asked_by(Role.ANNOTATOR))
-    assert "<dt>Queries</dt><dd>3</dd>" in shown[page.view.figures.facts]
-    assert shown[page.view.figures.progress].data[0].x == (3,)
+    changes = page.figures(asked_by(Role.ANNOTATOR))
+    assert "<dt>Queries</dt><dd>3</dd>" in changes[page.view.figures.facts]
+    assert changes[page.view.figures.progress].data[0].x == (3,)
 
 
 def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_path: Path) -> None:
@@ -226,16 +226,16 @@ def test_import_reports_what_came_and_names_what_did_not(page: DataPage, tmp_pat
     good = {"qid": 7, "query": NASTY, "vid": "x", "duration": 10, "relevant_windows": [[0, 2]]}
     bad = {**good, "qid": 8, "relevant_windows": [[4, 2]]}
     file = tmp_path / "rows.jsonl"
-    file.write_text("\n".join(json.dumps(each) for each in (good, bad)))
-    shown = last(page.bring_in(filled(view.imports, files=[str(file)], dataset="more"), EVERYTHING))
-    assert "1 row breaks a rule, so nothing of it came in" in shown[view.imports.result]
-    assert "<td>rows.jsonl</td><td>2</td>" in shown[view.imports.result]
+    file.write_text("\n".join(json.dumps(line) for line in (good, bad)))
+    changes = last(page.bring_in(filled(view.imports, files=[str(file)], dataset="more"), EVERYTHING))
+    assert "1 row breaks a rule, so nothing of it came in" in changes[view.imports.result]
+    assert "<td>rows.jsonl</td><td>2</td>" in changes[view.imports.result]
     form = filled(view.imports, files=[str(file)], dataset="more", keep_going=True)
-    shown = last(page.bring_in(form, EVERYTHING))
-    assert "1 added" in shown[view.imports.result]
-    assert "1 left out" in shown[view.imports.result]
-    assert shown[view.rows.form["dataset"]]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
-    assert shown[view.imports.button]["interactive"]
+    changes = last(page.bring_in(form, EVERYTHING))
+    assert "1 added" in changes[view.imports.result]
+    assert "1 left out" in changes[view.imports.result]
+    assert changes[view.rows.form["dataset"]]["choices"] == [("All", ""), ("more", "more"), ("qvh", "qvh")]
+    assert changes[view.imports.button]["interactive"]
     for changes in ({"files": []}, {"format": "odd"}, {"split": "odd"}):
         form = filled(view.imports, **{"files": [str(file)], **changes})
         assert 'role="alert"' in last(page.bring_in(form, EVERYTHING))[view.imports.line], changes
@@ -265,7 +265,7 @@ def test_each_format_goes_out_and_comes_in_again(service: DataService, tmp_path:
     )
     back = service.import_files(job(), ADA, files=files, format=form, dataset="again")
     assert back.refused == ()
-    assert sum(done.report.added for done in back.imported) == 3
+    assert sum(outcome.report.added for outcome in back.imported) == 3
 
 
 def test_an_export_is_what_the_command_writes(
@@ -300,9 +300,9 @@ def test_bad_exports_say_why_and_leave_nothing(page: DataPage, service: DataServ
     wrong = ("format", "split", "rule", "snapping", "refusals", "dataset")
     for changes in (*({name: "odd"} for name in wrong), {"format": "label-studio"}):
         form = filled(view.exports, **{"dataset": "qvh", **changes})
-        shown = last(page.take_out(form, EVERYTHING))
-        assert 'role="alert"' in shown[view.exports.line], changes
-        assert shown[view.exports.button]["interactive"]
+        updates = last(page.take_out(form, EVERYTHING))
+        assert 'role="alert"' in updates[view.exports.line], changes
+        assert updates[view.exports.button]["interactive"]
     assert list(service.downloads.room.iterdir()) == []
 
 
@@ -332,9 +332,9 @@ def test_files_go_to_researchers_only(service: DataService) -> None:
         return TestClient(app)
 
     researcher = client(Role.RESEARCHER)
-    given = researcher.get(f"{address}/qvh.csv")
-    assert given.content == (out.bundle.folder / "qvh.csv").read_bytes()
-    assert "attachment" in given.headers["content-disposition"]
+    download = researcher.get(f"{address}/qvh.csv")
+    assert download.content == (out.bundle.folder / "qvh.csv").read_bytes()
+    assert "attachment" in download.headers["content-disposition"]
     assert researcher.get(f"{address}/{ZIP}").status_code == 200
     assert client(Role.ANNOTATOR).get(f"{address}/qvh.csv").status_code == 403
     for wrong in (

@@ -169,10 +169,10 @@ def test_who_gets_what_over_http(studio: Studio, tmp_path: Path) -> None:
         assert "square" not in foreign.text
     assert studio.request("GET", f"/shared/{clip.id}/{stored.id}/{'x' * 43}", who=BOB).status == 404
     shared = answers.share(alice, clip.id, stored.id, is_shared=True)
-    seen = studio.request("GET", shared.link, who=BOB)
-    assert seen.status == 200
-    assert dict(seen.headers)["referrer-policy"] == "no-referrer"
-    assert shared.secret not in seen.text
-    assert clip.id not in seen.text, "the page tells nobody how to ask for the clip"
+    page = studio.request("GET", shared.link, who=BOB)
+    assert page.status == 200
+    assert dict(page.headers)["referrer-policy"] == "no-referrer"
+    assert shared.secret not in page.text
+    assert clip.id not in page.text, "the page tells nobody how to ask for the clip"
     assert studio.request("GET", clip.url, who=BOB).status == 404
     assert json.loads((clip.folder / "answers" / f"{stored.id}.json").read_text())["secret"] == shared.secret

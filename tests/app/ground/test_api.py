@@ -62,9 +62,9 @@ def ground(client: Any, clip: Path, query: str, **settings: Any) -> dict[str, An
     return answer
 
 
-def error_of(client: Any, *given: Any, **named: Any) -> str:
+def error_of(client: Any, *inputs: Any, **named: Any) -> str:
     with pytest.raises(gradio_client.exceptions.AppError) as caught:
-        ground(client, *given, **named)
+        ground(client, *inputs, **named)
     return str(caught.value)
 
 
@@ -185,10 +185,10 @@ def test_a_break_is_an_incident_and_nothing_else(
 
 def call(running: RunningApp, data: list[Any]) -> str:
     """What a program without gradio_client gets back."""
-    begun = httpx.post(f"{running.url}/gradio_api/call/ground", json={"data": data})
-    if begun.status_code != 200:
-        return begun.text
-    event = begun.json()["event_id"]
+    response = httpx.post(f"{running.url}/gradio_api/call/ground", json={"data": data})
+    if response.status_code != 200:
+        return response.text
+    event = response.json()["event_id"]
     return httpx.get(f"{running.url}/gradio_api/call/ground/{event}", timeout=300).text
 
 
@@ -197,21 +197,21 @@ def test_a_file_that_nobody_uploaded_is_not_read(running: RunningApp, path: str)
     running.home.database.write_text("secret")
     uploads = [*running.home.uploads.rglob("*")]
     path = path.replace("{home}", str(running.home.root))
-    said = call(
+    events = call(
         running, [{"path": path, "meta": {"_type": "gradio.FileData"}}, "a square", None, "saa", None, 5]
     )
-    assert "event: error" in said
-    assert "root:" not in said
+    assert "event: error" in events
+    assert "root:" not in events
     assert running.engine.encoded == []
     assert [*running.home.uploads.rglob("*")] == uploads
 
 
 def test_an_address_is_not_fetched(running: RunningApp) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Noting(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(404)
             self.end_headers()
 
@@ -219,11 +219,11 @@ def test_an_address_is_not_fetched(running: RunningApp) -> None:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         for host in (f"127.0.0.1:{other.server_port}", "tempo.invalid"):
             file = {"path": f"http://{host}/clip.mp4", "meta": {"_type": "gradio.FileData"}}
-            said = call(running, [file, "a square", None, "saa", None, 5])
-            assert "event: error" in said
-            assert "an address is not fetched" in said
+            events = call(running, [file, "a square", None, "saa", None, 5])
+            assert "event: error" in events
+            assert "an address is not fetched" in events
         other.shutdown()
-    assert asked == []
+    assert paths == []
 
 
 def test_server_files_are_not_served(running: RunningApp) -> None:

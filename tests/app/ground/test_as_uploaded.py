@@ -78,7 +78,7 @@ def ask_about(page: Any, running: RunningApp, clip: Path) -> None:
     page.keyboard.press("Enter")
 
 
-def shown(page: Any) -> Any:
+def player_of(page: Any) -> Any:
     """The clip on the timeline."""
     return page.locator("#ground-timeline .tl-video")
 
@@ -101,7 +101,7 @@ def test_a_picture_is_shown_at_the_time_that_the_model_knows(
 ) -> None:
     clip = write_clip(tmp_path / name, times_s, **options)
     ask_about(page, running, clip)
-    expect(shown(page)).to_have_attribute("src", re.compile(r"^/media/[^/]+/upload$"))
+    expect(player_of(page)).to_have_attribute("src", re.compile(r"^/media/[^/]+/upload$"))
     expect(status(page)).to_contain_text("all times are exact")
     between_s = [(start_s + end_s) / 2 for start_s, end_s in itertools.pairwise(times_s)][::3]
     sampled = sample(clip, at=between_s)
@@ -117,7 +117,7 @@ def test_a_clip_whose_clock_begins_late_gets_its_copy_first(
 ) -> None:
     copying.gate.set()
     ask_about(page, running, write_clip(tmp_path / "late.mp4", constant(50, start_s=1.0)))
-    expect(shown(page)).to_have_attribute("src", re.compile(r"^/media/[^/]+$"))
+    expect(player_of(page)).to_have_attribute("src", re.compile(r"^/media/[^/]+$"))
     expect(status(page)).to_contain_text("1 moment found")
 
 
@@ -129,11 +129,11 @@ def test_the_copy_takes_over_where_the_upload_was(
     expect(status(page)).to_contain_text("with its normal copy (0%)")
     expect(page.locator("#ground-ask")).to_be_enabled()
     assert page.locator("[data-lane=strip]").count() == 1
-    address = shown(page).get_attribute("src")
+    address = player_of(page).get_attribute("src")
     page.evaluate("document.querySelector('.tl-root').timeline.player.seek(12)")
-    shown(page).evaluate("(video) => { video.muted = true; return video.play(); }")
+    player_of(page).evaluate("(video) => { video.muted = true; return video.play(); }")
     copying.gate.set()
-    expect(shown(page)).to_have_attribute("src", address.removesuffix("/upload"))
+    expect(player_of(page)).to_have_attribute("src", address.removesuffix("/upload"))
     page.wait_for_function(
         "() => { const v = document.querySelector('.tl-video'); return !v.paused && v.currentTime > 12; }"
     )

@@ -15,12 +15,12 @@ class Clock:
 
 def test_only_the_asker_gets_it_back() -> None:
     store = ContextStore()
-    held = store.add("alice", "clip", "key", "context")
-    assert store.get("alice", held.id).context == "context"
-    assert store.find("alice", "key") is held
+    entry = store.add("alice", "clip", "key", "context")
+    assert store.get("alice", entry.id).context == "context"
+    assert store.find("alice", "key") is entry
     assert store.find("bob", "key") is None
     with pytest.raises(ContextGone) as foreign:
-        store.get("bob", held.id)
+        store.get("bob", entry.id)
     with pytest.raises(ContextGone) as unknown:
         store.get("bob", "no-such-id")
     assert str(foreign.value) == str(unknown.value)
@@ -29,14 +29,14 @@ def test_only_the_asker_gets_it_back() -> None:
 def test_expires_when_unused() -> None:
     clock = Clock()
     store = ContextStore(ttl_s=10, clock=clock)
-    held = store.add("alice", "clip", "key", "context")
+    entry = store.add("alice", "clip", "key", "context")
     clock.now_s = 9
-    store.get("alice", held.id)
+    store.get("alice", entry.id)
     clock.now_s = 18
-    store.get("alice", held.id)
+    store.get("alice", entry.id)
     clock.now_s = 29
     with pytest.raises(ContextGone):
-        store.get("alice", held.id)
+        store.get("alice", entry.id)
     assert len(store) == 0
 
 
@@ -62,8 +62,8 @@ def test_the_least_recently_used_makes_room() -> None:
 
 def test_only_the_owner_drops_it() -> None:
     store = ContextStore()
-    held = store.add("alice", "clip", "key", None)
-    store.drop("bob", held.id)
+    entry = store.add("alice", "clip", "key", None)
+    store.drop("bob", entry.id)
     assert len(store) == 1
-    store.drop("alice", held.id)
+    store.drop("alice", entry.id)
     assert len(store) == 0

@@ -47,39 +47,39 @@ def test_says_that_loading_failed_without_saying_where() -> None:
 
 def test_a_reload_waits_for_the_first_load() -> None:
     """Both at once would need memory for two models, and the older might win."""
-    gate, made = threading.Event(), list[Any]()
+    gate, engines_made = threading.Event(), list[Any]()
 
     def load() -> Any:
-        if not made:
-            made.append(FakeEngine())
+        if not engines_made:
+            engines_made.append(FakeEngine())
             gate.wait(300)
-            return made[0]
-        made.append(FakeEngine())
-        made[-1].model_id = "newer"
-        return made[-1]
+            return engines_made[0]
+        engines_made.append(FakeEngine())
+        engines_made[-1].model_id = "newer"
+        return engines_made[-1]
 
     engines = EngineProvider(load)
     engines.start()
     engines.reload()
     assert not engines.wait(0.2)
-    assert len(made) == 1
+    assert len(engines_made) == 1
     gate.set()
     assert engines.wait(300)
     assert engines.get().model_id == "newer"
 
 
 def test_a_reload_swaps_the_engine_and_keeps_the_old_one_when_it_fails() -> None:
-    made: list[Any] = []
+    engines_made: list[Any] = []
     gate = threading.Event()
 
     def load() -> Any:
-        if len(made) == 2:
+        if len(engines_made) == 2:
             raise CheckpointError("The adapter is damaged.")
-        if made:
+        if engines_made:
             gate.wait(300)
         engine = FakeEngine()
-        engine.model_id = f"fake-{len(made)}"  # type: ignore[misc]
-        made.append(engine)
+        engine.model_id = f"fake-{len(engines_made)}"  # type: ignore[misc]
+        engines_made.append(engine)
         return engine
 
     engines = EngineProvider(load)

@@ -48,10 +48,10 @@ def test_explains_what_cannot_be(form: tuple[Any, ...], expected: str) -> None:
 def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_one_it_was_asked_of(
     tmp_path: Path,
 ) -> None:
-    made = [FakeEngine(), FakeEngine(), FakeEngine()]
-    for number, engine in enumerate(made):
+    fake_engines = [FakeEngine(), FakeEngine(), FakeEngine()]
+    for number, engine in enumerate(fake_engines):
         engine.model_id = f"model-{number}"  # type: ignore[misc]
-    engines = EngineProvider(lambda: made[0])
+    engines = EngineProvider(lambda: fake_engines[0])
     engines.start()
     assert engines.wait(300)
     (tmp_path / "media").mkdir()
@@ -63,13 +63,13 @@ def test_a_question_that_waited_while_the_model_was_changed_is_answered_by_the_o
         return asyncio.run(_outcome(service, question))
 
     assert (ask().reused, ask().reused) == (False, True)
-    service.contexts.find = _changing(service, engines, made[1], service.contexts.find)  # type: ignore[method-assign]
-    kept = ask()  # a context of model-0 is there, and it answers from it
-    assert (kept.reused, kept.answer.model_id, kept.context.model_id) == (True, "model-0", "model-0")
+    service.contexts.find = _changing(service, engines, fake_engines[1], service.contexts.find)  # type: ignore[method-assign]
+    outcome = ask()  # a context of model-0 is there, and it answers from it
+    assert (outcome.reused, outcome.answer.model_id, outcome.context.model_id) == (True, "model-0", "model-0")
     first = ask()  # the next one is asked of model-1
     assert (first.reused, first.answer.model_id, first.context.model_id) == (False, "model-1", "model-1")
     assert ask().reused
-    service.contexts.find = _changing(service, engines, made[2], lambda *_: None)  # type: ignore[method-assign]
+    service.contexts.find = _changing(service, engines, fake_engines[2], lambda *_: None)  # type: ignore[method-assign]
     assert ask().context.model_id == "model-1"  # asked of model-1, where nothing was kept
     del service.contexts.find
     assert ask().answer.model_id == "model-2"  # what model-1 made is not taken for model-2's

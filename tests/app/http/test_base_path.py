@@ -84,7 +84,7 @@ def test_at_the_root_addresses_and_cookies_are_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "leads_to"),
+    ("next_path", "leads_to"),
     [
         (f"{BASE}/annotate?x=1#here", f"{BASE}/annotate?x=1#here"),
         (f"{BASE}/a/../b", f"{BASE}/a/../b"),
@@ -112,9 +112,9 @@ def test_at_the_root_addresses_and_cookies_are_as_they_are_written() -> None:
         ),
     ],
 )
-def test_next_leads_to_no_other_app_of_the_host(wanted: str, leads_to: str) -> None:
+def test_next_leads_to_no_other_app_of_the_host(next_path: str, leads_to: str) -> None:
     with below(BASE):
-        assert local_path(wanted) == leads_to
+        assert local_path(next_path) == leads_to
 
 
 # The app itself
@@ -232,8 +232,8 @@ def test_a_studio_at_the_root_of_the_same_host_has_sessions_of_its_own(browser: 
 
 
 def test_single_sign_on_comes_back_below(browser: TestClient, provider: Provider) -> None:
-    begun = browser.get(f"{BASE}/sign-in/oidc", params={"next": f"{BASE}/data"})
-    location = begun.headers["location"]
+    redirect = browser.get(f"{BASE}/sign-in/oidc", params={"next": f"{BASE}/data"})
+    location = redirect.headers["location"]
     [back_address] = parse_qs(urlsplit(location).query)["redirect_uri"]
     assert back_address == f"https://lab.example{BASE}/sign-in/oidc/callback"
     back = provider.authorize(location)

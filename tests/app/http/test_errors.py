@@ -13,7 +13,7 @@ from tempo_core.errors import CheckpointError
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "cleaned"),
     [
         (
             "The database sqlite:////srv/me/c.sqlite3 cannot be opened",
@@ -25,17 +25,17 @@ from tempo_core.errors import CheckpointError
         ("Open /annotate or /train?x=1.", None),
     ],
 )
-def test_a_file_is_named_and_not_where_it_lies(text: str, said: str | None) -> None:
-    assert without_paths(text) == (said or text)
+def test_a_file_is_named_and_not_where_it_lies(text: str, cleaned: str | None) -> None:
+    assert without_paths(text) == (cleaned or text)
 
 
 def test_our_own_errors_are_told_and_others_are_numbers(caplog: pytest.LogCaptureFixture) -> None:
     assert user_message(CheckpointError("/srv/a/b lacks x.")) == "b lacks x."
     assert user_message(StoreError("It is busy.")) == "It is busy."
     with caplog.at_level(logging.ERROR):
-        said = user_message(RuntimeError("/srv/secret broke"))
-    assert "secret" not in said
-    assert said.rstrip(".").rpartition(" ")[2] in caplog.text
+        message = user_message(RuntimeError("/srv/secret broke"))
+    assert "secret" not in message
+    assert message.rstrip(".").rpartition(" ")[2] in caplog.text
 
 
 def test_who_goes_away_while_sending_is_told_nothing() -> None:

@@ -114,9 +114,9 @@ def test_a_line_of_the_log_names_request_account_and_duration_and_no_file(
     values = json.loads(line)
     assert values["request_id"] == answer.headers["x-request-id"]
     assert len(values["request_id"]) == 16
-    shown = {name: values[name] for name in ("method", "route", "status", "account", "level")}
+    fields = {name: values[name] for name in ("method", "route", "status", "account", "level")}
     expected = {"method": "GET", "route": "/clips/{name}", "status": 200, "account": "ada", "level": "INFO"}
-    assert shown == expected
+    assert fields == expected
     assert values["duration_ms"] >= 0
     assert "holiday" not in line
     assert "hunter2" not in line

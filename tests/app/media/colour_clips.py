@@ -80,8 +80,8 @@ class Clip:
     def frame(self, number: int) -> av.VideoFrame:
         height, width = self.size[::-1] if self.turned else self.size
         patches = np.repeat(np.repeat(PATCHES[None], height // 2, 0), width // 4, 1)
-        shown = np.vstack([patches, picture(number, height // 2, width)])
-        rgb = (np.rot90(shown) if self.turned else shown) / 255
+        both = np.vstack([patches, picture(number, height // 2, width)])
+        rgb = (np.rot90(both) if self.turned else both) / 255
         if self.tags[2] in (PQ, HLG):
             rgb = as_hdr(rgb, self.tags[2])
         elif self.tags[1] in OF_709:
@@ -230,9 +230,9 @@ def seen_in_player(page: Any, copy: Path, times_s: Sequence[float]) -> Pictures:
     """What Chromium shows in the middle of the frames that begin at these times."""
     encoded = base64.b64encode(copy.read_bytes()).decode()
     middles = [time_s + FRAME_S / 2 for time_s in times_s]
-    shown = page.evaluate(SHOWN_BY_BROWSER, [f"data:video/mp4;base64,{encoded}", middles])
+    addresses = page.evaluate(SHOWN_BY_BROWSER, [f"data:video/mp4;base64,{encoded}", middles])
     pictures = []
-    for time_s, address in shown:
+    for time_s, address in addresses:
         content = base64.b64decode(address.partition(",")[2])
         pictures.append((time_s, np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))))
     return pictures

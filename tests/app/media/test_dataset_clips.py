@@ -20,29 +20,34 @@ from tests.app.fakes import light_draw, light_prepare, no_sound, write_clip
 @pytest.fixture
 def job_queue() -> Iterator[JobQueue]:
     """A queue of its own."""
-    made = JobQueue("clips")
-    yield made
-    made.close()
+    job_queue = JobQueue("clips")
+    yield job_queue
+    job_queue.close()
 
 
 def shelf_of(tmp_path: Path, job_queue: JobQueue, store: Store, **parts: object) -> DatasetClips:
     for name in ("media", "videos"):
         (tmp_path / name).mkdir(exist_ok=True)
     media = MediaLibrary(tmp_path / "media", light_prepare, light_draw)
-    given = {"shots": lambda clip, facts, cancel: [1200], "sound": no_sound, "clock": lambda: 0.0, **parts}
-    return DatasetClips(store, media, job_queue, tmp_path / "videos", **given)  # type: ignore[arg-type]
+    arguments = {
+        "shots": lambda clip, facts, cancel: [1200],
+        "sound": no_sound,
+        "clock": lambda: 0.0,
+        **parts,
+    }
+    return DatasetClips(store, media, job_queue, tmp_path / "videos", **arguments)  # type: ignore[arg-type]
 
 
 def settled(dataset_clips: DatasetClips, vid: str) -> ClipStatus:
     """What is said of a clip in the end, its shot changes included."""
-    found = until(
+    status = until(
         lambda: dataset_clips.look(vid),
         lambda status: (
             status.preparing is None and (status.ready is None or status.ready.shots_ms is not None)
         ),
     )
-    assert isinstance(found, ClipStatus)
-    return found
+    assert isinstance(status, ClipStatus)
+    return status
 
 
 def test_a_clip_that_somebody_waits_for_is_ready_before_its_shot_changes(
@@ -77,9 +82,9 @@ def test_a_clip_is_prepared_once_and_belongs_to_the_datasets(tmp_path: Path, job
         assert ready.shots_ms == (1200,)
         assert (ready.clip.folder / "shot_changes.json").read_text() == "[1200]"
         again = shelf_of(tmp_path, job_queue, store, shots=None)
-        known = again.look("a").ready  # at once: an answer given before a restart may be on its way
-        assert known is not None
-        assert (known.clip.id, known.shots_ms) == (ready.clip.id, (1200,))
+        ready_again = again.look("a").ready  # at once: an answer given before a restart may be on its way
+        assert ready_again is not None
+        assert (ready_again.clip.id, ready_again.shots_ms) == (ready.clip.id, (1200,))
 
 
 def test_a_file_that_comes_later_is_found_on_the_next_look(tmp_path: Path, job_queue: JobQueue) -> None:
@@ -108,16 +113,16 @@ def test_a_broken_file_says_why_and_is_tried_again(tmp_path: Path, job_queue: Jo
 
 
 def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, job_queue: JobQueue) -> None:
-    heard: list[str] = []
+    ready_vids: list[str] = []
     with Store(":memory:") as store:
         store.import_rows([row(1, "a"), row(2, "b")], dataset="d", op_id="d")
         dataset_clips = shelf_of(tmp_path, job_queue, store)
         (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
         write_clip(tmp_path / "videos" / "b.mp4")
         dataset_clips.scan_folder(at_once=True)
-        dataset_clips.prepare_in_turn(["a", "b"], on_ready=heard.append)
-        until(lambda: heard, bool)
-        assert heard == ["b"]
+        dataset_clips.prepare_in_turn(["a", "b"], on_ready=ready_vids.append)
+        until(lambda: ready_vids, bool)
+        assert ready_vids == ["b"]
         assert dataset_clips.look("b").ready is not None
 
 
@@ -192,15 +197,15 @@ def test_clips_are_prepared_ahead_again_after_the_store_was_away(
         for vid in "ab":
             write_clip(tmp_path / "videos" / f"{vid}.mp4")
         dataset_clips.scan_folder(at_once=True)
-        asked, find = threading.Event(), store.video
+        looking, find = threading.Event(), store.video
 
         def fail(vid: str) -> None:
-            asked.set()
+            looking.set()
             raise DatabaseAway("The database does not answer.")
 
         monkeypatch.setattr(store, "video", fail)
         dataset_clips.prepare_ahead("ada", ["a"])
-        assert asked.wait(600)
+        assert looking.wait(600)
         monkeypatch.setattr(store, "video", find)
         dataset_clips.prepare_ahead("ada", ["b"])
         until(lambda: len(dataset_clips._ready), lambda count: count == 1)
@@ -220,7 +225,7 @@ def test_somebody_who_says_look_again_waits_for_no_interval(tmp_path: Path, job_
 
 
 def test_a_clip_without_strip_or_shots_is_still_ready(tmp_path: Path, job_queue: JobQueue) -> None:
-    def fail(*given: object, **named: object) -> list[int]:
+    def fail(*arguments: object, **named: object) -> list[int]:
         raise VideoError("no pictures")
 
     with Store(":memory:") as store:

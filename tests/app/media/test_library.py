@@ -46,10 +46,10 @@ def test_the_same_bytes_are_prepared_once_per_owner(
 
 
 def test_a_clip_belongs_to_its_owner(media: MediaLibrary, clip: Path) -> None:
-    mine = media.ingest(clip, owner="alice", title="square.mp4")
-    assert media.get(mine.id, "alice") is mine
+    copy = media.ingest(clip, owner="alice", title="square.mp4")
+    assert media.get(copy.id, "alice") is copy
     with pytest.raises(InputError, match="no such clip"):
-        media.get(mine.id, "bob")
+        media.get(copy.id, "bob")
 
 
 def test_a_datasets_clip_is_for_those_who_ask_as_annotators(media: MediaLibrary, clip: Path) -> None:
@@ -73,13 +73,13 @@ def test_a_datasets_clip_outlives_a_persons(tmp_path: Path, clip: Path, other_cl
 
 
 def test_a_restart_keeps_whole_clips_and_removes_unfinished_ones(media: MediaLibrary, clip: Path) -> None:
-    kept = media.ingest(clip, owner="alice", title="square.mp4")
+    copy = media.ingest(clip, owner="alice", title="square.mp4")
     (media.folder / "unfinished").mkdir()
     (media.folder / "broken").mkdir()
     (media.folder / "broken" / "clip.json").write_text(json.dumps({"owner": "alice"}))
     again = MediaLibrary(media.folder, light_prepare, light_draw)
-    assert again.get(kept.id, "alice") == kept
-    assert sorted(path.name for path in media.folder.iterdir()) == [kept.id]
+    assert again.get(copy.id, "alice") == copy
+    assert sorted(path.name for path in media.folder.iterdir()) == [copy.id]
 
 
 def test_unused_clips_are_removed(tmp_path: Path, clip: Path, other_clip: Path) -> None:
@@ -109,12 +109,12 @@ def test_all_visitors_together_keep_a_limited_number(tmp_path: Path, clip: Path,
     """A visitor who drops the cookie is somebody else; what they leave behind is bounded all the same."""
     now = [0.0]
     media = MediaLibrary(tmp_path, light_prepare, light_draw, of_visitors=2, clock=lambda: now[0])
-    kept = media.ingest(clip, owner="ada", title="kept")
+    copy = media.ingest(clip, owner="ada", title="kept")
     clips = []
     for now[0] in range(1, 5):
         clips.append(media.ingest(clip, owner=f"visitor-{now[0]}", title="square"))
     assert [c.folder.exists() for c in clips] == [False, False, True, True]
-    assert kept.folder.exists()
+    assert copy.folder.exists()
 
 
 def test_a_disk_that_is_almost_full_takes_no_copy(
@@ -132,10 +132,10 @@ def test_a_disk_that_is_almost_full_takes_no_copy(
 
 
 def test_an_original_that_made_way_for_its_copy_is_still_that_clip(media: MediaLibrary, clip: Path) -> None:
-    mine = media.ingest(clip, owner="alice", title="square.mp4")
+    copy = media.ingest(clip, owner="alice", title="square.mp4")
     link = media.folder.parent / "upload.mp4"
-    os.link(mine.path, link)
-    assert media.ingest(link, owner="alice", title="square.mp4") is mine
+    os.link(copy.path, link)
+    assert media.ingest(link, owner="alice", title="square.mp4") is copy
     assert media.ingest(link, owner="bob", title="square.mp4").owner == "bob"
 
 
@@ -147,7 +147,7 @@ def test_nothing_is_left_of_a_failed_clip(media: MediaLibrary, tmp_path: Path) -
 
 
 def test_nothing_is_left_of_a_cancelled_clip(tmp_path: Path, clip: Path) -> None:
-    def cancelled(*given: Any, **named: Any) -> Any:
+    def cancelled(*arguments: Any, **named: Any) -> Any:
         raise Cancelled("Cancelled.")
 
     (tmp_path / "media").mkdir()
@@ -175,45 +175,45 @@ def test_the_route_serves_ranges_to_the_owner_only(media: MediaLibrary, clip: Pa
         bob.cookies.set(VISITOR_COOKIE, "b" * 43)
         request: Any = type("Asking", (), {"cookies": {VISITOR_COOKIE: "a" * 43}})
         owner = authenticator.require(request, Role.VISITOR).id
-        found = media.ingest(clip, owner=owner, title="square.mp4")
-        whole = alice.get(found.url)
+        copy = media.ingest(clip, owner=owner, title="square.mp4")
+        whole = alice.get(copy.url)
         assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
         assert whole.headers["accept-ranges"] == "bytes"
         assert "private" in whole.headers["cache-control"]
-        part = alice.get(found.url, headers={"range": "bytes=4-7"})
+        part = alice.get(copy.url, headers={"range": "bytes=4-7"})
         assert (part.status_code, part.content) == (206, b"ftyp")
         assert part.headers["content-range"] == f"bytes 4-7/{clip.stat().st_size}"
-        assert alice.get(found.url, headers={"range": "bytes=999999999-"}).status_code == 416
-        assert alice.get(found.strip_url).status_code == 404
-        strip = media.strip_of(found)
-        assert media.strip_of(found) == strip
-        assert alice.get(found.strip_url).headers["content-type"] == "image/jpeg"
-        for url in (found.url, found.strip_url, "/media/unknown", "/media/..%2f..%2fetc%2fpasswd"):
+        assert alice.get(copy.url, headers={"range": "bytes=999999999-"}).status_code == 416
+        assert alice.get(copy.strip_url).status_code == 404
+        strip = media.strip_of(copy)
+        assert media.strip_of(copy) == strip
+        assert alice.get(copy.strip_url).headers["content-type"] == "image/jpeg"
+        for url in (copy.url, copy.strip_url, "/media/unknown", "/media/..%2f..%2fetc%2fpasswd"):
             assert bob.get(url).status_code == 404
 
 
 def test_few_pictures_of_finer_levels_are_drawn_and_waited_for_at_once(tmp_path: Path, clip: Path) -> None:
-    may_end, begun = threading.Event(), threading.Semaphore(0)
+    may_end, drawing = threading.Event(), threading.Semaphore(0)
 
-    def draw_sheet(clip: Path, target: Path, *given: object, **named: object) -> None:
-        begun.release()
+    def draw_sheet(clip: Path, target: Path, *arguments: object, **named: object) -> None:
+        drawing.release()
         may_end.wait()
         target.write_bytes(b"sheet")
 
     (tmp_path / "media").mkdir()
     media = MediaLibrary(tmp_path / "media", light_prepare, light_draw, draw_sheet=draw_sheet)
-    shown = media.ingest(clip, owner="alice", title="a")
-    (shown.folder / "strip.json").write_text(json.dumps({"times_s": [0.0] * 48, "levels": 2}))
+    copy = media.ingest(clip, owner="alice", title="a")
+    (copy.folder / "strip.json").write_text(json.dumps({"times_s": [0.0] * 48, "levels": 2}))
     with ThreadPoolExecutor(SHEETS_IN_LINE + 3) as pool:
-        pending = [pool.submit(media.sheet_of, shown, 2, number) for number in range(SHEETS_IN_LINE + 3)]
-        ended = as_completed(pending)
-        refusals = [next(ended).exception() for _ in range(3)]
+        pending = [pool.submit(media.sheet_of, copy, 2, number) for number in range(SHEETS_IN_LINE + 3)]
+        finished = as_completed(pending)
+        refusals = [next(finished).exception() for _ in range(3)]
         for _ in range(SHEETS_AT_ONCE):
-            begun.acquire()
-        is_more_drawn = begun.acquire(blocking=False)
+            drawing.acquire()
+        is_more_drawn = drawing.acquire(blocking=False)
         may_end.set()
-        pages = [future.result() for future in ended]
+        pages = [future.result() for future in finished]
     assert [type(refusal) for refusal in refusals] == [Busy] * 3
     assert not is_more_drawn
     assert [page.read_bytes() for page in pages] == [b"sheet"] * SHEETS_IN_LINE
-    assert media.sheet_of(shown, 2, 20).is_file()
+    assert media.sheet_of(copy, 2, 20).is_file()

@@ -103,16 +103,16 @@ def test_an_upload_that_nobody_asked_about_makes_way_for_nothing(uploads: Upload
 def test_uploads_end(uploads: Uploads, clock: Clock, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(b"copy")
-    asked, left = send(uploads, ADA, 10), send(uploads, ADA, 10)
-    uploads.copied(asked.path, copy)
+    copied_upload, other_upload = send(uploads, ADA, 10), send(uploads, ADA, 10)
+    uploads.copied(copied_upload.path, copy)
     clock.pass_s(COPIED_TTL_S + 1)
     uploads.sweep()
-    assert (asked.path.read_bytes(), left.path.read_bytes()) == (b"copy", b"x" * 10)
+    assert (copied_upload.path.read_bytes(), other_upload.path.read_bytes()) == (b"copy", b"x" * 10)
     clock.pass_s(UPLOAD_TTL_S)
     uploads.sweep()
     assert list(uploads.folder.iterdir()) == []
     with pytest.raises(NoSuchFile, match="no longer kept"):
-        uploads.get(ADA, asked.address)
+        uploads.get(ADA, copied_upload.address)
 
 
 def test_what_an_earlier_run_left_belongs_to_nobody_and_goes(tmp_path: Path) -> None:

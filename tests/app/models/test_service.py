@@ -72,7 +72,7 @@ def row_of(service: ModelsService, name: str) -> dict[str, Any]:
     return next(row for row in service.overview(LOCAL_USER)["models"] if row["name"] == name)
 
 
-def ended(service: ModelsService, name: str) -> dict[str, Any]:
+def last_state(service: ModelsService, name: str) -> dict[str, Any]:
     """A download's state once it has ended."""
     while (download := service._downloads[name]).is_running:
         time.sleep(0.01)
@@ -91,7 +91,7 @@ def test_a_download_is_a_job_whose_progress_everybody_sees(remote: FakeHub, serv
     with pytest.raises(InputError, match="is being downloaded already"):
         service.start_download(LOCAL_USER, NAME)
     remote.gate.set()
-    assert ended(service, NAME)["stage"] == "done"
+    assert last_state(service, NAME)["stage"] == "done"
     row = row_of(service, NAME)
     assert (row["state"], row["place"], row["problem"]) == ("here", "cache", "")
     assert (row["family"], row["protocol"], row["refuses"]) == ("Qwen2-VL", "Tempo", True)
@@ -110,12 +110,12 @@ def test_a_cancelled_download_says_how_much_is_here_and_goes_on(
     assert service.cancel_download("someone/else").stage == "cancelled", "it had not begun"
     service.cancel_download(NAME)
     remote.gate.set()
-    assert ended(service, NAME)["stage"] == "cancelled"
+    assert last_state(service, NAME)["stage"] == "cancelled"
     assert service.hub.partial_bytes(NAME) > 0
     with pytest.raises(InputError, match="is not being downloaded"):
         service.cancel_download(NAME)
     service.start_download(LOCAL_USER, NAME)
-    assert ended(service, NAME)["stage"] == "done"
+    assert last_state(service, NAME)["stage"] == "done"
     assert remote.ranges[-1].startswith("bytes=")
 
 
@@ -123,14 +123,14 @@ def test_what_goes_wrong_is_a_sentence_without_token_and_folders(
     remote: FakeHub, service: ModelsService, tmp_path: Path
 ) -> None:
     service.start_download(LOCAL_USER, "someone/else")
-    failed = ended(service, "someone/else")
+    failed = last_state(service, "someone/else")
     assert failed["stage"] == "failed"
     assert "has no model someone/else" in failed["message"]
     with pytest.raises(InputError, match="is no hub name"):
         service.start_download(LOCAL_USER, "grounder")
-    said = json.dumps(service.overview(LOCAL_USER))
-    assert "hf_secret" not in said
-    assert str(tmp_path) not in said
+    overview = json.dumps(service.overview(LOCAL_USER))
+    assert "hf_secret" not in overview
+    assert str(tmp_path) not in overview
 
 
 def test_known_grounders_tell_what_they_can_do(service: ModelsService) -> None:
@@ -151,8 +151,8 @@ def test_a_folder_of_ones_own_goes_by_a_name_of_its_own(service: ModelsService, 
     assert service.add_folder(str(folder)) == "grounder", "the same folder is one model"
     assert service.add_folder(str(other)) == "grounder-2"
     assert row_of(service, "grounder")["state"] == "here"
-    said = json.dumps(service.overview(LOCAL_USER))
-    assert str(tmp_path) not in said
+    overview = json.dumps(service.overview(LOCAL_USER))
+    assert str(tmp_path) not in overview
     for path in ("", "grounder", str(tmp_path / "nowhere")):
         with pytest.raises(InputError, match="There is no folder"):
             service.add_folder(path)
@@ -271,17 +271,17 @@ def test_offered_models_answer_beside_the_served_one_and_contexts_never_mix(
 
 
 def test_models_asked_longest_ago_make_room(service: ModelsService) -> None:
-    engines, made, memory = service.engines, list[str](), 3
+    engines, loads, memory = service.engines, list[str](), 3
 
     def load(name: str) -> Any:
         if 1 + len(engines._others) >= memory:
             raise MemoryShortage(f"The weights of {name} take 9 GB, and 1 GB are free.")
-        made.append(name)
+        loads.append(name)
         return NamedEngine(Path(name))
 
     for name in ("a", "b", "a", "c", "a", "b"):
         assert engines.other(name, partial(load, name)).model_id == f"{name}@0/nf4"
-    assert made == ["a", "b", "c", "b"], "a was asked again before c came, so b went"
+    assert loads == ["a", "b", "c", "b"], "a was asked again before c came, so b went"
     assert engines.get().model_id == "fake-engine"
 
 

@@ -91,9 +91,11 @@ def test_one_key_adopts_an_answer_and_the_next_row_is_there(
     expect(page.locator(".rv-list button span")).to_have_text([NASTY, "close answers"])
     page.keyboard.press("4")  # ada, bob, tiny, the release
     expect(query_text(page)).to_have_text("close answers")
-    made = store.latest(2, "local")
-    assert made is not None
-    assert [(m.start_ms, m.end_ms, m.start_source) for m in made.edit.moments] == [(1000, 2000, "original")]
+    correction = store.latest(2, "local")
+    assert correction is not None
+    assert [(m.start_ms, m.end_ms, m.start_source) for m in correction.edit.moments] == [
+        (1000, 2000, "original")
+    ]
     page.keyboard.press("9")
     expect(query_text(page)).to_have_text("close answers")
     page.keyboard.press("2")
@@ -120,11 +122,11 @@ def test_rows_show_what_remains_and_the_own_lane_decides(
     expect(page.locator(".rv-delta").nth(1)).to_have_text("Δ0.10", timeout=SLOW_MS)
     page.keyboard.press("Control+Enter")
     expect(query_text(page)).to_have_text("flagged")
-    made = store.latest(2, "local")
-    assert made is not None
-    assert [(m.start_ms, m.end_ms) for m in made.edit.moments] == [(900, 1400)]
-    assert (made.edit.arm, made.edit.submitted) == ("adjudication", True)
-    assert made.edit.key_presses == 3
+    correction = store.latest(2, "local")
+    assert correction is not None
+    assert [(m.start_ms, m.end_ms) for m in correction.edit.moments] == [(900, 1400)]
+    assert (correction.edit.arm, correction.edit.submitted) == ("adjudication", True)
+    assert correction.edit.key_presses == 3
     page.keyboard.press("Control+Shift+Enter")
     expect(query_text(page)).to_have_text(NASTY)
     expect(page.locator(".rv-line")).to_contain_text("Decided by local")
@@ -175,9 +177,9 @@ def test_two_quick_presses_decide_once_and_a_released_refusal_is_one_key(
     page.keyboard.press("2")
     expect(query_text(page)).not_to_have_text("nothing here")
     expect(page.locator(".rv-line")).to_contain_text("Saved: empty")
-    made = store.latest(query_id, "local")
-    assert made is not None
-    assert (made.edit.verdict, made.edit.moments) == ("no-moment", ())
+    correction = store.latest(query_id, "local")
+    assert correction is not None
+    assert (correction.edit.verdict, correction.edit.moments) == ("no-moment", ())
     assert len(store.verdicts(query_id)) == 1
     expect(page.locator(".rv-conflict")).to_be_hidden()
 
@@ -235,14 +237,14 @@ def test_two_adjudicators_conflict_and_nothing_is_overwritten(
     panel = fay.locator(".rv-conflict")
     expect(panel).to_be_visible()
     expect(panel.locator("dd")).to_have_text(["0.50–1.50 s", "1.30–3.30 s"])
-    assert [given.adjudicator for given in store.verdicts(2)] == ["eve"]
+    assert [verdict.adjudicator for verdict in store.verdicts(2)] == ["eve"]
     fay.keyboard.press("3")
     assert len(store.verdicts(2)) == 1, "keys wait until the conflict is settled"
     panel.get_by_role("button", name="Replace it with mine").click()
     expect(query_text(fay)).not_to_have_text(NASTY)
-    given = store.verdicts(2)
-    assert [each.adjudicator for each in given] == ["eve", "fay"]
-    assert given[1].parent_id == given[0].id
+    verdicts = store.verdicts(2)
+    assert [verdict.adjudicator for verdict in verdicts] == ["eve", "fay"]
+    assert verdicts[1].parent_id == verdicts[0].id
     fay.context.close()
 
 

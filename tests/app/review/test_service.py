@@ -52,9 +52,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         store.import_rows(rows, dataset="qvh", op_id="i")
         store.save_proposer("qvh", ANY, op_id="named", actor="test")
         moment = ProposedMoment(start_ms=9_000, end_ms=21_000, confidence=0.8)
-        said = store.propose(1, Prediction(model_id=NASTY, moments=(moment,)), op_id="p")
-        seen: dict[str, Any] = {"proposal_id": said.id, "active_ms": 6_000, "key_presses": 5}
-        store.submit(1, edit((10_000, 20_000), **seen), annotator="ada", parent_id=None, op_id="a1")
+        proposal = store.propose(1, Prediction(model_id=NASTY, moments=(moment,)), op_id="p")
+        screen: dict[str, Any] = {"proposal_id": proposal.id, "active_ms": 6_000, "key_presses": 5}
+        store.submit(1, edit((10_000, 20_000), **screen), annotator="ada", parent_id=None, op_id="a1")
         store.submit(1, edit((40_000, 50_000)), annotator="bob", parent_id=None, op_id="b1")
         store.submit(2, edit((10_000, 20_000)), annotator="ada", parent_id=None, op_id="a2")
         store.submit(2, edit((11_000, 20_000)), annotator="bob", parent_id=None, op_id="b2")
@@ -97,26 +97,26 @@ def test_least_agreement_comes_first_and_a_decided_row_is_gone(store: Store) -> 
     assert [row["query_id"] for row in after["rows"]] == [2]
     assert eve.get("/review/api/queue", params={"dataset": "none"}).json()["rows"] == []
     correction = store.versions(1)[0]
-    given = eve.post(
+    response = eve.post(
         "/review/api/queries/1/verdict", json=decision("x", adopt={"kind": "annotator", "id": correction.id})
     )
-    assert given.status_code == 200, given.text
-    assert given.json()["verdict"]["correction_id"] == correction.id
+    assert response.status_code == 200, response.text
+    assert response.json()["verdict"]["correction_id"] == correction.id
     assert [row["query_id"] for row in eve.get("/review/api/queue").json()["rows"]] == [2]
 
 
 def test_an_item_shows_everybody_and_starts_from_their_median(store: Store) -> None:
-    found = client(store, Role.ADJUDICATOR).get("/review/api/queries/2").json()
-    assert check_value(found["item"]) == found["item"]
-    part, review = found["item"]["edit"], found["review"]
-    assert [each["name"] for each in part["others"]] == ["ada", "bob"]
+    opened = client(store, Role.ADJUDICATOR).get("/review/api/queries/2").json()
+    assert check_value(opened["item"]) == opened["item"]
+    part, review = opened["item"]["edit"], opened["review"]
+    assert [other["name"] for other in part["others"]] == ["ada", "bob"]
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_500, 20_000)]
     assert part["original"] == {"moments": [{"start_ms": 10_000, "end_ms": 20_000}], "refused": False}
     assert part["model"] is None
     assert [candidate["key"] for candidate in review["candidates"]] == [1, 2, 3]
     assert part["arm"] == "adjudication"
     assert part["frame_count"] == 60 * 25
-    assert "v2.mp4 is not here" in found["item"]["message"]
+    assert "v2.mp4 is not here" in opened["item"]["message"]
     first = client(store, Role.ADJUDICATOR).get("/review/api/queries/1").json()
     assert first["item"]["edit"]["model"]["moments"][0]["confidence"] == 0.8
 
@@ -141,17 +141,17 @@ def test_the_second_adjudicator_sees_both_answers_and_nothing_is_overwritten(sto
         "/review/api/queries/2/verdict", json=decision("f", edit=edit((1_000, 2_000)).to_dict())
     )
     assert answer.status_code == 409
-    told = answer.json()
-    assert told["theirs"]["adjudicator"] == "eve"
-    assert told["theirs"]["edit"]["moments"][0]["start_ms"] == 10_000
-    assert told["yours"]["moments"][0]["start_ms"] == 1_000
+    conflict = answer.json()
+    assert conflict["theirs"]["adjudicator"] == "eve"
+    assert conflict["theirs"]["edit"]["moments"][0]["start_ms"] == 10_000
+    assert conflict["yours"]["moments"][0]["start_ms"] == 1_000
     assert store.latest(2, "fay") is None
     row = store.versions(2)[0]
     adopting = fay.post(
         "/review/api/queries/2/verdict", json=decision("g", adopt={"kind": "annotator", "id": row.id})
     )
     assert adopting.status_code == 409
-    parents = {"verdict_parent_id": told["theirs"]["id"]}
+    parents = {"verdict_parent_id": conflict["theirs"]["id"]}
     message = decision("h", edit=edit((1_000, 2_000)).to_dict()) | parents
     assert fay.post("/review/api/queries/2/verdict", json=message).status_code == 200
     assert store.resolved(2).moments == edit((1_000, 2_000)).windows
@@ -214,17 +214,17 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
     with gr.Blocks() as blocks:
         page.build(blocks)
     view = page.view.figures
-    shown = page.figures("", asked_by(Role.ADJUDICATOR))
-    assert "2 pairs of answers, 1 repaired proposals." in shown[view.line]
-    assert [trace.name for trace in shown[view.agreement].data] == [
+    changes = page.figures("", asked_by(Role.ADJUDICATOR))
+    assert "2 pairs of answers, 1 repaired proposals." in changes[view.line]
+    assert [trace.name for trace in changes[view.agreement].data] == [
         "annotators (2 pairs)",
         "released and corrected (3 pairs)",
     ]
-    assert '<th scope="row">ada</th><td>3</td><td>0.45</td>' in shown[view.table]
-    assert "&lt;img src=x" in shown[view.costs]
-    assert "<img" not in shown[view.costs]
-    assert shown[view.anchoring] == ""
-    json.dumps(shown[view.repair].to_plotly_json(), default=list)
+    assert '<th scope="row">ada</th><td>3</td><td>0.45</td>' in changes[view.table]
+    assert "&lt;img src=x" in changes[view.costs]
+    assert "<img" not in changes[view.costs]
+    assert changes[view.anchoring] == ""
+    json.dumps(changes[view.repair].to_plotly_json(), default=list)
     assert list(page.figures("", asked_by(Role.ANNOTATOR))) == [view.line]
     none = page.figures("none", asked_by(Role.ADJUDICATOR))
     assert "0 pairs" in none[view.line]
@@ -235,18 +235,18 @@ def test_what_was_shown_before_answering_is_told_of_decided_rows(store: Store) -
     page = ReviewPage(service(store), OneUser(anonymous=False))
     with gr.Blocks() as blocks:
         page.build(blocks)
-    kept = store.submit(
+    correction = store.submit(
         2, edit((10_000, 20_000), arm="original-first"), annotator=NASTY, parent_id=None, op_id="n"
     )
     own = store.submit(
         2, edit((30_000, 40_000), arm=ADJUDICATION), annotator="eve", parent_id=None, op_id="e"
     )
     store.adjudicate(2, correction_id=own.id, adjudicator="eve", parent_id=None, op_id="d")
-    told = page.figures("", asked_by(Role.ADJUDICATOR))[page.view.figures.anchoring]
-    assert kept.edit.arm == "original-first"
-    assert "<td>1</td><td>0.00</td><td>0</td><td>–</td><td>1</td><td>100%</td>" in told
-    assert "tIoU with the adjudicated answer of at least 0.7" in told
-    assert "<img" not in told
+    anchoring_text = page.figures("", asked_by(Role.ADJUDICATOR))[page.view.figures.anchoring]
+    assert correction.edit.arm == "original-first"
+    assert "<td>1</td><td>0.00</td><td>0</td><td>–</td><td>1</td><td>100%</td>" in anchoring_text
+    assert "tIoU with the adjudicated answer of at least 0.7" in anchoring_text
+    assert "<img" not in anchoring_text
     assert anchoring_html([], []) == ""
 
 
@@ -254,9 +254,9 @@ def test_the_median_lies_where_a_frame_begins_once_there_is_a_clip(store: Store,
     reviewing = service(store)
     shutil.copy(clip, reviewing.dataset_clips.folder / "v2.mp4")
     eve = asked_by(Role.ADJUDICATOR, name="eve").user
-    while (found := reviewing.item(eve, 2))["item"]["state"] == "loading":
+    while (opened := reviewing.item(eve, 2))["item"]["state"] == "loading":
         time.sleep(0.02)
-    part = found["item"]["edit"]
+    part = opened["item"]["edit"]
     assert part["frame_rate"] == 10.0
     assert [(m["start_ms"], m["end_ms"]) for m in part["edit"]["moments"]] == [(10_500, 20_000)]
     store.submit(2, edit((10_030, 20_000)), annotator="cleo", parent_id=None, op_id="c2")

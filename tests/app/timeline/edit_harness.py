@@ -147,12 +147,12 @@ def crowded() -> dict[str, Any]:
 
 
 def reviewed() -> dict[str, Any]:
-    others = [
+    other_answers = [
         {"name": "ada", "moments": [{"start_ms": 2040, "end_ms": 4000}], "verdict": "moments"},
         {"name": "grace", "moments": [{"start_ms": 2400, "end_ms": 4400}], "verdict": "moments"},
         {"name": "edsger", "moments": [], "verdict": "no-moment"},
     ]
-    return item(edit_part(others=others))
+    return item(edit_part(others=other_answers))
 
 
 def refused() -> dict[str, Any]:

@@ -73,13 +73,13 @@ def test_the_picture_can_stand_in_a_window_of_its_own(editor: EditorPage) -> Non
     editor.page.bring_to_front()
     editor.settle()
     assert editor.run("view.state.frame_idx") == 2
-    shown = """() => { const canvas = document.querySelector("canvas");
+    drawn_canvas = """() => { const canvas = document.querySelector("canvas");
       return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data); }"""
     video = """() => { const video = document.querySelector(".tl-video"), canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
       canvas.getContext("2d").drawImage(video, 0, 0);
       return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data); }"""
-    assert popup.evaluate(shown) == editor.page.evaluate(video)
+    assert popup.evaluate(drawn_canvas) == editor.page.evaluate(video)
     with popup.expect_event("close"):
         editor.page.keyboard.press("Shift+W")
     expect(editor.page.locator(".tl-stage")).to_have_css("opacity", "1")
@@ -93,8 +93,8 @@ MIDDLE = """() => {
 
 def test_the_film_strip_has_a_picture_at_every_zoom_level(editor: EditorPage) -> None:
     """The harness paints level 1 in (0, 90) and level 2 in (250, 180); the whole clip is one sprite picture."""
-    asked: list[str] = []
-    editor.page.on("request", lambda request: asked.append(request.url.partition("/strip.png")[2]))
+    paths: list[str] = []
+    editor.page.on("request", lambda request: paths.append(request.url.partition("/strip.png")[2]))
     editor.open("item=deep")
     assert editor.page.evaluate(MIDDLE) not in ([0, 90], [250, 180])
     for span_s, colour in ((4.0, [0, 90]), (1.0, [250, 180]), (0.4, [250, 180])):
@@ -102,7 +102,7 @@ def test_the_film_strip_has_a_picture_at_every_zoom_level(editor: EditorPage) ->
         editor.page.wait_for_function(
             f"(colour) => JSON.stringify(({MIDDLE})()) === JSON.stringify(colour)", arg=colour
         )
-    sheets = [path for path in asked if path.count("/") == 2]
+    sheets = [path for path in paths if path.count("/") == 2]
     assert {path.split("/")[1] for path in sheets} == {"1", "2"}
     assert len(sheets) == len(set(sheets))  # each once, and only what came into view
     assert len(sheets) < (24 * 4 + 24 * 16) / 16

@@ -98,5 +98,5 @@ def failing(wish: RefreshRequest, home: Home) -> list[str]:
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "state.json").read_text())
-    return found
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    return state

@@ -74,16 +74,16 @@ def test_a_job_runs_to_its_end(home: Home, fake: FakeJob) -> None:
 
 
 def test_one_job_at_a_time(home: Home, fake: FakeJob) -> None:
-    jobs, others = TrainingJobs(home, command=fake), TrainingJobs(home, command=fake)
+    jobs, second_server = TrainingJobs(home, command=fake), TrainingJobs(home, command=fake)
     jobs.start(wish(home))
     with pytest.raises(Busy, match="runs already"):
-        others.start(wish(home, "another"))
-    assert others.status().folder == jobs.status().folder
+        second_server.start(wish(home, "another"))
+    assert second_server.status().folder == jobs.status().folder
     fake.release()
-    wait(others, lambda now: now.state == "done")
+    wait(second_server, lambda now: now.state == "done")
     wait(jobs, lambda now: not jobs.running())
-    others.start(wish(home, "another"))
-    wait(others, lambda now: now.state == "done")
+    second_server.start(wish(home, "another"))
+    wait(second_server, lambda now: now.state == "done")
 
 
 def test_cancel_and_resume(home: Home, fake: FakeJob) -> None:
@@ -135,15 +135,15 @@ def test_a_job_is_asked_to_stop_once(home: Home, tmp_path: Path) -> None:
 def test_those_who_look_keep_nobody_from_starting(home: Home, fake: FakeJob) -> None:
     jobs, over = TrainingJobs(home, command=fake), threading.Event()
     lookers = [threading.Thread(target=_look, args=(TrainingJobs(home), over)) for _ in range(2)]
-    for each in lookers:
-        each.start()
+    for looker in lookers:
+        looker.start()
     try:
         assert not any(TrainingJobs(home).running() for _ in range(200))
         assert jobs.start(wish(home)).state == "running"
     finally:
         over.set()
-        for each in lookers:
-            each.join()
+        for looker in lookers:
+            looker.join()
         fake.release()
     wait(jobs, lambda now: now.state == "done")
 
@@ -335,10 +335,10 @@ def test_figures_draw_what_there_is() -> None:
         },
     ]
     figure = curves_figure(lines)
-    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
-    assert drawn["loss"] == ([2], [1.0])
-    assert drawn["mean reward"] == ([3], [0.4])
-    assert drawn["length"] == ([2, 3], [9, 8])
+    traces = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert traces["loss"] == ([2], [1.0])
+    assert traces["mean reward"] == ([3], [0.4])
+    assert traces["length"] == ([2, 3], [9, 8])
     assert {shape.x0 for shape in figure.layout.shapes} == {2}, "a line where the stage changes"
     assert not curves_figure(lines[:1]).layout.shapes
     progress = progress_figure(

@@ -202,10 +202,10 @@ def test_without_a_job_the_newest_refresh_of_the_home_is_there(
 
 @pytest.mark.browser
 def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
-    made = peft_files(tmp_path / "made", 1.0)
-    name = train.training.registry.add(made, lineage()).name
-    shown = train.locator("#train-adapters")
-    expect(shown).to_contain_text(name, timeout=SLOW_MS)
+    adapter = peft_files(tmp_path / "made", 1.0)
+    name = train.training.registry.add(adapter, lineage()).name
+    adapters = train.locator("#train-adapters")
+    expect(adapters).to_contain_text(name, timeout=SLOW_MS)
     train.locator("#train-adapter input").click()
     train.get_by_role("option", name=name).click()
     question = train.locator("#train-ask")
@@ -218,14 +218,14 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     assert train.training.registry.promoted(fingerprint(SHIPPED)) is None
     train.locator("#train-promote").click()
     train.locator("#train-promote-anyway").click()
-    expect(shown.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    expect(adapters.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
     expect(question).to_be_hidden()
     entry = train.training.registry.promoted(fingerprint(SHIPPED))
     assert entry is not None
     assert entry.name == name
     train.locator("#train-rollback").click()
     expect(train.locator("#train-served-line")).to_contain_text("The bare model is served", timeout=SLOW_MS)
-    expect(shown.locator(".tempo-served")).to_have_count(0, timeout=SLOW_MS)
+    expect(adapters.locator(".tempo-served")).to_have_count(0, timeout=SLOW_MS)
     train.locator("#train-rollback").click()
     expect(train.locator("#train-served-line")).to_contain_text("nothing to roll back", timeout=SLOW_MS)
 
@@ -233,11 +233,11 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     passed = train.training.registry.add(
         peft_files(tmp_path / "passed", 2.0), lineage(scores=passing_scores())
     )
-    expect(shown).to_contain_text(passed.name, timeout=SLOW_MS)
+    expect(adapters).to_contain_text(passed.name, timeout=SLOW_MS)
     train.locator("#train-adapter input").click()
     train.get_by_role("option", name=passed.name).click()
     train.locator("#train-promote").click()
-    expect(shown.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
+    expect(adapters.locator(".tempo-served")).to_have_count(1, timeout=SLOW_MS)
     expect(question).to_be_hidden()
 
 
@@ -255,11 +255,11 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fake: FakeJob) -> None:
-    found = desk_of(store, home, fake).preview()
+    preview = desk_of(store, home, fake).preview()
     assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
-    assert (found.training["rows"], found.held_out["rows"]) == (1, 0)
-    assert found.left_out == {"its clip was never there": 1, "nobody corrected it": 1}
-    html = preview_html(found)
+    assert (preview.training["rows"], preview.held_out["rows"]) == (1, 0)
+    assert preview.left_out == {"its clip was never there": 1, "nobody corrected it": 1}
+    html = preview_html(preview)
     assert "no corrections to learn from" not in html
     assert "<dt>of them corrections</dt><dd>1</dd>" in html
 
@@ -332,8 +332,8 @@ def test_a_promotion_says_what_it_means_for_this_app(
     with pytest.raises(AgainstGate, match="did not pass: Nothing was measured"):
         usual.promote(LOCAL_USER, ours)
     assert usual.promote(LOCAL_USER, ours, against_gate=True) == f"{ours} is served from now on."
-    said = usual.promote(LOCAL_USER, theirs, against_gate=True)
-    assert "is promoted for other, which is not the model" in said
+    message = usual.promote(LOCAL_USER, theirs, against_gate=True)
+    assert "is promoted for other, which is not the model" in message
     pinned = TrainingService(
         store, home, usual.engines, jobs=usual.jobs, selection=ModelSelection(adapter="/some/where/mine")
     )
@@ -351,18 +351,18 @@ def test_a_job_says_what_has_become_of_its_adapter(
     until(lambda: service.status().state == "done" and not service.jobs.running(), bool)
     folder = service.status().folder
     assert folder is not None
-    said = f"{name} is better and is served now."
+    message = f"{name} is better and is served now."
     outcome: dict[str, Any] = {
         "state": "promoted",
-        "message": said,
+        "message": message,
         "adapter": name,
         "reasons": [],
         "scores": None,
     }
     write_json(folder / "outcome.json", outcome)
-    write_json(folder / "state.json", {**state_of(folder), "message": said})
+    write_json(folder / "state.json", {**state_of(folder), "message": message})
     service.promote(LOCAL_USER, name, against_gate=True)
-    assert service.status().message == said
+    assert service.status().message == message
     service.rollback(LOCAL_USER)
     assert "it is not served now" in service.status().message
     assert "it is not served now" in (service.outcome() or {})["message"]

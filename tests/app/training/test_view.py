@@ -98,8 +98,8 @@ def test_a_job_shows_its_stages_and_what_it_says() -> None:
     over = job_html(JobStatus(state="failed", message="It broke.", stages=("reading", "sft"), stage="sft"))
     assert "<progress" not in over
     assert 'role="alert"' in over
-    done = job_html(JobStatus(state="done", message="Made.", stages=("reading", "sft"), stage="sft"))
-    assert done.count('class="done"') == 2
+    html = job_html(JobStatus(state="done", message="Made.", stages=("reading", "sft"), stage="sft"))
+    assert html.count('class="done"') == 2
 
 
 def test_scores_mark_what_is_sure_and_quote_every_reason() -> None:

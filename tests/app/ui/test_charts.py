@@ -67,8 +67,10 @@ def test_figures_are_plain_json_and_fit_both_themes() -> None:
         allocation_figure(NO_FRAMES),
         sizes_figure(NO_FRAMES),
     ):
-        drawn = json.loads(figure.to_json())
-        assert drawn["layout"]["paper_bgcolor"] == drawn["layout"]["plot_bgcolor"] == "rgba(0,0,0,0)"
+        figure_json = json.loads(figure.to_json())
+        assert (
+            figure_json["layout"]["paper_bgcolor"] == figure_json["layout"]["plot_bgcolor"] == "rgba(0,0,0,0)"
+        )
         assert "http" not in figure.to_json()
 
 

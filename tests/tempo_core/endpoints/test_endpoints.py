@@ -242,8 +242,8 @@ def test_the_key_is_sent_and_never_shown(
     with pytest.raises(EndpointError, match="does not accept the key") as unknown:
         ground(engine, clip, QUERY)
     assert all(headers["authorization"] == "Bearer sk-secret" for headers in server.headers)
-    said = [str(refused.value), str(unknown.value), caplog.text, json.dumps(engine.describe())]
-    assert not any("sk-secret" in text for text in said)
+    texts = [str(refused.value), str(unknown.value), caplog.text, json.dumps(engine.describe())]
+    assert not any("sk-secret" in text for text in texts)
 
 
 @pytest.mark.parametrize(

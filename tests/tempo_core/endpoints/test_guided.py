@@ -37,9 +37,9 @@ class Recogniser:
                 every, current = every | current, {begin}
             elif piece == "(":
                 inner = {end: self.alternatives(pieces[k:], text, end) for end in current}
-                taken = self.alternatives(pieces[k:], text, begin)[1]
+                length = self.alternatives(pieces[k:], text, begin)[1]
                 before, current = current, {end for ends, _ in inner.values() for end in ends}
-                k += taken + 1
+                k += length + 1
                 if k < len(pieces) and pieces[k] == "?":
                     current, k = current | before, k + 1
             elif piece.startswith('"'):

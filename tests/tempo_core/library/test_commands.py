@@ -29,8 +29,8 @@ def test_a_folder_is_indexed_asked_and_written_down(
     assert main(["ask", str(two_clips), "a red circle", *model, *outs, "--top", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["result"] in ("moments", "nowhere")
-    asked = {item["clip"] for item in (*answer["moments"], *answer["not_in"])}
-    assert asked == {"a.mp4", "later/b.mp4"}
+    clips = {item["clip"] for item in (*answer["moments"], *answer["not_in"])}
+    assert clips == {"a.mp4", "later/b.mp4"}
     assert len(json.loads(files[0].read_text())["moments"]) <= 1
     assert "<title>a red circle</title>" in files[1].read_text()
     assert sorted(path.name for path in two_clips.rglob("*")) == before

@@ -183,10 +183,10 @@ def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: 
     assert process.returncode == 130, errors
     assert "What is encoded is kept" in errors
     assert "Traceback" not in errors
-    done = len(list(contexts.glob("*.safetensors")))
-    assert 1 <= done < 20
+    entry_count = len(list(contexts.glob("*.safetensors")))
+    assert 1 <= entry_count < 20
     again = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
     report = json.loads(again.stdout)
     assert len(report["encoded"]) + report["unchanged"] == 20
-    assert done - 1 <= report["unchanged"] < 20
+    assert entry_count - 1 <= report["unchanged"] < 20
     assert report["problems"] == []

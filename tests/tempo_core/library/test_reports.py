@@ -100,12 +100,12 @@ def test_copied_cuts_tell_where_they_truly_begin(engine: Any, answer: LibraryAns
 
 def test_a_clip_that_is_gone_is_named(answer: LibraryAnswer, tmp_path: Path) -> None:
     shots = shots_of(answer)
-    gone = replace(shots[0], path=tmp_path / "gone.mp4")
-    cuts = cut_shots([gone, shots[1]], tmp_path / "cut")
+    missing_shot = replace(shots[0], path=tmp_path / "gone.mp4")
+    cuts = cut_shots([missing_shot, shots[1]], tmp_path / "cut")
     assert [cut.file is None for cut in cuts] == [True, False]
     assert "no file 'gone.mp4'" in (cuts[0].problem or "")
-    told: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     vanished = replace(answer, folder=tmp_path)
-    assert shots_of(vanished, lambda clip, problem: told.append((clip, problem))) == []
-    assert [clip for clip, _ in told] == ["later/b.mp4", "a.mp4"]
+    assert shots_of(vanished, lambda clip, problem: problems.append((clip, problem))) == []
+    assert [clip for clip, _ in problems] == ["later/b.mp4", "a.mp4"]
     assert os.path.isdir(tmp_path / "cut")

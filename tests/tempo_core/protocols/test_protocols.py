@@ -70,8 +70,8 @@ def test_a_person_goes_before_the_file_and_the_file_before_the_name() -> None:
     source = "TencentARC/TimeLens-8B"
     settings = {"protocol": "timelens2"}
     named = choose_protocol("qwen3_vl", named="tempo", settings=settings, source=source)
-    told = choose_protocol("qwen3_vl", settings=settings, source=source)
-    assert (named.protocol.name, told.protocol.name) == ("tempo", "timelens2")
+    choice = choose_protocol("qwen3_vl", settings=settings, source=source)
+    assert (named.protocol.name, choice.protocol.name) == ("tempo", "timelens2")
     assert choose_protocol("qwen2_vl", settings={"max_frames": 40}).protocol.name == "tempo"
 
 

@@ -29,11 +29,11 @@ def test_ids_positions_and_pixels_are_the_engines(engine: Any, budget: int | Non
     prompt = build_prompt(
         engine.loaded.tokenizer, engine.defaults, video, token_budget=budget, allocator=allocator
     )
-    asked = prompt_ids(engine.loaded.tokenizer, engine.protocol.question(example.query))
+    question_ids = prompt_ids(engine.loaded.tokenizer, engine.protocol.question(example.query))
     pixels, grids = image_inputs(
         engine.loaded.model, video.frames, prompt.allocation.sizes_px, engine.loaded.normaliser
     )
-    assert encoded.prompt_ids == [*prompt.ids, *asked]
+    assert encoded.prompt_ids == [*prompt.ids, *question_ids]
     assert list(encoded.video.stamps) == prompt.stamps
     own_pixels, own_grids = image_inputs(
         engine.loaded.model, encoded.video.frames, encoded.video.allocation.sizes_px, encoded.video.normaliser

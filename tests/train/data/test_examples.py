@@ -66,10 +66,10 @@ def test_a_file_becomes_examples(tmp_path: Path) -> None:
         line(1, relevant_windows=[[4, 6], [2, 4]], kind="onset", thinking=" first a, then b ", weight=0.5),
         line(2, relevant_windows=[], verdict="no-moment", negative="edited"),
     )
-    found = read_examples(rows)
-    assert found.skipped == {}
-    assert found.held_out == ()
-    first, second = found.training
+    split = read_examples(rows)
+    assert split.skipped == {}
+    assert split.held_out == ()
+    first, second = split.training
     assert first == Example(
         row_id="rows/1",
         video=clip,
@@ -106,8 +106,8 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         line(5, query="a\u0000b"),
         line(6, split="minitest"),
     )
-    found = read_examples(rows)
-    assert found.skipped == {
+    split = read_examples(rows)
+    assert split.skipped == {
         NEVER_THERE: ("rows/2",),
         GONE: ("rows/7",),
         UNJUDGED: ("rows/3",),
@@ -116,7 +116,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         NOT_TRAINING: ("rows/6",),
         ALSO_HELD_OUT: ("rows/1",),
     }
-    assert found.training == ()  # its clip is in the split that nobody understood
+    assert split.training == ()  # its clip is in the split that nobody understood
 
 
 @pytest.mark.parametrize(
@@ -207,16 +207,16 @@ def test_no_way_in_for_a_held_out_row_of_a_file(
 ) -> None:
     video(tmp_path / "videos", "a")
     rows = way(tmp_path, split)
-    found = read_examples(rows, videos=tmp_path / "videos")
-    assert found.training == ()
-    require_training(found.training, found.held_out)
+    split = read_examples(rows, videos=tmp_path / "videos")
+    assert split.training == ()
+    require_training(split.training, split.held_out)
 
 
 @pytest.mark.parametrize("word", ["Validation", "dev", " TEST ", "testing"])
 def test_other_words_for_the_splits(tmp_path: Path, word: str) -> None:
     video(tmp_path / "videos", "a")
-    found = read_examples(write_rows(tmp_path / "rows.jsonl", line(1, split=word)))
-    assert (found.training, len(found.held_out)) == ((), 1)
+    split = read_examples(write_rows(tmp_path / "rows.jsonl", line(1, split=word)))
+    assert (split.training, len(split.held_out)) == ((), 1)
 
 
 @pytest.fixture
@@ -264,11 +264,11 @@ def test_a_snapshot_gives_what_holds_now(store: Store, tmp_path: Path) -> None:
     )
     correct(store, "1", (1000, 3000), edited_text="a better query")
     correct(store, "2")
-    found = gather(store, tmp_path, original_weight=0.5)
+    split = gather(store, tmp_path, original_weight=0.5)
     clips = tmp_path / "clips"
     digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in "ac"}
     shared = {"video": clips / "a.mp4", "duration_s": 10.0, "source": "correction", "clip_id": "a"}
-    assert found.training == (
+    assert split.training == (
         Example(
             row_id="set/1",
             query="a better query",
@@ -285,7 +285,7 @@ def test_a_snapshot_gives_what_holds_now(store: Store, tmp_path: Path) -> None:
             **shared,
         ),
     )
-    assert found.held_out == (
+    assert split.held_out == (
         Example(
             row_id="set/4",
             video=clips / "c.mp4",
@@ -299,7 +299,7 @@ def test_a_snapshot_gives_what_holds_now(store: Store, tmp_path: Path) -> None:
             content=digests["c"],
         ),
     )
-    assert found.skipped == {UNKNOWN_TRUTH: ("set/3",)}
+    assert split.skipped == {UNKNOWN_TRUTH: ("set/3",)}
 
 
 @pytest.mark.parametrize("form", ["qvhighlights", "parquet"])
@@ -311,8 +311,8 @@ def test_bands_of_edges_reach_training_and_survive_the_lossless_formats(
     edit = Edit(verdict="moments", moments=(banded, EditedMoment(start_ms=5000, end_ms=7000)))
     store.submit(store.find("set", "1").id, edit, annotator="ada", parent_id=None, op_id="soft")
     correct(store, "2", (1000, 3000))
-    found = gather(store, tmp_path)
-    assert [example.bands_s for example in found.training] == [((0.5, 0.0), (0.0, 0.0)), ()]
+    split = gather(store, tmp_path)
+    assert [example.bands_s for example in split.training] == [((0.5, 0.0), (0.0, 0.0)), ()]
     snapshot = take_snapshot(store, tmp_path / "snapshots", actor="test")
     export_to(snapshot, tmp_path / "out", format=form)
     extras = {
@@ -338,8 +338,8 @@ def exported_rows(folder: Path, form: str) -> list[Row]:
 
 def test_a_files_bands_are_checked(tmp_path: Path) -> None:
     video(tmp_path / "videos", "a")
-    found = read_examples(write_rows(tmp_path / "rows.jsonl", line(1, edge_uncertainty_s=[[0.5, 0]])))
-    assert found.training[0].bands_s == ((0.5, 0.0),)
+    split = read_examples(write_rows(tmp_path / "rows.jsonl", line(1, edge_uncertainty_s=[[0.5, 0]])))
+    assert split.training[0].bands_s == ((0.5, 0.0),)
     for bands in ([[0.5, -1]], [[0.5]], [], "wide"):
         with pytest.raises(InputError, match="edge_uncertainty_s"):
             read_examples(write_rows(tmp_path / "rows.jsonl", line(1, edge_uncertainty_s=bands)))
@@ -361,9 +361,11 @@ def test_a_verdict_is_trusted_whole(store: Store, tmp_path: Path) -> None:
     correct(store, "1", (0, 4000))
     correct(store, "1", by="ben")
     query = store.find("set", "1")
-    mine = store.latest(query.id, "ada")
-    assert mine is not None
-    store.adjudicate(query.id, correction_id=mine.id, adjudicator="eva", parent_id=None, op_id="verdict")
+    correction = store.latest(query.id, "ada")
+    assert correction is not None
+    store.adjudicate(
+        query.id, correction_id=correction.id, adjudicator="eva", parent_id=None, op_id="verdict"
+    )
     (example,) = gather(store, tmp_path).training
     assert (example.source, example.weight, example.moments) == ("verdict", 1.0, (Moment(0, 4),))
 
@@ -374,8 +376,8 @@ def test_clips_that_are_gone_or_changed_are_reported(store: Store, tmp_path: Pat
     store.import_rows([row("4", "d")], dataset="set", op_id="a row without a clip")
     (tmp_path / "clips" / "a.mp4").unlink()
     (tmp_path / "clips" / "b.mp4").write_bytes(b"something longer")
-    found = gather(store, tmp_path)
-    assert found.skipped == {
+    split = gather(store, tmp_path)
+    assert split.skipped == {
         GONE: ("set/1",),
         CHANGED: ("set/2",),
         UNDECODABLE: ("set/5",),
@@ -392,18 +394,18 @@ def test_no_way_in_for_a_held_out_row_of_a_snapshot(
     store: Store, tmp_path: Path, split: str, case: str
 ) -> None:
     train = {"own split": row("1", "a", split), "overlap": row("1", "yt_0_100")}.get(case, row("1", "a"))
-    held = {
+    held_out_row = {
         "same content": row("2", "copy", split),
         "overlap": row("2", "yt_50.0_150.0", split),
     }.get(case, row("2", "a", split))
-    rows = [train] if case == "another dataset" else [train, held]
+    rows = [train] if case == "another dataset" else [train, held_out_row]
     fill(store, tmp_path / "clips", *rows, contents={"copy": b"a"})
     if case == "another dataset":
-        store.import_rows([held], dataset="other", op_id="import other")
+        store.import_rows([held_out_row], dataset="other", op_id="import other")
     correct(store, "1", (1000, 3000))
-    found = gather(store, tmp_path)
-    assert found.training == ()
-    assert {example.split for example in found.held_out} == {split}
+    examples = gather(store, tmp_path)
+    assert examples.training == ()
+    assert {example.split for example in examples.held_out} == {split}
 
 
 def test_clips_without_a_split_are_dealt_once_and_for_all(store: Store, tmp_path: Path) -> None:
@@ -418,14 +420,16 @@ def test_clips_without_a_split_are_dealt_once_and_for_all(store: Store, tmp_path
 
 
 def test_replay_is_kept_apart_too(tmp_path: Path) -> None:
-    made = Example(row_id="r/1", video=tmp_path / "a.mp4", query="q", duration_s=4, moments=(), clip_id="a")
-    held = dataclasses.replace(made, row_id="h/1", split="val")
-    assert keep_apart([made], [held]) == ([], {ALSO_HELD_OUT: ("r/1",)})
-    assert ExampleSplit(held_out=(held,)).with_training([made]).training == ()
+    training_example = Example(
+        row_id="r/1", video=tmp_path / "a.mp4", query="q", duration_s=4, moments=(), clip_id="a"
+    )
+    val_example = dataclasses.replace(training_example, row_id="h/1", split="val")
+    assert keep_apart([training_example], [val_example]) == ([], {ALSO_HELD_OUT: ("r/1",)})
+    assert ExampleSplit(held_out=(val_example,)).with_training([training_example]).training == ()
     with pytest.raises(InputError, match="h/1 must not be trained on"):
-        require_training([held])
+        require_training([val_example])
     with pytest.raises(InputError, match="r/1 must not be trained on"):
-        require_training([made], [held])
+        require_training([training_example], [val_example])
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,14 @@ def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
     shapes: Shapes, mixed: Mixed
 ) -> None:
     meant = {example.row_id: shapes.predicate(example) for example in shapes.examples}
-    made = [example for example in mixed.examples if not example.relevant]
-    assert len(made) == len(shapes.examples)
-    for example, pair in zip(made, mixed.pairs, strict=True):
+    irrelevant = [example for example in mixed.examples if not example.relevant]
+    assert len(irrelevant) == len(shapes.examples)
+    for example, pair in zip(irrelevant, mixed.pairs, strict=True):
         assert pair.check == "proved"
         *exchanged, change = pair.changes
         is_edit = pair.negative == "edited"
         assert bool(exchanged) == is_edit
-        assert {each.split(":")[0] for each in exchanged} <= {
+        assert {edit_name.split(":")[0] for edit_name in exchanged} <= {
             "colour",
             "shape",
             "size",
@@ -108,19 +108,20 @@ def test_in_shapeworld_every_pair_is_proved_and_nothing_irrelevant_holds(
         assert check_in_world(shapes.scene(example), predicate) == "proved"
         assert not (is_edit and held_out(predicate))
     kinds = Counter(pair.negative for pair in mixed.pairs)
-    assert kinds["edited"] / len(made) == pytest.approx(0.75, abs=0.1)  # nothing is of one source video here
+    # nothing is of one source video here
+    assert kinds["edited"] / len(irrelevant) == pytest.approx(0.75, abs=0.1)
     assert kinds["same-video"] == 0
 
 
 def test_given_rows_stay_and_count_towards_the_share(shapes: Shapes) -> None:
     refusals = [replace(row("q", moments=()), row_id=f"no-{idx}", negative="annotated") for idx in range(40)]
     rows = [*shapes.examples, *refusals]
-    found = with_negatives(rows, NegativeShares(irrelevant=0.4), seed=1, world=shapes)
-    assert found.examples[: len(rows)] == tuple(rows)
-    assert sum(not example.relevant for example in found.examples) / len(found.examples) == pytest.approx(
+    mixed = with_negatives(rows, NegativeShares(irrelevant=0.4), seed=1, world=shapes)
+    assert mixed.examples[: len(rows)] == tuple(rows)
+    assert sum(not example.relevant for example in mixed.examples) / len(mixed.examples) == pytest.approx(
         0.4, abs=0.01
     )
-    assert found.already == 40
+    assert mixed.already == 40
     nothing = with_negatives(rows, NegativeShares(irrelevant=0.1), seed=1, world=shapes)
     assert nothing.examples == tuple(rows)
     assert nothing.requested == 0
@@ -131,10 +132,10 @@ def test_one_seed_makes_one_set_and_no_pair_comes_twice(shapes: Shapes, mixed: M
     other = with_negatives(shapes.examples, NegativeShares(), seed=1, world=shapes)
     assert again == mixed
     assert other != mixed
-    asked = [(example.video, example.query.lower()) for example in mixed.examples]
-    made = asked[len(shapes.examples) :]
-    assert len(set(made)) == len(made)
-    assert not set(made) & set(asked[: len(shapes.examples)])
+    questions = [(example.video, example.query.lower()) for example in mixed.examples]
+    new_questions = questions[len(shapes.examples) :]
+    assert len(set(new_questions)) == len(new_questions)
+    assert not set(new_questions) & set(questions[: len(shapes.examples)])
     assert len({example.row_id for example in mixed.examples}) == len(mixed.examples)
 
 
@@ -148,15 +149,15 @@ REAL = [
 
 
 def test_real_rows_get_every_kind_and_say_what_nobody_checked() -> None:
-    found = with_negatives(REAL, NegativeShares(edited=0.4, same_video=0.3, shuffled=0.3), seed=3)
-    report = found.to_dict()
+    mixed = with_negatives(REAL, NegativeShares(edited=0.4, same_video=0.3, shuffled=0.3), seed=3)
+    report = mixed.to_dict()
     assert report["wanted"] == report["made"] == 5
     assert sum(sum(checks.values()) for checks in report["kinds"].values()) == 5
-    for example, pair in zip(found.examples[5:], found.pairs, strict=True):
+    for example, pair in zip(mixed.examples[5:], mixed.pairs, strict=True):
         assert (example.moments, example.negative, example.query) == ((), pair.negative, pair.query)
         assert pair.changes
     heavy = with_negatives(REAL, NegativeShares(unchecked_weight=0.5), seed=3)
-    assert {each.weight for each in heavy.examples[5:]} <= {0.5, 1.0}
+    assert {example.weight for example in heavy.examples[5:]} <= {0.5, 1.0}
 
 
 @pytest.mark.parametrize(
@@ -191,8 +192,8 @@ def test_windows_of_the_same_source(clip: str, moments: Any, verdict: str) -> No
 
 def test_a_kind_that_finds_nothing_leaves_its_part_to_the_others() -> None:
     rows = [row("hmm", clip="x"), row("a red car", clip="y")]
-    found = with_negatives(rows, NegativeShares(edited=0.0, same_video=1.0, shuffled=0.1), seed=0)
-    assert [pair.negative for pair in found.pairs] == ["shuffled", "shuffled"]
+    mixed = with_negatives(rows, NegativeShares(edited=0.0, same_video=1.0, shuffled=0.1), seed=0)
+    assert [pair.negative for pair in mixed.pairs] == ["shuffled", "shuffled"]
     alone = with_negatives(rows[:1], NegativeShares(), seed=0)
     assert alone.to_dict()["made"] == 0
     assert with_negatives([], NegativeShares(), seed=0).examples == ()
@@ -244,18 +245,18 @@ def test_a_made_pair_is_a_row_of_its_own() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_word_edit_changes_so_many_words_and_records_them(seed: int, count: int) -> None:
     query = "The man in a red jacket opens the first of two boxes outside"
-    found = edit_words(np.random.default_rng(seed), query, count)
-    assert found is not None
-    text, edits = found
+    outcome = edit_words(np.random.default_rng(seed), query, count)
+    assert outcome is not None
+    text, edits = outcome
     old, new = words_of(query), words_of(text)
     changed = [
         (a.lower(), b.lower()) for a, b in zip(old, new, strict=True) if a != b and (a, b) != ("a", "an")
     ]
     assert changed == [(edit.old, edit.new) for edit in edits]
     assert len(changed) == count
-    for each in edits:
-        assert any({each.old, each.new} <= set(words) for words in KINDS[each.kind])
-        assert each.new not in words_of(query.lower())
+    for edit in edits:
+        assert any({edit.old, edit.new} <= set(words) for words in KINDS[edit.kind])
+        assert edit.new not in words_of(query.lower())
 
 
 def test_rows_to_learn_from_come_with_a_file_of_what_was_made(tmp_path: Path) -> None:
@@ -294,10 +295,10 @@ def test_shares_that_cannot_be_are_refused(shares: dict[str, Any], words: str) -
 
 
 def test_articles_and_capitals_follow_the_new_word() -> None:
-    found = {
+    outcomes = {
         edit_words(np.random.default_rng(seed), "Red thing", avoid=["blue", "orange"]) for seed in range(50)
     }
-    texts = {text for text, _ in (each for each in found if each)}
+    texts = {text for text, _ in (outcome for outcome in outcomes if outcome)}
     assert "Green thing" in texts
     assert not {"Blue thing", "Orange thing"} & texts
     apples = [edit_words(np.random.default_rng(seed), "a banana") for seed in range(50)]

@@ -76,22 +76,22 @@ def test_a_rule_that_measures_every_epoch_has_a_round_for_each(
     rule: str, examples: int, devices: int, steps: list[int]
 ) -> None:
     plan = rounds(config_of(rule, steps=10), examples, devices=devices)
-    assert [each.steps for each in plan] == steps
-    assert len({each.seed for each in plan}) == len(plan)
+    assert [part.steps for part in plan] == steps
+    assert len({part.seed for part in plan}) == len(plan)
     twice = rounds(
         replace(config_of(rule, steps=20), num_iterations=2, save_steps=2), examples, devices=devices
     )
-    assert [each.steps for each in twice] == [2 * step for step in steps]  # an epoch takes as many more steps
+    assert [part.steps for part in twice] == [2 * step for step in steps]  # an epoch takes as many more steps
 
 
 def test_rows_are_drawn_as_they_were_measured(engine: Any, tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    run(engine, "timelens2", tmp_path, on_measured=lambda done, total: heard.append((done, total)))
-    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    (found,) = measured(tmp_path)
-    assert [each.row_id for each in found] == [row.row_id for row in ROWS]
+    reports: list[tuple[int, int]] = []
+    run(engine, "timelens2", tmp_path, on_measured=lambda done, total: reports.append((done, total)))
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    (difficulties,) = measured(tmp_path)
+    assert [difficulty.row_id for difficulty in difficulties] == [row.row_id for row in ROWS]
     decided = json.loads((tmp_path / "run.json").read_text())
-    assert decided["weights"] == sampling_weights(found, "timelens2")
+    assert decided["weights"] == sampling_weights(difficulties, "timelens2")
     assert len(set(decided["weights"])) > 1
 
 
@@ -134,7 +134,7 @@ def test_a_plateau_is_seen_across_rounds_and_ends_the_run(engine: Any, tmp_path:
     assert len(rounds(config, len(ROWS))) == 4
     model = adapt(copy.deepcopy(engine.loaded.model), config)
     run_curriculum(model, encoder, ROWS, config, tmp_path)
-    assert sorted(each.name for each in tmp_path.glob("round-*")) == ["round-1", "round-2"]
+    assert sorted(path.name for path in tmp_path.glob("round-*")) == ["round-1", "round-2"]
     assert adapter(tmp_path).keys() == adapter(tmp_path / "round-2").keys()
     assert [line["step"] for line in read_lines(tmp_path / "curves.jsonl")] == [1, 2, 3, 4]
 

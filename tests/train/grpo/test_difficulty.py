@@ -91,40 +91,40 @@ ROWS = [example_of(1, moments=[(1, 4)]), example_of(2), example_of(1, query="nig
 def test_rows_are_measured_once_for_a_model_and_again_for_another(
     engine: Any, encoder: Encoder, tmp_path: Path
 ) -> None:
-    def found(name: str, rows: list = ROWS, **options: Any) -> list[Difficulty]:
+    def difficulties_of(name: str, rows: list = ROWS, **options: Any) -> list[Difficulty]:
         return measure(engine.loaded.model, encoder, rows, FOUR, model_id=name, cache=tmp_path, **options)
 
-    first = found("a")
-    assert [each.row_id for each in first] == [row.row_id for row in ROWS]
-    assert all(0 <= each.mean <= 1 and each.spread >= 0 for each in first)
+    first = difficulties_of("a")
+    assert [difficulty.row_id for difficulty in first] == [row.row_id for row in ROWS]
+    assert all(0 <= difficulty.mean <= 1 and difficulty.spread >= 0 for difficulty in first)
     files = list(tmp_path.iterdir())
     broken: Any = None
     assert measure(broken, encoder, ROWS, FOUR, model_id="a", cache=tmp_path) == first
-    assert found("b") == first
-    assert found("a", ROWS[:2]) == first[:2]
+    assert difficulties_of("b") == first
+    assert difficulties_of("a", ROWS[:2]) == first[:2]
     assert len(list(tmp_path.iterdir())) == len(files) + 2
 
 
 def test_free_texts_that_are_no_answers_score_nothing(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
     free = replace(FOUR, constrained=False, max_new_tokens=3)
-    found = measure(engine.loaded.model, encoder, ROWS, free, model_id="a", cache=tmp_path)
+    free_difficulties = measure(engine.loaded.model, encoder, ROWS, free, model_id="a", cache=tmp_path)
     bound = measure(engine.loaded.model, encoder, ROWS, FOUR, model_id="a", cache=tmp_path)
-    assert [each.mean for each in found] == [0.0] * len(ROWS)
-    assert any(each.mean > 0 for each in bound)
+    assert [difficulty.mean for difficulty in free_difficulties] == [0.0] * len(ROWS)
+    assert any(difficulty.mean > 0 for difficulty in bound)
 
 
 def test_a_stopped_measurement_goes_on(engine: Any, encoder: Encoder, tmp_path: Path) -> None:
     whole = measure(engine.loaded.model, encoder, ROWS, FOUR, model_id="a", cache=tmp_path / "whole")
-    cancel, seen = threading.Event(), []
+    cancel, reports = threading.Event(), []
 
     def stop_after_one(done: int, total: int) -> None:
-        seen.append((done, total))
+        reports.append((done, total))
         cancel.set()
 
     options: dict[str, Any] = {"config": FOUR, "model_id": "a", "cache": tmp_path}
     with pytest.raises(Cancelled):
         measure(engine.loaded.model, encoder, ROWS, **options, on_progress=stop_after_one, cancel=cancel)
-    assert seen == [(1, 3)]
+    assert reports == [(1, 3)]
     (file,) = tmp_path.glob("*.jsonl")
     with file.open("a") as lines:
         lines.write('{"row_id": "cut sh')

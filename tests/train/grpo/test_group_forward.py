@@ -35,8 +35,8 @@ def completions(encoded: Encoded, tokenizer: Any) -> list[Completion]:
     return out
 
 
-def freely(made: list[Completion]) -> list[Completion]:
-    return [Completion(each.ids, (None,) * len(each.ids)) for each in made]
+def freely(completions: list[Completion]) -> list[Completion]:
+    return [Completion(completion.ids, (None,) * len(completion.ids)) for completion in completions]
 
 
 def trainable(engine: Any, kind: str) -> Any:
@@ -57,8 +57,8 @@ def trainable(engine: Any, kind: str) -> Any:
 
 
 def gradient(model: Any) -> torch.Tensor:
-    found = [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
-    flat = torch.cat(found)
+    gradients = [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
+    flat = torch.cat(gradients)
     model.zero_grad()
     return flat
 
@@ -78,17 +78,17 @@ def test_packed_equals_one_row_per_rollout(
         model.enable_input_require_grads() if kind != "full" else None
         unwrapped(model).activation_checkpointing_enable({"use_reentrant": False})
     encoded = encoder.encode(example_of(2))
-    made = completions(encoded, encoder.tokenizer)
-    made = freely(made) if free else made
-    seen = encode_video(model, encoded.video)
-    row = pack(encoded, made)
+    answers = completions(encoded, encoder.tokenizer)
+    answers = freely(answers) if free else answers
+    visual_tokens = encode_video(model, encoded.video)
+    row = pack(encoded, answers)
     advantages = torch.tensor([0.5, -1.0, 1.5, 0.2, -0.7, -0.5])[row.completion_idx]
 
-    packed = group_logprobs(model, row, seen, temperature=0.9)
+    packed = group_logprobs(model, row, visual_tokens, temperature=0.9)
     loss = -(advantages * packed).sum()
     loss.backward()
     packed_gradient = gradient(model)
-    plain = plain_logprobs(model, encoded, made, temperature=0.9)
+    plain = plain_logprobs(model, encoded, answers, temperature=0.9)
     twin = -(advantages * plain).sum()
     twin.backward()
     plain_gradient = gradient(model)
@@ -103,31 +103,36 @@ def test_packed_equals_one_row_per_rollout(
 
 def test_a_row_holds_the_prompt_once_and_no_completion_sees_another(encoder: Encoder) -> None:
     encoded = encoder.encode(example_of(2))
-    made = completions(encoded, encoder.tokenizer)
-    row = pack(encoded, made)
+    answers = completions(encoded, encoder.tokenizer)
+    row = pack(encoded, answers)
     prompt = len(encoded.prompt_ids)
-    assert row.ids.shape[1] == prompt - 1 + sum(len(each.ids) for each in made)
+    assert row.ids.shape[1] == prompt - 1 + sum(len(answer.ids) for answer in answers)
     start = prompt - 1
-    for each in made:
-        stop = start + len(each.ids)
-        seen = row.mask[0, 0, start:stop]
-        assert seen[:, : prompt - 1].all()
-        assert torch.equal(seen[:, start:stop], torch.ones(len(each.ids), len(each.ids)).tril().bool())
-        assert int(seen.sum()) == len(each.ids) * (prompt - 1) + len(each.ids) * (len(each.ids) + 1) // 2
-        alone = encoded.positions(prompt - 1 + len(each.ids))[:, prompt - 1 :]
+    for answer in answers:
+        stop = start + len(answer.ids)
+        visible = row.mask[0, 0, start:stop]
+        assert visible[:, : prompt - 1].all()
+        assert torch.equal(visible[:, start:stop], torch.ones(len(answer.ids), len(answer.ids)).tril().bool())
+        assert (
+            int(visible.sum())
+            == len(answer.ids) * (prompt - 1) + len(answer.ids) * (len(answer.ids) + 1) // 2
+        )
+        alone = encoded.positions(prompt - 1 + len(answer.ids))[:, prompt - 1 :]
         assert np.array_equal(row.positions[:, 0, start:stop].numpy(), alone)
         start = stop
 
 
 def test_only_choices_are_scored_and_each_choice_is_the_grammars(encoder: Encoder) -> None:
     encoded = encoder.encode(example_of(2))
-    made = completions(encoded, encoder.tokenizer)
-    row = pack(encoded, made)
-    assert len(row.logit_positions) == len(row.completion_idx) == sum(len(each.choices) for each in made)
-    assert made[0].choices == [0]
+    answers = completions(encoded, encoder.tokenizer)
+    row = pack(encoded, answers)
+    assert (
+        len(row.logit_positions) == len(row.completion_idx) == sum(len(answer.choices) for answer in answers)
+    )
+    assert answers[0].choices == [0]
     assert row.choices.options is not None
     assert (row.choices.options.gather(1, row.choices.chosen[:, None]) >= 0).all()
-    assert len(pack(encoded, freely(made)).logit_positions) == sum(len(each.ids) for each in made)
+    assert len(pack(encoded, freely(answers)).logit_positions) == sum(len(answer.ids) for answer in answers)
 
 
 @pytest.mark.parametrize("constrained", [True, False], ids=["grammar", "free"])
@@ -140,21 +145,21 @@ def test_recorded_log_probabilities_are_the_forwards(
 
     encoder = Encoder.of(any_loaded, sample=sampled)
     encoded = encoder.encode(example_of(number))
-    seen = encode_video(any_loaded.model, encoded.video)
+    visual_tokens = encode_video(any_loaded.model, encoded.video)
     rollouts = sample_group(
-        prefill(any_loaded.model, encoded, seen),
+        prefill(any_loaded.model, encoded, visual_tokens),
         encoded,
         encoder.tokenizer,
         np.random.default_rng(number),
         PirGrpoConfig(temperature=temperature, constrained=constrained, max_new_tokens=20),
     )
-    kept, which = distinct(rollouts)
-    assert [kept[idx] for idx in which] == rollouts
-    row = pack(encoded, [each.completion for each in kept])
+    answers, which = distinct(rollouts)
+    assert [answers[idx] for idx in which] == rollouts
+    row = pack(encoded, [answer.completion for answer in answers])
     with torch.no_grad():
-        found = group_logprobs(any_loaded.model, row, seen, temperature=temperature)
-    recorded = [each.logprobs[step] for each in kept for step in each.completion.choices]
-    assert found.tolist() == pytest.approx(recorded, abs=2e-5)
+        logprobs = group_logprobs(any_loaded.model, row, visual_tokens, temperature=temperature)
+    recorded = [answer.logprobs[step] for answer in answers for step in answer.completion.choices]
+    assert logprobs.tolist() == pytest.approx(recorded, abs=2e-5)
 
 
 @pytest.fixture(params=["full", "nf4"])

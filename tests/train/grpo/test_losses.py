@@ -27,11 +27,11 @@ def test_a_group_without_spread_has_no_advantage(rewards: list[float], kind) -> 
 @pytest.mark.parametrize(("kind", "expected"), [("grpo", [-0.5, 0.2 / 3]), ("dr_grpo", [-0.5 / 8, 0.2 / 8])])
 def test_on_policy_gradients_are_the_advantages_per_choice(kind, expected: list[float]) -> None:
     logprobs = torch.tensor([-1.0, -0.5, -0.2, -3.0], requires_grad=True)
-    found = group_loss(logprobs, OWNER, torch.tensor([0.5, -0.2]), SIZES, loss_type=kind)
-    found.loss.backward()
+    outcome = group_loss(logprobs, OWNER, torch.tensor([0.5, -0.2]), SIZES, loss_type=kind)
+    outcome.loss.backward()
     assert logprobs.grad is not None
     assert logprobs.grad.tolist() == pytest.approx([expected[0], *[expected[1]] * 3])
-    assert found.clip_ratio == found.kl == 0
+    assert outcome.clip_ratio == outcome.kl == 0
 
 
 def test_merging_equal_rollouts_changes_nothing() -> None:
@@ -71,19 +71,19 @@ def test_merging_equal_rollouts_changes_nothing() -> None:
 def test_a_ratio_that_went_far_enough_is_cut(step: float, advantage: float, moves: bool) -> None:
     old = torch.tensor([-1.0])
     logprobs = (old + step).requires_grad_()
-    found = group_loss(
+    outcome = group_loss(
         logprobs, torch.tensor([0]), torch.tensor([advantage]), torch.ones(1), old_per_token_logps=old
     )
-    found.loss.backward()
+    outcome.loss.backward()
     assert logprobs.grad is not None
     assert (logprobs.grad.abs().item() > 0) == moves
-    assert found.clip_ratio == float(not moves)
+    assert outcome.clip_ratio == float(not moves)
 
 
 def test_kl_is_the_k3_estimate_and_pulls_back() -> None:
     logprobs = torch.tensor([-1.0], requires_grad=True)
     reference = torch.tensor([-2.0])
-    found = group_loss(
+    outcome = group_loss(
         logprobs,
         torch.tensor([0]),
         torch.zeros(1),
@@ -92,8 +92,8 @@ def test_kl_is_the_k3_estimate_and_pulls_back() -> None:
         beta=0.5,
         loss_type="grpo",
     )
-    assert found.kl == pytest.approx(math.exp(-1) + 1 - 1)
-    assert found.loss.item() == pytest.approx(0.5 * math.exp(-1))
-    found.loss.backward()
+    assert outcome.kl == pytest.approx(math.exp(-1) + 1 - 1)
+    assert outcome.loss.item() == pytest.approx(0.5 * math.exp(-1))
+    outcome.loss.backward()
     assert logprobs.grad is not None
     assert logprobs.grad.item() > 0

@@ -73,19 +73,19 @@ def test_answers_come_as_often_as_they_are_probable(
     encoded: Encoded, encoder: Encoder, temperature: float, share: float
 ) -> None:
     coin: Any = Coin(encoder, encoded)
-    found = group(coin, encoded, encoder, num_generations=4000, temperature=temperature)
-    refusals = [rollout for rollout in found if rollout.text == "No relevant moment."]
-    assert len(refusals) / len(found) == pytest.approx(share, abs=0.025)
+    rollouts = group(coin, encoded, encoder, num_generations=4000, temperature=temperature)
+    refusals = [rollout for rollout in rollouts if rollout.text == "No relevant moment."]
+    assert len(refusals) / len(rollouts) == pytest.approx(share, abs=0.025)
     assert refusals[0].logprobs[0] == pytest.approx(np.log(share))
-    starts = Counter(rollout.text[5:11] for rollout in found if rollout not in refusals)
+    starts = Counter(rollout.text[5:11] for rollout in rollouts if rollout not in refusals)
     assert len(starts) == 8
 
 
 def test_equal_beginnings_are_one_row_and_finished_answers_none(encoded: Encoded, encoder: Encoder) -> None:
     coin: Any = Coin(encoder, encoded)
-    found = group(coin, encoded, encoder, num_generations=64)
+    rollouts = group(coin, encoded, encoder, num_generations=64)
     assert coin.rows[0] == 1
-    going_on = len({rollout.completion.ids for rollout in found if len(rollout.text) > 25})
+    going_on = len({rollout.completion.ids for rollout in rollouts if len(rollout.text) > 25})
     assert coin.rows[-1] <= going_on < 64
 
 
@@ -99,11 +99,11 @@ def test_one_seed_gives_one_group(engine: Any, encoded: Encoded, encoder: Encode
 
 
 def test_free_answers_end_at_the_limit_or_the_stop(scorer, encoded: Encoded, encoder: Encoder) -> None:
-    found = group(
+    rollouts = group(
         scorer, encoded, encoder, num_generations=4, constrained=False, max_new_tokens=7, temperature=2.0
     )
     stops = {encoder.tokenizer.convert_tokens_to_ids("<|im_end|>"), encoder.tokenizer.eos_token_id}
-    for rollout in found:
+    for rollout in rollouts:
         ids = rollout.completion.ids
         assert len(ids) == 7 or ids[-1] in stops
         assert rollout.completion.options == (None,) * len(ids)
@@ -124,11 +124,11 @@ def test_sampling_can_be_stopped_and_refuses_broken_numbers(encoded: Encoded, en
 def test_a_refusal_that_is_shown_is_one_that_could_have_been_sampled(
     scorer, encoded: Encoded, encoder: Encoder
 ) -> None:
-    shown = refusal_rollout(encoded)
-    assert shown.text == REFUSAL
-    assert encoded.video.grammar.replay(shown.completion.ids).done
-    assert len(shown.completion.choices) == 1
+    rollout = refusal_rollout(encoded)
+    assert rollout.text == REFUSAL
+    assert encoded.video.grammar.replay(rollout.completion.ids).done
+    assert len(rollout.completion.choices) == 1
     assert all(
         token in options
-        for token, options in zip(shown.completion.ids, shown.completion.options, strict=True)
+        for token, options in zip(rollout.completion.ids, rollout.completion.options, strict=True)
     )

@@ -101,9 +101,9 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
 
     model.eval()
     rng = np.random.default_rng([config.seed, ROLLOUT_SEED, 0])
-    seen = trainer.vision.encode(unwrapped(model), encoded.video)
+    visual_tokens = trainer.vision.encode(unwrapped(model), encoded.video)
     rollouts = sample_group(
-        prefill(model, encoded, seen),
+        prefill(model, encoded, visual_tokens),
         encoded,
         trainer.tokenizer,
         rng,
@@ -111,9 +111,12 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
     )
     earned = [
         reward(
-            each.text, encoded.truth, stamps=encoded.video.stamps, stamp_times_s=encoded.video.stamp_times_s
+            rollout.text,
+            encoded.truth,
+            stamps=encoded.video.stamps,
+            stamp_times_s=encoded.video.stamp_times_s,
         ).total
-        for each in rollouts
+        for rollout in rollouts
     ]
     assert len(set(earned)) > 1
     loss = torch.zeros(())
@@ -307,12 +310,12 @@ def test_it_stops_on_a_plateau_also_when_it_is_killed_before_the_result_is_writt
 ) -> None:
     config = config_of(steps=40, patience=2, min_gain=10.0, save_steps=40, method=method)
     first = learned(trained(engine, config, tmp_path))
-    done = tmp_path / "done.json"
-    assert json.loads(done.read_text())["steps"] == 4
-    done.unlink()
+    marker = tmp_path / "done.json"
+    assert json.loads(marker.read_text())["steps"] == 4
+    marker.unlink()
     shutil.rmtree(tmp_path / ("checkpoint" if method == "full" else "adapter"))
     again = dict(trained(engine, config, tmp_path).named_parameters())
-    assert json.loads(done.read_text())["steps"] == 4
+    assert json.loads(marker.read_text())["steps"] == 4
     assert all(torch.equal(again[name], value) for name, value in first.items())
 
 
@@ -338,9 +341,9 @@ def test_every_row_comes_once_an_epoch_and_the_seed_decides() -> None:
     assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
     assert row_order(5, 7, seed=1) == order[:7]
     assert row_order(5, 12, seed=2) != order
-    drawn = row_order(4, 4000, seed=0, weights=[0, 1, 3, 0])
-    assert set(drawn) == {1, 2}
-    assert drawn.count(2) / len(drawn) == pytest.approx(0.75, abs=0.03)
+    order = row_order(4, 4000, seed=0, weights=[0, 1, 3, 0])
+    assert set(order) == {1, 2}
+    assert order.count(2) / len(order) == pytest.approx(0.75, abs=0.03)
     for weights in ([1, 2], [0] * 5, [1, 1, 1, 1, -1], [1, 1, 1, 1, float("nan")]):
         with pytest.raises(InputError, match="Sampling weights"):
             row_order(5, 5, seed=0, weights=weights)

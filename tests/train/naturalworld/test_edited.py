@@ -64,9 +64,9 @@ def test_an_edit_shows_the_real_frames_where_nothing_was_changed(
 def test_a_set_of_edits_asks_nothing_that_the_footage_shows_anyway(
     assets: Assets, clips: list[RealClip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = {**REAL_CLIPS["bigbuckbunny"], "shows": ["darker", "cut"]}
-    monkeypatch.setitem(REAL_CLIPS, "bigbuckbunny", shown)
-    monkeypatch.setitem(REAL_CLIPS, "charades_OHOFG", shown)
+    real_clip = {**REAL_CLIPS["bigbuckbunny"], "shows": ["darker", "cut"]}
+    monkeypatch.setitem(REAL_CLIPS, "bigbuckbunny", real_clip)
+    monkeypatch.setitem(REAL_CLIPS, "charades_OHOFG", real_clip)
     rows = make_edited_set(tmp_path, clips, assets, count=3, queries=2).read_text()
     assert rows.count('"qid"') == 6
     assert '"asked": "cut"' not in rows

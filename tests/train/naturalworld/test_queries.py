@@ -103,8 +103,8 @@ def test_questions_are_true_and_their_negatives_false(assets: Assets) -> None:
     kinds = set()
     for seed in range(150):
         clip = sample_scene(seed, assets, ticks=16)
-        others = [sample_scene(seed + 1000, assets, ticks=16)]
-        for query in sample_queries(np.random.default_rng(seed), clip, assets, 8, TEST_MIX, others):
+        other_scenes = [sample_scene(seed + 1000, assets, ticks=16)]
+        for query in sample_queries(np.random.default_rng(seed), clip, assets, 8, TEST_MIX, other_scenes):
             assert query.predicate is not None
             assert runs_of(truth(clip, query.predicate)) == list(query.runs)
             assert bool(query.runs) == (query.negative is None)

@@ -40,9 +40,11 @@ def tiny_recipe() -> ScratchRecipe:
 def test_a_run_resumes_exactly_and_goes_on_elsewhere_from_its_small_state(
     assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = build_tokenizer(0, sentences=["a wine glass", "no dog is on screen", "the camera zooms in"] * 9)
+    tokenizer = build_tokenizer(
+        0, sentences=["a wine glass", "no dog is on screen", "the camera zooms in"] * 9
+    )
     monkeypatch.setattr(
-        "train.scratch.run.build_tokenizer", lambda seed, sentences: made
+        "train.scratch.run.build_tokenizer", lambda seed, sentences: tokenizer
     )  # once for three runs
     recipe, start = tiny_recipe(), checkpoint_start(SHIPPED)
     assert len({is_natural(step, 0.5, recipe.seed) for step in range(4)}) == 2, "both worlds are seen"

@@ -143,11 +143,11 @@ def test_a_larger_tokenizer_keeps_the_embeddings_of_the_tokens_that_there_were(a
     after = build_tokenizer(0, sentences=["a wine glass"] * 50 + ["hippopotamus"] * 50)
     embeddings = torch.arange(len(before), dtype=torch.float32)[:, None].expand(-1, 2)
     carried = carry_over(embeddings, before, after)
-    known = before.get_vocab()
+    old_ids = before.get_vocab()
     assert carried.shape == (len(after), 2)
-    shared = [token for token in after.get_vocab() if token in known]
+    shared = [token for token in after.get_vocab() if token in old_ids]
     assert len(shared) > 500
-    assert all(carried[after.get_vocab()[token], 0] == known[token] for token in shared)
+    assert all(carried[after.get_vocab()[token], 0] == old_ids[token] for token in shared)
     pieces = before.encode("hippopotamus", add_special_tokens=False)
     whole = after.encode("hippopotamus", add_special_tokens=False)
     assert len(whole) < len(pieces)

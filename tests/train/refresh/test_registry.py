@@ -70,7 +70,7 @@ def test_an_entry_holds_what_it_was_made_from(registry: Registry, tmp_path: Path
         add(registry, tmp_path, 1.0, made_at_ms=9).lineage.made_at_ms == 5
     )  # the same weights: the same entry
     other = add(registry, tmp_path, 2.0, made_at_ms=9)
-    assert [each.name for each in registry.entries()] == [other.name, entry.name]
+    assert [entry.name for entry in registry.entries()] == [other.name, entry.name]
 
 
 def test_promote_and_roll_back_to_the_bare_base(registry: Registry, tmp_path: Path) -> None:
@@ -111,20 +111,20 @@ def test_rolling_back_goes_through_an_adapter_that_was_promoted_twice(
     a, b, c = (add(registry, tmp_path, value).name for value in (1.0, 2.0, 3.0))
     for name in (a, b, a, c):
         registry.promote(name, by="ada")
-    found = [registry.rollback(BASE, by="eva") for _ in range(4)]
-    assert [each.name if each else None for each in found] == [a, b, a, None]
+    entries = [registry.rollback(BASE, by="eva") for _ in range(4)]
+    assert [entry.name if entry else None for entry in entries] == [a, b, a, None]
 
 
 def test_bases_are_served_apart(registry: Registry, tmp_path: Path) -> None:
-    mine = add(registry, tmp_path, 1.0).name
+    promoted = add(registry, tmp_path, 1.0).name
     other = add(registry, tmp_path, 2.0, base="big", base_fingerprint="f" * 64).name
-    registry.promote(mine, by="ada")
+    registry.promote(promoted, by="ada")
     registry.promote(other, by="ada")
     assert {entry.lineage.base for entry in registry.entries() if entry.promoted} == {"tempo-tiny", "big"}
     registry.rollback("f" * 64, by="ada")
     entry = registry.promoted(BASE)
     assert entry is not None
-    assert entry.name == mine
+    assert entry.name == promoted
 
 
 def test_what_the_engine_reads(registry: Registry, tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_the_commands(registry: Registry, tmp_path: Path, capsys: pytest.Capture
     gain = {"corrected": {"differences": {"set_iou": {"first": 0.5, "second": 0.625}}}}
     name = add(registry, tmp_path, 1.0, scores=gain).name
     assert main(["adapters", "promote", name, *at]) == 2
-    said = capsys.readouterr().err
-    assert f"{name} did not pass: Its scores cannot be read. Give --yes to serve it all the same." in said
+    output = capsys.readouterr().err
+    assert f"{name} did not pass: Its scores cannot be read. Give --yes to serve it all the same." in output
     assert registry.promoted(BASE) is None
     assert main(["adapters", "promote", name, *at, "--yes"]) == 0
     assert main(["adapters", "list", *at]) == 0
@@ -210,9 +210,9 @@ def test_at_a_terminal_one_is_asked_before_an_adapter_that_did_not_pass_is_serve
     name = add(registry, tmp_path, 1.0, scores=scores).name
     monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
     status = main(["adapters", "promote", name, "--adapters", str(registry.folder)])
-    said = capsys.readouterr().err
-    assert "3 corrected held-out rows about 10 clips cannot tell whether it is better" in said
-    assert "Serve it all the same? [y/N]" in said
+    output = capsys.readouterr().err
+    assert "3 corrected held-out rows about 10 clips cannot tell whether it is better" in output
+    assert "Serve it all the same? [y/N]" in output
     assert status == (0 if promoted else 2)
     assert (registry.promoted(BASE) is not None) == promoted
 

@@ -202,8 +202,8 @@ def test_a_refresh_that_is_stopped_in_every_part_of_every_stage_ends_with_the_sa
 
         with pytest.raises(Cancelled):
             refresh(project, registry, checkpoint, config, run="stopped", on_progress=stop, cancel=cancel)
-        (_, *place), *others = places
-        assert others == [("cancelled", *place)], part
+        (_, *place), *other_places = places
+        assert other_places == [("cancelled", *place)], part
         assert (state(registry, "stopped")["state"], state(registry, "stopped")["stage"]) == (
             "cancelled",
             part[0],
@@ -547,10 +547,10 @@ def test_a_plan_counts_what_a_refresh_learns_from(
     assert "no corrections to learn from" in json.loads(capsys.readouterr().out)["message"]
     project.correct_all(["0-0", "0-1", "1-0"])
     assert main([*words, "--data", str(project.snapshot())]) == 0
-    shown = capsys.readouterr()
+    output = capsys.readouterr()
     knows = knows_shapeworld(checkpoint)
-    assert json.loads(shown.out)["rows"]["rows"] == 3 + (42 if knows else 0)
-    assert "nobody corrected it" in shown.err
+    assert json.loads(output.out)["rows"]["rows"] == 3 + (42 if knows else 0)
+    assert "nobody corrected it" in output.err
 
 
 def test_two_at_once_in_one_folder_are_refused(
@@ -685,5 +685,5 @@ def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
         process.start()
         process.join()
         assert process.exitcode == (0 if moment is None else -signal.SIGKILL), log.read_text()
-    ended = json.loads(log.read_text().splitlines()[-1])
-    assert ended["adapter"] == json.loads(whole.stdout)["adapter"]
+    last_line = json.loads(log.read_text().splitlines()[-1])
+    assert last_line["adapter"] == json.loads(whole.stdout)["adapter"]

@@ -75,10 +75,10 @@ def test_a_packed_question_is_read_as_if_it_stood_alone(engine: Any, terse: Enco
     batch = collate([pack_row(row) for row in encoded])
     embedded = model.get_input_embeddings()(batch["ids"])
     pad = terse.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    seen = torch.cat(
+    visual_tokens = torch.cat(
         [encode_frames(model, v.frames, v.allocation.sizes_px, v.normaliser) for v in batch["videos"]]
     )
-    embedded = embedded.masked_scatter((batch["ids"] == pad)[..., None], seen)
+    embedded = embedded.masked_scatter((batch["ids"] == pad)[..., None], visual_tokens)
     packed = model(
         inputs_embeds=embedded,
         position_ids=batch["positions"],
@@ -86,22 +86,24 @@ def test_a_packed_question_is_read_as_if_it_stood_alone(engine: Any, terse: Enco
         use_cache=False,
     ).logits.log_softmax(-1)
     for place, row in enumerate(encoded):
-        for number, each in enumerate(row, start=1):
-            mine = (batch["segments"][place] == number) & (batch["labels"][place] != IGNORED)
-            labels = batch["labels"][place][mine]
-            assert labels.tolist() == list(each.answer_ids)
-            found = packed[place][mine].gather(-1, labels[:, None])[:, 0]
-            torch.testing.assert_close(found, plain_answer_logprobs(model, terse, each), atol=2e-5, rtol=1e-5)
+        for number, question in enumerate(row, start=1):
+            is_answer = (batch["segments"][place] == number) & (batch["labels"][place] != IGNORED)
+            labels = batch["labels"][place][is_answer]
+            assert labels.tolist() == list(question.answer_ids)
+            answer_logprobs = packed[place][is_answer].gather(-1, labels[:, None])[:, 0]
+            torch.testing.assert_close(
+                answer_logprobs, plain_answer_logprobs(model, terse, question), atol=2e-5, rtol=1e-5
+            )
 
 
-def plain_answer_logprobs(model: Any, encoder: Encoder, each: Any) -> torch.Tensor:
+def plain_answer_logprobs(model: Any, encoder: Encoder, question: Any) -> torch.Tensor:
     """Log-probabilities of the answer's tokens by the model's own forward, pixels included."""
-    ids = torch.tensor([[*each.prompt_ids, *each.answer_ids]])
-    output = model(input_ids=ids, use_cache=False, **pixel_inputs(model, each.video, ids))
-    start = len(each.prompt_ids)
+    ids = torch.tensor([[*question.prompt_ids, *question.answer_ids]])
+    output = model(input_ids=ids, use_cache=False, **pixel_inputs(model, question.video, ids))
+    start = len(question.prompt_ids)
     logprobs = output.logits[0].log_softmax(-1)[start - 1 : -1]
-    found: torch.Tensor = logprobs.gather(-1, torch.tensor(each.answer_ids)[:, None])[:, 0]
-    return found
+    answer_logprobs: torch.Tensor = logprobs.gather(-1, torch.tensor(question.answer_ids)[:, None])[:, 0]
+    return answer_logprobs
 
 
 def test_weights_reach_the_labels(terse: Encoder) -> None:

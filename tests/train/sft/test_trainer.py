@@ -98,10 +98,10 @@ def test_a_stopped_run_ends_with_the_same_adapter(
     class Killed(Exception):
         pass
 
-    seen = []
+    lines = []
 
     def kill(line: dict[str, Any]) -> None:
-        seen.append(line)
+        lines.append(line)
         if line["step"] >= at:
             raise Killed
 
@@ -171,9 +171,9 @@ def test_a_state_that_a_kill_cut_short_is_not_used(whole: Path, checkpoint: Path
 def test_an_ended_run_is_loaded_and_another_is_refused(whole: Path, checkpoint: Path) -> None:
     before = (whole / "curves.jsonl").read_text()
     model = train(checkpoint, whole)
-    found = {name: value for name, value in model.named_parameters() if "lora" in name}
+    lora_weights = {name: value for name, value in model.named_parameters() if "lora" in name}
     for name, value in weights(whole).items():
-        assert torch.equal(found[name.replace(".weight", ".default.weight")], value)
+        assert torch.equal(lora_weights[name.replace(".weight", ".default.weight")], value)
     assert (whole / "curves.jsonl").read_text() == before
     with pytest.raises(InputError, match="holds another run"):
         train(checkpoint, whole, replace(QUICK, learning_rate=1e-3))
@@ -229,8 +229,8 @@ def test_a_heavy_row_is_learned_and_a_light_one_is_not(checkpoint: Path, tmp_pat
     light = replace(example_of(0), row_id="light", weight=0.02)
     encoder = Encoder(*terse_parts(checkpoint), sample=sampled)
     model = train(checkpoint, tmp_path, replace(QUICK, steps=20, save_steps=20), rows=[heavy, light])
-    asked, refused = (encoder.encode(row) for row in (heavy, light))
-    assert logprob(model, asked) > logprob(model, refused)
+    example_asked, example_refused = (encoder.encode(row) for row in (heavy, light))
+    assert logprob(model, example_asked) > logprob(model, example_refused)
 
 
 def terse_parts(checkpoint: Path) -> tuple[Any, Any, Any]:

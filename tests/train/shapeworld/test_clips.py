@@ -66,8 +66,8 @@ def test_the_file_shows_each_beat_at_its_true_time(tmp_path: Path) -> None:
     assert info.duration_s == pytest.approx(scene.duration_s, abs=0.01)
     video = sample(tmp_path / "clip.mp4", step_s=scene.step_s)
     assert video.times_s.tolist() == pytest.approx([i * scene.step_s for i in range(12)], abs=1e-6)
-    drawn = render(scene, short_side_px=112, compress=False).astype(int)
-    assert np.abs(video.frames.astype(int) - drawn).mean() < 4
+    picture = render(scene, short_side_px=112, compress=False).astype(int)
+    assert np.abs(video.frames.astype(int) - picture).mean() < 4
 
 
 @pytest.mark.slow

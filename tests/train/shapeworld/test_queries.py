@@ -179,8 +179,8 @@ def test_wordings_vary_and_are_reproducible() -> None:
 
 def test_unknown_english_keeps_a_fifth_of_its_words_for_evaluation() -> None:
     words = []
-    for held in (False, True):
-        english, rng = FreeEnglish(held_out=held), np.random.default_rng(0)
+    for is_held_out in (False, True):
+        english, rng = FreeEnglish(held_out=is_held_out), np.random.default_rng(0)
         words.append({english.noun_phrase(rng).split()[-1] for _ in range(800)})
     assert words[0].isdisjoint(words[1])
     assert len(words[1]) > 20

@@ -29,11 +29,11 @@ def run(tmp_path: Path, *words: str) -> int:
 
 def test_the_queries_that_the_rules_differ_on_are_named() -> None:
     rows = [truth(1, [(0, 10), (20, 30)]), truth(2, [(5, 15)])]
-    said = [
+    predictions = [
         predicted_row(1, [(0.0, 10.0, 0.9), (20.0, 30.0, 0.8)]),
         predicted_row(2, [(5.0, 15.0, 0.9)], moments=((5.0, 15.0), (5.0, 15.0))),
     ]
-    comparison = compare_rules(said, rows)
+    comparison = compare_rules(predictions, rows)
     assert comparison.rules == ("official", "strict", *BENCHMARKS)
     overlap = {row.qid: dict(row.overlap) for row in comparison.disagreements}
     # A perfect answer: RA-RFT knows one moment a query, and TimeLens and it alone read only the first.

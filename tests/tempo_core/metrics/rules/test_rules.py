@@ -90,8 +90,8 @@ def test_a_query_without_a_prediction_is_left_out_as_the_evaluators_do() -> None
 
 def test_scores_of_each_value_of_a_field() -> None:
     rows = [truth(1, [(0, 10)], fields={"kind": "a"}), truth(2, [(0, 10)], fields={"kind": "b"})]
-    said = [predicted_row(1, [(0.0, 10.0, 1.0)]), predicted_row(2, [(50.0, 60.0, 1.0)])]
-    report = evaluate_by_rules(said, rows, rules="timelens", by=["kind"])
+    predictions = [predicted_row(1, [(0.0, 10.0, 1.0)]), predicted_row(2, [(50.0, 60.0, 1.0)])]
+    report = evaluate_by_rules(predictions, rows, rules="timelens", by=["kind"])
     assert {value: scores["mIOU"] for value, scores in report.groups["kind"].items()} == {
         "a": 100.0,
         "b": 0.0,
@@ -103,11 +103,11 @@ UNANSWERED = ([truth(1, [(0, 10)])], [predicted_row(1, [], refused=False)])
 
 
 @pytest.mark.parametrize("rules", BENCHMARKS)
-@pytest.mark.parametrize(("rows", "said"), [ONLY_REFUSALS, UNANSWERED], ids=["refusals", "unanswered"])
+@pytest.mark.parametrize(("rows", "predictions"), [ONLY_REFUSALS, UNANSWERED], ids=["refusals", "unanswered"])
 def test_files_of_one_kind_give_numbers_or_none(
-    rules: str, rows: list[TruthRow], said: list[PredictionRow]
+    rules: str, rows: list[TruthRow], predictions: list[PredictionRow]
 ) -> None:
-    report = evaluate_by_rules(said, rows, rules=rules)
+    report = evaluate_by_rules(predictions, rows, rules=rules)
     numbers = [value for _, value, _ in shared(report.scores, report.scores)]
     assert all(value is None or 0 <= value <= 100 for value in numbers)
     json.dumps(report.to_dict(), allow_nan=False)
@@ -122,9 +122,9 @@ def test_the_refusals_of_other_data_sets_are_queries_without_a_moment(tmp_path: 
         {"qid": 2, "relevant_windows": [[-1, -1]]},
     ]
     assert [row.windows for row in read_truth(write_rows(tmp_path / "g.jsonl", rows))] == [(), ()]
-    said = [
+    predictions = [
         {"qid": 1, "pred_relevant_windows": [], "pred_class": 0.2},
         {"qid": 2, "pred_relevant_windows": [], "pred_exist_score": 0.7},
     ]
-    predictions = read_predictions(write_rows(tmp_path / "p.jsonl", said))
+    predictions = read_predictions(write_rows(tmp_path / "p.jsonl", predictions))
     assert [row.relevance for row in predictions] == [0.2, 0.7]
