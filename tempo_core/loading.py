@@ -5,6 +5,7 @@ loaded on its own and frames are prepared by `vision`.
 """
 
 import contextlib
+import ctypes
 import logging
 import os
 import re
@@ -125,7 +126,7 @@ def load_model(
     does not speak.
     """
     folder = find_checkpoint(checkpoint)
-    config = check_checkpoint(folder)
+    check_checkpoint(folder)
     where = pick_device(device)
     base = fingerprint(folder)
     adapter_folder = None if adapter is None else find_adapter(adapter)
@@ -133,13 +134,7 @@ def load_model(
         check_adapter(adapter_folder, base)
     tokenizer = load_tokenizer(folder)
     defaults, normaliser = read_defaults(folder), read_normaliser(folder)
-    choice = protocol_for(config["model_type"], protocol, folder, adapter_folder)
-    if isinstance(choice.protocol, TempoProtocol):
-        choice = replace(choice, protocol=choice.protocol.with_instruction(defaults.instruction))
-    # an adapter without a list of its own may have been taught any word
-    vocabulary = read_vocabulary(adapter_folder or folder)
-    if vocabulary is not None:
-        choice = replace(choice, protocol=replace(choice.protocol, clean=vocabulary.normalise))
+    choice = serving_choice(folder, adapter_folder, protocol)
     model = load_weights(folder, four_bit=four_bit, device=where)
     for name, token in (("image_token_id", IMAGE_PAD), ("video_token_id", VIDEO_PAD)):
         if getattr(model.config, name) != special_id(tokenizer, token):
@@ -168,8 +163,22 @@ def load_model(
         precision=precision,
         device=where,
         choice=choice,
-        vocabulary=vocabulary,
+        # an adapter without a list of its own may have been taught any word
+        vocabulary=read_vocabulary(adapter_folder or folder),
     )
+
+
+def serving_choice(folder: Path, adapter: Path | None, named: str | None = None) -> Choice:
+    """The protocol that a checkpoint with an adapter is asked with, and why: the checkpoint's own instruction and the
+    spelling of its words are in it. Reads no weights. Raises CheckpointError, InputError."""
+    choice = protocol_for(str(read_config(folder)["model_type"]), named, folder, adapter)
+    protocol = choice.protocol
+    if isinstance(protocol, TempoProtocol):
+        protocol = protocol.with_instruction(read_defaults(folder).instruction)
+    vocabulary = read_vocabulary(adapter or folder)
+    if vocabulary is not None:
+        protocol = replace(protocol, clean=vocabulary.normalise)
+    return replace(choice, protocol=protocol)
 
 
 def protocol_for(model_type: str, named: str | None, folder: Path, adapter: Path | None) -> Choice:
@@ -239,6 +248,7 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
     if device == "cpu" and n_weights <= EXACT_CPU_WEIGHTS:
         for layer in layers:
             layer.support_avx512bf16_for_cpu = False
+    return_freed_memory()
     return model.requires_grad_(False)
 
 
@@ -266,6 +276,16 @@ def watched_loading(on_weight: Callable[[int, int], None]) -> Iterator[None]:
         yield
     finally:
         notices.set_tqdm_hook(previous)
+
+
+def return_freed_memory() -> None:
+    """Give the C heap's free pages back to the system, where the C library can (glibc).
+
+    Quantising frees each layer's float weights below memory that stays in use, and glibc keeps such pages: .25 to
+    .39 GB of a 2B model (docs/experiments.md).
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def precision_of(model: Any) -> str:

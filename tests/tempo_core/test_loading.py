@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 import shutil
 import warnings
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tempo_core.checkpoint import find_adapter, find_checkpoint, fingerprint
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.errors import CheckpointError, InputError
-from tempo_core.loading import load_model, read_normaliser
+from tempo_core.loading import load_model, read_normaliser, return_freed_memory
 from tempo_core.memory import plan, quantisable_layers
 from tests.tempo_core.conftest import make_video
 
@@ -49,6 +50,21 @@ def test_a_folder_is_loaded_as_it_stands(checkpoint: Path) -> None:
     originals = {name.replace("model.visual.", "visual."): tensor for name, tensor in originals.items()}
     assert stored
     assert all(torch.equal(originals[name], tensor) for name, tensor in stored.items())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps the heap's free pages")
+def test_freed_memory_below_memory_in_use_goes_back_to_the_system() -> None:
+    def own_bytes() -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+    blocks = [bytearray(100_000) for _ in range(600)]  # below glibc's limit for a mapping of its own
+    last = bytearray(100_000)
+    del blocks
+    before = own_bytes()
+    return_freed_memory()
+    assert own_bytes() < before - 30_000_000
+    assert len(last) == 100_000
 
 
 def test_four_bits_take_the_language_models_layers_only(checkpoint: Path) -> None:
