@@ -9,6 +9,7 @@ installed or kept. Qwen3-VL's stamps come from the installed transformers, whose
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Any
 PIECES = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols" / "pieces.json"
 OUT = Path(__file__).resolve().parents[1] / "tests" / "tempo_core" / "protocols" / "prompts.json"
 QUERY = "A man in a blue-checked shirt opens the door, then waves."
+PASSES = PIECES.with_name("passes.jsonl")
 PADS = 3
 """Visual tokens of every unit."""
 CASES: list[dict[str, Any]] = [
@@ -128,6 +130,168 @@ def unitime(repository: Repository, case: dict[str, Any]) -> str:
     processor.tokenizer = _Callable(write_down, init_kwargs={})
     processor(text=[text], videos=[0], timestamps=stamps)
     return prompts[0]
+
+
+CLIPS = [
+    {"frames": 4200, "fps": 30.0, "height": 720, "width": 1280},
+    {"frames": 15000, "fps": 25.0, "height": 360, "width": 640},
+    {"frames": 8800, "fps": 8.0, "height": 480, "width": 640},
+    {"frames": 107_892, "fps": 30000 / 1001, "height": 1080, "width": 1920},
+    {"frames": 6000, "fps": 24.0, "height": 640, "width": 360},
+]
+"""Long clips: 140 s, 10 min, 18 min, 1 h, and 250 s upright."""
+
+
+class _Shape:
+    """A tensor of frames without its numbers."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def asnumpy(self) -> "_Shape":
+        return self
+
+    def permute(self, *order: int) -> "_Shape":
+        return _Shape(*(self.shape[axis] for axis in order))
+
+    def float(self) -> "_Shape":
+        return self
+
+    def type(self, _: Any) -> "_Shape":
+        return self
+
+    def to(self, _: Any) -> "_Shape":
+        return self
+
+
+def unitime_passes(repository: Repository, clip: dict[str, Any]) -> dict[str, Any]:
+    """UniTime's first pass over a long clip: frames, sizes, segments and prompt. Decoding, resizing and the tower are
+    stand-ins, so that what is left is which frames and how many features the authors' code takes."""
+    import math
+    import os
+
+    import torch
+
+    total, fps, height, width = (clip[name] for name in ("frames", "fps", "height", "width"))
+    shapes: dict[str, Any] = {}
+
+    class Reader:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __len__(self) -> int:
+            return int(total)
+
+        def get_avg_fps(self) -> float:
+            return float(fps)
+
+        def get_batch(self, indices: list[int]) -> _Shape:
+            shapes["frame_idx"] = indices
+            return _Shape(len(indices), height, width, 3)
+
+    def resize(video: _Shape, size: list[int], **_: Any) -> _Shape:
+        shapes["tower_px"] = size
+        return _Shape(*video.shape[:2], *size)
+
+    stored: dict[str, Any] = {}
+    stand_in = SimpleNamespace(
+        no_grad=torch.no_grad,
+        linspace=torch.linspace,
+        tensor=lambda given: given if isinstance(given, _Shape) else torch.tensor(given),
+        save=lambda data, _: stored.update(data),
+        load=lambda *_, **__: stored,
+    )
+    decord = SimpleNamespace(VideoReader=Reader, cpu=lambda _: None)
+    transforms = SimpleNamespace(functional=SimpleNamespace(resize=resize))
+    modes = SimpleNamespace(BICUBIC=None)
+    sizes: tuple[str, ...] = ("IMAGE_FACTOR", "FRAME_FACTOR", "FPS", "MIN_PIXELS", "MAX_PIXELS", "MAX_RATIO")
+    sizes = (*sizes, "VIDEO_MIN_PIXELS", "VIDEO_MAX_PIXELS", "VIDEO_TOTAL_PIXELS", "MAX_FRAMES")
+    rounding = ("smart_resize", "round_by_factor", "floor_by_factor", "ceil_by_factor")
+    reading = ("_read_video_decord", "VIDEO_READER_BACKENDS", "fetch_video")
+    joining = ("generate_clip_lengths", "combine_timestamps")
+    video = repository.run(
+        "collators/qwen_vision_process.py",
+        *(*sizes, *rounding, *reading, *joining),
+        math=math,
+        torch=stand_in,
+        decord=decord,
+        transforms=transforms,
+        InterpolationMode=modes,
+        get_video_reader_backend=lambda: "decord",
+    )
+
+    class Model:
+        visual = SimpleNamespace(get_dtype=lambda: None)
+        device = None
+
+        def encode_video_chunk(self, _: Any, grid: Any, lengths: Any) -> Any:
+            return torch.zeros(len(lengths[0]) * grid[0][1] // 2 * grid[0][2] // 2, 1)
+
+    def processor(*, videos: list[_Shape], **_: Any) -> dict[str, Any]:
+        frames, _channels, rows, columns = videos[0].shape
+        return {
+            "pixel_values_videos": videos[0],
+            "video_grid_thw": torch.tensor([[frames // 2, rows // 14, columns // 14]]),
+        }
+
+    constants = {name: getattr(video, name) for name in (*sizes, *rounding, "generate_clip_lengths")}
+    repository.run(
+        "feature.py",
+        "feature",
+        "resize_feature",
+        os=SimpleNamespace(makedirs=lambda *_, **__: None, path=os.path),
+        torch=stand_in,
+        decord=decord,
+        transforms=transforms,
+        InterpolationMode=modes,
+        F=torch.nn.functional,
+        **constants,
+    ).feature(Model(), processor, "clip.mp4", "features-not-there")
+    frame_idx = list(shapes["frame_idx"])
+
+    end_s = total / fps
+    source = repository.run("inference.py", "construct_messages_mr_fps").construct_messages_mr_fps
+    (message,) = source("clip.mp4", "clip.pt", 2, [0, end_s], "mr_seg", 32)
+    _, features, starts, lengths = video.fetch_video(message["content"][0])
+    stamps = [[f"timestamp: {time} seconds; feature: " for time in starts]]
+    texts = [message["content"][-1]["text"], f"Query:{QUERY}\nAnswer: "]
+    text = chat(
+        ("user", f"<|vision_start|><|video_pad|><|vision_end|>{texts[0]}"),
+        ("user", texts[1]),
+        default_system=True,
+        generation="",
+    )
+    prompts: list[str] = []
+    words = repository.run(
+        "models/qwen2_vl.py",
+        "Qwen2VLMRProcessor",
+        Qwen2VLProcessor=object,
+        Qwen2VLProcessorKwargs=None,
+        BatchFeature=lambda data: data,
+        torch=torch,
+    ).Qwen2VLMRProcessor()
+    kwargs: dict[str, Any] = {"images_kwargs": {}, "videos_kwargs": {}, "text_kwargs": {}}
+    words._merge_kwargs = lambda *_, **__: kwargs
+
+    def write_down(texts: list[str], **_: Any) -> dict[str, Any]:
+        prompts.extend(texts)
+        return {}
+
+    words.image_processor = _Callable(lambda **_: {}, merge_size=2)
+    words.tokenizer = _Callable(write_down, init_kwargs={})
+    words(text=[text], videos=None, features=[features], timestamps=stamps, combine_t_list=[lengths])
+    pads = re.compile(r"(?:<\|video_pad\|>)+")
+    return {
+        **clip,
+        "repository": repository.name,
+        "commit": repository.commit,
+        "query": QUERY,
+        "frame_idx": frame_idx,
+        "tower_px": list(shapes["tower_px"]),
+        "grid": list(features.shape[1:3]),
+        "starts_s": starts,
+        "lengths": lengths,
+        "text": pads.sub(lambda run: f"<{run[0].count('<|video_pad|>')} pads>", prompts[0]),
+    }
 
 
 class _Callable:
@@ -265,3 +429,6 @@ if __name__ == "__main__":
     out.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(rows)} prompts in {out}")
     PIECES.write_text(json.dumps(pieces(Path(sys.argv[1]))) + "\n", encoding="utf-8")
+    repository = Repository(Path(sys.argv[1]), "Lzq5/UniTime")
+    passes = [unitime_passes(repository, clip) for clip in CLIPS]
+    PASSES.write_text("".join(json.dumps(row) + "\n" for row in passes), encoding="utf-8")

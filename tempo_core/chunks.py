@@ -18,7 +18,7 @@ from tempo_core.allocation import Allocation
 from tempo_core.context import OnProgress, VideoContext
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, merge
-from tempo_core.protocols.base import Sampling, Timeline, fit_pixels
+from tempo_core.protocols.base import Protocol, Sampling, Timeline, fit_pixels
 
 if TYPE_CHECKING:
     from tempo_core.backend import Backend
@@ -115,16 +115,25 @@ def encode_window(
     cancel: threading.Event | None,
 ) -> VideoContext:
     """One piece as a clip of its own."""
+    video = sample_window(backend.protocol, path, info, window, cancel=cancel)
+    return backend.encode(video, token_budget=token_budget, allocator=allocator, cancel=cancel)
+
+
+def sample_window(
+    protocol: Protocol,
+    path: Path,
+    info: "VideoInfo",
+    window: tuple[float, float],
+    *,
+    cancel: threading.Event | None = None,
+) -> "SampledVideo":
+    """The frames of one piece of a probed file, on a clock that begins with the piece."""
     from tempo_core.video import sample
 
-    sampling = backend.protocol.sampling
-    if sampling is None:
-        raise InputError(f"The protocol {backend.protocol.name!r} cuts clips and has no sampling of its own.")
-    times_s, size = window_plan(sampling, info, window)
-    video = sample(path, at=times_s, size=size, cancel=cancel)
-    return backend.encode(
-        on_own_clock(video, window), token_budget=token_budget, allocator=allocator, cancel=cancel
-    )
+    if protocol.sampling is None:
+        raise InputError(f"The protocol {protocol.name!r} cuts clips and has no sampling of its own.")
+    times_s, size = window_plan(protocol.sampling, info, window)
+    return on_own_clock(sample(path, at=times_s, size=size, cancel=cancel), window)
 
 
 def window_plan(

@@ -94,7 +94,7 @@ class VideoContext:
     @property
     def stamps(self) -> list[str]:
         """How an answer usually writes the times that it may name: for Tempo's own protocol, the T + 1 stamps."""
-        return [texts[0] for texts in self.timeline.mark_texts]
+        return list(self.timeline.mark_spellings)
 
     @property
     def stamp_times_s(self) -> list[float]:
@@ -120,7 +120,7 @@ class VideoPrompt:
     @property
     def stamps(self) -> list[str]:
         """How an answer usually writes the times that it may name."""
-        return [texts[0] for texts in self.timeline.mark_texts]
+        return list(self.timeline.mark_spellings)
 
 
 def build_prompt(

@@ -48,6 +48,7 @@ from tempo_core.films import FilmContext, WindowStore, ask_film, film_context, p
 from tempo_core.grammar import GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment, moments_between
+from tempo_core.passes import TwoPassContext, ask_passes, encode_first_pass, first_pass_of
 from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
 from tempo_core.protocols.base import NO, YES, Protocol, prompt_ids
 from tempo_core.thinking import think
@@ -97,6 +98,9 @@ class Answer:
     """Whether the model knows what was asked for; None where it does not say which words it was taught."""
     looks: tuple[Look, ...] = ()
     """Of a film, the windows that were looked at in the order of looking; none for a clip in one piece."""
+    passes: list[dict[str, Any]] = field(default_factory=list)
+    """Of a clip that was looked at twice: the whole clip in segments with those that were named, and the window. Each
+    has start_s, end_s, text, frames and tokens; the first also segments, and its text's probability."""
 
     @property
     def is_understood(self) -> bool:
@@ -148,6 +152,7 @@ class Answer:
             if self.understood is None
             else {"probability": self.understood.probability, "words": list(self.understood.words)},
             **({"looks": [look.to_dict() for look in self.looks]} if self.looks else {}),
+            **({"passes": self.passes} if self.passes else {}),
         }
 
     @classmethod
@@ -175,9 +180,20 @@ class Answer:
                     words=tuple(str(word) for word in understood["words"]),
                 ),
                 looks=tuple(Look.from_dict(look) for look in data.get("looks", ())),
+                passes=[dict(look) for look in data.get("passes", ())],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"This is no answer object: {type(error).__name__} at {error}.") from error
+
+
+def _search_options(request: AskRequest) -> dict[str, Any]:
+    """How a question about parts of a clip is answered."""
+    return {
+        "n_best": request.n_best,
+        "constrained": request.constrained,
+        "thinking_tokens": request.thinking_tokens,
+        "cancel": request.cancel,
+    }
 
 
 def _optional_float(number: Any) -> float | None:
@@ -303,15 +319,9 @@ class Engine(Backend):
                 if isinstance(context, FilmContext):
                     results[number] = ask_film(self, request)
                 elif isinstance(context, ChunkedContext):
-                    results[number] = ask_chunks(
-                        self,
-                        context,
-                        request.query,
-                        n_best=request.n_best,
-                        constrained=request.constrained,
-                        thinking_tokens=request.thinking_tokens,
-                        cancel=request.cancel,
-                    )
+                    results[number] = ask_chunks(self, context, request.query, **_search_options(request))
+                elif isinstance(context, TwoPassContext):
+                    results[number] = ask_passes(self, context, request.query, **_search_options(request))
                 elif self.family.packs_rows and all(
                     type(layer) is DynamicLayer for layer in context.cache.layers
                 ):
@@ -573,9 +583,10 @@ def encode_file(
     on_progress: OnProgress | None = None,
 ) -> VideoContext:
     """A video file, ready for questions: sampled as the model wants it, in pieces where its protocol cuts long clips,
-    as a film where it is long.
+    as a film where it is long, after the first of two passes where its protocol looks at long clips twice.
 
-    Parameters and errors as for `ground`. Whoever names a step or a rate gets the clip in one piece.
+    Parameters and errors as for `ground`. Whoever names a step or a rate gets the clip in one piece and one pass, and
+    so does an endpoint, which takes no pooled features.
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     started_at = time.perf_counter()
@@ -588,11 +599,25 @@ def encode_file(
         )
     protocol = engine.protocol
     is_plannable = protocol.sampling is None or protocol.chunks is not None or is_film_asked
-    if step_s is None and fps is None and is_plannable:
+    if step_s is None and fps is None and (is_plannable or protocol.first_pass is not None):
         from tempo_core.video import probe
 
         info = probe(video_path, cancel=cancel)
-        plan = plan_for(engine, info, scan_step_s=scan_step_s, budget_frames=budget_frames)
+        plan = None
+        if is_plannable:
+            plan = plan_for(engine, info, scan_step_s=scan_step_s, budget_frames=budget_frames)
+        first = first_pass_of(engine, info)
+        if plan is None and first is not None and isinstance(engine, Engine):
+            return encode_first_pass(
+                engine,
+                Path(video_path),
+                info,
+                first,
+                token_budget=token_budget,
+                allocator=allocator,
+                cancel=cancel,
+                on_progress=report,
+            )
         if plan is not None:
             return film_context(
                 engine,

@@ -81,6 +81,7 @@ class AnswerGrammar:
         def ids_of(pieces: Sequence[str]) -> tuple[int, ...]:
             return tuple(token for piece in pieces for token in plain_ids(tokenizer, piece))
 
+        self.form = form
         spellings = [(stamp,) if isinstance(stamp, str) else stamp for stamp in stamps]
         self.stamps = [texts[0] for texts in spellings]
         # In one call, which a long video's thousands of marks are worth; digits hold no added token.
@@ -114,11 +115,11 @@ class AnswerGrammar:
         return twin
 
     @property
-    def refusal_token(self) -> int:
-        """The first token of the refusal. Raises AnswerError where the form has none."""
+    def refusal_ids(self) -> tuple[int, ...]:
+        """The first refusal, closed by <|im_end|>. Raises AnswerError where the form has none."""
         if not self._refusals:
             raise AnswerError("These answers know no refusal.")
-        return self._refusals[0][0]
+        return self._refusals[0]
 
     @cached_property
     def relevance(self) -> tuple[tuple[int, ...], list[int], list[int]]:

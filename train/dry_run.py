@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tempo_core.memory import plan, read_model_config
+from tempo_core.protocols.base import Protocol
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from train.config import RefreshConfig
 from train.data.examples import Example, counts
 
@@ -76,13 +78,15 @@ def dry_run(
     config: RefreshConfig,
     *,
     checkpoint: str | Path | None = None,
+    protocol: Protocol = TEMPO,
     device: str = "cpu",
     stages: Sequence[str] = ("sft", "pir-grpo"),
     devices: int = 1,
     held_out: Sequence[Example] | None = None,
     rendered_clips: int = 0,
 ) -> DryRun:
-    """The plan of a recipe's stages on these rows. `checkpoint` is a folder, or a published checkpoint's name.
+    """The plan of a recipe's stages on these rows, taught in `protocol`. `checkpoint` is a folder, or a published
+    checkpoint's name. A clip that the protocol asks in pieces counts as one.
 
     With `held_out`, the rows on which old and new are compared, it is the plan of a refresh, which also renders
     `rendered_clips` and looks at every clip. Raises CheckpointError.
@@ -101,7 +105,7 @@ def dry_run(
     longest, prompt_tokens = 1, 0.0
     if examples:
         batches, steps["sft"] = plan_batches(
-            examples, config.sft, defaults, devices=devices, packs_rows=packs_rows
+            examples, config.sft, defaults, protocol=protocol, devices=devices, packs_rows=packs_rows
         )
         tokens["sft"] = sum(pack.tokens for batch in batches for pack in batch)
         longest = max(sum(pack.tokens for pack in batch) for batch in batches)

@@ -65,7 +65,8 @@ def merge_adapter(checkpoint: str | Path | None, adapter: str | Path, out: Path)
         if (adapter_folder / VOCABULARY).is_file():
             shutil.copyfile(adapter_folder / VOCABULARY, partial / VOCABULARY)
         settings = read_json(folder / FILE_NAME) if (folder / FILE_NAME).is_file() else {}
-        write_json(partial / FILE_NAME, {**settings, "protocol": choice.protocol.name})
+        own = read_json(adapter_folder / FILE_NAME) if (adapter_folder / FILE_NAME).is_file() else {}
+        write_json(partial / FILE_NAME, {**settings, **own, "protocol": choice.protocol.name})
         partial.chmod(0o755)
         move(partial, out)
     finally:

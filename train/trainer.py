@@ -25,7 +25,6 @@ from tempo_core.errors import Cancelled, InputError
 from tempo_core.files import sync_all, write_whole
 from tempo_core.loading import attach_adapter, load_weights
 from tempo_core.memory import quantisable_layers
-from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.vision import encode_frames
 from train.checkpoints import (
     WHOLE,
@@ -38,7 +37,7 @@ from train.checkpoints import (
     write_lines,
 )
 from train.config import TrainingConfig, as_dict
-from train.data.encoding import EncodedVideo
+from train.data.encoding import EncodedVideo, Encoder
 from train.data.examples import Example, require_training
 
 OnProgress = Callable[[dict[str, Any]], None]
@@ -77,7 +76,13 @@ def adapt(model: Any, config: TrainingConfig, *, parent: Path | None = None) -> 
 
 
 def open_stage(
-    kind: str, model: Any, examples: Sequence[Example], config: TrainingConfig, out_dir: Path, **more: Any
+    kind: str,
+    model: Any,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    out_dir: Path,
+    **more: Any,
 ) -> bool:
     """Begin or go on with a stage's run; True when it has ended already. `more` decides the run too.
 
@@ -88,6 +93,8 @@ def open_stage(
         raise InputError("There are no training rows, so nothing can be learned. Correct some rows first.")
     require_training(examples)
     identity = {"kind": kind, "config": as_dict(config), "rows": rows_digest(examples)}
+    if encoder.protocol.name != "tempo":  # runs from before other protocols were taught name none
+        identity["protocol"] = encoder.protocol.name
     return open_run(out_dir, {**identity, **more, "start": weights_digest(model)})
 
 
@@ -127,29 +134,36 @@ class VisionCache:
 
     def __init__(self, *, frozen: bool) -> None:
         self._frozen = frozen
-        self._tokens: OrderedDict[str, Tensor] = OrderedDict()
+        self._tokens: OrderedDict[object, Tensor] = OrderedDict()
 
     def encode(self, base: Any, video: EncodedVideo) -> Tensor:
         """The video's tokens on the model's device; with gradients where the tower learns and gradients are on."""
         if not self._frozen:
             return encode_video(base, video)
-        if video.sha256 not in self._tokens:
+        key = video.sha256, video.window_s
+        if key not in self._tokens:
             with torch.no_grad():
-                self._tokens[video.sha256] = encode_video(base, video).cpu()
+                self._tokens[key] = encode_video(base, video).cpu()
             while (
                 len(self._tokens) > 1
                 and sum(tokens.nbytes for tokens in self._tokens.values()) > VISION_CACHE_BYTES
             ):
                 self._tokens.popitem(last=False)
-        self._tokens.move_to_end(video.sha256)
-        return self._tokens[video.sha256].to(base.device)
+        self._tokens.move_to_end(key)
+        return self._tokens[key].to(base.device)
 
 
 def encode_video(model: Any, video: EncodedVideo, *, cancel: threading.Event | None = None) -> Tensor:
-    """The video's vision tokens [n, D], frames of equal size together. Raises Cancelled between batches of frames."""
+    """The video's vision tokens [n, D], units of equal size together. Raises Cancelled between batches of units."""
     frames: Any = list(video.frames)
-    sizes_px = video.allocation.sizes_px
-    return encode_frames(unwrapped(model), frames, sizes_px, video.normaliser, cancel=cancel)
+    return encode_frames(
+        unwrapped(model),
+        frames,
+        video.allocation.sizes_px,
+        video.normaliser,
+        frames_per_unit=video.frames_per_unit,
+        cancel=cancel,
+    )
 
 
 @contextmanager
@@ -304,11 +318,11 @@ class StageTrainer(Trainer):
         self.control = self.callback_handler.on_save(self.args, self.state, self.control)
         return step
 
-    def finish(self, model: Any, tokenizer: Any, *, steps: int) -> Any:
+    def finish(self, model: Any, encoder: Encoder, *, steps: int) -> Any:
         """Save the result and mark the run as ended; the model in eval mode."""
         if self.is_world_process_zero():
             result = result_folder(self.out_dir, self.config)
-            save_trained(model, tokenizer, result)
+            save_trained(model, encoder.tokenizer, result, encoder.settings)
             sync_all(result)
             write_json(self.out_dir / "done.json", {"steps": steps, "result": result.name})
         return model.eval()
@@ -402,20 +416,21 @@ def result_folder(out_dir: Path, config: TrainingConfig) -> Path:
     return out_dir / ("adapter" if config.method == "lora" else "checkpoint")
 
 
-def save_trained(model: Any, tokenizer: Any, folder: Path) -> None:
-    """An adapter as peft's files, or a whole model with its tokenizer; and the protocol that it was taught."""
+def save_trained(model: Any, tokenizer: Any, folder: Path, settings: dict[str, Any]) -> None:
+    """An adapter as peft's files, or a whole model with its tokenizer; and a tempo.json of `settings`, which name the
+    protocol that it was taught."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     if not hasattr(model, "peft_config"):
         tokenizer.save_pretrained(folder)
-        write_json(folder / FILE_NAME, {"protocol": TEMPO.name})
+        write_json(folder / FILE_NAME, settings)
         return
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = None  # a path of this machine; tempo_adapter.json names the base
     config["target_modules"] = sorted(config["target_modules"])
     write_json(folder / ADAPTER_CONFIG, config)
-    write_json(folder / FILE_NAME, {"protocol": TEMPO.name})
+    write_json(folder / FILE_NAME, settings)
 
 
 def load_trained(model: Any, folder: Path) -> Any:

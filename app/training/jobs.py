@@ -52,6 +52,10 @@ class RefreshRequest(BaseModel, frozen=True):
     recipe: str
     checkpoint: Path | None
     """None: the model that ships."""
+    adapter: Path | None = None
+    """What training goes on from; None: the promoted adapter, or the bare model."""
+    protocol: str | None = None
+    """What is taught; None: how the model is asked by itself."""
     seed: int = 0
     pir: bool = True
     """Whether PIR-GRPO follows SFT, where the recipe has it."""
@@ -73,6 +77,10 @@ def refresh_command(request: RefreshRequest, home: Home) -> list[str]:
     }
     if request.checkpoint is not None:
         options["--checkpoint"] = request.checkpoint
+    if request.adapter is not None:
+        options["--adapter"] = request.adapter
+    if request.protocol is not None:
+        options["--protocol"] = request.protocol
     words = [str(word) for option in options.items() for word in option]
     if not request.pir:
         words.append("--no-pir")

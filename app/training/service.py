@@ -97,7 +97,15 @@ class TrainingService:
             try:
                 checkpoint = find_checkpoint(self._served_folder())
                 folder = self.jobs.root / "preview"  # nothing is written there
-                refresh = Refresh(snapshot.folder, config, folder, self.registry, checkpoint=checkpoint)
+                refresh = Refresh(
+                    snapshot.folder,
+                    config,
+                    folder,
+                    self.registry,
+                    checkpoint=checkpoint,
+                    adapter=self._served_adapter(),
+                    protocol=self._named_protocol(),
+                )
                 split = refresh.read_rows()
                 planned = refresh.dry_run(split)
             except TempoError as error:
@@ -138,15 +146,25 @@ class TrainingService:
         """
         config = self._config(recipe, seed, pir)
         checkpoint = self._served_folder()
+        adapter, protocol = self._served_adapter(), self._named_protocol()
         with self._snapshot_lock:
             snapshot = take_snapshot(self.store, self.home.snapshots, actor=user.id).folder
-        folder = refresh_folder(self.jobs.root, snapshot, config, find_checkpoint(checkpoint))
+        folder = refresh_folder(
+            self.jobs.root,
+            snapshot,
+            config,
+            find_checkpoint(checkpoint),
+            adapter=adapter,
+            protocol=protocol,
+        )
         return self.jobs.start(
             RefreshRequest(
                 snapshot=snapshot,
                 folder=folder,
                 recipe=recipe,
                 checkpoint=checkpoint,
+                adapter=adapter,
+                protocol=protocol,
                 seed=seed,
                 pir=pir,
                 by=user.id,
@@ -212,10 +230,32 @@ class TrainingService:
     def _as_of_now(self, outcome: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if outcome is None else asdict(Outcome.from_dict(outcome).as_of(self.registry))
 
+    def _loaded(self) -> Any:
+        """The served model where this process holds it, else None. Raises NotReady while it loads."""
+        return getattr(self.engines.get(), "loaded", None)
+
     def _served_folder(self) -> Path | None:
         """The served model's folder, None for the shipped one. Raises NotReady while it loads."""
-        loaded = getattr(self.engines.get(), "loaded", None)
+        loaded = self._loaded()
         return None if loaded is None else Path(loaded.folder)
+
+    def _served_adapter(self) -> Path | None:
+        """The folder of the served adapter; None where it is the promoted one, or there is none."""
+        loaded = self._loaded()
+        if loaded is None or loaded.adapter is None:
+            return None
+        promoted = self.registry.promoted(loaded.fingerprint)
+        return None if promoted is not None and promoted.folder == loaded.adapter else Path(loaded.adapter)
+
+    def _named_protocol(self) -> str | None:
+        """The served model's protocol, where somebody named another one than is known about the model."""
+        loaded = self._loaded()
+        if loaded is None:
+            return None
+        from tempo_core.loading import serving_choice
+
+        usual = serving_choice(loaded.folder, loaded.adapter).protocol.name
+        return None if loaded.protocol.name == usual else loaded.protocol.name
 
     def _has_replay(self) -> bool:
         """Whether the served model's own world can be rendered again; while it loads, the app's options tell."""

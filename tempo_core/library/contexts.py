@@ -36,6 +36,7 @@ from tempo_core.decoding import read_prompt
 from tempo_core.engine import Engine
 from tempo_core.files import write_whole
 from tempo_core.film_plan import FilmWindow
+from tempo_core.passes import TwoPassContext
 from tempo_core.protocols.base import Timeline
 
 logger = logging.getLogger(__name__)
@@ -197,8 +198,8 @@ class StoredWindows:
 
 
 def is_storable(context: VideoContext) -> bool:
-    """Whether a context can be stored: one of a clip in one piece, by a model in this process."""
-    return not isinstance(context, ChunkedContext) and context.prompt is not None
+    """Whether a context can be stored: one of a clip in one piece and one pass, by a model in this process."""
+    return not isinstance(context, ChunkedContext | TwoPassContext) and context.prompt is not None
 
 
 def _pack(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

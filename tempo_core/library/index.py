@@ -290,8 +290,9 @@ def index_folder(
         """The clip's digest, and its frames where they are needed here."""
         with (folder / name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        # A clip that may be cut into pieces is read by whoever cuts it.
-        if engine.protocol.chunks is not None or context_key(engine, sha256, settings) in contexts:
+        # A clip that may be cut into pieces, or looked at twice, is read by whoever does that.
+        in_parts = engine.protocol.chunks is not None or engine.protocol.first_pass is not None
+        if in_parts or context_key(engine, sha256, settings) in contexts:
             return sha256, None
         step_s = None
         if settings.fps is None and engine.protocol.sampling is None:

@@ -9,7 +9,7 @@ HUB_NAMES for the checkpoints that speak it. Nothing here imports torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -92,19 +92,23 @@ def choose_protocol(
 
     In this order: `named` by a person; "protocol" in `settings`, the checkpoint's `tempo.json` (None: it has no such
     file; a file that names none is Tempo's own); the hub names of `adapter` and `source`, with or without a
-    @revision; else the family's plain protocol. Raises InputError for an unknown name or one that the family does not
+    @revision; else the family's plain protocol. "thinking_tokens" in `settings` is the longest thought of the protocol
+    that they name. Raises InputError for an unknown name or one that the family does not
     speak, CheckpointError when it stands in `tempo.json` or the checkpoint does not answer in words.
     """
     if named is not None:
-        return Choice(_spoken_by(model_type, named), f"It was asked for as --protocol {named}.", True)
+        protocol = _spoken_by(model_type, named)
+        if settings is not None and settings.get("protocol") == protocol.name:
+            protocol = _with_thinking_tokens(protocol, settings)
+        return Choice(protocol, f"It was asked for as --protocol {named}.", True)
     if settings is not None:
-        protocol_name = settings.get("protocol", "tempo")
         try:
-            return Choice(
-                _spoken_by(model_type, str(protocol_name)), "The checkpoint's tempo.json names it.", True
-            )
+            protocol = _spoken_by(model_type, str(settings.get("protocol", "tempo")))
         except InputError as error:
             raise CheckpointError(f"tempo.json: {error}") from error
+        return Choice(
+            _with_thinking_tokens(protocol, settings), "The checkpoint's tempo.json names it.", True
+        )
     for hub_name in (adapter, source):
         key = (hub_name or "").partition("@")[0].lower()
         if key in WORDLESS:
@@ -117,6 +121,18 @@ def choose_protocol(
     protocol = protocol_named(PLAIN[model_type])
     reason = f"Nothing is known about this checkpoint, so it is asked as a plain {model_type} model is asked."
     return Choice(protocol, reason, False)
+
+
+def _with_thinking_tokens(protocol: Protocol, settings: Mapping[str, Any]) -> Protocol:
+    """The protocol with the longest thought that a tempo.json states; 0: an empty one."""
+    tokens = settings.get("thinking_tokens")
+    if tokens is None or protocol.thinking is None:
+        return protocol
+    if type(tokens) is not int or tokens < 0:
+        raise CheckpointError(
+            f"tempo.json: 'thinking_tokens' has value {tokens!r}; it must be a whole number, 0 or more."
+        )
+    return replace(protocol, thinking=replace(protocol.thinking, max_tokens=tokens))
 
 
 def _spoken_by(model_type: str, name: str) -> Protocol:

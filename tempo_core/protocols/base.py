@@ -20,7 +20,7 @@ The engine reads a protocol in this order:
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tempo_core.answers import AnswerError
@@ -52,6 +52,12 @@ class Token(str):
 
 class Tag(Token):
     """A special token where the tokenizer has it, else the same text: <think> is one for Qwen3 and none for Qwen2."""
+
+    __slots__ = ()
+
+
+class Mark(str):
+    """A time within an answer. Any other piece of an answer is words."""
 
     __slots__ = ()
 
@@ -119,23 +125,30 @@ class Sampling:
     frames_per_unit: int = 2
     """1 where frames are still images."""
 
-    def plan(self, info: "VideoInfo") -> FramePlan:
-        """The frames of a probed video. A video of one frame has one."""
-        count = self._count(info)
+    def plan(self, info: "VideoInfo", window_s: tuple[float, float] | None = None) -> FramePlan:
+        """The frames of a probed video, or of a stretch of it. A video of one frame has one."""
+        first, last = frame_range(info, window_s)
+        count = self._count(info, last - first + 1)
         high, low = self.frame_pixels(count), self.min_pixels
         size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
         units = math.ceil(count / self.frames_per_unit)
         tokens = units * (size[0] // self.factor_px) * (size[1] // self.factor_px)
-        return FramePlan(times_s=spread_times(info, count), size_px=size, budget_tokens=tokens)
+        times_s = spread_times(info, count, first=first, last=last)
+        return FramePlan(times_s=times_s, size_px=size, budget_tokens=tokens)
 
-    def _count(self, info: "VideoInfo") -> int:
-        total = info.frame_count
+    def _count(self, info: "VideoInfo", total: int) -> int:
         if self.n_frames is not None:
             count = float(self.n_frames)
         else:
             count = (total / float(info.frame_rate) if info.frame_rate else info.duration_s) * self.fps
             count = min(max(count, self.min_frames), self.max_frames)
         return max(1 if total == 1 else 2, math.floor(min(count, total) / 2) * 2)
+
+    def most_units(self, duration_s: float) -> tuple[int, int]:
+        """Units of a clip of this length, and their visual tokens where every frame is as large as it may be."""
+        count = self.n_frames or min(max(duration_s * self.fps, self.min_frames), self.max_frames)
+        units = math.ceil(count / self.frames_per_unit)
+        return units, units * max(1, self.frame_pixels(units * self.frames_per_unit) // self.factor_px**2)
 
     def frame_pixels(self, count: int) -> int:
         """Most pixels of a frame when there are so many frames."""
@@ -144,7 +157,7 @@ class Sampling:
         return int(share if self.max_pixels is None else min(share, self.max_pixels))
 
 
-def fit_pixels(height: int, width: int, *, factor: int, low: int, high: int) -> tuple[int, int]:
+def fit_pixels(height: int, width: int, *, factor: int, low: int, high: float) -> tuple[int, int]:
     """(height, width) in multiples of `factor` with between `low` and `high` pixels, near the picture's shape.
 
     The rule of qwen-vl-utils' `smart_resize`, rounding half to even.
@@ -159,12 +172,30 @@ def fit_pixels(height: int, width: int, *, factor: int, low: int, high: int) -> 
     return rows * factor, columns * factor
 
 
-def spread_times(info: "VideoInfo", count: int) -> list[float]:
-    """`count` times from the first frame of a video to its last, each in the middle of a frame's display."""
-    total, last = info.frame_count, info.frame_count - 1
-    display_s = (info.end_s - info.start_s) / total
-    indices = [round(k * last / max(1, count - 1)) for k in range(count)]
-    return [info.start_s + (index + 0.5) * display_s for index in indices]
+def frame_range(info: "VideoInfo", window_s: tuple[float, float] | None = None) -> tuple[int, int]:
+    """The numbers of the first and the last frame of a video, or of those on screen at the edges of a stretch of it."""
+    last = info.frame_count - 1
+    if window_s is None:
+        return 0, last
+    rate = info.frame_count / (info.end_s - info.start_s)
+    first, final = (min(max(0, int((time_s - info.start_s) * rate)), last) for time_s in window_s)
+    return first, final
+
+
+def spread_indices(count: int, first: int, last: int) -> list[int]:
+    """`count` whole numbers from the first to the last, evenly apart but for rounding half to even."""
+    return [first + round(k * (last - first) / max(1, count - 1)) for k in range(count)]
+
+
+def spread_times(info: "VideoInfo", count: int, *, first: int = 0, last: int | None = None) -> list[float]:
+    """`count` times from one frame of a video to another (None: its last), each in the middle of a frame's display."""
+    last = info.frame_count - 1 if last is None else last
+    return [display_middle_s(info, index) for index in spread_indices(count, first, last)]
+
+
+def display_middle_s(info: "VideoInfo", index: int) -> float:
+    """When half of a frame's display has passed, in a video of a constant rate."""
+    return info.start_s + (index + 0.5) * (info.end_s - info.start_s) / info.frame_count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +243,7 @@ class Chunks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeline:
-    """The sampled frames of one video as the checkpoint is told about them."""
+    """The sampled frames of one video as the checkpoint is told about them. An answer names its marks."""
 
     units: list[tuple[int, ...]]
     """Frame indices of each unit of vision tokens: one, or two (the last frame twice where their number is odd)."""
@@ -226,6 +257,11 @@ class Timeline:
     """The true times that an answer may name, increasing."""
     mark_texts: list[tuple[str, ...]]
     """How an answer may write each of them; the first is the usual way."""
+
+    @property
+    def mark_spellings(self) -> tuple[str, ...]:
+        """How an answer usually writes each mark."""
+        return tuple(texts[0] for texts in self.mark_texts)
 
     def stamp_pairs(self) -> list[dict[str, float | str]]:
         """What the checkpoint was told about each unit beside the truth, for an answer's JSON."""
@@ -268,15 +304,25 @@ class AnswerForm:
     lead: str = ""
     """Regular expression of what may stand before a free answer, such as a thought."""
 
-    def write(self, moments: Sequence[tuple[str, str]]) -> str:
-        """The answer that names these (start, end) texts; the first refusal for none. Raises InputError where the
-        checkpoint knows no refusal."""
+    def pieces(self, moments: Sequence[tuple[str, str]]) -> Pieces:
+        """The answer that names these (start, end) texts in the pieces that are tokenised one by one, times as Marks;
+        the first refusal for none. Raises InputError where the checkpoint knows no refusal, or names one moment and
+        has several."""
         if not moments:
             if not self.refusals:
                 raise InputError("These answers know no refusal; name at least one moment.")
-            return self.refusals[0]
-        words = [f"{start}{''.join(self.to)}{end}" for start, end in moments]
-        return "".join([*self.opening, "".join(self.next or ()).join(words), *self.closing])
+            return (self.refusals[0],)
+        if len(moments) > 1 and self.next is None:
+            raise InputError(f"These answers name one moment; got {len(moments)}.")
+        pieces: Pieces = ()
+        for start, end in moments:
+            words = (self.next or ()) if pieces else self.opening
+            pieces += (*words, Mark(start), *self.to, Mark(end))
+        return (*pieces, *self.closing)
+
+    def write(self, moments: Sequence[tuple[str, str]]) -> str:
+        """The text of `pieces`."""
+        return "".join(self.pieces(moments))
 
     def parse(self, text: str, timeline: Timeline, end_s: float) -> list[Moment]:
         """The moments that a free answer names, sorted and merged, [] for a refusal.
@@ -316,6 +362,82 @@ class AnswerForm:
 def _flexible(pieces: Pieces | None) -> str:
     """A regular expression of the pieces in which a run of white space may be any, or none."""
     return r"\s*".join(re.escape(part) for part in re.split(r"\s+", "".join(pieces or ())))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentPlan:
+    """What the first of two passes sees of a long clip."""
+
+    times_s: list[float]
+    """Times to ask `video.sample(at=...)` for; two neighbours are a unit."""
+    tower_px: tuple[int, int]
+    """Height and width of the frames that the vision tower sees."""
+    pooled_px: tuple[int, int]
+    """Height and width in pixels that the pooled features of a unit stand for."""
+    units_per_segment: int
+
+    def edges_s(self, end_s: float) -> list[float]:
+        """About where each segment begins, and the clip's end: exactly so at a constant rate."""
+        step = 2 * self.units_per_segment
+        starts = range(0, len(self.times_s), step)
+        return [*((self.times_s[start] + self.times_s[start + 1]) / 2 for start in starts), end_s]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstPass:
+    """A look at a whole long clip in segments of pooled features, before the look at the window that it names."""
+
+    over_s: float
+    """A clip that is longer is looked at twice."""
+    segment_s: float
+    """Length of a segment while `fps` frames a second fit."""
+    fps: float = 2.0
+    factor_px: int
+    tower_min_pixels: int
+    """Of a frame, for the vision tower."""
+    tower_max_pixels: int
+    min_pixels: int
+    """Of a unit's pooled features."""
+    total_pixels: int
+    """Of all pooled features."""
+    most_units: int
+    """Units of a clip while `fps` frames a second fit; fewer in proportion where fewer do."""
+    turns: tuple[str, ...]
+    """What the user says after the segments, with {query}; each after the first is a turn of its own."""
+    answer: AnswerForm
+    """A list of the segments' beginnings: it has no `to`."""
+
+    def asked(self, protocol: "Protocol") -> "Protocol":
+        """The protocol with the first pass's words and answers."""
+        return replace(protocol, turns=self.turns, answer=self.answer)
+
+    def is_for(self, info: "VideoInfo") -> bool:
+        """Whether a probed clip is looked at twice."""
+        return info.end_s - info.start_s > self.over_s
+
+    def plan(self, info: "VideoInfo") -> SegmentPlan:
+        """Frames, sizes and segments of a probed clip."""
+        total, rate = info.frame_count, info.frame_count / (info.end_s - info.start_s)
+        wanted = max(2, round(int(total / rate * self.fps) / 2) * 2)
+        high = max(min(self.tower_max_pixels, self.total_pixels / wanted * 2), self.min_pixels)
+        shape, factor = (info.height, info.width), self.factor_px
+        tower = fit_pixels(*shape, factor=factor, low=self.tower_min_pixels, high=self.tower_max_pixels)
+        pooled = fit_pixels(*shape, factor=factor, low=self.min_pixels, high=high)
+        # as many frames as fit into the sum of all pooled features, none of them twice
+        pixels = self.min_pixels if high == self.min_pixels else pooled[0] * pooled[1]
+        count = max(2, min(self.total_pixels // pixels, total // 2) * 2)
+        sampled_fps = count / total * rate
+        indices = spread_indices(count, 0, total - 1)
+        units = list(zip(indices[::2], indices[1::2], strict=True))
+        most = max(1, int(self.most_units * sampled_fps / self.fps))
+        if len(units) > most:
+            units = [units[idx] for idx in spread_indices(most, 0, len(units) - 1)]
+        return SegmentPlan(
+            times_s=[display_middle_s(info, index) for unit in units for index in unit],
+            tower_px=tower,
+            pooled_px=pooled,
+            units_per_segment=max(1, int(self.segment_s * sampled_fps / 2)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -388,6 +510,8 @@ class Protocol:
     thinking: Thinking | None = None
     chunks: Chunks | None = None
     """How a long clip is cut; None: it never is."""
+    first_pass: FirstPass | None = None
+    """How a long clip is looked at before the window that this look names; None: every clip is looked at once."""
     max_new_tokens: int = 256
     """Longest answer, without the thought."""
     sets: bool
@@ -403,6 +527,14 @@ class Protocol:
     def refuses(self) -> bool:
         """Whether the checkpoint was taught to refuse; if not, refusing needs a calibration."""
         return bool(self.answer.refusals)
+
+    def unsayable(self, num_moments: int) -> str | None:
+        """Why no answer of this protocol names so many moments, for a list of rows; None where one does."""
+        if num_moments == 0 and not self.refuses:
+            return f"nothing matches, which {self.title}'s answers cannot say"
+        if num_moments > 1 and self.answer.next is None:
+            return f"several moments match, and {self.title}'s answers name one"
+        return None
 
     def timeline(self, times_s: Iterable[float], end_s: float) -> Timeline:
         """The sampled frames at their presentation times, increasing, in a clip that ends at `end_s`."""

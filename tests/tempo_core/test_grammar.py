@@ -93,7 +93,7 @@ def test_a_video_of_one_frame_has_two_answers(any_tokenizer: Any) -> None:
 def test_foreign_tokens_are_refused(tokenizer: Any) -> None:
     grammar = AnswerGrammar(tokenizer, format_stamps([0, 1], 2))
     with pytest.raises(AnswerError, match="cannot follow"):
-        grammar.options(grammar.replay([grammar.refusal_token, grammar.refusal_token]))
+        grammar.options(grammar.replay([grammar.refusal_ids[0], grammar.refusal_ids[0]]))
     assert not grammar.replay([]).done
     with pytest.raises(AnswerError, match="cannot follow"):
         grammar.replay([999])

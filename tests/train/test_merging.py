@@ -31,7 +31,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             if "lora_B" in name:
                 parameter.data.normal_(std=0.5)
     adapter = tmp_path_factory.mktemp("adapter")
-    save_trained(model, loaded.tokenizer, adapter)
+    save_trained(model, loaded.tokenizer, adapter, {"protocol": "tempo"})
     return request.param, base, adapter
 
 

@@ -105,6 +105,33 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [
+        (["--adapter", "zeqianli/UniTime"], "1 rows left out: nothing matches, which UniTime's answers"),
+        (["--checkpoint", "Qwen/Qwen2.5-VL-3B-Instruct"], "which Qwen2.5-VL's answers cannot say"),
+        (["--checkpoint", "Qwen/Qwen2.5-VL-3B-Instruct", "--protocol", "tempo"], None),
+        (["--protocol", "marlin"], "The protocol 'marlin' is for qwen3_5; this checkpoint is qwen2_vl."),
+    ],
+)
+def test_a_dry_run_says_what_the_served_protocol_cannot_teach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], left_out: str | None
+) -> None:
+    video(tmp_path / "videos", "a")
+    rows = write_rows(tmp_path / "rows.jsonl", line(1), line(2, relevant_windows=[]))
+    shared = ["sft", "--data", str(rows), "--out", "x", "--recipe", "qwen2-vl-2b", "--dry-run", "--json"]
+    code = main([*shared, "--checkpoint", "Qwen/Qwen2-VL-2B-Instruct", *words])
+    shown = capsys.readouterr()
+    if left_out is None:
+        assert "left out" not in shown.err
+    else:
+        assert left_out in shown.err
+    if "marlin" in words:
+        assert code == 2
+    else:
+        assert json.loads(shown.out)["rows"]["rows"] == (2 if left_out is None else 1)
+
+
 def test_a_plan_for_several_gpus_shares_the_work_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

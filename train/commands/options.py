@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from tempo_core.command_line import show
 from tempo_core.errors import InputError
+from tempo_core.protocols.base import Protocol
 from train.config import PirGrpoConfig, RefreshConfig, SftConfig
 from train.data.example_files import read_examples
-from train.data.examples import ExampleSplit
+from train.data.examples import ExampleSplit, SkippedRows
+from train.data.sayable import with_sayable_rows
 from train.recipes import FINE_TUNING
 
 _DATA = typer.Option(metavar="SNAPSHOT|JSONL", help="a snapshot's folder or a file of rows")
@@ -30,6 +32,13 @@ Checkpoint = Annotated[
 ]
 Adapter = Annotated[
     Path | None, typer.Option(metavar="DIR", help="go on from this adapter: a folder or hub name[@revision]")
+]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="how the model is asked and answers, which is what it is taught (default: as it is served)",
+    ),
 ]
 Steps = Annotated[int | None, typer.Option(help="optimizer steps instead of the recipe's")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print rows, tokens, memory and time; train nothing")]
@@ -46,21 +55,30 @@ def fine_tuning(name: str, seed: int) -> RefreshConfig:
     return FINE_TUNING[name](seed)
 
 
-def read_rows(data: Path, videos: Path | None, config: RefreshConfig) -> ExampleSplit:
-    """The rows of --data; what is left out is said on stderr. Raises InputError without a training row."""
+def read_rows(data: Path, videos: Path | None, config: RefreshConfig, protocol: Protocol) -> ExampleSplit:
+    """The rows of --data that the protocol's answers can say; what is left out is said on stderr. Raises InputError
+    without a training row."""
     split = read_examples(
         data, videos=videos, held_out_share=config.held_out_share, original_weight=config.original_weight
     )
+    split = with_sayable_rows(split, protocol)
     print_left_out(split)
     if not split.training:
         held_out = f" {len(split.held_out)} rows are of val or test." if split.held_out else ""
-        raise InputError(f"{data} has no row to train on.{held_out}")
+        unsayable = sum(map(len, split.skipped.values()))
+        left_out = f" {unsayable} rows are left out: {', '.join(split.skipped)}." if unsayable else ""
+        raise InputError(f"{data} has no row to train on.{held_out}{left_out}")
     return split
 
 
 def print_left_out(split: ExampleSplit) -> None:
     """On stderr: how many rows are not used, and why."""
-    for reason, rows in split.skipped.items():
+    print_skipped(split.skipped)
+
+
+def print_skipped(skipped: SkippedRows) -> None:
+    """On stderr: how many rows are not used, by reason."""
+    for reason, rows in skipped.items():
         print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
 
 
@@ -70,6 +88,7 @@ def show_plan(
     stages: tuple[str, ...],
     *,
     checkpoint: str | None,
+    protocol: Protocol,
     devices: int,
     as_json: bool,
 ) -> None:
@@ -80,7 +99,13 @@ def show_plan(
     by_name = checkpoint is not None and not Path(checkpoint).is_dir()  # for a machine that has it
     device = "cuda" if by_name or _has_gpu() else "cpu"
     plan = dry_run(
-        split.training, config, checkpoint=checkpoint, device=device, stages=stages, devices=devices
+        split.training,
+        config,
+        checkpoint=checkpoint,
+        protocol=protocol,
+        device=device,
+        stages=stages,
+        devices=devices,
     )
     show(asdict(plan), plan.describe(), as_json=as_json)
 
@@ -92,8 +117,34 @@ def device_count(devices: int) -> int:
     return devices
 
 
+def taught_protocol(
+    checkpoint: str | None, adapter: Path | None, named: str | None, *, dry_run: bool = False
+) -> Protocol:
+    """The protocol that --checkpoint with --adapter is served with, or --protocol. A dry run downloads nothing for a
+    published checkpoint's name. Raises CheckpointError, InputError."""
+    from tempo_core.checkpoint import find_adapter, find_checkpoint
+    from tempo_core.loading import protocol_for, serving_choice
+    from tempo_core.memory import published, read_model_config
+    from tempo_core.protocols import choose_protocol
+
+    is_name = checkpoint is not None and not Path(checkpoint).is_dir()
+    if dry_run and is_name and str(checkpoint).rpartition("/")[2] in published():
+        model_type = read_model_config(checkpoint)[0].model_type
+        if adapter is not None and adapter.is_dir():
+            return protocol_for(model_type, named, Path(str(checkpoint)), adapter).protocol
+        adapter_name = None if adapter is None else str(adapter)
+        return choose_protocol(model_type, named=named, adapter=adapter_name).protocol
+    folder = None if adapter is None else find_adapter(adapter)
+    return serving_choice(find_checkpoint(checkpoint), folder, named).protocol
+
+
 def load_base(
-    checkpoint: str | None, adapter: Path | None, stage: SftConfig | PirGrpoConfig, *, four_bit: bool
+    checkpoint: str | None,
+    adapter: Path | None,
+    stage: SftConfig | PirGrpoConfig,
+    protocol: Protocol,
+    *,
+    four_bit: bool,
 ) -> tuple[Any, Any]:
     """--checkpoint, and an encoder of its rows as the stage reads them. Raises CheckpointError, also for --adapter."""
     from tempo_core.checkpoint import check_adapter, find_adapter
@@ -106,7 +157,8 @@ def load_base(
     loaded = load_model(checkpoint, four_bit=four_bit, device=device)
     if adapter is not None:
         check_adapter(find_adapter(adapter), loaded.fingerprint)
-    return loaded, Encoder.of(loaded, token_budget=stage.token_budget, thinking=stage.thinking)
+    encoder = Encoder.of(loaded, protocol=protocol, token_budget=stage.token_budget, thinking=stage.thinking)
+    return loaded, encoder
 
 
 def _has_gpu() -> bool:

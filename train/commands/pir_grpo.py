@@ -25,6 +25,7 @@ def pir_grpo(
     videos: options.Videos = None,
     checkpoint: options.Checkpoint = None,
     adapter: options.Adapter = None,
+    protocol: options.ProtocolName = None,
     steps: options.Steps = None,
     dry_run: options.DryRun = False,
     devices: options.Devices = 1,
@@ -41,21 +42,33 @@ def pir_grpo(
     if difficulty is not None:
         pir = replace(pir, difficulty=None if difficulty == "none" else difficulty)
     config = replace(config, pir=pir)
-    split = options.read_rows(data, videos, config)
+    taught = options.taught_protocol(checkpoint, adapter, protocol, dry_run=dry_run)
+    split = options.read_rows(data, videos, config, taught)
     if dry_run:
         options.show_plan(
-            split, config, ("pir-grpo",), checkpoint=checkpoint, devices=devices, as_json=as_json
+            split,
+            config,
+            ("pir-grpo",),
+            checkpoint=checkpoint,
+            protocol=taught,
+            devices=devices,
+            as_json=as_json,
         )
         return
     from train.data.negatives import rows_with_negatives
+    from train.data.sayable import taught_rows
     from train.grpo.curriculum import run_curriculum
     from train.taught_words import write_taught_words
     from train.trainer import adapt
 
-    rows = rows_with_negatives(split.training, config.negatives, out, seed=config.seed)
+    # pairs that are made are irrelevant: a protocol without a refusal cannot answer them
+    shares = config.negatives if taught.refuses else None
+    rows = rows_with_negatives(split.training, shares, out, seed=config.seed)
     if all(row.relevant for row in rows):
         print("No row is irrelevant, so refusing cannot be learned here.", file=sys.stderr)
-    loaded, encoder = options.load_base(checkpoint, adapter, pir, four_bit=config.four_bit)
+    rows, left_out = taught_rows(rows, taught)
+    options.print_skipped(left_out)
+    loaded, encoder = options.load_base(checkpoint, adapter, pir, taught, four_bit=config.four_bit)
     with options.curve_bar(as_json) as on_progress:
         model = adapt(loaded.model, pir, parent=adapter)
         run_curriculum(model, encoder, rows, pir, out, on_progress=on_progress)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from tempo_core.checkpoint import adapters_folder, find_checkpoint
+from tempo_core.checkpoint import adapters_folder, find_adapter, find_checkpoint
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import Cancelled
 from train.commands import options
@@ -42,6 +42,14 @@ def refresh(
     data: options.OptionalData = None,
     videos: options.Videos = None,
     checkpoint: options.Checkpoint = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="go on from this adapter, a folder or hub name[@revision], instead of the promoted one",
+        ),
+    ] = None,
+    protocol: options.ProtocolName = None,
     steps: options.Steps = None,
     dry_run: options.DryRun = False,
     devices: options.Devices = 1,
@@ -75,13 +83,18 @@ def refresh(
             with Store(database) as store:
                 data = take_snapshot(store, home / "snapshots", actor=by).folder
         base = find_checkpoint(checkpoint)
-        folder = out or refresh_folder(home / "training", data, config, base, replay)
+        parent = None if adapter is None else find_adapter(adapter)
+        folder = out or refresh_folder(
+            home / "training", data, config, base, replay, adapter=parent, protocol=protocol
+        )
         run = Refresh(
             data,
             config,
             folder,
             registry,
             checkpoint=base,
+            adapter=parent,
+            protocol=protocol,
             videos=videos,
             replay=replay,
             promote=not no_promote,

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from tempo_core.defaults import FILE_NAME
 from tempo_core.errors import InputError
-from train.checkpoints import exclusive_lock, read_json
+from train.checkpoints import exclusive_lock, read_json, write_json
 from train.commands import options
 from train.recipes import FINE_TUNING, RECIPES
 
-BESIDE_WEIGHTS = ("tempo.json", "preprocessor_config.json")
+PREPROCESSOR = "preprocessor_config.json"
 RECIPE_NAMES = ", ".join((*sorted(RECIPES), *sorted(FINE_TUNING)))
 
 
@@ -41,6 +42,7 @@ def sft(
     videos: options.Videos = None,
     checkpoint: options.Checkpoint = None,
     adapter: options.Adapter = None,
+    protocol: options.ProtocolName = None,
     steps: options.Steps = None,
     full: Annotated[bool, typer.Option("--full", help="train every weight, not an adapter")] = False,
     dry_run: options.DryRun = False,
@@ -55,7 +57,7 @@ def sft(
     """
     if data is None:
         of_data = {"dry-run": dry_run, "steps": steps, "checkpoint": checkpoint, "adapter": adapter}
-        of_data |= {"videos": videos, "full": full, "devices": devices != 1}
+        of_data |= {"videos": videos, "full": full, "devices": devices != 1, "protocol": protocol}
         _from_scratch(recipe, start, assets, seed, out, of_data, as_json)
         return
     if start is not None or assets is not None:
@@ -66,24 +68,39 @@ def sft(
     stage = replace(config.sft, method="full" if full else "lora")
     stage = stage if steps is None else replace(stage, steps=steps)
     config = replace(config, sft=stage, four_bit=config.four_bit and not full)
-    split = options.read_rows(data, videos, config)
+    taught = options.taught_protocol(checkpoint, adapter, protocol, dry_run=dry_run)
+    split = options.read_rows(data, videos, config, taught)
     if dry_run:
-        options.show_plan(split, config, ("sft",), checkpoint=checkpoint, devices=devices, as_json=as_json)
+        options.show_plan(
+            split,
+            config,
+            ("sft",),
+            checkpoint=checkpoint,
+            protocol=taught,
+            devices=devices,
+            as_json=as_json,
+        )
         return
+    from train.data.sayable import taught_rows
     from train.sft.trainer import run_sft
     from train.taught_words import write_taught_words
     from train.trainer import adapt
 
-    loaded, encoder = options.load_base(checkpoint, adapter, stage, four_bit=config.four_bit)
+    loaded, encoder = options.load_base(checkpoint, adapter, stage, taught, four_bit=config.four_bit)
+    rows, left_out = taught_rows(split.training, taught)
+    options.print_skipped(left_out)
     with options.curve_bar(as_json) as on_progress:
         model = adapt(loaded.model, stage, parent=adapter)
-        run_sft(model, encoder, split.training, stage, out, on_progress=on_progress)
+        run_sft(model, encoder, rows, stage, out, on_progress=on_progress)
     result = "checkpoint" if full else "adapter"
-    write_taught_words(out / result, adapter or loaded.folder, split.training)
+    write_taught_words(out / result, adapter or loaded.folder, rows)
     if full:
-        for name in BESIDE_WEIGHTS:
-            if (loaded.folder / name).is_file():
-                shutil.copyfile(loaded.folder / name, out / result / name)
+        if (loaded.folder / PREPROCESSOR).is_file():
+            shutil.copyfile(loaded.folder / PREPROCESSOR, out / result / PREPROCESSOR)
+        defaults = loaded.folder / FILE_NAME
+        own = read_json(defaults) if defaults.is_file() else {}
+        own.pop("thinking_tokens", None)
+        write_json(out / result / FILE_NAME, {**own, **encoder.settings})
     print(f"{result}: {out / result}")
 
 

@@ -1,11 +1,15 @@
 """Examples as the model reads them: ids, positions and pixels exactly as the engine builds them, truth snapped outward.
 
-Whatever a checkpoint spoke before, it is taught Tempo's own protocol; its adapter is served with that.
+A model is taught in the protocol that it is served with: its frames, its stamps, its words, its answers.
 
     encoder = Encoder.of(load_model())
     encoded = encoder.encode(example)
 
-A video is decoded, allocated and resized once; every query about it, and every rollout, shares the result. T frames.
+Models that think before they answer are taught to answer behind an empty thought, and are served with one from then
+on; with `thinking`, a row's own trace is the thought and is taught too.
+
+A video is decoded, allocated and resized once; every query about it, and every rollout, shares the result.
+Legend: T frames, U units of visual tokens, M marks, the times that an answer may name.
 """
 
 import threading
@@ -13,25 +17,29 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from annotations.soft_edges import EdgeRange
 from tempo_core.allocation import Allocation
-from tempo_core.answers import answer_pieces, snap_outward
-from tempo_core.context import build_prompt
+from tempo_core.answers import snap_outward
+from tempo_core.chunks import sample_window
+from tempo_core.context import TemporalPositions, build_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment, moments_between
-from tempo_core.prompt import answer_ids, next_position, plain_ids
-from tempo_core.protocols.base import prompt_ids
+from tempo_core.passes import sample_second_pass
+from tempo_core.prompt import IM_END, next_position, plain_ids, special_id
+from tempo_core.protocols.base import Protocol, Timeline, prompt_ids
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
-from tempo_core.video import SampledVideo
+from tempo_core.protocols.tempo import TempoProtocol
+from tempo_core.video import SampledVideo, probe
 from tempo_core.vision import Normaliser, resize_frame
 from train.data.examples import THINK_CLOSE, THINK_OPEN, Example
 from train.data.soft_edges import Masses, edge_masses
@@ -43,19 +51,38 @@ Sampler = Callable[[Example], SampledVideo]
 class EncodedVideo:
     """A video's prompt before any model has seen it; shared by all queries about it."""
 
-    stamps: tuple[str, ...]
-    """T + 1 texts, the last for the end."""
-    stamp_times_s: tuple[float, ...]
-    """The true times behind them."""
+    timeline: Timeline
+    """What the model is told about the frames, and the M marks."""
+    end_s: float
     allocation: Allocation
+    """One entry a unit."""
     context_ids: tuple[int, ...]
     positions: npt.NDArray[np.int64]
     """int64[3, context]."""
     frames: tuple[npt.NDArray[np.uint8], ...]
-    """T frames uint8[h, w, 3], each of its allocated size."""
+    """T frames uint8[h, w, 3], each of its unit's size."""
+    frames_per_unit: int
     normaliser: Normaliser
     grammar: AnswerGrammar
     sha256: str
+    """Of the file."""
+    window_s: tuple[float, float] | None
+    """Which piece of it; None: all of it."""
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """M texts: how an answer usually writes each mark. Of Tempo's own protocol: the T + 1 stamps."""
+        return self.timeline.mark_spellings
+
+    @property
+    def stamp_times_s(self) -> tuple[float, ...]:
+        """The true times behind them."""
+        return tuple(self.timeline.marks_s)
+
+    @property
+    def modality(self) -> Literal["image", "video"]:
+        """Which of the model's placeholders stand for the visual tokens."""
+        return "image" if self.frames_per_unit == 1 else "video"
 
     @property
     def n_bytes(self) -> int:
@@ -71,9 +98,11 @@ class Encoded:
     video: EncodedVideo
     question_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
-    """The true answer, closed by <|im_end|>."""
+    """The true answer behind its trace, closed by <|im_end|>."""
+    trace_ids: tuple[int, ...] = ()
+    """The thought that `answer_ids` begin with."""
     pairs: tuple[tuple[int, int], ...]
-    """The truth as stamp indices; () for an irrelevant query."""
+    """The truth as indices of marks; () for an irrelevant query."""
 
     @property
     def prompt_ids(self) -> list[int]:
@@ -81,7 +110,7 @@ class Encoded:
 
     @property
     def truth(self) -> tuple[Moment, ...]:
-        """The truth as the answer can say it: snapped outward to the sampled frames, in true seconds."""
+        """The truth as the answer can say it: snapped outward to the video's marks, in true seconds."""
         return tuple(moments_between(self.pairs, self.video.stamp_times_s))
 
     @property
@@ -126,9 +155,12 @@ class Encoded:
 class Encoder:
     """Makes examples into ids, positions and pixels for one checkpoint.
 
-    `sample` gives an example's frames (None: from its file, as the checkpoint samples). Encoded videos are kept
+    `protocol` is how the checkpoint is asked (None: Tempo's own, with the instruction of `defaults`), and
+    `temporal_positions` its family's, which protocols without stamps need. `sample` gives an example's frames (None:
+    from its file, as the checkpoint samples), `allocator` None is the protocol's own. Encoded videos are kept
     up to `cache_bytes`, the least recently used leave first. `thinking` puts an example's trace before its answer.
-    Once `cancel` is set, reading a file raises Cancelled. Safe to share between threads.
+    Once `cancel` is set, reading a file raises Cancelled. Safe to share between threads. Raises InputError for
+    `thinking` where the protocol has no thought.
     """
 
     def __init__(
@@ -137,44 +169,81 @@ class Encoder:
         defaults: GroundingDefaults,
         normaliser: Normaliser | None = None,
         *,
+        protocol: Protocol | None = None,
+        temporal_positions: TemporalPositions | None = None,
         sample: Sampler | None = None,
         token_budget: int | None = None,
-        allocator: str = "saa",
+        allocator: str | None = None,
         thinking: bool = False,
         cache_bytes: int = 512 * 2**20,
         cancel: threading.Event | None = None,
     ) -> None:
         self.tokenizer, self.defaults = tokenizer, defaults
         self.normaliser = normaliser or Normaliser()
+        self.protocol = protocol or TEMPO.with_instruction(defaults.instruction)
+        if thinking and self.protocol.thinking is None and not isinstance(self.protocol, TempoProtocol):
+            raise InputError(
+                f"The recipe teaches a thought before the answer, and {self.protocol.title} is served without one. "
+                "Choose a recipe without thinking, or teach Tempo's own protocol by --protocol tempo."
+            )
         self.token_budget, self.allocator, self.thinking = token_budget, allocator, thinking
-        self._sample = sample or (lambda example: sample_for(defaults, example.video, cancel=cancel))
+        self._temporal_positions, self._cancel = temporal_positions, cancel
+        self._sample = sample or self._sample_file
         self._cache_bytes = cache_bytes
         self._videos: OrderedDict[object, EncodedVideo] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, loaded: LoadedModel, **options: Any) -> "Encoder":
-        """The encoder of a loaded checkpoint; `options` as in the constructor."""
-        return cls(loaded.tokenizer, loaded.defaults, loaded.normaliser, **options)
+    def of(cls, loaded: LoadedModel, *, protocol: Protocol | None = None, **options: Any) -> "Encoder":
+        """The encoder of a loaded checkpoint in the protocol that it is served with, or in another one of its family;
+        other `options` as in the constructor."""
+        return cls(
+            loaded.tokenizer,
+            loaded.defaults,
+            loaded.normaliser,
+            protocol=protocol or loaded.protocol,
+            temporal_positions=partial(loaded.family.temporal_positions, loaded.model.config),
+            **options,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the tempo.json of a model that is taught this way says."""
+        has_empty_thought = self.protocol.thinking is not None and not self.thinking
+        return {"protocol": self.protocol.name, **({"thinking_tokens": 0} if has_empty_thought else {})}
 
     def encode(self, example: Example) -> Encoded:
         """The example as ids. Raises InputError for a query or a truth that cannot be written, VideoError."""
-        video = self.video(example)
+        video, protocol = self.video(example), self.protocol
         try:
-            pairs = tuple(snap_outward(example.moments, video.stamp_times_s))
-            protocol = TEMPO.with_instruction(self.defaults.instruction)
             question = prompt_ids(self.tokenizer, protocol.question(example.query))
-            answer = answer_ids(self.tokenizer, answer_pieces(pairs, video.stamps))
+            pairs = tuple(snap_outward(example.moments, video.stamp_times_s))
+            if len(pairs) > video.grammar.max_moments:
+                raise InputError(
+                    f"An answer holds at most {video.grammar.max_moments} moments; got {len(pairs)}."
+                )
+            pieces = protocol.answer.pieces(
+                [(video.stamps[start], video.stamps[end]) for start, end in pairs]
+            )
         except InputError as error:
             raise InputError(f"Row {example.row_id}: {error}") from error
-        if self.thinking and example.thinking:
-            trace = plain_ids(self.tokenizer, f"{THINK_OPEN}{example.thinking}{THINK_CLOSE}")
-            answer = [*trace, *answer]
+        trace = list[int]()
+        if protocol.thinking is None:
+            if self.thinking and example.thinking:
+                trace = plain_ids(self.tokenizer, f"{THINK_OPEN}{example.thinking}{THINK_CLOSE}")
+        elif self.thinking:
+            thought = (example.thinking or "\n") + protocol.thinking.closing
+            for part in (protocol.thinking.opening, thought, protocol.thinking.glue):
+                trace += plain_ids(self.tokenizer, part)
+        else:
+            question += plain_ids(self.tokenizer, protocol.thinking.skipped)
+        answer = [token for piece in pieces for token in plain_ids(self.tokenizer, piece)]
         return Encoded(
             example=example,
             video=video,
             question_ids=tuple(question),
-            answer_ids=tuple(answer),
+            answer_ids=(*trace, *answer, special_id(self.tokenizer, IM_END)),
+            trace_ids=tuple(trace),
             pairs=pairs,
         )
 
@@ -186,6 +255,7 @@ class Encoder:
             with suppress(OSError):
                 status = example.video.stat()
                 key = str(example.video), status.st_size, status.st_mtime_ns
+        key = key, example.window_s
         with self._lock:
             if key in self._videos:
                 self._videos.move_to_end(key)
@@ -199,18 +269,29 @@ class Encoder:
             token_budget=self.token_budget,
             allocator=self.allocator,
             token_px=self.normaliser.token_px,
+            protocol=self.protocol,
+            temporal_positions=self._temporal_positions,
         )
-        sizes = prompt.allocation.sizes_px
+        has_sampling = self.protocol.sampling is not None
+        max_new_tokens = self.protocol.max_new_tokens if has_sampling else self.defaults.max_new_tokens
+        sizes = np.repeat(prompt.allocation.sizes_px, prompt.frames_per_unit, axis=0)[: len(video.frames)]
         encoded = EncodedVideo(
-            stamps=tuple(prompt.stamps),
-            stamp_times_s=(*(float(time_s) for time_s in video.times_s), float(video.end_s)),
+            timeline=prompt.timeline,
+            end_s=float(video.end_s),
             allocation=prompt.allocation,
             context_ids=tuple(prompt.ids),
             positions=prompt.positions,
             frames=tuple(resize_frame(frame, size) for frame, size in zip(video.frames, sizes, strict=True)),
+            frames_per_unit=prompt.frames_per_unit,
             normaliser=self.normaliser,
-            grammar=AnswerGrammar(self.tokenizer, prompt.stamps, max_new_tokens=self.defaults.max_new_tokens),
+            grammar=AnswerGrammar(
+                self.tokenizer,
+                prompt.timeline.mark_texts,
+                form=self.protocol.answer,
+                max_new_tokens=max_new_tokens,
+            ),
             sha256=video.sha256,
+            window_s=example.window_s,
         )
         with self._lock:
             self._videos[key] = encoded
@@ -220,3 +301,17 @@ class Encoder:
             ):
                 self._videos.popitem(last=False)
         return encoded
+
+    def _sample_file(self, example: Example) -> SampledVideo:
+        """The frames that the checkpoint would see of an example's file, or of its piece of it."""
+        if example.window_s is not None:
+            info = probe(example.video, cancel=self._cancel)
+            sample_part = sample_window if self.protocol.first_pass is None else sample_second_pass
+            return sample_part(self.protocol, example.video, info, example.window_s, cancel=self._cancel)
+        return sample_for(
+            self.defaults,
+            example.video,
+            protocol=self.protocol,
+            allocator=self.allocator,
+            cancel=self._cancel,
+        )

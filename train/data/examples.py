@@ -65,6 +65,9 @@ class Example:
     """Name of the clip in its data set."""
     content: str | None = None
     """sha256 of the clip, where it is known."""
+    window_s: tuple[float, float] | None = None
+    """The part of the clip that is asked about; None: the whole clip. Moments and duration are on the clock of the part
+    where a protocol cuts clips into pieces, on the clip's where it looks at a window of it."""
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:

@@ -65,6 +65,8 @@ def measure(
     """
     names = ("num_generations", "temperature", "constrained", "max_new_tokens", "thinking", "seed")
     settings = [getattr(config, name) for name in names]
+    if encoder.protocol.name != "tempo":
+        settings.append(encoder.protocol.name)
     key = hashlib.sha256(json.dumps([model_id, rows_digest(examples), settings]).encode()).hexdigest()
     path = cache / f"difficulty-{key[:16]}.jsonl"
     measured = {line["row_id"]: Difficulty(**line) for line in read_lines(path)}
@@ -85,8 +87,9 @@ def measure(
                 reward(
                     rollout.text,
                     encoded.truth,
-                    stamps=encoded.video.stamps,
-                    stamp_times_s=encoded.video.stamp_times_s,
+                    timeline=encoded.video.timeline,
+                    end_s=encoded.video.end_s,
+                    form=encoded.video.grammar.form,
                     edge_ranges_s=encoded.edge_ranges_s,
                     thinking=config.thinking,
                 ).moments

@@ -9,7 +9,7 @@ Legend: P prompt tokens, L row tokens, N choices, K options of a choice, V vocab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class Choices:
 class PackedRow:
     """A group as one row, or as one row a completion where a family cannot keep completions apart (B rows)."""
 
+    modality: Literal["image", "video"]
+    """Which of the model's placeholders stand for the visual tokens."""
     ids: Tensor
     """int64[B, L], padded with 0 at the end."""
     positions: Tensor
@@ -114,6 +116,7 @@ def pack(
         logit_positions, choice_columns = np.unique(columns, return_inverse=True)
         positions = np.repeat(encoded.positions(length)[:, None], len(rows), axis=1)
         return PackedRow(
+            modality=encoded.video.modality,
             ids=torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device),
             positions=torch.from_numpy(positions).to(device),
             mask=None,
@@ -139,6 +142,7 @@ def pack(
     causal = torch.ones(len(ids), len(ids), dtype=torch.bool, device=device).tril()
     visible = (owner[None, :] == owner[:, None]) | (owner[None, :] < 0)
     return PackedRow(
+        modality=encoded.video.modality,
         ids=torch.tensor([ids], device=device),
         positions=torch.from_numpy(np.concatenate(position_parts, axis=1))[:, None].to(device),
         mask=(causal & visible)[None, None],
@@ -171,7 +175,7 @@ def group_logprobs(model: Any, row: PackedRow, visual_tokens: Tensor, *, tempera
         attention_mask=None if row.mask is None else family.attention_mask(row.mask),
         use_cache=False,
         logits_to_keep=row.logit_positions,
-        mm_encoder_outputs={"image": family.encoder_outputs(visual_tokens, width)},
+        mm_encoder_outputs={row.modality: family.encoder_outputs(visual_tokens, width)},
     )
     logits = output.logits[row.choice_rows, row.choice_columns]
     return row.choices.logprobs(logits, temperature, vision_token_ids(model))

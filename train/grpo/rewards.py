@@ -11,9 +11,11 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 
 from annotations.soft_edges import EdgeRange, nearest_truth
-from tempo_core.answers import AnswerError, parse_answer
+from tempo_core.answers import AnswerError
 from tempo_core.errors import InputError
-from tempo_core.moments import Moment, merge, moments_between, set_iou, total_s
+from tempo_core.moments import Moment, merge, set_iou, total_s
+from tempo_core.protocols.base import AnswerForm, Timeline
+from tempo_core.protocols.tempo import FORM
 from train.data.examples import THINK_CLOSE, THINK_OPEN
 
 
@@ -70,25 +72,27 @@ def reward(
     completion: str | Sequence[Moment],
     truth: Sequence[Moment],
     *,
-    stamps: Sequence[str],
-    stamp_times_s: Sequence[float],
+    timeline: Timeline,
+    end_s: float,
+    form: AnswerForm = FORM,
     edge_ranges_s: Sequence[EdgeRange] = (),
     weights: RewardWeights | None = None,
     thinking: bool = False,
 ) -> Reward:
     """What a completion (its text without <|im_end|>, or its moments) earns against the truth (() : irrelevant).
 
-    `truth` should be what the stamps can say (`Encoded.truth`), so that a perfect answer earns everything.
+    `form` reads the text, on the `timeline` of a video that ends at `end_s`.
+    `truth` should be what the marks can say (`Encoded.truth`), so that a perfect answer earns everything.
     An edge within the range of the true one (`edge_ranges_s`, of each true moment) is as good as the true one.
-    `thinking` lets one <think> trace stand before the answer.
+    `thinking` lets one <think> trace stand before the answer of a form that knows none.
     """
     weights = weights or RewardWeights()
     if isinstance(completion, str):
         try:
-            pairs = parse_answer(without_trace(completion) if thinking else completion, stamps)
+            answer = without_trace(completion) if thinking and not form.lead else completion
+            moments = tuple(form.parse(answer, timeline, end_s))
         except AnswerError:
             return Reward(total=-weights.parse, parts={"parse": -1.0}, moments=None)
-        moments = tuple(moments_between(pairs, stamp_times_s))
     else:
         moments = tuple(merge(completion))
 
@@ -100,7 +104,7 @@ def reward(
     truth = nearest_truth(moments, truth, edge_ranges_s)
     tiou, closeness = set_iou(moments, truth), shape(moments, truth)
     if weights.boundary:
-        tiou *= boundary(moments, truth, float(stamp_times_s[-1]))
+        tiou *= boundary(moments, truth, end_s)
     total = weights.format + weights.tiou * tiou + weights.shape * closeness
     if not moments:
         total = -weights.over_refusal

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tempo_core.answers import write_answer
 from tempo_core.decoding import CachedScorer, Scorer, read_prompt
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
@@ -34,7 +33,7 @@ class Rollout:
     logprobs: tuple[float, ...]
     """Per token, of the distribution it was drawn from; 0 where there was no choice."""
     text: str
-    """Without the closing <|im_end|>."""
+    """Without the closing <|im_end|>; under the grammar in its usual spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,8 @@ class _Branch:
             branch = branch.grow_forced(grammar)
             assert branch.state is not None
             state = branch.state
-        return Rollout(
-            Completion(branch.ids, branch.options), branch.logprobs, write_answer(state.pairs, grammar.stamps)
-        )
+        named = [(grammar.stamps[start], grammar.stamps[end]) for start, end in state.pairs]
+        return Rollout(Completion(branch.ids, branch.options), branch.logprobs, grammar.form.write(named))
 
 
 @torch.no_grad()
@@ -163,11 +161,13 @@ def sample_group(
 
 
 def refusal_rollout(encoded: Encoded) -> Rollout:
-    """The refusal as if it had been sampled under the grammar, with certainty."""
-    grammar, start = encoded.video.grammar, GrammarState()
-    token = grammar.refusal_token
-    state = grammar.advance(start, token)
-    branch = _Branch((0,), start).grow(token, tuple(grammar.options(start)), 0.0, state=state)
+    """The refusal as if it had been sampled under the grammar, with certainty. Raises AnswerError where the protocol
+    has none."""
+    grammar, state = encoded.video.grammar, GrammarState()
+    branch = _Branch((0,), state)
+    for token in grammar.refusal_ids:
+        options, state = tuple(grammar.options(state)), grammar.advance(state, token)
+        branch = branch.grow(token, options, 0.0, state=state)
     return branch.to_rollout(grammar, None, set())
 
 

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tempo_core.answers import REFUSAL
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.families import family_of
 from train.checkpoints import exclusive_lock, last_state, read_lines
@@ -92,7 +91,7 @@ def run_pir_grpo(
     with rows of val or test, Cancelled after saving the state.
     """
     row_weights = None if weights is None else [float(weight) for weight in weights]
-    if open_stage("pir-grpo", model, examples, config, out_dir, weights=row_weights):
+    if open_stage("pir-grpo", model, encoder, examples, config, out_dir, weights=row_weights):
         return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
         trainer = PirGrpoTrainer(model, encoder, examples, config, out_dir, weights=weights, cancel=cancel)
@@ -105,13 +104,13 @@ def run_pir_grpo(
         if state is not None and config.patience is not None:
             step = int(state.name.rpartition("-")[2])
             if callback.has_plateaued(up_to_step=step):
-                return trainer.finish(load_trained(model, state), encoder.tokenizer, steps=step)
+                return trainer.finish(load_trained(model, state), encoder, steps=step)
 
         model = trainer.run()
         step = trainer.state.global_step
         if callback.cancelled and step < config.steps:
             raise Cancelled(f"Stopped at step {step} of {config.steps}; it can go on from there.")
-        return trainer.finish(model, encoder.tokenizer, steps=step)
+        return trainer.finish(model, encoder, steps=step)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -205,7 +204,8 @@ class PirGrpoTrainer(StageTrainer):
         )
         num_sampled = len(rollouts)
         injects = {"never": False, "irrelevant": not encoded.truth, "always": True}[config.inject_refusal]
-        if injects and all(rollout.text != REFUSAL for rollout in rollouts):
+        refusals = encoded.video.grammar.form.refusals
+        if injects and refusals and all(rollout.text not in refusals for rollout in rollouts):
             rollouts[-1] = refusal_rollout(encoded)
             num_sampled -= 1  # the curves show what the model does by itself
 
@@ -215,8 +215,9 @@ class PirGrpoTrainer(StageTrainer):
             reward(
                 completion.text,
                 encoded.truth,
-                stamps=encoded.video.stamps,
-                stamp_times_s=encoded.video.stamp_times_s,
+                timeline=encoded.video.timeline,
+                end_s=encoded.video.end_s,
+                form=encoded.video.grammar.form,
                 edge_ranges_s=encoded.edge_ranges_s,
                 weights=config.rewards,
                 thinking=config.thinking,

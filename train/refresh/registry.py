@@ -27,6 +27,7 @@ from tempo_core.checkpoint import (
     check_adapter,
     fingerprint,
 )
+from tempo_core.defaults import FILE_NAME
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.files import make_folder, move
 from tempo_core.vocabulary import FILE_NAME as VOCABULARY
@@ -116,8 +117,9 @@ class Registry:
         try:
             for file_name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
                 shutil.copyfile(adapter / file_name, partial / file_name)
-            if (adapter / VOCABULARY).is_file():
-                shutil.copyfile(adapter / VOCABULARY, partial / VOCABULARY)
+            for file_name in (VOCABULARY, FILE_NAME):  # the words and the protocol that it was taught
+                if (adapter / file_name).is_file():
+                    shutil.copyfile(adapter / file_name, partial / file_name)
             base = {"base_fingerprint": lineage.base_fingerprint, "name": name}
             write_json(partial / ADAPTER_LINEAGE, base)
             write_json(partial / LINEAGE, asdict(lineage))

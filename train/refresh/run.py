@@ -21,17 +21,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from annotations.snapshot import open_snapshot
-from tempo_core.checkpoint import fingerprint
+from tempo_core.checkpoint import check_adapter, fingerprint, folder_name
 from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.protocols.base import Protocol
 from train.checkpoints import differing_names, exclusive_lock, file_digest, read_json, rows_digest, write_json
 from train.config import RefreshConfig, as_dict
 from train.data.example_files import UNDECODABLE, read_examples
 from train.data.examples import Example, ExampleSplit, counts, joined
 from train.data.negatives import rows_with_negatives
+from train.data.sayable import cut_rows, sayable_rows, with_sayable_rows
 from train.dry_run import DryRun, dry_run
 from train.refresh import gate
 from train.refresh.progress import LEARNING_STAGES, STAGES, STOPPED, OnProgress, Progress
@@ -89,6 +92,10 @@ class Refresh:
     _: KW_ONLY
     checkpoint: Path
     """The base's folder."""
+    adapter: Path | None = None
+    """The folder of the adapter that it goes on from; None: the promoted one, or the bare base."""
+    protocol: str | None = None
+    """The name of the one that is taught; None: the one that base and adapter are served with."""
     videos: Path | None = None
     """Where to look for clips, besides where the snapshot says."""
     replay: Path | None = None
@@ -180,6 +187,7 @@ class Refresh:
             split.training,
             config,
             checkpoint=self.checkpoint,
+            protocol=self.taught_protocol(),
             device="cuda" if torch.cuda.is_available() else "cpu",
             devices=devices,
             held_out=[*split.held_out, *replay_held_out],
@@ -187,12 +195,22 @@ class Refresh:
         )
         return split, plan
 
+    def taught_protocol(self) -> Protocol:
+        """How the model is asked and answers. Raises CheckpointError, InputError."""
+        from tempo_core.loading import serving_choice
+
+        return serving_choice(self.checkpoint, self._parent_folder(), self.protocol).protocol
+
     def _begin(self) -> None:
         """Write begun.json, or check it: base, parent, data, configuration. Raises InputError for another refresh's."""
         path = self.folder / "begun.json"
         base = fingerprint(self.checkpoint)
+        if self.adapter is not None:
+            check_adapter(self.adapter, base)
         identity: dict[str, Any] = {
             "base": base,
+            "adapter": None if self.adapter is None else fingerprint(self.adapter),
+            "protocol": self.protocol,
             "data": data_hash(self.snapshot),
             "replay": None if self.replay is None else file_digest(self.replay),
             "config": json.loads(json.dumps(as_dict(self.config))),  # as it is read back: tuples are lists
@@ -205,8 +223,13 @@ class Refresh:
                 )
             self._identity = earlier
             return
-        parent = self.registry.promoted(base)
-        self._identity = identity | {"parent": None if parent is None else parent.name, "by": self.by}
+        if self.adapter is None:
+            promoted = self.registry.promoted(base)
+            parent = None if promoted is None else promoted.name
+        else:
+            is_registered = self.adapter.resolve().parent == self.registry.folder.resolve()
+            parent = self.adapter.name if is_registered else None
+        self._identity = identity | {"parent": parent, "by": self.by}
         write_json(path, self._identity)
 
     def _run_stages(self) -> Outcome:
@@ -229,9 +252,16 @@ class Refresh:
         self.progress.begin("checking", "Loading the model.", unit="weights", share_to_come=1.0)
         with watched_loading(self._count):
             loaded = load_model(self.checkpoint, four_bit=self.config.four_bit)
-        sft = self.config.sft
-        encoder = Encoder.of(loaded, token_budget=sft.token_budget, thinking=sft.thinking, cancel=self.cancel)
+        sft, protocol = self.config.sft, self.taught_protocol()
+        encoder = Encoder.of(
+            loaded,
+            protocol=protocol,
+            token_budget=sft.token_budget,
+            thinking=sft.thinking,
+            cancel=self.cancel,
+        )
         self.progress.begin("checking", "Looking at every clip.", unit="rows")
+        split = self.cut(split, protocol)
         split, replay_held_out = self.check_clips(split, replay_held_out, encoder)
         if (message := self._why_useless(split, with_replay=True)) is not None:
             return Outcome(state="nothing", message=message)
@@ -254,7 +284,8 @@ class Refresh:
             original_weight=self.config.original_weight,
             on_progress=on_progress,
         )
-        return corrected_only(split, use_uncorrected=self.config.uncorrected == "use")
+        split = corrected_only(split, use_uncorrected=self.config.uncorrected == "use")
+        return with_sayable_rows(split, self.taught_protocol())
 
     def _why_useless(self, split: ExampleSplit, *, with_replay: bool = False) -> str | None:
         """Why training cannot help, as a sentence; None when it may. `with_replay`: replay rows are among them."""
@@ -314,8 +345,22 @@ class Refresh:
                     cancel=self.cancel,
                 )
                 held_out = tuple(held_out_rows)
-        self._replay_ids = frozenset(example.row_id for example in replay)
-        return split.with_training(replay), held_out
+        replay_split = with_sayable_rows(ExampleSplit(training=tuple(replay)), self.taught_protocol())
+        self._replay_ids = frozenset(example.row_id for example in replay_split.training)
+        split = split.with_training(replay_split.training)
+        return replace(split, skipped=joined(split.skipped, replay_split.skipped)), held_out
+
+    def cut(self, split: ExampleSplit, protocol: Protocol) -> ExampleSplit:
+        """Training rows about clips of which the protocol asks parts as rows about the parts."""
+        pieces = cut_rows(split.training, protocol)
+        self._replay_ids = frozenset(
+            piece.row_id
+            for row, row_pieces in zip(split.training, pieces, strict=True)
+            for piece in row_pieces
+            if row.row_id in self._replay_ids
+        )
+        training, skipped = sayable_rows(list(chain.from_iterable(pieces)), protocol)
+        return replace(split, training=training, skipped=joined(split.skipped, skipped))
 
     def check_clips(
         self, split: ExampleSplit, replay_held_out: tuple[Example, ...], encoder: Any
@@ -332,7 +377,10 @@ class Refresh:
         for number, (use, example) in enumerate(rows, start=1):
             self._raise_if_cancelled()
             try:
-                encoder.encode(example)
+                if use == "training" or encoder.protocol.unsayable(len(example.moments)) is None:
+                    encoder.encode(example)
+                else:
+                    encoder.video(example)  # it only measures: no answer has to say its truth
                 readable[use].append(example)
             except (VideoError, InputError) as error:
                 reason = UNDECODABLE if isinstance(error, VideoError) else str(error)
@@ -421,7 +469,13 @@ class Refresh:
         run_curriculum(
             model,
             encoder,
-            rows_with_negatives(rows, self.config.negatives, self.folder, seed=self.config.seed),
+            # pairs that are made are irrelevant: a protocol without a refusal cannot answer them
+            rows_with_negatives(
+                rows,
+                self.config.negatives if encoder.protocol.refuses else None,
+                self.folder,
+                seed=self.config.seed,
+            ),
             pir,
             self.folder / "pir",
             cache=self.cache.parent / "difficulty",
@@ -437,7 +491,7 @@ class Refresh:
         Each answer is kept in answers/, so that a refresh that goes on asks only for the rest.
         """
         from tempo_core.engine import load_engine
-        from tempo_core.loading import watched_loading
+        from tempo_core.loading import serving_choice, watched_loading
         from train.refresh.promotion import answer_rows, compare_on
 
         path = self.folder / "scores.json"
@@ -446,7 +500,13 @@ class Refresh:
         answers: dict[tuple[str, str], Any] = {}
         total = sum(map(len, held_out.values()))
         (self.folder / "answers").mkdir(exist_ok=True)
-        for model_name, folder, share_to_come in (("old", self._parent_folder(), 0.5), ("new", adapter, 0.0)):
+        parent = self._parent_folder()
+        # Tempo's protocol may be new to the old model, which is asked as it was served; any other is how it is served
+        is_new = self.protocol == "tempo" or serving_choice(self.checkpoint, parent).is_known
+        for model_name, folder, protocol, share_to_come in (
+            ("old", parent, None if is_new else self.protocol, 0.5),
+            ("new", adapter, None, 0.0),
+        ):
             self.progress.begin(
                 "comparing",
                 f"Loading the {model_name} model.",
@@ -454,7 +514,9 @@ class Refresh:
                 share_to_come=share_to_come + 0.5,
             )
             with watched_loading(self._count):
-                engine = load_engine(self.checkpoint, adapter=folder, four_bit=self.config.four_bit)
+                engine = load_engine(
+                    self.checkpoint, adapter=folder, four_bit=self.config.four_bit, protocol=protocol
+                )
             if engine.loaded.fingerprint != self._identity["base"]:
                 raise InputError(
                     f"{self.checkpoint.name} was replaced while the refresh ran, so old and new cannot be compared. "
@@ -499,7 +561,7 @@ class Refresh:
         lineage = Lineage(
             base=self.checkpoint.resolve().name,
             base_fingerprint=identity["base"],
-            parent=identity["parent"],
+            parent=identity["parent"] or (None if self.adapter is None else folder_name(self.adapter)),
             snapshot_sha256=identity["data"],
             recipe=identity["config"],
             seeds=seeds,
@@ -526,6 +588,12 @@ class Refresh:
         return replace(outcome, state="promoted", message=f"{name} is better and is served now.")
 
     def _parent_folder(self) -> Path | None:
+        """The folder of the adapter that it goes on from; before it has begun, of the one that it would."""
+        if self.adapter is not None:
+            return self.adapter
+        if not self._identity:
+            promoted = self.registry.promoted(fingerprint(self.checkpoint))
+            return None if promoted is None else promoted.folder
         parent = self._identity["parent"]
         return None if parent is None else self.registry.entry(parent).folder
 
@@ -574,9 +642,17 @@ def data_hash(source: Path) -> str:
 
 
 def refresh_folder(
-    root: Path, snapshot: Path, config: RefreshConfig, checkpoint: Path, replay: Path | None = None
+    root: Path,
+    snapshot: Path,
+    config: RefreshConfig,
+    checkpoint: Path,
+    replay: Path | None = None,
+    *,
+    adapter: Path | None = None,
+    protocol: str | None = None,
 ) -> Path:
-    """Where a refresh belongs below `root`: equal data, clips, base, recipe and replay meet there, and so go on.
+    """Where a refresh belongs below `root`: equal data, clips, base, recipe, replay, adapter and protocol meet there,
+    and so go on.
 
     Clips that are not there count: once they are back, it is another refresh.
     """
@@ -586,5 +662,9 @@ def refresh_folder(
         identity.append(missing_vids)
     if replay is not None:
         identity.append(data_hash(replay))
+    if adapter is not None:
+        identity.append(fingerprint(adapter))
+    if protocol is not None:
+        identity.append(protocol)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return root / f"{config.name}-{digest[:12]}"

@@ -17,6 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.memory import TOKENS_PER_STAMP
 from tempo_core.prompt import next_position
+from tempo_core.protocols.base import Protocol
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.video import round_step_s
 from train.config import SftConfig
 from train.data.encoding import Encoded, Encoder
@@ -24,7 +26,10 @@ from train.data.examples import Example
 from train.sft.targets import IGNORED, SoftEntries, Target, draw_target
 
 QUESTION_TOKENS = 40
-"""Tokens of a question and its answer, for planning; the true number is known once it is encoded."""
+"""Tokens of a question and its answer without the protocol's own words, for planning; the true number is known once
+it is encoded."""
+CHARACTERS_PER_TOKEN = 4
+"""Of English words, for planning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,27 +51,33 @@ def plan_batches(
     config: SftConfig,
     defaults: GroundingDefaults,
     *,
+    protocol: Protocol = TEMPO,
     devices: int = 1,
     packs_rows: bool = True,
 ) -> tuple[Plan, int]:
     """Every batch of a run for all devices, and the number of optimizer steps. Pure; the seed decides.
 
-    Without `packs_rows` (the family cannot keep questions apart) every question has a row of its own.
+    `defaults` and `protocol` say about how many tokens a clip takes. Without `packs_rows` (the family cannot keep
+    questions apart) every question has a row of its own.
     """
     if not packs_rows:
         config = replace(config, questions_per_row=1)
     batches_per_step = config.gradient_accumulation_steps * devices
-    plan = _plan_epoch(examples, config, defaults, 0)
+    plan = _plan_epoch(examples, config, defaults, protocol, 0)
     steps = config.steps or max(1, round(config.epochs * len(plan) / batches_per_step))
     epoch = 0
     while len(plan) < steps * batches_per_step:
         epoch += 1
-        plan += _plan_epoch(examples, config, defaults, epoch)
+        plan += _plan_epoch(examples, config, defaults, protocol, epoch)
     return plan[: steps * batches_per_step], steps
 
 
 def _plan_epoch(
-    examples: Sequence[Example], config: SftConfig, defaults: GroundingDefaults, epoch: int
+    examples: Sequence[Example],
+    config: SftConfig,
+    defaults: GroundingDefaults,
+    protocol: Protocol,
+    epoch: int,
 ) -> Plan:
     """Each example once: packed by clip, packs of like length in a batch, batches in random order."""
     rng = np.random.default_rng([config.seed, epoch])
@@ -74,19 +85,25 @@ def _plan_epoch(
     # the clips' questions, in random order
     by_clip: dict[object, list[int]] = {}
     for idx in rng.permutation(len(examples)):
-        by_clip.setdefault(examples[idx].content or examples[idx].video, []).append(int(idx))
+        example = examples[idx]
+        by_clip.setdefault((example.content or example.video, example.window_s), []).append(int(idx))
 
     # pack: some questions about one clip share a row
+    question_tokens = QUESTION_TOKENS + sum(map(len, protocol.turns)) // CHARACTERS_PER_TOKEN
     packs = []
     for clip_idx in by_clip.values():
         for start in range(0, len(clip_idx), config.questions_per_row):
             row_idx = tuple(clip_idx[start : start + config.questions_per_row])
             # about how many tokens the video takes
             duration_s = examples[row_idx[0]].duration_s
-            step_s = round_step_s(duration_s, defaults.max_frames, finest=defaults.finest_step_s)
-            frames = max(1, min(defaults.max_frames, int(duration_s / step_s)))
-            budget = config.token_budget or defaults.budget_for(frames)
-            tokens = budget + frames * (TOKENS_PER_STAMP + 2) + QUESTION_TOKENS * len(row_idx)
+            if protocol.sampling is None:
+                step_s = round_step_s(duration_s, defaults.max_frames, finest=defaults.finest_step_s)
+                units = max(1, min(defaults.max_frames, int(duration_s / step_s)))
+                budget = defaults.budget_for(units)
+            else:
+                units, budget = protocol.sampling.most_units(duration_s)
+            stamp_tokens = 2 + TOKENS_PER_STAMP + len(protocol.stamp) // CHARACTERS_PER_TOKEN
+            tokens = (config.token_budget or budget) + units * stamp_tokens + question_tokens * len(row_idx)
             packs.append(Pack(example_idx=row_idx, tokens=tokens))
     packs = [packs[idx] for idx in rng.permutation(len(packs))]
 

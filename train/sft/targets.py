@@ -18,8 +18,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from tempo_core.answers import answer_pieces
-from tempo_core.prompt import answer_ids, plain_ids
+from tempo_core.prompt import plain_ids
+from tempo_core.protocols.base import Mark
 from train.data.encoding import Encoded
 
 IGNORED = -100
@@ -49,7 +49,9 @@ class SoftEntries(NamedTuple):
 
 
 def draw_target(encoded: Encoded, tokenizer: Any, rng: np.random.Generator) -> Target:
-    """An answer whose edges are drawn from their bands; the one true answer, and no draw, where all are hard."""
+    """An answer whose edges are drawn from their bands; the one true answer, and no draw, where all are hard.
+
+    Marks have one number of decimals, so that none begins another."""
     all_masses = encoded.edge_masses
     if all(np.count_nonzero(masses) == 1 for masses in all_masses):
         return Target(ids=encoded.answer_ids)
@@ -66,14 +68,11 @@ def draw_target(encoded: Encoded, tokenizer: Any, rng: np.random.Generator) -> T
         edges.append(int(rng.choice(len(behind), p=behind)))
 
     # write the answer; a trace may stand before it
-    pairs = list(zip(edges[::2], edges[1::2], strict=True))
-    pieces = answer_pieces(pairs, encoded.video.stamps)
-    hard_ids = answer_ids(tokenizer, answer_pieces(encoded.pairs, encoded.video.stamps))
-    trace = encoded.answer_ids[: len(encoded.answer_ids) - len(hard_ids)]
-    ids, shares, edge = list(trace), dict[int, Mapping[int, float]](), 0
-    for number, piece in enumerate(pieces):
-        is_stamp = number % 3 == 2  # FROM, space, start, TO, space, end, ...
-        if is_stamp:
+    stamps = [encoded.video.stamps[edge] for edge in edges]
+    pieces = encoded.video.grammar.form.pieces(list(zip(stamps[::2], stamps[1::2], strict=True)))
+    ids, shares, edge = list(encoded.trace_ids), dict[int, Mapping[int, float]](), 0
+    for piece in pieces:
+        if isinstance(piece, Mark):
             for depth, share in enumerate(next_token_shares(spreads[edge], stamp_ids, edges[edge])):
                 if len(share) > 1:
                     shares[len(ids) + depth] = share
@@ -85,7 +84,7 @@ def draw_target(encoded: Encoded, tokenizer: Any, rng: np.random.Generator) -> T
 def next_token_shares(
     masses: Sequence[float] | np.ndarray, stamp_ids: Sequence[Sequence[int]], stamp: int
 ) -> list[dict[int, float]]:
-    """Along the tokens of a stamp: how likely each next token is, given those before it. Stamps are equally long."""
+    """Along the tokens of a stamp: how likely each next token is, given those before it. No stamp begins another."""
     likely = [int(idx) for idx in np.flatnonzero(masses)]
     all_shares = []
     for depth, token in enumerate(stamp_ids[stamp]):

@@ -59,13 +59,20 @@ def run_sft(
     line of the curves, `on_batch` within a step, too. Raises InputError without rows or with rows of val or test,
     Cancelled after saving the state.
     """
-    if open_stage("sft", model, examples, config, out_dir):
+    if open_stage("sft", model, encoder, examples, config, out_dir):
         return load_trained(model, result_folder(out_dir, config))
     with exclusive_lock(out_dir):
         # every batch of the run is planned before it starts, for all devices
         devices = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
         packs_rows = family_of(unwrapped(model)).packs_rows
-        plan, steps = plan_batches(examples, config, encoder.defaults, devices=devices, packs_rows=packs_rows)
+        plan, steps = plan_batches(
+            examples,
+            config,
+            encoder.defaults,
+            protocol=encoder.protocol,
+            devices=devices,
+            packs_rows=packs_rows,
+        )
 
         def planned_batch(idx: int) -> dict[str, Any]:
             rng = np.random.default_rng([config.seed, EDGE_SEED, idx])
@@ -87,7 +94,7 @@ def run_sft(
         step = trainer.state.global_step
         if step < steps:
             raise Cancelled(f"Stopped at step {step} of {steps}; it can go on from there.")
-        return trainer.finish(model, encoder.tokenizer, steps=step)
+        return trainer.finish(model, encoder, steps=step)
 
 
 class SftTrainer(StageTrainer):
@@ -120,7 +127,9 @@ class SftTrainer(StageTrainer):
             inputs_embeds=embedded,
             position_ids=inputs["positions"],
             attention_mask=family.attention_mask(mask_of(segments)),
-            mm_encoder_outputs={"image": family.encoder_outputs(visual_tokens, embedded.shape[-1])},
+            mm_encoder_outputs={
+                inputs["videos"][0].modality: family.encoder_outputs(visual_tokens, embedded.shape[-1])
+            },
             use_cache=False,
             logits_to_keep=columns,
         ).logits

@@ -315,9 +315,13 @@ def test_the_command_of_a_refresh(home: Home) -> None:
     command = refresh_command(wish(home), home)
     assert command[1:4] == ["-m", "train", "refresh"]
     assert command[command.index("--by") + 1] == "ada"
-    assert "--checkpoint" not in command
     assert "--no-pir" not in command
     assert "--no-pir" in refresh_command(wish(home).model_copy(update={"pir": False}), home)
+    assert not {"--checkpoint", "--adapter", "--protocol"}.intersection(command)
+    served = wish(home).model_copy(update={"adapter": home.root / "mine", "protocol": "time_r1"})
+    words = refresh_command(served, home)
+    assert words[words.index("--adapter") + 1] == str(home.root / "mine")
+    assert words[words.index("--protocol") + 1] == "time_r1"
 
 
 def test_figures_draw_what_there_is() -> None:

@@ -13,9 +13,26 @@ from train.trainer import unwrapped
 
 def pixel_inputs(model: Any, video: EncodedVideo, ids: torch.Tensor) -> dict[str, torch.Tensor]:
     """What the model's own forward takes to see the video in rows `ids` int64[B, L]."""
-    pixels, grids = image_inputs(model, video.frames, video.allocation.sizes_px, video.normaliser)
-    types = (ids == model.config.image_token_id).int()
-    return {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
+    per_unit = video.frames_per_unit
+    pixels, grids = image_inputs(
+        model, video.frames, video.allocation.sizes_px, video.normaliser, frames_per_unit=per_unit
+    )
+    if video.modality == "image":
+        types = (ids == model.config.image_token_id).int()
+        return {"pixel_values": pixels, "image_grid_thw": grids, "mm_token_type_ids": types}
+    types = (ids == model.config.video_token_id).int() * 2
+    return {"pixel_values_videos": pixels, "video_grid_thw": grids, "mm_token_type_ids": types}
+
+
+def model_positions(model: Any, encoded: Encoded, ids: torch.Tensor) -> torch.Tensor:
+    """The model's own positions int64[3, B, L], but behind a video block of its own times (see
+    `tempo_core.families`)."""
+    if len(encoded.video.timeline.units) > 1 and not any(encoded.video.timeline.stamps):
+        return torch.from_numpy(encoded.positions(ids.shape[1]))[:, None]
+    vision = pixel_inputs(model, encoded.video, ids)
+    grids = {name: grid for name, grid in vision.items() if name.endswith("grid_thw")}
+    positions, _ = model.model.get_rope_index(ids, vision["mm_token_type_ids"], **grids)
+    return positions
 
 
 def plain_logprobs(
@@ -26,9 +43,7 @@ def plain_logprobs(
     for completion in completions:
         ids = torch.tensor([[*encoded.prompt_ids, *completion.ids]], device=base.device)
         vision = pixel_inputs(base, encoded.video, ids)
-        positions, _ = base.model.get_rope_index(
-            ids, vision["mm_token_type_ids"], image_grid_thw=vision["image_grid_thw"]
-        )
+        positions = model_positions(base, encoded, ids)
         output = model(input_ids=ids, position_ids=positions, use_cache=False, **vision)
         start = len(encoded.prompt_ids) - 1
         logits = output.logits[0, [start + step for step in completion.choices]]

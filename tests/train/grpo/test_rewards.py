@@ -10,10 +10,11 @@ from scipy.stats import wasserstein_distance
 
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, total_s
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from train.grpo.rewards import TVG_R1, RewardWeights, boundary, reward, shape, wasserstein_s, without_trace
 
-STAMPS = [f"{second:04d}.0" for second in range(0, 101, 10)]
 TIMES = [float(second) for second in range(0, 101, 10)]
+TIMELINE = TEMPO.timeline(TIMES[:-1], TIMES[-1])
 REFUSAL = "No relevant moment."
 
 
@@ -26,7 +27,7 @@ def of(*pairs: tuple[float, float]) -> list[Moment]:
 
 
 def earned(text, truth, **options):
-    return reward(text, truth, stamps=STAMPS, stamp_times_s=TIMES, **options)
+    return reward(text, truth, timeline=TIMELINE, end_s=TIMES[-1], **options)
 
 
 ONE, TWO = of((20, 40)), of((20, 40), (60, 80))

@@ -59,7 +59,7 @@ class Coin:
     def __init__(self, encoder: Encoder, encoded: Encoded) -> None:
         self.rows: list[int] = []
         self._logits = torch.zeros(512)
-        self._logits[encoded.video.grammar.refusal_token] = float(np.log(3.0))
+        self._logits[encoded.video.grammar.refusal_ids[0]] = float(np.log(3.0))
 
     def __call__(self, prefixes: Any, parents: Any) -> torch.Tensor:
         self.rows.append(len(prefixes))

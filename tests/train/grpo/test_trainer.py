@@ -110,12 +110,7 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
         config,
     )
     earned = [
-        reward(
-            rollout.text,
-            encoded.truth,
-            stamps=encoded.video.stamps,
-            stamp_times_s=encoded.video.stamp_times_s,
-        ).total
+        reward(rollout.text, encoded.truth, timeline=encoded.video.timeline, end_s=encoded.video.end_s).total
         for rollout in rollouts
     ]
     assert len(set(earned)) > 1
@@ -196,7 +191,7 @@ def test_a_refusal_is_shown_where_nobody_refuses_and_is_not_counted_as_the_model
 
     def never_refuses(states: torch.Tensor) -> torch.Tensor:
         logits = hidden(states)
-        logits[..., grammar.refusal_token] = -30.0
+        logits[..., grammar.refusal_ids[0]] = -30.0
         return logits
 
     head.forward = never_refuses
@@ -251,8 +246,12 @@ def test_a_killed_run_ends_as_one_that_was_not(
     for line in (*lines[0], *lines[1]):
         line.pop("seconds")
     assert lines[0] == lines[1]
-    broken: Any = None
-    loaded = run_pir_grpo(model_of(engine, config), broken, ROWS, config, tmp_path / "killed")
+
+    def broken(example: Any) -> Any:
+        raise AssertionError("a run that has ended reads no clip")
+
+    encoder = Encoder.of(engine.loaded, sample=broken)
+    loaded = run_pir_grpo(model_of(engine, config), encoder, ROWS, config, tmp_path / "killed")
     assert all(torch.equal(learned(loaded)[name], value) for name, value in whole.items())
 
 

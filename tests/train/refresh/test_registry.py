@@ -73,6 +73,13 @@ def test_an_entry_holds_what_it_was_made_from(registry: Registry, tmp_path: Path
     assert [entry.name for entry in registry.entries()] == [other.name, entry.name]
 
 
+def test_an_entry_is_asked_as_it_was_taught(registry: Registry, tmp_path: Path) -> None:
+    made = peft_files(tmp_path / "made", 1.0)
+    settings = {"protocol": "time_r1", "thinking_tokens": 0}
+    (made / "tempo.json").write_text(json.dumps(settings))
+    assert json.loads((registry.add(made, lineage()).folder / "tempo.json").read_text()) == settings
+
+
 def test_promote_and_roll_back_to_the_bare_base(registry: Registry, tmp_path: Path) -> None:
     first, second = (add(registry, tmp_path, value).name for value in (1.0, 2.0))
     assert registry.promoted(BASE) is None

@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 from annotations.rows import Row
 from app.training.runs import refresh_runs
 from tempo_core.checkpoint import fingerprint
+from tempo_core.engine import load_engine
 from tempo_core.errors import Cancelled, InputError
+from tests.tempo_core.family_checkpoints import save_checkpoint
 from tests.train.refresh import small_command
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
 from tests.train.refresh.test_registry import lineage
@@ -140,6 +142,36 @@ def test_made_pairs_are_practised_on_and_kept_on_file(
     negatives = json.loads((registry.folder.parent / "run" / "negatives.json").read_text())
     assert 0 < len(negatives["pairs"]) == negatives["made"]
     assert all(pair["changes"] and pair["check"] in ("proved", "unchecked") for pair in negatives["pairs"])
+
+
+def test_a_model_goes_on_in_the_protocol_that_it_is_served_with(
+    project: Project, registry: Registry, tmp_path: Path, tokenizer: Any
+) -> None:
+    """TimeLens' sentence on a Qwen3-VL: corrections that it cannot say are counted, its adapter is served with it, and
+    the next refresh goes on from that adapter."""
+    base = save_checkpoint(tmp_path / "base", "qwen3_vl", tokenizer)
+    project.correct_all()
+    config = replace(QUICK, negatives=NegativeShares(irrelevant=0.8))
+    outcome = refresh(project, registry, base, config, protocol="timelens_8b")
+    run = registry.folder.parent / "run"
+    rows = json.loads((run / "rows.json").read_text())
+    assert rows["left_out"] == {
+        "nothing matches, which TimeLens-8B's answers cannot say": ["set/0-1", "set/1-1"]
+    }
+    assert [row["row_id"] for row in rows["held_out"]] == ["set/2-0", "set/2-1", "set/3-0", "set/3-1"]
+    assert not (run / "negatives.json").exists()
+    assert outcome.adapter is not None
+    entry = registry.entry(outcome.adapter)
+    served = load_engine(base, adapter=entry.folder, device="cpu")
+    assert (served.protocol.name, served.loaded.choice.is_known) == ("timelens_8b", True)
+
+    again = refresh(project, registry, base, config, run="again", adapter=entry.folder)
+    assert again.adapter not in (None, outcome.adapter)
+    second = registry.entry(str(again.adapter))
+    assert second.lineage.parent == outcome.adapter
+    assert load_engine(base, adapter=second.folder, device="cpu").protocol.name == "timelens_8b"
+    with pytest.raises(InputError, match="differs in adapter"):
+        refresh(project, registry, base, config, run="again")
 
 
 def test_the_same_seed_twice_is_the_same_adapter(
