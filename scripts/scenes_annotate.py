@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from annotations.projects import ProjectPlan
+from annotations.queue import BrowseFilter
 from annotations.rows import Row
 from annotations.store import Store
 from app.home import Home
@@ -116,6 +118,19 @@ def drill(page: Any, served: Served) -> None:
     settle(page)
 
 
+def guidelines(page: Any, served: Served) -> None:
+    """A row of a project that says what is asked of its annotators."""
+    make_sample(served)
+    text = "Mark the whole time in which the thing can be seen.\n\nIt begins with the first frame that shows any of it."
+    plan = ProjectPlan(
+        name="week 1", rows=BrowseFilter(dataset="sample"), people=(served.account,), guidelines=text
+    )
+    with Store(Home(served.home).database) as store:
+        if not any(project.name == plan.name for project in store.projects()):
+            store.add_project(plan, op_id=new_id(), actor="lead")
+    _open(page, served)
+
+
 def long_clip(page: Any, served: Served) -> None:
     """Two moments of a clip of 40 minutes, the second of which is edited."""
     vid, duration_s = "long-film", 2400.0
@@ -207,6 +222,7 @@ SCENES = (
     Scene(name="annotate-comment", act=comment, whole=False),
     Scene(name="annotate-keys", act=keys, whole=False),
     Scene(name="annotate-drill", act=drill, whole=False),
+    Scene(name="annotate-guidelines", act=guidelines),
     Scene(name="annotate-long", act=long_clip),
     Scene(name="annotate-loading", act=loading),
     Scene(name="annotate-missing", act=missing),

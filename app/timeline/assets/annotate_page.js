@@ -64,9 +64,10 @@ class AnnotatePage {
     this.about = el("span", { attrs: { dir: "auto" } });
     this.guidelines = buildGuidelines();
     this.lookAgain = button("tl-small tl-strong fl-look", "Look again", () => this.#lookAgain(), { hidden: true });
+    this.bar.node.prepend(this.guidelines.node);
     this.view.slots.head.append(this.bar.node);
     this.view.slots.side.append(this.verdict.node);
-    this.view.slots.foot.append(this.lookAgain, this.guidelines.node, el("div", { className: "fl-foot" }, this.about, this.sample.link));
+    this.view.slots.foot.append(this.lookAgain, el("div", { className: "fl-foot" }, this.about, this.sample.link));
     offerTutorial(this.view);
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
