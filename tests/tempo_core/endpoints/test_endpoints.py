@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +24,7 @@ from tempo_core.endpoints.messages import with_stills
 from tempo_core.engine import Answer, ground
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.protocols import NAMES, protocol_named
-from tests.openai_server import FakeServer, completion, fake_server, token
+from tests.openai_server import FakeServer, Reply, completion, fake_server, token
 
 QUERY = "a yellow square jumps"
 GOOD = "The event happens in 1.0 - 3.0 seconds."
@@ -220,13 +219,20 @@ def test_an_endpoint_that_is_down_or_slow(server: FakeServer) -> None:
 
 
 def test_a_cancelled_question_closes_its_connection(server: FakeServer) -> None:
-    server.replies, server.delay_s = [completion(GOOD)], 0.5
-    cancel = threading.Event()
-    threading.Timer(0.1, cancel.set).start()
+    cancel, is_closed, has_replied = threading.Event(), threading.Event(), threading.Event()
+
+    def reply(body: dict[str, Any]) -> Reply:
+        """The question is cancelled once it is here, and answered once its connection is closed."""
+        cancel.set()
+        is_closed.wait(300)
+        has_replied.set()
+        return completion(GOOD)
+
+    server.replies = [reply]
     with pytest.raises(Cancelled):
         quick(server).complete({}, cancel)
-    while not server.bodies:  # it notices when it answers
-        time.sleep(0.01)
+    is_closed.set()
+    assert has_replied.wait(300)
 
 
 def test_the_key_is_sent_and_never_shown(
