@@ -36,6 +36,15 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
 SLOW_MS = 300_000
+STAGES_OF_THE_FAKE = [
+    "Reading the snapshot",
+    "Rows of before",
+    "Looking at clips",
+    "Learning answers",
+    "Practising",
+    "Old against new",
+    "Deciding",
+]
 
 
 @pytest.fixture
@@ -129,6 +138,26 @@ def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: 
     timeline = train.locator("#train-timeline")
     expect(timeline.locator("video")).to_have_attribute("src", re.compile("/media/"), timeout=SLOW_MS)
     expect(timeline).to_contain_text("a <b>bold</b> square")
+
+
+@pytest.mark.browser
+def test_names_of_stages_are_whole_at_every_width(train: Any, fake: FakeJob) -> None:
+    train.locator("#train-start").click()
+    names = train.locator("#train-job li")
+    expect(train.locator("#train-job li.now")).to_have_text("Learning answers", timeout=SLOW_MS)
+    for width, height in ((1366, 768), (1440, 900), (390, 844)):
+        train.set_viewport_size({"width": width, "height": height})
+        sizes = names.evaluate_all(
+            """names => names.map((name) => ({
+                text: name.innerText, cut: name.scrollWidth > name.clientWidth || name.scrollHeight > name.clientHeight,
+                size: parseFloat(getComputedStyle(name).fontSize), right: name.getBoundingClientRect().right,
+            }))"""
+        )
+        assert [size["text"].removeprefix("✓ ") for size in sizes] == STAGES_OF_THE_FAKE, width
+        assert not any(size["cut"] for size in sizes), (width, sizes)
+        assert all(size["size"] >= 12 and size["right"] <= width for size in sizes), (width, sizes)
+        assert train.evaluate("document.documentElement.scrollWidth") <= width
+    fake.release()
 
 
 def run_by_hand(home: Home, video: Path, message: str) -> Path:
