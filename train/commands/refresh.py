@@ -150,5 +150,10 @@ def _stop_on_sigterm(cancel: threading.Event) -> Iterator[_Stop]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield stop
+    except Cancelled as error:
+        sys.stderr.write(f"refresh: {error}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)  # everything is saved, and taking torch and the model apart takes seconds
     finally:
         signal.signal(signal.SIGTERM, before)

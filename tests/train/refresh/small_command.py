@@ -22,8 +22,13 @@ def small_recipe(seed: int = 0) -> RefreshConfig:
     return replace(WHOLE, sft=sft, pir=replace(WHOLE.pir, groups=4, save_steps=2, threads=1))
 
 
-def run(words: Sequence[str], log: Path | None = None, kill_at: tuple[str, int] | None = None) -> int:
-    """The command's exit status, its output in the file `log`; it kills itself at a stage's step."""
+def run(
+    words: Sequence[str],
+    log: Path | None = None,
+    kill_at: tuple[str, int] | None = None,
+    with_signal: int = signal.SIGKILL,
+) -> int:
+    """The command's exit status, its output in the file `log`; it sends itself a signal at a stage's step."""
     if log is not None:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, sys.stdout.fileno())
@@ -35,15 +40,18 @@ def run(words: Sequence[str], log: Path | None = None, kill_at: tuple[str, int] 
         tell(progress, write=write)
         stage, step = progress.state["stage"], progress.state["step"]
         if kill_at is not None and stage == kill_at[0] and step >= kill_at[1]:
-            os.kill(os.getpid(), signal.SIGKILL)
+            Progress.tell = tell  # type: ignore[method-assign]
+            os.kill(os.getpid(), with_signal)
 
     Progress.tell = tell_and_die  # type: ignore[method-assign, assignment]
     return main(words)
 
 
-def run_and_exit(words: Sequence[str], log: Path, kill_at: tuple[str, int] | None) -> None:
+def run_and_exit(
+    words: Sequence[str], log: Path, kill_at: tuple[str, int] | None, with_signal: int = signal.SIGKILL
+) -> None:
     """`run` as a process of `multiprocessing`."""
-    sys.exit(run(words, log, kill_at))
+    sys.exit(run(words, log, kill_at, with_signal))
 
 
 if __name__ == "__main__":

@@ -699,7 +699,7 @@ def words_of(snapshot: Path, home: Path, checkpoint: Path) -> list[str]:
 def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     processes: ForkServerContext, checkpoint: Path, tmp_path: Path
 ) -> None:
-    """The command is killed with SIGKILL in each long stage, also after a saved state, and then left to end."""
+    """The command is killed in each long stage, also after a saved state, or asked to end, and then left to end."""
     with contextlib.closing(Project(tmp_path / "project", clips=3)) as project:
         project.correct_all()
         snapshot = project.snapshot()
@@ -711,11 +711,29 @@ def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
     assert whole.returncode == 0, whole.stderr
     assert "pip install" not in whole.stderr
     words, log = words_of(snapshot, tmp_path / "killed", checkpoint), tmp_path / "log"
-    moments = [("checking", 1), ("sft", 3), ("pir-grpo", 3), ("comparing", 1), ("deciding", 0), None]
-    for moment in moments:
-        process = processes.Process(target=small_command.run_and_exit, args=(words, log, moment))
+    asked, killed = signal.SIGTERM, signal.SIGKILL
+    moments: list[tuple[tuple[str, int] | None, int]] = [
+        (("reading", 0), asked),
+        (("checking", 1), killed),
+        (("checking", 2), asked),
+        (("sft", 1), asked),
+        (("sft", 3), killed),
+        (("pir-grpo", 3), killed),
+        (("pir-grpo", 0), asked),
+        (("comparing", 1), asked),
+        (("comparing", 1), killed),
+        (("deciding", 0), killed),
+        (None, killed),
+    ]
+    for moment, number in moments:
+        process = processes.Process(target=small_command.run_and_exit, args=(words, log, moment, number))
         process.start()
         process.join()
-        assert process.exitcode == (0 if moment is None else -signal.SIGKILL), log.read_text()
+        expected = -number if number == killed else 2
+        assert process.exitcode == (0 if moment is None else expected), (moment, log.read_text())
+        if number == asked:
+            assert "refresh: Stopped" in log.read_text().splitlines()[-1]
+            states = json.loads((tmp_path / "killed" / "run" / "state.json").read_text())
+            assert (states["state"], states["stage"]) == ("cancelled", moment[0] if moment else "")
     last_line = json.loads(log.read_text().splitlines()[-1])
     assert last_line["adapter"] == json.loads(whole.stdout)["adapter"]
