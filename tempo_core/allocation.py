@@ -98,8 +98,8 @@ def allocate(
     """Share `budget_tokens` among frames uint8[T, H, W, 3].
 
     Every frame gets a size of the ladder between `min_tokens` and `max_tokens`; the sum never exceeds the budget. A
-    token covers `token_px` x `token_px` pixels.
-    Deterministic (`seed` matters to `random` only). Raises InputError when the budget cannot hold the minimum.
+    token covers `token_px` x `token_px` pixels. Deterministic (`seed` matters to allocators that draw, such as
+    `random`). Raises InputError when the budget cannot hold the minimum.
     """
     if allocator not in ALLOCATORS:
         raise InputError(f"Unknown allocator {allocator!r}. Use one of: {', '.join(ALLOCATORS)}.")

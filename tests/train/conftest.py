@@ -110,7 +110,7 @@ def frames_read_once() -> Iterator[None]:
         return videos[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("train.data.encoding", "train.refresh.promotion"):
+        for module in ("train.data.encoding", "train.refresh.comparison"):
             patch.setattr(f"{module}.sample_for", sample_once)
         yield
 

@@ -41,7 +41,7 @@ from train.data.examples import Example
 from train.experiments.rows import damage
 from train.experiments.world import gains
 from train.recipes import tempo_tiny_refresh
-from train.refresh.promotion import answer_rows, truth_of
+from train.refresh.comparison import answer_rows, truth_of
 from train.refresh.registry import Lineage, Registry, code_version
 from train.refresh.run import Refresh
 from train.shapeworld.clips import SetPlan, make_set

@@ -65,7 +65,7 @@ class Outcome:
     """Its name in the registry."""
     reasons: tuple[str, ...] = ()
     scores: dict[str, Any] | None = None
-    """Old against new by held-out set (`promotion.compare_on`)."""
+    """Old against new by held-out set (`comparison.compare_on`)."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Outcome":
@@ -492,7 +492,7 @@ class Refresh:
         """
         from tempo_core.engine import load_engine
         from tempo_core.loading import serving_choice, watched_loading
-        from train.refresh.promotion import answer_rows, compare_on
+        from train.refresh.comparison import answer_rows, compare_on
 
         path = self.folder / "scores.json"
         if path.is_file():
