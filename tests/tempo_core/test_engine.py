@@ -302,13 +302,13 @@ def test_describe_is_plain_json(engine_nf4: Any) -> None:
     assert description["defaults"]["token_budget"] == 160
 
 
-def test_ground_reports_its_stages(engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ground_reports_its_stages(engine: Any, monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
     from tempo_core import engine as module
 
     monkeypatch.setattr(module, "sample_for", lambda *arguments, **named: make_video(0))
     stages: list[str] = []
     answer, context = ground(
-        engine, tmp_path / "clip.mp4", "a red circle", on_progress=lambda stage, share: stages.append(stage)
+        engine, clip, "a red circle", on_progress=lambda stage, share: stages.append(stage)
     )
     assert list(dict.fromkeys(stages)) == ["decoding", "allocating", "encoding", "answering"]
     assert engine.ask(context, "a red circle").ranked == answer.ranked
