@@ -142,7 +142,7 @@ def test_the_window_that_was_not_used_for_longest_makes_room(engine: Any, film: 
     first, second, third = (FilmWindow(number, number + 1, 1.0) for number in range(3))
     cache.save(first, piece)
     cache.save(second, piece)
-    assert cache.load(first) is piece
+    assert cache.load(first) is not None
     cache.save(third, piece)
     assert [window in cache for window in (first, second, third)] == [True, False, True]
     assert cache.n_bytes() == cache.max_bytes

@@ -44,9 +44,9 @@ class Screen:
 
     def wait_for(self, name: str) -> None:
         """Until a state of the harness is on the screen."""
-        state = "ready" if name in ("unplayable", "hostile", "crowded", "even") else name.split()[0]
+        state = "ready" if name in ("unplayable", "hostile", "crowded", "even", "film") else name.split()[0]
         expect(self.page.locator(".tl-root")).to_have_attribute("data-state", state)
-        if name in ("ready", "refused", "unknown", "crowded", "even"):
+        if name in ("ready", "refused", "unknown", "crowded", "even", "film"):
             self.page.wait_for_function("() => document.querySelector('.tl-video').readyState >= 2")
             self.settle()
 
