@@ -12,9 +12,16 @@ import pytest
 
 from app.auth.users import LOCAL_USER
 from app.ground.engines import EngineProvider
-from app.ground.service import FirstAnswer, GroundingService, Outcome, Question, Settings
+from app.ground.service import (
+    FirstAnswer,
+    GroundingService,
+    Outcome,
+    Question,
+    Settings,
+    ground_with_engine,
+)
 from app.job_queue import JobQueues
-from app.media.library import MediaLibrary
+from app.media.library import Clip, ClipFacts, MediaLibrary
 from tempo_core.errors import InputError
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 
@@ -158,3 +165,36 @@ def _changing(service: GroundingService, engines: EngineProvider, engine: FakeEn
         return stored
 
     return find_and_change
+
+
+def test_a_film_is_scanned_and_the_next_question_looks_only_where_it_must(tmp_path: Path) -> None:
+    from tempo_core.engine import load_engine
+
+    engine = load_engine()
+    (tmp_path / "media").mkdir()
+
+    def prepare(*args: Any, **kwargs: Any) -> ClipFacts:
+        return replace(light_prepare(*args, **kwargs), duration_s=330.0)
+
+    media, queues = MediaLibrary(tmp_path / "media", prepare, light_draw), JobQueues()
+    service = GroundingService(EngineProvider.of(engine), media, queues, ground=ground_with_engine)
+    film = write_clip(tmp_path / "film.mp4", seconds=330, rate=2)
+
+    async def ask(query: str) -> tuple[Clip, Outcome]:
+        question = Question(source=film, query=query, settings=Settings())
+        steps = [step async for step in service.ground(LOCAL_USER, question, threading.Event())]
+        (clip,) = (step for step in steps if isinstance(step, Clip))
+        assert isinstance(steps[-1], Outcome)
+        return clip, steps[-1]
+
+    for query, is_reused in (("a red circle is on screen", False), ("a blue square", True)):
+        clip, outcome = asyncio.run(ask(query))
+        assert service.is_film(clip, Settings())
+        assert not service.is_film(clip, Settings(step_s=10))
+        assert outcome.reused == is_reused
+        data = outcome.to_dict()
+        assert {look["step_s"] for look in data["looks"] if look["pass"] == "scan"} == {8.0}
+        assert sum(look["frames"] for look in data["looks"]) == len(data["stamps"])
+        assert len(data["allocation"]["times_s"]) == len(set(data["allocation"]["times_s"])) > 40
+    assert len(service.contexts) == 1
+    queues.close()
