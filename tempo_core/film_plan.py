@@ -32,6 +32,9 @@ BUDGET_SHARE = 0.2
 """Of the frames of the full-rate pass: what both passes look at, where nobody names a budget."""
 UNDECIDED = 0.1
 """A window without a moment is looked at again where its P(relevant) is at least this."""
+SECOND_STEPS = 5
+"""Steps of the scan that a second look spans at least. In less, what happens fills most of the window, and the model
+misplaces it (docs/experiments.md)."""
 MAX_ROUNDS = 3
 """Of second looks: each is planned from what the ones before have seen, and opens the file once more."""
 
@@ -182,8 +185,9 @@ def next_looks(plan: FilmPlan, looks: Sequence[Look]) -> list[FilmWindow]:
     """The windows to look at again after these looks, in time order and apart, within the budget; none: it is enough.
 
     A budget for the whole clip goes to every tile. A smaller one goes first to the moments that the scan named, each
-    with a step of the scan on both sides, the most probable first; then to windows that are undecided, and to those
-    whose moments second looks did not confirm, by P(relevant), each where its picture changes most.
+    with a step of the scan on both sides and SECOND_STEPS in all, the most probable first; then to windows that are
+    undecided, and to those whose moments second looks did not confirm, by P(relevant), each where its picture changes
+    most.
     """
     scan = [look for look in looks if look.kind == "scan"]
     second = [look for look in looks if look.kind == "second"]
@@ -198,7 +202,7 @@ def next_looks(plan: FilmPlan, looks: Sequence[Look]) -> list[FilmWindow]:
     for look in scan:
         relevance, margin_s = _probability(look), look.window.step_s
         stretches = [
-            _on_grid(plan, moment.start_s - margin_s, moment.end_s + margin_s) for moment in look.moments
+            _around(plan, moment.start_s - margin_s, moment.end_s + margin_s) for moment in look.moments
         ]
         if any(_outside(stretch, covered) for stretch in stretches):
             named += [(relevance, stretch) for stretch in stretches]
@@ -265,11 +269,16 @@ def _probability(look: Look) -> float:
     return look.relevance if look.relevance is not None else float(bool(look.moments))
 
 
-def _on_grid(plan: FilmPlan, start_s: float, end_s: float) -> tuple[float, float]:
-    """A stretch widened to the finest step, within the clip."""
-    step_s = plan.fine_step_s
-    start = max(0, math.floor(start_s / step_s + 1e-6))
-    return start * step_s, min(plan.end_s, math.ceil(end_s / step_s - 1e-6) * step_s)
+def _around(plan: FilmPlan, start_s: float, end_s: float) -> tuple[float, float]:
+    """A stretch widened to SECOND_STEPS, as far as one context holds them, and to the finest step; within the clip."""
+    step_s, last = plan.fine_step_s, math.ceil(plan.end_s / plan.fine_step_s - 1e-6)
+    start, end = math.floor(start_s / step_s + 1e-6), math.ceil(end_s / step_s - 1e-6)
+    least = min(plan.max_frames, math.ceil(SECOND_STEPS * plan.scan_step_s / step_s), last)
+    if end - start < least:
+        start -= (least - (end - start)) // 2
+        start = min(max(0, start), last - least)
+        end = start + least
+    return max(0, start) * step_s, min(plan.end_s, end * step_s)
 
 
 def _outside(

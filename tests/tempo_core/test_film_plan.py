@@ -89,17 +89,17 @@ def test_what_cannot_be_is_said(settings: dict[str, Any], words: str) -> None:
 def test_moments_are_looked_at_again_with_a_step_around_them() -> None:
     plan = plan_of()
     looks = scan_of(plan, {2: (160.0, 168.0)})
-    assert next_looks(plan, looks) == [FilmWindow(152.0, 176.0, 1.0)]
-    confirmed = look(FilmWindow(152.0, 176.0, 1.0), (158.0, 166.0), kind="second")
+    assert next_looks(plan, looks) == [FilmWindow(144.0, 184.0, 1.0)]
+    confirmed = look(FilmWindow(144.0, 184.0, 1.0), (158.0, 166.0), kind="second")
     assert next_looks(plan, [*looks, confirmed]) == []
 
 
 def test_a_moment_that_is_not_confirmed_sends_the_eye_elsewhere_in_its_window() -> None:
     plan = plan_of()
     looks = scan_of(plan, {2: (160.0, 168.0)})
-    refuted = look(FilmWindow(152.0, 176.0, 1.0), kind="second")
+    refuted = look(FilmWindow(144.0, 184.0, 1.0), kind="second")
     (again,) = next_looks(plan, [*looks, refuted])
-    assert 176 <= again.start_s < again.end_s <= 240
+    assert 184 <= again.start_s < again.end_s <= 240
 
 
 def test_an_undecided_window_is_looked_at_where_its_picture_changes() -> None:
@@ -144,9 +144,9 @@ def test_second_looks_end_stay_apart_and_within_the_budget(seed: int) -> None:
 
 
 def test_the_most_probable_comes_first_where_the_budget_is_short() -> None:
-    plan = plan_of(budget_frames=150 + 24)
+    plan = plan_of(budget_frames=150 + 40)
     looks = scan_of(plan, {2: (160.0, 168.0), 8: (640.0, 648.0)}, r2=0.6, r8=0.99)
-    assert next_looks(plan, looks) == [FilmWindow(632.0, 656.0, 1.0)]
+    assert next_looks(plan, looks) == [FilmWindow(624.0, 664.0, 1.0)]
 
 
 def test_a_budget_for_everything_goes_to_every_tile_once() -> None:
@@ -161,8 +161,8 @@ def test_the_finer_look_replaces_the_coarser() -> None:
     plan = plan_of()
     looks = scan_of(plan, {2: (160.0, 168.0), 5: (400.0, 424.0), 8: (640.0, 648.0)})
     looks += [
-        look(FilmWindow(152.0, 176.0, 1.0), (158.0, 166.0), kind="second", relevance=0.7),
-        look(FilmWindow(632.0, 656.0, 1.0), kind="second"),
+        look(FilmWindow(144.0, 184.0, 1.0), (158.0, 166.0), kind="second", relevance=0.7),
+        look(FilmWindow(624.0, 664.0, 1.0), kind="second"),
     ]
     standing = standing_moments(looks)
     assert joined(standing) == [(Moment(158.0, 166.0), 0.5), (Moment(400.0, 424.0), 0.5)]
@@ -179,7 +179,7 @@ def test_moments_that_touch_at_a_border_are_one_with_the_larger_confidence() -> 
 def test_a_film_is_refused_only_where_no_look_holds() -> None:
     plan = plan_of()
     looks = scan_of(plan, {2: (160.0, 168.0)}, r4=0.3)
-    looks.append(look(FilmWindow(152.0, 176.0, 1.0), kind="second", relevance=0.02))
+    looks.append(look(FilmWindow(144.0, 184.0, 1.0), kind="second", relevance=0.02))
     standing = standing_moments(looks)
     assert standing == []
     assert film_relevance(looks, standing) == 0.3
@@ -188,6 +188,6 @@ def test_a_film_is_refused_only_where_no_look_holds() -> None:
 
 
 def test_a_look_survives_its_json() -> None:
-    item = look(FilmWindow(152.0, 176.0, 1.0), (158.0, 166.0), kind="second", relevance=0.7)
+    item = look(FilmWindow(144.0, 184.0, 1.0), (158.0, 166.0), kind="second", relevance=0.7)
     assert item.to_dict()["pass"] == "second"
     assert Look.from_dict(item.to_dict()) == item

@@ -205,13 +205,13 @@ def test_a_rate_for_the_whole_clip_and_a_scan_exclude_each_other(engine: Any, fi
 def test_a_model_behind_an_endpoint_is_asked_window_by_window(server: FakeServer, film: Path) -> None:
     engine = open_endpoint(server.address)
     assert not engine.is_film(3600)  # its protocol has a sampling of its own
-    texts = [f"The event happens in {times} seconds." for times in ("120.0 - 130.0", "8.0 - 21.0")]
+    texts = [f"The event happens in {times} seconds." for times in ("120.0 - 130.0", "18.0 - 31.0")]
     server.replies = [completion(text) for text in texts]
     answer, context = ground(engine, film, QUERY, scan_step_s=10.0, budget_frames=100)
     assert isinstance(context, FilmContext)
     scan, *second = answer.looks
     assert (scan.window.start_s, scan.window.end_s) == (0.0, context.end_s)
-    assert [(look.window.start_s, look.window.end_s) for look in second] == [(110.0, 140.0)]
+    assert [(look.window.start_s, look.window.end_s) for look in second] == [(100.0, 150.0)]
     assert [(m.start_s, m.end_s) for m in answer.moments] == [(118.0, 131.0)]
     assert len(server.bodies) == 2
     assert answer.relevance is None
