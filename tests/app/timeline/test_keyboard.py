@@ -232,7 +232,9 @@ def test_in_beyond_the_end_takes_the_moment_along(editor: EditorPage) -> None:
 
 
 def test_new_split_merge_delete_keep_the_focus(editor: EditorPage) -> None:
-    editor.press("Shift+.", "b")
+    editor.press("Shift+.")
+    assert editor.run("view.playhead_ms") == 3000
+    editor.press("b")
     assert editor.times()[:2] == [[2000, 3000], [3000, 4000]]
     editor.press("ArrowUp", "m")
     assert editor.times()[0] == [2000, 4000]

@@ -352,6 +352,9 @@ def test_every_state_has_the_same_height_and_says_itself(screen: Screen) -> None
             "(node) => [node.offsetTop, node.offsetHeight]"
         )
     heights.pop("hostile")  # three lines of question instead of one
+    films = [heights.pop("film"), heights.pop("loading film")]  # a lane more, from when the clip is known
+    assert films[0] == films[1]
+    assert films[0][1] > heights["ready"][1]
     assert len({tuple(place) for place in heights.values()}) == 1, heights
     screen.show("refused")
     expect(screen.page.locator(".tl-refusal")).to_contain_text("Not in this clip")
@@ -367,7 +370,7 @@ def test_every_state_has_the_same_height_and_says_itself(screen: Screen) -> None
     expect(screen.page.locator(".tl-stage-note")).to_contain_text("Choose another file.")
     screen.show("loading")
     expect(screen.page.locator(".tl-stage-note")).to_have_text("Decoding the clip")
-    assert screen.page.locator("[data-waiting=true]").count() == 6
+    assert screen.page.locator("[data-waiting=true]:visible").count() == 6
     screen.show("loading clip")
     expect(screen.page.locator(".tl-video")).to_be_visible()
 
