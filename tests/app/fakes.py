@@ -26,7 +26,9 @@ TILES = 8
 def write_clip(path: Path, *, seconds: int = 4, rate: int = 10, hue: int = 40) -> Path:
     """A small H.264 clip of a bright square that crosses a coloured background."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"g": "5"})
+        # With macroblock trees x264 gives other bytes, and pictures, each time.
+        options = {"g": "5", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         for idx in range(seconds * rate):
             picture = np.full((96, 160, 3), (hue, 90, 140), dtype=np.uint8)
