@@ -366,10 +366,10 @@ def pieces(folder: Path) -> dict[str, Any]:
     joins = []
     for _ in range(60):
         starts = sorted({round(rng.uniform(0, 90), 1) for _ in range(rng.randint(1, 8))})
-        windows = [[start, round(start + rng.uniform(0.2, 25), 1)] for start in starts]
-        hits = [code.GroundingHit(0, 0, 0, start, end, "", "") for start, end in windows]
+        moments = [[start, round(start + rng.uniform(0.2, 25), 1)] for start in starts]
+        hits = [code.GroundingHit(0, 0, 0, start, end, "", "") for start, end in moments]
         joins.append(
-            {"given": windows, "kept": [[h.global_start, h.global_end] for h in code.dedup_hits(hits)]}
+            {"given": moments, "kept": [[h.global_start, h.global_end] for h in code.dedup_hits(hits)]}
         )
     return {"repository": repository.name, "commit": repository.commit, "windows": windows, "joins": joins}
 
