@@ -264,7 +264,13 @@ def ask_film(backend: "Backend", request: "AskRequest") -> "Answer":
         for moment, confidence, look in standing
         if look.kind == "scan" and not plan.is_full_rate and request.n_best
     ]
-    named = [(look, answer) for look, answer in zip(looks, answers, strict=True) if look.moments]
+    # What a second look did not confirm is no part of the answer.
+    sources = [
+        (look, answer)
+        for look, answer in zip(looks, answers, strict=True)
+        if any(source is look for _, _, source in standing)
+    ]
+    refusal = next((answer.text for answer in answers if answer.refused), answers[0].text)
     return Answer(
         clip_end_s=context.end_s,
         moments=[moment for moment, _ in moments],
@@ -273,9 +279,9 @@ def ask_film(backend: "Backend", request: "AskRequest") -> "Answer":
         refused=not moments,
         text="\n".join(
             f"[{look.window.start_s:.1f} s to {look.window.end_s:.1f} s] {answer.text}"
-            for look, answer in named
+            for look, answer in sources
         )
-        or answers[0].text,
+        or refusal,
         ranked=sorted(ranked, key=lambda window: -window[1])[:MAX_RANKED],
         model_id=backend.model_id,
         timings={

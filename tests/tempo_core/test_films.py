@@ -21,6 +21,7 @@ from tempo_core.films import FilmContext, WindowCache, ask_film, frames_seen
 from tempo_core.library.contexts import ContextFiles, EncodingSettings, StoredWindows
 from tempo_core.library.index import ClipIndex, index_folder
 from tempo_core.library.search import ask_library
+from tempo_core.moments import Moment
 from tempo_core.video import sample
 from tempo_core.vocabulary import Understanding
 from tests.openai_server import FakeServer, completion, fake_server
@@ -68,6 +69,25 @@ def test_coarse_to_fine_without_a_limit_is_the_full_rate_pass(engine: Any, film:
     assert one["refused"] == other["refused"]
     assert one["ranked"] == other["ranked"]
     assert one["relevance"] == pytest.approx(other["relevance"])
+
+
+def test_what_second_looks_do_not_confirm_is_not_in_the_answers_text(
+    engine: Any, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_each = type(engine).ask_each
+
+    def named_by_the_scan_alone(self: Any, requests: Any) -> list[Answer]:
+        answers = ask_each(self, requests)
+        if requests[0].n_best == 0:
+            moment = {"moments": [Moment(1.0, 2.0)], "confidences": [0.9], "relevance": 0.9}
+            return [replace(answer, **moment, refused=False, text="From 1 to 2.") for answer in answers]
+        refusal = {"moments": [], "confidences": [], "relevance": 0.01, "ranked": []}
+        return [replace(answer, **refusal, refused=True, text="Nothing.") for answer in answers]
+
+    monkeypatch.setattr(type(engine), "ask_each", named_by_the_scan_alone)
+    answer, _ = ground(engine, film, "a red circle", budget_frames=10_000)
+    assert {look.kind for look in answer.looks if look.moments} == {"scan"}
+    assert (answer.refused, answer.moments, answer.text) == (True, [], "Nothing.")
 
 
 def test_long_clips_are_films_unasked_and_others_are_not(engine: Any, film: Path, clip: Path) -> None:
