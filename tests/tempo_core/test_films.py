@@ -77,7 +77,9 @@ def test_what_second_looks_do_not_confirm_is_not_in_the_answers_text(
     ask_each = type(engine).ask_each
 
     def named_by_the_scan_alone(self: Any, requests: Any) -> list[Answer]:
-        answers = ask_each(self, requests)
+        answers: list[Answer] = ask_each(self, requests)
+        if isinstance(requests[0].context, FilmContext):
+            return answers
         if requests[0].n_best == 0:
             moment = {"moments": [Moment(1.0, 2.0)], "confidences": [0.9], "relevance": 0.9}
             return [replace(answer, **moment, refused=False, text="From 1 to 2.") for answer in answers]
