@@ -81,9 +81,9 @@ def test_what_second_looks_do_not_confirm_is_not_in_the_answers_text(
         if isinstance(requests[0].context, FilmContext):
             return answers
         if requests[0].n_best == 0:
-            moment = {"moments": [Moment(1.0, 2.0)], "confidences": [0.9], "relevance": 0.9}
+            moment: dict[str, Any] = {"moments": [Moment(1.0, 2.0)], "confidences": [0.9], "relevance": 0.9}
             return [replace(answer, **moment, refused=False, text="From 1 to 2.") for answer in answers]
-        refusal = {"moments": [], "confidences": [], "relevance": 0.01, "ranked": []}
+        refusal: dict[str, Any] = {"moments": [], "confidences": [], "relevance": 0.01, "ranked": []}
         return [replace(answer, **refusal, refused=True, text="Nothing.") for answer in answers]
 
     monkeypatch.setattr(type(engine), "ask_each", named_by_the_scan_alone)
