@@ -55,11 +55,11 @@ def run(
                 write_film(film, path)
             films[length] = path, film_questions(film, questions)
         rows: list[dict[str, Any]] = []
-        for length, (path, asked) in films.items():
-            rows.append({"minutes": length, **measure_cost(engine, path, asked[0])})
+        for length, (path, film_truth) in films.items():
+            rows.append({"minutes": length, **measure_cost(engine, path, film_truth[0])})
             print(json.dumps(rows[-1]), flush=True)
-        for row, (path, asked) in zip(rows, films.values(), strict=True):
-            row["accuracy"] = measure_accuracy(engine, path, asked)
+        for row, (path, film_truth) in zip(rows, films.values(), strict=True):
+            row["accuracy"] = measure_accuracy(engine, path, film_truth)
             print(json.dumps(row), flush=True)
     result = summary(rows)
     print(json.dumps(result, indent=1))
@@ -85,7 +85,7 @@ def measure_cost(engine: Engine, path: Path, question: FilmQuestion) -> dict[str
     }
 
 
-def measure_accuracy(engine: Engine, path: Path, asked: list[FilmQuestion]) -> dict[str, Any]:
+def measure_accuracy(engine: Engine, path: Path, film_truth: list[FilmQuestion]) -> dict[str, Any]:
     """By way of looking: mean IoU of all moments with the truth (1 where both are none), recall at IoU .5, moments
     beside every true one a question, and the frames that were looked at."""
     base = encode_file(engine, path, scan_step_s=engine.defaults.finest_step_s)
@@ -109,11 +109,11 @@ def measure_accuracy(engine: Engine, path: Path, asked: list[FilmQuestion]) -> d
         ways[f"{step_s:g} s, {share:.0%}"] = planned(scan_step_s=step_s, budget_frames=budget)
     figures: dict[str, dict[str, Any]] = {}
     answers: dict[str, list[Answer]] = {name: [] for name in ways}
-    for question in asked:
+    for question in film_truth:
         for name, context in ways.items():
             answers[name].append(ask(engine, context, question))
     for name in ways:
-        pairs = list(zip(asked, answers[name], strict=True))
+        pairs = list(zip(film_truth, answers[name], strict=True))
         truths = [(question, answer, truth) for question, answer in pairs for truth in question.moments]
         figures[name] = {
             "iou": round(float(np.mean([set_iou(a.moments, q.moments) for q, a in pairs])), 3),

@@ -381,26 +381,26 @@ def _read(
 
     sampling = backend.protocol.sampling
     sizes: set[tuple[int, int] | None] = set()
-    wanted: list[list[float]] = []
+    sample_times: list[list[float]] = []
     for window in windows:
         if sampling is None:
-            wanted.append([time_s for time_s in window.times_s if time_s < context.info.end_s])
+            sample_times.append([time_s for time_s in window.times_s if time_s < context.info.end_s])
             sizes.add(None)
             continue
         rate = replace(sampling, fps=1 / window.step_s, n_frames=None)
         times_s, size = window_plan(rate, context.info, (window.start_s, window.end_s))
-        wanted.append(times_s)
+        sample_times.append(times_s)
         sizes.add(size)
     if len(sizes) > 1:  # windows of other lengths have frames of other sizes
         return [piece for window in windows for piece in _read(backend, context, [window], cancel)]
     video = sample(
-        context.path, at=sorted(set(chain.from_iterable(wanted))), size=next(iter(sizes)), cancel=cancel
+        context.path, at=sorted(set(chain.from_iterable(sample_times))), size=next(iter(sizes)), cancel=cancel
     )
     pieces = []
-    for window, times_s in zip(windows, wanted, strict=True):
+    for window, times_s in zip(windows, sample_times, strict=True):
         # The picture on screen at each wanted time; one that is on screen at two comes once.
-        shown = np.searchsorted(video.times_s, np.array(times_s) + SHOWN_TOLERANCE_S, side="right") - 1
-        idx = np.unique(shown.clip(min=0))
+        frame_idx = np.searchsorted(video.times_s, np.array(times_s) + SHOWN_TOLERANCE_S, side="right") - 1
+        idx = np.unique(frame_idx.clip(min=0))
         start_s = float(video.times_s[idx[0]])
         piece = replace(
             video,

@@ -77,7 +77,7 @@ class TrainView:
             self.rollback = gr.Button("Roll back", elem_id="train-rollback")
         with gr.Column(visible=False, elem_id="train-ask") as self.ask:
             self.question = gr.HTML()
-            self.asked = gr.State("")
+            self.refused_adapter = gr.State("")
             with gr.Row():
                 self.promote_anyway = gr.Button(
                     "Serve it all the same", variant="stop", elem_id="train-promote-anyway"

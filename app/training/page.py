@@ -71,10 +71,10 @@ class TrainPage:
             trigger_mode="always_last",
             **QUICK,
         )
-        question = [view.ask, view.question, view.asked]
+        question = [view.ask, view.question, view.refused_adapter]
         served = [view.served_line, view.adapters, view.adapter, view.state, *question]
         view.promote.click(self.promote, [view.adapter, view.state], served, **QUICK)
-        view.promote_anyway.click(self.promote_anyway, [view.asked, view.state], served, **QUICK)
+        view.promote_anyway.click(self.promote_anyway, [view.refused_adapter, view.state], served, **QUICK)
         view.leave.click(self.leave, None, [view.served_line, *question], **QUICK)
         view.adapter.input(self.leave, None, [view.served_line, *question], **QUICK)
         view.rollback.click(self.rollback, view.state, served, **QUICK)
@@ -159,11 +159,11 @@ class TrainPage:
         view = self.view
         has_chosen = chosen_run != state.default_run and chosen_run in [run.name for run in runs]
         name = chosen_run if has_chosen else now.default_run
-        shown = next((run for run in runs if run.name == name), None)
-        changes: Changes = {view.scores: self._scores(shown, now.serving is not None)}
+        selected_run = next((run for run in runs if run.name == name), None)
+        changes: Changes = {view.scores: self._scores(selected_run, now.serving is not None)}
         if (now.runs, now.default_run) != (state.runs, state.default_run):
             changes[view.run] = gr.update(choices=[(run.title, run.name) for run in runs], value=name)
-            changes[view.row] = gr.update(choices=_row_choices(shown))
+            changes[view.row] = gr.update(choices=_row_choices(selected_run))
         return changes
 
     def _scores(self, run: RefreshRun | None, readable: bool) -> str:
@@ -176,11 +176,11 @@ class TrainPage:
     @handler(Role.RESEARCHER, line="scores")
     def show_run(self, run: str | None, user: User) -> Changes:
         """Old against new of a refresh that was chosen; role researcher."""
-        view, shown = self.view, self.service.run_named(run)
+        view, selected_run = self.view, self.service.run_named(run)
         _, now = self._adapters()
         return {
-            view.scores: self._scores(shown, now.serving is not None),
-            view.row: gr.update(choices=_row_choices(shown), value=None),
+            view.scores: self._scores(selected_run, now.serving is not None),
+            view.row: gr.update(choices=_row_choices(selected_run), value=None),
             view.lanes: empty_figure("Choose a held-out row."),
             view.row_line: status_html(),
             view.timeline: empty_value(NOTHING_CHOSEN),
@@ -263,7 +263,7 @@ class TrainPage:
                 view.served_line: status_html(),
                 view.ask: gr.update(visible=True),
                 view.question: question_html(error),
-                view.asked: name,
+                view.refused_adapter: name,
             }
 
     @handler(Role.ADMINISTRATOR, line="served_line")
@@ -295,7 +295,11 @@ class TrainPage:
         }
 
     def _unasked(self) -> Changes:
-        return {self.view.ask: gr.update(visible=False), self.view.question: "", self.view.asked: ""}
+        return {
+            self.view.ask: gr.update(visible=False),
+            self.view.question: "",
+            self.view.refused_adapter: "",
+        }
 
 
 def _default_run(runs: Sequence[RefreshRun], status: JobStatus) -> str | None:

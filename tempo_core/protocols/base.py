@@ -418,8 +418,8 @@ class FirstPass:
     def plan(self, info: "VideoInfo") -> SegmentPlan:
         """Frames, sizes and segments of a probed clip."""
         total, rate = info.frame_count, info.frame_count / (info.end_s - info.start_s)
-        wanted = max(2, round(int(total / rate * self.fps) / 2) * 2)
-        high = max(min(self.tower_max_pixels, self.total_pixels / wanted * 2), self.min_pixels)
+        num_frames = max(2, round(int(total / rate * self.fps) / 2) * 2)
+        high = max(min(self.tower_max_pixels, self.total_pixels / num_frames * 2), self.min_pixels)
         shape, factor = (info.height, info.width), self.factor_px
         tower = fit_pixels(*shape, factor=factor, low=self.tower_min_pixels, high=self.tower_max_pixels)
         pooled = fit_pixels(*shape, factor=factor, low=self.min_pixels, high=high)

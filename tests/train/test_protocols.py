@@ -22,7 +22,7 @@ from tempo_core.video import probe
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import save_checkpoint
 from tests.train.conftest import example_of, sampled
-from tests.train.grpo.plain import model_positions, pixel_inputs, plain_logprobs
+from tests.train.grpo.plain import assert_equal_gradients, model_positions, pixel_inputs, plain_logprobs
 from tests.train.grpo.test_group_forward import gradient
 from train.config import PirGrpoConfig, SftConfig
 from train.data.encoding import Encoded, Encoder
@@ -115,9 +115,9 @@ def test_several_moments_and_refusals_are_taught_where_the_protocol_can_say_them
         earned = reward(text, encoded.truth, timeline=timeline, end_s=end_s, form=protocol.answer)
         assert earned.total == pytest.approx(1)
         if not row.moments:
-            shown = refusal_rollout(encoded)
-            assert encoded.video.grammar.replay(shown.completion.ids).done
-            assert protocol.answer.parse(shown.text, timeline, end_s) == []
+            rollout = refusal_rollout(encoded)
+            assert encoded.video.grammar.replay(rollout.completion.ids).done
+            assert protocol.answer.parse(rollout.text, timeline, end_s) == []
     assert (protocol.unsayable(0) is None) == bool(protocol.answer.refusals)
 
 
@@ -173,11 +173,6 @@ def plain_loss(model: Any, questions: list[Encoded]) -> torch.Tensor:
         losses.append(-logprobs.gather(-1, answer).sum() * question.example.weight)
         tokens += len(question.answer_ids)
     return torch.stack(losses).sum() / tokens
-
-
-def assert_equal_gradients(fast: torch.Tensor, twin: torch.Tensor) -> None:
-    assert float(torch.cosine_similarity(fast, twin, dim=0)) > 0.9999
-    assert float(fast.norm() / twin.norm()) == pytest.approx(1, abs=1e-3)
 
 
 GRADIENTS = ["unitime", "time_r1", "timelens_8b", "marlin"]

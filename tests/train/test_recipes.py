@@ -121,15 +121,15 @@ def test_a_dry_run_says_what_the_served_protocol_cannot_teach(
     rows = write_rows(tmp_path / "rows.jsonl", line(1), line(2, relevant_windows=[]))
     shared = ["sft", "--data", str(rows), "--out", "x", "--recipe", "qwen2-vl-2b", "--dry-run", "--json"]
     code = main([*shared, "--checkpoint", "Qwen/Qwen2-VL-2B-Instruct", *words])
-    shown = capsys.readouterr()
+    output = capsys.readouterr()
     if left_out is None:
-        assert "left out" not in shown.err
+        assert "left out" not in output.err
     else:
-        assert left_out in shown.err
+        assert left_out in output.err
     if "marlin" in words:
         assert code == 2
     else:
-        assert json.loads(shown.out)["rows"]["rows"] == (2 if left_out is None else 1)
+        assert json.loads(output.out)["rows"]["rows"] == (2 if left_out is None else 1)
 
 
 def test_a_plan_for_several_gpus_shares_the_work_out(

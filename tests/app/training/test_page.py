@@ -208,8 +208,8 @@ def test_old_against_new_of_a_refresh_by_hand_is_shown_and_chosen(
     expect(train.locator("#train-lanes")).to_contain_text("Truth", timeout=SLOW_MS)
 
     # what else happens in the home does not take it away
-    made = train.training.registry.add(peft_files(home.root / "made", 1.0), lineage()).name
-    expect(train.locator("#train-adapters")).to_contain_text(made, timeout=SLOW_MS)
+    adapter_name = train.training.registry.add(peft_files(home.root / "made", 1.0), lineage()).name
+    expect(train.locator("#train-adapters")).to_contain_text(adapter_name, timeout=SLOW_MS)
     expect(chosen).to_have_value(re.compile("^qwen2-vl-2b"))
     expect(scores).to_contain_text("Made by hand.")
 

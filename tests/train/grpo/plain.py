@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 
 from tempo_core.vision import image_inputs
@@ -50,3 +51,8 @@ def plain_logprobs(
         choices = Choices.of([completion], base.device)
         logprobs.append(choices.logprobs(logits, temperature, vision_token_ids(model)))
     return torch.cat(logprobs)
+
+
+def assert_equal_gradients(fast: torch.Tensor, twin: torch.Tensor) -> None:
+    assert float(torch.cosine_similarity(fast, twin, dim=0)) > 0.9999
+    assert float(fast.norm() / twin.norm()) == pytest.approx(1, abs=1e-3)

@@ -102,8 +102,8 @@ def test_stages_to_come_take_what_the_dry_run_gives_at_the_pace_that_learning_ha
 def test_the_state_is_written_at_every_beginning_and_end_and_else_once_a_second(
     progress: Progress, clock: Clock
 ) -> None:
-    told = []
-    progress.on_progress = lambda state: told.append(state["step"])
+    steps: list[int] = []
+    progress.on_progress = lambda state: steps.append(state["step"])
     progress.begin("reading", "Reading.", unit="rows", steps=0)
     for row in range(1, 4):
         clock.now += 0.6
@@ -111,7 +111,7 @@ def test_the_state_is_written_at_every_beginning_and_end_and_else_once_a_second(
         assert written(progress)["step"] == {1: 0, 2: 2, 3: 2}[row]
     progress.advance(1000, 1000)
     assert written(progress)["step"] == 1000
-    assert told == [0, 1, 2, 3, 1000]
+    assert steps == [0, 1, 2, 3, 1000]
 
 
 def test_the_curve_has_so_many_points_and_what_is_done_again_is_drawn_again(

@@ -74,10 +74,10 @@ def test_an_entry_holds_what_it_was_made_from(registry: Registry, tmp_path: Path
 
 
 def test_an_entry_is_asked_as_it_was_taught(registry: Registry, tmp_path: Path) -> None:
-    made = peft_files(tmp_path / "made", 1.0)
+    adapter = peft_files(tmp_path / "made", 1.0)
     settings = {"protocol": "time_r1", "thinking_tokens": 0}
-    (made / "tempo.json").write_text(json.dumps(settings))
-    assert json.loads((registry.add(made, lineage()).folder / "tempo.json").read_text()) == settings
+    (adapter / "tempo.json").write_text(json.dumps(settings))
+    assert json.loads((registry.add(adapter, lineage()).folder / "tempo.json").read_text()) == settings
 
 
 def test_promote_and_roll_back_to_the_bare_base(registry: Registry, tmp_path: Path) -> None:
