@@ -124,16 +124,17 @@ class Sampling:
     """Of one frame of every unit of vision tokens."""
     frames_per_unit: int = 2
     """1 where frames are still images."""
+    stride: int = 1
+    """Of the frames that are spread, only every so manyth is seen, from the first."""
 
     def plan(self, info: "VideoInfo", window_s: tuple[float, float] | None = None) -> FramePlan:
         """The frames of a probed video, or of a stretch of it. A video of one frame has one."""
         first, last = frame_range(info, window_s)
-        count = self._count(info, last - first + 1)
-        high, low = self.frame_pixels(count), self.min_pixels
+        times_s = spread_times(info, self._count(info, last - first + 1), first=first, last=last)[:: self.stride]
+        high, low = self.frame_pixels(len(times_s)), self.min_pixels
         size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
-        units = math.ceil(count / self.frames_per_unit)
+        units = math.ceil(len(times_s) / self.frames_per_unit)
         tokens = units * (size[0] // self.factor_px) * (size[1] // self.factor_px)
-        times_s = spread_times(info, count, first=first, last=last)
         return FramePlan(times_s=times_s, size_px=size, budget_tokens=tokens)
 
     def _count(self, info: "VideoInfo", total: int) -> int:
@@ -147,11 +148,11 @@ class Sampling:
     def most_units(self, duration_s: float) -> tuple[int, int]:
         """Units of a clip of this length, and their visual tokens where every frame is as large as it may be."""
         count = self.n_frames or min(max(duration_s * self.fps, self.min_frames), self.max_frames)
-        units = math.ceil(count / self.frames_per_unit)
+        units = math.ceil(count / self.stride / self.frames_per_unit)
         return units, units * max(1, self.frame_pixels(units * self.frames_per_unit) // self.factor_px**2)
 
     def frame_pixels(self, count: int) -> int:
-        """Most pixels of a frame when there are so many frames."""
+        """Most pixels of a frame when so many are seen."""
         share = min(768 * self.factor_px**2, self.total_pixels / count * self.frames_per_unit)
         share = max(share, int(self.min_pixels * 1.05))
         return int(share if self.max_pixels is None else min(share, self.max_pixels))

@@ -147,6 +147,15 @@ def test_a_long_video_is_cut_to_the_most_frames() -> None:
     assert len(sampling.plan(long).times_s) == 240
 
 
+def test_timelens_7b_sees_the_first_frame_of_every_pair() -> None:
+    pairs, stills = (protocol_named(name).sampling for name in ("qwen2_5_vl", "timelens_7b"))
+    assert pairs is not None and stills is not None
+    for seconds in (3, 10, 61, 600):  # of ten minutes 768 frames are spread, and 384 seen
+        clip = info(frame_count=30 * seconds, end_s=float(seconds), duration_s=float(seconds))
+        assert stills.plan(clip).times_s == pairs.plan(clip).times_s[::2]
+        assert stills.most_units(seconds)[0] == pairs.most_units(seconds)[0]
+
+
 def test_sizes_are_the_nearest_that_fit() -> None:
     assert fit_pixels(100, 100, factor=28, low=1, high=10**6) == (112, 112)
     assert fit_pixels(10, 4000, factor=28, low=1, high=10**6) == (28, 4004)
