@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [options]`: each module here with a function `run` is a benchmark."""
+"""`python -m benchmarks NAME [options]`: each module here is a benchmark, but for what several of them use."""
 
 import importlib
 import pkgutil
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tempo_core import command_line
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-NAMES.remove("__main__")
+SHARED = {"__main__", "cpu"}
+NAMES = sorted({module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])} - SHARED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,6 @@ for the same windows.
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.cpu import cpu_s
 from tempo_core import film_plan
 from tempo_core.backend import AskRequest
 from tempo_core.engine import Answer, Engine, encode_file, load_engine
@@ -196,7 +196,6 @@ def ask(engine: Engine, context: FilmContext, question: FilmQuestion) -> Answer:
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     """What a piece of work takes, its children included, and its result."""
-    before = os.times()
+    before_s = cpu_s()
     result = work()
-    after = os.times()
-    return sum(after[:4]) - sum(before[:4]), result
+    return cpu_s() - before_s, result

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import time
 import zlib
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.cpu import cpu_s
 from tempo_core.engine import Engine, load_engine
 from tempo_core.library import contexts as contexts_module
 from tempo_core.library.contexts import ContextFiles
@@ -175,12 +175,6 @@ def timed(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counte
     begin_s = clock()
     result = work()
     return clock() - begin_s, result
-
-
-def cpu_s() -> float:
-    """Processor seconds of this process and of its children that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def resident_bytes() -> int:

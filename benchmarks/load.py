@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.cpu import TICKS, cpu_s
 from tempo_core.command_line import AsJson
 from tempo_core.errors import InputError
 
@@ -35,7 +36,6 @@ SAMPLE_EVERY_S = 10.0
 PATIENCE_S = 600.0
 STARVED = 10.0
 """Somebody who waits so many times the median, or gets nothing, starves."""
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -123,7 +123,7 @@ async def _work(
     ]
     clip = home / "videos" / "clip-0.mp4"
     people += [Visitor(number, port, clip, diary, pace_s=2 * pace_s) for number in range(visitors)]
-    begun_s, cpu_s = time.monotonic(), _cpu_s(process.pid)
+    begun_s, begun_cpu_s = time.monotonic(), cpu_s(process.pid)
     machine_s, own_s = _machine_s(), time.process_time()
 
     async def sample() -> None:
@@ -143,7 +143,7 @@ async def _work(
         early_tasks = [task for task in tasks if task.done()]
         if early_tasks:
             diary.failures.append(f"{len(early_tasks)} people stopped before the end")
-    samples.wall_s, samples.server_cpu_s = time.monotonic() - begun_s, _cpu_s(process.pid) - cpu_s
+    samples.wall_s, samples.server_cpu_s = time.monotonic() - begun_s, cpu_s(process.pid) - begun_cpu_s
     others_s = _machine_s() - machine_s - samples.server_cpu_s - (time.process_time() - own_s)
     samples.used_by_others = max(0.0, others_s) / samples.wall_s / (os.cpu_count() or 1)
 
@@ -349,12 +349,6 @@ def _free_port() -> int:
 
     with claim_port("127.0.0.1", 0) as listener:
         return int(listener.getsockname()[1])
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(value) for value in fields[11:15]) / TICKS
 
 
 def _machine_s() -> float:

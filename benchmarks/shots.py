@@ -1,7 +1,6 @@
 """Shot changes against PySceneDetect's detectors: real clips labelled by eye, made clips whose cuts are known."""
 
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.cpu import cpu_s
 from tempo_core.command_line import AsJson
 from tempo_core.errors import InputError
 
@@ -112,10 +112,10 @@ def run(
             _ask_peers(clips, scenedetect)
     scores: dict[str, dict[str, Score]] = {}
     for clip in clips:
-        for detector, (detected, cpu_s) in clip.detected.items():
+        for detector, (detected, detector_cpu_s) in clip.detected.items():
             score = scores.setdefault(clip.part, {}).setdefault(detector, Score())
             score.add(clip.cuts, detected)
-            score.cpu_s += cpu_s
+            score.cpu_s += detector_cpu_s
     print(json.dumps(_figures(clips, scores)) if as_json else _text(clips, scores))
     return int(any(BAR in part and part[OURS].f1 < part[BAR].f1 for part in scores.values()))
 
@@ -146,7 +146,7 @@ def _clips(folder: Path, videos: Path | None, seeds: range) -> list[LabelledClip
         copy.mkdir()
         facts = prepare_clip(source, copy, cancel=threading.Event(), on_progress=lambda fraction: None)
         rate = facts.frame_rate or float(RATE)
-        begun_s = _cpu_s()
+        begun_s = cpu_s()
         shots_ms = find_shots(copy / facts.file_name, facts, cancel=threading.Event())
         clips.append(
             LabelledClip(
@@ -154,16 +154,10 @@ def _clips(folder: Path, videos: Path | None, seeds: range) -> list[LabelledClip
                 part=part,
                 path=copy / facts.file_name,
                 cuts=tuple(round(cut_s * rate) for cut_s in cuts_s),
-                detected={OURS: ([round(ms / 1000 * rate) for ms in shots_ms], _cpu_s() - begun_s)},
+                detected={OURS: ([round(ms / 1000 * rate) for ms in shots_ms], cpu_s() - begun_s)},
             )
         )
     return clips
-
-
-def _cpu_s() -> float:
-    """CPU seconds of this process and of its children that have ended: pictures are decoded in one of those."""
-    usage = os.times()
-    return usage.user + usage.system + usage.children_user + usage.children_system
 
 
 def _ask_peers(clips: list[LabelledClip], python: Path) -> None:

@@ -1,8 +1,9 @@
 """Work on foreign files in a short-lived child process with limits; the child's death is a clear error here.
 
-The child is a fresh interpreter (never a fork), so it inherits no locks, models or sockets. It gets the opened file
-rather than its path, one JSON job, and a file to fill with bulk data; it answers in JSON lines. Memory, CPU seconds
-and wall seconds are limited, and the whole process group is killed when time is up or the person who asked has gone.
+The child is never a fork of this process, so it inherits no locks, models or sockets: it is a fresh interpreter, or on
+Linux the fork of one that has only loaded libraries (`tempo_core.forkserver`). It gets the opened file rather than its
+path, one JSON job, and a file to fill with bulk data; it answers in JSON lines. Memory, CPU seconds and wall seconds
+are limited, and the whole process group is killed when time is up or the person who asked has gone.
 
 On Linux the child also bounds itself before it opens the file (`tempo_core.confinement`): no network, no new process,
 no signal to another one, and no file but Python, the libraries, the one that it is about, the one that it writes and
@@ -32,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tempo_core import forkserver
 from tempo_core.confinement import PARTS, confine
 from tempo_core.errors import Cancelled, InputError, TempoError, VideoError
 
@@ -157,7 +159,7 @@ def run_child(
         with (
             open(reader, "rb", buffering=0) as answers,
             tempfile.TemporaryDirectory(prefix="tempo-child-") as scratch,
-            _child(writer, fds, scratch) as child,
+            _child(task.partition(":")[0], writer, fds, scratch, sys_path) as child,
         ):
             assert child.stdin is not None
             with contextlib.suppress(BrokenPipeError):
@@ -184,9 +186,9 @@ def run_child(
                 else:
                     logger.debug("The child failed on '%s':\n%s", name, answer["traceback"])
                     raise RuntimeError(f"A fault of ours while reading '{name}': {answer['traceback']}")
-            _end(child)
-            cause = "crash" if -child.returncode in CRASHES else CAUSES.get(-child.returncode, "")
-            raise ChildDied(_death(child.returncode, name, limits), cause)
+            code = _end(child)
+            cause = "crash" if -code in CRASHES else CAUSES.get(-code, "")
+            raise ChildDied(_death(code, name, limits), cause)
     except BaseException:
         os.close(output)
         raise
@@ -236,42 +238,62 @@ def unbound_parts() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _child(writer: int, fds: list[int], scratch: str) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    module: str, writer: int, fds: list[int], scratch: str, sys_path: list[str]
+) -> Iterator[subprocess.Popen[bytes] | forkserver.ForkedChild]:
     """A running child whose whole process group is gone when the block is left."""
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", BOOT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=fds,
-        start_new_session=True,
-        env={
-            "PATH": os.defpath,
-            "OPENBLAS_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "2",
-            "LC_ALL": "C.UTF-8",
-            "TMPDIR": scratch,
-        },
-    )
-    os.close(writer)
+    try:
+        child = start_child(module, fds, scratch, sys_path)
+    finally:
+        os.close(writer)
     try:
         yield child
     finally:
         _end(child, at_once=True)
 
 
-def _end(child: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
-    """Wait for a child that closed its answers, or kill it with everything that it started."""
+def start_child(
+    module: str, fds: list[int], scratch: str, sys_path: list[str], *, forked: bool = forkserver.AVAILABLE
+) -> subprocess.Popen[bytes] | forkserver.ForkedChild:
+    """A child that waits for its job, with these open descriptors and `scratch` for temporary files.
+
+    `module` holds the task. Where no fork can be had, the child is a fresh interpreter.
+    """
+    env = {
+        "PATH": os.defpath,
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": scratch,
+    }
+    if forked:
+        try:
+            return forkserver.fork_child(module, fds, env, sys_path=sys_path)
+        except OSError as error:
+            logger.warning("No child could be forked (%s); one is started instead.", error)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", BOOT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=fds,
+        start_new_session=True,
+        env=env,
+    )
+
+
+def _end(child: subprocess.Popen[bytes] | forkserver.ForkedChild, *, at_once: bool = False) -> int:
+    """Wait for a child that closed its answers, or kill it with everything that it started; the code of its end."""
     if not at_once:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(5)
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
     if child.stdin is not None and not child.stdin.closed:
         with contextlib.suppress(OSError):
             child.stdin.close()
+    return child.wait()
 
 
 def _messages(
@@ -388,6 +410,8 @@ def _outcome(job: dict[str, Any], on_progress: Callable[[float], None]) -> dict[
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
             return {"error": "size"}
+        if "can't start new thread" in str(error):  # there is no room for its stack
+            return {"error": "memory"}
         return {"error": "internal", "traceback": traceback.format_exc()}
 
 

@@ -1,5 +1,6 @@
 """Tasks for the sandbox's child: well-behaved, failing, greedy and stuck ones."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -126,3 +127,20 @@ def reach_out(job: dict[str, Any], report: Report) -> dict[str, Any]:
         except OSError as error:
             outcomes[name] = errno.errorcode[error.errno or 0]
     return outcomes
+
+
+def surroundings(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    """What a child has of the process that it came from."""
+    descriptors = []
+    for number in range(256):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            descriptors.append(number)
+    own = [job["output"], job["answers"]]
+    return {
+        "descriptors": descriptors,
+        "own": own,
+        "environment": [*os.environ],
+        "scratch": os.environ["TMPDIR"],
+        "threads": threading.active_count(),
+    }

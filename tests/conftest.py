@@ -2,13 +2,12 @@
 
 import gc
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.forked_children import forked_children
+from tempo_core import forkserver
 
 gc.disable()
 """Until all is collected: nothing of it is garbage, and looking for some takes a quarter of its time."""
@@ -59,16 +58,10 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_children() -> Iterator[None]:
-    """The processes that read foreign files are forked, but where a test asks for `started_children`."""
-    with forked_children():
-        yield
-
-
-@pytest.fixture
-def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processes that read foreign files are started as a person's are."""
-    monkeypatch.setattr("tempo_core.sandbox.subprocess", subprocess)
+def ended_servers() -> Iterator[None]:
+    """Fork servers end with the tests."""
+    yield
+    forkserver.close_servers()
 
 
 @pytest.hookimpl(optionalhook=True)

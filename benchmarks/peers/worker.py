@@ -5,7 +5,6 @@ and is not timed. Processor seconds are those of this process and of its childre
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.cpu import cpu_s
 
 Work = Callable[[], Any]
 """Does the work once and returns what is compared."""
@@ -28,12 +29,6 @@ def main() -> None:
         result = work()
         answer = {"wall_s": time.perf_counter() - begin_s, "cpu_s": cpu_s() - begin_cpu_s}
         print(json.dumps({**answer, "result": summary(result)}), flush=True)
-
-
-def cpu_s() -> float:
-    """Processor seconds of this process and of its children that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def summary(result: Any) -> Any:

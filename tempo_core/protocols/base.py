@@ -130,7 +130,9 @@ class Sampling:
     def plan(self, info: "VideoInfo", window_s: tuple[float, float] | None = None) -> FramePlan:
         """The frames of a probed video, or of a stretch of it. A video of one frame has one."""
         first, last = frame_range(info, window_s)
-        times_s = spread_times(info, self._count(info, last - first + 1), first=first, last=last)[:: self.stride]
+        times_s = spread_times(info, self._count(info, last - first + 1), first=first, last=last)[
+            :: self.stride
+        ]
         high, low = self.frame_pixels(len(times_s)), self.min_pixels
         size = fit_pixels(info.height, info.width, factor=self.factor_px, low=low, high=high)
         units = math.ceil(len(times_s) / self.frames_per_unit)

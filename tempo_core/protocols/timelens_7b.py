@@ -1,8 +1,8 @@
 """TimeLens-7B (Qwen2.5-VL): a stamp before every frame, frames as still images.
 
 Prompt and pixels: TencentARC/TimeLens at 5d90c06, evaluation/utils.py. How its stamps are written and that each frame
-is a still image at one frame a second: arXiv 2512.14698, appendix C. Its processor stands on its model page only; public
-ports of it take two frames a second and show the first of each pair twice, which is the tower's still image.
+is a still image at one frame a second: arXiv 2512.14698, appendix C. Its processor stands on its model page only;
+public ports of it take two frames a second and show the first of each pair twice, which is the tower's still image.
 """
 
 from tempo_core.protocols import timelens_8b

@@ -18,10 +18,10 @@ from annotations.store import Store
 from app.data.service import UPLOAD_LIMITS
 from tempo_core.errors import InputError
 from tempo_core.sandbox import ChildLimits
-from tests.forked_children import forked_children
 from tests.fuzz.campaign import Case, Fault
 from tests.fuzz.mutations import mutated, mutated_json
 from tests.fuzz.seed_annotations import write_folder_seeds, write_seeds
+from tests.processes import lasting_children
 
 LIMITS = replace(UPLOAD_LIMITS, child=ChildLimits(cpu_s=60, wall_s=240.0, output_bytes=2**26))
 STORE_LASTS = 50
@@ -78,7 +78,7 @@ def annotation_case(folder: Path) -> Iterator[Case]:
             outcome = bring_in(source, named, seeded)
         finally:
             shutil.rmtree(source) if source.is_dir() else source.unlink()
-        if children := server.children():
+        if children := lasting_children():
             raise Fault(f"{name}: child processes stay: {children}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
@@ -115,7 +115,7 @@ def annotation_case(folder: Path) -> Iterator[Case]:
         return outcome
 
     try:
-        with forked_children() as server, mock.patch.object(tempfile, "tempdir", str(temporary)):
+        with mock.patch.object(tempfile, "tempdir", str(temporary)):
             yield run_case
     finally:
         store.close()

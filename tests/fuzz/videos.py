@@ -14,10 +14,10 @@ from app.media import clips
 from tempo_core.errors import InputError, VideoError
 from tempo_core.sandbox import ChildDied, ChildLimits
 from tempo_core.video import VideoLimits, sample
-from tests.forked_children import forked_children
 from tests.fuzz.campaign import Case, Fault
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seed_videos import write_seeds
+from tests.processes import lasting_children
 
 LIMITS = VideoLimits(child=ChildLimits(cpu_s=60, wall_s=240.0), threads=1)
 WHOLE_WAY_EVERY = 10
@@ -45,7 +45,7 @@ def video_case(folder: Path) -> Iterator[Case]:
             for file in (*copies.iterdir(), clip):
                 file.unlink()
             copies.rmdir()
-        if children := server.children():
+        if children := lasting_children():
             raise Fault(f"{name}: child processes stay: {children}")
         if files := [*temporary.iterdir(), *home.iterdir()]:
             raise Fault(f"{name}: files stay: {files}")
@@ -73,7 +73,6 @@ def video_case(folder: Path) -> Iterator[Case]:
 
     limits = replace(LIMITS, follow_links=False)
     with (
-        forked_children() as server,
         mock.patch.object(tempfile, "tempdir", str(temporary)),
         mock.patch.object(clips, "UPLOAD_LIMITS", limits),
     ):

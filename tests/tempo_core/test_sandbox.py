@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 import socket
@@ -12,14 +13,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tempo_core import sandbox
+from tempo_core import forkserver, sandbox
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.proxy import normalise
 from tempo_core.sandbox import ChildAnswer, ChildDied, ChildLimits, open_regular, run_child, unbound_parts
 from tempo_core.video import VideoLimits, probe, sample
 from tests.videos import constant, write_clip, write_webp
 
-pytestmark = pytest.mark.usefixtures("started_children")
+
+@pytest.fixture(params=["forked", "started"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children are forked where the system can, and started anew."""
+    if request.param == "started":
+        monkeypatch.setattr(sandbox, "start_child", functools.partial(sandbox.start_child, forked=False))
+    elif not forkserver.AVAILABLE:
+        pytest.skip("this system has no fork server")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children are started anew."""
+    monkeypatch.setattr(sandbox, "start_child", functools.partial(sandbox.start_child, forked=False))
 
 
 def run(task: str, limits: ChildLimits | None = None, **options: Any) -> ChildAnswer:
@@ -43,6 +57,7 @@ def is_gone(pid: int, within_s: float = 30.0) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_child_answers_with_json_bulk_data_and_progress(tmp_path: Path) -> None:
     path = tmp_path / "given.txt"
     path.write_text("hello")
@@ -59,6 +74,7 @@ def test_a_child_answers_with_json_bulk_data_and_progress(tmp_path: Path) -> Non
     os.close(answer.output)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_child_has_its_limits_and_nothing_heavy_loaded() -> None:
     answer = run("inside", ChildLimits(memory_bytes=2**31, cpu_s=7, output_bytes=2**20))
     os.close(answer.output)
@@ -77,6 +93,7 @@ def test_a_child_has_its_limits_and_nothing_heavy_loaded() -> None:
         ("write_much", ChildDied, "larger than 1048576 bytes"),
     ],
 )
+@pytest.mark.usefixtures("both_ways")
 def test_every_end_of_a_child_is_a_clear_error(task: str, kind: type[Exception], message: str) -> None:
     limits = ChildLimits(memory_bytes=2**29, output_bytes=2**20)
     with pytest.raises(kind, match=message) as caught:
@@ -86,12 +103,14 @@ def test_every_end_of_a_child_is_a_clear_error(task: str, kind: type[Exception],
         assert caught.value.cause == causes.get(task, "")
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_processor_seconds_are_limited() -> None:
     with pytest.raises(ChildDied, match="more than 1 s of processor time") as caught:
         run("burn", ChildLimits(cpu_s=1))
     assert caught.value.cause == "time"
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_wall_seconds_are_limited_and_the_whole_group_is_killed(tmp_path: Path) -> None:
     pids, wall_s = tmp_path / "pids", 1.0
     while not pids.exists():  # a busy machine may not even start the child in time
@@ -101,6 +120,7 @@ def test_wall_seconds_are_limited_and_the_whole_group_is_killed(tmp_path: Path) 
     assert all(is_gone(int(pid)) for pid in pids.read_text().split())
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_set_event_stops_the_child_at_once(tmp_path: Path) -> None:
     cancel, pids = threading.Event(), tmp_path / "pids"
     with pytest.raises(Cancelled, match=r"'clip\.mp4' was stopped"):
@@ -132,6 +152,7 @@ def test_a_child_leaves_when_its_parent_dies(tmp_path: Path) -> None:
     os.kill(helper, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     def opened() -> int:
         return len(os.listdir("/proc/self/fd"))
@@ -171,6 +192,7 @@ def outcomes_of(folder: Path, *, confined: bool) -> dict[str, Any]:
 
 
 @needs_confinement
+@pytest.mark.usefixtures("both_ways")
 def test_a_child_reaches_no_network_no_process_and_no_other_file(tmp_path: Path) -> None:
     outcomes = outcomes_of(tmp_path, confined=True)
     assert {name: outcomes.pop(name) for name in OWN} == OWN
@@ -224,6 +246,7 @@ def test_reading_gives_the_same_with_and_without_bounds(tmp_path: Path, name: st
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stands for an old kernel of Linux")
+@pytest.mark.usefixtures("started")
 def test_a_kernel_without_landlock_is_said_once_and_the_work_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -723,7 +723,6 @@ def test_a_link_is_read_unless_links_are_not_followed(tmp_path: Path) -> None:
     assert_refused(link, "symbolic link. Give the file", VideoLimits(follow_links=False))
 
 
-@pytest.mark.usefixtures("started_children")
 def test_large_files_pictures_and_lengths_are_refused(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", CFR)
     assert_refused(path, "has 0.0 GiB; the limit is", VideoLimits(max_bytes=1000))
@@ -734,7 +733,6 @@ def test_large_files_pictures_and_lengths_are_refused(tmp_path: Path) -> None:
         sample(path, fps=25, limits=VideoLimits(child=ChildLimits(output_bytes=2**20)))
 
 
-@pytest.mark.usefixtures("started_children")
 def test_a_picture_bomb_is_refused_without_decoding_it(tmp_path: Path) -> None:
     flat = np.zeros((9000, 9000), np.uint8)
     path = write_clip(
@@ -754,7 +752,6 @@ def test_a_picture_bomb_is_refused_without_decoding_it(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("started_children")
 def test_memory_and_time_limits_are_clear_errors(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", constant(20), size=(1200, 1600))
     assert_refused(

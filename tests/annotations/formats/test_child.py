@@ -114,7 +114,6 @@ def test_a_set_event_stops_the_reading(tmp_path: Path) -> None:
         read_in_child(path, limits=LIMITS, cancel=cancel)
 
 
-@pytest.mark.usefixtures("started_children")
 def test_a_small_parquet_file_that_swells_costs_a_child_only(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     query = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["x" * 2**20]))
@@ -125,7 +124,6 @@ def test_a_small_parquet_file_that_swells_costs_a_child_only(tmp_path: Path) -> 
         read_in_child(path, limits=limits)
 
 
-@pytest.mark.usefixtures("started_children")
 def test_rows_that_fill_the_output_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     line = {"qid": 1, "query": "x" * 2**20, "vid": "v", "duration": 60, "relevant_windows": []}
