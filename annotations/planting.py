@@ -8,7 +8,7 @@ it is measured: arXiv 2509.08514.
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select
 
@@ -63,20 +63,25 @@ def wrong_moments(moments: Sequence[Moment], duration_s: float, rng: random.Rand
     return None
 
 
-def plant(
-    connection: Connection, project: Project, annotator: str, *, rng: random.Random, at_ms: int
-) -> int | None:
-    """Plant a wrong proposal on a decided row of the project for this annotator; the row's id, None without one."""
+def decided_rows(connection: Connection, project_id: int, annotator: str) -> list[int]:
+    """Decided rows of a project that this annotator has never had, and that have their clip, in the order of ids."""
     place, row, assignment = tables.queue, tables.project_rows, tables.assignments
     had_before = select(assignment.c.query_id).where(assignment.c.annotator == annotator)
     statement = (
         select(place.c.query_id)
         .join(row, row.c.query_id == place.c.query_id)
-        .where(row.c.project_id == project.id, place.c.adjudicated, projects.has_clip())
+        .where(row.c.project_id == project_id, place.c.adjudicated, projects.has_clip())
         .where(~queue.is_submitted_by(annotator), place.c.query_id.not_in(had_before))
         .order_by(place.c.query_id)
     )
-    query_ids = list(connection.execute(statement).scalars())
+    return list(connection.execute(statement).scalars())
+
+
+def draw_plant(
+    connection: Connection, project: Project, annotator: str, *, rng: random.Random
+) -> Plant | None:
+    """A wrong proposal on a decided row of the project for this annotator; None without one. Read-only."""
+    query_ids = decided_rows(connection, project.id, annotator)
     rng.shuffle(query_ids)
     names = tables.proposers
     for records in reading.query_records(connection, query_ids[:MAX_TRIES]):
@@ -88,18 +93,23 @@ def plant(
         windows = adopted.edit.windows
         wrong = wrong_moments(windows, query.row.duration_s or windows[-1].end_s, rng)
         if wrong is not None:
-            values = {
-                "query_id": query.id,
-                "annotator": annotator,
-                "project_id": project.id,
-                "correction_id": adopted.id,
-                "model_id": proposals[-1].prediction.model_id,
-                "moments": [list(moment.to_ms()) for moment in wrong],
-                "created_at_ms": at_ms,
-            }
-            connection.execute(insert(tables.plants), values)
-            return query.id
+            return Plant(
+                query_id=query.id,
+                annotator=annotator,
+                project_id=project.id,
+                correction_id=adopted.id,
+                model_id=proposals[-1].prediction.model_id,
+                moments=tuple(moment.to_ms() for moment in wrong),
+            )
     return None
+
+
+def insert_plant(connection: Connection, plant: Plant, *, at_ms: int) -> None:
+    """Record a drawn plant, on a row that is lent with it."""
+    values = {**asdict(plant), "moments": [list(edges) for edges in plant.moments], "created_at_ms": at_ms}
+    connection.execute(insert(tables.plants), values)
+    assignment = {"query_id": plant.query_id, "annotator": plant.annotator, "arm": "model-first"}
+    connection.execute(insert(tables.assignments), assignment)
 
 
 def planted_answers(queries: Iterable[QueryRecords], plants: Iterable[Plant]) -> list[PlantedAnswers]:

@@ -333,16 +333,27 @@ def end_reason(connection: Connection, present: Project, now_ms: int) -> str | N
 
 
 def candidates(
-    connection: Connection, present: Project, annotator: str, *, excluding: Sequence[int], limit: int = 1
+    connection: Connection,
+    present: Project,
+    annotator: str,
+    *,
+    excluding: Sequence[int],
+    limit: int = 1,
+    only: int | None = None,
 ) -> list[int]:
-    """The first rows of the project for this annotator. The caller lets one transaction lend at a time."""
+    """The first rows of the project for this annotator; `only` this one where it is one of them. The caller lets one
+    transaction lend at a time.
+    """
     parameters = {
         "project_id": present.id,
         "annotator": annotator,
         "excluding": list(excluding),
         "most": limit,
     }
-    return list(connection.execute(CANDIDATES[present.order], parameters).scalars())
+    statement = CANDIDATES[present.order]
+    if only is not None:
+        statement, parameters["only"] = statement.where(_place.c.query_id == bindparam("only")), only
+    return list(connection.execute(statement, parameters).scalars())
 
 
 def member_counts(connection: Connection, present: Project, annotator: str) -> tuple[int, int, int]:

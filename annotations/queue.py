@@ -190,8 +190,10 @@ def candidates(
     answers_per_row: int,
     excluding: Sequence[int],
     limit: int = 1,
+    only: int | None = None,
 ) -> list[int]:
-    """The first open rows that this annotator has not done and that others do not have in hand already.
+    """The first open rows that this annotator has not done and that others do not have in hand already; `only` this
+    one where it is one of them.
 
     Rows of projects are for those who take part. The caller must let one transaction lend at a time, or two annotators
     could be given one row.
@@ -202,15 +204,18 @@ def candidates(
         "excluding": list(excluding),
         "most": limit,
     }
-    return list(connection.execute(_select_candidates(queue_filter), parameters).scalars())
+    statement = _select_candidates(queue_filter, is_single=only is not None)
+    if only is not None:
+        parameters["only"] = only
+    return list(connection.execute(statement, parameters).scalars())
 
 
 @lru_cache(maxsize=64)
-def _select_candidates(queue_filter: QueueFilter) -> Select[Any]:
+def _select_candidates(queue_filter: QueueFilter, *, is_single: bool) -> Select[Any]:
     place = tables.queue
     answers_per_row: BindParameter[int] = bindparam("answers_per_row")
     rank = place.c.score if queue_filter.order == "suspicion" else expected_gain()
-    return (
+    statement = (
         select(place.c.query_id)
         .where(~place.c.adjudicated, place.c.reviews < answers_per_row, *_conditions(queue_filter))
         .where(place.c.reviews + others_at_work() < answers_per_row, ~is_submitted_by(bindparam("annotator")))
@@ -218,6 +223,7 @@ def _select_candidates(queue_filter: QueueFilter) -> Select[Any]:
         .order_by(place.c.reviews, rank.desc(), place.c.query_id)
         .limit(bindparam("most"))
     )
+    return statement.where(place.c.query_id == bindparam("only")) if is_single else statement
 
 
 def annotator_counts(connection: Connection, annotator: str, *, answers_per_row: int) -> tuple[int, int]:

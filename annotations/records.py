@@ -339,6 +339,16 @@ class Plant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UpcomingRow:
+    """The row that would be lent to an annotator next, with what lending it would record. Nothing of it is stored."""
+
+    query_id: int
+    arm: Arm
+    plant: Plant | None = None
+    """What would be shown in place of the model's proposal, on a decided row that is to measure people."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
     """A person who may sign in."""
 

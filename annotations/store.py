@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,6 +62,7 @@ from annotations.records import (
     Query,
     ResolvedAnswer,
     Rule,
+    UpcomingRow,
     Verdict,
     Video,
     check_choice,
@@ -390,8 +392,12 @@ class Store:
         lease_s: float = LEASE_S,
         excluding: Sequence[int] = (),
         queue_filter: QueueFilter = ALL,
+        upcoming: UpcomingRow | None = None,
     ) -> Assignment | None:
         """Lend an annotator the next row of the queue, or None when there is none left.
+
+        `upcoming` is what `upcoming_row` has told and somebody sees already: it is lent, with its arm, before every
+        other row, unless it cannot be lent to them any more.
 
         A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
         is prefetched). Rows on loan to others count as being answered; loans older than `lease_s` are over. Whoever
@@ -411,32 +417,31 @@ class Store:
                     for overdue in reading.chunks(self._loans.overdue(loans, lease_s)):
                         connection.execute(update(table).where(table.c.loan.in_(overdue)).values(loan=None))
                     own_projects = projects.projects_of(connection, annotator)
+                    choice = partial(
+                        self._next_row,
+                        connection,
+                        annotator,
+                        own_projects,
+                        queue_filter,
+                        answers_per_row=answers_per_row,
+                        excluding=excluding,
+                        at_ms=operation.at_ms,
+                        draw=operation.op_id,
+                    )
                     query_id: int | None = None
                     project_id: int | None = None
-                    if queue_filter == ALL or own_projects:
-                        lending = [own.id for own in own_projects if own.state == "open"]
-                        parameters: dict[str, Any] = {"annotator": annotator, "excluding": list(excluding)}
-                        for lent in connection.execute(OWN_LOANS, parameters):
-                            if not own_projects or lent.project_id in lending:
-                                query_id, project_id = lent
-                                break
+                    plant: Plant | None = None
+                    if upcoming is not None:
+                        query_id, project_id, plant = choice(upcoming=upcoming)
                     if query_id is None:
-                        waiting = _next_rows(
-                            connection,
-                            annotator,
-                            own_projects,
-                            queue_filter,
-                            answers_per_row=answers_per_row,
-                            excluding=excluding,
-                            at_ms=operation.at_ms,
-                        )
-                        query_id, project_id = waiting[0] if waiting else (None, None)
-                        planted_id = self._planted_row(operation, annotator, own_projects, project_id)
-                        query_id = query_id if planted_id is None else planted_id
+                        upcoming = None
+                        query_id, project_id, plant = choice()
                     if query_id is not None:
                         operation.result = {"query_id": query_id, "annotator": annotator}
                         project = None if project_id is None else projects.project(connection, project_id)
-                        arm = self._drawn_arm(connection, query_id, annotator, project)
+                        if plant is not None:
+                            planting.insert_plant(connection, plant, at_ms=operation.at_ms)
+                        arm = self._drawn_arm(connection, query_id, annotator, project, upcoming)
                         own = {"own_query_id": query_id, "own_annotator": annotator}
                         connection.execute(LEND, {**own, "new_loan": op_id, "new_project_id": project_id})
                         self._loans.begin(op_id)
@@ -445,23 +450,66 @@ class Store:
         query_id = operation.result["query_id"]
         return Assignment(query_id=query_id, annotator=annotator, arm=arm or self.arm(query_id, annotator))
 
-    def _planted_row(
-        self, operation: Operation, annotator: str, own_projects: Sequence[Project], project_id: int | None
-    ) -> int | None:
-        """A decided row that is lent with a wrong proposal instead of the next one, as often as the project wants."""
+    def _next_row(
+        self,
+        connection: Connection,
+        annotator: str,
+        own_projects: Sequence[Project],
+        queue_filter: QueueFilter,
+        *,
+        answers_per_row: int,
+        excluding: Sequence[int],
+        at_ms: int,
+        draw: str,
+        upcoming: UpcomingRow | None = None,
+    ) -> tuple[int | None, int | None, Plant | None]:
+        """The next row for an annotator, its project, and what is to be planted on it; or `upcoming` alone, where it
+        can still be lent. Nothing is written. `draw` tells one drawing of a plant from another.
+        """
+        only = None if upcoming is None else upcoming.query_id
+        if queue_filter == ALL or own_projects:
+            lending = [own.id for own in own_projects if own.state == "open"]
+            parameters: dict[str, Any] = {"annotator": annotator, "excluding": list(excluding)}
+            for query_id, project_id in connection.execute(OWN_LOANS, parameters):
+                if only in (None, query_id) and (not own_projects or project_id in lending):
+                    return query_id, project_id, None
+        if upcoming is not None and upcoming.plant is not None:
+            project_id = upcoming.plant.project_id
+            is_free = only in planting.decided_rows(connection, project_id, annotator)
+            return (only, project_id, upcoming.plant) if is_free else (None, None, None)
+        waiting = _next_rows(
+            connection,
+            annotator,
+            own_projects,
+            queue_filter,
+            answers_per_row=answers_per_row,
+            excluding=excluding,
+            at_ms=at_ms,
+            only=only,
+        )
+        next_id, next_project_id = waiting[0] if waiting else (None, None)
+        plant = None
+        if only is None:
+            plant = self._plant_to_draw(connection, annotator, own_projects, next_project_id, draw)
+        return (next_id if plant is None else plant.query_id), next_project_id, plant
+
+    def _plant_to_draw(
+        self,
+        connection: Connection,
+        annotator: str,
+        own_projects: Sequence[Project],
+        project_id: int | None,
+        draw: str,
+    ) -> Plant | None:
+        """What is planted on a decided row that is lent instead of the next one, as often as the project wants."""
         project = next((own for own in own_projects if own.id == project_id), None)
         if project is None or project.planted_share == 0:
             return None
-        connection, assignment = operation.connection, tables.assignments
-        number = connection.execute(select(func.count()).select_from(assignment)).scalar_one()
-        rng = random.Random(f"{reading.setting(connection, 'arm_seed')}/plant/{number}/{operation.op_id}")
+        number = connection.execute(select(func.count()).select_from(tables.assignments)).scalar_one()
+        rng = random.Random(f"{reading.setting(connection, 'arm_seed')}/plant/{number}/{draw}")
         if rng.random() >= project.planted_share:
             return None
-        planted_id = planting.plant(connection, project, annotator, rng=rng, at_ms=operation.at_ms)
-        if planted_id is not None:
-            values = {"query_id": planted_id, "annotator": annotator, "arm": "model-first"}
-            connection.execute(insert(assignment), values)
-        return planted_id
+        return planting.draw_plant(connection, project, annotator, rng=rng)
 
     def release(self, query_id: int, *, annotator: str, op_id: str) -> None:
         """Give a lent query back undone (skipped)."""
@@ -471,8 +519,10 @@ class Store:
                 if operation.is_new:
                     operation.connection.execute(END_LOAN, own)
 
-    def arm(self, query_id: int, annotator: str) -> Arm:
-        """An annotator's arm for a row, lent or not: drawn when first asked for, then the same. Raises NotFound."""
+    def arm(self, query_id: int, annotator: str, *, upcoming: UpcomingRow | None = None) -> Arm:
+        """An annotator's arm for a row, lent or not: drawn when first asked for, then the same; `upcoming`'s, where that
+        row was shown to them already. Raises NotFound.
+        """
         parameters = {"query_id": query_id, "annotator": annotator}
         with self.database.read() as connection:
             arm: Arm | None = connection.execute(ARM, parameters).scalar_one_or_none()
@@ -482,44 +532,64 @@ class Store:
                     _lock_query(connection, query_id)
                     _lock_lending(connection)
                     project = projects.project_of_row(connection, query_id, annotator)
-                    arm = self._drawn_arm(connection, query_id, annotator, project)
+                    is_new = connection.execute(ARM, parameters).first() is None
+                    if is_new and upcoming is not None and upcoming.plant is not None:
+                        planting.insert_plant(connection, upcoming.plant, at_ms=self._clock())
+                    arm = self._drawn_arm(connection, query_id, annotator, project, upcoming)
         assert arm is not None
         return arm
 
     def _drawn_arm(
-        self, connection: Connection, query_id: int, annotator: str, project: Project | None
+        self,
+        connection: Connection,
+        query_id: int,
+        annotator: str,
+        project: Project | None,
+        upcoming: UpcomingRow | None = None,
     ) -> Arm:
-        """The arm of the assignment, which is made where there is none; one transaction draws at a time.
-
-        A project with a share of its own draws apart from everything else.
+        """The arm of the assignment, which is made where there is none; one transaction draws at a time. `upcoming` has
+        been drawn before.
         """
         parameters = {"query_id": query_id, "annotator": annotator}
         arm: Arm | None = connection.execute(ARM, parameters).scalar_one_or_none()
         if arm is not None:
             return arm
-        # Before arms were stored, the annotator's first version of the row named the one that was drawn.
-        arm = connection.execute(FIRST_ARM, parameters).scalar_one_or_none()
-        if arm is None:
-            previous, of_project = PREVIOUS_ARMS, {}
+        if upcoming is not None:
+            arm = upcoming.arm
+        else:
             seed = reading.setting(connection, "arm_seed")
             if seed is None:
                 seed = secrets.randbits(32)
                 connection.execute(insert(tables.settings), {"name": "arm_seed", "value": seed})
-            share = reading.setting(connection, "blind_share", BLIND_SHARE)
-            if project is not None and project.blind_share is not None:
-                share, previous = project.blind_share, PREVIOUS_ARMS_OF_PROJECT
-                of_project = {"project_id": project.id}
-            arm = draw_arm(
-                connection.execute(previous, {"annotator": annotator, **of_project}).scalars().all(),
-                blind_share=share,
-                seed=seed,
-                number=connection.execute(NUM_ARMS).scalar_one(),
-            )
+            arm = self._arm_to_draw(connection, query_id, annotator, project, seed)
         values = {"arm": arm} if project is None else {"arm": arm, "project_id": project.id}
         own = {"own_query_id": query_id, "own_annotator": annotator}
         if connection.execute(UPDATE_OWN_ASSIGNMENT, {**own, **values}).rowcount == 0:
             connection.execute(INSERT_ASSIGNMENT, {**parameters, **values})
         return arm
+
+    def _arm_to_draw(
+        self, connection: Connection, query_id: int, annotator: str, project: Project | None, seed: int
+    ) -> Arm:
+        """The next arm of an annotator; nothing is written. A project with a share of its own draws apart from
+        everything else.
+        """
+        # Before arms were stored, the annotator's first version of the row named the one that was drawn.
+        parameters = {"query_id": query_id, "annotator": annotator}
+        arm: Arm | None = connection.execute(FIRST_ARM, parameters).scalar_one_or_none()
+        if arm is not None:
+            return arm
+        previous, of_project = PREVIOUS_ARMS, {}
+        share = reading.setting(connection, "blind_share", BLIND_SHARE)
+        if project is not None and project.blind_share is not None:
+            share, previous = project.blind_share, PREVIOUS_ARMS_OF_PROJECT
+            of_project = {"project_id": project.id}
+        return draw_arm(
+            connection.execute(previous, {"annotator": annotator, **of_project}).scalars().all(),
+            blind_share=share,
+            seed=seed,
+            number=connection.execute(NUM_ARMS).scalar_one(),
+        )
 
     def save_blind_share(self, share: float, *, op_id: str, actor: str) -> None:
         """Set the share of blind rows among those drawn from now on. Raises InputError."""
@@ -914,6 +984,42 @@ class Store:
             )
         return [query_id for query_id, _ in rows]
 
+    def upcoming_row(
+        self,
+        annotator: str,
+        *,
+        answers_per_row: int,
+        excluding: Sequence[int] = (),
+        queue_filter: QueueFilter = ALL,
+        draw: str,
+    ) -> UpcomingRow | None:
+        """The row that `next_query` would lend now, with the arm that it would draw; nothing is written.
+
+        Given to `next_query`, it is lent like that. `draw` is a new text each time. None: there is none, or nobody has
+        drawn an arm in this store yet.
+        """
+        with self.database.read() as connection:
+            seed = reading.setting(connection, "arm_seed")
+            query_id, project_id, plant = self._next_row(
+                connection,
+                annotator,
+                projects.projects_of(connection, annotator),
+                queue_filter,
+                answers_per_row=answers_per_row,
+                excluding=excluding,
+                at_ms=self._clock(),
+                draw=draw,
+            )
+            if query_id is None or seed is None:
+                return None
+            if plant is not None:
+                return UpcomingRow(query_id=query_id, arm="model-first", plant=plant)
+            arm = connection.execute(ARM, {"query_id": query_id, "annotator": annotator}).scalar_one_or_none()
+            if arm is None:
+                project = None if project_id is None else projects.project(connection, project_id)
+                arm = self._arm_to_draw(connection, query_id, annotator, project, seed)
+            return UpcomingRow(query_id=query_id, arm=arm)
+
     def annotator_row(self, query_id: int, annotator: str) -> AnnotatorRow:
         """A query as one annotator's (`reading.AnnotatorRow`). Raises NotFound."""
         with self.database.read() as connection:
@@ -1074,11 +1180,16 @@ def _next_rows(
     excluding: Sequence[int],
     at_ms: int,
     limit: int = 1,
+    only: int | None = None,
 ) -> list[tuple[int, int | None]]:
-    """The next rows for an annotator, with their project: of the first that has any, else of the general queue."""
+    """The next rows for an annotator, with their project: of the first that has any, else of the general queue.
+    `only` this one, where it can be lent.
+    """
     for project in own_projects:
         if projects.end_reason(connection, project, at_ms) is None:
-            query_ids = projects.candidates(connection, project, annotator, excluding=excluding, limit=limit)
+            query_ids = projects.candidates(
+                connection, project, annotator, excluding=excluding, limit=limit, only=only
+            )
             if query_ids:
                 return [(query_id, project.id) for query_id in query_ids]
     if own_projects:
@@ -1090,6 +1201,7 @@ def _next_rows(
         answers_per_row=answers_per_row,
         excluding=excluding,
         limit=limit,
+        only=only,
     )
     return [(query_id, None) for query_id in query_ids]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import gradio as gr
 from fastapi import APIRouter
 
-from app.annotate.requests import EditRequest, NextRequest, OperationRequest
+from app.annotate.requests import EditRequest, NextRequest, OperationRequest, UpcomingRequest
 from app.annotate.sample_project import SampleProject
 from app.annotate.service import AnnotationService
 from app.auth.users import Role
@@ -75,10 +75,16 @@ class AnnotatePage:
         def next_task(
             user: Annotator, body: Annotated[NextRequest, json_body(NextRequest)]
         ) -> dict[str, Any]:
-            task = service.next_task(user, op_id=body.op_id, excluded=body.besides)
+            task = service.next_task(user, op_id=body.op_id, excluded=body.besides, upcoming_id=body.upcoming)
             # The row says how far its annotator is.
             progress = service.progress(user) if task is None else task["edit"]["progress"]
             return {"item": task, "progress": progress, "empty": service.store.is_empty()}
+
+        @router.post("/upcoming")
+        def upcoming_task(
+            user: Annotator, body: Annotated[UpcomingRequest, json_body(UpcomingRequest)]
+        ) -> dict[str, Any]:
+            return {"item": service.upcoming_task(user, excluded=body.besides)}
 
         @router.get("/me")
         def me(user: Annotator) -> dict[str, Any]:

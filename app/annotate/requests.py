@@ -108,6 +108,15 @@ class NextRequest(OperationRequest):
 
     besides: list[int] = Field(default_factory=list, max_length=MOST_EXCLUDED)
     """Queries that the browser holds already."""
+    upcoming: int | None = None
+    """The query that is on screen already, as POST /annotate/api/upcoming told it."""
+
+
+class UpcomingRequest(RequestBody):
+    """POST /annotate/api/upcoming."""
+
+    besides: list[int] = Field(default_factory=list, max_length=MOST_EXCLUDED)
+    """Queries that the browser holds already, the one on screen too."""
 
 
 class EditRequest(OperationRequest):

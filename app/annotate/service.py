@@ -3,11 +3,17 @@
 Everything is a question to the store or a write with an operation id; nothing here waits for a video or a model.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
+from annotations.arms import Arm
 from annotations.queue import QueueFilter
-from annotations.records import PLANTED, Assignment, Correction, Query, ResolvedAnswer
+from annotations.reading import AnnotatorRow
+from annotations.records import PLANTED, Assignment, Correction, Query, ResolvedAnswer, UpcomingRow
 from annotations.store import GAIN_AGE, Store
 from app.annotate.proposals import Proposals, ProposalState, planted_proposal
 from app.annotate.requests import EditBody, check_edges
@@ -20,6 +26,8 @@ NO_VIDEO = "video unavailable"
 """The one reason that needs no clip."""
 CLIPS_AHEAD = 3
 """Rows behind the one that is lent whose clips are prepared already."""
+MOST_UPCOMING = 2000
+"""Upcoming rows that are remembered, for everybody together: one for each window in which somebody annotates."""
 REVIEWS_WANTED = 3
 """Annotators for each row unless told otherwise: the knee of agreement with a held-out annotator. Every row is
 done once first."""
@@ -40,12 +48,19 @@ class AnnotationService:
             raise InputError(f"Every row wants at least one annotator; got {reviews_wanted}. Use 1 or more.")
         self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
         self.reviews_wanted = reviews_wanted
+        self._lock = threading.Lock()
+        self._upcoming: OrderedDict[tuple[str, int], UpcomingRow] = OrderedDict()
+        """By annotator and query; what was told of a row stays until it is lent."""
 
-    def next_task(self, user: User, *, op_id: str, excluded: Sequence[int] = ()) -> dict[str, Any] | None:
+    def next_task(
+        self, user: User, *, op_id: str, excluded: Sequence[int] = (), upcoming_id: int | None = None
+    ) -> dict[str, Any] | None:
         """The most suspect open row, lent to the user; rows with a clip come before rows without. None: done.
 
-        `excluded` are queries that the user has at hand and does not get again.
+        `excluded` are queries that the user has at hand and does not get again. `upcoming_id` is the row of
+        `upcoming_task` that they see already: it comes first, as it was shown.
         """
+        upcoming = None if upcoming_id is None else self._upcoming_row(user, upcoming_id)
 
         def lend(op_id: str, row_filter: QueueFilter) -> Assignment | None:
             return self.store.next_query(
@@ -54,6 +69,7 @@ class AnnotationService:
                 answers_per_row=self.reviews_wanted,
                 excluding=excluded,
                 queue_filter=row_filter,
+                upcoming=upcoming,
             )
 
         loan = lend(op_id, QueueFilter())
@@ -73,14 +89,62 @@ class AnnotationService:
                 loan = with_video
         if any(project.order == "gain" and project.state == "open" for project in self.store.projects()):
             self.store.renew_gains(age=GAIN_AGE)
-        at_hand = [*excluded, loan.query_id]
+        self._prepare_ahead(user, [*excluded, loan.query_id])
+        return self.task(user, loan.query_id)
+
+    def upcoming_task(self, user: User, *, excluded: Sequence[int]) -> dict[str, Any] | None:
+        """The row that `next_task` would lend now, as it would be shown, so that its clip can be loaded before it is
+        asked for. None: there is none.
+
+        Nothing is recorded: the row is not lent, its arm is drawn but not stored, and what was drawn holds when
+        the row comes to be lent or answered.
+        """
+
+        def choose(row_filter: QueueFilter) -> UpcomingRow | None:
+            return self.store.upcoming_row(
+                user.id,
+                answers_per_row=self.reviews_wanted,
+                excluding=excluded,
+                queue_filter=row_filter,
+                draw=str(uuid4()),
+            )
+
+        upcoming = choose(QueueFilter())
+        if upcoming is None:
+            return None
+        row = self.store.annotator_row(upcoming.query_id, user.id)
+        if self.dataset_clips.look(row.query.row.vid, row.video).missing is not None:
+            upcoming = choose(QueueFilter(with_video=True)) or upcoming
+        with self._lock:
+            self._upcoming.setdefault((user.id, upcoming.query_id), upcoming)
+            self._upcoming.move_to_end((user.id, upcoming.query_id))
+            while len(self._upcoming) > MOST_UPCOMING:
+                self._upcoming.popitem(last=False)
+        self._prepare_ahead(user, [*excluded, upcoming.query_id])
+        return self.task(user, upcoming.query_id)
+
+    def _upcoming_row(self, user: User, query_id: int) -> UpcomingRow | None:
+        with self._lock:
+            return self._upcoming.get((user.id, query_id))
+
+    def _annotator_row(self, user: User, query_id: int) -> tuple[AnnotatorRow, Arm]:
+        """The row with what is planted on it, and its arm, lent or upcoming. Raises NotFound."""
+        row = self.store.annotator_row(query_id, user.id)
+        if row.arm is not None:
+            return row, row.arm
+        upcoming = self._upcoming_row(user, query_id)
+        if upcoming is not None:
+            return replace(row, plant=upcoming.plant), upcoming.arm
+        return row, self.store.arm(query_id, user.id)
+
+    def _prepare_ahead(self, user: User, at_hand: Sequence[int]) -> None:
+        """Have the clips prepared that come after the rows at hand."""
         with self.store.shared_read():
             upcoming = self.store.upcoming(
                 user.id, answers_per_row=self.reviews_wanted, excluding=at_hand, limit=CLIPS_AHEAD
             )
             vids = [self.store.query(query_id).row.vid for query_id in upcoming]
         self.dataset_clips.prepare_ahead(user.id, list(dict.fromkeys(vids)))
-        return self.task(user, loan.query_id)
 
     def look_again(self, user: User, query_id: int) -> dict[str, Any]:
         """The row, after a look for its clip. Raises NotFound."""
@@ -89,9 +153,9 @@ class AnnotationService:
 
     def task(self, user: User, query_id: int) -> dict[str, Any]:
         """A row for this user, lent or not. Raises NotFound."""
-        row = self.store.annotator_row(query_id, user.id)
+        row, first_arm = self._annotator_row(user, query_id)
         query = row.query
-        arm = next_arm(row.arm or self.store.arm(query_id, user.id), row.heads)
+        arm = next_arm(first_arm, row.heads)
         clip_status = self.dataset_clips.look(query.row.vid, row.video)
         with self.store.shared_read():
             project = self.store.project_of_row(query_id, user.id)
@@ -126,9 +190,9 @@ class AnnotationService:
 
     def proposal(self, user: User, query_id: int) -> dict[str, Any]:
         """Where the model's proposal stands; `hidden` in the blind arm, with nothing of it."""
-        row = self.store.annotator_row(query_id, user.id)
+        row, first_arm = self._annotator_row(user, query_id)
         query = row.query
-        arm = next_arm(row.arm or self.store.arm(query_id, user.id), row.heads)
+        arm = next_arm(first_arm, row.heads)
         if row.plant is not None:
             newest = planted_proposal(row.plant, self.proposals.newest(query))
             status = ProposalState(state="none" if newest is None else "ready", proposal=newest)
@@ -152,7 +216,9 @@ class AnnotationService:
         self, user: User, query_id: int, body: EditBody, *, parent_id: int | None, op_id: str
     ) -> Correction:
         """Add the user's next version. Raises Conflict, NotFound, InputError, OperationReused."""
-        row = self.store.annotator_row(query_id, user.id)
+        row, first_arm = self._annotator_row(user, query_id)
+        if row.arm is None:  # the answer comes before its row was lent
+            self.store.arm(query_id, user.id, upcoming=self._upcoming_row(user, query_id))
         query, plant = row.query, row.plant
         clip = self.dataset_clips.look(query.row.vid, row.video).ready
         first_attempt = next((version for version in row.heads if version.op_id == op_id), None)
@@ -163,7 +229,7 @@ class AnnotationService:
             # What was shown depends on nothing that came after the parent, so that a retry which overtakes is the
             # same request.
             seen_before = [head for head in row.heads if parent_id is not None and head.id <= parent_id]
-            arm = next_arm(row.arm or self.store.arm(query_id, user.id), seen_before)
+            arm = next_arm(first_arm, seen_before)
             has_begun_with_model = body.proposal_id is not None and body.opening in (None, "model")
             if arm == "model-first" and not seen_before and not has_begun_with_model:
                 arm = REVEALED  # the model had not answered when the annotator began

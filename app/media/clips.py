@@ -73,6 +73,7 @@ def prepare_clip(
         notes=info.notes,
         frame_count=info.frame_count,
         file_name=file_name,
+        has_sound=info.audio_codec is not None,
     )
 
 

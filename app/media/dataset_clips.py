@@ -339,7 +339,8 @@ class DatasetClips:
             logger.warning("no film strip for %s: %s", clip.title, error)
         try:
             if not clip.sound_path.is_file():
-                write_whole(clip.sound_path, self._find_sound(clip.path, cancel=job.cancel) or b"")
+                peaks = self._find_sound(clip.path, cancel=job.cancel) if clip.facts.has_sound else None
+                write_whole(clip.sound_path, peaks or b"")
         except Cancelled:
             raise
         except TempoError as error:

@@ -81,6 +81,8 @@ class ClipFacts:
     """Frames of the copy; None in copies that were made before this was counted."""
     file_name: str = COPY_NAME
     """The file that these facts are of: the copy, or the upload itself while there is no copy."""
+    has_sound: bool = True
+    """False where the file has no sound track; True too in copies that were made before this was noted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from sqlalchemy import insert
 from annotations import reading, tables
 from annotations.arms import ARMS, Arm
 from annotations.reading import AnnotatorRow
+from annotations.records import UpcomingRow
 from annotations.rows import Row
 from annotations.store import Store
 from app.__main__ import claim_port
@@ -84,12 +85,22 @@ class NamedArms(Store):
             if reading.setting(connection, "arm_seed") is None:
                 connection.execute(insert(tables.settings), {"name": "arm_seed", "value": 1})
 
-    def arm(self, query_id: int, annotator: str) -> Arm:
-        arm_by_chance = super().arm(query_id, annotator)
-        return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), arm_by_chance)
+    def arm(self, query_id: int, annotator: str, **parts: Any) -> Arm:
+        arm_by_chance = super().arm(query_id, annotator, **parts)
+        return named_arm(annotator) or arm_by_chance
 
     def annotator_row(self, query_id: int, annotator: str) -> AnnotatorRow:
-        return replace(super().annotator_row(query_id, annotator), arm=self.arm(query_id, annotator))
+        row = super().annotator_row(query_id, annotator)
+        return replace(row, arm=row.arm and (named_arm(annotator) or row.arm))
+
+    def upcoming_row(self, annotator: str, **parts: Any) -> UpcomingRow | None:
+        row = super().upcoming_row(annotator, **parts)
+        return row and replace(row, arm=named_arm(annotator) or row.arm)
+
+
+def named_arm(annotator: str) -> Arm | None:
+    """The arm that a name ends with."""
+    return next((arm for arm in ARMS if annotator.endswith(f"-{arm}")), None)
 
 
 @dataclass

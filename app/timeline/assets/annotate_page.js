@@ -2,7 +2,8 @@
  * The Annotate page's run: what is on screen, what comes next, and where edits go.
  *
  * The next row is fetched while one works on this one (its clip, film strip and proposal too), so that submitting
- * shows it at once. Nothing here waits for saving: `sync.js` keeps and sends.
+ * shows it at once. It is lent, and its arm recorded, when it comes on the screen and not before. Nothing here waits
+ * for saving: `sync.js` keeps and sends.
  */
 
 import { addressOf } from "./address.js";
@@ -22,6 +23,7 @@ import { offerTutorial } from "./tutorial.js";
 const POLL_CLIP_MS = 500;
 const POLL_PROPOSAL_MS = 600;
 const POLL_SHOTS_MS = 1000;
+const POLL_BUFFER_MS = 200;
 const RETRY_MS = 3000;
 const NO_VIDEO = "video unavailable";
 
@@ -47,6 +49,7 @@ class AnnotatePage {
   #opening_s = null; // where the row was opened, until its clip was played or shown elsewhere
   #turn = 0; // which row is on screen: what comes for an earlier one is dropped
   #fetching = null;
+  #lending = null; // the operation that lends the row on screen, which was fetched ahead; null: it is lent
   #resolving = false;
   #endCard = null;
 
@@ -72,15 +75,15 @@ class AnnotatePage {
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
     editor.addEventListener("change", () => this.verdict.show(), { signal });
-    const { video } = this.view.player;
-    video.addEventListener("play", () => (this.#opening_s = null), { signal });
-    video.addEventListener("seeked", () => this.#seeAt(video.currentTime), { signal });
+    const { player } = this.view;
+    player.on("play", () => (this.#opening_s = null));
+    player.on("seeked", () => this.#seeAt(player.video.currentTime));
     root.addEventListener("tl-submit", ({ detail }) => this.submit(detail.edit, detail.audition), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
     root.addEventListener("tl-previous", () => this.previous(), { signal });
   }
 
-  /** The row that comes next, on its way or seen before: { item, ready } or { query_id }. */
+  /** The row that comes next, on its way or seen before: { item } or { query_id }. */
   get ahead() {
     return this.#upcoming[0] ?? null;
   }
@@ -135,6 +138,7 @@ class AnnotatePage {
   /** Show a row by its number; false when there is none. */
   async open(query_id) {
     const turn = ++this.#turn;
+    this.#lending = null;
     try {
       const item = await this.#persist(() => annotateApi.read(`/queries/${query_id}`, this.signal));
       if (!item || turn !== this.#turn) return true;
@@ -149,9 +153,12 @@ class AnnotatePage {
 
   /** The next row: the one fetched before, or else whatever the queue gives now. */
   async advance() {
-    const ready = this.#upcoming.shift();
-    if (ready?.item) return this.#show(ready.item);
-    if (ready) return this.open(ready.query_id);
+    const ahead = this.#upcoming.shift();
+    if (ahead?.item) {
+      this.#lending = newId();
+      return this.#show(ahead.item, ahead.history);
+    }
+    if (ahead) return this.open(ahead.query_id);
     const turn = ++this.#turn;
     this.view.load(null);
     this.#item = null;
@@ -163,12 +170,37 @@ class AnnotatePage {
   }
 
   /** { item, empty, progress } of the queue's next row, besides those that are done, skipped, or in `query_ids`. */
-  async #fetchNext(query_ids = []) {
-    const besides = new Set([...query_ids, ...this.#skipped, ...(this.sync?.submitting ?? [])]);
-    const body = { op_id: newId(), besides: [...besides].slice(-200) };
-    const next = await annotateApi.write("/next", body, this.signal);
+  async #fetchNext() {
+    const next = await annotateApi.write("/next", { op_id: newId(), besides: this.#besides() }, this.signal);
     this.#setProgress(next.progress);
     return next;
+  }
+
+  /** What the queue is not to give: rows that are done or skipped, and `query_ids`. */
+  #besides(query_ids = []) {
+    return [...new Set([...query_ids, ...this.#skipped, ...(this.sync?.submitting ?? [])])].slice(-200);
+  }
+
+  /** The row on screen was fetched ahead: now it is lent as it is shown. Where somebody has it meanwhile, the next. */
+  async #lend({ edit: { query_id, arm } }, turn) {
+    const op_id = this.#lending;
+    while (op_id && turn === this.#turn && !this.signal.aborted) {
+      const body = { op_id, besides: this.#besides(), upcoming: query_id };
+      const next = await this.#tryOnce(() => annotateApi.write("/next", body, this.signal));
+      if (turn !== this.#turn) return;
+      if (!next) {
+        await pause(RETRY_MS, this.signal);
+        continue;
+      }
+      this.#lending = null;
+      this.#setProgress(next.progress);
+      if (!next.item) return void this.#showEnd(next);
+      const isSame = next.item.edit.query_id === query_id;
+      if (isSame && next.item.edit.arm === arm) return;
+      this.view.say(isSame ? "The row has changed." : "The row went to somebody else; this is the next.");
+      if (!isSame || next.item.edit.arm !== "blind") return void (await this.#show(next.item));
+      return void this.skip(); // it would count as answered without what was shown
+    }
   }
 
   #showEnd({ empty }) {
@@ -185,10 +217,10 @@ class AnnotatePage {
     return this.#showProgress();
   }
 
-  async #show(item) {
+  async #show(item, history = undefined) {
     const turn = ++this.#turn;
     const { query_id, parent_id } = item.edit;
-    const history = await this.sync.history(query_id, parent_id);
+    if (history === undefined) history = await this.sync.history(query_id, parent_id);
     if (turn !== this.#turn) return;
     this.sync.opened(query_id, parent_id);
     item.edit.edit = this.sync.newest(query_id) ?? item.edit.edit;
@@ -206,7 +238,8 @@ class AnnotatePage {
     this.guidelines.show(item.edit.project);
     this.lookAgain.hidden = !item.edit.missing_video;
     this.#showAbout(item);
-    if (item.state === "ready") this.#complete(item, turn);
+    const lending = this.#lend(item, turn);
+    if (item.state === "ready") this.#complete(item, turn, lending);
     else this.#prepare(item, turn);
   }
 
@@ -241,9 +274,9 @@ class AnnotatePage {
     return this.view.say("It is still not there.");
   }
 
-  /** What comes after the row itself: the model's proposal, then the next row. */
-  async #complete(item, turn) {
-    this.#prefetch();
+  /** What comes after the row itself: once it is lent the next row, and the model's proposal. */
+  async #complete(item, turn, lending) {
+    lending.then(() => turn === this.#turn && this.#prefetch());
     this.#addShots(item, turn);
     const hasProposal = await this.#addProposal(item, () => turn === this.#turn);
     if (!hasProposal || turn !== this.#turn) return;
@@ -294,33 +327,31 @@ class AnnotatePage {
     }
   }
 
-  /** Fetch the next row, and everything that it shows, while this one is worked on. */
+  /** Fetch the next row, and everything that it shows, while this one is worked on. Nothing of it is recorded. */
   async #prefetch() {
     if (this.#fetching || this.#upcoming.length > 0 || !this.#item) return;
-    this.#fetching = this.#tryOnce(() => this.#fetchNext([this.#item.edit.query_id]));
+    const turn = this.#turn;
+    const besides = this.#besides([this.#item.edit.query_id]);
+    this.#fetching = this.#tryOnce(() => annotateApi.write("/upcoming", { besides }, this.signal));
     const next = await this.#fetching;
     this.#fetching = null;
-    if (!next?.item || next.item.edit.query_id === this.#item?.edit.query_id) return;
+    if (turn !== this.#turn) return void this.#prefetch(); // for another row
+    if (!next?.item) return;
     const ahead = { item: next.item };
     this.#upcoming.push(ahead);
-    const isNeeded = () => this.#upcoming.includes(ahead);
+    const isNeeded = () => this.#upcoming[0] === ahead;
     while (ahead.item.state === "loading" && isNeeded()) {
       await pause(POLL_CLIP_MS, this.signal);
       const newer = await this.#tryOnce(() => annotateApi.read(`/queries/${ahead.item.edit.query_id}`, this.signal));
       if (newer) ahead.item = newer;
     }
+    const { player } = this.view;
+    // The clip on screen comes first: what it still lacks is not slowed down.
+    while (isNeeded() && player.playable && player.video.readyState < 4) await pause(POLL_BUFFER_MS, this.signal);
     if (!isNeeded()) return;
-    this.#warm(ahead);
-    await this.#addProposal(ahead.item, isNeeded);
-  }
-
-  /** Have the browser fetch the clip's beginning and its film strip. */
-  #warm(ahead) {
-    const { video, strip } = ahead.item;
-    if (strip) ahead.picture = Object.assign(new Image(), { src: strip.url });
-    if (!video) return;
-    ahead.clip = Object.assign(document.createElement("video"), { preload: "auto", muted: true, src: video.url });
-    ahead.clip.addEventListener("canplay", () => (ahead.ready = true), { once: true });
+    this.view.preload(ahead.item);
+    ahead.history = await this.sync.history(ahead.item.edit.query_id, ahead.item.edit.parent_id);
+    if (await this.#addProposal(ahead.item, isNeeded)) this.view.preload(ahead.item); // it may open elsewhere now
   }
 
   // ---- what a person does
@@ -370,6 +401,7 @@ class AnnotatePage {
     if (query_id === undefined) return this.view.say("This is the first row of the session.");
     // By number alone: the item was fetched before what has been done to it since.
     if (this.#item) this.#upcoming.unshift({ query_id: this.#item.edit.query_id });
+    this.view.preload(null);
     return this.open(query_id);
   }
 

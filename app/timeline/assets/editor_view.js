@@ -13,12 +13,14 @@ import { buildEditHead, buildEditPanel, showEditHead, showEditPanel } from "./ed
 import { EditPointer, grab } from "./edit_pointer.js";
 import { Editor } from "./editor.js";
 import { FrameGrabber } from "./frame_grabber.js";
+import { FrameClock } from "./frames.js";
 import { timeText, timeUnit } from "./format.js";
 import { EDITING_BINDINGS } from "./key_bindings.js";
 import { buildKeySheet } from "./key_sheet.js";
 import { KeyMap } from "./keyboard.js";
 import { Layout, PictureWindow } from "./layout.js";
 import { Reaction } from "./reaction.js";
+import { initialDocument } from "./reducers.js";
 import { snapCandidates } from "./snapping.js";
 import { SoundPeaks } from "./sound_lane.js";
 import { buildStatusBar, buildThumbs, showStatusBar } from "./status_bar.js";
@@ -89,9 +91,9 @@ export class EditorView extends TimelineView {
     editor.addEventListener("refused", ({ detail }) => this.say(detail.message), { signal });
     this.pointer = new EditPointer(this);
     this.pictureWindow = new PictureWindow(this);
-    keepVolume(this.player.video, signal);
+    keepVolume(this.player);
     if (this.mode === "annotate") this.layout = new Layout(this.root, storage, signal);
-    this.showCaptions = captionsTrack(this.videoPane.video);
+    this.showCaptions = captionsTrack(this.player);
     window.addEventListener("pagehide", () => editor.settle(), { signal });
   }
 
@@ -117,6 +119,14 @@ export class EditorView extends TimelineView {
     this.#auditionFirst();
     this.state.touch("value", "viewport", "edit");
     return undefined;
+  }
+
+  /** Load what comes next, clip, film strip and sound, at the picture that it opens with; null gives it up. */
+  preload(item) {
+    const video = item?.video ?? null;
+    this.player.preload(video, video ? openingTime_s(item.edit) : 0);
+    this.strip.preload(item?.strip ?? null);
+    this.sound.preload(video?.sound_url ?? null);
   }
 
   /** After a submission with `audition`: the first moment plays in a loop, or the clip where there is none. */
@@ -527,25 +537,39 @@ export class EditorView extends TimelineView {
 }
 
 /** Sound is off until somebody turns it on; what they chose stays from row to row and visit to visit. */
-function keepVolume(video, signal) {
+function keepVolume(player) {
+  const { video } = player;
   video.muted = storage.getItem("tempo.sound") !== "on";
   video.volume = Number(storage.getItem("tempo.volume") ?? 1);
-  const store = () => {
-    storage.setItem("tempo.sound", video.muted ? "off" : "on");
-    storage.setItem("tempo.volume", String(video.volume));
-  };
-  video.addEventListener("volumechange", store, { signal });
+  player.on("volumechange", () => {
+    storage.setItem("tempo.sound", player.video.muted ? "off" : "on");
+    storage.setItem("tempo.volume", String(player.video.volume));
+  });
+}
+
+/** Where a row opens: at the first frame of its first moment. */
+function openingTime_s(row) {
+  const clock = new FrameClock(row.frame_rate, row.frame_count);
+  const { verdict, moments } = initialDocument(row);
+  const start_ms = verdict === "moments" ? (moments[0]?.start_ms ?? 0) : 0;
+  return Math.min(clock.frame(start_ms), clock.count) / clock.fps;
 }
 
 /** One's own moments as a captions track of the video, so that a screen reader's user can hear where they begin. */
-function captionsTrack(video) {
-  const track = video.addTextTrack("captions", "Your moments", document.documentElement.lang || "en");
-  track.mode = "hidden"; // cues fire, nothing is drawn over the picture
-  let key = null;
+function captionsTrack(player) {
+  const shown = new WeakMap(); // <video> → its track, and what stands in it
   return (moments) => {
-    const newKey = JSON.stringify(moments.map(({ start_ms, end_ms }) => [start_ms, end_ms]));
-    if (newKey === key) return;
-    key = newKey;
+    const { video } = player;
+    if (!shown.has(video)) {
+      const track = video.addTextTrack("captions", "Your moments", document.documentElement.lang || "en");
+      track.mode = "hidden"; // cues fire, nothing is drawn over the picture
+      shown.set(video, { track, key: null });
+    }
+    const captions = shown.get(video);
+    const { track } = captions;
+    const key = JSON.stringify(moments.map(({ start_ms, end_ms }) => [start_ms, end_ms]));
+    if (key === captions.key) return;
+    captions.key = key;
     for (const cue of [...(track.cues ?? [])]) track.removeCue(cue);
     moments.forEach(({ start_ms, end_ms }, idx) =>
       track.addCue(new VTTCue(start_ms / 1000, end_ms / 1000, `Moment ${idx + 1} of ${moments.length}`)),

@@ -18,6 +18,7 @@ export class FilmStrip {
   #wanted = [];
   #loading = 0;
   #onLoad;
+  #ahead = null; // the picture of the clip that comes next
 
   constructor(onLoad) {
     this.#onLoad = onLoad;
@@ -32,14 +33,26 @@ export class FilmStrip {
     this.#sheets.clear();
     this.#wanted = [];
     if (!spec) return;
-    const image = new Image();
+    const ahead = this.#ahead?.getAttribute("src") === spec.url ? this.#ahead : null;
+    const image = ahead ?? new Image();
+    this.#ahead = null;
+    if (ahead?.complete && ahead.naturalWidth > 0) {
+      this.#image = image;
+      return;
+    }
     image.decoding = "async";
     image.onload = () => {
       if (this.#url !== spec.url) return;
       this.#image = image;
       this.#onLoad();
     };
-    image.src = spec.url;
+    if (!ahead) image.src = spec.url;
+  }
+
+  /** Fetch the picture of the clip that comes next; null gives it up. */
+  preload(spec) {
+    this.#ahead = spec ? Object.assign(new Image(), { src: spec.url }) : null;
+    this.#ahead?.decode().catch(() => {}); // where it cannot be, drawing it does nothing
   }
 
   get ready() {

@@ -1,8 +1,12 @@
 /**
  * The player: one <video>, or only a clock when it cannot play. Times go in as seconds; what comes out is the time
  * of the frame that is really shown (requestVideoFrameCallback), so that the playhead never claims another.
+ *
+ * The clip that comes next can be loaded into a second <video>, unseen and mute (`preload`). `load` of that clip then
+ * lets the two change places; `video` is always the one that is seen.
  */
 
+import { el } from "./dom.js";
 import { SLACK_FRAMES } from "./frames.js";
 
 const SAME_S = 1e-4; // browsers keep microseconds
@@ -27,17 +31,40 @@ export class Player {
   #startsAfterSeek = false;
   #seekTries = 0;
   #events;
+  #signal;
+  #spare = null; // { video, url, shown_s } of the clip that comes next
 
   /**
-   * `events` has: time(seconds, frameIdxOrNull, truth), state(), failure(message), and changeOver() before another
-   * file of the same clip is loaded. `truth` is "exact" when the picture
-   * that the browser presented is the frame that was asked for, "approximate" when it is not or nothing tells, and
-   * null while a seek is under way.
+   * `events` has: time(seconds, frameIdxOrNull, truth), state(), failure(message), changeOver() before another
+   * file of the same clip is loaded, and swap(video) when another <video> is the one that is seen. `truth` is "exact"
+   * when the picture that the browser presented is the frame that was asked for, "approximate" when it is not or
+   * nothing tells, and null while a seek is under way.
    */
   constructor(video, events, signal) {
     this.video = video;
     this.#events = events;
-    const on = (name, handler) => video.addEventListener(name, handler, { signal });
+    this.#signal = signal;
+    this.#attach(video);
+    signal.addEventListener("abort", () => {
+      this.preload(null);
+      this.#unload();
+    });
+  }
+
+  /** Call `handler` for an event of the <video> that is seen, whichever of the two it is. */
+  on(name, handler) {
+    this.#listeners.push([name, handler]);
+    for (const video of [this.video, this.#spare?.video]) if (video) this.#listen(video, name, handler);
+  }
+
+  #listeners = [];
+
+  #listen(video, name, handler) {
+    video.addEventListener(name, (event) => video === this.video && handler(event), { signal: this.#signal });
+  }
+
+  #attach(video) {
+    const on = (name, handler) => this.#listen(video, name, handler);
     on("seeked", () => this.#onSeeked());
     on("loadedmetadata", () => this.#apply(this.#queued_s ?? this.#time_s));
     on("timeupdate", () => this.#onTimeUpdate());
@@ -45,16 +72,63 @@ export class Player {
       this.#fail("This browser cannot play the clip. The timeline works from its film strip instead."),
     );
     on("ended", () => this.#endOfClip());
-    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => events.state());
+    for (const name of ["play", "pause", "ended", "ratechange", "volumechange"]) on(name, () => this.#events.state());
+    for (const [name, handler] of this.#listeners) on(name, handler);
     const listen = () => {
-      if (signal.aborted) return;
+      if (this.#signal.aborted) return;
       video.requestVideoFrameCallback?.((_, frame) => {
-        this.#show(frame.mediaTime);
+        if (video === this.video) this.#show(frame.mediaTime);
+        else if (video === this.#spare?.video) this.#spare.shown_s = frame.mediaTime;
         listen();
       });
     };
     listen();
-    signal.addEventListener("abort", () => this.#unload());
+  }
+
+  /** Load the clip that comes next, at a time; null gives it up. One clip is loaded ahead, never more. */
+  preload(spec, time_s = 0) {
+    const url = spec?.url ?? null;
+    if (!url) {
+      if (this.#spare?.url) empty(this.#spare.video);
+      if (this.#spare) Object.assign(this.#spare, { url: null, shown_s: null });
+      return;
+    }
+    if (!this.#spare) {
+      this.#spare = { video: buildVideo(), url: null, shown_s: null };
+      this.video.after(this.#spare.video);
+      this.#attach(this.#spare.video);
+    }
+    const { video } = this.#spare;
+    const centre_s = centreOf(time_s, spec.frame_rate, spec.duration_s);
+    if (this.#spare.url !== url) {
+      Object.assign(this.#spare, { url, shown_s: null });
+      setRole(video, "ahead");
+      video.muted = true;
+      video.src = url;
+    }
+    if (Math.abs(video.currentTime - centre_s) > SAME_S) video.currentTime = centre_s;
+  }
+
+  /** Whether the clip that comes next has its first picture. */
+  get hasPreloaded() {
+    const { url = null, video } = this.#spare ?? {};
+    return url !== null && video.readyState >= 2 && !video.seeking;
+  }
+
+  /** Let the clip that was loaded ahead take the place of the one that is seen. */
+  #swap() {
+    const [before, { video, shown_s }] = [this.video, this.#spare];
+    const { muted, volume, playbackRate, defaultPlaybackRate, id } = before;
+    before.pause();
+    Object.assign(video, { muted, volume, playbackRate, defaultPlaybackRate, id });
+    before.id = "";
+    this.video = video;
+    this.#spare = { video: before, url: null, shown_s: null };
+    setRole(video, "seen");
+    setRole(before, "ahead");
+    this.#shown_s = shown_s;
+    this.#events.swap?.(video);
+    setTimeout(() => this.#spare?.video === before && !this.#spare.url && empty(before)); // after the picture is there
   }
 
   /**
@@ -75,7 +149,8 @@ export class Player {
     this.#seeking = false;
     this.#time_s = 0;
     this.#shown_s = null;
-    if (this.#url) this.video.src = this.#url;
+    if (this.#url && this.#url === this.#spare?.url && !this.#spare.video.error) this.#swap();
+    else if (this.#url) this.video.src = this.#url;
     else this.#unload();
     if (!isChangeOver) return;
     // The other file goes on where the first one was.
@@ -105,7 +180,7 @@ export class Player {
   }
 
   frameAt(time_s) {
-    return this.rate ? Math.max(0, Math.floor(time_s * this.rate + SLACK_FRAMES)) : null;
+    return frameOf(time_s, this.rate);
   }
 
   /** Go to the frame shown at a time. The playhead answers at once; quick repeats collapse into the last one. */
@@ -190,10 +265,7 @@ export class Player {
   }
 
   #centre(time_s) {
-    if (!this.rate) return Math.min(time_s, Math.max(0, this.duration_s - 0.02));
-    const last = Math.max(0, Math.ceil(this.duration_s * this.rate - SLACK_FRAMES) - 1);
-    // The middle of the frame: asked for its edge, a browser may show the neighbour.
-    return (Math.min(this.frameAt(time_s), last) + 0.5) / this.rate;
+    return centreOf(time_s, this.rate, this.duration_s);
   }
 
   #onSeeked() {
@@ -286,8 +358,39 @@ export class Player {
   }
 
   #unload() {
-    this.video.pause();
-    this.video.removeAttribute("src");
-    this.video.load();
+    empty(this.video);
   }
+}
+
+function frameOf(time_s, rate) {
+  return rate ? Math.max(0, Math.floor(time_s * rate + SLACK_FRAMES)) : null;
+}
+
+/** The middle of the frame that is shown at a time: asked for its edge, a browser may show the neighbour. */
+function centreOf(time_s, rate, duration_s) {
+  if (!rate) return Math.min(time_s, Math.max(0, duration_s - 0.02));
+  const last = Math.max(0, Math.ceil(duration_s * rate - SLACK_FRAMES) - 1);
+  return (Math.min(frameOf(time_s, rate), last) + 0.5) / rate;
+}
+
+/** The page's <video>. */
+export function buildVideo() {
+  const video = el("video", { attrs: { preload: "auto", playsinline: true, tabindex: "-1" } });
+  setRole(video, "seen");
+  return video;
+}
+
+function setRole(video, role) {
+  video.className = role === "seen" ? "tl-video" : "tl-ahead";
+  video.hidden = false;
+  video.toggleAttribute("aria-hidden", false);
+  if (role === "seen") video.setAttribute("aria-label", "Clip");
+  else video.removeAttribute("aria-label");
+  if (role === "ahead") video.setAttribute("aria-hidden", "true");
+}
+
+function empty(video) {
+  video.pause();
+  video.removeAttribute("src");
+  video.load();
 }

@@ -6,6 +6,7 @@ export class SoundPeaks {
   peaks = null; // Uint8Array, one for each fiftieth of a second; null while there are none
   #url = null;
   #onLoad;
+  #ahead = { url: null, peaks: null }; // of the clip that comes next; the peaks are a promise
 
   constructor(onLoad) {
     this.#onLoad = onLoad;
@@ -16,11 +17,15 @@ export class SoundPeaks {
     this.#url = url;
     this.peaks = null;
     if (!url) return;
-    const response = await fetch(url).catch(() => null); // without it the lane stays empty
-    const peaks = response?.ok ? new Uint8Array(await response.arrayBuffer()) : null;
+    const peaks = await (this.#ahead.url === url ? this.#ahead.peaks : fetchPeaks(url));
     if (this.#url !== url) return;
     this.peaks = peaks;
     this.#onLoad();
+  }
+
+  /** Fetch those of the clip that comes next; null gives them up. */
+  preload(url) {
+    if (url !== this.#ahead.url) this.#ahead = { url, peaks: url && fetchPeaks(url) };
   }
 
   /** The greatest peak between two times, 0 to 1. */
@@ -31,6 +36,12 @@ export class SoundPeaks {
     for (let idx = first; idx <= last; idx += 1) most = Math.max(most, this.peaks[idx]);
     return most / 255;
   }
+}
+
+/** Null where there are none: without them the lane stays empty. */
+async function fetchPeaks(url) {
+  const response = await fetch(url).catch(() => null);
+  return response?.ok ? new Uint8Array(await response.arrayBuffer()) : null;
 }
 
 /** It keeps its place where a clip has no sound, so that nothing moves from row to row. */

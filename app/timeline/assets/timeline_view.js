@@ -33,7 +33,7 @@ export class TimelineView {
     this.player = new Player(this.videoPane.video, this.playerEvents(), signal);
     this.gestures = new Gestures(this);
     handleKeys(this, this.keyTarget);
-    this.videoPane.video.addEventListener("click", () => this.clickVideo(), { signal });
+    this.player.on("click", () => this.clickVideo());
     const resized = new ResizeObserver(() => this.state.touch("viewport", "playhead"));
     resized.observe(this.tracks);
     followTheme(root, () => this.state.touch("theme", "viewport", "playhead"), signal);
@@ -144,6 +144,7 @@ export class TimelineView {
       },
       state: () => this.state.touch("player"),
       changeOver: () => holdPicture(this.videoPane),
+      swap: (video) => (this.videoPane.video = video),
       failure: (message) => {
         this.failure = message;
         this.state.touch("player", "playhead");

@@ -2,14 +2,12 @@
 
 import { el, setText } from "./dom.js";
 import { clearedSurface } from "./draw.js";
+import { buildVideo } from "./player.js";
 
 const EMPTY_TEXT = "Choose a clip and ask when something happens. The answer appears here, on one time axis.";
 
 export function buildVideoPane() {
-  const video = el("video", {
-    className: "tl-video",
-    attrs: { preload: "auto", playsinline: true, tabindex: "-1", "aria-label": "Clip" },
-  });
+  const video = buildVideo();
   const still = el("canvas", { className: "tl-still", attrs: { "aria-hidden": "true" } });
   const held = el("canvas", { className: "tl-held", attrs: { "aria-hidden": "true", hidden: true } });
   const busy = el("div", { className: "tl-busy", attrs: { "aria-hidden": "true" } });

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from annotations import tables
 from annotations.projects import ProjectPlan
 from annotations.records import Correction
 from annotations.store import Store
@@ -80,6 +82,13 @@ def wait_saved(page: Any) -> None:
 def wait_model(page: Any) -> None:
     page.wait_for_function(
         "document.querySelector('.tl-root').timeline.editor.item?.model", timeout=PATIENCE_MS
+    )
+
+
+def wait_preloaded(page: Any) -> None:
+    """The next row's clip has its first picture."""
+    page.wait_for_function(
+        "document.querySelector('.tl-root').timeline.player.hasPreloaded", timeout=PATIENCE_MS
     )
 
 
@@ -155,9 +164,7 @@ def test_the_blind_arm_shows_neither_model_nor_original(bench: Bench, served: st
 
 def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first"))
-    page.wait_for_function(
-        "document.querySelector('.tl-root').annotatePage.ahead?.ready", timeout=PATIENCE_MS
-    )
+    wait_preloaded(page)
     before = shown_query(page)
     look(page)
     page.route("**/annotate/api/**", lambda route: route.abort())  # what is shown now was there already
@@ -166,12 +173,84 @@ def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, ser
         f"""(() => {{
           const root = document.querySelector(".tl-root");
           return root.timeline.editor.item?.query_id !== {before}
-            && root.dataset.state === "ready" && root.querySelector("video").readyState >= 2;
+            && root.dataset.state === "ready" && root.querySelector(".tl-video").readyState >= 2;
         }})()""",
         timeout=PATIENCE_MS,
     )
     page.unroute("**/annotate/api/**")
     wait_saved(page)
+
+
+PICTURE = """() => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+  const context = canvas.getContext("2d");
+  context.drawImage(document.querySelector(".tl-video"), 0, 0, 8, 8);
+  return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}"""
+
+
+def test_the_next_clip_is_there_before_it_is_asked_for_and_nothing_of_its_row_is_recorded(
+    bench: Bench, served: str, page: Any
+) -> None:
+    sit_down(page, served, "ada")
+    wait_preloaded(page)
+    ahead = page.evaluate("document.querySelector('.tl-root').annotatePage.ahead.item.edit")
+    next_id, moments = ahead["query_id"], ahead["original"]["moments"]
+    row = bench.store.annotator_row(next_id, "ada")
+    assert (row.arm, row.heads) == (None, [])
+    with bench.store.database.read() as connection:
+        lent = connection.execute(select(tables.assignments.c.query_id)).scalars().all()
+    assert lent == [shown_query(page)]
+    assert page.locator("video").count() == 3, "the clip, the next one, and the loupe's"
+    before = page.evaluate(PICTURE)
+    look(page)
+    page.route("**/media/**", lambda route: route.abort())
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item.query_id === {next_id}")
+    wait_shown(page)
+    after = page.evaluate(PICTURE)
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) > 10, (before, after)
+    state = page.evaluate(
+        "(({ truth, playhead_s }) => [truth, playhead_s])(document.querySelector('.tl-root').timeline.state)"
+    )
+    assert state == ["exact", moments[0]["start_ms"] / 1000 if moments else 0]
+    stored = until(lambda: bench.store.annotator_row(next_id, "ada"), lambda row: row.arm is not None)
+    assert stored.arm == ahead["arm"]
+
+
+def test_a_row_that_somebody_else_got_meanwhile_gives_way_to_the_next(
+    bench: Bench, served: str, page: Any
+) -> None:
+    bench.service.reviews_wanted = 1
+    sit_down(page, served, "ada")
+    wait_preloaded(page)
+    ahead_id = page.evaluate("document.querySelector('.tl-root').annotatePage.ahead.item.edit.query_id")
+    assert (
+        bench.post("/next", {"op_id": "bo"}, who="bo/annotator").json()["item"]["edit"]["query_id"]
+        == ahead_id
+    )
+    first = shown_query(page)
+    look(page)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function(
+        f"![{first}, {ahead_id}].includes(document.querySelector('.tl-root').timeline.editor.item?.query_id)",
+        timeout=PATIENCE_MS,
+    )
+    wait_ready(page)
+    assert bench.store.annotator_row(ahead_id, "ada").arm is None
+
+
+def test_a_clip_that_was_loaded_ahead_is_given_up_by_whoever_goes_back(
+    bench: Bench, served: str, page: Any
+) -> None:
+    sit_down(page, served, "ada")
+    first = shown_query(page)
+    page.keyboard.press("Shift+N")
+    page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item?.query_id !== {first}")
+    wait_preloaded(page)
+    page.keyboard.press("Control+Shift+Enter")
+    page.wait_for_function(f"document.querySelector('.tl-root').timeline.editor.item?.query_id === {first}")
+    assert not page.evaluate("document.querySelector('.tl-ahead').hasAttribute('src')")
 
 
 def test_shot_changes_come_after_their_clip(bench: Bench, served: str, page: Any) -> None:

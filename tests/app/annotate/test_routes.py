@@ -553,6 +553,40 @@ def test_two_annotators_get_different_rows(bench: Bench) -> None:
     assert first != second
 
 
+def test_the_upcoming_row_is_lent_as_it_was_shown_and_not_before(bench: Bench) -> None:
+    now = bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
+    ahead = [bench.post("/upcoming", {"besides": [now]}).json()["item"]["edit"] for _ in range(2)]
+    next_id = ahead[0]["query_id"]
+    assert ahead[0] == ahead[1]
+    assert bench.get(f"/queries/{next_id}").json()["edit"]["arm"] == ahead[0]["arm"]
+    bench.post("/next", {"op_id": "b"}, who="bo/annotator")  # other people's draws change nothing
+    assert bench.store.annotator_row(next_id, "ada").arm is None
+    body = {"op_id": "c", "besides": [now], "upcoming": next_id}
+    lent = bench.post("/next", body).json()["item"]["edit"]
+    shown = ("query_id", "arm", "original", "model", "reasons")
+    assert [lent[name] for name in shown] == [ahead[0][name] for name in shown]
+    assert bench.store.annotator_row(next_id, "ada").arm == ahead[0]["arm"]
+
+
+def test_an_answer_that_comes_before_its_row_is_lent_has_the_arm_that_was_shown(bench: Bench) -> None:
+    now = bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
+    ahead = bench.post("/upcoming", {"besides": [now]}).json()["item"]["edit"]
+    bench.ready(ahead["query_id"])
+    bench.post("/next", {"op_id": "b"}, who="bo/annotator")
+    assert bench.save(ahead["query_id"], edit_of((500, 1000), submitted=True)).status_code == 200
+    assert bench.store.annotator_row(ahead["query_id"], "ada").arm == ahead["arm"]
+
+
+def test_an_upcoming_row_that_cannot_be_lent_any_more_is_another(bench: Bench) -> None:
+    bench.service.reviews_wanted = 1
+    now = bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
+    ahead = bench.post("/upcoming", {"besides": [now]}).json()["item"]["edit"]["query_id"]
+    assert bench.post("/next", {"op_id": "b"}, who="bo/annotator").json()["item"]["edit"]["query_id"] == ahead
+    body = {"op_id": "c", "besides": [now], "upcoming": ahead}
+    assert bench.post("/next", body).json()["item"]["edit"]["query_id"] not in (now, ahead)
+    assert bench.store.annotator_row(ahead, "ada").arm is None
+
+
 def test_a_skipped_row_goes_to_somebody_else(bench: Bench) -> None:
     bench.service.reviews_wanted = 1
     assert bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"] == 1
