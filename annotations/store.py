@@ -520,8 +520,8 @@ class Store:
                     operation.connection.execute(END_LOAN, own)
 
     def arm(self, query_id: int, annotator: str, *, upcoming: UpcomingRow | None = None) -> Arm:
-        """An annotator's arm for a row, lent or not: drawn when first asked for, then the same; `upcoming`'s, where that
-        row was shown to them already. Raises NotFound.
+        """An annotator's arm for a row, lent or not: drawn when first asked for, then the same. It is `upcoming`'s,
+        where that row was shown to them already. Raises NotFound.
         """
         parameters = {"query_id": query_id, "annotator": annotator}
         with self.database.read() as connection:

@@ -165,6 +165,7 @@ export const EDITING_KEYS = [
       ["undo", [ctrl(key("z"))], "Undo", ({ actions }) => actions.undo()],
       ["redo", [ctrl(shift(key("z"))), ctrl(key("y"))], "Redo", ({ actions }) => actions.redo()],
       ["submit", [ctrl(key("Enter"))], "Submit and go on", (view) => view.submit()],
+      ["submitAndLoop", [alt(shift(key("Enter")))], "Submit, and loop the next row’s first moment", (view) => view.submit({ audition: true })],
       ["acceptAndGo", [alt(key("Enter"))], "Take all of the model’s moments, submit, and loop the next row’s first one", (view) => view.acceptAndGo()],
       ["skip", [shift(key("n"))], "Skip the row", (view) => view.skip()],
       ["reopen", [ctrl(shift(key("Enter")))], "Reopen the previous query", (view) => view.reopen()],
