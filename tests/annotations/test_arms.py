@@ -1,5 +1,6 @@
 """Arms: how often each is drawn, from what, and that a draw stays."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -97,3 +98,24 @@ def test_a_row_that_was_begun_before_arms_were_stored_stays_in_its_arm(store: St
         unfinished: Edit = edit((1, 2), arm=arm, submitted=False)
         store.submit(1, unfinished, annotator=f"a{number}", parent_id=None, op_id=op())
     assert [store.arm(1, f"a{number}") for number in range(3)] == list(ARMS)
+
+
+def test_arms_that_were_drawn_ahead_are_balanced_though_others_draw_between(
+    store: Store, op: Operations
+) -> None:
+    rows = [dataclasses.replace(ROWS[2], qid=str(n), query=f"q{n}", vid=f"v{n}") for n in range(2 * BLOCK)]
+    store.import_rows(rows, dataset="qvh", op_id=op())
+    assert store.upcoming_row("ada", answers_per_row=2, draw=op()) is None, "no arm was ever drawn"
+    store.next_query("bo", op_id=op(), answers_per_row=2)
+    arms: Counter[str] = Counter()
+    lent_ids: list[int] = []
+    for _ in range(BLOCK):
+        upcoming = store.upcoming_row("ada", answers_per_row=2, excluding=lent_ids, draw=op())
+        assert upcoming is not None
+        store.next_query("bo", op_id=op(), answers_per_row=2, excluding=lent_ids)
+        lent = store.next_query("ada", op_id=op(), answers_per_row=2, excluding=lent_ids, upcoming=upcoming)
+        assert lent is not None
+        assert (lent.query_id, lent.arm) == (upcoming.query_id, upcoming.arm)
+        arms[lent.arm] += 1
+        lent_ids.append(lent.query_id)
+    assert arms == {"blind": 4, "original-first": 8, "model-first": 8}

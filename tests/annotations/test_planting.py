@@ -139,3 +139,22 @@ def test_each_reason_says_how_often_it_led_to_a_change(filled: Store, op: Operat
     assert lines["duplicate-query"].precision == 0.5
     assert (lines[NO_REASON].answers, lines[NO_REASON].changed, lines[NO_REASON].weight) == (1, 0, None)
     assert reason_precisions([]) == []
+
+
+def test_what_an_upcoming_row_shows_is_recorded_when_it_is_lent(decided: Store, op: Operations) -> None:
+    plan = ProjectPlan(name="p", people=("ada",), answers_per_row=2, planted_share=0.3)
+    decided.add_project(plan, op_id=op(), actor="lead")
+    first = decided.next_query("ada", op_id=op())
+    assert first is not None
+    decided.submit(first.query_id, edit((50_000, 60_000)), annotator="ada", parent_id=None, op_id=op())
+    num_planted = 0
+    while (upcoming := decided.upcoming_row("ada", answers_per_row=1, draw=op())) is not None:
+        row = decided.annotator_row(upcoming.query_id, "ada")
+        assert (row.arm, row.plant) == (None, None)
+        lent = decided.next_query("ada", op_id=op(), upcoming=upcoming)
+        assert lent is not None
+        assert (lent.query_id, lent.arm) == (upcoming.query_id, upcoming.arm)
+        assert decided.plant(upcoming.query_id, "ada") == upcoming.plant
+        num_planted += upcoming.plant is not None
+        decided.submit(lent.query_id, edit((50_000, 60_000)), annotator="ada", parent_id=None, op_id=op())
+    assert num_planted > 0, "at three of ten in 29 lendings one comes up"
