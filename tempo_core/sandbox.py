@@ -371,7 +371,16 @@ def child_main(job: dict[str, Any]) -> None:
         unbound = {part: reason for part, reason in job["reasons"].items() if reason}
         if unbound and job["bounds"] is not None:
             send({"unbound": unbound})
-        send(_outcome(job, lambda fraction: send({"progress": round(min(1.0, fraction), 4)})))
+        shown = -1.0
+
+        def report(fraction: float) -> None:
+            nonlocal shown
+            percent = round(min(1.0, fraction), 2)
+            if percent != shown:  # a task may report after each of thousands of pictures
+                shown = percent
+                send({"progress": percent})
+
+        send(_outcome(job, report))
     os._exit(0)  # decoders' threads and destructors are not worth waiting for
 
 

@@ -22,7 +22,9 @@ import { offerTutorial } from "./tutorial.js";
 
 const POLL_CLIP_MS = 500;
 const POLL_PROPOSAL_MS = 600;
+const POLL_AHEAD_MS = 1000;
 const POLL_SHOTS_MS = 1000;
+const POLL_SHOTS_LONGEST_MS = 4000;
 const POLL_BUFFER_MS = 200;
 const RETRY_MS = 3000;
 const NO_VIDEO = "video unavailable";
@@ -288,8 +290,8 @@ class AnnotatePage {
   /** The clip came before its shot changes: ask until they are there, while the row is on screen. */
   async #addShots({ edit }, turn) {
     if (!edit.shots_pending) return;
-    while (edit.shots_pending) {
-      await pause(POLL_SHOTS_MS, this.signal);
+    for (let wait_ms = POLL_SHOTS_MS; edit.shots_pending; wait_ms = Math.min(1.5 * wait_ms, POLL_SHOTS_LONGEST_MS)) {
+      await pause(wait_ms, this.signal);
       if (turn !== this.#turn || this.signal.aborted) return;
       const newer = await this.#tryOnce(() => annotateApi.read(`/queries/${edit.query_id}`, this.signal));
       if (newer) Object.assign(edit, { shots_ms: newer.edit.shots_ms, shots_pending: newer.edit.shots_pending });
@@ -341,7 +343,7 @@ class AnnotatePage {
     this.#upcoming.push(ahead);
     const isNeeded = () => this.#upcoming[0] === ahead;
     while (ahead.item.state === "loading" && isNeeded()) {
-      await pause(POLL_CLIP_MS, this.signal);
+      await pause(POLL_AHEAD_MS, this.signal);
       const newer = await this.#tryOnce(() => annotateApi.read(`/queries/${ahead.item.edit.query_id}`, this.signal));
       if (newer) ahead.item = newer;
     }
