@@ -34,11 +34,12 @@ def upgrade(connection: Connection, target: str = "head") -> bool:
         return False
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in revisions:
-        raise DatabaseTooNew(
-            f"The database has schema {revision!r}; this program knows up to {HEAD!r}. Install a newer one."
-        )
+    if revision is not None:
+        revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if revision not in revisions:
+            raise DatabaseTooNew(
+                f"The database has schema {revision!r}; this program knows up to {HEAD!r}. Install a newer one."
+            )
     config.attributes["connection"] = connection
     command.upgrade(config, target)
     return True

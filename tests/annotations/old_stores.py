@@ -24,6 +24,23 @@ REVISIONS = [f"{number:04}" for number in range(1, int(migrations.HEAD))]
 """Every schema that a released program has written, but for today's."""
 
 
+POSTGRESQL_SCHEMA = """
+SELECT attrelid::regclass::text, attname, attnum::text, format_type(atttypid, atttypmod), attnotnull::text,
+    attidentity::text, pg_get_expr(adbin, adrelid)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND attnum > 0 AND NOT attisdropped
+UNION ALL SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid), '', '', ''
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT tablename, indexname, 'index', indexdef, '', '', '' FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT tgrelid::regclass::text, tgname, 'trigger', pg_get_triggerdef(oid), '', '', ''
+FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT '', proname, 'function', prosrc, '', '', '' FROM pg_proc WHERE proname LIKE 'cqvh%'
+ORDER BY 1, 3, 2
+"""
+"""Columns, constraints, indexes, triggers and functions, in few milliseconds."""
+
+
 def real_rows(folder: Path, count: int) -> list[Row]:
     """The first rows of QVHighlights' val split where it lies beside the checkout, else the three of the fixtures."""
     file = folder / "qvhighlights" / "highlight_val_release.jsonl"
@@ -106,20 +123,7 @@ def dump(url: str) -> dict[str, Any]:
         if connection.dialect.name == "sqlite":
             statement = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
         else:
-            for name in names:
-                content[f"schema of {name}"] = repr(
-                    [
-                        inspector.get_columns(name),
-                        inspector.get_foreign_keys(name),
-                        sorted(inspector.get_indexes(name), key=repr),
-                        sorted(inspector.get_unique_constraints(name), key=repr),
-                        sorted(inspector.get_check_constraints(name), key=repr),
-                    ]
-                )
-            statement = (
-                "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal UNION ALL "
-                "SELECT proname, prosrc FROM pg_proc WHERE proname LIKE 'cqvh%' ORDER BY 1, 2"
-            )
+            statement = POSTGRESQL_SCHEMA
         content["triggers and schema"] = [tuple(row) for row in connection.execute(sa.text(statement))]
     engine.dispose()
     return content

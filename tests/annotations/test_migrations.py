@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
-from annotations import checks
+from annotations import checks, migrations
 from annotations.__main__ import main
 from annotations.database import parse_url
 from annotations.store import Store
@@ -29,6 +31,17 @@ KILLED_REVISIONS = old_stores.REVISIONS if ALL else old_stores.REVISIONS[:1]
 STEP = 11
 
 Content = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def revisions_read_once() -> Iterator[None]:
+    """Alembic reads the scripts of the revisions once, not for each of hundreds of upgrades."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations.FOLDER))
+    scripts = ScriptDirectory.from_config(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", lambda _: scripts)
+        yield
 
 
 @pytest.fixture(scope="module")
