@@ -198,11 +198,12 @@ class _Loop:
         labels = {row_id: self.damaged.get(row_id, row.moments) for row_id, row in self.truth.items()}
 
         # The adapter that learned the damaged labels; all orders begin with it.
-        loaded = load_model(self.base)
-        config = replace(self.plan.sft, seed=self.seed)
-        examples = [replace(row, moments=labels[row_id]) for row_id, row in self.truth.items()]
-        model = adapt(loaded.model, config)
-        run_sft(model, Encoder.of(loaded), examples, config, self.folder / "start")
+        if not (self.folder / "start" / "done.json").is_file():
+            loaded = load_model(self.base)
+            config = replace(self.plan.sft, seed=self.seed)
+            examples = [replace(row, moments=labels[row_id]) for row_id, row in self.truth.items()]
+            model = adapt(loaded.model, config)
+            run_sft(model, Encoder.of(loaded), examples, config, self.folder / "start")
         lineage = Lineage(
             base=self.base.resolve().name,
             base_fingerprint=fingerprint(self.base),
@@ -270,7 +271,7 @@ class _Loop:
         )
 
     def _answer(self, adapter: Path, rows: Sequence[Example], path: Path) -> list[PredictionRow]:
-        return answer_rows(load_engine(self.base, adapter=adapter), rows, path)
+        return answer_rows(lambda: load_engine(self.base, adapter=adapter), rows, path)
 
     def _propose(self, store: Store, adapter: Path) -> None:
         """What the present model says of every row: suspicion looks for rows that it contradicts."""

@@ -17,7 +17,7 @@ from train.data.examples import Example
 
 
 def answer_rows(
-    engine: Engine,
+    load: Callable[[], Engine],
     examples: Sequence[Example],
     path: Path,
     *,
@@ -26,6 +26,7 @@ def answer_rows(
 ) -> list[PredictionRow]:
     """Every row answered, a line of `path` each; rows that it holds already are not asked again.
 
+    `load` gives the engine, and is called only where a row is left to ask.
     `on_progress` is called with the rows that are answered, all rows, and the answers' mean set IoU so far.
     Raises VideoError for a clip that cannot be read, Cancelled between rows.
     """
@@ -35,7 +36,9 @@ def answer_rows(
         if example.row_id not in answers:
             unanswered.setdefault(example.video, []).append(example)
     ious = [_set_iou(answers[example.row_id], example) for example in examples if example.row_id in answers]
+    engine = load() if unanswered else None
     for video, clip_examples in unanswered.items():
+        assert engine is not None
         frames = sample_for(engine.defaults, video, protocol=engine.protocol, cancel=cancel)
         context = engine.encode(frames, cancel=cancel)
         for example in clip_examples:

@@ -536,7 +536,7 @@ class Refresh:
                     self._count(earlier + completed, total, {"iou": iou})
 
                 answers[name, model_name] = answer_rows(
-                    engine,
+                    lambda engine=engine: engine,  # type: ignore[misc]
                     rows,
                     self.folder / "answers" / f"{name}-{model_name}.jsonl",
                     on_progress=report,

@@ -61,15 +61,17 @@ class Query:
     negative: str | None = None
 
 
-def truth(scene: Scene, predicate: Predicate) -> np.ndarray:
-    """bool[ticks]: where the predicate holds."""
+def truth(scene: Scene, predicate: Predicate, visible: np.ndarray | None = None) -> np.ndarray:
+    """bool[ticks]: where the predicate holds. `visible` is the scene's, for who asks for many."""
+    if visible is None:
+        visible = scene.visible()
     match predicate:
         case ("thing", look):
-            return _count_visible(scene, look) > 0
+            return _count_visible(scene, visible, look) > 0
         case ("count", number, look):
-            return _count_visible(scene, look) == number
+            return _count_visible(scene, visible, look) == number
         case ("pair", first, second):
-            return (_count_visible(scene, first) > 0) & (_count_visible(scene, second) > 0)
+            return (_count_visible(scene, visible, first) > 0) & (_count_visible(scene, visible, second) > 0)
         case ("wall", wall):
             return (scene.walls == WALLS.index(wall)) & (scene.shots == NONE)
         case ("shot", shot):
@@ -79,7 +81,7 @@ def truth(scene: Scene, predicate: Predicate) -> np.ndarray:
         case ("fade", fade):
             return scene.fading() == FADES.index(fade)
         case ("order", run_idx, look):
-            runs = runs_of(_count_visible(scene, look) > 0)
+            runs = runs_of(_count_visible(scene, visible, look) > 0)
             holds = np.zeros(scene.ticks, dtype=bool)
             if len(runs) > 1:
                 start, end = runs[run_idx]
@@ -90,27 +92,27 @@ def truth(scene: Scene, predicate: Predicate) -> np.ndarray:
                 matches(thing, look) and thing.motion is not None and thing.motion.direction == direction
                 for thing in scene.things
             ]
-            return scene.visible()[np.array(slides, dtype=bool)].any(axis=0)
+            return visible[np.array(slides, dtype=bool)].any(axis=0)
     raise ValueError(f"{predicate!r} is no predicate of shapeworld.")
 
 
 def matches(thing: Thing, look: Predicate) -> bool:
     """Whether a thing has the colour, shape and size of a look (None: any)."""
-    return all(
-        word is None or word == own
-        for word, own in zip(look, (thing.colour, thing.shape, thing.size), strict=True)
-    )
+    colour, shape, size = look
+    return colour in (None, thing.colour) and shape in (None, thing.shape) and size in (None, thing.size)
 
 
-def _count_visible(scene: Scene, look: Predicate) -> np.ndarray:
+def _count_visible(scene: Scene, visible: np.ndarray, look: Predicate) -> np.ndarray:
     """int[ticks]: how many visible things match the look."""
-    return scene.visible()[np.array([matches(thing, look) for thing in scene.things], dtype=bool)].sum(axis=0)
+    return visible[np.array([matches(thing, look) for thing in scene.things], dtype=bool)].sum(axis=0)
 
 
 def runs_of(holds: np.ndarray) -> list[tuple[int, int]]:
     """Half-open intervals in which a bool[ticks] array is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], holds.astype(np.int8), [0]])))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    padded = np.zeros(len(holds) + 2, dtype=bool)
+    padded[1:-1] = holds
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def candidates(scene: Scene) -> dict[str, list[Predicate]]:
@@ -156,9 +158,10 @@ def askable(scene: Scene) -> dict[str, list[tuple[Predicate, Runs]]]:
     by_kind: dict[str, list[tuple[Predicate, Runs]]] = {kind: [] for kind in (*KINDS, *HARD_KINDS)}
     shortest = max(min(SHORTEST_TICKS, scene.ticks), MIN_SHARE * scene.ticks)
     longest = max(SHORTEST_TICKS, MAX_SHARE * scene.ticks)
+    visible = scene.visible()
     for kind, predicates in candidates(scene).items():
         for predicate in predicates:
-            runs = tuple(runs_of(truth(scene, predicate)))
+            runs = tuple(runs_of(truth(scene, predicate, visible)))
             total = sum(end - start for start, end in runs)
             if len(runs) == 1 and shortest <= total <= longest:
                 by_kind[kind].append((predicate, runs))

@@ -107,11 +107,6 @@ class Thing:
     end: int
     motion: Motion | None = None
 
-    def alive(self, ticks: int) -> np.ndarray:
-        """bool[ticks]: when the thing is there."""
-        t = np.arange(ticks)
-        return (t >= self.start) & (t < self.end)
-
 
 @dataclass(kw_only=True, slots=True)
 class Scene:
@@ -145,10 +140,9 @@ class Scene:
 
     def visible(self) -> np.ndarray:
         """bool[things, ticks]: a thing is hidden while another shot is cut in; a fade does not end it."""
-        alive = np.array([thing.alive(self.ticks) for thing in self.things], dtype=bool).reshape(
-            -1, self.ticks
-        )
-        return alive & (self.shots == NONE)
+        spans = np.array([(thing.start, thing.end) for thing in self.things], dtype=int).reshape(-1, 2, 1)
+        t = np.arange(self.ticks)
+        return (t >= spans[:, 0]) & (t < spans[:, 1]) & (self.shots == NONE)
 
 
 def step_for(duration_s: float) -> float:
