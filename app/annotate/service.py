@@ -4,7 +4,7 @@ Everything is a question to the store or a write with an operation id; nothing h
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,8 +26,8 @@ NO_VIDEO = "video unavailable"
 """The one reason that needs no clip."""
 CLIPS_AHEAD = 3
 """Rows behind the one that is lent whose clips are prepared already."""
-MOST_UPCOMING = 2000
-"""Upcoming rows that are remembered, for everybody together: one for each window in which somebody annotates."""
+MOST_UPCOMING = 20
+"""Upcoming rows that are remembered of one annotator: one for each of their windows."""
 REVIEWS_WANTED = 3
 """Annotators for each row unless told otherwise: the knee of agreement with a held-out annotator. Every row is
 done once first."""
@@ -49,8 +49,8 @@ class AnnotationService:
         self.store, self.dataset_clips, self.proposals = store, dataset_clips, proposals
         self.reviews_wanted = reviews_wanted
         self._lock = threading.Lock()
-        self._upcoming: OrderedDict[tuple[str, int], UpcomingRow] = OrderedDict()
-        """By annotator and query; what was told of a row stays until it is lent."""
+        self._upcoming: defaultdict[str, OrderedDict[int, UpcomingRow]] = defaultdict(OrderedDict)
+        """By annotator and query: what was told of a row, which holds when it is lent."""
 
     def next_task(
         self, user: User, *, op_id: str, excluded: Sequence[int] = (), upcoming_id: int | None = None
@@ -116,16 +116,17 @@ class AnnotationService:
         if self.dataset_clips.look(row.query.row.vid, row.video).missing is not None:
             upcoming = choose(QueueFilter(with_video=True)) or upcoming
         with self._lock:
-            self._upcoming.setdefault((user.id, upcoming.query_id), upcoming)
-            self._upcoming.move_to_end((user.id, upcoming.query_id))
-            while len(self._upcoming) > MOST_UPCOMING:
-                self._upcoming.popitem(last=False)
+            own = self._upcoming[user.id]
+            own.setdefault(upcoming.query_id, upcoming)
+            own.move_to_end(upcoming.query_id)
+            while len(own) > MOST_UPCOMING:
+                own.popitem(last=False)
         self._prepare_ahead(user, [*excluded, upcoming.query_id])
         return self.task(user, upcoming.query_id)
 
     def _upcoming_row(self, user: User, query_id: int) -> UpcomingRow | None:
         with self._lock:
-            return self._upcoming.get((user.id, query_id))
+            return self._upcoming[user.id].get(query_id)
 
     def _annotator_row(self, user: User, query_id: int) -> tuple[AnnotatorRow, Arm]:
         """The row with what is planted on it, and its arm, lent or upcoming. Raises NotFound."""

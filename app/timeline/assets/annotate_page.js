@@ -67,12 +67,13 @@ class AnnotatePage {
     });
     this.verdict = buildVerdict(this.view);
     this.about = el("span", { attrs: { dir: "auto" } });
+    this.next = el("span", { className: "fl-next" });
     this.guidelines = buildGuidelines();
     this.lookAgain = button("tl-small tl-strong fl-look", "Look again", () => this.#lookAgain(), { hidden: true });
     this.bar.node.prepend(this.guidelines.node);
     this.view.slots.head.append(this.bar.node);
     this.view.slots.side.append(this.verdict.node);
-    this.view.slots.foot.append(this.lookAgain, el("div", { className: "fl-foot" }, this.about, this.sample.link));
+    this.view.slots.foot.append(this.lookAgain, el("div", { className: "fl-foot" }, this.about, this.next, this.sample.link));
     offerTutorial(this.view);
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
@@ -240,6 +241,7 @@ class AnnotatePage {
     this.guidelines.show(item.edit.project);
     this.lookAgain.hidden = !item.edit.missing_video;
     this.#showAbout(item);
+    this.#showNext();
     const lending = this.#lend(item, turn);
     if (item.state === "ready") this.#complete(item, turn, lending);
     else this.#prepare(item, turn);
@@ -249,6 +251,12 @@ class AnnotatePage {
   #showAbout({ edit: { dataset, qid, vid, arm, model, twins = [] } }) {
     const worth = model?.worth && arm !== "blind" ? [worthText(model.worth)] : [];
     setText(this.about, [dataset, qid, vid, ...twins.map(twinText), ...worth].join(" · "));
+  }
+
+  /** Beside it: that the next row's clip is not ready yet, and why. */
+  #showNext() {
+    const { item } = this.#upcoming[0] ?? {};
+    setText(this.next, item?.state === "loading" ? `Next row: ${item.message}` : "");
   }
 
   /** The clip is being made, or missing: ask until it is there; what was edited meanwhile is kept. */
@@ -341,11 +349,13 @@ class AnnotatePage {
     if (!next?.item) return;
     const ahead = { item: next.item };
     this.#upcoming.push(ahead);
+    this.#showNext();
     const isNeeded = () => this.#upcoming[0] === ahead;
     while (ahead.item.state === "loading" && isNeeded()) {
       await pause(POLL_AHEAD_MS, this.signal);
       const newer = await this.#tryOnce(() => annotateApi.read(`/queries/${ahead.item.edit.query_id}`, this.signal));
       if (newer) ahead.item = newer;
+      this.#showNext();
     }
     const { player } = this.view;
     // The clip on screen comes first: what it still lacks is not slowed down.

@@ -253,6 +253,29 @@ def test_a_clip_that_was_loaded_ahead_is_given_up_by_whoever_goes_back(
     assert not page.evaluate("document.querySelector('.tl-ahead').hasAttribute('src')")
 
 
+def test_the_page_says_that_the_next_clip_is_being_prepared(bench: Bench, served: str, page: Any) -> None:
+    may_end = threading.Event()
+    media = bench.service.dataset_clips.media
+    prepare = media._prepare
+
+    def prepare_slowly(source: Path, folder: Path, **parts: Any) -> ClipFacts:
+        assert source.stem == first_vid or may_end.wait(300)
+        return prepare(source, folder, **parts)
+
+    first_vid = bench.store.query(1).row.vid
+    media._prepare = prepare_slowly
+    page.context.set_extra_http_headers({"x-user": "ada/annotator"})
+    page.goto(f"{served}/annotate#q=1")
+    wait_ready(page)
+    page.wait_for_function(
+        "/^Next row: .*clip/.test(document.querySelector('.fl-next').textContent)", timeout=PATIENCE_MS
+    )
+    assert page.locator(".tl-ahead").count() == 0
+    may_end.set()
+    wait_preloaded(page)
+    assert page.inner_text(".fl-next") == ""
+
+
 def test_shot_changes_come_after_their_clip(bench: Bench, served: str, page: Any) -> None:
     may_end = threading.Event()
 
