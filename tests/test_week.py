@@ -1,6 +1,8 @@
 """The benchmark of an annotator's rows: its clips, its plan and its figures; the page itself is tested elsewhere."""
 
 import json
+import random
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -54,5 +56,50 @@ def test_more_rows_than_there_are_is_refused(tmp_path: Path) -> None:
 def test_the_figures_are_those_of_a_row() -> None:
     entries = [{**dict.fromkeys(week.FIGURES, float(number)), "load": 1.0} for number in range(1, 21)]
     report = week._report(entries)
-    assert report["waited_s"] == {"median": 10.5, "p95": 20.0, "sum": 210.0}
+    assert report["waited_s"] == {"median": 10.5, "p95": 20.0, "mean": 10.5, "sum": 210.0}
     assert report["done"] == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Shift + → or Shift + .", "Shift+ArrowRight"),
+        ("Alt + Shift + Enter", "Alt+Shift+Enter"),
+        ("C", "c"),
+        ("PgDn", "PageDown"),
+        ("[", "["),
+    ],
+)
+def test_keys_are_read_from_the_pages_sheet(text: str, key: str) -> None:
+    assert week.playwright_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("distance_s", "keys"),
+    [
+        (0.08, [("edge", 2)]),
+        (1.96, [("edgeClip", 1), ("edge", -1)]),
+        (-3.5, [("edgeClip", -2), ("edgeHalf", 1)]),
+        (0.0, []),
+    ],
+)
+def test_an_edge_moves_by_the_fewest_keys(distance_s: float, keys: list[tuple[str, int]]) -> None:
+    assert week.edge_keys(distance_s) == keys
+
+
+def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:
+    kinds: Counter[str] = Counter()
+    for number in range(300):
+        person = week.Person(None, {}, random.Random(number), pace=1.0, offset_s=-1.52)
+        kind, target_s = person.target(24.0, 22.0, 60.0)
+        kinds[kind] += 1
+        assert 22 <= target_s <= 60
+        assert target_s != 24
+        assert target_s == pytest.approx(round(target_s * week.CLIP_RATE) / week.CLIP_RATE)
+        assert kind != "repeat" or target_s == pytest.approx(22.48)
+        kind, target_s = person.target(27.0, 22.0, 60.0)
+        assert kind != "cut" or target_s == 30
+        kinds[f"near, {kind}"] += 1
+    assert kinds["cut"] == 0, "20 s lies before the least"
+    assert 30 <= kinds["repeat"] <= 70
+    assert 70 <= kinds["near, cut"] <= 130

@@ -218,6 +218,23 @@ def test_the_next_clip_is_there_before_it_is_asked_for_and_nothing_of_its_row_is
     assert stored.arm == ahead["arm"]
 
 
+def test_one_key_submits_and_loops_the_first_moment_of_the_next_row(
+    bench: Bench, served: str, page: Any
+) -> None:
+    name = annotator_with("original-first")
+    sit_down(page, served, name)
+    wait_preloaded(page)
+    first = shown_query(page)
+    look(page)
+    page.keyboard.press("Alt+Shift+Enter")
+    page.wait_for_function(
+        f"""(({{ editor, player }}) => editor.item.query_id !== {first} && player.playing && player.range.loop)(
+          document.querySelector(".tl-root").timeline)"""
+    )
+    wait_saved(page)
+    assert bench.store.annotator_row(first, name).heads[-1].submitted
+
+
 def test_a_row_that_somebody_else_got_meanwhile_gives_way_to_the_next(
     bench: Bench, served: str, page: Any
 ) -> None:
