@@ -393,11 +393,13 @@ class Store:
         excluding: Sequence[int] = (),
         queue_filter: QueueFilter = ALL,
         upcoming: UpcomingRow | None = None,
+        avoiding: Sequence[int] = (),
     ) -> Assignment | None:
         """Lend an annotator the next row of the queue, or None when there is none left.
 
         `upcoming` is what `upcoming_row` has told and somebody sees already: it is lent, with its arm, before every
-        other row, unless it cannot be lent to them any more.
+        other row, unless it cannot be lent to them any more. Rows of `avoiding`, which
+        others are about to see, are lent where there is no other.
 
         A row still on loan to them comes first, unless `excluding` names it (the one on screen while the next
         is prefetched). Rows on loan to others count as being answered; loans older than `lease_s` are over. Whoever
@@ -425,6 +427,7 @@ class Store:
                         queue_filter,
                         answers_per_row=answers_per_row,
                         excluding=excluding,
+                        avoiding=avoiding,
                         at_ms=operation.at_ms,
                         draw=operation.op_id,
                     )
@@ -459,6 +462,7 @@ class Store:
         *,
         answers_per_row: int,
         excluding: Sequence[int],
+        avoiding: Sequence[int],
         at_ms: int,
         draw: str,
         upcoming: UpcomingRow | None = None,
@@ -477,16 +481,19 @@ class Store:
             project_id = upcoming.plant.project_id
             is_free = only in planting.decided_rows(connection, project_id, annotator)
             return (only, project_id, upcoming.plant) if is_free else (None, None, None)
-        waiting = _next_rows(
+        next_rows = partial(
+            _next_rows,
             connection,
             annotator,
             own_projects,
             queue_filter,
             answers_per_row=answers_per_row,
-            excluding=excluding,
             at_ms=at_ms,
             only=only,
         )
+        waiting = next_rows(excluding=[*excluding, *avoiding]) if only is None else []
+        if not waiting and (avoiding or only is not None):
+            waiting = next_rows(excluding=excluding)
         next_id, next_project_id = waiting[0] if waiting else (None, None)
         plant = None
         if only is None:
@@ -990,6 +997,7 @@ class Store:
         *,
         answers_per_row: int,
         excluding: Sequence[int] = (),
+        avoiding: Sequence[int] = (),
         queue_filter: QueueFilter = ALL,
         draw: str,
     ) -> UpcomingRow | None:
@@ -1007,6 +1015,7 @@ class Store:
                 queue_filter,
                 answers_per_row=answers_per_row,
                 excluding=excluding,
+                avoiding=avoiding,
                 at_ms=self._clock(),
                 draw=draw,
             )

@@ -4,6 +4,7 @@ Everything is a question to the store or a write with an operation id; nothing h
 """
 
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from annotations.arms import Arm
 from annotations.queue import QueueFilter
 from annotations.reading import AnnotatorRow
 from annotations.records import PLANTED, Assignment, Correction, Query, ResolvedAnswer, UpcomingRow
-from annotations.store import GAIN_AGE, Store
+from annotations.store import GAIN_AGE, LEASE_S, Store
 from app.annotate.proposals import Proposals, ProposalState, planted_proposal
 from app.annotate.requests import EditBody, check_edges
 from app.annotate.task import REVEALED, evidence, model_part, next_arm, task_json
@@ -51,6 +52,8 @@ class AnnotationService:
         self._lock = threading.Lock()
         self._upcoming: defaultdict[str, OrderedDict[int, UpcomingRow]] = defaultdict(OrderedDict)
         """By annotator and query: what was told of a row, which holds when it is lent."""
+        self._told_ahead: dict[str, tuple[int, float]] = {}
+        """By annotator: the upcoming row that was told last, and when (`time.monotonic`)."""
 
     def next_task(
         self, user: User, *, op_id: str, excluded: Sequence[int] = (), upcoming_id: int | None = None
@@ -70,6 +73,7 @@ class AnnotationService:
                 excluding=excluded,
                 queue_filter=row_filter,
                 upcoming=upcoming,
+                avoiding=self._others_upcoming(user),
             )
 
         loan = lend(op_id, QueueFilter())
@@ -77,6 +81,8 @@ class AnnotationService:
             loan = lend(
                 f"{op_id}:scan", QueueFilter()
             )  # a project's rows stand in no queue without their clips
+        with self._lock:
+            self._told_ahead.pop(user.id, None)
         if loan is None:
             return None
         with self.store.shared_read():
@@ -97,7 +103,7 @@ class AnnotationService:
         asked for. None: there is none.
 
         Nothing is recorded: the row is not lent, its arm is drawn but not stored, and what was drawn holds when
-        the row comes to be lent or answered.
+        the row comes to be lent or answered. Others get it meanwhile where there is no other for them.
         """
 
         def choose(row_filter: QueueFilter) -> UpcomingRow | None:
@@ -105,6 +111,7 @@ class AnnotationService:
                 user.id,
                 answers_per_row=self.reviews_wanted,
                 excluding=excluded,
+                avoiding=self._others_upcoming(user),
                 queue_filter=row_filter,
                 draw=str(uuid4()),
             )
@@ -116,6 +123,7 @@ class AnnotationService:
         if self.dataset_clips.look(row.query.row.vid, row.video).missing is not None:
             upcoming = choose(QueueFilter(with_video=True)) or upcoming
         with self._lock:
+            self._told_ahead[user.id] = upcoming.query_id, time.monotonic()
             own = self._upcoming[user.id]
             own.setdefault(upcoming.query_id, upcoming)
             own.move_to_end(upcoming.query_id)
@@ -123,6 +131,13 @@ class AnnotationService:
                 own.popitem(last=False)
         self._prepare_ahead(user, [*excluded, upcoming.query_id])
         return self.task(user, upcoming.query_id)
+
+    def _others_upcoming(self, user: User) -> list[int]:
+        """Rows that others were told as their next ones less than a loan's length ago."""
+        now_s = time.monotonic()
+        with self._lock:
+            others = [ahead for annotator, ahead in self._told_ahead.items() if annotator != user.id]
+        return [query_id for query_id, told_at_s in others if now_s - told_at_s < LEASE_S]
 
     def _upcoming_row(self, user: User, query_id: int) -> UpcomingRow | None:
         with self._lock:

@@ -242,10 +242,9 @@ def test_a_row_that_somebody_else_got_meanwhile_gives_way_to_the_next(
     sit_down(page, served, "ada")
     wait_preloaded(page)
     ahead_id = page.evaluate("document.querySelector('.tl-root').annotatePage.ahead.item.edit.query_id")
-    assert (
-        bench.post("/next", {"op_id": "bo"}, who="bo/annotator").json()["item"]["edit"]["query_id"]
-        == ahead_id
-    )
+    lent = bench.store.next_query("bo", op_id="bo", excluding=[shown_query(page)])
+    assert lent is not None
+    assert lent.query_id == ahead_id
     first = shown_query(page)
     look(page)
     page.keyboard.press("Control+Enter")

@@ -563,7 +563,7 @@ def test_the_upcoming_row_is_lent_as_it_was_shown_and_not_before(bench: Bench) -
     assert bench.store.annotator_row(next_id, "ada").arm is None
     body = {"op_id": "c", "besides": [now], "upcoming": next_id}
     lent = bench.post("/next", body).json()["item"]["edit"]
-    shown = ("query_id", "arm", "original", "model", "reasons")
+    shown = ("query_id", "arm", "original", "reasons")
     assert [lent[name] for name in shown] == [ahead[0][name] for name in shown]
     assert bench.store.annotator_row(next_id, "ada").arm == ahead[0]["arm"]
 
@@ -577,11 +577,33 @@ def test_an_answer_that_comes_before_its_row_is_lent_has_the_arm_that_was_shown(
     assert bench.store.annotator_row(ahead["query_id"], "ada").arm == ahead["arm"]
 
 
+def test_what_is_upcoming_for_one_comes_last_for_others(bench: Bench) -> None:
+    bench.service.reviews_wanted = 1
+    fill(bench.store, bench.home, [row(n, f"more-{n}", f"more {n}") for n in range(10, 16)])
+    people = [f"{name}/annotator" for name in ("ada", "bo", "cy")]
+    now, ahead = {}, {}
+    for who in people:
+        now[who] = bench.post("/next", {"op_id": who}, who=who).json()["item"]["edit"]["query_id"]
+        body = {"besides": [now[who]]}
+        ahead[who] = bench.post("/upcoming", body, who=who).json()["item"]["edit"]["query_id"]
+    assert len({*now.values(), *ahead.values()}) == 6
+    for who in people:
+        then = {"op_id": f"{who} then", "besides": [now[who]], "upcoming": ahead[who]}
+        assert bench.post("/next", then, who=who).json()["item"]["edit"]["query_id"] == ahead[who]
+    at_hand = {"besides": [now["ada/annotator"], ahead["ada/annotator"]]}
+    left = bench.post("/upcoming", at_hand).json()["item"]["edit"]["query_id"]
+    besides = {"besides": [query_id for query_id in range(1, 10) if query_id != left]}
+    last = bench.post("/upcoming", besides, who="bo/annotator").json()["item"]["edit"]["query_id"]
+    assert last == left, "there is no other"
+
+
 def test_an_upcoming_row_that_cannot_be_lent_any_more_is_another(bench: Bench) -> None:
     bench.service.reviews_wanted = 1
     now = bench.post("/next", {"op_id": "a"}).json()["item"]["edit"]["query_id"]
     ahead = bench.post("/upcoming", {"besides": [now]}).json()["item"]["edit"]["query_id"]
-    assert bench.post("/next", {"op_id": "b"}, who="bo/annotator").json()["item"]["edit"]["query_id"] == ahead
+    lent = bench.store.next_query("bo", op_id="b", excluding=[now])
+    assert lent is not None
+    assert lent.query_id == ahead
     body = {"op_id": "c", "besides": [now], "upcoming": ahead}
     assert bench.post("/next", body).json()["item"]["edit"]["query_id"] not in (now, ahead)
     assert bench.store.annotator_row(ahead, "ada").arm is None
