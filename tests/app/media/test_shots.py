@@ -1,6 +1,7 @@
 """Shot changes: what stands out from its neighbours and does not show the same again."""
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ from PIL import Image
 from app.media import shots
 from app.media.clips import prepare_clip
 from app.media.library import ClipFacts
-from app.media.shots import SIZE, cut_places, find_shots, likeness
+from app.media.shots import SIZE, content_changes, cut_places, find_shots, likeness
 from tests.app.media.cut_clips import cut_clips
 
 
@@ -127,3 +128,13 @@ def test_a_swift_pan_is_no_cut_and_hides_none(tmp_path: Path, cut: int | None) -
     facts = ClipFacts(duration_s=3.2, frame_rate=25.0, width=160, height=96)
     shots_ms = find_shots(tmp_path / "clip.mp4", facts, cancel=threading.Event())
     assert shots_ms == ([] if cut is None else [cut * 40])
+
+
+def test_the_changes_of_many_pictures_are_those_of_each_pair() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
+    expected = []
+    for one, other in pairwise(Image.fromarray(frame).convert("HSV") for frame in frames):
+        difference = np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16))
+        difference[..., 0] = np.minimum(difference[..., 0], 256 - difference[..., 0])
+        expected.append(difference.mean() / 255)
+    assert content_changes(frames).tolist() == expected
