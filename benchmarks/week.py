@@ -30,7 +30,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -496,22 +496,16 @@ class Person:
 
 
 def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process and of its children, those that have ended too."""
-    pids, total = [pid], 0.0
+    """CPU seconds of a process and of all that descend from it, those that have ended too."""
+    fields_of: dict[int, list[str]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        if int(fields[1]) in pids:
-            pids.append(int(stat.parent.name))
-    for number in pids:
-        try:
-            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        own = fields[11:15] if number == pid else fields[11:13]
-        total += sum(int(value) for value in own) / TICKS
+        with suppress(OSError):  # it has ended
+            fields_of[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
+    family, total = [pid], 0.0
+    for member in family:
+        family += [number for number, fields in fields_of.items() if int(fields[1]) == member]
+        # own time, and that of the children that it has waited for
+        total += sum(int(value) for value in fields_of.get(member, [])[11:15]) / TICKS
     return total
 
 

@@ -1,7 +1,10 @@
 """The benchmark of an annotator's rows: its clips, its plan and its figures; the page itself is tested elsewhere."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -103,3 +106,17 @@ def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_li
     assert kinds["cut"] == 0, "20 s lies before the least"
     assert 30 <= kinds["repeat"] <= 70
     assert 70 <= kinds["near, cut"] <= 130
+
+
+def test_cpu_time_is_that_of_a_process_and_of_all_that_descend_from_it() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    nested = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\ninput()"
+    before_s = week._cpu_s(os.getpid())
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {nested!r}])"],
+        stdin=subprocess.PIPE,
+    ) as process:
+        while week._cpu_s(process.pid) < 0.3:
+            assert process.poll() is None
+        process.communicate(b"\n")
+    assert week._cpu_s(os.getpid()) - before_s >= 0.3
