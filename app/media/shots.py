@@ -109,7 +109,8 @@ def content_changes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     The mean over pixels of the differences of hue, saturation and brightness, a third each.
     """
     count, height, width, _ = frames.shape
-    column = Image.fromarray(frames.reshape(count * height, width, 3))  # all pictures in one, for one conversion
+    # All pictures as one column, for one conversion.
+    column = Image.fromarray(frames.reshape(count * height, width, 3))
     pictures = np.asarray(column.convert("HSV")).reshape(frames.shape)
     difference = np.maximum(pictures[1:], pictures[:-1]) - np.minimum(pictures[1:], pictures[:-1])
     difference[..., 0] = np.minimum(difference[..., 0], -difference[..., 0])  # hue is a circle of 256
