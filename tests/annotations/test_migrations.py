@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 
 from annotations import checks, migrations
 from annotations.__main__ import main
@@ -21,7 +22,7 @@ from annotations.database import parse_url
 from annotations.store import Store
 from annotations.tables import APPEND_ONLY
 from tests.annotations import old_stores
-from tests.annotations.conftest import edit, execute, postgresql_url
+from tests.annotations.conftest import create_database, drop_database, edit, postgresql_url
 from tests.conftest import SHARED
 from tests.forkserver import processes_with
 
@@ -54,20 +55,23 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
 class Databases:
     """Makes databases of older schemas and copies of them; each is an URL."""
 
-    def __init__(self, folder: Path, socket: str | None, content: Content) -> None:
-        self.folder, self.socket, self.content = folder, socket, content
+    def __init__(
+        self, folder: Path, content: Content, socket: str = "", admin: Connection | None = None
+    ) -> None:
+        """On SQLite without `admin`."""
+        self.folder, self.content, self.socket, self.admin = folder, content, socket, admin
         self.names: list[str] = []
 
     def _new(self, template: str | None) -> str:
         name = f"migrating_{len(self.names)}"
         self.names.append(name)
-        if self.socket is None:
+        if self.admin is None:
             path = self.folder / f"{name}.sqlite3"
             if template:
                 shutil.copy(template.removeprefix("sqlite:///"), path)
             return f"sqlite:///{path}"
         source = parse_url(template).database if template else "template0"
-        execute(self.socket, f"CREATE DATABASE {name} TEMPLATE {source}")
+        create_database(self.admin, name, template=str(source))
         return postgresql_url(self.socket, name)
 
     def old(self, revision: str) -> str:
@@ -83,12 +87,14 @@ class Databases:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path, content: Content) -> Iterator[Databases]:
-    is_sqlite = request.param == "sqlite"
-    socket = None if is_sqlite else request.getfixturevalue("postgresql_socket")
-    databases = Databases(tmp_path, socket, content)
+    if request.param == "sqlite":
+        yield Databases(tmp_path, content)
+        return
+    admin = request.getfixturevalue("postgresql_admin")
+    databases = Databases(tmp_path, content, request.getfixturevalue("postgresql_socket"), admin)
     yield databases
-    for name in databases.names if socket else ():
-        execute(socket, f"DROP DATABASE {name} WITH (FORCE)")
+    for name in databases.names:
+        drop_database(admin, name)
 
 
 @pytest.fixture(scope="module")
