@@ -13,7 +13,11 @@ import pytest
 
 INSTALLED = Path("/usr/lib/postgresql")  # where Debian's package puts each version
 USER = "postgres"
-FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=64MB"
+MEMORY = Path("/dev/shm")
+"""A file system in memory, where a database of 300 files is copied in a tenth of the time that a disk takes."""
+ROOM_BYTES = 2**30
+"""What it must have free."""
 
 
 def binaries() -> Path:
@@ -67,7 +71,8 @@ class Server:
 @contextmanager
 def server(settings: str = FAST) -> Iterator[Server]:
     """A running server. As it stands it forgets with the power; `settings` "" is one that does not."""
-    folder = Path(tempfile.mkdtemp(prefix="cqvh-pg-"))
+    in_memory = settings == FAST and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="cqvh-pg-", dir=MEMORY if in_memory else None))
     try:
         running = Server(folder, settings)
         try:
