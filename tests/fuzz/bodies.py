@@ -63,7 +63,8 @@ BODIES: dict[str, list[Any]] = {
     "/annotate/api/queries/{query_id}/edits": [{"op_id": "x", "parent_id": None, "edit": EDIT}],
     "/annotate/api/queries/{query_id}/skip": [{"op_id": "x"}],
     "/annotate/api/queries/{query_id}/look": [{}],
-    "/annotate/api/next": [{"op_id": "x", "besides": [1, 2]}],
+    "/annotate/api/next": [{"op_id": "x", "besides": [1, 2], "upcoming": 1}],
+    "/annotate/api/upcoming": [{"besides": [1, 2]}],
     "/annotate/api/sample": [{}],
     "/annotate/api/sample/remove": [{}],
     "/review/api/queries/{query_id}/verdict": [
