@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tempo_core.decoding import Decoding, Scorer, share_cache
+from tempo_core.decoding import Decoding, Scorer, share_cache, token_logits
 
 if TYPE_CHECKING:
     from tempo_core.context import VideoContext
@@ -29,13 +29,13 @@ AnswerSteps = Generator[tuple[Decoding, Sequence[Decoding]], Any, "Answer"]
 answer."""
 
 
-def answer_by_itself(steps: AnswerSteps, scorer_behind: Callable[[Sequence[int]], Scorer]) -> "Answer":
-    """Write one answer, each decoding with a scorer of its own; `scorer_behind(stem)` makes it."""
+def answer_by_itself(steps: AnswerSteps, scorer_of: Callable[[Decoding], Scorer]) -> "Answer":
+    """Write one answer, each decoding with a scorer of its own, behind its stem."""
     result = None
     try:
         while True:
             decoding, _ = steps.send(result)
-            result = decoding.result if decoding.is_over else decoding.run(scorer_behind(decoding.stem))
+            result = decoding.result if decoding.is_over else decoding.run(scorer_of(decoding))
     except StopIteration as stop:
         return stop.value
 
@@ -104,7 +104,10 @@ def answer_together(
         distinct = {id(node): node for group in nodes.values() for node in group}
         places = {key: place for place, key in enumerate(distinct)}
         hidden = torch.stack([node.hidden for node in distinct.values()])
-        all_logits = engine.loaded.model.lm_head(hidden).float()
+        tokens: set[int] | None = set()
+        for decoding in (decoding for number in decodings for decoding in decodings[number]):
+            tokens = None if tokens is None or decoding.tokens is None else tokens.union(decoding.tokens)
+        all_logits = token_logits(engine.loaded.model, hidden, None if tokens is None else sorted(tokens))
         logits = {key: all_logits[[places[id(node)] for node in group]] for key, group in nodes.items()}
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.families import family_of
@@ -53,9 +54,12 @@ class Scorer(Protocol):
 class Decoding:
     """One decoding under way: the logits that it needs next, and its result once it is over."""
 
-    def __init__(self, steps: Steps[Any], stem: Sequence[int] = ()) -> None:
-        """`stem` are the token ids between the clip and what it decodes."""
-        self.stem = stem
+    def __init__(
+        self, steps: Steps[Any], stem: Sequence[int] = (), tokens: Sequence[int] | None = None
+    ) -> None:
+        """`stem` are the token ids between the clip and what it decodes, `tokens` those whose logits it reads (None:
+        all)."""
+        self.stem, self.tokens = stem, tokens
         self.prefixes: Sequence[Sequence[int]] = ()
         """B beginnings behind the stem whose next logits it needs; none once it is over."""
         self.parents: Sequence[int] = ()
@@ -95,9 +99,18 @@ class Hypothesis:
 class CachedScorer:
     """Next-token logits behind a cached prompt. The cache that it is given is never changed."""
 
-    def __init__(self, model: Any, cache: Any, logits: torch.Tensor, position: int) -> None:
-        """`logits` [1, V] are those after the prompt's last token, `position` is the next token's."""
+    def __init__(
+        self,
+        model: Any,
+        cache: Any,
+        logits: torch.Tensor,
+        position: int,
+        tokens: Sequence[int] | None = None,
+    ) -> None:
+        """`logits` [1, V] are those after the prompt's last token, `position` is the next token's; `tokens` as
+        `token_logits` takes them."""
         self._model, self._cache, self._position = model, share_cache(cache), position
+        self._tokens = tokens
         self._logits, self._n_fed, self._rows = logits, 0, 1
 
     def __call__(self, prefixes: Sequence[Sequence[int]], parents: Sequence[int]) -> torch.Tensor:
@@ -108,7 +121,7 @@ class CachedScorer:
         pending = [list(prefix[self._n_fed :]) for prefix in prefixes]
         if pending[0]:
             start = self._position + self._n_fed
-            self._logits = feed(self._model, torch.tensor(pending), start, self._cache)
+            self._logits = feed(self._model, torch.tensor(pending), start, self._cache, self._tokens)
             self._n_fed += len(pending[0])
         return self._logits
 
@@ -199,9 +212,11 @@ def read_prompt(
     return cache, output.last_hidden_state[:, -1]
 
 
-def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
+def feed(
+    model: Any, ids: torch.Tensor, start: int, cache: Any, tokens: Sequence[int] | None = None
+) -> torch.Tensor:
     """Text ids [B, N] behind the cache, which grows; logits float32[B, V] after the last. `start` is their
-    position."""
+    position, `tokens` as `token_logits` takes them."""
     ids = ids.to(model.device)
     positions = torch.arange(start, start + ids.shape[1], device=ids.device).expand(3, ids.shape[0], -1)
     output = model.model.language_model(
@@ -210,7 +225,22 @@ def feed(model: Any, ids: torch.Tensor, start: int, cache: Any) -> torch.Tensor:
         past_key_values=cache,
         use_cache=True,
     )
-    return model.lm_head(output.last_hidden_state[:, -1]).float()
+    return token_logits(model, output.last_hidden_state[:, -1], tokens)
+
+
+def token_logits(model: Any, hidden: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
+    """Logits float32[B, V] after hidden states [B, W]. `tokens` are the ids whose logits are read (None: all).
+
+    A CPU rounds the logits of a model in bfloat16 to 8 bits, too few to tell an answer's tokens apart. There those of
+    `tokens` are computed in float32, and all others are -inf.
+    """
+    head = model.lm_head
+    if tokens is None or hidden.device.type != "cpu" or hidden.dtype != torch.bfloat16:
+        return head(hidden).float()
+    ids = torch.tensor(tokens)
+    logits = torch.full((len(hidden), head.out_features), -torch.inf)
+    logits[:, ids] = F.linear(hidden.float(), head.weight[ids].float())
+    return logits
 
 
 def logits_after(prefix: Sequence[int]) -> Steps[torch.Tensor]:

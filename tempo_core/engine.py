@@ -342,13 +342,14 @@ class Engine(Backend):
         model, context = self.loaded.model, request.context
         read_stems: dict[Sequence[int], tuple[Any, torch.Tensor]] = {}
 
-        def scorer_behind(stem: Sequence[int]) -> Scorer:
+        def scorer_of(decoding: Decoding) -> Scorer:
+            stem, tokens = decoding.stem, decoding.tokens  # the same tokens for all with one stem
             if stem not in read_stems:
                 cache = share_cache(context.cache)
-                read_stems[stem] = cache, feed(model, torch.tensor([stem]), context.position, cache)
-            return CachedScorer(model, *read_stems[stem], context.position + len(stem))
+                read_stems[stem] = cache, feed(model, torch.tensor([stem]), context.position, cache, tokens)
+            return CachedScorer(model, *read_stems[stem], context.position + len(stem), tokens)
 
-        return answer_by_itself(self._answer(request), scorer_behind)
+        return answer_by_itself(self._answer(request), scorer_of)
 
     @torch.inference_mode()
     def ask_plain(
@@ -367,7 +368,7 @@ class Engine(Backend):
         context = encode_video(self.loaded, video, prompt=prompt)
         request = AskRequest(context=context, query=query, n_best=n_best, thinking_tokens=thinking_tokens)
         return answer_by_itself(
-            self._answer(request), lambda stem: plain_scorer(self.loaded, video, prompt, stem)
+            self._answer(request), lambda decoding: plain_scorer(self.loaded, video, prompt, decoding.stem)
         )
 
     def _answer(self, request: AskRequest) -> AnswerSteps:
@@ -406,20 +407,21 @@ class Engine(Backend):
             if constrained
             else decode_freely(stop=stop, max_new_tokens=limit, cancel=cancel)
         )
-        greedy = Decoding(steps, stem)
+        tokens = grammar.tokens if constrained else None
+        greedy = Decoding(steps, stem, tokens)
         decodings = [greedy]
         if request.n_best:
-            ranking = Decoding(beam_search(moments_only, width=request.n_best, cancel=cancel), stem)
+            ranking = Decoding(beam_search(moments_only, width=request.n_best, cancel=cancel), stem, tokens)
             decodings.append(ranking)
         elif constrained:  # the words before a moment, should the answer be one: nobody waits for them
-            decodings.append(Decoding(logits_after(moments_only.relevance[0]), stem))
+            decodings.append(Decoding(logits_after(moments_only.relevance[0]), stem, tokens))
         if protocol.refuses:
             prefix, moment_tokens, refusal_tokens = grammar.relevance
-            first_choice = Decoding(logits_after(prefix), stem)
+            first_choice = Decoding(logits_after(prefix), stem, tokens)
         else:
             moment_tokens, refusal_tokens = (plain_ids(tokenizer, word)[:1] for word in (YES, NO))
             verification = tuple(prompt_ids(tokenizer, protocol.verification(query)))
-            first_choice = Decoding(logits_after(()), verification)
+            first_choice = Decoding(logits_after(()), verification, [*moment_tokens, *refusal_tokens])
         decodings.append(first_choice)
         laps.append(time.perf_counter())
 

@@ -114,6 +114,13 @@ class AnswerGrammar:
         vars(twin).pop("relevance", None)
         return twin
 
+    @cached_property
+    def tokens(self) -> list[int]:
+        """Every token id that an answer can hold, sorted."""
+        return sorted(
+            {token for branches in self._branches.values() for branch in branches for token in branch.ids}
+        )
+
     @property
     def refusal_ids(self) -> tuple[int, ...]:
         """The first refusal, closed by <|im_end|>. Raises AnswerError where the form has none."""

@@ -38,20 +38,13 @@ from tempo_core.defaults import FILE_NAME, GroundingDefaults, read_defaults, rea
 from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
-from tempo_core.memory import plan
+from tempo_core.memory import MemoryPlan, plan
 from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
 from tempo_core.protocols import Choice, choose_protocol, protocol_named
 from tempo_core.protocols.base import Protocol
 from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.vision import MERGE, TEMPORAL_PATCH, Normaliser
 from tempo_core.vocabulary import Vocabulary, read_vocabulary
-
-EXACT_CPU_WEIGHTS = 200_000_000
-"""Up to so many quantised weights, a CPU dequantises to float32 instead of using bitsandbytes' bfloat16 kernel.
-
-That kernel exists on some processors only and rounds activations, so that answers would depend on the machine; a large
-model cannot be used on a CPU without it.
-"""
 
 LOADING_WEIGHTS = "Loading weights"
 """What transformers calls its progress bar over a checkpoint's weights."""
@@ -214,8 +207,9 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
     """The model of a folder that `check_checkpoint` passed, frozen. Raises CheckpointError."""
     config = read_config(folder)
     family, stored = family_named(config["model_type"]), stored_precision(config)
-    check_memory(folder, four_bit=four_bit, device=device)
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    memory_plan = plan(folder, four_bit=four_bit, device=device)
+    check_memory(folder, memory_plan, device=device, four_bit=four_bit)
+    dtype = getattr(torch, memory_plan.dtype)
     options: dict[str, Any] = {"device_map": {"": device}} if four_bit or stored or device != "cpu" else {}
     if four_bit and stored is None:
         options["quantization_config"] = nf4_config(dtype, family)
@@ -244,10 +238,17 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
         # the type to compute in is this device's, not that of the machine that stored them
         for layer in layers:
             layer.compute_dtype, layer.compute_type_is_set = dtype, True
-    n_weights = sum(layer.in_features * layer.out_features for layer in layers)
-    if device == "cpu" and n_weights <= EXACT_CPU_WEIGHTS:
-        for layer in layers:
-            layer.support_avx512bf16_for_cpu = False
+    for layer in layers:
+        # bitsandbytes would pack any layer at its first question, with scales in bfloat16 and no way back to training
+        layer.support_avx512bf16_for_cpu = False
+    if memory_plan.kernel == "packed":
+        from tempo_core.cpu_four_bit import pack
+
+        pack(model)
+    elif memory_plan.kernel == "blocks":
+        from tempo_core.cpu_four_bit import block
+
+        block(model)
     return_freed_memory()
     return model.requires_grad_(False)
 
@@ -291,18 +292,18 @@ def return_freed_memory() -> None:
 def precision_of(model: Any) -> str:
     """How a model's linear layers are held: nf4, fp4, int8, or the float type of its weights."""
     for layer in model.modules():
-        if type(layer).__name__ == "Linear4bit":
+        if "Linear4bit" in [kind.__name__ for kind in type(layer).__mro__]:
             return str(layer.weight.quant_type)
         if type(layer).__name__ == "Linear8bitLt":
             return "int8"
     return str(model.dtype).removeprefix("torch.")
 
 
-def check_memory(folder: Path, *, four_bit: bool, device: str) -> None:
+def check_memory(folder: Path, memory_plan: MemoryPlan, *, four_bit: bool, device: str) -> None:
     """Raise MemoryShortage when a checkpoint of more than SMALL_BYTES takes more memory than a device has free."""
     if sum(path.stat().st_size for path in weight_files(folder)) < SMALL_BYTES:
         return
-    needed = plan(folder, four_bit=four_bit, device=device).weight_bytes
+    needed = memory_plan.weight_bytes
     free = free_bytes(device)
     if needed > free:
         smaller = "" if four_bit else " load it in four bits,"

@@ -15,6 +15,16 @@ from tempo_core.errors import CheckpointError
 NF4_BITS_PER_WEIGHT = 4 + 8 / 64 + 32 / (64 * 256)
 """Four bits, one 8-bit scale per 64 weights, one float32 scale per 256 of those (double quantisation)."""
 
+PACKED_BITS_PER_WEIGHT = 4 + 16 / 64
+"""Four bits, one bfloat16 scale per 64 weights: the layout of `cpu_four_bit`."""
+
+EXACT_CPU_WEIGHTS = 200_000_000
+"""Up to so many quantised weights, a CPU computes in float32 with bitsandbytes' own layers.
+
+A small model then answers the same on every processor. A large one is computed in bfloat16 where the processor has
+instructions for it: about three times as fast, in half of the memory (docs/decisions/0028-cpu.md).
+"""
+
 TOKENS_PER_STAMP = 6
 """Qwen2 writes a stamp digit by digit; the vision marks around a frame are two more tokens."""
 
@@ -46,7 +56,10 @@ class MemoryPlan:
     context_tokens: int
     """Text and vision tokens of the largest context that the defaults allow."""
     dtype: str
-    """Compute type: float32 on a CPU, bfloat16 on a GPU."""
+    """Compute type: bfloat16 on a GPU, and for large models in NF4 on a CPU that has it; else float32."""
+    kernel: str | None
+    """How a CPU multiplies the NF4 layers of a large model, see `cpu_four_bit`: "packed" or "blocks"; None: as
+    bitsandbytes does."""
 
     @property
     def total_bytes(self) -> int:
@@ -123,7 +136,7 @@ def plan(
 
     from tempo_core.checkpoint import stored_precision
     from tempo_core.families import family_named
-    from tempo_core.vision import MAX_BATCH_PATCHES
+    from tempo_core.vision import batch_patches
 
     config, checkpoint_defaults = read_model_config(checkpoint_or_config)
     defaults = defaults or checkpoint_defaults
@@ -135,16 +148,24 @@ def plan(
     layers = quantisable_layers(model)
     stored = stored_precision(config.to_dict())
     four_bit = four_bit or stored is not None
-    bits = 8 if stored == "int8" else NF4_BITS_PER_WEIGHT
-    quantised = sum(layer.weight.numel() for layer in layers.values()) if four_bit else 0
-    n_bytes = 4 if device == "cpu" else 2
+    sizes = [layer.weight.numel() for layer in layers.values()] if four_bit else [0]
+    quantised = sum(sizes)
+    kernel = None
+    if device == "cpu" and stored != "int8" and quantised > EXACT_CPU_WEIGHTS:
+        kernel = "packed" if has_bfloat16_cpu() else "blocks"
+    packed = kernel == "packed"
+    bits = 8 if stored == "int8" else PACKED_BITS_PER_WEIGHT if packed else NF4_BITS_PER_WEIGHT
+    n_bytes = 4 if device == "cpu" and not packed else 2
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # Vision tokens, each frame's stamp with its two marks, the last stamp, and the frame of the prompt around them.
     context = defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
     text = config.get_text_config()
     # The widest layer's tensors for one piece of the context, or for one batch of the vision tower.
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
-    tower = MAX_BATCH_PATCHES * family.tower_width(config.vision_config)
+    dtype = torch.float32 if n_bytes == 4 else torch.bfloat16
+    tower = batch_patches(device, dtype) * family.tower_width(config.vision_config)
+    # the largest packed layer as it is unpacked: bfloat16, and its nibbles in two orders
+    unpacked = 3 * max(sizes) if packed else 0
     return MemoryPlan(
         family=family.title,
         parameters=parameters,
@@ -154,10 +175,18 @@ def plan(
         lora_rank_parameters=sum(layer.in_features + layer.out_features for layer in layers.values()),
         weight_bytes=round(quantised * bits / 8) + (parameters - quantised) * n_bytes,
         cache_bytes=family.cache_bytes(text, context + defaults.max_new_tokens, n_bytes),
-        activation_bytes=max(prefill, tower) * n_bytes,
+        activation_bytes=max(prefill * n_bytes + unpacked, tower * n_bytes),
         context_tokens=context,
-        dtype="float32" if device == "cpu" else "bfloat16",
+        dtype=str(dtype).removeprefix("torch."),
+        kernel=kernel,
     )
+
+
+def has_bfloat16_cpu() -> bool:
+    """Whether this machine's processor multiplies bfloat16 by itself."""
+    import torch
+
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def quantisable_layers(model: Any) -> dict[str, Any]:

@@ -214,8 +214,8 @@ def choose_segments(
     assert grammar is not None, "a first pass has one"
     question = prompt_ids(loaded.tokenizer, first.asked(engine.protocol).question(query))
     cache = share_cache(context.cache)
-    logits = feed(loaded.model, torch.tensor([question]), context.position, cache)
-    scorer = CachedScorer(loaded.model, cache, logits, context.position + len(question))
+    logits = feed(loaded.model, torch.tensor([question]), context.position, cache, grammar.tokens)
+    scorer = CachedScorer(loaded.model, cache, logits, context.position + len(question), grammar.tokens)
     best = Decoding(beam_search(grammar, cancel=cancel)).run(scorer)[0]
     segments = [mark for _, mark in best.state.pairs]
     return segments, loaded.tokenizer.decode(best.ids[:-1]), float(np.exp(best.logprob))

@@ -27,7 +27,9 @@ PATCH_PX = 14
 MERGE = 2
 TEMPORAL_PATCH = 2
 MAX_BATCH_PATCHES = 4096
-"""Patches of one batch: bounds the memory of the vision tower (4,096 patches are 16 frames of 448 x 448)."""
+"""Patches of one batch: bounds the memory of the vision tower (4,096 patches are 4 frames of 448 x 448)."""
+CACHED_BATCH_PATCHES = 2048
+"""Patches of one batch of a large tower in bfloat16 on a CPU: what lies between its products stays in the cache."""
 
 Frames = npt.NDArray[np.uint8]
 
@@ -126,6 +128,12 @@ def image_inputs(
     return torch.cat(pixels).to(model.device), grids.to(model.device)
 
 
+def batch_patches(device: str, dtype: torch.dtype) -> int:
+    """Most patches of one batch."""
+    is_large_on_cpu = device == "cpu" and dtype == torch.bfloat16
+    return min(MAX_BATCH_PATCHES, CACHED_BATCH_PATCHES) if is_large_on_cpu else MAX_BATCH_PATCHES
+
+
 def encode_frames(
     model: Any,
     frames: Frames,
@@ -152,8 +160,8 @@ def encode_frames(
     encoded: dict[int, torch.Tensor] = {}
     for size, indices in by_size.items():
         grid = size[0] // normaliser.patch_px, size[1] // normaliser.patch_px
-        # At most MAX_BATCH_PATCHES patches a batch, but at least one unit.
-        step = max(1, MAX_BATCH_PATCHES // (grid[0] * grid[1]))
+        # at least one unit a batch
+        step = max(1, batch_patches(str(model.device), weight.dtype) // (grid[0] * grid[1]))
         for start in range(0, len(indices), step):
             if cancel is not None and cancel.is_set():
                 raise Cancelled("Stopped while looking at the frames.")

@@ -97,9 +97,9 @@ def test_an_answer_and_its_windows_share_passes(
 ) -> None:
     counts, twin_counts = passes(monkeypatch), []
 
-    def feed_alone(model: Any, ids: Any, start: int, cache: Any) -> Any:
+    def feed_alone(model: Any, ids: Any, start: int, cache: Any, tokens: Any = None) -> Any:
         twin_counts.append(ids.shape)
-        return feed(model, ids, start, cache)
+        return feed(model, ids, start, cache, tokens)
 
     for module in ("tempo_core.engine.feed", "tempo_core.decoding.feed"):
         monkeypatch.setattr(module, feed_alone)
