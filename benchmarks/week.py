@@ -367,9 +367,9 @@ class Person:
             if not self.is_playing():  # the key that submits may have begun the loop
                 self.press(self.keyboard["auditionMoment"])
             self.pause(AUDITION_S)
-        elif task == "fix an edge":
-            self.fix_edge("end" if self.rng.random() < 0.6 else "start")
-        elif task == "new moment":
+        elif task == "fix an edge" and not self.fix_edge("end" if self.rng.random() < 0.6 else "start"):
+            task = "new moment"
+        if task == "new moment":
             self.point(float(row["relevant_windows"][0][0]), float(row["duration"]))
             self.press(self.keyboard["add"])
             for _ in range(2):
@@ -377,7 +377,7 @@ class Person:
             self.press(self.keyboard["markEnd"])
             self.press(self.keyboard["auditionEdge"])
             self.pause(AUDITION_S)
-        else:
+        elif task == "no moment":
             if not self.is_playing():
                 self.press(self.keyboard["toggle"])
             self.pause(AUDITION_S)
@@ -414,14 +414,16 @@ class Person:
             "whole_s": time.monotonic() - begun_s,
         }
 
-    def fix_edge(self, edge: str) -> None:
-        """Look at an edge of the first moment, move it to where it belongs, and look again. Raises InputError where the
-        page does not follow.
+    def fix_edge(self, edge: str) -> bool:
+        """Look at an edge of the first moment, move it to where it belongs, and look again. False where the moment has
+        gone meanwhile, as a model's answer may replace it. Raises InputError where the page does not follow.
         """
         self.press(self.keyboard["endEdge" if edge == "end" else "startEdge"])
         self.press(self.keyboard["auditionEdge"])
         self.pause(AUDITION_S)
         place = self.page.locator(f"[data-lane=mine] [data-edge={edge}]").first
+        if place.count() == 0:
+            return False
         here_s, least_s, most_s = (
             float(place.get_attribute(f"aria-value{name}")) for name in ("now", "min", "max")
         )
@@ -442,6 +444,7 @@ class Person:
             raise InputError(f"The {edge} does not go from {here_s} to {target_s} s by the page's keys.")
         self.offset_s = target_s - here_s
         self.pause(AUDITION_S)
+        return True
 
     def target(self, here_s: float, least_s: float, most_s: float) -> tuple[str, float]:
         """Where an edge belongs, on a frame between its limits, and what is there: a cut, as far again as the last
