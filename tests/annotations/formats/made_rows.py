@@ -35,6 +35,22 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
+# Made once: to make a strategy takes as long as to draw from it.
+unit = st.floats(0, 1)
+maybe_text = st.none() | queries
+maybe_unit = st.none() | unit
+few = st.integers(0, 3)
+sources = st.sampled_from(["model", "annotator", "original"])
+maybe_saliency = st.none() | st.lists(st.floats(-5, 5), min_size=1, max_size=4).map(tuple)
+empty_verdicts = st.sampled_from(["no-moment", "cannot-judge"])
+maybe_arm = st.none() | st.just("blind")
+maybe_active_ms = st.none() | st.integers(0, 10**9)
+durations = st.floats(2, 900)
+splits = st.sampled_from(SPLITS)
+maybe_alpha = st.none() | st.floats(-1, 1)
+maybe_words = st.none() | plain_words
+maybe_row_rev = st.none() | st.integers(0, 10**6)
+extras = st.dictionaries(plain_words.map(lambda name: f"x{name}"), json_values, max_size=2)
 
 
 @st.composite
@@ -49,18 +65,18 @@ def windows(draw: st.DrawFn, end_s: float, *, least: int = 0, most: int = 25) ->
 @st.composite
 def versions(draw: st.DrawFn, end_s: float, place: int) -> AnnotatorVersion:
     spans = draw(windows(end_s, most=4))
-    scores = tuple(draw(st.floats(0, 1)) for _ in spans) or None
+    scores = tuple(draw(unit) for _ in spans) or None
     return AnnotatorVersion(
         annotator=draw(plain_words),
-        source=draw(st.sampled_from(["model", "annotator", "original"])),
+        source=draw(sources),
         windows=spans,
-        scores=draw(st.sampled_from([scores, None])),
-        saliency=draw(st.none() | st.lists(st.floats(-5, 5), min_size=1, max_size=4).map(tuple)),
-        relevance=draw(st.none() | st.floats(0, 1)),
-        verdict=None if spans else draw(st.sampled_from(["no-moment", "cannot-judge"])),
-        reason=draw(st.none() | queries),
-        arm=draw(st.none() | st.just("blind")),
-        active_ms=draw(st.none() | st.integers(0, 10**9)),
+        scores=scores if draw(st.booleans()) else None,
+        saliency=draw(maybe_saliency),
+        relevance=draw(maybe_unit),
+        verdict=None if spans else draw(empty_verdicts),
+        reason=draw(maybe_text),
+        arm=draw(maybe_arm),
+        active_ms=draw(maybe_active_ms),
         updated_at=draw(versions_of_time),
         revision=place,
     )
@@ -69,7 +85,7 @@ def versions(draw: st.DrawFn, end_s: float, place: int) -> AnnotatorVersion:
 @st.composite
 def rows(draw: st.DrawFn, place: int = 0, *, least: int = 0, labelled: bool = False) -> Row:
     """A row with every attribute set or not; its qid ends in `place`, so that lists of rows can be unique."""
-    end_s = draw(st.floats(2, 900))
+    end_s = draw(durations)
     spans = draw(windows(end_s, least=least))
     unlabelled = not labelled and draw(st.booleans()) and least == 0
     numbered = draw(st.booleans())
@@ -81,25 +97,25 @@ def rows(draw: st.DrawFn, place: int = 0, *, least: int = 0, labelled: bool = Fa
     clips, scores = (
         clip_scores if clip_scores and len(clip_scores[0]) == len(clip_scores[1]) else (None, None)
     )
-    annotations = tuple(draw(versions(end_s, at)) for at in range(draw(st.integers(0, 3))))
+    annotations = tuple(draw(versions(end_s, at)) for at in range(draw(few)))
     return Row(
         qid=str(place) if numbered else f"{draw(queries)}{place}",
         qid_is_int=numbered,
         query=draw(queries),
         vid=draw(queries),
         duration_s=end_s,
-        split=draw(st.sampled_from(SPLITS)),
+        split=draw(splits),
         windows=None if unlabelled else spans,
         relevant_clip_ids=clips,
         saliency_scores=scores,
         original_windows=draw(st.none() | windows(end_s, most=3)),
-        reason=draw(st.none() | queries),
-        mean_tiou=draw(st.none() | st.floats(0, 1)),
-        alpha_clip=draw(st.none() | st.floats(-1, 1)),
-        model_version=draw(st.none() | plain_words),
-        row_rev=draw(st.none() | st.integers(0, 10**6)),
+        reason=draw(maybe_text),
+        mean_tiou=draw(maybe_unit),
+        alpha_clip=draw(maybe_alpha),
+        model_version=draw(maybe_words),
+        row_rev=draw(maybe_row_rev),
         annotations=annotations or None,
-        extra=draw(st.dictionaries(plain_words.map(lambda name: f"x{name}"), json_values, max_size=2)),
+        extra=draw(extras),
     )
 
 
