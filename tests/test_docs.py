@@ -20,6 +20,7 @@ names = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 
 @cache
 def commands() -> dict[str, Command]:
+    """Read from the programs, of which the benchmarks load all that they measure: who asks for it is slow."""
     return all_commands()
 
 
@@ -53,6 +54,7 @@ def test_every_link_resolves(document: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names)
 def test_every_command_that_is_shown_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
@@ -67,6 +69,7 @@ def test_every_command_that_is_shown_exists(document: Path) -> None:
             assert options <= set(commands()[max(matches, key=len)]["options"]), line
 
 
+@pytest.mark.slow
 def test_every_command_and_option_is_documented() -> None:
     documented = sections((ROOT / "docs" / "commands.md").read_text())
     assert set(documented) == set(commands()), "run `make docs`, then say in a sentence what it is for"

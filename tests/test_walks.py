@@ -59,7 +59,7 @@ def test_the_report_names_what_is_over_its_target(
     assert report["submit"]["calls"][0].startswith("Store.submit  annotations/store.py:")
 
 
-@pytest.mark.parametrize("name", ["snapshot", "ask"])
+@pytest.mark.parametrize("name", ["snapshot", pytest.param("ask", marks=pytest.mark.slow)])
 def test_a_way_stays_as_short_as_it_was_made(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["walks", name, "--functions"])
     assert status == 0, capsys.readouterr().out

@@ -69,7 +69,7 @@ def carry_over(embeddings: Tensor, before: PreTrainedTokenizerBase, after: PreTr
     return carried
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=4)
 def _corpus(seed: int) -> tuple[str, ...]:
     """Stamps often enough to become whole tokens, the answer grammar, and what people ask; 300 kB, made in a second."""
     rng = np.random.default_rng(seed)
