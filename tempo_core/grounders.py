@@ -2,16 +2,17 @@
 is downloaded by itself.
 
     grounder = known_grounder("MCG-NJU/TimeLens2-4B")
-    grounder.nf4_bytes("cuda"), grounder.protocol.sets
+    grounder.loaded_bytes("nf4", "cuda"), grounder.protocol.sets
 
-A new one is a line in KNOWN, and one in `protocols.HUB_NAMES` where it is asked in words of its own. Imports no torch.
+A new one is a line in KNOWN, and one in `protocols.HUB_NAMES` where it is asked in words of its own. Torch is imported
+only where a CPU is asked what it can do.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tempo_core.memory import NF4_BITS_PER_WEIGHT
+from tempo_core.memory import cpu_kernel, float_bytes, nf4_bits
 from tempo_core.protocols import HUB_NAMES, PLAIN, protocol_named
 from tempo_core.protocols.base import Protocol
 
@@ -85,12 +86,12 @@ class KnownGrounder:
         return 2 * self.architecture.parameters
 
     def loaded_bytes(self, precision: Literal["nf4", "whole"], device: str) -> int:
-        """Memory of the weights as they are loaded: `whole` is bfloat16 on a GPU and float32 on a CPU."""
-        n_bytes = 4 if device == "cpu" else 2
+        """Memory of the weights as they are loaded, as `memory.plan` says: `whole` is bfloat16 on a GPU and float32 on
+        a CPU."""
         quantised = self.architecture.quantised_parameters if precision == "nf4" else 0
-        return (
-            round(quantised * NF4_BITS_PER_WEIGHT / 8) + (self.architecture.parameters - quantised) * n_bytes
-        )
+        kernel = cpu_kernel(quantised, device)
+        rest = self.architecture.parameters - quantised
+        return round(quantised * nf4_bits(kernel) / 8) + rest * float_bytes(device, kernel)
 
 
 APACHE = "Apache-2.0"

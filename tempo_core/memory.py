@@ -150,12 +150,9 @@ def plan(
     four_bit = four_bit or stored is not None
     sizes = [layer.weight.numel() for layer in layers.values()] if four_bit else [0]
     quantised = sum(sizes)
-    kernel = None
-    if device == "cpu" and stored != "int8" and quantised > EXACT_CPU_WEIGHTS:
-        kernel = "packed" if has_bfloat16_cpu() else "blocks"
-    packed = kernel == "packed"
-    bits = 8 if stored == "int8" else PACKED_BITS_PER_WEIGHT if packed else NF4_BITS_PER_WEIGHT
-    n_bytes = 4 if device == "cpu" and not packed else 2
+    kernel = None if stored == "int8" else cpu_kernel(quantised, device)
+    bits = 8 if stored == "int8" else nf4_bits(kernel)
+    n_bytes = float_bytes(device, kernel)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # Vision tokens, each frame's stamp with its two marks, the last stamp, and the frame of the prompt around them.
     context = defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
@@ -165,7 +162,7 @@ def plan(
     dtype = torch.float32 if n_bytes == 4 else torch.bfloat16
     tower = batch_patches(device, dtype) * family.tower_width(config.vision_config)
     # the largest packed layer as it is unpacked: bfloat16, and its nibbles in two orders
-    unpacked = 3 * max(sizes) if packed else 0
+    unpacked = 3 * max(sizes) if kernel == "packed" else 0
     return MemoryPlan(
         family=family.title,
         parameters=parameters,
@@ -180,6 +177,23 @@ def plan(
         dtype=str(dtype).removeprefix("torch."),
         kernel=kernel,
     )
+
+
+def cpu_kernel(quantised: int, device: str) -> str | None:
+    """`MemoryPlan.kernel` for so many weights in NF4."""
+    if device != "cpu" or quantised <= EXACT_CPU_WEIGHTS:
+        return None
+    return "packed" if has_bfloat16_cpu() else "blocks"
+
+
+def nf4_bits(kernel: str | None) -> float:
+    """Bits of a weight in NF4 with its share of the scales."""
+    return PACKED_BITS_PER_WEIGHT if kernel == "packed" else NF4_BITS_PER_WEIGHT
+
+
+def float_bytes(device: str, kernel: str | None) -> int:
+    """Bytes of a weight that is not quantised, and of a number of the cache."""
+    return 4 if device == "cpu" and kernel != "packed" else 2
 
 
 def has_bfloat16_cpu() -> bool:

@@ -232,6 +232,7 @@ def test_known_grounders_tell_the_sizes_that_the_memory_plan_tells() -> None:
         grounder = next(candidate for candidate in KNOWN if candidate.architecture is architecture)
         assert grounder.loaded_bytes("nf4", "cuda") == memory.weight_bytes
         assert grounder.loaded_bytes("whole", "cpu") == 4 * memory.parameters
+        assert grounder.loaded_bytes("nf4", "cpu") == plan(name, device="cpu").weight_bytes
 
 
 def test_every_checkpoint_whose_words_are_known_is_listed() -> None:
