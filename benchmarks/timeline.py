@@ -10,9 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from tempo_core.command_line import AsJson
-from tests.app.timeline.edit_harness import build
-from tests.app.timeline.edit_speed import measure, share
-from tests.app.timeline.harness import serving
 
 TARGETS_MS = {"gaps": (17.0, 25.0), "repaint": (50.0, None), "seek": (150.0, None), "jump": (150.0, None)}
 """Median and 95th percentile asked for."""
@@ -58,6 +55,9 @@ def run(
     from scripts.setup import CHROMIUM_FLAGS, find_browser
     from scripts.stage import browsing
     from scripts.stage import serving as serving_app
+    from tests.app.timeline.edit_harness import build
+    from tests.app.timeline.edit_speed import measure, share
+    from tests.app.timeline.harness import serving
 
     with tempfile.TemporaryDirectory() as name, serving(build(Path(name))) as url, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)

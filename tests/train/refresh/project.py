@@ -1,9 +1,11 @@
 """A store with clips on disk and people who correct, small enough to refresh in a test."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from annotations.records import Edit, EditedMoment, Video
@@ -46,19 +48,36 @@ QUICK = RefreshConfig(
 SFT_ONLY = replace(QUICK, pir=None)
 
 
+@functools.cache
+def clip_content(hue: int) -> bytes:
+    """An encoded clip's file."""
+    with TemporaryDirectory() as folder:
+        return write_clip(Path(folder) / "clip.mp4", hue=hue).read_bytes()
+
+
+@functools.cache
+def empty_store() -> bytes:
+    """The file of a migrated store without rows."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.sqlite3"
+        Store(file).close()
+        return file.read_bytes()
+
+
 class Project:
     """A store of `clips` clips of four seconds with two queries each; the last clips are held out."""
 
     def __init__(self, folder: Path, *, clips: int = 4, held_out: int = 2) -> None:
-        self.folder, self.store = folder, Store(folder / "cqvh.sqlite3")
-        self.clips = folder / "clips"
+        self.folder, self.clips = folder, folder / "clips"
         self.clips.mkdir(parents=True)
+        (folder / "cqvh.sqlite3").write_bytes(empty_store())
+        self.store = Store(folder / "cqvh.sqlite3")
         rows: list[Row] = []
         videos: list[Video] = []
         for clip in range(clips):
-            file = write_clip(self.clips / f"clip{clip}.mp4", hue=20 + 40 * clip)
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            size = file.stat().st_size
+            file, content = self.clips / f"clip{clip}.mp4", clip_content(20 + 40 * clip)
+            file.write_bytes(content)
+            digest, size = hashlib.sha256(content).hexdigest(), len(content)
             videos.append(
                 Video(vid=f"clip{clip}", sha256=digest, path=str(file), size_bytes=size, modified_ns=clip)
             )
