@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+from tempo_core import forkserver
 from train import recipes
 from train.__main__ import main
 from train.config import RefreshConfig
@@ -48,9 +51,16 @@ def run(
 
 
 def run_and_exit(
-    words: Sequence[str], log: Path, kill_at: tuple[str, int] | None, with_signal: int = signal.SIGKILL
+    words: Sequence[str],
+    log: Path,
+    kill_at: tuple[str, int] | None,
+    with_signal: int,
+    children: socket.socket | None,
 ) -> None:
-    """`run` as a process of `multiprocessing`."""
+    """`run` as a process of `multiprocessing`. `children` is where the fork server of the tests is asked, which has
+    loaded what reads a clip; None starts another."""
+    if children is not None:
+        forkserver._servers["tempo_core"] = SimpleNamespace(requests=children)  # type: ignore[assignment]
     sys.exit(run(words, log, kill_at, with_signal))
 
 

@@ -19,9 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from annotations.rows import Row
 from app.training.runs import refresh_runs
+from tempo_core import forkserver
 from tempo_core.checkpoint import fingerprint
 from tempo_core.engine import load_engine
 from tempo_core.errors import Cancelled, InputError
+from tempo_core.sandbox import unbound_parts
 from tests.tempo_core.family_checkpoints import save_checkpoint
 from tests.train.refresh import small_command
 from tests.train.refresh.project import QUICK, SFT_ONLY, Project
@@ -725,8 +727,13 @@ def test_a_refresh_killed_at_any_moment_ends_with_the_same_adapter(
         (("deciding", 0), killed),
         (None, killed),
     ]
+    unbound_parts()  # its child starts the fork server
+    server = forkserver._servers.get("tempo_core")
+    children = None if server is None else server.requests
     for moment, number in moments:
-        process = processes.Process(target=small_command.run_and_exit, args=(words, log, moment, number))
+        process = processes.Process(
+            target=small_command.run_and_exit, args=(words, log, moment, number, children)
+        )
         process.start()
         process.join()
         expected = -number if number == killed else 2
