@@ -7,6 +7,7 @@ costs ours nothing.
 """
 
 import json
+import math
 import multiprocessing
 import statistics
 import threading
@@ -81,7 +82,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for way, row in medians.items():
         lines.append("".join([f"{way:14}", *(f"{row[name]:14.2f}" for name in columns)]))
         if way != "ours" and "ours" in medians:
-            shares = [medians["ours"][name] / row[name] for name in columns]
+            shares = [medians["ours"][name] / row[name] if row[name] else math.nan for name in columns]
             lines.append("".join([f"{'  ours / it':14}", *(f"{share:14.2f}" for share in shares)]))
     return "\n".join(lines)
 
