@@ -45,6 +45,16 @@ def training_libraries() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A training sets how many threads torch has; the tests after it have as many as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Makes processes that start in milliseconds, with all imported that trains."""

@@ -122,6 +122,7 @@ def test_a_whole_ablation_at_toy_size(narrow_runs, tmp_path):
         joint_steps=1,
         phases=(Phase(first_step=0, mixture=tiny),),
         loader_processes=0,
+        threads=1,
     )
     model, tokenizer = run(first, tmp_path / "first")
     export(model, tokenizer, first, tmp_path / "first" / "checkpoint")
