@@ -73,7 +73,8 @@ class AnnotatePage {
     this.bar.node.prepend(this.guidelines.node);
     this.view.slots.head.append(this.bar.node);
     this.view.slots.side.append(this.verdict.node);
-    this.view.slots.foot.append(this.lookAgain, el("div", { className: "fl-foot" }, this.about, this.next, this.sample.link));
+    this.view.slots.stage.append(this.lookAgain);
+    this.view.slots.foot.append(el("div", { className: "fl-foot" }, this.about, this.next, this.sample.link));
     offerTutorial(this.view);
     const { editor } = this.view;
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });

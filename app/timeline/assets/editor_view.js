@@ -83,7 +83,7 @@ export class EditorView extends TimelineView {
     super.start();
     this.root.classList.add("tl-workbench");
     this.root.append(this.grabber.video);
-    this.slots = { head: this.head.slot, side: this.aside.slot, foot: this.footSlot };
+    this.slots = { head: this.head.slot, stage: this.videoPane.slot, side: this.aside.slot, foot: this.footSlot };
     const { editor, signal } = this;
     editor.addEventListener("change", () => this.state.touch("edit"), { signal });
     editor.addEventListener("commit", ({ detail }) => this.#announce(detail.command), { signal });

@@ -12,7 +12,9 @@ export function buildVideoPane() {
   const held = el("canvas", { className: "tl-held", attrs: { "aria-hidden": "true", hidden: true } });
   const busy = el("div", { className: "tl-busy", attrs: { "aria-hidden": "true" } });
   const note = el("p", { className: "tl-stage-note", attrs: { dir: "auto" } });
-  return { node: el("div", { className: "tl-stage" }, video, still, held, busy, note), video, still, held, busy, note };
+  const slot = el("div", { className: "tl-slot tl-stage-slot" });
+  const node = el("div", { className: "tl-stage" }, video, still, held, busy, note, slot);
+  return { node, video, still, held, busy, note, slot };
 }
 
 /** Leave the present picture before the eyes until the file that takes over has gone to the same time. */

@@ -160,6 +160,11 @@ def test_the_blind_arm_shows_neither_model_nor_original(bench: Bench, served: st
     assert not any("0.87" in text or "fake-engine" in text for text in sent)
     assert page.locator(".tl-ghost").count() == 0
     assert "hidden until you submit" in page.inner_text(".tl-head")
+    page.set_viewport_size({"width": 390, "height": 844})  # the sentence is longer than a phone is wide
+    assert (
+        page.evaluate("document.querySelector('.tl-chip[data-kind=blind]').getBoundingClientRect().right")
+        <= 390
+    )
 
 
 def test_the_next_row_is_usable_at_once_when_it_was_prefetched(bench: Bench, served: str, page: Any) -> None:
@@ -584,7 +589,7 @@ def test_look_again_opens_a_clip_that_was_just_put_there(bench: Bench, served: s
     page.goto(f"{served}/annotate#q={query_id}")
     page.wait_for_selector("text=videos cut FOLDER", timeout=PATIENCE_MS)
     write_clip(bench.home.videos / "lost_0.0_4.0.mp4", hue=90)
-    page.click(".fl-look")
+    page.click(".tl-stage .fl-look")  # beside the words that say what is missing
     wait_ready(page)
     assert shown_query(page) == query_id
     assert not page.is_visible(".fl-look")
