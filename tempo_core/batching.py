@@ -193,7 +193,7 @@ def feed_rows(engine: "Engine", rows: Sequence[Row]) -> None:
     output = model.model.language_model(
         inputs_embeds=model.get_input_embeddings()(torch.from_numpy(ids).to(model.device)),
         position_ids=torch.from_numpy(positions).to(model.device).expand(3, -1, -1),
-        attention_mask=engine.family.attention_mask(torch.from_numpy(mask).to(model.device)),
+        attention_mask=torch.from_numpy(mask).to(model.device),  # families that take none pack no rows
         past_key_values=cache,
         use_cache=True,
     )
