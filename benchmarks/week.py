@@ -6,9 +6,10 @@ what is to be done to which row, and how long a person takes over each key, is d
 
 **The task is an outcome, not a list of keys**: which answer the row gets, and to which frame an edge goes. It is
 reached by the shortest sequence that the build's own keyboard offers, by what its key sheet lists: an edge that belongs
-to a cut goes there by one key where there is such a key, and by seconds, halves and frames where there is none; so too
-where a correction repeats the last one. A key that does not do what it should (a cut that was not found yet) costs its
-time, and then the long way. Where an edge arrives is read from the page; a build that does not reach the frame fails.
+to a cut goes there by one key where there is such a key, and by seconds, halves and frames where there is none; so does
+one that moves as the last one did, where one key moved that. A key that does not do what it should (a cut that was not
+found) costs its time, is undone, and then the long way follows. Where an edge arrives is read from the page; a build
+that does not reach the frame fails.
 
 **Time that is not looking at the clip** is counted by refreshes of the screen. A refresh counts when no clip is there
 to look at, when a dialog covers it, while a person's hand is on its way (KEY_S for a key, POINT_S for the pointer), or
@@ -274,10 +275,10 @@ def _work(
         page.wait_for_function("window.week?.shown()", timeout=START_S * 1000)
         first_s = time.monotonic() - begun_s
         keyboard = read_keys(page)
-        offset_s = None
+        last_move = None
         while len(entries) < rows:
             row = by_query[" ".join(page.inner_text(".tl-query").split())]
-            person = Person(page, keyboard, random.Random(f"{seed} {row['qid']}"), pace, offset_s)
+            person = Person(page, keyboard, random.Random(f"{seed} {row['qid']}"), pace, last_move)
             cpu_s = _cpu_s(pid)
             is_last = len(entries) + 1 == rows
             try:
@@ -288,7 +289,7 @@ def _work(
                     f"Row {row['qid']} does not go on; {folder / STUCK_NAME} shows where. The same command tries it "
                     "again."
                 ) from error
-            offset_s = person.offset_s
+            last_move = person.last_move
             entry |= {"qid": row["qid"], "server_cpu_s": _cpu_s(pid) - cpu_s, "load": os.getloadavg()[0]}
             if not entries:
                 entry["first_s"] = first_s
@@ -332,7 +333,8 @@ def edge_keys(distance_s: float) -> list[tuple[str, int]]:
     """
     best: list[tuple[str, int]] = []
     fewest = None
-    for clips in range(-3, 4):
+    nearest = round(distance_s / STEPS["edgeClip"])
+    for clips in range(nearest - 1, nearest + 2):
         for seconds in range(-2, 3):
             for halves in range(-1, 2):
                 rest_s = distance_s - 2 * clips - seconds - halves / 2
@@ -348,10 +350,15 @@ class Person:
     """Somebody at the keyboard: who looks, decides, presses, and presses again when the page has followed."""
 
     def __init__(
-        self, page: Any, keyboard: dict[str, str], rng: random.Random, pace: float, offset_s: float | None
+        self,
+        page: Any,
+        keyboard: dict[str, str],
+        rng: random.Random,
+        pace: float,
+        last_move: tuple[float, int] | None,
     ) -> None:
-        """`offset_s` is how far they moved an edge last; None: not yet."""
-        self.page, self.keyboard, self.rng, self.pace, self.offset_s = page, keyboard, rng, pace, offset_s
+        """`last_move` is how far they moved an edge last, and by how many keys; None: not yet."""
+        self.page, self.keyboard, self.rng, self.pace, self.last_move = page, keyboard, rng, pace, last_move
         self.keys = self.pointer_moves = 0
 
     def do(self, row: dict[str, Any], *, is_last: bool) -> dict[str, Any]:
@@ -431,10 +438,14 @@ class Person:
         shortcut = None
         if kind == "cut":
             shortcut = "edgeShotOn" if target_s > here_s else "edgeShotBack"
-        elif kind == "repeat":
-            shortcut = "repeatOffset"
+        elif kind == "repeat" and self.last_move is not None and self.last_move[1] == 1:
+            shortcut = "repeatOffset"  # of the last edit alone
+        before = self.keys
         if shortcut in self.keyboard:
             self.press(self.keyboard[shortcut])
+            now_s = float(place.get_attribute("aria-valuenow"))
+            if now_s != here_s and abs(now_s - target_s) > 0.6 * FRAME_S:
+                self.press(self.keyboard["undo"])
         for _ in range(2):  # halves of a second end on the nearest frame
             now_s = float(place.get_attribute("aria-valuenow"))
             for name, count in edge_keys(target_s - now_s):
@@ -442,7 +453,7 @@ class Person:
                     self.press(self.keyboard[name + ("On" if count > 0 else "Back")])
         if abs(float(place.get_attribute("aria-valuenow")) - target_s) > 0.6 * FRAME_S:
             raise InputError(f"The {edge} does not go from {here_s} to {target_s} s by the page's keys.")
-        self.offset_s = target_s - here_s
+        self.last_move = target_s - here_s, self.keys - before
         self.pause(AUDITION_S)
         return True
 
@@ -463,8 +474,9 @@ class Person:
         ]
         if draw < CUT_SHARE and near_s:
             return "cut", float(min(near_s, key=lambda cut_s: abs(cut_s - here_s)))
-        if CUT_SHARE <= draw < CUT_SHARE + REPEAT_SHARE and self.offset_s and fits(here_s + self.offset_s):
-            return "repeat", here_s + self.offset_s
+        offset_s = 0.0 if self.last_move is None else self.last_move[0]
+        if CUT_SHARE <= draw < CUT_SHARE + REPEAT_SHARE and fits(here_s + offset_s):
+            return "repeat", here_s + offset_s
         for distance_s in (way * free_s, -way * free_s, FRAME_S, -FRAME_S):
             time_s = round((here_s + distance_s) / FRAME_S) * FRAME_S
             if fits(time_s):

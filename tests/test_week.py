@@ -83,6 +83,7 @@ def test_keys_are_read_from_the_pages_sheet(text: str, key: str) -> None:
         (0.08, [("edge", 2)]),
         (1.96, [("edgeClip", 1), ("edge", -1)]),
         (-3.5, [("edgeClip", -2), ("edgeHalf", 1)]),
+        (19.0, [("edgeClip", 9), ("edgeSecond", 1)]),
         (0.0, []),
     ],
 )
@@ -93,7 +94,7 @@ def test_an_edge_moves_by_the_fewest_keys(distance_s: float, keys: list[tuple[st
 def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:
     kinds: Counter[str] = Counter()
     for number in range(300):
-        person = week.Person(None, {}, random.Random(number), pace=1.0, offset_s=-1.52)
+        person = week.Person(None, {}, random.Random(number), pace=1.0, last_move=(-1.52, 1))
         kind, target_s = person.target(24.0, 22.0, 60.0)
         kinds[kind] += 1
         assert 22 <= target_s <= 60
