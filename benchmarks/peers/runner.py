@@ -184,5 +184,6 @@ def table(report: dict[str, Any]) -> str:
             median = statistics.median(side["cpu_s"])
             spread = f"{median:.3f} ({min(side['cpu_s']):.3f} to {max(side['cpu_s']):.3f})"
             same = "" if side["agreement"] is None else f"{side['agreement']:.0%}"
-            lines.append(f"| {name} | {side['side']} | {spread} | {median / ours:.2f} | {same} |")
+            ratio = f"{median / ours:.2f}" if ours else ""  # too short for the clock
+            lines.append(f"| {name} | {side['side']} | {spread} | {ratio} | {same} |")
     return "\n".join([*lines, ""])
