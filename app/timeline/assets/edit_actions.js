@@ -231,11 +231,11 @@ export function editActions(view) {
     return view.say(`Place ${idx + 1} of ${apart.length}, ${percent(apart[idx].p)} likely · N adds one here`);
   }
 
-  /** As far again as the last edit moved its edge. */
+  /** As far again as the last correction moved its edge. */
   function repeatOffset() {
     const { last_offset_ms } = editor;
     if (last_offset_ms === null) return view.say("No edge was moved yet.");
-    return applyToEdge({ type: "nudgeEdge", ms: last_offset_ms });
+    return applyToEdge({ type: "nudgeEdge", ms: last_offset_ms, repeats: true });
   }
 
   function travel(direction) {

@@ -25,6 +25,7 @@ export class Editor extends EventTarget {
   #gesture = null;
   #aside = null;
   #offset_ms = null;
+  #correction = null; // { id, edge, origin_ms } of the edge that is being moved, by as many keys as it takes
   #activity = { active_ms: 0, key_presses: 0, last_ms: null };
 
   /**
@@ -99,7 +100,7 @@ export class Editor extends EventTarget {
   #open(item, doc, { history = NO_HISTORY, activity = {} } = {}) {
     this.item = item;
     if (item) this.clock = new FrameClock(item.frame_rate, item.frame_count);
-    this.#gesture = this.#aside = null;
+    this.#gesture = this.#aside = this.#correction = null;
     this.#doc = doc;
     this.#history = history;
     this.#activity = { active_ms: 0, key_presses: 0, ...activity, last_ms: null };
@@ -157,7 +158,7 @@ export class Editor extends EventTarget {
     return Boolean(this.item) && reduce(this.doc, command, this.#context) !== this.doc;
   }
 
-  /** How far the last edit moved an edge, from row to row; null before the first. */
+  /** How far the last correction moved an edge, all keys on it together, from row to row; null before the first. */
   get last_offset_ms() {
     return this.#offset_ms;
   }
@@ -219,6 +220,7 @@ export class Editor extends EventTarget {
     const step = this.#history[from].at(-1);
     if (!step) return this.#refuse({ type });
     this.#doc = { ...this.#doc, ...step[side] };
+    this.#correction = null;
     this.#history = { [from]: this.#history[from].slice(0, -1), [to]: [...this.#history[to], step] };
     const target = type === "undo" ? step.selection : (step.command.id ?? step.selection);
     const selection = typeof target === "object" ? target : { ...NOBODY, id: target };
@@ -231,7 +233,7 @@ export class Editor extends EventTarget {
   /** One more step, which keeps only what it changes; what was undone before it is gone. */
   #commit(next, command) {
     const before = this.#doc;
-    this.#offset_ms = offsetOf(before, next, command) ?? this.#offset_ms;
+    this.#noteOffset(before, next, command);
     const changes = Object.keys(next).filter((key) => before[key] !== next[key]);
     const pick = (doc) => Object.fromEntries(changes.map((key) => [key, doc[key]]));
     const selection = this.#selection;
@@ -240,6 +242,16 @@ export class Editor extends EventTarget {
     this.#doc = next;
     this.#selection = this.#selectionAfter(before, next);
     this.#report(command);
+  }
+
+  /** Moves of one edge that follow each other are one correction; a repeated offset stays what it was. */
+  #noteOffset(before, next, { id, edge, repeats = false }) {
+    const [from_ms, to_ms] = [before, next].map(({ moments }) => moments.find((one) => one.id === id)?.[`${edge}_ms`]);
+    if (!edge || from_ms === undefined || to_ms === undefined || repeats) return void (this.#correction = null);
+    if (this.#correction?.id !== id || this.#correction.edge !== edge) {
+      this.#correction = { id, edge, origin_ms: from_ms };
+    }
+    this.#offset_ms = to_ms - this.#correction.origin_ms || this.#offset_ms;
   }
 
   /** A new moment becomes the selected one; after a removal the next one does, so that focus is never lost. */
@@ -314,12 +326,6 @@ export class Editor extends EventTarget {
       activity: { active_ms, key_presses },
     });
   }
-}
-
-/** How far a command moved the one edge that it is about, or null. */
-function offsetOf(before, next, { id, edge }) {
-  const [from, to] = [before, next].map(({ moments }) => moments.find((moment) => moment.id === id)?.[`${edge}_ms`]);
-  return edge && from !== undefined && to !== undefined && from !== to ? to - from : null;
 }
 
 const REFUSALS = {

@@ -112,7 +112,7 @@ export const EDITING_KEYS = [
       ["modelEnd", [code("Digit2")], "The model’s end", ({ actions }) => actions.take("model", "end")],
       ["originalStart", [code("Digit3")], "The original’s start", ({ actions }) => actions.take("original", "start")],
       ["originalEnd", [code("Digit4")], "The original’s end", ({ actions }) => actions.take("original", "end")],
-      ["repeatOffset", [key("r")], "Move the edge by the offset of the last edit again", ({ actions }) => actions.repeatOffset()],
+      ["repeatOffset", [key("r")], "Move the edge as far as the last corrected one", ({ actions }) => actions.repeatOffset()],
       ["doubt", [key("u")], "Edge uncertain: ±0.5, 1, 2 s, certain", ({ actions }) => actions.doubt()],
       ["snap", [key("s")], "Snapping on or off", ({ actions }) => actions.snap()],
     ],

@@ -109,13 +109,17 @@ def test_the_models_other_places_come_by_probability(editor: EditorPage) -> None
     expect(editor.page.locator(".tl-says")).to_have_text("The model’s moments are hidden until you submit.")
 
 
-def test_the_last_edits_offset_is_repeated_on_any_edge(editor: EditorPage) -> None:
+def test_the_last_corrections_offset_is_repeated_on_any_edge(editor: EditorPage) -> None:
     editor.press("[", "r")
     expect(editor.page.locator(".tl-says")).to_have_text("No edge was moved yet.")
     editor.press("ArrowRight", "ArrowRight", "]", "d", "[", "r")
     assert editor.times()[0] == [2600, 4520]
     editor.press("Control+z", "ArrowDown", "[", "r")
     assert editor.times()[1] == [6520, 8000]
+    # Keys on one edge are one correction, however many they are; repeating is none of its own.
+    before = editor.times()
+    editor.press("]", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowUp", "[", "r", "r")
+    assert editor.times() == [[before[0][0] - 240, before[0][1]], [before[1][0], before[1][1] - 120]]
 
 
 def test_accepting_all_and_going_on_begins_the_next_row_with_a_loop(editor: EditorPage) -> None:
