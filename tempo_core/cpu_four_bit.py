@@ -107,8 +107,14 @@ def pack(model: Any) -> None:
             with torch.inference_mode(False), torch.no_grad():
                 # bitsandbytes packs at the first call; now, so that memory is what the plan says and no visitor waits
                 Linear4bit.forward(layer, torch.zeros(1, layer.in_features, dtype=torch.bfloat16))
+
+
+def unmap(model: Any) -> None:
+    """Copy the weights that are mapped from the checkpoint's files, so that these are closed.
+
+    Weights whose type is the file's are the file's own pages, and with them all that was quantised stays mapped.
+    """
     for parameter in model.parameters():
-        # bfloat16 weights are the checkpoint's files, mapped with all that was quantised beside them
         if parameter.dtype == torch.bfloat16:
             parameter.data = parameter.data.clone()
 

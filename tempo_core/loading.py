@@ -242,9 +242,11 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
         # bitsandbytes would pack any layer at its first question, with scales in bfloat16 and no way back to training
         layer.support_avx512bf16_for_cpu = False
     if memory_plan.kernel == "packed":
-        from tempo_core.cpu_four_bit import pack
+        from tempo_core.cpu_four_bit import pack, unmap
 
         pack(model)
+        return_freed_memory()
+        unmap(model)
     elif memory_plan.kernel == "blocks":
         from tempo_core.cpu_four_bit import block
 

@@ -204,6 +204,7 @@ def test_the_plan_is_what_loading_takes(folder: Path, monkeypatch: pytest.Monkey
     assert memory_plan.kernel == "packed"
     assert memory_plan.dtype == "bfloat16"
     assert memory_plan.weight_bytes == pytest.approx(footprint, rel=0.03)
+    assert str(folder) not in Path("/proc/self/maps").read_text(), "the checkpoint's files are closed"
 
 
 @needs_bfloat16
