@@ -340,7 +340,10 @@ def first_answer_flops(folder: Path, frames: int, tokens: int) -> float:
     with torch.device("meta"):
         model: Any = family_named(config.model_type).model_class(config)
     patches = 4 * tokens
-    tower = sum(parameter.numel() for parameter in model.model.visual.parameters() if parameter.dim() > 1)
+    tower = 0.0
+    for name, parameter in model.model.visual.named_parameters():
+        if parameter.dim() > 1 and "pos_embed" not in name:
+            tower += parameter.numel() * (tokens if "merger" in name else patches)
     width = config.vision_config.hidden_size if hasattr(config.vision_config, "out_hidden_size") else None
     width = width or config.vision_config.embed_dim
     context = tokens + 8 * frames
@@ -349,7 +352,7 @@ def first_answer_flops(folder: Path, frames: int, tokens: int) -> float:
         getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     )
     return (
-        2.0 * patches * tower
+        2.0 * tower
         + 4.0 * patches * (patches // frames) * width * config.vision_config.depth
         + 2.0 * context * sum(layer.weight.numel() for layer in quantisable_layers(model).values())
         + 2.0 * context * context * heads_width * text.num_hidden_layers
