@@ -173,7 +173,7 @@ class AnnotatePage {
     return next.item ? this.#show(next.item) : this.#showEnd(next);
   }
 
-  /** { item, empty, progress } of the queue's next row, besides those that are done, skipped, or in `query_ids`. */
+  /** { item, empty, progress } of the queue's next row, which is lent with it. */
   async #fetchNext() {
     const next = await annotateApi.write("/next", { op_id: newId(), besides: this.#besides() }, this.signal);
     this.#setProgress(next.progress);
