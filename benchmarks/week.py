@@ -388,9 +388,12 @@ class Person:
             if not self.is_playing():
                 self.press(self.keyboard["toggle"])
             self.pause(AUDITION_S)
-            self.press(self.keyboard["noMoment"])
-            self.pause(LOOK_S)
-            self.press("1")
+            if "eventAbsent" in self.keyboard:
+                self.press(self.keyboard["eventAbsent"])
+            else:  # through the list of reasons
+                self.press(self.keyboard["noMoment"])
+                self.pause(LOOK_S)
+                self.press("1")
         self.pause(LOOK_S)
         submit = self.keyboard.get("submitAndLoop", self.keyboard["submit"])
         if is_last:

@@ -13,6 +13,9 @@ const REASONS = [
   ["cannot-judge", "other", "Cannot judge", "another reason; say it in a comment (Q)"],
 ];
 
+/** The command of the first reason, which is most people's. */
+export const EVENT_ABSENT = { type: "setVerdict", verdict: REASONS[0][0], reason: REASONS[0][1] };
+
 /** 0 opens it; 1 to 5 answer it. `onClose` runs after an answer. */
 export function buildReasons(editor, onClose) {
   const choose = ([verdict, reason]) => {

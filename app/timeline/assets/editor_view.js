@@ -5,7 +5,7 @@
  */
 
 import { nameButton } from "./controls.js";
-import { buildComment, buildReasons, buildWording } from "./dialogs.js";
+import { buildComment, buildReasons, buildWording, EVENT_ABSENT } from "./dialogs.js";
 import { el, setText } from "./dom.js";
 import { editActions } from "./edit_actions.js";
 import { editLanes, spokenEdge } from "./edit_lanes.js";
@@ -401,6 +401,11 @@ export class EditorView extends TimelineView {
     if (!editor.item) return;
     const event = new CustomEvent("tl-ask", { bubbles: true, cancelable: true, detail: { editor } });
     if (this.root.dispatchEvent(event)) this.reasons.showModal();
+  }
+
+  /** Without the list of reasons. */
+  sayAbsent() {
+    if (this.editor.item) this.editor.apply(EVENT_ABSENT);
   }
 
   submit({ audition = false } = {}) {

@@ -160,6 +160,7 @@ export const EDITING_KEYS = [
     title: "Answer",
     bindings: [
       ["noMoment", [code("Digit0")], "No matching moment, or cannot judge: choose why", (view) => view.askWhy()],
+      ["eventAbsent", [alt(code("Digit0"))], "No matching moment: the event is absent", (view) => view.sayAbsent()],
       ["flag", [key("f")], "Flag for adjudication", ({ actions }) => actions.flag()],
       ["comment", [key("q")], "Comment", ({ comment }) => comment.open_()],
       ["undo", [ctrl(key("z"))], "Undo", ({ actions }) => actions.undo()],

@@ -428,6 +428,17 @@ def test_what_was_typed_counts_before_it_is_submitted(editor: EditorPage) -> Non
     assert editor.run("submits[0].moments[1].end_ms") == 9200
 
 
+def test_an_absent_event_is_said_by_one_key_without_the_list_of_reasons(editor: EditorPage) -> None:
+    editor.press("Alt+Digit0")
+    expect(editor.page.locator("[data-lane=mine]")).to_contain_text("No matching moment · event absent")
+    assert editor.page.locator("dialog[open]").count() == 0
+    editor.press("Control+z")
+    assert len(editor.times()) == 2
+    editor.press("Alt+Digit0", "Alt+Shift+Enter")
+    (edit,) = editor.run("submits")
+    assert (edit["verdict"], edit["reason"], edit["moments"]) == ("no-moment", "event absent", [])
+
+
 @pytest.mark.parametrize("name", ["refused-model-first", "empty"])
 def test_agreeing_that_nothing_matches_is_one_key(editor: EditorPage, name: str) -> None:
     editor.open(f"item={name}")
