@@ -66,8 +66,9 @@ def ended_servers() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three a core, since a test that drives a page or a child waits most of its time; a worker takes 1.5 GiB."""
-    return min(3 * (os.cpu_count() or 1), 8)
+    """Two a core, since a test that drives a page or a child waits half of its time; a worker takes 1.5 GiB. Three a
+    core took a seventh longer on two cores (docs/experiments.md)."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -45,6 +45,7 @@ class GroundView:
         loading = EngineStatus(state="loading", message="Connecting.")
         self.head = gr.HTML(model_html(loading), elem_id="ground-head")
         self.ticker = gr.Timer(CHECK_MODEL_EVERY_S)
+        self.library_ticker = gr.Timer(CHECK_MODEL_EVERY_S, active=False)
         self.state = gr.State(TabState())
         with gr.Row(elem_id="ground"):
             with gr.Column(scale=2, min_width=330, elem_id="ground-form"):

@@ -105,11 +105,14 @@ class GroundPage:
             trigger_mode="multiple",
             **QUICK,
         )
-        scoped = [view.clip, view.cards, view.models, view.settings, view.library_line, view.ticker]
+        scoped = [view.clip, view.cards, view.models, view.settings, view.library_line, view.library_ticker]
         view.scope.change(self.scope_changed, view.scope, [*scoped, *view.outputs], **quick)
         view.ranked.select(self.open_moment, view.state, [*view.outputs, view.head], **QUICK)
-        model = [view.head, view.about, view.ticker, view.models, view.library_line]
+        model = [view.head, view.about, view.ticker, view.models]
         view.ticker.tick(self.model_status, [view.state, view.scope], [*model, view.timeline], **quick)
+        view.library_ticker.tick(
+            self.library_status, view.scope, [view.library_line, view.library_ticker], **quick
+        )
         blocks.load(
             self.arrive,
             [view.state, view.opening],
@@ -302,7 +305,18 @@ class GroundPage:
             view.models: gr.update(visible=is_single and bool(self.service.offered())),
             view.settings: gr.update(visible=is_single),
             view.library_line: gr.update(value=index_html(status), visible=not is_single),
-            view.ticker: gr.Timer(active=True),
+            view.library_ticker: gr.Timer(active=not is_single),
+        }
+
+    async def library_status(self, scope: str | None, request: gr.Request) -> Changes:
+        """The index of the folder `scope`, every tick while it is made; role visitor."""
+        self.authenticator.require(request, Role.VISITOR)
+        if not scope:  # a tick of before: what was changed since must stand
+            return {self.view.library_line: gr.skip(), self.view.library_ticker: gr.skip()}
+        status = self._library_status(scope)
+        return {
+            self.view.library_line: gr.update(value=index_html(status)),
+            self.view.library_ticker: gr.Timer(active=status is not None and status.is_indexing),
         }
 
     def _library_status(self, scope: str | None) -> LibraryStatus | None:
@@ -584,13 +598,9 @@ class GroundPage:
         }
 
     async def model_status(self, state: TabState, scope: str | None, request: gr.Request) -> Changes:
-        """The model's state and words, and the index of the folder `scope`; role visitor.
-
-        The page asks every tick while the model is loading or the folder is indexed.
-        """
+        """The model's state and words, every tick while it is loading; role visitor."""
         self.authenticator.require(request, Role.VISITOR)
-        status, library_status = self.service.engines.status, self._library_status(scope)
-        is_indexing = library_status is not None and library_status.is_indexing
+        status = self.service.engines.status
         offered = self.service.offered()
         choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
         changes: Changes = {}
@@ -602,11 +612,10 @@ class GroundPage:
         return {
             **changes,
             self.view.head: model_html(status),
-            self.view.ticker: gr.Timer(active=status.state == "loading" or is_indexing),
+            self.view.ticker: gr.Timer(active=status.state == "loading"),
             self.view.models: gr.skip()
             if scope
             else gr.update(choices=choices, value=[""], visible=bool(offered)),
-            self.view.library_line: gr.update(value=index_html(library_status)),
         }
 
     async def arrive(self, state: TabState, opening: str, request: gr.Request) -> Changes:

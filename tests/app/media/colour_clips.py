@@ -198,7 +198,10 @@ SHOWN_BY_BROWSER = """async ([source, times]) => {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const pictures = [];
   for (const time of times) {
+    // "seeked" may come while the picture before is still there: the first time there is none.
+    const presented = new Promise((done) => video.requestVideoFrameCallback(done));
     await new Promise((done) => { video.onseeked = done; video.currentTime = time; });
+    if (pictures.length > 0) await presented;
     do { // Chromium may say "seeked" before there is a picture to draw
       await new Promise((done) => setTimeout(done, 20));
       context.clearRect(0, 0, canvas.width, canvas.height);
