@@ -108,7 +108,7 @@ def measure_questions(engine: Engine, folder: Path, index: ClipIndex) -> dict[st
         alone_s += seconds
         moments = sorted(item.moment for item in together.moments if item.clip == entry.name)
         equal += moments == answer.moments
-    from tempo_core.batching import ask_batch
+    from tempo_core.decoding import ask_batch
 
     batch_s = 0.0
     for start in range(0, len(stored), 16):

@@ -175,8 +175,7 @@ def transformers_inputs(
     from tempo_core.defaults import read_defaults
     from tempo_core.families import family_named
     from tempo_core.loading import load_tokenizer, nf4_config, quiet, read_normaliser, serving_choice
-    from tempo_core.prompt import IMAGE_PAD, special_id
-    from tempo_core.protocols.base import prompt_ids
+    from tempo_core.protocols.base import IMAGE_PAD, prompt_ids, special_id
     from tempo_core.vision import image_inputs
 
     family = family_named(read_config(folder)["model_type"])
@@ -219,7 +218,7 @@ def write_checkpoint(folder: Path, name: str, layers: int | None) -> None:
     from tempo_core.checkpoint import find_checkpoint
     from tempo_core.loading import load_tokenizer
     from tempo_core.memory import published
-    from tempo_core.prompt import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
+    from tempo_core.protocols.base import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
 
     tokenizer = load_tokenizer(find_checkpoint(None))
     family = published()[name]

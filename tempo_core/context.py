@@ -23,18 +23,19 @@ from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
-from tempo_core.prompt import (
+from tempo_core.positions import grid_sizes, mrope_positions, next_position
+from tempo_core.protocols.base import (
     IMAGE_PAD,
     VIDEO_PAD,
     VISION_END,
     VISION_START,
-    grid_sizes,
-    mrope_positions,
-    next_position,
+    Protocol,
+    Timeline,
+    fit_pixels,
     plain_ids,
+    prompt_ids,
     special_id,
 )
-from tempo_core.protocols.base import Protocol, Timeline, fit_pixels, prompt_ids
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.vision import encode_frames
 

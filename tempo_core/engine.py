@@ -5,7 +5,7 @@
     again = engine.ask(context, "a blue square appears")
 
 It holds no state between calls: contexts belong to their askers. `ask` reuses the context's cache, and what it asks
-the model for shares forward passes (`tempo_core.batching`); its plain twin `ask_plain` runs the whole model from the
+the model for shares forward passes (`tempo_core.decoding`); its plain twin `ask_plain` runs the whole model from the
 pixels for every token, through the model's own forward.
 """
 
@@ -22,18 +22,20 @@ from transformers.cache_utils import DynamicLayer
 
 from tempo_core.answers import AnswerError
 from tempo_core.backend import AskRequest, Backend, OnAnswer, answers_of
-from tempo_core.batching import AnswerSteps, answer_by_itself, answer_together
 from tempo_core.calibration import read_scaling, relevance_note
 from tempo_core.card import read_about
 from tempo_core.checkpoint import folder_name
 from tempo_core.chunks import ChunkedContext, ask_chunks, chunks_for, encode_chunks
 from tempo_core.context import OnProgress, VideoContext, encode_video, prompt_for
 from tempo_core.decoding import (
+    AnswerSteps,
     CachedScorer,
     Decoding,
     Hypothesis,
     Scorer,
     Steps,
+    answer_by_itself,
+    answer_together,
     beam_search,
     decode_freely,
     feed,
@@ -49,8 +51,16 @@ from tempo_core.grammar import GrammarState
 from tempo_core.loading import LoadedModel, load_model
 from tempo_core.moments import Moment, moments_between
 from tempo_core.passes import TwoPassContext, ask_passes, encode_first_pass, first_pass_of
-from tempo_core.prompt import IM_END, clean_query, plain_ids, special_id
-from tempo_core.protocols.base import NO, YES, Protocol, prompt_ids
+from tempo_core.protocols.base import (
+    IM_END,
+    NO,
+    YES,
+    Protocol,
+    clean_query,
+    plain_ids,
+    prompt_ids,
+    special_id,
+)
 from tempo_core.thinking import think
 from tempo_core.timestamps import RESOLUTION_S
 from tempo_core.vocabulary import Understanding

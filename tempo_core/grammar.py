@@ -15,8 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 from tempo_core.answers import MAX_MOMENTS, AnswerError
-from tempo_core.prompt import IM_END, plain_ids, special_id
-from tempo_core.protocols.base import AnswerForm
+from tempo_core.protocols.base import IM_END, AnswerForm, plain_ids, special_id
 from tempo_core.protocols.tempo import FORM
 
 Choice = Literal["opening", "start", "end", "done"]

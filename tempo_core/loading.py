@@ -39,9 +39,17 @@ from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
 from tempo_core.memory import MemoryPlan, plan
-from tempo_core.prompt import IM_END, IM_START, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
 from tempo_core.protocols import Choice, choose_protocol, protocol_named
-from tempo_core.protocols.base import Protocol
+from tempo_core.protocols.base import (
+    IM_END,
+    IM_START,
+    IMAGE_PAD,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    Protocol,
+    special_id,
+)
 from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.vision import MERGE, TEMPORAL_PATCH, Normaliser
 from tempo_core.vocabulary import Vocabulary, read_vocabulary

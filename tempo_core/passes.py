@@ -23,16 +23,18 @@ from tempo_core.conformance import unit_hash
 from tempo_core.context import OnProgress, PromptTokens, VideoContext
 from tempo_core.decoding import CachedScorer, Decoding, beam_search, feed, read_prompt, share_cache
 from tempo_core.grammar import AnswerGrammar, Branch, Choice
-from tempo_core.prompt import (
+from tempo_core.positions import mrope_positions, next_position
+from tempo_core.protocols.base import (
     VIDEO_PAD,
     VISION_END,
     VISION_START,
-    mrope_positions,
-    next_position,
+    FirstPass,
+    Protocol,
+    Timeline,
     plain_ids,
+    prompt_ids,
     special_id,
 )
-from tempo_core.protocols.base import FirstPass, Protocol, Timeline, prompt_ids
 from tempo_core.vision import encode_frames
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import Any
 
 from tempo_core.decoding import Steps
 from tempo_core.errors import Cancelled
-from tempo_core.prompt import IM_END, plain_ids, special_id
-from tempo_core.protocols.base import Thinking
+from tempo_core.protocols.base import IM_END, Thinking, plain_ids, special_id
 
 TAIL_TOKENS = 16
 """Tokens that surely hold a closing tag."""

@@ -17,7 +17,7 @@ from app.http.errors import user_message
 from app.job_queue import Busy, Job, result_of
 from app.media.library import Clip
 from tempo_core.errors import Cancelled, InputError
-from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import clean_query
 
 OWNER = "proposals"
 """Whose share of the model's queue is used."""

@@ -15,7 +15,7 @@ from app.ground.view import EMPTY_RESULT, about_html, model_html, status_html
 from app.library.view import index_html
 from app.timeline import Timeline
 from app.ui.json_component import json_component
-from tempo_core.prompt import MAX_QUERY_CHARACTERS
+from tempo_core.protocols.base import MAX_QUERY_CHARACTERS
 
 ASSETS = Path(__file__).parent / "assets"
 LIBRARY_ASSETS = Path(__file__).parents[1] / "library" / "assets"

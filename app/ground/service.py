@@ -26,7 +26,7 @@ from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.backend import AskRequest
 from tempo_core.errors import Cancelled, InputError, TempoError
-from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import clean_query
 
 logger = logging.getLogger(__name__)
 

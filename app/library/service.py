@@ -19,7 +19,7 @@ from app.http.dependencies import Visitor
 from app.http.errors import user_message
 from app.job_queue import Busy, Job, Progress, result_of
 from tempo_core.errors import Cancelled, InputError, TempoError
-from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import clean_query
 
 if TYPE_CHECKING:  # heavy: the page is up before torch is
     from tempo_core.context import VideoContext

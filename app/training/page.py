@@ -5,6 +5,7 @@ threads, and the training itself is a child process (`app.training.jobs`), so th
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -30,6 +31,9 @@ from tempo_core.errors import Cancelled, InputError, TempoError
 from train.refresh.gate import AgainstGate
 
 NOTHING_CHOSEN = "Choose a held-out row: its clip appears here, with the answer before or after the refresh."
+
+NO_QUESTION_JS = f"() => [{json.dumps(status_html())}, {{ __type__: 'update', visible: false }}]"
+"""Clears the line about what is served, and hides the question about an adapter."""
 
 
 class TrainPage:
@@ -76,7 +80,8 @@ class TrainPage:
         view.promote.click(self.promote, [view.adapter, view.state], served, **QUICK)
         view.promote_anyway.click(self.promote_anyway, [view.refused_adapter, view.state], served, **QUICK)
         view.leave.click(self.leave, None, [view.served_line, *question], **QUICK)
-        view.adapter.input(self.leave, None, [view.served_line, *question], **QUICK)
+        # In the browser alone: a late answer would take away the question about the adapter that was chosen.
+        view.adapter.input(None, None, [view.served_line, view.ask], js=NO_QUESTION_JS, **QUICK)
         view.rollback.click(self.rollback, view.state, served, **QUICK)
         blocks.load(
             self.arrive, None, [view.recipe, view.promote, view.rollback, view.timeline, *polled], **QUICK

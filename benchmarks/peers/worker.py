@@ -155,8 +155,7 @@ def ask_generate(questions: int, n_best: int, reuse: bool) -> Work:
     from benchmarks.engine import query, video
     from tempo_core.context import prompt_for
     from tempo_core.engine import load_engine
-    from tempo_core.prompt import IM_END, IMAGE_PAD, special_id
-    from tempo_core.protocols.base import prompt_ids
+    from tempo_core.protocols.base import IM_END, IMAGE_PAD, prompt_ids, special_id
     from tempo_core.vision import image_inputs
 
     engine = load_engine()

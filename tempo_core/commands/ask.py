@@ -63,7 +63,7 @@ def ask(
     Clips that are new or were changed are encoded first, as `index` does. Exit code 1 when a moment could not be cut.
     """
     from tempo_core.library.reports import check_suffix
-    from tempo_core.prompt import clean_query
+    from tempo_core.protocols.base import clean_query
 
     clean_query(question)
     check_folder(folder)

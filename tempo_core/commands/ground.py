@@ -62,7 +62,7 @@ def ground(
     from tempo_core import engine
     from tempo_core.films import frames_seen
     from tempo_core.library.contexts import EncodingSettings, StoredWindows, context_key
-    from tempo_core.prompt import clean_query
+    from tempo_core.protocols.base import clean_query
     from tempo_core.video import probe
 
     clean_query(query)

@@ -157,7 +157,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises InputError naming the line of the first broken one.
     """
     from tempo_core.metrics.rows import is_coded_refusal, number_repeats
-    from tempo_core.prompt import clean_query
+    from tempo_core.protocols.base import clean_query
 
     rows: list[dict[str, Any]] = []
     repeats: list[str] = []

@@ -39,9 +39,8 @@ from tempo_core.errors import Cancelled, InputError
 from tempo_core.families import family_named
 from tempo_core.films import FilmContext, ask_film
 from tempo_core.memory import published
-from tempo_core.prompt import clean_query
 from tempo_core.protocols import HUB_NAMES, Choice, choose_protocol, protocol_named
-from tempo_core.protocols.base import NON_THINKING, Pieces, Timeline
+from tempo_core.protocols.base import NON_THINKING, Pieces, Timeline, clean_query
 from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.vision import resize_frame
 

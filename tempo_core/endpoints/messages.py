@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tempo_core.prompt import IM_END, IM_START
-from tempo_core.protocols.base import Protocol, Token
+from tempo_core.protocols.base import IM_END, IM_START, Protocol, Token
 
 JPEG_QUALITY = 95
 WORDS_FOR_TIME = "<{} seconds>"

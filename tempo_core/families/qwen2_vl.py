@@ -2,7 +2,7 @@
 
 transformers 5.23 gives text after a video block the position after its largest side, which may lie inside the block's
 own times; Qwen2-VL was trained with the position after everything in the block (transformers 4.57.6 and before), and
-`prompt.mrope_positions` keeps to that. Still images are the same in both.
+`positions.mrope_positions` keeps to that. Still images are the same in both.
 """
 
 from typing import Any, ClassVar

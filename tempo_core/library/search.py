@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tempo_core.batching import ask_batch
 from tempo_core.context import VideoContext
+from tempo_core.decoding import ask_batch
 from tempo_core.engine import Engine, encode_file
 from tempo_core.errors import Cancelled, TempoError
 from tempo_core.library.contexts import EncodingSettings, context_key
 from tempo_core.library.index import ClipIndex, Entry
 from tempo_core.moments import Moment
-from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import clean_query
 from tempo_core.vocabulary import Understanding
 
 BATCH_CLIPS = 16

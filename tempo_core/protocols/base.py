@@ -17,19 +17,25 @@ The engine reads a protocol in this order:
    probability of YES against NO as the first token.
 """
 
+import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tempo_core.answers import AnswerError
-from tempo_core.errors import InputError
+from tempo_core.errors import CheckpointError, InputError
 from tempo_core.moments import Moment, merge
-from tempo_core.prompt import IM_END, IM_START, clean_query, plain_ids, special_id
 
 if TYPE_CHECKING:
     from tempo_core.video import VideoInfo
+
+IM_START, IM_END = "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+MAX_QUERY_CHARACTERS = 500
 
 Layout = Literal["frames", "groups", "video"]
 """frames: every frame is a still image. groups: two frames a unit, each unit a video block of its own, so that M-RoPE
@@ -41,6 +47,7 @@ VERIFICATION = 'Does the following happen anywhere in the video: "{query}"? Answ
 """The yes/no turn of checkpoints that were never taught to refuse (the idea is VideoMind's verifier)."""
 YES, NO = "Yes", "No"
 
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NUMBER = r"(\d{1,7}(?:\.\d{1,6})?)"
 
 
@@ -79,6 +86,59 @@ def opened(role: str, *content: str) -> Pieces:
     """The beginning of a ChatML turn."""
     head, *rest = content or ("",)
     return (Token(IM_START), f"{role}\n{head}", *rest)
+
+
+def clean_query(query: str) -> str:
+    """The query in NFC with every run of white space as one blank.
+
+    Any language is accepted. Raises InputError when it is empty, longer than MAX_QUERY_CHARACTERS, or holds
+    control characters, direction overrides, or halves of surrogate pairs.
+    """
+    if not isinstance(query, str):
+        raise InputError(f"A query is a sentence; got {type(query).__name__}.")
+    for character in query:
+        if character not in "\t\r\n" and (
+            unicodedata.category(character) in ("Cc", "Cs") or character in _BIDI_CONTROLS
+        ):
+            raise InputError(
+                f"The query holds the control character U+{ord(character):04X}. Remove it and ask again."
+            )
+    text = " ".join(unicodedata.normalize("NFC", query).split())
+    if not any(unicodedata.category(character) != "Cf" for character in text):
+        raise InputError("The query is empty. Write what to look for, for example 'a red circle appears'.")
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise InputError(
+            f"The query has {len(text)} characters; at most {MAX_QUERY_CHARACTERS} are read. Shorten it to "
+            "one sentence."
+        )
+    return text
+
+
+def special_id(tokenizer: Any, token: str) -> int:
+    """The id of one of the special tokens above. Raises CheckpointError when the tokenizer does not have it."""
+    token_id = tokenizer.convert_tokens_to_ids(token)
+    if token_id is None or token_id == tokenizer.unk_token_id:
+        raise CheckpointError(
+            f"The checkpoint's tokenizer has no token {token}: it is not that of a Qwen vision model. Copy "
+            "the tokenizer that belongs to the weights."
+        )
+    return int(token_id)
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """The text's ids with nothing in it read as a special or added token."""
+    # `split_special_tokens` spares added tokens that are not marked special, which foreign tokenizers have:
+    # the text is cut inside each of them.
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if len(token.content) > 1]
+    cuts = {
+        match.start() + 1
+        for content in added
+        if content in text
+        for match in re.finditer(re.escape(content), text)
+    }
+    pieces = [text[start:stop] for start, stop in itertools.pairwise([0, *sorted(cuts), len(text)])]
+    encoded = tokenizer(pieces, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [int(token_id) for ids in encoded for token_id in ids]
 
 
 def prompt_ids(tokenizer: Any, pieces: Sequence[str]) -> list[int]:

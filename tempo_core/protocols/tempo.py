@@ -1,6 +1,6 @@
 """Our own protocol: ETA stamps before every frame, tokens by SAA, sets and refusal in one sentence.
 
-The formats are those of `tempo_core.prompt`, `timestamps` and `answers`; sampling and budget are the checkpoint's own
+The formats are those of `protocols.base`, `timestamps` and `answers`; sampling and budget are the checkpoint's own
 (`tempo_core.defaults`). Qwen2-VL checkpoints that nobody trained on it get an instruction before the query.
 """
 
@@ -64,5 +64,5 @@ PROTOCOL = TempoProtocol(
     answer=FORM,
     sets=True,
     licence="MIT",
-    source="tempo_core.prompt; METHOD of this project: ETA and SAA after Tempo-R0 (arXiv 2507.04702)",
+    source="METHOD of this project: ETA and SAA after Tempo-R0 (arXiv 2507.04702)",
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
@@ -42,6 +41,7 @@ from app.timeline import mount_assets
 from app.timeline.parts import check_value
 from tempo_core.sound import sound_peaks
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, no_shots, no_sound, write_clip
+from tests.app.serving import served
 
 NASTY = "<img src=x onerror=alert(1)> ${1+1} {{value}}"
 
@@ -196,14 +196,8 @@ mount(element, { props: {}, watch: () => {}, assets, version: "t", mode: "annota
 def serving(bench: Bench, port: int = 0, listener: socket.socket | None = None) -> Iterator[str]:
     """The bench's page and routes on a port of this machine, or on a socket that goes on; gives the address."""
     own = claim_port("127.0.0.1", port) if listener is None else listener.dup()
-    server = uvicorn.Server(uvicorn.Config(bench.app, log_level="critical", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
-    thread.start()
-    until(lambda: server.started, bool)
-    yield f"http://127.0.0.1:{own.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(300)
-    own.close()
+    with served(bench.app, own) as url:
+        yield url
 
 
 def edit_of(*spans: tuple[int, int], submitted: bool = False, **fields: Any) -> dict[str, Any]:

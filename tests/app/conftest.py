@@ -4,8 +4,6 @@ import itertools
 import os
 import socket
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from sqlalchemy import Connection
 
 from annotations import migrations
@@ -24,6 +21,7 @@ from app.ground.engines import EngineProvider
 from app.home import Home, open_home
 from scripts.setup import CHROMIUM_FLAGS, find_browser
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
+from tests.app.serving import served
 
 
 @dataclass
@@ -135,16 +133,8 @@ def running_app(
         authenticator=authenticator or Authenticator(anonymous=anonymous),
         **parts,
     )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server ended while starting"
-        time.sleep(0.02)
-    yield RunningApp(url=f"http://127.0.0.1:{own.getsockname()[1]}", engine=engine, app=app, home=home)
-    server.should_exit = True
-    thread.join(300)
-    own.close()
+    with served(app, own) as url:
+        yield RunningApp(url=url, engine=engine, app=app, home=home)
 
 
 @pytest.fixture

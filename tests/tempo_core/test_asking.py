@@ -13,7 +13,6 @@ from tempo_core.calibration import PlattScaling, write_scaling
 from tempo_core.engine import Answer, Engine, ground, load_engine, sample_for
 from tempo_core.errors import InputError
 from tempo_core.loading import LoadedModel
-from tempo_core.prompt import context_ids, question_ids
 from tempo_core.protocols import NAMES, Choice, protocol_named
 from tempo_core.protocols.base import prompt_ids
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
@@ -21,6 +20,7 @@ from tempo_core.timestamps import format_stamps
 from tempo_core.video import SampledVideo, probe
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
+from train.scratch.prompt import context_ids, question_ids
 
 QUERY = "a red circle appears"
 SPOKEN = [

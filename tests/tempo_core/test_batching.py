@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tempo_core import batching
+from tempo_core import decoding
 from tempo_core.backend import AskRequest
-from tempo_core.batching import ask_batch, feed_rows
-from tempo_core.decoding import feed
+from tempo_core.decoding import ask_batch, feed, feed_rows
 from tempo_core.engine import load_engine
 from tempo_core.errors import Cancelled, InputError
 from tests.tempo_core.conftest import make_video
@@ -88,7 +87,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
         counts.append([len(row.unfed) for row in rows])
         feed_rows(engine, rows)
 
-    monkeypatch.setattr(batching, "feed_rows", count)
+    monkeypatch.setattr(decoding, "feed_rows", count)
     return counts
 
 
@@ -156,7 +155,7 @@ def test_errors_reach_whoever_asked(
     def fail(*args: Any) -> None:
         raise ZeroDivisionError("in the pass")
 
-    monkeypatch.setattr(batching, "feed_rows", fail)
+    monkeypatch.setattr(decoding, "feed_rows", fail)
     with pytest.raises(ZeroDivisionError, match="in the pass"):
         ask_batch(engine, contexts, "a red circle")
     assert ask_batch(engine, [], "a red circle") == []

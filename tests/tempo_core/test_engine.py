@@ -29,9 +29,9 @@ from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, CheckpointError, InputError
 from tempo_core.grammar import AnswerGrammar, GrammarState
 from tempo_core.moments import Moment
-from tempo_core.prompt import answer_ids
 from tempo_core.protocols.base import prompt_ids
 from tests.tempo_core.conftest import make_video
+from train.scratch.prompt import answer_ids
 
 WORDS = ["red", "circle", "appears", "two", "squares", "night", "собака", "fade", "moves", "left", "?", "42"]
 
@@ -190,7 +190,7 @@ class _Script:
 def test_search_prefers_the_sure_text(engine: Any) -> None:
     grammar = AnswerGrammar(engine.loaded.tokenizer, ["0000.0", "0001.0", "0002.0"])
     from tempo_core.answers import answer_pieces
-    from tempo_core.prompt import answer_ids
+    from train.scratch.prompt import answer_ids
 
     ids = answer_ids(engine.loaded.tokenizer, answer_pieces([(1, 2)], grammar.stamps))
     beams = Decoding(beam_search(grammar, width=3)).run(_Script(ids))

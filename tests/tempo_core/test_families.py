@@ -14,16 +14,8 @@ from tempo_core.engine import Engine, load_engine
 from tempo_core.errors import CheckpointError
 from tempo_core.families import check_model_type, family_named, family_of
 from tempo_core.memory import plan, quantisable_layers
-from tempo_core.prompt import (
-    IMAGE_PAD,
-    VIDEO_PAD,
-    VISION_END,
-    VISION_START,
-    grid_sizes,
-    mrope_positions,
-    next_position,
-    special_id,
-)
+from tempo_core.positions import grid_sizes, mrope_positions, next_position
+from tempo_core.protocols.base import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
 from tempo_core.vision import encode_frames, image_inputs, pixel_values
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, family_config, save_checkpoint

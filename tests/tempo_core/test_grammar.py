@@ -9,9 +9,10 @@ from hypothesis import given, settings
 
 from tempo_core.answers import REFUSAL, AnswerError, answer_pieces, parse_answer, write_answer
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.prompt import answer_ids, special_id
+from tempo_core.protocols.base import special_id
 from tempo_core.timestamps import format_stamps
 from tests.tempo_core.test_answers import answers
+from train.scratch.prompt import answer_ids
 
 
 def _walk(grammar: AnswerGrammar, seed: int) -> list[int]:

@@ -9,19 +9,11 @@ from hypothesis import strategies as st
 
 from tempo_core.answers import answer_pieces
 from tempo_core.errors import CheckpointError, InputError
-from tempo_core.prompt import (
-    answer_ids,
-    clean_query,
-    context_ids,
-    grid_sizes,
-    mrope_positions,
-    next_position,
-    plain_ids,
-    question_ids,
-    special_id,
-)
+from tempo_core.positions import grid_sizes, mrope_positions, next_position
+from tempo_core.protocols.base import clean_query, plain_ids, special_id
 from tempo_core.timestamps import format_stamps
 from tests.tempo_core.conftest import SPECIAL_TOKENS
+from train.scratch.prompt import answer_ids, context_ids, question_ids
 
 PAD = 9
 GRIDS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=6)

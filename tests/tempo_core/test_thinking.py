@@ -10,9 +10,8 @@ import torch
 from tempo_core.decoding import Decoding, Hypothesis, beam_search
 from tempo_core.errors import Cancelled
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.prompt import IM_END, special_id
 from tempo_core.protocols import protocol_named
-from tempo_core.protocols.base import Thinking
+from tempo_core.protocols.base import IM_END, Thinking, special_id
 from tempo_core.thinking import think
 from tests.tempo_core.conftest import DIGIT_BY_DIGIT, build_tokenizer
 

@@ -12,7 +12,6 @@ import pytest
 
 from tempo_core.answers import answer_pieces
 from tempo_core.errors import InputError
-from tempo_core.prompt import answer_ids
 from train.__main__ import main
 from train.commands.experiment import SCENARIO_NAMES
 from train.data.negatives import with_negatives
@@ -22,6 +21,7 @@ from train.experiments.scenarios import EASY, HARD, SCENARIOS, Scenario, Treatme
 from train.experiments.world import WorldPlan, held_out_clips, shaken
 from train.grpo.difficulty import Difficulty
 from train.scratch.batches import videos
+from train.scratch.prompt import answer_ids
 from train.shapeworld.queries import held_out as unseen
 from train.shapeworld.queries import runs_of, say, truth
 

@@ -15,9 +15,8 @@ from tempo_core.errors import CheckpointError, InputError
 from tempo_core.families import family_of
 from tempo_core.moments import Moment
 from tempo_core.passes import sample_second_pass
-from tempo_core.prompt import plain_ids
 from tempo_core.protocols import NAMES, choose_protocol, protocol_named
-from tempo_core.protocols.base import prompt_ids
+from tempo_core.protocols.base import plain_ids, prompt_ids
 from tempo_core.video import probe
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import save_checkpoint

@@ -35,8 +35,8 @@ from tempo_core.grammar import AnswerGrammar
 from tempo_core.loading import LoadedModel
 from tempo_core.moments import Moment, moments_between
 from tempo_core.passes import sample_second_pass
-from tempo_core.prompt import IM_END, next_position, plain_ids, special_id
-from tempo_core.protocols.base import Protocol, Timeline, prompt_ids
+from tempo_core.positions import next_position
+from tempo_core.protocols.base import IM_END, Protocol, Timeline, plain_ids, prompt_ids, special_id
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.protocols.tempo import TempoProtocol
 from tempo_core.video import SampledVideo, probe

@@ -14,7 +14,7 @@ from annotations.suspicion import vid_range_s
 from annotations.videos import SUFFIXES
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment, clip_to, merge, moments_from_pairs
-from tempo_core.prompt import clean_query
+from tempo_core.protocols.base import clean_query
 from train.data.examples import (
     HELD_OUT,
     NOT_TRAINING,

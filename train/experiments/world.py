@@ -16,8 +16,9 @@ from tempo_core.engine import Engine
 from tempo_core.loading import LoadedModel
 from tempo_core.metrics.evaluation import compare, evaluate, number
 from tempo_core.metrics.rows import PredictionRow, TruthRow
-from tempo_core.prompt import IMAGE_PAD, grid_sizes, mrope_positions, special_id
+from tempo_core.positions import grid_sizes, mrope_positions
 from tempo_core.protocols import Choice
+from tempo_core.protocols.base import IMAGE_PAD, special_id
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.timestamps import format_stamps
 from tempo_core.video import SampledVideo

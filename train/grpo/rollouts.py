@@ -18,7 +18,7 @@ from torch import Tensor
 from tempo_core.decoding import CachedScorer, Scorer, read_prompt
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.grammar import AnswerGrammar, GrammarState
-from tempo_core.prompt import IM_END, IMAGE_PAD, VIDEO_PAD, special_id
+from tempo_core.protocols.base import IM_END, IMAGE_PAD, VIDEO_PAD, special_id
 from train.config import PirGrpoConfig
 from train.data.encoding import Encoded
 from train.grpo.group_forward import Completion, Options

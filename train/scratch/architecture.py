@@ -9,7 +9,7 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
-from tempo_core.prompt import special_id
+from tempo_core.protocols.base import special_id
 from tempo_core.vision import PATCH_PX, Normaliser
 from train.shapeworld.render import render
 from train.shapeworld.scene import PLAIN, RICH, sample_scene

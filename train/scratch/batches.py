@@ -13,19 +13,12 @@ from transformers import PreTrainedTokenizerBase
 
 from tempo_core.allocation import TOKEN_PX, Allocation, allocate
 from tempo_core.answers import answer_pieces
-from tempo_core.prompt import (
-    IMAGE_PAD,
-    VISION_END,
-    answer_ids,
-    grid_sizes,
-    mrope_positions,
-    next_position,
-    question_ids,
-    special_id,
-)
+from tempo_core.positions import grid_sizes, mrope_positions, next_position
+from tempo_core.protocols.base import IMAGE_PAD, VISION_END, special_id
 from tempo_core.timestamps import format_stamps
 from tempo_core.vision import resize_frame
 from train.scratch.labels import ClipLabels, SceneLabels
+from train.scratch.prompt import answer_ids, question_ids
 from train.scratch.recipe import Mixture
 from train.scratch.stamp_styles import styled_context, written
 from train.shapeworld.queries import Query, QueryMix, sample_queries

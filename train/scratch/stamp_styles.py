@@ -8,15 +8,8 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from tempo_core.prompt import (
-    IM_START,
-    IMAGE_PAD,
-    VISION_END,
-    VISION_START,
-    context_ids,
-    plain_ids,
-    special_id,
-)
+from tempo_core.protocols.base import IM_START, IMAGE_PAD, VISION_END, VISION_START, plain_ids, special_id
+from train.scratch.prompt import context_ids
 
 STYLES = ("interleaved", "none", "unpadded", "once")
 

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.memory import TOKENS_PER_STAMP
-from tempo_core.prompt import next_position
+from tempo_core.positions import next_position
 from tempo_core.protocols.base import Protocol
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
 from tempo_core.video import round_step_s

@@ -18,8 +18,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from tempo_core.prompt import plain_ids
-from tempo_core.protocols.base import Mark
+from tempo_core.protocols.base import Mark, plain_ids
 from train.data.encoding import Encoded
 
 IGNORED = -100

@@ -3,11 +3,8 @@
 Run `python -m tests.app.timeline.harness PORT` to look at it by hand.
 """
 
-import socket
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,7 +19,9 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from PIL import Image
 
+from app.__main__ import claim_port
 from app.timeline import Timeline, empty_value, error_value, loading_value, mount_assets
+from tests.app.serving import served
 
 RATE, DURATION_S, SIZE = 25, 12.0, (320, 180)
 TILE = (96, 54)
@@ -233,17 +232,8 @@ def build(folder: Path) -> FastAPI:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The address of `app`, served from a thread until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=300)
+    with served(app, claim_port("127.0.0.1", 0)) as url:
+        yield url
 
 
 if __name__ == "__main__":

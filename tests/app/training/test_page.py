@@ -270,6 +270,29 @@ def test_promote_and_roll_back(train: Any, tmp_path: Path) -> None:
     expect(question).to_be_hidden()
 
 
+@pytest.mark.browser
+def test_choosing_another_adapter_ends_the_question_without_the_server(train: Any, tmp_path: Path) -> None:
+    """An answer of the server could come after the next question, and take that away."""
+    names = [
+        train.training.registry.add(peft_files(tmp_path / name, scale), lineage()).name
+        for name, scale in (("one", 1.0), ("other", 2.0))
+    ]
+    question = train.locator("#train-ask")
+    for name in names:
+        expect(train.locator("#train-adapters")).to_contain_text(name, timeout=SLOW_MS)
+    train.locator("#train-adapter input").click()
+    train.get_by_role("option", name=names[0]).click()
+    train.locator("#train-promote").click()
+    expect(question).to_contain_text(f"{names[0]} did not pass", timeout=SLOW_MS)
+    train.route("**/queue/join*", lambda route: None)  # from now on it says nothing
+    train.locator("#train-adapter input").click()
+    train.get_by_role("option", name=names[1]).click()
+    expect(question).to_be_hidden()
+    train.unroute_all(behavior="ignoreErrors")
+    train.locator("#train-promote").click()
+    expect(question).to_contain_text(f"{names[1]} did not pass", timeout=SLOW_MS)
+
+
 def desk_of(store: Store, home: Home, fake: FakeJob) -> TrainingService:
     return TrainingService(
         store, home, EngineProvider.of(FakeEngine()), jobs=TrainingJobs(home, command=fake)

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from tempo_core.prompt import IMAGE_PAD, VISION_END, VISION_START, plain_ids
 from tempo_core.protocols import NAMES, protocol_named
-from tempo_core.protocols.base import Protocol, Timeline, Token, prompt_ids
+from tempo_core.protocols.base import (
+    IMAGE_PAD,
+    VISION_END,
+    VISION_START,
+    Protocol,
+    Timeline,
+    Token,
+    plain_ids,
+    prompt_ids,
+)
 from tests.tempo_core.conftest import DIGIT_BY_DIGIT, build_tokenizer
 
 PROMPTS = json.loads((Path(__file__).parent / "prompts.json").read_text(encoding="utf-8"))
@@ -64,9 +72,9 @@ def test_every_protocol_but_ours_and_the_unpublished_has_its_authors_words() -> 
 
 
 def test_ours_is_what_the_prompt_module_builds() -> None:
-    from tempo_core.prompt import context_ids, question_ids
     from tempo_core.protocols.tempo import PROTOCOL
     from tempo_core.timestamps import format_stamps
+    from train.scratch.prompt import context_ids, question_ids
 
     tokenizer, times = build_tokenizer(), [0.0, 0.5, 1.25]
     protocol = PROTOCOL.with_instruction("Answer briefly. ")

@@ -11,8 +11,7 @@ from tempo_core.context import build_prompt
 from tempo_core.engine import sample_for
 from tempo_core.errors import InputError
 from tempo_core.moments import Moment
-from tempo_core.prompt import IMAGE_PAD, special_id
-from tempo_core.protocols.base import prompt_ids
+from tempo_core.protocols.base import IMAGE_PAD, prompt_ids, special_id
 from tempo_core.vision import encode_frames, image_inputs
 from tests.tempo_core.conftest import make_video
 from tests.train.conftest import example_of, sampled

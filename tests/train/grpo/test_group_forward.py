@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tempo_core.answers import answer_pieces
-from tempo_core.prompt import answer_ids
 from tests.train.conftest import example_of
 from tests.train.grpo.plain import plain_logprobs
 from train.config import PirGrpoConfig
 from train.data.encoding import Encoded, Encoder
 from train.grpo.group_forward import Completion, group_logprobs, pack
 from train.grpo.rollouts import distinct, prefill, sample_group
+from train.scratch.prompt import answer_ids
 from train.trainer import encode_video, unwrapped
 
 pytestmark = pytest.mark.filterwarnings(  # peft asks a transformers property by its old name

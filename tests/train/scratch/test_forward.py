@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tempo_core.prompt import grid_sizes, mrope_positions
+from tempo_core.positions import grid_sizes, mrope_positions
 from train.scratch.architecture import new_model
 from train.scratch.batches import IGNORED, LONGEST_QUESTION, Videos, still_frames, videos
 from train.scratch.forward import read, see, to_patches

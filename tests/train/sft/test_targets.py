@@ -12,7 +12,7 @@ import torch
 
 from tempo_core.answers import answer_pieces
 from tempo_core.loading import load_model
-from tempo_core.prompt import answer_ids, plain_ids
+from tempo_core.protocols.base import plain_ids
 from tests.tempo_core.conftest import DIGIT_BY_DIGIT, build_tokenizer
 from tests.train.conftest import example_of, sampled
 from tests.train.grpo.plain import pixel_inputs
@@ -20,6 +20,7 @@ from train.checkpoints import rows_digest
 from train.config import SftConfig
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
+from train.scratch.prompt import answer_ids
 from train.sft.packing import make_batch, plan_batches
 from train.sft.targets import (
     IGNORED,
