@@ -15,8 +15,9 @@ that does not reach the frame fails.
 to look at, when a dialog covers it, while a person's hand is on its way (KEY_S for a key, POINT_S for the pointer), or
 while the page has not yet done what the last key asks. **Waiting** is the last of these alone: it begins with the first
 refresh after the key at which the page has not done it (the picture that it asks for is not there, or the next row is
-not), so that a key that is followed at once waits 0. Pauses for looking and deciding are a person's own, and count as
-neither.
+not), so that a key that is followed at once waits 0. **Held up** is what of a wait is left when the hand is back: the
+only part of a response that Card, Moran and Newell's model charges to the product. Pauses for looking and deciding are
+a person's own, and count as none of these.
 """
 
 import json
@@ -98,7 +99,9 @@ METER = """() => {
       const isDone = isThere && (!pending.isNext || location.hash !== pending.hash);
       if (!isDone) pending.since ??= now;
       else {
-        week.waits.push({ key: pending.key, isNext: pending.isNext, ms: pending.since ? now - pending.since : 0 });
+        const ms = pending.since ? now - pending.since : 0;
+        const held_ms = Math.max(0, Math.min(ms, now - hand_until));
+        week.waits.push({ key: pending.key, isNext: pending.isNext, ms, held_ms });
         week.pending = null;
       }
     }
@@ -379,9 +382,9 @@ class Person:
         if task == "new moment":
             self.point(float(row["relevant_windows"][0][0]), float(row["duration"]))
             self.press(self.keyboard["add"])
-            for _ in range(2):
-                self.press(self.keyboard["clipOn"])
-            self.press(self.keyboard["markEnd"])
+            if not page.evaluate("document.activeElement.matches('[data-lane=mine] [data-edge=end]')"):
+                self.press(self.keyboard["endEdge"])
+            self.press(self.keyboard["edgeClipOn"])
             self.press(self.keyboard["auditionEdge"])
             self.pause(AUDITION_S)
         elif task == "no moment":
@@ -416,6 +419,7 @@ class Person:
             "pointer_moves": self.pointer_moves,
             "not_looking_s": week["not_looking_ms"] / 1000,
             "waited_s": sum(waits_s),
+            "held_s": sum(wait["held_ms"] / 1000 for wait in week["waits"]),
             "next_s": sum(wait["ms"] / 1000 for wait in week["waits"] if wait["isNext"]),
             "longest_key_s": max(
                 (wait["ms"] / 1000 for wait in week["waits"] if not wait["isNext"]), default=0.0
@@ -429,7 +433,8 @@ class Person:
         gone meanwhile, as a model's answer may replace it. Raises InputError where the page does not follow.
         """
         self.press(self.keyboard["endEdge" if edge == "end" else "startEdge"])
-        self.press(self.keyboard["auditionEdge"])
+        if not self.is_playing():  # a loop may have gone over to the edge
+            self.press(self.keyboard["auditionEdge"])
         self.pause(AUDITION_S)
         place = self.page.locator(f"[data-lane=mine] [data-edge={edge}]").first
         if place.count() == 0:
@@ -541,6 +546,7 @@ FIGURES = (
     "pointer_moves",
     "not_looking_s",
     "waited_s",
+    "held_s",
     "next_s",
     "longest_key_s",
     "no_clip_s",
@@ -569,6 +575,7 @@ TITLES = {
     "pointer_moves": "pointer moves",
     "not_looking_s": "not looking at the clip, s",
     "waited_s": "waiting for the product, s",
+    "held_s": "  of that, held up, s",
     "next_s": "  of that, for the next row, s",
     "longest_key_s": "longest wait of one key, s",
     "no_clip_s": "no clip to look at, s",

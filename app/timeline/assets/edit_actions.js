@@ -27,7 +27,7 @@ export function editActions(view) {
     const moment = id === null ? current() : editor.moments.find((m) => m.id === id);
     if (!moment) return;
     editor.select({ id: moment.id, edge });
-    view.showEdge(edge, moment[`${edge}_ms`]);
+    if (!view.transport.loopEdge()) view.showEdge(edge, moment[`${edge}_ms`]);
     focusEdge();
   }
 
@@ -148,7 +148,11 @@ export function editActions(view) {
   function add() {
     const at_ms = view.playhead_ms;
     const span = view.transport.likelySpanAt(at_ms) ?? { start_ms: at_ms, end_ms: at_ms + clip_ms() };
-    if (editor.apply({ type: "newMoment", ...span, at_ms })) view.focusTimeline();
+    if (!editor.apply({ type: "newMoment", ...span, at_ms })) return;
+    // Its end is the next to be set. What plays goes on, so that the end can be marked by eye or ear.
+    editor.select({ id: editor.selected.id, edge: "end" });
+    if (!view.player.playing) view.showEdge("end", editor.selected.end_ms);
+    focusEdge();
   }
 
   function remove() {

@@ -104,8 +104,8 @@ export const EDITING_KEYS = [
   {
     title: "Edges",
     bindings: [
-      ["startEdge", [code("BracketLeft")], "Work on the start", ({ actions }) => actions.selectEdge("start")],
-      ["endEdge", [code("BracketRight")], "Work on the end", ({ actions }) => actions.selectEdge("end")],
+      ["startEdge", [code("BracketLeft")], "Work on the start; a loop goes to it", ({ actions }) => actions.selectEdge("start")],
+      ["endEdge", [code("BracketRight")], "Work on the end; a loop goes to it", ({ actions }) => actions.selectEdge("end")],
       ["markStart", [key("i")], "Start here; without a moment, a new one", ({ transport }) => transport.mark("start")],
       ["markEnd", [key("o")], "End here; without a moment, a new one", ({ transport }) => transport.mark("end")],
       ["modelStart", [code("Digit1")], "The model’s start", ({ actions }) => actions.take("model", "start")],
@@ -140,7 +140,7 @@ export const EDITING_KEYS = [
   {
     title: "Moments",
     bindings: [
-      ["add", [key("n")], "New moment at the playhead", ({ actions }) => actions.add()],
+      ["add", [key("n")], "New moment at the playhead; its end is active", ({ actions }) => actions.add()],
       ["split", [key("b")], "Split at the playhead", ({ actions }) => actions.split()],
       ["merge", [key("m")], "Merge with the next", ({ actions }) => actions.merge()],
       ["remove", [key("Delete"), key("Backspace")], "Remove the moment", ({ actions }) => actions.remove()],

@@ -133,6 +133,14 @@ export class Transport {
     return true;
   }
 
+  /** Work begins on an edge: a loop under way goes around it from now on. Says whether there was one. */
+  loopEdge() {
+    if (!this.#player.range?.loop || !this.#loopTarget) return false;
+    this.#loopTarget = "edge";
+    this.#repeat(this.#reach);
+    return true;
+  }
+
   /** A seek leaves a loop, and stands; inside the gap under review it goes on from there. Says whether it has. */
   onSeek(time_s) {
     const { range } = this.#player;

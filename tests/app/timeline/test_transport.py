@@ -42,6 +42,27 @@ def test_a_loop_is_stopped_by_its_key_while_it_seeks_back_to_its_start(editor: E
     assert editor.run("view.player.playing") is False
 
 
+def test_a_loop_goes_around_the_edge_that_work_begins_on(editor: EditorPage) -> None:
+    reach = "[view.player.range.start_s, view.player.range.end_s, view.player.range.loop]"
+    editor.press("Shift+P")
+    assert editor.run(reach) == [2, 4, True]
+    editor.page.keyboard.press("]")
+    assert editor.run(reach) == [3, 5, True]
+    editor.page.keyboard.press("Shift+ArrowRight")  # the loop follows the edge that moves
+    assert editor.run(reach) == [4, 6, True]
+    editor.page.keyboard.press("[")
+    assert editor.run(reach) == [1, 3, True]
+
+
+def test_the_end_of_a_new_moment_is_the_next_to_be_set(editor: EditorPage) -> None:
+    editor.press("End", "PageUp", "n")
+    assert editor.times()[-1] == [9960, 11_960]
+    assert editor.run("view.editor.selection.edge") == "end"
+    assert editor.number() == 299  # the first frame behind it
+    editor.press("Shift+ArrowLeft")
+    assert editor.times()[-1] == [9960, 10_960]
+
+
 def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(editor: EditorPage) -> None:
     editor.press("g")
     expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 0:04.0–0:06.0 · 83 % likely")
