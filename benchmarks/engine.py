@@ -5,7 +5,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import typer
 
+from tempo_core import memory
 from tempo_core.answers import AnswerError, parse_answer
 from tempo_core.backend import AskRequest
 from tempo_core.engine import Answer, Engine, load_engine
@@ -59,8 +60,11 @@ def run(
     result = {"model_id": engine.model_id, "random_weights": random_weights}
     result |= measure_parsing(engine, answers, frames) | measure_reuse(engine, compared, frames)
     result |= measure_sharing(engine, shared, frames)
+    if four_bit and not random_weights:
+        result |= measure_layers(engine, checkpoint, shared, frames)
     print(json.dumps(result, indent=1))
     is_equal = result["equal"] == compared and result["shared_equal"] == result["shared_compared"]
+    is_equal &= result.get("layers_equal") == result.get("layers_compared")
     return int(result["parsed"] != answers or not is_equal)
 
 
@@ -156,6 +160,40 @@ def measure_sharing(engine: Engine, videos: int, frames: int) -> dict[str, Any]:
             for n_best in (0, 5)
         },
     }
+
+
+def measure_layers(engine: Engine, checkpoint: str | None, videos: int, frames: int) -> dict[str, Any]:
+    """Processor seconds of NF4 layers as this machine multiplies them over those of their plain twin, in turn: of a
+    clip, and of a question with no ranked windows and with five. And how many answers are equal."""
+    dense_weights, memory.DENSE_CPU_WEIGHTS = memory.DENSE_CPU_WEIGHTS, 0
+    try:
+        plain = load_engine(checkpoint)
+    finally:
+        memory.DENSE_CPU_WEIGHTS = dense_weights
+    ratios: dict[str, list[float]] = defaultdict(list)
+    equal = compared = 0
+
+    def measure(name: str, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        results, seconds = [], []
+        for work in works:
+            begin_s = time.process_time()
+            results.append(work())
+            seconds.append(time.process_time() - begin_s)
+        ratios[name].append(seconds[0] / seconds[1])
+        return results
+
+    for number in range(videos):
+        clip = video(number, frames)
+        contexts = measure("clip", [partial(asked.encode, clip) for asked in (engine, plain)])
+        for idx in range(8):
+            for n_best in (0, 5):
+                text = query(8 * number + idx)
+                pairs = zip((engine, plain), contexts, strict=True)
+                works = [partial(asked.ask, context, text, n_best=n_best) for asked, context in pairs]
+                equal += is_equal(*measure(f"question_{n_best}", works))
+                compared += 1
+    medians = {f"layers_over_plain_{name}": round(statistics.median(ratios[name]), 2) for name in ratios}
+    return {"layers_compared": compared, "layers_equal": equal, **medians}
 
 
 def ask_one_by_one(engine: Engine, context: Any, queries: list[str], n_best: int) -> list[Answer]:

@@ -143,6 +143,7 @@ def ways_of(
 
         # also of a model that was cut down
         memory.EXACT_CPU_WEIGHTS = 0 if way == "ours" else 1 << 62
+        memory.DENSE_CPU_WEIGHTS = 0
         engine = load_engine(folder, device="cpu", protocol="tempo")
         contexts: list[Any] = []
 

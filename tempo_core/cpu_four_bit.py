@@ -1,13 +1,15 @@
-"""NF4 layers of a large model on a CPU.
+"""NF4 layers on a CPU.
 
-With instructions for bfloat16 (AVX512_BF16: AMD since Zen 4, many Intel Xeons), weights are held once, in bitsandbytes'
-packed layout. Up to PACKED_ROWS rows go through bitsandbytes' packed kernel, which reads four bits a weight: a decoded
-token, a question. More rows are arithmetic: the layer's weights become bfloat16 for the call, and oneDNN multiplies.
-Both see the same weights. Without such instructions weights stay as they are; few rows are multiplied block by block,
-so that the float32 weights of a block are used while they are in the cache.
+Of a large model, with instructions for bfloat16 (AVX512_BF16: AMD since Zen 4, many Intel Xeons), weights are held
+once, in bitsandbytes' packed layout. Up to PACKED_ROWS rows go through bitsandbytes' packed kernel, which reads four
+bits a weight: a decoded token, a question. More rows are arithmetic: the layer's weights become bfloat16 for the call,
+and oneDNN multiplies. Both see the same weights. Without such instructions weights stay as they are; few rows are
+multiplied block by block, so that the float32 weights of a block are used while they are in the cache.
 
-The plain twin of both is bitsandbytes' own layer, which dequantises all of its weights to float32 for every call: what
-EXACT_CPU_WEIGHTS leaves a small model.
+Of a very small model the dequantised float32 weights are kept beside the codes: a few megabytes, and the same numbers.
+
+The plain twin of all is bitsandbytes' own layer, which dequantises all of its weights to float32 for every call: what
+a model between DENSE_CPU_WEIGHTS and EXACT_CPU_WEIGHTS has.
 Legend: N outputs, K inputs, M rows, B values that share a scale.
 """
 
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from bitsandbytes.functional import dequantize_blockwise, has_avx512bf16
+from bitsandbytes.functional import dequantize_4bit, dequantize_blockwise, has_avx512bf16
 from bitsandbytes.nn import Linear4bit
 from torch import Tensor
 
@@ -76,6 +78,29 @@ class BlockLinear4bit(Linear4bit):
             products.append(F.linear(x, dense))
         product = torch.cat(products, dim=-1)
         return product if self.bias is None else product + self.bias
+
+
+class DenseLinear4bit(Linear4bit):
+    """A Linear4bit that keeps its weights dequantised too, float32[N, K]."""
+
+    dense: tuple[Any, Tensor] | None = None
+    """The weights that were dequantised, and what came of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype != torch.float32:
+            return super().forward(x)
+        weight: Any = self.weight
+        if self.dense is None or self.dense[0] is not weight:  # merging an adapter puts others there
+            with torch.inference_mode(False), torch.no_grad():  # else no gradient could go through them later
+                self.dense = weight, dequantize_4bit(weight.data, weight.quant_state).to(torch.float32)
+        return F.linear(x, self.dense[1], self.bias)
+
+
+def keep_dense(model: Any) -> None:
+    """Keep the dequantised weights of every NF4 layer of a model that was loaded in float32."""
+    for layer in model.modules():
+        if type(layer) is Linear4bit:
+            layer.__class__ = DenseLinear4bit
 
 
 def block(model: Any) -> None:

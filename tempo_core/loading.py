@@ -259,6 +259,10 @@ def load_weights(folder: Path, *, four_bit: bool, device: str) -> Any:
         from tempo_core.cpu_four_bit import block
 
         block(model)
+    elif memory_plan.kernel == "dense":
+        from tempo_core.cpu_four_bit import keep_dense
+
+        keep_dense(model)
     return_freed_memory()
     return model.requires_grad_(False)
 

@@ -1,5 +1,6 @@
 """NF4 in bfloat16 on a CPU, against bitsandbytes' own layers in float32: layers, families, training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from tempo_core.cpu_four_bit import (
     BLOCK_ROWS,
     PACKED_ROWS,
     BlockLinear4bit,
+    DenseLinear4bit,
     PackedLinear4bit,
     block,
+    keep_dense,
     pack,
     unpacked_weight,
 )
 from tempo_core.decoding import feed, share_cache, token_logits
 from tempo_core.engine import Engine, load_engine
-from tempo_core.loading import load_model
 from tempo_core.memory import has_bfloat16_cpu, plan
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
@@ -124,6 +126,34 @@ def test_products_by_blocks_are_bitsandbytes_own(
     torch.testing.assert_close(x.grad, _exact(plain).sum(0).expand(1, rows, -1))
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [1, 20, 300])
+def test_products_of_dense_weights_are_bitsandbytes_own_to_the_bit(rows: int, bias: bool) -> None:
+    layer, plain = _layer(bias=bias), _layer(bias=bias)
+    keep_dense(torch.nn.Sequential(layer))
+    assert isinstance(layer, DenseLinear4bit)
+    x = torch.randn(1, rows, N_IN)
+    with torch.inference_mode():
+        assert torch.equal(layer(x), plain(x))
+    gradients = []
+    for one in (layer, plain):
+        inputs = x.clone().requires_grad_()
+        one(inputs).square().sum().backward()
+        gradients.append(inputs.grad)
+    assert torch.equal(*gradients)
+    assert layer.state_dict().keys() == plain.state_dict().keys()  # they are not saved
+
+
+def test_dense_weights_follow_what_is_put_in_the_place_of_the_codes() -> None:
+    layer = _layer()
+    keep_dense(torch.nn.Sequential(layer))
+    x = torch.randn(2, N_IN)
+    layer(x)
+    weight: Any = Params4bit(torch.ones(N_OUT, N_IN), requires_grad=False, quant_type="nf4")
+    layer.weight = weight.to("cpu")
+    torch.testing.assert_close(layer(x), x.sum(-1, keepdim=True).expand(-1, N_OUT))
+
+
 # --- models
 
 
@@ -139,13 +169,33 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def _load(folder: Path, monkeypatch: pytest.MonkeyPatch, *, packed: bool) -> Engine:
     monkeypatch.setattr("tempo_core.memory.EXACT_CPU_WEIGHTS", 0 if packed else 1 << 62)
+    monkeypatch.setattr("tempo_core.memory.DENSE_CPU_WEIGHTS", 0)
     return load_engine(folder, device="cpu")
 
 
-def test_a_small_model_is_computed_in_float32(checkpoint: Path) -> None:
-    model = load_model(checkpoint, device="cpu").model
-    assert model.dtype == torch.float32
-    assert not [layer for layer in model.modules() if isinstance(layer, PackedLinear4bit)]
+def test_a_small_model_is_computed_in_float32_with_dense_weights(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, memory_plan = load_engine(folder, device="cpu"), plan(folder)
+    plain = _load(folder, monkeypatch, packed=False)
+    layers = [layer for layer in engine.loaded.model.modules() if isinstance(layer, Linear4bit)]
+    assert {type(layer) for layer in layers} == {DenseLinear4bit}
+    assert engine.loaded.model.dtype == torch.float32
+    assert engine.model_id == plain.model_id
+    video = make_video(0)
+    answers, twins = (
+        [
+            replace(asked.ask(context, query, n_best=2), timings={})
+            for context in [asked.encode(video)]
+            for query in QUERIES
+        ]
+        for asked in (engine, plain)
+    )
+    assert answers == twins
+    quantised = memory_plan.quantised_parameters
+    assert memory_plan.weight_bytes - plan(folder).weight_bytes == 4 * quantised
+    dense = [layer.dense[1] for layer in layers if layer.dense is not None]
+    assert sum(tensor.nbytes for tensor in dense) == 4 * quantised
 
 
 @needs_bfloat16

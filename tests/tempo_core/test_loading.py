@@ -452,14 +452,13 @@ def test_weights_that_are_quantised_on_disk_stay_so_and_say_so(
     assert loaded.model_id.endswith(f"/{precision}")
     assert loaded.precision == precision
     assert loaded.four_bit is (precision == "nf4")
-    names = {
-        name for name, module in loaded.model.named_modules() if type(module).__name__.startswith("Linear")
-    }
+    names = {name for name, module in loaded.model.named_modules() if isinstance(module, torch.nn.Linear)}
     whole = {name for name in names if type(loaded.model.get_submodule(name)) is torch.nn.Linear}
     assert names - whole == set(quantisable_layers(_load(checkpoint).model))
-    assert plan(folder, four_bit=four_bit).weight_bytes == pytest.approx(
-        loaded.model.get_memory_footprint(), rel=0.05
-    )
+    memory_plan = plan(folder, four_bit=four_bit)
+    dense = 4 * memory_plan.quantised_parameters if precision == "nf4" else 0  # a small model's, on a CPU
+    footprint = loaded.model.get_memory_footprint() + dense
+    assert memory_plan.weight_bytes == pytest.approx(footprint, rel=0.05)
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "fp8"])
