@@ -340,7 +340,7 @@ def export(
             counts = {"dataset": dataset, "format": report.format, "rows": report.rows}
             store.record_event("exported", actor=actor(), detail=counts)
     lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
-    lines += [f"  {count} rows: {name}" for name, count in report.counts.items()]
+    lines += [f"  {count} rows: {name}" for name, count in report.counts.items() if count]
     lines += [f"  {count} rows lose {name}" for name, count in report.dropped.items()]
     lines += [f"  left out: {problem}" for problem in report.problems]
     answer = {**report.to_dict(), "dataset": dataset, "snapshot": source.sha256}

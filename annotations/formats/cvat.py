@@ -86,7 +86,9 @@ def _task(element: ElementTree.Element, name: str, root: ElementTree.Element, op
     rate = options.rate_of(vid)
     if rate is None:
         raise FieldError(
-            "frame", None, "CVAT counts frames, and its file has no frame rate: pass --frame-rate"
+            "frame",
+            None,
+            "CVAT counts frames, and its file has no frame rate; give one (on the command line: --frame-rate)",
         )
 
     def frame(name: str) -> int | None:

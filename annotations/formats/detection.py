@@ -65,8 +65,8 @@ def detect(path: Path) -> str:
     if name is None:
         readable = ", ".join(name for name, form in FORMATS.items() if form.is_read)
         raise InputError(
-            f"{path.name} is in no format known here: it is {look}. Name its format with --format if it is one of "
-            f"{readable}; `python -m annotations formats` says what each holds."
+            f"{path.name} is in no format known here: it is {look}. Name its format (on the command line: --format) if "
+            f"it is one of {readable}; `python -m annotations formats` says what each holds."
         )
     return name
 
@@ -83,6 +83,8 @@ def _of_content(content: bytes) -> tuple[str | None, str]:
             "an Office file in the form of before 2007, or with a password (save it as .xlsx without one)",
         )
     text = text_of(content).removeprefix(BYTE_ORDER_MARK).lstrip()
+    if "\0" in text[:1024]:
+        return None, "no text"
     if text.startswith("WEBVTT"):
         return "webvtt", "WebVTT"
     if text.startswith("<"):

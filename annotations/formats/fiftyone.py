@@ -49,6 +49,8 @@ def _seconds(support: object, fps: float | None) -> tuple[float, float]:
         raise FieldError("support", support, "must be a first and a last frame, counted from 1")
     if fps is None:
         raise FieldError(
-            "support", support, "counts frames, and the file has no frame rate: pass --frame-rate"
+            "support",
+            support,
+            "counts frames, and the file has no frame rate; give one (on the command line: --frame-rate)",
         )
     return seconds_of((frames[0], frames[1]), fps)

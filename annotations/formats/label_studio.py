@@ -248,7 +248,7 @@ class _Task:
         else:
             if query is not None:
                 reason = f"the query {query!r} is not read, as the labels {[name for _, name in labels]} are queries"
-                yield self._omission("data", f"{reason} (--query-from query reads it)")
+                yield self._omission("data", f"{reason} (on the command line, --query-from query reads it)")
             elif not labels:
                 raise FieldError("query", None, "the task has no query and no region with a label")
             qid, qid_is_int = self.qid
@@ -323,7 +323,10 @@ class _Task:
         if not 1 <= first <= last:
             raise FieldError("ranges", frames, "frames count from 1 and a range cannot end before it starts")
         if self.fps is None:
-            rule = "Label Studio counts frames, and the task does not say how many a second has: pass --frame-rate"
+            rule = (
+                "Label Studio counts frames, and the task does not say how many a second has; say it (on the "
+                "command line: --frame-rate)"
+            )
             raise FieldError("fps", None, rule)
         return seconds_of((first, last), self.fps)
 

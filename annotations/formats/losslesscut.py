@@ -50,7 +50,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             yield Omission(file=path.name, place=name, reason="has no name, which would be its query")
             return
         if end_s is None and duration is None:
-            reason = "has no end, and the clip's duration is not known: pass --durations"
+            reason = (
+                "has no end, and the clip's duration is not known; give it (on the command line: --durations)"
+            )
             yield Omission(file=path.name, place=name, reason=reason)
             return
         if segment.get("selected") is False:

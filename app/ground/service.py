@@ -524,6 +524,8 @@ def _number(name: str, value: Any) -> float | None:
         raise InputError(
             f"The {name} must be a number; got {str(value)[:40]!r}. Leave it empty for the default."
         ) from error
+    except OverflowError:  # a whole number beyond a float's range
+        number = math.inf
     if not math.isfinite(number):
         raise InputError(f"The {name} must be a finite number; got {number}. Leave it empty for the default.")
     return number or None

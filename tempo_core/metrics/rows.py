@@ -251,8 +251,13 @@ class PredictionRow:
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """True for a finite int or float; JSON's true and false are not numbers."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """True for an int or float that a finite float can hold; JSON's true and false are not numbers."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond a float's range
+        return False
 
 
 Row = TypeVar("Row", TruthRow, PredictionRow)

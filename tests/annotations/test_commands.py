@@ -245,7 +245,7 @@ def test_a_project_that_counts_frames_is_imported_with_their_rate(
     file = tmp_path / "project.json"
     file.write_text(json.dumps([{"id": 5, "data": {"video": "clip.mp4"}, "annotations": [annotation]}]))
     assert main(["import", str(file)]) == 2
-    assert "pass --frame-rate" in capsys.readouterr().err
+    assert "(on the command line: --frame-rate)" in capsys.readouterr().err
     assert main(["import", str(file), "--frame-rate", "0"]) == 2
     assert "--frame-rate must lie above 0" in capsys.readouterr().err
     rates = tmp_path / "rates.json"

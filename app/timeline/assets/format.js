@@ -67,7 +67,7 @@ export function plural(count, noun) {
 
 /** How far a model agrees with people in the row's dataset so far: a value's `worth`. */
 export function worthText({ answers, mean_tiou }) {
-  if (answers === 0) return "the model cannot be held against an answer in this dataset yet";
+  if (answers === 0) return "no answer in this dataset yet to compare the model with";
   return `the model overlaps people’s answers by ${mean_tiou.toFixed(2)} in ${plural(answers, "row")} of this dataset`;
 }
 

@@ -33,7 +33,7 @@ export function showHead(head, state) {
 }
 
 function summary({ value, refused, unknown }) {
-  if (value.state === "empty") return "Waiting for a clip";
+  if (value.state === "empty") return "No answer yet";
   if (value.state === "loading") return "Working";
   if (value.state === "error") return "Failed";
   if (unknown) return "Not understood";

@@ -141,7 +141,7 @@ def test_every_task_of_label_studio_is_read(field: Path, name: str) -> None:
 LABEL_STUDIO_SAYS = {
     "ls_b_two_labels.json": [
         "task 1, data: the query 'cooking' is not read, as the labels ['pour water', 'stir pot'] are queries "
-        "(--query-from query reads it)"
+        "(on the command line, --query-from query reads it)"
     ],
     "ls_g_seconds_video_labels.json": [
         "task 1, annotation 1, region a of control \"l\": holds 'labels' in seconds, which are not read; "
@@ -165,7 +165,7 @@ def test_regions_that_are_no_moments_do_not_count_as_taken(field: Path) -> None:
 def test_a_project_without_frame_rates_names_the_remedy(field: Path) -> None:
     (problem,) = take(field / "label_studio_1.23.2_third_party_project.json").problems
     assert problem.place == "task 5"
-    assert problem.rule.endswith("pass --frame-rate")
+    assert problem.rule.endswith("(on the command line: --frame-rate)")
 
 
 def test_label_studios_own_export_of_our_project_comes_back(field: Path) -> None:
@@ -226,7 +226,12 @@ def test_a_format_of_the_job_is_recognised_and_read(field: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("name", "places"),
     [
-        ("losslesscut.csv", ["line 2: has no end, and the clip's duration is not known: pass --durations"]),
+        (
+            "losslesscut.csv",
+            [
+                "line 2: has no end, and the clip's duration is not known; give it (on the command line: --durations)"
+            ],
+        ),
         ("cvat_video.xml", ["1 tags: mark no stretch of time"]),
         ("pred_d_zero_length.jsonl", ["line 1 (qid 1): 1 windows without length"]),
     ],

@@ -389,7 +389,7 @@ BROKEN: list[tuple[Any, str, str]] = [
     (
         task(data={"video": "v.mp4", "qid": "a", "query": "q"}),
         "fps",
-        "how many a second has: pass --frame-rate",
+        "how many a second has; say it .on the command line: --frame-rate",
     ),
     (task(data={"video": "v.mp4", "qid": "a", "query": "q", "fps": "many"}), "fps", "must be a number"),
     (task(data={"video": "v.mp4", "qid": "a", "query": "q", "fps": 0}), "fps", "above 0"),
@@ -545,7 +545,7 @@ def test_a_query_beside_labels_of_another_name_is_named_or_chosen(tmp_path: Path
     assert [row.query for row in rows] == ["enters", "opens"]
     assert messages[1:] == [
         "mine.json, task 12, data: the query 'somebody comes in' is not read, as the labels ['enters', 'opens'] "
-        "are queries (--query-from query reads it)"
+        "are queries (on the command line, --query-from query reads it)"
     ]
     rows, messages = items_of(tmp_path, [project], query_from="query")
     assert [(row.qid_value, row.query) for row in rows] == [(12, "somebody comes in")]

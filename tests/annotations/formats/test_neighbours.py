@@ -221,7 +221,7 @@ CASES: list[Case] = [
         [("ll/0", "a", ((1.5, 2.5),)), ("ll/1", "no start", ((0.0, 3.5),))],
         [
             "2 of 2 queries taken",
-            "line 3: has no end, and the clip's duration is not known: pass --durations",
+            "line 3: has no end, and the clip's duration is not known; give it (on the command line: --durations)",
         ],
     ),
     (
@@ -234,7 +234,7 @@ CASES: list[Case] = [
         [
             "1 of 1 queries taken",
             "segment 2: has no name, which would be its query",
-            "segment 3: has no end, and the clip's duration is not known: pass --durations",
+            "segment 3: has no end, and the clip's duration is not known; give it (on the command line: --durations)",
         ],
     ),
     (

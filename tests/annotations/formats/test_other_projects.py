@@ -263,7 +263,10 @@ def test_detections_of_fiftyone_in_seconds_or_frames(tmp_path: Path) -> None:
     ]
     assert messages_of(result)[1:] == ["labels.json, video x: has no detections"]
     (problem,) = read_content(tmp_path / "labels.json", document).problems
-    assert (problem.place, problem.rule.split(": ")[-1]) == ("w", "pass --frame-rate")
+    assert (problem.place, problem.rule.split("; ")[-1]) == (
+        "w",
+        "give one (on the command line: --frame-rate)",
+    )
 
 
 def track(label: str, *shapes: tuple[int, int], number: int = 0) -> str:
@@ -284,7 +287,9 @@ def test_a_track_of_cvat_is_visible_until_it_is_outside(tmp_path: Path) -> None:
         ("v 1/1", "walks", "v 1", ((0.5, 1.5),)),
         ("v 1/2", "sits", "v 1", ((4.0, 5.0),)),
     ]
-    with pytest.raises(InputError, match=r"a\.xml cannot be read as cvat: .*pass --frame-rate"):
+    with pytest.raises(
+        InputError, match=r"a\.xml cannot be read as cvat: .*\(on the command line: --frame-rate\)"
+    ):
         read(tmp_path / "a.xml")
 
 

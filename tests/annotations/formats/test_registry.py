@@ -281,6 +281,7 @@ def test_other_contents_are_not_guessed(tmp_path: Path, content: str) -> None:
         ),
         ("<html><body>", "XML that begins with <html>"),
         ("hello there", "text that begins with 'hello there'"),
+        ("\0\0\0 ftypisom", "no text"),
         ("", "empty"),
     ],
 )

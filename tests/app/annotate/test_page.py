@@ -135,7 +135,7 @@ def test_a_model_first_row_is_accepted_with_one_key(bench: Bench, served: str, p
     sit_down(page, served, annotator_with("model-first"))
     wait_model(page)
     assert page.inner_text(".fl-foot").startswith(
-        "small · 1 · clip-0 · the model cannot be held against an answer in this dataset yet"
+        "small · 1 · clip-0 · no answer in this dataset yet to compare the model with"
     )
     look(page)
     page.keyboard.press("Control+Enter")

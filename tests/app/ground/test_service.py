@@ -41,6 +41,7 @@ def test_reads_a_form() -> None:
         (("many", "saa", None, 5), "token budget must be a number; got 'many'"),
         ((float("nan"), "saa", None, 5), "finite"),
         ((float("inf"), "saa", None, 5), "finite"),
+        ((10**400, "saa", None, 5), "finite"),
         ((-1, "saa", None, 5), "1 or more"),
         ((None, "greedy", None, 5), "Unknown allocator 'greedy'"),
         ((None, "saa", 0.01, 5), "between 0.1 and 600"),
