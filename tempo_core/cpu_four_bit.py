@@ -13,6 +13,7 @@ a model between DENSE_CPU_WEIGHTS and EXACT_CPU_WEIGHTS has.
 Legend: N outputs, K inputs, M rows, B values that share a scale.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,27 +81,16 @@ class BlockLinear4bit(Linear4bit):
         return product if self.bias is None else product + self.bias
 
 
-class DenseLinear4bit(Linear4bit):
-    """A Linear4bit that keeps its weights dequantised too, float32[N, K]."""
-
-    dense: tuple[Any, Tensor] | None = None
-    """The weights that were dequantised, and what came of them."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dtype != torch.float32:
-            return super().forward(x)
-        weight: Any = self.weight
-        if self.dense is None or self.dense[0] is not weight:  # merging an adapter puts others there
-            with torch.inference_mode(False), torch.no_grad():  # else no gradient could go through them later
-                self.dense = weight, dequantize_4bit(weight.data, weight.quant_state).to(torch.float32)
-        return F.linear(x, self.dense[1], self.bias)
-
-
 def keep_dense(model: Any) -> None:
-    """Keep the dequantised weights of every NF4 layer of a model that was loaded in float32."""
-    for layer in model.modules():
-        if type(layer) is Linear4bit:
-            layer.__class__ = DenseLinear4bit
+    """Keep the dequantised weights float32[N, K] of every NF4 layer of a model that was loaded in float32.
+
+    The layers multiply by them from now on, whatever is put in the place of the codes later.
+    """
+    layers: list[Any] = [layer for layer in model.modules() if type(layer) is Linear4bit]
+    for layer in layers:
+        with torch.inference_mode(False), torch.no_grad():  # else no gradient could go through them later
+            dense = dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(torch.float32)
+        layer.forward = partial(F.linear, weight=dense, bias=layer.bias)
 
 
 def block(model: Any) -> None:

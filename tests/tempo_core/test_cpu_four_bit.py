@@ -14,7 +14,6 @@ from tempo_core.cpu_four_bit import (
     BLOCK_ROWS,
     PACKED_ROWS,
     BlockLinear4bit,
-    DenseLinear4bit,
     PackedLinear4bit,
     block,
     keep_dense,
@@ -131,8 +130,8 @@ def test_products_by_blocks_are_bitsandbytes_own(
 def test_products_of_dense_weights_are_bitsandbytes_own_to_the_bit(rows: int, bias: bool) -> None:
     layer, plain = _layer(bias=bias), _layer(bias=bias)
     keep_dense(torch.nn.Sequential(layer))
-    assert isinstance(layer, DenseLinear4bit)
     x = torch.randn(1, rows, N_IN)
+    layer.weight.data.zero_()  # it multiplies by its dense weights
     with torch.inference_mode():
         assert torch.equal(layer(x), plain(x))
     gradients = []
@@ -142,16 +141,6 @@ def test_products_of_dense_weights_are_bitsandbytes_own_to_the_bit(rows: int, bi
         gradients.append(inputs.grad)
     assert torch.equal(*gradients)
     assert layer.state_dict().keys() == plain.state_dict().keys()  # they are not saved
-
-
-def test_dense_weights_follow_what_is_put_in_the_place_of_the_codes() -> None:
-    layer = _layer()
-    keep_dense(torch.nn.Sequential(layer))
-    x = torch.randn(2, N_IN)
-    layer(x)
-    weight: Any = Params4bit(torch.ones(N_OUT, N_IN), requires_grad=False, quant_type="nf4")
-    layer.weight = weight.to("cpu")
-    torch.testing.assert_close(layer(x), x.sum(-1, keepdim=True).expand(-1, N_OUT))
 
 
 # --- models
@@ -179,7 +168,7 @@ def test_a_small_model_is_computed_in_float32_with_dense_weights(
     engine, memory_plan = load_engine(folder, device="cpu"), plan(folder)
     plain = _load(folder, monkeypatch, packed=False)
     layers = [layer for layer in engine.loaded.model.modules() if isinstance(layer, Linear4bit)]
-    assert {type(layer) for layer in layers} == {DenseLinear4bit}
+    assert layers
     assert engine.loaded.model.dtype == torch.float32
     assert engine.model_id == plain.model_id
     video = make_video(0)
@@ -194,7 +183,7 @@ def test_a_small_model_is_computed_in_float32_with_dense_weights(
     assert answers == twins
     quantised = memory_plan.quantised_parameters
     assert memory_plan.weight_bytes - plan(folder).weight_bytes == 4 * quantised
-    dense = [layer.dense[1] for layer in layers if layer.dense is not None]
+    dense: list[torch.Tensor] = [layer.forward.keywords["weight"] for layer in layers]
     assert sum(tensor.nbytes for tensor in dense) == 4 * quantised
 
 
