@@ -67,6 +67,10 @@ def list_problems(error: "RowsRejected") -> int:
     return 2
 
 
+LARGEST_ID = 2**63 - 1
+"""What a database takes as a number."""
+
+
 def snapshots_folder() -> Path:
     return Path(os.environ.get("TEMPO_HOME", "data")) / "snapshots"
 
@@ -78,6 +82,10 @@ def find_query(store: "Store", name: str) -> "Query":
         return store.find(dataset, qid)
     if not name.isdecimal():
         raise InputError(f"{name!r} names no query; give its number in the store, or DATASET:QID.")
+    if int(name) > LARGEST_ID:
+        raise InputError(
+            f"Query {name} is beyond the store's numbers, which have at most 64 bits. Mend the number."
+        )
     return store.query(int(name))
 
 
@@ -775,7 +783,7 @@ def revert(
     as_json: AsJson = False,
 ) -> None:
     """Add a version equal to an older one; nothing is removed (see `history`)."""
-    if to != "original" and not to.isdecimal():
+    if to != "original" and not (to.isdecimal() and int(to) <= LARGEST_ID):
         raise InputError(f"--to is {to!r}; give a correction's number, or `original`.")
     annotator = annotator or actor()
     with open_store(database) as store:

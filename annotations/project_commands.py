@@ -178,7 +178,7 @@ def change_(
         store.change_project(project_id, change, op_id=str(uuid4()), actor=actor())
         report = store.project_progress(project_id)
     people_now = ", ".join(member.annotator for member in report.people if member.takes_part) or "nobody"
-    text = f"{name}: {report.project.state}; {people_now} takes part."
+    text = f"{name}: {report.project.state}; taking part: {people_now}."
     show(report.to_dict(), text, as_json=as_json, pretty=True)
 
 

@@ -59,7 +59,8 @@ class DataPage:
         changed = [choice.change if name == "text" else choice.input for name, choice in rows.form.items()]
         gr.on(changed, self.show_rows, filters, table, trigger_mode="always_last", **QUICK)
         gr.on([rows.back.click, rows.forward.click], self.show_rows, filters, table, **QUICK)
-        rows.rows.select(self.choose, tab_state, [rows.history, rows.history_line, tab_state], **QUICK)
+        chosen = [rows.history, rows.history_line, tab_state]
+        rows.rows.select(self.choose, tab_state, chosen, trigger_mode="always_last", **QUICK)
         rows.history.select(self.restore, None, [rows.history, rows.history_line], **QUICK)
         datasets = [tab.form["dataset"] for tab in (rows, view.exports, view.compare)]
         for tab, work in (

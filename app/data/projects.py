@@ -131,7 +131,9 @@ class ProjectsTab:
         view.tab.select(self.arrive, view.chosen, [*outputs, *lists], **QUICK)
         view.count.click(self.count, form, [view.line], **QUICK)
         view.make.click(self.make, form, [view.line, view.form["name"], *outputs], **QUICK)
-        view.chosen.input(self.choose, view.chosen, [*outputs, view.edit_line], **QUICK)
+        view.chosen.input(
+            self.choose, view.chosen, [*outputs, view.edit_line], trigger_mode="always_last", **QUICK
+        )
         view.save.click(
             self.change, {view.chosen, *view.edited.values()}, [*outputs, view.edit_line], **QUICK
         )

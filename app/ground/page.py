@@ -97,7 +97,11 @@ class GroundPage:
         quick = {**QUICK, "queue": False}
         view.cancel.click(self.cancel, None, None, **quick)
         view.clip.change(self.clip_changed, [view.clip, view.state], view.outputs, **quick)
-        view.cards.select(self.choose_example, None, [view.clip, view.query], **quick)
+        choice = {
+            **quick,
+            "trigger_mode": "always_last",
+        }  # a choice made during another's answer is not dropped
+        view.cards.select(self.choose_example, None, [view.clip, view.query], **choice)
         view.cards.submit(
             self.ask_example,
             [*view.form, view.models],
@@ -107,7 +111,8 @@ class GroundPage:
         )
         scoped = [view.clip, view.cards, view.models, view.settings, view.library_line, view.library_ticker]
         view.scope.change(self.scope_changed, view.scope, [*scoped, *view.outputs], **quick)
-        view.ranked.select(self.open_moment, view.state, [*view.outputs, view.head], **QUICK)
+        opened = [*view.outputs, view.head]
+        view.ranked.select(self.open_moment, view.state, opened, trigger_mode="always_last", **QUICK)
         model = [view.head, view.about, view.ticker, view.models]
         view.ticker.tick(self.model_status, [view.state, view.scope], [*model, view.timeline], **quick)
         view.library_ticker.tick(
@@ -120,7 +125,7 @@ class GroundPage:
             js="(state) => [state, new URLSearchParams(location.search).get('answer') ?? '']",
             **quick,
         )
-        view.earlier.select(self.open_answer, None, [*view.outputs, view.clip, view.query], **quick)
+        view.earlier.select(self.open_answer, None, [*view.outputs, view.clip, view.query], **choice)
         links = [view.state, view.result, view.share, view.unshare, view.status]
         view.share.click(self.make_link, view.state, links, **quick)
         view.unshare.click(self.end_link, view.state, links, **quick)

@@ -78,7 +78,7 @@ class ReviewPage:
         self.view = ReviewView()
         view, adoption = self.view.figures, self.view.adoption
         view.fold.expand(self.figures, view.dataset, view.outputs, **QUICK)
-        view.dataset.input(self.figures, view.dataset, view.outputs, **QUICK)
+        view.dataset.input(self.figures, view.dataset, view.outputs, trigger_mode="always_last", **QUICK)
         outputs = [adoption.line, adoption.rows, adoption.previewed, adoption.adopt]
         adoption.preview.click(self.preview, adoption.dataset, outputs, **QUICK)
         adoption.adopt.click(self.adopt, [adoption.dataset, adoption.previewed], outputs, **QUICK)

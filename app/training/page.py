@@ -66,7 +66,8 @@ class TrainPage:
         view.ticker.tick(self.poll, [view.state, view.run], polled, **QUICK)
         choices = [view.row, view.side, view.run]
         row_parts = [view.lanes, view.row_line, view.timeline]
-        view.run.input(self.show_run, view.run, [view.scores, view.row, *row_parts], **QUICK)
+        scores = [view.scores, view.row, *row_parts]
+        view.run.input(self.show_run, view.run, scores, trigger_mode="always_last", **QUICK)
         gr.on(
             [view.row.input, view.side.input],
             self.show_row,

@@ -58,6 +58,8 @@ def evaluate(
 ) -> None:
     """Score a prediction file on a ground truth: the QVHighlights scores, official or strict, with overlap and boundary
     errors of the answers and refusal; or by the rules of another benchmark. Both files are JSON lines."""
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; give a whole number of 0 or more.")
     from tempo_core.metrics import SubmissionError
 
     try:

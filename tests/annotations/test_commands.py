@@ -119,6 +119,8 @@ def test_answers_for_people_work_on_an_empty_store(command: str, capsys: pytest.
         (["import", "none.jsonl"], "none.jsonl does not exist"),
         (["history", "17"], "There is no query 17"),
         (["history", "abc"], "names no query"),
+        (["history", str(2**63)], "at most 64 bits"),
+        (["revert", "1", "--to", str(2**63)], "--to is '9223372036854775808'"),
         (["history", "d:1"], "has no query with qid 1"),
         (["revert", "1", "--to", "x"], "--to is 'x'"),
         (["export", "--format", "csv", "--out", "x.csv"], "no rows to export"),

@@ -262,6 +262,18 @@ async def call(block: Any) -> object:
         return error
 
 
+def test_a_choice_made_while_another_is_shown_is_not_dropped(built: Built) -> None:
+    """Gradio's default, `once`, ignores an event while the one before it is answered: the page would then show
+    something else than what was chosen last. What writes (restoring a version) is meant to run once, and
+    a tab that is opened shows the same however often."""
+    once = set()
+    for function in handlers(built.app).values():
+        events = {event for _, event in function.targets}
+        if events & {"select", "input"} and function.trigger_mode == "once":
+            once.add((function.page, function.name))
+    assert once == {("data", "restore"), ("data", "arrive"), ("data", "figures")}
+
+
 def test_every_handler_asks_who_it_is(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved: list[str] = []
     resolve = Authenticator.resolve

@@ -320,6 +320,10 @@ def test_unknown_words_exit_with_two(no_line: Any, argv: list[str]) -> None:
     assert "--help" in no_line(*argv)
 
 
+def test_a_seed_below_zero_is_refused(no_line: Any) -> None:
+    assert "--seed is -5" in no_line("evaluate", "--predictions", "p", "--ground-truth", "g", "--seed", "-5")
+
+
 def test_importing_the_package_is_light() -> None:
     """Help and the page's first paint must not wait for torch."""
     code = (
