@@ -112,6 +112,12 @@ def import_(
         Literal["query", "label"] | None,
         typer.Option(help="label-studio: what the queries are; default: labels, unless they are Moment"),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="predictions: whose they are where no line says it; default: the file's name"
+        ),
+    ] = None,
     mend: Annotated[
         bool,
         typer.Option(
@@ -170,6 +176,7 @@ def import_(
                     dataset=dataset,
                     # Each file counts its own repairs.
                     options=dataclasses.replace(options, mending=Mending() if mend else None),
+                    model=model,
                     update=update,
                     limits=limits,
                 )
@@ -180,6 +187,7 @@ def import_(
                 "file": str(file),
                 "format": imported.format,
                 "dataset": imported.dataset,
+                "models": list(imported.models),
                 **dataclasses.asdict(report),
                 "contents": {
                     item.unit: {"held": item.held, "taken": item.taken} for item in imported.contents
@@ -193,6 +201,8 @@ def import_(
                     f"{file.name} ({imported.format}) → {imported.dataset}: {report.added} added, "
                     f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
                 )
+                if imported.models:
+                    line += f"; predictions of {', '.join(imported.models)}"
                 contents = [f"  {item}" for item in imported.contents if item.taken != item.held]
                 contents += [
                     f"  filled: {name} of {count} known rows" for name, count in report.filled.items()

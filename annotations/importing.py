@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotations import formats
@@ -11,7 +11,9 @@ from annotations.formats import FORMATS, Contents, Omission, Problem, ReadOption
 from annotations.formats.child import read_in_child
 from annotations.formats.manifest import YOUTUBE_CLIP
 from annotations.formats.options import ReadLimits
+from annotations.formats.predictions import UNNAMED_MODEL
 from annotations.imports import ImportReport
+from annotations.rows import Row
 from annotations.store import Store
 from tempo_core.errors import InputError
 
@@ -31,6 +33,8 @@ class ImportedFile:
     format: str
     dataset: str
     report: ImportReport
+    models: tuple[str, ...]
+    """Whose predictions it holds."""
     problems: tuple[Problem, ...]
     """Rows that were left out (only with `keep_going`)."""
     omissions: tuple[Omission, ...] = ()
@@ -50,11 +54,13 @@ def import_file(
     format: str | None = None,
     dataset: str | None = None,
     options: ReadOptions | None = None,
+    model: str | None = None,
     update: bool = False,
     limits: ReadLimits | None = None,
     cancel: threading.Event | None = None,
 ) -> ImportedFile:
-    """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one.
+    """Import one file or folder, all or nothing; `format` None detects it, `dataset` None chooses one. `model` is whose
+    predictions they are where a file of predictions names no model; None: the file's name without its ending.
 
     With `options.keep_going`, rows that break a rule are left out and named; with `update`, what known rows lack is
     filled from the file. With `limits` a child process reads it, which is for files of others, and `cancel` stops it.
@@ -65,8 +71,11 @@ def import_file(
     else:
         result = read_in_child(path, format=format, options=options, limits=limits, cancel=cancel)
     dataset = dataset or usual_dataset(store, result)
+    rows = result.rows
+    if result.format == "predictions":
+        rows = tuple(with_model(row, model or path.stem) for row in rows)
     report = store.import_rows(
-        result.rows,
+        rows,
         dataset=dataset,
         op_id=op_id,
         actor=actor,
@@ -75,7 +84,9 @@ def import_file(
         update=update,
         rounding_s=rounding_of(result),
     )
+    versions = [version for row in rows for version in row.annotations or ()]
     return ImportedFile(
+        models=tuple(dict.fromkeys(version.annotator for version in versions if version.source == "model")),
         file_name=path.name,
         format=result.format,
         dataset=dataset,
@@ -85,6 +96,15 @@ def import_file(
         contents=result.contents,
         mended=result.mended,
     )
+
+
+def with_model(row: Row, model: str) -> Row:
+    """The row with its unnamed predictions as those of `model`: two files of them are of two models."""
+    versions = tuple(
+        replace(version, annotator=model) if version.annotator == UNNAMED_MODEL else version
+        for version in row.annotations or ()
+    )
+    return replace(row, annotations=versions or row.annotations)
 
 
 def rounding_of(result: ReadResult) -> float:

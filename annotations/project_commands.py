@@ -68,7 +68,7 @@ def show_(name: Name, database: Database = None, as_json: AsJson = False) -> Non
         lines.append(f"{pace}; expected day: {report.expected_day or '–'}")
     people: list[tuple[Any, ...]] = [("person", "answers", "left", "rows an hour")]
     for member in report.people:
-        person = member.annotator if member.takes_part else f"{member.annotator} (no longer)"
+        person = member.annotator if member.takes_part else f"{member.annotator} (takes no part)"
         pace = "–" if member.rows_per_hour is None else f"{member.rows_per_hour:.0f}"
         people.append((person, member.answers, member.left, pace))
     show(report.to_dict(), "\n".join([*lines, table(people)]), as_json=as_json, pretty=True)

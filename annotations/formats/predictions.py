@@ -228,4 +228,9 @@ def _still_says(row: Row, prediction: AnnotatorVersion) -> bool:
     except FieldError:
         return False
     same = all(getattr(twin, name) == getattr(row, name) for name in IN_LINE)
-    return same and twin.annotations == (prediction,)
+    (version,) = twin.annotations or (None,)
+    if (
+        version is not None and version.annotator == UNNAMED_MODEL
+    ):  # whose it is was said when it was imported
+        version = replace(version, annotator=prediction.annotator)
+    return same and version == prediction

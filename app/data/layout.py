@@ -122,6 +122,11 @@ class ImportTab:
                 form["dataset"] = gr.Textbox(
                     label="Dataset", placeholder="empty: the usual one", max_length=80
                 )
+                form["model"] = gr.Textbox(
+                    label="Model (predictions)",
+                    placeholder="empty: as the file says, or its name",
+                    max_length=200,
+                )
                 form["keep_going"] = gr.Checkbox(
                     False, label="Leave out rows that break a rule, and bring in the others"
                 )

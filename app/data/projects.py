@@ -256,7 +256,7 @@ def progress_html(report: ProjectProgress) -> str:
     """How far a project is, and each of its people."""
     rows = [
         [
-            member.annotator if member.takes_part else f"{member.annotator} (no longer)",
+            member.annotator if member.takes_part else f"{member.annotator} (takes no part)",
             member.answers,
             member.left,
             number(member.rows_per_hour, 0),

@@ -92,10 +92,12 @@ class DataService:
         format: str | None = None,
         dataset: str | None = None,
         split: Split | None = None,
+        model: str | None = None,
         keep_going: bool = False,
     ) -> ImportOutcome:
-        """Import uploaded files. None: the format is found out, the dataset is the format's usual one, and the split is
-        what the file says. `keep_going` leaves out rows that break a rule. Raises InputError where no file is read.
+        """Import uploaded files. None: the format is found out, the dataset is the format's usual one, the split is
+        what the file says, and predictions that name no model get the file's name. `keep_going` leaves out rows that
+        break a rule. Raises InputError where no file is read.
         """
         if not files:
             raise InputError("There is no file yet. Choose one or more, then import.")
@@ -118,6 +120,7 @@ class DataService:
                         format=format,
                         dataset=dataset,
                         options=ReadOptions(split=split, keep_going=keep_going),
+                        model=model,
                         limits=UPLOAD_LIMITS,
                         cancel=job.cancel,
                     )

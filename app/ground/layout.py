@@ -15,7 +15,6 @@ from app.ground.view import EMPTY_RESULT, about_html, model_html, status_html
 from app.library.view import index_html
 from app.timeline import Timeline
 from app.ui.json_component import json_component
-from tempo_core.protocols.base import MAX_QUERY_CHARACTERS
 
 ASSETS = Path(__file__).parent / "assets"
 LIBRARY_ASSETS = Path(__file__).parents[1] / "library" / "assets"
@@ -64,7 +63,6 @@ class GroundView:
                     lines=1,  # so that Enter asks; Shift and Enter begin a line
                     max_lines=4,
                     submit_btn=False,
-                    max_length=MAX_QUERY_CHARACTERS,
                     elem_id="ground-query",
                 )
                 self.models = gr.CheckboxGroup(

@@ -12,6 +12,7 @@ from tempo_core.errors import InputError
 from tempo_core.metrics.arrays import Bools, Floats, Ints
 
 SAMPLES = 1000
+MOST_SAMPLES = 1_000_000
 CONFIDENCE = 0.95
 _DRAWS_AT_ONCE = 4_000_000
 
@@ -54,8 +55,10 @@ def resampled_values(
     `clusters` [N] numbers each query's video from 0. The same seed draws the same videos, whatever the
     measures. NaN where a draw holds nothing that the measure divides by.
     """
-    if samples < 1:
-        raise InputError(f"Resampling needs at least one sample; got {samples}.")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise InputError(
+            f"The number of resamplings must lie between 1 and {MOST_SAMPLES:,}; got {samples:,}."
+        )
     if not ratios:
         return {}
     names = list(ratios)

@@ -238,6 +238,31 @@ def test_an_import_says_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureF
     assert answer["omitted"] == ["clip.vtt, 1 NOTE blocks: comments are no moments"]
 
 
+def test_predictions_of_two_files_are_those_of_two_models(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = {"qid": 7, "query": "a dog", "vid": "v", "pred_relevant_windows": [[0, 2, 0.5]]}
+    for name, windows in (("cg-detr", [[0, 2, 0.5]]), ("umt", [[4, 6, 0.5]]), ("other", [[8, 9, 0.5]])):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({**line, "pred_relevant_windows": windows}))
+    files = [tmp_path / "cg-detr.jsonl", tmp_path / "umt.jsonl"]
+    assert main(["import", *map(str, files), "--dataset", "d"]) == 0
+    assert [line.rpartition("; ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "predictions of cg-detr",
+        "predictions of umt",
+    ]
+    answer = ask(capsys, "import", tmp_path / "other.jsonl", "--dataset", "d", "--model", "qd-detr@2")
+    assert answer["models"] == ["qd-detr@2"]
+    with Store(home / "cqvh.sqlite3") as store:
+        predictions = [proposal.prediction for proposal in store.proposals(1)]
+    starts_ms = {one.model_id: one.moments[0].start_ms for one in predictions}
+    assert starts_ms == {"cg-detr": 0, "umt": 4000, "qd-detr@2": 8000}
+    for file in files:  # what was unnamed goes out as it came
+        out = tmp_path / "out" / file.name
+        assert main(["export", "--format", "predictions", "--model", file.stem, "--out", str(out)]) == 0
+    assert (tmp_path / "out" / "cg-detr.jsonl").read_bytes() == files[0].read_bytes()
+    assert json.loads((tmp_path / "out" / "umt.jsonl").read_text())["model"] == "umt"
+
+
 def test_a_project_that_counts_frames_is_imported_with_their_rate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         )
         output = capsys.readouterr()
         assert list(json.loads(output.out)["steps"]) == stages
-        assert "1 rows left out: its clip was never there (first: rows/2)" in output.err
+        assert "1 rows left out: the clip was never there (first: rows/2)" in output.err
     assert not (tmp_path / "out").exists()
 
 

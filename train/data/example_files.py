@@ -24,15 +24,15 @@ from train.data.examples import (
     keep_apart,
 )
 
-NEVER_THERE = "its clip was never there"
+NEVER_THERE = "the clip was never there"
 """Nobody has registered one, and the folders that were named hold none."""
-GONE = "its clip has gone"
-UNDECODABLE = "its video cannot be decoded"
-CHANGED = "its video is not the one that was annotated"
+GONE = "the clip has gone"
+UNDECODABLE = "the video cannot be decoded"
+CHANGED = "the video is not the one that was annotated"
 UNJUDGED = "nobody could judge it"
 UNKNOWN_TRUTH = "nobody said what is true"
-UNREADABLE = "its query cannot be asked"
-OUTSIDE = "its moments lie outside the video"
+UNREADABLE = "the query cannot be asked"
+OUTSIDE = "the moments lie outside the video"
 SPLIT_ALIASES = {
     "training": "train",
     "validation": "val",

@@ -204,7 +204,7 @@ def test_a_project_is_made_changed_and_watched(data: Any, store: Store) -> None:
     data.locator("#project-save").click()
     expect(data.locator("#project-edit-line")).to_contain_text("Saved.")
     expect(data.locator("#project-progress")).to_contain_text("paused")
-    expect(data.locator("#project-progress")).to_contain_text("ada (no longer)")
+    expect(data.locator("#project-progress")).to_contain_text("ada (takes no part)")
     expect(data.locator("#project-progress")).to_contain_text("1 of 60")
     assert store.projects()[0].state == "paused"
     # The same name again is explained, and nothing is lost.

@@ -221,6 +221,8 @@ def test_bad_input_is_explained_in_place(
     upload(page, clip)
     ask(page, "   ")
     expect(status(page)).to_contain_text("query is empty", timeout=SLOW_MS)
+    ask(page, "word " * 200)  # all of it is there to be shortened
+    expect(status(page)).to_contain_text("has 999 characters; at most 500 are read", timeout=SLOW_MS)
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Token budget").fill("3")
     ask(page, "a yellow square")

@@ -98,7 +98,7 @@ def train(page: Any, serve: Callable[..., RunningApp], store: Store, fake: FakeJ
 def test_a_refresh_from_start_to_promotion(train: Any, fake: FakeJob, tmp_path: Path) -> None:
     facts = train.locator("#train-preview")
     expect(facts).to_contain_text(re.compile(r"rows that teach\s*1"))
-    expect(facts).to_contain_text("1 left out: its clip was never there")
+    expect(facts).to_contain_text("1 left out: the clip was never there")
     expect(facts).to_contain_text("1 left out: nobody corrected it")
     expect(facts).to_contain_text(re.compile("Practising: 10 steps, about .*"))
     train.get_by_label("Leave PIR-GRPO out").check()
@@ -310,7 +310,7 @@ def test_a_preview_counts_what_a_refresh_would_use(store: Store, home: Home, fak
     preview = desk_of(store, home, fake).preview()
     assert list(home.snapshots.iterdir()) == []  # looking keeps nothing
     assert (preview.training["rows"], preview.held_out["rows"]) == (1, 0)
-    assert preview.left_out == {"its clip was never there": 1, "nobody corrected it": 1}
+    assert preview.left_out == {"the clip was never there": 1, "nobody corrected it": 1}
     html = preview_html(preview)
     assert "no corrections to learn from" not in html
     assert "<dt>of them corrections</dt><dd>1</dd>" in html

@@ -57,9 +57,10 @@ def test_nothing_to_divide_by_gives_nan_without_a_warning() -> None:
     assert resampled_values({}, np.array([0])) == {}
 
 
-def test_at_least_one_sample() -> None:
-    with pytest.raises(InputError, match="at least one sample; got 0"):
-        resampled_values({"x": ratio([1], [1])}, np.array([0]), samples=0)
+@pytest.mark.parametrize(("samples", "says"), [(0, "0"), (10**20, "100,000,000,000,000,000,000")])
+def test_samples_are_counted(samples: int, says: str) -> None:
+    with pytest.raises(InputError, match=f"between 1 and 1,000,000; got {says}"):
+        resampled_values({"x": ratio([1], [1])}, np.array([0]), samples=samples)
 
 
 def test_a_pair_cancels_what_makes_a_video_hard() -> None:

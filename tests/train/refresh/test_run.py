@@ -384,12 +384,12 @@ def test_videos_that_are_gone_or_broken(project: Project, registry: Registry, ch
     broken.write_bytes(b"x" * broken.stat().st_size)
     outcome = refresh(project, registry, checkpoint)
     assert outcome.state == "nothing"
-    assert "2 left out: its clip has gone" in outcome.message
-    assert "1 left out: its clip was never there" in outcome.message
-    assert "2 left out: its video cannot be decoded" in outcome.message
+    assert "2 left out: the clip has gone" in outcome.message
+    assert "1 left out: the clip was never there" in outcome.message
+    assert "2 left out: the video cannot be decoded" in outcome.message
     left_out = json.loads((registry.folder.parent / "run" / "rows.json").read_text())["left_out"]
-    assert left_out["its clip was never there"] == ["set/x"]
-    assert left_out["its clip has gone"] == ["set/0-0", "set/0-1"]
+    assert left_out["the clip was never there"] == ["set/x"]
+    assert left_out["the clip has gone"] == ["set/0-0", "set/0-1"]
 
 
 def test_clips_that_are_back_are_learned_from(project: Project, registry: Registry, checkpoint: Path) -> None:
