@@ -25,7 +25,7 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="metrics-bench-") as folder:
         if predictions is None or ground_truth is None:
-            predictions, ground_truth = _write_random_files(Path(folder))
+            predictions, ground_truth = write_random_files(Path(folder))
         figures = measure(predictions, ground_truth)
     for name, value in figures.items():
         print(f"{name:36s} {value:8.3f}")
@@ -66,7 +66,7 @@ def measure(predictions: Path, truth: Path) -> dict[str, float]:
     }
 
 
-def _write_random_files(folder: Path) -> tuple[Path, Path]:
+def write_random_files(folder: Path) -> tuple[Path, Path]:
     """A seeded submission and ground truth, as large as those of QVHighlights val."""
     rng = random.Random(0)
     truth, predictions = [], []

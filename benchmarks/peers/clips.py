@@ -16,6 +16,8 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "VP9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
 }
 """By codec: PyAV's encoder and its options, with B-frames where the codec has them."""
+PART_FRAMES = 750
+"""A clip that is a multiple of these repeats them: three groups of pictures, coded once."""
 
 
 def make_clip(path: Path, codec: str, *, seconds: int, height: int, rate: int = 30) -> None:
@@ -25,13 +27,27 @@ def make_clip(path: Path, codec: str, *, seconds: int, height: int, rate: int = 
     coarse = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8)
     texture = np.kron(coarse, np.ones((8, 8, 1), dtype=np.uint8))[:height, :width]
     encoder, options = ENCODERS[codec]
+    frames = seconds * rate
+    part_frames = frames if frames % PART_FRAMES else PART_FRAMES
+    packets: list[Any] = []
     with usual_priority(), av.open(str(path), "w") as container:
         stream: Any = container.add_stream(encoder, rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = Fraction(1, rate)
-        for idx in range(seconds * rate):
+        for idx in range(part_frames):
             pixels = np.roll(texture, (idx, 2 * idx), axis=(0, 1))
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts = idx
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        for start in range(0, frames, part_frames):
+            for packet in packets:
+                container.mux(_moved(packet, start))
+
+
+def _moved(packet: Any, ticks: int) -> Any:
+    """The same coded picture, shown so much later."""
+    copy = av.Packet(bytes(packet))
+    copy.stream, copy.time_base, copy.is_keyframe = packet.stream, packet.time_base, packet.is_keyframe
+    copy.pts, copy.dts, copy.duration = packet.pts + ticks, packet.dts + ticks, packet.duration
+    return copy

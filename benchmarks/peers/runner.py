@@ -4,12 +4,16 @@ import json
 import statistics
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.cpu import rss_mib
 from benchmarks.peers import worker
 from benchmarks.peers.environments import python_of, variables
 from benchmarks.peers.rows import Row, Side, Size, rows
@@ -18,6 +22,7 @@ from tempo_core.files import write_whole
 
 TOLERANCE = 6.0
 """Of 255: two readers' colours and scaling may differ by so much in the mean of a frame."""
+POLL_S = 0.02
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,6 +32,8 @@ class Result:
     side: str
     cpu_s: list[float] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+    """Memory of its processes at the highest, looked at every POLL_S."""
     agreement: float | None = None
     """Share of the first side's results that are the same; None for the first side itself."""
     problem: str | None = None
@@ -98,7 +105,8 @@ def measure(row: Row, rounds: int, environments: Path) -> list[Result]:
                 if result.problem is not None:
                     continue
                 try:
-                    answer = tell(process, "again")
+                    with peak_memory(process.pid, result.peak_mib):
+                        answer = tell(process, "again")
                 except InputError as error:
                     result.problem = str(error)
                     continue
@@ -123,7 +131,7 @@ def start(side: Side, arguments: dict[str, Any], environments: Path) -> "subproc
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=variables(),
+        env=variables(side.environment, environments),
     )
     try:
         tell(process, json.dumps({**arguments, **side.options}))
@@ -152,6 +160,27 @@ def tell(process: "subprocess.Popen[str]", line: str) -> dict[str, Any]:
     return reply
 
 
+@contextmanager
+def peak_memory(pid: int, peaks_mib: list[float]) -> Iterator[None]:
+    """Adds to the list what the process and its children hold at most within the block."""
+    over = threading.Event()
+    peak_mib = rss_mib(pid)
+
+    def watch() -> None:
+        nonlocal peak_mib
+        while not over.wait(POLL_S):
+            peak_mib = max(peak_mib, rss_mib(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    peaks_mib.append(round(peak_mib, 1))
+
+
 def agreement(ours: Any, theirs: Any) -> float:
     """Share of results that are the same: frames of a row of means within TOLERANCE, texts and counts equal."""
     if not isinstance(ours, list):
@@ -169,21 +198,22 @@ def agreement(ours: Any, theirs: Any) -> float:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Markdown: processor seconds by side, and over Tempo's."""
+    """Markdown: processor seconds by side, and over Tempo's, and the highest memory."""
     lines = [
-        "| work | by | CPU s, median (lowest to highest) | over Tempo | the same |",
-        "|---|---|---|---|---|",
+        "| work | by | CPU s, median (lowest to highest) | over Tempo | peak MiB | the same |",
+        "|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         ours = statistics.median(row["sides"][0]["cpu_s"] or [float("nan")])
         for number, side in enumerate(row["sides"]):
             name = row["name"] if number == 0 else ""
             if side["problem"] is not None:
-                lines.append(f"| {name} | {side['side']} | not measured: {side['problem']} | | |")
+                lines.append(f"| {name} | {side['side']} | not measured: {side['problem']} | | | |")
                 continue
             median = statistics.median(side["cpu_s"])
             spread = f"{median:.3f} ({min(side['cpu_s']):.3f} to {max(side['cpu_s']):.3f})"
             same = "" if side["agreement"] is None else f"{side['agreement']:.0%}"
             ratio = f"{median / ours:.2f}" if ours else ""  # too short for the clock
-            lines.append(f"| {name} | {side['side']} | {spread} | {ratio} | {same} |")
+            peak = f"{max(side['peak_mib']):,.0f}"
+            lines.append(f"| {name} | {side['side']} | {spread} | {ratio} | {peak} | {same} |")
     return "\n".join([*lines, ""])

@@ -32,27 +32,34 @@ def main() -> None:
 
 
 def summary(result: Any) -> Any:
-    """Frames [T, H, W, 3] as their means over an 8 x 8 grid; texts and counts as they are."""
+    """Frames [T, H, W, 3] as the means of each colour over an 8 x 8 grid; texts and counts as they are."""
     if not hasattr(result, "shape"):
         return result
     import numpy as np
 
-    frames = np.asarray(result)
-    height, width = frames.shape[1] // 8 * 8, frames.shape[2] // 8 * 8
-    grid = frames[:, :height, :width].reshape(len(frames), 8, height // 8, 8, width // 8, 3)
-    return grid.mean(axis=(2, 4, 5)).round(1).reshape(len(frames), -1).tolist()
+    means = []
+    for frame in result:  # one by one, so that no copy of all of them stands beside them
+        height, width = frame.shape[0] // 8 * 8, frame.shape[1] // 8 * 8
+        grid = np.asarray(frame)[:height, :width].reshape(8, height // 8, 8, width // 8, 3)
+        means.append(grid.mean(axis=(1, 3)).round(1).ravel().tolist())
+    return means
 
 
-def sample_tempo(path: str, times_s: list[float]) -> Work:
+def sample_tempo(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
     from tempo_core.video import sample
 
-    return lambda: sample(path, at=times_s).frames
+    return lambda: sample(path, at=times_s, size=size).frames
 
 
-def sample_pyav(path: str, times_s: list[float]) -> Work:
+def sample_pyav(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
     """As its documentation reads a video: from the start, each picture turned to RGB where it is wanted."""
     import av
     import numpy as np
+
+    height, width = size or (None, None)
+
+    def pixels(picture: Any) -> Any:
+        return picture.to_ndarray(format="rgb24", height=height, width=width)
 
     def work() -> Any:
         frames, next_times_s = [], iter(times_s)
@@ -62,31 +69,33 @@ def sample_pyav(path: str, times_s: list[float]) -> Work:
             container.streams.video[0].thread_type = "NONE"
             for picture in container.decode(video=0):
                 while time_s is not None and before is not None and picture.time > time_s:
-                    frames.append(before.to_ndarray(format="rgb24"))
+                    frames.append(pixels(before))
                     time_s = next(next_times_s, None)
                 if time_s is None:
                     break
                 before = picture
         while time_s is not None:
-            frames.append(before.to_ndarray(format="rgb24"))
+            frames.append(pixels(before))
             time_s = next(next_times_s, None)
         return np.stack(frames)
 
     return work
 
 
-def sample_decord(path: str, times_s: list[float]) -> Work:
+def sample_decord(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
     import decord
 
+    height, width = size or (-1, -1)
+
     def work() -> Any:
-        reader = decord.VideoReader(path, num_threads=1)
+        reader = decord.VideoReader(path, num_threads=1, height=height, width=width)
         rate = reader.get_avg_fps()
         return reader.get_batch([min(int(time_s * rate), len(reader) - 1) for time_s in times_s]).asnumpy()
 
     return work
 
 
-def sample_ffmpeg(path: str, times_s: list[float]) -> Work:
+def sample_ffmpeg(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
     """One pass of the program with `select`, raw RGB through a pipe."""
     import imageio_ffmpeg
     import numpy as np
@@ -97,6 +106,9 @@ def sample_ffmpeg(path: str, times_s: list[float]) -> Work:
     probe.close()
     (width, height), rate = information["source_size"], information["fps"]
     chosen = "+".join(f"eq(n\\,{int(time_s * rate)})" for time_s in times_s)
+    if size is not None:
+        height, width = size
+        chosen += f",scale={width}:{height}"
     with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as script:
         script.write(f"select={chosen}")
 
@@ -109,25 +121,28 @@ def sample_ffmpeg(path: str, times_s: list[float]) -> Work:
     return work
 
 
-def sample_torchcodec(path: str, times_s: list[float]) -> Work:
+def sample_torchcodec(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
     from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    transforms = None if size is None else [Resize(size)]
 
     def work() -> Any:
-        decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1)
+        decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, transforms=transforms)
         return decoder.get_frames_played_at(seconds=times_s).data.numpy()
 
     return work
 
 
-def sample_qwen(path: str, times_s: list[float]) -> Work:
-    """Its own choice of frames at the clip's size: as many, at even places, so that only their number is compared."""
+def sample_qwen(path: str, times_s: list[float], size: tuple[int, int] | None = None) -> Work:
+    """Its own choice of frames: as many, at even places, so that only their number is compared. They are read by
+    torchcodec, which it prefers, and come as float32 of at most 1008 x 560 pixels, its limit, or of `size`."""
     from qwen_vl_utils import fetch_video
 
-    def work() -> Any:
-        video = fetch_video({"video": path, "nframes": len(times_s), "max_pixels": 1920 * 1080})
-        return len(video)
-
-    return work
+    request: dict[str, Any] = {"video": path, "nframes": len(times_s)}
+    if size is not None:
+        request |= {"resized_height": size[0], "resized_width": size[1]}
+    return lambda: len(fetch_video(request))
 
 
 def ask_tempo(questions: int, n_best: int, together: bool) -> Work:
@@ -192,6 +207,39 @@ def ask_generate(questions: int, n_best: int, reuse: bool) -> Work:
 
     queries = [query(number) for number in range(questions)]
     return lambda: [ask(text) for text in queries]
+
+
+def score_tempo(predictions: str, truth: str) -> Work:
+    """With what `evaluate` gives beside them: intervals, and measures of refusals and of sets."""
+    from tempo_core.metrics import evaluate_files
+
+    return lambda: flat(evaluate_files(predictions, truth, rules="official").scores)
+
+
+def score_official(predictions: str, truth: str) -> Work:
+    from standalone_eval.eval import eval_submission
+    from standalone_eval.utils import load_jsonl
+
+    return lambda: flat(eval_submission(load_jsonl(predictions), load_jsonl(truth), verbose=False))
+
+
+def flat(scores: Any, name: str = "") -> list[str]:
+    """Every number with its name, sorted."""
+    if not isinstance(scores, dict):
+        return [f"{name} {scores}"]
+    return sorted(line for key, value in scores.items() for line in flat(value, f"{name}/{key}"))
+
+
+def learn_tempo(**size: int) -> Work:
+    from benchmarks.peers.learning import tempo_steps
+
+    return tempo_steps(**size)
+
+
+def learn_trl(**size: int) -> Work:
+    from benchmarks.peers.learning import trl_steps
+
+    return trl_steps(**size)
 
 
 def save_tempo(saves: int) -> Work:
