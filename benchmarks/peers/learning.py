@@ -56,7 +56,7 @@ def example(number: int) -> Example:
 
 
 def tempo_steps(steps: int) -> Callable[[], int]:
-    """The tokens of all answers of so many steps, behind prompts of 438 tokens."""
+    """The answers of so many steps: each of 16 tokens or, by chance, fewer, behind a prompt of 438."""
     from train.grpo.trainer import PirGrpoTrainer
 
     model, encoder = scene()
@@ -82,7 +82,7 @@ def tempo_steps(steps: int) -> Callable[[], int]:
             encoded = encoder.encode(example(number))
             trainer.training_step(model, {"place": number, "encoded": encoded})
             model.zero_grad()
-        return int(trainer.counts["length"])
+        return int(trainer.counts["rollouts"])
 
     return work
 
@@ -110,11 +110,11 @@ def trl_steps(steps: int) -> Callable[[], int]:
         chat_template=TEMPLATE,
     )
     folder = tempfile.TemporaryDirectory(prefix="peers-")
-    answer_tokens = 0
+    answers = 0
 
     def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
-        nonlocal answer_tokens
-        answer_tokens += sum(map(len, completion_ids))
+        nonlocal answers
+        answers += len(completion_ids)
         return [float(sum(ids) % 7) for ids in completion_ids]
 
     trainer = GRPOTrainer(
@@ -144,12 +144,12 @@ def trl_steps(steps: int) -> Callable[[], int]:
         return {"prompt": [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]}
 
     def work(_keep: Any = folder) -> int:
-        nonlocal number, answer_tokens
-        answer_tokens = 0
+        nonlocal number, answers
+        answers = 0
         for _ in range(steps):
             number += 1
             trainer.training_step(model, [row(number)] * NUM_GENERATIONS, None)
             model.zero_grad()
-        return answer_tokens
+        return answers
 
     return work

@@ -221,5 +221,5 @@ def learning_row(size: Size) -> Row:
             Side(name="TRL 1.16.0, GRPOTrainer", function="learn_trl", environment=TRL),
         ),
         arguments={"steps": size.steps},
-        agreement="answers with as many tokens in all",
+        agreement="as many answers",
     )
