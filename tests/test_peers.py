@@ -104,8 +104,8 @@ def test_scores_are_compared_number_by_number() -> None:
 
 
 @pytest.mark.slow
-def test_a_step_of_learning_samples_all_answers() -> None:
-    assert tempo_steps(1)() == NUM_GENERATIONS
+def test_a_step_of_learning_samples_all_answers(tmp_path: Path) -> None:
+    assert tempo_steps(1, tmp_path)() == NUM_GENERATIONS
 
 
 def test_memory_counts_children() -> None:

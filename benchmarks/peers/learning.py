@@ -6,7 +6,6 @@ imported where it is used: it stands in an environment of its own.
 """
 
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,8 +54,9 @@ def example(number: int) -> Example:
     )
 
 
-def tempo_steps(steps: int) -> Callable[[], int]:
-    """The answers of so many steps: each of 16 tokens or, by chance, fewer, behind a prompt of 438."""
+def tempo_steps(steps: int, folder: Path) -> Callable[[], int]:
+    """The answers of so many steps: each of 16 tokens or, by chance, fewer, behind a prompt of 438. The
+    trainer has `folder` to itself."""
     from train.grpo.trainer import PirGrpoTrainer
 
     model, encoder = scene()
@@ -69,12 +69,11 @@ def tempo_steps(steps: int) -> Callable[[], int]:
         skip_uniform_groups=False,
         threads=1,
     )
-    folder = tempfile.TemporaryDirectory(prefix="peers-")
-    trainer = PirGrpoTrainer(model, encoder, [example(0)], config, Path(folder.name))
+    trainer = PirGrpoTrainer(model, encoder, [example(0)], config, folder)
     trainer.current_gradient_accumulation_steps = 1
     number = 0
 
-    def work(_keep: Any = folder) -> int:
+    def work() -> int:
         nonlocal number
         trainer.counts.clear()
         for _ in range(steps):
@@ -87,7 +86,7 @@ def tempo_steps(steps: int) -> Callable[[], int]:
     return work
 
 
-def trl_steps(steps: int) -> Callable[[], int]:
+def trl_steps(steps: int, folder: Path) -> Callable[[], int]:
     """As `tempo_steps`, behind prompts of 437 tokens: the same text in one piece. TRL's own gradient checkpointing,
     which trades time for memory, is off."""
     from datasets import Dataset
@@ -109,7 +108,6 @@ def trl_steps(steps: int) -> Callable[[], int]:
         encoder.tokenizer,
         chat_template=TEMPLATE,
     )
-    folder = tempfile.TemporaryDirectory(prefix="peers-")
     answers = 0
 
     def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
@@ -121,7 +119,7 @@ def trl_steps(steps: int) -> Callable[[], int]:
         model=model,
         reward_funcs=reward,
         args=GRPOConfig(
-            output_dir=folder.name,
+            output_dir=str(folder),
             per_device_train_batch_size=NUM_GENERATIONS,
             num_generations=NUM_GENERATIONS,
             max_completion_length=ANSWER_TOKENS,
@@ -143,7 +141,7 @@ def trl_steps(steps: int) -> Callable[[], int]:
         images = [{"type": "image", "image": Image.fromarray(frame)} for frame in encoded.video.frames]
         return {"prompt": [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]}
 
-    def work(_keep: Any = folder) -> int:
+    def work() -> int:
         nonlocal number, answers
         answers = 0
         for _ in range(steps):

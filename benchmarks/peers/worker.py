@@ -230,16 +230,28 @@ def flat(scores: Any, name: str = "") -> list[str]:
     return sorted(line for key, value in scores.items() for line in flat(value, f"{name}/{key}"))
 
 
-def learn_tempo(**size: int) -> Work:
+def learn_tempo(steps: int) -> Work:
     from benchmarks.peers.learning import tempo_steps
 
-    return tempo_steps(**size)
+    folder = tempfile.TemporaryDirectory(prefix="peers-")
+    learn = tempo_steps(steps, Path(folder.name))
+
+    def work(_keep: Any = folder) -> int:
+        return learn()
+
+    return work
 
 
-def learn_trl(**size: int) -> Work:
+def learn_trl(steps: int) -> Work:
     from benchmarks.peers.learning import trl_steps
 
-    return trl_steps(**size)
+    folder = tempfile.TemporaryDirectory(prefix="peers-")
+    learn = trl_steps(steps, Path(folder.name))
+
+    def work(_keep: Any = folder) -> int:
+        return learn()
+
+    return work
 
 
 def save_tempo(saves: int) -> Work:
