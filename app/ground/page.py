@@ -6,6 +6,7 @@ tab: a new question, the Cancel button, another clip and a closed tab all stop i
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -184,17 +185,11 @@ class GroundPage:
             is_comparison=len(names) > 1,
             settings=settings,
         )
-        try:
-            async with aclosing(page_changes) as changes:
-                async for change in changes:
-                    if self.tabs.is_replaced(user, request, cancel):
-                        # The page shows another question, or another clip. At its end Gradio sends a run's last
-                        # change once more, which must be none then.
-                        yield {self.view.status: gr.skip()}
-                        return
-                    yield change
-        finally:
-            self.tabs.end(user, request, cancel)
+        async with aclosing(
+            self.tabs.changes_of(user, request, cancel, page_changes, self._nothing())
+        ) as changes:
+            async for change in changes:
+                yield change
 
     async def ask_example(
         self,
@@ -230,10 +225,22 @@ class GroundPage:
         self, user: User, name: str, query: str, request: gr.Request
     ) -> AsyncGenerator[Changes, None]:
         """Answer a question to all clips of a folder."""
-        view = self.view
         if self.library is None:
             raise InputError("No folder of clips is offered here. Reload the page.")
         cancel = self.tabs.begin(user, request)
+        page_changes = self._show_library_answer(user, name, query, cancel)
+        async with aclosing(
+            self.tabs.changes_of(user, request, cancel, page_changes, self._nothing())
+        ) as changes:
+            async for change in changes:
+                yield change
+
+    async def _show_library_answer(
+        self, user: User, name: str, query: str, cancel: threading.Event
+    ) -> AsyncGenerator[Changes, None]:
+        """The library's events as changes of the page."""
+        view = self.view
+        assert self.library is not None, "only a page with folders has a scope"
         running = {view.ask: gr.update(interactive=False), view.cancel: gr.update(interactive=True)}
         try:
             async with aclosing(self.library.ask(user, name, query, cancel)) as steps:
@@ -260,8 +267,6 @@ class GroundPage:
             }
         except Exception as error:
             yield {view.status: status_html(user_message(error), error=True), **self._buttons("Ask")}
-        finally:
-            self.tabs.end(user, request, cancel)
 
     async def open_moment(
         self, state: TabState, request: gr.Request, event: gr.EventData
@@ -279,15 +284,14 @@ class GroundPage:
             return self.service.make_copy(user, clip, question.source, cancel)
 
         steps = self.service.ground(user, question, cancel)
-        changes = self._show(
+        page_changes = self._show(
             user, steps, copies, answer.query, state, is_comparison=False, selected=item.moment
         )
-        try:
-            async with aclosing(changes):
-                async for change in changes:
-                    yield change
-        finally:
-            self.tabs.end(user, request, cancel)
+        async with aclosing(
+            self.tabs.changes_of(user, request, cancel, page_changes, self._nothing())
+        ) as changes:
+            async for change in changes:
+                yield change
 
     async def scope_changed(self, scope: str | None, request: gr.Request) -> Changes:
         """Look at one clip, or at all clips of a folder; role visitor."""
@@ -430,6 +434,9 @@ class GroundPage:
                 async with aclosing(self._copy_changes(copies(clip), line, outcomes)) as copy_changes:
                     async for changes in copy_changes:
                         yield changes
+            # At a run's end Gradio sends its last change once more, over what other events have changed since: no
+            # longer the answer then. A chart whose tab is opened in that moment has missed what came before.
+            yield {name: answer_changes[name] for name in (view.curves, view.sizes)}
         except Cancelled:
             if answered_s is not None:
                 value = {**early, "ranking": False}
@@ -489,6 +496,10 @@ class GroundPage:
                 f"{line} No copy for stepping through single frames could be made: {user_message(error)}"
             )
             yield {view.status: status_html(problem, complete=True)}
+
+    def _nothing(self) -> Changes:
+        """The page stays as it is."""
+        return {self.view.status: gr.skip()}
 
     def _buttons(self, label: str) -> Changes:
         """No run: the question can be asked, and there is nothing to cancel."""
@@ -587,7 +598,7 @@ class GroundPage:
         """Another clip: stop what runs, forget the old context, clear the result; role visitor."""
         user = self.authenticator.require(request, Role.VISITOR)
         if clip is not None and clip == state.source:
-            return {self.view.status: gr.skip()}
+            return self._nothing()
         self.tabs.begin(user, request)  # nothing runs; what did says no more
         if state.context_id:
             self.service.contexts.drop(user.id, state.context_id)

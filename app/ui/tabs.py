@@ -3,9 +3,12 @@ no lock.
 """
 
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from app.auth.users import User
+from app.ui.handlers import Changes
 
 
 class Tabs:
@@ -30,6 +33,28 @@ class Tabs:
     def is_replaced(self, user: User, request: Any, event: threading.Event) -> bool:
         """Whether another run began in the run's tab since: what this one has to say is shown no more."""
         return self._running.get(_tab(user, request), event) is not event
+
+    async def changes_of(
+        self,
+        user: User,
+        request: Any,
+        event: threading.Event,
+        changes: AsyncGenerator[Changes, None],
+        nothing: Changes,
+    ) -> AsyncGenerator[Changes, None]:
+        """A run's changes of the page; `nothing` from when another run begins in the tab. The run has ended then.
+
+        At its end Gradio sends what a handler yielded last once more, which must be nothing by then.
+        """
+        try:
+            async with aclosing(changes):
+                async for change in changes:
+                    if self.is_replaced(user, request, event):
+                        yield nothing
+                        return
+                    yield change
+        finally:
+            self.end(user, request, event)
 
     def end(self, user: User, request: Any, event: threading.Event) -> None:
         """Stop a run, because its follower is done or gone, and forget it."""

@@ -96,7 +96,8 @@ def test_a_download_is_a_job_whose_progress_everybody_sees(remote: FakeHub, serv
     assert (row["state"], row["place"], row["problem"]) == ("here", "cache", "")
     assert (row["family"], row["protocol"], row["refuses"]) == ("Qwen2-VL", "Tempo", True)
     assert 6_000_000 < row["parameters"] < 7_000_000
-    assert row["nf4_bytes"] < row["whole_bytes"] == 4 * row["parameters"]
+    assert row["whole_bytes"] == 4 * row["parameters"]
+    assert row["nf4_bytes"] > row["whole_bytes"]  # a CPU keeps so small a model's weights dequantised too
 
 
 def test_a_cancelled_download_says_how_much_is_here_and_goes_on(
