@@ -7,7 +7,7 @@ from typing import Any
 from train.config import PirGrpoConfig, RefreshConfig, SftConfig
 from train.data.negatives import NegativeShares
 from train.grpo.rewards import TVG_R1
-from train.naturalworld.queries import NaturalMix
+from train.naturalworld.queries import FOOTAGE_MIX, NaturalMix
 from train.scratch.recipe import Mixture, Phase, ScratchRecipe
 from train.shapeworld.queries import QueryMix
 
@@ -136,11 +136,46 @@ def tempo_tiny_natural_pilot(seed: int = 0) -> ScratchRecipe:
     )
 
 
+def tempo_tiny_footage(seed: int = 0) -> ScratchRecipe:
+    """A tempo-tiny for anybody's footage that knows cutting and looks only: about two hours on two cores.
+
+    It begins with the checkpoint that ships and gives up its shapes. Things come, go and slide in the pictures, and the
+    camera moves, so that neither is taken for a cut; nobody asks for them.
+    """
+    whole = tempo_tiny_natural(seed)
+    short = replace(
+        whole.phases[0].mixture,
+        videos=6,
+        ticks=(8, 14),
+        natural_share=1.0,
+        natural_mix=replace(FOOTAGE_MIX, irrelevant=0.4),
+        varied=True,
+        other_budgets=0.15,
+    )
+    middle = replace(short, videos=5, ticks=(10, 24))
+    long = replace(short, videos=4, ticks=(10, 40))
+    return replace(
+        whole,
+        name="tempo-tiny-footage",
+        vision_steps=0,
+        joint_steps=3200,
+        phases=(
+            Phase(first_step=0, mixture=short, vision_rate=0.35, vision_weight=0.1),
+            Phase(first_step=1300, mixture=middle, vision_rate=0.35, vision_weight=0.1),
+            Phase(first_step=2200, mixture=long, vision_rate=0.3, vision_weight=0.1),
+        ),
+        joint_decay_share=0.5,
+        threads=1,
+        save_every=100,
+    )
+
+
 RECIPES = {
     "tempo-tiny": tempo_tiny,
     "tempo-tiny-motion": tempo_tiny_motion,
     "tempo-tiny-natural": tempo_tiny_natural,
     "tempo-tiny-natural-pilot": tempo_tiny_natural_pilot,
+    "tempo-tiny-footage": tempo_tiny_footage,
 }
 
 

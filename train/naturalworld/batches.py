@@ -1,5 +1,7 @@
 """Batches of naturalworld as pure functions of (recipe seed, step), in the form of `train.scratch.batches`."""
 
+from dataclasses import replace
+
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
@@ -7,7 +9,7 @@ from tempo_core.allocation import allocate
 from train.naturalworld.assets import Assets
 from train.naturalworld.labels import NaturalLabels
 from train.naturalworld.queries import NaturalMix, sample_queries
-from train.naturalworld.render import render
+from train.naturalworld.render import VARIANTS, render
 from train.naturalworld.scene import ASPECTS, NaturalScene, sample_scene, still_scene
 from train.scratch.batches import Clip, Frames, Videos, frames_with_labels, make_clip, pack, stamps_of
 from train.scratch.recipe import Mixture
@@ -31,6 +33,18 @@ def still_frames(step: int, *, seed: int, count: int, assets: Assets) -> list[Fr
     return groups
 
 
+def _vary(scene: NaturalScene, rng: np.random.Generator, assets: Assets) -> None:
+    """Show other parts of the photographs, mirrored or in another light: a few dozen photographs are soon known."""
+    count = len(assets.photographs)
+    offset = {shot.photograph: count * int(rng.integers(VARIANTS)) for shot in scene.shots}
+    scene.shots = [
+        replace(shot, photograph=shot.photograph + offset[shot.photograph]) for shot in scene.shots
+    ]
+    scene.other += count * int(rng.integers(VARIANTS))
+    nearness = float(rng.uniform(1.2, 2.8))
+    scene.zoom, scene.spread = (nearness, 1.25 * nearness), 0.4
+
+
 def videos(
     step: int, *, seed: int, mixture: Mixture, tokenizer: PreTrainedTokenizerBase, assets: Assets
 ) -> Videos:
@@ -46,6 +60,8 @@ def videos(
     scenes: list[NaturalScene] = []
     while len(scenes) < mixture.videos:
         scene = sample_scene(int(rng.integers(2**31)), assets, ticks=ticks, aspect=aspect)
+        if mixture.varied:
+            _vary(scene, rng, assets)
         if scene.events or scene.things:
             scenes.append(scene)
     clips: list[Clip] = []

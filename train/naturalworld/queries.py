@@ -19,6 +19,8 @@ from train.naturalworld.scene import (
     DIRECTIONS,
     EVENTS,
     HELD_OUT_TINTS,
+    LAYOUTS,
+    LOOKS,
     SIDES,
     TEXTS,
     TINTS,
@@ -48,6 +50,8 @@ KINDS = (
 """What is asked for; `camera`, `picture` and `cutting` are events, the others are about things."""
 EVENT_KINDS = KINDS[:3]
 NEGATIVES = ("edited", "absent", "shuffled")
+ANY_TEXT = "text"
+"""Title or subtitle."""
 LONGEST_SHARE = 0.45
 """Of a clip, that a question's moments cover: the whole clip is a poor answer."""
 MOST_MOMENTS = 4
@@ -62,6 +66,8 @@ class NaturalMix:
     irrelevant: float = 0.35
     kinds: tuple[str, ...] = ("camera", "picture", "cutting", *KINDS)
     """Kinds, each drawn as often as it stands here among those that the clip can be asked."""
+    events: tuple[str, ...] = (*EVENTS, ANY_TEXT)
+    """Events that are asked for, of the kinds that are; the others only happen."""
     negatives: tuple[float, float, float] = (0.5, 0.3, 0.2)
     """Shares of NEGATIVES among the irrelevant ones."""
     held_out_tints: str = "never"
@@ -70,6 +76,19 @@ class NaturalMix:
 
 TEST_MIX = NaturalMix(irrelevant=0.3, kinds=KINDS)
 EVENT_MIX = NaturalMix(irrelevant=0.3, kinds=EVENT_KINDS)
+FOOTAGE_EVENTS = (
+    *TRANSITIONS,
+    "black",
+    "white",
+    "flash",
+    "frozen",
+    *LOOKS,
+    *LAYOUTS,
+    *TEXTS,
+    ANY_TEXT,
+)
+"""What a few small pictures a beat apart can tell: the cutting and the look, not the camera's moves or the speed."""
+FOOTAGE_MIX = NaturalMix(irrelevant=0.3, kinds=("cutting", "picture"), events=FOOTAGE_EVENTS)
 THING_MIX = NaturalMix(irrelevant=0.3, kinds=KINDS[3:])
 UNSEEN_MIX = NaturalMix(irrelevant=0.0, kinds=("colour",), held_out_tints="only")
 
@@ -86,7 +105,7 @@ def kind_of_event(event: str) -> str:
 def truth(scene: NaturalScene, predicate: Predicate) -> np.ndarray:
     """bool[ticks]: where the predicate holds."""
     match predicate:
-        case ("event", "text"):
+        case ("event", kind) if kind == ANY_TEXT:
             return scene.during(TEXTS[0]) | scene.during(TEXTS[1])
         case ("event", kind):
             return scene.during(kind)
@@ -182,7 +201,7 @@ def candidates(scene: NaturalScene) -> dict[str, list[Predicate]]:
     for event in scene.events:
         by[kind_of_event(event.kind)].add(("event", event.kind))
         if event.kind in TEXTS:
-            by["picture"].add(("event", "text"))
+            by["picture"].add(("event", ANY_TEXT))
     looks = {"name": set(), "category": set(), "colour": set()}  # type: dict[str, set[Predicate]]
     for thing in scene.things:
         looks["name"].add((thing.name, None, None))
@@ -404,6 +423,8 @@ def sample_queries(
 
 
 def _admits(assets: Assets, mix: NaturalMix, predicate: Predicate) -> bool:
+    if predicate[0] == "event":
+        return predicate[1] in mix.events and mix.held_out_tints != "only"
     is_held_out = any(held_out(assets, part) for part in predicate if isinstance(part, tuple))
     return is_held_out == (mix.held_out_tints == "only")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from train.naturalworld.assets import Assets
 from train.naturalworld.scene import BLANKS, CAMERA, Event, NaturalScene, Shot, Thing
@@ -43,6 +43,10 @@ _WORDS = (
 """What titles and subtitles say: any words do."""
 _PAN = 0.34
 """Distance of a whole pan or tilt, of the crop's side; a zoom changes the crop's side by as much."""
+_LIGHTS = tuple((gamma, saturation) for gamma in (1.0, 0.75, 1.35) for saturation in (1.0, 0.55, 1.4))
+"""Gamma and saturation of the variants of a photograph; the first leaves it as it is."""
+VARIANTS = 2 * len(_LIGHTS)
+"""Photograph `i + n * len(assets.photographs)` is variant n of photograph i: mirrored where n is odd, in its light."""
 _DRIFT = 0.03
 """How far the camera always wanders, so that a frozen picture differs from a quiet one."""
 
@@ -134,7 +138,7 @@ class _Painter:
     def _footage(self, shot: Shot, time: float, source_time: float) -> Image.Image:
         """The shot's photograph as its camera sees it."""
         rng = np.random.default_rng([shot.seed, 23])
-        x, y = rng.uniform(0.38, 0.62, 2)
+        x, y = rng.uniform(0.5 - self.scene.spread, 0.5 + self.scene.spread, 2)
         zoom, roll = float(rng.uniform(*self.scene.zoom)), float(rng.uniform(-0.05, 0.05)) * self.scene.drift
         for event in self.scene.events:
             if event.kind in CAMERA and shot.start <= event.start < shot.end:
@@ -310,8 +314,15 @@ def pyramid(image: Image.Image) -> list[Image.Image]:
 
 @lru_cache(maxsize=256)
 def _photograph(assets: Assets, idx: int) -> list[Image.Image]:
-    """A photograph and its halves, quarters, eighths."""
-    return pyramid(assets.open_photograph(idx))
+    """A photograph, or one of its VARIANTS, and its halves, quarters, eighths."""
+    variant, photograph_idx = divmod(idx, len(assets.photographs))
+    image = assets.open_photograph(photograph_idx)
+    if variant % 2:
+        image = ImageOps.mirror(image)
+    gamma, saturation = _LIGHTS[variant // 2]
+    if gamma != 1:
+        image = image.point([round(255 * (level / 255) ** gamma) for level in range(256)] * 3)
+    return pyramid(ImageEnhance.Color(image).enhance(saturation))
 
 
 @lru_cache(maxsize=4096)

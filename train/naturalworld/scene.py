@@ -144,6 +144,8 @@ class NaturalScene:
     """What a picture in the picture, or the other half of a split screen, looks at."""
     zoom: tuple[float, float] = (1.7, 2.2)
     """How near the camera is at first: 2 sees half of a photograph's shorter side."""
+    spread: float = 0.12
+    """How far from a photograph's middle the camera looks, of its sides."""
     drift: float = 1.0
     """How far the camera wanders of its own: 0 for footage that moves by itself."""
 

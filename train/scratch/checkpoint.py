@@ -56,9 +56,10 @@ def export(
     tokenizer.save_pretrained(folder)
     vocabulary = shapeworld_vocabulary()
     if assets is not None:
-        natural = natural_vocabulary(assets.concepts)
-        grammar = (vocabulary.grammar | natural.grammar) - vocabulary.content - natural.content
-        vocabulary = Vocabulary(content=vocabulary.content | natural.content, grammar=grammar)
+        natural = natural_vocabulary(assets.concepts, recipe.natural_mix)
+        shapes = vocabulary if recipe.shows_shapes else Vocabulary(content=())
+        grammar = (shapes.grammar | natural.grammar) - shapes.content - natural.content
+        vocabulary = Vocabulary(content=shapes.content | natural.content, grammar=grammar)
     write_vocabulary(folder, vocabulary)
     defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
     preprocessor = {

@@ -36,6 +36,8 @@ class Mixture:
     natural_share: float = 0.0
     """Share of batches of naturalworld; those draw their clips and questions by the fields above that apply."""
     natural_mix: NaturalMix = field(default_factory=NaturalMix)
+    varied: bool = False
+    """Whether naturalworld's photographs are mirrored, in other lights and seen from everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +98,16 @@ class ScratchRecipe:
     def needs_assets(self) -> bool:
         """Whether photographs and pictures of things are needed."""
         return self.natural_vision_share > 0 or any(phase.mixture.natural_share > 0 for phase in self.phases)
+
+    @property
+    def shows_shapes(self) -> bool:
+        """Whether any batch of the joint stage is of shapeworld."""
+        return any(phase.mixture.natural_share < 1 for phase in self.phases)
+
+    @property
+    def natural_mix(self) -> NaturalMix:
+        """What is asked about naturalworld in the end."""
+        return self.phases[-1].mixture.natural_mix
 
     def phase(self, step: int) -> Phase:
         """The joint stage's phase at a step."""

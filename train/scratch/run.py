@@ -87,9 +87,8 @@ def run(
     torch.set_num_threads(recipe.threads)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     tokenizer_seed = recipe.seed if recipe.tokenizer_seed is None else recipe.tokenizer_seed
-    tokenizer = build_tokenizer(
-        tokenizer_seed, sentences=None if assets is None else natural_sentences(assets, tokenizer_seed)
-    )
+    sentences = None if assets is None else natural_sentences(assets, tokenizer_seed, recipe.natural_mix)
+    tokenizer = build_tokenizer(tokenizer_seed, sentences=sentences)
     saved = next((path for name in (STATE, SMALL_STATE) if (path := folder / name).is_file()), None)
     model = new_model(tokenizer, seed=recipe.seed, whitened=start is None and saved is None)
     heads: Heads | WorldHeads = Heads(HIDDEN, tokenizer)

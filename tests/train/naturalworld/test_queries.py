@@ -113,7 +113,7 @@ def test_questions_are_true_and_their_negatives_false(assets: Assets) -> None:
 
 
 def test_every_question_is_in_the_spelling_and_the_words_that_the_model_reads(assets: Assets) -> None:
-    vocabulary = natural_vocabulary(assets.concepts)
+    vocabulary = natural_vocabulary(assets.concepts, NaturalMix())
     for seed in range(150):
         clip = sample_scene(seed, assets, ticks=16)
         for query in sample_queries(np.random.default_rng(seed), clip, assets, 8, TEST_MIX):
