@@ -15,7 +15,13 @@ from tempo_core.defaults import FILE_NAME, read_json
 from tempo_core.errors import CheckpointError
 from tempo_core.families import check_model_type
 
-SHIPPED = Path(__file__).parent / "checkpoints" / "tempo-tiny"
+_CHECKPOINTS = Path(__file__).parent / "checkpoints"
+SHIPPED = _CHECKPOINTS / "tempo-tiny"
+"""What is used where no checkpoint is named."""
+FOOTAGE = _CHECKPOINTS / "tempo-tiny-footage"
+"""What knows cutting and looks of anybody's footage, and no shapes."""
+SHIPPED_FOLDERS = {folder.name: folder for folder in (SHIPPED, FOOTAGE)}
+"""By the names that they can be asked for with."""
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG, ADAPTER_LINEAGE = "adapter_config.json", "tempo_adapter.json"
@@ -51,17 +57,19 @@ _EDGE_BYTES = 1 << 20
 
 
 def find_checkpoint(checkpoint: str | Path | None) -> Path:
-    """The folder of a checkpoint: the shipped one for None, a folder, or else a hub name, which is downloaded.
+    """The folder of a checkpoint: the shipped one for None, a folder, a shipped one's name, or else a hub name, which
+    is downloaded.
 
     A hub name may carry a branch, tag or commit: `owner/name@revision`. Raises CheckpointError when there is neither
     such a folder nor such a name, or when the hub cannot be reached.
     """
-    if checkpoint is None:
-        if not SHIPPED.is_dir():
+    name = SHIPPED.name if checkpoint is None else str(checkpoint)
+    if checkpoint is None or (name in SHIPPED_FOLDERS and not Path(name).is_dir()):
+        if not SHIPPED_FOLDERS[name].is_dir():
             raise CheckpointError(
-                f"The shipped checkpoint is missing from {SHIPPED}. Install again, or name another one."
+                f"The shipped checkpoint is missing from {SHIPPED_FOLDERS[name]}. Install again, or name another one."
             )
-        return SHIPPED
+        return SHIPPED_FOLDERS[name]
     folder = Path(checkpoint).expanduser()
     if folder.is_file():
         raise CheckpointError(

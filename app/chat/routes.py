@@ -101,7 +101,9 @@ def chat_routes(grounding: GroundingService, uploads: Uploads) -> APIRouter:
     async def complete(user: Visitor, request: Request) -> Response:
         with slots.place(user.share):
             chat, source = await _read_request(request, user, grounding, uploads)
-        question = Question(source=source, query=question_of(chat), settings=Settings())
+        question = Question(
+            source=source, query=question_of(chat), settings=Settings(), model=grounding.engines.name
+        )  # the request names the served model, so its words choose none
         completion_id, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
         cancel = threading.Event()
         steps: Any = grounding.ground(user, question, cancel)

@@ -108,7 +108,7 @@ class GroundView:
                         info="Seconds between frames; empty: chosen for the clip.",
                     )
                     self.n_best = gr.Slider(1, MAX_N_BEST, value=5, step=1, label="Ranked windows")
-                self.about = gr.HTML(about_html(None), elem_id="ground-about")
+                self.about = gr.HTML(about_html(None, {}), elem_id="ground-about")
             with gr.Column(scale=5, min_width=330, elem_id="ground-answer"):
                 self.status = gr.HTML(status_html(), elem_id="ground-status")
                 self.ranked = json_component(

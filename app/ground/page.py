@@ -578,7 +578,7 @@ class GroundPage:
         """No answer, no run; the clip and the question stay."""
         view = self.view
         return {
-            view.timeline: empty_value(about_text(self.service.engines.knowledge())),
+            view.timeline: empty_value(about_text(self.service.engines.knowledge(), self.service.others())),
             view.status: status_html(IDLE_LINE),
             view.result: EMPTY_RESULT,
             view.curves: None,
@@ -621,10 +621,10 @@ class GroundPage:
         choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
         changes: Changes = {}
         if status.state == "ready":
-            knowledge = self.service.engines.knowledge()
-            changes[self.view.about] = about_html(knowledge)
+            knowledge, others = self.service.engines.knowledge(), self.service.others()
+            changes[self.view.about] = about_html(knowledge, others)
             if state.source is None and not state.library:
-                changes[self.view.timeline] = empty_value(about_text(knowledge))
+                changes[self.view.timeline] = empty_value(about_text(knowledge, others))
         return {
             **changes,
             self.view.head: model_html(status),

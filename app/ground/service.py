@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from app.auth.users import User
 from app.ground.contexts import ContextStore, StoredContext
-from app.ground.engines import EngineProvider, Load
+from app.ground.engines import EngineProvider, Knowledge, Load
 from app.http.errors import user_message
 from app.job_queue import FOLLOW_EVERY_S, Batch, Job, JobQueues, Progress, result_of
 from app.media.library import Clip, FilmStrip, MediaLibrary
@@ -87,7 +87,7 @@ class Question:
     query: str
     settings: Settings
     model: str = ""
-    """The name of an offered model; empty: the served one."""
+    """The name of an offered model; empty: the served one, or the offered one that was taught the question's words."""
     load_context: Callable[[Any], Any] | None = None
     """Gives an engine's context of the clip where it was encoded before, else None."""
 
@@ -121,6 +121,10 @@ class ModelChoices(Protocol):
         """What loads one of them. Raises InputError when it is not here."""
         ...
 
+    def knowledge(self, name: str) -> Knowledge | None:
+        """What one of them says that it knows."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
@@ -137,6 +141,8 @@ class Outcome:
     reused: bool
     """Whether the context of an earlier question was used, so that nothing was decoded or encoded again."""
     elapsed_s: float
+    by_words: str = ""
+    """The model's name where the question's words chose it, and not whoever asked."""
 
     def to_dict(self) -> dict[str, Any]:
         """The answer's documented JSON, with the clip and the allocation beside it."""
@@ -221,6 +227,28 @@ class GroundingService:
         """Names of the models that may be asked beside the served one."""
         return [] if self.choices is None else self.choices.offered()
 
+    def model_of(self, query: str) -> str:
+        """The model that a question goes to where nobody chose one: the served one, or an offered one that was taught
+        its words where the served one was not.
+
+        Only models with a list of words are asked unchosen: others would have to be loaded to know what they know.
+        """
+        own = self.engines.knowledge()
+        if own is None or own.vocabulary is None or own.vocabulary.understanding(query).is_understood:
+            return self.engines.name
+        for name, knowledge in self.others().items():
+            vocabulary = knowledge.vocabulary
+            if vocabulary is not None and vocabulary.understanding(query).is_understood:
+                return name
+        return self.engines.name
+
+    def others(self) -> dict[str, Knowledge]:
+        """What each other offered model says that it knows, by its name."""
+        if self.choices is None:
+            return {}
+        known = {name: self.choices.knowledge(name) for name in self.choices.offered()}
+        return {name: knowledge for name, knowledge in known.items() if knowledge is not None}
+
     async def ground_each(
         self, user: User, question: Question, models: Sequence[str], cancel: threading.Event
     ) -> AsyncGenerator[Step | ModelFailure, None]:
@@ -262,7 +290,8 @@ class GroundingService:
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
         engine = self.engines.get()  # says "still loading" before anybody waits in a queue
-        name, load = question.model, None
+        name, load = question.model or self.model_of(query), None
+        by_words = "" if question.model or name == self.engines.name else name
         if name and name != self.engines.name:
             if self.choices is None or name not in self.choices.offered():
                 raise InputError(
@@ -313,7 +342,7 @@ class GroundingService:
         # A model that may have to be loaded again can turn out to be another one by then.
         if stored is not None and load is None and question.load_context is None:
             work = AnotherQuestion(engine=lambda: engine, query=query, n_best=settings.n_best)
-        async for step in self._answer(user, clip, work, cancel, stored, settings, started_s):
+        async for step in self._answer(user, clip, work, cancel, stored, settings, started_s, by_words):
             yield step
 
     async def ask(
@@ -339,6 +368,7 @@ class GroundingService:
         stored: StoredContext | None,
         settings: Settings | None,
         started_s: float,
+        by_words: str = "",
     ) -> AsyncIterator[Step]:
         """Run the model and, beside it, draw the film strip. A context other than the stored one is stored too, under
         its settings.
@@ -360,6 +390,7 @@ class GroundingService:
                 answer=result,
                 reused=stored is before,
                 elapsed_s=time.monotonic() - started_s,
+                by_words=by_words,
             )
 
         # Of a whole upload a strip costs as much as the answer: it waits for the copy.

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotations.proposers import model_name
@@ -31,38 +31,55 @@ def percent(probability: float) -> str:
 html = macros("ground/view.html")
 
 
-def about_lines(knowledge: Knowledge | None) -> list[str]:
-    """What the served model knows, in sentences: its card's words, or what follows from a list of taught words."""
+def about_lines(knowledge: Knowledge | None, name: str = "This model") -> list[str]:
+    """What a model knows, in sentences: its card's words, or what follows from a list of taught words."""
     if knowledge is None:
         return ["The model is not there yet."]
     about, vocabulary = knowledge.about or About(), knowledge.vocabulary
     lines = [
         f"{opening} {text}"
         for opening, text in (
-            ("This model understands", about.understands),
+            (f"{name} understands", about.understands),
             ("It does not understand", about.does_not),
-            ("From the model’s own card:", about.summary),
+            ("From the model’s own card:" if name == "This model" else f"{name}:", about.summary),
         )
         if text
     ]
     if not lines and vocabulary is not None:
         count = len(vocabulary.content)
-        lines = [f"This model was taught {count} words, and says so when a question has another one."]
-    return lines or ["This model has no card that says what it understands. Ask in plain English."]
+        lines = [f"{name} was taught {count} words, and says so when a question has another one."]
+    return lines or [f"{name} has no card that says what it understands. Ask in plain English."]
 
 
-def about_text(knowledge: Knowledge | None) -> str:
-    """The same as the text of the empty page."""
+def about_text(knowledge: Knowledge | None, others: Mapping[str, Knowledge]) -> str:
+    """What the served model and the others that answer unchosen know, as the text of the empty page."""
     return "\n\n".join(
-        [*about_lines(knowledge), "Choose a clip or an example, and ask when something happens."]
+        [
+            *about_lines(knowledge),
+            *_other_lines(others),
+            "Choose a clip or an example, and ask when something happens.",
+        ]
     )
 
 
-def about_html(knowledge: Knowledge | None) -> str:
-    """The panel with it, and every word that the model was taught."""
-    vocabulary = None if knowledge is None else knowledge.vocabulary
-    words = [] if vocabulary is None else sorted(vocabulary.content)
-    return str(html.about(about_lines(knowledge), words))
+def about_html(knowledge: Knowledge | None, others: Mapping[str, Knowledge]) -> str:
+    """The panel with it, and every word that each of them was taught."""
+    words = {"it": knowledge, **others}
+    lists = [
+        (name, sorted(known.vocabulary.content))
+        for name, known in words.items()
+        if known is not None and known.vocabulary is not None
+    ]
+    return str(html.about([*about_lines(knowledge), *_other_lines(others)], lists))
+
+
+def _other_lines(others: Mapping[str, Knowledge]) -> list[str]:
+    """Of each offered model with a list of words, what it understands: questions with such words go to it."""
+    return [
+        f"{about_lines(known, name)[0]} Questions with its words are asked of it."
+        for name, known in others.items()
+        if known.vocabulary is not None
+    ]
 
 
 def model_html(status: EngineStatus) -> str:
@@ -140,6 +157,7 @@ def done_line(outcome: Outcome, answered_s: float | None = None) -> str:
         answer = outcome.answer
         count = len(answer.moments)
         result = f"{count} {'moment' if count == 1 else 'moments'} {FINDINGS[best_band(answer)]}"
+    model = "" if not outcome.by_words else f" {outcome.by_words} was asked, which knows these words."
     reuse = ""
     if outcome.reused:
         again = (
@@ -147,7 +165,7 @@ def done_line(outcome: Outcome, answered_s: float | None = None) -> str:
         )
         reuse = f" from the same context; {again}"
     seconds = outcome.elapsed_s if answered_s is None else answered_s
-    return f"{result}. Answered in {seconds:.1f} s{reuse}."
+    return f"{result}. Answered in {seconds:.1f} s{reuse}.{model}"
 
 
 EMPTY_RESULT = (

@@ -13,17 +13,19 @@ from typing import Any
 from annotations.proposers import ANY
 from annotations.store import Store
 from app.auth.users import Role, User
-from app.ground.engines import EngineProvider
+from app.ground.engines import EngineProvider, Knowledge
 from app.http.errors import user_message
 from app.job_queue import Job, JobQueue
 from app.models.settings import ModelSettings, SettingsFile, with_offered
-from tempo_core.checkpoint import SHIPPED, check_checkpoint, folder_name, read_config
+from tempo_core.card import read_about
+from tempo_core.checkpoint import SHIPPED, SHIPPED_FOLDERS, check_checkpoint, folder_name, read_config
 from tempo_core.defaults import FILE_NAME as DEFAULTS_FILE
 from tempo_core.defaults import read_json
 from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.grounders import KNOWN, known_grounder
 from tempo_core.hub import Hub, split_name
 from tempo_core.protocols import choose_protocol
+from tempo_core.vocabulary import read_vocabulary
 
 SHIPPED_NAME = SHIPPED.name
 OWNER = "downloads"
@@ -116,7 +118,7 @@ class ModelsService:
 
     def names(self, settings: ModelSettings) -> list[str]:
         """Every model's name: what ships, what is served, what people added, and the known ones."""
-        names = [SHIPPED_NAME, self.engines.name, *settings.folders, *settings.hub_names]
+        names = [*SHIPPED_FOLDERS, self.engines.name, *settings.folders, *settings.hub_names]
         with self._lock:
             # one that failed is on the page until it is removed, or begun again
             downloads = list(self._downloads)
@@ -164,7 +166,7 @@ class ModelsService:
                 }
             elif folder is not None:
                 row |= describe(folder, (folder / "config.json").stat().st_mtime_ns, device)
-                if name == SHIPPED_NAME:
+                if name in SHIPPED_FOLDERS:
                     row["licence"] = "MIT"
         except (TempoError, OSError) as error:
             row["problem"] = user_message(error) if isinstance(error, TempoError) else "The folder is gone."
@@ -191,7 +193,7 @@ class ModelsService:
         )
         row["place"] = (
             "shipped"
-            if name == SHIPPED_NAME
+            if name in SHIPPED_FOLDERS
             else "folder"
             if row["is_folder"]
             else "cache"
@@ -203,8 +205,8 @@ class ModelsService:
     def find(self, name: str, settings: ModelSettings | None = None) -> Path | None:
         """The folder that a model's own files lie in, an adapter's for an adapter; None where they are not all here."""
         settings = settings or self.settings.read()
-        if name == SHIPPED_NAME:
-            return SHIPPED
+        if name in SHIPPED_FOLDERS:
+            return SHIPPED_FOLDERS[name]
         if name in settings.folders:
             return Path(settings.folders[name])
         started = Path(self._started.get(name, "")).expanduser()
@@ -352,6 +354,16 @@ class ModelsService:
             for name in settings.offered
             if name != self.engines.name and self.find(name, settings) is not None
         ]
+
+    def knowledge(self, name: str) -> Knowledge | None:
+        """What an offered model's own files say that it knows; None where it is not here.
+
+        Raises CheckpointError where its list of words is damaged.
+        """
+        folder = self.find(name)
+        if folder is None:
+            return None
+        return Knowledge(about=read_about(folder), vocabulary=read_vocabulary(folder))
 
     def offer(self, name: str, *, is_offered: bool) -> None:
         """Let visitors choose a model, or no longer. Raises InputError when it is not here."""

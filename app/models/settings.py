@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from tempo_core.checkpoint import FOOTAGE
 from tempo_core.errors import CheckpointError
 from tempo_core.files import write_whole
 
@@ -30,7 +31,7 @@ class SettingsFile:
         self._lock = threading.Lock()
 
     def read(self) -> ModelSettings:
-        """What stands there; nothing where there is no file. Raises CheckpointError when it is damaged."""
+        """What stands there; without a file the other shipped model is offered. Raises CheckpointError when damaged."""
         try:
             values = json.loads(self.path.read_text(encoding="utf-8"))
             return ModelSettings(
@@ -39,7 +40,7 @@ class SettingsFile:
                 folders={str(name): str(path) for name, path in values["folders"].items()},
             )
         except FileNotFoundError:
-            return ModelSettings()
+            return ModelSettings(offered=(FOOTAGE.name,))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path} is damaged. Delete it to begin with no models of your own and none offered."

@@ -129,11 +129,27 @@ def stored_contexts(engine: Any, video: Path) -> tuple["ContextFiles | None", st
         return ContextFiles(folder), hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shipped_knowing(query: str) -> list[str]:
+    """Names of the shipped models that were taught a question's words."""
+    from tempo_core.checkpoint import SHIPPED_FOLDERS
+    from tempo_core.vocabulary import read_vocabulary
+
+    vocabularies = {name: read_vocabulary(folder) for name, folder in SHIPPED_FOLDERS.items()}
+    return [
+        name
+        for name, vocabulary in vocabularies.items()
+        if vocabulary is not None and vocabulary.understanding(query).is_understood
+    ]
+
+
 def describe(answer: "Answer", context: "VideoContext") -> str:
     """The answer as a small table for people."""
     lines = [answer.query]
     if answer.understood is not None and not answer.is_understood:
         lines.append(f"  {answer.understood.sentence}")
+        lines += [
+            f"  {name} was taught these words: --checkpoint {name}" for name in shipped_knowing(answer.query)
+        ]
     if answer.refused:
         stated = "" if answer.relevance is None else f" (P(relevant) = {answer.relevance:.2f})"
         lines.append(f"  no moment of this video matches{stated}")

@@ -71,7 +71,8 @@ def render_set(
         typer.Option(help="whose photographs; outside: of packages that are for testing only"),
     ] = "test",
     questions: Annotated[
-        Literal["all", "events", "things", "unseen-tints"], typer.Option(help="which kinds are asked")
+        Literal["all", "events", "footage", "things", "unseen-tints"],
+        typer.Option(help="which kinds are asked"),
     ] = "all",
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -91,11 +92,15 @@ def edit_set(
     videos: RealVideos,
     clips: Clips = 100,
     queries: QuestionsPerClip = 4,
+    questions: Annotated[
+        Literal["events", "footage"], typer.Option(help="which of them are asked")
+    ] = "events",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Cut events into real clips: OUT/videos and OUT/rows.jsonl."""
     from train.naturalworld.assets import read_assets
+    from train.naturalworld.clips import MIXES
     from train.naturalworld.edited import make_edited_set, read_real_clips
 
     def make(report: Callable[[int, int], None]) -> Path:
@@ -105,6 +110,7 @@ def edit_set(
             read_assets(assets),
             count=clips,
             queries=queries,
+            mix=MIXES[questions],
             seed=seed,
             on_progress=report,
         )

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from train.naturalworld.assets import Assets, Split
-from train.naturalworld.queries import EVENT_MIX, TEST_MIX, THING_MIX, UNSEEN_MIX, NaturalMix, sample_queries
+from train.naturalworld.queries import (
+    EVENT_MIX,
+    FOOTAGE_MIX,
+    TEST_MIX,
+    THING_MIX,
+    UNSEEN_MIX,
+    NaturalMix,
+    sample_queries,
+)
 from train.naturalworld.render import render
 from train.naturalworld.scene import NaturalScene, sample_scene
 from train.shapeworld.clips import CLIPS_RATE, HELD_OUT_SEEDS, write_frames
@@ -19,11 +27,12 @@ from train.shapeworld.render import canvas_size
 MIXES: dict[str, NaturalMix] = {
     "all": TEST_MIX,
     "events": EVENT_MIX,
+    "footage": FOOTAGE_MIX,
     "things": THING_MIX,
     "unseen-tints": UNSEEN_MIX,
 }
-"""Which questions a set asks: every kind, those about camera, picture and cutting, those about things, or names with a
-tint that training never asks for together."""
+"""Which questions a set asks: every kind; those about camera, picture and cutting; those of them that
+tempo-tiny-footage is taught; those about things; or names with a tint that training never asks for together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

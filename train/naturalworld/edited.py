@@ -18,7 +18,7 @@ from tempo_core.errors import InputError
 from tempo_core.video import probe, sample
 from train.naturalworld.assets import Assets
 from train.naturalworld.clips import rows_of
-from train.naturalworld.queries import EVENT_MIX, sample_queries
+from train.naturalworld.queries import EVENT_MIX, NaturalMix, sample_queries
 from train.naturalworld.render import pyramid, render
 from train.naturalworld.scene import CAMERA, GROUPS, NaturalScene, Shot, add_events, join_shots
 from train.shapeworld.clips import CLIPS_RATE, write_frames
@@ -118,6 +118,7 @@ def make_edited_set(
     *,
     count: int,
     queries: int = 4,
+    mix: NaturalMix = EVENT_MIX,
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
@@ -133,7 +134,7 @@ def make_edited_set(
         rng = np.random.default_rng([seed, number, 41])
         scene_queries = [
             query
-            for query in sample_queries(rng, scene, assets, 3 * queries, EVENT_MIX)
+            for query in sample_queries(rng, scene, assets, 3 * queries, mix)
             if query.predicate is not None and not _is_shown(query.predicate[1], footage_events)
         ][:queries]
         if len(scene_queries) < queries:

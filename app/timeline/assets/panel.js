@@ -167,7 +167,7 @@ function refusalCard({ refusal: { relevance }, understood }) {
 function unknownCard({ sentence, words }) {
   const remedy =
     words.length > 0
-      ? "Next: ask in words that it knows; they are listed under “What this model knows”."
+      ? "Next: ask in words that it knows; they are listed under “What can be asked”."
       : "Next: name a thing or an event to look for.";
   return [
     el("h3", { text: "Moments" }),

@@ -402,7 +402,7 @@ def test_the_first_screen_says_what_the_model_knows(page: Any, serve: Callable[.
     expect(page.locator("#ground-timeline .tl-stage-note")).to_contain_text(
         "This model understands yellow squares. It does not understand axolotls.", use_inner_text=False
     )
-    page.get_by_text("What this model knows").click()
+    page.get_by_text("What can be asked").click()
     expect(page.locator("#ground-about")).to_contain_text("It does not understand axolotls.")
 
 

@@ -18,13 +18,15 @@ from annotations.store import Store
 from app.auth.users import GRANTS, LOCAL_USER, Role
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
+from app.ground.view import done_line
 from app.job_queue import JobQueue, JobQueues
 from app.media.library import MediaLibrary
 from app.models.service import ModelsService
 from app.models.settings import SettingsFile
-from tempo_core.checkpoint import SHIPPED
+from tempo_core.checkpoint import FOOTAGE, SHIPPED
 from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.hub import Hub
+from tempo_core.vocabulary import read_vocabulary
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 from tests.fake_hub import FakeHub, serve_hub
 
@@ -268,6 +270,41 @@ def test_offered_models_answer_beside_the_served_one_and_contexts_never_mix(
     ):
         with pytest.raises(InputError, match=message):
             ask(*models)
+    grounding.queues.close()
+
+
+def test_the_other_shipped_model_is_offered_until_somebody_chooses(service: ModelsService) -> None:
+    row = row_of(service, FOOTAGE.name)
+    assert (row["place"], row["state"], row["licence"], row["is_offered"]) == ("shipped", "here", "MIT", True)
+    service.offer(FOOTAGE.name, is_offered=False)
+    assert service.offered() == []
+    assert not row_of(service, FOOTAGE.name)["is_offered"]
+
+
+@pytest.mark.parametrize(
+    ("query", "models", "model_id", "by_words"),
+    [
+        ("a red circle", [""], "fake-engine", ""),
+        ("Please show me when a title appears!", [""], "tempo-tiny-footage@0/nf4", "tempo-tiny-footage"),
+        ("a title appears", ["tempo-tiny"], "fake-engine", ""),
+        ("a title appears", ["tempo-tiny-footage"], "tempo-tiny-footage@0/nf4", ""),
+        ("a giraffe", [""], "fake-engine", ""),
+    ],
+)
+def test_a_question_goes_to_the_model_that_was_taught_its_words(
+    service: ModelsService, tmp_path: Path, query: str, models: list[str], model_id: str, by_words: str
+) -> None:
+    service.engines.get().vocabulary = read_vocabulary(SHIPPED)
+    service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / "without-words")))
+    (tmp_path / "without-words" / "vocabulary.json").unlink()
+    service.offer("without-words", is_offered=True)  # it would have to be loaded to know
+    grounding = grounding_of(service, tmp_path / "media")
+    question = Question(source=write_clip(tmp_path / "clip.mp4"), query=query, settings=Settings())
+    for _ in range(2):  # the second time from the context of the first
+        (outcome,) = asyncio.run(steps_of(grounding, question, models))
+        assert (outcome.context.model_id, outcome.by_words) == (model_id, by_words)
+    assert outcome.reused
+    assert (f"{by_words} was asked" in done_line(outcome)) == bool(by_words)
     grounding.queues.close()
 
 

@@ -6,6 +6,8 @@ import pytest
 from train.naturalworld.assets import Assets
 from train.naturalworld.names import CATEGORIES, CATEGORY_WORDS
 from train.naturalworld.queries import (
+    FOOTAGE_EVENTS,
+    FOOTAGE_MIX,
     KINDS,
     TEST_MIX,
     UNSEEN_MIX,
@@ -122,6 +124,21 @@ def test_every_question_is_in_the_spelling_and_the_words_that_the_model_reads(as
     assert vocabulary.understanding("no dog is on screen").is_understood
     assert vocabulary.understanding("a giraffe").words == ("giraffe",)
     assert not vocabulary.understanding("the").is_understood
+
+
+def test_a_mix_without_things_asks_with_words_of_its_own_events_only(assets: Assets) -> None:
+    vocabulary = natural_vocabulary(assets.concepts, FOOTAGE_MIX)
+    events = set()
+    for seed in range(150):
+        clip = sample_scene(seed, assets, ticks=16)
+        other_scenes = [sample_scene(seed + 1000, assets, ticks=16)]
+        for query in sample_queries(np.random.default_rng(seed), clip, assets, 8, FOOTAGE_MIX, other_scenes):
+            assert vocabulary.understanding(query.text).is_understood, query.text
+            assert query.predicate is not None
+            events.add(query.predicate[1])
+    assert events == set(FOOTAGE_EVENTS)
+    for other in ("a dog", "the camera zooms in", "before the cut", "it snows", "no title", "slow motion"):
+        assert not vocabulary.understanding(other).is_understood, other
 
 
 def test_held_out_names_and_tints_are_asked_for_in_their_own_set_only(assets: Assets) -> None:

@@ -12,7 +12,8 @@ from tempo_core.errors import InputError
 from tempo_core.vocabulary import read_vocabulary
 from train.checkpoints import read_lines
 from train.naturalworld.assets import Assets
-from train.recipes import tempo_tiny_natural
+from train.recipes import RECIPES, tempo_tiny_natural
+from train.scratch.architecture import new_model
 from train.scratch.checkpoint import checkpoint_start, export
 from train.scratch.recipe import ScratchRecipe
 from train.scratch.run import SMALL_STATE, STATE, is_natural, run
@@ -81,6 +82,18 @@ def test_a_run_resumes_exactly_and_goes_on_elsewhere_from_its_small_state(
     for query in ("A red circle!", "no dog is on screen", "the camera zooms in"):
         assert vocabulary.understanding(query).is_understood, query
     assert not vocabulary.understanding("a giraffe").is_understood
+
+
+def test_a_checkpoint_without_shapes_knows_no_shapes(assets: Assets, tmp_path: Path) -> None:
+    recipe = RECIPES["tempo-tiny-footage"]()
+    tokenizer = build_tokenizer(0)
+    folder = export(new_model(tokenizer, seed=0), tokenizer, recipe, tmp_path, assets=assets)
+    vocabulary = read_vocabulary(folder)
+    assert vocabulary is not None
+    assert vocabulary.understanding("Find where it fades to black!").is_understood
+    assert vocabulary.understanding("a red circle").words == ("red", "circle")
+    assert not recipe.shows_shapes
+    assert RECIPES["tempo-tiny-natural"]().shows_shapes
 
 
 def test_what_a_recipe_needs_is_said(tmp_path: Path, assets: Assets) -> None:

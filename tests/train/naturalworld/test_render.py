@@ -14,7 +14,7 @@ from train.naturalworld import batches
 from train.naturalworld.assets import Assets
 from train.naturalworld.clips import NaturalSet, make_set
 from train.naturalworld.labels import NaturalLabels, spec_of
-from train.naturalworld.render import render
+from train.naturalworld.render import VARIANTS, _Painter, _photograph, render
 from train.naturalworld.scene import Event, NaturalScene, Shot, beat_for, sample_scene
 from train.recipes import RECIPES
 from train.scratch.tokenizer import build_tokenizer, carry_over
@@ -123,6 +123,38 @@ def test_batches_are_functions_of_their_number(assets: Assets) -> None:
         assert torch.equal(getattr(first, name), getattr(again, name)), name
     assert first.facts.shape[-1] == spec_of(assets).facts
     assert first.frames[0].looks.shape[-1] == spec_of(assets).looks
+
+
+def test_variants_of_a_photograph_are_mirrored_and_in_other_light(assets: Assets) -> None:
+    def shown(variant: int) -> np.ndarray:
+        scene = clip(drift=0.0)
+        scene.zoom = (1.0, 1.0)
+        scene.shots = [replace(scene.shots[0], photograph=variant * len(assets.photographs))]
+        painter = _Painter(scene, assets, (90, 120), lambda idx, time: _photograph(assets, idx))
+        straight = painter._through_camera(_photograph(assets, scene.shots[0].photograph), 0.5, 0.5, 1.0, 0.0)
+        return np.asarray(straight, dtype=np.float32)
+
+    variants = [shown(variant) for variant in range(VARIANTS)]
+    assert np.abs(variants[1] - variants[0][:, ::-1]).mean() < 2, "mirrored, but for a pixel's edge"
+    means = [variant.mean() for variant in variants]
+    assert means[6] > means[0] + 5 > means[12] + 10, (
+        "brighter with a gamma under one, darker with one over it"
+    )
+    spreads = [np.ptp(variant, axis=2).mean() for variant in variants[:6:2]]
+    assert spreads[1] < spreads[0] < spreads[2], "paler, then more colourful"
+
+
+def test_varied_batches_show_variants_of_training_photographs(assets: Assets) -> None:
+    recipe = RECIPES["tempo-tiny-footage"]()
+    scene = sample_scene(1, assets, ticks=12)
+    before = [shot.photograph for shot in scene.shots]
+    batches._vary(scene, np.random.default_rng(0), assets)
+    count = len(assets.photographs)
+    assert [shot.photograph % count for shot in scene.shots] == before
+    assert any(shot.photograph >= count for shot in scene.shots)
+    assert all(shot.photograph < VARIANTS * count for shot in scene.shots)
+    assert recipe.phases[0].mixture.varied
+    assert not RECIPES["tempo-tiny-natural"]().phases[0].mixture.varied
 
 
 def test_labels_say_where_a_thing_is(assets: Assets) -> None:
