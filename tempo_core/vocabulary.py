@@ -94,9 +94,15 @@ def quoted(words: Iterable[str]) -> str:
 
 
 class Vocabulary:
-    """The words of a model's world. `content` words name something in it, `grammar` words hold sentences together."""
+    """The words of a model's world. `content` words name something in it, `grammar` words hold sentences together.
 
-    def __init__(self, *, content: Iterable[str], grammar: Iterable[str] = ()) -> None:
+    `is_general` says that they mean what they mean in anybody's footage, and not in a drawn world of the model's own.
+    """
+
+    def __init__(
+        self, *, content: Iterable[str], grammar: Iterable[str] = (), is_general: bool = False
+    ) -> None:
+        self.is_general = is_general
         self.content, self.grammar = frozenset(content), frozenset(grammar) | FUNCTION_WORDS
         self._content_stems = {stem for word in self.content for stem in _stems(word)}
         self._stems = self._content_stems | {stem for word in self.grammar for stem in _stems(word)}
@@ -132,7 +138,9 @@ class Vocabulary:
     def with_words_of(self, queries: Iterable[str]) -> "Vocabulary":
         """The vocabulary of a model that was trained further on these queries."""
         words = {word for query in queries for word in self.words_of(query)}
-        return Vocabulary(content=self.content | words - self.grammar, grammar=self.grammar)
+        return Vocabulary(
+            content=self.content | words - self.grammar, grammar=self.grammar, is_general=self.is_general
+        )
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
@@ -150,14 +158,18 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
             raise CheckpointError(
                 f"{path} must hold the lists of words 'content' and 'grammar'. Copy it again."
             )
-    return Vocabulary(content=lists[0], grammar=lists[1])
+    return Vocabulary(content=lists[0], grammar=lists[1], is_general=parts.get("is_general") is True)
 
 
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> Path:
     """Write the vocabulary into a checkpoint's or adapter's folder, whole or not at all; returns its path."""
     path = folder / FILE_NAME
-    words = {"content": sorted(vocabulary.content), "grammar": sorted(vocabulary.grammar)}
-    write_whole(path, json.dumps(words) + "\n")
+    values = {
+        "content": sorted(vocabulary.content),
+        "grammar": sorted(vocabulary.grammar),
+        "is_general": vocabulary.is_general,
+    }
+    write_whole(path, json.dumps(values) + "\n")
     return path
 
 

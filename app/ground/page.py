@@ -617,8 +617,11 @@ class GroundPage:
         """The model's state and words, every tick while it is loading; role visitor."""
         self.authenticator.require(request, Role.VISITOR)
         status = self.service.engines.status
-        offered = self.service.offered()
-        choices = [(f"{self.service.engines.name} (served)", ""), *((name, name) for name in offered)]
+        offered, served = self.service.offered(), self.service.engines.name
+        is_open = any(knowledge.vocabulary is not None for knowledge in self.service.others().values())
+        choices = [(f"{served} (served)", ""), *((name, name) for name in offered)]
+        if is_open:
+            choices = [("the one that knows the words", ""), (f"{served} (served)", served), *choices[1:]]
         changes: Changes = {}
         if status.state == "ready":
             knowledge, others = self.service.engines.knowledge(), self.service.others()

@@ -87,7 +87,7 @@ class Question:
     query: str
     settings: Settings
     model: str = ""
-    """The name of an offered model; empty: the served one, or the offered one that was taught the question's words."""
+    """The name of the served model or of an offered one; empty: the question's words choose (`model_of`)."""
     load_context: Callable[[Any], Any] | None = None
     """Gives an engine's context of the clip where it was encoded before, else None."""
 
@@ -228,19 +228,27 @@ class GroundingService:
         return [] if self.choices is None else self.choices.offered()
 
     def model_of(self, query: str) -> str:
-        """The model that a question goes to where nobody chose one: the served one, or an offered one that was taught
-        its words where the served one was not.
+        """The model that a question goes to where nobody chose one: of the served one and the offered ones that were
+        taught all its words, one that knows them of any footage before one that knows them of a drawn world. Else the
+        served one.
 
-        Only models with a list of words are asked unchosen: others would have to be loaded to know what they know.
+        Models without a list of words are not asked unchosen: they would have to be loaded to know what they know.
         """
-        own = self.engines.knowledge()
-        if own is None or own.vocabulary is None or own.vocabulary.understanding(query).is_understood:
+        served = self.engines.knowledge()
+        if served is None or served.vocabulary is None:
             return self.engines.name
-        for name, knowledge in self.others().items():
-            vocabulary = knowledge.vocabulary
-            if vocabulary is not None and vocabulary.understanding(query).is_understood:
-                return name
-        return self.engines.name
+        vocabularies = [
+            (name, known.vocabulary) for name, known in {self.engines.name: served, **self.others()}.items()
+        ]
+        knowing = [
+            (name, vocabulary)
+            for name, vocabulary in vocabularies
+            if vocabulary is not None and vocabulary.understanding(query).is_understood
+        ]
+        names = [name for name, vocabulary in knowing if vocabulary.is_general] + [
+            name for name, _ in knowing
+        ]
+        return next(iter(names), self.engines.name)
 
     def others(self) -> dict[str, Knowledge]:
         """What each other offered model says that it knows, by its name."""

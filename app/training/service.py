@@ -15,7 +15,7 @@ from app.home import Home
 from app.http.errors import user_message
 from app.training.jobs import JobStatus, RefreshRequest, TrainingJobs
 from app.training.runs import RefreshRun, refresh_runs
-from tempo_core.checkpoint import PROMOTED, find_checkpoint, fingerprint
+from tempo_core.checkpoint import PROMOTED, SHIPPED, SHIPPED_FOLDERS, find_checkpoint, fingerprint
 from tempo_core.errors import CheckpointError, InputError, TempoError
 from train.config import RefreshConfig
 from train.data.example_files import read_examples
@@ -24,7 +24,7 @@ from train.dry_run import DryRun
 from train.recipes import FINE_TUNING
 from train.refresh.gate import require_passed
 from train.refresh.registry import Registry
-from train.refresh.replay import knows_shapeworld
+from train.refresh.replay import knows_shapeworld, scratch_recipe
 from train.refresh.run import Outcome, Refresh, corrected_only, refresh_folder
 
 LOGGED_AS = {"promote": "promoted", "rollback": "rolled back"}
@@ -82,7 +82,7 @@ class TrainingService:
 
     def recipes(self) -> list[str]:
         """Names of recipes, the one for the served model first."""
-        is_tiny = self._has_replay()
+        is_tiny = self._is_tiny()
         return sorted(FINE_TUNING, key=lambda name: ((name == "tempo-tiny-refresh") != is_tiny, name))
 
     def preview(self, recipe: str | None = None, seed: int = 0, *, pir: bool = True) -> Preview:
@@ -257,11 +257,17 @@ class TrainingService:
         usual = serving_choice(loaded.folder, loaded.adapter).protocol.name
         return None if loaded.protocol.name == usual else loaded.protocol.name
 
+    def _is_tiny(self) -> bool:
+        """Whether the served model was made by a recipe of ours; while it loads, the app's options tell."""
+        if self.engines.status.state == "ready":
+            return scratch_recipe(self._served_folder()) is not None
+        return self.selection.checkpoint in (None, *SHIPPED_FOLDERS)
+
     def _has_replay(self) -> bool:
         """Whether the served model's own world can be rendered again; while it loads, the app's options tell."""
         if self.engines.status.state == "ready":
             return knows_shapeworld(self._served_folder())
-        return self.selection.checkpoint is None
+        return self.selection.checkpoint in (None, SHIPPED.name)
 
 
 class PromotionWatch:

@@ -90,6 +90,12 @@ def test_a_vocabulary_is_written_and_read_again(tmp_path: Path) -> None:
     again = read_vocabulary(tmp_path)
     assert again is not None
     assert (again.content, again.grammar) == (VOCABULARY.content, VOCABULARY.grammar)
+    assert not again.is_general
+    general = Vocabulary(content=VOCABULARY.content, is_general=True).with_words_of(["a dog"])
+    write_vocabulary(tmp_path, general)
+    read_again = read_vocabulary(tmp_path)
+    assert read_again is not None
+    assert read_again.is_general
     (tmp_path / FILE_NAME).write_text('{"content": "red"}')
     with pytest.raises(CheckpointError, match="lists of words"):
         read_vocabulary(tmp_path)

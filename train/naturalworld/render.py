@@ -72,13 +72,14 @@ def render(
     times = np.arange(scene.ticks, dtype=float) if times is None else times
     size = canvas_size(scene, short_side_px)
     painter = _Painter(scene, assets, size, footage or (lambda idx, time: _photograph(assets, idx)))
-    rng = np.random.default_rng([scene.seed, 17])
+    freezes = [event for event in scene.events if event.kind == "frozen"]
     frames = np.empty((len(times), *size, 3), dtype=np.uint8)
     for i, time in enumerate(times):
         frame = np.asarray(painter.picture(float(time)), dtype=np.float32)
-        if not any(event.kind == "frozen" and event.start < time < event.end for event in scene.events):
-            noise = scene.grain * unit_noise(rng, size)  # a frozen picture repeats its grain
-        frames[i] = np.clip(frame + noise + 0.5, 0, 255).astype(np.uint8)
+        # a frozen picture repeats its grain
+        grain_time = next((freeze.start for freeze in freezes if freeze.start <= time < freeze.end), time)
+        rng = np.random.default_rng([scene.seed, 17, round(1000 * grain_time)])
+        frames[i] = np.clip(frame + scene.grain * unit_noise(rng, size) + 0.5, 0, 255).astype(np.uint8)
         if compress and scene.quality is not None:
             memory = io.BytesIO()
             Image.fromarray(frames[i]).save(memory, format="JPEG", quality=scene.quality)

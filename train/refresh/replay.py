@@ -18,6 +18,7 @@ from tempo_core.defaults import FILE_NAME, read_json
 from train.checkpoints import exclusive_lock
 from train.data.example_files import read_examples
 from train.data.examples import Example, ExampleSplit
+from train.scratch.recipe import ScratchRecipe
 from train.shapeworld.clips import SetPlan, make_set
 from train.shapeworld.queries import QueryMix
 
@@ -38,12 +39,19 @@ OnProgress = Callable[[int, int], None]
 """Called with the clips that are there and the clips that there will be."""
 
 
-def knows_shapeworld(checkpoint: str | Path | None) -> bool:
-    """Whether a checkpoint was trained on shapeworld: its `tempo.json` names a recipe of `train.scratch`."""
+def scratch_recipe(checkpoint: str | Path | None) -> ScratchRecipe | None:
+    """The recipe of `train.scratch` that a checkpoint's `tempo.json` names, None where it names none."""
     from train.recipes import RECIPES
 
     path = find_checkpoint(checkpoint) / FILE_NAME
-    return path.is_file() and read_json(path).get("recipe") in RECIPES
+    name = read_json(path).get("recipe") if path.is_file() else None
+    return RECIPES[name]() if name in RECIPES else None
+
+
+def knows_shapeworld(checkpoint: str | Path | None) -> bool:
+    """Whether a checkpoint was trained on shapeworld, by its recipe."""
+    recipe = scratch_recipe(checkpoint)
+    return recipe is not None and recipe.shows_shapes
 
 
 def replay_size(corrections: int, share: float, at_least: int) -> int:

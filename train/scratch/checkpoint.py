@@ -59,7 +59,9 @@ def export(
         natural = natural_vocabulary(assets.concepts, recipe.natural_mix)
         shapes = vocabulary if recipe.shows_shapes else Vocabulary(content=())
         grammar = (shapes.grammar | natural.grammar) - shapes.content - natural.content
-        vocabulary = Vocabulary(content=shapes.content | natural.content, grammar=grammar)
+        vocabulary = Vocabulary(
+            content=shapes.content | natural.content, grammar=grammar, is_general=not recipe.shows_shapes
+        )
     write_vocabulary(folder, vocabulary)
     defaults = asdict(DEFAULTS) | {"recipe": recipe.name, "seed": recipe.seed}
     preprocessor = {

@@ -285,6 +285,7 @@ def test_the_other_shipped_model_is_offered_until_somebody_chooses(service: Mode
     ("query", "models", "model_id", "by_words"),
     [
         ("a red circle", [""], "fake-engine", ""),
+        ("it fades to black", [""], "tempo-tiny-footage@0/nf4", "tempo-tiny-footage"),  # both know it
         ("Please show me when a title appears!", [""], "tempo-tiny-footage@0/nf4", "tempo-tiny-footage"),
         ("a title appears", ["tempo-tiny"], "fake-engine", ""),
         ("a title appears", ["tempo-tiny-footage"], "tempo-tiny-footage@0/nf4", ""),

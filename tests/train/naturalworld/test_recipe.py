@@ -92,6 +92,7 @@ def test_a_checkpoint_without_shapes_knows_no_shapes(assets: Assets, tmp_path: P
     assert vocabulary is not None
     assert vocabulary.understanding("Find where it fades to black!").is_understood
     assert vocabulary.understanding("a red circle").words == ("red", "circle")
+    assert vocabulary.is_general
     assert not recipe.shows_shapes
     assert RECIPES["tempo-tiny-natural"]().shows_shapes
 

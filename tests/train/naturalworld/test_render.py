@@ -73,6 +73,16 @@ def test_blank_pictures_bars_and_frozen_frames(assets: Assets) -> None:
     assert (frames[10] != frames[11]).any()
 
 
+def test_a_stretch_of_a_frozen_picture_can_be_drawn_by_itself(assets: Assets) -> None:
+    scene = replace(clip(("frozen", 3, 8)), grain=5.0)
+    whole = render(scene, assets, short_side_px=84)
+    within = render(scene, assets, short_side_px=84, times=np.array([5.5, 6.0, 8.0]))
+    assert np.array_equal(within[0], whole[3])
+    assert np.array_equal(within[1], whole[6])
+    assert np.array_equal(within[2], whole[8])
+    assert not np.array_equal(whole[8], whole[7])
+
+
 def test_a_pan_to_the_right_moves_the_picture_to_the_left(assets: Assets) -> None:
     right = frames_of(clip(("pan right", 2, 10), drift=0.0), assets)
     assert (right[0] == right[1]).all()
