@@ -149,6 +149,8 @@ def tempo_tiny_footage(seed: int = 0) -> ScratchRecipe:
         ticks=(8, 14),
         natural_share=1.0,
         natural_mix=replace(FOOTAGE_MIX, irrelevant=0.4),
+        montage_share=0.2,
+        longest_question=128,
         varied=True,
         other_budgets=0.15,
     )
@@ -165,7 +167,6 @@ def tempo_tiny_footage(seed: int = 0) -> ScratchRecipe:
             Phase(first_step=2200, mixture=long, vision_rate=0.3, vision_weight=0.1),
         ),
         joint_decay_share=0.5,
-        threads=1,
         save_every=100,
     )
 

@@ -59,7 +59,8 @@ def videos(
     allocator = names[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
     scenes: list[NaturalScene] = []
     while len(scenes) < mixture.videos:
-        scene = sample_scene(int(rng.integers(2**31)), assets, ticks=ticks, aspect=aspect)
+        montage = bool(rng.random() < mixture.montage_share) if mixture.montage_share else False
+        scene = sample_scene(int(rng.integers(2**31)), assets, ticks=ticks, aspect=aspect, montage=montage)
         if mixture.varied:
             _vary(scene, rng, assets)
         if scene.events or scene.things:

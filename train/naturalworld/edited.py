@@ -56,13 +56,18 @@ def read_real_clips(folder: Path) -> list[RealClip]:
     clips = []
     for path in sorted(folder.iterdir()):
         if path.stem in REAL_CLIPS:
-            info = probe(path)
-            duration_s = min(info.end_s - info.start_s, LONGEST_S)
-            times_s = (np.arange(int(duration_s * CLIPS_RATE)) / CLIPS_RATE).tolist()
-            clips.append(RealClip(path.stem, sample(path, at=times_s, max_pixels=320 * 320).frames))
+            clips.append(RealClip(path.stem, read_frames(path)))
     if not clips:
         raise InputError(f"{folder} holds none of the real clips {', '.join(sorted(REAL_CLIPS))}.")
     return clips
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """uint8[N, H, W, 3]: the first LONGEST_S seconds of a clip at CLIPS_RATE, small."""
+    info = probe(path)
+    duration_s = min(info.end_s - info.start_s, LONGEST_S)
+    times_s = (np.arange(int(duration_s * CLIPS_RATE)) / CLIPS_RATE).tolist()
+    return sample(path, at=times_s, max_pixels=320 * 320).frames
 
 
 def edited_scene(seed: int, clips: Sequence[RealClip]) -> NaturalScene:

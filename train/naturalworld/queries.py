@@ -54,7 +54,9 @@ ANY_TEXT = "text"
 """Title or subtitle."""
 LONGEST_SHARE = 0.45
 """Of a clip, that a question's moments cover: the whole clip is a poor answer."""
-MOST_MOMENTS = 4
+
+Askable = dict[str, list[tuple[Predicate, tuple[tuple[int, int], ...]]]]
+"""Predicates with their runs in ticks, by kind."""
 
 WORDINGS = json.loads(Path(__file__).with_name("wordings.json").read_text())
 
@@ -66,6 +68,8 @@ class NaturalMix:
     irrelevant: float = 0.35
     kinds: tuple[str, ...] = ("camera", "picture", "cutting", *KINDS)
     """Kinds, each drawn as often as it stands here among those that the clip can be asked."""
+    most_moments: int = 4
+    """Of one answer."""
     events: tuple[str, ...] = (*EVENTS, ANY_TEXT)
     """Events that are asked for, of the kinds that are; the others only happen."""
     negatives: tuple[float, float, float] = (0.5, 0.3, 0.2)
@@ -88,7 +92,7 @@ FOOTAGE_EVENTS = (
     ANY_TEXT,
 )
 """What a few small pictures a beat apart can tell: the cutting and the look, not the camera's moves or the speed."""
-FOOTAGE_MIX = NaturalMix(irrelevant=0.3, kinds=("cutting", "picture"), events=FOOTAGE_EVENTS)
+FOOTAGE_MIX = NaturalMix(irrelevant=0.3, kinds=("cutting", "picture"), events=FOOTAGE_EVENTS, most_moments=12)
 THING_MIX = NaturalMix(irrelevant=0.3, kinds=KINDS[3:])
 UNSEEN_MIX = NaturalMix(irrelevant=0.0, kinds=("colour",), held_out_tints="only")
 
@@ -228,15 +232,15 @@ def candidates(scene: NaturalScene) -> dict[str, list[Predicate]]:
     return {kind: sorted(predicates, key=repr) for kind, predicates in by.items()}
 
 
-def askable(scene: NaturalScene) -> dict[str, list[tuple[Predicate, tuple[tuple[int, int], ...]]]]:
-    """Predicates with their runs, by kind: moments of a fair length; more than one of them is `several`, too."""
-    by_kind: dict[str, list[tuple[Predicate, tuple[tuple[int, int], ...]]]] = {kind: [] for kind in KINDS}
+def askable(scene: NaturalScene, most_moments: int = 4) -> Askable:
+    """What can be asked: at most so many moments of a fair length; more than one of them is `several`, too."""
+    by_kind: Askable = {kind: [] for kind in KINDS}
     for kind, predicates in candidates(scene).items():
         longest = max(2, (LONGEST_SHARE if kind not in ("negation", "before") else 0.8) * scene.ticks)
         for predicate in predicates:
             runs = tuple(runs_of(truth(scene, predicate)))
             total = sum(end - start for start, end in runs)
-            if 1 <= len(runs) <= MOST_MOMENTS and total <= longest:
+            if 1 <= len(runs) <= most_moments and total <= longest:
                 by_kind[kind].append((predicate, runs))
                 if len(runs) > 1 and kind in (*EVENT_KINDS, "name", "category", "colour"):
                     by_kind["several"].append((predicate, runs))
@@ -401,7 +405,7 @@ def sample_queries(
     """Up to `count` different queries of a scene; shuffled negatives come from `other_scenes`."""
     relevant = {
         kind: [(predicate, runs) for predicate, runs in pairs if _admits(assets, mix, predicate)]
-        for kind, pairs in askable(scene).items()
+        for kind, pairs in askable(scene, mix.most_moments).items()
     }
     queries: list[Query] = []
     for _ in range(4 * count):
@@ -433,7 +437,7 @@ def _irrelevant(
     rng: np.random.Generator,
     scene: NaturalScene,
     assets: Assets,
-    relevant: dict[str, list[tuple[Predicate, tuple[tuple[int, int], ...]]]],
+    relevant: Askable,
     mix: NaturalMix,
     other_scenes: Sequence[NaturalScene],
 ) -> Query | None:

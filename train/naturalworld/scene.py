@@ -184,11 +184,12 @@ def sample_scene(
     ticks: int | None = None,
     aspect: tuple[int, int] | None = None,
     step_s: float | None = None,
+    montage: bool = False,
 ) -> NaturalScene:
     """A random clip; the same arguments and assets give the same one.
 
     Photographs come from `splits`, pictures of things from `picture_splits` (None: train's). `ticks` fixes the length
-    in beats (otherwise 10 to 180 s).
+    in beats (otherwise 10 to 180 s). A `montage` has up to thirteen short shots, others up to five.
     """
     rng = np.random.default_rng([seed, 11])
     if ticks is None:
@@ -203,7 +204,7 @@ def sample_scene(
         ticks=ticks,
         step_s=step,
         aspect=aspect,
-        shots=_cut(rng, ticks, photographs),
+        shots=_cut(rng, ticks, photographs, montage=montage),
         grain=float(rng.uniform(0.5, 7.0)),
         hand=float(rng.choice([0.0, 0.003, 0.008])),
         layered=bool(rng.random() < 0.3),
@@ -249,15 +250,21 @@ def still_scene(
     return scene
 
 
-def _cut(rng: np.random.Generator, ticks: int, photographs: Sequence[int]) -> list[Shot]:
-    """One to five shots of at least three beats; sometimes the last is the first one again."""
+def _cut(
+    rng: np.random.Generator, ticks: int, photographs: Sequence[int], *, montage: bool = False
+) -> list[Shot]:
+    """One to five shots of at least three beats, or five to thirteen of at least one; sometimes the last is the first
+    one again."""
     count = min(int(rng.choice([1, 2, 2, 3, 3, 4, 5])), max(1, ticks // 4))
+    shortest = 3
+    if montage:
+        count, shortest = min(int(rng.integers(5, 14)), ticks // 2), 1
     edges = [0, ticks]
     for _ in range(20 * count):
         if len(edges) == count + 1:
             break
-        edge = int(rng.integers(3, max(4, ticks - 2)))
-        if all(abs(edge - other) >= 3 for other in edges):
+        edge = int(rng.integers(shortest, max(shortest + 1, ticks - shortest + 1)))
+        if all(abs(edge - other) >= shortest for other in edges):
             edges.append(edge)
     edges.sort()
     chosen = rng.choice(photographs, size=len(edges) - 1, replace=len(photographs) < len(edges) - 1)

@@ -26,8 +26,6 @@ from train.shapeworld.render import render
 from train.shapeworld.scene import TIERS, sample_scene, sample_still
 
 IGNORED = -100
-LONGEST_QUESTION = 48
-"""Question and answer together, in tokens; longer ones are left out of training."""
 UNKNOWN_ONLY = QueryMix(irrelevant=1.0, negatives=(0.0, 0.0, 1.0, 0.0))
 """For a clip about which nothing else can be asked."""
 
@@ -154,7 +152,7 @@ def make_clip(
     for query in queries:
         question = question_ids(tokenizer, query.text)
         answer = answer_ids(tokenizer, answer_pieces(query.runs, answer_stamps))
-        if len(question) + len(answer) <= LONGEST_QUESTION:
+        if len(question) + len(answer) <= mixture.longest_question:
             questions.append((query, question, answer))
     return Clip(
         labels=clip_labels,

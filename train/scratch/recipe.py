@@ -36,6 +36,10 @@ class Mixture:
     natural_share: float = 0.0
     """Share of batches of naturalworld; those draw their clips and questions by the fields above that apply."""
     natural_mix: NaturalMix = field(default_factory=NaturalMix)
+    montage_share: float = 0.0
+    """Share of naturalworld's clips that are cut fast."""
+    longest_question: int = 48
+    """Question and answer together, in tokens; longer ones are left out of training."""
     varied: bool = False
     """Whether naturalworld's photographs are mirrored, in other lights and seen from everywhere."""
 

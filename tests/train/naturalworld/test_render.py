@@ -102,6 +102,18 @@ def test_transitions_join_two_shots(assets: Assets) -> None:
     assert (dissolve[8] == cut[8]).all()
 
 
+def test_a_montage_is_cut_fast(assets: Assets) -> None:
+    slow, fast = (
+        [sample_scene(seed, assets, ticks=20, montage=montage) for seed in range(20)]
+        for montage in (False, True)
+    )
+    assert max(len(scene.shots) for scene in slow) <= 5 <= min(len(scene.shots) for scene in fast)
+    assert min(shot.end - shot.start for scene in fast for shot in scene.shots) == 1
+    for scene in fast:
+        assert [shot.start for shot in scene.shots[1:]] == [shot.end for shot in scene.shots[:-1]]
+        assert scene.during("cut").sum() >= 4
+
+
 def test_beats_follow_the_samplers_rule() -> None:
     assert [beat_for(duration_s) for duration_s in (10, 40, 41, 90, 180)] == [1, 1, 2, 4, 8]
 
