@@ -168,7 +168,7 @@ def serve(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="a checkpoint folder or hub name[@revision] (default: the shipped tempo-tiny)"
+            metavar="DIR", help="a checkpoint folder, hub name[@revision] or tempo-tiny-footage (default: tempo-tiny; both ship)"
         ),
     ] = None,
     endpoint: Annotated[

@@ -13,7 +13,7 @@ Checkpoint = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="a checkpoint folder or hub name[@revision]; default: the one that ships",
+        help="a checkpoint folder, hub name[@revision] or tempo-tiny-footage, which ships too; default: tempo-tiny",
     ),
 ]
 Endpoint = Annotated[
