@@ -168,7 +168,9 @@ def serve(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="a checkpoint folder, hub name[@revision] or tempo-tiny-footage (default: tempo-tiny; both ship)"
+            metavar="DIR",
+            help="a checkpoint folder, hub name[@revision] or tempo-tiny-footage, which ships too "
+            "(default: tempo-tiny)",
         ),
     ] = None,
     endpoint: Annotated[
