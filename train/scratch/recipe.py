@@ -110,8 +110,8 @@ class ScratchRecipe:
 
     @property
     def natural_mix(self) -> NaturalMix:
-        """What is asked about naturalworld in the end."""
-        return self.phases[-1].mixture.natural_mix
+        """What the joint stage begins to ask about naturalworld: tokenizer and vocabulary are made for it."""
+        return self.phases[0].mixture.natural_mix
 
     def phase(self, step: int) -> Phase:
         """The joint stage's phase at a step."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,7 @@ def outcome(**changes: Any) -> Any:
             "context": SimpleNamespace(allocation=allocation, end_s=4.0),
             "elapsed_s": 1.26,
             "reused": False,
+            "by_words": "",
             "to_dict": lambda: {"query": HOSTILE},
             **changes,
         }
@@ -78,20 +80,26 @@ def test_the_cost_of_an_answer_reads_as_text_and_holds_its_json() -> None:
 def test_what_a_model_knows_is_said_in_its_cards_words() -> None:
     words = Vocabulary(content=["square", "<b>"], grammar=["a"])
     card = Knowledge(about=About(understands="shapes.", does_not=f"films {HOSTILE}."), vocabulary=words)
-    html = about_html(card)
+    html = about_html(card, {})
     text = page_text(html)
     assert "This model understands shapes." in text
     assert f"It does not understand films {HOSTILE}." in text
     assert "The 2 words that it was taught: <b>, square." in text
-    assert about_text(card).split("\n\n")[:2] == [
+    assert about_text(card, {}).split("\n\n")[:2] == [
         "This model understands shapes.",
         f"It does not understand films {HOSTILE}.",
     ]
     hub = Knowledge(about=About(summary="We present X."), vocabulary=None)
-    assert "From the model’s own card: We present X." in page_text(about_html(hub))
-    assert "was taught 2 words" in page_text(about_html(Knowledge(about=None, vocabulary=words)))
-    assert "has no card" in page_text(about_html(Knowledge(about=None, vocabulary=None)))
-    assert "not there yet" in page_text(about_html(None))
+    assert "From the model’s own card: We present X." in page_text(about_html(hub, {}))
+    assert "was taught 2 words" in page_text(about_html(Knowledge(about=None, vocabulary=words), {}))
+    assert "has no card" in page_text(about_html(Knowledge(about=None, vocabulary=None), {}))
+    assert "not there yet" in page_text(about_html(None, {}))
+    both = page_text(
+        about_html(card, {"other": replace(card, about=About(understands="fades.")), "hub": hub})
+    )
+    assert "other understands fades. Questions with its words are asked of it." in both
+    assert "The 2 words that other was taught: <b>, square." in both
+    assert "We present X" not in both, "it is never asked unchosen"
 
 
 def test_status_and_model_read_as_text() -> None:

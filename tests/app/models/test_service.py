@@ -213,9 +213,9 @@ def test_offered_models_are_remembered(service: ModelsService, tmp_path: Path) -
     service.offer("good", is_offered=True)
     with pytest.raises(InputError, match="is not on this machine"):
         service.offer(NAME, is_offered=True)
-    assert SettingsFile(tmp_path / "models.json").read().offered == ("good",)
+    assert SettingsFile(tmp_path / "models.json").read().offered == (FOOTAGE.name, "good")
     service.offer("good", is_offered=False)
-    assert SettingsFile(tmp_path / "models.json").read().offered == ()
+    assert SettingsFile(tmp_path / "models.json").read().offered == (FOOTAGE.name,)
     (tmp_path / "models.json").write_text("[]")
     with pytest.raises(CheckpointError, match=r"damaged\. Delete it"):
         service.settings.read()
