@@ -621,7 +621,7 @@ class GroundPage:
         is_open = any(knowledge.vocabulary is not None for knowledge in self.service.others().values())
         choices = [(f"{served} (served)", ""), *((name, name) for name in offered)]
         if is_open:
-            choices = [("the one that knows the words", ""), (f"{served} (served)", served), *choices[1:]]
+            choices = [("by the words", ""), (served, served), *choices[1:]]
         changes: Changes = {}
         if status.state == "ready":
             knowledge, others = self.service.engines.knowledge(), self.service.others()
