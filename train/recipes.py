@@ -161,11 +161,11 @@ def tempo_tiny_footage(seed: int = 0) -> ScratchRecipe:
         whole,
         name="tempo-tiny-footage",
         vision_steps=0,
-        joint_steps=2600,
+        joint_steps=2400,
         phases=(
             Phase(first_step=0, mixture=short, vision_rate=0.35, vision_weight=0.1),
             Phase(first_step=1100, mixture=middle, vision_rate=0.35, vision_weight=0.1),
-            Phase(first_step=1800, mixture=long, vision_rate=0.3, vision_weight=0.1),
+            Phase(first_step=1700, mixture=long, vision_rate=0.3, vision_weight=0.1),
         ),
         joint_decay_share=0.5,
         save_every=100,
