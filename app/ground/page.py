@@ -618,9 +618,8 @@ class GroundPage:
         self.authenticator.require(request, Role.VISITOR)
         status = self.service.engines.status
         offered, served = self.service.offered(), self.service.engines.name
-        is_open = any(knowledge.vocabulary is not None for knowledge in self.service.others().values())
         choices = [(f"{served} (served)", ""), *((name, name) for name in offered)]
-        if is_open:
+        if self.service.others():
             choices = [("by the words", ""), (served, served), *choices[1:]]
         changes: Changes = {}
         if status.state == "ready":

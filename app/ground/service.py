@@ -228,22 +228,18 @@ class GroundingService:
         return [] if self.choices is None else self.choices.offered()
 
     def model_of(self, query: str) -> str:
-        """The model that a question goes to where nobody chose one: of the served one and the offered ones that were
-        taught all its words, one that knows them of any footage before one that knows them of a drawn world. Else the
-        served one.
-
-        Models without a list of words are not asked unchosen: they would have to be loaded to know what they know.
+        """The model that a question goes to where nobody chose one: of the served one and `others` that were taught all
+        its words, one that knows them of any footage before one that knows them of a drawn world. Else the served one.
         """
-        served = self.engines.knowledge()
-        if served is None or served.vocabulary is None:
-            return self.engines.name
         vocabularies = [
-            (name, known.vocabulary) for name, known in {self.engines.name: served, **self.others()}.items()
+            (name, known.vocabulary)
+            for name, known in {self.engines.name: self.engines.knowledge(), **self.others()}.items()
+            if known is not None and known.vocabulary is not None
         ]
         knowing = [
             (name, vocabulary)
             for name, vocabulary in vocabularies
-            if vocabulary is not None and vocabulary.understanding(query).is_understood
+            if vocabulary.understanding(query).is_understood
         ]
         names = [name for name, vocabulary in knowing if vocabulary.is_general] + [
             name for name, _ in knowing
@@ -251,11 +247,20 @@ class GroundingService:
         return next(iter(names), self.engines.name)
 
     def others(self) -> dict[str, Knowledge]:
-        """What each other offered model says that it knows, by its name."""
-        if self.choices is None:
+        """What each offered model that a question's words may choose says that it knows, by its name.
+
+        Models without a list of words are not among them: they would have to be loaded to know what they know. None is
+        where the served model has no such list, because that one is asked everything.
+        """
+        served = self.engines.knowledge()
+        if self.choices is None or served is None or served.vocabulary is None:
             return {}
         known = {name: self.choices.knowledge(name) for name in self.choices.offered()}
-        return {name: knowledge for name, knowledge in known.items() if knowledge is not None}
+        return {
+            name: knowledge
+            for name, knowledge in known.items()
+            if knowledge is not None and knowledge.vocabulary is not None
+        }
 
     async def ground_each(
         self, user: User, question: Question, models: Sequence[str], cancel: threading.Event

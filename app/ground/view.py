@@ -74,11 +74,10 @@ def about_html(knowledge: Knowledge | None, others: Mapping[str, Knowledge]) -> 
 
 
 def _other_lines(others: Mapping[str, Knowledge]) -> list[str]:
-    """Of each offered model with a list of words, what it understands: questions with such words go to it."""
+    """What each of the models that words may choose understands."""
     return [
         f"{about_lines(known, name)[0]} Questions with its words are asked of it."
         for name, known in others.items()
-        if known.vocabulary is not None
     ]
 
 

@@ -306,6 +306,9 @@ def test_a_question_goes_to_the_model_that_was_taught_its_words(
         assert (outcome.context.model_id, outcome.by_words) == (model_id, by_words)
     assert outcome.reused
     assert (f"{by_words} was asked" in done_line(outcome)) == bool(by_words)
+    assert list(grounding.others()) == [FOOTAGE.name]
+    service.engines.get().vocabulary = None
+    assert (grounding.others(), grounding.model_of("a title appears")) == ({}, "tempo-tiny")
     grounding.queues.close()
 
 
