@@ -147,7 +147,7 @@ def _film() -> dict:
         questions += [surest[1]] if surest[1] else []
     return {
         "file": "film.mp4",
-        "title": "A film with a title, a cut, a fade and more",
+        "title": "A film with a title, a fade and more",
         "questions": [*questions, UNKNOWN[1]],
         "loop_s": (5.5, 9.5),
         "licence": "CC BY 3.0",
@@ -159,7 +159,7 @@ def _bunny(path: Path) -> dict:
     normalise(path, FOLDER / "bunny.mp4", short_side_px=240)
     return {
         "file": "bunny.mp4",
-        "title": "A real film, which the small model does not know",
+        "title": "A real film: things that the small models do not know",
         "questions": [
             "a rabbit comes out of its burrow",
             "a butterfly lands on an apple",

@@ -37,6 +37,17 @@ def ground_answered(page: Any, served: Served) -> None:
     settle(page)
 
 
+def ground_film(page: Any, served: Served) -> None:
+    """A question whose words choose the model that knows films."""
+    ground(page, served)
+    page.locator(".tempo-cards button", has_text="A film with a title").click()
+    page.locator("#ground-clip video").wait_for(timeout=PATIENCE_MS)
+    page.locator("#ground-query textarea").fill("when is there a fade to black")
+    page.locator("#ground-ask").click()
+    page.locator("#ground-result .tempo-facts").wait_for(timeout=PATIENCE_MS)
+    settle(page)
+
+
 def ground_refused(page: Any, served: Served) -> None:
     ground(page, served)
     _ask(page, "the picture fades to white")
@@ -105,6 +116,7 @@ SCENES = (
     Scene(name="ground-empty", act=ground),
     Scene(name="ground-working", act=ground_working),
     Scene(name="ground-answered", act=ground_answered),
+    Scene(name="ground-film", act=ground_film),
     Scene(name="ground-refused", act=ground_refused),
     Scene(name="ground-unknown", act=ground_unknown),
     Scene(name="ground-error", act=ground_error),

@@ -25,8 +25,11 @@ from app.media.library import Clip, FilmStrip, MediaLibrary
 from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.backend import AskRequest
+from tempo_core.drawn import is_drawn
 from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.protocols.base import clean_query
+from tempo_core.video import sample
+from tempo_core.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +37,9 @@ STAGES = ("preparing", "decoding", "allocating", "encoding", "answering")
 MAX_N_BEST = 20
 MAX_MODELS = 3
 """Asked about one clip in one go: as many contexts as a person may have."""
+PICTURES, PICTURE_PIXELS = 8, 112 * 200
+"""How many pictures of a clip, of what size, tell whether it is drawn."""
+MOST_REMEMBERED = 1000
 STRIP_PATIENCE_S = 5.0
 OnContextAnswer = Callable[[Any, Any], None]
 """Hears an answer and the context that it stands on, before its windows are ranked."""
@@ -87,7 +93,7 @@ class Question:
     query: str
     settings: Settings
     model: str = ""
-    """The name of the served model or of an offered one; empty: the question's words choose (`model_of`)."""
+    """The name of the served model or of an offered one; empty: the question's words choose (`knowing`)."""
     load_context: Callable[[Any], Any] | None = None
     """Gives an engine's context of the clip where it was encoded before, else None."""
 
@@ -219,6 +225,8 @@ class GroundingService:
         self.choices: ModelChoices | None = None
         """Models beside the served one; None where there are none to choose."""
         self._ground = ground
+        self._drawn: dict[str, bool] = {}
+        """Whether a clip is drawn, by its id, for clips where it mattered."""
         self._copies_lock = threading.Lock()
         self._copies: dict[str, Job] = {}
         """Copies that are being made, by the clip's id."""
@@ -227,24 +235,35 @@ class GroundingService:
         """Names of the models that may be asked beside the served one."""
         return [] if self.choices is None else self.choices.offered()
 
-    def model_of(self, query: str) -> str:
-        """The model that a question goes to where nobody chose one: of the served one and `others` that were taught all
-        its words, one that knows them of any footage before one that knows them of a drawn world. Else the served one.
+    def knowing(self, query: str) -> dict[str, Vocabulary]:
+        """Of the served model and `others`, those that were taught all words of a question, by name."""
+        models = {self.engines.name: self.engines.knowledge(), **self.others()}
+        return {
+            name: known.vocabulary
+            for name, known in models.items()
+            if known is not None
+            and known.vocabulary is not None
+            and known.vocabulary.understanding(query).is_understood
+        }
+
+    async def _model_of(self, user: User, clip: Clip, query: str, cancel: threading.Event) -> str:
+        """The model that a question goes to where nobody chose one: the one that was taught its words, else the served
+        one. Where several were, the clip tells in which sense they are meant.
         """
-        vocabularies = [
-            (name, known.vocabulary)
-            for name, known in {self.engines.name: self.engines.knowledge(), **self.others()}.items()
-            if known is not None and known.vocabulary is not None
-        ]
-        knowing = [
-            (name, vocabulary)
-            for name, vocabulary in vocabularies
-            if vocabulary.understanding(query).is_understood
-        ]
-        names = [name for name, vocabulary in knowing if vocabulary.is_general] + [
-            name for name, _ in knowing
-        ]
-        return next(iter(names), self.engines.name)
+        knowing = self.knowing(query)
+        if len({vocabulary.is_general for vocabulary in knowing.values()}) > 1:
+            if clip.id not in self._drawn:
+                job = self.queues.clips.submit(
+                    user.id, lambda job: _is_drawn(clip), cancel=cancel, network=user.network
+                )
+                async for _ in self.queues.clips.follow(job):
+                    pass
+                self._drawn[clip.id] = result_of(job)
+                for oldest in list(self._drawn)[:-MOST_REMEMBERED]:
+                    del self._drawn[oldest]
+            is_general = not self._drawn[clip.id]
+            knowing = {name: words for name, words in knowing.items() if words.is_general == is_general}
+        return next(iter(knowing), self.engines.name)
 
     def others(self) -> dict[str, Knowledge]:
         """What each offered model that a question's words may choose says that it knows, by its name.
@@ -303,14 +322,11 @@ class GroundingService:
         started_s = time.monotonic()
         query, settings = clean_query(question.query), question.settings
         engine = self.engines.get()  # says "still loading" before anybody waits in a queue
-        name, load = question.model or self.model_of(query), None
-        by_words = "" if question.model or name == self.engines.name else name
-        if name and name != self.engines.name:
-            if self.choices is None or name not in self.choices.offered():
-                raise InputError(
-                    f"The model {name[:120]!r} is not offered here. Ask the served one, or reload the page."
-                )
-            load, engine = self.choices.loader(name), self.engines.loaded(name)
+        name, load = question.model, None
+        if name and name != self.engines.name and name not in self.offered():
+            raise InputError(
+                f"The model {name[:120]!r} is not offered here. Ask the served one, or reload the page."
+            )
 
         def ingest(job: Job) -> Clip:
             job.report("preparing")
@@ -324,6 +340,12 @@ class GroundingService:
             yield progress
         clip: Clip = result_of(job)
         yield clip
+        by_words = ""
+        if not name:
+            name = await self._model_of(user, clip, query, cancel)
+            by_words = name if name != self.engines.name else ""
+        if self.choices is not None and name != self.engines.name:
+            load, engine = self.choices.loader(name), self.engines.loaded(name)
         stored: StoredContext | None = None
         if engine is not None:
             stored = self.contexts.find(user.id, context_key(engine.model_id, clip, settings))
@@ -524,6 +546,13 @@ class GroundingService:
         self.media.sweep()
         if self.uploads is not None:
             self.uploads.sweep()
+
+
+def _is_drawn(clip: Clip) -> bool:
+    """Whether a clip is drawn in flat colours. Slow: it is read."""
+    step_s = clip.facts.duration_s / PICTURES
+    times_s = [(i + 0.5) * step_s for i in range(PICTURES)]
+    return is_drawn(sample(clip.path, at=times_s, max_pixels=PICTURE_PIXELS).frames)
 
 
 def _ask_together(engine: Callable[[], Any], jobs: Sequence[Job]) -> list[Any]:

@@ -19,7 +19,6 @@ from train.naturalworld.scene import (
     DIRECTIONS,
     EVENTS,
     HELD_OUT_TINTS,
-    LAYOUTS,
     LOOKS,
     SIDES,
     TEXTS,
@@ -85,13 +84,14 @@ FOOTAGE_EVENTS = (
     "black",
     "white",
     "flash",
-    "frozen",
-    *LOOKS,
-    *LAYOUTS,
+    *(look for look in LOOKS if look != "blurred"),
+    "letterbox",
+    "split screen",
     *TEXTS,
     ANY_TEXT,
 )
-"""What a few small pictures a beat apart can tell: the cutting and the look, not the camera's moves or the speed."""
+"""What a few small pictures a beat apart can tell: not the camera's moves or the speed, nor, as was tried, frozen and
+blurred pictures and pictures in the picture."""
 FOOTAGE_MIX = NaturalMix(irrelevant=0.3, kinds=("cutting", "picture"), events=FOOTAGE_EVENTS, most_moments=12)
 THING_MIX = NaturalMix(irrelevant=0.3, kinds=KINDS[3:])
 UNSEEN_MIX = NaturalMix(irrelevant=0.0, kinds=("colour",), held_out_tints="only")

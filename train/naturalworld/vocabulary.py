@@ -15,7 +15,7 @@ _SENTENCE_WORDS = """
 once gone left comes come before after until no not do again another next same first last exactly part one two three
 either other side sides further together well point want i am looking disappears everything nothing half new old
 but each else go goes gets than off out over low high big small large hard middle top bottom line moving now
-turn turns begins camera
+turn turns begins camera cross
 """
 """Words that only say how: what they are about has a name of its own."""
 

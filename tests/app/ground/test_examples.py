@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.ground.examples import SHIPPED, read_examples
+from scripts.examples import EVENTS
+from tempo_core.checkpoint import FOOTAGE
+from tempo_core.engine import load_engine, sample_for
 from tempo_core.errors import InputError
 
 
@@ -67,3 +70,18 @@ def test_a_card_plays_a_short_stretch(tmp_path: Path, loop_s: object) -> None:
     write(tmp_path, [{**row, "loop_s": loop_s}])
     with pytest.raises(InputError, match=r"manifest\.json"):
         read_examples(tmp_path)
+
+
+def test_the_films_questions_are_answered_by_the_model_that_knows_films() -> None:
+    """EVENTS are what was cut into it."""
+    film = next(example for example in read_examples(SHIPPED) if example.path.name == "film.mp4")
+    engine = load_engine(FOOTAGE, device="cpu")
+    context = engine.encode(sample_for(engine.defaults, film.path, protocol=engine.protocol))
+    truth = {(float(start), float(end)) for _, start, end in EVENTS}
+    *known, unknown = film.questions
+    answers = [engine.ask(context, question, n_best=0) for question in known]
+    moments = {(moment.start_s, moment.end_s) for answer in answers for moment in answer.moments}
+    assert len(moments) == len(known) == 4
+    assert moments <= truth
+    assert not engine.ask(context, unknown, n_best=0).is_understood
+    assert engine.ask(context, "a flash", n_best=0).refused

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotations.rows import Row
@@ -29,6 +30,7 @@ from tempo_core.hub import Hub
 from tempo_core.vocabulary import read_vocabulary
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
 from tests.fake_hub import FakeHub, serve_hub
+from train.shapeworld.clips import write_frames
 
 NAME = "someone/grounder"
 
@@ -285,7 +287,6 @@ def test_the_other_shipped_model_is_offered_until_somebody_chooses(service: Mode
     ("query", "models", "model_id", "by_words"),
     [
         ("a red circle", [""], "fake-engine", ""),
-        ("it fades to black", [""], "tempo-tiny-footage@0/nf4", "tempo-tiny-footage"),  # both know it
         ("Please show me when a title appears!", [""], "tempo-tiny-footage@0/nf4", "tempo-tiny-footage"),
         ("a title appears", ["tempo-tiny"], "fake-engine", ""),
         ("a title appears", ["tempo-tiny-footage"], "tempo-tiny-footage@0/nf4", ""),
@@ -308,7 +309,28 @@ def test_a_question_goes_to_the_model_that_was_taught_its_words(
     assert (f"{by_words} was asked" in done_line(outcome)) == bool(by_words)
     assert list(grounding.others()) == [FOOTAGE.name]
     service.engines.get().vocabulary = None
-    assert (grounding.others(), grounding.model_of("a title appears")) == ({}, "tempo-tiny")
+    assert (grounding.others(), grounding.knowing("a title appears")) == ({}, {})
+    grounding.queues.close()
+
+
+@pytest.mark.parametrize(
+    ("is_drawn", "model_id"), [(True, "fake-engine"), (False, "tempo-tiny-footage@0/nf4")]
+)
+def test_words_that_both_know_mean_what_they_mean_in_such_a_clip(
+    service: ModelsService, tmp_path: Path, is_drawn: bool, model_id: str
+) -> None:
+    service.engines.get().vocabulary = read_vocabulary(SHIPPED)
+    grounding = grounding_of(service, tmp_path / "media")
+    path = tmp_path / "clip.mp4"
+    frames = np.full((40, 96, 160, 3), 90, dtype=np.uint8)
+    if not is_drawn:
+        frames = np.random.default_rng(0).integers(0, 255, frames.shape, dtype=np.uint8)
+    write_frames(frames, path, size=(96, 160), rate=10)
+    for query in ("it fades to black", "there is a cut"):
+        question = Question(source=path, query=query, settings=Settings())
+        (outcome,) = asyncio.run(steps_of(grounding, question, [""]))
+        assert outcome.context.model_id == model_id
+    assert len(grounding._drawn) == 1, "the clip is looked at once"
     grounding.queues.close()
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from tempo_core.checkpoint import FOOTAGE
+from tempo_core.vocabulary import read_vocabulary
 from train.naturalworld.assets import Assets
 from train.naturalworld.names import CATEGORIES, CATEGORY_WORDS
 from train.naturalworld.queries import (
@@ -137,6 +139,13 @@ def test_a_mix_without_things_asks_with_words_of_its_own_events_only(assets: Ass
             assert query.predicate is not None
             events.add(query.predicate[1])
     assert events == set(FOOTAGE_EVENTS)
+    shipped = read_vocabulary(FOOTAGE)
+    assert shipped is not None
+    assert (shipped.content, shipped.grammar, shipped.is_general) == (
+        vocabulary.content,
+        vocabulary.grammar - vocabulary.content,
+        True,
+    )
     for other in ("a dog", "the camera zooms in", "before the cut", "it snows", "no title", "slow motion"):
         assert not vocabulary.understanding(other).is_understood, other
 
