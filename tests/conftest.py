@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tempo_core import forkserver
+
+settings.register_profile("any machine", settings.default, deadline=None)
+settings.load_profile("any machine")
+"""No example has a time limit: the first one may load a library, and the machine may be busy."""
 
 gc.disable()
 """Until all is collected: nothing of it is garbage, and looking for some takes a quarter of its time."""

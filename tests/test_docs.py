@@ -108,7 +108,7 @@ def test_every_command_says_what_it_is_for() -> None:
 def test_the_readme_begins_as_promised() -> None:
     """One sentence, a screenshot, the two commands, ten lines of Python."""
     readme = (ROOT / "README.md").read_text()
-    assert readme.index("docs/images/ground.png") < readme.index("make app") < readme.index("```python")
+    assert readme.index("docs/images/film.png") < readme.index("make app") < readme.index("```python")
     assert {"make app", "make test"} <= set(shell_lines(readme))
     block = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     assert block is not None

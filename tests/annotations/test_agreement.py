@@ -5,7 +5,7 @@ import itertools
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annotations.agreement import (
@@ -66,7 +66,6 @@ windows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(windows, windows)
 def test_matching_equals_trying_every_assignment(a: list[Moment], b: list[Moment]) -> None:
     short, long = sorted((a, b), key=len)

@@ -1,6 +1,6 @@
 """The median of several annotators' answers."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annotations.agreement import Version
@@ -62,7 +62,6 @@ def test_moments_that_no_half_agrees_on_are_those_with_the_most() -> None:
     assert (consensus.moments, consensus.support) == ((Moment(10.25, 12),), (2,))
 
 
-@settings(deadline=None)
 @given(st.lists(spans, min_size=1, max_size=5))
 def test_the_consensus_can_always_be_stored_and_is_what_equal_annotators_say(
     answers: list[list[tuple[int, int]]],

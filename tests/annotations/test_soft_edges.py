@@ -1,7 +1,7 @@
 """Edges with bands: what agrees, what is compared, and that without bands nothing changes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annotations.agreement import Version, agreement, matched_tiou, set_f1
@@ -37,7 +37,6 @@ def test_bands_that_overlap_agree(
         assert soft_iou(one, other) == pytest.approx(overlap)
 
 
-@settings(deadline=None)
 @given(MOMENTS, MOMENTS, BANDS, BANDS)
 def test_a_band_never_lowers_the_overlap_and_none_leaves_it(
     a: Moment, b: Moment, start_s: float, end_s: float

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from annotations.suspicion import REASONS, Reason, Suspicion, score, suspicions, vid_range_s
@@ -69,7 +69,6 @@ def test_the_score_is_the_documented_formula() -> None:
     assert score([Suspicion("model-disagrees", 0.25)]) == pytest.approx(0.6 * 0.5)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(list(REASONS)), st.floats(0, 100)), unique_by=lambda pair: pair[0]))
 def test_a_further_reason_never_lowers_the_score(pairs: list[tuple[str, float]]) -> None:
     reasons = [Suspicion(reason, number) for reason, number in pairs]  # type: ignore[arg-type]

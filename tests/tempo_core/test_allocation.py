@@ -22,7 +22,7 @@ def clip(
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     frames=st.integers(10, 60),
     per_frame=st.floats(1.0, 20.0),

@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from tempo_core.answers import REFUSAL, AnswerError, answer_pieces, parse_answer, write_answer
 from tempo_core.grammar import AnswerGrammar, GrammarState
@@ -46,7 +46,6 @@ def test_random_walks_always_parse(any_tokenizer: Any, seed: int) -> None:
     assert grammar.options(grammar.replay(ids)) == []
 
 
-@settings(deadline=None)
 @given(answer=answers())
 def test_everything_writable_is_reachable(
     any_tokenizer: Any, answer: tuple[list[tuple[int, int]], list[str]]

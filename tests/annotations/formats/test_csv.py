@@ -101,7 +101,7 @@ def test_other_cells_stay_as_they_are(cell: str) -> None:
     assert unsafe(cell) == cell
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(st.text())
 def test_safe_cells_come_back(cell: str) -> None:
     assert unsafe(safe(cell)) == cell

@@ -34,7 +34,7 @@ def test_snapping_by_hand(how: Snapping, given_windows: Windows, duration: float
     assert grid.snapped(given_windows, duration, how) == expected
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.data(), st.floats(2, 200), st.sampled_from(["outward", "nearest"]))
 def test_snapped_windows_lie_on_the_grid_inside_the_video(
     data: st.DataObject, end_s: float, how: Snapping
@@ -51,7 +51,7 @@ def test_snapped_windows_lie_on_the_grid_inside_the_video(
     )
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.data(), st.integers(1, 100).map(lambda clips: clips * 2.0))
 def test_outward_snapping_covers_what_was_marked_but_for_half_a_frame(
     data: st.DataObject, end_s: float

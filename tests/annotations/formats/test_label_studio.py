@@ -16,7 +16,7 @@ from annotations.rows import AnnotatorVersion, Row
 from tests.annotations.formats.sample_rows import ADA, FULL, REFUSAL, TINY, UNCLEAR, UNLABELLED, export
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(st.floats(0, 3600), st.floats(0.001, 600), st.sampled_from([9.53, 23.976, 25.0, 29.97, 30.0, 60.0]))
 def test_frames_keep_times_within_one_frame(start_s: float, length_s: float, fps: float) -> None:
     end_s = start_s + length_s

@@ -18,7 +18,6 @@ from tests.annotations.formats.made_rows import bare, rows, several, versions
 
 fast = settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -159,7 +159,7 @@ query = st.tuples(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(query, min_size=1, max_size=6))
 def test_measures_equal_their_plain_twins(rows: list[tuple[list, list, bool | None]]) -> None:
     truths = [truth(q, windows) for q, (windows, _, _) in enumerate(rows)]

@@ -12,7 +12,7 @@ from tests.tempo_core.metrics.builders import truth
 clip = st.tuples(st.integers(-2, 2).map(float), st.tuples(st.booleans(), st.booleans(), st.booleans()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.lists(clip, min_size=1, max_size=8), min_size=1, max_size=4))
 def test_clip_average_precision_equals_its_plain_twin(
     rows: list[list[tuple[float, tuple[bool, bool, bool]]]],

@@ -23,7 +23,7 @@ probability = st.one_of(st.integers(0, 10).map(lambda n: n / 10), st.just(math.n
 judged = st.lists(st.tuples(probability, st.booleans()), max_size=20)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows_of_sets, st.sampled_from([0.1, 0.3, 0.5, 0.7]))
 def test_the_most_pairs_are_made(rows: list[tuple[list[Window], list[Window]]], threshold: float) -> None:
     near = cross_iou(pad([guessed for guessed, _ in rows]), pad([true for _, true in rows])) >= threshold
@@ -34,7 +34,7 @@ def test_the_most_pairs_are_made(rows: list[tuple[list[Window], list[Window]]], 
     assert matched_counts(near).tolist() == slow
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows_of_sets)
 def test_the_matching_has_the_greatest_total(rows: list[tuple[list[Window], list[Window]]]) -> None:
     iou = cross_iou(pad([guessed for guessed, _ in rows]), pad([true for _, true in rows]))

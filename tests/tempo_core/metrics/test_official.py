@@ -134,7 +134,7 @@ rows_of_a_file = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows_of_a_file)
 def test_retrieval_equals_its_plain_twin(rows: list[tuple[list[Scored], list[Window]]]) -> None:
     rows = [*rows, *FILLERS]

@@ -23,7 +23,7 @@ def flags(rows: list[Flagged], shape: tuple[int, int]) -> np.ndarray:
     return array
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(flagged_prediction, flagged_truth), min_size=1, max_size=5))
 def test_average_precision_equals_its_plain_twin(rows: list[tuple[Flagged, Flagged]]) -> None:
     predicted = pad([[window for window, _ in guessed] for guessed, _ in rows])

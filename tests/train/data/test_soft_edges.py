@@ -17,7 +17,7 @@ from train.data.soft_edges import edge_masses, stamp_masses
 TIMES = [0.0, 1.5, 2.0, 4.0, 6.5, 9.0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0.2, 8.8), st.floats(0.01, 4), st.sampled_from(["start", "end"]))
 def test_a_stamps_mass_is_the_share_of_the_band_that_snaps_to_it(
     edge_s: float, band_s: float, side: Literal["start", "end"]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
@@ -141,7 +141,6 @@ spans = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(spans, spans)
 def test_the_distance_is_exact(a: list[Moment], b: list[Moment]) -> None:
     fine = np.arange(0, 80, 0.05) + 0.025
@@ -156,7 +155,6 @@ def test_the_distance_is_exact(a: list[Moment], b: list[Moment]) -> None:
     assert total_s(a) > 0
 
 
-@settings(deadline=None)
 @given(spans, st.one_of(st.just([]), spans), st.booleans())
 def test_every_total_is_finite_and_between_the_worst_and_the_best(
     said_moments: list[Moment], truth: list[Moment], with_boundary: bool
