@@ -800,6 +800,7 @@ def test_a_crash_gets_a_second_try_without_decord(tmp_path: Path, monkeypatch: p
     assert tried == [None, "pyav"]
 
 
+@pytest.mark.slow
 def test_an_hour_is_sampled_in_moments(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "hour.mp4", constant(7200, 2), size=(64, 64), rate=2, options={"preset": "ultrafast"}

@@ -95,6 +95,7 @@ def test_rows_are_drawn_as_they_were_measured(engine: Any, tmp_path: Path) -> No
     assert len(set(decided["weights"])) > 1
 
 
+@pytest.mark.slow
 def test_time_r1_measures_again_before_every_epoch_and_a_stop_changes_nothing(
     engine: Any, tmp_path: Path
 ) -> None:

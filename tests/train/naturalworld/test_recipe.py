@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
 from tempo_core.checkpoint import SHIPPED
 from tempo_core.errors import InputError
@@ -13,7 +14,7 @@ from tempo_core.vocabulary import read_vocabulary
 from train.checkpoints import read_lines
 from train.naturalworld.assets import Assets
 from train.recipes import RECIPES, tempo_tiny_natural
-from train.scratch.architecture import new_model
+from train.scratch.architecture import tiny_config
 from train.scratch.checkpoint import checkpoint_start, export
 from train.scratch.recipe import ScratchRecipe
 from train.scratch.run import SMALL_STATE, STATE, is_natural, run
@@ -86,8 +87,9 @@ def test_a_run_resumes_exactly_and_goes_on_elsewhere_from_its_small_state(
 
 def test_a_checkpoint_without_shapes_knows_no_shapes(assets: Assets, tmp_path: Path) -> None:
     recipe = RECIPES["tempo-tiny-footage"]()
-    tokenizer = build_tokenizer(0)
-    folder = export(new_model(tokenizer, seed=0), tokenizer, recipe, tmp_path, assets=assets)
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED)
+    model = Qwen2VLForConditionalGeneration(tiny_config(tokenizer))
+    folder = export(model, tokenizer, recipe, tmp_path, assets=assets)
     vocabulary = read_vocabulary(folder)
     assert vocabulary is not None
     assert vocabulary.understanding("Find where it fades to black!").is_understood

@@ -255,6 +255,7 @@ def plain_target_loss(model: Any, encoded: Encoded, target: Target) -> float:
     )
 
 
+@pytest.mark.slow
 def test_a_run_learns_the_band(checkpoint: Path, tmp_path: Path) -> None:
     """Taught that an event begins at 3 s or a second to either side, the model says 2 s as readily as 3 s; taught
     that it begins at 3 s, it does not. A run with other bands is another run."""

@@ -92,6 +92,7 @@ def test_the_same_seed_twice_is_the_same_adapter(whole: Path, checkpoint: Path, 
 
 
 @pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_adapter(
     whole: Path, checkpoint: Path, tmp_path: Path, at: int
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_stopped_run_ends_with_the_same_adapter(
 
 
 @pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.slow
 def test_a_run_stops_in_the_middle_of_a_step_and_ends_with_the_same_adapter(
     whole: Path, checkpoint: Path, tmp_path: Path, backward: bool
 ) -> None:
@@ -139,6 +141,7 @@ def test_every_batch_of_a_step_is_told(checkpoint: Path, tmp_path: Path) -> None
     assert lines[1]["loss"] > 0
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_every_weight_ends_with_the_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     config = replace(QUICK, method="full", learning_rate=1e-3)
     cancel = threading.Event()
@@ -148,6 +151,7 @@ def test_a_stopped_run_of_every_weight_ends_with_the_same_weights(checkpoint: Pa
     assert_same(stopped.state_dict(), train(checkpoint, tmp_path / "whole", config).state_dict())
 
 
+@pytest.mark.slow
 def test_a_state_that_a_kill_cut_short_is_not_used(whole: Path, checkpoint: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
 
@@ -207,6 +211,7 @@ def test_every_weight_can_be_trained(checkpoint: Path, tmp_path: Path) -> None:
     assert not any("visual" in name for name in changed)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_and_accumulation_change_nothing_but_memory(
     checkpoint: Path, tmp_path: Path
 ) -> None:
