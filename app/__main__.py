@@ -21,6 +21,7 @@ from app.commands.accounts import accounts
 from app.commands.audit import audit
 from tempo_core import command_line
 from tempo_core.errors import InputError
+from tempo_core.model_imports import import_models
 
 if TYPE_CHECKING:
     import uvicorn
@@ -335,6 +336,7 @@ def serve(
             with_adapter = f" with adapter {folder.name}" if folder is not None else ""
             precision = " as NF4" if four_bit else ""
             say(f"loading {model or 'the shipped model'}{with_adapter}{precision}")
+            import_models()
             engine = open_backend(model, adapter=folder, four_bit=four_bit, protocol=protocol)
             say(f"{engine.model_id} is ready")
             return engine

@@ -24,6 +24,7 @@ from tempo_core.defaults import read_json
 from tempo_core.errors import Cancelled, InputError, TempoError
 from tempo_core.grounders import KNOWN, known_grounder
 from tempo_core.hub import Hub, split_name
+from tempo_core.model_imports import import_models
 from tempo_core.protocols import choose_protocol
 from tempo_core.vocabulary import read_vocabulary
 
@@ -404,6 +405,7 @@ def describe(folder: Path, _changed_ns: int, device: str) -> dict[str, Any]:
 
     `_changed_ns` is when its configuration changed: then it is looked at again.
     """
+    import_models()
     from tempo_core.memory import plan
 
     config = read_config(folder)
@@ -427,6 +429,7 @@ def describe(folder: Path, _changed_ns: int, device: str) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """The device that models are loaded on, and its memory."""
+    import_models()
     import torch
 
     from tempo_core.loading import free_bytes, pick_device

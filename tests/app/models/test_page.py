@@ -141,7 +141,11 @@ def test_two_models_answer_about_one_clip_and_one_is_served_while_a_question_wai
     second = card(page, "second")
     expect(second.locator(".state")).to_have_text("Here", timeout=SLOW_MS)
     assert str(tmp_path) not in page.content()
-    second.get_by_label("Visitors may choose it").check()
+    offered = second.get_by_label("Visitors may choose it")
+    open_box = offered.screenshot()
+    offered.check()
+    page.mouse.move(0, 0)
+    assert offered.screenshot() != open_box, "a checked box looks like one"
     page.wait_for_function(
         "async () => (await (await fetch('/status')).json()).offered.includes('second')", timeout=SLOW_MS
     )
