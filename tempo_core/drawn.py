@@ -1,6 +1,6 @@
 """Whether a clip is drawn in flat colours, as shapeworld is, or filmed: the same word may mean two things.
 
-is_drawn(sample(path, at=[1.0, 5.0, 9.0], max_pixels=112 * 200).frames)
+`is_drawn` takes a few small pictures spread over the clip, as `sample(path, at=[...], max_pixels=...)` gives them.
 """
 
 import numpy as np

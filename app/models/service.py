@@ -3,6 +3,7 @@
 A model goes by one name everywhere: `tempo-tiny`, its hub name, or the name of a folder of one's own. Paths stay here.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ from tempo_core.card import read_about
 from tempo_core.checkpoint import SHIPPED, SHIPPED_FOLDERS, check_checkpoint, folder_name, read_config
 from tempo_core.defaults import FILE_NAME as DEFAULTS_FILE
 from tempo_core.defaults import read_json
-from tempo_core.errors import Cancelled, InputError, TempoError
+from tempo_core.errors import Cancelled, CheckpointError, InputError, TempoError
 from tempo_core.grounders import KNOWN, known_grounder
 from tempo_core.hub import Hub, split_name
 from tempo_core.model_imports import import_models
 from tempo_core.protocols import choose_protocol
 from tempo_core.vocabulary import read_vocabulary
+
+logger = logging.getLogger(__name__)
 
 SHIPPED_NAME = SHIPPED.name
 OWNER = "downloads"
@@ -357,14 +360,17 @@ class ModelsService:
         ]
 
     def knowledge(self, name: str) -> Knowledge | None:
-        """What an offered model's own files say that it knows; None where it is not here.
-
-        Raises CheckpointError where its list of words is damaged.
+        """What an offered model's own files say that it knows; None where it is not here, or its list of words is
+        damaged: whoever chooses it is told, and no other question is stopped by it.
         """
         folder = self.find(name)
         if folder is None:
             return None
-        return Knowledge(about=read_about(folder), vocabulary=read_vocabulary(folder))
+        try:
+            return Knowledge(about=read_about(folder), vocabulary=read_vocabulary(folder))
+        except CheckpointError as error:
+            logger.warning("words choose %s no longer: %s", name, error)
+            return None
 
     def offer(self, name: str, *, is_offered: bool) -> None:
         """Let visitors choose a model, or no longer. Raises InputError when it is not here."""

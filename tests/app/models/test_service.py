@@ -334,6 +334,21 @@ def test_words_that_both_know_mean_what_they_mean_in_such_a_clip(
     grounding.queues.close()
 
 
+def test_a_damaged_list_of_words_stops_no_other_question(service: ModelsService, tmp_path: Path) -> None:
+    service.engines.get().vocabulary = read_vocabulary(SHIPPED)
+    service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / "damaged")))
+    service.offer("damaged", is_offered=True)
+    (tmp_path / "damaged" / "vocabulary.json").write_text('{"content": "red"}')
+    grounding = grounding_of(service, tmp_path / "media")
+    assert list(grounding.others()) == [FOOTAGE.name]
+    question = Question(
+        source=write_clip(tmp_path / "clip.mp4"), query="a title appears", settings=Settings()
+    )
+    (outcome,) = asyncio.run(steps_of(grounding, question, [""]))
+    assert outcome.by_words == FOOTAGE.name
+    grounding.queues.close()
+
+
 def test_models_asked_longest_ago_make_room(service: ModelsService) -> None:
     engines, loads, memory = service.engines, list[str](), 3
 
