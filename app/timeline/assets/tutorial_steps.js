@@ -31,7 +31,7 @@ export const STEPS = [
   },
   {
     name: "Move the edge",
-    words: () => "Move it by one frame with {edgeBack}, or by half a second with {edgeHalfBack}.",
+    words: () => "Move it by one frame with {edgeBack}, four with {edgeRowBack}, half a second with {edgeHalfBack}.",
     wordsForHand: "Move it with −1 f, or ◀ 1 f.",
     enter: (view) => view.editor.selection.edge || view.actions.selectEdge("end"),
     isDone: ({ editor }, _, before) => times(editor) !== before.times,

@@ -55,6 +55,8 @@ def test_edge_mode_is_the_slider_pattern(editor: EditorPage) -> None:
         ("ArrowRight", 4040),
         ("ArrowLeft", 4000),
         ("Shift+ArrowRight", 5000),
+        ("Shift+A", 4840),
+        ("Shift+D", 5000),
         ("PageUp", 3000),
         ("PageDown", 5000),
         ("End", 6000),
@@ -193,6 +195,31 @@ def test_a_held_key_is_one_gesture(editor: EditorPage) -> None:
     assert editor.times()[0][1] == 4480
     editor.press("Control+z", "Control+Shift+Z")
     assert editor.times()[0][1] == 4480
+
+
+def test_four_frames_are_one_key_which_is_held_undone_limited_and_repeated_as_others(
+    editor: EditorPage,
+) -> None:
+    editor.press("]")
+    editor.page.keyboard.down("Shift")
+    for _ in range(3):
+        editor.page.keyboard.down("D")
+    assert editor.commits() == []
+    editor.page.keyboard.up("D")
+    editor.page.keyboard.up("Shift")
+    editor.settle()
+    assert (editor.times()[0], editor.commits()) == ([2000, 4480], ["nudgeEdge"])
+    editor.press("[", "r")
+    assert editor.times()[0] == [2480, 4480]
+    editor.press("Control+z", "Control+z")
+    assert editor.times()[0] == [2000, 4000]
+    editor.press("[", "Home", "ArrowRight", "ArrowRight", "Shift+A")
+    assert editor.times()[0] == [0, 4000]
+    expect(editor.page.locator(".tl-says")).to_contain_text("0.00 seconds")
+    editor.press("Shift+A")
+    expect(editor.page.locator(".tl-says")).to_have_text("The edge cannot go further.")
+    editor.press("Escape", "Shift+D")
+    assert editor.times()[0] == [0, 4000]
 
 
 def test_the_playhead_has_its_own_keys(editor: EditorPage) -> None:

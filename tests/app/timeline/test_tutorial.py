@@ -38,7 +38,7 @@ KEYS = [
     ("Press Space to play", ["Space", "played", "Space"]),
     ("Go on by one frame with . or →", ["."]),
     ("the end of your moment in hand with ]", ["]"]),
-    ("by one frame with ←", ["ArrowLeft"]),
+    ("by one frame with ←, four with Shift + A, half a second with A", ["ArrowLeft"]),
     ("a new moment at the playhead with N", ["n"]),
     ("Take that back with Ctrl + Z", ["Control+z"]),
     ("where the model has it with 2", ["2"]),
