@@ -402,6 +402,7 @@ class AnnotatePage {
 
   async skip() {
     if (!this.#item) return;
+    this.view.auditioning = false;
     const { query_id } = this.#item.edit;
     this.#skipped.add(query_id);
     this.#setVisited(query_id);
@@ -412,6 +413,7 @@ class AnnotatePage {
   async previous() {
     const query_id = this.#visited.pop();
     if (query_id === undefined) return this.view.say("This is the first row of the session.");
+    this.view.auditioning = false;
     // By number alone: the item was fetched before what has been done to it since.
     if (this.#item) this.#upcoming.unshift({ query_id: this.#item.edit.query_id });
     this.view.preload(null);

@@ -151,7 +151,8 @@ export function editActions(view) {
     if (!editor.apply({ type: "newMoment", ...span, at_ms })) return;
     // Its end is the next to be set. What plays goes on, so that the end can be marked by eye or ear.
     editor.select({ id: editor.selected.id, edge: "end" });
-    if (!view.player.playing) view.showEdge("end", editor.selected.end_ms);
+    view.transport.loopNew();
+    if (!view.player.going) view.showEdge("end", editor.selected.end_ms);
     focusEdge();
   }
 

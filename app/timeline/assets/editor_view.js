@@ -64,7 +64,7 @@ export class EditorView extends TimelineView {
   target = null; // what the edge that is being dragged snaps to
   snaps = [];
   zoom_idx = 0;
-  auditioning = false; // the next row begins with a loop; the page sets it
+  auditioning = false; // a loop is to begin: the page sets it for the next row, what is played by hand ends it
   focusing = false; // by this module, which has selected already what it focuses
 
   #span_s = null; // how much of a clip was in view, from row to row; null for all of it
@@ -129,10 +129,9 @@ export class EditorView extends TimelineView {
     this.sound.preload(video?.sound_url ?? null);
   }
 
-  /** After a submission with `audition`: the first moment plays in a loop, or the clip where there is none. */
+  /** After a submission with `audition`: the first moment plays in a loop; without one the clip, until one is made. */
   #auditionFirst() {
     if (!this.auditioning || !this.player.playable) return;
-    this.auditioning = false;
     if (this.editor.moments.length > 0) this.transport.auditionMoment();
     else this.player.play();
   }
@@ -206,6 +205,7 @@ export class EditorView extends TimelineView {
   /** Escape gives up the innermost thing: a drag, what plays, the edge, the selection. */
   leave() {
     if (this.dragging) return this.gestures.drop();
+    this.auditioning = false;
     if (this.transport.stop()) return undefined;
     return this.editor.selection.edge ? this.actions.leaveEdge() : this.editor.select(null);
   }
@@ -331,6 +331,7 @@ export class EditorView extends TimelineView {
   }
 
   play(range) {
+    this.auditioning = false;
     this.player.playRange(range);
     if (this.state.viewport.follow(range.start_s)) this.state.touch("viewport");
     this.state.touch("player");
@@ -472,8 +473,8 @@ export class EditorView extends TimelineView {
   endDrag(keep) {
     this.dragging = false;
     this.target = null;
-    if (keep) this.editor.settle();
-    else this.editor.cancel();
+    if (!keep) this.editor.cancel();
+    else if (this.editor.settle()) this.transport.loopNew();
     this.state.touch("edit", "hover");
   }
 

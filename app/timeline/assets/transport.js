@@ -35,23 +35,30 @@ export class Transport {
       const times = `${timeText(start_ms / 1000, 1)}–${timeText(end_ms / 1000, 1)}`;
       return `Gap ${at + 1} of ${list.length} · ${times} · ${percent(p)} likely · N adds · G next · Esc stops`;
     }
-    return this.#player.range?.loop ? "Looping · Esc stops" : "";
+    if (this.#player.range?.loop) return "Looping · Esc stops";
+    return this.view.auditioning && this.#player.playable ? "A new moment loops · Esc stops" : "";
   }
 
   toggle() {
     if (this.#review || this.#player.range?.loop) this.stop();
-    else this.#player.toggle();
+    else this.#byHand("toggle");
+  }
+
+  /** Play or stop: whoever does it themselves waits for no loop any more. */
+  #byHand(action) {
+    this.view.auditioning = false;
+    this.#player[action]();
   }
 
   /** K: stops at once; starts only when it comes up again without J or L in between. */
   brake(down) {
     if (down) {
       this.#stepped = this.#player.playing;
-      if (this.#player.playing) this.#player.hold();
+      if (this.#player.playing) this.#byHand("hold");
       this.#braking = true;
     } else if (this.#braking) {
       this.#braking = false;
-      if (!this.#stepped) this.#player.toggle();
+      if (!this.#stepped) this.#byHand("toggle");
     }
   }
 
@@ -59,12 +66,12 @@ export class Transport {
     if (this.#braking) return this.#step(-1);
     if (!this.#player.playing) return this.view.actions.step(-1);
     const slower = RATES.findLast((rate) => rate < this.#player.video.playbackRate);
-    return slower ? this.#setRate(slower) : this.#player.hold();
+    return slower ? this.#setRate(slower) : this.#byHand("hold");
   }
 
   faster() {
     if (this.#braking) return this.#step(1);
-    if (!this.#player.playing) return this.#player.play();
+    if (!this.#player.playing) return this.#byHand("play");
     return this.#setRate(RATES.find((rate) => rate > this.#player.video.playbackRate) ?? RATES.at(-1));
   }
 
@@ -97,6 +104,11 @@ export class Transport {
   auditionMoment(moment = this.#moment) {
     if (!moment) return this.view.say(NO_MOMENT);
     return this.#loop(moment.id === this.#moment?.id ? "moment" : null, moment);
+  }
+
+  /** A moment was made where there was none to loop: the loop that the row was opened for begins around its edge. */
+  loopNew() {
+    if (this.view.auditioning && this.#player.playable) this.auditionEdge();
   }
 
   get #moment() {
@@ -165,8 +177,10 @@ export class Transport {
     const command = editor.selected
       ? { type: "markEdge", id, edge, ms }
       : { type: "newMoment", start_ms, end_ms, at_ms };
-    if (editor.apply(command) && playing && reaction.on)
+    if (!editor.apply(command)) return;
+    if (playing && reaction.on)
       view.say(`Taken ${Math.round(video.playbackRate * reaction.lag_ms)} ms earlier for your reaction time.`);
+    if (!playing || edge === "end") this.loopNew(); // while it plays, the end is still to be marked
   }
 
   /** Start the review of gaps, or go on to the next one. */

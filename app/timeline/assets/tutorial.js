@@ -122,6 +122,7 @@ export class Tutorial {
     const { view } = this;
     const { player, state, videoPane } = view;
     view.transport.stop();
+    view.auditioning = false;
     this.#saved = {
       value: state.value,
       span_s: [state.viewport.start_s, state.viewport.end_s],

@@ -240,6 +240,31 @@ def test_one_key_submits_and_loops_the_first_moment_of_the_next_row(
     assert bench.store.annotator_row(first, name).heads[-1].submitted
 
 
+def test_the_wish_for_a_loop_is_for_the_next_row_alone(bench: Bench, served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("blind"))
+    wait_preloaded(page)
+    first = shown_query(page)
+    look(page)
+    page.keyboard.press("n")
+    page.keyboard.press("Alt+Shift+Enter")
+    timeline = "document.querySelector('.tl-root').timeline"
+    waits = "document.querySelector('.tl-doing').textContent === 'A new moment loops · Esc stops'"
+    page.wait_for_function(f"{timeline}.editor.item?.query_id !== {first} && {waits}")
+    second = shown_query(page)
+    page.keyboard.press("n")
+    assert page.evaluate(f"{timeline}.player.range.loop")
+    page.keyboard.press("Alt+Shift+Enter")
+    page.wait_for_function(
+        f"![{first}, {second}, undefined].includes({timeline}.editor.item?.query_id) && {waits}"
+    )
+    page.keyboard.press("Control+Shift+Enter")  # back to a row that has a moment
+    page.wait_for_function(f"{timeline}.editor.item?.query_id === {second}")
+    wait_ready(page)
+    wait_shown(page)
+    assert page.evaluate(f"{timeline}.editor.moments.length") == 1
+    assert page.evaluate(f"[{timeline}.player.going, {timeline}.player.range]") == [False, None]
+
+
 def test_a_row_that_somebody_else_got_meanwhile_gives_way_to_the_next(
     bench: Bench, served: str, page: Any
 ) -> None:

@@ -7,6 +7,8 @@ from tests.app.timeline.editor_page import LOUPE, EditorPage, number_in
 
 pytestmark = pytest.mark.browser
 
+LOOP = "view.player.range?.loop ? [view.player.range.start_s, view.player.range.end_s] : null"
+
 
 def test_auditions_loop_around_the_edge_and_within_the_moment(editor: EditorPage) -> None:
     editor.press("]")
@@ -218,3 +220,99 @@ def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(edito
     assert editor.run("view.transport.reviewing") is True
     editor.page.mouse.click(*editor.x(11.0, "original"))
     assert editor.run("[view.transport.reviewing, view.player.playing]") == [False, False]
+
+
+def open_for_a_loop(editor: EditorPage) -> None:
+    """A row without moments, after the row before was submitted for a loop: its clip plays."""
+    editor.page.evaluate(
+        """async () => { view.auditioning = true; // what a page does when it takes the submission
+        view.load(await (await fetch("/items/blind")).json()); }"""
+    )
+    editor.page.wait_for_function("() => view.player.playing")
+    expect(editor.page.locator(".tl-doing")).to_have_text("A new moment loops · Esc stops")
+
+
+def around(edge_ms: int) -> list[float]:
+    """What a loop around an edge plays."""
+    return [(edge_ms - 1000) / 1000, (edge_ms + 1000) / 1000]
+
+
+@pytest.mark.parametrize(
+    ("key", "is_playing", "moment"),
+    [
+        ("n", False, [4000, 6000]),
+        ("n", True, [4000, 6000]),
+        ("i", False, [4000, 6000]),
+        ("o", False, [2000, 4000]),
+        ("o", True, [2000, 4000]),
+        ("drag", False, [4000, 6000]),
+        ("drag", True, [4000, 6000]),
+    ],
+)
+def test_the_first_moment_of_a_row_that_was_opened_for_a_loop_begins_it(
+    editor: EditorPage, key: str, is_playing: bool, moment: list[int]
+) -> None:
+    open_for_a_loop(editor)
+    if not is_playing:
+        editor.press(",")
+    editor.run("view.player.video.playbackRate = 0.0625")  # a busy machine must not play on meanwhile
+    editor.run("view.player.seek(4)")
+    editor.settle()
+    if key == "drag":
+        editor.page.mouse.move(*editor.x(4.0))
+        editor.page.mouse.down()
+        editor.page.mouse.move(*editor.x(6.0), steps=6)
+        assert editor.run(LOOP) is None
+        editor.page.mouse.up()
+    else:
+        editor.page.keyboard.press(key)
+    (times,) = editor.times()
+    assert times == [pytest.approx(ms, abs=400) for ms in moment]
+    assert editor.run(LOOP) == around(times[1])
+    editor.page.wait_for_function("() => view.player.playing")
+    expect(editor.page.locator(".tl-doing")).to_have_text("Looping · Esc stops")
+    editor.page.keyboard.press("]")
+    editor.page.keyboard.press("Shift+ArrowRight")
+    assert editor.run(LOOP) == around(times[1] + 1000)
+    editor.press("Escape", "Escape", "Home", "n")  # it was for one moment
+    assert len(editor.times()) == 2
+    assert editor.run(LOOP) is None
+
+
+def test_a_start_marked_while_the_clip_plays_waits_for_its_end(editor: EditorPage) -> None:
+    open_for_a_loop(editor)
+    editor.page.wait_for_function("() => view.player.video.currentTime > 0.5")
+    editor.page.keyboard.press("i")
+    editor.page.wait_for_function("() => view.player.video.currentTime > 1.5")
+    assert editor.run("[view.player.playing, view.player.range]") == [True, None]
+    editor.page.keyboard.press("o")
+    ((_, end_ms),) = editor.times()
+    assert editor.run(LOOP) == around(end_ms)
+    editor.press("Escape")
+
+
+@pytest.mark.parametrize(
+    "keys", [["Space"], ["Space", "Space"], ["k"], ["k", "l"], ["Escape"], ["g", "Escape"]]
+)
+def test_whoever_plays_or_stops_it_themselves_waits_for_no_loop(editor: EditorPage, keys: list[str]) -> None:
+    open_for_a_loop(editor)
+    for key in keys:
+        editor.page.keyboard.press(key)
+    plays = keys[-1] in ("Space", "l") and len(keys) == 2
+    if plays:
+        editor.page.wait_for_function("() => view.player.playing")
+    expect(editor.page.locator(".tl-doing")).to_have_text("")
+    editor.page.keyboard.press("n")
+    assert len(editor.times()) == 1
+    assert editor.run(LOOP) is None
+    assert editor.run("view.player.playing") is plays
+    editor.press("Escape")
+
+
+def test_the_drill_begins_no_loop_that_was_waited_for(editor: EditorPage) -> None:
+    open_for_a_loop(editor)
+    editor.run("view.tutorial.start()")
+    editor.press("End", "PageUp", "n")
+    assert editor.run("[view.editor.moments.length, view.player.playing]") == [2, False]
+    assert editor.run(LOOP) is None
+    editor.press("Escape")
