@@ -6,7 +6,7 @@ what is to be done to which row, and how long a person takes over each key, is d
 
 **The task is an outcome, not a list of keys**: which answer the row gets, and to which frame an edge goes. It is
 reached by the shortest sequence that the build's own keyboard offers, by what its key sheet lists: an edge that belongs
-to a cut goes there by one key where there is such a key, and by seconds, halves and frames where there is none; so does
+to a cut goes there by one key where there is such a key, and by the steps that there are where there is none; so does
 one that moves as the last one did, where one key moved that. A key that does not do what it should (a cut that was not
 found) costs its time, is undone, and then the long way follows. Where an edge arrives is read from the page; a build
 that does not reach the frame fails.
@@ -31,9 +31,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +55,10 @@ CUT_SHARE, REPEAT_SHARE = 1 / 3, 1 / 6
 """Of the edges that are moved: those that belong to the next cut, and those that move as the last one did."""
 MOST_CUT_S = 5.0
 FRAME_S = 1 / CLIP_RATE
-STEPS = {"edgeClip": 2.0, "edgeSecond": 1.0, "edgeHalf": 0.5, "edge": FRAME_S}
+STEPS = {"edgeClip": 2.0, "edgeSecond": 1.0, "edgeHalf": 0.5, "edgeRow": 4 * FRAME_S, "edge": FRAME_S}
 """Keys of an edge by the beginning of their ids, with how far they move it."""
+MOST_PRESSES = {"edgeSecond": 2, "edgeHalf": 1, "edgeRow": 2}
+"""Of the steps between a clip and a frame: more of them, either way, are never the shortest."""
 KEY_NAMES = {
     "Ctrl": "Control",
     "←": "ArrowLeft",
@@ -328,25 +331,25 @@ def playwright_key(text: str) -> str:
     return "+".join(KEY_NAMES.get(part, part.lower() if len(part) == 1 else part) for part in parts)
 
 
-def edge_keys(distance_s: float) -> list[tuple[str, int]]:
-    """The fewest presses that move an edge so far, as (beginning of the key's id, presses; backwards below 0).
+def edge_keys(distance_s: float, steps: Collection[str] = tuple(STEPS)) -> list[tuple[str, int]]:
+    """The fewest presses that move an edge so far by the `steps` that a keyboard has, as (beginning of the key's id,
+    presses; backwards below 0).
 
     >>> edge_keys(1.96)
     [('edgeClip', 1), ('edge', -1)]
+    >>> edge_keys(0.2)
+    [('edgeRow', 1), ('edge', 1)]
+    >>> edge_keys(0.2, ["edgeClip", "edgeSecond", "edgeHalf", "edge"])
+    [('edge', 5)]
     """
-    best: list[tuple[str, int]] = []
-    fewest = None
     nearest = round(distance_s / STEPS["edgeClip"])
-    for clips in range(nearest - 1, nearest + 2):
-        for seconds in range(-2, 3):
-            for halves in range(-1, 2):
-                rest_s = distance_s - 2 * clips - seconds - halves / 2
-                counts = [clips, seconds, halves, round(rest_s / FRAME_S)]
-                presses = sum(map(abs, counts))
-                if fewest is None or presses < fewest:
-                    fewest = presses
-                    best = [(name, count) for name, count in zip(STEPS, counts, strict=True) if count]
-    return best
+    between = [range(-most, most + 1) if name in steps else [0] for name, most in MOST_PRESSES.items()]
+    moves = []
+    for counts in product(range(nearest - 1, nearest + 2), *between):
+        coarse_s = sum(count * step_s for count, step_s in zip(counts, STEPS.values(), strict=False))
+        moves.append((*counts, round((distance_s - coarse_s) / FRAME_S)))
+    best = min(moves, key=lambda counts: sum(map(abs, counts)))
+    return [(name, count) for name, count in zip(STEPS, best, strict=True) if count]
 
 
 class Person:
@@ -380,13 +383,7 @@ class Person:
         elif task == "fix an edge" and not self.fix_edge("end" if self.rng.random() < 0.6 else "start"):
             task = "new moment"
         if task == "new moment":
-            self.point(float(row["relevant_windows"][0][0]), float(row["duration"]))
-            self.press(self.keyboard["add"])
-            if not page.evaluate("document.activeElement.matches('[data-lane=mine] [data-edge=end]')"):
-                self.press(self.keyboard["endEdge"])
-            self.press(self.keyboard["edgeClipOn"])
-            self.press(self.keyboard["auditionEdge"])
-            self.pause(AUDITION_S)
+            self.add_moment(float(row["relevant_windows"][0][0]), float(row["duration"]))
         elif task == "no moment":
             if not self.is_playing():
                 self.press(self.keyboard["toggle"])
@@ -428,6 +425,17 @@ class Person:
             "whole_s": time.monotonic() - begun_s,
         }
 
+    def add_moment(self, start_s: float, duration_s: float) -> None:
+        """Point at where a new moment begins, make it twice as long as it comes, and look at its end."""
+        self.point(start_s, duration_s)
+        self.press(self.keyboard["add"])
+        if not self.page.evaluate("document.activeElement.matches('[data-lane=mine] [data-edge=end]')"):
+            self.press(self.keyboard["endEdge"])
+        self.press(self.keyboard["edgeClipOn"])
+        if not self.is_looping():  # the new moment may have begun the loop
+            self.press(self.keyboard["auditionEdge"])
+        self.pause(AUDITION_S)
+
     def fix_edge(self, edge: str) -> bool:
         """Look at an edge of the first moment, move it to where it belongs, and look again. False where the moment has
         gone meanwhile, as a model's answer may replace it. Raises InputError where the page does not follow.
@@ -454,9 +462,10 @@ class Person:
             now_s = float(place.get_attribute("aria-valuenow"))
             if now_s != here_s and abs(now_s - target_s) > 0.6 * FRAME_S:
                 self.press(self.keyboard["undo"])
+        steps = [name for name in STEPS if f"{name}On" in self.keyboard]
         for _ in range(2):  # halves of a second end on the nearest frame
             now_s = float(place.get_attribute("aria-valuenow"))
-            for name, count in edge_keys(target_s - now_s):
+            for name, count in edge_keys(target_s - now_s, steps):
                 for _ in range(abs(count)):
                     self.press(self.keyboard[name + ("On" if count > 0 else "Back")])
         if abs(float(place.get_attribute("aria-valuenow")) - target_s) > 0.6 * FRAME_S:
@@ -493,6 +502,10 @@ class Person:
 
     def is_playing(self) -> bool:
         return not self.page.evaluate("document.querySelector('.tl-video').paused")
+
+    def is_looping(self) -> bool:
+        """A clip without own moments may play and not loop."""
+        return bool(self.page.evaluate("/^Looping/.test(document.querySelector('.tl-doing').textContent)"))
 
     def pause(self, median_s: float) -> None:
         """Take a person's time to look."""

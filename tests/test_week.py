@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -81,6 +82,8 @@ def test_keys_are_read_from_the_pages_sheet(text: str, key: str) -> None:
     ("distance_s", "keys"),
     [
         (0.08, [("edge", 2)]),
+        (-0.2, [("edgeRow", -1), ("edge", -1)]),
+        (0.66, [("edgeHalf", 1), ("edgeRow", 1)]),
         (1.96, [("edgeClip", 1), ("edge", -1)]),
         (-3.5, [("edgeClip", -2), ("edgeHalf", 1)]),
         (19.0, [("edgeClip", 9), ("edgeSecond", 1)]),
@@ -89,6 +92,35 @@ def test_keys_are_read_from_the_pages_sheet(text: str, key: str) -> None:
 )
 def test_an_edge_moves_by_the_fewest_keys(distance_s: float, keys: list[tuple[str, int]]) -> None:
     assert week.edge_keys(distance_s) == keys
+
+
+def test_an_edge_moves_by_the_steps_that_the_keyboard_has() -> None:
+    assert week.edge_keys(-0.2, ["edgeClip", "edgeSecond", "edgeHalf", "edge"]) == [("edge", -5)]
+    assert week.edge_keys(0.4, ["edgeClip", "edgeSecond", "edge"]) == [("edge", 10)]
+
+
+class Hand(week.Person):
+    """A person whose keys are counted and go nowhere."""
+
+    def __init__(self, *, is_looping: bool) -> None:
+        keyboard = {name: name for name in ("add", "endEdge", "edgeClipOn", "auditionEdge")}
+        page = SimpleNamespace(evaluate=lambda script: is_looping if "tl-doing" in script else True)
+        super().__init__(page, keyboard, random.Random(0), pace=1.0, last_move=None)
+        self.pressed: list[str] = []
+
+    def press(self, key: str) -> None:
+        self.pressed.append(key)
+
+    def point(self, time_s: float, duration_s: float) -> None: ...
+
+    def pause(self, median_s: float) -> None: ...
+
+
+@pytest.mark.parametrize("is_looping", [False, True])
+def test_the_end_of_a_new_moment_is_looped_by_a_key_where_nothing_loops(is_looping: bool) -> None:
+    hand = Hand(is_looping=is_looping)
+    hand.add_moment(2.0, 12.0)
+    assert hand.pressed == ["add", "edgeClipOn", *([] if is_looping else ["auditionEdge"])]
 
 
 def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:
