@@ -230,6 +230,14 @@ export class Player {
     this.#goTo(range.start_s, this.playable); // playing at once would drop the first frame
   }
 
+  /** Play on within another range, if what plays lies within it and before a time. Says whether it does. */
+  moveRange(range, before_s) {
+    const { time_s } = this;
+    if (!this.playing || this.#seeking || time_s < range.start_s || time_s >= before_s) return false;
+    this.#range = range;
+    return true;
+  }
+
   #goTo(time_s, starts = false) {
     this.#startsAfterSeek = starts;
     const target = Math.min(Math.max(0, time_s), this.duration_s);

@@ -130,18 +130,33 @@ export class Transport {
     return this.#repeat(stretch);
   }
 
-  #repeat({ start_ms, end_ms }) {
-    const { clock } = this.view.editor;
-    const range = { start_s: Math.max(0, start_ms) / 1000, end_s: Math.min(clock.end_ms, end_ms) / 1000 };
-    this.view.play({ ...range, idx: -1, loop: true });
+  #repeat(stretch) {
+    this.view.play(this.#rangeOf(stretch));
     return this.view.state.touch("edit");
   }
 
-  /** An edge has moved: a loop around it, or around its moment, begins anew where it is. Says whether there was one. */
+  #rangeOf({ start_ms, end_ms }) {
+    const { clock } = this.view.editor;
+    return {
+      start_s: Math.max(0, start_ms) / 1000,
+      end_s: Math.min(clock.end_ms, end_ms) / 1000,
+      idx: -1,
+      loop: true,
+    };
+  }
+
+  /**
+   * An edge has moved: a loop around it, or around its moment, goes with it. It plays on where the edge is still to
+   * come, and begins anew where the edge has passed. Says whether there was one.
+   */
   follow(edge) {
     const looping = Boolean(this.#player.range?.loop) && this.#moment !== null;
     if (!looping || !this.#loopTarget || (this.#loopTarget === "edge" && edge !== this.#edge)) return false;
-    this.#repeat(this.#loopTarget === "edge" ? this.#reach : this.#moment);
+    const stretch = this.#loopTarget === "edge" ? this.#reach : this.#moment;
+    if (this.#player.moveRange(this.#rangeOf(stretch), this.#moment[`${edge}_ms`] / 1000)) {
+      this.view.state.touch("player");
+      this.view.state.touch("edit");
+    } else this.#repeat(stretch);
     return true;
   }
 

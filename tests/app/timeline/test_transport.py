@@ -200,6 +200,27 @@ def test_a_loop_goes_on_around_the_edge_that_moves(editor: EditorPage) -> None:
     editor.settle()
 
 
+def test_a_loop_plays_on_while_the_edge_that_moves_is_still_to_come(editor: EditorPage) -> None:
+    """A seek for every key would flicker; where the edge has passed, it is shown at once all the same."""
+    editor.press("]")
+    editor.page.keyboard.press("p")
+    moved = editor.page.evaluate(
+        """async () => {
+          const { player, actions } = view;
+          const moved = {};
+          const isTime = { ahead: (s) => s >= 3.2 && s < 3.9, passed: (s) => s >= 4.2 };
+          for (const [place, isThere] of Object.entries(isTime)) {
+            while (!player.playing || player.video.seeking || !isThere(player.time_s))
+              await new Promise(requestAnimationFrame);
+            actions.nudge({ frames: 1 });
+            moved[place] = [player.video.seeking, player.range.start_s, player.range.end_s];
+          }
+          return moved;
+        }"""
+    )
+    assert moved == {"ahead": [False, 3.04, 5.04], "passed": [True, 3.08, 5.08]}
+
+
 def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(editor: EditorPage) -> None:
     editor.press("]")
     editor.page.keyboard.press("p")
