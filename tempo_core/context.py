@@ -22,7 +22,7 @@ from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
 from tempo_core.errors import InputError
 from tempo_core.grammar import AnswerGrammar
-from tempo_core.loading import LoadedModel
+from tempo_core.loading import LoadedModel, return_freed_memory
 from tempo_core.positions import grid_sizes, mrope_positions, next_position
 from tempo_core.protocols.base import (
     IMAGE_PAD,
@@ -37,7 +37,7 @@ from tempo_core.protocols.base import (
     special_id,
 )
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
-from tempo_core.vision import encode_frames
+from tempo_core.vision import encode_frames, is_large_on_cpu
 
 if TYPE_CHECKING:
     from tempo_core.video import SampledVideo
@@ -293,6 +293,8 @@ def encode_video(
         cancel=cancel,
         on_progress=lambda share: report("encoding", share / 2),
     )
+    if is_large_on_cpu(str(loaded.model.device), loaded.model.dtype):
+        return_freed_memory()  # the tower's; the language model's tensors are larger and would not fit in between
     laps.append(time.perf_counter())
     cache, _ = read_prompt(
         loaded.model,

@@ -2,9 +2,9 @@
 
 Of a large model, with instructions for bfloat16 (AVX512_BF16: AMD since Zen 4, many Intel Xeons), weights are held
 once, in bitsandbytes' packed layout. Up to PACKED_ROWS rows go through bitsandbytes' packed kernel, which reads four
-bits a weight: a decoded token, a question. More rows are arithmetic: the layer's weights become bfloat16 for the call,
-and oneDNN multiplies. Both see the same weights. Without such instructions weights stay as they are; few rows are
-multiplied block by block, so that the float32 weights of a block are used while they are in the cache.
+bits a weight: a decoded token, a question. More rows are arithmetic: a few megabytes of the layer's weights at a time
+become bfloat16, and oneDNN multiplies. Both see the same weights. Without such instructions weights stay as they are;
+few rows are multiplied block by block, so that the float32 weights of a block are used while they are in the cache.
 
 Of a very small model the dequantised float32 weights are kept beside the codes: a few megabytes, and the same numbers.
 
@@ -13,6 +13,8 @@ a model between DENSE_CPU_WEIGHTS and EXACT_CPU_WEIGHTS has.
 Legend: N outputs, K inputs, M rows, B values that share a scale.
 """
 
+import itertools
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -22,12 +24,12 @@ from bitsandbytes.functional import dequantize_4bit, dequantize_blockwise, has_a
 from bitsandbytes.nn import Linear4bit
 from torch import Tensor
 
+from tempo_core.memory import UNPACKED_WEIGHTS
+
 PACKED_ROWS = 192
 """Most rows of the packed kernel; behind it, unpacking costs less than what oneDNN is faster (docs/experiments.md)."""
 TILE = 32
 """Rows of weights that bitsandbytes packs together."""
-TILES_AT_ONCE = 256
-"""Tiles that are unpacked together: a few megabytes, in few calls."""
 BLOCK_WEIGHTS = 1 << 19
 """Weights of a block without packing: 2 MB of float32."""
 BLOCK_ROWS = 64
@@ -46,8 +48,12 @@ class PackedLinear4bit(Linear4bit):
         is_packed = getattr(weight.quant_state, "packing_format_for_cpu", False)
         if not is_packed or not (needs_grad or x.numel() > PACKED_ROWS * self.in_features):
             return super().forward(x)
-        bias = None if self.bias is None else self.bias.to(torch.bfloat16)
-        return F.linear(x.to(torch.bfloat16), unpacked_weight(self), bias).to(x.dtype)
+        rows = x.to(torch.bfloat16)
+        biases: Iterable[Tensor | None] = itertools.repeat(None)
+        if self.bias is not None:
+            biases = self.bias.to(torch.bfloat16).split(_outputs_at_once(self))
+        products = [F.linear(rows, *block) for block in zip(unpacked_weights(self), biases, strict=False)]
+        return torch.cat(products, dim=-1).to(x.dtype)
 
 
 class BlockLinear4bit(Linear4bit):
@@ -134,24 +140,33 @@ def unmap(model: Any) -> None:
             parameter.data = parameter.data.clone()
 
 
-def unpacked_weight(layer: Linear4bit) -> Tensor:
-    """The weights bfloat16[N, K] of a packed layer, each code times its scale, rounded once."""
+def unpacked_weights(layer: Linear4bit) -> Iterator[Tensor]:
+    """The weights bfloat16[N, K] of a packed layer in blocks of outputs, each code times its scale, rounded once."""
     weight: Any = layer.weight
     packed, state = weight.data, weight.quant_state
     n_out, n_in = layer.out_features, layer.in_features
     # A 16-bit word holds two inputs (low and high byte) of two outputs: row r of a tile (low halves) and row r + 16.
     words = packed.view(torch.int16).view(n_out // TILE, n_in // 2, TILE // 2)
-    rows = torch.empty(n_out // TILE, 2, TILE // 2, n_in // 2, dtype=torch.uint8)
-    for start in range(0, len(words), TILES_AT_ONCE):
-        tiles = words[start : start + TILES_AT_ONCE]
+    scales = state.absmax.T.float().contiguous()  # [N, K / B]
+    step = _outputs_at_once(layer) // TILE
+    for start in range(0, len(words), step):
+        tiles = words[start : start + step]
         pairs = (tiles & 0x000F) << 4
         pairs |= (tiles & 0x0F00) >> 8
         pairs |= (tiles & 0x00F0) << 8
         pairs |= (tiles >> 4) & 0x0F00
         # low byte: the pair of row r, high byte: that of row r + 16
-        bytes_of_rows = pairs.view(torch.uint8).view(-1, n_in // 2, TILE // 2, 2)
-        rows[start : start + TILES_AT_ONCE] = bytes_of_rows.permute(0, 3, 2, 1)
-    scales = state.absmax.T.float().contiguous()  # [N, K / B]
-    return torch.ops.bitsandbytes.dequantize_4bit(
-        rows.view(-1), scales.view(-1), state.blocksize, state.quant_type, (n_out, n_in), torch.bfloat16
-    )
+        bytes_of_rows = pairs.view(torch.uint8).view(-1, n_in // 2, TILE // 2, 2).permute(0, 3, 2, 1)
+        yield torch.ops.bitsandbytes.dequantize_4bit(
+            bytes_of_rows.reshape(-1),
+            scales[TILE * start : TILE * (start + step)].reshape(-1),
+            state.blocksize,
+            state.quant_type,
+            (TILE * len(tiles), n_in),
+            torch.bfloat16,
+        )
+
+
+def _outputs_at_once(layer: Linear4bit) -> int:
+    """Outputs of a block of `unpacked_weights`: whole tiles."""
+    return TILE * max(1, UNPACKED_WEIGHTS // (TILE * layer.in_features))

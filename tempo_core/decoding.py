@@ -19,6 +19,7 @@ Legend: R rows of a pass, K columns of the longest row, Q tokens that are fed to
 """
 
 import copy
+import math
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -201,11 +202,14 @@ def read_prompt(
     mrope = torch.from_numpy(positions).to(model.device)[:, None]
 
     cache = DynamicCache(config=config.get_text_config())
+    # equal pieces: a short last one would cost as much as a long one where weights are unpacked for it
+    n_pieces = max(1, math.ceil(len(ids) / PREFILL_TOKENS))
+    length = math.ceil(len(ids) / n_pieces)
     n_seen = 0
-    for start in range(0, len(ids), PREFILL_TOKENS):
+    for start in range(0, len(ids), length):
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped while reading the video.")
-        piece = slice(start, start + PREFILL_TOKENS)
+        piece = slice(start, start + length)
         n_visual = int(is_visual[piece].sum())
         features = visual_tokens[n_seen : n_seen + n_visual, width:]
         n_seen += n_visual

@@ -297,7 +297,7 @@ def return_freed_memory() -> None:
     """Give the C heap's free pages back to the system, where the C library can (glibc).
 
     Quantising frees each layer's float weights below memory that stays in use, and glibc keeps such pages: .25 to
-    .39 GB of a 2B model (docs/experiments.md).
+    .39 GB of a 2B model (docs/experiments.md). So does the vision tower before the language model begins.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

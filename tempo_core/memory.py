@@ -34,6 +34,9 @@ TOKENS_PER_STAMP = 6
 PREFILL_TOKENS = 1024
 """Tokens of a context that are encoded in one go; between pieces a person can cancel."""
 
+UNPACKED_WEIGHTS = 1 << 22
+"""Weights of a packed layer that a large product on a CPU unpacks together: 8 MB of bfloat16."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryPlan:
@@ -164,8 +167,8 @@ def plan(
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
     dtype = torch.float32 if n_bytes == 4 else torch.bfloat16
     tower = batch_patches(device, dtype) * family.tower_width(config.vision_config)
-    # the largest packed layer as it is unpacked: bfloat16, and its nibbles in two orders
-    unpacked = 3 * max(sizes) if kernel == "packed" else 0
+    # a part of a packed layer as it is unpacked: bfloat16 in two orders, and its nibbles in two
+    unpacked = 6 * min(max(sizes), UNPACKED_WEIGHTS) if kernel == "packed" else 0
     return MemoryPlan(
         family=family.title,
         parameters=parameters,

@@ -28,7 +28,7 @@ MERGE = 2
 TEMPORAL_PATCH = 2
 MAX_BATCH_PATCHES = 4096
 """Patches of one batch: bounds the memory of the vision tower (4,096 patches are 4 frames of 448 x 448)."""
-CACHED_BATCH_PATCHES = 2048
+CACHED_BATCH_PATCHES = 1024
 """Patches of one batch of a large tower in bfloat16 on a CPU: what lies between its products stays in the cache."""
 
 Frames = npt.NDArray[np.uint8]
@@ -128,10 +128,16 @@ def image_inputs(
     return torch.cat(pixels).to(model.device), grids.to(model.device)
 
 
+def is_large_on_cpu(device: str, dtype: torch.dtype) -> bool:
+    """Whether a model is a large one on a CPU: no other is computed in bfloat16 there."""
+    return device == "cpu" and dtype == torch.bfloat16
+
+
 def batch_patches(device: str, dtype: torch.dtype) -> int:
     """Most patches of one batch."""
-    is_large_on_cpu = device == "cpu" and dtype == torch.bfloat16
-    return min(MAX_BATCH_PATCHES, CACHED_BATCH_PATCHES) if is_large_on_cpu else MAX_BATCH_PATCHES
+    return (
+        min(MAX_BATCH_PATCHES, CACHED_BATCH_PATCHES) if is_large_on_cpu(device, dtype) else MAX_BATCH_PATCHES
+    )
 
 
 def encode_frames(

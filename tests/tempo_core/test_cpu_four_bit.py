@@ -10,15 +10,17 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit, Params4bit
 from safetensors.torch import load_file, save_file
 
+from tempo_core import cpu_four_bit
 from tempo_core.cpu_four_bit import (
     BLOCK_ROWS,
     PACKED_ROWS,
+    TILE,
     BlockLinear4bit,
     PackedLinear4bit,
     block,
     keep_dense,
     pack,
-    unpacked_weight,
+    unpacked_weights,
 )
 from tempo_core.decoding import feed, share_cache, token_logits
 from tempo_core.engine import Engine, load_engine
@@ -52,13 +54,17 @@ def _packed(**options: Any) -> PackedLinear4bit:
     return layer
 
 
+def _unpacked(layer: Linear4bit) -> torch.Tensor:
+    return torch.cat([*unpacked_weights(layer)])
+
+
 def _exact(layer: Any) -> torch.Tensor:
     return dequantize_4bit(layer.weight.data, layer.weight.quant_state).float()
 
 
 @needs_bfloat16
 def test_the_unpacked_weight_is_bitsandbytes_own_with_scales_in_bfloat16() -> None:
-    exact, weight = _exact(_layer()), unpacked_weight(_packed())
+    exact, weight = _exact(_layer()), _unpacked(_packed())
     assert weight.dtype == torch.bfloat16
     # a scale and a product are rounded, by 2 ** -8 at most each
     torch.testing.assert_close(weight.float(), exact, rtol=2**-7, atol=0)
@@ -70,7 +76,7 @@ def test_the_unpacked_weight_is_bitsandbytes_own_with_scales_in_bfloat16() -> No
 def test_any_number_of_rows_is_multiplied_by_the_same_weights(rows: int, bias: bool) -> None:
     layer = _packed(bias=bias)
     x = torch.randn(2, rows, N_IN)[:1].bfloat16()
-    expected = x.float() @ unpacked_weight(layer).float().T
+    expected = x.float() @ _unpacked(layer).float().T
     expected += layer.bias.float() if bias else 0
     out = layer(x)
     assert out.dtype == torch.bfloat16
@@ -79,11 +85,22 @@ def test_any_number_of_rows_is_multiplied_by_the_same_weights(rows: int, bias: b
 
 
 @needs_bfloat16
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_in_blocks_is_the_layer_at_once(monkeypatch: pytest.MonkeyPatch, bias: bool) -> None:
+    layer = _packed(bias=bias)
+    x = torch.randn(PACKED_ROWS + 1, N_IN).bfloat16()
+    at_once = layer(x)
+    monkeypatch.setattr(cpu_four_bit, "UNPACKED_WEIGHTS", 2 * TILE * N_IN)
+    assert [len(block) for block in unpacked_weights(layer)] == [2 * TILE, 2 * TILE, TILE]
+    torch.testing.assert_close(layer(x), at_once)
+
+
+@needs_bfloat16
 def test_gradients_reach_the_input() -> None:
     layer = _packed().train()
     x = torch.randn(3, N_IN, requires_grad=True)
     layer(x).sum().backward()
-    expected = unpacked_weight(layer).float().sum(0).expand(3, -1)
+    expected = _unpacked(layer).float().sum(0).expand(3, -1)
     torch.testing.assert_close(x.grad, expected, rtol=0.02, atol=0.1)
 
 

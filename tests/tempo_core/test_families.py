@@ -1,6 +1,7 @@
 """Every family: our visual tokens, positions, logits and answers are those of transformers' own model."""
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
 from tempo_core import decoding
 from tempo_core.decoding import feed, read_prompt, share_cache
 from tempo_core.engine import Engine, load_engine
 from tempo_core.errors import CheckpointError
 from tempo_core.families import check_model_type, family_named, family_of
+from tempo_core.families.base import rotate
 from tempo_core.memory import plan, quantisable_layers
 from tempo_core.positions import grid_sizes, mrope_positions, next_position
 from tempo_core.protocols.base import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, special_id
@@ -87,6 +90,18 @@ def test_visual_tokens_are_the_models_own(family_engine: Engine, frames_per_unit
     assert float(fast.std(dim=0).min()) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_heads_are_turned_as_transformers_turns_them(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    heads = torch.randn(2, 12, 6, 16, generator=generator).to(dtype)
+    angles = torch.randn(12, 8, generator=generator).repeat(1, 2)
+    turned = rotate(heads, angles.cos()[:, None], angles.sin()[:, None])
+    query, key = apply_rotary_pos_emb_vision(*heads.chunk(2, dim=2), angles.cos(), angles.sin())
+    assert turned.dtype == dtype
+    # one rounding of bfloat16 may fall to the other side
+    torch.testing.assert_close(turned, torch.cat([query, key], dim=2))
+
+
 def test_a_patch_holds_both_frames_of_a_group_channel_by_channel(family_engine: Engine) -> None:
     """Against the definition, pixel by pixel: channel, frame, row, column; patches in 2 x 2 blocks."""
     normaliser = family_engine.loaded.normaliser
@@ -143,6 +158,18 @@ def test_logits_behind_the_cache_are_the_forwards(
     scale = float(theirs.abs().max())
     torch.testing.assert_close(before[0] / scale, theirs[0, cut - 1] / scale, **TIGHT)
     torch.testing.assert_close(after[0] / scale, theirs[0, -1] / scale, **TIGHT)
+
+
+@torch.no_grad()
+def test_a_context_is_read_in_equal_pieces(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short last piece would have the weights unpacked for a handful of tokens."""
+    context = engine.encode(make_video(0))
+    monkeypatch.setattr(decoding, "PREFILL_TOKENS", context.prefix_tokens - 1)
+    stages: list[tuple[str, float]] = []
+    engine.encode(make_video(0), on_progress=lambda *step: stages.append(step))
+    half = math.ceil(context.prefix_tokens / 2) / context.prefix_tokens
+    read = [share for stage, share in stages if stage == "encoding"][-2:]
+    assert read == [pytest.approx(0.5 + half / 2), 1.0]
 
 
 @pytest.mark.parametrize(
