@@ -7,7 +7,7 @@ what is to be done to which row, and how long a person takes over each key, is d
 **The task is an outcome, not a list of keys**: which answer the row gets, and to which frame an edge goes. It is
 reached by the shortest sequence that the build's own keyboard offers, by what its key sheet lists: an edge that belongs
 to a cut goes there by one key where there is such a key, and by the steps that there are where there is none; so does
-one that moves as the last one did, where one key moved that. A key that does not do what it should (a cut that was not
+one that moves as the last one did. A key that does not do what it should (a cut that was not
 found) costs its time, is undone, and then the long way follows. Where an edge arrives is read from the page; a build
 that does not reach the frame fails.
 
@@ -281,10 +281,10 @@ def _work(
         page.wait_for_function("window.week?.shown()", timeout=START_S * 1000)
         first_s = time.monotonic() - begun_s
         keyboard = read_keys(page)
-        last_move = None
+        last_move_s = None
         while len(entries) < rows:
             row = by_query[" ".join(page.inner_text(".tl-query").split())]
-            person = Person(page, keyboard, random.Random(f"{seed} {row['qid']}"), pace, last_move)
+            person = Person(page, keyboard, random.Random(f"{seed} {row['qid']}"), pace, last_move_s)
             cpu_s = _cpu_s(pid)
             is_last = len(entries) + 1 == rows
             try:
@@ -295,7 +295,7 @@ def _work(
                     f"Row {row['qid']} does not go on; {folder / STUCK_NAME} shows where. The same command tries it "
                     "again."
                 ) from error
-            last_move = person.last_move
+            last_move_s = person.last_move_s
             entry |= {"qid": row["qid"], "server_cpu_s": _cpu_s(pid) - cpu_s, "load": os.getloadavg()[0]}
             if not entries:
                 entry["first_s"] = first_s
@@ -361,10 +361,11 @@ class Person:
         keyboard: dict[str, str],
         rng: random.Random,
         pace: float,
-        last_move: tuple[float, int] | None,
+        last_move_s: float | None,
     ) -> None:
-        """`last_move` is how far they moved an edge last, and by how many keys; None: not yet."""
-        self.page, self.keyboard, self.rng, self.pace, self.last_move = page, keyboard, rng, pace, last_move
+        """`last_move_s` is how far they moved an edge last; None: not yet."""
+        self.page, self.keyboard, self.rng, self.pace = page, keyboard, rng, pace
+        self.last_move_s = last_move_s
         self.keys = self.pointer_moves = 0
 
     def do(self, row: dict[str, Any], *, is_last: bool) -> dict[str, Any]:
@@ -454,9 +455,8 @@ class Person:
         shortcut = None
         if kind == "cut":
             shortcut = "edgeShotOn" if target_s > here_s else "edgeShotBack"
-        elif kind == "repeat" and self.last_move is not None and self.last_move[1] == 1:
-            shortcut = "repeatOffset"  # of the last edit alone
-        before = self.keys
+        elif kind == "repeat":
+            shortcut = "repeatOffset"
         if shortcut in self.keyboard:
             self.press(self.keyboard[shortcut])
             now_s = float(place.get_attribute("aria-valuenow"))
@@ -470,7 +470,7 @@ class Person:
                     self.press(self.keyboard[name + ("On" if count > 0 else "Back")])
         if abs(float(place.get_attribute("aria-valuenow")) - target_s) > 0.6 * FRAME_S:
             raise InputError(f"The {edge} does not go from {here_s} to {target_s} s by the page's keys.")
-        self.last_move = target_s - here_s, self.keys - before
+        self.last_move_s = target_s - here_s
         self.pause(AUDITION_S)
         return True
 
@@ -491,7 +491,7 @@ class Person:
         ]
         if draw < CUT_SHARE and near_s:
             return "cut", float(min(near_s, key=lambda cut_s: abs(cut_s - here_s)))
-        offset_s = 0.0 if self.last_move is None else self.last_move[0]
+        offset_s = self.last_move_s or 0.0
         if CUT_SHARE <= draw < CUT_SHARE + REPEAT_SHARE and fits(here_s + offset_s):
             return "repeat", here_s + offset_s
         for distance_s in (way * free_s, -way * free_s, FRAME_S, -FRAME_S):

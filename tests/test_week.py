@@ -105,7 +105,7 @@ class Hand(week.Person):
     def __init__(self, *, is_looping: bool) -> None:
         keyboard = {name: name for name in ("add", "endEdge", "edgeClipOn", "auditionEdge")}
         page = SimpleNamespace(evaluate=lambda script: is_looping if "tl-doing" in script else True)
-        super().__init__(page, keyboard, random.Random(0), pace=1.0, last_move=None)
+        super().__init__(page, keyboard, random.Random(0), pace=1.0, last_move_s=None)
         self.pressed: list[str] = []
 
     def press(self, key: str) -> None:
@@ -126,7 +126,7 @@ def test_the_end_of_a_new_moment_is_looped_by_a_key_where_nothing_loops(is_loopi
 def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:
     kinds: Counter[str] = Counter()
     for number in range(300):
-        person = week.Person(None, {}, random.Random(number), pace=1.0, last_move=(-1.52, 1))
+        person = week.Person(None, {}, random.Random(number), pace=1.0, last_move_s=-1.52)
         kind, target_s = person.target(24.0, 22.0, 60.0)
         kinds[kind] += 1
         assert 22 <= target_s <= 60
