@@ -190,7 +190,7 @@ def read_prompt(
     `positions` int64[3, L]; `visual_tokens` [N, (1 + K) W] of `encode_frames` take the placeholders' places. The cache
     is filled piece by piece, so that a person can stop in between. Raises Cancelled between pieces.
     """
-    from transformers import DynamicCache
+    from tempo_core.prompt_cache import grow_from, sized_cache
 
     family, config = family_of(model), model.config
     input_ids = torch.tensor(ids, device=model.device)
@@ -201,7 +201,7 @@ def read_prompt(
     embeddings[is_visual] = visual_tokens[:, :width]
     mrope = torch.from_numpy(positions).to(model.device)[:, None]
 
-    cache = DynamicCache(config=config.get_text_config())
+    cache = sized_cache(config.get_text_config(), len(ids))
     # equal pieces: a short last one would cost as much as a long one where weights are unpacked for it
     n_pieces = max(1, math.ceil(len(ids) / PREFILL_TOKENS))
     length = math.ceil(len(ids) / n_pieces)
@@ -222,7 +222,7 @@ def read_prompt(
         )
         if on_progress is not None:
             on_progress(min(1.0, piece.stop / len(ids)))
-    return cache, output.last_hidden_state[:, -1]
+    return grow_from(cache), output.last_hidden_state[:, -1]
 
 
 def feed(
