@@ -144,9 +144,12 @@ def long_clip(page: Any, served: Served) -> None:
         with Store(Home(served.home).database) as store:
             store.import_rows([row], dataset="films", op_id=new_id())
     with Store(Home(served.home).database) as store:
-        query_id = store.find("films", "1").id
+        query_id, share = store.find("films", "1").id, store.blind_share()
+        store.save_blind_share(0.0, op_id=new_id(), actor="scenes")  # a blind row shows no moments
     visit(page, served, f"/annotate#q={query_id}")
     page.locator(".tl-root[data-state=ready]").wait_for(timeout=PATIENCE_MS)
+    with Store(Home(served.home).database) as store:
+        store.save_blind_share(share, op_id=new_id(), actor="scenes")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("[")
