@@ -20,7 +20,11 @@ from tempo_core.errors import InputError
 from tempo_core.video import probe, sample
 
 
-def test_a_tiny_run_measures_both_sides_in_turn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tiny_run_measures_both_sides_in_turn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     assert main(["peers", "--out", str(tmp_path), "--only", "saved", "--rounds", "2", "--saves", "3"]) == 0
     report = json.loads((tmp_path / "peers.json").read_text())
     (row,) = report["rows"]
@@ -30,6 +34,7 @@ def test_a_tiny_run_measures_both_sides_in_turn(tmp_path: Path, capsys: pytest.C
     assert all(len(side["peak_mib"]) == 2 and min(side["peak_mib"]) > 5 for side in row["sides"])
     assert (tmp_path / "peers.md").read_text() == table(report)
     assert "Store.submit" in capsys.readouterr().out
+    assert list(temporary.glob("peers-*")) == [], "the workers' folders go with them"
 
 
 def test_bad_options_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,8 @@ from tempo_core.files import write_whole
 TOLERANCE = 6.0
 """Of 255: two readers' colours and scaling may differ by so much in the mean of a frame."""
 POLL_S = 0.02
+END_S = 30.0
+"""How long a worker may take to end by itself."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,8 +117,7 @@ def measure(row: Row, rounds: int, environments: Path) -> list[Result]:
                 answers[number] = answer["result"]
     finally:
         for process in processes.values():
-            process.kill()
-            process.communicate()
+            end(process)
     for number, answer in answers.items():
         if number and 0 in answers:
             results[number].agreement = agreement(answers[0], answer)
@@ -140,6 +141,15 @@ def start(side: Side, arguments: dict[str, Any], environments: Path) -> "subproc
         process.wait()
         raise
     return process
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """No more lines end a worker, which then removes its folder; one that goes on working is killed."""
+    try:
+        process.communicate(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 def tell(process: "subprocess.Popen[str]", line: str) -> dict[str, Any]:
