@@ -178,8 +178,9 @@ def serve(
         str | None,
         typer.Option(
             metavar="URL[#MODEL]",
-            help="instead of a checkpoint, ask a model behind an OpenAI-compatible server; frames are sent there; "
-            "its key is read from TEMPO_ENDPOINT_KEY",
+            help="ask a model behind an OpenAI-compatible server; frames are sent there; its key is read from "
+            "TEMPO_ENDPOINT_KEY; --checkpoint and --adapter then name the folders of what is served, for how it wants "
+            "to be asked",
         ),
     ] = None,
     adapter: Annotated[
@@ -285,7 +286,11 @@ def serve(
     sign_on = settings_from(os.environ)
     model = model_named(checkpoint, endpoint)
     tempo_home = open_home(home)
-    if checkpoint is not None and Path(checkpoint).expanduser().exists():
+    if checkpoint is not None and endpoint is not None:
+        from tempo_core.endpoints.settings import settings_folders
+
+        settings_folders(checkpoint, adapter if adapter != "none" else None)
+    elif checkpoint is not None and Path(checkpoint).expanduser().exists():
         # A folder that cannot be a checkpoint is refused before anything heavy is imported.
         from tempo_core.checkpoint import check_checkpoint, find_checkpoint
 
@@ -328,7 +333,10 @@ def serve(
             if is_address(model):
                 say(f"asking the endpoint {model}")
                 backend = open_backend(
-                    model, adapter=adapter if adapter != "none" else None, protocol=protocol
+                    model,
+                    adapter=adapter if adapter != "none" else None,
+                    protocol=protocol,
+                    settings=checkpoint,
                 )
                 say(f"{backend.model_id} is ready")
                 return backend

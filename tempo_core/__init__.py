@@ -7,12 +7,16 @@ trainer.
 three is used.
 """
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 # Threads that wait for work sleep. By default they spin, and beside other busy processes a question took seventeen
 # times as long (docs/experiments.md). OpenMP reads this once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Where a processor has bfloat16 instructions, bitsandbytes 0.50 wants a kernel of the package `kernels` and asks for
+# it to be installed. Nothing here calls that kernel.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 if TYPE_CHECKING:
     from tempo_core.backend import open_backend

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tempo_core.defaults import GroundingDefaults
-from tempo_core.errors import InputError
 from tempo_core.protocols import Choice
 from tempo_core.protocols.base import Protocol
 from tempo_core.vocabulary import Understanding, Vocabulary
@@ -185,20 +184,17 @@ def open_backend(
     four_bit: bool = True,
     device: str | None = None,
     protocol: str | None = None,
+    settings: str | Path | None = None,
 ) -> Backend:
     """The backend of a checkpoint folder, a hub name (None: the one that ships), or an endpoint's URL#MODEL.
 
-    Raises CheckpointError and InputError as `load_engine` and `open_endpoint` do.
+    `settings` is for an endpoint alone: the folder of the checkpoint that it serves. Raises CheckpointError and
+    InputError as `load_engine` and `open_endpoint` do.
     """
     if not is_address(model):
         from tempo_core.engine import load_engine
 
         return load_engine(model, adapter=adapter, four_bit=four_bit, device=device, protocol=protocol)
-    if adapter is not None:
-        raise InputError(
-            f"The adapter {adapter} cannot be put on a model behind an endpoint. Serve the model with it there, or "
-            "leave --adapter out."
-        )
     from tempo_core.endpoints import open_endpoint
 
-    return open_endpoint(str(model), protocol=protocol)
+    return open_endpoint(str(model), protocol=protocol, checkpoint=settings, adapter=adapter)

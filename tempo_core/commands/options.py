@@ -1,6 +1,6 @@
 """Options that several commands share, and the engine that they describe."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,8 +20,9 @@ Endpoint = Annotated[
     str | None,
     typer.Option(
         metavar="URL[#MODEL]",
-        help="instead of a checkpoint, ask a model behind an OpenAI-compatible server, such as "
-        "http://127.0.0.1:8000/v1#NAME; frames are sent there; its key is read from TEMPO_ENDPOINT_KEY",
+        help="ask a model behind an OpenAI-compatible server, such as http://127.0.0.1:8000/v1#NAME; frames are sent "
+        "there; its key is read from TEMPO_ENDPOINT_KEY; --checkpoint and --adapter then name the folders of what is "
+        "served, for how it wants to be asked",
     ),
 ]
 Adapter = Annotated[
@@ -72,13 +73,11 @@ Budget = Annotated[
 
 
 def model_named(checkpoint: str | None, endpoint: str | None) -> str | None:
-    """The one of the two that was given. Raises InputError when both were, or when the endpoint is no URL."""
+    """The address where one was given, else the checkpoint. Raises InputError for an endpoint that is no URL."""
     from tempo_core.backend import is_address
 
     if endpoint is None:
         return checkpoint
-    if checkpoint is not None:
-        raise InputError("Both --checkpoint and --endpoint were given. Leave one out.")
     if not is_address(endpoint):
         raise InputError(
             f"--endpoint {endpoint!r} is no http or https address. Write it like http://host:8000/v1#MODEL."
@@ -99,7 +98,8 @@ def open_engine(
     from tempo_core.checkpoint import choose_adapter
 
     model = model_named(checkpoint, endpoint)
-    folder: Any = adapter if adapter != "none" else None
-    if not is_address(model):
-        folder = choose_adapter(model, adapter)
-    return open_backend(model, adapter=folder, four_bit=four_bit, protocol=protocol)
+    if is_address(model):
+        return open_backend(
+            model, adapter=adapter if adapter != "none" else None, protocol=protocol, settings=checkpoint
+        )
+    return open_backend(model, adapter=choose_adapter(model, adapter), four_bit=four_bit, protocol=protocol)

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from tempo_core.answers import AnswerError
 from tempo_core.backend import AskRequest, Backend, OnAnswer
 from tempo_core.calibration import relevance_note
+from tempo_core.checkpoint import folder_name
 from tempo_core.chunks import ChunkedContext, ask_chunks
 from tempo_core.conformance import unit_hash
 from tempo_core.context import OnProgress, VideoContext, allocate_units
@@ -34,6 +36,7 @@ from tempo_core.endpoints.probabilities import (
     read_logprobs,
     yes_share,
 )
+from tempo_core.endpoints.settings import ServedSettings, read_settings
 from tempo_core.engine import Answer
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.families import family_named
@@ -70,20 +73,31 @@ class EndpointContext(VideoContext):
 class EndpointEngine(Backend):
     """One model of one server. Safe to share: it keeps nothing of what it was asked."""
 
-    def __init__(self, client: EndpointClient, card: ModelCard, choice: Choice) -> None:
-        self.client, self.card = client, card
-        self.defaults = GroundingDefaults()
+    def __init__(
+        self,
+        client: EndpointClient,
+        card: ModelCard,
+        choice: Choice,
+        settings: ServedSettings | None = None,
+    ) -> None:
+        """`settings` None: nothing is known of the model but its name, for which `choice` was made."""
+        self.client, self.card, self.settings = client, card, settings
         protocol = choice.protocol
-        if isinstance(protocol, TempoProtocol):
-            protocol = protocol.with_instruction(self.defaults.instruction)
+        if settings is None:
+            self.defaults = GroundingDefaults()
+            if isinstance(protocol, TempoProtocol):
+                protocol = protocol.with_instruction(self.defaults.instruction)
+            family = published().get(card.name.rpartition("/")[2]) or family_named(protocol.model_types[0])
+        else:
+            self.defaults, family = settings.defaults, settings.family
+            self.vocabulary, self.about = settings.vocabulary, settings.about
+        self.token_px: int = family.normaliser.token_px
         self.choice = replace(choice, protocol=with_stills(protocol))
         self.scaling = None
         server = hashlib.sha256(client.url.encode()).hexdigest()[
             :8
         ]  # visitors read ids; an address is not theirs
         self.model_id = f"{card.name}@endpoint-{server}/{choice.protocol.name}"
-        family = published().get(card.name.rpartition("/")[2]) or family_named(protocol.model_types[0])
-        self.token_px: int = family.normaliser.token_px
         self.notes = [] if choice.is_known else [choice.reason]
         if protocol.layout != "frames":
             self.notes.append(STILLS)
@@ -103,6 +117,8 @@ class EndpointEngine(Backend):
             "protocol_is_known": self.choice.is_known,
             "names_sets": self.protocol.sets,
             "refuses": self.protocol.refuses,
+            "settings": None if self.settings is None else folder_name(self.settings.folder),
+            "words": None if self.vocabulary is None else len(self.vocabulary.content),
             "relevance": relevance_note(self.protocol, None),
         }
 
@@ -209,6 +225,9 @@ class EndpointEngine(Backend):
                 thinking_tokens=thinking_tokens,
                 cancel=cancel,
             )
+        understood = self.understanding(query)
+        if understood is not None and not understood.is_understood:
+            return Answer.not_understood(self, query, understood)
         laps = [time.perf_counter()]
         protocol, timeline = self.protocol, context.timeline
         max_tokens = self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
@@ -261,6 +280,8 @@ class EndpointEngine(Backend):
             },
             query=clean_query(query),
             notes=notes if tokens else [*notes, NO_CONFIDENCE],
+            understood=understood,
+            clip_end_s=context.end_s,
         )
 
     def _guided_fields(self, timeline: Timeline) -> dict[str, Any]:
@@ -300,16 +321,30 @@ class EndpointEngine(Backend):
 
 
 def open_endpoint(
-    address: str, *, protocol: str | None = None, key: str | None = None, timeout_s: float | None = None
+    address: str,
+    *,
+    protocol: str | None = None,
+    checkpoint: str | Path | None = None,
+    adapter: str | Path | None = None,
+    key: str | None = None,
+    timeout_s: float | None = None,
 ) -> EndpointEngine:
     """The engine of a model behind an OpenAI-compatible server, URL#MODEL or a URL that serves one model.
 
-    `protocol` names how it is asked (None: what is known of the model's name, else plain Qwen3-VL's). `key` None is
-    that of the environment (client.KEY_VARIABLE). `timeout_s` is how long the server may say nothing. The server is
-    asked what it serves. Raises InputError for an address or model that is none, EndpointError for a server that is
+    `protocol` names how it is asked (None: what is known of the model's name, else plain Qwen3-VL's). `checkpoint` is
+    the folder of what is served, `adapter` that of the adapter that it is served with: the model is then asked as these
+    say (`endpoints.settings`). `key` None is that of the environment (client.KEY_VARIABLE). `timeout_s` is how long the
+    server may say nothing. The server is asked what it serves. Raises InputError for an address or model that is none
+    and for an adapter without its base, CheckpointError for a folder that is none, EndpointError for a server that is
     down, slow or refuses.
     """
     where = Address.parse(address)
+    if adapter is not None and checkpoint is None:
+        raise InputError(
+            f"The adapter {adapter} cannot be put on a model behind an endpoint. Serve the model with it there, and "
+            "name the folder of its base with --checkpoint, or leave --adapter out."
+        )
+    settings = None if checkpoint is None else read_settings(checkpoint, adapter, protocol)
     timeout_s = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
     cards = EndpointClient(where.url, key=key, timeout_s=timeout_s).models()
     names = [card.name for card in cards or ()]
@@ -327,7 +362,8 @@ def open_endpoint(
     card = next((card for card in cards or () if card.name == name), ModelCard(name, ""))
     # Visitors read what goes wrong with a question: an address is not theirs.
     client = EndpointClient(where.url, key=key, timeout_s=timeout_s, title=f"The endpoint of {name}")
-    return EndpointEngine(client, card, endpoint_choice(name, protocol))
+    choice = endpoint_choice(name, protocol) if settings is None else settings.choice
+    return EndpointEngine(client, card, choice, settings)
 
 
 def endpoint_choice(model: str, named: str | None) -> Choice:

@@ -119,14 +119,14 @@ def test_a_damaged_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "config.json cannot be read as JSON" in stated_error(capsys)
 
 
-def test_an_endpoint_is_named_instead_of_a_checkpoint(
+def test_an_endpoint_is_an_address_and_its_checkpoint_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--port", "0", "--home", str(tmp_path / "home"), "--endpoint"]
     assert main([*options, "gpu.example"]) == 2
     assert "no http or https address" in stated_error(capsys)
     assert main([*options, "http://gpu.example", "--checkpoint", "x"]) == 2
-    assert "Leave one out" in stated_error(capsys)
+    assert "no checkpoint folder x" in stated_error(capsys)
 
 
 @pytest.mark.slow

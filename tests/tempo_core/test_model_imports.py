@@ -51,3 +51,12 @@ def test_nothing_else_in_the_app_imports_transformers_while_a_model_may_be_loadi
         "assert 'transformers' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_no_library_speaks_to_the_terminal_when_it_is_imported() -> None:
+    program = (
+        "import logging, tempo_core.engine; "
+        "logging.getLogger('bitsandbytes.backends.cpu.ops').warning('install kernels')"  # as where it has bfloat16
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stderr == ""

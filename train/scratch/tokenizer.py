@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from tempo_core.answers import CLOSING, NEXT, OPENING, REFUSAL, TO
+from tempo_core.checkpoint import SHIPPED
 from train.shapeworld.english import FreeEnglish
 from train.shapeworld.queries import QueryMix, dress, sample_queries
 from train.shapeworld.scene import RICH, sample_scene
@@ -26,7 +27,8 @@ _PIECES = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
 def build_tokenizer(seed: int = 0, *, sentences: Iterable[str] | None = None) -> PreTrainedTokenizerFast:
     """Train the tokenizer on shapeworld's English; all 256 bytes are in it, so any text encodes.
 
-    With `sentences` of another world it is made from these too, and is four times as large.
+    With `sentences` of another world it is made from these too, and is four times as large. Its chat template is that
+    of the shipped checkpoint, so that servers take what is trained with it.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -51,6 +53,7 @@ def build_tokenizer(seed: int = 0, *, sentences: Iterable[str] | None = None) ->
         model_max_length=32768,
         clean_up_tokenization_spaces=False,
         additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in ("<|im_end|>", "<|endoftext|>")],
+        chat_template=(SHIPPED / "chat_template.jinja").read_text(),
     )
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,13 +18,16 @@ from PIL import Image
 from tempo_core.__main__ import main
 from tempo_core.answers import AnswerError
 from tempo_core.backend import open_backend
+from tempo_core.checkpoint import SHIPPED, SHIPPED_FOLDERS
 from tempo_core.endpoints import EndpointError, open_endpoint
 from tempo_core.endpoints.client import KEY_VARIABLE, Address, EndpointClient
 from tempo_core.endpoints.engine import NO_CONFIDENCE, endpoint_choice
-from tempo_core.endpoints.messages import with_stills
-from tempo_core.engine import Answer, ground
+from tempo_core.endpoints.messages import Picture, with_stills
+from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, InputError
+from tempo_core.loading import load_tokenizer
 from tempo_core.protocols import NAMES, protocol_named
+from tempo_core.protocols.base import IMAGE_PAD, VISION_END, VISION_START
 from tests.openai_server import FakeServer, Reply, completion, fake_server, token
 
 QUERY = "a yellow square jumps"
@@ -133,6 +137,71 @@ def test_outside_the_grammar_there_is_no_answer(server: FakeServer, clip: Path, 
     server.replies = [completion(text)]
     with pytest.raises(AnswerError, match="answered outside of its grammar, so there is no answer"):
         ground(open_endpoint(server.address), clip, QUERY)
+
+
+def test_a_served_checkpoint_is_asked_as_its_own_folder_says(server: FakeServer, clip: Path) -> None:
+    local = load_engine(SHIPPED, four_bit=False, device="cpu")
+    server.replies = [completion("From 0001.0 to 0003.0.")]
+    served = open_backend(server.address, settings="tempo-tiny")
+    bare = open_endpoint(server.address, protocol="tempo")
+    query = "The RED square, please!"
+    contexts = [ground(engine, clip, query)[1] for engine in (local, served, bare)]
+    as_trained, as_served, unknown = (context.allocation.tokens.tolist() for context in contexts)
+    assert as_served == as_trained != unknown
+    body, body_of_unknown = server.bodies
+    assert parts_of(body)[-1]["text"].endswith("\nQuery: the red square")
+    assert parts_of(body_of_unknown)[-1]["text"].endswith(f"{bare.defaults.instruction}Query: {query}")
+    assert local.vocabulary is not None
+    described = served.describe()
+    assert (described["settings"], described["words"]) == ("tempo-tiny", len(local.vocabulary.content))
+    assert served.step_for(500) == local.step_for(500)
+
+    answer = served.ask(contexts[1], "a dog barks")
+    assert answer.understood is not None
+    assert answer.understood.words == ("dog", "barks")
+    assert len(server.bodies) == 2, "a question in words that it does not know is not sent"
+
+
+def test_an_adapter_is_served_with_what_it_was_taught(server: FakeServer, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "tempo.json").write_text('{"protocol": "tempo"}')
+    shutil.copy(SHIPPED / "vocabulary.json", tmp_path)
+    words = json.loads((tmp_path / "vocabulary.json").read_text())
+    words["content"].append("dog")
+    (tmp_path / "vocabulary.json").write_text(json.dumps(words))
+    server.replies = [completion("From 0001.0 to 0003.0.")]
+    engine = open_endpoint(server.address, checkpoint=SHIPPED, adapter=tmp_path)
+    answer, _ = ground(engine, clip, "a dog")
+    assert answer.moments
+    assert answer.understood is not None
+    assert answer.understood.is_understood
+
+
+def test_settings_need_no_weights(server: FakeServer, tmp_path: Path) -> None:
+    for name in ("config.json", "tempo.json", "vocabulary.json"):
+        shutil.copy(SHIPPED / name, tmp_path)
+    engine = open_endpoint(server.address, checkpoint=tmp_path)
+    assert (engine.protocol.name, engine.defaults.max_frames) == ("tempo", 40)
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED_FOLDERS))
+def test_a_server_writes_the_prompt_of_a_shipped_checkpoint(
+    name: str, server: FakeServer, clip: Path
+) -> None:
+    """What its chat template makes of the messages, held against the pieces of the protocol."""
+    server.replies = [completion("From 0001.0 to 0003.0.")]
+    engine = open_endpoint(server.address, checkpoint=name)
+    tokenizer = load_tokenizer(SHIPPED_FOLDERS[name])
+    _, context = ground(engine, clip, "it fades to black")
+    picture = VISION_START + IMAGE_PAD + VISION_END
+    pieces = [
+        picture if isinstance(piece, Picture) else str(piece)
+        for piece in [*context.cache, *engine.protocol.question("it fades to black")]
+    ]
+    written = tokenizer.apply_chat_template(
+        server.bodies[0]["messages"], tokenize=False, add_generation_prompt=True
+    )
+    assert written == "".join(pieces)
+    assert written.count(picture) == len(context.frame_times_s) > 2
 
 
 def test_a_cut_answer_is_named(server: FakeServer, clip: Path) -> None:
@@ -368,7 +437,8 @@ def test_commands_say_in_one_line_what_is_wrong_with_an_endpoint(
         return err
 
     assert "no http or https address" in line("--endpoint", "gpu.example")
-    assert "Leave one out" in line("--endpoint", server.address, "--checkpoint", "x")
+    assert "no checkpoint folder x" in line("--endpoint", server.address, "--checkpoint", "x")
+    assert "folder of its base" in line("--endpoint", server.address, "--adapter", "x")
     assert "takes its server's memory" in line("--endpoint", server.address, "--dry-run")
     server.replies = [completion("I do not know.")]
     assert "no answer" in line("--endpoint", server.address)
