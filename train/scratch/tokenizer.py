@@ -20,8 +20,10 @@ _NAMES = "endoftext im_start im_end vision_start vision_end vision_pad image_pad
 SPECIAL_TOKENS = tuple(f"<|{name}|>" for name in _NAMES.split())
 VOCABULARY, LARGE_VOCABULARY = 1024, 4096
 
-_PIECES = r"\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
-"""Two digits, point and digit, punctuation, words, blanks: a stamp always falls into the same three pieces."""
+_PIECES = r"(?<=\nQuery:) |\d{2}|\.\d| ?[^\s\d\w]+| ?[A-Za-z]+|\d|\s"
+"""Two digits, point and digit, punctuation, words, blanks: a stamp always falls into the same three pieces. The blank
+before the query is a piece of its own, because the query is tokenised by itself; a server tokenises the whole prompt as
+one text, and gets the same tokens."""
 
 
 def build_tokenizer(seed: int = 0, *, sentences: Iterable[str] | None = None) -> PreTrainedTokenizerFast:

@@ -27,7 +27,7 @@ from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_tokenizer
 from tempo_core.protocols import NAMES, protocol_named
-from tempo_core.protocols.base import IMAGE_PAD, VISION_END, VISION_START
+from tempo_core.protocols.base import IMAGE_PAD, VISION_END, VISION_START, Token, prompt_ids
 from tests.openai_server import FakeServer, Reply, completion, fake_server, token
 
 QUERY = "a yellow square jumps"
@@ -193,15 +193,16 @@ def test_a_server_writes_the_prompt_of_a_shipped_checkpoint(
     tokenizer = load_tokenizer(SHIPPED_FOLDERS[name])
     _, context = ground(engine, clip, "it fades to black")
     picture = VISION_START + IMAGE_PAD + VISION_END
-    pieces = [
-        picture if isinstance(piece, Picture) else str(piece)
-        for piece in [*context.cache, *engine.protocol.question("it fades to black")]
-    ]
+    pieces: list[str] = []
+    for piece in [*context.cache, *engine.protocol.question("it fades to black")]:
+        pieces += map(Token, (VISION_START, IMAGE_PAD, VISION_END)) if isinstance(piece, Picture) else [piece]
     written = tokenizer.apply_chat_template(
         server.bodies[0]["messages"], tokenize=False, add_generation_prompt=True
     )
-    assert written == "".join(pieces)
+    assert written == "".join(map(str, pieces))
     assert written.count(picture) == len(context.frame_times_s) > 2
+    # The server tokenises that as one text, we piece by piece, as the checkpoint was trained.
+    assert tokenizer(written, add_special_tokens=False)["input_ids"] == prompt_ids(tokenizer, pieces)
 
 
 def test_a_cut_answer_is_named(server: FakeServer, clip: Path) -> None:
