@@ -19,8 +19,11 @@ def run(
         str | None, typer.Option(metavar="DIR", help="the adapter that it is served with")
     ] = None,
     clips: Annotated[
-        Path, typer.Option(help="a folder with a manifest.json of files and their questions")
-    ] = EXAMPLES,
+        Path | None,
+        typer.Option(
+            help="a folder with a manifest.json of files and their questions; default: the app's examples"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Ask about the example clips here (float32) and there, and compare moments and P(relevant).
@@ -30,11 +33,12 @@ def run(
     from tempo_core.backend import open_backend
     from tempo_core.engine import encode_file
 
+    folder = clips or EXAMPLES
     here = open_backend(checkpoint, adapter=adapter, four_bit=False)
     there = open_backend(endpoint, settings=checkpoint, adapter=adapter)
     rows: list[dict[str, Any]] = []
-    for entry in json.loads((clips / "manifest.json").read_text()):
-        contexts = [encode_file(backend, clips / entry["file"]) for backend in (here, there)]
+    for entry in json.loads((folder / "manifest.json").read_text()):
+        contexts = [encode_file(backend, folder / entry["file"]) for backend in (here, there)]
         for number, question in enumerate(entry["questions"]):
             understood = here.understanding(question)
             if understood is not None and not understood.is_understood:
