@@ -74,7 +74,7 @@ def confidences(text: str, moments: Sequence[Moment], tokens: Sequence[TokenLogp
 
 def first_choice(text: str, form: AnswerForm, tokens: Sequence[TokenLogprob]) -> float | None:
     """P(relevant) of a form with refusals: at the token where a moment and a refusal part, the share of what goes on to
-    a moment."""
+    a moment. None where the likeliest tokens there are neither: behind that token all goes on as the answer does."""
     opening = "".join(form.opening)
     refusals = form.refusals
     begin = text.find(opening)
@@ -85,19 +85,33 @@ def first_choice(text: str, form: AnswerForm, tokens: Sequence[TokenLogprob]) ->
     if begin < 0 or offset < 0:
         return None
     begin += offset
+
+    def is_moment(words: str) -> bool | None:
+        """Whether an answer that begins so is a moment; None while it may be both, or is neither."""
+        to_moment = opening.startswith(words) or words.startswith(opening)
+        to_refusal = any(refusal.startswith(words) or words.startswith(refusal) for refusal in refusals)
+        return None if to_moment == to_refusal or not words else to_moment
+
     position = 0
     for token in tokens:
         before, position = spelled[begin:position], position + len(token.text)
         if position <= begin:
             continue
+        if is_moment(before) is not None:
+            return None
         share = {True: 0.0, False: 0.0}
         for alternative, logprob in token.alternatives:
-            words = before + alternative
-            to_moment = opening.startswith(words) or words.startswith(opening)
-            to_refusal = any(refusal.startswith(words) or words.startswith(refusal) for refusal in refusals)
-            if to_moment != to_refusal and words:
-                share[to_moment] += math.exp(logprob)
+            side = is_moment(before + alternative)
+            if side is not None:
+                share[side] += math.exp(logprob)
         if sum(share.values()) > 0:
+            chosen = is_moment(before + token.text)
+            # Where only one of them is among the likeliest, the other has at most what the last of these has.
+            probabilities = [math.exp(logprob) for _, logprob in token.alternatives]
+            rest = min(*probabilities, max(0.0, 1.0 - sum(probabilities)))
+            for side in share:
+                if share[side] == 0.0:
+                    share[side] = math.exp(token.logprob) if side is chosen else rest
             return share[True] / sum(share.values())
     return None
 

@@ -23,6 +23,7 @@ from tempo_core.endpoints import EndpointError, open_endpoint
 from tempo_core.endpoints.client import KEY_VARIABLE, Address, EndpointClient
 from tempo_core.endpoints.engine import NO_CONFIDENCE, endpoint_choice
 from tempo_core.endpoints.messages import Picture, with_stills
+from tempo_core.endpoints.probabilities import TokenLogprob, first_choice
 from tempo_core.engine import Answer, ground, load_engine
 from tempo_core.errors import Cancelled, InputError
 from tempo_core.loading import load_tokenizer
@@ -127,6 +128,23 @@ def test_a_protocol_that_refuses_takes_p_relevant_from_its_first_choice(
     assert answer.refused
     assert answer.relevance == pytest.approx(0.125)
     assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "relevance"),
+    [
+        ({"06": np.log(0.5), ".0": np.log(0.3)}, None),  # llama.cpp's likeliest are those without the grammar
+        ({"No": np.log(0.3), "06": np.log(0.02)}, 1 / 16),  # "From" has at most what the last of these has
+        ({"From": np.log(0.3), "No": np.log(0.1)}, 0.75),
+    ],
+)
+def test_p_relevant_is_never_read_behind_the_place_where_answers_part(
+    alternatives: dict[str, float], relevance: float | None
+) -> None:
+    form = protocol_named("tempo").answer
+    first = TokenLogprob("No", alternatives.get("No", -20.0), tuple(alternatives.items()))
+    rows = [first, *(TokenLogprob(text, 0.0, ((text, 0.0),)) for text in (" relevant", " moment", "."))]
+    assert first_choice("No relevant moment.", form, rows) == pytest.approx(relevance)
 
 
 @pytest.mark.parametrize(
