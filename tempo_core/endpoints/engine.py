@@ -58,7 +58,13 @@ UNKNOWN = "timelens_8b"
 """The protocol of models that nobody knows: plain Qwen3-VL's, a question and a sentence in seconds."""
 NO_CONFIDENCE = "The endpoint gives no log-probabilities, so that there is no confidence and no P(relevant)."
 STILLS = "The endpoint is shown single frames, each after its time in words; this model was trained on groups of two."
-OPTIONAL_FIELDS = (("logprobs", "top_logprobs"), ("structured_outputs",), ("ebnf",), ("grammar",))
+OPTIONAL_FIELDS = (
+    ("logprobs", "top_logprobs"),
+    ("structured_outputs",),
+    ("ebnf",),
+    ("grammar",),
+    ("chat_template_kwargs",),
+)
 """Fields that a server may refuse; it is asked again without those that it names."""
 
 
@@ -237,8 +243,8 @@ class EndpointEngine(Backend):
         choice = self._complete(
             context, protocol.question(query), {"max_tokens": max_tokens, **guided}, cancel
         )
-        text = choice["message"].get("content")
-        if not isinstance(text, str):
+        text = answer_text(choice["message"])
+        if text is None:
             raise EndpointError("The endpoint answered with no text. Check that the model is one for chat.")
         try:
             moments = protocol.answer.parse(text, timeline, context.end_s)
@@ -318,6 +324,17 @@ class EndpointEngine(Backend):
                     raise
                 logger.warning("the endpoint does not take %s; it is asked without", ", ".join(names))
                 self._refused_fields.update(names)
+
+
+def answer_text(message: dict[str, Any]) -> str | None:
+    """The text of a response's message; None where it has none.
+
+    Where a template opens a thought, a server that parts thoughts from answers takes an answer that is bound by a
+    grammar, and so ends no thought, for the thought. The parser sees whether it is one.
+    """
+    values = (message.get(name) for name in ("content", "reasoning_content", "reasoning"))
+    texts = [value for value in values if isinstance(value, str)]
+    return next(filter(None, texts), "" if texts else None)
 
 
 def open_endpoint(

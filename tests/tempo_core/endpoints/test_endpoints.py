@@ -147,6 +147,18 @@ def test_p_relevant_is_never_read_behind_the_place_where_answers_part(
     assert first_choice("No relevant moment.", form, rows) == pytest.approx(relevance)
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_an_answer_that_the_server_takes_for_a_thought_is_read(
+    server: FakeServer, clip: Path, field: str
+) -> None:
+    status, body, headers = completion("", logprobs=TOKENS)
+    body["choices"][0]["message"][field] = GOOD
+    server.replies = [(status, body, headers), completion("Yes")]
+    answer, _ = ground(open_endpoint(server.address), clip, QUERY)
+    assert [(m.start_s, m.end_s) for m in answer.moments] == [(1.0, 3.0)]
+    assert answer.confidences == pytest.approx([np.exp(-1.0)])
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "Yes.", "From 1 to 3", GOOD + " I think.", "The event happens in 3.0 - 1.0 seconds.", "[[1, 3]]"],
@@ -258,6 +270,18 @@ def test_a_field_that_the_server_refuses_is_left_out_from_then_on(server: FakeSe
     engine.ask(context, QUERY)
     assert len(server.bodies) == 4
     assert not {"logprobs", "top_logprobs", "structured_outputs"} & set(server.bodies[-1])
+
+
+def test_a_server_that_knows_no_template_options_is_asked_without(server: FakeServer, clip: Path) -> None:
+    def particular(body: dict[str, Any]) -> Any:
+        if "chat_template_kwargs" in body:
+            return 400, {"error": {"message": "Unrecognized request argument: chat_template_kwargs"}}, {}
+        return completion(GOOD)
+
+    server.replies = [particular]
+    answer, _ = ground(open_endpoint(server.address, protocol="qwen3_5"), clip, QUERY)
+    assert len(answer.moments) == 1
+    assert [("chat_template_kwargs" in body) for body in server.bodies] == [True, False]
 
 
 def quick(server: FakeServer, **options: Any) -> EndpointClient:
