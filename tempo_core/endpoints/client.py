@@ -120,7 +120,7 @@ class EndpointClient:
         try:
             listing = self._request("GET", "/models", None, None)
         except Refused as error:
-            if "404" in str(error):
+            if "(404" in str(error):
                 return None
             raise
         rows = listing.get("data")
@@ -184,7 +184,7 @@ class EndpointClient:
                     if response.status_code == 200:
                         return _json_object(response.content)
                     failure = self._failure(response)
-                    if response.status_code not in RETRIED_STATUSES:
+                    if response.status_code not in RETRIED_STATUSES or isinstance(failure, Refused):
                         raise failure
                     wait_s = _retry_after_s(response.headers.get("retry-after"))
                     if wait_s is not None:
@@ -227,9 +227,15 @@ class EndpointClient:
                 "address itself.",
                 reason,
             )
+        if status >= 500 and "image input is not supported" in reason:  # llama.cpp; no later try changes it
+            return Refused(
+                f"{self.title} takes no pictures ({status}{detail}). Serve the model with its vision part.",
+                reason,
+            )
         if status >= 500:
             return EndpointError(f"{self.title} failed ({status}{detail}). Ask again later.")
-        return Refused(f"{self.title} refused the request ({status}{detail}).", reason)
+        advice = " Ask with fewer frames or a smaller token budget." if "context" in reason else ""
+        return Refused(f"{self.title} refused the request ({status}{detail}).{advice}", reason)
 
     def _reason(self, content: bytes) -> str:
         """What a server says of its own error, in one line, without the key."""

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -307,6 +309,16 @@ def test_what_may_pass_is_tried_again_under_one_key(server: FakeServer) -> None:
         ((429, {}, {"retry-after": "3600"}), "at its limit (429). Ask again in 3600 s", 1),
         ((401, {"error": {"message": "bad key sk-1"}}, {}), "wants a key (401). Put one", 1),
         ((400, {"detail": "too many images"}, {}), "refused the request (400: too many images)", 1),
+        (
+            (400, {"error": {"message": "request (688 tokens) exceeds the available context size"}}, {}),
+            "context size). Ask with fewer frames or a smaller token budget.",
+            1,
+        ),
+        (
+            (500, {"error": {"message": "image input is not supported - hint: provide the mmproj"}}, {}),
+            "takes no pictures (500: image input is not supported - hint: provide the mmproj). Serve the model with",
+            1,
+        ),
         ((307, {}, {"location": "http://127.0.0.1:1/"}), "sends on to another address (307)", 1),
         ((200, b"<html>", {}), "is no JSON. Check that the address", 1),
         ((200, {"choices": []}, {}), "holds no answer. Check that the address", 1),
@@ -409,6 +421,17 @@ def test_how_a_model_is_asked_follows_from_its_name_by_tables_only() -> None:
     assert not unknown.is_known
     assert unknown.protocol.name == "timelens_8b"
     assert "Nothing is known about my-qwen2-vl" in unknown.reason
+
+
+def test_a_number_in_an_address_is_no_missing_list(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = EndpointClient(f"{server.url}/v1", title="The endpoint gpu.example:4040")
+    monkeypatch.setattr(client, "_request", Mock(side_effect=client._failure(httpx.Response(400))))
+    with pytest.raises(EndpointError, match=r"gpu\.example:4040 refused the request \(400\)"):
+        client.models()
+    monkeypatch.setattr(client, "_request", Mock(side_effect=client._failure(httpx.Response(404))))
+    assert client.models() is None
 
 
 @pytest.mark.parametrize("name", NAMES)
