@@ -4,7 +4,8 @@
     answer, video = ground(engine, "clip.mp4", "a man opens a door")
 
 `client` speaks HTTP, `messages` writes a protocol's prompt as a chat, `guided` its answers as a grammar for the server,
-`probabilities` reads log-probabilities, and `engine` puts them together. Nothing is sent before an address was named.
+`probabilities` reads log-probabilities, `names` the names of models, and `engine` puts them together. Nothing is sent
+before an address was named.
 """
 
 from tempo_core.endpoints.client import EndpointError

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import httpx
 
+from tempo_core.endpoints.names import shown_name
 from tempo_core.errors import Cancelled, InputError, TempoError
 
 KEY_VARIABLE = "TEMPO_ENDPOINT_KEY"
@@ -89,6 +90,11 @@ class ModelCard:
     name: str
     server: str
     """What the server calls itself: vllm, sglang, llamacpp, or anything else."""
+
+    @property
+    def title(self) -> str:
+        """The name for visitors."""
+        return shown_name(self.name)
 
 
 class EndpointClient:

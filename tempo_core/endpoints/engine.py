@@ -29,6 +29,7 @@ from tempo_core.endpoints.client import (
 )
 from tempo_core.endpoints.guided import guided_fields
 from tempo_core.endpoints.messages import Picture, chat_messages, with_stills
+from tempo_core.endpoints.names import plain_name
 from tempo_core.endpoints.probabilities import (
     TOP_LOGPROBS,
     confidences,
@@ -93,17 +94,17 @@ class EndpointEngine(Backend):
             self.defaults = GroundingDefaults()
             if isinstance(protocol, TempoProtocol):
                 protocol = protocol.with_instruction(self.defaults.instruction)
-            family = published().get(card.name.rpartition("/")[2]) or family_named(protocol.model_types[0])
+            family = published().get(plain_name(card.name)) or family_named(protocol.model_types[0])
         else:
             self.defaults, family = settings.defaults, settings.family
             self.vocabulary, self.about = settings.vocabulary, settings.about
         self.token_px: int = family.normaliser.token_px
         self.choice = replace(choice, protocol=with_stills(protocol))
         self.scaling = None
-        server = hashlib.sha256(client.url.encode()).hexdigest()[
-            :8
-        ]  # visitors read ids; an address is not theirs
-        self.model_id = f"{card.name}@endpoint-{server}/{choice.protocol.name}"
+        # Visitors read ids; an address is not theirs, nor a path.
+        source = client.url if card.title == card.name else f"{client.url}#{card.name}"
+        server = hashlib.sha256(source.encode()).hexdigest()[:8]
+        self.model_id = f"{card.title}@endpoint-{server}/{choice.protocol.name}"
         self.notes = [] if choice.is_known else [choice.reason]
         if protocol.layout != "frames":
             self.notes.append(STILLS)
@@ -255,7 +256,7 @@ class EndpointEngine(Backend):
                 else ""
             )
             raise AnswerError(
-                f"{self.card.name} answered outside of its grammar, so there is no answer.{cut} {error} Ask in other "
+                f"{self.card.title} answered outside of its grammar, so there is no answer.{cut} {error} Ask in other "
                 "words, or name another --protocol."
             ) from error
         laps.append(time.perf_counter())
@@ -378,8 +379,8 @@ def open_endpoint(
     name = where.model or names[0]
     card = next((card for card in cards or () if card.name == name), ModelCard(name, ""))
     # Visitors read what goes wrong with a question: an address is not theirs.
-    client = EndpointClient(where.url, key=key, timeout_s=timeout_s, title=f"The endpoint of {name}")
-    choice = endpoint_choice(name, protocol) if settings is None else settings.choice
+    client = EndpointClient(where.url, key=key, timeout_s=timeout_s, title=f"The endpoint of {card.title}")
+    choice = endpoint_choice(card.title, protocol) if settings is None else settings.choice
     return EndpointEngine(client, card, choice, settings)
 
 
@@ -391,7 +392,11 @@ def endpoint_choice(model: str, named: str | None) -> Choice:
     hub_name = model.partition("@")[0].lower()
     if hub_name in HUB_NAMES:
         return choose_protocol(protocol_named(HUB_NAMES[hub_name]).model_types[0], source=model)
-    family = published().get(model.rpartition("/")[2])
+    own_name = plain_name(model)
+    for hub_name, protocol in HUB_NAMES.items():
+        if hub_name.rpartition("/")[2] == own_name.lower():
+            return Choice(protocol_named(protocol), f"{own_name} was trained with it.", True)
+    family = published().get(own_name)
     if family is not None:
         return choose_protocol(family.model_type)
     reason = f"Nothing is known about {model}, so it is asked as a plain Qwen3-VL model is asked."

@@ -23,7 +23,7 @@ from tempo_core.backend import open_backend
 from tempo_core.checkpoint import SHIPPED, SHIPPED_FOLDERS
 from tempo_core.endpoints import EndpointError, open_endpoint
 from tempo_core.endpoints.client import KEY_VARIABLE, Address, EndpointClient
-from tempo_core.endpoints.engine import NO_CONFIDENCE, endpoint_choice
+from tempo_core.endpoints.engine import NO_CONFIDENCE, STILLS, endpoint_choice
 from tempo_core.endpoints.messages import Picture, with_stills
 from tempo_core.endpoints.probabilities import TokenLogprob, first_choice
 from tempo_core.engine import Answer, ground, load_engine
@@ -421,6 +421,36 @@ def test_how_a_model_is_asked_follows_from_its_name_by_tables_only() -> None:
     assert not unknown.is_known
     assert unknown.protocol.name == "timelens_8b"
     assert "Nothing is known about my-qwen2-vl" in unknown.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("someone/TimeLens-7B-GGUF:Q4_K_M", "timelens_7b"),
+        ("Time-R1-7B.i1-IQ3_XS.gguf", "time_r1"),
+        ("/home/someone/models/UniTime-bf16-00001-of-00002.gguf", "unitime"),
+        ("unsloth/Qwen2.5-VL-7B-Instruct-GGUF:UD-Q4_K_XL", "qwen2_5_vl"),
+        ("C:\\models\\Qwen3.5-2B-Q8_0.gguf", "qwen3_5"),
+    ],
+)
+def test_a_models_own_name_stands_in_its_files_name(name: str, protocol: str) -> None:
+    assert endpoint_choice(name, None).protocol.name == protocol
+
+
+def test_a_path_on_the_servers_disk_is_not_shown(server: FakeServer, clip: Path) -> None:
+    server.models = ["/home/someone/secret/tiny.gguf"]
+    server.replies = [completion("no"), (400, {}, {})]
+    engine = open_endpoint(server.url)
+    with pytest.raises(AnswerError) as outside:
+        ground(engine, clip, QUERY)
+    assert server.bodies[0]["model"] == server.models[0]
+    with pytest.raises(EndpointError, match=r"of tiny\.gguf refused") as refused:
+        ground(engine, clip, QUERY)
+    for text in (str(outside.value), str(refused.value), engine.model_id, *engine.notes):
+        assert "secret" not in text
+        assert "tiny" in text or text == STILLS
+    server.models = ["/home/other/tiny.gguf"]
+    assert open_endpoint(server.url).model_id != engine.model_id
 
 
 def test_a_number_in_an_address_is_no_missing_list(
