@@ -117,7 +117,9 @@ class EndpointEngine(Backend):
             "endpoint": self.client.url,
             "model": self.card.name,
             "server": self.card.server,
-            "guided": bool(self._guided_fields(self.protocol.timeline([0.0], 1.0))),
+            "guided": bool(
+                self._guided_fields(self.protocol.timeline([0.0], 1.0)).keys() - self._refused_fields
+            ),
             "protocol": self.protocol.name,
             "protocol_title": self.protocol.title,
             "protocol_reason": self.choice.reason,

@@ -267,8 +267,10 @@ def test_a_field_that_the_server_refuses_is_left_out_from_then_on(server: FakeSe
 
     server.replies = [particular]
     engine = open_endpoint(server.address)
+    assert engine.describe()["guided"]
     _, context = ground(engine, clip, QUERY)
     assert len(server.bodies) == 3
+    assert not engine.describe()["guided"]
     engine.ask(context, QUERY)
     assert len(server.bodies) == 4
     assert not {"logprobs", "top_logprobs", "structured_outputs"} & set(server.bodies[-1])
