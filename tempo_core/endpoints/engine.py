@@ -27,7 +27,7 @@ from tempo_core.endpoints.client import (
     ModelCard,
     Refused,
 )
-from tempo_core.endpoints.guided import guided_fields
+from tempo_core.endpoints.guided import cut_thought, guided_fields
 from tempo_core.endpoints.messages import Picture, chat_messages, with_stills
 from tempo_core.endpoints.names import plain_name
 from tempo_core.endpoints.probabilities import (
@@ -240,15 +240,29 @@ class EndpointEngine(Backend):
         laps = [time.perf_counter()]
         protocol, timeline = self.protocol, context.timeline
         max_tokens = self.defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+        thought: str | None = None
         if protocol.thinking is not None:
-            max_tokens += protocol.thinking.max_tokens if thinking_tokens is None else thinking_tokens
-        guided = self._guided_fields(timeline) if constrained else {}
-        choice = self._complete(
-            context, protocol.question(query), {"max_tokens": max_tokens, **guided}, cancel
-        )
-        text = answer_text(choice["message"])
-        if text is None:
-            raise EndpointError("The endpoint answered with no text. Check that the model is one for chat.")
+            limit = protocol.thinking.max_tokens if thinking_tokens is None else thinking_tokens
+            max_tokens += limit
+            thought = protocol.thinking.skipped if limit == 0 else None
+        question = protocol.question(query)
+
+        def complete(max_tokens: int, thought: str | None) -> tuple[dict[str, Any], str]:
+            guided = self._guided_fields(timeline, thought) if constrained else {}
+            choice = self._complete(context, question, {"max_tokens": max_tokens, **guided}, cancel)
+            text = answer_text(choice["message"])
+            if text is None:
+                raise EndpointError(
+                    "The endpoint answered with no text. Check that the model is one for chat."
+                )
+            return choice, text
+
+        choice, text = complete(max_tokens, thought)
+        if constrained and thought is None and self._guided_fields(timeline):
+            # As in our own engine, a thought that reaches the limit is closed, and the answer comes behind it.
+            closed = cut_thought(protocol, choice, text)
+            if closed is not None:
+                choice, text = complete(max_tokens + protocol.max_new_tokens, closed)
         try:
             moments = protocol.answer.parse(text, timeline, context.end_s)
         except AnswerError as error:
@@ -293,8 +307,9 @@ class EndpointEngine(Backend):
             clip_end_s=context.end_s,
         )
 
-    def _guided_fields(self, timeline: Timeline) -> dict[str, Any]:
-        return guided_fields(self.card.server, self.protocol, timeline)
+    def _guided_fields(self, timeline: Timeline, thought: str | None = None) -> dict[str, Any]:
+        fields = guided_fields(self.card.server, self.protocol, timeline, thought=thought)
+        return {name: value for name, value in fields.items() if name not in self._refused_fields}
 
     def _complete(
         self, context: VideoContext, question: Pieces, fields: dict[str, Any], cancel: threading.Event | None

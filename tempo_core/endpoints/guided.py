@@ -18,17 +18,23 @@ FIELDS: Mapping[str, str] = {
 """Which field of a request holds the grammar, by what the server calls itself in its list of models."""
 
 
-def guided_fields(server: str, protocol: Protocol, timeline: Timeline) -> dict[str, Any]:
-    """The fields that bind an answer; none for servers that are not known to take a grammar."""
+def guided_fields(
+    server: str, protocol: Protocol, timeline: Timeline, *, thought: str | None = None
+) -> dict[str, Any]:
+    """The fields that bind an answer; none for servers that are not known to take a grammar. `thought` is that of
+    `answer_grammar`."""
     name = FIELDS.get(server)
     if name is None:
         return {}
-    grammar = answer_grammar(protocol, timeline)
+    grammar = answer_grammar(protocol, timeline, thought=thought)
     return {name: {"grammar": grammar} if server == "vllm" else grammar}
 
 
-def answer_grammar(protocol: Protocol, timeline: Timeline) -> str:
-    """The GBNF of the answers that `protocol` can give with a timeline's marks."""
+def answer_grammar(protocol: Protocol, timeline: Timeline, *, thought: str | None = None) -> str:
+    """The GBNF of the answers that `protocol` can give with a timeline's marks.
+
+    `thought` is what a protocol that thinks must write before its answer, tags and all; None: what it likes.
+    """
     form, marks, last = protocol.answer, timeline.mark_texts, len(timeline.mark_texts) - 1
     answers = ["opening start-0", *(_literal((text,)) for text in form.refusals)]
     body = f"({' | '.join(answers)})"
@@ -42,7 +48,8 @@ def answer_grammar(protocol: Protocol, timeline: Timeline) -> str:
     if protocol.thinking is not None:
         thinking = protocol.thinking
         closing = _literal((thinking.closing, thinking.glue))
-        rules.append(f"thought ::= ({_literal((thinking.opening,))} [^<]* {closing})?")
+        free = f"({_literal((thinking.opening,))} [^<]* {closing})?"
+        rules.append(f"thought ::= {free if thought is None else _literal((thought,))}")
     if form.next is not None:
         rules.append(f"next ::= {_literal(form.next)}")
     for idx, texts in enumerate(marks):
@@ -62,7 +69,18 @@ def answer_grammar(protocol: Protocol, timeline: Timeline) -> str:
     return "\n".join(rules) + "\n"
 
 
+def cut_thought(protocol: Protocol, choice: dict[str, Any], text: str) -> str | None:
+    """The thought that a completion's limit cut off, with the words that close it; None where none was cut."""
+    thinking = protocol.thinking
+    if thinking is None or choice.get("finish_reason") != "length" or not text.startswith(thinking.opening):
+        return None
+    written = text.removeprefix(thinking.opening).rstrip("\ufffd")  # a letter that was cut in two
+    return None if thinking.is_over(written) else thinking.opening + written + thinking.bridge(written)
+
+
 def _literal(pieces: Sequence[str]) -> str:
     """A text as GBNF writes it."""
-    text = "".join(pieces).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    text = "".join(pieces)
+    for letter, written in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        text = text.replace(letter, written)
     return f'"{text}"'

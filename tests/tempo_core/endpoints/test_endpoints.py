@@ -258,6 +258,36 @@ def test_a_server_that_takes_a_grammar_gets_it(
     assert field not in server.bodies[1]
 
 
+def test_a_thought_that_finds_no_end_is_closed_and_answered(server: FakeServer, clip: Path) -> None:
+    answer = "<answer>1.00 to 2.00</answer>"
+    cut = '<think>He says "now",\nthen </thi'
+    server.replies = [completion(cut, finish="length"), completion(f"{cut}nk>\n{answer}")]
+    engine = open_endpoint(server.address, protocol="time_r1")
+    found, _ = ground(engine, clip, QUERY)
+    assert [(moment.start_s, moment.end_s) for moment in found.moments] == [(1.0, 2.0)]
+    free, bound = (body["structured_outputs"]["grammar"] for body in server.bodies)
+    assert "[^<]*" in free
+    assert 'thought ::= "<think>He says \\"now\\",\\nthen </think>\\n"\n' in bound
+    assert server.bodies[1]["max_tokens"] > server.bodies[0]["max_tokens"]
+
+
+def test_without_a_grammar_a_thought_that_finds_no_end_is_no_answer(server: FakeServer, clip: Path) -> None:
+    server.owner, server.replies = "openai", [completion("<think>then", finish="length")]
+    with pytest.raises(AnswerError, match="cut off"):
+        ground(open_endpoint(server.address, protocol="time_r1"), clip, QUERY)
+    assert len(server.bodies) == 1
+
+
+def test_where_no_thought_is_wanted_only_an_empty_one_can_be_written(server: FakeServer, clip: Path) -> None:
+    server.replies = [completion("<think>\n</think>\n<answer>1.00 to 2.00</answer>")]
+    engine = open_endpoint(server.address, protocol="time_r1")
+    _, context = ground(engine, clip, QUERY)
+    engine.ask(context, QUERY, thinking_tokens=0)
+    grammars = [body["structured_outputs"]["grammar"] for body in server.bodies]
+    assert ["[^<]*" in grammar for grammar in grammars] == [True, False]
+    assert 'thought ::= "<think>\\n</think>\\n"\n' in grammars[1]
+
+
 def test_a_field_that_the_server_refuses_is_left_out_from_then_on(server: FakeServer, clip: Path) -> None:
     def particular(body: dict[str, Any]) -> Any:
         for name in ("logprobs", "structured_outputs"):

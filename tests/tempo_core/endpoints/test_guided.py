@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tempo_core.answers import AnswerError
-from tempo_core.endpoints.guided import answer_grammar, guided_fields
+from tempo_core.endpoints.guided import answer_grammar, cut_thought, guided_fields
 from tempo_core.endpoints.messages import with_stills
 from tempo_core.protocols import NAMES, protocol_named
 
@@ -43,7 +43,7 @@ class Recogniser:
                 if k < len(pieces) and pieces[k] == "?":
                     current, k = current | before, k + 1
             elif piece.startswith('"'):
-                word = piece[1:-1].replace("\\n", "\n").replace('\\"', '"')
+                word = re.sub(r"\\(.)", lambda match: {"n": "\n"}.get(match[1], match[1]), piece[1:-1])
                 current = {end + len(word) for end in current if text.startswith(word, end)}
             elif piece.startswith("["):
                 stops = {end: text.find("<", end) for end in current}
@@ -80,6 +80,33 @@ def test_a_server_can_say_what_the_parser_takes_and_nothing_else(name: str) -> N
         assert not grammar.accepts(text), text
     with pytest.raises(AnswerError):
         form.parse(bad[0], timeline, END_S)
+
+
+def test_a_thought_that_is_given_is_the_only_one() -> None:
+    protocol = protocol_named("time_r1")
+    timeline, thought = protocol.timeline(TIMES, END_S), '<think>a "b" \\ c\n</think>\n'
+    marks = [texts[0] for texts in timeline.mark_texts]
+    answer = protocol.answer.write([(marks[1], marks[3])])
+    grammar = Recogniser(answer_grammar(protocol, timeline, thought=thought))
+    assert grammar.accepts(thought + answer)
+    assert not grammar.accepts(answer)
+    assert not grammar.accepts(f"<think>other\n</think>\n{answer}")
+
+
+@pytest.mark.parametrize(
+    ("finish", "text", "closed"),
+    [
+        ("length", "<think>then", "<think>then</think>\n"),
+        ("length", "<think>then </thin", "<think>then </think>\n"),
+        ("length", "<think>th\ufffd", "<think>th</think>\n"),
+        ("length", "<think>then</think>\n<answer>", None),
+        ("length", "<answer>1.00", None),
+        ("stop", "<think>then", None),
+    ],
+)
+def test_a_thought_is_closed_where_it_was_cut(finish: str, text: str, closed: str | None) -> None:
+    assert cut_thought(protocol_named("time_r1"), {"finish_reason": finish}, text) == closed
+    assert cut_thought(protocol_named("timelens2"), {"finish_reason": finish}, text) is None
 
 
 def test_only_servers_that_say_who_they_are_get_a_grammar() -> None:
