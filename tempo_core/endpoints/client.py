@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,24 @@ LONGEST_PAUSE_S = 30.0
 MAX_RESPONSE_BYTES = 16 * 2**20
 RETRIED_STATUSES = (429, 500, 502, 503, 504)
 CANCEL_EVERY_S = 0.1
+KNOWN_REASONS = [
+    (
+        re.compile(r"context (?:length|size|window)|longer than the maximum model length", re.IGNORECASE),
+        "has no room for so many frames and words at once. Give fewer frames a second or a smaller token budget, or "
+        "serve the model with a longer context.",
+    ),
+    (
+        re.compile(r"at most (\d+) image", re.IGNORECASE),
+        "takes at most {0} pictures in a question. Give fewer frames a second, or let the server take more (vLLM: "
+        "--limit-mm-per-prompt).",
+    ),
+    (
+        re.compile(r"(?:provide a|no) chat template|chat_template is not set", re.IGNORECASE),
+        "serves a checkpoint that has no chat template. Put chat_template.jinja beside its tokenizer, or name one when "
+        "the server starts (--chat-template).",
+    ),
+]
+"""What servers say of a request that they refuse, and how it is told to a person."""
 
 
 class EndpointError(TempoError):
@@ -240,8 +259,10 @@ class EndpointClient:
             )
         if status >= 500:
             return EndpointError(f"{self.title} failed ({status}{detail}). Ask again later.")
-        advice = " Ask with fewer frames or a smaller token budget." if "context" in reason else ""
-        return Refused(f"{self.title} refused the request ({status}{detail}).{advice}", reason)
+        for pattern, words in KNOWN_REASONS:
+            if match := pattern.search(reason):
+                return Refused(f"{self.title} {words.format(*match.groups())}", reason)
+        return Refused(f"{self.title} refused the request ({status}{detail}).", reason)
 
     def _reason(self, content: bytes) -> str:
         """What a server says of its own error, in one line, without the key."""

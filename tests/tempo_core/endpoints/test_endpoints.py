@@ -322,6 +322,11 @@ def quick(server: FakeServer, **options: Any) -> EndpointClient:
     return EndpointClient(f"{server.url}/v1", first_pause_s=0.001, **options)
 
 
+def refusal(message: str) -> Reply:
+    """How vLLM refuses a request."""
+    return 400, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": 400}}, {}
+
+
 def test_what_may_pass_is_tried_again_under_one_key(server: FakeServer) -> None:
     busy = 503, {"error": {"message": "loading"}}, {}
     server.replies = [busy, (429, {}, {"retry-after": "0"}), completion(GOOD)]
@@ -343,12 +348,38 @@ def test_what_may_pass_is_tried_again_under_one_key(server: FakeServer) -> None:
         ((400, {"detail": "too many images"}, {}), "refused the request (400: too many images)", 1),
         (
             (400, {"error": {"message": "request (688 tokens) exceeds the available context size"}}, {}),
-            "context size). Ask with fewer frames or a smaller token budget.",
+            "has no room for so many frames and words at once. Give fewer frames",
             1,
         ),
         (
             (500, {"error": {"message": "image input is not supported - hint: provide the mmproj"}}, {}),
             "takes no pictures (500: image input is not supported - hint: provide the mmproj). Serve the model with",
+            1,
+        ),
+        (
+            refusal("Input length (774) exceeds model's maximum context length (480)."),
+            "has no room for so many frames and words at once. Give fewer frames",
+            1,
+        ),
+        (
+            refusal(
+                "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input "
+                "tokens."
+            ),
+            "has no room for so many frames and words at once. Give fewer frames",
+            1,
+        ),
+        (
+            refusal("At most 4 image(s) may be provided in one prompt. (parameter=image)"),
+            "takes at most 4 pictures in a question. Give fewer frames a second",
+            1,
+        ),
+        (
+            refusal(
+                "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat "
+                "template if the tokenizer does not define one."
+            ),
+            "has no chat template. Put chat_template.jinja beside",
             1,
         ),
         ((307, {}, {"location": "http://127.0.0.1:1/"}), "sends on to another address (307)", 1),
