@@ -117,9 +117,7 @@ class EndpointEngine(Backend):
             "endpoint": self.client.url,
             "model": self.card.name,
             "server": self.card.server,
-            "guided": bool(
-                self._guided_fields(self.protocol.timeline([0.0], 1.0)).keys() - self._refused_fields
-            ),
+            "guided": bool(self._guided_fields(self.protocol.timeline([0.0], 1.0))),
             "protocol": self.protocol.name,
             "protocol_title": self.protocol.title,
             "protocol_reason": self.choice.reason,
