@@ -62,6 +62,8 @@ class Backend(ABC):
 
     batch_size = 1
     """Questions that are worth asking in one go."""
+    weight_bytes = 0
+    """Memory that its weights take in this process."""
     about: "About | None" = None
     """What the model's own card says that it understands, where there is one."""
 

@@ -220,6 +220,7 @@ class Engine(Backend):
         self.loaded, self.family = loaded, loaded.family
         self.model_id, self.defaults, self.choice = loaded.model_id, loaded.defaults, loaded.choice
         self.vocabulary = loaded.vocabulary
+        self.weight_bytes = int(loaded.model.get_memory_footprint())
         self.about = (read_about(loaded.adapter) if loaded.adapter else None) or read_about(loaded.folder)
         self.scaling = read_scaling(loaded.adapter or loaded.folder, loaded.model_id)
         """What makes P(relevant) a frequency, where the model was calibrated."""
@@ -248,7 +249,7 @@ class Engine(Backend):
             "words": None if self.vocabulary is None else len(self.vocabulary.content),
             "relevance": relevance_note(self.protocol, self.scaling),
             "dtype": str(model.dtype).removeprefix("torch."),
-            "weight_bytes": int(model.get_memory_footprint()),
+            "weight_bytes": self.weight_bytes,
             "defaults": {
                 name: getattr(self.defaults, name) for name in GroundingDefaults.__dataclass_fields__
             },

@@ -18,7 +18,11 @@ class CheckpointError(InputError):
 
 
 class MemoryShortage(CheckpointError):
-    """A device has no room for a checkpoint."""
+    """A device has no room for a checkpoint; `missing_bytes` more would do (None: nobody knows)."""
+
+    def __init__(self, message: str, *, missing_bytes: int | None = None) -> None:
+        super().__init__(message)
+        self.missing_bytes = missing_bytes
 
 
 class Cancelled(TempoError):

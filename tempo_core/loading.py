@@ -6,7 +6,6 @@ loaded on its own and frames are prepared by `vision`.
 
 import contextlib
 import ctypes
-import logging
 import os
 import re
 import warnings
@@ -323,7 +322,8 @@ def check_memory(folder: Path, memory_plan: MemoryPlan, *, four_bit: bool, devic
         smaller = "" if four_bit else " load it in four bits,"
         raise MemoryShortage(
             f"The weights of {folder_name(folder)} take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on "
-            f"{device}. Name a smaller checkpoint,{smaller} or use a device with more memory."
+            f"{device}. Name a smaller checkpoint,{smaller} or use a device with more memory.",
+            missing_bytes=needed - free,
         )
 
 
@@ -341,8 +341,6 @@ def free_bytes(device: str) -> int:
 
 def nf4_config(dtype: torch.dtype, family: Family) -> Any:
     """NF4 with double quantisation for the linear layers that the family does not keep whole."""
-    # It warns on import of an optional kernel.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

@@ -1,8 +1,11 @@
 """The engine provider: loads the model in the background while the page is already up, and again or another on
 request."""
 
+import gc
 import logging
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,8 @@ logger = logging.getLogger(__name__)
 Load = Callable[[], Any]
 MOST_OTHERS = 2
 """Models that stay loaded beside the served one after they were asked."""
+LAST_ANSWERS_S = 120.0
+"""How long a model that makes room for another may go on with the questions that it was asked."""
 
 
 class NotReady(InputError):
@@ -95,8 +100,9 @@ class EngineProvider:
     def serve(self, name: str, load: Load) -> None:
         """Load another model in the background and serve it once it is there; returns at once.
 
-        The present one answers until then, and goes on when the other cannot be loaded: `problem` says why. Raises
-        InputError while another one is being loaded for that, or when it is served already.
+        The present one answers until then, and goes on when the other cannot be loaded: `problem` says why. Where the
+        memory holds one of the two only, the present one goes first, and questions wait. Raises InputError while
+        another one is being loaded for that, or when it is served already.
         """
         with self._lock:
             if self.loading is not None:
@@ -146,15 +152,10 @@ class EngineProvider:
         Those asked longest ago make room for it, the served one never. Raises InputError when it cannot be loaded.
         """
         engine = self.loaded(name)
-        while engine is None:
+        if engine is None:
             try:
-                engine = load()
+                engine = self._load_without_others(load)
             except Exception as error:
-                with self._lock:
-                    oldest = next(iter(self._others), None)
-                    if is_shortage(error) and oldest is not None:
-                        del self._others[oldest]
-                        continue
                 if not isinstance(error, TempoError):
                     logger.exception("loading %s failed", name)
                 raise InputError(loading_problem(name, error)) from error
@@ -165,6 +166,19 @@ class EngineProvider:
                 for surplus in list(self._others)[:-MOST_OTHERS]:
                     del self._others[surplus]
         return engine
+
+    def _load_without_others(self, load: Load) -> Any:
+        """The engine that `load` makes; models that were asked beside the served one make room, one by one, those asked
+        longest ago first."""
+        while True:
+            try:
+                return load()
+            except Exception as error:
+                with self._lock:
+                    oldest = next(iter(self._others), None)
+                    if oldest is None or not is_shortage(error):
+                        raise
+                    del self._others[oldest]
 
     def _load_while_requested(self) -> None:
         while True:
@@ -183,7 +197,12 @@ class EngineProvider:
     def _load_another(self, name: str, load: Load) -> None:
         """Serve another model, or say why not. A thread has no caller: an error goes to `problem` and the log."""
         try:
-            engine = load()
+            try:
+                engine = self._load_without_others(load)
+            except MemoryShortage as shortage:
+                if self._engine is None or not 0 < (shortage.missing_bytes or 0) < self._engine.weight_bytes:
+                    raise
+                engine = self._load_in_place(name, load)
             model_id = str(engine.model_id)
         except Exception as error:
             if not isinstance(error, TempoError):
@@ -196,6 +215,26 @@ class EngineProvider:
             self._others.pop(name, None)
             self.problem, self.loading = "", None
             self.status = EngineStatus(state="ready", message=f"{model_id} is ready.", model_id=model_id)
+
+    def _load_in_place(self, name: str, load: Load) -> Any:
+        """The engine that `load` makes once the served one is gone, which comes back where that fails."""
+        with self._lock:
+            departing = weakref.ref(self._engine)
+            self._engine = None
+            self.status = EngineStatus(
+                state="loading",
+                message=f"{name} takes the place of {self.name}: the memory holds one of them.",
+            )
+        # Whoever asked it has it until the question is answered, and its memory is free when nobody has it.
+        deadline = time.monotonic() + LAST_ANSWERS_S
+        while departing() is not None and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.1)
+        try:
+            return load()
+        except Exception:
+            self._load_once()
+            raise
 
     def _load_once(self) -> None:
         """Load, and say how it went. A thread has no caller: an error goes to the status, the log and `on_failure`."""
@@ -217,6 +256,7 @@ class EngineProvider:
             model_id = str(engine.model_id)
             message = f"{model_id} answers: the promoted adapter could not be loaded."
         self._engine = engine
+        self._on_failure = None  # from here on people are served, and another model may be chosen
         self.status = EngineStatus(state="ready", message=message, model_id=model_id)
 
 

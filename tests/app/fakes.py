@@ -132,6 +132,7 @@ class FakeEngine:
     defaults = GroundingDefaults()
     about = About(understands="yellow squares.", does_not="axolotls.")
     vocabulary: Vocabulary | None = None
+    weight_bytes = 0
 
     def __init__(self) -> None:
         self.gate = threading.Event()
