@@ -88,6 +88,13 @@ class ContextStore:
             if stored is not None and stored.owner == owner:
                 del self._contexts[context_id]
 
+    def forget(self, model_id: str) -> None:
+        """Forget what a model has seen, which no other model can use."""
+        with self._lock:
+            self._contexts = {
+                key: stored for key, stored in self._contexts.items() if stored.context.model_id != model_id
+            }
+
     def sweep(self) -> None:
         """Forget what nobody used for `ttl_s` seconds."""
         oldest_s = self._clock() - self.ttl_s

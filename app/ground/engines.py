@@ -66,6 +66,8 @@ class EngineProvider:
         self._engine: Any = None
         self._others: dict[str, Any] = {}
         """Engines of models that were asked beside the served one, by name, the one asked last at the end."""
+        self.on_departure: Callable[[str], None] = lambda model_id: None
+        """Hears the id of a model that leaves to make room for another: what it has seen takes memory too."""
         self.status = EngineStatus(state="loading", message="The model is loading.")
         self._lock = threading.Lock()
         self._requested = False
@@ -219,7 +221,7 @@ class EngineProvider:
     def _load_in_place(self, name: str, load: Load) -> Any:
         """The engine that `load` makes once the served one is gone, which comes back where that fails."""
         with self._lock:
-            departing = weakref.ref(self._engine)
+            departing, model_id = weakref.ref(self._engine), str(self._engine.model_id)
             self._engine = None
             self.status = EngineStatus(
                 state="loading",
@@ -230,6 +232,7 @@ class EngineProvider:
         while departing() is not None and time.monotonic() < deadline:
             gc.collect()
             time.sleep(0.1)
+        self.on_departure(model_id)
         try:
             return load()
         except Exception:

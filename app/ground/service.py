@@ -222,6 +222,7 @@ class GroundingService:
     ) -> None:
         self.engines, self.media, self.queues, self.uploads = engines, media, queues, uploads
         self.contexts = ContextStore() if contexts is None else contexts  # an empty one is false
+        engines.on_departure = self.contexts.forget
         self.choices: ModelChoices | None = None
         """Models beside the served one; None where there are none to choose."""
         self._ground = ground

@@ -1,5 +1,7 @@
 """Contexts belong to their asker, expire, and are few."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from app.ground.contexts import ContextGone, ContextStore
@@ -24,6 +26,15 @@ def test_only_the_asker_gets_it_back() -> None:
     with pytest.raises(ContextGone) as unknown:
         store.get("bob", "no-such-id")
     assert str(foreign.value) == str(unknown.value)
+
+
+def test_what_a_model_has_seen_goes_with_it() -> None:
+    store = ContextStore()
+    contexts = {name: SimpleNamespace(model_id=name) for name in ("old", "other")}
+    entries = {name: store.add("alice", "clip", name, context) for name, context in contexts.items()}
+    store.forget("old")
+    assert store.find("alice", "old") is None
+    assert store.get("alice", entries["other"].id).context is contexts["other"]
 
 
 def test_expires_when_unused() -> None:

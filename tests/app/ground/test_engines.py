@@ -128,8 +128,9 @@ class Machine:
 
 
 def test_a_model_that_fits_only_by_itself_takes_the_served_ones_place() -> None:
-    machine = Machine(10)
+    machine, departures = Machine(10), list[str]()
     engines = machine.serving("old", 6)
+    engines.on_departure = departures.append
     question = engines.get()  # somebody is being answered
     engines.serve("large", partial(machine.load, "large", 9))
     while engines.status.state != "loading":
@@ -142,7 +143,7 @@ def test_a_model_that_fits_only_by_itself_takes_the_served_ones_place() -> None:
     del question
     assert engines.wait(300)
     assert (engines.get().model_id, engines.name, engines.status.state) == ("large", "large", "ready")
-    assert (engines.problem, engines.loading) == ("", None)
+    assert (engines.problem, engines.loading, departures) == ("", None, ["old"])
 
 
 def test_a_served_model_comes_back_where_the_other_cannot_be_loaded() -> None:
