@@ -295,7 +295,7 @@ class GroundPage:
 
     async def scope_changed(self, scope: str | None, request: gr.Request) -> Changes:
         """Look at one clip, or at all clips of a folder; role visitor."""
-        self.tabs.cancel(self.authenticator.require(request, Role.VISITOR), request)
+        user = self.authenticator.require(request, Role.VISITOR)
         view, is_single = self.view, not scope
         status = self._library_status(scope)
         idle: Changes = {}
@@ -306,9 +306,9 @@ class GroundPage:
                     "Moments of all clips are listed above. One that you choose opens here."
                 ),
             }
+        changes = self._show_instead(user, request, {**self._empty_page(), **idle})
         return {
-            **self._empty_page(),
-            **idle,
+            **changes,
             view.clip: gr.update(visible=is_single),
             view.cards: gr.update(visible=is_single and bool(self.examples)),
             view.models: gr.update(visible=is_single and bool(self.service.offered())),
@@ -497,6 +497,12 @@ class GroundPage:
             )
             yield {view.status: status_html(problem, complete=True)}
 
+    def _show_instead(self, user: User, request: gr.Request, changes: Changes) -> Changes:
+        """These changes, in the place of what a run of the tab still has to say."""
+        common = set(self.view.outputs)  # of every run
+        self.tabs.show(user, request, {name: value for name, value in changes.items() if name in common})
+        return changes
+
     def _nothing(self) -> Changes:
         """The page stays as it is."""
         return {self.view.status: gr.skip()}
@@ -527,7 +533,7 @@ class GroundPage:
         user = self.authenticator.require(request, Role.VISITOR)
         self.tabs.begin(user, request)  # nothing runs; what did says no more
         try:
-            return self._earlier_answer(user, str(event._data["id"]))
+            return self._show_instead(user, request, self._earlier_answer(user, str(event._data["id"])))
         except Exception as error:
             return {self.view.status: status_html(user_message(error), error=True)}
 
@@ -599,10 +605,9 @@ class GroundPage:
         user = self.authenticator.require(request, Role.VISITOR)
         if clip is not None and clip == state.source:
             return self._nothing()
-        self.tabs.begin(user, request)  # nothing runs; what did says no more
         if state.context_id:
             self.service.contexts.drop(user.id, state.context_id)
-        return {**self._empty_page(), **self._answer_list(user, None)}
+        return self._show_instead(user, request, {**self._empty_page(), **self._answer_list(user, None)})
 
     async def choose_example(self, request: gr.Request, event: gr.EventData) -> Changes:
         """Put an example's clip and first question into the form; role visitor."""

@@ -12,10 +12,11 @@ from app.ui.handlers import Changes
 
 
 class Tabs:
-    """Cancel events by user and tab."""
+    """Cancel events by user and tab, and what a tab shows since its run was replaced by no other run."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, str], threading.Event] = {}
+        self._shown: dict[tuple[str, str], Changes] = {}
 
     def begin(self, user: User, request: Any) -> threading.Event:
         """A new run's cancel event; the tab's former run is cancelled."""
@@ -24,8 +25,18 @@ class Tabs:
         self._running[_tab(user, request)] = event
         return event
 
+    def show(self, user: User, request: Any, changes: Changes) -> None:
+        """The tab shows what these changes make of it; its run is cancelled and repeats them as its last words.
+
+        What it said before may still be on its way: Gradio prepares it for the browser beside everything else, and
+        sends it behind these changes when the machine is busy.
+        """
+        self.begin(user, request)
+        self._shown[_tab(user, request)] = changes
+
     def cancel(self, user: User, request: Any) -> None:
         """Stop the tab's run, if there is one."""
+        self._shown.pop(_tab(user, request), None)
         event = self._running.pop(_tab(user, request), None)
         if event is not None:
             event.set()
@@ -42,7 +53,8 @@ class Tabs:
         changes: AsyncGenerator[Changes, None],
         nothing: Changes,
     ) -> AsyncGenerator[Changes, None]:
-        """A run's changes of the page; `nothing` from when another run begins in the tab. The run has ended then.
+        """A run's changes of the page; `nothing` from when another run begins in the tab, or what the tab shows
+        instead. The run has ended then.
 
         At its end Gradio sends what a handler yielded last once more, which must be nothing by then.
         """
@@ -50,9 +62,10 @@ class Tabs:
             async with aclosing(changes):
                 async for change in changes:
                     if self.is_replaced(user, request, event):
-                        yield nothing
-                        return
+                        break
                     yield change
+            if self.is_replaced(user, request, event):
+                yield self._shown.get(_tab(user, request), nothing)
         finally:
             self.end(user, request, event)
 

@@ -1,5 +1,6 @@
 """The ground page in Chromium: one form, streaming progress, cancel, errors, no request to another host."""
 
+import asyncio
 import base64
 import json
 import re
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from app.ground.engines import EngineProvider
@@ -175,6 +177,35 @@ def test_a_run_that_another_clip_replaced_says_nothing_at_its_end(
     page.wait_for_timeout(500)  # whatever its end changes is on the page by then
     expect(status(page)).to_contain_text("Choose a clip")
     expect(page.locator("#ground-result")).not_to_contain_text("Visual tokens")
+
+
+def test_a_result_that_comes_late_does_not_stay_over_another_clip(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine Gradio is still preparing the result for the browser when the clip is taken away."""
+    prepare, is_late = gr.Blocks.postprocess_data, threading.Event()
+
+    async def prepare_late(self: Any, block_fn: Any, predictions: Any, *rest: Any, **options: Any) -> Any:
+        texts = str(predictions)
+        if "1 moment found" in texts and not any(
+            words in texts for words in ("being ranked", "Choose a clip")
+        ):
+            is_late.set()
+            await asyncio.sleep(3)
+        return await prepare(self, block_fn, predictions, *rest, **options)
+
+    monkeypatch.setattr(gr.Blocks, "postprocess_data", prepare_late)
+    visit(page, serve())
+    upload(page, clip)
+    ask(page, "a yellow square")
+    expect(status(page)).to_contain_text("Other windows are being ranked", timeout=SLOW_MS)
+    assert is_late.wait(SLOW_MS / 1000)
+    page.locator("#ground-clip").get_by_label("Clear").click()
+    expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
+    page.wait_for_timeout(4000)  # the late result has come by then
+    expect(status(page)).to_contain_text("Choose a clip", timeout=SLOW_MS)
+    expect(page.locator("#ground-result")).not_to_contain_text("Visual tokens")
+    assert page.locator("#ground-timeline").get_by_text("0:01").count() == 0
 
 
 def test_the_second_in_the_queue_sees_its_place(
