@@ -33,7 +33,9 @@ class ServedSettings:
 def settings_folders(checkpoint: str | Path, adapter: str | Path | None = None) -> tuple[Path, Path | None]:
     """The folders that are meant, the checkpoint's by name where it ships. Raises CheckpointError where one is not
     there: the hub is not asked for what a server has."""
-    folder = SHIPPED_FOLDERS.get(str(checkpoint), Path(checkpoint).expanduser())
+    folder = Path(checkpoint).expanduser()
+    if not folder.is_dir():
+        folder = SHIPPED_FOLDERS.get(str(checkpoint), folder)
     adapter_folder = None if adapter is None else Path(adapter).expanduser()
     for kind, path in (("checkpoint", folder), ("adapter", adapter_folder)):
         if path is not None and not path.is_dir():

@@ -263,8 +263,8 @@ def test_a_thought_that_finds_no_end_is_closed_and_answered(server: FakeServer, 
     cut = '<think>He says "now",\nthen </thi'
     server.replies = [completion(cut, finish="length"), completion(f"{cut}nk>\n{answer}")]
     engine = open_endpoint(server.address, protocol="time_r1")
-    found, _ = ground(engine, clip, QUERY)
-    assert [(moment.start_s, moment.end_s) for moment in found.moments] == [(1.0, 2.0)]
+    closed, _ = ground(engine, clip, QUERY)
+    assert [(moment.start_s, moment.end_s) for moment in closed.moments] == [(1.0, 2.0)]
     free, bound = (body["structured_outputs"]["grammar"] for body in server.bodies)
     assert "[^<]*" in free
     assert 'thought ::= "<think>He says \\"now\\",\\nthen </think>\\n"\n' in bound
