@@ -453,10 +453,17 @@ def test_the_moments_of_both_windows_can_be_kept(bench: Bench, served: str, page
 def test_a_row_of_which_nothing_was_shown_is_not_submitted(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first"))
     wait_model(page)  # or its coming would be said in the place of what is waited for
-    page.keyboard.press("Control+Enter")
-    page.wait_for_function(
-        "/Nothing of the clip was shown yet/.test(document.querySelector('.tl-status').textContent)"
+    # The words stay for a few seconds only, in which a busy machine may not look.
+    page.evaluate(
+        """() => {
+          const line = document.querySelector(".tl-status");
+          window.said = "";
+          new MutationObserver(() => (window.said += line.textContent))
+            .observe(line, { childList: true, characterData: true, subtree: true });
+        }"""
     )
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("/Nothing of the clip was shown yet/.test(window.said)")
     assert bench.store.corrections(1) == []
     look(page)
     page.keyboard.press("ArrowLeft")
