@@ -52,10 +52,11 @@ for stage, kind in (("sft", "sft"), ("pir", "pir-grpo")):
                 line |= {"reward": step / 3, "tiou": step / 4, "refusal": 0.5, "over_refusal": 0.1, "spread": 0.2}
             curves.write(json.dumps(line) + "\\n")
             curves.flush()
-            say(step=step, steps=3, batch=1, batches=4, seconds_left=4000.0, at_ms=time.time_ns() // 1_000_000)
             with (folder / "progress.jsonl").open("a") as progress:
                 line = {"stage": kind, "unit": "steps", "step": step + 0.25, "steps": 3, "seconds": 9 * step}
                 progress.write(json.dumps(line | {"loss": 0.3}) + "\\n")
+            # The state is written last: a test that waits for it finds everything else there.
+            say(step=step, steps=3, batch=1, batches=4, seconds_left=4000.0, at_ms=time.time_ns() // 1_000_000)
     while kind == "sft" and not gate.exists():
         time.sleep(0.02)
 say(stage="comparing", message="Asking both.", seconds_left=None, seconds_to_come=None)
