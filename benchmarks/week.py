@@ -55,6 +55,8 @@ CUT_SHARE, REPEAT_SHARE = 1 / 3, 1 / 6
 """Of the edges that are moved: those that belong to the next cut, and those that move as the last one did."""
 MOST_CUT_S = 5.0
 FRAME_S = 1 / CLIP_RATE
+NEW_S = 2.0
+"""How long a moment is that a key or a click makes."""
 STEPS = {"edgeClip": 2.0, "edgeSecond": 1.0, "edgeHalf": 0.5, "edgeRow": 4 * FRAME_S, "edge": FRAME_S}
 """Keys of an edge by the beginning of their ids, with how far they move it."""
 MOST_PRESSES = {"edgeSecond": 2, "edgeHalf": 1, "edgeRow": 2}
@@ -373,9 +375,11 @@ class Person:
         page, begun_s = self.page, time.monotonic()
         page.evaluate("week.begin()")
         task = self.rng.choices(["accept", "fix an edge", "new moment", "no moment"], [40, 40, 10, 10])[0]
-        own = page.locator("[data-lane=mine] [data-edge]").count()
-        if task in ("accept", "fix an edge") and own == 0:
+        own = self.own_moments()
+        if task in ("accept", "fix an edge") and not own:
             task = "new moment"  # where release and model are hidden, there is nothing to accept
+        elif task == "new moment" and self.free_place(row) is None:
+            task = "accept"
         self.pause(LOOK_S * 2)
         if task == "accept":
             if not self.is_playing():  # the key that submits may have begun the loop
@@ -383,8 +387,8 @@ class Person:
             self.pause(AUDITION_S)
         elif task == "fix an edge" and not self.fix_edge("end" if self.rng.random() < 0.6 else "start"):
             task = "new moment"
-        if task == "new moment":
-            self.add_moment(float(row["relevant_windows"][0][0]), float(row["duration"]))
+        if task == "new moment" and (place_s := self.free_place(row)) is not None:
+            self.add_moment(place_s, float(row["duration"]))
         elif task == "no moment":
             if not self.is_playing():
                 self.press(self.keyboard["toggle"])
@@ -426,10 +430,36 @@ class Person:
             "whole_s": time.monotonic() - begun_s,
         }
 
+    def own_moments(self) -> list[list[float]]:
+        """Seconds of each moment's edges, in order, as the page says them."""
+        edges = (
+            "[...document.querySelectorAll('[data-lane=mine] [data-edge]')].map((edge) => +edge.ariaValueNow)"
+        )
+        values = sorted(self.page.evaluate(edges))
+        return [values[idx : idx + 2] for idx in range(0, len(values), 2)]
+
+    def free_place(self, row: dict[str, Any]) -> float | None:
+        """Where a new moment of twice NEW_S has room: at the row's first window in a lane without moments, else in the
+        middle of the longest stretch without one. None where there is no room.
+        """
+        own = self.own_moments()
+        if not own:
+            return float(row["relevant_windows"][0][0])
+        borders = [0.0, *(edge_s for moment in own for edge_s in moment), float(row["duration"])]
+        stretches = list(zip(borders[::2], borders[1::2], strict=True))
+        start_s, end_s = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+        return (start_s + end_s) / 2 - NEW_S if end_s - start_s > 3 * NEW_S else None
+
     def add_moment(self, start_s: float, duration_s: float) -> None:
-        """Point at where a new moment begins, make it twice as long as it comes, and look at its end."""
-        self.point(start_s, duration_s)
-        self.press(self.keyboard["add"])
+        """Point at where a new moment begins, make it twice as long as it comes, and look at its end. Raises
+        InputError where the page makes none."""
+        count = len(self.own_moments())
+        # In a lane without moments a click may be enough; beside others it takes a key on every build.
+        self.point(start_s, duration_s, lane="ruler" if count else "mine")
+        if len(self.own_moments()) == count:
+            self.press(self.keyboard["add"])
+        if len(self.own_moments()) == count:
+            raise InputError(f"The page makes no moment at {start_s} s.")
         if not self.page.evaluate("document.activeElement.matches('[data-lane=mine] [data-edge=end]')"):
             self.press(self.keyboard["endEdge"])
         self.press(self.keyboard["edgeClipOn"])
@@ -516,10 +546,10 @@ class Person:
         self.keys += 1
         self.act(KEY_S, lambda: self.page.keyboard.press(key))
 
-    def point(self, time_s: float, duration_s: float) -> None:
-        """Click into the ruler."""
+    def point(self, time_s: float, duration_s: float, lane: str = "ruler") -> None:
+        """Click into a lane."""
         self.pointer_moves += 1
-        box = self.page.locator("[data-lane=ruler]").bounding_box()
+        box = self.page.locator(f"[data-lane={lane}]").bounding_box()
         self.page.mouse.move(box["x"] + box["width"] * time_s / duration_s, box["y"] + box["height"] / 2)
         self.act(POINT_S, lambda: (self.page.mouse.down(), self.page.mouse.up()))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -100,27 +101,68 @@ def test_an_edge_moves_by_the_steps_that_the_keyboard_has() -> None:
 
 
 class Hand(week.Person):
-    """A person whose keys are counted and go nowhere."""
+    """A person before a page that is a list of moments; keys and clicks are counted."""
 
-    def __init__(self, *, is_looping: bool) -> None:
+    def __init__(
+        self, own: list[list[float]], *, is_looping: bool = True, makes_by_click: bool = False
+    ) -> None:
         keyboard = {name: name for name in ("add", "endEdge", "edgeClipOn", "auditionEdge")}
         page = SimpleNamespace(evaluate=lambda script: is_looping if "tl-doing" in script else True)
         super().__init__(page, keyboard, random.Random(0), pace=1.0, last_move_s=None)
+        self.own, self.makes_by_click = own, makes_by_click
         self.pressed: list[str] = []
+
+    def own_moments(self) -> list[list[float]]:
+        return self.own
 
     def press(self, key: str) -> None:
         self.pressed.append(key)
+        if key == "add":
+            self.own = [*self.own, [2.0, 4.0]]
 
-    def point(self, time_s: float, duration_s: float) -> None: ...
+    def point(self, time_s: float, duration_s: float, lane: str = "ruler") -> None:
+        self.pressed.append(f"{lane} at {time_s}")
+        if lane == "mine" and self.makes_by_click:
+            self.own = [[time_s, time_s + 2]]
 
     def pause(self, median_s: float) -> None: ...
 
 
 @pytest.mark.parametrize("is_looping", [False, True])
 def test_the_end_of_a_new_moment_is_looped_by_a_key_where_nothing_loops(is_looping: bool) -> None:
-    hand = Hand(is_looping=is_looping)
+    hand = Hand([], is_looping=is_looping)
     hand.add_moment(2.0, 12.0)
-    assert hand.pressed == ["add", "edgeClipOn", *([] if is_looping else ["auditionEdge"])]
+    assert hand.pressed == ["mine at 2.0", "add", "edgeClipOn", *([] if is_looping else ["auditionEdge"])]
+
+
+def test_a_new_moment_takes_no_key_where_a_click_makes_it() -> None:
+    hand = Hand([], makes_by_click=True)
+    hand.add_moment(2.0, 12.0)
+    assert hand.pressed == ["mine at 2.0", "edgeClipOn"]
+    hand = Hand([[6.0, 9.0]], makes_by_click=True)
+    hand.add_moment(2.0, 12.0)
+    assert hand.pressed == ["ruler at 2.0", "add", "edgeClipOn"], "beside other moments"
+
+
+def test_a_new_moment_that_the_page_does_not_make_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = Hand([])
+    monkeypatch.setattr(hand, "press", hand.pressed.append)
+    with pytest.raises(InputError, match=re.escape("makes no moment at 2.0 s")):
+        hand.add_moment(2.0, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "place_s"),
+    [
+        ([], 2.0),  # where the row's first window begins
+        ([[2.0, 4.0]], 6.0),
+        ([[0.0, 1.0], [9.0, 12.0]], 3.0),
+        ([[2.0, 4.0], [9.0, 10.0]], None),  # five seconds are too few
+    ],
+)
+def test_a_new_moment_begins_where_there_is_room(own: list[list[float]], place_s: float | None) -> None:
+    row = {"relevant_windows": [[2, 4]], "duration": 12}
+    assert Hand(own).free_place(row) == place_s
 
 
 def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:

@@ -145,8 +145,7 @@ export function editActions(view) {
     return view.say(editor.doc.rejected.includes(index) ? "Rejected." : "No longer rejected.");
   }
 
-  function add() {
-    const at_ms = view.playhead_ms;
+  function add(at_ms = view.playhead_ms) {
     const span = view.transport.likelySpanAt(at_ms) ?? { start_ms: at_ms, end_ms: at_ms + clip_ms() };
     if (!editor.apply({ type: "newMoment", ...span, at_ms })) return;
     // Its end is the next to be set. What plays goes on, so that the end can be marked by eye or ear.
@@ -303,7 +302,9 @@ export function editActions(view) {
     },
     pressEmpty: (time_s) => {
       editor.select(null);
-      view.seekMs(time_s * 1000);
+      // Beside other moments a click seeks, as in every lane.
+      if (editor.doc.verdict === "moments" && editor.moments.length === 0) return add(time_s * 1000);
+      return view.seekMs(time_s * 1000);
     },
   };
 }

@@ -134,7 +134,7 @@ function placeMine(layer, state) {
 function mineWords({ item, doc, moments }) {
   if (!item) return "";
   if (doc.verdict !== "moments") return [VERDICTS[doc.verdict], doc.reason].filter(Boolean).join(" · ");
-  return moments.length ? "" : "Drag here, or press N, for a moment · 0 for no matching moment";
+  return moments.length ? "" : "Click or drag here, or press N, for a moment · 0 for no matching moment";
 }
 
 function ownNode(entry) {

@@ -98,6 +98,37 @@ def test_dragging_in_the_empty_lane_makes_a_moment(editor: EditorPage) -> None:
     assert editor.times()[3] == [11400, 11800]
 
 
+def test_a_click_in_a_lane_without_moments_makes_the_first_one(editor: EditorPage) -> None:
+    editor.press("ArrowUp", "Delete", "Delete")
+    assert editor.times() == []
+    lane = editor.page.locator("[data-lane=mine]")
+    expect(lane).to_contain_text("Click or drag here")
+    editor.run("(commits.length = 0)")
+    editor.page.mouse.click(*editor.x(3.0))
+    editor.settle()
+    ((start_ms, end_ms),) = editor.times()
+    assert abs(start_ms - 3000) <= 40
+    assert end_ms == start_ms + 2000
+    assert editor.commits() == ["newMoment"]
+    expect(editor.edge(0, "end")).to_be_focused()
+    assert editor.number() == end_ms // 40, "the picture is that of the end, which is to be set next"
+    editor.page.mouse.click(*editor.x(8.0))  # beside a moment a click seeks
+    editor.settle()
+    assert len(editor.times()) == 1
+    assert editor.number() == 200
+    editor.press("Control+z")
+    assert editor.times() == []
+
+
+def test_a_click_beside_an_answer_without_moments_changes_nothing(editor: EditorPage) -> None:
+    editor.open("item=refused-model-first")
+    editor.page.mouse.click(*editor.x(3.0))
+    editor.settle()
+    assert editor.times() == []
+    assert editor.number() == 75
+    expect(editor.page.locator("[data-lane=mine]")).to_contain_text("No matching moment · event absent")
+
+
 def test_whole_moments_are_locked_until_unlocked(editor: EditorPage) -> None:
     editor.drag(3.0, 3.6)
     assert editor.times()[0] == [2000, 4000]
