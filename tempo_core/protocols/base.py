@@ -220,6 +220,29 @@ class Sampling:
         return int(share if self.max_pixels is None else min(share, self.max_pixels))
 
 
+class FullSampling(Sampling):
+    """Fills its budget: pictures are sized for `fps`, then as many frames are taken as still fit. UniTime's rule."""
+
+    __slots__ = ()
+
+    def plan(self, info: "VideoInfo", window_s: tuple[float, float] | None = None) -> FramePlan:
+        first, last = frame_range(info, window_s)
+        total = last - first + 1
+        seconds = total / float(info.frame_rate) if info.frame_rate else info.duration_s
+        high = self.frame_pixels(max(2, round(int(seconds * self.fps) / 2) * 2))
+        size = fit_pixels(info.height, info.width, factor=self.factor_px, low=self.min_pixels, high=high)
+        # UniTime's code repeats frames of a short clip until the budget is full; no frame is shown twice here.
+        count = min(self.total_pixels // (size[0] * size[1]) * self.frames_per_unit, max(2, total // 2 * 2))
+        times_s = spread_times(info, min(count, max(1, total)), first=first, last=last)
+        units = math.ceil(len(times_s) / self.frames_per_unit)
+        return FramePlan(
+            times_s=times_s, size_px=size, budget_tokens=units * size[0] * size[1] // self.factor_px**2
+        )
+
+    def most_units(self, duration_s: float) -> tuple[int, int]:
+        return self.total_pixels // self.min_pixels, self.total_pixels // self.factor_px**2
+
+
 def fit_pixels(height: int, width: int, *, factor: int, low: int, high: float) -> tuple[int, int]:
     """(height, width) in multiples of `factor` with between `low` and `high` pixels, near the picture's shape.
 

@@ -10,17 +10,8 @@ import re
 
 from tempo_core.answers import AnswerError
 from tempo_core.moments import Moment
-from tempo_core.protocols import time_r1
-from tempo_core.protocols.base import (
-    THOUGHT,
-    AnswerForm,
-    Protocol,
-    Thinking,
-    Timeline,
-    decimals,
-    opened,
-    turn,
-)
+from tempo_core.protocols import base, time_r1
+from tempo_core.protocols.base import THOUGHT, AnswerForm, Timeline
 
 _PROSE = re.compile(
     rf"\s*{THOUGHT}<answer>(?P<answer>[^<]*)</answer>\s*<correction>(?P<query>[^<]*)</correction>\s*",
@@ -50,13 +41,13 @@ class RaRftForm(AnswerForm):
         return AnswerForm.parse(self, text, timeline, end_s)
 
 
-PROTOCOL = Protocol(
+PROTOCOL = base.Protocol(
     name="ra_rft",
     title="RA-RFT",
     model_types=("qwen2_5_vl",),
     sampling=time_r1.SAMPLING,
     layout="video",
-    opening=(*turn("system", "You are a video analysis expert."), *opened("user")),
+    opening=(*base.turn("system", "You are a video analysis expert."), *base.opened("user")),
     turns=(
         'Given a video and a query "{query}", determine whether the video contains a segment that is relevant to the '
         "query.\n\n**If a relevant segment exists**, output your thought process within the <think> </think> tags, "
@@ -71,7 +62,7 @@ PROTOCOL = Protocol(
         "Finally, based on the given video and query, output a corrected query that is likely to be relevant query "
         "to the video within the <correction> </correction> tags.\n",
     ),
-    spell=decimals(2),
+    spell=base.decimals(2),
     answer=RaRftForm(
         opening=("<answer>",),
         to=(" to ",),
@@ -79,7 +70,7 @@ PROTOCOL = Protocol(
         refusals=tuple(f"<answer>{sentence}</answer>" for sentence in REFUSALS),
         lead=THOUGHT,
     ),
-    thinking=Thinking(max_tokens=512),
+    thinking=base.Thinking(max_tokens=512),
     sets=False,
     licence="Apache-2.0",
     source="github.com/JINSUBY/RA-RFT, inference.py",

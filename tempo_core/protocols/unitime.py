@@ -7,48 +7,7 @@ size is fitted to two frames a second, then as many frames are taken as still fi
 then at the window from the first segment that it names to the last one's end. Its parsers take all numbers.
 """
 
-import math
-from typing import TYPE_CHECKING
-
-from tempo_core.protocols.base import (
-    HELPFUL,
-    AnswerForm,
-    FirstPass,
-    FramePlan,
-    Protocol,
-    Sampling,
-    fit_pixels,
-    frame_range,
-    spread_times,
-)
-
-if TYPE_CHECKING:
-    from tempo_core.video import VideoInfo
-
-
-class UniTimeSampling(Sampling):
-    """Fills the budget with frames."""
-
-    __slots__ = ()
-
-    def most_units(self, duration_s: float) -> tuple[int, int]:
-        return self.total_pixels // self.min_pixels, self.total_pixels // self.factor_px**2
-
-    def plan(self, info: "VideoInfo", window_s: tuple[float, float] | None = None) -> FramePlan:
-        first, last = frame_range(info, window_s)
-        total = last - first + 1
-        seconds = total / float(info.frame_rate) if info.frame_rate else info.duration_s
-        count = max(2, round(int(seconds * self.fps) / 2) * 2)
-        high = max(
-            min(768 * 28**2, self.total_pixels / count * self.frames_per_unit), int(self.min_pixels * 1.05)
-        )
-        size = fit_pixels(info.height, info.width, factor=28, low=self.min_pixels, high=int(high))
-        # Its own code repeats frames of a short clip until the budget is full; no frame is shown twice here.
-        count = min(self.total_pixels // (size[0] * size[1]) * self.frames_per_unit, max(2, total // 2 * 2))
-        count = min(count, max(1, total))
-        tokens = math.ceil(count / self.frames_per_unit) * size[0] * size[1] // 28**2
-        times_s = spread_times(info, count, first=first, last=last)
-        return FramePlan(times_s=times_s, size_px=size, budget_tokens=tokens)
+from tempo_core.protocols.base import HELPFUL, AnswerForm, FirstPass, FullSampling, Protocol
 
 
 def stamp_time(first_s: float, last_s: float) -> str:
@@ -62,7 +21,7 @@ PROTOCOL = Protocol(
     name="unitime",
     title="UniTime",
     model_types=("qwen2_vl",),
-    sampling=UniTimeSampling(factor_px=28, min_pixels=128 * 28**2, total_pixels=16384 * 28**2),
+    sampling=FullSampling(factor_px=28, min_pixels=128 * 28**2, total_pixels=16384 * 28**2),
     layout="groups",
     opening=HELPFUL,
     stamp="timestamp: {} seconds; feature: ",

@@ -2,11 +2,13 @@
 
 import random
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tempo_core import protocols
 from tempo_core.conformance import stamp_gaps
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.protocols import HUB_NAMES, NAMES, PLAIN, choose_protocol, protocol_named
@@ -32,6 +34,12 @@ def test_a_protocol_says_where_it_comes_from(name: str) -> None:
     assert protocol.licence
     assert protocol.source
     assert set(protocol.model_types) <= set(PLAIN)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_protocol_is_one_short_file(name: str) -> None:
+    source = Path(protocols.__file__).with_name(f"{name}.py").read_text()
+    assert len(source.splitlines()) <= 80, "what several may need belongs into base.py"
 
 
 @pytest.mark.parametrize(
