@@ -12,7 +12,7 @@ found) costs its time, is undone, and then the long way follows. Where an edge a
 that does not reach the frame fails.
 
 **Time that is not looking at the clip** is counted by refreshes of the screen. A refresh counts when no clip is there
-to look at, when a dialog covers it, while a person's hand is on its way (KEY_S for a key, POINT_S for the pointer), or
+to look at, when a dialog covers it, while a person's finger is on its way to a key (KEY_S), or
 while the page has not yet done what the last key asks. **Waiting** is the last of these alone: it begins with the first
 refresh after the key at which the page has not done it (the picture that it asks for is not there, or the next row is
 not), so that a key that is followed at once waits 0. **Held up** is what of a wait is left when the hand is back: the
@@ -48,7 +48,7 @@ START_S = 600.0
 """The longest that the server, or a row, may take to come."""
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIP_RATE, LOOP_S = 25, 10
-KEY_S, POINT_S, LOOK_S, AUDITION_S = 0.18, 1.1, 0.7, 1.5
+KEY_S, LOOK_S, AUDITION_S = 0.18, 0.7, 1.5
 """Median seconds of a person for a key, for pointing (both of Card, Moran and Newell's keystroke-level model, the key
 rounded), before a decision, and of watching an edge."""
 CUT_SHARE, REPEAT_SHARE = 1 / 3, 1 / 6
@@ -56,7 +56,9 @@ CUT_SHARE, REPEAT_SHARE = 1 / 3, 1 / 6
 MOST_CUT_S = 5.0
 FRAME_S = 1 / CLIP_RATE
 NEW_S = 2.0
-"""How long a moment is that a key or a click makes."""
+"""Half of a moment that is made beside others."""
+RUN_UP_S = 0.6
+"""What a person sees of the clip before an edge that they mark."""
 STEPS = {"edgeClip": 2.0, "edgeSecond": 1.0, "edgeHalf": 0.5, "edgeRow": 4 * FRAME_S, "edge": FRAME_S}
 """Keys of an edge by the beginning of their ids, with how far they move it."""
 MOST_PRESSES = {"edgeSecond": 2, "edgeHalf": 1, "edgeRow": 2}
@@ -94,7 +96,6 @@ METER = """() => {
     if (["Control", "Shift", "Alt"].includes(event.key)) return;
     act(event.key, event.key === "Enter" && (event.ctrlKey || event.altKey));
   }, true);
-  addEventListener("pointerdown", () => act("pointer", false), true);
   let before = performance.now();
   const refresh = (now) => {
     const { pending } = week;
@@ -368,7 +369,7 @@ class Person:
         """`last_move_s` is how far they moved an edge last; None: not yet."""
         self.page, self.keyboard, self.rng, self.pace = page, keyboard, rng, pace
         self.last_move_s = last_move_s
-        self.keys = self.pointer_moves = 0
+        self.keys = 0
 
     def do(self, row: dict[str, Any], *, is_last: bool) -> dict[str, Any]:
         """One row to its end: what it took. The last row's end is its save, not the next row."""
@@ -378,7 +379,7 @@ class Person:
         own = self.own_moments()
         if task in ("accept", "fix an edge") and not own:
             task = "new moment"  # where release and model are hidden, there is nothing to accept
-        elif task == "new moment" and self.free_place(row) is None:
+        elif task == "new moment" and self.free_window(row) is None:
             task = "accept"
         self.pause(LOOK_S * 2)
         if task == "accept":
@@ -387,8 +388,8 @@ class Person:
             self.pause(AUDITION_S)
         elif task == "fix an edge" and not self.fix_edge("end" if self.rng.random() < 0.6 else "start"):
             task = "new moment"
-        if task == "new moment" and (place_s := self.free_place(row)) is not None:
-            self.add_moment(place_s, float(row["duration"]))
+        if task == "new moment" and (window_s := self.free_window(row)):
+            self.add_moment(*window_s)
         elif task == "no moment":
             if not self.is_playing():
                 self.press(self.keyboard["toggle"])
@@ -418,7 +419,6 @@ class Person:
         return {
             "task": task,
             "keys": self.keys,
-            "pointer_moves": self.pointer_moves,
             "not_looking_s": week["not_looking_ms"] / 1000,
             "waited_s": sum(waits_s),
             "held_s": sum(wait["held_ms"] / 1000 for wait in week["waits"]),
@@ -438,40 +438,55 @@ class Person:
         values = sorted(self.page.evaluate(edges))
         return [values[idx : idx + 2] for idx in range(0, len(values), 2)]
 
-    def free_place(self, row: dict[str, Any]) -> float | None:
-        """Where a new moment of twice NEW_S has room: at the row's first window in a lane without moments, else in the
-        middle of the longest stretch without one. None where there is no room.
+    def free_window(self, row: dict[str, Any]) -> tuple[float, float] | None:
+        """Seconds of a new moment: the row's first window in a lane without moments, else four seconds in the middle of
+        the longest stretch without one. None where there is no room.
         """
         own = self.own_moments()
         if not own:
-            return float(row["relevant_windows"][0][0])
+            start_s, end_s = row["relevant_windows"][0]
+            return float(start_s), min(end_s, row["duration"] - NEW_S / 4)  # before the clip stops by itself
         borders = [0.0, *(edge_s for moment in own for edge_s in moment), float(row["duration"])]
         stretches = list(zip(borders[::2], borders[1::2], strict=True))
         start_s, end_s = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
-        return (start_s + end_s) / 2 - NEW_S if end_s - start_s > 3 * NEW_S else None
+        middle_s = (start_s + end_s) / 2
+        return (middle_s - NEW_S, middle_s + NEW_S) if end_s - start_s > 3 * NEW_S else None
 
-    def add_moment(self, start_s: float, duration_s: float) -> None:
-        """Point at where a new moment begins, make it twice as long as it comes, and look at its end. Raises
-        InputError where the page makes none."""
+    def add_moment(self, start_s: float, end_s: float) -> None:
+        """Mark a new moment while the clip plays, and look at its end. Raises InputError where the page makes none."""
         count = len(self.own_moments())
-        # In a lane without moments a click may be enough; beside others it takes a key on every build.
-        self.point(start_s, duration_s, lane="ruler" if count else "mine")
+        if self.is_looping():
+            self.press(self.keyboard["toggle"])
+        if not self.is_playing():
+            self.press(self.keyboard["toggle"])
+        self.play_to(start_s)
+        self.press(
+            self.keyboard["add" if count else "markStart"]
+        )  # beside others the start is that of one of them
+        self.play_to(end_s)
+        self.press(self.keyboard["markEnd"])
         if len(self.own_moments()) == count:
-            self.press(self.keyboard["add"])
-        if len(self.own_moments()) == count:
-            raise InputError(f"The page makes no moment at {start_s} s.")
-        if not self.page.evaluate("document.activeElement.matches('[data-lane=mine] [data-edge=end]')"):
-            self.press(self.keyboard["endEdge"])
-        self.press(self.keyboard["edgeClipOn"])
+            raise InputError(f"The page makes no moment from {start_s} to {end_s} s.")
         if not self.is_looping():  # the new moment may have begun the loop
             self.press(self.keyboard["auditionEdge"])
         self.pause(AUDITION_S)
+
+    def play_to(self, time_s: float) -> None:
+        """Look at the clip until a time. What plays before its last instant is left out."""
+        script = "(time_s) => (document.querySelector('.tl-video').currentTime = Math.max(0, time_s))"
+        self.page.evaluate(script, time_s - RUN_UP_S)
+        self.page.wait_for_function(
+            "(time_s) => document.querySelector('.tl-video').currentTime >= time_s",
+            arg=max(time_s, 1.5 * FRAME_S),
+            timeout=START_S * 1000,
+        )
 
     def fix_edge(self, edge: str) -> bool:
         """Look at an edge of the first moment, move it to where it belongs, and look again. False where the moment has
         gone meanwhile, as a model's answer may replace it. Raises InputError where the page does not follow.
         """
-        self.press(self.keyboard["endEdge" if edge == "end" else "startEdge"])
+        if not self.is_active(edge):  # it may be looped from the row's beginning
+            self.press(self.keyboard["endEdge" if edge == "end" else "startEdge"])
         if not self.is_playing():  # a loop may have gone over to the edge
             self.press(self.keyboard["auditionEdge"])
         self.pause(AUDITION_S)
@@ -530,6 +545,12 @@ class Person:
                 return "free", time_s
         return "free", here_s
 
+    def is_active(self, edge: str) -> bool:
+        """Whether keys move this edge of the first moment, which is looped."""
+        place = self.page.locator(f"[data-lane=mine] [data-edge={edge}]").first
+        is_focused = bool(place.count() and place.evaluate("(node) => node === document.activeElement"))
+        return is_focused and self.is_looping()
+
     def is_playing(self) -> bool:
         return not self.page.evaluate("document.querySelector('.tl-video').paused")
 
@@ -545,13 +566,6 @@ class Person:
         """Press a key, and go on when the page shows what it asks for, but not sooner than a person does."""
         self.keys += 1
         self.act(KEY_S, lambda: self.page.keyboard.press(key))
-
-    def point(self, time_s: float, duration_s: float, lane: str = "ruler") -> None:
-        """Click into a lane."""
-        self.pointer_moves += 1
-        box = self.page.locator(f"[data-lane={lane}]").bounding_box()
-        self.page.mouse.move(box["x"] + box["width"] * time_s / duration_s, box["y"] + box["height"] / 2)
-        self.act(POINT_S, lambda: (self.page.mouse.down(), self.page.mouse.up()))
 
     def act(self, median_s: float, action: Callable[[], Any]) -> None:
         hand_ms = 1000 * self.pace * median_s * self.rng.lognormvariate(0, 0.3)
@@ -586,7 +600,6 @@ def _count_submitted(database: Path) -> int:
 
 FIGURES = (
     "keys",
-    "pointer_moves",
     "not_looking_s",
     "waited_s",
     "held_s",
@@ -615,7 +628,6 @@ def _report(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 TITLES = {
     "keys": "keys",
-    "pointer_moves": "pointer moves",
     "not_looking_s": "not looking at the clip, s",
     "waited_s": "waiting for the product, s",
     "held_s": "  of that, held up, s",

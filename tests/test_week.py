@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import pytest
@@ -101,68 +100,74 @@ def test_an_edge_moves_by_the_steps_that_the_keyboard_has() -> None:
 
 
 class Hand(week.Person):
-    """A person before a page that is a list of moments; keys and clicks are counted."""
+    """A person before a page that is a list of moments, plays or not, and loops or not; what they do is listed."""
 
     def __init__(
-        self, own: list[list[float]], *, is_looping: bool = True, makes_by_click: bool = False
+        self, own: list[list[float]], *, is_playing: bool = False, loops: str = "never", makes: bool = True
     ) -> None:
-        keyboard = {name: name for name in ("add", "endEdge", "edgeClipOn", "auditionEdge")}
-        page = SimpleNamespace(evaluate=lambda script: is_looping if "tl-doing" in script else True)
-        super().__init__(page, keyboard, random.Random(0), pace=1.0, last_move_s=None)
-        self.own, self.makes_by_click = own, makes_by_click
+        """`loops` says when something loops: "never", "always", or "new" once a moment is made."""
+        names = ("toggle", "add", "markStart", "markEnd", "auditionEdge")
+        super().__init__(None, {name: name for name in names}, random.Random(0), pace=1.0, last_move_s=None)
+        self.own, self.plays, self.loops, self.makes = own, is_playing, loops, makes
         self.pressed: list[str] = []
 
     def own_moments(self) -> list[list[float]]:
         return self.own
 
+    def is_playing(self) -> bool:
+        return self.plays
+
+    def is_looping(self) -> bool:
+        return self.loops == "always" or (self.loops == "new" and "markEnd" in self.pressed)
+
     def press(self, key: str) -> None:
         self.pressed.append(key)
-        if key == "add":
+        if key == "toggle":
+            self.plays, self.loops = not self.plays, "never"
+        if key in ("add", "markStart") and self.makes:
             self.own = [*self.own, [2.0, 4.0]]
 
-    def point(self, time_s: float, duration_s: float, lane: str = "ruler") -> None:
-        self.pressed.append(f"{lane} at {time_s}")
-        if lane == "mine" and self.makes_by_click:
-            self.own = [[time_s, time_s + 2]]
+    def play_to(self, time_s: float) -> None:
+        self.pressed.append(f"until {time_s}")
 
     def pause(self, median_s: float) -> None: ...
 
 
-@pytest.mark.parametrize("is_looping", [False, True])
-def test_the_end_of_a_new_moment_is_looped_by_a_key_where_nothing_loops(is_looping: bool) -> None:
-    hand = Hand([], is_looping=is_looping)
-    hand.add_moment(2.0, 12.0)
-    assert hand.pressed == ["mine at 2.0", "add", "edgeClipOn", *([] if is_looping else ["auditionEdge"])]
-
-
-def test_a_new_moment_takes_no_key_where_a_click_makes_it() -> None:
-    hand = Hand([], makes_by_click=True)
-    hand.add_moment(2.0, 12.0)
-    assert hand.pressed == ["mine at 2.0", "edgeClipOn"]
-    hand = Hand([[6.0, 9.0]], makes_by_click=True)
-    hand.add_moment(2.0, 12.0)
-    assert hand.pressed == ["ruler at 2.0", "add", "edgeClipOn"], "beside other moments"
-
-
-def test_a_new_moment_that_the_page_does_not_make_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_moment_is_marked_while_the_clip_plays() -> None:
     hand = Hand([])
-    monkeypatch.setattr(hand, "press", hand.pressed.append)
-    with pytest.raises(InputError, match=re.escape("makes no moment at 2.0 s")):
-        hand.add_moment(2.0, 12.0)
+    hand.add_moment(2.0, 9.0)
+    marks = ["until 2.0", "markStart", "until 9.0", "markEnd"]
+    assert hand.pressed == ["toggle", *marks, "auditionEdge"]
+    hand = Hand([], is_playing=True, loops="new")
+    hand.add_moment(2.0, 9.0)
+    assert hand.pressed == marks, "the clip played already, and the moment loops by itself"
+
+
+def test_beside_other_moments_a_key_adds_one_and_a_loop_is_stopped_before() -> None:
+    hand = Hand([[6.0, 9.0]], is_playing=True, loops="always")
+    hand.add_moment(2.0, 4.0)
+    assert hand.pressed == ["toggle", "toggle", "until 2.0", "add", "until 4.0", "markEnd", "auditionEdge"]
+
+
+def test_a_new_moment_that_the_page_does_not_make_ends_the_run() -> None:
+    with pytest.raises(InputError, match=re.escape("makes no moment from 2.0 to 9.0 s")):
+        Hand([], makes=False).add_moment(2.0, 9.0)
 
 
 @pytest.mark.parametrize(
-    ("own", "place_s"),
+    ("own", "window_s"),
     [
-        ([], 2.0),  # where the row's first window begins
-        ([[2.0, 4.0]], 6.0),
-        ([[0.0, 1.0], [9.0, 12.0]], 3.0),
+        ([], (2.0, 4.0)),  # the row's first
+        ([[2.0, 4.0]], (6.0, 10.0)),
+        ([[0.0, 1.0], [9.0, 12.0]], (3.0, 7.0)),
         ([[2.0, 4.0], [9.0, 10.0]], None),  # five seconds are too few
     ],
 )
-def test_a_new_moment_begins_where_there_is_room(own: list[list[float]], place_s: float | None) -> None:
-    row = {"relevant_windows": [[2, 4]], "duration": 12}
-    assert Hand(own).free_place(row) == place_s
+def test_a_new_moment_is_made_where_there_is_room(
+    own: list[list[float]], window_s: tuple[float, float] | None
+) -> None:
+    assert Hand(own).free_window({"relevant_windows": [[2, 4]], "duration": 12}) == window_s
+    assert Hand([]).free_window({"relevant_windows": [[2, 12]], "duration": 12}) == (2.0, 11.5)
 
 
 def test_edges_belong_to_a_cut_to_the_last_offset_or_to_a_frame_between_their_limits() -> None:

@@ -377,7 +377,7 @@ class AnnotatePage {
     if (!this.#item) return;
     const obstacle = this.#unseen(edit);
     if (obstacle) return void this.view.say(obstacle);
-    this.view.auditioning = audition;
+    this.view.auditioning = this.view.loopsRows = audition;
     const { query_id } = this.#item.edit;
     this.#save(edit);
     this.#session.add(query_id);

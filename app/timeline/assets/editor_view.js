@@ -65,8 +65,10 @@ export class EditorView extends TimelineView {
   snaps = [];
   zoom_idx = 0;
   auditioning = false; // a loop is to begin: the page sets it for the next row, what is played by hand ends it
+  loopsRows = false; // the last row was submitted for a loop in the next one
   focusing = false; // by this module, which has selected already what it focuses
 
+  #ahead = null; // the item that is loaded ahead
   #span_s = null; // how much of a clip was in view, from row to row; null for all of it
   #settling = 0;
   #messageTimer = 0;
@@ -113,9 +115,10 @@ export class EditorView extends TimelineView {
     this.refreshSnaps();
     this.zoom_idx = 0;
     this.player.load(item.video, this.state.duration_s);
-    const start_ms = this.editor.moments[0]?.start_ms ?? 0;
-    if (this.#span_s) viewport.show(start_ms / 1000 - this.#span_s / 2, start_ms / 1000 + this.#span_s / 2);
-    this.seekMs(start_ms);
+    this.#ahead = null; // it is this one, or is given up
+    const opening_ms = this.transport.openingMs(this.editor.moments[0]);
+    if (this.#span_s) viewport.show(opening_ms / 1000 - this.#span_s / 2, opening_ms / 1000 + this.#span_s / 2);
+    this.seekMs(opening_ms);
     this.#auditionFirst();
     this.state.touch("value", "viewport", "edit");
     return undefined;
@@ -123,16 +126,29 @@ export class EditorView extends TimelineView {
 
   /** Load what comes next, clip, film strip and sound, at the picture that it opens with; null gives it up. */
   preload(item) {
-    const video = item?.video ?? null;
-    this.player.preload(video, video ? openingTime_s(item.edit) : 0);
+    this.#ahead = item;
+    this.showAhead();
     this.strip.preload(item?.strip ?? null);
-    this.sound.preload(video?.sound_url ?? null);
+    this.sound.preload(item?.video?.sound_url ?? null);
   }
 
-  /** After a submission with `audition`: the first moment plays in a loop; without one the clip, until one is made. */
+  /** The clip that is loaded ahead stands at the picture that its row opens with. */
+  showAhead() {
+    const video = this.#ahead?.video ?? null;
+    this.player.preload(video, video ? this.#openingTime_s(this.#ahead.edit) : 0);
+  }
+
+  #openingTime_s(row) {
+    const clock = new FrameClock(row.frame_rate, row.frame_count);
+    const { verdict, moments } = initialDocument(row);
+    const opening_ms = verdict === "moments" ? this.transport.openingMs(moments[0]) : 0;
+    return Math.min(clock.frame(opening_ms), clock.count) / clock.fps;
+  }
+
+  /** After a submission with `audition`: a loop of the first moment; without one the clip plays, until one is made. */
   #auditionFirst() {
     if (!this.auditioning || !this.player.playable) return;
-    if (this.editor.moments.length > 0) this.transport.auditionMoment();
+    if (this.editor.moments.length > 0) this.transport.auditionFirst();
     else this.player.play();
   }
 
@@ -551,14 +567,6 @@ function keepVolume(player) {
     storage.setItem("tempo.sound", player.video.muted ? "off" : "on");
     storage.setItem("tempo.volume", String(player.video.volume));
   });
-}
-
-/** Where a row opens: at the first frame of its first moment. */
-function openingTime_s(row) {
-  const clock = new FrameClock(row.frame_rate, row.frame_count);
-  const { verdict, moments } = initialDocument(row);
-  const start_ms = verdict === "moments" ? (moments[0]?.start_ms ?? 0) : 0;
-  return Math.min(clock.frame(start_ms), clock.count) / clock.fps;
 }
 
 /** One's own moments as a captions track of the video, so that a screen reader's user can hear where they begin. */

@@ -14,6 +14,7 @@ export class Transport {
   #stepped = false;
   #review = null;
   #loopTarget = null; // what the loop under way goes around: "edge", "moment", or null for a ghost
+  #loopedEdge = null; // "start" or "end" where an edge was looped last, null where a moment was
 
   constructor(view) {
     this.view = view;
@@ -124,10 +125,34 @@ export class Transport {
     return { start_ms: ms - LEAD_MS, end_ms: ms + LEAD_MS };
   }
 
+  /** Where the first moment of a row is shown first: its start, or where the loop begins that goes around its edge. */
+  openingMs(moment) {
+    if (!moment) return 0;
+    const isEdge = this.view.loopsRows && this.#loopedEdge !== null;
+    return isEdge ? Math.max(0, moment[`${this.#loopedEdge}_ms`] - LEAD_MS) : moment.start_ms;
+  }
+
+  /** The first moment of a row is looped as one was last: the whole of it, or around the same edge, which is active. */
+  auditionFirst() {
+    const { editor, actions } = this.view;
+    if (this.#loopedEdge === null) return this.auditionMoment();
+    editor.select({ id: editor.moments[0].id, edge: this.#loopedEdge });
+    actions.focusEdge();
+    return this.auditionEdge();
+  }
+
   #loop(target, stretch) {
     if (this.#player.range?.loop && this.#player.going) return this.stop();
     this.#loopTarget = target;
+    if (target) this.#setLoopedEdge(target === "edge" ? this.#edge : null);
     return this.#repeat(stretch);
+  }
+
+  /** The row that is loaded ahead opens elsewhere when it changes. */
+  #setLoopedEdge(edge) {
+    if (edge === this.#loopedEdge) return;
+    this.#loopedEdge = edge;
+    this.view.showAhead();
   }
 
   #repeat(stretch) {
@@ -164,6 +189,7 @@ export class Transport {
   loopEdge() {
     if (!this.#player.range?.loop || !this.#loopTarget) return false;
     this.#loopTarget = "edge";
+    this.#setLoopedEdge(this.#edge);
     this.#repeat(this.#reach);
     return true;
   }

@@ -240,6 +240,33 @@ def test_one_key_submits_and_loops_the_first_moment_of_the_next_row(
     assert bench.store.annotator_row(first, name).heads[-1].submitted
 
 
+def test_an_edge_that_was_looped_is_looped_in_the_next_row_too(served: str, page: Any) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    wait_preloaded(page)
+    timeline = "document.querySelector('.tl-root').timeline"
+    first = shown_query(page)
+    look(page)
+    page.keyboard.press("Alt+Shift+Enter")
+    page.wait_for_function(f"{timeline}.editor.item?.query_id !== {first} && {timeline}.player.playing")
+    second = shown_query(page)
+    wait_preloaded(page)
+    page.keyboard.press("]")
+    end_ms = page.evaluate(f"{timeline}.editor.moments[0].end_ms")
+    assert page.evaluate(f"{timeline}.player.range.start_s") * 1000 == max(0, end_ms - 1000)
+    wait_preloaded(page)
+    opening_s = page.evaluate("document.querySelector('.tl-ahead').currentTime")
+    page.keyboard.press("Alt+Shift+Enter")
+    page.wait_for_function(
+        f"![{first}, {second}, undefined].includes({timeline}.editor.item?.query_id) && {timeline}.player.playing"
+    )
+    moment, selection, start_s = page.evaluate(
+        f"(({{ editor, player }}) => [editor.moments[0], editor.selection, player.range.start_s])({timeline})"
+    )
+    assert selection == {"id": moment["id"], "edge": "end", "lane": "mine"}
+    assert start_s * 1000 == max(0, moment["end_ms"] - 1000)
+    assert opening_s == pytest.approx(start_s, abs=0.1), "its first picture was there before"  # ten a second
+
+
 def test_the_wish_for_a_loop_is_for_the_next_row_alone(bench: Bench, served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("blind"))
     wait_preloaded(page)

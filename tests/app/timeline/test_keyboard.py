@@ -137,6 +137,37 @@ def test_accepting_all_and_going_on_begins_the_next_row_with_a_loop(editor: Edit
     editor.press("Escape")
 
 
+LOAD_NEXT = """async (loops) => { view.auditioning = view.loopsRows = loops; // what a page does at the submission
+  view.load(await (await fetch("/items/unreasoned")).json());
+  return [view.editor.selection.edge ?? null, view.player.time_s, view.player.range]; }"""
+
+
+@pytest.mark.parametrize(("key", "edge", "times_s"), [("[", "start", [1, 3]), ("]", "end", [3, 5])])
+def test_the_next_row_is_looped_as_the_last_one_was(
+    editor: EditorPage, key: str, edge: str, times_s: list[int]
+) -> None:
+    editor.page.keyboard.press(key)
+    editor.page.keyboard.press("p")
+    opening = editor.page.evaluate(LOAD_NEXT, True)
+    assert opening[:2] == [edge, times_s[0]], "the edge is active, and the first picture is the loop's"
+    assert [opening[2]["start_s"], opening[2]["end_s"], opening[2]["loop"]] == [*times_s, True]
+    expect(editor.edge(0, edge)).to_be_focused()
+    editor.page.wait_for_function("() => view.player.playing")
+    editor.page.keyboard.press("Shift+ArrowRight")
+    assert editor.times()[0] == ([3000, 4000] if edge == "start" else [2000, 5000])
+    editor.page.keyboard.press("Escape")
+    editor.page.keyboard.press("Shift+P")
+    edge_now, time_s, _ = editor.page.evaluate(LOAD_NEXT, True)
+    assert [edge_now, time_s] == [None, 2], "a loop around the moment leaves no edge active"
+    editor.press("Escape")
+
+
+def test_a_row_that_is_opened_for_no_loop_opens_at_its_start_with_no_edge_active(editor: EditorPage) -> None:
+    editor.page.keyboard.press("]")
+    editor.page.keyboard.press("p")
+    assert editor.page.evaluate(LOAD_NEXT, False) == [None, 2, None]
+
+
 def test_speed_zoom_and_sound_stay_from_row_to_row(editor: EditorPage) -> None:
     assert editor.run("view.player.video.muted") is True
     editor.page.get_by_label("Playback speed").select_option("2")
