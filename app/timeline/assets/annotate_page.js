@@ -80,7 +80,8 @@ class AnnotatePage {
     editor.addEventListener("commit", ({ detail }) => this.#save(detail.edit), { signal });
     editor.addEventListener("change", () => this.verdict.show(), { signal });
     const { player } = this.view;
-    player.on("play", () => (this.#opening_s = null));
+    // To begin to play shows nothing yet.
+    player.on("timeupdate", () => player.playing && this.#seeAt(player.video.currentTime));
     player.on("seeked", () => this.#seeAt(player.video.currentTime));
     root.addEventListener("tl-submit", ({ detail }) => this.submit(detail.edit, detail.audition), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
@@ -233,7 +234,7 @@ class AnnotatePage {
     this.card.hide();
     this.view.load(item, { history });
     this.#opening_s = item.edit.edit?.submitted ? null : this.view.player.time_s;
-    this.view.focusTimeline();
+    this.view.actions.focusEdge(); // the one that is looped, or the timeline
     setFragment(`#q=${query_id}`);
     setText(this.view.bar.message, "");
     this.#showProgress();

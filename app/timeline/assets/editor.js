@@ -283,8 +283,8 @@ export class Editor extends EventTarget {
     return false;
   }
 
-  /** Somebody did something: working time without stretches longer than 15 s, and key presses. */
-  note({ key = false, at_ms = Date.now() } = {}) {
+  /** Somebody did something: working time without stretches longer than 15 s, and key presses. No clock set counts. */
+  note({ key = false, at_ms = performance.now() } = {}) {
     const { last_ms } = this.#activity;
     if (last_ms !== null && at_ms > last_ms) this.#activity.active_ms += Math.min(at_ms - last_ms, IDLE_MS);
     this.#activity.last_ms = at_ms;

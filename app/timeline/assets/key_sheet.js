@@ -17,8 +17,7 @@ const EDITING_POINTER = [
     "Move it; the picture follows. Alt: do not snap. Shift: a pixel is a frame, neighbours make way",
   ],
   ["Ctrl + drag an edge", "Draw its band: how far to either side it may lie"],
-  ["Click in your lane while it has no moment", "The first moment begins there; its end is active"],
-  ["Drag in an empty part of your lane", "A new moment"],
+  ["Drag in the empty lane", "A new moment. The first: a click"],
   ["Double click", "Loop the moment"],
   ["Wheel, pinch", "Zoom at the pointer; with Shift, move along"],
 ];

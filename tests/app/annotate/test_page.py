@@ -240,6 +240,50 @@ def test_one_key_submits_and_loops_the_first_moment_of_the_next_row(
     assert bench.store.annotator_row(first, name).heads[-1].submitted
 
 
+def test_a_submission_in_the_moment_that_the_clip_begins_to_play_is_refused(
+    bench: Bench, served: str, page: Any
+) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    first = shown_query(page)
+    chord = {"key": "Enter", "ctrlKey": True, "bubbles": True}
+    says = page.evaluate(
+        """async (chord) => {
+          const { timeline } = document.querySelector(".tl-root");
+          const begins = new Promise((resolve) => timeline.player.on("play", resolve));
+          timeline.player.play();
+          await begins;
+          timeline.player.pause();
+          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", chord));
+          return document.querySelector(".tl-says").textContent;
+        }""",
+        chord,
+    )
+    assert says.startswith("Nothing of the clip was shown yet")
+    assert shown_query(page) == first
+
+
+def test_a_key_that_is_held_submits_one_row(bench: Bench, served: str, page: Any) -> None:
+    name = annotator_with("original-first")
+    sit_down(page, served, name)
+    wait_preloaded(page)
+    timeline = "document.querySelector('.tl-root').timeline"
+    first = shown_query(page)
+    look(page)
+    page.keyboard.down("Alt")
+    page.keyboard.down("Shift")
+    page.keyboard.down("Enter")
+    page.wait_for_function(f"{timeline}.editor.item?.query_id !== {first} && {timeline}.player.playing")
+    second = shown_query(page)
+    page.wait_for_function(f"{timeline}.player.video.currentTime > {timeline}.player.range.start_s + 0.3")
+    for _ in range(20):
+        page.keyboard.down("Enter")  # again and again, as a held key comes
+    assert shown_query(page) == second
+    for key in ("Enter", "Shift", "Alt"):
+        page.keyboard.up(key)
+    wait_saved(page)
+    assert not bench.store.annotator_row(second, name).heads
+
+
 def test_an_edge_that_was_looped_is_looped_in_the_next_row_too(served: str, page: Any) -> None:
     sit_down(page, served, annotator_with("original-first"))
     wait_preloaded(page)
@@ -263,6 +307,7 @@ def test_an_edge_that_was_looped_is_looped_in_the_next_row_too(served: str, page
         f"(({{ editor, player }}) => [editor.moments[0], editor.selection, player.range.start_s])({timeline})"
     )
     assert selection == {"id": moment["id"], "edge": "end", "lane": "mine"}
+    assert page.evaluate("document.activeElement.dataset.edge") == "end"
     assert start_s * 1000 == max(0, moment["end_ms"] - 1000)
     assert opening_s == pytest.approx(start_s, abs=0.1), "its first picture was there before"  # ten a second
 

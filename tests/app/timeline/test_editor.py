@@ -114,6 +114,16 @@ def test_a_proposal_that_comes_late_leaves_an_edge_in_hand_alone(sheet: Page) ->
     assert edit(sheet, late, arm="model-first", model=None) == outcome
 
 
+def test_a_clock_that_is_set_adds_no_working_time(sheet: Page) -> None:
+    script = """const clock = Date.now;
+    editor.note();
+    Date.now = () => clock() + 3_600_000;
+    editor.note();
+    Date.now = clock;
+    return editor.edit().active_ms;"""
+    assert edit(sheet, script) < 1000
+
+
 def test_what_it_says_is_what_the_store_reads(sheet: Page) -> None:
     request = edit(
         sheet,

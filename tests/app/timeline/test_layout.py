@@ -41,9 +41,10 @@ def test_everything_that_is_edited_is_on_one_screen(editor: EditorPage, width: i
     before = boxes(editor)
     editor.press("Escape", "End", "n", "f", "Escape")
     assert boxes(editor) == before
-    editor.page.evaluate("() => openItem('item=unreasoned')")
-    editor.ready()
-    assert boxes(editor) == before
+    for name in ("unreasoned", "blind", "waiting", "refused-model-first"):
+        editor.page.evaluate("(name) => openItem(`item=${name}`)", name)
+        editor.ready()
+        assert boxes(editor) == before, name
 
 
 def test_the_wide_picture_takes_the_width_and_stays_chosen(editor: EditorPage) -> None:
