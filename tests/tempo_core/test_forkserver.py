@@ -14,7 +14,7 @@ import pytest
 from tempo_core import forkserver, sandbox
 from tempo_core.sandbox import ChildLimits, run_child
 from tempo_core.video import probe, sample
-from tests.processes import children_of, is_running
+from tests.processes import children_of, fork_servers_of, is_running
 from tests.videos import constant, write_clip
 
 pytestmark = pytest.mark.skipif(not forkserver.AVAILABLE, reason="this system has no fork server")
@@ -24,14 +24,6 @@ def echo(text: str) -> dict[str, object]:
     answer = run_child("tests.child_tasks:echo", {"say": text}, name="nothing", limits=ChildLimits())
     os.close(answer.output)
     return answer.result
-
-
-def servers_of(pid: int) -> list[int]:
-    return [
-        child
-        for child in children_of(pid)
-        if b"forkserver.serve" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
 
 
 def test_a_clip_read_by_a_fork_is_the_clip_read_by_a_fresh_interpreter(
@@ -61,7 +53,7 @@ def test_a_fork_has_nothing_of_the_program_or_of_other_children(monkeypatch: pyt
         assert {*child["environment"]} == names
         assert child["threads"] == 2  # the task's, and the one that leaves with the parent
     assert len({child["scratch"] for child in children}) == 8
-    servers = servers_of(os.getpid())
+    servers = fork_servers_of(os.getpid())
     assert servers
     while any(is_running(child) for server in servers for child in children_of(server)):
         time.sleep(0.01)
@@ -69,17 +61,18 @@ def test_a_fork_has_nothing_of_the_program_or_of_other_children(monkeypatch: pyt
 
 def test_a_server_that_ended_is_replaced_and_no_child_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     echo("first")
-    before = {*servers_of(os.getpid())}
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    while any(map(is_running, before)):
+    before = forkserver._servers["tests"].process.pid  # those of other packages serve the tests to come
+    os.kill(before, signal.SIGKILL)
+    while is_running(before):
         time.sleep(0.01)
     assert echo("second")["said"] == "second"
     assert "No child could be forked" in caplog.text
     caplog.clear()
     assert echo("third")["said"] == "third"
     assert not caplog.text
-    assert not before & {*filter(is_running, servers_of(os.getpid()))}
+    after = forkserver._servers["tests"].process.pid
+    assert after != before
+    assert is_running(after)
 
 
 def test_many_threads_fork_at_once() -> None:
@@ -102,7 +95,7 @@ def test_a_server_ends_with_its_program(tmp_path: Path) -> None:
     while not (tmp_path / "ready").exists():
         assert program.poll() is None
         time.sleep(0.05)
-    servers = servers_of(program.pid)
+    servers = fork_servers_of(program.pid)
     assert len(servers) == 1
     program.kill()
     program.wait()
