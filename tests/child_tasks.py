@@ -74,7 +74,9 @@ def burn(job: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def sleep_with_child(job: dict[str, Any], report: Report) -> dict[str, Any]:
     helper = subprocess.Popen(["/bin/sleep", "60"])
-    Path(job["pids"]).write_text(f"{os.getpid()} {helper.pid}")
+    written = Path(f"{job['pids']}.part")
+    written.write_text(f"{os.getpid()} {helper.pid}")
+    written.rename(job["pids"])
     report(0.1)
     time.sleep(60)
     return {}
