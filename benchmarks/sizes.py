@@ -97,9 +97,10 @@ def measure(way: str, folder: Path, frames: int, tokens: int, n_new: list[int]) 
         begin_s = time.process_time()
         encode, ask = ways_of(way, folder, frames, tokens, n_new)
         load_cpu_s = time.process_time() - begin_s
-        load_peaks = dict(peaks)
-        loaded = resident_bytes()["VmRSS"]
-        peaks.clear()
+        # what a short stretch holds may pass between two looks
+        loaded = resident_bytes()
+        load_peaks = {name: max(n_bytes, peaks.get(name, 0)) for name, n_bytes in loaded.items()}
+        peaks |= loaded
         laps, texts, n_tokens = [(time.perf_counter(), time.process_time())], list[str](), list[int]()
         encode()
         encoded = time.perf_counter() - laps[0][0], time.process_time() - laps[0][1]
@@ -120,7 +121,7 @@ def measure(way: str, folder: Path, frames: int, tokens: int, n_new: list[int]) 
         "next_s": round(second[0], 3),
         "next_cpu_s": round(second[1], 3),
         "load_cpu_s": round(load_cpu_s, 1),
-        "loaded_gb": round(loaded / 1e9, 3),
+        "loaded_gb": round(loaded["VmRSS"] / 1e9, 3),
         "peak_gb": round(peaks["VmRSS"] / 1e9, 3),
         "load_own_gb": round(load_peaks["RssAnon"] / 1e9, 3),
         "load_peak_gb": round(load_peaks["VmRSS"] / 1e9, 3),
@@ -361,7 +362,7 @@ def first_answer_flops(folder: Path, frames: int, tokens: int) -> float:
 
 @contextmanager
 def sampled_memory() -> Iterator[dict[str, int]]:
-    """The peaks of `resident_bytes` since the block began, or since the dictionary was emptied."""
+    """The peaks of `resident_bytes` since the block began, or since they were set anew."""
     over = threading.Event()
     peaks: dict[str, int] = {}
 
