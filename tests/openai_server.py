@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,7 +38,6 @@ class FakeServer:
     """The next answers, in turn; the last one stays."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    delay_s: float = 0.0
     broken_pipes: int = 0
     """Answers that nobody waited for."""
 
@@ -69,7 +67,6 @@ def fake_server() -> Iterator[FakeServer]:
         def do_POST(self) -> None:
             fake.headers.append(dict(self.headers))
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            time.sleep(fake.delay_s)
             self._send(*fake.reply(body))
 
         def _send(self, status: int, body: Any, headers: dict[str, str]) -> None:
