@@ -35,6 +35,7 @@ def test_saves_go_on_after_each_outage_with_nothing_lost_or_doubled(server: post
     store.import_rows(ROWS, dataset="qvh", op_id="import")
     acknowledged: list[str] = []
     sent: Counter[str] = Counter()
+    lost: list[str] = []
     errors: list[BaseException] = []
     stopping = threading.Event()
 
@@ -47,6 +48,7 @@ def test_saves_go_on_after_each_outage_with_nothing_lost_or_doubled(server: post
                 sent[op_id] += 1
                 saved = store.submit(1, change, annotator=name, parent_id=parent_id, op_id=op_id)
             except DatabaseAway:
+                lost.append(op_id)
                 time.sleep(0.01)
                 continue
             except BaseException as error:
@@ -64,7 +66,9 @@ def test_saves_go_on_after_each_outage_with_nothing_lost_or_doubled(server: post
             while len(acknowledged) < before + 10 and not errors:
                 time.sleep(0.01)
             server.stop(mode)
-            time.sleep(0.05)
+            before = len(lost)
+            while len(lost) == before and not errors:
+                time.sleep(0.01)
             server.start()
         before = len(acknowledged)
         while len(acknowledged) < before + 10 and not errors:
