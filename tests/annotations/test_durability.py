@@ -45,7 +45,7 @@ def test_every_acknowledged_correction_survives_sigkill(
     processes: ForkServer, database: Path, tmp_path: Path
 ) -> None:
     """90 writers, three at a time, each killed at a random moment: every fourth wherever it is by then
-    (starting, opening), the others a little after their first acknowledged correction."""
+    (starting, opening), the others a little after their second acknowledged correction."""
     seeded = random.Random(20_260_117)
     notes = [tmp_path / f"w{number}" for number in range(KILLS)]
     for first in range(0, KILLS, TOGETHER):
@@ -62,7 +62,7 @@ def test_every_acknowledged_correction_survives_sigkill(
             process.start()
         for note, process in zip(together, writers, strict=True):
             waits = seeded.random() < 0.75
-            while waits and not (note.exists() and note.stat().st_size):
+            while waits and not (note.exists() and note.read_bytes().count(b"\n") > 1):
                 time.sleep(0.002)
             time.sleep(seeded.uniform(0, 0.03))
             process.kill()
@@ -88,6 +88,7 @@ def test_eight_writers_lose_nothing_and_see_no_lock(
     """8 processes × 150 corrections; two of them write as one annotator, so that conflicts happen."""
     names = [f"w{number}" for number in range(8)]
     annotators = {"w0": "both", "w1": "both"}
+    have_read = processes.Barrier(len(names))
     writers = [
         processes.Process(
             target=writer.write_many,
@@ -98,6 +99,7 @@ def test_eight_writers_lose_nothing_and_see_no_lock(
                 annotators.get(name, name),
                 5,
                 SUBMISSIONS,
+                have_read,
             ),
         )
         for name in names

@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from annotations.errors import Conflict
@@ -23,17 +24,22 @@ def write_until_killed(database: str, acknowledged: str, name: str, queries: int
             number += 1
 
 
-def write_many(database: str, report: str, name: str, annotator: str, queries: int, count: int) -> None:
+def write_many(
+    database: str, report: str, name: str, annotator: str, queries: int, count: int, have_read: Barrier
+) -> None:
     """Submit `count` corrections, starting again from the present version after each conflict.
 
-    Writes the number of conflicts to the report; any other error ends the process with a traceback.
+    The first one is of the first query, once all writers have read it: two of one annotator conflict there. Writes the
+    number of conflicts to the report; any other error ends the process with a traceback.
     """
     seeded = random.Random(name)
     conflicts = 0
     with Store(database) as store:
         for number in range(count):
-            query_id = seeded.randrange(1, queries + 1)
+            query_id = seeded.randrange(1, queries + 1) if number else 1
             parent = store.latest(query_id, annotator)
+            if number == 0:
+                have_read.wait(300)
             while True:
                 try:
                     submit(
