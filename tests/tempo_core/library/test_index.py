@@ -159,6 +159,25 @@ def test_a_server_leaves_alone_what_failed(
     assert runs == []  # the same content is encoded already
 
 
+WAITING = """
+import sys, time
+from tempo_core.__main__ import main
+from tempo_core.library.index import ClipIndex
+
+save, saved = ClipIndex.save, []
+
+def save_and_wait(*arguments):
+    save(*arguments)
+    saved.append(arguments)
+    while len(saved) == 3:
+        time.sleep(0.01)
+
+ClipIndex.save = save_and_wait
+sys.exit(main(sys.argv[1:]))
+"""
+"""`python -m tempo_core`, which waits for a signal once it has three clips."""
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: Path) -> None:
     folder, home = tmp_path / "clips", tmp_path / "home"
@@ -166,17 +185,17 @@ def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: 
     for number in range(20):  # the same pictures with other bytes behind them
         box = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
         (folder / f"{number:02d}.mp4").write_bytes((two_clips / "a.mp4").read_bytes() + box)
-    command = [sys.executable, "-m", "tempo_core", "index", str(folder), "--checkpoint", str(checkpoint)]
+    words = ["index", str(folder), "--checkpoint", str(checkpoint)]
     environment = {**os.environ, "TEMPO_HOME": str(home), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", WAITING, *words],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # background jobs ignore it
     )
     contexts = home / "library" / "contexts"
-    while process.poll() is None and not list(contexts.glob("*.safetensors")):
+    while process.poll() is None and len(list(contexts.glob("*.safetensors"))) < 3:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -185,7 +204,8 @@ def test_ctrl_c_keeps_what_is_done(checkpoint: Path, two_clips: Path, tmp_path: 
     assert "Traceback" not in errors
     entry_count = len(list(contexts.glob("*.safetensors")))
     assert 1 <= entry_count < 20
-    again = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "tempo_core", *words, "--json"]
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     report = json.loads(again.stdout)
     assert len(report["encoded"]) + report["unchanged"] == 20
     assert entry_count - 1 <= report["unchanged"] < 20
